@@ -1,0 +1,54 @@
+# `make demo` and `make test` are all that a new machine needs; each makes .venv if there is none.
+#
+#   PYTHON     interpreter for a new .venv                        make test PYTHON=python3.12
+#   PIP_ARGS   more arguments for pip, for instance an index      see README, "Install"
+#   WORKERS    test processes                                     make check WORKERS=1
+
+PYTHON ?= python3
+PIP_ARGS ?=
+WORKERS ?= auto
+BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
+UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
+
+.PHONY: demo test check fix slow unchecked bench clean
+.DEFAULT_GOAL := check
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	touch .venv/.installed $@
+
+demo: .venv/.installed            ## train, evaluate, recommend and explain on the bundled films
+	$(BIN)/kgrec demo --out demo
+
+test: check slow unchecked        ## everything that must hold before a change lands
+
+check: .venv/.installed-dev       ## format, lint, types, layers, quick tests with shapes checked
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST)
+
+slow: .venv/.installed-dev        ## wheel, accuracy bands, whole-program tests
+	$(PYTEST) -m "slow and not gpu"
+
+unchecked: .venv/.installed-dev   ## the quick tests once more without the shape checks: nothing may depend on them
+	$(PYTEST) $(UNCHECKED) -m "not slow and not gpu"
+
+fix: .venv/.installed-dev         ## format, mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.installed-dev       ## every model on the bundled graphs, three seeds; writes bench.json
+	$(BIN)/python benchmarks/models.py --out bench.json
+
+clean:                            ## everything that can be made again
+	rm -rf .venv build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

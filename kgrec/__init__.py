@@ -1,0 +1,74 @@
+"""Load knowledge graphs, train graph-based recommenders, and inspect the paths that explain a recommendation.
+
+The public names below are resolved when they are first used, so that ``import kgrec`` costs milliseconds and no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kgrec.data.dataset import Dataset as Dataset
+    from kgrec.data.formats import load as load
+    from kgrec.data.graphs import read_triples as read_triples
+    from kgrec.data.logs import read_interactions as read_interactions
+    from kgrec.errors import KgrecError as KgrecError
+    from kgrec.explanation.explainer import Explainer as Explainer
+    from kgrec.explanation.schema import Explanation as Explanation
+    from kgrec.fitting import fit as fit
+    from kgrec.graph.ckg import CollaborativeKG as CollaborativeKG
+    from kgrec.graph.hetero import build_hetero_data as build_hetero_data
+    from kgrec.models.base import Recommender as Recommender
+    from kgrec.models.catalog import MODELS as MODELS
+    from kgrec.run import Run as Run
+    from kgrec.run import load_run as load_run
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CollaborativeKG": "kgrec.graph.ckg",
+    "Dataset": "kgrec.data.dataset",
+    "Explainer": "kgrec.explanation.explainer",
+    "Explanation": "kgrec.explanation.schema",
+    "KgrecError": "kgrec.errors",
+    "MODELS": "kgrec.models.catalog",
+    "Recommender": "kgrec.models.base",
+    "Run": "kgrec.run",
+    "build_hetero_data": "kgrec.graph.hetero",
+    "fit": "kgrec.fitting",
+    "load": "kgrec.data.formats",
+    "load_run": "kgrec.run",
+    "read_interactions": "kgrec.data.logs",
+    "read_triples": "kgrec.data.graphs",
+}
+
+__all__ = [
+    "MODELS",
+    "CollaborativeKG",
+    "Dataset",
+    "Explainer",
+    "Explanation",
+    "KgrecError",
+    "Recommender",
+    "Run",
+    "__version__",
+    "build_hetero_data",
+    "fit",
+    "load",
+    "load_run",
+    "read_interactions",
+    "read_triples",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'kgrec' has no attribute {name!r}")
+    value = vars(importlib.import_module(_HOME[name]))[name]
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted({*globals(), *__all__})

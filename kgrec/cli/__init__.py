@@ -1,0 +1,105 @@
+"""The command line: parse, call, print. ``run`` is the one place where errors become exit codes.
+
+0    done
+1    a bug, with its traceback
+2    bad input, bad usage, or the machine in the way: one line on standard error
+3    nothing to show
+130  interrupted
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from kgrec import __version__, log
+from kgrec.cli import build, demo, doctor, evaluate, explain, export, info, models, recommend, similar, train
+from kgrec.cli.output import clean, replace_unprintable
+from kgrec.errors import KgrecError
+
+app = typer.Typer(
+    name="kgrec",
+    help="Load knowledge graphs, train graph-based recommenders, and inspect the paths that explain a recommendation.",
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: half the start-up time of the drawn one
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(asked: bool) -> bool:
+    if asked:
+        print(f"kgrec {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and warnings: no progress, no log lines.")] = False,
+) -> None:
+    log.show(0 if quiet else 1)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "models": models.models,
+    "build": build.build,
+    "info": info.info,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "recommend": recommend.recommend,
+    "similar": similar.similar,
+    "explain": explain.explain,
+    "export": export.export,
+    "doctor": doctor.doctor,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors that are not kgrec's, the caller's or the machine's pass through."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("kgrec", list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as stop:
+        return stop.exit_code
+    except KeyboardInterrupt as stop:
+        return _fail(" ".join(["interrupted.", *getattr(stop, "__notes__", [])]), 130)
+    except TyperException as error:
+        return _fail(_usage(error.format_message(), arguments), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough; the last flush must not complain
+    except KgrecError as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(_machine(error), 2)
+    return 0
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    replace_unprintable()
+    sys.exit(run(sys.argv[1:]))
+
+
+def _usage(message: str, arguments: Sequence[str]) -> str:
+    command = next((f"kgrec {word}" for word in arguments[:1] if word in _COMMANDS), "kgrec")
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."
+
+
+def _machine(error: OSError) -> str:
+    what = error.strerror or str(error) or type(error).__name__
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}. Check the path, its permissions and the space left on the disk."
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"kgrec: {clean(message)}", file=sys.stderr)
+    return code

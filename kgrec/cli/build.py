@@ -1,0 +1,91 @@
+"""``kgrec build``."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from kgrec.cli.info import show_dataset
+from kgrec.cli.options import JsonOption, SeedOption, numbers
+from kgrec.cli.output import clean, show_json
+from kgrec.errors import ConfigError
+
+
+def build(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE_DIR]", help="A recognized folder, or a bundled graph's name.", show_default=False)
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to write.")],
+    interactions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Interactions: CSV, TSV, Parquet, RecBole.", show_default=False)
+    ] = None,
+    user: Annotated[str | None, typer.Option(metavar="COL", help="Column of user ids.", show_default=False)] = None,
+    item: Annotated[str | None, typer.Option(metavar="COL", help="Column of item ids.", show_default=False)] = None,
+    time: Annotated[str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)] = None,
+    rating: Annotated[str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)] = None,
+    min_rating: Annotated[float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)] = None,
+    kg: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False)] = None,
+    items: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of items; its titles become labels.", show_default=False)
+    ] = None,
+    item_id: Annotated[str | None, typer.Option(metavar="COL", help="Column of item ids in --items.", show_default=False)] = None,
+    links: Annotated[Path | None, typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False)] = None,
+    user_attributes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of users whose attributes become triples.", show_default=False)
+    ] = None,
+    split: Annotated[
+        Literal["random", "temporal", "leave-one-out", "given"] | None,
+        typer.Option(help="How to divide; given where the source has parts, else random per user.", show_default=False),
+    ] = None,
+    ratios: Annotated[str, typer.Option(metavar="T,V,T", help="Shares of train, valid and test.")] = "0.8,0.1,0.1",
+    train: Annotated[Path | None, typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False)] = None,
+    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)] = None,
+    k_core: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Leave out users and items with fewer interactions, until none is left.")
+    ] = 0,
+    catalog: Annotated[
+        Literal["interactions", "all"], typer.Option(help="Items with an interaction, or also those only in tables and links.")
+    ] = "interactions",
+    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="At a malformed line.")] = "stop",
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Make a dataset from a folder or from parts.
+
+    Given both, a part named here replaces the folder's own of that kind.
+    """
+    from kgrec.data.folders import check_replaceable
+    from kgrec.data.formats import load
+    from kgrec.data.parts import Parts, build_from_parts
+    from kgrec.data.storage import KIND
+
+    check_replaceable(out, KIND)
+    named = {"interactions": interactions, "train": train, "valid": valid, "test": test, "links": links, "items": items}
+    parts: dict[str, Any] = {name: str(path) for name, path in named.items() if path is not None}
+    if kg:
+        parts["kg"] = tuple(str(path) for path in kg)
+    columns = {"user": user, "item": item, "time": time, "rating": rating, "item_id": item_id}
+    parts |= {name: column for name, column in columns.items() if column is not None}
+    further: dict[str, Any] = {
+        "ratios": numbers(ratios, "--ratios"),
+        "min_rating": min_rating,
+        "user_attributes": None if user_attributes is None else str(user_attributes),
+        "k_core": k_core,
+        "catalog": catalog,
+        "on_error": on_error,
+        "seed": seed,
+    } | ({} if split is None else {"split": split})
+    if source is not None:
+        data = load(source, **parts, **further)
+    elif interactions is None and train is None:
+        raise ConfigError("build from what? Name a folder, or --interactions FILE, or --train FILE and --test FILE.")
+    else:
+        data = build_from_parts(Parts(**parts, name=out.name or "dataset"), **further)
+    stored = data.save(out)
+    if json:
+        show_json(stored.summary())
+        return
+    show_dataset(stored)
+    print(f"stored in {clean(str(out))}")

@@ -1,0 +1,49 @@
+"""``kgrec doctor``."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from kgrec.cli.options import JsonOption
+from kgrec.cli.output import clean, show_json
+from kgrec.errors import ConfigError
+
+
+def doctor(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="[DATASET]", help="Also predict what training on it would cost.", show_default=False)
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model to train.", show_default=False)] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the environment; predict a training.
+
+    With a dataset and a model: an estimate of memory and time from a few timed steps.
+    """
+    if (dataset is None) != (model is None):
+        raise ConfigError("a prediction needs both: kgrec doctor DATASET --model NAME.")
+    from kgrec.doctor import environment, predict
+
+    found = environment()
+    document: dict[str, Any] = {"environment": found, "prediction": None}
+    if dataset is not None and model is not None:
+        from kgrec.data.formats import load
+
+        document["prediction"] = asdict(predict(load(dataset), model, device=found["device"]))
+    if json:
+        show_json(document)
+        return
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    print(f"kgrec {found['kgrec']}, Python {found['python']}, {found['platform']}\n{packages}")
+    memory = "" if found["memory_bytes"] is None else f", {found['memory_bytes'] / 2**30:.1f} GiB memory"
+    gpus = ", ".join(found["gpus"]) or "none"
+    print(f"{found['cpus']} CPU cores, {found['threads']} threads{memory}; GPUs: {gpus}; kernels: {found['backend']}")
+    told = document["prediction"]
+    if told:
+        steps = ", ".join(f"{count:,} of {name}" for name, count in told["steps"].items()) or "a closed form"
+        print(
+            f"{clean(told['model'])}: {told['parameters']:,} parameters; an epoch has {steps} steps and takes about "
+            f"{told['seconds_per_epoch']:.2f} s (validation comes on top), at most {told['most_epochs']:,} epochs; "
+            f"about {told['peak_memory_bytes'] / 2**20:,.0f} MiB"
+        )

@@ -1,0 +1,96 @@
+"""Options that several commands share, and how their text becomes values."""
+
+import csv
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kgrec.errors import ConfigError
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A built dataset, a recognized folder, or a bundled graph's name.", show_default=False)
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="table, json, csv or parquet; the ending of --out where left away.", show_default=False)
+]
+OutFileOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False)
+]
+
+
+def values(text: str) -> list[str]:
+    """Return the parts of a comma-separated option; a part with a comma in it goes between double quotes.
+
+    >>> values('1,"2,3",4')
+    ['1', '2,3', '4']
+    """
+    return [part for part in next(csv.reader([text], skipinitialspace=True), []) if part]
+
+
+def cutoffs(text: str) -> tuple[int, ...]:
+    """Return ``--k 10,20`` as numbers.
+
+    Raises:
+        ConfigError: If one is not a positive whole number.
+    """
+    parts = values(text)
+    if not parts or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ConfigError(f"--k {text}: expected positive whole numbers with commas between them, for instance 10,20.")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Return a comma-separated option as numbers.
+
+    Raises:
+        ConfigError: If one is not a number.
+    """
+    try:
+        return tuple(float(part) for part in values(text))
+    except ValueError:
+        raise ConfigError(f"{option} {text}: expected numbers with commas between them, for instance 0.8,0.1,0.1.") from None
+
+
+def settings(pairs: list[str], file: Path | None) -> dict[str, Any]:
+    """Return the settings of ``--config FILE.toml`` overridden by those of ``--set key=value``, as text where they were text.
+
+    Raises:
+        ConfigError: If a pair has no ``=``, or the file is not flat TOML.
+    """
+    found = {} if file is None else _toml(file)
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"--set {pair}: expected key=value.")
+        found[key.strip().replace("-", "_")] = text.strip()
+    return found
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    from kgrec.data.files import read_text
+
+    try:
+        found = tomllib.loads(read_text(file))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}. Write one `key = value` a line.") from None
+    tables = [key for key, value in found.items() if isinstance(value, dict)]
+    if tables:
+        raise ConfigError(f"{file}: [{tables[0]}] is a table. Write all settings at the top level, one `key = value` a line.")
+    return found
+
+
+def ids_in(file: Path) -> list[str]:
+    """Return the ids of a file with one on each line.
+
+    Raises:
+        DataError: If the file is empty or cannot be read.
+    """
+    from kgrec.data.files import read_text
+
+    return [line for line in read_text(file).replace("\r\n", "\n").split("\n") if line.strip()]

@@ -1,0 +1,133 @@
+"""How results leave the command line: JSON, tables, and files that are whole or not there."""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kgrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMATS = ("table", "json", "csv", "parquet")
+
+
+def clean(text: str) -> str:
+    r"""Return text as one line that cannot drive a terminal: white space becomes blanks, control characters are written out.
+
+    >>> clean("two\nlines"), clean("\x1b[31mred")
+    ('two lines', '\\x1b[31mred')
+    """
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def replace_unprintable() -> None:
+    """Write what a terminal's encoding lacks as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def to_json(document: Any) -> str:
+    """Return a document as strict JSON; numbers that are not finite become null."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    return json.dumps(_finite(document), ensure_ascii=plain, indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def show_json(document: Any) -> None:
+    """Print one JSON document, and nothing else, on standard output."""
+    print(to_json(document))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", right: Sequence[str] = ()) -> None:
+    """Print a table; ``right`` names the columns that hold numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(str(cell))) for cell in row))
+    # A file or a pipe has no width: nothing is folded there.
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    with console.capture() as drawn:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines() if line.strip()))
+
+
+def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it."""
+    goal = Path(path)
+    if goal.is_dir():
+        raise ConfigError(f"{goal}: is a folder. Name a file.")
+    handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, goal)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def output_format(chosen: str | None, out: Path | None) -> str:
+    """Return the format asked for: ``--format``, else the ending of ``--out``, else a table.
+
+    Raises:
+        ConfigError: If the format is not known, or cannot go where it was sent.
+    """
+    if chosen is None and out is not None and out.suffix[1:] not in FORMATS[1:]:
+        raise ConfigError(f"--out {out}: the ending names no format. Pass --format json, csv or parquet.")
+    found = chosen or ("table" if out is None else out.suffix[1:])
+    if found not in FORMATS:
+        raise ConfigError(f"--format {found}: not one of {', '.join(FORMATS)}.")
+    if found == "parquet" and out is None:
+        raise ConfigError("--format parquet is not text. Pass --out FILE.parquet.")
+    if found == "table" and out is not None:
+        raise ConfigError("--format table goes to the terminal. Leave --out away, or pass --format json, csv or parquet.")
+    return found
+
+
+def show_frame(frame: "pl.DataFrame", chosen: str | None, out: Path | None, title: str = "") -> None:
+    """Print a frame, or write it to ``out``, in one of ``FORMATS``."""
+    from kgrec.data.files import write_parquet
+    from kgrec.explanation.sinks import csv_safe
+
+    form = output_format(chosen, out)
+    if form == "csv" and "label" in frame.columns:
+        frame = frame.with_columns(csv_safe(frame.select("label")))  # ids stay exact, labels cannot be formulas
+    if form == "table":
+        numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
+        rows = ([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in frame.iter_rows())
+        show_table(frame.columns, rows, title, right=numbers)
+    elif out is None:
+        print(to_json(frame.to_dicts()) if form == "json" else frame.write_csv(), end="\n" if form == "json" else "")
+    elif form == "parquet":
+        whole(out, lambda path: write_parquet(frame, path))
+    else:
+        text = to_json(frame.to_dicts()) + "\n" if form == "json" else frame.write_csv()
+        whole(out, lambda path: path.write_text(text, encoding="utf-8"))

@@ -1,0 +1,44 @@
+"""``kgrec recommend``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kgrec.cli.options import FormatOption, OutFileOption, RunArgument, ids_in, values
+from kgrec.cli.output import output_format, show_frame
+from kgrec.errors import ConfigError
+
+
+def recommend(
+    run: RunArgument,
+    user: Annotated[str | None, typer.Option(metavar="U", help="One user's id.", show_default=False)] = None,
+    users: Annotated[
+        str | None, typer.Option(metavar="FILE|all", help="A file with one user id a line, or everyone.", show_default=False)
+    ] = None,
+    history: Annotated[
+        str | None, typer.Option(metavar="I1,I2", help="Item ids of someone the model never saw.", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 10,
+    items: Annotated[Path | None, typer.Option(metavar="FILE", help="Recommend only these, one id a line.", show_default=False)] = None,
+    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help="Never recommend these, one id a line.", show_default=False)] = None,
+    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="Also recommend what the user already has.")] = False,
+    out: OutFileOption = None,
+    form: FormatOption = None,
+) -> None:
+    """List the best items for users or a history."""
+    if sum(one is not None for one in (user, users, history)) != 1:
+        raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
+    output_format(form, out)
+    liked = None if history is None else values(history)
+    if liked == []:
+        raise ConfigError("--history names no item. Pass item ids with commas between them.")
+    asked: list[str] | str | None = [user] if user is not None else users
+    if users is not None and users != "all":
+        asked = ids_in(Path(users))
+    only = None if items is None else ids_in(items)
+    never = [] if exclude is None else ids_in(exclude)
+    from kgrec.run import load_run
+
+    frame = load_run(run).recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen)
+    show_frame(frame, form, out)

@@ -1,0 +1,25 @@
+"""``kgrec similar``."""
+
+from typing import Annotated
+
+import typer
+
+from kgrec.cli.options import FormatOption, OutFileOption, RunArgument
+from kgrec.cli.output import output_format, show_frame
+
+
+def similar(
+    run: RunArgument,
+    item: Annotated[str, typer.Option(metavar="I", help="An item's id.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+    out: OutFileOption = None,
+    form: FormatOption = None,
+) -> None:
+    """List the items nearest to an item.
+
+    Near is the cosine between the trained vectors.
+    """
+    output_format(form, out)
+    from kgrec.run import load_run
+
+    show_frame(load_run(run).similar_items(item, k=k), form, out)

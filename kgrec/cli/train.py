@@ -1,0 +1,50 @@
+"""``kgrec train``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kgrec.cli.options import DatasetArgument, DeviceOption, JsonOption, SeedOption, settings
+from kgrec.cli.output import clean, show_json, show_table
+
+
+def train(
+    dataset: DatasetArgument,
+    model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Folder to write.")],
+    preset: Annotated[str, typer.Option(help="A named recipe of the model: default, paper, official or fast.")] = "default",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; may be repeated.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Settings, one `key = value` a line.", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="Train once more on everything, for the best epoch's count.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a model and store the run."""
+    chosen = settings(set_ or [], config)
+    from kgrec.data.formats import load
+    from kgrec.fitting import fit
+
+    data = load(dataset)
+    try:
+        run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **chosen)
+    except KeyboardInterrupt as stop:
+        stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")
+        raise
+    if json:
+        show_json(run.summary)
+        return
+    told = run.summary
+    print(
+        f"{clean(told['model'])}: best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s. Stored in {clean(str(out))}"
+    )
+    parts = {part: told[part] for part in ("valid", "test") if told[part]}
+    names = list(dict.fromkeys(name for part in parts.values() for name in part))
+    rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]
+    show_table(("part", *names), rows, right=names)

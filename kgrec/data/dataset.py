@@ -1,0 +1,138 @@
+"""Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record without algorithms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, SupportsIndex
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.interactions import Dropped, InteractionLog, Interactions
+from kgrec.data.triples import Triples
+from kgrec.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What was read, kept and dropped while a dataset was built.
+
+    Attributes:
+        sources: Files read, in order.
+        dropped: Rows left out, with the reason and the count.
+        notes: Sentences on what a reader should know: defaults taken, files unused, users without training interactions.
+        counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
+    """
+
+    sources: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def _no_user_facts() -> np.ndarray:
+    return np.empty((0, 3), dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything a model is trained and judged on.
+
+    Items are the first ``num_items`` entities: item row ``i`` and entity row ``i`` are the same thing.
+
+    Attributes:
+        name: Short name, for tables and file names.
+        users: User ids.
+        items: Item ids, the caller's own.
+        triples: The knowledge graph; ``triples.entities`` holds the items first (under their entity's IRI where linked).
+        train: Training interactions.
+        valid: Validation interactions.
+        test: Test interactions.
+        user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
+        user_labels: Human-readable label per user, null where there is none.
+        report: What was read, kept and dropped.
+        settings: How it was built (split, ratios, seed, thresholds), JSON-ready.
+        path: Folder it was opened from, or None.
+        checksum: SHA-256 over its stored files, or "" before it is saved.
+    """
+
+    name: str
+    users: Vocabulary
+    items: Vocabulary
+    triples: Triples
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    user_facts: np.ndarray = field(default_factory=_no_user_facts)
+    user_labels: pl.Series | None = None
+    report: BuildReport = field(default_factory=BuildReport)
+    settings: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    checksum: str = ""
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalog."""
+        return len(self.items)
+
+    @property
+    def num_entities(self) -> int:
+        """Number of entities, items included."""
+        return len(self.triples.entities)
+
+    @property
+    def num_relations(self) -> int:
+        """Number of relations of the knowledge graph; neither ``interacts`` nor inverses are counted."""
+        return len(self.triples.relations)
+
+    def item_label(self, row: SupportsIndex) -> str:
+        """Return an item's label, its id where it has none."""
+        found = self.triples.labels[int(row)]
+        return self.items.key(row) if found is None else str(found)
+
+    def user_label(self, row: SupportsIndex) -> str:
+        """Return a user's label, the id where there is none."""
+        found = None if self.user_labels is None else self.user_labels[int(row)]
+        return self.users.key(row) if found is None else str(found)
+
+    @classmethod
+    def build(
+        cls,
+        log: InteractionLog | object | None = None,
+        triples: "Triples | Sequence[Triples] | object | None" = None,
+        links: "str | PathLike[str] | pl.DataFrame | object | None" = None,
+        split: str = "random",
+        **settings: Any,
+    ) -> "Dataset":
+        """Build a dataset from its parts; see ``kgrec.data.build.build_dataset`` for every setting."""
+        from kgrec.data.build import build_dataset
+
+        return build_dataset(log, triples, links=links, split=split, **settings)
+
+    def save(self, path: str | PathLike[str]) -> "Dataset":
+        """Write the dataset as a folder (whole or not at all) and return it as stored there; see ``kgrec.data.storage``."""
+        from kgrec.data.storage import save_dataset
+
+        return save_dataset(self, path)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as JSON-ready values: the form of ``kgrec build --json``."""
+        return {
+            "name": self.name,
+            "users": self.num_users,
+            "items": self.num_items,
+            "entities": self.num_entities,
+            "relations": self.num_relations,
+            "triples": len(self.triples),
+            "interactions": {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)},
+            "dropped": [{"what": d.what, "why": d.why, "count": d.count} for d in self.report.dropped],
+            "notes": list(self.report.notes),
+            "counts": dict(self.report.counts),
+            "sources": list(self.report.sources),
+            "settings": dict(self.settings),
+        }

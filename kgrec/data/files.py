@@ -1,0 +1,116 @@
+"""Bytes and text from files, plain or gzipped; whatever is wrong with them becomes one clear line."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import IO, cast
+
+import polars as pl
+
+from kgrec.errors import FormatError, MissingFileError, nearest
+
+FilePath = str | PathLike[str]
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def existing(path: FilePath, folder: bool = False) -> Path:
+    """Return the path of a file (or folder) that is there.
+
+    Raises:
+        MissingFileError: If nothing is there; the message gives the nearest name beside it.
+        FormatError: If a folder stands where a file was expected, or the other way round.
+    """
+    found = Path(path)
+    kind = "folder" if folder else "file"
+    try:
+        there = found.exists()
+    except ValueError:
+        raise MissingFileError(f"{str(path)!r}: not a possible path. Check the name.") from None
+    if not there:
+        beside = [p.name for p in found.parent.iterdir()] if found.parent.is_dir() else []
+        raise MissingFileError(f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path.")
+    if found.is_dir() != folder:
+        raise FormatError(f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} itself.")
+    return found
+
+
+def bare_suffix(path: FilePath) -> str:
+    """Return the lower-case extension without the dot, looking through ``.gz``.
+
+    >>> bare_suffix("films.NT.gz"), bare_suffix("train")
+    ('nt', '')
+    """
+    suffixes = [s.lower() for s in Path(path).suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1][1:] if suffixes else ""
+
+
+@contextmanager
+def reading(path: FilePath) -> Iterator[IO[bytes]]:
+    """Open a file for its bytes, decompressed where its first bytes say gzip.
+
+    Raises:
+        MissingFileError: If the file is not there.
+        FormatError: If the compressed stream is damaged or cut short; raised from wherever the bytes are consumed.
+    """
+    found = existing(path)
+    with open(found, "rb") as raw:
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        try:
+            if packed:
+                with gzip.open(raw, "rb") as stream:
+                    yield cast(IO[bytes], stream)
+            else:
+                yield raw
+        except EOFError:
+            raise FormatError(f"{path}: the gzip stream ends too early. Fetch or compress the file again.") from None
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(f"{path}: damaged gzip stream ({error}). Fetch or compress the file again.") from None
+
+
+def read_text(path: FilePath) -> str:
+    """Return the text of a UTF-8 file without its byte-order mark.
+
+    Raises:
+        FormatError: If the file is empty, is not UTF-8, or holds NUL bytes; the message names the line.
+    """
+    with reading(path) as stream:
+        data = stream.read()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FormatError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. Convert the file to UTF-8.") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise FormatError(f"{path}:{line}: a NUL byte. The file is binary or damaged; give a text file.")
+    if not text.strip():
+        raise FormatError(f"{path}: the file is empty. Give a file with at least one row.")
+    return text
+
+
+def sha256(path: FilePath) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
+    """Write a frame as Parquet.
+
+    Raises:
+        OSError: If the place takes no more, where polars would raise an error of its own.
+    """
+    packed = io.BytesIO()
+    frame.write_parquet(packed)
+    Path(path).write_bytes(packed.getbuffer())

@@ -1,0 +1,181 @@
+"""Folders that are recognized by what lies in them, and ``load``, which makes a dataset of one."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kgrec.data import bundled
+from kgrec.data.build import build_dataset
+from kgrec.data.dataset import Dataset
+from kgrec.data.files import FilePath, bare_suffix, existing
+from kgrec.data.folders import folder_kind
+from kgrec.data.logs import read_item_lists
+from kgrec.data.parts import Parts, build_from_parts, override
+from kgrec.data.rdf import FORMATS as RDF
+from kgrec.data.storage import KIND, open_dataset
+from kgrec.errors import ConfigError, FormatError, nearest
+
+_PART_STEMS = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A folder layout.
+
+    Attributes:
+        holds: The files that make it, in words.
+        recognize: Whether a folder is one.
+        parts: The parts in such a folder.
+    """
+
+    holds: str
+    recognize: Callable[[Path], bool]
+    parts: Callable[[Path], Parts]
+
+
+def load(source: FilePath, **settings: Any) -> Dataset:
+    """Return the dataset of a recognized folder, a bundled name, or a dataset folder built before.
+
+    Args:
+        source: RecBole folder (``.inter``, ``.kg``, ``.link``, ``.item``, ``.user``); LightGCN or KGAT text (``train.txt``, ``test.txt``,
+            ``kg_final.txt``); parts of a split (``train.tsv``, ``val.tsv``, ``test.tsv``) with or without RDF beside them; a
+            dataset built before; or a name such as "films".
+        settings: Parts that replace the folder's own (``interactions``, ``train``, ``valid``, ``test``, ``kg``, ``links``, ``items``,
+            ...; see ``Parts``) and settings of ``build_dataset``. ``user_attributes=True`` takes the folder's own.
+
+    Raises:
+        FormatError: If the folder is not recognized.
+        ConfigError: If a setting is unknown.
+    """
+    given, further = _divide(settings)
+    if Path(source).is_dir() and folder_kind(source) == KIND:
+        if settings:
+            raise ConfigError(
+                f"{source}: a dataset built before; {', '.join(settings)} cannot be applied to it. Build it anew from its sources."
+            )
+        return open_dataset(source)
+    return build_from_parts(override(read_parts(source), given), **further)
+
+
+def read_parts(source: FilePath) -> Parts:
+    """Return the parts in a recognized folder, or of a bundled name.
+
+    Raises:
+        MissingFileError: If there is no such folder or name.
+        FormatError: If the folder is not recognized; the message says what is, and what was found.
+    """
+    if not Path(source).exists() and str(source) in bundled.names():
+        return bundled.read_folder(bundled.folder(str(source)))
+    folder = existing(source, folder=True)
+    for layout in LAYOUTS.values():
+        if layout.recognize(folder):
+            return layout.parts(folder)
+    found = sorted(p.name for p in folder.iterdir())
+    shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    known = "; ".join(f"{name} ({layout.holds})" for name, layout in LAYOUTS.items())
+    raise FormatError(f"{source}: not a recognized folder. Found: {shown or 'nothing'}. Recognized: {known}. Or name the parts one by one.")
+
+
+def _divide(settings: dict[str, Any]) -> tuple[Parts, dict[str, Any]]:
+    """Return the parts among the settings, and the other settings."""
+    own = {f.name for f in fields(Parts)} - {"notes", "beside"}
+    accepted = own | {"separator"} | set(inspect.signature(build_dataset).parameters) - {"log", "triples", "item_labels", "notes"}
+    for name in settings:
+        if name not in accepted:
+            raise ConfigError(f"unknown setting {name!r}.{nearest(name, sorted(accepted))} Known: {', '.join(sorted(accepted))}.")
+    parts = {name: value for name, value in settings.items() if name in own}
+    kg = parts.get("kg")
+    if kg is not None and not isinstance(kg, list | tuple):
+        parts["kg"] = (kg,)
+    return Parts(**parts), {name: value for name, value in settings.items() if name not in own}
+
+
+def _with_suffix(folder: Path, *suffixes: str) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if p.is_file() and bare_suffix(p) in suffixes]
+
+
+def _graph_files(folder: Path) -> tuple[str, ...]:
+    return tuple(str(p) for p in _with_suffix(folder, *RDF))
+
+
+def _is_recbole(folder: Path) -> bool:
+    return bool(_with_suffix(folder, "inter"))
+
+
+def _recbole(folder: Path) -> Parts:
+    logs = _with_suffix(folder, "inter")
+    by_part = {part: [p for p in logs if _stem(p).endswith(f".{part}")] for part in _PART_STEMS}
+    whole = [p for p in logs if not any(p in some for some in by_part.values())]
+    if len(whole) > 1 or any(len(some) > 1 for some in by_part.values()):
+        raise FormatError(f"{folder}: several .inter files ({', '.join(p.name for p in logs)}). Name one as interactions.")
+    kg = _one(folder, "kg")
+    split: dict[str, Any] = {part: str(some[0]) for part, some in by_part.items() if some}
+    name = _stem(whole[0] if whole else logs[0]).removesuffix(".train").removesuffix(".valid").removesuffix(".test")
+    return Parts(
+        interactions=str(whole[0]) if whole else None,
+        **split,
+        kg=None if kg is None else (kg,),
+        links=_one(folder, "link"),
+        items=_one(folder, "item"),
+        users=_one(folder, "user"),
+        name=name,
+        beside=_graph_files(folder),
+    )
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0]
+
+
+def _one(folder: Path, suffix: str) -> str | None:
+    found = _with_suffix(folder, suffix)
+    if len(found) > 1:
+        raise FormatError(
+            f"{folder}: several .{suffix} files ({', '.join(p.name for p in found)}). Leave one, or name the parts one by one."
+        )
+    return str(found[0]) if found else None
+
+
+def _part_file(folder: Path, part: str, suffixes: Sequence[str]) -> Path | None:
+    candidates = (folder / f"{stem}.{suffix}{packed}" for stem in _PART_STEMS[part] for suffix in suffixes for packed in ("", ".gz"))
+    return next((p for p in candidates if p.is_file()), None)
+
+
+def _is_lists(folder: Path) -> bool:
+    train, test = (_part_file(folder, part, ("txt",)) for part in ("train", "test"))
+    if train is None or test is None:
+        return False
+    with open(train, "rb") as stream:
+        return b"\t" not in stream.readline(1 << 16)
+
+
+def _lists(folder: Path) -> Parts:
+    found = {part: _part_file(folder, part, ("txt",)) for part in _PART_STEMS}
+    logs: dict[str, Any] = {part: read_item_lists(path) for part, path in found.items() if path is not None}
+    kg = next((p for p in (folder / "kg_final.txt", folder / "kg_final.txt.gz") if p.is_file()), None)
+    return Parts(**logs, kg=None if kg is None else (str(kg),), name=folder.resolve().name, beside=_graph_files(folder))
+
+
+def _is_tables(folder: Path) -> bool:
+    return all(_part_file(folder, part, ("tsv", "csv")) is not None for part in ("train", "test"))
+
+
+def _tables(folder: Path) -> Parts:
+    found = {part: _part_file(folder, part, ("tsv", "csv")) for part in _PART_STEMS}
+    graph = _graph_files(folder)
+    split: dict[str, Any] = {part: str(path) for part, path in found.items() if path is not None}
+    return Parts(**split, kg=graph or None, name=folder.resolve().name)
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / bundled.MANIFEST).is_file()
+
+
+LAYOUTS: dict[str, Layout] = {
+    "bundled": Layout("manifest.toml with [[files]]", _is_bundle, bundled.read_folder),
+    "recbole": Layout("NAME.inter, and .kg .link .item .user", _is_recbole, _recbole),
+    "lightgcn": Layout("train.txt and test.txt, 'user item item ...' per line; with kg_final.txt for KGAT", _is_lists, _lists),
+    "split": Layout("train.tsv and test.tsv, or val.tsv too, beside RDF files", _is_tables, _tables),
+}

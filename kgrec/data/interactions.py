@@ -1,0 +1,88 @@
+"""Interactions: who used what, when."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Rows that were left out, and why.
+
+    Attributes:
+        what: Kind of row, for instance "interactions" or "triples".
+        why: Reason in words, without a number.
+        count: How many rows.
+    """
+
+    what: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionLog:
+    """Interactions under the caller's own ids, as they were read.
+
+    Attributes:
+        frame: Columns ``user`` and ``item`` (text), and where known ``time`` (float64, seconds since the epoch, or any increasing
+            number) and ``rating`` (float64).
+        sources: The files read.
+        dropped: What was left out while reading.
+    """
+
+    frame: pl.DataFrame
+    sources: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
+def _no_rows() -> np.ndarray:
+    return np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """Interactions as row numbers, sorted by user, then time where known, else in the order given.
+
+    Attributes:
+        user: User rows, int32.
+        item: Item rows, int32.
+        time: Seconds since the epoch, float64, or None.
+        rating: The rating given, float32, or None.
+    """
+
+    user: np.ndarray = field(default_factory=_no_rows)
+    item: np.ndarray = field(default_factory=_no_rows)
+    time: np.ndarray | None = None
+    rating: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of interactions."""
+        return len(self.user)
+
+    def take(self, rows: np.ndarray) -> "Interactions":
+        """Return the interactions at the given positions (or where a mask is True)."""
+        return Interactions(
+            self.user[rows],
+            self.item[rows],
+            None if self.time is None else self.time[rows],
+            None if self.rating is None else self.rating[rows],
+        )
+
+    def csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
+        """Return the user x item matrix of ones, columns sorted within a row, repeated pairs merged."""
+        matrix = sp.csr_matrix((np.ones(len(self), dtype=np.float32), (self.user, self.item)), shape=(num_users, num_items))
+        matrix.sum_duplicates()
+        matrix.data[:] = 1.0
+        return matrix
+
+
+def concatenate(parts: "list[Interactions]") -> Interactions:
+    """Return the interactions of several parts as one, sorted by user; times and ratings are kept where every part has them."""
+    time = None if any(p.time is None for p in parts) else np.concatenate([p.time for p in parts if p.time is not None])
+    rating = None if any(p.rating is None for p in parts) else np.concatenate([p.rating for p in parts if p.rating is not None])
+    both = Interactions(np.concatenate([p.user for p in parts]), np.concatenate([p.item for p in parts]), time, rating)
+    keys = (both.user,) if both.time is None else (both.time, both.user)
+    return both.take(np.lexsort(keys))

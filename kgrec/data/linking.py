@@ -1,0 +1,220 @@
+"""Items and entities under one numbering: the items first, each carrying the triples of its entities."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.facts import BLANK
+from kgrec.data.interactions import Dropped
+from kgrec.data.tables import as_ids, find_column, read_table
+from kgrec.data.triples import Triples
+from kgrec.data.vocabulary import Vocabulary
+from kgrec.errors import FormatError, LinkError
+
+_ENTITY_NAMES = ("entity_iri", "entity_id", "entity", "iri", "uri")
+_IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|[^\s/]+[:/])")
+_MOST_COPIES = 200_000_000
+
+
+def read_links(source: object, *, item: str | None = None, on_error: str = "stop") -> tuple[pl.DataFrame, str, tuple[Dropped, ...]]:
+    """Return item-to-entity links: a frame with columns ``item`` and ``entity`` (text), the source's name, and what was left out.
+
+    The columns go by ``item`` where given and present and by well-known names (``entity_iri``, ``entity_id``), else they are the first two.
+
+    Raises:
+        FormatError: If the file cannot be read or has one column.
+    """
+    known = {"item_id", "item", *_ENTITY_NAMES, *({item.lower()} if item else ())}
+    table = read_table(source, known=known, on_error=on_error)
+    columns = table.frame.columns
+    if len(columns) < 2:
+        raise FormatError(f"{table.name}: one column, expected an item and an entity column. Is the separator right?")
+    entity = find_column(table, None, _ENTITY_NAMES, taken=() if item is None else (item,))
+    chosen = item if item in columns else next((c for c in columns if c != entity), columns[0])
+    if entity is None or entity == chosen:
+        entity = next(c for c in columns if c != chosen)
+    frame = pl.DataFrame({"item": as_ids(table, str(chosen)), "entity": as_ids(table, entity)})
+    return frame, table.name, table.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A knowledge graph whose first entities are the items.
+
+    Attributes:
+        triples: The graph.
+        counts: What was linked, by name.
+        dropped: Links and triples left out.
+    """
+
+    triples: Triples
+    counts: dict[str, int]
+    dropped: tuple[Dropped, ...]
+
+
+def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_labels: pl.Series) -> Linked:
+    """Return the graph with the items as its first entities.
+
+    A one-to-one link makes item and entity one node under the entity's key. Where items share an entity or an item has several, each
+    item takes over a copy of its entities' triples, marked by a negative locator, and the entity itself goes. Items without an entity stay
+    as entities of their own. Entities without a triple go.
+
+    Args:
+        items: Item ids.
+        triples: The graph as read.
+        links: Columns ``item`` and ``entity``, or None; items then link themselves where their id equals an entity's key.
+        item_labels: Label per item from elsewhere, null where there is none; goes before the graph's own.
+
+    Raises:
+        LinkError: If shared entities would multiply the triples beyond 200 million.
+    """
+    pairs, counts, dropped = _pairs(items, triples.entities, links)
+    places = _places(pairs, len(items), len(triples.entities), _used(triples))
+    copied, repeated = _copied(triples, places)
+    entities, collisions = _keys(items, triples.entities, pairs, places)
+    labels = _labels(triples.labels, places, item_labels, len(entities))
+    counts |= {"items whose id another entity has": collisions} if collisions else {}
+    counts |= {"triples taken over through a link": int((copied["locator"] < 0).sum())}
+    blank = int(entities.series.str.starts_with(BLANK).sum())
+    counts |= {"blank nodes": blank} if blank else {}
+    return Linked(_graph(triples, entities, copied, labels, places), counts, (*dropped, *repeated))
+
+
+def _pairs(items: Vocabulary, entities: Vocabulary, links: pl.DataFrame | None) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
+    """Return columns ``item``, ``entity`` (rows) and ``alone`` (one-to-one)."""
+    own = entities.match(items.series)
+    counts: dict[str, int] = {}
+    dropped: list[Dropped] = []
+    rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
+    if links is not None:
+        links = links.unique(maintain_order=True)
+        rows = pl.DataFrame({"item": items.match(links["item"]), "entity": entities.match(links["entity"])})
+        known = rows.filter(pl.col("item") >= 0)
+        dropped = [
+            Dropped("links", "the item is not in the catalog", rows.height - known.height),
+            Dropped("links", "the entity is not in the graph", int((known["entity"] < 0).sum())),
+        ]
+        counts["items linked"] = known["item"].n_unique()
+        rows = known.filter(pl.col("entity") >= 0)
+        keep = np.fromiter((_IRI.match(key) is not None for key in items), dtype=bool, count=len(items))
+        own = np.where(keep & ~_mask(len(items), known["item"].to_numpy()), own, -1)
+    itself = np.flatnonzero(own >= 0)
+    rows = pl.concat([rows, pl.DataFrame({"item": itself.astype(np.int64), "entity": own[itself].astype(np.int64)})])
+    rows = rows.with_columns(
+        alone=(pl.len().over("item") == 1) & (pl.len().over("entity") == 1),
+    )
+    counts["items linked"] = counts.get("items linked", 0) + len(itself)
+    counts["items in the graph"] = rows["item"].n_unique()
+    counts["entities of items"] = rows["entity"].n_unique()
+    counts["items without an entity"] = len(items) - counts["items in the graph"]
+    shared = {
+        "items with several entities": rows.filter(pl.len().over("item") > 1)["item"].n_unique(),
+        "entities shared by items": rows.filter(pl.len().over("entity") > 1)["entity"].n_unique(),
+    }
+    return rows, counts | {k: v for k, v in shared.items() if v}, tuple(d for d in dropped if d.count)
+
+
+def _mask(size: int, rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(size, dtype=bool)
+    mask[rows] = True
+    return mask
+
+
+def _used(triples: Triples) -> np.ndarray:
+    return _mask(len(triples.entities), np.concatenate([triples.head, triples.tail]))
+
+
+def _places(pairs: pl.DataFrame, num_items: int, num_entities: int, used: np.ndarray) -> pl.DataFrame:
+    """Return columns ``entity`` (row as read), ``place`` (row as linked) and ``copied``: an entity may have several places, or none."""
+    taken = _mask(num_entities, pairs["entity"].to_numpy())
+    rest = np.flatnonzero(used & ~taken)
+    linked = pairs.select("entity", place="item", copied=~pl.col("alone"))
+    others = pl.DataFrame({"entity": rest, "place": num_items + np.arange(len(rest)), "copied": np.zeros(len(rest), dtype=bool)})
+    return pl.concat([linked, others.cast({"entity": pl.Int64, "place": pl.Int64})])
+
+
+def _copied(triples: Triples, places: pl.DataFrame) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
+    """Return the triples between places; one per combination of its head's and its tail's places."""
+    ways = np.bincount(places["entity"].to_numpy(), minlength=len(triples.entities))
+    total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum()) if len(triples) else 0
+    if total > _MOST_COPIES:
+        raise LinkError(f"links: shared entities would turn {len(triples)} triples into {total}. Are the columns of the links right?")
+    frame = pl.DataFrame(
+        {"head": triples.head, "relation": triples.relation, "tail": triples.tail, "source": triples.source, "locator": triples.locator}
+    ).cast({"head": pl.Int64, "tail": pl.Int64})
+    for end in ("head", "tail"):
+        own = places.rename({"place": f"{end} place", "copied": f"{end} copied"})
+        frame = frame.join(own, left_on=end, right_on="entity", how="inner", maintain_order="left_right")
+    through = pl.col("head copied") | pl.col("tail copied")
+    frame = frame.select(
+        "relation",
+        "source",
+        head="head place",
+        tail="tail place",
+        locator=pl.when(through).then(-pl.col("locator").abs()).otherwise("locator"),
+    )
+    without_loops = frame.filter(pl.col("head") != pl.col("tail"))
+    kept = without_loops.unique(subset=["head", "relation", "tail"], keep="first", maintain_order=True)
+    counts = (
+        ("between entities of one item", frame.height - without_loops.height),
+        ("stated of several entities of one item", without_loops.height - kept.height),
+    )
+    return kept, tuple(Dropped("triples", why, count) for why, count in counts if count)
+
+
+def _keys(items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: pl.DataFrame) -> tuple[Vocabulary, int]:
+    """Return the keys of items and remaining entities, and how many items could not keep their id as key."""
+    alone = pairs.filter("alone")
+    rest = entities.keys(places.filter(pl.col("place") >= len(items))["entity"].to_numpy())
+    keys = list(items)
+    merged = alone["item"].to_list()
+    for row, key in zip(merged, entities.keys(alone["entity"].to_numpy()), strict=True):
+        keys[row] = key
+    taken = {*rest, *(keys[row] for row in merged)}
+    collisions = 0
+    for row in np.flatnonzero(~_mask(len(items), np.array(merged, dtype=np.int64))):
+        free = free_key(keys[row], "item:", taken)
+        collisions += free != keys[row]
+        keys[row] = free
+        taken.add(free)
+    return Vocabulary([*keys, *rest], kind="entity"), collisions
+
+
+def free_key(key: str, prefix: str, taken: set[str]) -> str:
+    """Return the key, with the prefix in front as often as it takes to be free."""
+    while key in taken:
+        key = prefix + key
+    return key
+
+
+def _labels(labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, count: int) -> pl.Series:
+    """Return a label per place: the item table's, else that of its first entity that has one."""
+    found = places.select("place", label=labels.gather(places["entity"])).drop_nulls().unique("place", keep="first", maintain_order=True)
+    merged = pl.DataFrame({"place": pl.Series(range(count), dtype=pl.Int64)}).join(found, on="place", how="left", maintain_order="left")
+    given = item_labels.extend_constant(None, count - len(item_labels)) if count > len(item_labels) else item_labels
+    return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
+
+
+def _moved(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    moved = frame.cast({"entity": pl.Int64}).join(places.select("entity", "place"), on="entity", how="inner", maintain_order="left_right")
+    return moved.with_columns(entity=pl.col("place").cast(pl.Int32)).drop("place").unique(maintain_order=True)
+
+
+def _graph(triples: Triples, entities: Vocabulary, copied: pl.DataFrame, labels: pl.Series, places: pl.DataFrame) -> Triples:
+    return Triples(
+        entities=entities,
+        relations=triples.relations,
+        head=copied["head"].to_numpy().astype(np.int32),
+        relation=copied["relation"].to_numpy().astype(np.int32),
+        tail=copied["tail"].to_numpy().astype(np.int32),
+        source=copied["source"].to_numpy().astype(np.uint16),
+        locator=copied["locator"].to_numpy().astype(np.int64),
+        sources=triples.sources,
+        labels=labels,
+        relation_labels=triples.relation_labels,
+        types=_moved(triples.types, places),
+        attributes=_moved(triples.attributes, places),
+        dropped=triples.dropped,
+    )

@@ -1,0 +1,156 @@
+"""Interaction files and frames to an ``InteractionLog``."""
+
+import logging
+
+import polars as pl
+
+from kgrec.data.files import FilePath, read_text
+from kgrec.data.interactions import Dropped, InteractionLog
+from kgrec.data.tables import Table, as_ids, as_numbers, find_column, read_table
+from kgrec.errors import ConfigError, FormatError
+
+_log = logging.getLogger("kgrec.data")
+
+USER_NAMES = (
+    "user_id",
+    "user",
+    "userid",
+    "user_iri",
+    "uid",
+    "username",
+    "visitor_id",
+    "visitorid",
+    "customer_id",
+    "reviewerid",
+    "session_id",
+)
+ITEM_NAMES = (
+    *(
+        "item_id",
+        "item",
+        "itemid",
+        "item_iri",
+        "iid",
+        "movie_id",
+        "movieid",
+        "film_id",
+        "book_id",
+        "bookid",
+        "track_id",
+        "song_id",
+        "artist_id",
+    ),
+    *("artistid", "product_id", "productid", "asin", "news_id", "business_id", "isbn", "article_id"),
+)
+TIME_NAMES = ("timestamp", "time", "unixreviewtime")
+RATING_NAMES = ("rating", "ratings", "stars", "score", "overall")
+_KNOWN = {*USER_NAMES, *ITEM_NAMES, *TIME_NAMES, *RATING_NAMES}
+
+
+def read_interactions(
+    source: "FilePath | pl.DataFrame | object",
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    rating: str | None = None,
+    min_rating: float | int | None = None,
+    separator: str | None = None,
+    on_error: str = "stop",
+) -> InteractionLog:
+    """Read interactions; ids stay text exactly as written.
+
+    Columns go by the names given, else by well-known names (``user_id``, ``item_id``, ``timestamp``, ``rating``, ...), else user and
+    item are the first two. RecBole's typed headers (``user_id:token``) are understood.
+
+    Args:
+        source: CSV, TSV, RecBole ``.inter`` (each plain or gzipped), Parquet, or a polars or pandas frame.
+        user: Column of the user ids.
+        item: Column of the item ids.
+        time: Column of times: seconds since the epoch, or any increasing number.
+        rating: Column of ratings.
+        min_rating: Ratings below it are left out and counted.
+        separator: Between cells; found from the extension and the first line where None.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
+
+    Raises:
+        MissingFileError: If the file is not there.
+        FormatError: If a line, a column or the whole file cannot be read; the message names file and line.
+    """
+    named = {n.lower() for n in (user, item, time, rating) if n is not None}
+    table = read_table(source, separator=separator, known=_KNOWN | named, on_error=on_error)
+    return _to_log(table, (user, item, time, rating), min_rating, on_error)
+
+
+def read_part(
+    source: "FilePath | pl.DataFrame | object", *, user: str | None = None, item: str | None = None, on_error: str = "stop"
+) -> InteractionLog:
+    """Read one part of a given split: columns by name where given and present, else as ``read_interactions`` finds them."""
+    named = {n.lower() for n in (user, item) if n is not None}
+    table = read_table(source, known=_KNOWN | named, on_error=on_error)
+    present = [name if name in table.frame.columns else None for name in (user, item)]
+    return _to_log(table, (present[0], present[1], None, None), None, on_error)
+
+
+def _to_log(
+    table: Table, wanted: tuple[str | None, str | None, str | None, str | None], min_rating: float | int | None, on_error: str
+) -> InteractionLog:
+    user, item = _id_columns(table, wanted[0], wanted[1])
+    time = find_column(table, wanted[2], TIME_NAMES, taken=(user, item))
+    rating = find_column(table, wanted[3], RATING_NAMES, taken=(user, item))
+    if min_rating is not None and rating is None:
+        raise ConfigError(f"{table.name}: min_rating is given, but there is no rating column. Name it with rating=.")
+    if table.frame.height == 0:
+        raise FormatError(f"{table.name}: a header and no rows. Give a file with at least one interaction.")
+    columns = {"user": as_ids(table, user), "item": as_ids(table, item)}
+    columns |= {name: as_numbers(table, column, on_error) for name, column in (("time", time), ("rating", rating)) if column is not None}
+    frame, dropped = _complete(pl.DataFrame(columns), table)
+    if min_rating is not None:
+        kept = frame.filter(pl.col("rating") >= min_rating)
+        if kept.height < frame.height:
+            dropped = (*dropped, Dropped("interactions", f"rating below {min_rating:g}", frame.height - kept.height))
+        frame = kept
+    _log.info("%s: %d interactions", table.name, frame.height)
+    return InteractionLog(frame, (table.name,), dropped)
+
+
+def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
+    """Leave out the rows whose numbers could not be read."""
+    kept = frame.drop_nulls()
+    if kept.height == frame.height:
+        return frame, table.dropped
+    return kept, (
+        *table.dropped,
+        Dropped("interactions", f"a rating or time that is not a number in {table.name}", frame.height - kept.height),
+    )
+
+
+def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, str]:
+    columns = table.frame.columns
+    if len(columns) < 2:
+        raise FormatError(f"{table.name}: one column, expected a user and an item column. Is the separator right? Pass separator=.")
+    found_user = find_column(table, user, USER_NAMES, taken=() if item is None else (item,))
+    found_item = find_column(table, item, ITEM_NAMES, taken=() if found_user is None else (found_user,))
+    found_user = found_user or next(c for c in columns if c != found_item)
+    found_item = found_item or next(c for c in columns if c != found_user)
+    if found_user == found_item:
+        raise ConfigError(f"{table.name}: user and item are both column {user!r}. Name two columns.")
+    return found_user, found_item
+
+
+def read_item_lists(path: FilePath) -> InteractionLog:
+    """Read LightGCN text: one user per line, ``user item item ...`` between spaces; a user alone has no items.
+
+    Raises:
+        FormatError: If the file cannot be read as text or names no interaction.
+    """
+    lines = pl.DataFrame({"line": pl.Series(read_text(path).split("\n"), dtype=pl.String)})
+    cells = lines.select(pl.col("line").str.strip_chars().str.split(" ").alias("cells")).filter(pl.col("cells").list.first() != "")
+    pairs = cells.select(user=pl.col("cells").list.first(), item=pl.col("cells").list.slice(1)).explode("item")
+    frame = pairs.filter(pl.col("item").is_not_null() & (pl.col("item") != ""))
+    if frame.height == 0:
+        raise FormatError(f"{path}: no line names an item. Expected 'user item item ...' on each line.")
+    alone = int((cells["cells"].list.len() == 1).sum())
+    dropped = (Dropped("users", f"without an item in {path}", alone),) if alone else ()
+    _log.info("%s: %d interactions", path, frame.height)
+    return InteractionLog(frame, (str(path),), dropped)

@@ -1,0 +1,241 @@
+"""Delimited tables as text columns that remember their line numbers.
+
+Cells stay exactly as written: nothing is parsed until a reader asks for a number.
+"""
+
+import csv
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+
+import polars as pl
+
+from kgrec.data.files import FilePath, bare_suffix, existing, read_text
+from kgrec.data.interactions import Dropped
+from kgrec.errors import ConfigError, FormatError, nearest
+
+_ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
+_TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
+_COMMA_FIRST = (",", ";", "\t", "|")
+_ROWS_BELOW = 20
+_ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        name: The file, for messages.
+        frame: Columns of text; unnamed ones are called ``column 1``, ``column 2``, ...
+        line: Line number per row, 1-based; row number where the table never was a text file.
+        header: Whether the columns have names of their own.
+        dropped: Malformed rows left out, where that was allowed.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    line: pl.Series
+    header: bool
+    dropped: tuple[Dropped, ...] = field(default=())
+
+    def at(self, row: int) -> str:
+        """Return ``file:line`` of a row, for messages."""
+        return f"{self.name}:{self.line[row]}"
+
+
+def read_table(
+    source: "FilePath | pl.DataFrame | object",
+    *,
+    separator: str | None = None,
+    known: Collection[str] = (),
+    columns: int | None = None,
+    on_error: str = "stop",
+) -> Table:
+    """Read a CSV, TSV, RecBole atomic or Parquet file, or take over a polars or pandas frame.
+
+    Args:
+        source: A path (plain or gzipped), or a frame.
+        separator: Between cells; found from the extension and the first line where None.
+        known: Lower-case column names; a first row with one of them is a header.
+        columns: The number of columns every row must have; found from the first row where None.
+        on_error: "stop" at a malformed row, or "skip" it and count it.
+
+    Raises:
+        FormatError: If a row has another number of cells than the first, or the file cannot be read.
+    """
+    if on_error not in ("stop", "skip"):
+        raise ConfigError(f"on_error: {on_error!r} is neither 'stop' nor 'skip'.")
+    if not isinstance(source, str | PathLike):
+        return _from_frame(source)
+    path = existing(source)
+    if bare_suffix(path) == "parquet":
+        return _from_parquet(str(source))
+    return _from_text(str(source), separator, known, columns, on_error)
+
+
+def _from_frame(source: object) -> Table:
+    if type(source).__module__.split(".")[0] == "pandas":
+        source = pl.from_pandas(source)
+    if not isinstance(source, pl.DataFrame):
+        raise FormatError(f"expected a path or a polars or pandas frame, got {type(source).__name__}.")
+    return Table("the frame", source, pl.Series("line", range(1, source.height + 1), dtype=pl.Int64), header=True)
+
+
+def _from_parquet(path: str) -> Table:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "unreadable"
+        raise FormatError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from None
+    return Table(path, frame, pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64), header=True)
+
+
+def _from_text(path: str, separator: str | None, known: Collection[str], columns: int | None, on_error: str) -> Table:
+    text = read_text(path)
+    if separator == "":
+        raise ConfigError("separator: must not be empty.")
+    first = next(line for line in text.split("\n") if line.strip()).rstrip("\r")
+    separator = separator or _separator(path, first)
+    if separator == "," and '"' in text:
+        rows, lines = _quoted(path, text)
+    else:
+        rows, lines = _plain(text, separator)
+    return _as_table(path, rows, lines, known, columns, on_error)
+
+
+def _separator(path: str, first: str) -> str:
+    suffix = bare_suffix(path)
+    if suffix in _ATOMIC_SUFFIXES:
+        return "\t"
+    candidates = _COMMA_FIRST if suffix == "csv" else _TAB_FIRST
+    return next((c for c in candidates if c in first), candidates[0])
+
+
+def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
+    frame = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_row_index("line", offset=1)
+    frame = frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64))
+    frame = frame.filter(pl.col("text").str.strip_chars() != "")
+    if separator == " ":
+        frame = frame.with_columns(pl.col("text").str.strip_chars(" ").str.replace_all(" +", " "))
+    return frame["text"].str.split(separator), frame["line"]
+
+
+def _quoted(path: str, text: str) -> tuple[pl.Series, pl.Series]:
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    rows, lines, line = [], [], 1
+    try:
+        for row in reader:
+            if any(row):
+                rows.append(row)
+                lines.append(line)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise FormatError(f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside a quoted cell.") from None
+    return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
+
+
+def _as_table(path: str, rows: pl.Series, lines: pl.Series, known: Collection[str], columns: int | None, on_error: str) -> Table:
+    names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+    width = columns or len(rows[0])
+    widths = rows.list.len()
+    ragged = widths != width
+    dropped: tuple[Dropped, ...] = ()
+    if ragged.any():
+        row = ragged.arg_true()[0]
+        if on_error == "stop" or (names is not None and row == 0):
+            found = f"{widths[row]} column{'' if widths[row] == 1 else 's'}"
+            raise FormatError(f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line or name the separator.")
+        dropped = (Dropped("lines", f"malformed in {path}", int(ragged.sum())),)
+        rows, lines = rows.filter(~ragged), lines.filter(~ragged)
+    if names is not None:
+        rows, lines = rows[1:], lines[1:]
+        _check_names(path, names)
+    frame = pl.DataFrame({(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)})
+    return Table(path, frame, lines, names is not None, dropped)
+
+
+def _header(first: Sequence[str], below: Sequence[Sequence[str]], known: Collection[str]) -> list[str] | None:
+    """Return the column names where the first row is a header: typed, with a known name, or words above columns of numbers."""
+    typed = [cell.rpartition(":") for cell in first]
+    if all(name and kind in _ATOMIC_TYPES for name, _, kind in typed):
+        return [name for name, _, _ in typed]
+    if any(cell.lower() in known for cell in first):
+        return list(first)
+    over_numbers = bool(below) and any(all(map(_is_number, column)) for column in zip(*below, strict=False))
+    return list(first) if over_numbers and not any(map(_is_number, first)) else None
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise FormatError(f"{path}:1: column {name!r} occurs twice. Give every column its own name.")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def find_column(table: Table, wanted: str | None, names: Collection[str], taken: Collection[str] = ()) -> str | None:
+    """Return the column called ``wanted``, else the first with one of the known names that is not taken, else None.
+
+    Raises:
+        FormatError: If ``wanted`` is given and there is no such column; the message gives the nearest.
+    """
+    columns = table.frame.columns
+    if wanted is not None:
+        if wanted in columns:
+            return wanted
+        have = (
+            f"Columns: {', '.join(columns[:20])}." if table.header else f"The file has no header; columns are called {', '.join(columns)}."
+        )
+        raise FormatError(f"{table.name}: no column {wanted!r}.{nearest(wanted, columns)} {have}")
+    lowered = {c.lower(): c for c in reversed(columns) if c not in taken}
+    return next((lowered[n] for n in names if n in lowered), None)
+
+
+def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
+    """Return a column as finite float64; date-times become seconds since the epoch.
+
+    Cells that are not finite numbers stop the reading, or become null where ``on_error`` is "skip".
+
+    Raises:
+        FormatError: At the first cell that is not a finite number, with file and line.
+    """
+    cells = table.frame[column]
+    if cells.dtype in (pl.Date, pl.Datetime):
+        return cells.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
+    if cells.dtype == pl.String:
+        numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
+    elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
+        numbers = cells.cast(pl.Float64)
+    else:
+        raise FormatError(f"{table.name}: column {column!r} holds {cells.dtype}, not numbers. Name a column of numbers.")
+    bad = ~(numbers.is_finite().fill_null(False))
+    if bad.any() and on_error == "stop":
+        row = bad.arg_true()[0]
+        shown = repr(cells[row])[:60]
+        raise FormatError(f"{table.at(row)}: column {column!r} holds {shown}, not a number. Correct the cell, or name another column.")
+    return numbers.set(bad, None)
+
+
+def as_ids(table: Table, column: str) -> pl.Series:
+    """Return a column as text ids, exactly as written.
+
+    Raises:
+        FormatError: If a cell is empty, with file and line; or if the column holds neither text nor whole numbers.
+    """
+    cells = table.frame[column]
+    if not (
+        cells.dtype == pl.String or cells.dtype.is_integer() or cells.dtype in (pl.Categorical, pl.Null) or isinstance(cells.dtype, pl.Enum)
+    ):
+        raise FormatError(f"{table.name}: column {column!r} holds {cells.dtype}; ids are text or whole numbers. Convert the column.")
+    ids = cells.cast(pl.String)
+    empty = ids.is_null() | (ids == "")
+    if empty.any():
+        raise FormatError(f"{table.at(empty.arg_true()[0])}: column {column!r} is empty. Give every row an id.")
+    return ids

@@ -1,0 +1,105 @@
+"""Triples: head, relation, tail, and where each came from."""
+
+import re
+from dataclasses import dataclass, field
+from typing import SupportsIndex
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.interactions import Dropped
+from kgrec.data.vocabulary import Vocabulary
+
+
+def _no_types() -> pl.DataFrame:
+    return pl.DataFrame(schema={"entity": pl.Int32, "type": pl.String})
+
+
+def _no_attributes() -> pl.DataFrame:
+    return pl.DataFrame(schema={"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String})
+
+
+@dataclass(frozen=True, slots=True)
+class Triples:
+    """A knowledge graph as columns.
+
+    ``read_triples`` gives one with the terms of the files; ``Dataset.triples`` is one whose first ``num_items`` entities are the items.
+
+    Attributes:
+        entities: Entity keys (IRIs or the file's own ids).
+        relations: Relation keys.
+        head: Entity rows, int32.
+        relation: Relation rows, int32.
+        tail: Entity rows, int32.
+        source: Position in ``sources``, uint16, one per triple.
+        locator: Line (text formats and tables) or 1-based ordinal of the triple (RDF) in its source, int64; 0 where unknown;
+            negative where the triple was taken over through an item link.
+        sources: Files, or other origins in words.
+        labels: Human-readable label per entity, null where there is none.
+        relation_labels: The same per relation.
+        types: Columns ``entity`` (row) and ``type`` (class key), from ``rdf:type``.
+        attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
+        dropped: What was left out while reading.
+    """
+
+    entities: Vocabulary
+    relations: Vocabulary
+    head: np.ndarray
+    relation: np.ndarray
+    tail: np.ndarray
+    source: np.ndarray
+    locator: np.ndarray
+    sources: tuple[str, ...]
+    labels: pl.Series
+    relation_labels: pl.Series
+    types: pl.DataFrame = field(default_factory=_no_types)
+    attributes: pl.DataFrame = field(default_factory=_no_attributes)
+    dropped: tuple[Dropped, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of triples."""
+        return len(self.head)
+
+    def label(self, row: SupportsIndex) -> str:
+        """Return the label of an entity, its key where it has none."""
+        found = self.labels[int(row)]
+        return self.entities.key(row) if found is None else str(found)
+
+    def relation_label(self, row: SupportsIndex) -> str:
+        """Return the label of a relation; without one, the last part of its key in words ("musicBy" -> "music by")."""
+        found = self.relation_labels[int(row)]
+        return readable(self.relations.key(row)) if found is None else str(found)
+
+
+def readable(key: str) -> str:
+    """Return a relation name people can read, from an IRI or a dotted key.
+
+    >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by"), readable("http://dbpedia.org/ontology/director")
+    ('music by', 'directed by', 'director')
+    """
+    local = key.rstrip("/#>").replace("#", "/").rsplit("/", 1)[-1]
+    if "/" not in key and ":" not in key:
+        local = local.rsplit(".", 1)[-1]
+    local = local.rsplit(":", 1)[-1] or key
+    words = re.sub(r"(?<=[a-z])[A-Z](?![A-Z])", lambda capital: f" {capital[0].lower()}", local)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
+    words = " ".join(words.replace("_", " ").replace("-", " ").split())
+    return words[:1].lower() + words[1:] if words[1:2].islower() else (words or key)
+
+
+def empty_triples(entities: Vocabulary | None = None) -> Triples:
+    """Return a knowledge graph without triples."""
+    entities = entities if entities is not None else Vocabulary([], kind="entity")
+    none = np.empty(0, dtype=np.int32)
+    return Triples(
+        entities,
+        Vocabulary([], kind="relation"),
+        none,
+        none,
+        none,
+        np.empty(0, dtype=np.uint16),
+        np.empty(0, dtype=np.int64),
+        (),
+        pl.Series("label", [None] * len(entities), dtype=pl.String),
+        pl.Series("label", [], dtype=pl.String),
+    )

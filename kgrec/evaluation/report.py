@@ -1,0 +1,161 @@
+"""Judge a scorer on a dataset's held-out interactions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from kgrec.data.dataset import Dataset
+from kgrec.data.interactions import Interactions, concatenate
+from kgrec.errors import ConfigError, DataError
+from kgrec.evaluation.beyond import coverage
+from kgrec.evaluation.metrics import RANKING, Metric, check_cutoffs, ranking_metric
+from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.models.base import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How well a scorer ranks.
+
+    Attributes:
+        model: Name of the model, or None.
+        split: "test" or "valid".
+        users: Users judged: those with at least one relevant item that was not masked.
+        metrics: Mean over those users by name, for instance ``recall@20``; and ``coverage@20``.
+        warm: The same means over users and relevant items that have training interactions; empty where there are none such.
+        warm_users: Users behind ``warm``.
+        cold_users: Users judged who have no training interaction.
+        cold_items: Distinct relevant items that have no training interaction.
+        masked: Held-out interactions left out because the pair is also in a masked part, so that it can never be recommended.
+        per_user: Columns ``user`` (the caller's id), ``relevant`` (number of relevant items), ``cold``, and one per metric but coverage.
+    """
+
+    model: str | None
+    split: str
+    users: int
+    metrics: dict[str, float]
+    warm: dict[str, float]
+    warm_users: int
+    cold_users: int
+    cold_items: int
+    masked: int
+    per_user: pl.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the values per user, JSON-ready: the form of ``kgrec evaluate --json``."""
+        return {
+            "model": self.model,
+            "split": self.split,
+            "users": self.users,
+            "metrics": dict(self.metrics),
+            "warm": {"users": self.warm_users, "metrics": dict(self.warm)},
+            "cold_users": self.cold_users,
+            "cold_items": self.cold_items,
+            "masked": self.masked,
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the means as a frame: ``metric``, ``value``, and ``warm`` (null where there is none)."""
+        names = list(self.metrics)
+        columns = {"metric": names, "value": list(self.metrics.values()), "warm": [self.warm.get(name) for name in names]}
+        return pl.DataFrame(columns, schema={"metric": pl.String, "value": pl.Float64, "warm": pl.Float64})
+
+
+def evaluate(
+    scorer: Scorer,
+    dataset: Dataset,
+    on: str = "test",
+    ks: Iterable[int] = (10, 20),
+    metrics: Iterable[str] | None = None,
+    users: np.ndarray | None = None,
+    model: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Report:
+    """Rank the whole catalog for every user with held-out items, and report the means.
+
+    Training items are masked with -inf, and validation items as well when judging on "test". A relevant item that is masked too is
+    counted apart and judged nowhere. Ties go to the lower item row. Repeated held-out pairs count once.
+
+    Args:
+        scorer: What ranks.
+        dataset: Where the interactions are.
+        on: "test" or "valid".
+        ks: Cutoffs, each at least 1.
+        metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage.
+        users: User rows to judge; None judges all.
+        model: Name for the report.
+        device: Where the scorer computes, if it is not a ``DotProduct``.
+
+    Raises:
+        ConfigError: If ``on``, a cutoff or a metric is unknown.
+        DataError: If there is nobody to judge.
+
+    Source: the full-ranking protocol of models.md 0.7.
+    """
+    if on not in ("test", "valid"):
+        raise ConfigError(f"there is no part {on!r} to judge on. Choose test or valid.")
+    cutoffs = check_cutoffs(ks)
+    names = [*RANKING, "coverage"] if metrics is None else list(dict.fromkeys(metrics))
+    functions = {name: ranking_metric(name) for name in names if name != "coverage"}
+    known = dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
+    truth, masked = _truth(dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users)
+    if not len(truth):
+        raise DataError(f"nobody to judge: the {on} part has no pair of these users that is not in training too. Split the data anew.")
+    judged, _ = _runs(truth // dataset.num_items)
+    lists = Lists.of(known, judged)
+    _, ranked = rank_users(scorer, judged, cutoffs[-1], num_items=dataset.num_items, seen=lists, history=lists, device=device)
+    values, relevant = _judge(ranked, judged, truth, dataset.num_items, functions, cutoffs)
+    means = {name: float(value.mean()) for name, value in values.items()}
+    means |= {f"coverage@{k}": coverage(ranked, dataset.num_items, k) for k in cutoffs if "coverage" in names}
+
+    trained_user = np.isin(judged, dataset.train.user)
+    trained_item = np.isin(np.arange(dataset.num_items), dataset.train.item)
+    warm_truth = truth[trained_item[truth % dataset.num_items] & np.isin(truth // dataset.num_items, judged[trained_user])]
+    warm_users, _ = _runs(warm_truth // dataset.num_items)
+    rows = torch.from_numpy(np.searchsorted(judged, warm_users))
+    warm, _ = _judge(ranked[rows], warm_users, warm_truth, dataset.num_items, functions, cutoffs)
+    columns = {"user": dataset.users.keys(judged), "relevant": relevant.numpy(), "cold": ~trained_user}
+    return Report(
+        model=model,
+        split=on,
+        users=len(judged),
+        metrics=means,
+        warm={name: float(value.mean()) for name, value in warm.items() if len(value)},
+        warm_users=len(warm_users),
+        cold_users=int((~trained_user).sum()),
+        cold_items=int((np.isin(np.arange(dataset.num_items), truth % dataset.num_items) & ~trained_item).sum()),
+        masked=masked,
+        per_user=pl.DataFrame(columns | {name: value.numpy() for name, value in values.items()}),
+    )
+
+
+def _truth(held_out: Interactions, known: Interactions, num_items: int, users: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """Return the keys ``user * num_items + item`` of the relevant pairs, ascending and distinct, and how many others are masked."""
+    keys, _ = _runs(np.sort(held_out.user.astype(np.int64) * num_items + held_out.item))
+    if users is not None:
+        keys = keys[np.isin(keys // num_items, users)]
+    masked = np.append(np.sort(known.user.astype(np.int64) * num_items + known.item), -1)
+    hidden = masked[np.searchsorted(masked[:-1], keys)] == keys
+    return keys[~hidden], int(hidden.sum())
+
+
+def _judge(
+    ranked: Tensor, users: np.ndarray, truth: np.ndarray, num_items: int, functions: dict[str, Metric], cutoffs: tuple[int, ...]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return each metric's values per user, and the number of relevant items per user."""
+    keys = np.where(ranked < 0, -1, users[:, None] * num_items + ranked.numpy())
+    at = np.searchsorted(truth, keys).clip(max=max(0, len(truth) - 1))
+    hits = torch.from_numpy(truth[at] == keys) if len(truth) else torch.zeros(ranked.shape, dtype=torch.bool)
+    relevant = torch.from_numpy(_runs(truth // num_items)[1])
+    return {f"{name}@{k}": metric(hits, relevant, k) for k in cutoffs for name, metric in functions.items()}, relevant
+
+
+def _runs(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values of an ascending column, and how often each occurs."""
+    starts = np.flatnonzero(np.diff(ascending, prepend=-1))
+    return ascending[starts], np.diff(starts, append=len(ascending))

@@ -1,0 +1,188 @@
+"""Simple paths between a user and an item, all of them up to a length, in NumPy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrec.errors import ExplanationError
+from kgrec.graph.ckg import CollaborativeKG
+
+
+class PathGraph:
+    """The undirected view of a collaborative knowledge graph that paths walk on.
+
+    An edge is a set of facts that go together: with ``merged`` all facts between two nodes, else the facts that state the same
+    (head, relation, tail). Facts from a node to itself are left out.
+
+    Args:
+        ckg: The graph.
+        merged: Whether parallel relations are one edge.
+    """
+
+    def __init__(self, ckg: CollaborativeKG, merged: bool) -> None:
+        self.ckg = ckg
+        facts = np.flatnonzero(ckg.head != ckg.tail)
+        head, tail = ckg.head[facts], ckg.tail[facts]
+        columns = [np.minimum(head, tail), np.maximum(head, tail)]
+        if not merged:
+            columns += [ckg.relation[facts], (head > tail).astype(np.int64)]
+        order = np.lexsort([facts, *columns[::-1]])
+        ends = np.stack([column[order] for column in columns])
+        starts = np.flatnonzero(np.r_[True, (ends[:, 1:] != ends[:, :-1]).any(0)]) if len(order) else order
+        self._facts = facts[order]
+        self._fact_ptr = np.append(starts, len(order))
+        low, high = ends[0, starts], ends[1, starts]
+        source, target = np.concatenate([low, high]), np.concatenate([high, low])
+        edge = np.tile(np.arange(len(starts)), 2)
+        order = np.lexsort([edge, target, source])
+        self.neighbor, self.edge = target[order], edge[order]
+        self.ptr = np.searchsorted(source[order], np.arange(ckg.num_nodes + 1))
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return len(self._fact_ptr) - 1
+
+    def facts(self, edge: int) -> np.ndarray:
+        """Return the facts of an edge, in order: positions in the columns of the CKG."""
+        return np.asarray(self._facts[self._fact_ptr[edge] : self._fact_ptr[edge + 1]])
+
+    def first_facts(self) -> np.ndarray:
+        """Return the first fact of every edge."""
+        return np.asarray(self._facts[self._fact_ptr[:-1]])
+
+    def per_edge(self, values: np.ndarray) -> np.ndarray:
+        """Return, per edge, the sum of a value per fact."""
+        owner = np.repeat(np.arange(self.num_edges), np.diff(self._fact_ptr))
+        return np.asarray(np.bincount(owner, weights=values[self._facts], minlength=self.num_edges))
+
+    def degree(self, nodes: np.ndarray) -> np.ndarray:
+        """Return the number of edges at each node."""
+        return np.asarray(self.ptr[nodes + 1] - self.ptr[nodes])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Paths of one search.
+
+    Attributes:
+        nodes: Per length from 1 on, (paths, length + 1) nodes, rows sorted.
+        edges: Per length from 1 on, (paths, length) edges of the ``PathGraph``.
+        truncated: Whether a budget was hit, so that paths are missing.
+    """
+
+    nodes: tuple[np.ndarray, ...]
+    edges: tuple[np.ndarray, ...]
+    truncated: bool
+
+
+@dataclass(slots=True)
+class _Budget:
+    left: int
+    hit: bool = False
+
+    def take(self, sizes: np.ndarray) -> np.ndarray:
+        """Return which rows may be expanded: the smallest first, so that hubs are what is given up."""
+        order = np.argsort(sizes, kind="stable")
+        fits = np.cumsum(sizes[order]) <= self.left
+        allowed = np.zeros(len(sizes), dtype=bool)
+        allowed[order[fits]] = True
+        self.left -= int(sizes[allowed].sum())
+        self.hit |= not fits.all()
+        return allowed
+
+
+def simple_paths(graph: PathGraph, user: int, item: int, max_length: int = 3, budget: int = 2_000_000) -> Found:
+    """Return every simple path between two nodes of at most ``max_length`` edges, in a fixed order.
+
+    Two halves are grown and joined in the middle; the longer half is grown from the end with fewer entries to look at. Parallel edges
+    give separate paths. An edge that states an interaction between the two themselves is not a path.
+
+    Args:
+        graph: Where to search.
+        user: Node to start from.
+        item: Node to end at, another one.
+        max_length: Longest path, in 1..4.
+        budget: Adjacency entries and joined rows looked at per length before the search gives up the widest branches.
+
+    Raises:
+        ExplanationError: If ``max_length`` is not in 1..4, ``budget`` is below 1 or the ends are the same.
+    """
+    if not 1 <= max_length <= 4:
+        raise ExplanationError(f"max_length is {max_length}. Paths of 1 to 4 hops can be searched.")
+    if budget < 1 or user == item:
+        raise ExplanationError(f"budget {budget}, ends {user} and {item}: the budget must be at least 1 and the ends different.")
+    nodes, edges, truncated = [], [], False
+    for length in range(1, max_length + 1):
+        allowance = _Budget(budget)
+        found = _direct(graph, user, item) if length == 1 else _meet(graph, user, item, length, allowance)
+        order = np.lexsort([*found[1].T[::-1], *found[0].T[::-1]])
+        nodes.append(found[0][order])
+        edges.append(found[1][order])
+        truncated |= allowance.hit
+    return Found(tuple(nodes), tuple(edges), truncated)
+
+
+def _direct(graph: PathGraph, user: int, item: int) -> tuple[np.ndarray, np.ndarray]:
+    entries = np.arange(graph.ptr[user], graph.ptr[user + 1])
+    edges = graph.edge[entries[graph.neighbor[entries] == item]]
+    edges = np.array([e for e in edges if not (graph.ckg.relation[graph.facts(int(e))] == 0).any()], dtype=np.int64)
+    return np.tile(np.array([[user, item]], dtype=np.int64), (len(edges), 1)), edges.reshape(-1, 1)
+
+
+def _meet(graph: PathGraph, user: int, item: int, length: int, budget: _Budget) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and edges of the paths of one length >= 2."""
+    ends = [user, item]
+    if length == 3 and _reach(graph, item, user) < _reach(graph, user, item):
+        ends.reverse()
+    short = _grow(graph, ends[1], length // 2, ends[0], None, budget)
+    middle = np.zeros(graph.ckg.num_nodes, dtype=bool)
+    middle[short[0][:, -1]] = True
+    long = _grow(graph, ends[0], length - length // 2, ends[1], middle, budget)
+    nodes, edges = _join(long, short, budget)
+    return (nodes, edges) if ends[0] == user else (nodes[:, ::-1], edges[:, ::-1])
+
+
+def _reach(graph: PathGraph, node: int, avoid: int) -> int:
+    near = graph.neighbor[graph.ptr[node] : graph.ptr[node + 1]]
+    return int(graph.degree(near[near != avoid]).sum())
+
+
+def _grow(
+    graph: PathGraph, start: int, depth: int, avoid: int, wanted: np.ndarray | None, budget: _Budget
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the simple paths of ``depth`` edges from a node that keep off ``avoid`` and end on a wanted node."""
+    nodes, edges = np.array([[start]], dtype=np.int64), np.empty((1, 0), dtype=np.int64)
+    for step in range(depth):
+        sizes = graph.degree(nodes[:, -1])
+        allowed = budget.take(sizes)
+        nodes, edges, sizes = nodes[allowed], edges[allowed], sizes[allowed]
+        row, entry = _ranges(graph.ptr[nodes[:, -1]], sizes)
+        reached = graph.neighbor[entry]
+        good = reached != avoid
+        if wanted is not None and step == depth - 1:
+            good &= wanted[reached]
+        row, entry, reached = row[good], entry[good], reached[good]
+        fresh = (nodes[row] != reached[:, None]).all(1)
+        nodes = np.column_stack([nodes[row[fresh]], reached[fresh]])
+        edges = np.column_stack([edges[row[fresh]], graph.edge[entry[fresh]]])
+    return nodes, edges
+
+
+def _ranges(starts: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for ranges start .. start + size, the number of the range and the position of every element."""
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts, sizes)
+
+
+def _join(long: tuple[np.ndarray, np.ndarray], short: tuple[np.ndarray, np.ndarray], budget: _Budget) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(short[0][:, -1], kind="stable")
+    ends = short[0][order, -1]
+    low, high = np.searchsorted(ends, long[0][:, -1], "left"), np.searchsorted(ends, long[0][:, -1], "right")
+    allowed = budget.take(high - low)
+    row, position = _ranges(low[allowed], (high - low)[allowed])
+    left, right = np.flatnonzero(allowed)[row], order[position]
+    back = short[0][right, -2::-1]  # the middle node itself is the last of the left half
+    apart = (long[0][left][:, :, None] != back[:, None, :]).all((1, 2))
+    nodes = np.concatenate([long[0][left], back], 1)[apart]
+    return nodes, np.concatenate([long[1][left], short[1][right][:, ::-1]], 1)[apart]

@@ -1,0 +1,137 @@
+"""What a run's folder holds, and how it is written: whole or not at all."""
+
+import json
+import os
+import platform
+import shutil
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kgrec.data.dataset import Dataset
+from kgrec.data.interactions import Interactions
+from kgrec.data.storage import save_dataset
+from kgrec.errors import CheckpointError, MissingFileError
+from kgrec.settings import Chosen
+
+FORMAT, VERSION = "kgrec-run", 1
+CONFIG, WEIGHTS, CHECKPOINT, DATA = "config.json", "model.safetensors", "checkpoint.safetensors", "data"
+
+
+class Beside:
+    """A folder written beside its place and renamed into it when all went well; what was there before is replaced."""
+
+    def __init__(self, place: Path) -> None:
+        """Remember the place."""
+        self._place = place
+        self._scratch = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        """Make the empty folder to fill."""
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        return self._scratch
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Move it into place, or leave everything as it was."""
+        old = self._scratch.with_suffix(".old")
+        try:
+            if kind is None:
+                if self._place.exists():
+                    self._place.rename(old)
+                self._scratch.rename(self._place)
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def identity(data: Dataset) -> dict[str, Any]:
+    """Return what a run remembers of its dataset: where it is, and its checksum."""
+    path = None if data.path is None else str(Path(data.path).resolve())
+    return {"name": data.name, "path": path, "checksum": data.checksum}
+
+
+def record_of(
+    chosen: Chosen,
+    seed: int,
+    dataset: dict[str, Any],
+    refit: bool,
+    summary: dict[str, Any],
+    history: list[dict[str, Any]],
+    status: str,
+) -> dict[str, Any]:
+    """Return what the configuration file of a run holds, JSON-ready."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "status": status,
+        "model": chosen.name,
+        "preset": chosen.preset,
+        "config": asdict(chosen.config),
+        "train": asdict(chosen.train),
+        "seed": seed,
+        "refit": refit,
+        "dataset": dataset,
+        "summary": summary,
+        "history": history,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("kgrec", "torch", "numpy")}},
+    }
+
+
+def write_config(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record that makes a folder a run, whole or not at all."""
+    scratch = folder / f".{CONFIG}.tmp"
+    scratch.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    scratch.replace(folder / CONFIG)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the record of a run's folder.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        CheckpointError: If it is not a run, or of another format version.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such run folder.")
+    try:
+        record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise ValueError(record["format"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train wrote.") from None
+    if record.get("version") != VERSION:
+        found = record.get("version")
+        raise CheckpointError(f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or train again.")
+    missing = {"status", "model", "preset", "config", "train", "seed", "refit", "dataset", "summary", "history"} - set(record)
+    if missing or not isinstance(record["dataset"], dict):
+        raise CheckpointError(f"{folder}: {CONFIG} lacks {', '.join(sorted(missing)) or 'a dataset'}. Train again, or copy it anew.")
+    return dict(record)
+
+
+def write_data(data: Dataset, place: Path) -> None:
+    """Store what ranking and explaining need. The test part stays with the dataset, unless that was never saved."""
+    save_dataset(replace(data, test=Interactions()) if data.path else data, place)
+
+
+def refuse_foreign(place: Path, overwrite: bool) -> None:
+    """Refuse a place that holds something else, or (without ``overwrite``) anything at all.
+
+    Raises:
+        CheckpointError: If the place is taken.
+    """
+    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_run(place)):
+        raise CheckpointError(f"{place}: exists and is not a kgrec run. Choose another folder, or remove it.")
+    if not overwrite and place.is_dir() and any(place.iterdir()):
+        raise CheckpointError(f"{place}: exists. Choose another folder, or pass overwrite=True.")
+
+
+def is_run(place: Path) -> bool:
+    """Return whether a folder holds a run of any state."""
+    try:
+        read_config(place)
+    except CheckpointError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The graph builder: the collaborative knowledge graph, HeteroData, and the way to other libraries."""

@@ -1,0 +1,72 @@
+"""The collaborative knowledge graph as a plain symmetric graph: parallel relations merged into one edge."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.ops.csr import Csr, symmetric_weights
+
+
+class PairGraph(nn.Module):
+    """Distinct unordered node pairs of a CKG with weights 1 / sqrt(d_a d_b); moves between devices with the model that holds it.
+
+    Attributes:
+        csr: Both directions of every pair.
+        weight: Symmetric normalization, one per directed edge, in the default dtype.
+    """
+
+    weight: Tensor
+    _edge: Tensor
+    _ptr: Tensor
+    _idx: Tensor
+    _rev: Tensor
+
+    def __init__(self, ckg: CollaborativeKG) -> None:
+        super().__init__()
+        self.num_nodes = ckg.num_nodes
+        low, high = np.minimum(ckg.head, ckg.tail), np.maximum(ckg.head, ckg.tail)
+        pairs, self._pair_of_fact = np.unique(low * ckg.num_nodes + high, return_inverse=True)
+        low, high = np.divmod(pairs, ckg.num_nodes)
+        self._size = np.bincount(self._pair_of_fact, minlength=len(pairs))
+        a, b = torch.from_numpy(low), torch.from_numpy(high)
+        csr, order = Csr.from_edges(torch.cat([a, b]), torch.cat([b, a]), ckg.num_nodes)
+        position = torch.empty_like(order)
+        position[order] = torch.arange(len(order))
+        for name, value in (("_ptr", csr.ptr), ("_idx", csr.idx), ("_rev", csr.rev), ("_edge", position[: len(pairs)])):
+            self.register_buffer(name, value, persistent=False)  # _edge: directed edge of each pair, low -> high first
+        self.register_buffer("weight", symmetric_weights(csr, torch.get_default_dtype()), persistent=False)
+
+    @property
+    def csr(self) -> Csr:
+        """The structure, on the device where the module is."""
+        return Csr(self._ptr, self._idx, self._rev, None, self.num_nodes)
+
+    def removal_effect(self, effect: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
+        """Return, per fact, what its pair carries beyond what a smaller degree at both ends gives back.
+
+        ``effect`` is weight times derivative per directed edge. Without a pair, every other weight at its ends grows by the factor
+        sqrt(d / (d - 1)), to first order by 1 / (2 d).
+        """
+        csr = self.csr
+        pair = effect + effect[csr.rev.long()]
+        around = torch.segment_reduce(pair, "sum", lengths=csr.degree, unsafe=True) / (2 * csr.degree.clamp(min=1))
+        net = pair - around[csr.destinations()] - around[csr.idx.long()]
+        return net[self._edge][torch.from_numpy(self._pair_of_fact).to(effect.device)]
+
+    def weight_without(self, facts: Sequence[int]) -> Float[Tensor, " edges"]:
+        """Return the normalized weights of the graph without some facts; a pair goes when all of its facts go. Removed edges weigh 0."""
+        pair, count = np.unique(self._pair_of_fact[np.unique(np.asarray(facts, dtype=np.int64))], return_counts=True)
+        gone = self._edge[torch.from_numpy(pair[count == self._size[pair]]).to(self._edge.device)]
+        if not len(gone):
+            return self.weight
+        csr = self.csr
+        kept = torch.ones_like(self.weight)
+        kept[gone] = 0
+        kept[csr.rev[gone].long()] = 0
+        degree = torch.segment_reduce(kept, "sum", lengths=csr.ptr.diff(), unsafe=True)
+        scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0)
+        return kept * scale[csr.destinations()] * scale[csr.idx.long()]

@@ -1,0 +1,1 @@
+"""One paper, one file; ``catalog`` lists them without importing any."""

@@ -1,0 +1,164 @@
+"""What every model is: three methods, no state, no training code.
+
+``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the snapshot that ranks. Everything else a
+model can do is a further small protocol (``Rerunnable``) or an optional part of its scorer (``DotProduct.fold``).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from kgrec.batches import Query
+from kgrec.data.dataset import Dataset
+from kgrec.graph.ckg import CollaborativeKG
+
+B = TypeVar("B")
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that ranks."""
+
+    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+        """Return a score per candidate; ``items=None`` scores the whole catalog: (batch, items)."""
+
+
+@dataclass(frozen=True)
+class TripleSource:
+    """The triples that an objective on ``TripleBatch`` draws from.
+
+    Attributes:
+        head: Nodes or entities, as the model counts them.
+        relation: Relations.
+        tail: Nodes or entities.
+        num_tails: Corrupted tails are drawn from 0 .. num_tails - 1.
+        by_head: True draws distinct heads, then one triple of each; False draws triples uniformly, each once an epoch.
+    """
+
+    head: Int[Tensor, " edges"]
+    relation: Int[Tensor, " edges"]
+    tail: Int[Tensor, " edges"]
+    num_tails: int
+    by_head: bool = False
+
+
+@dataclass(frozen=True)
+class Objective(Generic[B]):
+    """One loss and the batches it eats.
+
+    Attributes:
+        batch: The batch type; selects the sampler.
+        loss: Scalar loss of one batch.
+        parameters: What this objective's optimizer moves; None means every parameter of the model.
+        name: Short name for logs.
+        triples: What a ``TripleBatch`` is drawn from.
+    """
+
+    batch: type[B]
+    loss: Callable[[B], Float[Tensor, ""]]
+    parameters: tuple[nn.Parameter, ...] | None = None
+    name: str = "loss"
+    triples: TripleSource | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The training section of a paper, as a value.
+
+    Attributes:
+        objectives: Losses in the order they are trained.
+        joint: True sums the losses in each step under one optimizer; False runs one epoch after another, each with its own optimizer.
+        after_step: Called after every optimizer step.
+        after_epoch: Called after every epoch, before validation.
+        begin_epoch: Called with the epoch's number (from 1) and the run's seed before it starts: reseeds what the model draws itself.
+        fit: A closed form, run instead of any epochs; then ``objectives`` is empty.
+    """
+
+    objectives: tuple[Objective[Any], ...] = ()
+    joint: bool = False
+    after_step: Callable[[], None] | None = None
+    after_epoch: Callable[[], None] | None = None
+    begin_epoch: Callable[[int, int], None] | None = None
+    fit: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named recipe: overrides of a model's configuration and of the training settings."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recommender(nn.Module, ABC):
+    """A model that can be trained by its plan and ranks by its scorer."""
+
+    @classmethod
+    @abstractmethod
+    def from_dataset(cls, data: Dataset, config: Any, generator: torch.Generator) -> "Recommender":
+        """Build the model for a dataset; ``generator`` draws the initial parameters."""
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """Return how the model is trained."""
+
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """Return a snapshot that ranks; call it in ``torch.inference_mode``, after ``eval()``."""
+
+
+@dataclass(frozen=True)
+class DotProduct:
+    """The scorer of every model with fixed embeddings; they are public.
+
+    Attributes:
+        users: One vector per user.
+        items: One vector per item.
+        fold: Vectors for users the model never saw, from their histories; None where the model cannot.
+    """
+
+    users: Float[Tensor, "users dim"]
+    items: Float[Tensor, "items dim"]
+    fold: Callable[[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]] | None = None
+
+    def vectors(self, query: Query) -> Float[Tensor, "batch dim"]:
+        """Return the query users' vectors; users at -1 are folded in from their history."""
+        known = self.users[query.user.clamp(min=0)]
+        unseen = query.user < 0
+        if self.fold is None or not bool(unseen.any()):
+            return known
+        return torch.where(unseen.unsqueeze(1), self.fold(query.history, query.history_mask), known)
+
+    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+        """Return inner products."""
+        vectors = self.vectors(query)
+        if items is None:
+            return vectors @ self.items.T
+        return (self.items[items] * vectors.unsqueeze(1)).sum(-1)
+
+
+@runtime_checkable
+class Rerunnable(Protocol):
+    """A model whose score can be measured again on an edited graph (explanation.md 3.1, capability 3).
+
+    Attributes:
+        ckg: The graph that carries its messages; facts are positions in its columns, nodes are its nodes.
+        merges_relations: True where parallel facts between two nodes share one weight, so that only all of them together can be removed.
+    """
+
+    ckg: CollaborativeKG
+    merges_relations: bool
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return, per fact, the first-order effect of its weight on the score of (user, item), both directions added up.
+
+        Where ``merges_relations``, each of several parallel facts carries the effect of their common weight.
+        """
+
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts, everything that depends on the graph computed anew."""

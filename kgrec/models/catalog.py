@@ -1,0 +1,125 @@
+"""MODELS: every model by its name. The only registry.
+
+Entries name classes by module and are imported when asked for, so that listing them needs no torch.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from kgrec.errors import UnknownModelError, nearest
+
+if TYPE_CHECKING:
+    from kgrec.models.base import Preset, Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One line of the catalog.
+
+    Attributes:
+        name: Name on the command line.
+        module: Module that holds it.
+        model: Class name of the model.
+        config: Class name of its configuration.
+        summary: What it does, in a few words.
+        paper: Where it comes from.
+        needs: What a dataset must have: "interactions", "triples".
+        fixed: Configuration that makes this name what it is; it cannot be overridden.
+        presets: Name of the mapping of presets in the module.
+    """
+
+    name: str
+    module: str
+    model: str
+    config: str
+    summary: str
+    paper: str
+    needs: tuple[str, ...]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    presets: str = "PRESETS"
+
+    def load(self) -> "tuple[type[Recommender], type[Any], Mapping[str, Preset]]":
+        """Return the model class, its configuration class and its presets."""
+        module = importlib.import_module(self.module)
+        return vars(module)[self.model], vars(module)[self.config], vars(module).get(self.presets, {})
+
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            "popularity",
+            "kgrec.models.popularity",
+            "Popularity",
+            "PopularityConfig",
+            "items by their number of interactions",
+            "Cremonesi et al., RecSys 2010",
+            ("interactions",),
+        ),
+        ModelEntry(
+            "bprmf",
+            "kgrec.models.bprmf",
+            "BPRMF",
+            "BPRMFConfig",
+            "matrix factorization by pairwise ranking",
+            "Rendle et al., UAI 2009",
+            ("interactions",),
+        ),
+        ModelEntry(
+            "lightgcn",
+            "kgrec.models.lightgcn",
+            "LightGCN",
+            "LightGCNConfig",
+            "linear propagation over users and items",
+            "He et al., SIGIR 2020",
+            ("interactions",),
+            fixed={"knowledge": False},
+        ),
+        ModelEntry(
+            "lightgcn-kg",
+            "kgrec.models.lightgcn",
+            "LightGCN",
+            "LightGCNConfig",
+            "linear propagation over the collaborative knowledge graph",
+            "He et al., SIGIR 2020",
+            ("interactions", "triples"),
+            fixed={"knowledge": True},
+            presets="KG_PRESETS",
+        ),
+        ModelEntry(
+            "kgat",
+            "kgrec.models.kgat",
+            "KGAT",
+            "KGATConfig",
+            "attentive propagation over the collaborative knowledge graph",
+            "Wang et al., KDD 2019",
+            ("interactions", "triples"),
+        ),
+    )
+}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def find(name: str) -> ModelEntry:
+    """Return the entry of a model; case, hyphens and underscores are ignored.
+
+    Names that are not built in are looked up among the entry points of the group ``kgrec.models``, whose values are ``ModelEntry``.
+
+    Raises:
+        UnknownModelError: If there is no such model; the message gives the nearest names.
+    """
+    for entry in MODELS.values():
+        if _plain(entry.name) == _plain(name):
+            return entry
+    for point in entry_points(group="kgrec.models"):
+        if _plain(point.name) == _plain(name):
+            found: ModelEntry = point.load()
+            return found
+    known = nearest(name.lower(), MODELS) or f" Known: {', '.join(sorted(MODELS))}."
+    raise UnknownModelError(f"unknown model {name!r}.{known}")

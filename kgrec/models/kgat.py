@@ -1,0 +1,278 @@
+"""KGAT: Knowledge Graph Attention Network for Recommendation. Wang, He, Cao, Liu and Chua, KDD 2019.
+
+https://arxiv.org/abs/1905.07854 (equation numbers are those of version 2)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, normalize
+
+from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
+from kgrec.data.dataset import Dataset
+from kgrec.errors import ConfigError
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.relational import RelationalGraph
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, TripleSource
+from kgrec.nn.dropout import SeededDropout
+from kgrec.nn.init import glorot_uniform
+from kgrec.nn.kge import transr_energies
+from kgrec.nn.losses import bpr, cosine_softmax, l2, translation_ranking
+from kgrec.ops.propagate import propagate
+from kgrec.ops.relational import rel_scores
+from kgrec.ops.softmax import edge_softmax
+from kgrec.random import derive
+
+
+@dataclass(frozen=True, slots=True)
+class KGATConfig:
+    """Hyper-parameters of KGAT.
+
+    Attributes:
+        dim: Embedding size d of users and entities; 64 in the paper.
+        relation_dim: Size k of the relation space; 64 in the paper.
+        layer_dims: Output size of each layer; (64, 32, 16) in the paper.
+        attention: "live" as in the paper; "static_si" is the sum of row-normalized adjacencies that the authors' released code
+            really propagates with.
+        message_dropout: Probability of dropping a value after each layer, in [0, 1); 0.1 in the authors' code.
+        leaky_slope: Negative slope of the LeakyReLU; 0.2 in the authors' code.
+        loss: "bpr" as in the paper; "softmax" contrasts each interaction by cosine with all items that have training
+            interactions, and ranks by normalized item vectors. Items without any are left to what the graph says of them.
+        temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
+        cf_l2_weight: Weight of half the squared norms of the final embeddings of the batch, divided by its size; 1e-5 in the paper.
+        kg_l2_weight: The same for projected entities and relations; 1e-5 in the paper.
+        kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of their triples, as the authors' code.
+    """
+
+    dim: int = 64
+    relation_dim: int = 64
+    layer_dims: tuple[int, ...] = (64, 32, 16)
+    attention: Literal["live", "static_si"] = "live"
+    message_dropout: float = 0.1
+    leaky_slope: float = 0.2
+    loss: Literal["bpr", "softmax"] = "softmax"
+    temperature: float = 0.2
+    cf_l2_weight: float = 1e-5
+    kg_l2_weight: float = 1e-5
+    kg_sampling: Literal["triple", "head"] = "triple"
+
+    def __post_init__(self) -> None:
+        """Reject values out of range."""
+        if self.dim < 1 or self.relation_dim < 1 or any(size < 1 for size in self.layer_dims):
+            raise ConfigError("KGAT needs dim, relation_dim and every one of layer_dims to be at least 1.")
+        if not 0 <= self.message_dropout < 1 or self.leaky_slope < 0 or self.cf_l2_weight < 0 or self.kg_l2_weight < 0:
+            raise ConfigError("KGAT needs message_dropout in [0, 1), leaky_slope, cf_l2_weight and kg_l2_weight >= 0.")
+        if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
+            raise ConfigError('KGAT needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+        if self.attention not in ("live", "static_si") or self.kg_sampling not in ("triple", "head"):
+            raise ConfigError('KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".')
+
+
+PRESETS = {
+    "default": Preset(),
+    "paper": Preset(
+        config={"loss": "bpr", "kg_sampling": "head"},
+        train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"},
+    ),
+    "official": Preset(
+        config={"loss": "bpr", "kg_sampling": "head", "attention": "static_si"},
+        train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"},
+    ),
+}
+
+
+class BiInteraction(nn.Module):
+    """Combine a node with its neighborhood, by sum and by product.
+
+        LeakyReLU(W1 (e_h + e_N) + b1) + LeakyReLU(W2 (e_h * e_N) + b2)                 (8)
+
+    Args:
+        dim_in: Size of the vectors going in.
+        dim_out: Size of the vectors coming out.
+        slope: Negative slope of the LeakyReLU.
+        generator: Draws the weights and biases.
+
+    Source: Wang et al., KGAT, KDD 2019, Eq. (8).
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, slope: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.slope = slope
+        self.sum_weight = nn.Parameter(glorot_uniform(dim_in, dim_out, generator=generator))  # W1
+        self.sum_bias = nn.Parameter(glorot_uniform(1, dim_out, generator=generator))  # b1
+        self.product_weight = nn.Parameter(glorot_uniform(dim_in, dim_out, generator=generator))  # W2
+        self.product_bias = nn.Parameter(glorot_uniform(1, dim_out, generator=generator))  # b2
+
+    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output, Eq. (8)."""
+        by_sum = torch.addmm(self.sum_bias, ego + neighborhood, self.sum_weight)
+        by_product = torch.addmm(self.product_bias, ego * neighborhood, self.product_weight)
+        return leaky_relu(by_sum, self.slope) + leaky_relu(by_product, self.slope)
+
+
+class KGAT(Recommender):
+    """Propagate over the collaborative knowledge graph, neighbors weighted by how plausible their triple is.
+
+        pi(h, r, t) = softmax over the triples of h of (W_r e_t)^T tanh(W_r e_h + e_r)          (4)-(5)
+        e_N(h) = sum over (h, r, t) of pi(h, r, t) e_t                                            (3)
+        e_h <- bi-interaction of e_h and e_N(h); then dropout                                     (8)
+        e* = e^(0) || norm(e^(1)) || ... || norm(e^(L)),   score(u, i) = e*_u . e*_i                (11)-(12)
+
+    Trained by alternating epochs of interactions (BPR on e*) and triples (TransR); attention is refreshed once per epoch and takes no
+    gradient. It is kept with the weights, so a loaded model scores as the saved one did.
+
+    Differs from the paper: before its first refresh the attention is the sum over relations of row-normalized adjacencies, as in the
+    authors' code; the "softmax" loss is an addition.
+
+    Args:
+        ckg: Graph with triples.
+        config: Hyper-parameters.
+        generator: Draws the initial parameters.
+
+    Source: Wang et al., KGAT, KDD 2019. https://arxiv.org/abs/1905.07854
+    """
+
+    merges_relations = False
+    attention: Tensor
+    warm_items: Tensor
+    warm_position: Tensor
+
+    def __init__(self, ckg: CollaborativeKG, config: KGATConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.ckg = ckg
+        self.config = config
+        self.graph = RelationalGraph(ckg)
+        relations = 2 * ckg.num_relations
+        self.nodes = nn.Parameter(glorot_uniform(ckg.num_nodes, config.dim, generator=generator))  # e^(0)
+        self.relations = nn.Parameter(glorot_uniform(relations, config.relation_dim, generator=generator))  # e_r
+        self.projections = nn.Parameter(glorot_uniform(relations, config.dim, config.relation_dim, generator=generator))  # W_r
+        sizes = (config.dim, *config.layer_dims)
+        self.layers = nn.ModuleList(BiInteraction(d_in, d_out, config.leaky_slope, generator) for d_in, d_out in pairwise(sizes))
+        self.dropout = SeededDropout(config.message_dropout)
+        warm, position = ckg.warm_items()
+        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
+        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+        self.register_buffer("attention", self.graph.static_weights())
+
+    @classmethod
+    def from_dataset(cls, data: Dataset, config: KGATConfig, generator: torch.Generator) -> "KGAT":
+        """Take the collaborative knowledge graph."""
+        return cls(CollaborativeKG.from_dataset(data), config, generator)
+
+    def forward(self) -> Float[Tensor, "nodes dim"]:
+        """Return the layer-concatenated embeddings of all nodes, Eq. (11)."""
+        return self._propagate(self.attention)
+
+    def _propagate(self, attention: Float[Tensor, " edges"]) -> Float[Tensor, "nodes dim"]:
+        csr = self.graph.csr
+        reverse = attention.detach().index_select(0, csr.rev)
+        e = self.nodes
+        outputs = [e]
+        for layer in self.layers:
+            e = self.dropout(layer(e, propagate(e, csr, attention, reverse)))  # Eqs. (3), (8)
+            outputs.append(normalize(e, dim=1))
+        return torch.cat(outputs, 1)  # (nodes, dim + sum of layer_dims)
+
+    @torch.no_grad()
+    def refresh_attention(self) -> None:
+        """Set the attention of every edge, normalized over each head's neighborhood, Eqs. (4)-(5)."""
+        if self.config.attention == "live":
+            csr = self.graph.csr
+            self.attention.copy_(edge_softmax(rel_scores(self.nodes, self.projections, self.relations, csr), csr))
+
+    def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
+        """Return BPR over interactions, Eq. (13)."""
+        e = self()
+        user, positive, negative = e[batch.user + self.ckg.num_entities], e[batch.positive], e[batch.negative]
+        regularizer = self.config.cf_l2_weight * l2(user, positive, negative)
+        return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
+
+    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the cosine softmax over all items that have training interactions."""
+        e = self()
+        user = e[batch.user + self.ckg.num_entities]
+        loss = cosine_softmax(user, e[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
+        return loss + self.config.cf_l2_weight * l2(user, e[batch.positive])
+
+    def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
+        """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""
+        true, corrupted, projected = transr_energies(
+            self.nodes, self.relations, self.projections, batch.head, batch.relation, batch.tail, batch.negative_tail
+        )
+        return translation_ranking(true, corrupted) + self.config.kg_l2_weight * l2(*projected)
+
+    def plan(self) -> Plan:
+        """Return alternating epochs of interactions and triples, then the attention anew (Section 3.4)."""
+        cf = (self.nodes, *self.layers.parameters())
+        kg = (self.nodes, self.relations, self.projections)
+        first = (
+            Objective(PairwiseBatch, self.bpr_loss, cf, name="bpr")
+            if self.config.loss == "bpr"
+            else Objective(PositiveBatch, self.softmax_loss, cf, name="softmax")
+        )
+        head, relation, tail = (torch.from_numpy(part) for part in self.ckg.both_ways())
+        triples = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=self.config.kg_sampling == "head")
+        second = Objective(TripleBatch, self.kg_loss, kg, name="transr", triples=triples)
+        return Plan((first, second), begin_epoch=self._reseed, after_epoch=self.refresh_attention)
+
+    def _reseed(self, epoch: int, seed: int) -> None:
+        self.dropout.reseed(derive(seed, "dropout", epoch), self.nodes.device)
+
+    def scorer(self) -> DotProduct:
+        """Return the propagated embeddings, Eq. (12)."""
+        e = self()
+        return DotProduct(e[self.ckg.num_entities :], self._ranked(e[: self.ckg.num_items]), fold=self._fold_in)
+
+    def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
+        """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
+        return normalize(items, dim=1) if self.config.loss == "softmax" else items
+
+    def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
+        """Return e* of new users: they start at the mean of the known users and attend to their history alone, Eqs. (3)-(12)."""
+        start = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
+        head = start @ self.projections[0] + self.relations[0]
+        logits = ((self.nodes[history] @ self.projections[0]) * torch.tanh(head).unsqueeze(1)).sum(2)  # (batch, hist), Eq. (4)
+        pi = torch.softmax(logits.masked_fill(~mask, float("-inf")), 1).nan_to_num(0.0)
+        csr = self.graph.csr
+        nodes, ego, outputs = self.nodes, start, [start]
+        for layer in self.layers:
+            ego = layer(ego, (pi.unsqueeze(2) * nodes[history]).sum(1))
+            nodes = layer(nodes, propagate(nodes, csr, self.attention))
+            outputs.append(normalize(ego, dim=1))
+        return torch.cat(outputs, 1)
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), both directions added up (explanation.md 3.3).
+
+        With live attention an edge's effect is the derivative by its logit: what it carries beyond its head's average neighbor.
+        """
+        csr = self.graph.csr
+        with torch.enable_grad():
+            logits = self.attention.detach().log().requires_grad_()
+            e = self._propagate(edge_softmax(logits, csr) if self.config.attention == "live" else logits.exp())
+            score = e[self.ckg.user_node(user)] @ self._ranked(e[item : item + 1])[0]
+            (effect,) = torch.autograd.grad(score, logits, allow_unused=True, materialize_grads=True)
+        return self.graph.per_fact(effect)
+
+    @torch.no_grad()
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts.
+
+        Attention is normalized again over the triples that are left: its logits depend on the embeddings alone, Eq. (4), so this
+        equals computing it on the edited graph.
+        """
+        scores = []
+        for group in removed:
+            attention = (
+                self.graph.renormalized_without(self.attention, group)
+                if self.config.attention == "live"
+                else self.graph.static_weights(group).to(self.attention)
+            )
+            e = self._propagate(attention)
+            scores.append(e[self.ckg.user_node(user)] @ self._ranked(e[item : item + 1])[0])
+        return torch.stack(scores) if scores else self.nodes.new_zeros(0)

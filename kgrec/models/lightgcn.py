@@ -1,0 +1,179 @@
+"""LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation. He et al., SIGIR 2020.
+
+https://arxiv.org/abs/2002.02126 (equation numbers are those of version 4)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from kgrec.batches import PairwiseBatch, PositiveBatch
+from kgrec.data.dataset import Dataset
+from kgrec.errors import ConfigError
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.pairs import PairGraph
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender
+from kgrec.nn.init import normal
+from kgrec.nn.losses import bpr, cosine_softmax, l2
+from kgrec.ops.propagate import poly, propagate
+
+
+@dataclass(frozen=True, slots=True)
+class LightGCNConfig:
+    """Hyper-parameters of LightGCN.
+
+    Attributes:
+        dim: Embedding size d; 64 in the paper.
+        num_layers: Propagation layers K; 3 in the paper.
+        loss: "bpr" as in the paper; "softmax" contrasts each interaction by cosine with all items that have training
+            interactions, and ranks by normalized item vectors. Items without any are left to what the graph says of them.
+        temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
+        l2_weight: Weight lambda of half the squared layer-0 norms of the batch rows, divided by the batch size; 1e-4 in the paper.
+        init_scale: Standard deviation of the initial embeddings; 0.1 in the authors' PyTorch code.
+        knowledge: Whether the graph holds the triples and their entities (``lightgcn-kg``) or interactions alone (the paper).
+    """
+
+    dim: int = 64
+    num_layers: int = 3
+    loss: Literal["bpr", "softmax"] = "softmax"
+    temperature: float = 0.2
+    l2_weight: float = 1e-4
+    init_scale: float = 0.1
+    knowledge: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject values out of range."""
+        if self.dim < 1 or self.num_layers < 0 or self.l2_weight < 0 or self.init_scale <= 0:
+            raise ConfigError("LightGCN needs dim >= 1, num_layers >= 0, l2_weight >= 0 and init_scale > 0.")
+        if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
+            raise ConfigError('LightGCN needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+
+
+PRESETS = {
+    "default": Preset(),
+    "paper": Preset(
+        config={"loss": "bpr", "num_layers": 3, "l2_weight": 1e-4},
+        train={"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3},
+    ),
+}
+
+
+KG_PRESETS = dict(PRESETS)
+
+
+class LightGCN(Recommender):
+    """Propagate embeddings over the normalized graph, and average the layers.
+
+        X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                              (7)-(8)
+        Z = 1 / (K + 1) (X^(0) + ... + X^(K)),   score(u, i) = z_u . z_i                 (8)-(9)
+        loss = mean softplus(-(score(u, i) - score(u, j))) + lambda / 2 |X^(0) of the batch|^2 / B      (15)
+
+    Over the collaborative knowledge graph (``knowledge``) entities are further nodes, and parallel relations between two nodes are
+    merged into one edge.
+
+    Differs from the paper: L2 on the rows of the batch, as in the authors' code; the "softmax" loss is an addition.
+
+    Args:
+        ckg: Graph with or without triples.
+        config: Hyper-parameters.
+        generator: Draws the initial embeddings.
+
+    Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
+    """
+
+    merges_relations = True
+    warm_items: Tensor
+    warm_position: Tensor
+
+    def __init__(self, ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.ckg = ckg
+        self.config = config
+        self.graph = PairGraph(ckg)
+        warm, position = ckg.warm_items()
+        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
+        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+        self.nodes = nn.Parameter(normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator))  # X^(0)
+
+    @classmethod
+    def from_dataset(cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator) -> "LightGCN":
+        """Take the training graph, with the triples where the configuration says so."""
+        return cls(CollaborativeKG.from_dataset(data, knowledge=config.knowledge), config, generator)
+
+    def forward(self) -> Float[Tensor, "nodes dim"]:
+        """Return the layer-averaged embeddings of all nodes, Eq. (8)."""
+        layers = self.config.num_layers
+        return poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * (layers + 1))
+
+    def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
+        """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
+        z = self()
+        rows = (batch.user + self.ckg.num_entities, batch.positive, batch.negative)
+        user, positive, negative = (z[row] for row in rows)
+        ego = l2(*(self.nodes[row] for row in rows))
+        return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * ego
+
+    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the cosine softmax over all items that have training interactions, with L2 on layer 0."""
+        z = self()
+        user = batch.user + self.ckg.num_entities
+        ego = l2(self.nodes[user], self.nodes[batch.positive])
+        loss = cosine_softmax(z[user], z[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
+        return loss + self.config.l2_weight * ego
+
+    def plan(self) -> Plan:
+        """Return one objective, the configured loss."""
+        if self.config.loss == "bpr":
+            return Plan((Objective(PairwiseBatch, self.bpr_loss, name="bpr"),))
+        return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),))
+
+    def scorer(self) -> DotProduct:
+        """Return the propagated embeddings, Eq. (9)."""
+        z = self()
+        return DotProduct(z[self.ckg.num_entities :], self._ranked(z[: self.ckg.num_items]), fold=self._fold_in)
+
+    def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
+        """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
+        return normalize(items, dim=1) if self.config.loss == "softmax" else items
+
+    def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
+        """Return z of new users who have no embedding of their own, only edges to their history.
+
+        z_u = sum over k >= 1 of A_uj X^(k-1)_j / (K + 1): the paper's propagation at u, what u would change in others left out.
+        """
+        layers = self.config.num_layers
+        received = poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * layers) if layers else self.nodes * 0
+        degree = self.graph.csr.degree.clamp(min=1)[: self.ckg.num_items].to(received.dtype)
+        messages = received[history] * degree[history].rsqrt().unsqueeze(2) * mask.unsqueeze(2)
+        return messages.sum(1) * mask.sum(1, keepdim=True).clamp(min=1).to(received.dtype).rsqrt()
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), both directions and all degrees counted.
+
+        Source: explanation.md 3.3, with the change of the degrees added.
+        """
+        with torch.enable_grad():
+            weight = self.graph.weight.detach().clone().requires_grad_()
+            x = total = self.nodes.detach()
+            for _ in range(self.config.num_layers):
+                x = propagate(x, self.graph.csr, weight)
+                total = total + x
+            z = total / (self.config.num_layers + 1)
+            score = z[self.ckg.user_node(user)] @ self._ranked(z[item : item + 1])[0]
+            (gradient,) = torch.autograd.grad(score, weight, allow_unused=True, materialize_grads=True)
+        return self.graph.removal_effect(weight.detach() * gradient)
+
+    @torch.no_grad()
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts, degrees recomputed (the "delete" mode of explanation.md 3.4)."""
+        scores = []
+        for group in removed:
+            weight = self.graph.weight_without(group)
+            z = poly(self.nodes, self.graph.csr, weight, (1 / (self.config.num_layers + 1),) * (self.config.num_layers + 1))
+            scores.append(z[self.ckg.user_node(user)] @ self._ranked(z[item : item + 1])[0])
+        return torch.stack(scores) if scores else self.nodes.new_zeros(0)

@@ -1,0 +1,46 @@
+"""Losses shared by several models."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, softplus
+
+
+def bpr(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Return the mean of ``-log sigmoid(positive - negative)``, in the form that does not underflow.
+
+    Source: Rendle et al., BPR, UAI 2009, Section 4.1. https://arxiv.org/abs/1205.2618
+    """
+    return softplus(negative - positive).mean()
+
+
+def l2(*rows: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
+    """Return half the squared norms of the rows, summed over all of them and divided by the batch size.
+
+    The convention of the LightGCN and KGAT code; others leave out the half, the square or the division, so that their
+    weights mean something else.
+
+    Source: He et al., LightGCN, SIGIR 2020, Eq. (15), as in the authors' code. https://arxiv.org/abs/2002.02126
+    """
+    total = sum((row.square().sum() for row in rows), start=rows[0].new_zeros(()))
+    return 0.5 * total / rows[0].shape[0]
+
+
+def cosine_softmax(
+    users: Float[Tensor, "batch dim"], items: Float[Tensor, "items dim"], positive: Int[Tensor, " batch"], temperature: float
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of each positive against the given items, by cosine over a temperature in (0, 1].
+
+    Every row of ``items`` other than the positive counts as a negative.
+
+    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (4). https://arxiv.org/abs/2201.02327
+    """
+    logits = normalize(users, dim=1) @ normalize(items, dim=1).T
+    return cross_entropy(logits / temperature, positive)
+
+
+def translation_ranking(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Return the mean of ``-log sigmoid(negative - positive)`` of two energies (lower is more plausible).
+
+    Source: Wang et al., KGAT, KDD 2019, Eq. (2). https://arxiv.org/abs/1905.07854
+    """
+    return softplus(positive - negative).mean()

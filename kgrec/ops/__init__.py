@@ -1,0 +1,1 @@
+"""Kernels on graphs: structure, propagation, attention, ranking and sampling, as functions of tensors."""

@@ -1,0 +1,130 @@
+"""The best k items per user, exactly: ties go to the lower item row, on every machine."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kgrec.errors import ConfigError, DivergedError
+
+_BLOCK = 64
+_CHUNK_ON_CPU = 2**23
+_CHUNK_ON_GPU = 2**28
+
+
+def topk_masked(
+    users: Float[Tensor, "batch dim"],
+    items: Float[Tensor, "items dim"],
+    k: int,
+    seen_ptr: Int[Tensor, " _"] | None = None,
+    seen_idx: Int[Tensor, " _"] | None = None,
+) -> tuple[Float[Tensor, "batch cand"], Int[Tensor, "batch cand"]]:
+    """Return the scores and rows of each user's k best items by inner product, the seen ones left out.
+
+    Higher score first; of equal scores, the lower row first. Users are taken in chunks whose scores stay in the cache, so memory does
+    not grow with their number. Where fewer than k items are left, the rest of the row is score -inf, item -1.
+
+    Args:
+        users: User vectors.
+        items: Item vectors, the whole catalog.
+        k: Length of each list, at least 1.
+        seen_ptr: Start of each user's seen items in ``seen_idx``, and the end of the last (batch + 1).
+        seen_idx: Item rows to leave out.
+
+    Raises:
+        ConfigError: If k is less than 1.
+        DivergedError: If a best score is not a number.
+    """
+    scores, ids = users.new_empty(len(users), k), torch.empty(len(users), k, dtype=torch.int64, device=users.device)
+    rows = chunk_rows(len(items), users.device)
+    width = -(-len(items) // _BLOCK) * _BLOCK
+    buffer = users.new_full((min(rows, len(users)), width), -torch.inf)
+    catalog = items.T
+    for start in range(0, len(users), rows):
+        stop = min(start + rows, len(users))
+        chunk = buffer[: stop - start]
+        torch.mm(users[start:stop], catalog, out=chunk[:, : len(items)])
+        if seen_ptr is not None and seen_idx is not None:
+            mask_seen_(chunk, seen_ptr[start : stop + 1], seen_idx)
+        scores[start:stop], ids[start:stop] = topk_scores(chunk, k)
+    return scores, ids
+
+
+def mask_seen_(scores: Float[Tensor, "batch cand"], seen_ptr: Int[Tensor, " _"], seen_idx: Int[Tensor, " _"]) -> None:
+    """Set the scores of each row's seen items to -inf, in place.
+
+    Args:
+        scores: One row per user.
+        seen_ptr: Start of each row's items in ``seen_idx``, and the end of the last (batch + 1); need not start at 0.
+        seen_idx: Columns.
+    """
+    columns = seen_idx[int(seen_ptr[0]) : int(seen_ptr[-1])]
+    rows = torch.repeat_interleave(torch.arange(len(scores), device=scores.device), seen_ptr.diff(), output_size=len(columns))
+    scores[rows, columns] = -torch.inf
+
+
+def topk_scores(scores: Float[Tensor, "batch items"], k: int) -> tuple[Float[Tensor, "batch cand"], Int[Tensor, "batch cand"]]:
+    """Return the k highest scores of each row and their columns; of equal scores the lower column first.
+
+    Score -inf means "not a candidate"; where fewer than k are left, the rest of the row is score -inf, column -1.
+
+    Raises:
+        ConfigError: If k is less than 1.
+        DivergedError: If a best score is not a number.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}. Ask for at least one item.")
+    wanted, columns = min(k, scores.shape[1]), scores.shape[1]
+    values, ids = _best(scores, min(wanted + 1, columns))
+    if bool(values.isnan().any()):
+        raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
+    values, last = values[:, :wanted], values[:, wanted:]
+    ids = ids[:, :wanted]
+    # torch.topk is free to choose among equals. That matters only where the first one left out equals the last one taken.
+    if last.numel():
+        open_rows = (values[:, -1] == last[:, 0]).nonzero().squeeze(1)
+        if len(open_rows):
+            ids[open_rows] = _lowest_of_ties(scores, open_rows, values[open_rows, -1:], wanted)
+    ids = ids.sort(1).values
+    values, order = scores.gather(1, ids).sort(dim=1, descending=True, stable=True)
+    ids = ids.gather(1, order).masked_fill(values == -torch.inf, -1)
+    if wanted < k:
+        values = torch.nn.functional.pad(values, (0, k - wanted), value=-torch.inf)
+        ids = torch.nn.functional.pad(ids, (0, k - wanted), value=-1)
+    return values, ids
+
+
+def chunk_rows(num_items: int, device: torch.device | str) -> int:
+    """Return how many users to score at once: 32 MB of float32 scores on a CPU, 1 GB on an accelerator, at least 16 users."""
+    budget = _CHUNK_ON_CPU if torch.device(device).type == "cpu" else _CHUNK_ON_GPU
+    return max(16, budget // max(1, num_items))
+
+
+def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the ``count`` highest values of each row and columns that hold them, ties resolved anyhow.
+
+    Wide rows are cut into blocks. The values outside the ``count`` blocks of highest maximum are at most the lowest of those maxima,
+    hence at most the ``count``-th highest value: only those blocks are searched.
+    """
+    blocks = -(-scores.shape[1] // _BLOCK)
+    if blocks < 4 * count:
+        values, ids = scores.topk(count, dim=1)
+        return values, ids
+    padding = blocks * _BLOCK - scores.shape[1]
+    if padding:
+        scores = torch.nn.functional.pad(scores, (0, padding), value=-torch.inf)
+    cut = scores.reshape(len(scores), blocks, _BLOCK)
+    chosen = cut.amax(2).topk(count, dim=1, sorted=False).indices
+    inside = cut.gather(1, chosen.unsqueeze(2).expand(-1, -1, _BLOCK)).flatten(1)
+    values, place = inside.topk(count, dim=1)
+    return values, chosen.gather(1, place // _BLOCK) * _BLOCK + place % _BLOCK
+
+
+def _lowest_of_ties(scores: Tensor, rows: Tensor, threshold: Tensor, count: int) -> Tensor:
+    """Return the columns above each row's threshold and the lowest ones at it, ``count`` in all, ascending."""
+    picked = []
+    for some, limit in zip(torch.split(rows, 64), torch.split(threshold, 64), strict=True):
+        part = scores[some]
+        above, at = part > limit, part == limit
+        at &= at.cumsum(1, dtype=torch.int32) <= count - above.sum(1, keepdim=True)
+        picked.append((above | at).nonzero()[:, 1].view(len(part), count))
+    return torch.cat(picked)

@@ -1,0 +1,345 @@
+"""Run: a fitted model with its ids, graph and facts. ``kgrec.fitting.fit`` makes one, ``load_run`` opens one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from kgrec.batches import Query
+from kgrec.data.dataset import Dataset
+from kgrec.data.history import queries
+from kgrec.data.interactions import concatenate
+from kgrec.data.storage import open_dataset
+from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError
+from kgrec.evaluation.report import Report, evaluate
+from kgrec.explanation.explainer import Explainer
+from kgrec.explanation.schema import Explanation
+from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, Beside, read_config, record_of, refuse_foreign, write_config, write_data
+from kgrec.models.base import DotProduct, Recommender, Rerunnable, Scorer
+from kgrec.ops.ranking import topk_scores
+from kgrec.random import derive
+from kgrec.settings import Chosen, choose, restore
+from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
+from kgrec.training.config import TrainConfig
+from kgrec.training.loop import snapshot
+
+_USERS_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class Run:
+    """A fitted model and what it was fitted on. Ids in and out are the caller's own.
+
+    Attributes:
+        name: Model name.
+        model: The model, with its best parameters.
+        data: The dataset; of a loaded run, what the run keeps of it: training and validation, no test part.
+        chosen: Every setting.
+        seed: Seed of every draw.
+        history: One record per epoch.
+        summary: The form of ``kgrec train --json``.
+        dataset: Name, path and checksum of the dataset it was trained on.
+        refit: Whether it was trained once more on all interactions, so that nothing is held out.
+        path: Folder it is stored in, or None.
+    """
+
+    name: str
+    model: Recommender
+    data: Dataset
+    chosen: Chosen
+    seed: int
+    history: list[dict[str, Any]]
+    summary: dict[str, Any]
+    dataset: dict[str, Any]
+    refit: bool = False
+    path: Path | None = None
+    _scorer: Scorer | None = field(default=None, repr=False)
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self.chosen.config
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """The training settings."""
+        return self.chosen.train
+
+    def scorer(self) -> Scorer:
+        """Return the snapshot that ranks; computed once."""
+        if self._scorer is None:
+            self._scorer = snapshot_scorer(self.model)
+        return self._scorer
+
+    def evaluate(self, on: Literal["test", "valid"] = "test", k: Sequence[int] = (10, 20)) -> Report:
+        """Return the ranking metrics on a held-out part.
+
+        Raises:
+            DataError: If the run was refit on everything, so that nothing is held out.
+            CheckpointError: If the dataset has moved or changed since (loaded runs).
+        """
+        if self.refit:
+            raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
+        data = self.data if len(self.data.test) or on == "valid" else self._whole_dataset()
+        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name)
+
+    def recommend(
+        self,
+        users: "str | Sequence[str] | None" = None,
+        k: int = 10,
+        *,
+        history: Sequence[str] | None = None,
+        items: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        allow_seen: bool = False,
+    ) -> pl.DataFrame:
+        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``.
+
+        Items a user has (training and validation) are left out unless ``allow_seen``. Ties go to the item that comes first in the
+        catalog. A user with fewer candidates than ``k`` gets fewer rows.
+
+        Args:
+            users: User ids, one id, or "all".
+            k: Items per user, at least 1.
+            history: Item ids of someone unseen, instead of ``users``; needs a model that can fold in.
+            items: Only these items are candidates.
+            exclude: These items are not.
+            allow_seen: Whether items that the user has are candidates.
+
+        Raises:
+            UnknownIdError: If a user or item is not known.
+            CapabilityError: If the model cannot rank for someone unseen.
+        """
+        if k < 1:
+            raise ConfigError(f"k={k}: ask for at least 1 item.")
+        if (users is None) == (history is None):
+            raise ConfigError("give either users or a history.")
+        banned = self._banned(items, exclude)
+        if history is not None:
+            return self._frame([""], *self._rank_history(list(history), k, banned, allow_seen))
+        rows = self._user_rows(users)
+        scores, ids = [], []
+        matrix = self._seen()
+        for start in range(0, len(rows), _USERS_AT_ONCE):
+            part = rows[start : start + _USERS_AT_ONCE]
+            query = queries(concatenate([self.data.train, self.data.valid]), part, self.data.num_users).to(self._device())
+            block = self._scores(query, banned)
+            if not allow_seen:
+                block[_pairs(matrix[part], block.device)] = float("-inf")
+            best, at = topk_scores(block, k)
+            scores.append(best.cpu())
+            ids.append(at.cpu())
+        empty = torch.empty(0, k)
+        return self._frame(self.data.users.keys(rows), torch.cat(scores) if scores else empty, torch.cat(ids) if ids else empty.long())
+
+    def similar_items(self, item: str, k: int = 10) -> pl.DataFrame:
+        """Return the items whose vectors point most nearly the same way: columns ``rank``, ``item``, ``label``, ``score`` (cosine).
+
+        Raises:
+            UnknownIdError: If the item is not known.
+            CapabilityError: If the model has no item vectors.
+        """
+        row = self.data.items.row(item)
+        scorer = self.scorer()
+        if not isinstance(scorer, DotProduct) or scorer.items.shape[1] < 2:
+            raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
+        vectors = normalize(scorer.items, dim=1)
+        scores = vectors @ vectors[row]
+        scores[row] = float("-inf")
+        best, at = topk_scores(scores.unsqueeze(0), k)
+        return self._frame([""], best.cpu(), at.cpu()).drop("user")
+
+    def explain(self, user: str, item: str, k: int = 10, **settings: Any) -> Explanation:
+        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``."""
+        return self.explainer(**settings).explain(user, item, k=k)
+
+    def explainer(self, **settings: Any) -> Explainer:
+        """Return an explainer over this run; keep it for many explanations."""
+        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+
+    def embeddings(self) -> dict[str, pl.DataFrame]:
+        """Return the vectors of users, items and (where the model has them) all entities: columns ``id`` and ``vector``.
+
+        The score of a user and an item is the inner product of their vectors; entity vectors live in the space of the users'.
+
+        Raises:
+            CapabilityError: If the model has no embeddings.
+        """
+        scorer = self.scorer()
+        if not isinstance(scorer, DotProduct):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
+        frames = {"users": _vectors(self.data.users.series, scorer.users), "items": _vectors(self.data.items.series, scorer.items)}
+        if isinstance(self.model, Rerunnable) and self.model.ckg.num_entities == self.data.num_entities:
+            with torch.inference_mode():
+                nodes = self.model.eval()()
+            frames["entities"] = _vectors(self.data.triples.entities.series, nodes[: self.data.num_entities])
+        return frames
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write the run as a folder, whole or not at all, and return its path.
+
+        Raises:
+            CheckpointError: If the folder exists and is not a run, or ``overwrite`` is False.
+        """
+        place = Path(path)
+        refuse_foreign(place, overwrite)
+        with Beside(place) as scratch:
+            write_data(self.data, scratch / DATA)
+            self.write(scratch)
+        self.path = place
+        return place
+
+    save_pretrained = save
+
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str]) -> "Run":
+        """Return a stored run: ``load_run`` under the name that Hugging Face users know."""
+        return load_run(path)
+
+    def write(self, folder: Path) -> None:
+        """Write weights, then the configuration that makes them count."""
+        write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        write_config(folder, record_of(self.chosen, self.seed, self.dataset, self.refit, self.summary, self.history, "done"))
+
+    def _where(self) -> str:
+        return str(self.path) if self.path else f"this {self.name} run"
+
+    def _whole_dataset(self) -> Dataset:
+        """Return the dataset the run was trained on, found by its path and checked by its sum."""
+        path, expected = self.dataset.get("path"), self.dataset.get("checksum")
+        if not self.path or not path:
+            raise DataError(f"{self._where()} holds no test part, and its dataset was never saved. Save the dataset and train again.")
+        if not Path(path).is_dir():
+            raise CheckpointError(f"{self.path}: its dataset is no longer at {path}. Put it back there, or train again.")
+        data = open_dataset(path)
+        if data.checksum != expected:
+            raise CheckpointError(f"{self.path}: the dataset at {path} has changed since training. Train again on it.")
+        return data
+
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    def _seen(self) -> Any:
+        return concatenate([self.data.train, self.data.valid]).csr(self.data.num_users, self.data.num_items)
+
+    def _banned(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
+        banned = torch.zeros(self.data.num_items, dtype=torch.bool)
+        if items is not None:
+            banned[:] = True
+            banned[self.data.items.rows(items)] = False
+        banned[self.data.items.rows(exclude)] = True
+        return banned.to(self._device())
+
+    def _user_rows(self, users: "str | Sequence[str] | None") -> np.ndarray:
+        if isinstance(users, str) and users == "all" and "all" not in self.data.users:
+            return np.arange(self.data.num_users)
+        return self.data.users.rows([users] if isinstance(users, str) else users or ())
+
+    def _scores(self, query: Query, banned: Tensor) -> Tensor:
+        with torch.no_grad():
+            scores = self.scorer()(query).clone()
+        scores[:, banned] = float("-inf")
+        return scores
+
+    def _rank_history(self, history: list[str], k: int, banned: Tensor, allow_seen: bool) -> tuple[Tensor, Tensor]:
+        scorer = self.scorer()
+        if isinstance(scorer, DotProduct) and scorer.fold is None:
+            raise CapabilityError(f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, kgat or popularity.")
+        if not history:
+            raise UnknownIdError("the history is empty. Name at least one item.")
+        rows = torch.from_numpy(np.unique(self.data.items.rows(history))).to(self._device()).unsqueeze(0)
+        query = Query(torch.full((1,), -1, device=rows.device), rows, torch.ones_like(rows, dtype=torch.bool))
+        scores = self._scores(query, banned)
+        if not allow_seen:
+            scores[0, rows[0]] = float("-inf")
+        best, at = topk_scores(scores, k)
+        return best.cpu(), at.cpu()
+
+    def _frame(self, users: list[str], scores: Tensor, items: Tensor) -> pl.DataFrame:
+        """Return ranked rows as a frame; places without a candidate (score -inf) are left out."""
+        rank = torch.arange(1, items.shape[1] + 1).expand_as(items)
+        real = (items >= 0) & (scores > float("-inf"))
+        rows = items[real].numpy()
+        owner = torch.arange(len(users)).unsqueeze(1).expand_as(items)[real].numpy()
+        labels = self.data.triples.labels.gather(pl.Series(rows.astype(np.int64))).to_list()
+        keys = self.data.items.keys(rows)
+        return pl.DataFrame(
+            {
+                "user": pl.Series(users, dtype=pl.String).gather(pl.Series(owner.astype(np.int64))),
+                "rank": pl.Series(rank[real].numpy(), dtype=pl.Int64),
+                "item": pl.Series(keys, dtype=pl.String),
+                "label": pl.Series([label or key for label, key in zip(labels, keys, strict=True)], dtype=pl.String),
+                "score": pl.Series(scores[real].double().numpy(), dtype=pl.Float64),
+            }
+        )
+
+
+def load_run(path: str | PathLike[str], model: type[Recommender] | None = None) -> Run:
+    """Return a stored run; one that was killed while training opens with its best parameters so far.
+
+    Args:
+        path: The run's folder.
+        model: The class, for a model that is not in the catalog.
+
+    Raises:
+        CheckpointError: If the folder is missing, not a run, of another version, or damaged.
+    """
+    folder = Path(path)
+    record = read_config(folder)
+    chosen = _chosen_of(record, model, folder)
+    data = open_dataset(folder / DATA)
+    data = replace(data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or "")
+    if record["status"] == "done":
+        tensors, _ = read_tensors(folder / WEIGHTS)
+        history = record["history"]
+    else:
+        state, _ = read_state(folder / CHECKPOINT)
+        tensors, history = state.best, state.history
+    built = build_model(chosen, data, record["seed"])
+    try:
+        built.load_state_dict(tensors)
+    except RuntimeError:
+        raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
+    built.eval()
+    return Run(chosen.name, built, data, chosen, record["seed"], history, record["summary"], record["dataset"], record["refit"], folder)
+
+
+def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
+    """Return the untrained model; its initial parameters depend on the seed alone."""
+    generator = torch.Generator().manual_seed(derive(seed, "init"))
+    return chosen.model.from_dataset(data, chosen.config, generator)
+
+
+def snapshot_scorer(model: Recommender) -> Scorer:
+    """Return what ranks, of a model in evaluation mode."""
+    model.eval()
+    with torch.inference_mode():
+        return model.scorer()
+
+
+def _chosen_of(record: dict[str, Any], model: type[Recommender] | None, folder: Path) -> Chosen:
+    """Return the settings of a stored run; its folder names models of the catalog only, never code to import."""
+    template = choose(model if model is not None else record["model"], "default", {})
+    try:
+        config, settings = restore(type(template.config), record["config"]), restore(TrainConfig, record["train"])
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: {error} Update kgrec, or train again.") from None
+    return Chosen(template.name, template.model, config, settings, record["preset"])
+
+
+def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:
+    values = rows.detach().float().cpu().numpy()
+    return pl.DataFrame({"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))})
+
+
+def _pairs(rows: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    coo = rows.tocoo()
+    return torch.from_numpy(coo.row).long().to(device), torch.from_numpy(coo.col).long().to(device)

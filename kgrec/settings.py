@@ -1,0 +1,136 @@
+"""Settings by name -> a model's configuration and the training settings. The one place where keys are checked and values converted."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from kgrec.errors import ConfigError, nearest
+from kgrec.models.base import Preset, Recommender
+from kgrec.models.catalog import ModelEntry, find
+from kgrec.training.config import TrainConfig
+
+_ALIASES = {
+    "embedding_size": "dim",
+    "n_layers": "num_layers",
+    "train_batch_size": "batch_size",
+    "lr": "learning_rate",
+    "stopping_step": "patience",
+    "valid_metric": "metric",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A model with every setting decided.
+
+    Attributes:
+        name: Catalog name, or the class name of a model from outside.
+        model: The class.
+        config: Its configuration.
+        train: Training settings.
+        preset: Name of the preset they started from.
+    """
+
+    name: str
+    model: type[Recommender]
+    config: Any
+    train: TrainConfig
+    preset: str
+
+
+def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, Any]) -> Chosen:
+    """Return a model's settings: the class defaults, overridden by the preset, overridden by ``settings``.
+
+    Args:
+        model: Catalog name, or a class whose ``from_dataset`` annotates its configuration.
+        preset: Name of one of the model's presets.
+        settings: Values by field name; RecBole's names for the common ones are understood. Text is converted ("64,32" to a tuple).
+
+    Raises:
+        UnknownModelError: If there is no such model.
+        ConfigError: If a preset or a setting is unknown (with the nearest name), fixed for this model, or out of range.
+    """
+    entry = find(model) if isinstance(model, str) else None
+    cls, config_type, presets = entry.load() if entry else _from_class(model)
+    name = entry.name if entry else cls.__name__
+    if preset not in presets and preset != "default":
+        raise ConfigError(f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}.")
+    recipe = presets.get(preset, Preset())
+    config_types, train_types = _types(config_type), _types(TrainConfig)
+    config, train = dict(recipe.config), dict(recipe.train)
+    for given, value in settings.items():
+        key = given if given in config_types or given in train_types else _ALIASES.get(given, given)
+        if key in config_types and not (entry and key in entry.fixed):
+            config[key] = _convert(key, value, config_types[key])
+        elif key in train_types:
+            train[key] = _convert(key, value, train_types[key])
+        else:
+            raise ConfigError(_unknown(name, given, key, entry, [*config_types, *train_types]))
+    return Chosen(name, cls, config_type(**config | dict(entry.fixed if entry else {})), TrainConfig(**train), preset)
+
+
+def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """Return a settings dataclass from its JSON form.
+
+    Raises:
+        ConfigError: If a key is unknown or a value out of range.
+    """
+    types = _types(kind)
+    for key in values:
+        if key not in types:
+            raise ConfigError(f"{kind.__name__} has no setting {key!r}.{nearest(key, types)}")
+    return kind(**{key: _convert(key, value, types[key]) for key, value in values.items()})
+
+
+def _from_class(model: Any) -> tuple[type[Recommender], type[Any], Mapping[str, Preset]]:
+    if not (isinstance(model, type) and issubclass(model, Recommender)):
+        raise ConfigError(f"{model!r} is neither a model name nor a Recommender class.")
+    config = get_type_hints(model.from_dataset).get("config")
+    if not isinstance(config, type):
+        raise ConfigError(f"{model.__name__}.from_dataset does not annotate its config. Write config: <your dataclass>.")
+    return model, config, {}
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _unknown(name: str, given: str, key: str, entry: ModelEntry | None, known: list[str]) -> str:
+    if entry and key in entry.fixed:
+        return f"{given!r} is fixed to {entry.fixed[key]} for {name}."
+    return f"{name} has no setting {given!r}.{nearest(given, known) or ' Known: ' + ', '.join(sorted(known)) + '.'}"
+
+
+def _convert(key: str, value: Any, kind: Any) -> Any:
+    """Return a value of the annotated kind, from text (command line), JSON (lists) or Python."""
+    try:
+        return _as(value, kind)
+    except (TypeError, ValueError, KeyError):
+        raise ConfigError(f"{key}={value!r}: expected {_words(kind)}.") from None
+
+
+def _as(value: Any, kind: Any) -> Any:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return get_args(kind)[get_args(kind).index(value)]
+    if origin is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(_as(part, get_args(kind)[0]) for part in parts if part != "")
+    if kind is bool:
+        return {"true": True, "false": False}[str(value).lower()]
+    if kind is int:
+        return int(str(value))
+    if kind is float and not math.isfinite(float(value)):
+        raise ValueError(value)
+    return kind(value)
+
+
+def _words(kind: Any) -> str:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(str(arm) for arm in get_args(kind))
+    if origin is tuple:
+        return f"{_words(get_args(kind)[0])}s separated by commas"
+    return {int: "a whole number", float: "a finite number", bool: "true or false"}.get(kind, "text")

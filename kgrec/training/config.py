@@ -1,0 +1,43 @@
+"""Training settings: how long, how fast, when to stop. What a model is lies in its own configuration."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kgrec.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Attributes:
+        epochs: Most epochs; one epoch passes over every training interaction once.
+        batch_size: Interactions per step.
+        kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions.
+        learning_rate: Learning rate of Adam.
+        sampler: "interaction" shuffles all interactions; "user_uniform" draws distinct users, then one interaction of each, as the
+            authors' code of KGAT.
+        patience: Validations without improvement before training stops; 0 never stops early.
+        validate_every: Epochs between validations.
+        metric: What validation measures, ``name@k``.
+    """
+
+    epochs: int = 200
+    batch_size: int = 2048
+    kg_batch_size: int = 0
+    learning_rate: float = 1e-3
+    sampler: Literal["interaction", "user_uniform"] = "interaction"
+    patience: int = 10
+    validate_every: int = 1
+    metric: str = "ndcg@10"
+
+    def __post_init__(self) -> None:
+        """Reject values out of range."""
+        if self.epochs < 1 or self.batch_size < 1 or self.validate_every < 1:
+            raise ConfigError("training needs epochs, batch_size and validate_every of at least 1.")
+        if self.kg_batch_size < 0 or self.patience < 0:
+            raise ConfigError("training needs kg_batch_size >= 0 and patience >= 0.")
+        if not 0 < self.learning_rate <= 10:
+            raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
+        if self.sampler not in ("interaction", "user_uniform"):
+            raise ConfigError(f'unknown sampler {self.sampler!r}. Known: "interaction", "user_uniform".')

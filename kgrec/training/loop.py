@@ -1,0 +1,192 @@
+"""The training loop: walks a model's plan. It knows no model."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kgrec.data.dataset import Dataset
+from kgrec.errors import DivergedError
+from kgrec.log import logger, progress
+from kgrec.models.base import Objective, Plan, Recommender, Scorer
+from kgrec.ops.optimizer import adam
+from kgrec.training.config import TrainConfig
+from kgrec.training.samplers import InteractionSampler, TripleSampler, make_sampler
+from kgrec.training.stopping import Stopping
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that the next epoch depends on, besides the data and the settings.
+
+    Attributes:
+        epoch: Epochs done.
+        model: Parameters and buffers after them.
+        optimizers: State of each optimizer.
+        best: Parameters and buffers at the best validation, or after the last epoch where nothing validates.
+        stopping: What early stopping has seen.
+        history: One record per epoch: its number, losses, seconds, and the validation metric where measured.
+    """
+
+    epoch: int
+    model: dict[str, Tensor]
+    optimizers: list[dict[str, Any]]
+    best: dict[str, Tensor]
+    stopping: Stopping
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    model: Recommender,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    validate: Callable[[Scorer], float] | None = None,
+    state: TrainState | None = None,
+    on_epoch: Callable[[TrainState], None] | None = None,
+    title: str = "training",
+) -> TrainState:
+    """Train a model by its plan, and leave it with its best parameters.
+
+    Args:
+        model: The model, on ``device``.
+        data: Where batches are drawn from: the training part only.
+        config: Training settings.
+        seed: Seed of every draw.
+        device: Where batches are made.
+        validate: Returns the number to maximize for a scorer; None trains all epochs and keeps the last parameters.
+        state: Where to go on from; None starts anew.
+        on_epoch: Called with the state after each epoch.
+        title: Name for the progress bar.
+
+    Returns:
+        The state after the last epoch.
+
+    Raises:
+        DivergedError: If a loss is infinite or not a number.
+    """
+    plan = model.plan()
+    state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
+    if plan.fit is not None:
+        return _closed_form(model, plan.fit, state, config, validate)
+    samplers = _samplers(plan, data, config, seed, device)
+    optimizers = _optimizers(model, plan, config)
+    if state.epoch:
+        model.load_state_dict(state.model)
+        for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
+            optimizer.load_state_dict(stored)
+    with progress(title, config.epochs) as bar:
+        while state.epoch < config.epochs and not state.stopping.stop:
+            began = time.perf_counter()
+            record = {"epoch": state.epoch + 1, **_epoch(model, plan, samplers, optimizers, state.epoch + 1, seed)}
+            record["seconds"] = time.perf_counter() - began
+            _judge(model, state, record, config, validate)
+            state.model = snapshot(model)
+            state.optimizers = [optimizer.state_dict() for optimizer in optimizers]
+            bar.update(state.epoch, _line(record))
+            logger.debug("%s: %s", title, _line(record))
+            if on_epoch is not None:
+                on_epoch(state)
+    model.load_state_dict(state.best)
+    return state
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a model's parameters and buffers."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _closed_form(
+    model: Recommender, fit: Callable[[], None], state: TrainState, config: TrainConfig, validate: Callable[[Scorer], float] | None
+) -> TrainState:
+    began = time.perf_counter()
+    fit()
+    _judge(model, state, {"epoch": 1, "seconds": time.perf_counter() - began}, config, validate)
+    state.model = state.best
+    return state
+
+
+def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[InteractionSampler | TripleSampler]:
+    samplers: list[InteractionSampler | TripleSampler] = []
+    for objective in plan.objectives:
+        steps = samplers[0].steps() if samplers else 0
+        samplers.append(make_sampler(objective, data, config, seed=seed, device=device, steps=steps))
+    return samplers
+
+
+def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    groups = [None] if plan.joint else [objective.parameters for objective in plan.objectives]
+    return [adam(model.parameters() if group is None else group, config.learning_rate) for group in groups]
+
+
+def _epoch(
+    model: Recommender,
+    plan: Plan,
+    samplers: list[InteractionSampler | TripleSampler],
+    optimizers: list[torch.optim.Optimizer],
+    epoch: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Train one epoch; return the mean loss of each objective by its name."""
+    model.train()
+    if plan.begin_epoch is not None:
+        plan.begin_epoch(epoch, seed)
+    if plan.joint:
+        rounds = [(plan.objectives, list(samplers), optimizers[0])]
+    else:
+        rounds = [((o,), [s], opt) for o, s, opt in zip(plan.objectives, samplers, optimizers, strict=True)]
+    losses: dict[str, Any] = {}
+    for objectives, feeds, optimizer in rounds:
+        steps = [_step(objectives, batches, optimizer, plan) for batches in zip(*(feed.epoch(epoch) for feed in feeds), strict=False)]
+        means = torch.stack(steps)  # (steps, objectives)
+        bad = torch.nonzero(~torch.isfinite(means).all(1))
+        if len(bad):
+            raise DivergedError(
+                f"the loss is not a finite number at epoch {epoch}, step {int(bad[0]) + 1}. Lower learning_rate, or raise l2 weights."
+            )
+        for objective, value in zip(objectives, means.mean(0).tolist(), strict=True):
+            losses[objective.name] = value
+    if plan.after_epoch is not None:
+        plan.after_epoch()
+    return losses
+
+
+def _step(objectives: Sequence[Objective[Any]], batches: Sequence[Any], optimizer: torch.optim.Optimizer, plan: Plan) -> Tensor:
+    optimizer.zero_grad(set_to_none=True)
+    parts = torch.stack([objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)])
+    parts.sum().backward()
+    optimizer.step()
+    if plan.after_step is not None:
+        plan.after_step()
+    return parts.detach()
+
+
+def _judge(
+    model: Recommender, state: TrainState, record: dict[str, Any], config: TrainConfig, validate: Callable[[Scorer], float] | None
+) -> None:
+    """Validate where it is due, and keep the best parameters."""
+    state.epoch = int(record["epoch"])
+    state.history.append(record)
+    if validate is None:
+        state.best = snapshot(model)
+        return
+    if state.epoch % config.validate_every and state.epoch != config.epochs:
+        return
+    model.eval()
+    began = time.perf_counter()
+    with torch.inference_mode():
+        value = validate(model.scorer())
+    record[config.metric] = value
+    record["validation_seconds"] = time.perf_counter() - began
+    if state.stopping.update(value, state.epoch):
+        state.best = snapshot(model)
+
+
+def _line(record: dict[str, Any]) -> str:
+    parts = [f"{name} {value:.4f}" for name, value in record.items() if isinstance(value, float) and not name.endswith("seconds")]
+    return f"epoch {record['epoch']}: " + ", ".join(parts)

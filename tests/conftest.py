@@ -1,0 +1,48 @@
+"""Seeds, threads, and the way to data that is not in the repository. Imports nothing from kgrec: the shape hook comes first."""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("kgrec", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("kgrec")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Give the path of a shared data file or folder, or skip where it is absent."""
+    base = Path(os.environ.get("KGREC_SHARED_DATA") or ROOT.parent / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = base / name
+        if not path.exists():
+            pytest.skip(f"needs {name} of the shared data: not in {base}. Set KGREC_SHARED_DATA to its folder.")
+        return path
+
+    return find

@@ -1,0 +1,161 @@
+"""What every model must do; inherit, name a model and its settings, and the cases run (``tests/models``)."""
+
+import itertools
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+import worlds
+
+
+def auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Return the share of (positive, negative) pairs in the right order, ties counting half."""
+    pairs = scores[positive][:, None] - scores[~positive][None, :]
+    return float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+
+class RecommenderContract:
+    """Subclass and set ``name`` (catalog name) and ``settings``."""
+
+    name: ClassVar[str]
+    settings: ClassVar[dict[str, Any]] = {}
+    uses_knowledge: ClassVar[bool] = False
+    personal: ClassVar[bool] = True
+
+    def run(self, data, seed=0, **more):
+        from kgrec import fit
+
+        return fit(self.name, data, seed=seed, device="cpu", **{"epochs": 20, "batch_size": 64, **self.settings, **more})
+
+    def scores(self, run):
+        from kgrec.data.history import queries
+
+        query = queries(run.data.train, np.arange(run.data.num_users), run.data.num_users)
+        with torch.inference_mode():
+            return run.scorer()(query)
+
+    def build(self, data):
+        from kgrec.settings import choose
+
+        chosen = choose(self.name, "default", self.settings)
+        return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
+
+    def test_the_withheld_item_is_recommended_first(self):
+        if not self.personal:
+            pytest.skip("the same ranking for everyone")
+        run = self.run(worlds.checkerboard())
+        frame = run.recommend("all", k=1)
+        assert [item[1:] for item in frame["item"]] == [user[1:] for user in frame["user"]]
+
+    def test_cold_items_are_decided_by_the_knowledge_graph_alone(self):
+        found = []
+        for seed in range(3):
+            data = worlds.cold_items(seed)
+            scores = self.scores(self.run(data, seed=seed))[:, 40:].numpy()
+            own = np.arange(40, 60)[None, :] % 2 == np.arange(60)[:, None] % 2
+            found.append(np.mean([auc(row, mask) for row, mask in zip(scores, own, strict=True)]))
+        if self.uses_knowledge:
+            assert min(found) >= 0.8, found
+        else:
+            assert 0.3 <= np.mean(found) <= 0.7, found
+
+    def test_items_none_agrees_with_explicit_candidates(self):
+        from kgrec.data.history import queries
+
+        run = self.run(worlds.checkerboard(), epochs=2)
+        query = queries(run.data.train, np.arange(4), run.data.num_users)
+        everything = run.scorer()(query)
+        candidates = torch.tensor([[3, 0, 7]]).expand(4, 3)
+        torch.testing.assert_close(run.scorer()(query, candidates), everything[:, [3, 0, 7]])
+
+    def test_one_user_at_a_time_equals_a_batch(self):
+        run = self.run(worlds.checkerboard(), epochs=2)
+        together = run.recommend("all", k=3)
+        apart = [run.recommend(user, k=3) for user in run.data.users]
+        assert together["item"].to_list() == list(itertools.chain.from_iterable(frame["item"] for frame in apart))
+
+    def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(self):
+        data = worlds.checkerboard()
+        first, again, other = (self.scores(self.run(data, seed=seed, epochs=3)) for seed in (5, 5, 6))
+        assert torch.equal(first, again)
+        if self.personal:
+            assert not torch.equal(first, other)
+
+    def test_saved_and_loaded_is_bit_equal(self, tmp_path):
+        from kgrec import load_run
+
+        run = self.run(worlds.cold_items(), epochs=3)
+        run.save(tmp_path / "run")
+        loaded = load_run(tmp_path / "run")
+        assert torch.equal(self.scores(run), self.scores(loaded))
+        assert loaded.config == run.config
+
+    def test_every_parameter_gets_a_gradient_from_some_objective(self):
+        from kgrec.training.config import TrainConfig
+        from kgrec.training.loop import _samplers
+
+        data = worlds.cold_items()
+        model = self.build(data)
+        plan = model.plan()
+        if plan.begin_epoch:
+            plan.begin_epoch(1, 0)
+        touched = {name: False for name, _ in model.named_parameters()}
+        samplers = _samplers(plan, data, TrainConfig(batch_size=64), 0, torch.device("cpu"))
+        for objective, sampler in zip(plan.objectives, samplers, strict=True):
+            model.zero_grad()
+            objective.loss(next(iter(sampler.epoch(1)))).backward()
+            for name, parameter in model.named_parameters():
+                touched[name] |= parameter.grad is not None and bool((parameter.grad != 0).any())
+        assert all(touched.values()), touched
+
+    def test_renumbering_the_users_renumbers_the_scores(self):
+        """With the initial rows renumbered alike, nothing but the order may change."""
+        data = worlds.cold_items()
+        order = np.random.default_rng(0).permutation(data.num_users)
+        turned = worlds.dataset(
+            [(int(order[u]), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)],
+            test=[(int(order[u]), int(i)) for u, i in zip(data.test.user, data.test.item, strict=True)],
+            triples=np.stack([data.triples.head, data.triples.relation, data.triples.tail], 1),
+            num_entities=data.num_entities,
+        )
+        models = [self.build(data).eval(), self.build(turned).eval()]
+        with torch.no_grad():
+            source, target = ({name: p for name, p in model.named_parameters()} for model in models)
+            for name, parameter in source.items():
+                rows = parameter.clone()
+                if name == "users":
+                    rows[torch.from_numpy(order)] = parameter
+                elif name == "nodes":
+                    first = len(parameter) - data.num_users
+                    rows[first + torch.from_numpy(order)] = parameter[first:]
+                target[name].copy_(rows)
+            from kgrec.data.history import queries
+
+            plain, renumbered = (
+                model.scorer()(queries(d.train, np.arange(data.num_users), data.num_users))
+                for model, d in zip(models, (data, turned), strict=True)
+            )
+        torch.testing.assert_close(renumbered[torch.from_numpy(order)], plain)
+
+    def test_one_batch_can_be_learned_by_heart(self):
+        from kgrec.training.config import TrainConfig
+        from kgrec.training.loop import _samplers
+
+        data = worlds.cold_items()
+        model = self.build(data)
+        plan = model.plan()
+        if not plan.objectives:
+            pytest.skip("closed form")
+        if plan.begin_epoch:
+            plan.begin_epoch(1, 0)
+        batch = next(iter(_samplers(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[0].epoch(1)))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        losses = []
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = plan.objectives[0].loss(batch)
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < 0.4 * losses[0]

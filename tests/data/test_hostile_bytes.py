@@ -1,0 +1,84 @@
+"""Whatever bytes a file holds, a reader reads it or says in one line why not."""
+
+import gzip
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kgrec.data.graphs import read_triples
+from kgrec.data.linking import read_links
+from kgrec.data.logs import read_interactions, read_item_lists
+from kgrec.data.titles import read_titles
+from kgrec.data.users import read_user_table
+from kgrec.errors import KgrecError
+
+XML = b"""<?xml version="1.0"?><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="http://e/">
+<r:Description r:about="http://e/a"><e:r r:resource="http://e/b"/><e:s>text</e:s></r:Description></r:RDF>"""
+TURTLE = b'@prefix e: <http://e/> . e:a a e:T ; e:r e:b , [ e:s "x"@en , 1.5 ] . e:b e:r ( e:a e:c ) .'
+TABLE = b'user_id,item_id,rating,timestamp\n1,"a, b",3.5,10\n2,b,4,11\n3,c,1e3,12\n'
+
+READERS = {
+    "a.csv": (read_interactions, TABLE),
+    "a.tsv": (read_interactions, b"user_id\titem_id\trating\n1\ta\t3.5\n2\tb\t4\n"),
+    "a.inter": (read_interactions, b"user_id:token\titem_id:token\trating:float\n1\t2\t3\n"),
+    "a.txt": (read_item_lists, b"0 1 2 3\n1\n2 5 6\n"),
+    "a.link": (read_links, b"item_id:token\tentity_id:token\n1\tm.1\n2\tm.2\n"),
+    "a.item": (read_titles, b"item_id:token\tmovie_title:token_seq\n1\tAlien\n2\t\n"),
+    "a.user": (read_user_table, b"user_id:token\tage:token\n1\t30\n2\t\n"),
+    "a.kg": (read_triples, b"head_id:token\trelation_id:token\ttail_id:token\na\tr\tb\nb\tr\tc\n"),
+    "kg_final.txt": (read_triples, b"0 0 1\n1 1 2\n"),
+    "a.nt": (read_triples, b'<http://e/a> <http://e/r> <http://e/b> .\n_:x <http://e/r> "t"@en .\n'),
+    "a.nq": (read_triples, b"<http://e/a> <http://e/r> <http://e/b> <http://e/g> .\n"),
+    "a.ttl": (read_triples, TURTLE),
+    "a.trig": (read_triples, b"@prefix e: <http://e/> . e:g { e:a e:r e:b }"),
+    "a.rdf": (read_triples, XML),
+    "a.jsonld": (read_triples, b'{"@id": "http://e/a", "http://e/r": [{"@id": "http://e/b"}, {"@value": "t", "@language": "en"}]}'),
+}
+
+DAMAGE = st.lists(
+    st.tuples(st.integers(0, 400), st.sampled_from(["put", "cut", "add", "twice"]), st.binary(min_size=1, max_size=6)),
+    min_size=1,
+    max_size=5,
+)
+
+
+def damaged(content, damage):
+    for place, how, extra in damage:
+        at = place % (len(content) + 1)
+        content = {
+            "put": content[:at] + extra + content[at + len(extra) :],
+            "cut": content[:at],
+            "add": content[:at] + extra + content[at:],
+            "twice": content[:at] + content[at:] + content[at:],
+        }[how]
+    return content
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=DAMAGE, packed=st.sampled_from(["no", "yes", "damaged"]))
+def test_damaged_files(tmp_path, name, damage, packed):
+    reader, content = READERS[name]
+    if packed == "damaged":
+        content = damaged(gzip.compress(content, mtime=0), damage)
+    else:
+        content = damaged(content, damage)
+        content = gzip.compress(content) if packed == "yes" else content
+    path = tmp_path / name
+    path.write_bytes(content)
+    for options in ({}, {"on_error": "skip"} if reader is not read_item_lists else {}):
+        said = name
+        try:
+            reader(str(path), **options)
+        except KgrecError as error:
+            said = str(error)
+        assert "\n" not in said
+        assert name in said
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_undamaged_files_are_read(tmp_path, name):
+    reader, content = READERS[name]
+    (tmp_path / name).write_bytes(content)
+    reader(str(tmp_path / name))

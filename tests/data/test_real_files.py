@@ -1,0 +1,68 @@
+"""Known counts of public data; skipped where it is absent."""
+
+import numpy as np
+import pytest
+
+from kgrec.data.formats import load
+
+
+def sizes(data):
+    return len(data.train), len(data.valid), len(data.test)
+
+
+def test_movielens_with_freebase(shared_data):
+    data = load(shared_data("ml-100k"))
+    assert (data.num_users, data.num_items, sum(sizes(data))) == (943, 1682, 100_000)
+    assert (len(data.triples), data.report.counts["items linked"], data.report.counts["items in the graph"]) == (91_631, 1598, 1598)
+    assert data.num_relations == 24
+    assert data.item_label(data.items.row("2")) == "GoldenEye"
+    assert np.unique(data.train.user).size == 943
+
+
+def test_movielens_with_dbpedia(shared_data):
+    folder = shared_data("ml-100k")
+    data = load(folder, kg=str(folder / "dbpedia-films.nt"), links=str(folder / "dbpedia-films.link.tsv"), user_attributes=True)
+    counts = data.report.counts
+    assert counts["triples read"] == 34_941
+    assert (counts["items linked"], counts["entities of items"], counts["items without an entity"]) == (1430, 1313, 352)
+    assert (counts["items in the graph"], counts["entities shared by items"]) == (1330, 17)
+    assert counts["facts about users"] == len(data.user_facts) == 4 * 943
+    assert data.triples.labels[data.triples.entities.row("http://dbpedia.org/resource/Ridley_Scott")] == "Ridley Scott"
+    copied = data.triples.locator < 0
+    assert copied.sum() == counts["triples taken over through a link"]
+    assert len(data.triples) - copied.sum() <= 34_939
+
+
+@pytest.mark.parametrize(("part", "expected"), [("split", (80_808, 9_596, 9_596)), ("split-linked", (78_836, 9_359, 9_359))])
+def test_movielens_given_splits(shared_data, part, expected):
+    folder = shared_data("ml-100k")
+    names = {"train": "train.tsv", "valid": "valid.tsv", "test": "test.tsv"}
+    data = load(folder, split="given", **{name: str(folder / part / file) for name, file in names.items()})
+    assert sizes(data) == expected
+    assert data.train.time is not None
+    assert not np.isnan(data.train.time).any()
+    assert data.num_items == (1682 if part == "split" else 1598)
+
+
+def test_movielens_temporal(shared_data):
+    data = load(shared_data("ml-100k"), split="temporal")
+    assert sum(sizes(data)) == 100_000
+    assert data.train.time.max() < data.valid.time.min()
+    assert data.valid.time.max() < data.test.time.min()
+
+
+def test_lastfm(shared_data):
+    data = load(shared_data("lastfm-dbpedia"))
+    assert (data.num_users, data.num_items, sizes(data)) == (1865, 9765, (54_952, 7_872, 15_809))
+    counts = data.report.counts
+    assert (counts["triples read"], counts["items in the graph"]) == (110_921, 9_451)
+    assert (counts["validation items without training interactions"], counts["test items without training interactions"]) == (518, 1051)
+    assert data.item_label(data.items.row("http://dbpedia.org/resource/Deacon_Blue")) == "Deacon Blue"
+
+
+@pytest.mark.slow
+def test_gowalla(shared_data):
+    data = load(shared_data("gowalla"))
+    train, valid, test = sizes(data)
+    assert (data.num_users, data.num_items, train + valid, test) == (29_858, 40_981, 810_128, 217_242)
+    assert abs(valid - 81_013) < 2_000

@@ -1,0 +1,55 @@
+"""The id convention, by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kgrec.errors import GraphError
+from kgrec.graph.ckg import CollaborativeKG
+
+
+def test_items_come_first_users_last_and_relation_zero_is_interacts(films):
+    ckg = CollaborativeKG.from_dataset(films)
+    assert (ckg.num_users, ckg.num_items, ckg.num_entities, ckg.num_relations, ckg.num_nodes) == (2, 3, 9, 4, 11)
+    facts = list(zip(ckg.head.tolist(), ckg.relation.tolist(), ckg.tail.tolist(), ckg.fact.tolist(), strict=True))
+    assert facts == [
+        (9, 0, 0, -1),
+        (9, 0, 1, -1),
+        (10, 0, 1, -1),
+        (0, 1, 3, 0),
+        (1, 1, 3, 1),
+        (0, 3, 8, 2),
+        (2, 2, 8, 3),
+        (2, 2, 4, 4),
+        (3, 3, 7, 5),
+        (0, 2, 1, 6),
+        (10, 2, 8, -2),
+    ]
+    assert [ckg.user_node(1), ckg.user_row(10), ckg.is_user(9), ckg.is_user(8)] == [10, 1, True, False]
+
+
+def test_both_ways_adds_every_inverse_with_its_own_relation(films):
+    ckg = CollaborativeKG.from_dataset(films)
+    head, relation, tail = ckg.both_ways()
+    assert len(head) == 22
+    forward = set(zip(head[:11].tolist(), relation[:11].tolist(), tail[:11].tolist(), strict=True))
+    backward = set(zip(head[11:].tolist(), relation[11:].tolist(), tail[11:].tolist(), strict=True))
+    assert backward == {(t, r + 4, h) for h, r, t in forward}
+
+
+def test_without_knowledge_only_users_and_items_remain(films):
+    ckg = CollaborativeKG.from_dataset(films, knowledge=False)
+    assert (ckg.num_entities, ckg.num_nodes, ckg.num_relations) == (3, 5, 1)
+    assert list(zip(ckg.head.tolist(), ckg.tail.tolist(), strict=True)) == [(3, 0), (3, 1), (4, 1)]
+
+
+@pytest.mark.parametrize(("column", "value"), [("head", 11), ("tail", -1), ("relation", 4)])
+def test_an_edge_outside_its_range_is_refused(films, column, value):
+    ckg = CollaborativeKG.from_dataset(films)
+    broken = getattr(ckg, column).copy()
+    broken[0] = value
+    with pytest.raises(GraphError, match="outside"):
+        dataclasses.replace(ckg, **{column: broken})
+    with pytest.raises(GraphError, match="length"):
+        dataclasses.replace(ckg, **{column: np.empty(0, np.int64)})

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from kgrec.errors import DataError, GraphError
+from kgrec.ops.sampling import corrupt_tails, sample_negatives
+
+
+def csr(rows):
+    ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return torch.from_numpy(ptr), torch.tensor([item for row in rows for item in row], dtype=torch.int64)
+
+
+@given(st.lists(st.sets(st.integers(0, 7), max_size=7), min_size=1, max_size=6), st.integers(0, 100))
+def test_never_a_seen_item(rows, seed):
+    rows = [sorted(row) for row in rows]
+    users = torch.arange(len(rows)).repeat(20)
+    drawn = sample_negatives(users, *csr(rows), 8, generator=np.random.default_rng(seed))
+    assert drawn.dtype == torch.int64
+    for user, item in zip(users.tolist(), drawn.tolist(), strict=True):
+        assert 0 <= item < 8
+        assert item not in rows[user]
+
+
+@pytest.mark.parametrize("row", [[], [0], [9], [0, 1, 2], [7, 8, 9], [1, 3, 5, 7], [0, 1, 2, 3, 4, 5, 6, 7, 8]])
+def test_uniform_over_the_rest(row):
+    ptr, idx = csr([[2, 4], row, [0, 9]])
+    drawn = sample_negatives(torch.ones(20_000, dtype=torch.int64), ptr, idx, 10, generator=torch.Generator().manual_seed(0))
+    counts = np.bincount(drawn.numpy(), minlength=10)
+    free = np.setdiff1d(np.arange(10), row)
+    assert counts[row].sum() == 0
+    assert len(free) == 1 or chisquare(counts[free]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("make", [lambda seed: torch.Generator().manual_seed(seed), np.random.default_rng])
+def test_same_seed_same_draw(make):
+    users = torch.zeros(50, dtype=torch.int64)
+    ptr, idx = csr([[1, 2]])
+    first, again, other = (sample_negatives(users, ptr, idx, 1000, generator=make(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_user_of_everything_is_named():
+    ptr, idx = csr([[0], [0, 1]])
+    with pytest.raises(DataError, match="user row 1 has used all 2 items"):
+        sample_negatives(torch.tensor([0, 1]), ptr, idx, 2, generator=np.random.default_rng(0))
+    assert sample_negatives(torch.tensor([0]), ptr, idx, 2, generator=np.random.default_rng(0)).tolist() == [1]
+
+
+@pytest.mark.parametrize("row", [[2, 1], [1, 1]])
+def test_unsorted_or_repeated_items_are_refused(row):
+    with pytest.raises(GraphError, match="Sort each row"):
+        sample_negatives(torch.tensor([0]), *csr([row]), 5, generator=np.random.default_rng(0))
+
+
+def test_nobody():
+    none = torch.zeros(0, dtype=torch.int64)
+    assert sample_negatives(none, *csr([[0]]), 3, generator=np.random.default_rng(0)).tolist() == []
+    assert sample_negatives(torch.tensor([0, 0]), *csr([[]]), 1, generator=np.random.default_rng(0)).tolist() == [0, 0]
+
+
+ENTITIES = st.integers(0, 5)
+
+
+@given(st.lists(st.tuples(ENTITIES, st.integers(0, 2), ENTITIES), min_size=1, max_size=30), st.integers(0, 100))
+def test_corrupted_triples_are_unknown(triples, seed):
+    known = tuple(torch.tensor(part) for part in zip(*triples, strict=True))
+    head, relation, tail = (part.repeat(5) for part in known)
+    drawn = corrupt_tails(head, relation, tail, known, 6, generator=np.random.default_rng(seed))
+    facts = set(triples)
+    for h, r, t, d in zip(head.tolist(), relation.tolist(), tail.tolist(), drawn.tolist(), strict=True):
+        everything = all((h, r, e) in facts for e in range(6))
+        assert (d == t) if everything else ((h, r, d) not in facts and 0 <= d < 6)
+
+
+def test_corrupted_tails_are_uniform_and_seeded():
+    known = (torch.tensor([0, 0, 1, 0]), torch.tensor([0, 0, 0, 1]), torch.tensor([2, 5, 3, 0]))
+    ask = [torch.full((20_000,), value) for value in (0, 0, 2)]
+    first, again = (corrupt_tails(*ask, known, 8, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    counts = np.bincount(first.numpy(), minlength=8)
+    assert counts[[2, 5]].tolist() == [0, 0]
+    assert chisquare(counts[[0, 1, 3, 4, 6, 7]]).pvalue > 0.001
+    assert torch.equal(first, again)
+
+
+def test_pairs_nothing_is_known_of_and_tails_never_drawn():
+    known = (torch.tensor([0, 0]), torch.tensor([0, 0]), torch.tensor([0, 7]))  # tail 7 is beyond the 2 drawn from
+    drawn = corrupt_tails(*(torch.full((200,), value) for value in (0, 0, 0)), known, 2, generator=np.random.default_rng(0))
+    assert set(drawn.tolist()) == {1}
+    other = corrupt_tails(*(torch.full((200,), value) for value in (1, 3, 0)), known, 2, generator=np.random.default_rng(0))
+    assert set(other.tolist()) == {0, 1}
+    none = tuple(torch.zeros(0, dtype=torch.int64) for _ in range(3))
+    empty = corrupt_tails(*(torch.full((200,), value) for value in (1, 3, 0)), none, 2, generator=np.random.default_rng(0))
+    assert set(empty.tolist()) == {0, 1}
+
+
+def test_triples_beyond_64_bits_are_refused():
+    known = (torch.tensor([2**40]), torch.tensor([2**10]), torch.tensor([0]))
+    with pytest.raises(GraphError, match="64-bit"):
+        corrupt_tails(*known, known, 2**20, generator=np.random.default_rng(0))

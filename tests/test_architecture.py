@@ -1,0 +1,175 @@
+"""What import-linter, ruff and mypy cannot say about the house."""
+
+import ast
+import dataclasses
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from time import perf_counter
+
+import pytest
+
+AXES = {"batch", "users", "items", "entities", "relations", "nodes", "edges", "cand", "hist"}
+AXES |= {"words", "news", "dim", "din", "dout", "layers", "heads"}
+SHARED_MODEL_FILES = {"__init__", "base", "catalog"}
+
+
+def in_order(names):
+    """Constants, classes, the rest: the order that ruff keeps in ``__all__``."""
+    return sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+
+
+def sources(root, *folders):
+    return [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+
+
+def python(code, root):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+
+
+def settings(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+def test_layers_hold(root, tmp_path):
+    script = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(cache_dir=None))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_paper_stands_in_the_contracts(root):
+    papers = {f"kgrec.models.{path.stem}" for path in (root / "kgrec/models").glob("*.py") if path.stem not in SHARED_MODEL_FILES}
+    contracts = {c["name"]: c for c in settings(root)["tool"]["importlinter"]["contracts"]}
+    assert set(contracts["papers are independent"]["modules"]) == papers
+    assert set(contracts["engines do not know papers"]["forbidden_modules"]) == papers | {"kgrec.models.catalog"}
+
+
+def test_every_model_is_tested_sourced_and_frozen(root):
+    from kgrec.models.catalog import MODELS
+
+    tests = "\n".join(path.read_text() for path in sources(root, "tests/models"))
+    contracts = re.findall(r"class \w+\((?:\w+\.)?RecommenderContract\):(.*?)(?=\nclass |\ndef |\Z)", tests, re.S)
+    assert MODELS
+    for name, entry in MODELS.items():
+        model, config, _ = entry.load()
+        assert re.search(r"^\s*Source: .+", model.__doc__ or "", re.M), f"{name}: {model.__name__} has no Source line"
+        assert "Differs from the paper" in (model.__doc__ or ""), f"{name}: {model.__name__} does not say how it differs from the paper"
+        assert dataclasses.is_dataclass(config), name
+        assert config.__dataclass_params__.frozen, f"{name}: {config.__name__} is not frozen"
+        assert any(f'    name = "{name}"\n' in body for body in contracts), f"{name}: no contract test names it"
+
+
+def test_public_names_are_sorted_and_documented():
+    import kgrec
+
+    assert kgrec.__all__ == in_order(kgrec.__all__)
+    for name in kgrec.__all__:
+        value = getattr(kgrec, name)
+        assert name in dir(kgrec)
+        if name not in {"__version__", "MODELS"}:
+            assert value.__doc__, f"kgrec.{name} is not documented"
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    import kgrec
+
+    with pytest.raises(AttributeError, match="no_such_name"):
+        kgrec.no_such_name  # noqa: B018 - the access is the test
+
+
+def test_every_name_in_all_exists(root):
+    for path in sources(root, "kgrec"):
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        tree = ast.parse(path.read_text())
+        lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in n.targets)]
+        if not lists:
+            continue
+        names = ast.literal_eval(lists[0])
+        assert names == in_order(names), f"{path}: __all__ is not sorted"
+        found = importlib.import_module(module)
+        missing = [name for name in names if not hasattr(found, name)]
+        assert not missing, f"{path}: __all__ names {missing}"
+
+
+def test_axis_names_come_from_the_list(root):
+    shape = re.compile(r"\b(?:Float|Int|Bool|UInt8|Int32|Int64|Float32|Float64|Shaped|Num|Real)\[\s*[\w.]+\s*,\s*\"([^\"]*)\"\s*\]")
+    strange = []
+    for path in sources(root, "kgrec"):
+        for axes in shape.findall(path.read_text()):
+            for axis in axes.split():
+                plain = axis.lstrip("*#_?")
+                if plain and plain != "..." and not plain.isdigit() and plain not in AXES:
+                    strange.append(f"{path.relative_to(root)}: {axis!r} in {axes!r}")
+    assert not strange, strange
+
+
+def test_no_postponed_annotations_and_no_swallowed_errors(root):
+    found = []
+    for path in sources(root, "kgrec", "tests", "examples", "benchmarks"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                found.append(f"{path}:{node.lineno}: __future__ import hides annotations from the shape checks")
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"}
+            ):
+                found.append(f"{path}:{node.lineno}: catches everything")
+    assert not found, found
+
+
+def test_print_stays_in_the_command_line_and_the_examples(root):
+    found = []
+    for path in sources(root, "kgrec"):
+        if "cli" in path.relative_to(root).parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Name) and called.id == "print":
+                found += [f"{path}:{node.lineno}"]
+    assert not found, found
+
+
+def test_the_changelog_opens_with_this_version(root):
+    top = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (root / "CHANGELOG.md").read_text(), re.M)
+    import kgrec
+
+    assert top is not None
+    assert top[1] == settings(root)["project"]["version"] == kgrec.__version__
+
+
+def test_graphs_hold_data_and_stay_small(root):
+    files = [path for path in (root / "graphs").rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix == ".py"]
+    assert all(path.stat().st_size <= 1_000_000 for path in files)
+    assert sum(path.stat().st_size for path in files) <= 5_000_000
+
+
+@pytest.mark.parametrize("package", ["kgrec", "kgrec.cli", "kgrec.data", "kgrec.data.build", "kgrec.explanation.schema"])
+def test_light_modules_leave_torch_alone(root, package):
+    done = python(f"import {package}, sys; sys.exit(any(m in sys.modules for m in ('torch', 'torch_geometric')))", root)
+    assert done.returncode == 0, f"import {package} loads torch\n{done.stderr}"
+
+
+def test_help_is_quick_and_loads_no_torch(root):
+    seconds = []
+    for _ in range(3):
+        start = perf_counter()
+        done = subprocess.run([sys.executable, "-m", "kgrec", "--help"], capture_output=True, text=True, timeout=60, cwd=root)
+        seconds.append(perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+    assert min(seconds) < 1.0, seconds
+    loaded = python(
+        "import sys\nfrom kgrec.cli import run\nassert run(['--help']) == 0\n"
+        "heavy = {'torch', 'torch_geometric', 'polars', 'scipy', 'matplotlib'} & set(sys.modules)\nsys.exit(', '.join(heavy) or 0)",
+        root,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_dev_tools_and_torch_are_pinned(root):
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (root / "constraints.txt").read_text(), re.M))
+    project = settings(root)["project"]
+    wanted = [re.split(r"[<>=!~\[ ]", need)[0] for need in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    assert pins["torch"] == "2.13.0"
+    assert set(wanted) <= set(pins)

@@ -1,0 +1,66 @@
+"""Examples and documents do what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SECONDS = 60
+
+
+def run(code, folder):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.run([sys.executable, code], capture_output=True, text=True, timeout=SECONDS, cwd=folder, env=environment)
+
+
+def python_blocks(text):
+    return re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
+
+
+def test_there_are_examples():
+    assert [path.name[:2] for path in EXAMPLES] == ["01", "02", "03", "04", "05"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example(example, tmp_path):
+    source = example.read_text()
+    assert source.startswith('"""')
+    assert "\nassert " in source, "an example asserts its own point"
+    done = run(example, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_quickstart_is_short():
+    assert len((ROOT / "examples/01_quickstart.py").read_text().splitlines()) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_python_blocks(document, tmp_path):
+    blocks = python_blocks((ROOT / document).read_text())
+    assert blocks
+    script = tmp_path / "blocks.py"
+    script.write_text("\n".join(blocks))
+    done = run(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md"])
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
+    assert not [target for target in targets if not (path.parent / target).exists()]
+
+
+def test_every_make_target_that_a_document_names_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"`make ([a-z]+)", (ROOT / document).read_text()))
+        assert named <= targets, (document, named - targets)
