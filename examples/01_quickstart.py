@@ -5,7 +5,7 @@ import kgrec
 data = kgrec.load("films")  # true facts about films; the users and what they watched are simulated
 print(f"{data.num_users} users, {data.num_items} films, {len(data.triples)} triples")
 
-run = kgrec.fit("lightgcn-kg", data, epochs=20, seed=0)
+run = kgrec.fit("lightgcn-kg", data, epochs=15, learning_rate=0.01, seed=0)
 baseline = kgrec.fit("popularity", data)
 
 report = run.evaluate(k=(10, 20))

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.folders import beside
 from kgrec.data.formats import load
 from kgrec.data.interactions import Interactions, concatenate
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.report import evaluate
-from kgrec.folder import CHECKPOINT, CONFIG, DATA, Beside, identity, read_config, record_of, refuse_foreign, write_config, write_data
+from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer
 from kgrec.models.catalog import MODELS
@@ -194,7 +195,7 @@ class _Job:
         if (out / CONFIG).is_file() and read_config(out)["status"] != "done":
             raise CheckpointError(f"{out}: holds an unfinished training. Resume it (--resume), or remove the folder first.")
         model = build_model(self.chosen, self.data, self.seed)
-        with Beside(out) as scratch:
+        with beside(out) as scratch:
             write_data(self.data, scratch / DATA)
             write_state(scratch / CHECKPOINT, _untrained(model), {"phase": "fit"})
             write_config(scratch, record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training"))

@@ -1,9 +1,7 @@
 """What a run's folder holds, and how it is written: whole or not at all."""
 
 import json
-import os
 import platform
-import shutil
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,34 +15,6 @@ from kgrec.settings import Chosen
 
 FORMAT, VERSION = "kgrec-run", 1
 CONFIG, WEIGHTS, CHECKPOINT, DATA = "config.json", "model.safetensors", "checkpoint.safetensors", "data"
-
-
-class Beside:
-    """A folder written beside its place and renamed into it when all went well; what was there before is replaced."""
-
-    def __init__(self, place: Path) -> None:
-        """Remember the place."""
-        self._place = place
-        self._scratch = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        """Make the empty folder to fill."""
-        self._place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir()
-        return self._scratch
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Move it into place, or leave everything as it was."""
-        old = self._scratch.with_suffix(".old")
-        try:
-            if kind is None:
-                if self._place.exists():
-                    self._place.rename(old)
-                self._scratch.rename(self._place)
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def identity(data: Dataset) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.folders import beside
 from kgrec.data.history import queries
 from kgrec.data.interactions import concatenate
 from kgrec.data.storage import open_dataset
@@ -21,7 +22,7 @@ from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataErro
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
-from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, Beside, read_config, record_of, refuse_foreign, write_config, write_data
+from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.models.base import DotProduct, Recommender, Rerunnable, Scorer
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
@@ -190,7 +191,7 @@ class Run:
         """
         place = Path(path)
         refuse_foreign(place, overwrite)
-        with Beside(place) as scratch:
+        with beside(place) as scratch:
             write_data(self.data, scratch / DATA)
             self.write(scratch)
         self.path = place

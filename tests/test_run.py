@@ -80,7 +80,7 @@ def test_the_summary_has_what_train_json_promises(run):
 
 
 def test_bad_requests_say_what_is_wrong(run, data):
-    with pytest.raises(UnknownIdError, match="'u33'.*Nearest"):
+    with pytest.raises(UnknownIdError, match=r"'u33'.*Nearest"):
         run.recommend("u33")
     with pytest.raises(UnknownIdError, match="item"):
         run.similar_items("x")

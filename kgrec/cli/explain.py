@@ -32,7 +32,8 @@ def explain(
 ) -> None:
     """Show the paths from a user to an item.
 
-    Paths are ranked by the measured drop of the score when the path's edges are removed and the model is run again.
+    Paths are ranked by the measured drop of the score when the path's edges are removed and the model is run again; paths
+    through other users come last.
     Exit code 3: there is no path within the limits.
     """
     if (item is None) == (top is None):

@@ -128,7 +128,8 @@ def build_dataset(
         test=parts[TEST],
         user_facts=facts,
         report=record.report(),
-        settings=_settings(split, three, seed, k_core, catalog, min_rating),
+        settings=_settings(split, three, seed, k_core, catalog, min_rating)
+        | ({"valid_held_out": True} if split == "given" and valid is None else {}),
     )
 
 

@@ -33,14 +33,21 @@ def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
     """
     target = Path(path)
     check_replaceable(target, kind)
+    with beside(target) as fresh:
+        yield fresh
+        _write_manifest(fresh, kind, version)
+        check_replaceable(target, kind)
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is there, else nothing has happened."""
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex[:8]
     fresh, old = (target.parent / f".{target.name}.{state}-{mark}" for state in ("new", "old"))
     fresh.mkdir()
     try:
         yield fresh
-        _write_manifest(fresh, kind, version)
-        check_replaceable(target, kind)
         if target.exists():
             target.rename(old)
         fresh.rename(target)

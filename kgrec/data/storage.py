@@ -73,7 +73,7 @@ def _write_array(path: Path, array: np.ndarray) -> None:
     """Write what ``numpy.save`` would; a full disk is the system's own error, which ``numpy.save`` rewords."""
     with open(path, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-        stream.write(array.reshape(-1).view(np.uint8))
+        stream.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:

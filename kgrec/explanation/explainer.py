@@ -69,7 +69,8 @@ class Explainer:
 
     Simple paths up to ``max_length`` hops are enumerated, screened by the summed first-order effects of their edges, thinned out for
     variety, and the best of them measured: their edges are removed and the model is run again. Paths are ranked by that drop, ties
-    by length, then node numbers.
+    by length, then node numbers. Counted users come after the paths that stand for themselves, ranked among each other: many
+    people's edges together always weigh more than one fact.
 
     With ``users="count"`` the paths that differ only in the other users they pass through are one path, and its drop is that of removing
     all their edges together (the user's own edge to the liked item, and every counted user's edges). "hide" leaves
@@ -83,7 +84,7 @@ class Explainer:
         scorer: The model's snapshot; taken from the run or model where None.
         model_name: Name for the manifest and the notes; the run's or the class's where None.
         max_length: Longest path, in 1..4.
-        screen_top: How many paths are measured, at least 1; each costs one run of the model.
+        screen_top: How many paths are measured, at least 1, and as many groups of counted users; each costs one run of the model.
         per_liked: Paths per liked item (the first stop), at least 1.
         per_middle: Paths per stop before the item, on paths of three hops and more, at least 1; all counted users are one stop.
         budget: Adjacency entries looked at per path length before the widest branches are given up.
@@ -103,7 +104,7 @@ class Explainer:
         *,
         model_name: str | None = None,
         max_length: int = 3,
-        screen_top: int = 60,
+        screen_top: int = 30,
         per_liked: int = 2,
         per_middle: int = 2,
         budget: int = 2_000_000,
@@ -216,8 +217,8 @@ class Explainer:
         counted = (nodes[first] == _OTHERS).any(1)
         return _Candidates(nodes[first], edges[first], pairs[:, 0], pairs[:, 1], np.where(counted, size, 0))
 
-    def _choose(self, groups: list[_Candidates], value: list[np.ndarray], by_length: bool) -> list[tuple[int, int]]:
-        """Return (length - 1, number) of the best candidates in order, thinned out for variety."""
+    def _choose(self, groups: list[_Candidates], value: list[np.ndarray], by_length: bool, counted: bool) -> list[tuple[int, int]]:
+        """Return (length - 1, number) of the best candidates with or without counted users, in order, thinned out for variety."""
         values = np.concatenate(value)
         length = np.repeat(np.arange(len(groups)), [len(part) for part in value])
         number = np.concatenate([np.arange(len(part)) for part in value])
@@ -226,7 +227,8 @@ class Explainer:
         chosen: list[tuple[int, int]] = []
         liked: dict[int, int] = {}
         middle: dict[int, int] = {}
-        for position in order.tolist():
+        of_users = np.concatenate([group.users for group in groups]) > 0
+        for position in order[of_users[order] == counted].tolist():
             where = (int(length[position]), int(number[position]))
             stops = groups[where[0]].nodes[where[1]].tolist()
             first, last = stops[1], stops[-2] if len(stops) > 3 else None
@@ -248,14 +250,15 @@ class Explainer:
         graph = self._graph
         effect = per_fact[graph.first_facts()] if model.merges_relations else graph.per_edge(per_fact)
         effects = [np.bincount(g.candidate, weights=effect[g.edge], minlength=len(g.nodes)) for g in groups]
-        chosen = self._choose(groups, effects, by_length=False)
+        chosen = [where for counted in (False, True) for where in self._choose(groups, effects, by_length=False, counted=counted)]
         if not chosen:
             return []
         removed = [np.concatenate([graph.facts(int(e)) for e in groups[a].edges(b)]).tolist() for a, b in chosen]
         scores = model.rerun(user, item, [[], *removed]).detach().double().cpu().numpy()
         drops = scores[0] - scores[1:]
         levels = _rounded(drops)
-        rank = sorted(range(len(chosen)), key=lambda n: (-levels[n], chosen[n]))
+        others = [int(groups[a].users[b]) > 0 for a, b in chosen]
+        rank = sorted(range(len(chosen)), key=lambda n: (others[n], -levels[n], chosen[n]))
         return [self._path(groups, chosen[n], float(drops[n]), float(effects[chosen[n][0]][chosen[n][1]]), len(removed[n])) for n in rank]
 
     def _post_hoc(self, groups: list[_Candidates]) -> list[Path]:
@@ -266,7 +269,8 @@ class Explainer:
             stops = group.nodes[:, 1:-1]
             degree = graph.degree(np.maximum(stops, 0))
             rarity.append(-np.where(stops == _OTHERS, 0.0, np.log(np.maximum(degree, 1))).sum(1))
-        return [self._path(groups, where, 0.0, None, 0) for where in self._choose(groups, rarity, by_length=True)]
+        chosen = [where for counted in (False, True) for where in self._choose(groups, rarity, by_length=True, counted=counted)]
+        return [self._path(groups, where, 0.0, None, 0) for where in chosen]
 
     def _path(self, groups: list[_Candidates], where: tuple[int, int], drop: float, attribution: float | None, removed: int) -> Path:
         group, number = groups[where[0]], where[1]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.ops.csr import Csr, symmetric_weights
+from kgrec.ops.propagate import propagate
 
 
 class PairGraph(nn.Module):
@@ -57,16 +58,36 @@ class PairGraph(nn.Module):
         net = pair - around[csr.destinations()] - around[csr.idx.long()]
         return net[self._edge][torch.from_numpy(self._pair_of_fact).to(effect.device)]
 
-    def weight_without(self, facts: Sequence[int]) -> Float[Tensor, " edges"]:
-        """Return the normalized weights of the graph without some facts; a pair goes when all of its facts go. Removed edges weigh 0."""
+    def rows_without(
+        self, ends: Sequence[int], groups: Sequence[Sequence[int]], coefficients: Sequence[float]
+    ) -> Float[Tensor, "batch cand nodes"]:
+        """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being normalized anew without the group's facts.
+
+        A pair goes when all of its facts go. One vector per end is pushed through the graph instead of every node's embedding, all groups
+        side by side: the edited matrix is S (B - D) S with the whole graph's ones B, the group's few entries D and its own scales S.
+        """
+        csr, dtype, count = self.csr, self.weight.dtype, len(ends)
+        gone = [self._directed(group) for group in groups]
+        column = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(edges) for edges in gone])).to(self._edge.device)
+        edges = torch.cat(gone)
+        to, source = torch.searchsorted(csr.ptr, edges, right=True) - 1, csr.idx[edges].long()
+        degree = csr.degree.to(dtype).unsqueeze(1).repeat(1, len(groups))
+        degree.index_put_((to, column), -torch.ones_like(edges, dtype=dtype), accumulate=True)
+        scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(count, 1)  # (nodes, groups * ends)
+        start = torch.zeros_like(scale)
+        start[torch.tensor(list(ends)).repeat(len(groups)), torch.arange(start.shape[1])] = 1
+        ones = torch.ones_like(self.weight)
+        total = coefficients[-1] * start
+        for coefficient in reversed(coefficients[:-1]):
+            sent = scale * total
+            received = propagate(sent, csr, ones, ones)
+            blocked = sent.view(-1, len(groups), count)[source, column]
+            received.view(-1, len(groups), count).index_put_((to, column), -blocked, accumulate=True)
+            total = coefficient * start + scale * received
+        return total.T.reshape(len(groups), count, -1)
+
+    def _directed(self, facts: Sequence[int]) -> Tensor:
+        """Return both directed edges of every pair all of whose facts are given."""
         pair, count = np.unique(self._pair_of_fact[np.unique(np.asarray(facts, dtype=np.int64))], return_counts=True)
         gone = self._edge[torch.from_numpy(pair[count == self._size[pair]]).to(self._edge.device)]
-        if not len(gone):
-            return self.weight
-        csr = self.csr
-        kept = torch.ones_like(self.weight)
-        kept[gone] = 0
-        kept[csr.rev[gone].long()] = 0
-        degree = torch.segment_reduce(kept, "sum", lengths=csr.ptr.diff(), unsafe=True)
-        scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0)
-        return kept * scale[csr.destinations()] * scale[csr.idx.long()]
+        return torch.cat([gone, self._rev[gone].long()])

@@ -171,7 +171,7 @@ class KGAT(Recommender):
     def _propagate(self, attention: Float[Tensor, " edges"]) -> Float[Tensor, "nodes dim"]:
         csr = self.graph.csr
         reverse = attention.detach().index_select(0, csr.rev)
-        e = self.nodes
+        e: Tensor = self.nodes
         outputs = [e]
         for layer in self.layers:
             e = self.dropout(layer(e, propagate(e, csr, attention, reverse)))  # Eqs. (3), (8)

@@ -159,7 +159,7 @@ def _epoch(
 def _step(objectives: Sequence[Objective[Any]], batches: Sequence[Any], optimizer: torch.optim.Optimizer, plan: Plan) -> Tensor:
     optimizer.zero_grad(set_to_none=True)
     parts = torch.stack([objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)])
-    parts.sum().backward()
+    torch.autograd.backward(parts.sum())
     optimizer.step()
     if plan.after_step is not None:
         plan.after_step()

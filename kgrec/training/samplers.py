@@ -54,11 +54,11 @@ class InteractionSampler:
         user, positive = self._user[picked], self._item[picked]
         size = self._config.batch_size
         if not self._negatives:
-            for u, p in zip(user.split(size), positive.split(size), strict=True):
+            for u, p in zip(torch.split(user, size), torch.split(positive, size), strict=True):
                 yield PositiveBatch(u, p)
             return
         negative = sample_negatives(user, self._ptr, self._item, self._num_items, generator=generator)
-        for u, p, n in zip(user.split(size), positive.split(size), negative.split(size), strict=True):
+        for u, p, n in zip(torch.split(user, size), torch.split(positive, size), torch.split(negative, size), strict=True):
             yield PairwiseBatch(u, p, n)
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
@@ -104,7 +104,7 @@ class TripleSampler:
         head, relation, tail = self._head[picked], self._relation[picked], self._tail[picked]
         known = (self._head, self._relation, self._tail)
         corrupted = corrupt_tails(head, relation, tail, known, self._source.num_tails, generator=generator)
-        for parts in zip(*(part.split(self._size) for part in (head, relation, tail, corrupted)), strict=True):
+        for parts in zip(*(torch.split(part, self._size) for part in (head, relation, tail, corrupted)), strict=True):
             yield TripleBatch(*parts)
 
 

@@ -132,14 +132,14 @@ def test_explain(trained, tmp_path, capsys):
     assert (told["schema"], told["user"], told["item"], told["rank"]) == (1, "u1", "f4", ranked["rank"])
     assert told["score"] == pytest.approx(ranked["score"], abs=1e-6)
     assert [(path["length"], path["basis"]) for path in told["paths"]] == [(3, "measured")] * len(told["paths"])
-    drops = [path["drop_delete"] for path in told["paths"]]
-    assert drops == sorted(drops, reverse=True)
+    order = [(path["users"] is not None, -path["drop_delete"]) for path in told["paths"]]  # own facts first, then other users
+    assert order == sorted(order)
     page = tmp_path / "why.html"
     assert run(["explain", str(trained), "--user", "u1", "--top", "2", "--out", str(page)]) == 0
     assert page.read_text().lstrip().lower().startswith("<!doctype html")
     table = tmp_path / "why.csv"
     assert run(["explain", str(trained), "--user", "u1", "--item", "f4", "--out", str(table)]) == 0
-    assert pl.read_csv(table).height >= len(drops)
+    assert pl.read_csv(table).height >= len(order)
 
 
 def test_nothing_to_explain_is_code_3(trained, capsys):

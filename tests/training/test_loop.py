@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step():
             return Plan((Objective(PairwiseBatch, lambda batch: self.cf_loss(batch) * (float("nan") if next(calls) == 9 else 1.0)),))
 
     model = Diverging(12, 12, BPRMFConfig(dim=2), torch.Generator().manual_seed(0))
-    with pytest.raises(DivergedError, match="epoch 2, step 2.*learning_rate"):
+    with pytest.raises(DivergedError, match=r"epoch 2, step 2.*learning_rate"):
         train(model, data, TrainConfig(epochs=5, batch_size=8), seed=0, device=CPU)
 
 
