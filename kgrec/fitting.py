@@ -18,6 +18,7 @@ from kgrec.data.folders import beside
 from kgrec.data.formats import load
 from kgrec.data.interactions import Interactions, concatenate
 from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.evaluation.metrics import ranking_metric
 from kgrec.evaluation.report import evaluate
 from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.log import logger
@@ -89,6 +90,7 @@ class _Job:
     _written: float = 0.0
 
     def run(self, resume: bool) -> Run:
+        self._validator()  # a setting that cannot be measured is refused before anything is written
         if self.out is not None and resume and (self.out / CONFIG).is_file():
             return self._resume(self.out)
         if self.out is not None:
@@ -109,14 +111,13 @@ class _Job:
 
     def _first_pass(self, state: TrainState | None) -> Run:
         model = build_model(self.chosen, self.data, self.seed).to(self.device)
-        validate = self._validator()
         done = train(
             model,
             self.data,
             self.chosen.train,
             seed=self.seed,
             device=self.device,
-            validate=validate,
+            validate=self._validator(),
             state=state,
             on_epoch=self._checkpoint("fit"),
             title=self.chosen.name,
@@ -162,9 +163,11 @@ class _Job:
         name, _, cut = self.chosen.train.metric.partition("@")
         if not cut.isdigit() or int(cut) < 1:
             raise ConfigError(f"metric {self.chosen.train.metric!r} is not of the form name@k, for instance ndcg@10.")
+        ranking_metric(name)
 
         def validate(scorer: Scorer) -> float:
-            return evaluate(scorer, self.data, on="valid", ks=(int(cut),), metrics=(name,)).metrics[self.chosen.train.metric]
+            report = evaluate(scorer, self.data, on="valid", ks=(int(cut),), metrics=(name,), device=self.device)
+            return report.metrics[self.chosen.train.metric]
 
         return validate
 
@@ -173,7 +176,7 @@ class _Job:
         scorer = snapshot_scorer(model)
         parts = {}
         for part, held in (("valid", self.data.valid), ("test", self.data.test)):
-            parts[part] = evaluate(scorer, self.data, on=part, ks=(10, 20)).metrics if len(held) else None
+            parts[part] = evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device).metrics if len(held) else None
         seconds = [record["seconds"] for record in done.history]
         return {
             "model": self.chosen.name,

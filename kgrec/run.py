@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
-from kgrec.data.history import queries
 from kgrec.data.interactions import concatenate
 from kgrec.data.storage import open_dataset
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError
+from kgrec.evaluation.ranking import Lists, rank_users
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
@@ -30,8 +29,6 @@ from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import snapshot
-
-_USERS_AT_ONCE = 256
 
 
 @dataclass(slots=True)
@@ -89,7 +86,7 @@ class Run:
         if self.refit:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
         data = self.data if len(self.data.test) or on == "valid" else self._whole_dataset()
-        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name)
+        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name, device=self._device())
 
     def recommend(
         self,
@@ -122,23 +119,23 @@ class Run:
             raise ConfigError(f"k={k}: ask for at least 1 item.")
         if (users is None) == (history is None):
             raise ConfigError("give either users or a history.")
-        banned = self._banned(items, exclude)
-        if history is not None:
-            return self._frame([""], *self._rank_history(list(history), k, banned, allow_seen))
-        rows = self._user_rows(users)
-        scores, ids = [], []
-        matrix = self._seen()
-        for start in range(0, len(rows), _USERS_AT_ONCE):
-            part = rows[start : start + _USERS_AT_ONCE]
-            query = queries(concatenate([self.data.train, self.data.valid]), part, self.data.num_users).to(self._device())
-            block = self._scores(query, banned)
-            if not allow_seen:
-                block[_pairs(matrix[part], block.device)] = float("-inf")
-            best, at = topk_scores(block, k)
-            scores.append(best.cpu())
-            ids.append(at.cpu())
-        empty = torch.empty(0, k)
-        return self._frame(self.data.users.keys(rows), torch.cat(scores) if scores else empty, torch.cat(ids) if ids else empty.long())
+        allowed = None if items is None and not exclude else self._allowed(items, exclude)
+        if history is None:
+            rows = self._user_rows(users)
+            names, lists = self.data.users.keys(rows), Lists.of(concatenate([self.data.train, self.data.valid]), rows)
+        else:
+            rows, names, lists = np.array([-1]), [""], self._own_list(history)
+        best, at = rank_users(
+            self.scorer(),
+            rows,
+            k,
+            num_items=self.data.num_items,
+            seen=None if allow_seen else lists,
+            history=lists,
+            allowed=allowed,
+            device=self._device(),
+        )
+        return self._frame(names, best, at)
 
     def similar_items(self, item: str, k: int = 10) -> pl.DataFrame:
         """Return the items whose vectors point most nearly the same way: columns ``rank``, ``item``, ``label``, ``score`` (cosine).
@@ -228,41 +225,27 @@ class Run:
     def _device(self) -> torch.device:
         return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
-    def _seen(self) -> Any:
-        return concatenate([self.data.train, self.data.valid]).csr(self.data.num_users, self.data.num_items)
-
-    def _banned(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
-        banned = torch.zeros(self.data.num_items, dtype=torch.bool)
+    def _allowed(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
+        allowed = torch.full((self.data.num_items,), items is None)
         if items is not None:
-            banned[:] = True
-            banned[self.data.items.rows(items)] = False
-        banned[self.data.items.rows(exclude)] = True
-        return banned.to(self._device())
+            allowed[self.data.items.rows(items)] = True
+        allowed[self.data.items.rows(exclude)] = False
+        return allowed
 
-    def _user_rows(self, users: "str | Sequence[str] | None") -> np.ndarray:
-        if isinstance(users, str) and users == "all" and "all" not in self.data.users:
-            return np.arange(self.data.num_users)
-        return self.data.users.rows([users] if isinstance(users, str) else users or ())
-
-    def _scores(self, query: Query, banned: Tensor) -> Tensor:
-        with torch.no_grad():
-            scores = self.scorer()(query).clone()
-        scores[:, banned] = float("-inf")
-        return scores
-
-    def _rank_history(self, history: list[str], k: int, banned: Tensor, allow_seen: bool) -> tuple[Tensor, Tensor]:
+    def _own_list(self, history: Sequence[str]) -> Lists:
+        """Return the history of someone unseen as the one list of one user."""
         scorer = self.scorer()
         if isinstance(scorer, DotProduct) and scorer.fold is None:
             raise CapabilityError(f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, kgat or popularity.")
         if not history:
             raise UnknownIdError("the history is empty. Name at least one item.")
-        rows = torch.from_numpy(np.unique(self.data.items.rows(history))).to(self._device()).unsqueeze(0)
-        query = Query(torch.full((1,), -1, device=rows.device), rows, torch.ones_like(rows, dtype=torch.bool))
-        scores = self._scores(query, banned)
-        if not allow_seen:
-            scores[0, rows[0]] = float("-inf")
-        best, at = topk_scores(scores, k)
-        return best.cpu(), at.cpu()
+        rows = torch.from_numpy(np.array(list(dict.fromkeys(self.data.items.rows(history).tolist()))))
+        return Lists(torch.tensor([0, len(rows)]), rows)
+
+    def _user_rows(self, users: "str | Sequence[str] | None") -> np.ndarray:
+        if isinstance(users, str) and users == "all" and "all" not in self.data.users:
+            return np.arange(self.data.num_users)
+        return self.data.users.rows([users] if isinstance(users, str) else users or ())
 
     def _frame(self, users: list[str], scores: Tensor, items: Tensor) -> pl.DataFrame:
         """Return ranked rows as a frame; places without a candidate (score -inf) are left out."""
@@ -339,8 +322,3 @@ def _chosen_of(record: dict[str, Any], model: type[Recommender] | None, folder: 
 def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:
     values = rows.detach().float().cpu().numpy()
     return pl.DataFrame({"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))})
-
-
-def _pairs(rows: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    coo = rows.tocoo()
-    return torch.from_numpy(coo.row).long().to(device), torch.from_numpy(coo.col).long().to(device)

@@ -31,7 +31,7 @@ class RecommenderContract:
     def scores(self, run):
         from kgrec.data.history import queries
 
-        query = queries(run.data.train, np.arange(run.data.num_users), run.data.num_users)
+        query = queries(run.data.train, np.arange(run.data.num_users))
         with torch.inference_mode():
             return run.scorer()(query)
 
@@ -64,7 +64,7 @@ class RecommenderContract:
         from kgrec.data.history import queries
 
         run = self.run(worlds.checkerboard(), epochs=2)
-        query = queries(run.data.train, np.arange(4), run.data.num_users)
+        query = queries(run.data.train, np.arange(4))
         everything = run.scorer()(query)
         candidates = torch.tensor([[3, 0, 7]]).expand(4, 3)
         torch.testing.assert_close(run.scorer()(query, candidates), everything[:, [3, 0, 7]])
@@ -133,8 +133,7 @@ class RecommenderContract:
             from kgrec.data.history import queries
 
             plain, renumbered = (
-                model.scorer()(queries(d.train, np.arange(data.num_users), data.num_users))
-                for model, d in zip(models, (data, turned), strict=True)
+                model.scorer()(queries(d.train, np.arange(data.num_users))) for model, d in zip(models, (data, turned), strict=True)
             )
         torch.testing.assert_close(renumbered[torch.from_numpy(order)], plain)
 

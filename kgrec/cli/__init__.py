@@ -84,7 +84,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line of this process and exit."""
+    """Run the command line of this process and exit.
+
+    Idle OpenMP threads sleep instead of spinning: on a machine shared with other work, spinning ones slow a training down many times.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     replace_unprintable()
     sys.exit(run(sys.argv[1:]))
 

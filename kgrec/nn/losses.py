@@ -2,7 +2,9 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize, softplus
+from torch.nn.functional import normalize, softplus
+
+from kgrec.ops.contrast import softmax_rows
 
 
 def bpr(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -34,8 +36,7 @@ def cosine_softmax(
 
     Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (4). https://arxiv.org/abs/2201.02327
     """
-    logits = normalize(users, dim=1) @ normalize(items, dim=1).T
-    return cross_entropy(logits / temperature, positive)
+    return softmax_rows(normalize(users, dim=1) / temperature, normalize(items, dim=1), positive)
 
 
 def translation_ranking(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
