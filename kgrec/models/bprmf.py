@@ -29,9 +29,9 @@ class BPRMFConfig:
     """
 
     dim: int = 64
-    l2_weight: float = 1e-4
+    l2_weight: float = 0.02
     init_scale: float = 0.1
-    item_bias: bool = False
+    item_bias: bool = True
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -40,8 +40,12 @@ class BPRMFConfig:
 
 
 PRESETS = {
-    "default": Preset(),
-    "paper": Preset(train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-3}),
+    "default": Preset(train={"learning_rate": 0.002}),
+    "paper": Preset(
+        config={"item_bias": False, "l2_weight": 1e-4},
+        train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-3},
+    ),
+    "fast": Preset(train={"learning_rate": 0.01, "batch_size": 8192, "epochs": 40, "patience": 3}),
 }
 
 

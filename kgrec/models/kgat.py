@@ -51,9 +51,9 @@ class KGATConfig:
 
     dim: int = 64
     relation_dim: int = 64
-    layer_dims: tuple[int, ...] = (64, 32, 16)
+    layer_dims: tuple[int, ...] = (64,)
     attention: Literal["live", "static_si"] = "live"
-    message_dropout: float = 0.1
+    message_dropout: float = 0.2
     leaky_slope: float = 0.2
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
@@ -73,16 +73,15 @@ class KGATConfig:
             raise ConfigError('KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".')
 
 
+_PUBLISHED = {"loss": "bpr", "layer_dims": (64, 32, 16), "message_dropout": 0.1, "kg_sampling": "head"}
+_PUBLISHED_TRAINING = {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"}
+_OURS = {"learning_rate": 0.01, "kg_batch_size": 8192, "kg_steps": 2}
+
 PRESETS = {
-    "default": Preset(),
-    "paper": Preset(
-        config={"loss": "bpr", "kg_sampling": "head"},
-        train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"},
-    ),
-    "official": Preset(
-        config={"loss": "bpr", "kg_sampling": "head", "attention": "static_si"},
-        train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"},
-    ),
+    "default": Preset(train={**_OURS, "epochs": 100}),
+    "paper": Preset(_PUBLISHED, _PUBLISHED_TRAINING),
+    "official": Preset({**_PUBLISHED, "attention": "static_si"}, _PUBLISHED_TRAINING),
+    "fast": Preset(train={**_OURS, "epochs": 20, "patience": 3}),
 }
 
 
@@ -139,6 +138,7 @@ class KGAT(Recommender):
 
     merges_relations = False
     attention: Tensor
+    ranked_nodes: Tensor
     warm_items: Tensor
     warm_position: Tensor
 
@@ -154,6 +154,8 @@ class KGAT(Recommender):
         sizes = (config.dim, *config.layer_dims)
         self.layers = nn.ModuleList(BiInteraction(d_in, d_out, config.leaky_slope, generator) for d_in, d_out in pairwise(sizes))
         self.dropout = SeededDropout(config.message_dropout)
+        ranked = torch.cat([torch.arange(ckg.num_items), torch.arange(ckg.num_entities, ckg.num_nodes)])
+        self.register_buffer("ranked_nodes", ranked, persistent=False)  # items, then users
         warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
@@ -166,17 +168,20 @@ class KGAT(Recommender):
 
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return the layer-concatenated embeddings of all nodes, Eq. (11)."""
-        return self._propagate(self.attention)
+        return self._propagate(self.attention, torch.arange(self.ckg.num_nodes, device=self.nodes.device))
 
-    def _propagate(self, attention: Float[Tensor, " edges"]) -> Float[Tensor, "nodes dim"]:
+    def _propagate(self, attention: Float[Tensor, " edges"], rows: Int[Tensor, " cand"]) -> Float[Tensor, "cand dim"]:
+        """Return the embeddings of some nodes; the last layer is computed for them alone."""
         csr = self.graph.csr
         reverse = attention.detach().index_select(0, csr.rev)
         e: Tensor = self.nodes
-        outputs = [e]
-        for layer in self.layers:
-            e = self.dropout(layer(e, propagate(e, csr, attention, reverse)))  # Eqs. (3), (8)
-            outputs.append(normalize(e, dim=1))
-        return torch.cat(outputs, 1)  # (nodes, dim + sum of layer_dims)
+        outputs = [e[rows]]
+        for number, layer in enumerate(self.layers, 1):
+            neighborhood = propagate(e, csr, attention, reverse)  # Eq. (3)
+            last = number == len(self.layers)
+            e = self.dropout(layer(e[rows], neighborhood[rows]) if last else layer(e, neighborhood))  # Eq. (8)
+            outputs.append(normalize(e if last else e[rows], dim=1))
+        return torch.cat(outputs, 1)  # (cand, dim + sum of layer_dims)
 
     @torch.no_grad()
     def refresh_attention(self) -> None:
@@ -187,17 +192,17 @@ class KGAT(Recommender):
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR over interactions, Eq. (13)."""
-        e = self()
-        user, positive, negative = e[batch.user + self.ckg.num_entities], e[batch.positive], e[batch.negative]
+        users, items = self._users_and_items(self.attention)
+        user, positive, negative = users[batch.user], items[batch.positive], items[batch.negative]
         regularizer = self.config.cf_l2_weight * l2(user, positive, negative)
         return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions."""
-        e = self()
-        user = e[batch.user + self.ckg.num_entities]
-        loss = cosine_softmax(user, e[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
-        return loss + self.config.cf_l2_weight * l2(user, e[batch.positive])
+        users, items = self._users_and_items(self.attention)
+        user = users[batch.user]
+        loss = cosine_softmax(user, items[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
+        return loss + self.config.cf_l2_weight * l2(user, items[batch.positive])
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""
@@ -225,8 +230,12 @@ class KGAT(Recommender):
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
-        e = self()
-        return DotProduct(e[self.ckg.num_entities :], self._ranked(e[: self.ckg.num_items]), fold=self._fold_in)
+        users, items = self._users_and_items(self.attention)
+        return DotProduct(users, self._ranked(items), fold=self._fold_in)
+
+    def _users_and_items(self, attention: Float[Tensor, " edges"]) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
+        e = self._propagate(attention, self.ranked_nodes)
+        return e[self.ckg.num_items :], e[: self.ckg.num_items]
 
     def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
         """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
@@ -254,8 +263,7 @@ class KGAT(Recommender):
         csr = self.graph.csr
         with torch.enable_grad():
             logits = self.attention.detach().log().requires_grad_()
-            e = self._propagate(edge_softmax(logits, csr) if self.config.attention == "live" else logits.exp())
-            score = e[self.ckg.user_node(user)] @ self._ranked(e[item : item + 1])[0]
+            score = self._score(user, item, edge_softmax(logits, csr) if self.config.attention == "live" else logits.exp())
             (effect,) = torch.autograd.grad(score, logits, allow_unused=True, materialize_grads=True)
         return self.graph.per_fact(effect)
 
@@ -273,6 +281,9 @@ class KGAT(Recommender):
                 if self.config.attention == "live"
                 else self.graph.static_weights(group).to(self.attention)
             )
-            e = self._propagate(attention)
-            scores.append(e[self.ckg.user_node(user)] @ self._ranked(e[item : item + 1])[0])
+            scores.append(self._score(user, item, attention))
         return torch.stack(scores) if scores else self.nodes.new_zeros(0)
+
+    def _score(self, user: int, item: int, attention: Float[Tensor, " edges"]) -> Float[Tensor, ""]:
+        e = self._propagate(attention, torch.tensor([self.ckg.user_node(user), item], device=attention.device))
+        return e[0] @ self._ranked(e[1:])[0]

@@ -41,7 +41,7 @@ class LightGCNConfig:
     """
 
     dim: int = 64
-    num_layers: int = 3
+    num_layers: int = 2
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
     l2_weight: float = 1e-4
@@ -57,14 +57,13 @@ class LightGCNConfig:
 
 
 PRESETS = {
-    "default": Preset(),
+    "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
     "paper": Preset(
         config={"loss": "bpr", "num_layers": 3, "l2_weight": 1e-4},
         train={"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3},
     ),
+    "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 3}),
 }
-
-
 KG_PRESETS = dict(PRESETS)
 
 

@@ -14,6 +14,7 @@ class TrainConfig:
         epochs: Most epochs; one epoch passes over every training interaction once.
         batch_size: Interactions per step.
         kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions.
+        kg_steps: Most steps on triples in an epoch, which then sees a random part of them; 0 sets no limit.
         learning_rate: Learning rate of Adam.
         sampler: "interaction" shuffles all interactions; "user_uniform" draws distinct users, then one interaction of each, as the
             authors' code of KGAT.
@@ -25,6 +26,7 @@ class TrainConfig:
     epochs: int = 200
     batch_size: int = 2048
     kg_batch_size: int = 0
+    kg_steps: int = 0
     learning_rate: float = 1e-3
     sampler: Literal["interaction", "user_uniform"] = "interaction"
     patience: int = 10
@@ -35,8 +37,8 @@ class TrainConfig:
         """Reject values out of range."""
         if self.epochs < 1 or self.batch_size < 1 or self.validate_every < 1:
             raise ConfigError("training needs epochs, batch_size and validate_every of at least 1.")
-        if self.kg_batch_size < 0 or self.patience < 0:
-            raise ConfigError("training needs kg_batch_size >= 0 and patience >= 0.")
+        if self.kg_batch_size < 0 or self.kg_steps < 0 or self.patience < 0:
+            raise ConfigError("training needs kg_batch_size, kg_steps and patience of at least 0.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
         if self.sampler not in ("interaction", "user_uniform"):

@@ -83,7 +83,8 @@ class TripleSampler:
         order = torch.argsort(source.head, stable=True)
         self._head, self._relation, self._tail = (part[order].to(device) for part in (source.head, source.relation, source.tail))
         self._size = config.kg_batch_size or max(1, -(-count // max(steps, 1)))
-        self._steps = steps if source.by_head else -(-count // self._size)
+        every = steps if source.by_head else -(-count // self._size)
+        self._steps = min(every, config.kg_steps or every)
         self._source, self._seed = source, seed
 
     def steps(self) -> int:
@@ -100,7 +101,7 @@ class TripleSampler:
             rows = _distinct(torch.arange(len(heads), device=device), self._size, self._steps, generator)
             picked = _one_of_each(rows, ptr, generator)
         else:
-            picked = torch.randperm(len(self._head), generator=generator, device=device)
+            picked = torch.randperm(len(self._head), generator=generator, device=device)[: self._steps * self._size]
         head, relation, tail = self._head[picked], self._relation[picked], self._tail[picked]
         known = (self._head, self._relation, self._tail)
         corrupted = corrupt_tails(head, relation, tail, known, self._source.num_tails, generator=generator)

@@ -64,6 +64,14 @@ def test_triples_come_with_tails_that_are_not_known(by_head):
         assert sorted((h, r, t) for h, r, t, _ in rows) == sorted(known)
 
 
+def test_a_limit_on_steps_takes_another_part_of_the_triples_each_epoch():
+    draws = sampler(TripleBatch, triples=triple_source(False), kg_batch_size=16, kg_steps=2)
+    first, second = (torch.cat([b.head for b in draws.epoch(epoch)]) for epoch in (1, 2))
+    assert draws.steps() == 2
+    assert len(first) == 32
+    assert not torch.equal(first, second)
+
+
 def test_positions_of_one_user_are_drawn_evenly():
     picked = np.concatenate(
         [
