@@ -5,6 +5,7 @@ python benchmarks/models.py [--graphs films] [--models kgat lightgcn] [--seeds 0
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +17,18 @@ from kgrec.models.catalog import MODELS
 ONE = """
 import json, sys
 import kgrec
-run = kgrec.fit(sys.argv[1], sys.argv[2], seed=int(sys.argv[3]))
+run = kgrec.fit(sys.argv[1], sys.argv[2], seed=int(sys.argv[3]), preset=sys.argv[4])
 print(json.dumps(run.summary))
 """
 COLUMNS = ("recall@20", "ndcg@20")
 
 
-def measure(model: str, graph: str, seed: int) -> dict[str, object]:
+def measure(model: str, graph: str, seed: int, preset: str = "default") -> dict[str, object]:
     """Return the summary of one training in a fresh process, so that its peak memory is its own."""
-    done = subprocess.run([sys.executable, "-c", ONE, model, graph, str(seed)], capture_output=True, text=True, check=True)
+    preset = preset if preset in MODELS[model].load()[2] else "default"
+    call = [sys.executable, "-c", ONE, model, graph, str(seed), preset]
+    # Idle OpenMP threads sleep, as in the command line: other work on the machine then costs only its share.
+    done = subprocess.run(call, capture_output=True, text=True, check=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
     summary: dict[str, object] = json.loads(done.stdout)
     return {"graph": graph, **summary}
 

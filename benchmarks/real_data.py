@@ -1,7 +1,7 @@
 """Models on the real data sets, given splits, beside what a peer reaches there.
 
 python benchmarks/real_data.py ml-100k [--models bprmf lightgcn kgat] [--seeds 0 1 2]
-python benchmarks/real_data.py lastfm-dbpedia        LightGCN, KGAT, and KGAT with the triples shuffled
+python benchmarks/real_data.py lastfm-dbpedia        with a control: the same triples, their tails shuffled
 python benchmarks/real_data.py gowalla               one epoch of LightGCN (paper preset) and one full evaluation
 
 The data are looked for in KGREC_SHARED_DATA, else in ../shared/data.
@@ -18,6 +18,7 @@ from models import COLUMNS, measure, spread
 
 import kgrec
 from kgrec.data.shuffle import shuffle_triples
+from kgrec.models.catalog import MODELS
 from kgrec.random import numpy_generator
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
@@ -26,7 +27,7 @@ METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 PEERS = {"bprmf": ("BPR-MF", 0.10), "lightgcn": ("LightGCN", 0.91), "kgat": ("KGAT", 7.30), "popularity": ("Popularity", None)}
 
 
-def ml_100k(models: list[str], seeds: list[int], scratch: Path) -> None:
+def ml_100k(models: list[str], seeds: list[int], preset: str, scratch: Path) -> None:
     """Both fixed splits of MovieLens 100K with the Freebase graph, beside RecBole's figures for the same models."""
     folder = SHARED / "ml-100k"
     for split in ("split", "split-linked"):
@@ -37,7 +38,7 @@ def ml_100k(models: list[str], seeds: list[int], scratch: Path) -> None:
             f"\nml-100k/{split}: {len(data.train)} / {len(data.valid)} / {len(data.test)}\n{'':26}" + "".join(f"{m:>18}" for m in METRICS)
         )
         for model in models:
-            runs = [measure(model, str(scratch / split), seed) for seed in seeds]
+            runs = [measure(model, str(scratch / split), seed, preset) for seed in seeds]
             cells = "".join(f"{spread([run['test'][name] for run in runs]):>18}" for name in METRICS)
             per_epoch = min(run["seconds_per_epoch"] for run in runs)
             print(f"{model:26}{cells}   {per_epoch:.2f} s an epoch, {runs[0]['epochs']} epochs", flush=True)
@@ -49,19 +50,14 @@ def ml_100k(models: list[str], seeds: list[int], scratch: Path) -> None:
                     print(f"{'  RecBole 1.2.1 ' + label:26}{figures}   {seconds} s an epoch", flush=True)
 
 
-def lastfm(seeds: list[int], scratch: Path) -> None:
-    """LightGCN, the same over the graph, KGAT, and both with every relation's tails shuffled."""
+def lastfm(models: list[str], seeds: list[int], preset: str, scratch: Path) -> None:
+    """Models on the true graph, and those that use it on one with every relation's tails shuffled."""
     data = kgrec.load(SHARED / "lastfm-dbpedia").save(scratch / "true")
     shuffle_triples(data, generator=numpy_generator(0, "shuffled triples")).save(scratch / "shuffled")
     print(f"lastfm-dbpedia: {len(data.train)} / {len(data.valid)} / {len(data.test)}, {len(data.triples)} triples")
-    for model, graph in (
-        ("lightgcn", "true"),
-        ("lightgcn-kg", "true"),
-        ("lightgcn-kg", "shuffled"),
-        ("kgat", "true"),
-        ("kgat", "shuffled"),
-    ):
-        runs = [measure(model, str(scratch / graph), seed) for seed in seeds]
+    shuffled = [(model, "shuffled") for model in models if "triples" in MODELS[model].needs]
+    for model, graph in [*((model, "true") for model in models), *shuffled]:
+        runs = [measure(model, str(scratch / graph), seed, preset) for seed in seeds]
         cells = "".join(f"{spread([run['test'][name] for run in runs]):>18}" for name in COLUMNS)
         label = f"{model}{', triples shuffled' if graph == 'shuffled' else ''}"
         print(f"{label:34}{cells}   {min(run['seconds_per_epoch'] for run in runs):.2f} s an epoch", flush=True)
@@ -85,14 +81,15 @@ def main() -> None:
     parser.add_argument("data", choices=["ml-100k", "lastfm-dbpedia", "gowalla"])
     parser.add_argument("--models", nargs="+", default=["bprmf", "lightgcn", "lightgcn-kg", "kgat"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--preset", default="default")
     chosen = parser.parse_args()
     if not (SHARED / chosen.data).is_dir():
         sys.exit(f"{SHARED / chosen.data}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
     with tempfile.TemporaryDirectory() as scratch:
         if chosen.data == "ml-100k":
-            ml_100k(chosen.models, chosen.seeds, Path(scratch))
+            ml_100k(chosen.models, chosen.seeds, chosen.preset, Path(scratch))
         elif chosen.data == "lastfm-dbpedia":
-            lastfm(chosen.seeds, Path(scratch))
+            lastfm(chosen.models, chosen.seeds, chosen.preset, Path(scratch))
         else:
             gowalla()
 

@@ -151,7 +151,7 @@ class _Job:
         return self._finish(model, data, done, summary)
 
     def _finish(self, model: Recommender, data: Dataset, done: TrainState, summary: dict[str, Any]) -> Run:
-        model.eval()
+        model.to("cpu").eval()  # a run ranks and explains where its ids and facts are
         run = Run(self.chosen.name, model, data, self.chosen, self.seed, done.history, summary, identity(data), self.refit, self.out)
         if self.out is not None:
             run.write(self.out)

@@ -86,7 +86,7 @@ class Run:
         if self.refit:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
         data = self.data if len(self.data.test) or on == "valid" else self._whole_dataset()
-        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name, device=self._device())
+        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name)
 
     def recommend(
         self,
@@ -133,7 +133,6 @@ class Run:
             seen=None if allow_seen else lists,
             history=lists,
             allowed=allowed,
-            device=self._device(),
         )
         return self._frame(names, best, at)
 
@@ -222,9 +221,6 @@ class Run:
             raise CheckpointError(f"{self.path}: the dataset at {path} has changed since training. Train again on it.")
         return data
 
-    def _device(self) -> torch.device:
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
-
     def _allowed(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
         allowed = torch.full((self.data.num_items,), items is None)
         if items is not None:
@@ -287,10 +283,10 @@ def load_run(path: str | PathLike[str], model: type[Recommender] | None = None) 
     else:
         state, _ = read_state(folder / CHECKPOINT)
         tensors, history = state.best, state.history
-    built = build_model(chosen, data, record["seed"])
     try:
+        built = build_model(chosen, data, record["seed"])
         built.load_state_dict(tensors)
-    except RuntimeError:
+    except (RuntimeError, MemoryError):
         raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
     built.eval()
     return Run(chosen.name, built, data, chosen, record["seed"], history, record["summary"], record["dataset"], record["refit"], folder)

@@ -80,6 +80,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
     except OSError as error:
         return _fail(_machine(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _fail("the memory of this machine does not suffice. Ask for less: a smaller dim or batch_size, a smaller k.", 2)
     return 0
 
 
@@ -94,7 +98,8 @@ def main() -> None:
 
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
-    command = next((f"kgrec {word}" for word in arguments[:1] if word in _COMMANDS), "kgrec")
+    command = next((f"kgrec {word}" for word in arguments if word in _COMMANDS), "kgrec")
+    message = message.replace(" Value error, ", " ")
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."
 
 
@@ -102,6 +107,12 @@ def _machine(error: OSError) -> str:
     what = error.strerror or str(error) or type(error).__name__
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}. Check the path, its permissions and the space left on the disk."
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out; torch says so by a ``RuntimeError``."""
+    told = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in told or "CUDA out of memory" in told
 
 
 def _fail(message: str, code: int) -> int:

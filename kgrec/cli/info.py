@@ -46,8 +46,9 @@ def _show_relations(data: "Dataset") -> None:
     import numpy as np
 
     counts = np.bincount(data.triples.relation, minlength=data.num_relations)
+    counts += np.bincount(data.user_facts[:, 1], minlength=data.num_relations)
     order = np.argsort(-counts, kind="stable")
     rows = [(data.triples.relation_label(r), f"{counts[r]:,}", data.triples.relations.key(r)) for r in order[:_MOST_RELATIONS]]
-    show_table(("relation", "triples", "key"), rows, right=("triples",))
+    show_table(("relation", "facts", "key"), rows, right=("facts",))
     if len(order) > _MOST_RELATIONS:
-        print(f"and {len(order) - _MOST_RELATIONS:,} more relations with {counts[order[_MOST_RELATIONS:]].sum():,} triples")
+        print(f"and {len(order) - _MOST_RELATIONS:,} more relations with {counts[order[_MOST_RELATIONS:]].sum():,} facts")

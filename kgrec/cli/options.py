@@ -15,7 +15,7 @@ DatasetArgument = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of every random draw.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="table, json, csv or parquet; the ending of --out where left away.", show_default=False)
 ]
@@ -85,12 +85,14 @@ def _toml(file: Path) -> dict[str, Any]:
     return found
 
 
-def ids_in(file: Path) -> list[str]:
-    """Return the ids of a file with one on each line.
+def ids_in(file: Path, empty: bool = False) -> list[str]:
+    """Return the ids of a file with one on each line; with ``empty`` there may be none.
 
     Raises:
         DataError: If the file is empty or cannot be read.
     """
-    from kgrec.data.files import read_text
+    from kgrec.data.files import existing, read_text
 
+    if empty and not existing(file).stat().st_size:
+        return []
     return [line for line in read_text(file).replace("\r\n", "\n").split("\n") if line.strip()]

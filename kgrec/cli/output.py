@@ -61,7 +61,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -70,22 +70,35 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     console = Console(width=None if sys.stdout.isatty() else 10_000)
     with console.capture() as drawn:
         console.print(table)
+    if title:
+        print(title)
     print("\n".join(line.rstrip() for line in drawn.get().splitlines() if line.strip()))
 
 
 def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it."""
+    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it.
+
+    A link is followed; a device or a pipe is written to as it is.
+    """
+    from kgrec.data.folders import naming
+
     goal = Path(path)
     if goal.is_dir():
         raise ConfigError(f"{goal}: is a folder. Name a file.")
-    handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, goal)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    if goal.exists() and not goal.is_file():
+        with naming(goal):
+            write(goal)
+        return
+    goal = Path(os.path.realpath(goal)) if goal.is_symlink() else goal
+    with naming(goal):
+        handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
+        os.close(handle)
+        try:
+            write(Path(name))
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, goal)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -100,9 +113,10 @@ def output_format(chosen: str | None, out: Path | None) -> str:
     Raises:
         ConfigError: If the format is not known, or cannot go where it was sent.
     """
-    if chosen is None and out is not None and out.suffix[1:] not in FORMATS[1:]:
+    ending = "" if out is None else out.suffix[1:].lower()
+    if chosen is None and out is not None and ending not in FORMATS[1:]:
         raise ConfigError(f"--out {out}: the ending names no format. Pass --format json, csv or parquet.")
-    found = chosen or ("table" if out is None else out.suffix[1:])
+    found = chosen or ("table" if out is None else ending)
     if found not in FORMATS:
         raise ConfigError(f"--format {found}: not one of {', '.join(FORMATS)}.")
     if found == "parquet" and out is None:

@@ -37,8 +37,11 @@ def recommend(
     if users is not None and users != "all":
         asked = ids_in(Path(users))
     only = None if items is None else ids_in(items)
-    never = [] if exclude is None else ids_in(exclude)
+    never = [] if exclude is None else ids_in(exclude, empty=True)
     from kgrec.run import load_run
 
-    frame = load_run(run).recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen)
+    opened = load_run(run)
+    if users == "all":
+        asked = list(opened.data.users)
+    frame = opened.recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen)
     show_frame(frame, form, out)

@@ -35,7 +35,8 @@ def train(
     try:
         run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **chosen)
     except KeyboardInterrupt as stop:
-        stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")
+        if (out / "config.json").is_file():
+            stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")
         raise
     if json:
         show_json(run.summary)

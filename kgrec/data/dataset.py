@@ -70,6 +70,11 @@ class Dataset:
     path: str | None = None
     checksum: str = ""
 
+    def __repr__(self) -> str:
+        """Return the counts in one line; the tables themselves would fill screens."""
+        parts = f"{len(self.train)} + {len(self.valid)} + {len(self.test)} interactions"
+        return f"Dataset({self.name!r}: {self.num_users} users, {self.num_items} items, {parts}, {self.triples!r})"
+
     @property
     def num_users(self) -> int:
         """Number of users."""

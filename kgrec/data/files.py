@@ -33,7 +33,10 @@ def existing(path: FilePath, folder: bool = False) -> Path:
     except ValueError:
         raise MissingFileError(f"{str(path)!r}: not a possible path. Check the name.") from None
     if not there:
-        beside = [p.name for p in found.parent.iterdir()] if found.parent.is_dir() else []
+        beside = sorted(p.name for p in found.parent.iterdir()) if found.parent.is_dir() else []
+        left = next((name for name in beside if name.startswith(f".{found.name}.old-")), None)
+        if left is not None:
+            raise MissingFileError(f"{path}: no such {kind}. A killed replacement left {left}: rename it to {found.name}.")
         raise MissingFileError(f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path.")
     if found.is_dir() != folder:
         raise FormatError(f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} itself.")

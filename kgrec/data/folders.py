@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kgrec.data.files import FilePath, existing, sha256
-from kgrec.errors import CheckpointError
+from kgrec.errors import CheckpointError, KgrecError
 
 MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 1 << 22
@@ -41,8 +41,34 @@ def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is there, else nothing has happened."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is there, else nothing has happened.
+
+    Raises:
+        CheckpointError: If ``target`` is a link, which a rename would replace.
+        OSError: If the place takes no more; the error names ``target``.
+    """
+    if target.is_symlink():
+        raise CheckpointError(f"{target}: exists and is a link. Name the folder that it leads to, or another place.")
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(target) as fresh:
+            yield fresh
+
+
+@contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Name ``target`` in errors of the system about what is written beside it under a passing name, or about no file at all."""
+    try:
+        yield
+    except OSError as error:
+        passing = error.filename is None or any(part.startswith(f".{target.name}.") for part in Path(str(error.filename)).parts)
+        if passing and error.errno is not None and not isinstance(error, KgrecError):
+            error.filename = str(target)
+        raise
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     mark = uuid.uuid4().hex[:8]
     fresh, old = (target.parent / f".{target.name}.{state}-{mark}" for state in ("new", "old"))
     fresh.mkdir()
@@ -67,7 +93,9 @@ def check_replaceable(path: FilePath, kind: str) -> None:
     target = Path(path)
     if not target.exists() and not target.is_symlink():
         return
-    if not target.is_dir() or target.is_symlink():
+    if target.is_symlink():
+        raise CheckpointError(f"{path}: exists and is a link. Name the folder that it leads to, or another place.")
+    if not target.is_dir():
         raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
     if any(target.iterdir()) and folder_kind(target) != kind:
         raise CheckpointError(f"{path}: exists and is not a {kind} folder. Choose another place, or remove it yourself.")

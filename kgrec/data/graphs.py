@@ -13,6 +13,7 @@ import pyoxigraph as ox
 
 from kgrec.data.facts import Facts, assemble, label_frame, merge
 from kgrec.data.files import FilePath, bare_suffix, existing
+from kgrec.data.interactions import Dropped
 from kgrec.data.rdf import FORMATS, LABEL_PREDICATES, parse_rdf, read_rdf
 from kgrec.data.tables import Table, as_ids, read_table
 from kgrec.data.triples import Triples
@@ -21,6 +22,7 @@ from kgrec.errors import ConfigError, FormatError, nearest
 _log = logging.getLogger("kgrec.data")
 
 _TEXT = ("tsv", "csv", "kg", "txt", "text")
+_ENDS = ("head", "relation", "tail")
 _TRIPLE_NAMES = (
     {"head", "head_id", "subject", "source", "h", "s"},
     {"relation", "relation_id", "predicate", "r", "p"},
@@ -47,6 +49,7 @@ def read_triples(
     Args:
         source: A file; a folder, whose graph files are read in order of name; several of these, which become one graph; a polars or
             pandas frame of three columns; an ``rdflib.Graph``; a networkx graph whose edges carry ``relation`` (or a text key).
+            A networkx node's key is its attribute ``entity``, else the node as text; nodes of kind "user" are left out.
         format: An extension such as "ttl", where the file's own does not say.
         base: IRI that relative IRIs are resolved against.
         language: Preferred language of labels; labels without a language come next, then any.
@@ -93,12 +96,12 @@ def _read_file(
         facts = read_rdf(path, format=format, base=base, language=language, labels=labels)
     else:
         names = {name for some in _TRIPLE_NAMES for name in some if len(name) > 1}
-        facts = _from_table(read_table(path, separator=separator, known=names, on_error=on_error))
+        facts = _from_table(read_table(path, separator=separator, known=names, on_error=on_error), on_error)
     _log.info("%s: %d triples", path, len(facts.head))
     return facts
 
 
-def _from_table(table: Table) -> Facts:
+def _from_table(table: Table, on_error: str = "stop") -> Facts:
     columns = table.frame.columns
     if len(columns) != 3:
         where = f"{table.name}:{1 if table.header else table.line[0]}"
@@ -110,7 +113,10 @@ def _from_table(table: Table) -> Facts:
     named = [next((c for c in columns if c.lower() in names), None) for names in _TRIPLE_NAMES]
     if table.header and None not in named and len(set(named)) == 3:
         order = [c for c in named if c is not None]
-    head, relation, tail = (as_ids(table, column) for column in order)
+    cells = pl.DataFrame([as_ids(table, column, on_error).alias(end) for column, end in zip(order, _ENDS, strict=True)])
+    filled = cells.with_columns(line=table.line).drop_nulls()
+    empty = (Dropped("triples", f"an empty cell in {table.name}", cells.height - filled.height),) if filled.height < cells.height else ()
+    head, relation, tail = (filled[end] for end in _ENDS)
     terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
     row = pl.DataFrame({"key": terms}).with_row_index("row")
     heads, relations, tails = (
@@ -118,7 +124,13 @@ def _from_table(table: Table) -> Facts:
         for cells in (head, relation, tail)
     )
     return Facts(
-        (table.name,), terms.to_list(), heads, relations, tails, locator=table.line.to_numpy().astype(np.int64), dropped=table.dropped
+        (table.name,),
+        terms.to_list(),
+        heads,
+        relations,
+        tails,
+        locator=filled["line"].to_numpy().astype(np.int64),
+        dropped=(*table.dropped, *empty),
     )
 
 
@@ -137,14 +149,18 @@ def _from_object(source: object, language: str, labels: Sequence[str]) -> Facts:
 
 
 def _from_networkx(graph: object) -> Facts:
+    keys = {n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"}  # type: ignore[attr-defined]
     terms: dict[str, int] = {}
     rows = []
     keyed = graph.is_multigraph()  # type: ignore[attr-defined]
     for edge in graph.edges(keys=True, data=True) if keyed else graph.edges(data=True):  # type: ignore[attr-defined]
         data, key = edge[-1], edge[2] if keyed else None
+        if edge[0] not in keys or edge[1] not in keys:
+            continue
         relation = data.get("relation", data.get("label", key if isinstance(key, str) else "related"))
-        rows.append([terms.setdefault(str(term), len(terms)) for term in (edge[0], relation, edge[1])])
-    labels = [(terms.setdefault(str(n), len(terms)), str(d["label"]), 0) for n, d in graph.nodes(data=True) if "label" in d]  # type: ignore[attr-defined]
+        rows.append([terms.setdefault(term, len(terms)) for term in (keys[edge[0]], str(relation), keys[edge[1]])])
+    named = [(n, str(d["label"])) for n, d in graph.nodes(data=True) if n in keys and d.get("label") is not None]  # type: ignore[attr-defined]
+    labels = [(terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return Facts(
         ("networkx graph",),

@@ -35,8 +35,10 @@ def read_links(source: object, *, item: str | None = None, on_error: str = "stop
     chosen = item if item in columns else next((c for c in columns if c != entity), columns[0])
     if entity is None or entity == chosen:
         entity = next(c for c in columns if c != chosen)
-    frame = pl.DataFrame({"item": as_ids(table, str(chosen)), "entity": as_ids(table, entity)})
-    return frame, table.name, table.dropped
+    frame = pl.DataFrame({"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)})
+    kept = frame.drop_nulls()
+    empty = (Dropped("links", f"an empty id in {table.name}", frame.height - kept.height),) if kept.height < frame.height else ()
+    return kept, table.name, (*table.dropped, *empty)
 
 
 @dataclass(frozen=True, slots=True)

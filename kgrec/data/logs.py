@@ -67,7 +67,7 @@ def read_interactions(
         source: CSV, TSV, RecBole ``.inter`` (each plain or gzipped), Parquet, or a polars or pandas frame.
         user: Column of the user ids.
         item: Column of the item ids.
-        time: Column of times: seconds since the epoch, or any increasing number.
+        time: Column of times: seconds since the epoch, any increasing number, or ISO 8601 dates and date-times.
         rating: Column of ratings.
         min_rating: Ratings below it are left out and counted.
         separator: Between cells; found from the extension and the first line where None.
@@ -102,8 +102,10 @@ def _to_log(
         raise ConfigError(f"{table.name}: min_rating is given, but there is no rating column. Name it with rating=.")
     if table.frame.height == 0:
         raise FormatError(f"{table.name}: a header and no rows. Give a file with at least one interaction.")
-    columns = {"user": as_ids(table, user), "item": as_ids(table, item)}
-    columns |= {name: as_numbers(table, column, on_error) for name, column in (("time", time), ("rating", rating)) if column is not None}
+    columns = {"user": as_ids(table, user, on_error), "item": as_ids(table, item, on_error)}
+    for name, column in (("time", time), ("rating", rating)):
+        if column is not None:
+            columns[name] = as_numbers(table, column, on_error, dates=name == "time")
     frame, dropped = _complete(pl.DataFrame(columns), table)
     if min_rating is not None:
         kept = frame.filter(pl.col("rating") >= min_rating)
@@ -115,13 +117,13 @@ def _to_log(
 
 
 def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
-    """Leave out the rows whose numbers could not be read."""
+    """Leave out the rows with an empty id or a number that could not be read."""
     kept = frame.drop_nulls()
     if kept.height == frame.height:
         return frame, table.dropped
     return kept, (
         *table.dropped,
-        Dropped("interactions", f"a rating or time that is not a number in {table.name}", frame.height - kept.height),
+        Dropped("interactions", f"an empty id, or a rating or time that cannot be read, in {table.name}", frame.height - kept.height),
     )
 
 

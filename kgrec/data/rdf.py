@@ -89,7 +89,8 @@ def _statements(stream: ByteStream, name: str, format: ox.RdfFormat, base: str |
     except FormatError:
         raise
     except SyntaxError as error:
-        where = f"{name}:{error.lineno}" if error.lineno else name
+        line = _line(error, format)
+        where = f"{name}:{line}" if line else name
         reason = _PLACE.sub("", " ".join(str(error.msg).split()))[:300]
         raise FormatError(f"{where}: not valid {format.name}: {reason}. Correct the line, or name the format.") from None
     except UnicodeDecodeError:
@@ -98,6 +99,13 @@ def _statements(stream: ByteStream, name: str, format: ox.RdfFormat, base: str |
         raise FormatError(
             f"{name}: not valid {format.name}: {' '.join(str(error).split())[:300]}. Correct it, or name the base IRI."
         ) from None
+
+
+def _line(error: SyntaxError, format: ox.RdfFormat) -> int:
+    """Return the line to name, 0 where it is not known: the parser sees a line cut short only where the next one begins."""
+    place = (error.lineno or 0, error.offset)
+    cut = format in (ox.RdfFormat.N_TRIPLES, ox.RdfFormat.N_QUADS) and error.offset == 1
+    return place[0] - 1 if cut and place == (error.end_lineno, error.end_offset) and place[0] > 1 else place[0]
 
 
 class _GuardedXML:

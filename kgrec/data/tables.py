@@ -198,10 +198,11 @@ def find_column(table: Table, wanted: str | None, names: Collection[str], taken:
     return next((lowered[n] for n in names if n in lowered), None)
 
 
-def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
-    """Return a column as finite float64; date-times become seconds since the epoch.
+def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = False) -> pl.Series:
+    """Return a column as finite float64; date-times become seconds since the epoch, with ``dates`` also ISO 8601 text.
 
-    Cells that are not finite numbers stop the reading, or become null where ``on_error`` is "skip".
+    Text without an offset is taken for UTC. Cells that are not finite numbers stop the reading, or become null where ``on_error`` is
+    "skip".
 
     Raises:
         FormatError: At the first cell that is not a finite number, with file and line.
@@ -211,6 +212,8 @@ def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
         return cells.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
     if cells.dtype == pl.String:
         numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
+        if dates and numbers.null_count() > cells.null_count():
+            numbers = numbers.fill_null(_seconds(cells.str.strip_chars()))
     elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
         numbers = cells.cast(pl.Float64)
     else:
@@ -219,12 +222,22 @@ def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
     if bad.any() and on_error == "stop":
         row = bad.arg_true()[0]
         shown = repr(cells[row])[:60]
-        raise FormatError(f"{table.at(row)}: column {column!r} holds {shown}, not a number. Correct the cell, or name another column.")
+        wanted = "a number or an ISO 8601 date" if dates else "a number"
+        raise FormatError(f"{table.at(row)}: column {column!r} holds {shown}, not {wanted}. Correct the cell, or name another column.")
     return numbers.set(bad, None)
 
 
-def as_ids(table: Table, column: str) -> pl.Series:
-    """Return a column as text ids, exactly as written.
+def _seconds(cells: pl.Series) -> pl.Series:
+    """Return ISO 8601 dates and date-times as seconds since the epoch, null where a cell is neither."""
+    text = cells.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00").str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T")
+    text = text.str.replace(r"T(\d\d:\d\d)(Z|[+-]\d\d:?\d\d)?$", "T${1}:00${2}").str.replace(r"Z$", "+00:00")
+    text = pl.select(pl.when(text.str.contains(r"T.*[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+00:00")).to_series()
+    moments = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
+    return moments.dt.epoch("us").cast(pl.Float64) / 1e6
+
+
+def as_ids(table: Table, column: str, on_error: str = "stop") -> pl.Series:
+    """Return a column as text ids, exactly as written; empty cells stop the reading, or become null where ``on_error`` is "skip".
 
     Raises:
         FormatError: If a cell is empty, with file and line; or if the column holds neither text nor whole numbers.
@@ -236,6 +249,6 @@ def as_ids(table: Table, column: str) -> pl.Series:
         raise FormatError(f"{table.name}: column {column!r} holds {cells.dtype}; ids are text or whole numbers. Convert the column.")
     ids = cells.cast(pl.String)
     empty = ids.is_null() | (ids == "")
-    if empty.any():
+    if empty.any() and on_error == "stop":
         raise FormatError(f"{table.at(empty.arg_true()[0])}: column {column!r} is empty. Give every row an id.")
-    return ids
+    return ids.set(empty, None)

@@ -37,8 +37,10 @@ def read_titles(source: object, *, item: str | None = None, on_error: str = "sto
     if title is None and len(columns) == 1:
         raise FormatError(f"{table.name}: one column, expected item ids and titles. Is the separator right?")
     labels = pl.Series([None] * table.frame.height, dtype=pl.String) if title is None else table.frame[title].cast(pl.String)
-    frame = pl.DataFrame({"item": as_ids(table, key), "label": labels}).with_columns(
-        label=pl.when(pl.col("label").str.strip_chars() == "").then(None).otherwise(pl.col("label"))
+    frame = (
+        pl.DataFrame({"item": as_ids(table, key, on_error), "label": labels})
+        .drop_nulls("item")
+        .with_columns(label=pl.when(pl.col("label").str.strip_chars() == "").then(None).otherwise(pl.col("label")))
     )
     return frame.unique("item", keep="first", maintain_order=True), table.name, tuple(c for c in columns if c not in (key, title))
 

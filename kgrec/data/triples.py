@@ -60,6 +60,10 @@ class Triples:
         """Return the number of triples."""
         return len(self.head)
 
+    def __repr__(self) -> str:
+        """Return the counts in one line; the columns themselves would fill screens."""
+        return f"Triples({len(self)} triples, {len(self.entities)} entities, {len(self.relations)} relations)"
+
     def label(self, row: SupportsIndex) -> str:
         """Return the label of an entity, its key where it has none."""
         found = self.labels[int(row)]

@@ -11,9 +11,11 @@ import torch
 from kgrec import __version__
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.files import bare_suffix
+from kgrec.data.rdf import FORMATS
 from kgrec.errors import ConfigError
 from kgrec.explanation.paths import Found, PathGraph, simple_paths
-from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation
+from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation, short_names
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Recommender, Rerunnable, Scorer
 
@@ -128,6 +130,8 @@ class Explainer:
         if scorer is None:
             raise ConfigError(f"{type(model).__name__} gives no scorer of its own. Pass scorer=.")
         self.data = data
+        self._sources = short_names(data.triples.sources)
+        self._ordinal = [bare_suffix(source) in FORMATS for source in data.triples.sources]
         self._scorer = scorer
         self._name = model_name or type(model).__name__
         self._settings = {"max_length": max_length, "screen_top": screen_top, "per_liked": per_liked, "per_middle": per_middle}
@@ -171,7 +175,7 @@ class Explainer:
             counts=counts,
             truncated=found.truncated,
             filters={"users": self._users, "max_length": self._settings["max_length"]},
-            notes=self._notes(rank, found, paths),
+            notes=self._notes(rank, found, paths[:k]),
             manifest={
                 "model": self._name,
                 "dataset": self.data.name,
@@ -303,7 +307,8 @@ class Explainer:
             row = int(ckg.fact[fact])
             tail_is_target = int(ckg.tail[fact]) == ends[1]
             if row >= 0:
-                place = FactRef(triples.sources[int(triples.source[row])], int(triples.locator[row]))
+                source = int(triples.source[row])
+                place = FactRef(self._sources[source], int(triples.locator[row]), self._ordinal[source])
             else:
                 place = FactRef("training interactions" if row == -1 else "user attributes")
             stated.setdefault((int(ckg.relation[fact]), tail_is_target), []).append(place)
@@ -326,7 +331,8 @@ class Explainer:
         if found.truncated:
             notes.append(f"The search stopped at its budget of {self._budget} entries: paths through the widest nodes are missing.")
         if not paths:
-            reach = f"at most {self._settings['max_length']} hops"
+            longest = self._settings["max_length"]
+            reach = f"at most {longest} hops" if longest > 1 else "1 hop"
             hidden = ", paths through other users left out" if self._users == "hide" else ""
             notes.append(f"No path of {reach} joins this user and this item{hidden}.")
         if any(path.users for path in paths):

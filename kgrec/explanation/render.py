@@ -223,7 +223,7 @@ def _card(place: int, path: Path, largest: float, score: float) -> str:
     else:
         bar, number = "<span></span>", '<span class="soft small">not a cause</span>'
     first = html_text(path.hops[0].target.label)
-    liked = f"you liked {first}" if path.hops[0].relation == "interacts" else f"of {first}"
+    liked = f"you liked {first}" if path.hops[0].liked else f"of {first}"
     lead = f"Because {liked}" if path.causal else f"Connected through {first}"
     lane = "".join(f"{_arrow(hop)}{_stop(hop.target)}" for hop in path.hops)
     return (

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,14 @@ class FactRef:
     """Where a fact was read.
 
     Attributes:
-        source: File, or an origin in words.
-        locator: Line, or 1-based ordinal in an RDF file; 0 where unknown; negative where an item took the fact over through its link.
+        source: Name of the file, without its folder; or an origin in words.
+        locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item took the fact over through its link.
+        ordinal: Whether ``locator`` counts triples instead of lines.
     """
 
     source: str
     locator: int = 0
+    ordinal: bool = False
 
     def __str__(self) -> str:
         """Return source:locator."""
@@ -62,7 +64,24 @@ class FactRef:
     def _place(self) -> str:
         if self.locator == 0:
             return ""
-        return f":{abs(self.locator)}" + (" (through the item's link)" if self.locator < 0 else "")
+        where = f" triple {abs(self.locator)}" if self.ordinal else f":{abs(self.locator)}"
+        return where + (" (through the item's link)" if self.locator < 0 else "")
+
+
+def short_names(sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the files' names without their folders; of files with equal names, as much of the folder as tells them apart.
+
+    An explanation travels, and the folders of the machine it was made on do not belong in it.
+
+    >>> short_names(("/home/me/a/kg.nt", "/home/me/b/kg.nt")), short_names(("/home/me/films.ttl", "the frame"))
+    (('a/kg.nt', 'b/kg.nt'), ('films.ttl', 'the frame'))
+    """
+    parts = [source.replace("\\", "/").split("/") for source in sources]
+    depth, shown = 1, [part[-1] for part in parts]
+    while len(set(shown)) < len(set(sources)) and depth < max(map(len, parts)):
+        depth += 1
+        shown = ["/".join(part[-depth:]) for part in parts]
+    return tuple(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,11 @@ class Hop:
     def forward(self) -> bool:
         """Direction of the first relation."""
         return self.relations[0].forward
+
+    @property
+    def liked(self) -> bool:
+        """Whether the first relation is an interaction, and no relation of the graph that has the same key."""
+        return self.relation == "interacts" and bool({"user", "users"} & {self.source.kind, self.target.kind})
 
     @property
     def facts(self) -> tuple[FactRef, ...]:
@@ -333,6 +357,11 @@ _FRAME = {
     "target_label": pl.String,
     "facts": pl.String,
 }
+
+
+def empty_frame() -> pl.DataFrame:
+    """Return the columns of ``Explanation.to_frame`` without rows."""
+    return pl.DataFrame(schema=_FRAME)
 
 
 def _path_to_dict(path: Path) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def wording(relation: Relation) -> str:
 
 
 def _hop_words(hop: Hop) -> str:
-    if hop.source.kind == "users" and hop.relation == "interacts":
+    if hop.source.kind == "users" and hop.liked:
         return "who also liked"
-    return " and ".join(_liked(relation) if relation.key == "interacts" else wording(relation) for relation in hop.relations)
+    return " and ".join(_liked(r) if hop.liked and r.key == "interacts" else wording(r) for r in hop.relations)
 
 
 def _liked(relation: Relation) -> str:
@@ -68,7 +68,7 @@ def sentence(path: Path) -> str:
     the words go.
     """
     first = path.hops[0]
-    parts = [f"You {_hop_words(first)} {_named(first.target)}"] if first.relation == "interacts" else ["You", *_step(first)]
+    parts = [f"You {_hop_words(first)} {_named(first.target)}"] if first.liked else ["You", *_step(first)]
     for hop in path.hops[1:]:
         parts += _step(hop)
     return " - ".join(parts)
@@ -107,7 +107,8 @@ def text(explanation: Explanation, width: int = 100) -> str:
     lines = [f"{terminal(explanation.item)} {terminal(explanation.item_label)!r} for {terminal(explanation.user_label)}"]
     lines.append(f"{rank}, score {explanation.score:.4g}")
     for number, path in enumerate(explanation.paths, 1):
-        head = f"drop {path.drop_delete:.4g}" if path.basis == "measured" else "post-hoc"
+        share = f" ({path.drop_delete / abs(explanation.score):.1%} of the score)" if explanation.score else ""
+        head = f"drop {path.drop_delete:.4g}{share}" if path.basis == "measured" else "post-hoc"
         lines += _wrapped(f"{number:>2}  {head}  {claim(path)}", width, "    ")
         lines += _wrapped("    " + " - ".join(terminal(part) for part in _parts(path)), width, "      ")
         facts = list(dict.fromkeys(fact.short for hop in path.hops for fact in hop.facts))

@@ -80,7 +80,8 @@ class BPRMF(Recommender):
 
     def cf_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
-        user, positive, negative = self.users[batch.user], self.items[batch.positive], self.items[batch.negative]
+        user = self.users[batch.user]
+        positive, negative = self.items[torch.cat([batch.positive, batch.negative])].chunk(2)
         above, below = (user * positive).sum(1), (user * negative).sum(1)
         if self.item_bias is not None:
             above, below = above + self.item_bias[batch.positive], below + self.item_bias[batch.negative]

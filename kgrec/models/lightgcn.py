@@ -113,17 +113,16 @@ class LightGCN(Recommender):
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
-        z = self()
-        rows = (batch.user + self.ckg.num_entities, batch.positive, batch.negative)
-        user, positive, negative = (z[row] for row in rows)
-        ego = l2(*(self.nodes[row] for row in rows))
+        rows = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
+        user, positive, negative = self()[rows].chunk(3)
+        ego = l2(*self.nodes[rows].chunk(3))
         return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * ego
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on layer 0."""
         z = self()
         user = batch.user + self.ckg.num_entities
-        ego = l2(self.nodes[user], self.nodes[batch.positive])
+        ego = l2(*self.nodes[torch.cat([user, batch.positive])].chunk(2))
         loss = cosine_softmax(z[user], z[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
         return loss + self.config.l2_weight * ego
 

@@ -157,3 +157,50 @@ def test_doctor(dataset, capsys):
     assert told["peak_memory_bytes"] > 1e6
     assert run(["doctor", str(dataset), "--model", "popularity"]) == 0
     assert "closed form" in capsys.readouterr().out
+
+
+def test_explain_names_counts_or_hides_other_users(trained, capsys):
+    seen = {}
+    for users in ("count", "hide", "show"):
+        assert run(["explain", str(trained), "--user", "u1", "--item", "f4", "--users", users, "--format", "json"]) in (0, 3)
+        told = document(capsys)
+        assert told["filters"]["users"] == users
+        seen[users] = {node["kind"] for path in told["paths"] for hop in path["hops"][1:] for node in (hop["source"], hop["target"])}
+    assert "users" in seen["count"]
+    assert not seen["hide"] & {"user", "users"}
+    assert "user" in seen["show"]
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
+def test_nobody_left_to_explain_is_code_3_in_every_format(form, trained, tmp_path, monkeypatch):
+    from kgrec.run import Run
+
+    monkeypatch.setattr(Run, "recommend", lambda *_, **__: pl.DataFrame({"item": []}, schema={"item": pl.String}))
+    out = tmp_path / f"why.{form}"
+    assert run(["explain", str(trained), "--user", "u1", "--top", "1", "--format", form, "--out", str(out)]) == 3
+    assert out.read_text()
+
+
+def test_explanations_carry_no_folder_of_this_machine(trained, sources, tmp_path):
+    for form in ("json", "csv", "html", "text"):
+        out = tmp_path / f"why.{form}"
+        assert run(["explain", str(trained), "--user", "u1", "--item", "f6", "--format", form, "--out", str(out)]) == 0
+        assert "kg.ttl" in out.read_text()
+        assert str(sources) not in out.read_text()
+
+
+def test_facts_about_users_are_counted_with_their_relation(sources, tmp_path, capsys):
+    (tmp_path / "users.csv").write_text("user_id,shoe\n" + "".join(f"u{n},4{n}\n" for n in range(7)))
+    parts = ["--interactions", str(sources / "clicks.csv"), "--user-attributes", str(tmp_path / "users.csv")]
+    assert run(["-q", "build", *parts, "--split", "leave-one-out", "--out", str(tmp_path / "d")]) == 0
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["shoe"]]
+    assert line == ["shoe", "7", "shoe"]
+
+
+def test_everyone_is_everyone_also_where_a_user_is_called_all(sources, tmp_path, capsys):
+    (tmp_path / "log.csv").write_text((sources / "clicks.csv").read_text().replace("u0,", "all,"))
+    assert run(["-q", "build", "--interactions", str(tmp_path / "log.csv"), "--split", "leave-one-out", "--out", str(tmp_path / "d")]) == 0
+    assert run(["-q", "train", str(tmp_path / "d"), "--model", "popularity", "--out", str(tmp_path / "r")]) == 0
+    capsys.readouterr()
+    assert run(["-q", "recommend", str(tmp_path / "r"), "--users", "all", "-k", "1", "--format", "json"]) == 0
+    assert len(document(capsys)) == 24

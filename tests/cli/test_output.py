@@ -93,3 +93,40 @@ def test_ids_are_kept_as_written(tmp_path):
 def test_cutoffs():
     assert options.cutoffs("10, 20,10") == (10, 20)
     assert options.numbers("0.8,0.1,0.1", "--ratios") == (0.8, 0.1, 0.1)
+
+
+def test_whole_follows_links_and_leaves_devices_and_pipes_in_place(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    output.whole(tmp_path / "link", lambda path: path.write_text("new"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    output.whole(tmp_path / "pipe", lambda path: path.write_text("through"))
+    assert os.read(reader, 99) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "real"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_asked(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        output.whole(tmp_path / "nowhere" / "x.csv", lambda path: path.write_text("x"))
+    assert caught.value.filename == str(tmp_path / "nowhere" / "x.csv")
+
+
+def test_a_title_is_not_folded_to_the_width_of_its_table(capsys):
+    output.show_table(("a",), [("1",)], title="a title far wider than the table")
+    assert capsys.readouterr().out.splitlines()[0] == "a title far wider than the table"
+
+
+def test_the_ending_of_a_file_may_be_in_capitals(tmp_path):
+    assert output.output_format(None, tmp_path / "X.CSV") == "csv"
+
+
+def test_only_a_list_that_may_be_empty_is(tmp_path):
+    (tmp_path / "ids.txt").write_text("")
+    assert options.ids_in(tmp_path / "ids.txt", empty=True) == []
+    with pytest.raises(DataError, match="empty"):
+        options.ids_in(tmp_path / "ids.txt")

@@ -157,3 +157,25 @@ def test_models_as_json_and_as_a_table(capsys):
     assert cli.run(["models"]) == 0
     table = capsys.readouterr().out
     assert all(name in table for name in MODELS)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_memory_that_does_not_suffice_is_the_machine_in_the_way(error, command, capsys):
+    command(error)
+    assert cli.run(["models"]) == 2
+    assert "memory" in one_line(capsys)
+
+
+def test_another_runtime_error_is_a_bug(command):
+    command(RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        cli.run(["models"])
+
+
+def test_usage_names_the_command_behind_options(capsys):
+    assert cli.run(["-q", "build", "films", "--out", "d", "--split", "randon"]) == 2
+    told = one_line(capsys)
+    assert "See `kgrec build --help`" in told
+    assert "Value error" not in told

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from kgrec.data.folders import MANIFEST, check_folder, check_replaceable, combined_sum, folder_kind, new_folder
+from kgrec.data.folders import MANIFEST, beside, check_folder, check_replaceable, combined_sum, folder_kind, new_folder
 from kgrec.errors import CheckpointError, MissingFileError
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_ours_is_not_replaced(tmp_path):
     link.symlink_to(theirs)
     write(other, kind="run")
     for place in (theirs, file, link, other):
-        with pytest.raises(CheckpointError, match="exists and is not a"):
+        with pytest.raises(CheckpointError, match="exists and is (not )?a"):
             write(place)
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty")
@@ -115,3 +115,25 @@ def test_changed_missing_and_linked_files(tmp_path):
         check_folder(place, "thing", 1)
     with pytest.raises(MissingFileError):
         check_folder(tmp_path / "nowhere", "thing", 1)
+
+
+def test_a_link_is_left_alone_and_the_disk_s_errors_name_the_place(tmp_path):
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match="is a link"), beside(tmp_path / "nowhere"):
+        pass
+    assert os.listdir(tmp_path) == ["nowhere"]
+    with pytest.raises(OSError, match="No space left") as full, beside(tmp_path / "d"):
+        raise OSError(28, "No space left on device")
+    assert full.value.filename == str(tmp_path / "d")
+    with pytest.raises(FileNotFoundError) as gone, beside(tmp_path / "d") as fresh:
+        (fresh / "deep" / "x").write_text("x")
+    assert gone.value.filename == str(tmp_path / "d")
+    with pytest.raises(FileNotFoundError) as other, beside(tmp_path / "d"):
+        (tmp_path / "elsewhere" / "x").write_text("x")
+    assert other.value.filename == str(tmp_path / "elsewhere" / "x")
+
+
+def test_what_a_killed_replacement_left_is_named(tmp_path):
+    (tmp_path / ".d.old-12ab34cd").mkdir()
+    with pytest.raises(MissingFileError, match=r"\.d\.old-12ab34cd: rename it to d\."):
+        check_folder(tmp_path / "d", "thing", 1)

@@ -111,3 +111,27 @@ def test_any_triples_come_back_once(tmp_path_factory, rows):
         assert np.array_equal(text.locator, lines.locator)
         halves = read_triples([text, lines])
         assert stated(halves) == stated(text) + stated(lines)
+
+
+def test_a_networkx_graph_made_of_a_dataset_comes_back_without_its_users():
+    from kgrec.data.dataset import Dataset
+    from kgrec.graph.convert import to_networkx
+
+    log = pl.DataFrame({"user": ["u"] * 3, "item": ["a", "b", "c"]})
+    data = Dataset.build(log, pl.DataFrame({"head": ["a", "b"], "relation": ["r", "r"], "tail": ["t", "t"]}), ratios=(0.4, 0.3, 0.3))
+    back = read_triples(to_networkx(data))
+    assert sorted(stated(back)) == [("a", "r", "t"), ("b", "r", "t")]
+    assert back.labels.to_list() == [None] * len(back.entities)
+
+
+def test_rows_with_an_empty_cell_can_be_skipped(tmp_path):
+    path = written(tmp_path, "a.tsv", "a\tr\tb\n\tr\tb\nb\tr\tc\n")
+    with pytest.raises(FormatError, match=r"a\.tsv:2"):
+        read_triples(path)
+    graph = read_triples(path, on_error="skip")
+    assert (stated(graph), graph.locator.tolist()) == ([("a", "r", "b"), ("b", "r", "c")], [1, 3])
+    assert [(d.what, d.count) for d in graph.dropped] == [("triples", 1)]
+
+
+def test_a_graph_is_shown_in_one_line(tmp_path):
+    assert repr(read_triples(written(tmp_path, "a.tsv", "a\tr\tb\n"))) == "Triples(1 triples, 2 entities, 1 relations)"

@@ -126,3 +126,11 @@ def test_linking_agrees_with_writing_it_out(rows, links):
     own = {key: item for key, item in zip(got.triples.entities, ITEMS, strict=False)}
     assert {(own.get(h, h), r, own.get(t, t)) for h, r, t in stated(got.triples)} == expected
     assert len(got.triples) == len(expected)
+
+
+def test_links_with_an_empty_cell_can_be_skipped(tmp_path):
+    path = tmp_path / "links.csv"
+    path.write_text("item,entity\ni,e\n,e\nj,\n")
+    frame, _, dropped = read_links(str(path), on_error="skip")
+    assert frame.rows() == [("i", "e")]
+    assert [(d.what, d.count) for d in dropped] == [("links", 2)]

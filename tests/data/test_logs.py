@@ -74,3 +74,34 @@ def test_item_lists(tmp_path):
     assert [(d.what, d.count) for d in log.dropped] == [("users", 1)]
     with pytest.raises(FormatError, match="no line names an item"):
         read_item_lists(written(tmp_path, "b.txt", "1\n2\n"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        ("1970-01-02", 86400.0),
+        ("1970-01-01T00:01", 60.0),
+        ("1970-01-01 00:01:30", 90.0),
+        ("1970-01-01T00:01:30.25", 90.25),
+        ("1970-01-01T00:01:30Z", 90.0),
+        ("1970-01-01T02:01:30+02:00", 90.0),
+        ("1970-01-01T02:01:30.5+0200", 90.5),
+        ("1969-12-31T23:59Z", -60.0),
+        ("90", 90.0),
+    ],
+)
+def test_times_may_be_iso_8601(tmp_path, cell, seconds):
+    log = read_interactions(written(tmp_path, "a.csv", f"user_id,item_id,timestamp\nu,i,{cell}\n"))
+    assert log.frame["time"].to_list() == [seconds]
+
+
+@pytest.mark.parametrize("cell", ["02/01/1970", "1970-13-01", "1970-01-01T25:00", "soon", ""])
+def test_other_dates_are_refused_with_their_place(tmp_path, cell):
+    with pytest.raises(FormatError, match=r"a\.csv:3: .* not a number or an ISO 8601 date"):
+        read_interactions(written(tmp_path, "a.csv", f"user_id,item_id,timestamp\nu,j,1970-01-02\nu,i,{cell}\n"))
+
+
+def test_rows_with_an_empty_id_can_be_skipped(tmp_path):
+    log = read_interactions(written(tmp_path, "a.csv", "user_id,item_id\nu,i\n,i\nu,\nv,j\n"), on_error="skip")
+    assert log.frame.rows() == [("u", "i"), ("v", "j")]
+    assert [d.count for d in log.dropped] == [2]

@@ -106,3 +106,20 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, name, content, message):
     with pytest.raises(FormatError, match=message) as caught:
         read_triples(written(tmp_path, name, content))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{ok}<http://x/a> <http://x/r>\n{ok}", 2),
+        ("{ok}<http://x/a> <http://x/r> <http://x/b>\n{ok}", 2),
+        ("# c\n\n{ok}<http://x/a> <http://x/r>\n\n\n{ok}", 4),
+        ("{ok}<http://x/a> <http://x/r>", 2),
+        ("{ok}hello\n{ok}", 2),
+        ("{ok}<http://x/a> <http://x/r> <http://x/\n{ok}", 2),
+    ],
+)
+def test_a_broken_line_of_n_triples_is_named_itself(tmp_path, text, line):
+    ok = "<http://x/a> <http://x/r> <http://x/b> .\n"
+    with pytest.raises(FormatError, match=rf"a\.nt:{line}: "):
+        read_triples(written(tmp_path, "a.nt", text.format(ok=ok)))

@@ -62,7 +62,7 @@ def test_parallel_relations_are_one_hop_where_merged_and_two_paths_where_not(fil
     together = Explainer(model := toy(films, True), films, scorer=model.scorer, **WIDE).explain("ana", "f3")
     (path,) = [p for p in together.paths if p.length == 3 and p.nodes[2].label == "Michael Mann"]
     assert [(r.label, r.forward) for r in path.hops[2].relations] == [("director", False), ("writer", False)]
-    assert [str(fact) for fact in path.hops[2].facts] == ["films.ttl:14", "films.ttl:15"]
+    assert [str(fact) for fact in path.hops[2].facts] == ["films.ttl triple 14", "films.ttl triple 15"]
     assert path.removed == 4
     apart = Explainer(model := toy(films, False), films, scorer=model.scorer, **WIDE).explain("ana", "f3")
     through = [p for p in apart.paths if p.length == 3 and p.nodes[2].label == "Michael Mann"]
@@ -160,7 +160,7 @@ def test_truncation_and_absence_are_said(films, toy):
     model = toy(alone, True)
     none = Explainer(model, alone, scorer=model.scorer, max_length=1).explain("ana", "f4")
     assert none.paths == ()
-    assert none.notes == ("No path of at most 1 hops joins this user and this item.",)
+    assert none.notes == ("No path of 1 hop joins this user and this item.",)
     assert none.counts == {"1": 0}
 
 
@@ -282,3 +282,13 @@ def test_a_run_is_taken_as_it_is(films):
     assert {n.kind for p in found.paths for n in p.nodes} == {"user", "item", "users"}  # this model's graph has no triples
     with pytest.raises(ConfigError, match="dataset"):
         Explainer(Fitted.model)
+
+
+def test_notes_speak_of_the_paths_shown_alone(films, toy):
+    model = toy(films, False)
+    explainer = Explainer(model, films, scorer=model.scorer)
+    every, best = explainer.explain("ana", "f2", k=30), explainer.explain("ana", "f2", k=1)
+    assert any(path.users for path in every.paths)
+    assert not any(path.users for path in best.paths)
+    assert any("counted, not named" in note for note in every.notes)
+    assert not any("counted, not named" in note for note in best.notes)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation
+from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation, short_names
 
 ANA, ALIEN = Node("user", "ana", "Ana"), Node("item", "f0", "Alien")
 SCOTT, RUNNER = Node("entity", "x:Scott", "Ridley Scott"), Node("item", "f2", "Blade Runner")
@@ -41,7 +41,7 @@ def test_json_has_the_contract_s_fields_and_returns_equal():
     hop = path["hops"][1]
     assert hop["source"] == {"kind": "item", "key": "f0", "label": "Alien"}
     assert (hop["relation"], hop["relation_label"], hop["forward"]) == ("x:director", "director", True)
-    assert hop["facts"] == [{"source": "films.ttl", "locator": 11}]
+    assert hop["facts"] == [{"source": "films.ttl", "locator": 11, "ordinal": False}]
     assert hop["also"][0]["relation"] == "x:producer"
     assert Explanation.from_json(WHY.to_json()) == WHY
     assert Explanation.from_json(WHY.to_json(indent=2)).to_json() == WHY.to_json()
@@ -135,3 +135,10 @@ def test_networkx_edges_point_as_their_facts_do():
 def test_the_schema_and_its_outputs_need_no_torch():
     code = "import sys, kgrec.explanation.schema, kgrec.explanation.render, kgrec.explanation.verbalize; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_files_are_named_without_the_folders_they_share():
+    assert short_names(("/home/me/films.ttl", "the frame")) == ("films.ttl", "the frame")
+    assert short_names(("/x/a/kg.nt", "/x/b/kg.nt")) == ("a/kg.nt", "b/kg.nt")
+    assert short_names(("C:\\data\\kg.nt", "kg.nt", "kg.nt")) == ("data/kg.nt", "kg.nt", "kg.nt")
+    assert short_names(()) == ()

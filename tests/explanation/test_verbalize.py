@@ -63,7 +63,7 @@ def test_text_fits_its_width_and_shows_number_and_source():
     shown = text(WHY, 60)
     assert max(len(line) for line in shown.splitlines()) <= 60
     assert "rank 1, score 1.5" in shown
-    assert " 1  drop 0.25  because" in shown
+    assert " 1  drop 0.25 (16.7% of the score)  because" in shown
     assert "films.ttl:11" in shown
     assert "0 of 1 hop, 7 of 3 hops" in shown
     assert "(truncated)" in text(replace(WHY, truncated=True))
@@ -76,3 +76,9 @@ def test_hostile_labels_cannot_steer_the_terminal():
     shown = text(replace(WHY, paths=(path,), item_label=bad.label, user_label="\x07Ana"))
     assert not [letter for letter in shown if letter != "\n" and (ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 or letter == "\u202e")]
     assert r"Bla\x1b[2Jde\x0d\x0aRun\u202ener\x9b31m\x00" in shown
+
+
+def test_a_relation_of_the_graph_that_is_called_interacts_is_not_liking():
+    drug, protein = Relation("interacts", "interacts with", True), Node("entity", "p1", "P1")
+    path = replace(PATH, hops=(PATH.hops[0], Hop(ALIEN, protein, (drug,)), Hop(protein, RUNNER, (replace(drug, forward=False),))))
+    assert sentence(path) == "You liked *Alien* - interacts with - P1 - is interacts with of - *Blade Runner*"

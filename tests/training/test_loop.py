@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def model_for(data, **config):
-    return BPRMF.from_dataset(data, BPRMFConfig(dim=3, **config), torch.Generator().manual_seed(0))
+    return BPRMF.from_dataset(data, BPRMFConfig(dim=3, item_bias=False, **config), torch.Generator().manual_seed(0))
 
 
 def adam_by_hand(users, items, batches, rate, weight):
