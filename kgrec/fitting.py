@@ -69,6 +69,8 @@ def fit(
         DivergedError: If a loss is not a finite number.
     """
     chosen = choose(model, preset, settings)
+    if seed < 0:
+        raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
     if refit and preset in ("paper", "official"):
         raise ConfigError(f"the preset {preset!r} already trains for fixed epochs on everything but the test part. Leave refit out.")
     whole = data if isinstance(data, Dataset) else load(data)

@@ -1,5 +1,6 @@
 """What a run's folder holds, and how it is written: whole or not at all."""
 
+import hashlib
 import json
 import platform
 from dataclasses import asdict, replace
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.files import existing
 from kgrec.data.interactions import Interactions
 from kgrec.data.storage import save_dataset
-from kgrec.errors import CheckpointError, MissingFileError
+from kgrec.errors import CheckpointError
 from kgrec.settings import Chosen
 
 FORMAT, VERSION = "kgrec-run", 1
@@ -53,7 +55,8 @@ def record_of(
 def write_config(folder: Path, record: dict[str, Any]) -> None:
     """Write the record that makes a folder a run, whole or not at all."""
     scratch = folder / f".{CONFIG}.tmp"
-    scratch.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    stored = {**record, "sha256": _digest(record)}
+    scratch.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     scratch.replace(folder / CONFIG)
 
 
@@ -64,8 +67,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         MissingFileError: If there is no such folder.
         CheckpointError: If it is not a run, or of another format version.
     """
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such run folder.")
+    existing(folder, folder=True)
     try:
         record = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
@@ -75,10 +77,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     if record.get("version") != VERSION:
         found = record.get("version")
         raise CheckpointError(f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or train again.")
+    if record.pop("sha256", None) != _digest(record):
+        raise CheckpointError(
+            f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. Train again, or copy it anew."
+        )
     missing = {"status", "model", "preset", "config", "train", "seed", "refit", "dataset", "summary", "history"} - set(record)
     if missing or not isinstance(record["dataset"], dict):
         raise CheckpointError(f"{folder}: {CONFIG} lacks {', '.join(sorted(missing)) or 'a dataset'}. Train again, or copy it anew.")
     return dict(record)
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def write_data(data: Dataset, place: Path) -> None:

@@ -1,7 +1,7 @@
 """Run: a fitted model with its ids, graph and facts. ``kgrec.fitting.fit`` makes one, ``load_run`` opens one."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from kgrec.training.config import TrainConfig
 from kgrec.training.loop import snapshot
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Run:
     """A fitted model and what it was fitted on. Ids in and out are the caller's own.
 
@@ -58,7 +58,11 @@ class Run:
     dataset: dict[str, Any]
     refit: bool = False
     path: Path | None = None
-    _scorer: Scorer | None = field(default=None, repr=False)
+    _scorer: Scorer | None = None
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return f"Run({self.name} on {self.data.name}, {len(self.history)} epochs)"
 
     @property
     def config(self) -> Any:
@@ -128,7 +132,7 @@ class Run:
         best, at = rank_users(
             self.scorer(),
             rows,
-            k,
+            min(k, self.data.num_items),
             num_items=self.data.num_items,
             seen=None if allow_seen else lists,
             history=lists,
@@ -150,7 +154,7 @@ class Run:
         vectors = normalize(scorer.items, dim=1)
         scores = vectors @ vectors[row]
         scores[row] = float("-inf")
-        best, at = topk_scores(scores.unsqueeze(0), k)
+        best, at = topk_scores(scores.unsqueeze(0), min(k, self.data.num_items))
         return self._frame([""], best.cpu(), at.cpu()).drop("user")
 
     def explain(self, user: str, item: str, k: int = 10, **settings: Any) -> Explanation:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -100,6 +101,8 @@ def test_bad_requests_say_what_is_wrong(run, data):
         kgrec.fit("popularity", data).similar_items("i1")
     with pytest.raises(DataError, match="needs triples"):
         kgrec.fit("kgat", worlds.dataset([(0, 0), (1, 1)], test=[(0, 1)]))
+    with pytest.raises(ConfigError, match="negative"):
+        kgrec.fit("popularity", data, seed=-1)
     with pytest.raises(ConfigError, match="device"):
         kgrec.fit("popularity", data, device="abacus")
 
@@ -187,6 +190,26 @@ def test_a_damaged_folder_is_refused(data, tmp_path, file):
         kgrec.load_run(tmp_path / "run")
 
 
+def test_a_flipped_bit_in_the_configuration_is_noticed(data, tmp_path):
+    kgrec.fit("bprmf", data, epochs=1, dim=4, out=tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace('"learning_rate": 0.002', '"learning_rate": 0.003'))
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        kgrec.load_run(tmp_path / "run")
+
+
+def test_more_than_the_catalog_is_the_catalog(run):
+    assert len(run.recommend("u1", k=10**30)) == 60 - 8
+    assert len(run.similar_items("i1", k=10**30)) == 59
+    assert run.evaluate("valid", k=(10**9,)).metrics[f"recall@{10**9}"] == 1.0
+
+
+def test_a_user_with_every_item_is_named(data):
+    world = worlds.dataset([(0, 0), (1, 0), (1, 1)], test=[(0, 1)])
+    with pytest.raises(DataError, match="user 'u1' has all 2 items"):
+        kgrec.fit("bprmf", world)
+
+
 def test_a_foreign_folder_is_left_alone(data, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -201,6 +224,8 @@ def test_a_run_never_names_code_to_import(data, tmp_path):
     kgrec.fit("popularity", data, out=tmp_path / "run")
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     record["model"] = "os:system"
+    del record["sha256"]
+    record["sha256"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
     (tmp_path / "run" / "config.json").write_text(json.dumps(record))
     with pytest.raises(UnknownModelError):
         kgrec.load_run(tmp_path / "run")

@@ -126,6 +126,19 @@ def output_format(chosen: str | None, out: Path | None) -> str:
     return found
 
 
+def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Return a frame for people to read: labels of other people's graphs may be books. Ids stay whole."""
+    import polars as pl
+
+    from kgrec.explanation.sinks import LONGEST
+
+    if "label" not in frame.columns:
+        return frame
+    label = pl.col("label")
+    cut = pl.when(label.str.len_chars() > LONGEST).then(label.str.slice(0, LONGEST - 1) + "…").otherwise(label)
+    return frame.with_columns(cut.alias("label"))
+
+
 def show_frame(frame: "pl.DataFrame", chosen: str | None, out: Path | None, title: str = "") -> None:
     """Print a frame, or write it to ``out``, in one of ``FORMATS``."""
     from kgrec.data.files import write_parquet
@@ -135,6 +148,7 @@ def show_frame(frame: "pl.DataFrame", chosen: str | None, out: Path | None, titl
     if form == "csv" and "label" in frame.columns:
         frame = frame.with_columns(csv_safe(frame.select("label")))  # ids stay exact, labels cannot be formulas
     if form == "table":
+        frame = _short_labels(frame)
         numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
         rows = ([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in frame.iter_rows())
         show_table(frame.columns, rows, title, right=numbers)

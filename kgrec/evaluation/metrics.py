@@ -45,8 +45,9 @@ def ndcg(hits: Bool[Tensor, "users cand"], relevant: Int[Tensor, " users"], k: i
 
     Source: Järvelin and Kekäläinen, TOIS 2002, with binary gains; version 1 of models.md 0.7.
     """
-    discount = 1 / torch.arange(2, k + 2, dtype=torch.float64, device=hits.device).log2()
-    gain = hits[:, :k].double() @ discount[: hits.shape[1]]
+    places = min(k, max(hits.shape[1], int(relevant.max()) if len(relevant) else 0))
+    discount = 1 / torch.arange(2, places + 2, dtype=torch.float64, device=hits.device).log2()
+    gain = hits[:, :k].double() @ discount[: min(k, hits.shape[1])]
     return gain / discount.cumsum(0)[relevant.clamp(max=k) - 1]
 
 
@@ -94,10 +95,10 @@ def check_cutoffs(ks: Iterable[int]) -> tuple[int, ...]:
     """Return the cutoffs, ascending and distinct.
 
     Raises:
-        ConfigError: If there is none, or one is less than 1.
+        ConfigError: If there is none, or one is less than 1 or beyond 32 bits.
     """
     cutoffs = tuple(sorted(set(ks)))
-    if not cutoffs or cutoffs[0] < 1:
+    if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] >= 2**31:
         raise ConfigError(f"cutoffs {list(cutoffs)} cannot be used. Give at least one, each at least 1, for instance (10, 20).")
     return cutoffs
 

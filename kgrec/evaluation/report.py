@@ -108,7 +108,9 @@ def evaluate(
         raise DataError(f"nobody to judge: the {on} part has no pair of these users that is not in training too. Split the data anew.")
     judged, _ = _runs(truth // dataset.num_items)
     lists = Lists.of(known, judged)
-    _, ranked = rank_users(scorer, judged, cutoffs[-1], num_items=dataset.num_items, seen=lists, history=lists, device=device)
+    _, ranked = rank_users(
+        scorer, judged, min(cutoffs[-1], dataset.num_items), num_items=dataset.num_items, seen=lists, history=lists, device=device
+    )
     values, relevant = _judge(ranked, judged, truth, dataset.num_items, functions, cutoffs)
     means = {name: float(value.mean()) for name, value in values.items()}
     means |= {f"coverage@{k}": coverage(ranked, dataset.num_items, k) for k in cutoffs if "coverage" in names}

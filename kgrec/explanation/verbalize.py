@@ -107,7 +107,8 @@ def text(explanation: Explanation, width: int = 100) -> str:
     lines = [f"{terminal(explanation.item)} {terminal(explanation.item_label)!r} for {terminal(explanation.user_label)}"]
     lines.append(f"{rank}, score {explanation.score:.4g}")
     for number, path in enumerate(explanation.paths, 1):
-        share = f" ({path.drop_delete / abs(explanation.score):.1%} of the score)" if explanation.score else ""
+        part = abs(path.drop_delete / explanation.score) if explanation.score else 0.0
+        share = f" ({part:.1%} of the score)" if part >= 0.001 else ""
         head = f"drop {path.drop_delete:.4g}{share}" if path.basis == "measured" else "post-hoc"
         lines += _wrapped(f"{number:>2}  {head}  {claim(path)}", width, "    ")
         lines += _wrapped("    " + " - ".join(terminal(part) for part in _parts(path)), width, "      ")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
-from kgrec.errors import ConfigError
+from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import Objective, TripleSource
 from kgrec.ops.sampling import corrupt_tails, sample_negatives
 from kgrec.random import derive
@@ -32,6 +32,9 @@ class InteractionSampler:
     users and one of each user's items, ``n_train // batch_size + 1`` times (the authors' code of KGAT). A negative is uniform over the
     items that are not in the user's training part.
 
+    Raises:
+        DataError: If negatives are wanted and a user has every item.
+
     Source: Rendle et al., BPR, UAI 2009, Section 4.2 (uniform negatives); models.md 0.6 for the variants.
     """
 
@@ -40,6 +43,10 @@ class InteractionSampler:
         self._ptr = torch.from_numpy(matrix.indptr).long().to(device)
         self._item = torch.from_numpy(matrix.indices).long().to(device)
         self._user = torch.repeat_interleave(torch.arange(data.num_users, device=device), self._ptr.diff())
+        full = torch.nonzero(self._ptr.diff() == data.num_items)
+        if negatives and len(full):
+            user = data.users.key(int(full[0]))
+            raise DataError(f"user {user!r} has all {data.num_items} items, so none is left to rank below them. Leave the user out.")
         self._num_items, self._config, self._seed, self._negatives = data.num_items, config, seed, negatives
 
     def steps(self) -> int:

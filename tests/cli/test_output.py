@@ -130,3 +130,14 @@ def test_only_a_list_that_may_be_empty_is(tmp_path):
     assert options.ids_in(tmp_path / "ids.txt", empty=True) == []
     with pytest.raises(DataError, match="empty"):
         options.ids_in(tmp_path / "ids.txt")
+
+
+def test_a_table_cuts_endless_labels_and_no_ids(tmp_path, capsys):
+    frame = pl.DataFrame({"item": ["i" * 300], "label": ["a" * 10_000]})
+    output.show_frame(frame, "table", None)
+    told = capsys.readouterr().out
+    assert "i" * 300 in told
+    assert "a" * 199 + "…" in told
+    assert "a" * 200 not in told
+    output.show_frame(frame, "json", None)
+    assert "a" * 10_000 in capsys.readouterr().out

@@ -55,7 +55,7 @@ def test_what_is_not_ours_is_not_replaced(tmp_path):
     link.symlink_to(theirs)
     write(other, kind="run")
     for place in (theirs, file, link, other):
-        with pytest.raises(CheckpointError, match="exists and is (not )?a"):
+        with pytest.raises(CheckpointError, match=r"exists and is (not )?a"):
             write(place)
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty")
