@@ -1,5 +1,8 @@
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -236,3 +239,18 @@ def test_explains_with_the_measured_effect(run):
     found = run.explain("u2", item, k=3)
     assert found.paths
     assert found.paths[0].drop_delete == max(path.drop_delete for path in found.paths)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["bprmf", "lightgcn-kg", "kgat"])
+def test_two_processes_with_several_threads_give_the_same_bits(model):
+    """In one thread everything is equal anyway; atomics and races only show with more."""
+    code = (
+        "import hashlib, sys, kgrec\n"
+        "run = kgrec.fit(sys.argv[1], 'films', epochs=3, patience=0)\n"
+        "print(hashlib.sha256(b''.join(v.numpy().tobytes() for v in run.model.state_dict().values())).hexdigest())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "PASSIVE"}
+    call = [sys.executable, "-c", code, model]
+    found = {subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(found) == 1

@@ -15,6 +15,7 @@ from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender
 from kgrec.nn.init import normal
 from kgrec.nn.losses import bpr, l2
+from kgrec.ops.rows import take_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class BPRMF(Recommender):
 
     def cf_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
-        user = self.users[batch.user]
-        positive, negative = self.items[torch.cat([batch.positive, batch.negative])].chunk(2)
+        both = torch.cat([batch.positive, batch.negative])
+        user = take_rows(self.users, batch.user)
+        positive, negative = take_rows(self.items, both).chunk(2)
         above, below = (user * positive).sum(1), (user * negative).sum(1)
         if self.item_bias is not None:
-            above, below = above + self.item_bias[batch.positive], below + self.item_bias[batch.negative]
+            bias, other = take_rows(self.item_bias.unsqueeze(1), both).squeeze(1).chunk(2)
+            above, below = above + bias, below + other
         return bpr(above, below) + self.config.l2_weight * l2(user, positive, negative)
 
     def plan(self) -> Plan:

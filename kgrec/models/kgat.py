@@ -25,6 +25,7 @@ from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import bpr, cosine_softmax, l2, translation_ranking
 from kgrec.ops.propagate import propagate
 from kgrec.ops.relational import rel_scores
+from kgrec.ops.rows import take_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.random import derive
 
@@ -175,12 +176,12 @@ class KGAT(Recommender):
         csr = self.graph.csr
         reverse = attention.detach().index_select(0, csr.rev)
         e: Tensor = self.nodes
-        outputs = [e[rows]]
+        outputs = [take_rows(e, rows)]
         for number, layer in enumerate(self.layers, 1):
             neighborhood = propagate(e, csr, attention, reverse)  # Eq. (3)
             last = number == len(self.layers)
-            e = self.dropout(layer(e[rows], neighborhood[rows]) if last else layer(e, neighborhood))  # Eq. (8)
-            outputs.append(normalize(e if last else e[rows], dim=1))
+            e = self.dropout(layer(take_rows(e, rows), take_rows(neighborhood, rows)) if last else layer(e, neighborhood))  # Eq. (8)
+            outputs.append(normalize(e if last else take_rows(e, rows), dim=1))
         return torch.cat(outputs, 1)  # (cand, dim + sum of layer_dims)
 
     @torch.no_grad()
@@ -193,16 +194,17 @@ class KGAT(Recommender):
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR over interactions, Eq. (13)."""
         users, items = self._users_and_items(self.attention)
-        user, positive, negative = users[batch.user], items[batch.positive], items[batch.negative]
+        user = take_rows(users, batch.user)
+        positive, negative = take_rows(items, torch.cat([batch.positive, batch.negative])).chunk(2)
         regularizer = self.config.cf_l2_weight * l2(user, positive, negative)
         return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions."""
         users, items = self._users_and_items(self.attention)
-        user = users[batch.user]
-        loss = cosine_softmax(user, items[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
-        return loss + self.config.cf_l2_weight * l2(user, items[batch.positive])
+        user = take_rows(users, batch.user)
+        loss = cosine_softmax(user, take_rows(items, self.warm_items), self.warm_position[batch.positive], self.config.temperature)
+        return loss + self.config.cf_l2_weight * l2(user, take_rows(items, batch.positive))
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""

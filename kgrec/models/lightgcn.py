@@ -21,6 +21,7 @@ from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender
 from kgrec.nn.init import normal
 from kgrec.nn.losses import bpr, cosine_softmax, l2
 from kgrec.ops.propagate import poly, propagate
+from kgrec.ops.rows import take_rows
 
 _GROUPS_AT_ONCE = 32
 
@@ -114,16 +115,17 @@ class LightGCN(Recommender):
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
         rows = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        user, positive, negative = self()[rows].chunk(3)
-        ego = l2(*self.nodes[rows].chunk(3))
+        user, positive, negative = take_rows(self(), rows).chunk(3)
+        ego = l2(*take_rows(self.nodes, rows).chunk(3))
         return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * ego
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on layer 0."""
         z = self()
         user = batch.user + self.ckg.num_entities
-        ego = l2(*self.nodes[torch.cat([user, batch.positive])].chunk(2))
-        loss = cosine_softmax(z[user], z[self.warm_items], self.warm_position[batch.positive], self.config.temperature)
+        ego = l2(*take_rows(self.nodes, torch.cat([user, batch.positive])).chunk(2))
+        warm, target = take_rows(z, self.warm_items), self.warm_position[batch.positive]
+        loss = cosine_softmax(take_rows(z, user), warm, target, self.config.temperature)
         return loss + self.config.l2_weight * ego
 
     def plan(self) -> Plan:

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.ops.relational import rel_project
+from kgrec.ops.rows import take_rows
 
 
 def transr_energies(
@@ -27,7 +28,7 @@ def transr_energies(
     Source: Lin et al., TransR, AAAI 2015, Eq. (8); as in KGAT, Eq. (1), without normalizing the vectors.
     """
     rows = torch.cat([head, tail, negative_tail])
-    h, t, n = rel_project(nodes[rows], relation.repeat(3), projections).chunk(3)
-    r = relations[relation]
+    h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
+    r = take_rows(relations, relation)
     moved = h + r
     return (moved - t).square().sum(1), (moved - n).square().sum(1), (h, r, t, n)

@@ -77,7 +77,7 @@ def test_split_tables_beside_rdf(tmp_path):
         val__tsv=head + "1\thttp://e/c\n",
         test__tsv=head + "1\thttp://e/d\n",
     )
-    (tmp_path / "music" / "graph.nt.gz").write_bytes(gzip.compress(b"<http://e/a> <http://e/r> <http://e/b> .\n"))
+    (tmp_path / "music" / "graph.nt.gz").write_bytes(gzip.compress(b"<http://e/a> <http://e/r> <http://e/b> .\n", mtime=0))
     data = load(folder)
     assert (len(data.train), len(data.valid), len(data.test), data.num_items, len(data.triples)) == (2, 1, 1, 4, 1)
     assert (data.triples.head.tolist(), data.triples.tail.tolist()) == ([0], [1])
