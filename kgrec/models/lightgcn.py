@@ -63,7 +63,7 @@ PRESETS = {
         config={"loss": "bpr", "num_layers": 3, "l2_weight": 1e-4},
         train={"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3},
     ),
-    "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 3}),
+    "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 5}),
 }
 KG_PRESETS = dict(PRESETS)
 
