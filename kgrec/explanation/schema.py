@@ -73,7 +73,7 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
 
     An explanation travels, and the folders of the machine it was made on do not belong in it.
 
-    >>> short_names(("/home/me/a/kg.nt", "/home/me/b/kg.nt")), short_names(("/home/me/films.ttl", "the frame"))
+    >>> short_names(("/data/a/kg.nt", "/data/b/kg.nt")), short_names(("/data/films.ttl", "the frame"))
     (('a/kg.nt', 'b/kg.nt'), ('films.ttl', 'the frame'))
     """
     parts = [source.replace("\\", "/").split("/") for source in sources]

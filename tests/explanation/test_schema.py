@@ -138,7 +138,7 @@ def test_the_schema_and_its_outputs_need_no_torch():
 
 
 def test_files_are_named_without_the_folders_they_share():
-    assert short_names(("/home/me/films.ttl", "the frame")) == ("films.ttl", "the frame")
+    assert short_names(("/data/films.ttl", "the frame")) == ("films.ttl", "the frame")
     assert short_names(("/x/a/kg.nt", "/x/b/kg.nt")) == ("a/kg.nt", "b/kg.nt")
     assert short_names(("C:\\data\\kg.nt", "kg.nt", "kg.nt")) == ("data/kg.nt", "kg.nt", "kg.nt")
     assert short_names(()) == ()
