@@ -29,6 +29,9 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
+
 def _show_version(asked: bool) -> bool:
     if asked:
         print(f"kgrec {__version__}")
@@ -71,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except KeyboardInterrupt as stop:
-        return _fail(" ".join(["interrupted.", *getattr(stop, "__notes__", [])]), 130)
+        return _fail(" ".join(["interrupted.", *getattr(stop, "__notes__", [])]), _INTERRUPTED)
     except TyperException as error:
         return _fail(_usage(error.format_message(), arguments), 2)
     except BrokenPipeError:
@@ -94,7 +97,13 @@ def main() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     replace_unprintable()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == _INTERRUPTED:
+        # An interrupt that passed through code run from text makes Python end itself by the signal, whatever was said here.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
