@@ -242,12 +242,19 @@ def _device(name: str) -> torch.device:
     return device
 
 
+_NEEDS: dict[str, tuple[Callable[[Dataset], bool], str]] = {
+    "interactions": (lambda data: len(data.train) > 0, "Build the dataset with --interactions FILE."),
+    "triples": (lambda data: len(data.triples) > 0, "Build the dataset with --kg FILE, or use lightgcn."),
+    "texts": (lambda data: data.content.texts is not None, "Build the dataset with --items FILE --texts COL."),
+}
+
+
 def _check_needs(chosen: Chosen, data: Dataset) -> None:
-    if not len(data.train):
-        raise DataError(f"{data.name}: no training interactions, so {chosen.name} has nothing to learn from.")
-    needs = MODELS[chosen.name].needs if chosen.name in MODELS else ()
-    if "triples" in needs and not len(data.triples):
-        raise DataError(f"{chosen.name} needs triples and {data.name} has none. Build the dataset with --kg FILE, or use lightgcn.")
+    needs = MODELS[chosen.name].needs if chosen.name in MODELS else ("interactions",)
+    for need in needs:
+        holds, remedy = _NEEDS[need]
+        if not holds(data):
+            raise DataError(f"{chosen.name} needs {need} and {data.name} has none. {remedy}")
 
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:

@@ -1,6 +1,6 @@
 """Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record without algorithms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, SupportsIndex
@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import polars as pl
 
+from kgrec.data.content import Content, Impressions
 from kgrec.data.interactions import Dropped, InteractionLog, Interactions
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
@@ -34,6 +35,9 @@ def _no_user_facts() -> np.ndarray:
     return np.empty((0, 3), dtype=np.int32)
 
 
+PARTS = ("train", "valid", "test")
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Everything a model is trained and judged on.
@@ -50,6 +54,11 @@ class Dataset:
         test: Test interactions.
         user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
         user_labels: Human-readable label per user, null where there is none.
+        content: Texts, features and vectors, where there are any.
+        negatives: Labelled negatives by part ("train", "valid", "test"): pairs known not to be interactions (click-through data).
+        impressions: Lists that were shown, with clicks, by part.
+        held_triples: Held-out triples by part ("valid", "test"), int32 (n, 3) of entity, relation, entity rows. ``triples`` holds the
+            training triples alone.
         report: What was read, kept and dropped.
         settings: How it was built (split, ratios, seed, thresholds), JSON-ready.
         path: Folder it was opened from, or None.
@@ -65,6 +74,10 @@ class Dataset:
     test: Interactions
     user_facts: np.ndarray = field(default_factory=_no_user_facts)
     user_labels: pl.Series | None = None
+    content: Content = field(default_factory=Content)
+    negatives: Mapping[str, Interactions] = field(default_factory=dict)
+    impressions: Mapping[str, Impressions] = field(default_factory=dict)
+    held_triples: Mapping[str, np.ndarray] = field(default_factory=dict)
     report: BuildReport = field(default_factory=BuildReport)
     settings: dict[str, Any] = field(default_factory=dict)
     path: str | None = None

@@ -5,7 +5,7 @@ model can do is a further small protocol (``Rerunnable``) or an optional part of
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -57,6 +57,7 @@ class Objective(Generic[B]):
         parameters: What this objective's optimizer moves; None means every parameter of the model.
         name: Short name for logs.
         triples: What a ``TripleBatch`` is drawn from.
+        sampler: Makes the sampler of a batch type that the training package does not know; see ``SamplerFactory``.
     """
 
     batch: type[B]
@@ -64,6 +65,26 @@ class Objective(Generic[B]):
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
     triples: TripleSource | None = None
+    sampler: "SamplerFactory | None" = None
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Gives the batches of an epoch; its draws depend on (seed, epoch) alone, never on the epochs before."""
+
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+
+    def epoch(self, epoch: int) -> Iterator[Any]:
+        """Yield the batches of an epoch, counted from 1."""
+
+
+@runtime_checkable
+class SamplerFactory(Protocol):
+    """Makes the batches of an objective."""
+
+    def __call__(self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> Batches:
+        """Return the batches; ``steps`` is how many the first objective has in an epoch (0 for the first itself)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,25 @@ class Plan:
     after_epoch: Callable[[], None] | None = None
     begin_epoch: Callable[[int, int], None] | None = None
     fit: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of numbers to search in, both ends included.
+
+    Attributes:
+        low: Least value; a whole number where ``high`` is one too searches whole numbers.
+        high: Greatest value.
+        log: Whether the logarithm is searched evenly.
+    """
+
+    low: float | int
+    high: float | int
+    log: bool = False
+
+
+Space = Mapping[str, Span | tuple[Any, ...]]
+"""What tuning searches: a span or a tuple of choices by setting (of the model or of training). Modules of models name theirs ``SPACE``."""
 
 
 @dataclass(frozen=True)
@@ -162,3 +202,14 @@ class Rerunnable(Protocol):
 
     def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts, everything that depends on the graph computed anew."""
+
+
+@runtime_checkable
+class TripleScorer(Protocol):
+    """A model that says how plausible triples are; entities are those of ``Dataset.triples``, higher is more plausible."""
+
+    def score_tails(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+        """Return the plausibility of (head, relation, t) for every entity t."""
+
+    def score_heads(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+        """Return the plausibility of (h, relation, tail) for every entity h."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kgrec.errors import UnknownModelError, nearest
 
 if TYPE_CHECKING:
-    from kgrec.models.base import Preset, Recommender
+    from kgrec.models.base import Preset, Recommender, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,10 @@ class ModelEntry:
         config: Class name of its configuration.
         summary: What it does, in a few words.
         paper: Where it comes from.
-        needs: What a dataset must have: "interactions", "triples".
+        needs: What a dataset must have: "interactions", "triples", "texts".
         fixed: Configuration that makes this name what it is; it cannot be overridden.
         presets: Name of the mapping of presets in the module.
+        space: Name of the mapping in the module that tuning searches.
     """
 
     name: str
@@ -40,11 +41,17 @@ class ModelEntry:
     needs: tuple[str, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     presets: str = "PRESETS"
+    space: str = "SPACE"
 
     def load(self) -> "tuple[type[Recommender], type[Any], Mapping[str, Preset]]":
         """Return the model class, its configuration class and its presets."""
         module = importlib.import_module(self.module)
         return vars(module)[self.model], vars(module)[self.config], vars(module).get(self.presets, {})
+
+    def search_space(self) -> "Space":
+        """Return what tuning searches; empty where there is nothing to tune."""
+        found: Space = vars(importlib.import_module(self.module)).get(self.space, {})
+        return found
 
 
 MODELS: dict[str, ModelEntry] = {

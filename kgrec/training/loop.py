@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from kgrec.data.dataset import Dataset
 from kgrec.errors import DivergedError
 from kgrec.log import logger, progress
-from kgrec.models.base import Objective, Plan, Recommender, Scorer
+from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.optimizer import adam
 from kgrec.training.config import TrainConfig
-from kgrec.training.samplers import InteractionSampler, TripleSampler, make_sampler
+from kgrec.training.samplers import make_sampler
 from kgrec.training.stopping import Stopping
 
 
@@ -111,8 +111,8 @@ def _closed_form(
     return state
 
 
-def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[InteractionSampler | TripleSampler]:
-    samplers: list[InteractionSampler | TripleSampler] = []
+def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[Batches]:
+    samplers: list[Batches] = []
     for objective in plan.objectives:
         steps = samplers[0].steps() if samplers else 0
         samplers.append(make_sampler(objective, data, config, seed=seed, device=device, steps=steps))
@@ -127,7 +127,7 @@ def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[tor
 def _epoch(
     model: Recommender,
     plan: Plan,
-    samplers: list[InteractionSampler | TripleSampler],
+    samplers: list[Batches],
     optimizers: list[torch.optim.Optimizer],
     epoch: int,
     seed: int,

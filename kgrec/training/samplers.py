@@ -1,7 +1,7 @@
 """One sampler per batch type. An epoch's draws depend on (seed, epoch) alone, never on the epochs before."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,20 +9,10 @@ from torch import Tensor
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError, DataError
-from kgrec.models.base import Objective, TripleSource
+from kgrec.models.base import Batches, Objective, TripleSource
 from kgrec.ops.sampling import corrupt_tails, sample_negatives
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
-
-
-class Sampler(Protocol):
-    """Gives the batches of an epoch."""
-
-    def steps(self) -> int:
-        """Return the number of batches in an epoch."""
-
-    def epoch(self, epoch: int) -> Iterator[Any]:
-        """Yield the batches of an epoch, counted from 1."""
 
 
 class InteractionSampler:
@@ -116,10 +106,10 @@ class TripleSampler:
             yield TripleBatch(*parts)
 
 
-def make_sampler(
-    objective: Objective[Any], data: Dataset, config: TrainConfig, *, seed: int, device: torch.device, steps: int
-) -> InteractionSampler | TripleSampler:
+def make_sampler(objective: Objective[Any], data: Dataset, config: TrainConfig, *, seed: int, device: torch.device, steps: int) -> Batches:
     """Return the sampler for an objective's batch type; ``steps`` is how many batches the first objective has."""
+    if objective.sampler is not None:
+        return objective.sampler(data, config.batch_size, seed=seed, device=device, steps=steps)
     if objective.batch is PairwiseBatch or objective.batch is PositiveBatch:
         return InteractionSampler(data, config, seed=seed, device=device, negatives=objective.batch is PairwiseBatch)
     if objective.batch is TripleBatch and objective.triples is not None:
