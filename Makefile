@@ -17,11 +17,11 @@ UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modu
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+.venv/.installed: pyproject.toml constraints.txt hatch_build.py kgrec/ops/backends/native.cpp | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
-.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+.venv/.installed-dev: pyproject.toml constraints.txt hatch_build.py kgrec/ops/backends/native.cpp | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
 	touch .venv/.installed $@
 

@@ -15,6 +15,7 @@ import torch
 from kgrec import __version__
 from kgrec.data.dataset import Dataset
 from kgrec.models.base import Objective, Plan, Recommender
+from kgrec.ops.backends import native
 from kgrec.ops.optimizer import adam
 from kgrec.random import derive
 from kgrec.settings import choose
@@ -38,7 +39,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform == "linux" else None,
         "device": "cuda" if gpus else "cpu",
         "gpus": gpus,
-        "backend": "torch",
+        "backend": native.name(),
     }
 
 

@@ -16,17 +16,20 @@ import torch
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
 from kgrec.data.formats import load
-from kgrec.data.interactions import Interactions, concatenate
+from kgrec.data.interactions import Interactions
+from kgrec.data.pool import pool
 from kgrec.errors import CheckpointError, ConfigError, DataError
-from kgrec.evaluation.metrics import ranking_metric
 from kgrec.evaluation.report import evaluate
+from kgrec.evaluation.triples import evaluate_triples, triple_metric
+from kgrec.evaluation.validation import validator
 from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.log import logger
-from kgrec.models.base import Recommender, Scorer
+from kgrec.models.base import Recommender, Scorer, TripleScorer
 from kgrec.models.catalog import MODELS
 from kgrec.run import Run, build_model, load_run, snapshot_scorer
 from kgrec.settings import Chosen, choose
 from kgrec.training.checkpoint import read_state, write_state
+from kgrec.training.config import TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.stopping import Stopping
 
@@ -43,6 +46,7 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     refit: bool = False,
+    on_epoch: Callable[[TrainState], None] | None = None,
     **settings: Any,
 ) -> Run:
     """Train a model and return the run.
@@ -59,6 +63,7 @@ def fit(
         seed: Seed of every draw, 0 or more.
         resume: Go on from the checkpoint in ``out``; a finished run is returned as it is.
         refit: Train once more on all interactions, for as many epochs as were best.
+        on_epoch: Called with the state after each epoch; what it raises ends the training.
         **settings: Model configuration and training settings by name; text is converted.
 
     Raises:
@@ -74,8 +79,26 @@ def fit(
     if refit and preset in ("paper", "official"):
         raise ConfigError(f"the preset {preset!r} already trains for fixed epochs on everything but the test part. Leave refit out.")
     whole = data if isinstance(data, Dataset) else load(data)
-    _check_needs(chosen, whole)
-    job = _Job(chosen, _training_part(whole, chosen), _device(device), seed, refit, None if out is None else Path(out))
+    check_needs(chosen, whole)
+    if refit and not len(whole.train):
+        raise ConfigError(f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out.")
+    return fit_chosen(measured_by(chosen, whole), whole, out=out, device=device, seed=seed, resume=resume, refit=refit, on_epoch=on_epoch)
+
+
+def fit_chosen(
+    chosen: Chosen,
+    data: Dataset,
+    *,
+    out: str | PathLike[str] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+    refit: bool = False,
+    on_epoch: Callable[[TrainState], None] | None = None,
+) -> Run:
+    """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the catalog says the model needs."""
+    place = None if out is None else Path(out)
+    job = _Job(chosen, _training_part(data, chosen), _device(device), seed, refit, place, on_epoch)
     return job.run(resume)
 
 
@@ -89,10 +112,11 @@ class _Job:
     seed: int
     refit: bool
     out: Path | None
+    on_epoch: Callable[[TrainState], None] | None = None
     _written: float = 0.0
 
     def run(self, resume: bool) -> Run:
-        self._validator()  # a setting that cannot be measured is refused before anything is written
+        self._check_metric()  # a setting that cannot be measured is refused before anything is written
         if self.out is not None and resume and (self.out / CONFIG).is_file():
             return self._resume(self.out)
         if self.out is not None:
@@ -119,9 +143,9 @@ class _Job:
             self.chosen.train,
             seed=self.seed,
             device=self.device,
-            validate=self._validator(),
+            validate=self._validator(model),
             state=state,
-            on_epoch=self._checkpoint("fit"),
+            on_epoch=self._after_epoch("fit"),
             title=self.chosen.name,
         )
         summary = self._summary(model, done)
@@ -131,8 +155,7 @@ class _Job:
 
     def _second_pass(self, summary: dict[str, Any], state: TrainState | None) -> Run:
         """Train once more on all interactions, for the best epoch's count."""
-        everything = concatenate([self.data.train, self.data.valid, self.data.test])
-        data = replace(self.data, train=everything, valid=Interactions(), test=Interactions())
+        data = pool(self.data, "valid", "test")
         config = replace(self.chosen.train, epochs=max(1, summary["best_epoch"]), patience=0)
         model = build_model(self.chosen, data, self.seed).to(self.device)
         if self.out is not None and state is None:
@@ -147,7 +170,7 @@ class _Job:
             seed=self.seed,
             device=self.device,
             state=state,
-            on_epoch=self._checkpoint("refit"),
+            on_epoch=self._after_epoch("refit"),
             title=f"{self.chosen.name} refit",
         )
         return self._finish(model, data, done, summary)
@@ -159,26 +182,48 @@ class _Job:
             run.write(self.out)
         return run
 
-    def _validator(self) -> Callable[[Scorer], float] | None:
-        if not len(self.data.valid):
+    def _check_metric(self) -> None:
+        metric = self.chosen.train.metric
+        if triple_metric(metric) is not None:
+            if len(self.data.train) and not len(self.data.held_triples.get("valid", ())):
+                raise ConfigError(f"metric {metric!r} is of triples, and none are held out. Build the dataset with --triple-ratios.")
+            if not issubclass(self.chosen.model, TripleScorer):
+                raise ConfigError(f"metric {metric!r} is of triples, and {self.chosen.name} does not score them. Take ndcg@10.")
+            return
+        validator(metric, self.data, self.device)
+
+    def _validator(self, model: Recommender) -> Callable[[Scorer], float] | None:
+        metric = self.chosen.train.metric
+        if triple_metric(metric) is not None:
+            return self._triple_validator(model, int(metric.partition("@")[2] or 1))
+        if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
-        name, _, cut = self.chosen.train.metric.partition("@")
-        if not cut.isdigit() or int(cut) < 1:
-            raise ConfigError(f"metric {self.chosen.train.metric!r} is not of the form name@k, for instance ndcg@10.")
-        ranking_metric(name)
+        return validator(metric, self.data, self.device)
+
+    def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:
+        if not isinstance(model, TripleScorer) or not len(self.data.held_triples.get("valid", ())):
+            return None
 
         def validate(scorer: Scorer) -> float:
-            report = evaluate(scorer, self.data, on="valid", ks=(int(cut),), metrics=(name,), device=self.device)
+            report = evaluate_triples(model, self.data, on="valid", ks=(cut,), device=self.device)
             return report.metrics[self.chosen.train.metric]
 
         return validate
 
+    def _measured(self, model: Recommender, scorer: Scorer, part: str, held: Interactions) -> dict[str, float] | None:
+        """Return the metrics of items and of triples on a held-out part, whichever it has; None where it has neither."""
+        found: dict[str, float] = {}
+        if len(held):
+            found |= evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device).metrics
+        if isinstance(model, TripleScorer) and len(self.data.held_triples.get(part, ())):
+            found |= evaluate_triples(model, self.data, on=part, device=self.device).metrics
+        return found or None
+
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:
         """Return the form of ``kgrec train --json``."""
         scorer = snapshot_scorer(model)
-        parts = {}
-        for part, held in (("valid", self.data.valid), ("test", self.data.test)):
-            parts[part] = evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device).metrics if len(held) else None
+        held = {"valid": self.data.valid, "test": self.data.test}
+        parts = {part: self._measured(model, scorer, part, pairs) for part, pairs in held.items()}
         seconds = [record["seconds"] for record in done.history]
         return {
             "model": self.chosen.name,
@@ -205,17 +250,15 @@ class _Job:
             write_state(scratch / CHECKPOINT, _untrained(model), {"phase": "fit"})
             write_config(scratch, record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training"))
 
-    def _checkpoint(self, phase: str) -> Callable[[TrainState], None] | None:
-        if self.out is None:
-            return None
-        out = self.out
-
-        def write(state: TrainState) -> None:
-            if time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS:
-                write_state(out / CHECKPOINT, state, {"phase": phase})
+    def _after_epoch(self, phase: str) -> Callable[[TrainState], None]:
+        def after(state: TrainState) -> None:
+            if self.out is not None and time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS:
+                write_state(self.out / CHECKPOINT, state, {"phase": phase})
                 self._written = time.monotonic()
+            if self.on_epoch is not None:
+                self.on_epoch(state)
 
-        return write
+        return after
 
     def _check_same(self, out: Path, record: dict[str, Any]) -> None:
         now = json.loads(json.dumps(record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training")))
@@ -249,7 +292,12 @@ _NEEDS: dict[str, tuple[Callable[[Dataset], bool], str]] = {
 }
 
 
-def _check_needs(chosen: Chosen, data: Dataset) -> None:
+def check_needs(chosen: Chosen, data: Dataset) -> None:
+    """Refuse a dataset that lacks what a model needs.
+
+    Raises:
+        DataError: With what is missing, and how to get it.
+    """
     needs = MODELS[chosen.name].needs if chosen.name in MODELS else ("interactions",)
     for need in needs:
         holds, remedy = _NEEDS[need]
@@ -261,8 +309,18 @@ def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
     """Return the data to train on: the published recipes take back the validation part that was held out of a given training file."""
     if chosen.preset in ("paper", "official") and data.settings.get("valid_held_out"):
         logger.info("%s: training on the validation part too, for the fixed epochs of the preset %r.", chosen.name, chosen.preset)
-        return replace(data, train=concatenate([data.train, data.valid]), valid=Interactions())
+        return pool(data, "valid")
     return data
+
+
+def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
+    """Return the settings with a metric that the dataset can be judged by: without interactions, how well triples are found."""
+    metric = chosen.train.metric
+    if len(data.train) or triple_metric(metric) is not None:
+        return chosen
+    if metric != TrainConfig().metric:
+        raise ConfigError(f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or hits@10.")
+    return replace(chosen, train=replace(chosen.train, metric="mrr"))
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -92,8 +92,15 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def write_data(data: Dataset, place: Path) -> None:
-    """Store what ranking and explaining need. The test part stays with the dataset, unless that was never saved."""
-    save_dataset(replace(data, test=Interactions()) if data.path else data, place)
+    """Store what ranking and explaining need.
+
+    The test part, and the labels, lists and triples that only judging needs, stay with the dataset, unless that was never saved.
+    """
+    if data.path:
+        negatives = {name: part for name, part in data.negatives.items() if name == "train"}
+        impressions = {name: part for name, part in data.impressions.items() if name == "train"}
+        data = replace(data, test=Interactions(), negatives=negatives, impressions=impressions, held_triples={})
+    save_dataset(data, place)
 
 
 def refuse_foreign(place: Path, overwrite: bool) -> None:

@@ -16,19 +16,25 @@ from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
 from kgrec.data.interactions import concatenate
 from kgrec.data.storage import open_dataset
-from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError
+from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError, nearest
+from kgrec.evaluation.ctr import evaluate_ctr
+from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.ranking import Lists, rank_users
 from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.sampled import evaluate_sampled
+from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
 from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
-from kgrec.models.base import DotProduct, Recommender, Rerunnable, Scorer
+from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Rerunnable, Scorer, TripleScorer
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import snapshot
+
+PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
 
 
 @dataclass(slots=True, repr=False)
@@ -80,17 +86,53 @@ class Run:
             self._scorer = snapshot_scorer(self.model)
         return self._scorer
 
-    def evaluate(self, on: Literal["test", "valid"] = "test", k: Sequence[int] = (10, 20)) -> Report:
-        """Return the ranking metrics on a held-out part.
+    def evaluate(
+        self,
+        on: Literal["test", "valid"] = "test",
+        k: Sequence[int] | None = None,
+        *,
+        protocol: str = "ranking",
+        beyond: bool = False,
+        negatives: int = 100,
+        seed: int = 0,
+        legacy_batch: int | None = None,
+    ) -> Report:
+        """Return the metrics on a held-out part.
+
+        Args:
+            on: "test" or "valid".
+            k: Cutoffs of ranking metrics; None takes 10 and 20, of "impressions" 5 and 10.
+            protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?), "impressions" (lists that were shown),
+                "sampled" (each held-out item among a few sampled ones), or "triples" (the missing end of held-out triples).
+            beyond: Of "ranking": also say what the lists are worth beyond their hits.
+            negatives: Of "sampled": items drawn per held-out item.
+            seed: Seed of sampled negatives.
+            legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published code does.
 
         Raises:
-            DataError: If the run was refit on everything, so that nothing is held out.
+            ConfigError: If the protocol is unknown, or a setting out of range.
+            DataError: If the run was refit on everything, so that nothing is held out; or if nothing is there to judge by.
             CheckpointError: If the dataset has moved or changed since (loaded runs).
         """
         if self.refit:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
-        data = self.data if len(self.data.test) or on == "valid" else self._whole_dataset()
-        return evaluate(self.scorer(), data, on=on, ks=tuple(k), model=self.name)
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
+        if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
+            return self._evaluate_triples(on, tuple(k or ()))
+        data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
+        if protocol == "ctr":
+            return evaluate_ctr(self.scorer(), data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
+        if protocol == "impressions":
+            return evaluate_impressions(self.scorer(), data, on, ks, model=self.name)
+        if protocol == "sampled":
+            return evaluate_sampled(self.scorer(), data, on, ks, negatives=negatives, seed=seed, model=self.name)
+        return evaluate(self.scorer(), data, on=on, ks=ks, model=self.name, beyond=beyond)
+
+    def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
+        if not isinstance(self.model, TripleScorer):
+            raise CapabilityError(f"{self.name} does not score triples. Train transe, distmult, complex or rotate.")
+        return evaluate_triples(self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name)
 
     def recommend(
         self,
@@ -141,18 +183,23 @@ class Run:
         return self._frame(names, best, at)
 
     def similar_items(self, item: str, k: int = 10) -> pl.DataFrame:
-        """Return the items whose vectors point most nearly the same way: columns ``rank``, ``item``, ``label``, ``score`` (cosine).
+        """Return the items nearest to an item: columns ``rank``, ``item``, ``label``, ``score``.
+
+        Near is the cosine between item vectors; of models from item to item, the score for someone who used this item alone.
 
         Raises:
             UnknownIdError: If the item is not known.
-            CapabilityError: If the model has no item vectors.
+            CapabilityError: If the model has neither.
         """
         row = self.data.items.row(item)
         scorer = self.scorer()
-        if not isinstance(scorer, DotProduct) or scorer.items.shape[1] < 2:
+        if isinstance(scorer, ItemToItem):
+            scores = scorer.similar(row)
+        elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
+            vectors = normalize(scorer.items, dim=1)
+            scores = vectors @ vectors[row]
+        else:
             raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
-        vectors = normalize(scorer.items, dim=1)
-        scores = vectors @ vectors[row]
         scores[row] = float("-inf")
         best, at = topk_scores(scores.unsqueeze(0), min(k, self.data.num_items))
         return self._frame([""], best.cpu(), at.cpu()).drop("user")
@@ -166,13 +213,18 @@ class Run:
         return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
 
     def embeddings(self) -> dict[str, pl.DataFrame]:
-        """Return the vectors of users, items and (where the model has them) all entities: columns ``id`` and ``vector``.
+        """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
 
-        The score of a user and an item is the inner product of their vectors; entity vectors live in the space of the users'.
+        The score of a user and an item is the inner product of their vectors; entity vectors live in the space of the users'. Models of
+        triples (transe and its kin) give the vectors they were trained with, from which their own score functions make the scores.
 
         Raises:
             CapabilityError: If the model has no embeddings.
         """
+        if isinstance(self.model, Embedded):
+            ids = {"users": self.data.users, "items": self.data.items, "entities": self.data.triples.entities}
+            ids["relations"] = self.data.triples.relations
+            return {name: _vectors(ids[name].series, rows) for name, rows in self.model.embeddings().items() if len(rows)}
         scorer = self.scorer()
         if not isinstance(scorer, DotProduct):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
@@ -213,8 +265,15 @@ class Run:
     def _where(self) -> str:
         return str(self.path) if self.path else f"this {self.name} run"
 
+    def _judged_on(self, on: str, protocol: str) -> Dataset:
+        """Return the dataset with what a protocol needs; a loaded run keeps only a part of its dataset."""
+        data = self.data
+        whole = len(data.test) or any(on in parts for parts in (data.negatives, data.impressions, data.held_triples))
+        enough = on == "valid" and (protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path"))
+        return data if whole or enough else self._whole_dataset()
+
     def _whole_dataset(self) -> Dataset:
-        """Return the dataset the run was trained on, found by its path and checked by its sum."""
+        """Return the dataset the run was trained on, found by its path and checked by its sum, parted as the run was trained."""
         path, expected = self.dataset.get("path"), self.dataset.get("checksum")
         if not self.path or not path:
             raise DataError(f"{self._where()} holds no test part, and its dataset was never saved. Save the dataset and train again.")
@@ -223,7 +282,7 @@ class Run:
         data = open_dataset(path)
         if data.checksum != expected:
             raise CheckpointError(f"{self.path}: the dataset at {path} has changed since training. Train again on it.")
-        return data
+        return replace(data, train=self.data.train, valid=self.data.valid)
 
     def _allowed(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
         allowed = torch.full((self.data.num_items,), items is None)

@@ -10,7 +10,7 @@ from kgrec.models.base import Preset, Recommender
 from kgrec.models.catalog import ModelEntry, find
 from kgrec.training.config import TrainConfig
 
-_ALIASES = {
+ALIASES = {
     "embedding_size": "dim",
     "n_layers": "num_layers",
     "train_batch_size": "batch_size",
@@ -60,7 +60,7 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     config_types, train_types = _types(config_type), _types(TrainConfig)
     config, train = dict(recipe.config), dict(recipe.train)
     for given, value in settings.items():
-        key = given if given in config_types or given in train_types else _ALIASES.get(given, given)
+        key = given if given in config_types or given in train_types else ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):
             config[key] = _convert(key, value, config_types[key])
         elif key in train_types:

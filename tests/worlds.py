@@ -1,8 +1,11 @@
 """Constructed data whose right answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
+from kgrec.data.content import Content, Impressions
 from kgrec.data.dataset import Dataset
 from kgrec.data.interactions import Interactions
 from kgrec.data.triples import Triples, empty_triples
@@ -85,6 +88,46 @@ def cold_items(seed: int = 0, users: int = 60, warm: int = 40, cold: int = 20, l
     return dataset(train, test=test, triples=kinds + makers, num_entities=items + 14)
 
 
+def knowledge_only(facts, num_entities, num_relations, held=None) -> Dataset:
+    """Return a dataset of triples alone, without users and items; ``held`` has the held-out ones by part."""
+    columns = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
+    entities = [f"e{row}" for row in range(num_entities)]
+    return Dataset(
+        name="knowledge",
+        users=Vocabulary([], kind="user"),
+        items=Vocabulary([], kind="item"),
+        triples=knowledge(columns, entities, num_relations),
+        train=Interactions(),
+        valid=Interactions(),
+        test=Interactions(),
+        held_triples={part: np.array(rows, dtype=np.int32).reshape(-1, 3) for part, rows in (held or {}).items()},
+    )
+
+
+def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Dataset:
+    """Users keep to one kind of item; ``truth`` says what gives the kinds away: "interactions", "knowledge", or "both".
+
+    Of interactions: 150 items, eight for each user to learn from, and triples that tell a kind at random. Of knowledge: 250 items, of
+    which a user has two, and triples that tell the kind. Both: the two side by side, each with users of its own.
+    """
+    rng = np.random.default_rng(seed)
+    blocks = {"interactions": [(150, 8, False)], "knowledge": [(250, 2, True)]}
+    blocks["both"] = blocks["interactions"] + blocks["knowledge"]
+    parts: tuple[list, list, list] = ([], [], [])
+    told, first = [], 0
+    for block, (size, likes, honest) in enumerate(blocks[truth]):
+        kind = np.arange(size) % kinds
+        told += list(kind if honest else rng.permutation(kind))
+        for user in range(users):
+            own = first + rng.permutation(np.flatnonzero(kind == user % kinds))
+            for part, rows in zip(parts, np.split(own[: likes + 14], [likes, likes + 4]), strict=True):
+                part += [(block * users + user, int(item)) for item in rows]
+        first += size
+    kinds_told = [(item, 0, first + kind) for item, kind in enumerate(told)]
+    makers = [(item, 1, first + kinds + 3 * kind + int(rng.integers(3))) for item, kind in enumerate(told)]
+    return dataset(*parts, kinds_told + makers, num_items=first, num_entities=first + 4 * kinds)
+
+
 def random_world(seed: int) -> Dataset:
     """Return a small graph with isolated nodes, triples between any two entities, and two parallel relations."""
     rng = np.random.default_rng(seed)
@@ -93,3 +136,63 @@ def random_world(seed: int) -> Dataset:
     triples = {(int(rng.integers(entities)), int(rng.integers(3)), int(rng.integers(entities))) for _ in range(25)}
     triples = {(h, r, t) for h, r, t in triples if h != t} | {(0, 0, 9), (0, 1, 9)}
     return dataset(sorted(train), triples=sorted(triples), num_users=users, num_items=items, num_entities=entities, num_relations=3)
+
+
+FILLER = ("today", "report", "says", "after", "new", "first", "week", "over")
+
+
+def with_texts(data: Dataset, seed: int = 0) -> Dataset:
+    """Return a dataset whose items have titles that say nothing: words drawn from the same few."""
+    rng = np.random.default_rng(seed)
+    titles = [" ".join(rng.choice(FILLER, 4, replace=False)) for _ in range(data.num_items)]
+    return replace(data, content=replace(data.content, texts=pl.Series("text", titles, dtype=pl.String)))
+
+
+def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int = 12, news: int = 30, impressions: int = 8) -> Dataset:
+    """Every user follows one topic. News of training say their topic in words; held-out news are about new persons in new words.
+
+    A person belongs to one of three clubs of their topic, and the clubs to its league: only these triples join the persons of
+    held-out news to those of training. Validation and test each have persons and topic words of their own.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = {"train": news, "valid": news // 2, "test": news // 2}
+    titles, topic_of, part_of, named = [], [], [], []
+    for number, (part, size) in enumerate(sizes.items()):
+        for topic in range(topics):
+            for _ in range(size):
+                person = int(rng.integers(persons))
+                words = list(rng.choice(FILLER, 3, replace=False))
+                words.insert(int(rng.integers(4)), f"topic{part}{topic}x{rng.integers(5)}")
+                name = f"person{part}{topic}x{person} jr"
+                at = int(rng.integers(5))
+                before = " ".join(words[:at])
+                start = len(before) + (at > 0)
+                titles.append(" ".join([*words[:at], name, *words[at:]]))
+                named.append((len(topic_of), start, start + len(name), (number * topics + topic) * persons + person))
+                topic_of.append(topic)
+                part_of.append(part)
+    items, people = len(titles), len(sizes) * topics * persons
+    topic_of, part_of = np.array(topic_of), np.array(part_of)
+    mentions = np.array(named, dtype=np.int32) + np.array([0, 0, 0, items], dtype=np.int32)
+    clubs, league = items + people, items + people + 3 * topics
+    topic_of_person = np.arange(people) // persons % topics
+    plays = [(items + p, 0, clubs + 3 * topic_of_person[p] + rng.integers(3)) for p in range(people)]
+    within = [(clubs + club, 1, league + club // 3) for club in range(3 * topics)]
+    liked = rng.integers(topics, size=users)
+
+    def shown(part: str) -> Impressions:
+        pool = np.flatnonzero(part_of == part)
+        user = np.repeat(np.arange(users), impressions if part == "train" else impressions // 2)
+        item = np.stack([rng.choice(pool, 6, replace=False) for _ in user])
+        own = topic_of[item] == liked[user][:, None]
+        clicked = rng.random(item.shape) < np.where(own, 0.8, 0.1)
+        read = [rng.choice(np.flatnonzero((topic_of == liked[u]) & (part_of == "train")), 5, replace=False) for u in user]
+        lists = np.arange(len(user) + 1)
+        before = np.concatenate(read).astype(np.int32)
+        return Impressions(user.astype(np.int32), None, lists * 6, item.ravel().astype(np.int32), clicked.ravel(), lists * 5, before)
+
+    parts = {part: shown(part) for part in sizes}
+    clicks = {part: set(zip(np.repeat(x.user, 6)[x.clicked], x.item[x.clicked], strict=True)) for part, x in parts.items()}
+    clicks["train"] |= {pair for x in parts.values() for pair in zip(np.repeat(x.user, 5), x.history, strict=True)}
+    data = dataset(*(sorted(clicks[part]) for part in sizes), plays + within, num_users=users, num_items=items)
+    return replace(data, content=Content(texts=pl.Series("text", titles, dtype=pl.String), mentions=mentions), impressions=parts)

@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from kgrec import __version__, log
-from kgrec.cli import build, demo, doctor, evaluate, explain, export, info, models, recommend, similar, train
+from kgrec.cli import ablate, build, compare, demo, doctor, evaluate, explain, export, info, models, recommend, similar, train, tune
 from kgrec.cli.output import clean, replace_unprintable
 from kgrec.errors import KgrecError
 
@@ -53,7 +53,10 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "build": build.build,
     "info": info.info,
     "train": train.train,
+    "tune": tune.tune,
+    "ablate": ablate.ablate,
     "evaluate": evaluate.evaluate,
+    "compare": compare.compare,
     "recommend": recommend.recommend,
     "similar": similar.similar,
     "explain": explain.explain,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, numbers
+from kgrec.cli.options import JsonOption, SeedOption, numbers, values
 from kgrec.cli.output import clean, show_json
 from kgrec.errors import ConfigError
 
@@ -27,9 +27,32 @@ def build(
     min_rating: Annotated[float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)] = None,
     kg: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False)] = None,
     items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table of items; its titles become labels.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Table of items; its titles become labels and texts.", show_default=False)
     ] = None,
-    item_id: Annotated[str | None, typer.Option(metavar="COL", help="Column of item ids in --items.", show_default=False)] = None,
+    item_id: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of item ids in --items and --features.", show_default=False)
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of texts in --items, or several with commas; the titles where left away.", show_default=False
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Features of items: a table of ids and numbers, or .npy in the order of --items.", show_default=False
+        ),
+    ] = None,
+    word_vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Word vectors: GloVe or word2vec, text or binary.", show_default=False)
+    ] = None,
+    entity_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Entity vectors: an id and its numbers per line, or .npy with ids in a .txt beside.", show_default=False
+        ),
+    ] = None,
     links: Annotated[Path | None, typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False)] = None,
     user_attributes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Table of users whose attributes become triples.", show_default=False)
@@ -38,7 +61,15 @@ def build(
         Literal["random", "temporal", "leave-one-out", "given"] | None,
         typer.Option(help="How to divide; given where the source has parts, else random per user.", show_default=False),
     ] = None,
-    ratios: Annotated[str, typer.Option(metavar="T,V,T", help="Shares of train, valid and test.")] = "0.8,0.1,0.1",
+    ratios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T,V,T", help="Shares of train, valid and test; 0.8,0.1,0.1, of labelled rows 0.6,0.2,0.2.", show_default=False
+        ),
+    ] = None,
+    triple_ratios: Annotated[
+        str | None, typer.Option(metavar="T,V,T", help="Hold out triples; needs no interactions.", show_default=False)
+    ] = None,
     train: Annotated[Path | None, typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False)] = None,
     valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)] = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)] = None,
@@ -63,13 +94,17 @@ def build(
 
     check_replaceable(out, KIND)
     named = {"interactions": interactions, "train": train, "valid": valid, "test": test, "links": links, "items": items}
+    named |= {"features": features, "word_vectors": word_vectors, "entity_vectors": entity_vectors}
     parts: dict[str, Any] = {name: str(path) for name, path in named.items() if path is not None}
+    if texts is not None:
+        parts["texts"] = tuple(values(texts))
     if kg:
         parts["kg"] = tuple(str(path) for path in kg)
     columns = {"user": user, "item": item, "time": time, "rating": rating, "item_id": item_id}
     parts |= {name: column for name, column in columns.items() if column is not None}
     further: dict[str, Any] = {
-        "ratios": numbers(ratios, "--ratios"),
+        "ratios": None if ratios is None else numbers(ratios, "--ratios"),
+        "triple_ratios": None if triple_ratios is None else numbers(triple_ratios, "--triple-ratios"),
         "min_rating": min_rating,
         "user_attributes": None if user_attributes is None else str(user_attributes),
         "k_core": k_core,
@@ -79,8 +114,10 @@ def build(
     } | ({} if split is None else {"split": split})
     if source is not None:
         data = load(source, **parts, **further)
-    elif interactions is None and train is None:
-        raise ConfigError("build from what? Name a folder, or --interactions FILE, or --train FILE and --test FILE.")
+    elif interactions is None and train is None and (triple_ratios is None or not kg):
+        raise ConfigError(
+            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test FILE; or --kg FILE and --triple-ratios."
+        )
     else:
         data = build_from_parts(Parts(**parts, name=out.name or "dataset"), **further)
     stored = data.save(out)

@@ -1,40 +1,88 @@
 """``kgrec evaluate``."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, cutoffs
+from kgrec.cli.options import JsonOption, RunArgument, SeedOption, cutoffs
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgrec.evaluation.report import Report
+
+Protocol = Literal["ranking", "ctr", "impressions", "sampled", "triples"]
 
 
 def evaluate(
     run: RunArgument,
-    on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to rank.")] = "test",
-    k: Annotated[str, typer.Option("--k", metavar="K1,K2", help="Cut-offs.")] = "10,20",
+    on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
+    protocol: Annotated[
+        Protocol,
+        typer.Option(help="ranking: the whole catalog; ctr: pairs; impressions: lists shown; sampled: a few items; triples: links."),
+    ] = "ranking",
+    k: Annotated[str | None, typer.Option("--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False)] = None,
     per_user: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Also write every user's values.", show_default=False)
+    ] = None,
+    negatives: Annotated[
+        int | None, typer.Option(min=1, help="sampled: items drawn per held-out item, 100 if left away.", show_default=False)
+    ] = None,
+    seed: SeedOption = 0,
+    legacy_batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="ROWS", help="ctr: mean over mini-batches, as some published code does.", show_default=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
 
-    Every item is ranked for every user with held-out interactions; what the user already has is left out.
+    Every item is ranked for every user with held-out interactions; what the user already has is left out. Other protocols judge
+    labelled pairs, lists that were shown, or held-out items among sampled ones.
     """
-    counts = cutoffs(k)
+    counts = None if k is None else cutoffs(k)
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
+    settings = _settings(protocol, negatives, legacy_batch)
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    report = load_run(run).evaluate(on=on, k=counts)
+    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, **settings)
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:
         show_json(report.to_dict())
-        return
-    told = report.to_dict()
-    rows = [(name, f"{value:.4f}") for name, value in told["metrics"].items()]
-    show_table(("metric", "value"), rows, title=f"{clean(told['model'])} on {told['split']}, {told['users']:,} users", right=("value",))
+    else:
+        _show(report)
+
+
+def _settings(protocol: str, negatives: int | None, legacy_batch: int | None) -> dict[str, Any]:
+    """Return the settings of one protocol; those of another are refused."""
+    for option, value, owner in (("--negatives", negatives, "sampled"), ("--legacy-batch", legacy_batch, "ctr")):
+        if value is not None and protocol != owner:
+            raise ConfigError(f"{option} {value}: belongs to --protocol {owner}, not to {protocol}. Leave it away, or change the protocol.")
+    given = {"negatives": negatives, "legacy_batch": legacy_batch}
+    return {"beyond": protocol == "ranking"} | {name: value for name, value in given.items() if value is not None}
+
+
+def _show(report: "Report") -> None:
+    parts = {"warm": report.warm_part, "cold items": report.cold_item_part, "cold users": report.cold_user_part}
+    shown = {name: part for name, part in parts.items() if part.users and (report.cold_items or report.cold_users)}
+    columns = ("value", *shown)
+    rows = [
+        (name, f"{value:.4f}", *(f"{part.metrics[name]:.4f}" if name in part.metrics else "" for part in shown.values()))
+        for name, value in report.metrics.items()
+    ]
+    judged = f"{report.details['triples']:,} triples" if report.protocol == "triples" else f"{report.users:,} users"
+    title = f"{clean(str(report.model))} on {report.split}, {judged}"
+    show_table(("metric", *columns), rows, title=title + ("" if report.protocol == "ranking" else f", {report.protocol}"), right=columns)
+    if shown:
+        told = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
+        print(f"Means over users and relevant items with and without training interactions: {told}.")
+    if report.beyond:
+        show_table(
+            ("beyond accuracy", "value"), [(name, f"{value:.4f}") for name, value in report.beyond.items()], title="", right=("value",)
+        )
+    for note in report.notes:
+        print(clean(note))

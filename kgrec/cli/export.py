@@ -13,7 +13,7 @@ from kgrec.cli.output import clean, whole
 def export(
     run: RunArgument,
     embeddings: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for users.parquet, items.parquet and, where there are any, entities.parquet.")
+        Path, typer.Option(metavar="DIR", help="Folder for users, items and, where there are any, entities and relations (.parquet).")
     ],
 ) -> None:
     """Write the trained vectors as Parquet tables.

@@ -1,6 +1,6 @@
 """``kgrec info``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kgrec.cli.options import DatasetArgument, JsonOption
 from kgrec.cli.output import clean, show_json, show_table
@@ -29,6 +29,7 @@ def show_dataset(data: "Dataset") -> None:
     parts = ", ".join(f"{count:,} {part}" for part, count in told["interactions"].items())
     print(f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: {parts}")
     print(f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items included), {told['relations']:,} relations")
+    _show_content(told)
     for name, count in told["counts"].items():
         print(f"{clean(name)}: {count:,}")
     if told["relations"]:
@@ -37,6 +38,20 @@ def show_dataset(data: "Dataset") -> None:
         print(f"dropped {lost['count']:,} {clean(lost['what'])}: {clean(lost['why'])}")
     for note in told["notes"]:
         print(clean(note))
+
+
+def _show_content(told: dict[str, Any]) -> None:
+    """Print what a dataset holds beyond interactions and triples, a line for each kind that is there."""
+    content = told["content"]
+    if content["texts"]:
+        print(f"texts: {content['texts']:,} of {told['items']:,} items, {content['mentions']:,} mentions of entities")
+    if content["features"]:
+        print(f"features: {content['features']:,} numbers per item")
+    if content["word_vectors"] or content["entity_vectors"]:
+        print(f"vectors: {content['word_vectors']:,} words, {content['entity_vectors']:,} entities")
+    for name, kind in (("negatives", "labelled negatives"), ("impressions", "impressions"), ("held_triples", "held-out triples")):
+        if told[name]:
+            print(f"{kind}: " + ", ".join(f"{count:,} {part}" for part, count in told[name].items()))
 
 
 _MOST_RELATIONS = 20

@@ -16,6 +16,10 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a tr
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; may be repeated.", show_default=False)
+]
+ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings, one `key = value` a line.", show_default=False)]
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="table, json, csv or parquet; the ending of --out where left away.", show_default=False)
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kgrec.cli.options import DatasetArgument, DeviceOption, JsonOption, SeedOption, settings
+from kgrec.cli.options import ConfigOption, DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
 from kgrec.cli.output import clean, show_json, show_table
 
 
@@ -14,12 +14,8 @@ def train(
     model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder to write.")],
     preset: Annotated[str, typer.Option(help="A named recipe of the model: default, paper, official or fast.")] = "default",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; may be repeated.", show_default=False)
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Settings, one `key = value` a line.", show_default=False)
-    ] = None,
+    set_: SetOption = None,
+    config: ConfigOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
@@ -30,7 +26,9 @@ def train(
     chosen = settings(set_ or [], config)
     from kgrec.data.formats import load
     from kgrec.fitting import fit
+    from kgrec.settings import choose
 
+    choose(model, preset, chosen)  # a key that is no setting, but an argument of fit, is refused here
     data = load(dataset)
     try:
         run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **chosen)

@@ -2,20 +2,28 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import BuildReport, Dataset
+from kgrec.data.content import Impressions
+from kgrec.data.dataset import Dataset
+from kgrec.data.describe import ContentSources, describe
+from kgrec.data.draft import Draft
 from kgrec.data.facts import merge
 from kgrec.data.graphs import read_triples
-from kgrec.data.interactions import Dropped, InteractionLog, Interactions
+from kgrec.data.held import hold_out_triples
+from kgrec.data.impressions import ImpressionLog, divide_impressions, number_impressions
+from kgrec.data.interactions import InteractionLog, Interactions
+from kgrec.data.judged import HELD_OUT, Judged, number_negatives
+from kgrec.data.labels import LabelledLog, divide_labels
 from kgrec.data.linking import link, read_links
 from kgrec.data.logs import read_interactions, read_part
 from kgrec.data.split import TEST, TRAIN, VALID, check_ratios, find_split, hold_out
-from kgrec.data.titles import read_titles
+from kgrec.data.tables import Table
+from kgrec.data.titles import ItemTable, read_items, text_columns, titles
 from kgrec.data.triples import Triples, empty_triples
 from kgrec.data.users import add_user_facts, read_user_table
 from kgrec.data.vocabulary import Vocabulary
@@ -24,24 +32,7 @@ from kgrec.random import numpy_generator
 
 _log = logging.getLogger("kgrec.data")
 
-_HELD_OUT = 0.1
-
-
-@dataclass
-class _Record:
-    """The report while it is being written."""
-
-    sources: list[str] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def drop(self, what: str, why: str, count: int) -> None:
-        if count:
-            self.dropped.append(Dropped(what, why, count))
-
-    def report(self) -> BuildReport:
-        return BuildReport(tuple(dict.fromkeys(self.sources)), tuple(self.dropped), tuple(self.notes), self.counts)
+_RATIOS = (0.8, 0.1, 0.1)
 
 
 def build_dataset(
@@ -49,13 +40,21 @@ def build_dataset(
     triples: "Triples | Sequence[Triples] | object | None" = None,
     *,
     links: object | None = None,
-    split: str = "random",
-    ratios: Sequence[float] = (0.8, 0.1, 0.1),
+    split: str | None = None,
+    ratios: Sequence[float] | None = None,
     train: object | None = None,
     valid: object | None = None,
     test: object | None = None,
+    labelled: LabelledLog | None = None,
+    impressions: ImpressionLog | None = None,
+    triple_ratios: Sequence[float] | None = None,
     user_attributes: object | None = None,
     item_labels: object | None = None,
+    texts: str | Sequence[str] | None = None,
+    mentions: pl.DataFrame | None = None,
+    features: object | None = None,
+    word_vectors: object | None = None,
+    entity_vectors: object | None = None,
     user: str | None = None,
     item: str | None = None,
     item_id: str | None = None,
@@ -73,50 +72,67 @@ def build_dataset(
     an earlier part leaves the later one. Items without an entity are kept.
 
     Args:
-        log: Interactions, or what ``read_interactions`` reads. With given parts it only lends its times to them.
+        log: Interactions, or what ``read_interactions`` reads. With given parts it only lends its times to them. Without interactions
+            of any kind, the triples and ``triple_ratios`` make a dataset without users and items.
         triples: A knowledge graph, several of them, or what ``read_triples`` reads.
         links: File or frame of two columns, item and entity. Without links, items whose id equals an entity's key link themselves;
             with links, the others do so only where the key is an IRI.
-        split: "random" (per user), "temporal" (two moments for all), "leave-one-out" (per user, the latest), or "given".
-        ratios: Shares of train, valid and test for the first two.
+        split: "random" (per user; labelled rows without regard to users), "temporal" (two moments for all), "leave-one-out" (per user,
+            the latest), or "given". Where None: given parts if there are any; impressions with times "temporal"; else "random".
+        ratios: Shares of train, valid and test for the first two; 0.8, 0.1, 0.1 where None, of labelled rows 0.6, 0.2, 0.2.
         train: Training part of a given split: a log, file or frame.
         valid: Validation part; a tenth of each user's training items is held out where it is missing.
         test: Test part.
+        labelled: Rows with labels, in the place of a log; those with label 0 become ``Dataset.negatives``.
+        impressions: Lists that were shown, in the place of a log; they become ``Dataset.impressions``.
+        triple_ratios: Shares of the triples for train, valid and test; all train where None.
         user_attributes: File or frame: user id and attributes, which become facts about users.
         item_labels: File or frame of items with a column of titles.
+        texts: Columns of ``item_labels`` whose texts, joined by a space, are the items' texts; the titles where None.
+        mentions: Entities named in the texts, as ``kgrec.data.mentions.MENTIONS``.
+        features: Feature vectors of the items, see ``kgrec.data.features.read_features``.
+        word_vectors: File of word vectors, see ``kgrec.data.vectors.read_vectors``; only words of the texts are kept.
+        entity_vectors: File of entity vectors, or several; only entities of the graph and the mentions are kept.
         user: User column of parts and tables, where present.
         item: Item column of parts and links, where present.
-        item_id: Item column of ``item_labels``.
+        item_id: Item column of ``item_labels`` and ``features``.
         min_rating: Ratings below it are left out (where ``log`` is a file).
         k_core: Users and items with fewer interactions are left out, again and again until none is left; 0 keeps all.
-        catalog: "interactions" (every item with an interaction in any part) or "all" (also those only in links or the item table).
+        catalog: "interactions" (every item with an interaction in any part, labelled or shown) or "all" (also those only in links or the
+            item table).
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
         seed: Of every draw.
         name: Short name.
         notes: Sentences to begin the report's notes with.
 
     Raises:
-        ConfigError: If a setting is unknown or out of range.
+        ConfigError: If a setting is unknown or out of range, or parts exclude each other.
         DataError: If nothing is left to train on, or nobody to evaluate.
     """
     _check_settings(catalog, k_core)
-    record = _Record(notes=list(notes))
-    three = check_ratios(tuple(ratios))
-    if train is not None or valid is not None or test is not None or split.lower() == "given":
-        frame = _given(_read_log(log, min_rating, user, item, on_error), (train, valid, test), split, user, item, on_error, record, seed)
-        split = "given"
+    draft = Draft(notes=list(notes))
+    triple_shares = None if triple_ratios is None else check_ratios(tuple(triple_ratios), "triple_ratios")
+    judged = _judged(labelled, impressions, (log, train, valid, test), split, ratios, seed)
+    if judged is not None:
+        rows = _from_judged(judged, draft, seed)
+    elif log is None and train is None and test is None and triple_shares is not None:
+        rows = _Rows(_no_rows(), "given", divided="none")
     else:
-        frame = _one_log(_read_log(log, min_rating, user, item, on_error), record)
-    frame = _core(frame, k_core, record)
-    users = Vocabulary(frame["user"].unique(maintain_order=True), kind="user")
-    item_keys = frame["item"].unique(maintain_order=True)
+        own = _read_log(log, min_rating, user, item, on_error)
+        rows = _from_logs(own, (train, valid, test), split, ratios, user, item, on_error, draft, seed)
+    frame = _core(rows.frame, k_core, draft)
+    users, item_keys = _users(frame, judged, k_core), _item_keys(frame, judged, k_core)
     frame = frame.with_columns(user=pl.Series(users.match(frame["user"])), item=pl.Series(Vocabulary(item_keys).match(frame["item"])))
-    parts = _divide(frame, split, three, seed)
-    _check_parts(parts, split, record)
-    link_frame = _links(links, item, on_error, record)
-    titles = _titles(item_labels, item_id, on_error, record)
-    items = _catalog(item_keys, catalog, link_frame, titles)
-    graph, facts = _graph(users, items, triples, link_frame, titles, user_attributes, user, on_error, record)
+    parts = _divide(frame, rows.split, rows.shares, seed)
+    _check_parts(parts, rows.divided or rows.split, judged, draft)
+    link_frame = _links(links, item, on_error, draft)
+    table = _item_table(item_labels, item_id, texts, on_error, draft)
+    items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
+    graph, facts = _graph(users, items, triples, link_frame, table, user_attributes, user, on_error, draft)
+    graph, held = _held_triples(graph, triple_shares, seed, draft)
+    sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors)
+    content, graph = describe(items, graph, sources, table, item_id, draft)
+    negatives, shown = _numbered(judged, users, items, draft)
     _log.info("%d users, %d items, %d entities, %d triples", len(users), len(items), len(graph.entities), len(graph))
     return Dataset(
         name=name,
@@ -127,10 +143,105 @@ def build_dataset(
         valid=parts[VALID],
         test=parts[TEST],
         user_facts=facts,
-        report=record.report(),
-        settings=_settings(split, three, seed, k_core, catalog, min_rating)
-        | ({"valid_held_out": True} if split == "given" and valid is None else {}),
+        content=content,
+        negatives=negatives,
+        impressions=shown,
+        held_triples=held,
+        report=draft.report(),
+        settings=_settings(rows, seed, k_core, catalog, min_rating, triple_shares),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Interactions before they are numbered, and how they are divided."""
+
+    frame: pl.DataFrame
+    split: str
+    shares: tuple[float, float, float] = _RATIOS
+    valid_held_out: bool = False
+    divided: str = ""
+
+
+def _judged(
+    labelled: LabelledLog | None,
+    impressions: ImpressionLog | None,
+    others: tuple[object | None, ...],
+    split: str | None,
+    ratios: Sequence[float] | None,
+    seed: int,
+) -> Judged | None:
+    """Return labelled rows or impressions by part, where there are any."""
+    given = [one for one in (labelled, impressions) if one is not None]
+    if not given:
+        return None
+    if len(given) > 1 or any(one is not None for one in others):
+        raise ConfigError("labelled rows, impressions and interactions of another source exclude each other. Leave all but one out.")
+    if labelled is not None:
+        return divide_labels(labelled, split, ratios, seed)
+    return None if impressions is None else divide_impressions(impressions, split, ratios, seed)
+
+
+def _from_judged(judged: Judged, draft: Draft, seed: int) -> _Rows:
+    draft.notes += judged.notes
+    frame = _given(None, judged.logs, "given", None, None, "stop", draft, seed)
+    draft.add((), judged.dropped)
+    return _Rows(frame, "given", judged.ratios or _RATIOS, judged.held_out, judged.split)
+
+
+def _from_logs(
+    log: InteractionLog | None,
+    parts: tuple[object | None, object | None, object | None],
+    split: str | None,
+    ratios: Sequence[float] | None,
+    user: str | None,
+    item: str | None,
+    on_error: str,
+    draft: Draft,
+    seed: int,
+) -> _Rows:
+    shares = check_ratios(tuple(_RATIOS if ratios is None else ratios))
+    split = split or "random"
+    if any(part is not None for part in parts) or split.lower() == "given":
+        return _Rows(_given(log, parts, split, user, item, on_error, draft, seed), "given", shares, parts[VALID] is None)
+    return _Rows(_one_log(log, draft), split, shares)
+
+
+def _no_rows() -> pl.DataFrame:
+    return pl.DataFrame(schema={"user": pl.String, "item": pl.String, "part": pl.Int8})
+
+
+def _users(frame: pl.DataFrame, judged: Judged | None, k_core: int) -> Vocabulary:
+    further = [] if judged is None or k_core > 1 else [judged.users().rename("user")]
+    return Vocabulary(pl.concat([frame["user"], *further]).unique(maintain_order=True), kind="user")
+
+
+def _item_keys(frame: pl.DataFrame, judged: Judged | None, k_core: int) -> pl.Series:
+    further = [] if judged is None or k_core > 1 else [judged.items.rename("item")]
+    return pl.concat([frame["item"], *further]).unique(maintain_order=True)
+
+
+def _held_triples(
+    graph: Triples, shares: tuple[float, float, float] | None, seed: int, draft: Draft
+) -> tuple[Triples, dict[str, np.ndarray]]:
+    if shares is None:
+        return graph, {}
+    graph, held, moved = hold_out_triples(graph, shares, generator=numpy_generator(seed, "triples"))
+    if moved:
+        draft.notes.append(f"Triples drawn to be held out, but kept since an entity or relation would be unknown without them: {moved}.")
+    return graph, held
+
+
+def _numbered(
+    judged: Judged | None, users: Vocabulary, items: Vocabulary, draft: Draft
+) -> tuple[dict[str, Interactions], dict[str, Impressions]]:
+    if judged is None:
+        return {}, {}
+    negatives, lost = number_negatives(judged, users, items)
+    shown, gone = number_impressions(judged, users, items)
+    draft.drop("negatives", "their user or item is outside the k-core", lost)
+    draft.drop("impressions", "outside the k-core", gone)
+    return negatives, shown
 
 
 def _check_settings(catalog: str, k_core: int) -> None:
@@ -141,10 +252,13 @@ def _check_settings(catalog: str, k_core: int) -> None:
 
 
 def _settings(
-    split: str, ratios: tuple[float, float, float], seed: int, k_core: int, catalog: str, min_rating: float | int | None
+    rows: _Rows, seed: int, k_core: int, catalog: str, min_rating: float | int | None, triple_shares: tuple[float, float, float] | None
 ) -> dict[str, Any]:
+    split = rows.divided or rows.split
     own: dict[str, Any] = {"split": split, "seed": seed, "k_core": k_core, "catalog": catalog, "min_rating": min_rating}
-    return own | ({"ratios": list(ratios)} if split in ("random", "temporal") else {})
+    own |= {"ratios": list(rows.shares)} if split in ("random", "temporal") else {}
+    own |= {"valid_held_out": True} if rows.valid_held_out else {}
+    return own | ({} if triple_shares is None else {"triple_ratios": list(triple_shares)})
 
 
 def _read_log(log: object, min_rating: float | int | None, user: str | None, item: str | None, on_error: str) -> InteractionLog | None:
@@ -153,12 +267,12 @@ def _read_log(log: object, min_rating: float | int | None, user: str | None, ite
     return read_interactions(log, min_rating=min_rating, user=user, item=item, on_error=on_error)
 
 
-def _one_log(log: InteractionLog | None, record: _Record) -> pl.DataFrame:
+def _one_log(log: InteractionLog | None, draft: Draft) -> pl.DataFrame:
     if log is None:
         raise ConfigError("no interactions. Give a log, or the parts of a given split.")
-    record.sources += log.sources
-    record.dropped += log.dropped
-    return _merged(log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8)), record)
+    draft.sources += log.sources
+    draft.dropped += log.dropped
+    return _merged(log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8)), draft)
 
 
 def _given(
@@ -168,7 +282,7 @@ def _given(
     user: str | None,
     item: str | None,
     on_error: str,
-    record: _Record,
+    draft: Draft,
     seed: int,
 ) -> pl.DataFrame:
     """Return the interactions of given parts, a validation part held out where there is none."""
@@ -182,44 +296,44 @@ def _given(
         if source is None:
             continue
         own = source if isinstance(source, InteractionLog) else read_part(source, user=user, item=item, on_error=on_error)
-        record.sources += own.sources
-        record.dropped += own.dropped
+        draft.sources += own.sources
+        draft.dropped += own.dropped
         frames.append(own.frame.with_columns(part=pl.lit(part, dtype=pl.Int8)))
-    frame = _merged(_with_times(pl.concat(frames, how="diagonal"), log, record), record)
+    frame = _merged(_with_times(pl.concat(frames, how="diagonal"), log, draft), draft)
     if sources[VALID] is not None:
         return frame
     training = frame["part"].to_numpy() == TRAIN
     rows = frame["user"].rank("dense").to_numpy()[training]
     held = np.zeros(frame.height, dtype=bool)
-    held[np.flatnonzero(training)[hold_out(rows, _HELD_OUT, generator=numpy_generator(seed, "split"))]] = True
-    record.notes.append(f"No validation part: a tenth of each user's training items was held out ({int(held.sum())} interactions).")
+    held[np.flatnonzero(training)[hold_out(rows, HELD_OUT, generator=numpy_generator(seed, "split"))]] = True
+    draft.notes.append(f"No validation part: a tenth of each user's training items was held out ({int(held.sum())} interactions).")
     return frame.with_columns(part=pl.when(pl.Series(held)).then(pl.lit(VALID, dtype=pl.Int8)).otherwise("part"))
 
 
-def _with_times(frame: pl.DataFrame, log: InteractionLog | None, record: _Record) -> pl.DataFrame:
+def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -> pl.DataFrame:
     """Return the parts with the times of the log, where they have none of their own."""
     if log is None or "time" in frame.columns or "time" not in log.frame.columns:
         return frame
-    record.sources += log.sources
-    record.notes.append(f"The given parts have no times; those of {', '.join(log.sources)} were taken.")
+    draft.sources += log.sources
+    draft.notes.append(f"The given parts have no times; those of {', '.join(log.sources)} were taken.")
     first = log.frame.group_by("user", "item").agg(pl.col("time").min())
     return frame.join(first, on=["user", "item"], how="left", maintain_order="left")
 
 
-def _merged(frame: pl.DataFrame, record: _Record) -> pl.DataFrame:
+def _merged(frame: pl.DataFrame, draft: Draft) -> pl.DataFrame:
     """Return one row per (user, item), in the order of first appearance, the earliest time kept; earlier parts go first."""
     frame = frame.with_row_index("row").with_columns(pl.col("row").min().over("part", "user", "item"))
     ordered = frame.sort("time", maintain_order=True, nulls_last=True) if "time" in frame.columns else frame
     within = ordered.unique(["part", "user", "item"], keep="first", maintain_order=True)
     across = within.sort("part", maintain_order=True).unique(["user", "item"], keep="first", maintain_order=True)
-    record.drop("interactions", "repeated pairs, the earliest kept", frame.height - within.height)
+    draft.drop("interactions", "repeated pairs, the earliest kept", frame.height - within.height)
     for part, name in ((VALID, "validation"), (TEST, "test")):
         gone = within.filter(pl.col("part") == part).height - across.filter(pl.col("part") == part).height
-        record.drop("interactions", f"in the {name} part and already in an earlier one", gone)
+        draft.drop("interactions", f"in the {name} part and already in an earlier one", gone)
     return across.sort("row").drop("row")
 
 
-def _core(frame: pl.DataFrame, k: int, record: _Record) -> pl.DataFrame:
+def _core(frame: pl.DataFrame, k: int, draft: Draft) -> pl.DataFrame:
     """Return the largest set of interactions in which every user and item has at least k."""
     before = frame
     while k > 1:
@@ -228,9 +342,9 @@ def _core(frame: pl.DataFrame, k: int, record: _Record) -> pl.DataFrame:
             break
         frame = kept
     for column in ("user", "item"):
-        record.drop(f"{column}s", f"outside the {k}-core", before[column].n_unique() - frame[column].n_unique())
-    record.drop("interactions", f"outside the {k}-core", before.height - frame.height)
-    if frame.height == 0:
+        draft.drop(f"{column}s", f"outside the {k}-core", before[column].n_unique() - frame[column].n_unique())
+    draft.drop("interactions", f"outside the {k}-core", before.height - frame.height)
+    if frame.height == 0 < before.height:
         raise DataError("no interaction is left. Lower min_rating or k_core.")
     return frame
 
@@ -249,44 +363,50 @@ def _divide(
     return ordered.take(part == TRAIN), ordered.take(part == VALID), ordered.take(part == TEST)
 
 
-def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: str, record: _Record) -> None:
+def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: str, judged: Judged | None, draft: Draft) -> None:
     train, valid, test = parts
+    if split == "none":
+        return
     if not len(train):
         raise DataError(f"split {split!r} leaves no training interaction. Change the ratios, or give more interactions.")
-    if not len(test):
+    if not len(test) and not (judged is not None and judged.impressions):
         raise DataError(f"split {split!r} leaves nobody to evaluate: the test part is empty. Change the ratios, or give more interactions.")
     if not len(valid):
-        record.notes.append("The validation part is empty: training cannot stop early.")
+        draft.notes.append("The validation part is empty: training cannot stop early.")
     for name, part in (("validation", valid), ("test", test)):
         for what, rows, known in (("users", part.user, train.user), ("items", part.item, train.item)):
             cold = len(np.setdiff1d(rows, known))
             if cold:
-                record.counts[f"{name} {what} without training interactions"] = cold
+                draft.counts[f"{name} {what} without training interactions"] = cold
 
 
-def _links(links: object, item: str | None, on_error: str, record: _Record) -> pl.DataFrame | None:
+def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.DataFrame | None:
     if links is None:
         return None
     frame, source, dropped = read_links(links, item=item, on_error=on_error)
-    record.sources.append(source)
-    record.dropped += dropped
-    record.counts["links"] = frame.height
+    draft.sources.append(source)
+    draft.dropped += dropped
+    draft.counts["links"] = frame.height
     return frame
 
 
-def _titles(source: object, item: str | None, on_error: str, record: _Record) -> pl.DataFrame | None:
+def _item_table(
+    source: object | None, item: str | None, texts: str | Sequence[str] | None, on_error: str, draft: Draft
+) -> ItemTable | None:
     if source is None:
         return None
-    frame, name, unused = read_titles(source, item=item, on_error=on_error)
-    record.sources.append(name)
+    items = read_items(source, item=item, on_error=on_error)
+    draft.add(() if isinstance(source, Table) else (items.table.name,), items.table.dropped)
+    used = {items.key, items.title, *text_columns(items, texts)}
+    unused = [column for column in items.table.frame.columns if column not in used]
     if unused:
-        record.notes.append(f"{name}: columns {', '.join(unused)} are unused.")
-    return frame
+        draft.notes.append(f"{items.table.name}: columns {', '.join(unused)} are unused.")
+    return items
 
 
-def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, titles: pl.DataFrame | None) -> Vocabulary:
+def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: pl.DataFrame | None) -> Vocabulary:
     if catalog == "all":
-        known = [frame["item"].rename("item") for frame in (links, titles) if frame is not None]
+        known = [frame["item"].rename("item") for frame in (links, table) if frame is not None]
         keys = pl.concat([keys, *known]).unique(maintain_order=True)
     return Vocabulary(keys, kind="item")
 
@@ -296,30 +416,30 @@ def _graph(
     items: Vocabulary,
     triples: object,
     links: pl.DataFrame | None,
-    titles: pl.DataFrame | None,
+    table: ItemTable | None,
     user_attributes: object,
     user: str | None,
     on_error: str,
-    record: _Record,
+    draft: Draft,
 ) -> tuple[Triples, np.ndarray]:
     """Return the graph with the items as its first entities, and the facts about users."""
     read = _read_graph(triples, links is not None, on_error)
-    record.sources += read.sources
-    record.dropped += read.dropped
-    linked = link(items, read, links, _item_labels(items, titles))
+    draft.sources += read.sources
+    draft.dropped += read.dropped
+    draft.counts |= read.counts
+    linked = link(items, read, links, _item_labels(items, None if table is None else titles(table)))
     if triples is not None:
-        record.counts["triples read"] = len(read) + sum(d.count for d in read.dropped if d.what == "triples")
-        record.counts |= linked.counts
-    record.dropped += linked.dropped
-    if triples is not None and not linked.counts["items in the graph"]:
-        record.notes.append("No item is in the graph: the triples cannot help. Do the links name the graph's entities?")
+        draft.counts["triples read"] = len(read) + sum(d.count for d in read.dropped if d.what == "triples")
+        draft.counts |= linked.counts if len(items) else {}
+    draft.dropped += linked.dropped
+    if triples is not None and len(items) and not linked.counts["items in the graph"]:
+        draft.notes.append("No item is in the graph: the triples cannot help. Do the links name the graph's entities?")
     if user_attributes is None:
         return linked.triples, np.empty((0, 3), dtype=np.int32)
-    table, column = read_user_table(user_attributes, user=user, on_error=on_error)
-    graph, facts, dropped = add_user_facts(users, linked.triples, table, column)
-    record.sources.append(table.name)
-    record.dropped += (*table.dropped, *dropped)
-    record.counts["facts about users"] = len(facts)
+    about, column = read_user_table(user_attributes, user=user, on_error=on_error)
+    graph, facts, dropped = add_user_facts(users, linked.triples, about, column)
+    draft.add((about.name,), (*about.dropped, *dropped))
+    draft.counts["facts about users"] = len(facts)
     return graph, facts
 
 
@@ -335,8 +455,8 @@ def _read_graph(triples: object, linked: bool, on_error: str) -> Triples:
     return read_triples(triples, on_error=on_error)
 
 
-def _item_labels(items: Vocabulary, titles: pl.DataFrame | None) -> pl.Series:
-    if titles is None:
+def _item_labels(items: Vocabulary, table: pl.DataFrame | None) -> pl.Series:
+    if table is None:
         return pl.Series("label", [None] * len(items), dtype=pl.String)
-    own = pl.DataFrame({"item": items.series}).join(titles, on="item", how="left", maintain_order="left")
+    own = pl.DataFrame({"item": items.series}).join(table, on="item", how="left", maintain_order="left")
     return own["label"]

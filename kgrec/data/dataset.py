@@ -38,6 +38,11 @@ def _no_user_facts() -> np.ndarray:
 PARTS = ("train", "valid", "test")
 
 
+def _told(dropped: Dropped) -> dict[str, Any]:
+    places = {"where": list(dropped.where)} if dropped.where else {}
+    return {"what": dropped.what, "why": dropped.why, "count": dropped.count, **places}
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Everything a model is trained and judged on.
@@ -124,7 +129,7 @@ class Dataset:
         log: InteractionLog | object | None = None,
         triples: "Triples | Sequence[Triples] | object | None" = None,
         links: "str | PathLike[str] | pl.DataFrame | object | None" = None,
-        split: str = "random",
+        split: str | None = None,
         **settings: Any,
     ) -> "Dataset":
         """Build a dataset from its parts; see ``kgrec.data.build.build_dataset`` for every setting."""
@@ -138,6 +143,17 @@ class Dataset:
 
         return save_dataset(self, path)
 
+    def _content_counts(self) -> dict[str, int]:
+        """Return how many texts, mentions, features per item and vectors there are, 0 for none."""
+        content = self.content
+        return {
+            "texts": 0 if content.texts is None else len(content.texts) - content.texts.null_count(),
+            "mentions": len(content.mentions),
+            "features": 0 if content.features is None else content.features.shape[1],
+            "word_vectors": 0 if content.words is None else len(content.words.keys),
+            "entity_vectors": 0 if content.entities is None else len(content.entities.keys),
+        }
+
     def summary(self) -> dict[str, Any]:
         """Return the counts as JSON-ready values: the form of ``kgrec build --json``."""
         return {
@@ -148,7 +164,11 @@ class Dataset:
             "relations": self.num_relations,
             "triples": len(self.triples),
             "interactions": {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)},
-            "dropped": [{"what": d.what, "why": d.why, "count": d.count} for d in self.report.dropped],
+            "content": self._content_counts(),
+            "negatives": {name: len(part) for name, part in self.negatives.items()},
+            "impressions": {name: len(part) for name, part in self.impressions.items()},
+            "held_triples": {name: len(part) for name, part in self.held_triples.items()},
+            "dropped": [_told(d) for d in self.report.dropped],
             "notes": list(self.report.notes),
             "counts": dict(self.report.counts),
             "sources": list(self.report.sources),

@@ -1,22 +1,21 @@
-"""Bytes and text from files, plain or gzipped; whatever is wrong with them becomes one clear line."""
+"""Bytes and text from files, plain or compressed; whatever is wrong with them becomes one clear line."""
 
-import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import IO, cast
 
 import polars as pl
 
+from kgrec.data.compressed import SUFFIXES, Limits, unpacked
 from kgrec.errors import FormatError, MissingFileError, nearest
 
 FilePath = str | PathLike[str]
 
-GZIP_MAGIC = b"\x1f\x8b"
+_LIMITS = Limits()
+_TEXT_LIMITS = Limits(max_bytes=1 << 32)
 
 
 def existing(path: FilePath, folder: bool = False) -> Path:
@@ -44,39 +43,28 @@ def existing(path: FilePath, folder: bool = False) -> Path:
 
 
 def bare_suffix(path: FilePath) -> str:
-    """Return the lower-case extension without the dot, looking through ``.gz``.
+    """Return the lower-case extension without the dot, looking through that of a compressed file.
 
-    >>> bare_suffix("films.NT.gz"), bare_suffix("train")
-    ('nt', '')
+    >>> bare_suffix("films.NT.gz"), bare_suffix("films.ttl.zst"), bare_suffix("train")
+    ('nt', 'ttl', '')
     """
     suffixes = [s.lower() for s in Path(path).suffixes]
-    if suffixes and suffixes[-1] == ".gz":
+    if suffixes and suffixes[-1] in SUFFIXES:
         suffixes.pop()
     return suffixes[-1][1:] if suffixes else ""
 
 
 @contextmanager
-def reading(path: FilePath) -> Iterator[IO[bytes]]:
-    """Open a file for its bytes, decompressed where its first bytes say gzip.
+def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedReader]:
+    """Open a file for its bytes, unpacked where its first bytes say gzip, bzip2, xz or zstd.
 
     Raises:
         MissingFileError: If the file is not there.
-        FormatError: If the compressed stream is damaged or cut short; raised from wherever the bytes are consumed.
+        ConfigError: If it is zstd and the library for that is not installed.
+        FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from wherever the bytes are consumed.
     """
-    found = existing(path)
-    with open(found, "rb") as raw:
-        packed = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        try:
-            if packed:
-                with gzip.open(raw, "rb") as stream:
-                    yield cast(IO[bytes], stream)
-            else:
-                yield raw
-        except EOFError:
-            raise FormatError(f"{path}: the gzip stream ends too early. Fetch or compress the file again.") from None
-        except (zlib.error, gzip.BadGzipFile) as error:
-            raise FormatError(f"{path}: damaged gzip stream ({error}). Fetch or compress the file again.") from None
+    with open(existing(path), "rb") as raw:
+        yield unpacked(raw, str(path), limits)
 
 
 def read_text(path: FilePath) -> str:
@@ -85,7 +73,7 @@ def read_text(path: FilePath) -> str:
     Raises:
         FormatError: If the file is empty, is not UTF-8, or holds NUL bytes; the message names the line.
     """
-    with reading(path) as stream:
+    with reading(path, _TEXT_LIMITS) as stream:
         data = stream.read()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")

@@ -6,18 +6,22 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kgrec.data import bundled
+from kgrec.data import bundled, mind
 from kgrec.data.build import build_dataset
+from kgrec.data.ctr import read_ratings
 from kgrec.data.dataset import Dataset
-from kgrec.data.files import FilePath, bare_suffix, existing
+from kgrec.data.dkn import Clicks, read_numbered, read_raw
+from kgrec.data.files import FilePath, bare_suffix, existing, reading
 from kgrec.data.folders import folder_kind
 from kgrec.data.logs import read_item_lists
 from kgrec.data.parts import Parts, build_from_parts, override
 from kgrec.data.rdf import FORMATS as RDF
+from kgrec.data.split import TEST, TRAIN
 from kgrec.data.storage import KIND, open_dataset
 from kgrec.errors import ConfigError, FormatError, nearest
 
 _PART_STEMS = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}
+_DKN_TABS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,10 @@ def load(source: FilePath, **settings: Any) -> Dataset:
 
     Args:
         source: RecBole folder (``.inter``, ``.kg``, ``.link``, ``.item``, ``.user``); LightGCN or KGAT text (``train.txt``, ``test.txt``,
-            ``kg_final.txt``); parts of a split (``train.tsv``, ``val.tsv``, ``test.tsv``) with or without RDF beside them; a
-            dataset built before; or a name such as "films".
+            ``kg_final.txt``); click-through text (``ratings_final.txt``, ``kg_final.txt``); MIND (``news.tsv``, ``behaviors.tsv``, and
+            vectors beside them); DKN text (``raw_train.txt``, ``raw_test.txt``, or the numbered ``train.txt``, ``test.txt``); parts of a
+            split (``train.tsv``, ``val.tsv``, ``test.tsv``) with or without RDF beside them; a dataset built before; or a name such as
+            "films".
         settings: Parts that replace the folder's own (``interactions``, ``train``, ``valid``, ``test``, ``kg``, ``links``, ``items``,
             ...; see ``Parts``) and settings of ``build_dataset``. ``user_attributes=True`` takes the folder's own.
 
@@ -143,12 +149,75 @@ def _part_file(folder: Path, part: str, suffixes: Sequence[str]) -> Path | None:
     return next((p for p in candidates if p.is_file()), None)
 
 
+def _is_ctr(folder: Path) -> bool:
+    return _text_file(folder, "ratings_final") is not None
+
+
+def _text_file(folder: Path, *stems: str) -> Path | None:
+    return next((p for stem in stems for p in (folder / f"{stem}.txt", folder / f"{stem}.txt.gz") if p.is_file()), None)
+
+
+def _ctr(folder: Path) -> Parts:
+    kg = _text_file(folder, "kg_final")
+    return Parts(
+        labelled=read_ratings(str(_text_file(folder, "ratings_final"))),
+        kg=None if kg is None else (str(kg),),
+        name=folder.resolve().name,
+        beside=_graph_files(folder),
+    )
+
+
+def _is_mind(folder: Path) -> bool:
+    return bool(mind.find_parts(folder))
+
+
+def _mind(folder: Path) -> Parts:
+    news, impressions, vectors, notes = mind.read_mind(mind.find_parts(folder))
+    return Parts(
+        impressions=impressions,
+        kg=(news.triples,),
+        items=news.table,
+        mentions=news.mentions,
+        entity_vectors=vectors or None,
+        name=folder.resolve().name,
+        notes=notes,
+        beside=_graph_files(folder),
+    )
+
+
+def _dkn_parts(folder: Path) -> tuple[Callable[[Sequence[tuple[FilePath, int]]], Clicks], list[tuple[FilePath, int]]] | None:
+    """Return what reads a folder of DKN text, and its files with their parts."""
+    for prefix, reader in (("raw_", read_raw), ("", read_numbered)):
+        found = [_text_file(folder, *(prefix + stem for stem in stems)) for stems in _PART_STEMS.values()]
+        if found[TRAIN] is not None and found[TEST] is not None and _first_line(found[TRAIN]).count(b"\t") == _DKN_TABS:
+            return reader, [(str(path), part) for part, path in enumerate(found) if path is not None]
+    return None
+
+
+def _is_dkn(folder: Path) -> bool:
+    return _dkn_parts(folder) is not None
+
+
+def _dkn(folder: Path) -> Parts:
+    found = _dkn_parts(folder)
+    assert found is not None
+    reader, files = found
+    clicks = reader(files)
+    return Parts(labelled=clicks.log, items=clicks.table, mentions=clicks.mentions, name=folder.resolve().name, beside=_graph_files(folder))
+
+
+def _first_line(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    with reading(path) as stream:
+        return stream.readline(1 << 16)
+
+
 def _is_lists(folder: Path) -> bool:
     train, test = (_part_file(folder, part, ("txt",)) for part in ("train", "test"))
     if train is None or test is None:
         return False
-    with open(train, "rb") as stream:
-        return b"\t" not in stream.readline(1 << 16)
+    return b"\t" not in _first_line(train)
 
 
 def _lists(folder: Path) -> Parts:
@@ -176,6 +245,9 @@ def _is_bundle(folder: Path) -> bool:
 LAYOUTS: dict[str, Layout] = {
     "bundled": Layout("manifest.toml with [[files]]", _is_bundle, bundled.read_folder),
     "recbole": Layout("NAME.inter, and .kg .link .item .user", _is_recbole, _recbole),
+    "mind": Layout("news.tsv and behaviors.tsv, here or in folders named train, dev, test", _is_mind, _mind),
+    "ctr": Layout("ratings_final.txt, 'user item label' per line; with kg_final.txt", _is_ctr, _ctr),
+    "dkn": Layout("raw_train.txt and raw_test.txt, 'user title label id:entity;...' between tabs", _is_dkn, _dkn),
     "lightgcn": Layout("train.txt and test.txt, 'user item item ...' per line; with kg_final.txt for KGAT", _is_lists, _lists),
     "split": Layout("train.tsv and test.tsv, or val.tsv too, beside RDF files", _is_tables, _tables),
 }

@@ -6,15 +6,18 @@ import sys
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyoxigraph as ox
 
-from kgrec.data.facts import Facts, assemble, label_frame, merge
+from kgrec.data.compressed import MAX_BYTES, MAX_RATIO, Limits
+from kgrec.data.facts import Facts, as_facts, assemble, label_frame
 from kgrec.data.files import FilePath, bare_suffix, existing
 from kgrec.data.interactions import Dropped
-from kgrec.data.rdf import FORMATS, LABEL_PREDICATES, parse_rdf, read_rdf
+from kgrec.data.rdf import FORMATS, format_of, parse_rdf, read_rdf, starting
+from kgrec.data.statements import LABEL_PREDICATES, RdfOptions
 from kgrec.data.tables import Table, as_ids, read_table
 from kgrec.data.triples import Triples
 from kgrec.errors import ConfigError, FormatError, nearest
@@ -22,6 +25,8 @@ from kgrec.errors import ConfigError, FormatError, nearest
 _log = logging.getLogger("kgrec.data")
 
 _TEXT = ("tsv", "csv", "kg", "txt", "text")
+_TOLD = ("tsv", "csv", "kg", "parquet")
+_UNTOLD = ("", "txt", "data", "dat", "json")
 _ENDS = ("head", "relation", "tail")
 _TRIPLE_NAMES = (
     {"head", "head_id", "subject", "source", "h", "s"},
@@ -37,27 +42,49 @@ def read_triples(
     base: str | None = None,
     language: str = "en",
     labels: Sequence[str] = LABEL_PREDICATES,
+    predicates: Sequence[str] = (),
+    without_predicates: Sequence[str] = (),
+    namespaces: Sequence[str] = (),
+    without_namespaces: Sequence[str] = (),
+    literals: str = "attributes",
+    same_as: str = "keep",
+    blank: str = "keep",
     separator: str | None = None,
     on_error: str = "stop",
+    max_unpacked: int = MAX_BYTES,
+    max_ratio: int = MAX_RATIO,
 ) -> Triples:
     """Read a knowledge graph.
 
     RDF (Turtle, N-Triples, N-Quads, TriG, RDF/XML, JSON-LD) is streamed; literals become attributes, label predicates labels and
     ``rdf:type`` types. Text is three columns, head relation tail, with or without a header: TSV, CSV, RecBole ``.kg``, KGAT's
-    ``kg_final.txt``. All may be gzipped.
+    ``kg_final.txt``. All may be compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched.
+
+    Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every IRI that begins so. What they leave
+    out is counted.
 
     Args:
         source: A file; a folder, whose graph files are read in order of name; several of these, which become one graph; a polars or
-            pandas frame of three columns; an ``rdflib.Graph``; a networkx graph whose edges carry ``relation`` (or a text key).
-            A networkx node's key is its attribute ``entity``, else the node as text; nodes of kind "user" are left out.
-        format: An extension such as "ttl", where the file's own does not say.
-        base: IRI that relative IRIs are resolved against.
+            pandas frame of three columns; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph whose edges carry ``relation`` (or
+            a text key). A networkx node's key is its attribute ``entity``, else the node as text; nodes of kind "user" are left out.
+        format: An extension such as "ttl", where neither the file's own nor its content says.
+        base: IRI that relative IRIs are resolved against; the file's own where None.
         language: Preferred language of labels; labels without a language come next, then any.
         labels: IRIs of the predicates that give labels, the preferred first.
+        predicates: Only statements with these predicates are read, besides labels and types; all where empty.
+        without_predicates: Statements with these predicates are left out.
+        namespaces: Only statements between entities with these IRIs are read; all where empty.
+        without_namespaces: Statements that concern entities with these IRIs are left out.
+        literals: "attributes", or "entities": numbers become ranges, dates years, short texts that entities share categories.
+        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" the entities that it joins.
+        blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         separator: Between the cells of text; found where None.
-        on_error: For text, "stop" at a malformed line, or "skip" it and count it.
+        on_error: For text, N-Triples and N-Quads: "stop" at a malformed line, or "skip" it, count it and list the first.
+        max_unpacked: Most bytes that a compressed file may unpack to.
+        max_ratio: Most bytes that it may unpack to per byte of its own, beyond the first 16 MiB.
 
     Raises:
+        ConfigError: If a setting is unknown.
         MissingFileError: If a file is not there.
         FormatError: If a file cannot be read; the message names file and line.
     """
@@ -65,38 +92,74 @@ def read_triples(
         raise ConfigError(f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: {', '.join((*FORMATS, *_TEXT))}.")
     if isinstance(source, Triples):
         return source
+    options = RdfOptions(
+        base=base,
+        language=language,
+        labels=_rules(labels),
+        predicates=_rules(predicates),
+        without_predicates=_rules(without_predicates),
+        namespaces=_rules(namespaces),
+        without_namespaces=_rules(without_namespaces),
+        blank=blank,
+        places=literals == "entities",
+        on_error=on_error,
+        limits=Limits(max_unpacked, max_ratio),
+    )
+    return assemble((_read(one, format, separator, options) for one in _sources(source)), same_as=same_as, literals=literals)
+
+
+def _rules(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _sources(source: object) -> list[object]:
+    """Return the files and objects that a source consists of."""
     if isinstance(source, list | tuple):
         if not source:
             raise ConfigError("no triples given. Name at least one file.")
-        options = {"format": format, "base": base, "language": language, "labels": labels, "separator": separator, "on_error": on_error}
-        if all(isinstance(one, str | PathLike) for one in source):
-            files = [file for one in source for file in _files(one)]
-            return assemble([_read_file(file, format, base, language, labels, separator, on_error) for file in files])
-        return merge([read_triples(one, **options) for one in source])  # type: ignore[arg-type]
+        return [one for several in source for one in _sources(several)]
+    return list(_files(source)) if isinstance(source, str | PathLike) else [source]
+
+
+def _read(source: object, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
+    if isinstance(source, Triples):
+        return as_facts(source)
     if isinstance(source, str | PathLike):
-        return assemble([_read_file(file, format, base, language, labels, separator, on_error) for file in _files(source)])
-    return assemble([_from_object(source, language, labels)])
+        return _read_file(source, format, separator, options)
+    return _from_object(source, options)
 
 
 def _files(source: FilePath) -> list[FilePath]:
     if not Path(source).is_dir():
         return [source]
     known = {*FORMATS, "kg"}
-    found: list[FilePath] = [p for p in sorted(Path(source).iterdir()) if p.is_file() and bare_suffix(p) in known]
+    files = [path for path in sorted(Path(source).iterdir()) if path.is_file()]
+    found: list[FilePath] = [path for path in files if bare_suffix(path) in known or _shows_rdf(path)]
     if not found:
         raise FormatError(f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or name the files.")
+    if len(found) < len(files):
+        _log.info("%s: %d files are no graph files and are not read", source, len(files) - len(found))
     return found
 
 
-def _read_file(
-    path: FilePath, format: str | None, base: str | None, language: str, labels: Sequence[str], separator: str | None, on_error: str
-) -> Facts:
+def _shows_rdf(path: Path) -> bool:
+    """Return whether a file whose name says nothing holds RDF."""
+    if bare_suffix(path) not in _UNTOLD:
+        return False
+    try:
+        return format_of(path, starting(path)) is not None
+    except FormatError:
+        return False
+
+
+def _read_file(path: FilePath, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
     existing(path)
-    if (format or bare_suffix(path)).lower() in FORMATS:
-        facts = read_rdf(path, format=format, base=base, language=language, labels=labels)
+    suffix = (format or bare_suffix(path)).lower()
+    if suffix in FORMATS or (format is None and suffix not in _TOLD and format_of(path, starting(path, options)) is not None):
+        facts = read_rdf(path, format=format, options=options)
     else:
         names = {name for some in _TRIPLE_NAMES for name in some if len(name) > 1}
-        facts = _from_table(read_table(path, separator=separator, known=names, on_error=on_error), on_error)
+        facts = _from_table(read_table(path, separator=separator, known=names, on_error=options.on_error), options.on_error)
     _log.info("%s: %d triples", path, len(facts.head))
     return facts
 
@@ -125,7 +188,7 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
     )
     return Facts(
         (table.name,),
-        terms.to_list(),
+        terms,
         heads,
         relations,
         tails,
@@ -134,18 +197,23 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
     )
 
 
-def _from_object(source: object, language: str, labels: Sequence[str]) -> Facts:
+def _from_object(source: object, options: RdfOptions) -> Facts:
     rdflib, networkx = sys.modules.get("rdflib"), sys.modules.get("networkx")
     if rdflib is not None and isinstance(source, rdflib.Graph):
-        quads = isinstance(source, rdflib.ConjunctiveGraph)
-        text = source.serialize(format="nquads" if quads else "nt", encoding="utf-8")
-        ordered = b"\n".join(sorted(text.splitlines()))
-        return parse_rdf(
-            io.BytesIO(ordered), "rdflib graph", ox.RdfFormat.N_QUADS if quads else ox.RdfFormat.N_TRIPLES, language=language, labels=labels
-        )
+        return _from_rdflib(source, options)
     if networkx is not None and isinstance(source, networkx.Graph):
         return _from_networkx(source)
     return _from_table(read_table(source))
+
+
+def _from_rdflib(source: Any, options: RdfOptions) -> Facts:
+    """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements as text."""
+    import rdflib
+
+    quads = isinstance(source, rdflib.ConjunctiveGraph)
+    text = source.serialize(format="nquads" if quads else "nt", encoding="utf-8")
+    ordered = io.BytesIO(b"\n".join(sorted(line for line in text.splitlines() if line.strip())))
+    return parse_rdf(ordered, "rdflib graph", ox.RdfFormat.N_QUADS if quads else ox.RdfFormat.N_TRIPLES, options)
 
 
 def _from_networkx(graph: object) -> Facts:

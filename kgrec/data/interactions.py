@@ -15,11 +15,13 @@ class Dropped:
         what: Kind of row, for instance "interactions" or "triples".
         why: Reason in words, without a number.
         count: How many rows.
+        where: The first of their places, as ``file:line``, where they are known.
     """
 
     what: str
     why: str
     count: int
+    where: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

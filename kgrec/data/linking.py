@@ -1,12 +1,12 @@
 """Items and entities under one numbering: the items first, each carrying the triples of its entities."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.facts import BLANK
+from kgrec.data.facts import BLANK, SAME_AS
 from kgrec.data.interactions import Dropped
 from kgrec.data.tables import as_ids, find_column, read_table
 from kgrec.data.triples import Triples
@@ -72,27 +72,40 @@ def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_l
     Raises:
         LinkError: If shared entities would multiply the triples beyond 200 million.
     """
-    pairs, counts, dropped = _pairs(items, triples.entities, links)
-    places = _places(pairs, len(items), len(triples.entities), _used(triples))
+    pairs, counts, dropped = _pairs(items, triples, links)
+    places = _places(pairs, len(items), _mask(len(triples.entities), triples.head, triples.tail))
     copied, repeated = _copied(triples, places)
     entities, collisions = _keys(items, triples.entities, pairs, places)
     labels = _labels(triples.labels, places, item_labels, len(entities))
     counts |= {"items whose id another entity has": collisions} if collisions else {}
-    counts |= {"triples taken over through a link": int((copied["locator"] < 0).sum())}
+    counts |= {"triples taken over through a link": int((copied.locator < 0).sum())}
     blank = int(entities.series.str.starts_with(BLANK).sum())
     counts |= {"blank nodes": blank} if blank else {}
-    return Linked(_graph(triples, entities, copied, labels, places), counts, (*dropped, *repeated))
+    graph = replace(
+        copied, entities=entities, labels=labels, types=_moved(triples.types, places), attributes=_moved(triples.attributes, places)
+    )
+    return Linked(graph, counts, (*dropped, *repeated))
 
 
-def _pairs(items: Vocabulary, entities: Vocabulary, links: pl.DataFrame | None) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
+def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:
+    """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another; -1 where it is unknown."""
+    rows = triples.entities.match(keys)
+    aliases = triples.attributes.filter(pl.col("name") == SAME_AS).select("entity", key="value").unique("key", keep="first")
+    if not aliases.height or (rows >= 0).all():
+        return rows
+    other = pl.DataFrame({"key": keys}).join(aliases, on="key", how="left", maintain_order="left")["entity"].fill_null(-1).to_numpy()
+    return np.where(rows >= 0, rows, other)
+
+
+def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
     """Return columns ``item``, ``entity`` (rows) and ``alone`` (one-to-one)."""
-    own = entities.match(items.series)
+    own = _entity_rows(items.series, triples)
     counts: dict[str, int] = {}
     dropped: list[Dropped] = []
     rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
     if links is not None:
         links = links.unique(maintain_order=True)
-        rows = pl.DataFrame({"item": items.match(links["item"]), "entity": entities.match(links["entity"])})
+        rows = pl.DataFrame({"item": items.match(links["item"]), "entity": _entity_rows(links["entity"], triples)})
         known = rows.filter(pl.col("item") >= 0)
         dropped = [
             Dropped("links", "the item is not in the catalog", rows.height - known.height),
@@ -118,44 +131,40 @@ def _pairs(items: Vocabulary, entities: Vocabulary, links: pl.DataFrame | None) 
     return rows, counts | {k: v for k, v in shared.items() if v}, tuple(d for d in dropped if d.count)
 
 
-def _mask(size: int, rows: np.ndarray) -> np.ndarray:
+def _mask(size: int, *rows: np.ndarray) -> np.ndarray:
     mask = np.zeros(size, dtype=bool)
-    mask[rows] = True
+    for some in rows:
+        mask[some] = True
     return mask
 
 
-def _used(triples: Triples) -> np.ndarray:
-    return _mask(len(triples.entities), np.concatenate([triples.head, triples.tail]))
-
-
-def _places(pairs: pl.DataFrame, num_items: int, num_entities: int, used: np.ndarray) -> pl.DataFrame:
+def _places(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataFrame:
     """Return columns ``entity`` (row as read), ``place`` (row as linked) and ``copied``: an entity may have several places, or none."""
-    taken = _mask(num_entities, pairs["entity"].to_numpy())
+    taken = _mask(len(used), pairs["entity"].to_numpy())
     rest = np.flatnonzero(used & ~taken)
     linked = pairs.select("entity", place="item", copied=~pl.col("alone"))
     others = pl.DataFrame({"entity": rest, "place": num_items + np.arange(len(rest)), "copied": np.zeros(len(rest), dtype=bool)})
     return pl.concat([linked, others.cast({"entity": pl.Int64, "place": pl.Int64})])
 
 
-def _copied(triples: Triples, places: pl.DataFrame) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
+def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
     """Return the triples between places; one per combination of its head's and its tail's places."""
+    if not places["copied"].any():
+        return _renumbered(triples, places), ()
     ways = np.bincount(places["entity"].to_numpy(), minlength=len(triples.entities))
     total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum()) if len(triples) else 0
     if total > _MOST_COPIES:
         raise LinkError(f"links: shared entities would turn {len(triples)} triples into {total}. Are the columns of the links right?")
-    frame = pl.DataFrame(
-        {"head": triples.head, "relation": triples.relation, "tail": triples.tail, "source": triples.source, "locator": triples.locator}
-    ).cast({"head": pl.Int64, "tail": pl.Int64})
+    ends = pl.DataFrame({"head": triples.head, "tail": triples.tail}).cast(pl.Int64).with_columns(row=np.arange(len(triples)))
     for end in ("head", "tail"):
         own = places.rename({"place": f"{end} place", "copied": f"{end} copied"})
-        frame = frame.join(own, left_on=end, right_on="entity", how="inner", maintain_order="left_right")
-    through = pl.col("head copied") | pl.col("tail copied")
-    frame = frame.select(
-        "relation",
-        "source",
-        head="head place",
-        tail="tail place",
-        locator=pl.when(through).then(-pl.col("locator").abs()).otherwise("locator"),
+        ends = ends.join(own, left_on=end, right_on="entity", how="inner", maintain_order="left_right")
+    frame = ends.select(
+        "row",
+        head=pl.col("head place").cast(pl.Int32),
+        tail=pl.col("tail place").cast(pl.Int32),
+        relation=pl.Series(triples.relation).gather(ends["row"]),
+        through=pl.col("head copied") | pl.col("tail copied"),
     )
     without_loops = frame.filter(pl.col("head") != pl.col("tail"))
     kept = without_loops.unique(subset=["head", "relation", "tail"], keep="first", maintain_order=True)
@@ -163,24 +172,35 @@ def _copied(triples: Triples, places: pl.DataFrame) -> tuple[pl.DataFrame, tuple
         ("between entities of one item", frame.height - without_loops.height),
         ("stated of several entities of one item", without_loops.height - kept.height),
     )
-    return kept, tuple(Dropped("triples", why, count) for why, count in counts if count)
+    taken = triples.take(kept["row"].to_numpy())
+    locator = np.where(kept["through"].to_numpy(), -np.abs(taken.locator), taken.locator)
+    moved = replace(taken, head=kept["head"].to_numpy(), tail=kept["tail"].to_numpy(), locator=locator)
+    return moved, tuple(Dropped("triples", why, count) for why, count in counts if count)
+
+
+def _renumbered(triples: Triples, places: pl.DataFrame) -> Triples:
+    """Return the triples where every entity that is left has one place of its own."""
+    place = np.full(len(triples.entities), -1, dtype=np.int32)
+    place[places["entity"].to_numpy()] = places["place"].to_numpy()
+    return replace(triples, head=place[triples.head], tail=place[triples.tail])
 
 
 def _keys(items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: pl.DataFrame) -> tuple[Vocabulary, int]:
     """Return the keys of items and remaining entities, and how many items could not keep their id as key."""
     alone = pairs.filter("alone")
-    rest = entities.keys(places.filter(pl.col("place") >= len(items))["entity"].to_numpy())
-    keys = list(items)
-    merged = alone["item"].to_list()
-    for row, key in zip(merged, entities.keys(alone["entity"].to_numpy()), strict=True):
-        keys[row] = key
-    taken = {*rest, *(keys[row] for row in merged)}
-    collisions = 0
-    for row in np.flatnonzero(~_mask(len(items), np.array(merged, dtype=np.int64))):
-        free = free_key(keys[row], "item:", taken)
+    rest = entities.series.gather(places.filter(pl.col("place") >= len(items))["entity"])
+    merged = entities.series.gather(alone["entity"])
+    own = items.series.clone().scatter(alone["item"], merged)
+    single = np.flatnonzero(~_mask(len(items), alone["item"].to_numpy()))
+    taken = pl.concat([rest, merged])
+    if not own.gather(single).is_in(taken.implode()).any():
+        return Vocabulary(pl.concat([own, rest]), kind="entity"), 0
+    keys, known, collisions = own.to_list(), set(taken), 0
+    for row in single.tolist():
+        free = free_key(keys[row], "item:", known)
         collisions += free != keys[row]
         keys[row] = free
-        taken.add(free)
+        known.add(free)
     return Vocabulary([*keys, *rest], kind="entity"), collisions
 
 
@@ -194,7 +214,7 @@ def free_key(key: str, prefix: str, taken: set[str]) -> str:
 def _labels(labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, count: int) -> pl.Series:
     """Return a label per place: the item table's, else that of its first entity that has one."""
     found = places.select("place", label=labels.gather(places["entity"])).drop_nulls().unique("place", keep="first", maintain_order=True)
-    merged = pl.DataFrame({"place": pl.Series(range(count), dtype=pl.Int64)}).join(found, on="place", how="left", maintain_order="left")
+    merged = pl.DataFrame({"place": np.arange(count)}).join(found, on="place", how="left", maintain_order="left")
     given = item_labels.extend_constant(None, count - len(item_labels)) if count > len(item_labels) else item_labels
     return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
 
@@ -202,21 +222,3 @@ def _labels(labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, cou
 def _moved(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     moved = frame.cast({"entity": pl.Int64}).join(places.select("entity", "place"), on="entity", how="inner", maintain_order="left_right")
     return moved.with_columns(entity=pl.col("place").cast(pl.Int32)).drop("place").unique(maintain_order=True)
-
-
-def _graph(triples: Triples, entities: Vocabulary, copied: pl.DataFrame, labels: pl.Series, places: pl.DataFrame) -> Triples:
-    return Triples(
-        entities=entities,
-        relations=triples.relations,
-        head=copied["head"].to_numpy().astype(np.int32),
-        relation=copied["relation"].to_numpy().astype(np.int32),
-        tail=copied["tail"].to_numpy().astype(np.int32),
-        source=copied["source"].to_numpy().astype(np.uint16),
-        locator=copied["locator"].to_numpy().astype(np.int64),
-        sources=triples.sources,
-        labels=labels,
-        relation_labels=triples.relation_labels,
-        types=_moved(triples.types, places),
-        attributes=_moved(triples.attributes, places),
-        dropped=triples.dropped,
-    )

@@ -8,7 +8,9 @@ import polars as pl
 
 from kgrec.data.build import build_dataset
 from kgrec.data.dataset import Dataset
+from kgrec.data.impressions import ImpressionLog
 from kgrec.data.interactions import InteractionLog
+from kgrec.data.labels import LabelledLog
 from kgrec.data.logs import read_interactions, read_part
 from kgrec.errors import ConfigError
 
@@ -24,7 +26,14 @@ class Parts:
         test: Test part.
         kg: Files or graphs that together are the knowledge graph.
         links: Items to entities, two columns.
-        items: Table of items, whose titles become labels.
+        labelled: A ``LabelledLog``, in the place of interactions.
+        impressions: An ``ImpressionLog``, in the place of interactions.
+        items: Table of items, whose titles become labels and texts.
+        texts: Columns of ``items`` that hold texts, where not the titles.
+        mentions: Entities named in the texts.
+        features: Feature vectors of the items.
+        word_vectors: File of word vectors.
+        entity_vectors: File or files of entity vectors.
         users: Table of users; used only where ``user_attributes`` is asked for.
         user: User column.
         item: Item column.
@@ -42,7 +51,14 @@ class Parts:
     test: object | None = None
     kg: Sequence[object] | None = None
     links: object | None = None
+    labelled: LabelledLog | None = None
+    impressions: ImpressionLog | None = None
     items: object | None = None
+    texts: str | Sequence[str] | None = None
+    mentions: pl.DataFrame | None = None
+    features: object | None = None
+    word_vectors: object | None = None
+    entity_vectors: object | None = None
     users: object | None = None
     user: str | None = None
     item: str | None = None
@@ -55,18 +71,28 @@ class Parts:
 
     @property
     def split(self) -> bool:
-        """Whether a split is given."""
+        """Whether the parts of a split are given."""
         return self.train is not None or self.valid is not None or self.test is not None
 
 
 def override(parts: Parts, given: Parts) -> Parts:
-    """Return the parts with those that are given in their place; a log takes the place of a split, a split keeps the log for its times."""
-    changes: dict[str, Any] = {f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) not in (None, ())}
+    """Return the parts with those that are given in their place.
+
+    A log takes the place of a split, a split keeps the log for its times; both take that of labelled rows and impressions.
+    """
+    own = {f.name: getattr(given, f.name) for f in fields(given)}
+    changes: dict[str, Any] = {name: value for name, value in own.items() if not _is_nothing(value)}
+    if given.split or given.interactions is not None:
+        changes |= {"labelled": given.labelled, "impressions": given.impressions}
     if given.split:
         changes |= {"train": given.train, "valid": given.valid, "test": given.test}
     elif given.interactions is not None:
         changes |= {"train": None, "valid": None, "test": None}
     return replace(parts, **changes)
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, tuple) and not value)
 
 
 def build_from_parts(
@@ -83,8 +109,7 @@ def build_from_parts(
 
     Args:
         parts: The parts.
-        split: See ``build_dataset``; where None, "given" if the parts are a split, else "random". Another split than "given" joins
-            the parts of a given one and divides them anew.
+        split: See ``build_dataset``. Another split than "given" joins the parts of a given one and divides them anew.
         user_attributes: A table of users whose attributes become facts; True takes ``parts.users``.
         min_rating: Ratings below it are left out.
         separator: Between the cells of the interactions.
@@ -94,21 +119,27 @@ def build_from_parts(
     Raises:
         ConfigError: If there are no interactions, or user attributes are asked for and there are none.
     """
-    split = split or ("given" if parts.split else "random")
-    log = _log(parts, split, min_rating, separator, on_error)
-    given = split.lower() == "given"
+    given = parts.split if split is None else split.lower() == "given"
+    log = _log(parts, given, min_rating, separator, on_error)
     if user_attributes is True and parts.users is None:
         raise ConfigError("user attributes are asked for and there are none. Name a file of them.")
     return build_dataset(
         log,
         None if parts.kg is None else list(parts.kg),
         links=parts.links if parts.kg is not None else None,
-        split=split,
+        split="given" if given and parts.split else split,
         train=parts.train if given else None,
         valid=parts.valid if given else None,
         test=parts.test if given else None,
+        labelled=parts.labelled,
+        impressions=parts.impressions,
         user_attributes=parts.users if user_attributes is True else user_attributes or None,
         item_labels=parts.items,
+        texts=parts.texts,
+        mentions=parts.mentions,
+        features=parts.features,
+        word_vectors=parts.word_vectors,
+        entity_vectors=parts.entity_vectors,
         user=parts.user,
         item=parts.item,
         item_id=parts.item_id,
@@ -119,9 +150,9 @@ def build_from_parts(
     )
 
 
-def _log(parts: Parts, split: str, min_rating: float | int | None, separator: str | None, on_error: str) -> InteractionLog | None:
+def _log(parts: Parts, given: bool, min_rating: float | int | None, separator: str | None, on_error: str) -> InteractionLog | None:
     if parts.interactions is None:
-        return _joined(parts, on_error) if parts.split and split.lower() != "given" else None
+        return _joined(parts, on_error) if parts.split and not given else None
     if isinstance(parts.interactions, InteractionLog):
         return parts.interactions
     return read_interactions(

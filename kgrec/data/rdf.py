@@ -1,16 +1,23 @@
-"""RDF, streamed through pyoxigraph, to facts. Nothing is ever fetched."""
+"""RDF in every serialization, streamed through pyoxigraph, to facts. Nothing is ever fetched."""
 
+import codecs
+import io
+import itertools
 import re
-from array import array
-from collections.abc import Iterator, Sequence
-from typing import IO, Protocol, cast, runtime_checkable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
 
-import numpy as np
 import pyoxigraph as ox
 
-from kgrec.data.facts import BLANK, Facts, attribute_frame, label_frame, type_frame
+from kgrec.data import ntriples
+from kgrec.data.compressed import ByteStream, Pieces
+from kgrec.data.facts import Facts
 from kgrec.data.files import FilePath, bare_suffix, reading
-from kgrec.data.interactions import Dropped
+from kgrec.data.overlap import overlapped
+from kgrec.data.statements import CompiledCollector, RdfOptions, Skipped, collector, serialized, too_large
+from kgrec.data.xml import guarded
 from kgrec.errors import FormatError
 
 FORMATS = {
@@ -26,167 +33,233 @@ FORMATS = {
     "owl": ox.RdfFormat.RDF_XML,
     "jsonld": ox.RdfFormat.JSON_LD,
 }
+LINED = frozenset(format.name for format in ntriples.FORMATS)
 
-LABEL_PREDICATES = (
-    "http://www.w3.org/2000/01/rdf-schema#label",
-    "http://www.w3.org/2004/02/skos/core#prefLabel",
-    "https://schema.org/name",
-    "http://schema.org/name",
-)
-TYPE_PREDICATE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
-
-_DECLARATION = re.compile(rb"<!\s*DOCTYPE", re.IGNORECASE)
-_PLACE = re.compile(r"^Parser error at [^:]*: ")
-_BOM = b"\xef\xbb\xbf"
-
-
-@runtime_checkable
-class ByteStream(Protocol):
-    """What statements are read from."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes, all of them where it is negative."""
+_BOM = codecs.BOM_UTF8
+_START = 1 << 16
+_PIECE = 1 << 20
+_LONGEST_LINE = 1 << 20
+_SAMPLED_LINES = 50
+_SPACE_AND_COMMENTS = re.compile(rb"(?:\s++|#[^\n]*+(?:\n|$))*+")
+_XML = re.compile(rb"\s*+(?:<\?xml[\s?]|<!DOCTYPE\s|(?:<!--(?>.*?-->)\s*+)*+<[A-Za-z_][\w.-]*+(?::[\w.-]++)?\s[^>]*?xmlns)", re.DOTALL)
+_JSON = re.compile(rb"\s*+(?:\{\s*+\"|\[\s*+\{\s*+\")")
+_LD = re.compile(rb"\"@(?:context|id|graph|type|value)\"")
+_DIRECTIVE = re.compile(rb"@(?:prefix|base)\s|(?:prefix|base)\s++(?:[\w.-]*+:\s*+)?<", re.IGNORECASE)
+_CONTEXT = re.compile(rb"\"@context\"\s*+:\s*+(?:\[[^\]\"]*+)?\"([^\"]*+)\"")
+_REMOTE = "LoadDocumentCallback"
+_OPTIONS = RdfOptions()
 
 
-def read_rdf(
-    path: FilePath, *, format: str | None = None, base: str | None = None, language: str = "en", labels: Sequence[str] = LABEL_PREDICATES
-) -> Facts:
+def read_rdf(path: FilePath, *, format: str | None = None, options: RdfOptions = _OPTIONS) -> Facts:
     """Return the facts of one RDF file.
 
-    Literals become attributes, label predicates labels, ``rdf:type`` types; the locator is the 1-based ordinal of the statement.
+    Literals become attributes, label predicates labels, ``rdf:type`` types; the locator is the line in N-Triples and N-Quads, else the
+    1-based ordinal of the statement.
+
+    Args:
+        path: The file, plain or compressed.
+        format: An extension of ``FORMATS``; found from name and content where None.
+        options: How to read.
 
     Raises:
         FormatError: If the file is not valid RDF in its format; the message names file and line.
     """
-    suffix = bare_suffix(path) if format is None else format.lower()
-    with reading(path) as stream:
-        if stream.read(len(_BOM)) != _BOM:
-            stream.seek(0)
-        return parse_rdf(stream, str(path), FORMATS[suffix], base=base, language=language, labels=labels)
+    with reading(path, options.limits) as raw:
+        stream, start = _started(raw)
+        known = FORMATS[format.lower()] if format is not None else format_of(path, start)
+        if known is None:
+            raise FormatError(f"{path}: is in no RDF format that kgrec knows. Name the format.")
+        return parse_rdf(stream, str(path), known, options, base=_base(path, options), again=path)
+
+
+def _base(path: FilePath, options: RdfOptions) -> str:
+    return options.base or Path(path).absolute().as_uri()
+
+
+def _started(raw: ByteStream) -> tuple[Pieces, bytes]:
+    """Return the stream without its byte-order mark, and its first bytes."""
+    start = raw.read(_START)
+    pieces = iter(lambda: raw.read(_PIECE), b"")
+    return Pieces(itertools.chain([start.removeprefix(_BOM)], pieces)), start
+
+
+def starting(path: FilePath, options: RdfOptions = _OPTIONS) -> bytes:
+    """Return the first bytes of a file, unpacked, for ``format_of``."""
+    with reading(path, options.limits) as raw:
+        return raw.read(_START)
+
+
+def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
+    """Return the format of a file by its name and its first bytes, None where it is no RDF.
+
+    Where they plainly disagree (XML, JSON), the content counts; what a name says within the Turtle family stands.
+
+    >>> format_of("a.ttl", b"<?xml version='1.0'?>").name, format_of("a", b"<x:a> <x:b> <x:c> .").name
+    ('RDF/XML', 'N-Triples')
+    """
+    named = FORMATS.get(bare_suffix(path))
+    found = sniffed(start)
+    plain = (ox.RdfFormat.RDF_XML, ox.RdfFormat.JSON_LD)
+    return found or named if named is None or named in plain or found in plain else named
+
+
+def sniffed(start: bytes) -> ox.RdfFormat | None:
+    """Return the RDF format that the first bytes of a file show, None where they show none."""
+    text = start.removeprefix(_BOM)
+    if text.startswith((codecs.BOM_UTF16_LE + b"<\0", codecs.BOM_UTF16_BE + b"\0<")) or _XML.match(text):
+        return ox.RdfFormat.RDF_XML
+    if _JSON.match(text):
+        return ox.RdfFormat.JSON_LD if _LD.search(text) else None
+    before = _SPACE_AND_COMMENTS.match(text)
+    rest = text[before.end() :] if before else text
+    if _DIRECTIVE.match(rest):
+        return ox.RdfFormat.TRIG
+    return _lined(rest) or _turtle(rest) if rest.startswith((b"<", b"_:")) else None
+
+
+def _lined(text: bytes) -> ox.RdfFormat | None:
+    """Return which of the syntaxes of one statement a line the first lines are in, None where in neither."""
+    lines = text.split(b"\n")[:_SAMPLED_LINES]
+    sample = b"\n".join(lines if len(lines) == 1 else lines[:-1])
+    return next((format for format in ntriples.FORMATS if _holds(sample, format)), None)
+
+
+def _holds(sample: bytes, format: ox.RdfFormat) -> bool:
+    try:
+        return bool(list(ox.parse(sample, format=format)))
+    except (SyntaxError, ValueError):
+        return False
+
+
+def _turtle(text: bytes) -> ox.RdfFormat | None:
+    """Return TriG, of which Turtle is a part, where the text begins with a statement of it."""
+    try:
+        found = next(ox.parse(text, format=ox.RdfFormat.TRIG, base_iri="file:///"), None)
+    except (SyntaxError, ValueError):
+        return None
+    return None if found is None else ox.RdfFormat.TRIG
 
 
 def parse_rdf(
     stream: ByteStream,
     name: str,
     format: ox.RdfFormat,
+    options: RdfOptions = _OPTIONS,
     *,
     base: str | None = None,
-    language: str = "en",
-    labels: Sequence[str] = LABEL_PREDICATES,
+    again: FilePath | None = None,
 ) -> Facts:
-    """Return the facts of an open RDF stream; see ``read_rdf``."""
-    if format == ox.RdfFormat.RDF_XML:
-        stream = _GuardedXML(stream, name)
-    collector = _Collector(language, labels)
-    if not collector.read(_statements(stream, name, format, base)):
-        raise FormatError(f"{name}: the file is empty. Give a file with at least one statement.")
-    return collector.facts(name)
+    """Return the facts of an open RDF stream; see ``read_rdf``.
+
+    Args:
+        stream: Bytes without a byte-order mark, unless they are XML.
+        name: Of the source.
+        format: Of the stream.
+        options: How to read.
+        base: IRI that relative IRIs are resolved against.
+        again: File to read a second time for the line of an error that comes without one.
+    """
+    if format in ntriples.FORMATS:
+        return ntriples.read_lines(stream, name, format, options)
+    gathered, place = collector(options, quads=True), 1
+
+    def take(text: bytes) -> None:
+        nonlocal place
+        place = cast(CompiledCollector, gathered).taken(text, place)
+
+    with _explained(name, format, options, base, again):
+        statements = _parsed(stream, name, format, base)
+        if isinstance(gathered, CompiledCollector):
+            overlapped(iter(lambda: serialized(statements), b""), take)
+        else:
+            while count := gathered.feed(statements, place):
+                place += count
+    return gathered.facts(name, format.name, Skipped(name))
 
 
-def _statements(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
+def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
+    readable = guarded(stream, name) if format == ox.RdfFormat.RDF_XML else stream
+    return ox.parse(cast(IO[bytes], readable), format=format, base_iri=base)
+
+
+@contextmanager
+def _explained(name: str, format: ox.RdfFormat, options: RdfOptions, base: str | None, again: FilePath | None) -> Iterator[None]:
+    """Turn what pyoxigraph raises into one clear line."""
     try:
-        yield from ox.parse(cast(IO[bytes], stream), format=format, base_iri=base)
+        yield
     except FormatError:
         raise
-    except SyntaxError as error:
-        line = _line(error, format)
+    except MemoryError:
+        raise too_large(name) from None
+    except (SyntaxError, ValueError) as error:
+        line = (error.lineno or 0) if isinstance(error, SyntaxError) else 0
+        if not line and again is not None:
+            line = _line_of_error(again, format, base, options)
         where = f"{name}:{line}" if line else name
-        reason = _PLACE.sub("", " ".join(str(error.msg).split()))[:300]
-        raise FormatError(f"{where}: not valid {format.name}: {reason}. Correct the line, or name the format.") from None
-    except UnicodeDecodeError:
-        raise FormatError(f"{name}: the file is not UTF-8. Convert it to UTF-8.") from None
-    except ValueError as error:
-        raise FormatError(
-            f"{name}: not valid {format.name}: {' '.join(str(error).split())[:300]}. Correct it, or name the base IRI."
-        ) from None
+        if _REMOTE in str(error):
+            raise FormatError(f"{where}: a remote @context, and kgrec fetches nothing. Put the context itself into the file.") from None
+        further = " Only N-Triples and N-Quads can go on after a bad line." if options.on_error == "skip" else ""
+        raise FormatError(f"{where}: not valid {format.name}: {ntriples.reason(error)}. Correct it, or name the format.{further}") from None
 
 
-def _line(error: SyntaxError, format: ox.RdfFormat) -> int:
-    """Return the line to name, 0 where it is not known: the parser sees a line cut short only where the next one begins."""
-    place = (error.lineno or 0, error.offset)
-    cut = format in (ox.RdfFormat.N_TRIPLES, ox.RdfFormat.N_QUADS) and error.offset == 1
-    return place[0] - 1 if cut and place == (error.end_lineno, error.end_offset) and place[0] > 1 else place[0]
+class _Traced:
+    """Statements of a file that is handed to the parser line by line, so that it is known how far it got."""
+
+    def __init__(self, raw: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> None:
+        self.line = 0
+        self._new = True
+        stream, _ = _started(raw)
+        self._source = io.BufferedReader(guarded(stream, name) if format == ox.RdfFormat.RDF_XML else stream)
+        self.statements = ox.parse(cast(IO[bytes], Pieces(self._lines())), format=format, base_iri=base)
+
+    def _lines(self) -> Iterator[bytes]:
+        while text := self._source.readline(_LONGEST_LINE):
+            self.line += self._new
+            self._new = text.endswith(b"\n")
+            yield text
 
 
-class _GuardedXML:
-    """Refuses document type declarations, whose entities can exhaust memory, before the parser sees them."""
+def _line_of_error(path: FilePath, format: ox.RdfFormat, base: str | None, options: RdfOptions) -> int:
+    """Return the line at which the file cannot be parsed any further, 0 where that is not known."""
+    if format == ox.RdfFormat.JSON_LD:
+        start = starting(path, options)
+        found = _CONTEXT.search(start)
+        return start.count(b"\n", 0, found.start()) + 1 if found else 0
+    with reading(path, options.limits) as raw:
+        traced = _Traced(raw, str(path), format, base)
+        try:
+            for _ in traced.statements:
+                pass
+        except (SyntaxError, ValueError):
+            return traced.line
+    return 0
 
-    def __init__(self, stream: ByteStream, name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self._tail = b""
 
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._stream.read(size)
-        if _DECLARATION.search(self._tail + chunk):
-            raise FormatError(f"{self._name}: has a document type declaration, which kgrec does not read. Convert the file to Turtle.")
-        self._tail = (self._tail + chunk)[-64:]
-        return chunk
+def line_of(source: FilePath, ordinal: int, *, format: str | None = None, base: str | None = None) -> int | None:
+    """Return the line at which a triple stands, by reading the file a second time up to it.
 
+    Args:
+        source: The file.
+        ordinal: The triple's locator: its 1-based ordinal, which in N-Triples and N-Quads is the line itself; negative ones too.
+        format: An extension of ``FORMATS``; found from name and content where None.
+        base: IRI that relative IRIs are resolved against; the file's own where None.
 
-class _Collector:
-    """Gathers statements over a dictionary of terms."""
+    Returns:
+        The line where the triple is complete; None for JSON-LD, whose statements come in no order of lines, and where there are not so
+        many.
 
-    def __init__(self, language: str, labels: Sequence[str]) -> None:
-        self._language = language.lower()
-        self._label_rank = {predicate: rank for rank, predicate in enumerate(labels)}
-        self._terms: dict[str, int] = {}
-        self._blank: dict[str, str] = {}
-        self._triples = array("q")
-        self._labels: list[tuple[int, str, int]] = []
-        self._types: list[tuple[int, str]] = []
-        self._attributes: list[tuple[int, str, str, str, str]] = []
-        self._quoted = 0
-
-    def read(self, statements: Iterator[ox.Quad]) -> int:
-        """Take in the statements and return how many there were."""
-        terms, triples = self._terms, self._triples
-        ordinal = 0
-        for ordinal, (subject, predicate, value, _) in enumerate(statements, start=1):
-            head = self._term(subject)
-            name = predicate.value
-            if isinstance(value, ox.Literal):
-                self._literal(head, name, value)
-            elif isinstance(value, ox.Triple):
-                self._quoted += 1
-            elif name == TYPE_PREDICATE:
-                self._typed(head, value)
-            else:
-                triples.extend((head, terms.setdefault(name, len(terms)), self._term(value), ordinal))
-        return ordinal
-
-    def _term(self, node: ox.NamedNode | ox.BlankNode) -> int:
-        key = node.value
-        if isinstance(node, ox.BlankNode):
-            key = self._blank.setdefault(key, f"{BLANK}b{len(self._blank)}")
-        return self._terms.setdefault(key, len(self._terms))
-
-    def _typed(self, head: int, value: ox.NamedNode | ox.BlankNode) -> None:
-        if isinstance(value, ox.NamedNode):
-            self._types.append((head, value.value))
-
-    def _literal(self, head: int, name: str, literal: ox.Literal) -> None:
-        language = (literal.language or "").lower()
-        if name in self._label_rank:
-            near = 0 if language.split("-")[0] == self._language else 1 if not language else 2
-            self._labels.append((head, literal.value, near * len(self._label_rank) + self._label_rank[name]))
-        else:
-            self._attributes.append((head, name, literal.value, literal.datatype.value, language))
-
-    def facts(self, name: str) -> Facts:
-        columns = np.array(self._triples, dtype=np.int64).reshape(-1, 4)
-        labels = label_frame(self._labels)
-        dropped = (Dropped("triples", "a statement about a statement", self._quoted),) if self._quoted else ()
-        return Facts(
-            (name,),
-            list(self._terms),
-            head=columns[:, 0],
-            relation=columns[:, 1],
-            tail=columns[:, 2],
-            locator=columns[:, 3],
-            labels=labels,
-            relation_labels=labels,
-            types=type_frame(self._types),
-            attributes=attribute_frame(self._attributes),
-            dropped=dropped,
-        )
+    Raises:
+        FormatError: If the file cannot be read up to there.
+    """
+    options, wanted = RdfOptions(base=base), abs(ordinal)
+    with reading(source, options.limits) as raw:
+        start = raw.read(_START)
+        known = FORMATS[format.lower()] if format is not None else format_of(source, start)
+    if known in ntriples.FORMATS:
+        return wanted
+    if known is None or known == ox.RdfFormat.JSON_LD or not wanted:
+        return None
+    with reading(source, options.limits) as raw, _explained(str(source), known, options, None, None):
+        traced = _Traced(raw, str(source), known, _base(source, options))
+        found = next(itertools.islice(traced.statements, wanted - 1, None), None)
+        return None if found is None else traced.line

@@ -9,7 +9,7 @@ from kgrec.errors import ConfigError, DataError, nearest
 TRAIN, VALID, TEST = 0, 1, 2
 
 
-def check_ratios(ratios: tuple[float, ...]) -> tuple[float, float, float]:
+def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float, float, float]:
     """Return (train, valid, test) shares in [0, 1] that sum to one.
 
     Raises:
@@ -17,9 +17,9 @@ def check_ratios(ratios: tuple[float, ...]) -> tuple[float, float, float]:
     """
     shown = ",".join(f"{r:g}" for r in ratios)
     if len(ratios) != 3:
-        raise ConfigError(f"ratios: {shown} are {len(ratios)} numbers. Give three: train, valid, test, such as 0.8,0.1,0.1.")
+        raise ConfigError(f"{name}: {shown} are {len(ratios)} numbers. Give three: train, valid, test, such as 0.8,0.1,0.1.")
     if not (all(0 <= r <= 1 for r in ratios) and abs(sum(ratios) - 1) < 1e-6 and ratios[0] > 0):
-        raise ConfigError(f"ratios: {shown} must be positive for training, not negative, and sum to 1. Such as 0.8,0.1,0.1.")
+        raise ConfigError(f"{name}: {shown} must be positive for training, not negative, and sum to 1. Such as 0.8,0.1,0.1.")
     return ratios[0], ratios[1], ratios[2]
 
 

@@ -4,14 +4,15 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import BuildReport, Dataset
+from kgrec.data.content import Content, Impressions, Vectors
+from kgrec.data.dataset import PARTS, BuildReport, Dataset
 from kgrec.data.files import FilePath, write_parquet
 from kgrec.data.folders import check_folder, combined_sum, new_folder
 from kgrec.data.interactions import Dropped, Interactions
@@ -28,10 +29,12 @@ _NPY_HEADER = re.compile(
     rb"\x93NUMPY\x01\x00[\x00-\xff]{2}"
     rb"\{'descr': '(?P<dtype>[<|]\w\d)', 'fortran_order': False, 'shape': \((?P<shape>[\d, ]{1,40})\), \} *\n"
 )
-_PARTS = ("train", "valid", "test")
 _KEYED = {"key": pl.String, "label": pl.String}
 _TYPES = {"entity": pl.Int32, "type": pl.String}
 _ATTRIBUTES = {"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String}
+_TEXT = {"text": pl.String}
+_KEY = {"key": pl.String}
+_HELD = ("valid", "test")
 
 
 def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
@@ -48,7 +51,11 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
         _write_table(folder, "relations", triples.relations.series, triples.relation_labels)
         write_parquet(triples.types.select(list(_TYPES)), folder / "types.parquet")
         write_parquet(triples.attributes.select(list(_ATTRIBUTES)), folder / "attributes.parquet")
-        for name, array in _arrays(dataset).items():
+        if len(triples.graph):
+            write_parquet(pl.DataFrame({"key": triples.graphs.cast(pl.String)}), folder / "graphs.parquet")
+        for name, column in _texts_of(dataset.content).items():
+            write_parquet(column.to_frame(), folder / f"{name}.parquet")
+        for name, array in (_arrays(dataset) | _further_arrays(dataset)).items():
             _write_array(folder / f"{name}.npy", np.ascontiguousarray(array))
         (folder / _ABOUT).write_text(json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return open_dataset(path)
@@ -60,6 +67,8 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "settings": dataset.settings,
         "report": asdict(dataset.report),
         "sources": list(dataset.triples.sources),
+        "formats": list(dataset.triples.formats),
+        "read": dict(dataset.triples.counts),
         "dropped": [asdict(d) for d in dataset.triples.dropped],
     }
 
@@ -86,10 +95,42 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
         "triple_locator": triples.locator,
         "user_facts": dataset.user_facts,
     }
-    for name, part in zip(_PARTS, (dataset.train, dataset.valid, dataset.test), strict=True):
-        columns = {"user": part.user, "item": part.item, "time": part.time, "rating": part.rating}
-        arrays |= {f"{name}_{column}": array for column, array in columns.items() if array is not None}
+    arrays |= {"triple_graph": triples.graph} if len(triples.graph) else {}
+    for name, part in zip(PARTS, (dataset.train, dataset.valid, dataset.test), strict=True):
+        arrays |= _columns(name, part)
     return arrays
+
+
+def _columns(name: str, part: Interactions | Impressions) -> dict[str, np.ndarray]:
+    """Return the columns of a record of arrays by file name."""
+    columns = {column.name: getattr(part, column.name) for column in fields(part)}
+    return {f"{name}_{column}": array for column, array in columns.items() if array is not None}
+
+
+def _texts_of(content: Content) -> dict[str, pl.Series]:
+    """Return the columns of text by file name, only those that are there."""
+    columns: dict[str, pl.Series] = {}
+    if content.texts is not None:
+        columns["texts"] = content.texts.cast(pl.String).rename("text")
+    for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
+        if vectors is not None:
+            columns[name] = vectors.keys.cast(pl.String).rename("key")
+    return columns
+
+
+def _further_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return the arrays that not every dataset has."""
+    content = dataset.content
+    arrays = {"mentions": content.mentions} if len(content.mentions) else {}
+    arrays |= {} if content.features is None else {"features": content.features}
+    for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
+        arrays |= {} if vectors is None else {name: vectors.values}
+    for part in PARTS:
+        if part in dataset.negatives:
+            arrays |= _columns(f"negatives_{part}", dataset.negatives[part])
+        if part in dataset.impressions:
+            arrays |= _columns(f"impressions_{part}", dataset.impressions[part])
+    return arrays | {f"held_triples_{part}": dataset.held_triples[part] for part in _HELD if part in dataset.held_triples}
 
 
 def open_dataset(path: FilePath) -> Dataset:
@@ -134,8 +175,12 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         types=opened.described("types", _TYPES, len(entities)),
         attributes=opened.described("attributes", _ATTRIBUTES, len(entities)),
         dropped=_dropped(about["dropped"]),
+        formats=_texts(about.get("formats", ())),
+        counts={str(name): int(count) for name, count in about.get("read", {}).items()},
+        **_graphs(opened, size),
     )
-    train, valid, test = (opened.part(name, len(users), len(items)) for name in _PARTS)
+    sizes = len(users), len(items)
+    train, valid, test = (opened.part(name, *sizes) for name in PARTS)
     return Dataset(
         name=str(about["name"]),
         users=users,
@@ -144,8 +189,16 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         train=train,
         valid=valid,
         test=test,
-        user_facts=opened.facts(len(users), len(relations), len(entities)),
+        user_facts=opened.numbered("user_facts", (len(users), len(relations), len(entities))),
         user_labels=None if user_labels.null_count() == len(user_labels) else user_labels,
+        content=_content(opened, len(items), len(entities)),
+        negatives={name: opened.part(f"negatives_{name}", *sizes) for name in PARTS if opened.has(f"negatives_{name}_user.npy")},
+        impressions={name: _impressions(opened, name, *sizes) for name in PARTS if opened.has(f"impressions_{name}_user.npy")},
+        held_triples={
+            name: opened.numbered(f"held_triples_{name}", (len(entities), len(relations), len(entities)))
+            for name in _HELD
+            if opened.has(f"held_triples_{name}.npy")
+        },
         report=_report(about["report"]),
         settings=dict(about["settings"]),
         path=path,
@@ -153,17 +206,71 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
     )
 
 
+def _graphs(opened: "_Opened", size: int) -> dict[str, Any]:
+    """Return which graph each triple stands in, where there are named ones."""
+    if not opened.has("triple_graph.npy"):
+        return {}
+    graphs = Vocabulary(opened.strings("graphs", _KEY), kind="graph").series
+    return {"graph": opened.rows("triple_graph", np.int32, size, len(graphs), first=-1), "graphs": graphs.rename("graph")}
+
+
 def _texts(values: Sequence[object]) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
 
 
 def _dropped(rows: Sequence[dict[str, Any]]) -> tuple[Dropped, ...]:
-    return tuple(Dropped(str(row["what"]), str(row["why"]), int(row["count"])) for row in rows)
+    return tuple(Dropped(str(row["what"]), str(row["why"]), int(row["count"]), _texts(row.get("where", ()))) for row in rows)
 
 
 def _report(about: dict[str, Any]) -> BuildReport:
     counts = {str(name): int(count) for name, count in about["counts"].items()}
     return BuildReport(_texts(about["sources"]), _dropped(about["dropped"]), _texts(about["notes"]), counts)
+
+
+def _content(opened: "_Opened", items: int, entities: int) -> Content:
+    texts = opened.strings("texts", _TEXT) if opened.has("texts.parquet") else None
+    if texts is not None and len(texts) != items:
+        raise CheckpointError(f"{opened.folder / 'texts.parquet'}: {len(texts)} texts for {items} items. Build the dataset again.")
+    return Content(
+        texts=texts,
+        mentions=_mentions(opened, texts, items, entities) if opened.has("mentions.npy") else Content().mentions,
+        features=opened.finite("features", (items, None)) if opened.has("features.npy") else None,
+        words=_vectors(opened, "words"),
+        entities=_vectors(opened, "entity_vectors"),
+    )
+
+
+def _mentions(opened: "_Opened", texts: pl.Series | None, items: int, entities: int) -> np.ndarray:
+    place = opened.folder / "mentions.npy"
+    if texts is None:
+        raise CheckpointError(f"{place}: mentions without texts. Build the dataset again.")
+    lengths = texts.str.len_chars().fill_null(0).to_numpy()
+    longest = int(lengths.max()) + 1 if len(lengths) else 0
+    mentions = opened.numbered("mentions", (items, longest, longest, entities))
+    if (mentions[:, 1] >= mentions[:, 2]).any() or (mentions[:, 2] > lengths[mentions[:, 0]]).any():
+        raise CheckpointError(f"{place}: a mention that is no part of its text. Build the dataset again.")
+    return mentions
+
+
+def _vectors(opened: "_Opened", name: str) -> Vectors | None:
+    if not opened.has(f"{name}.parquet"):
+        return None
+    keys = Vocabulary(opened.strings(name, _KEY), kind=name).series
+    return Vectors(keys, opened.finite(name, (len(keys), None)))
+
+
+def _impressions(opened: "_Opened", part: str, users: int, items: int) -> Impressions:
+    name = f"impressions_{part}"
+    size, shown, read = (opened.length(f"{name}_{column}") for column in ("user", "item", "history"))
+    return Impressions(
+        user=opened.rows(f"{name}_user", np.int32, size, users),
+        time=opened.array(f"{name}_time", np.float64, (size,)) if opened.has(f"{name}_time.npy") else None,
+        start=opened.starts(f"{name}_start", size, shown),
+        item=opened.rows(f"{name}_item", np.int32, shown, items),
+        clicked=opened.flags(f"{name}_clicked", shown),
+        history_start=opened.starts(f"{name}_history_start", size, read),
+        history=opened.rows(f"{name}_history", np.int32, read, items),
+    )
 
 
 class _Opened:
@@ -175,6 +282,9 @@ class _Opened:
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
         self.folder = folder
         self._names = names
+
+    def has(self, name: str) -> bool:
+        return name in self._names
 
     def _path(self, name: str) -> Path:
         if name not in self._names:
@@ -230,26 +340,49 @@ class _Opened:
     def length(self, name: str) -> int:
         return len(self.array(name, np.int32, (None,)))
 
-    def _check_range(self, name: str, rows: np.ndarray, below: int) -> None:
-        if len(rows) and not (rows.min() >= 0 and rows.max() < below):
-            raise CheckpointError(f"{self.folder / name}: a row number outside 0..{below - 1}. Build the dataset again.")
+    def _check_range(self, name: str, rows: np.ndarray, below: int, first: int = 0) -> None:
+        if len(rows) and not (rows.min() >= first and rows.max() < below):
+            raise CheckpointError(f"{self.folder / name}: a row number outside {first}..{below - 1}. Build the dataset again.")
 
-    def rows(self, name: str, dtype: Any, size: int, below: int) -> np.ndarray:
+    def rows(self, name: str, dtype: Any, size: int, below: int, first: int = 0) -> np.ndarray:
         array = self.array(name, dtype, (size,))
-        self._check_range(f"{name}.npy", array, below)
+        self._check_range(f"{name}.npy", array, below, first)
         return array
 
     def part(self, name: str, users: int, items: int) -> Interactions:
         size = self.length(f"{name}_user")
         further = {
-            column: self.array(f"{name}_{column}", dtype, (size,)) if f"{name}_{column}.npy" in self._names else None
+            column: self.array(f"{name}_{column}", dtype, (size,)) if self.has(f"{name}_{column}.npy") else None
             for column, dtype in (("time", np.float64), ("rating", np.float32))
         }
         user, item = self.rows(f"{name}_user", np.int32, size, users), self.rows(f"{name}_item", np.int32, size, items)
         return Interactions(user, item, further["time"], further["rating"])
 
-    def facts(self, users: int, relations: int, entities: int) -> np.ndarray:
-        facts = self.array("user_facts", np.int32, (None, 3))
-        for column, below in enumerate((users, relations, entities)):
-            self._check_range("user_facts.npy", facts[:, column], below)
-        return facts
+    def numbered(self, name: str, below: tuple[int, ...]) -> np.ndarray:
+        """Return an array of rows whose columns count things of which there are so many."""
+        rows = self.array(name, np.int32, (None, len(below)))
+        for column, end in enumerate(below):
+            self._check_range(f"{name}.npy", rows[:, column], end)
+        return rows
+
+    def starts(self, name: str, lists: int, size: int) -> np.ndarray:
+        """Return where each of the lists begins that together have ``size`` members."""
+        starts = self.array(name, np.int64, (lists + 1,))
+        if starts[0] != 0 or starts[-1] != size or (np.diff(starts) < 0).any():
+            raise CheckpointError(f"{self.folder / name}.npy: the lists do not follow one another. Build the dataset again.")
+        return starts
+
+    def finite(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        values = self.array(name, np.float32, shape)
+        if not np.isfinite(values).all():
+            raise CheckpointError(f"{self.folder / name}.npy: a number that is not finite. Build the dataset again.")
+        return values
+
+    def flags(self, name: str, size: int) -> np.ndarray:
+        flags = self.array(name, np.bool_, (size,))
+        if (flags.view(np.uint8) > 1).any():
+            raise CheckpointError(f"{self.folder / name}.npy: neither true nor false. Build the dataset again.")
+        return flags
+
+    def strings(self, name: str, schema: dict[str, Any]) -> pl.Series:
+        return self._frame(name, schema).to_series()

@@ -50,15 +50,17 @@ def read_table(
     separator: str | None = None,
     known: Collection[str] = (),
     columns: int | None = None,
+    header: bool = True,
     on_error: str = "stop",
 ) -> Table:
     """Read a CSV, TSV, RecBole atomic or Parquet file, or take over a polars or pandas frame.
 
     Args:
-        source: A path (plain or gzipped), or a frame.
+        source: A path (plain or gzipped), a frame, or a table read before.
         separator: Between cells; found from the extension and the first line where None.
         known: Lower-case column names; a first row with one of them is a header.
         columns: The number of columns every row must have; found from the first row where None.
+        header: Whether the first row may name the columns.
         on_error: "stop" at a malformed row, or "skip" it and count it.
 
     Raises:
@@ -66,12 +68,24 @@ def read_table(
     """
     if on_error not in ("stop", "skip"):
         raise ConfigError(f"on_error: {on_error!r} is neither 'stop' nor 'skip'.")
+    if isinstance(source, Table):
+        return source
     if not isinstance(source, str | PathLike):
         return _from_frame(source)
     path = existing(source)
     if bare_suffix(path) == "parquet":
         return _from_parquet(str(source))
-    return _from_text(str(source), separator, known, columns, on_error)
+    return _from_text(str(source), separator, known, columns, header, on_error)
+
+
+def read_columns(path: FilePath, names: Sequence[str], *, separator: str | None = None) -> Table:
+    """Read a text file without a header whose columns have these names, neither more nor fewer.
+
+    Raises:
+        FormatError: If a line has another number of cells.
+    """
+    table = read_table(path, separator=separator, columns=len(names), header=False)
+    return Table(table.name, table.frame.rename(dict(zip(table.frame.columns, names, strict=True))), table.line, header=True)
 
 
 def _from_frame(source: object) -> Table:
@@ -91,7 +105,7 @@ def _from_parquet(path: str) -> Table:
     return Table(path, frame, pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64), header=True)
 
 
-def _from_text(path: str, separator: str | None, known: Collection[str], columns: int | None, on_error: str) -> Table:
+def _from_text(path: str, separator: str | None, known: Collection[str], columns: int | None, header: bool, on_error: str) -> Table:
     text = read_text(path)
     if separator == "":
         raise ConfigError("separator: must not be empty.")
@@ -101,7 +115,8 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
         rows, lines = _quoted(path, text)
     else:
         rows, lines = _plain(text, separator)
-    return _as_table(path, rows, lines, known, columns, on_error)
+    names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known) if header else None
+    return _as_table(path, rows, lines, names, columns, on_error)
 
 
 def _separator(path: str, first: str) -> str:
@@ -135,8 +150,7 @@ def _quoted(path: str, text: str) -> tuple[pl.Series, pl.Series]:
     return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
 
 
-def _as_table(path: str, rows: pl.Series, lines: pl.Series, known: Collection[str], columns: int | None, on_error: str) -> Table:
-    names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+def _as_table(path: str, rows: pl.Series, lines: pl.Series, names: list[str] | None, columns: int | None, on_error: str) -> Table:
     width = columns or len(rows[0])
     widths = rows.list.len()
     ragged = widths != width

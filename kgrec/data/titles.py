@@ -1,4 +1,7 @@
-"""Titles of items from a table of items."""
+"""Titles and texts of items from a table of items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -21,28 +24,71 @@ TITLE_NAMES = (
 )
 
 
-def read_titles(source: object, *, item: str | None = None, on_error: str = "stop") -> tuple[pl.DataFrame, str, tuple[str, ...]]:
-    """Return item titles: a frame with columns ``item`` and ``label`` (null where empty), the source's name, and the columns left unused.
+@dataclass(frozen=True, slots=True)
+class ItemTable:
+    """A table of items.
+
+    Attributes:
+        table: The table.
+        key: Its column of ids.
+        title: Its column of titles, or None.
+        ids: Id per row, null where the cell is empty and that was allowed.
+    """
+
+    table: Table
+    key: str
+    title: str | None
+    ids: pl.Series
+
+
+def read_items(source: object, *, item: str | None = None, on_error: str = "stop") -> ItemTable:
+    """Return a table of items.
 
     The ids are in the column ``item``, else in one with a well-known name, else in the first; titles in a column called like a title
-    (``title``, ``name``, ``movie_title``, ...). Without such a column every label is null. An id's first title counts.
+    (``title``, ``name``, ``movie_title``, ...).
 
     Raises:
-        FormatError: If the file cannot be read, or has no column ``item``.
+        FormatError: If the file cannot be read, has no column ``item``, or an id is empty.
     """
     table = read_table(source, known={*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())}, on_error=on_error)
-    columns = table.frame.columns
-    key = find_column(table, item, ITEM_NAMES) or columns[0]
-    title = _title_column(table, key)
-    if title is None and len(columns) == 1:
+    key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
+    if len(table.frame.columns) == 1:
         raise FormatError(f"{table.name}: one column, expected item ids and titles. Is the separator right?")
-    labels = pl.Series([None] * table.frame.height, dtype=pl.String) if title is None else table.frame[title].cast(pl.String)
-    frame = (
-        pl.DataFrame({"item": as_ids(table, key, on_error), "label": labels})
-        .drop_nulls("item")
-        .with_columns(label=pl.when(pl.col("label").str.strip_chars() == "").then(None).otherwise(pl.col("label")))
-    )
-    return frame.unique("item", keep="first", maintain_order=True), table.name, tuple(c for c in columns if c not in (key, title))
+    return ItemTable(table, key, _title_column(table, key), as_ids(table, key, on_error))
+
+
+def titles(items: ItemTable) -> pl.DataFrame:
+    """Return columns ``item`` and ``label``, null where there is no title; an id's first row counts."""
+    labels = pl.Series([None] * len(items.ids), dtype=pl.String) if items.title is None else _filled(items.table.frame[items.title])
+    return _by_id(items, labels.rename("label"))
+
+
+def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that hold texts: those wanted, else the titles' if there is one.
+
+    Raises:
+        FormatError: If a wanted column is not there.
+    """
+    if wanted is None:
+        return () if items.title is None else (items.title,)
+    found = (find_column(items.table, name, ()) for name in ([wanted] if isinstance(wanted, str) else wanted))
+    return tuple(name for name in found if name is not None)
+
+
+def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
+    """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null where there is none."""
+    return _by_id(items, pl.select(pl.concat_list(_filled(items.table.frame[column]) for column in columns).alias("cells")).to_series())
+
+
+def _filled(cells: pl.Series) -> pl.Series:
+    """Return cells as text, null where there is nothing but white space."""
+    text = cells.cast(pl.String)
+    return text.set((text.str.strip_chars() == "").fill_null(False), None)
+
+
+def _by_id(items: ItemTable, values: pl.Series) -> pl.DataFrame:
+    frame = pl.DataFrame([items.ids.rename("item"), values])
+    return frame.drop_nulls("item").unique("item", keep="first", maintain_order=True)
 
 
 def _title_column(table: Table, key: str) -> str | None:

@@ -1,7 +1,8 @@
 """Triples: head, relation, tail, and where each came from."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import SupportsIndex
 
 import numpy as np
@@ -32,14 +33,18 @@ class Triples:
         relation: Relation rows, int32.
         tail: Entity rows, int32.
         source: Position in ``sources``, uint16, one per triple.
-        locator: Line (text formats and tables) or 1-based ordinal of the triple (RDF) in its source, int64; 0 where unknown;
-            negative where the triple was taken over through an item link.
+        locator: Line (N-Triples, N-Quads, text and tables) or 1-based ordinal of the statement (other RDF) in its source, int64; 0 where
+            unknown; negative where the triple was taken over through an item link.
         sources: Files, or other origins in words.
         labels: Human-readable label per entity, null where there is none.
         relation_labels: The same per relation.
         types: Columns ``entity`` (row) and ``type`` (class key), from ``rdf:type``.
         attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
         dropped: What was left out while reading.
+        graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple stands in a named graph.
+        graphs: Names of the graphs.
+        formats: Format of each source, for instance "Turtle"; "" or missing where it is no RDF.
+        counts: What happened while reading, by name, for instance ``{"blank nodes read": 12}``.
     """
 
     entities: Vocabulary
@@ -55,6 +60,10 @@ class Triples:
     types: pl.DataFrame = field(default_factory=_no_types)
     attributes: pl.DataFrame = field(default_factory=_no_attributes)
     dropped: tuple[Dropped, ...] = ()
+    graph: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    graphs: pl.Series = field(default_factory=lambda: pl.Series("graph", [], dtype=pl.String))
+    formats: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of triples."""
@@ -63,6 +72,20 @@ class Triples:
     def __repr__(self) -> str:
         """Return the counts in one line; the columns themselves would fill screens."""
         return f"Triples({len(self)} triples, {len(self.entities)} entities, {len(self.relations)} relations)"
+
+    def take(self, rows: np.ndarray) -> "Triples":
+        """Return the graph with only the triples at the given positions (or where a mask is True)."""
+        columns = {name: getattr(self, name)[rows] for name in ("head", "relation", "tail", "source", "locator")}
+        return replace(self, **columns, graph=self.graph[rows] if len(self.graph) else self.graph)
+
+    def graph_name(self, row: SupportsIndex) -> str | None:
+        """Return the name of the graph that a triple stands in, None where that has no name."""
+        number = int(self.graph[int(row)]) if len(self.graph) else -1
+        return None if number < 0 else str(self.graphs[number])
+
+    def counts_statements(self, source: int) -> bool:
+        """Return whether the locators of a source are ordinals of statements, and not lines."""
+        return source < len(self.formats) and self.formats[source] not in ("", "N-Triples", "N-Quads")
 
     def label(self, row: SupportsIndex) -> str:
         """Return the label of an entity, its key where it has none."""

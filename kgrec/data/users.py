@@ -1,5 +1,7 @@
 """What is known about users: a table's columns become facts about them."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -57,18 +59,10 @@ def add_user_facts(users: Vocabulary, triples: Triples, table: Table, user: str)
 
 
 def _extended(triples: Triples, keys: list[str], labels: list[str], relations: list[str]) -> Triples:
-    return Triples(
+    return replace(
+        triples,
         entities=Vocabulary(pl.concat([triples.entities.series, pl.Series("key", keys, dtype=pl.String)]), kind="entity"),
         relations=Vocabulary([*triples.relations, *relations], kind="relation"),
-        head=triples.head,
-        relation=triples.relation,
-        tail=triples.tail,
-        source=triples.source,
-        locator=triples.locator,
-        sources=triples.sources,
         labels=pl.concat([triples.labels, pl.Series("label", labels, dtype=pl.String)]),
         relation_labels=pl.concat([triples.relation_labels, pl.Series("label", [None] * len(relations), dtype=pl.String)]),
-        types=triples.types,
-        attributes=triples.attributes,
-        dropped=triples.dropped,
     )

@@ -129,5 +129,22 @@ def logloss(probabilities: Float[Tensor, " batch"], labels: Bool[Tensor, " batch
     return float(-torch.where(labels, kept.log(), (-kept).log1p()).mean())
 
 
+def accuracy(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
+    """Return the share of rows predicted rightly.
+
+    Source: as RippleNet and MKR report it (models.md 0.7).
+    """
+    return float((predicted == labels).double().mean())
+
+
+def f1(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
+    """Return the harmonic mean of precision and recall of the positive rows; 0 where no row is positive or predicted so.
+
+    Source: van Rijsbergen, Information Retrieval, 1979, Chapter 7, with equal weights.
+    """
+    wrong, right = int((predicted != labels).sum()), int((predicted & labels).sum())
+    return 2 * right / (2 * right + wrong) if right else 0.0
+
+
 def _ranks(hits: Tensor, k: int) -> Tensor:
     return torch.arange(1, min(k, hits.shape[1]) + 1, dtype=torch.float64, device=hits.device)

@@ -1,4 +1,4 @@
-"""Full ranking: the best k of the whole catalog, for many users."""
+"""Full ranking, the best k of the whole catalog for many users; and the scores of given candidates."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,11 @@ from torch import Tensor
 
 from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
+from kgrec.errors import DivergedError
 from kgrec.models.base import DotProduct, Scorer
 from kgrec.ops.ranking import chunk_rows, mask_seen_, topk_masked, topk_scores
+
+_PIECE, _PIECES = 128, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,13 @@ class Lists:
     def to(self, device: torch.device | str) -> "Lists":
         """Return the lists on another device."""
         return Lists(self.ptr.to(device), self.items.to(device))
+
+    def pick(self, rows: Int[Tensor, " batch"]) -> "Lists":
+        """Return the lists at the given rows."""
+        sizes = self.ptr.diff()[rows]
+        ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+        at = torch.arange(int(ptr[-1])) + torch.repeat_interleave(self.ptr[:-1][rows] - ptr[:-1], sizes)
+        return Lists(ptr, self.items[at])
 
     def padded(self, start: int, stop: int) -> tuple[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]]:
         """Return lists ``start`` to ``stop`` as rows padded with 0 at the right, and where they hold an item."""
@@ -99,6 +109,49 @@ def rank_users(
     if not parts:
         return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
     return torch.cat([scores for scores, _ in parts]).cpu(), torch.cat([items for _, items in parts]).cpu()
+
+
+@torch.inference_mode()
+def score_candidates(
+    scorer: Scorer,
+    users: np.ndarray,
+    candidates: Lists,
+    *,
+    history: Lists | None = None,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, " _"]:
+    """Return the score of every candidate, in the order of ``candidates.items``, on the CPU.
+
+    Long lists are cut into pieces and the pieces scored in chunks, so that neither one long list nor many users decide the memory.
+
+    Args:
+        scorer: What scores.
+        users: User rows, one per list; -1 for someone the model never saw.
+        candidates: Items to score, per user.
+        history: Past items, oldest first, per user; needed by models that read histories.
+        device: Where the scorer computes.
+
+    Raises:
+        DivergedError: If a score is not a number.
+    """
+    if isinstance(scorer, DotProduct):
+        device = scorer.items.device
+    sizes = candidates.ptr.diff()
+    pieces = -(-sizes // _PIECE)
+    owner = torch.repeat_interleave(torch.arange(len(users)), pieces)
+    first = candidates.ptr[:-1][owner] + _PIECE * (torch.arange(len(owner)) - (pieces.cumsum(0) - pieces)[owner])
+    cut = Lists(torch.cat([first, candidates.ptr[-1:]]), candidates.items).to(device)
+    rows = torch.from_numpy(users.astype(np.int64))[owner].to(device)
+    past = None if history is None else history.pick(owner).to(device)
+    parts = []
+    for start in range(0, len(owner), _PIECES):
+        stop = min(start + _PIECES, len(owner))
+        items, mask = cut.padded(start, stop)
+        parts.append(scorer(_query(scorer, rows, past, start, stop), items)[mask].cpu())
+    scores = torch.cat(parts) if parts else torch.empty(0)
+    if bool(scores.isnan().any()):
+        raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
+    return scores
 
 
 def _query(scorer: Scorer, rows: Tensor, history: Lists | None, start: int, stop: int) -> Query:

@@ -1,7 +1,7 @@
 """Judge a scorer on a dataset's held-out interactions."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,58 +12,112 @@ from torch import Tensor
 from kgrec.data.dataset import Dataset
 from kgrec.data.interactions import Interactions, concatenate
 from kgrec.errors import ConfigError, DataError
-from kgrec.evaluation.beyond import coverage
+from kgrec.evaluation.beyond import beyond_accuracy, coverage
 from kgrec.evaluation.metrics import RANKING, Metric, check_cutoffs, ranking_metric
 from kgrec.evaluation.ranking import Lists, rank_users
 from kgrec.models.base import Scorer
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Means over a part of what was judged.
+
+    Attributes:
+        users: Users with something relevant in this part.
+        metrics: Means over them by name; empty where there are none.
+    """
+
+    users: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values, JSON-ready."""
+        return {"users": self.users, "metrics": dict(self.metrics)}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """How well a scorer ranks.
+    """How well a model did under one protocol.
 
     Attributes:
         model: Name of the model, or None.
         split: "test" or "valid".
-        users: Users judged: those with at least one relevant item that was not masked.
-        metrics: Mean over those users by name, for instance ``recall@20``; and ``coverage@20``.
-        warm: The same means over users and relevant items that have training interactions; empty where there are none such.
-        warm_users: Users behind ``warm``.
-        cold_users: Users judged who have no training interaction.
+        users: Users judged: in full ranking those with at least one relevant item that was not masked.
+        metrics: Means by name, for instance ``recall@20``; and ``coverage@20``, ``auc`` and others that are of all users together.
+        per_user: One row per user judged, whose id (the caller's) is the first column; then counts, and one column per metric that is
+            a mean over users.
+        protocol: "ranking", "ctr", "sampled", or the name of another.
+        notes: What a reader must know to read the numbers, in sentences.
+        details: Further values of the protocol by name, JSON-ready.
+        rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``, ``score``, ``probability``; else None.
+        warm_part: Of full ranking, the means over users and relevant items that have training interactions.
+        cold_item_part: The means over relevant items that have no training interaction, of all users.
+        cold_user_part: The means over users who have no training interaction.
         cold_items: Distinct relevant items that have no training interaction.
         masked: Held-out interactions left out because the pair is also in a masked part, so that it can never be recommended.
-        per_user: Columns ``user`` (the caller's id), ``relevant`` (number of relevant items), ``cold``, and one per metric but coverage.
+        beyond: What the lists are worth beyond their hits (``kgrec.evaluation.beyond``); empty where not asked for.
     """
 
     model: str | None
     split: str
     users: int
     metrics: dict[str, float]
-    warm: dict[str, float]
-    warm_users: int
-    cold_users: int
-    cold_items: int
-    masked: int
     per_user: pl.DataFrame
+    protocol: str = "ranking"
+    notes: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    rows: pl.DataFrame | None = None
+    warm_part: Part = field(default_factory=Part)
+    cold_item_part: Part = field(default_factory=Part)
+    cold_user_part: Part = field(default_factory=Part)
+    cold_items: int = 0
+    masked: int = 0
+    beyond: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def warm(self) -> dict[str, float]:
+        """The means over users and relevant items that have training interactions; empty where there are none such."""
+        return self.warm_part.metrics
+
+    @property
+    def warm_users(self) -> int:
+        """Users behind ``warm``."""
+        return self.warm_part.users
+
+    @property
+    def cold_users(self) -> int:
+        """Users judged who have no training interaction."""
+        return self.cold_user_part.users
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the values per user, JSON-ready: the form of ``kgrec evaluate --json``."""
-        return {
+        told = {
             "model": self.model,
             "split": self.split,
+            "protocol": self.protocol,
             "users": self.users,
             "metrics": dict(self.metrics),
-            "warm": {"users": self.warm_users, "metrics": dict(self.warm)},
+            "notes": list(self.notes),
+            **self.details,
+        }
+        if self.protocol != "ranking":
+            return told
+        return told | {
+            "warm": self.warm_part.to_dict(),
+            "cold": {"items": self.cold_item_part.to_dict(), "users": self.cold_user_part.to_dict()},
             "cold_users": self.cold_users,
             "cold_items": self.cold_items,
             "masked": self.masked,
+            "beyond": dict(self.beyond),
         }
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the means as a frame: ``metric``, ``value``, and ``warm`` (null where there is none)."""
+        """Return the means as a frame: ``metric``, ``value``, and ``warm``, ``cold_items``, ``cold_users`` (null where there is none)."""
+        parts = {"warm": self.warm_part, "cold_items": self.cold_item_part, "cold_users": self.cold_user_part}
         names = list(self.metrics)
-        columns = {"metric": names, "value": list(self.metrics.values()), "warm": [self.warm.get(name) for name in names]}
-        return pl.DataFrame(columns, schema={"metric": pl.String, "value": pl.Float64, "warm": pl.Float64})
+        columns: dict[str, Any] = {"metric": names, "value": list(self.metrics.values())}
+        columns |= {name: [part.metrics.get(metric) for metric in names] for name, part in parts.items()}
+        return pl.DataFrame(columns, schema={"metric": pl.String} | dict.fromkeys(["value", *parts], pl.Float64))
 
 
 def evaluate(
@@ -75,6 +129,7 @@ def evaluate(
     users: np.ndarray | None = None,
     model: str | None = None,
     device: torch.device | str = "cpu",
+    beyond: bool = False,
 ) -> Report:
     """Rank the whole catalog for every user with held-out items, and report the means.
 
@@ -90,6 +145,7 @@ def evaluate(
         users: User rows to judge; None judges all.
         model: Name for the report.
         device: Where the scorer computes, if it is not a ``DotProduct``.
+        beyond: Whether to say what the lists are worth beyond their hits.
 
     Raises:
         ConfigError: If ``on``, a cutoff or a metric is unknown.
@@ -97,8 +153,7 @@ def evaluate(
 
     Source: the full-ranking protocol of models.md 0.7.
     """
-    if on not in ("test", "valid"):
-        raise ConfigError(f"there is no part {on!r} to judge on. Choose test or valid.")
+    check_part(on)
     cutoffs = check_cutoffs(ks)
     names = [*RANKING, "coverage"] if metrics is None else list(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
@@ -117,23 +172,39 @@ def evaluate(
 
     trained_user = np.isin(judged, dataset.train.user)
     trained_item = np.isin(np.arange(dataset.num_items), dataset.train.item)
-    warm_truth = truth[trained_item[truth % dataset.num_items] & np.isin(truth // dataset.num_items, judged[trained_user])]
-    warm_users, _ = _runs(warm_truth // dataset.num_items)
-    rows = torch.from_numpy(np.searchsorted(judged, warm_users))
-    warm, _ = _judge(ranked[rows], warm_users, warm_truth, dataset.num_items, functions, cutoffs)
+    user_is_warm, item_is_warm = np.isin(truth // dataset.num_items, judged[trained_user]), trained_item[truth % dataset.num_items]
+
+    def part(chosen: np.ndarray) -> Part:
+        some = truth[chosen]
+        users, _ = _runs(some // dataset.num_items)
+        rows = torch.from_numpy(np.searchsorted(judged, users))
+        values, _ = _judge(ranked[rows], users, some, dataset.num_items, functions, cutoffs)
+        return Part(len(users), {name: float(value.mean()) for name, value in values.items() if len(value)})
+
     columns = {"user": dataset.users.keys(judged), "relevant": relevant.numpy(), "cold": ~trained_user}
     return Report(
         model=model,
         split=on,
         users=len(judged),
         metrics=means,
-        warm={name: float(value.mean()) for name, value in warm.items() if len(value)},
-        warm_users=len(warm_users),
-        cold_users=int((~trained_user).sum()),
-        cold_items=int((np.isin(np.arange(dataset.num_items), truth % dataset.num_items) & ~trained_item).sum()),
-        masked=masked,
         per_user=pl.DataFrame(columns | {name: value.numpy() for name, value in values.items()}),
+        warm_part=part(user_is_warm & item_is_warm),
+        cold_item_part=part(~item_is_warm),
+        cold_user_part=part(~user_is_warm),
+        cold_items=len(np.unique(truth[~item_is_warm] % dataset.num_items)),
+        masked=masked,
+        beyond=beyond_accuracy(ranked, dataset, cutoffs) if beyond else {},
     )
+
+
+def check_part(on: str) -> None:
+    """Refuse what is no held-out part.
+
+    Raises:
+        ConfigError: If ``on`` is neither "test" nor "valid".
+    """
+    if on not in ("test", "valid"):
+        raise ConfigError(f"there is no part {on!r} to judge on. Choose test or valid.")
 
 
 def _truth(held_out: Interactions, known: Interactions, num_items: int, users: np.ndarray | None) -> tuple[np.ndarray, int]:

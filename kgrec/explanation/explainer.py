@@ -11,8 +11,6 @@ import torch
 from kgrec import __version__
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
-from kgrec.data.files import bare_suffix
-from kgrec.data.rdf import FORMATS
 from kgrec.errors import ConfigError
 from kgrec.explanation.paths import Found, PathGraph, simple_paths
 from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation, short_names
@@ -131,7 +129,7 @@ class Explainer:
             raise ConfigError(f"{type(model).__name__} gives no scorer of its own. Pass scorer=.")
         self.data = data
         self._sources = short_names(data.triples.sources)
-        self._ordinal = [bare_suffix(source) in FORMATS for source in data.triples.sources]
+        self._ordinal = [data.triples.counts_statements(source) for source in range(len(data.triples.sources))]
         self._scorer = scorer
         self._name = model_name or type(model).__name__
         self._settings = {"max_length": max_length, "screen_top": screen_top, "per_liked": per_liked, "per_middle": per_middle}

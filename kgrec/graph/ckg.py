@@ -7,12 +7,15 @@ The id convention, stated here once; no other file does this arithmetic:
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.triples import empty_triples
 from kgrec.errors import GraphError
+
+_Rows = TypeVar("_Rows", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,12 @@ class CollaborativeKG:
         """Return the user row of a node."""
         return node - self.num_entities
 
+    @staticmethod
+    def relation_of(row: _Rows) -> _Rows:
+        """Return the relation of rows of ``Dataset.triples.relations``: a number, an array or a tensor of them."""
+        shifted: _Rows = row + 1
+        return shifted
+
     def warm_items(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the items with training interactions, ascending (int64), and each item's position among them (-1 for the others)."""
         items = np.unique(self.tail[self.relation == 0])
@@ -100,3 +109,18 @@ class CollaborativeKG:
             np.concatenate([self.relation, self.relation + self.num_relations]),
             np.concatenate([self.tail, self.head]),
         )
+
+    def interactions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the user row and the item of every training interaction, int64."""
+        used = self.relation == 0
+        return self.head[used] - self.num_entities, self.tail[used]
+
+    def knowledge_both_ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (head, relation, tail) of every triple and of its inverse, the inverses last, without interactions and users.
+
+        Relations are those of the knowledge graph, from 0; the inverse of ``r`` is ``r + R - 1``.
+        """
+        known = self.fact >= 0
+        head, relation, tail = self.head[known], self.relation[known] - 1, self.tail[known]
+        inverse = relation + self.num_relations - 1
+        return np.concatenate([head, tail]), np.concatenate([relation, inverse]), np.concatenate([tail, head])

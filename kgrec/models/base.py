@@ -48,6 +48,21 @@ class TripleSource:
 
 
 @dataclass(frozen=True)
+class ImpressionSource:
+    """What an objective on ``ImpressionBatch`` reads of the data.
+
+    Attributes:
+        negatives: Items not clicked for each click, at least 1; fewer where fewer were shown.
+        max_history: Most recent items of each history, at least 1.
+        grouped: Whether each click must stand among negatives of its own, so that labelled pairs cannot be used.
+    """
+
+    negatives: int
+    max_history: int
+    grouped: bool = False
+
+
+@dataclass(frozen=True)
 class Objective(Generic[B]):
     """One loss and the batches it eats.
 
@@ -57,6 +72,7 @@ class Objective(Generic[B]):
         parameters: What this objective's optimizer moves; None means every parameter of the model.
         name: Short name for logs.
         triples: What a ``TripleBatch`` is drawn from.
+        impressions: How an ``ImpressionBatch`` is put together.
         sampler: Makes the sampler of a batch type that the training package does not know; see ``SamplerFactory``.
     """
 
@@ -65,6 +81,7 @@ class Objective(Generic[B]):
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
     triples: TripleSource | None = None
+    impressions: ImpressionSource | None = None
     sampler: "SamplerFactory | None" = None
 
 
@@ -93,11 +110,13 @@ class Plan:
 
     Attributes:
         objectives: Losses in the order they are trained.
-        joint: True sums the losses in each step under one optimizer; False runs one epoch after another, each with its own optimizer.
+        joint: True sums the losses in each step under one optimizer: as many steps as the first objective has, batches of the others
+            taken again where they are fewer; False runs one epoch after another, each with its own optimizer.
         after_step: Called after every optimizer step.
         after_epoch: Called after every epoch, before validation.
         begin_epoch: Called with the epoch's number (from 1) and the run's seed before it starts: reseeds what the model draws itself.
         fit: A closed form, run instead of any epochs; then ``objectives`` is empty.
+        warm_up: An objective trained alone before the first epoch, for so many epochs, with an optimizer of its own.
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -106,6 +125,7 @@ class Plan:
     after_epoch: Callable[[], None] | None = None
     begin_epoch: Callable[[int, int], None] | None = None
     fit: Callable[[], None] | None = None
+    warm_up: tuple[Objective[Any], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +203,14 @@ class DotProduct:
 
 
 @runtime_checkable
+class ItemToItem(Protocol):
+    """A scorer without item vectors that yet says which items are near to one."""
+
+    def similar(self, item: int) -> Float[Tensor, " items"]:
+        """Return how near each item of the catalog is; higher is nearer."""
+
+
+@runtime_checkable
 class Rerunnable(Protocol):
     """A model whose score can be measured again on an edited graph (explanation.md 3.1, capability 3).
 
@@ -202,6 +230,14 @@ class Rerunnable(Protocol):
 
     def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts, everything that depends on the graph computed anew."""
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """A model whose vectors say more than its scorer: entities, relations, or items that are compared by them."""
+
+    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has."""
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kgrec.batches import PairwiseBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.nn.init import normal
 from kgrec.nn.losses import bpr, l2
 from kgrec.ops.rows import take_rows
@@ -47,6 +47,15 @@ PRESETS = {
         train={"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-3},
     ),
     "fast": Preset(train={"learning_rate": 0.01, "batch_size": 8192, "epochs": 40, "patience": 3}),
+}
+
+
+SPACE = {
+    "learning_rate": Span(5e-4, 2e-2, log=True),
+    "l2_weight": Span(1e-4, 1e-1, log=True),
+    "init_scale": Span(0.01, 0.2, log=True),
+    "item_bias": (False, True),
+    "batch_size": (1024, 2048, 8192),
 }
 
 

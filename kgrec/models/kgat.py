@@ -3,8 +3,9 @@
 https://arxiv.org/abs/1905.07854 (equation numbers are those of version 2)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -18,7 +19,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.relational import RelationalGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, TripleSource
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
@@ -38,6 +39,8 @@ class KGATConfig:
         dim: Embedding size d of users and entities; 64 in the paper.
         relation_dim: Size k of the relation space; 64 in the paper.
         layer_dims: Output size of each layer; (64, 32, 16) in the paper.
+        aggregator: "bi-interaction" combines a node with its neighborhood by sum and product, Eq. (8), the paper's best; "gcn" by the
+            sum, Eq. (6); "graphsage" by their concatenation, Eq. (7).
         attention: "live" as in the paper; "static_si" is the sum of row-normalized adjacencies that the authors' released code
             really propagates with.
         message_dropout: Probability of dropping a value after each layer, in [0, 1); 0.1 in the authors' code.
@@ -47,12 +50,15 @@ class KGATConfig:
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
         cf_l2_weight: Weight of half the squared norms of the final embeddings of the batch, divided by its size; 1e-5 in the paper.
         kg_l2_weight: The same for projected entities and relations; 1e-5 in the paper.
+        warm_start_epochs: Epochs of BPR-MF on the embeddings of users and items before the first epoch; 0 starts from random ones. The
+            authors load vectors trained to the end.
         kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of their triples, as the authors' code.
     """
 
     dim: int = 64
     relation_dim: int = 64
     layer_dims: tuple[int, ...] = (64,)
+    aggregator: Literal["bi-interaction", "gcn", "graphsage"] = "bi-interaction"
     attention: Literal["live", "static_si"] = "live"
     message_dropout: float = 0.2
     leaky_slope: float = 0.2
@@ -61,11 +67,14 @@ class KGATConfig:
     cf_l2_weight: float = 1e-5
     kg_l2_weight: float = 1e-5
     kg_sampling: Literal["triple", "head"] = "triple"
+    warm_start_epochs: int = 0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
         if self.dim < 1 or self.relation_dim < 1 or any(size < 1 for size in self.layer_dims):
             raise ConfigError("KGAT needs dim, relation_dim and every one of layer_dims to be at least 1.")
+        if self.aggregator not in ("bi-interaction", "gcn", "graphsage") or self.warm_start_epochs < 0:
+            raise ConfigError('KGAT needs aggregator "bi-interaction", "gcn" or "graphsage" and warm_start_epochs >= 0.')
         if not 0 <= self.message_dropout < 1 or self.leaky_slope < 0 or self.cf_l2_weight < 0 or self.kg_l2_weight < 0:
             raise ConfigError("KGAT needs message_dropout in [0, 1), leaky_slope, cf_l2_weight and kg_l2_weight >= 0.")
         if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
@@ -74,7 +83,7 @@ class KGATConfig:
             raise ConfigError('KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".')
 
 
-_PUBLISHED = {"loss": "bpr", "layer_dims": (64, 32, 16), "message_dropout": 0.1, "kg_sampling": "head"}
+_PUBLISHED = {"loss": "bpr", "layer_dims": (64, 32, 16), "message_dropout": 0.1, "kg_sampling": "head", "warm_start_epochs": 100}
 _PUBLISHED_TRAINING = {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"}
 _OURS = {"learning_rate": 0.01, "kg_batch_size": 8192, "kg_steps": 2}
 
@@ -83,6 +92,17 @@ PRESETS = {
     "paper": Preset(_PUBLISHED, _PUBLISHED_TRAINING),
     "official": Preset({**_PUBLISHED, "attention": "static_si"}, _PUBLISHED_TRAINING),
     "fast": Preset(train={**_OURS, "epochs": 20, "patience": 3}),
+}
+
+
+SPACE = {
+    "layer_dims": ((64,), (64, 32), (64, 64), (64, 32, 16)),
+    "aggregator": ("bi-interaction", "gcn", "graphsage"),
+    "learning_rate": Span(2e-3, 2e-2, log=True),
+    "temperature": Span(0.1, 0.3),
+    "message_dropout": Span(0.0, 0.5),
+    "cf_l2_weight": Span(1e-6, 1e-3, log=True),
+    "kg_steps": Span(1, 8),
 }
 
 
@@ -115,16 +135,53 @@ class BiInteraction(nn.Module):
         return leaky_relu(by_sum, self.slope) + leaky_relu(by_product, self.slope)
 
 
+class OneMatrix(nn.Module):
+    """Combine a node with its neighborhood by one matrix.
+
+        LeakyReLU(W (e_h + e_N) + b)                                                    (6), GCN
+        LeakyReLU(W (e_h || e_N) + b)                                                   (7), GraphSage
+
+    Args:
+        dim_in: Size of the vectors going in.
+        dim_out: Size of the vectors coming out.
+        slope: Negative slope of the LeakyReLU.
+        generator: Draws the weights and biases.
+        concatenated: Whether node and neighborhood are put side by side, Eq. (7), or added, Eq. (6).
+
+    Source: Wang et al., KGAT, KDD 2019, Eqs. (6)-(7); the bias is the authors' code's.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, slope: float, generator: torch.Generator, *, concatenated: bool) -> None:
+        super().__init__()
+        self.slope = slope
+        self.concatenated = concatenated
+        self.weight = nn.Parameter(glorot_uniform(2 * dim_in if concatenated else dim_in, dim_out, generator=generator))  # W
+        self.bias = nn.Parameter(glorot_uniform(1, dim_out, generator=generator))  # b
+
+    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output."""
+        both = torch.cat([ego, neighborhood], 1) if self.concatenated else ego + neighborhood
+        return leaky_relu(torch.addmm(self.bias, both, self.weight), self.slope)
+
+
+_AGGREGATORS: dict[str, Callable[[int, int, float, torch.Generator], nn.Module]] = {
+    "bi-interaction": BiInteraction,
+    "gcn": partial(OneMatrix, concatenated=False),
+    "graphsage": partial(OneMatrix, concatenated=True),
+}
+
+
 class KGAT(Recommender):
     """Propagate over the collaborative knowledge graph, neighbors weighted by how plausible their triple is.
 
         pi(h, r, t) = softmax over the triples of h of (W_r e_t)^T tanh(W_r e_h + e_r)          (4)-(5)
         e_N(h) = sum over (h, r, t) of pi(h, r, t) e_t                                            (3)
-        e_h <- bi-interaction of e_h and e_N(h); then dropout                                     (8)
+        e_h <- aggregator of e_h and e_N(h); then dropout                                         (6)-(8)
         e* = e^(0) || norm(e^(1)) || ... || norm(e^(L)),   score(u, i) = e*_u . e*_i                (11)-(12)
 
     Trained by alternating epochs of interactions (BPR on e*) and triples (TransR); attention is refreshed once per epoch and takes no
-    gradient. It is kept with the weights, so a loaded model scores as the saved one did.
+    gradient. It is kept with the weights, so a loaded model scores as the saved one did. ``warm_start_epochs`` of BPR-MF on the embeddings
+    of users and items may come first, as the authors recommend; entities then keep their random start.
 
     Differs from the paper: before its first refresh the attention is the sum over relations of row-normalized adjacencies, as in the
     authors' code; the "softmax" loss is an addition.
@@ -153,7 +210,8 @@ class KGAT(Recommender):
         self.relations = nn.Parameter(glorot_uniform(relations, config.relation_dim, generator=generator))  # e_r
         self.projections = nn.Parameter(glorot_uniform(relations, config.dim, config.relation_dim, generator=generator))  # W_r
         sizes = (config.dim, *config.layer_dims)
-        self.layers = nn.ModuleList(BiInteraction(d_in, d_out, config.leaky_slope, generator) for d_in, d_out in pairwise(sizes))
+        layer = _AGGREGATORS[config.aggregator]
+        self.layers = nn.ModuleList(layer(d_in, d_out, config.leaky_slope, generator) for d_in, d_out in pairwise(sizes))
         self.dropout = SeededDropout(config.message_dropout)
         ranked = torch.cat([torch.arange(ckg.num_items), torch.arange(ckg.num_entities, ckg.num_nodes)])
         self.register_buffer("ranked_nodes", ranked, persistent=False)  # items, then users
@@ -206,6 +264,13 @@ class KGAT(Recommender):
         loss = cosine_softmax(user, take_rows(items, self.warm_items), self.warm_position[batch.positive], self.config.temperature)
         return loss + self.config.cf_l2_weight * l2(user, take_rows(items, batch.positive))
 
+    def matrix_factorization_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
+        """Return BPR-MF on the embeddings alone, with the L2 of the authors' BPR-MF: not divided by the batch size."""
+        rows = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
+        user, positive, negative = take_rows(self.nodes, rows).chunk(3)
+        regularizer = self.config.cf_l2_weight * len(batch.user) * l2(user, positive, negative)
+        return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
+
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""
         true, corrupted, projected = transr_energies(
@@ -225,7 +290,13 @@ class KGAT(Recommender):
         head, relation, tail = (torch.from_numpy(part) for part in self.ckg.both_ways())
         triples = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=self.config.kg_sampling == "head")
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", triples=triples)
-        return Plan((first, second), begin_epoch=self._reseed, after_epoch=self.refresh_attention)
+        warm_start = Objective(PairwiseBatch, self.matrix_factorization_loss, (self.nodes,), name="bpr-mf")
+        return Plan(
+            (first, second),
+            begin_epoch=self._reseed,
+            after_epoch=self.refresh_attention,
+            warm_up=(warm_start, self.config.warm_start_epochs) if self.config.warm_start_epochs else None,
+        )
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch), self.nodes.device)

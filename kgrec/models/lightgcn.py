@@ -17,11 +17,13 @@ from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.pairs import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender
-from kgrec.nn.init import normal
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.nn.dropout import SeededDropout
+from kgrec.nn.init import glorot_uniform, normal
 from kgrec.nn.losses import bpr, cosine_softmax, l2
 from kgrec.ops.propagate import poly, propagate
 from kgrec.ops.rows import take_rows
+from kgrec.random import derive
 
 _GROUPS_AT_ONCE = 32
 
@@ -37,7 +39,11 @@ class LightGCNConfig:
             interactions, and ranks by normalized item vectors. Items without any are left to what the graph says of them.
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
         l2_weight: Weight lambda of half the squared layer-0 norms of the batch rows, divided by the batch size; 1e-4 in the paper.
-        init_scale: Standard deviation of the initial embeddings; 0.1 in the authors' PyTorch code.
+        init: "normal" draws initial embeddings from N(0, ``init_scale``^2), as the authors' code; "glorot" as the paper says.
+        init_scale: Standard deviation of the initial embeddings; 0.1 in the authors' PyTorch code, 0.01 in their TensorFlow code. Unused by
+            "glorot".
+        edge_dropout: Probability of leaving an edge out of a step, in [0, 1); 0.4 where the authors' code switches its dropout on, which
+            it does not by default.
         knowledge: Whether the graph holds the triples and their entities (``lightgcn-kg``) or interactions alone (the paper).
     """
 
@@ -46,7 +52,9 @@ class LightGCNConfig:
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
     l2_weight: float = 1e-4
+    init: Literal["normal", "glorot"] = "normal"
     init_scale: float = 0.1
+    edge_dropout: float = 0.0
     knowledge: bool = False
 
     def __post_init__(self) -> None:
@@ -55,17 +63,29 @@ class LightGCNConfig:
             raise ConfigError("LightGCN needs dim >= 1, num_layers >= 0, l2_weight >= 0 and init_scale > 0.")
         if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
             raise ConfigError('LightGCN needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+        if self.init not in ("normal", "glorot") or not 0 <= self.edge_dropout < 1:
+            raise ConfigError('LightGCN needs init "normal" or "glorot" and edge_dropout in [0, 1).')
 
+
+_PUBLISHED = {"loss": "bpr", "num_layers": 3, "l2_weight": 1e-4}
+_PUBLISHED_TRAINING = {"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3}
 
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
-    "paper": Preset(
-        config={"loss": "bpr", "num_layers": 3, "l2_weight": 1e-4},
-        train={"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3},
-    ),
+    "paper": Preset({**_PUBLISHED, "init": "glorot"}, _PUBLISHED_TRAINING),
+    "official": Preset({**_PUBLISHED, "init": "normal", "init_scale": 0.1}, {**_PUBLISHED_TRAINING, "sampler": "per_user_quota"}),
     "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 5}),
 }
 KG_PRESETS = dict(PRESETS)
+
+SPACE = {
+    "num_layers": (1, 2, 3, 4),
+    "learning_rate": Span(2e-3, 2e-2, log=True),
+    "temperature": Span(0.1, 0.3),
+    "l2_weight": Span(1e-6, 1e-3, log=True),
+    "edge_dropout": Span(0.0, 0.6),
+}
+KG_SPACE = {**SPACE, "l2_weight": Span(1e-6, 10.0, log=True)}
 
 
 class LightGCN(Recommender):
@@ -78,7 +98,9 @@ class LightGCN(Recommender):
     Over the collaborative knowledge graph (``knowledge``) entities are further nodes, and parallel relations between two nodes are
     merged into one edge.
 
-    Differs from the paper: L2 on the rows of the batch, as in the authors' code; the "softmax" loss is an addition.
+    Differs from the paper: L2 on the rows of the batch, as in the authors' code; the "softmax" loss is an addition. Edge dropout is the
+    authors' code's, but both directions of an edge go together: a graph without an edge is again a graph, and its gradient again its own
+    propagation; their code drops the entries of the matrix one by one.
 
     Args:
         ckg: Graph with or without triples.
@@ -100,7 +122,8 @@ class LightGCN(Recommender):
         warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
-        self.nodes = nn.Parameter(normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator))  # X^(0)
+        self.edge_dropout = SeededDropout(config.edge_dropout)
+        self.nodes = nn.Parameter(_initial(ckg, config, generator))  # X^(0)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator) -> "LightGCN":
@@ -110,7 +133,15 @@ class LightGCN(Recommender):
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return the layer-averaged embeddings of all nodes, Eq. (8)."""
         layers = self.config.num_layers
-        return poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * (layers + 1))
+        return poly(self.nodes, self.graph.csr, self._weights(), (1 / (layers + 1),) * (layers + 1))
+
+    def _weights(self) -> Float[Tensor, " edges"]:
+        """Return the weights of a step: in training with some edges left out, both directions together, the rest scaled up."""
+        weight: Tensor = self.edge_dropout(self.graph.weight)
+        if weight is self.graph.weight:
+            return weight
+        rev = self.graph.csr.rev.long()
+        return weight[torch.minimum(torch.arange(len(rev), device=rev.device), rev)]
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
@@ -131,8 +162,11 @@ class LightGCN(Recommender):
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""
         if self.config.loss == "bpr":
-            return Plan((Objective(PairwiseBatch, self.bpr_loss, name="bpr"),))
-        return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),))
+            return Plan((Objective(PairwiseBatch, self.bpr_loss, name="bpr"),), begin_epoch=self._reseed)
+        return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),), begin_epoch=self._reseed)
+
+    def _reseed(self, epoch: int, seed: int) -> None:
+        self.edge_dropout.reseed(derive(seed, "dropped edges", epoch), self.nodes.device)
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""
@@ -179,3 +213,9 @@ class LightGCN(Recommender):
             z = self.graph.rows_without(ends, removed[start : start + _GROUPS_AT_ONCE], mean) @ self.nodes  # (groups, 2, dim)
             scores.append((z[:, 0] * self._ranked(z[:, 1])).sum(1))
         return torch.cat(scores)
+
+
+def _initial(ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator) -> Tensor:
+    if config.init == "normal":
+        return normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator)
+    return torch.cat([glorot_uniform(size, config.dim, generator=generator) for size in (ckg.num_entities, ckg.num_users)])

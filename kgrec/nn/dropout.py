@@ -21,7 +21,7 @@ class SeededDropout(nn.Module):
         """Start the stream of masks anew."""
         self._generator = torch.Generator(device=device).manual_seed(seed)
 
-    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return ``x`` with values dropped in training, unchanged in evaluation."""
         if not self.training or self.probability == 0.0:
             return x

@@ -1,9 +1,14 @@
-"""Knowledge-graph embedding energies (lower is more plausible)."""
+"""Knowledge-graph embeddings: vectors with their score functions (higher is more plausible), and TransR energies (lower is)."""
+
+import math
+from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
+from kgrec.nn.init import normal
 from kgrec.ops.relational import rel_project
 from kgrec.ops.rows import take_rows
 
@@ -16,6 +21,8 @@ def transr_energies(
     relation: Int[Tensor, " batch"],
     tail: Int[Tensor, " batch"],
     negative_tail: Int[Tensor, " batch"],
+    *,
+    normalized: bool = False,
 ) -> tuple[
     Float[Tensor, " batch"],
     Float[Tensor, " batch"],
@@ -25,10 +32,419 @@ def transr_energies(
 
         g(h, r, t) = |W_r e_h + e_r - W_r e_t|^2
 
-    Source: Lin et al., TransR, AAAI 2015, Eq. (8); as in KGAT, Eq. (1), without normalizing the vectors.
+    As in KGAT, Eq. (1); with ``normalized`` each of the three terms is made a unit vector first, as the KGAT authors do in CKE. The
+    rows for the L2 term are never normalized.
+
+    Source: Lin et al., TransR, AAAI 2015, Eq. (8).
     """
     rows = torch.cat([head, tail, negative_tail])
     h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
     r = take_rows(relations, relation)
-    moved = h + r
-    return (moved - t).square().sum(1), (moved - n).square().sum(1), (h, r, t, n)
+    unit_h, unit_r, unit_t, unit_n = (normalize(part, dim=1) for part in (h, r, t, n)) if normalized else (h, r, t, n)
+    moved = unit_h + unit_r
+    return (moved - unit_t).square().sum(1), (moved - unit_n).square().sum(1), (h, r, t, n)
+
+
+class TripleTables(nn.Module, ABC):
+    """Vectors of nodes and relations, and how plausible they make a triple.
+
+    Every score is a likeness of two vectors in the space of the relation: what the known end and the relation ask for, and the other
+    end as it is placed there. Higher is more plausible; an energy is a score with its sign turned.
+
+    Attributes:
+        nodes: One row per node; complex numbers are stored as all real parts, then all imaginary parts.
+        relations: One row per relation, stored alike.
+    """
+
+    nodes: nn.Parameter
+    relations: nn.Parameter
+
+    @abstractmethod
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return where (head, relation) wants its tail."""
+
+    @abstractmethod
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return where (relation, tail) wants its head."""
+
+    @abstractmethod
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return nodes as the relation places them."""
+
+    @abstractmethod
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return how near each row's candidates are to what it asks for."""
+
+    @abstractmethod
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return how near each of the same candidates is to each row, without a (batch, cand, dout) block."""
+
+    @abstractmethod
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the score of each row with each of the first ``count`` nodes, placed by the row's relation."""
+
+    @abstractmethod
+    def constrain(self) -> None:
+        """Put the vectors back under the paper's constraints, in place; after every step."""
+
+    def score(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Return the score of each triple."""
+        return self.likeness(self.asked_tail(head, relation), self.placed(tail, relation).unsqueeze(1)).squeeze(1)
+
+    def corrupted(
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
+        negative: Int[Tensor, "batch cand"],
+        corrupts_head: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, "batch cand"]:
+        """Return the scores of each triple with its head, or else its tail, replaced by each of its negatives."""
+        by_head = corrupts_head.unsqueeze(1)
+        asked = torch.where(by_head, self.asked_head(relation, tail), self.asked_tail(head, relation))
+        placed = self.placed(negative.flatten(), relation.repeat_interleave(negative.shape[1]))
+        return self.likeness(asked, placed.view(*negative.shape, -1))
+
+
+def clip_rows_(table: Float[Tensor, "nodes dim"]) -> None:
+    """Shorten the rows that are longer than 1 to length 1, in place; no gradient."""
+    with torch.no_grad():
+        table.div_(table.norm(dim=1, keepdim=True).clamp_(min=1.0))
+
+
+def _squared(asked: Tensor, placed: Tensor) -> Tensor:
+    """Return the squared distances of all pairs of rows by one matrix product; never below 0."""
+    length = asked.square().sum(1, keepdim=True) + placed.square().sum(1)
+    return torch.addmm(length, asked, placed.T, alpha=-2.0).clamp_(min=0.0)
+
+
+def _uniform(rows: int, dim: int, bound: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(rows, dim, generator=generator) * 2 - 1) * bound
+
+
+class TransETables(TripleTables):
+    """Translation: a relation moves its heads to its tails.
+
+        score(h, r, t) = -|h + r - t|,    in L1 or L2, with |e| = 1 for every entity
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Size of the vectors.
+        norm: "l1" or "l2", not squared.
+        generator: Draws the initial vectors, uniform in +-6 / sqrt(dim).
+
+    Source: Bordes et al., TransE, NIPS 2013, Eq. (1) and Algorithm 1.
+    """
+
+    def __init__(self, num_nodes: int, num_relations: int, dim: int, norm: str, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 6 / math.sqrt(dim)
+        self.norm = norm
+        self.nodes = nn.Parameter(normalize(_uniform(num_nodes, dim, bound, generator), dim=1))
+        self.relations = nn.Parameter(normalize(_uniform(num_relations, dim, bound, generator), dim=1))
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return h + r."""
+        return take_rows(self.nodes, head) + take_rows(self.relations, relation)
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return t - r."""
+        return take_rows(self.nodes, tail) - take_rows(self.relations, relation)
+
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return the vectors as they are."""
+        return take_rows(self.nodes, node)
+
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the distances, sign turned."""
+        apart = asked.unsqueeze(1) - placed
+        return -(apart.abs().sum(2) if self.norm == "l1" else torch.linalg.vector_norm(apart, dim=2))
+
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the distances, sign turned."""
+        return -(torch.cdist(asked, placed, p=1.0) if self.norm == "l1" else _squared(asked, placed).sqrt_())
+
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes."""
+        return self.table(asked, self.nodes[:count])
+
+    def constrain(self) -> None:
+        """Give every entity length 1."""
+        with torch.no_grad():
+            self.nodes.copy_(normalize(self.nodes, dim=1))
+
+
+class TransRTables(TripleTables):
+    """Translation in a space of each relation's own.
+
+        score(h, r, t) = -|M_r h + r - M_r t|^2,    |h|, |r|, |t| <= 1
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Size of the node vectors.
+        relation_dim: Size of the relation vectors.
+        generator: Draws the initial vectors; projections start as the identity, cut or padded with zeros.
+        bound_relations: Whether relations too are held to length 1.
+
+    Source: Lin et al., TransR, AAAI 2015, Eqs. (7)-(8).
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        dim: int,
+        relation_dim: int,
+        generator: torch.Generator,
+        *,
+        bound_relations: bool = True,
+    ) -> None:
+        super().__init__()
+        self.bound_relations = bound_relations
+        self.nodes = nn.Parameter(normalize(torch.randn(num_nodes, dim, generator=generator), dim=1))
+        self.relations = nn.Parameter(normalize(torch.randn(num_relations, relation_dim, generator=generator), dim=1))
+        self.projections = nn.Parameter(torch.eye(dim, relation_dim).repeat(num_relations, 1, 1))  # M_r, applied from the right
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return M_r h + r."""
+        return self.placed(head, relation) + take_rows(self.relations, relation)
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return M_r t - r."""
+        return self.placed(tail, relation) - take_rows(self.relations, relation)
+
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return M_r e, Eq. (7)."""
+        return rel_project(take_rows(self.nodes, node), relation, self.projections)
+
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the squared distances, sign turned."""
+        return -(asked.unsqueeze(1) - placed).square().sum(2)
+
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the squared distances, sign turned."""
+        return -_squared(asked, placed)
+
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes, projected once per relation present."""
+        scores = asked.new_empty(len(asked), count)
+        for row in torch.unique(relation).tolist():
+            of = relation == row
+            scores[of] = self.table(asked[of], self.nodes[:count] @ self.projections[row])
+        return scores
+
+    def constrain(self) -> None:
+        """Shorten entities, and relations where they are bound, to length 1."""
+        clip_rows_(self.nodes.data)
+        if self.bound_relations:
+            clip_rows_(self.relations.data)
+
+
+class TransDTables(TripleTables):
+    """Translation in a space that both the relation and the entity shape.
+
+        e_r = e + (e_p . e) r_p,    score(h, r, t) = -|h_r + r - t_r|^2,    |h|, |r|, |t| <= 1
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Size of all vectors.
+        generator: Draws the initial vectors; those of the projections start at a tenth of the others' length.
+        bound_relations: Whether relations too are held to length 1.
+
+    Source: Ji et al., TransD, ACL 2015, Eqs. (11)-(15), for entities and relations of one size.
+    """
+
+    def __init__(self, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator, *, bound_relations: bool = True) -> None:
+        super().__init__()
+        self.bound_relations = bound_relations
+
+        def drawn(rows: int, length: float) -> nn.Parameter:
+            return nn.Parameter(normalize(torch.randn(rows, dim, generator=generator), dim=1) * length)
+
+        self.nodes, self.relations = drawn(num_nodes, 1.0), drawn(num_relations, 1.0)
+        self.projecting_nodes, self.projecting_relations = drawn(num_nodes, 0.1), drawn(num_relations, 0.1)  # e_p, r_p
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return h_r + r."""
+        return self.placed(head, relation) + take_rows(self.relations, relation)
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return t_r - r."""
+        return self.placed(tail, relation) - take_rows(self.relations, relation)
+
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return e + (e_p . e) r_p."""
+        entity = take_rows(self.nodes, node)
+        along = (take_rows(self.projecting_nodes, node) * entity).sum(1, keepdim=True)
+        return entity + along * take_rows(self.projecting_relations, relation)
+
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the squared distances, sign turned."""
+        return -(asked.unsqueeze(1) - placed).square().sum(2)
+
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the squared distances, sign turned."""
+        return -_squared(asked, placed)
+
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes: |q - e - c r_p|^2 written out, with c = e_p . e."""
+        entity, by = self.nodes[:count], take_rows(self.projecting_relations, relation)
+        along = (self.projecting_nodes[:count] * entity).sum(1)
+        across = (asked * by).sum(1, keepdim=True) - by @ entity.T
+        squared = _squared(asked, entity) + along * (along * by.square().sum(1, keepdim=True) - 2 * across)
+        return -squared.clamp_(min=0.0)
+
+    def constrain(self) -> None:
+        """Shorten entities, and relations where they are bound, to length 1."""
+        clip_rows_(self.nodes.data)
+        if self.bound_relations:
+            clip_rows_(self.relations.data)
+
+
+class DistMultTables(TripleTables):
+    """A diagonal form: score(h, r, t) = sum of h * r * t. It cannot tell (h, r, t) from (t, r, h).
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Size of the vectors.
+        scale: Standard deviation of the initial values.
+        generator: Draws them.
+
+    Source: Yang et al., DistMult, ICLR 2015, Section 3.1. https://arxiv.org/abs/1412.6575
+    """
+
+    def __init__(self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.nodes = nn.Parameter(normal(num_nodes, dim, scale=scale, generator=generator))
+        self.relations = nn.Parameter(normal(num_relations, dim, scale=scale, generator=generator))
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return h * r."""
+        return take_rows(self.nodes, head) * take_rows(self.relations, relation)
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return t * r."""
+        return take_rows(self.nodes, tail) * take_rows(self.relations, relation)
+
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return the vectors as they are."""
+        return take_rows(self.nodes, node)
+
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the inner products."""
+        return (asked.unsqueeze(1) * placed).sum(2)
+
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the inner products."""
+        return asked @ placed.T
+
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes."""
+        return self.table(asked, self.nodes[:count])
+
+    def constrain(self) -> None:
+        """Leave the vectors as they are: a penalty holds them."""
+
+
+class ComplExTables(DistMultTables):
+    """DistMult over complex numbers: score(h, r, t) = Re sum of h * r * conj(t), which tells (h, r, t) from (t, r, h).
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Number of complex coordinates.
+        scale: Standard deviation of the initial real and imaginary parts.
+        generator: Draws them.
+
+    Source: Trouillon et al., ComplEx, ICML 2016, Eqs. (9)-(11). https://arxiv.org/abs/1606.06357
+    """
+
+    def __init__(self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__(num_nodes, num_relations, 2 * dim, scale, generator)
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return h * r."""
+        return _times(take_rows(self.nodes, head), take_rows(self.relations, relation))
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return t * conj(r)."""
+        return _times(take_rows(self.nodes, tail), _conjugate(take_rows(self.relations, relation)))
+
+
+def moduli(rows: Float[Tensor, "batch din"]) -> Float[Tensor, "batch dout"]:
+    """Return the moduli of complex rows."""
+    lengths: Tensor = torch.linalg.vector_norm(rows.view(len(rows), 2, -1), dim=1)
+    return lengths
+
+
+def _times(left: Tensor, right: Tensor) -> Tensor:
+    """Return the coordinate-wise product of complex rows."""
+    (a, b), (c, d) = left.chunk(2, 1), right.chunk(2, 1)
+    return torch.cat([a * c - b * d, a * d + b * c], 1)
+
+
+def _conjugate(rows: Tensor) -> Tensor:
+    real, imaginary = rows.chunk(2, 1)
+    return torch.cat([real, -imaginary], 1)
+
+
+class RotatETables(TripleTables):
+    """Rotation: score(h, r, t) = -sum over coordinates of |h r - t|, complex, with |r| = 1 in each.
+
+    Args:
+        num_nodes: Nodes.
+        num_relations: Relations.
+        dim: Number of complex coordinates of a node, and of angles of a relation.
+        bound: Initial values of nodes and relations are uniform in +-bound; an angle is the relation's value times pi / bound.
+        generator: Draws them.
+
+    Source: Sun et al., RotatE, ICLR 2019, Eq. (4), and the authors' code for the scale of the angles. https://arxiv.org/abs/1902.10197
+    """
+
+    def __init__(self, num_nodes: int, num_relations: int, dim: int, bound: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.turn = math.pi / bound
+        self.nodes = nn.Parameter(_uniform(num_nodes, 2 * dim, bound, generator))
+        self.relations = nn.Parameter(_uniform(num_relations, dim, bound, generator))
+
+    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return h * r."""
+        return _times(take_rows(self.nodes, head), self._rotation(relation))
+
+    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return t * conj(r)."""
+        return _times(take_rows(self.nodes, tail), _conjugate(self._rotation(relation)))
+
+    def _rotation(self, relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        angle = take_rows(self.relations, relation) * self.turn
+        return torch.cat([torch.cos(angle), torch.sin(angle)], 1)
+
+    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+        """Return the vectors as they are."""
+        return take_rows(self.nodes, node)
+
+    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the sums of the moduli of the differences, sign turned."""
+        apart = (asked.unsqueeze(1) - placed).view(*placed.shape[:2], 2, -1)
+        moduli: Tensor = torch.linalg.vector_norm(apart, dim=2)
+        return -moduli.sum(2)
+
+    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+        """Return the same, one coordinate at a time."""
+        real, imaginary = asked.T.unsqueeze(2).chunk(2)  # (dim, batch, 1)
+        to_real, to_imaginary = placed.T.unsqueeze(1).chunk(2)
+        total = asked.new_zeros(len(asked), len(placed))
+        for a, b, c, d in zip(real, imaginary, to_real, to_imaginary, strict=True):
+            total -= (a - c).square_().add_((b - d).square_()).sqrt_()
+        return total
+
+    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes."""
+        return self.table(asked, self.nodes[:count])
+
+    def constrain(self) -> None:
+        """Leave the vectors as they are: a rotation has modulus 1 by its form."""

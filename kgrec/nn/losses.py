@@ -2,7 +2,7 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize, relu, softmax, softplus
 
 from kgrec.ops.contrast import softmax_rows
 
@@ -45,3 +45,41 @@ def translation_ranking(positive: Float[Tensor, " batch"], negative: Float[Tenso
     Source: Wang et al., KGAT, KDD 2019, Eq. (2). https://arxiv.org/abs/1905.07854
     """
     return softplus(positive - negative).mean()
+
+
+def margin_hinge(positive: Float[Tensor, " batch"], negative: Float[Tensor, "batch cand"], margin: float | int) -> Float[Tensor, ""]:
+    """Return the mean of ``max(0, margin - positive + negative)`` of two scores (higher is more plausible), over all negatives.
+
+    Source: Bordes et al., TransE, NIPS 2013, Eq. (1).
+    """
+    return relu(margin - positive.unsqueeze(1) + negative).mean()
+
+
+def logistic(positive: Float[Tensor, " batch"], negative: Float[Tensor, "batch cand"]) -> Float[Tensor, ""]:
+    """Return the mean over the batch of ``-log sigmoid(positive)`` minus the sum of ``log sigmoid(-negative)``.
+
+    Source: Trouillon et al., ComplEx, ICML 2016, Section 4 (without the L2 term). https://arxiv.org/abs/1606.06357
+    """
+    return (softplus(-positive) + softplus(negative).sum(1)).mean()
+
+
+def self_adversarial(
+    positive: Float[Tensor, " batch"], negative: Float[Tensor, "batch cand"], margin: float | int, temperature: float | int
+) -> Float[Tensor, ""]:
+    """Return half the mean of ``-log sigmoid(margin + positive) - sum of p log sigmoid(-margin - negative)``, scores as negated distances.
+
+    ``p`` is the softmax of ``temperature * negative`` over a row's negatives, without gradient; the half is the authors' code's.
+
+    Source: Sun et al., RotatE, ICLR 2019, Eqs. (5)-(6). https://arxiv.org/abs/1902.10197
+    """
+    share = softmax(temperature * negative.detach(), dim=1)
+    return 0.5 * (softplus(-margin - positive) + (share * softplus(margin + negative)).sum(1)).mean()
+
+
+def power(*rows: Float[Tensor, "batch _"], exponent: int) -> Float[Tensor, ""]:
+    """Return the sum of the values' magnitudes to a power, over all rows, divided by the batch size: 2 is L2, 3 is N3.
+
+    Source: Lacroix et al., Canonical Tensor Decomposition for Knowledge Base Completion, ICML 2018, Eq. (4), over the rows of the batch.
+    """
+    total = sum((row.abs().pow(exponent).sum() for row in rows), start=rows[0].new_zeros(()))
+    return total / rows[0].shape[0]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import ConfigError
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 
 # torch announces once per process that its CSR tensors are in beta. It is said here, to nobody, instead of in a training run.
@@ -93,12 +94,32 @@ def sampled_product(
         a: One side.
         b: The other.
     """
+    if native.takes(a, b):
+        return native.sddmm(ptr.long(), idx, a, b)
     if len(idx) > len(a) * len(b):  # repeated places outnumber the cells, which torch's sampled product cannot take
         row = torch.repeat_interleave(torch.arange(len(a), device=idx.device), ptr.diff(), output_size=len(idx))
         return (a @ b.T)[row, idx]
     pattern = torch.sparse_csr_tensor(ptr, idx, a.new_zeros(len(idx)), (len(a), len(b)), check_invariants=False)
     products: Tensor = torch.sparse.sampled_addmm(pattern, a.contiguous(), b.contiguous().T, beta=0.0).values()
     return products
+
+
+def sparse_product(
+    ptr: Int[Tensor, " _"], idx: Int[Tensor, " edges"], weight: Float[Tensor, " edges"], x: Float[Tensor, "items dim"]
+) -> Float[Tensor, "nodes dim"]:
+    """Return a sparse matrix, given by its CSR places and their values, times ``x``; no gradient.
+
+    Args:
+        ptr: First place of each row, and the number of places last, int32 (nodes + 1).
+        idx: Row of ``x`` at each place, int32.
+        weight: Value at each place.
+        x: What the matrix is applied to.
+    """
+    out = torch.empty(len(ptr) - 1, x.shape[1], dtype=x.dtype, device=x.device)
+    if native.takes(x, weight):
+        return native.spmm(ptr.long(), idx, weight.detach(), x, out)
+    sparse = torch.sparse_csr_tensor(ptr, idx, weight.detach(), (len(out), len(x)), check_invariants=False)
+    return torch.addmm(out, sparse, x.contiguous(), beta=0.0, out=out)
 
 
 def matrix(graph: Csr, weight: Float[Tensor, " edges"]) -> Tensor:
@@ -162,6 +183,8 @@ class _SegmentSum(torch.autograd.Function):
 
 def _multiply(graph: Csr, weight: Tensor, x: Tensor) -> Tensor:
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if native.takes(x, weight):
+        return native.spmm(graph.ptr, graph.idx, weight.detach(), x, out)
     return torch.addmm(out, matrix(graph, weight.detach()), x.contiguous(), beta=0.0, out=out)
 
 
@@ -169,14 +192,18 @@ def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ..
     *lower, highest = coefficients
     if not lower:
         return x * highest
-    adjacency, x = matrix(graph, weight), x.contiguous()
+    x = x.contiguous()
+    adjacency = None if native.takes(x, weight) else matrix(graph, weight)
     out = torch.empty_like(x)
     other = out if len(lower) == 1 else scratch if scratch is not None else torch.empty_like(x)
     # The two buffers take turns, so placed that the last sum lands in ``out``.
     into, rest = (out, other) if len(lower) % 2 else (other, out)
     current, factor = x, highest
     for coefficient in reversed(lower):
-        torch.addmm(x, adjacency, current, beta=coefficient, alpha=factor, out=into)
+        if adjacency is None:
+            native.spmm(graph.ptr, graph.idx, weight, current, into, x, coefficient, factor)
+        else:
+            torch.addmm(x, adjacency, current, beta=coefficient, alpha=factor, out=into)
         current, factor = into, 1.0
         into, rest = rest, into
     return out

@@ -1,8 +1,14 @@
 """Rows of a table, with a gradient that is the same every time."""
 
+from typing import Any
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding
+
+_LEAST_NORM = 1e-12  # as torch's normalize
 
 
 def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
@@ -12,3 +18,28 @@ def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) ->
     threads, so that two runs of one seed drift apart in the last bits.
     """
     return embedding(rows, table)
+
+
+def unit_rows(x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+    """Return each row divided by its length; rows of zeros stay so.
+
+    The same as torch's ``normalize``, with a gradient that passes over the table three times instead of eight. Differentiable once.
+    """
+    result: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _UnitRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        inverse: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=_LEAST_NORM).reciprocal_()
+        unit: Tensor = x * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        unit, inverse = ctx.saved_tensors
+        along = (upstream * unit).sum(1, keepdim=True)
+        return torch.addcmul(upstream, unit, along, value=-1).mul_(inverse)

@@ -4,9 +4,11 @@ In a row with excluded columns ``c_0 < c_1 < ...``, ``c_p - p`` columns below ``
 the number of ``p`` with ``c_p - p <= j``, which one binary search finds: exact, of constant cost also for a row that is almost full.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.errors import DataError, GraphError
@@ -43,7 +45,8 @@ def sample_negatives(
     if bool(full.any()):
         user = int(users[full][0])
         raise DataError(f"user row {user} has used all {num_items} items: there is no negative to draw. Leave the user out.")
-    return _draw_free(users, seen_ptr, seen_idx, num_items, generator)
+    keys = _free_keys(seen_ptr, seen_idx, num_items)
+    return _draw_free(users, seen_ptr, keys, num_items, num_items - seen_ptr.diff()[users], generator)
 
 
 def corrupt_tails(
@@ -73,33 +76,156 @@ def corrupt_tails(
 
     Source: Wang et al., KGAT, KDD 2019, Eq. (2) ("broken triplets"). https://arxiv.org/abs/1905.07854
     """
-    known_head, known_relation, known_tail = (part.to(torch.int64)[known[2] < num_entities] for part in known)
-    num_relations = 1 + max((int(part.max()) for part in (known_relation, relation) if len(part)), default=0)
-    if len(known_head) and (int(known_head.max()) + 1) * num_relations * num_entities >= 2**63:
-        raise GraphError(f"triples of {num_relations} relations and {num_entities} entities are more than 64-bit keys can name.")
-    facts = torch.unique_consecutive(torch.sort((known_head * num_relations + known_relation) * num_entities + known_tail).values)
-    pairs, sizes = torch.unique_consecutive(facts // num_entities, return_counts=True)
-    # One row more than there are pairs, without facts: for pairs that nothing is known of.
-    ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
-    ptr = torch.cat([ptr, ptr[-1:]])
-    wanted = head.to(torch.int64) * num_relations + relation
-    at = torch.searchsorted(pairs, wanted)
-    found = torch.nn.functional.pad(pairs, (0, 1), value=-1)[at] == wanted
-    at = torch.where(found, at, len(pairs))
-    full = ptr.diff()[at] >= num_entities
-    drawn = _draw_free(torch.where(full, len(pairs), at), ptr, facts % num_entities, num_entities, generator)
-    return torch.where(full, tail, drawn)
+    everyone = torch.arange(num_entities, device=head.device)
+    num_relations = 1 + max((int(part.max()) for part in (known[1], relation) if len(part)), default=0)
+    pool = torch.zeros(num_relations, dtype=torch.int64, device=head.device)
+    return FreeTails(known, (everyone,), pool).draw(head, relation, tail, generator=generator)
 
 
-def _draw_free(rows: Tensor, ptr: Tensor, idx: Tensor, num_columns: int, generator: np.random.Generator | torch.Generator) -> Tensor:
-    """Return a column per row, uniform over those not in the row's ``idx``; each row has one."""
+class FreeTails:
+    """Draws tails with which a (head, relation) makes no known triple; the known triples are sorted once.
+
+    Corrupted heads are tails of the reversed triples.
+
+    Args:
+        known: Heads, relations and tails of the triples to avoid; those with a tail that is never drawn change nothing.
+        pools: Nodes to draw from, ascending and distinct in each.
+        pool: Position in ``pools`` of what each relation's tails are drawn from.
+
+    Raises:
+        GraphError: If (head, relation, tail) has no 64-bit key.
+
+    Source: Bordes et al., TransE, NIPS 2013, Eq. (2) (corrupted triplets); known triples left out as Wang et al., KGAT, KDD 2019, Eq. (2).
+    """
+
+    def __init__(
+        self,
+        known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]],
+        pools: Sequence[Int[Tensor, " _"]],
+        pool: Int[Tensor, " relations"],
+    ) -> None:
+        head, relation, tail = (part.to(torch.int64) for part in known)
+        self._nodes, self._pool = torch.cat(list(pools)).to(torch.int64), pool
+        self._size = torch.tensor([len(nodes) for nodes in pools], device=pool.device)
+        self._start = self._size.cumsum(0) - self._size
+        self._width = max(1, int(self._size.max()))
+        place = torch.full((len(pools), 2 + max(_highest(self._nodes), _highest(tail))), -1, device=pool.device)
+        for row, nodes in zip(place, pools, strict=True):
+            row[nodes] = torch.arange(len(nodes), device=pool.device)
+        column = place[pool[relation], tail]
+        head, relation, column = (part[column >= 0] for part in (head, relation, column))
+        if (_highest(head) + 1) * len(pool) * self._width >= 2**63:
+            raise GraphError(f"triples of {len(pool)} relations and {self._width} entities are more than 64-bit keys can name.")
+        facts = torch.unique_consecutive(torch.sort((head * len(pool) + relation) * self._width + column).values)
+        self._pairs, sizes = torch.unique_consecutive(facts // self._width, return_counts=True)
+        ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+        self._ptr = torch.cat([ptr, ptr[-1:]])  # one row more than there are pairs, without facts: for pairs that nothing is known of
+        self._keys = _free_keys(self._ptr, facts % self._width, self._width)
+
+    def draw(
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
+        *,
+        generator: np.random.Generator | torch.Generator,
+    ) -> Int[Tensor, " batch"]:
+        """Return a wrong tail per triple, uniform over what is free; where nothing is, the triple's own (int64)."""
+        wanted = head.to(torch.int64) * len(self._pool) + relation
+        at = torch.searchsorted(self._pairs, wanted)
+        found = torch.nn.functional.pad(self._pairs, (0, 1), value=-1)[at] == wanted
+        rows = torch.where(found, at, len(self._pairs))
+        pool = self._pool[relation]
+        free = self._size[pool] - self._ptr.diff()[rows]
+        drawn = _draw_free(rows, self._ptr, self._keys, self._width, free.clamp(min=1), generator)
+        place = (self._start[pool] + drawn).clamp(max=max(0, len(self._nodes) - 1))
+        return torch.where(free > 0, self._nodes[place], tail) if len(self._nodes) else tail.to(torch.int64)
+
+
+class Corrupter:
+    """Replaces the head or the tail of triples, several times each, by nodes with which no known triple comes about.
+
+    Args:
+        known: Heads, relations and tails of the triples to avoid.
+        heads: Pools of nodes to draw heads from; see ``FreeTails``.
+        head_pool: Position in ``heads``, per relation.
+        tails: Pools of nodes to draw tails from.
+        tail_pool: Position in ``tails``, per relation.
+        head_share: Probability that the head is replaced and not the tail, per relation.
+
+    Source: Wang et al., TransH, AAAI 2014, Section 3.3 (which end to corrupt); Bordes et al., TransE, NIPS 2013, Eq. (2).
+    """
+
+    def __init__(
+        self,
+        known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]],
+        heads: Sequence[Int[Tensor, " _"]],
+        head_pool: Int[Tensor, " relations"],
+        tails: Sequence[Int[Tensor, " _"]],
+        tail_pool: Int[Tensor, " relations"],
+        head_share: Float[Tensor, " relations"],
+    ) -> None:
+        head, relation, tail = known
+        self._tails = FreeTails(known, tails, tail_pool)
+        self._heads = FreeTails((tail, relation, head), heads, head_pool)
+        self._head_share = head_share
+
+    def draw(
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
+        count: int,
+        *,
+        generator: torch.Generator,
+    ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
+        """Return ``count`` corrupted nodes per triple (int64), and whether they stand in the head's place."""
+        chance = torch.rand(len(head), generator=generator, device=head.device)
+        by_head = chance < self._head_share[relation]
+        negative = torch.empty(len(head), count, dtype=torch.int64, device=head.device)
+        for of, free, (near, far) in ((by_head, self._heads, (tail, head)), (~by_head, self._tails, (head, tail))):
+            ends = (part[of].repeat_interleave(count) for part in (near, relation, far))
+            negative[of] = free.draw(*ends, generator=generator).view(-1, count)
+        return negative, by_head
+
+
+def bernoulli_share(
+    head: Int[Tensor, " edges"], relation: Int[Tensor, " edges"], tail: Int[Tensor, " edges"], num_relations: int
+) -> Float[Tensor, " relations"]:
+    """Return tph / (tph + hpt) per relation: tails per head, heads per tail; one half where a relation has no triples.
+
+    Corrupting the end that has fewer right answers makes fewer false negatives.
+
+    Source: Wang et al., TransH, AAAI 2014, Section 3.3.
+    """
+    distinct = []
+    for end in (head, tail):
+        pairs = torch.unique(relation.to(torch.int64) * (1 + _highest(end)) + end)
+        distinct.append(torch.bincount(pairs // (1 + _highest(end)), minlength=num_relations).double().clamp(min=1))
+    heads, tails = distinct  # tph = triples / heads, hpt = triples / tails
+    return (tails / (heads + tails)).to(torch.get_default_dtype())
+
+
+def _highest(nodes: Tensor) -> int:
+    return int(nodes.max()) if len(nodes) else -1
+
+
+def _free_keys(ptr: Tensor, idx: Tensor, num_columns: int) -> Tensor:
+    """Return, per excluded column, its row and the number of free columns below it as one ascending key."""
     sizes = ptr.diff()
     start = torch.repeat_interleave(ptr[:-1], sizes, output_size=len(idx))
     row = torch.repeat_interleave(torch.arange(len(sizes), device=idx.device), sizes, output_size=len(idx))
     keys = row * num_columns + idx - (torch.arange(len(idx), device=idx.device) - start)
     if bool((keys.diff() < 0).any()):
         raise GraphError("the columns of a row are not ascending and distinct, or out of range. Sort each row and drop repeats.")
-    number = _words(len(rows), generator).to(idx.device) % (num_columns - sizes[rows])
+    return keys
+
+
+def _draw_free(
+    rows: Tensor, ptr: Tensor, keys: Tensor, num_columns: int, free: Tensor, generator: np.random.Generator | torch.Generator
+) -> Tensor:
+    """Return a column per row, uniform over its ``free`` ones, those not in the row of ``keys``."""
+    number = _words(len(rows), generator).to(keys.device) % free
     return number + torch.searchsorted(keys, rows * num_columns + number, right=True) - ptr[rows]
 
 

@@ -1,9 +1,11 @@
 """Training settings: how long, how fast, when to stop. What a model is lies in its own configuration."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from kgrec.errors import ConfigError
+
+Sampler = Literal["interaction", "user_uniform", "user_uniform_replace", "per_user_quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +18,14 @@ class TrainConfig:
         kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions.
         kg_steps: Most steps on triples in an epoch, which then sees a random part of them; 0 sets no limit.
         learning_rate: Learning rate of Adam.
-        sampler: "interaction" shuffles all interactions; "user_uniform" draws distinct users, then one interaction of each, as the
-            authors' code of KGAT.
+        sampler: "interaction" shuffles all interactions; the others draw users, then one interaction of each: "user_uniform" distinct
+            users in a batch, as the authors' code of KGAT; "user_uniform_replace" users with replacement and "per_user_quota" each user
+            equally often, as the two samplers of LightGCN's authors.
+        drop_last: Whether an epoch's last batch is left out where it is short, as the authors' code of KGIN does.
         patience: Validations without improvement before training stops; 0 never stops early.
         validate_every: Epochs between validations.
-        metric: What validation measures, ``name@k``.
+        metric: What validation measures, ``name@k``; of triples ``mrr`` or ``hits@k``, which is what is measured where there are no
+            interactions.
     """
 
     epochs: int = 200
@@ -28,7 +33,8 @@ class TrainConfig:
     kg_batch_size: int = 0
     kg_steps: int = 0
     learning_rate: float = 1e-3
-    sampler: Literal["interaction", "user_uniform"] = "interaction"
+    sampler: Sampler = "interaction"
+    drop_last: bool = False
     patience: int = 10
     validate_every: int = 1
     metric: str = "ndcg@10"
@@ -41,5 +47,5 @@ class TrainConfig:
             raise ConfigError("training needs kg_batch_size, kg_steps and patience of at least 0.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
-        if self.sampler not in ("interaction", "user_uniform"):
-            raise ConfigError(f'unknown sampler {self.sampler!r}. Known: "interaction", "user_uniform".')
+        if self.sampler not in get_args(Sampler):
+            raise ConfigError(f"unknown sampler {self.sampler!r}. Known: {', '.join(get_args(Sampler))}.")

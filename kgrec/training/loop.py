@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from kgrec.errors import DivergedError
 from kgrec.log import logger, progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.optimizer import adam
+from kgrec.random import derive
 from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler
 from kgrec.training.stopping import Stopping
@@ -80,6 +82,8 @@ def train(
         model.load_state_dict(state.model)
         for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
             optimizer.load_state_dict(stored)
+    else:
+        _warm_up(model, plan, data, config, seed, device)
     with progress(title, config.epochs) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
@@ -109,6 +113,18 @@ def _closed_form(
     _judge(model, state, {"epoch": 1, "seconds": time.perf_counter() - began}, config, validate)
     state.model = state.best
     return state
+
+
+def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> None:
+    """Train what comes before the first epoch. No checkpoint is written in it: a run killed here does it again, from the same draws."""
+    if plan.warm_up is None:
+        return
+    objective, epochs = plan.warm_up
+    alone, own = Plan((objective,)), derive(seed, "warm up")
+    samplers, optimizers = _samplers(alone, data, config, own, device), _optimizers(model, alone, config)
+    for epoch in range(1, epochs + 1):
+        losses = _epoch(model, alone, samplers, optimizers, epoch, own)
+        logger.debug("warming up: %s", _line({"epoch": epoch, **losses}))
 
 
 def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[Batches]:
@@ -142,7 +158,8 @@ def _epoch(
         rounds = [((o,), [s], opt) for o, s, opt in zip(plan.objectives, samplers, optimizers, strict=True)]
     losses: dict[str, Any] = {}
     for objectives, feeds, optimizer in rounds:
-        steps = [_step(objectives, batches, optimizer, plan) for batches in zip(*(feed.epoch(epoch) for feed in feeds), strict=False)]
+        batches = zip(feeds[0].epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in feeds[1:]), strict=False)
+        steps = [_step(objectives, each, optimizer, plan) for each in batches]
         means = torch.stack(steps)  # (steps, objectives)
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):

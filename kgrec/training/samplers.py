@@ -6,21 +6,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
+from kgrec.batches import ImpressionBatch, PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import Batches, Objective, TripleSource
 from kgrec.ops.sampling import corrupt_tails, sample_negatives
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
+from kgrec.training.impressions import impression_sampler
 
 
 class InteractionSampler:
     """Interactions in batches, with or without one sampled negative each.
 
-    "interaction" shuffles all training pairs, the last batch may be short (KGIN, RecBole); "user_uniform" draws ``batch_size`` distinct
-    users and one of each user's items, ``n_train // batch_size + 1`` times (the authors' code of KGAT). A negative is uniform over the
-    items that are not in the user's training part.
+    "interaction" shuffles all training pairs (KGIN, RecBole). The others draw a user first, then one of the user's items, and so weigh
+    every user alike: "user_uniform" draws ``batch_size`` distinct users, ``n_train // batch_size + 1`` times (the authors' code of KGAT);
+    "user_uniform_replace" draws ``n_train`` users, each time from all (the Python sampler of LightGCN's authors); "per_user_quota" takes
+    each user ``n_train // n_users`` times (their C++ sampler). Users without training interactions are not counted. The last batch may
+    be short; ``drop_last`` leaves it out (KGIN), unless it is the only one. A negative is uniform over the items that are not in the
+    user's training part.
 
     Raises:
         DataError: If negatives are wanted and a user has every item.
@@ -38,16 +42,17 @@ class InteractionSampler:
             user = data.users.key(int(full[0]))
             raise DataError(f"user {user!r} has all {data.num_items} items, so none is left to rank below them. Leave the user out.")
         self._num_items, self._config, self._seed, self._negatives = data.num_items, config, seed, negatives
+        self._active = torch.nonzero(self._ptr.diff()).squeeze(1)
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        count, size = len(self._item), self._config.batch_size
-        return count // size + 1 if self._config.sampler == "user_uniform" else -(-count // size)
+        count, size = self._count(), self._config.batch_size
+        return max(1, count // size) if self._config.drop_last else -(-count // size)
 
     def epoch(self, epoch: int) -> Iterator[PairwiseBatch | PositiveBatch]:
         """Yield the batches of an epoch."""
         generator = torch.Generator(device=self._item.device).manual_seed(derive(self._seed, "interactions", epoch))
-        picked = self._by_user(generator) if self._config.sampler == "user_uniform" else self._shuffled(generator)
+        picked = self._draw(generator)[: self.steps() * self._config.batch_size]
         user, positive = self._user[picked], self._item[picked]
         size = self._config.batch_size
         if not self._negatives:
@@ -58,19 +63,36 @@ class InteractionSampler:
         for u, p, n in zip(torch.split(user, size), torch.split(positive, size), torch.split(negative, size), strict=True):
             yield PairwiseBatch(u, p, n)
 
-    def _shuffled(self, generator: torch.Generator) -> Tensor:
-        return torch.randperm(len(self._item), generator=generator, device=self._item.device)
+    def _count(self) -> int:
+        """Return the number of interactions in an epoch."""
+        count, size = len(self._item), self._config.batch_size
+        if self._config.sampler == "user_uniform":
+            return (count // size + 1) * size
+        if self._config.sampler == "per_user_quota":
+            return count // len(self._active) * len(self._active)
+        return count
 
-    def _by_user(self, generator: torch.Generator) -> Tensor:
-        active = torch.nonzero(self._ptr.diff()).squeeze(1)
-        users = _distinct(active, self._config.batch_size, self.steps(), generator)
+    def _draw(self, generator: torch.Generator) -> Tensor:
+        """Return the positions of an epoch's interactions."""
+        device, count, sampler = self._item.device, self._count(), self._config.sampler
+        if sampler == "interaction":
+            return torch.randperm(count, generator=generator, device=device)
+        if sampler == "user_uniform":
+            size = self._config.batch_size
+            users = _distinct(self._active, size, count // size, generator)
+        elif sampler == "user_uniform_replace":
+            users = self._active[torch.randint(len(self._active), (count,), generator=generator, device=device)]
+        else:
+            quota = self._active.repeat(count // len(self._active))
+            users = quota[torch.randperm(count, generator=generator, device=device)]
         return _one_of_each(users, self._ptr, generator)
 
 
 class TripleSampler:
     """Triples in batches, each with a corrupted tail for which no such triple is known.
 
-    By triple: shuffled, each once an epoch. By head: distinct heads, then one triple of each, as many batches as the interactions have.
+    By triple: shuffled, each once an epoch. By head: distinct heads, then one triple of each, as many batches as the interactions have. As
+    a plan's first objective, batches are of ``batch_size`` and as many as hold all triples.
 
     Source: Wang et al., KGAT, KDD 2019, Section 3.2 and the authors' code (models.md 0.6).
     """
@@ -79,8 +101,8 @@ class TripleSampler:
         count = len(source.head)
         order = torch.argsort(source.head, stable=True)
         self._head, self._relation, self._tail = (part[order].to(device) for part in (source.head, source.relation, source.tail))
-        self._size = config.kg_batch_size or max(1, -(-count // max(steps, 1)))
-        every = steps if source.by_head else -(-count // self._size)
+        self._size = config.kg_batch_size or (-(-count // steps) if steps else config.batch_size)
+        every = steps if steps and source.by_head else -(-count // self._size)
         self._steps = min(every, config.kg_steps or every)
         self._source, self._seed = source, seed
 
@@ -114,6 +136,8 @@ def make_sampler(objective: Objective[Any], data: Dataset, config: TrainConfig, 
         return InteractionSampler(data, config, seed=seed, device=device, negatives=objective.batch is PairwiseBatch)
     if objective.batch is TripleBatch and objective.triples is not None:
         return TripleSampler(objective.triples, config, seed=seed, device=device, steps=steps)
+    if objective.batch is ImpressionBatch and objective.impressions is not None:
+        return impression_sampler(data, objective.impressions, config.batch_size, seed=seed, device=device)
     raise ConfigError(f"no sampler gives {objective.batch.__name__}. Use a batch type of kgrec.batches; triples need a TripleSource.")
 
 

@@ -111,6 +111,7 @@ def test_a_place_that_is_not_ours(command, refused, tmp_path):
         (["--model", "kgat", "--set", "dimm=3"], ["dimm", "dim"]),
         (["--model", "kgat", "--set", "dim=three"], ["dim", "three"]),
         (["--model", "kgat", "--set", "learning_rate=-1"], ["learning_rate"]),
+        (["--model", "kgat", "--set", "seed=1"], ["kgat", "seed"]),
         (["--model", "kgat", "--preset", "slow"], ["slow", "default"]),
         (["--model", "bprmf", "--device", "tpu"], ["tpu"]),
         (["--model", "bprmf", "--set", "metric=ndcg"], ["ndcg@10"]),

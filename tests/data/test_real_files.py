@@ -66,3 +66,28 @@ def test_gowalla(shared_data):
     train, valid, test = sizes(data)
     assert (data.num_users, data.num_items, train + valid, test) == (29_858, 40_981, 810_128, 217_242)
     assert abs(valid - 81_013) < 2_000
+
+
+def test_mind_sample(shared_data):
+    data = load(shared_data("mind-sample"))
+    assert {part: len(own) for part, own in data.impressions.items()} == {"train": 90, "valid": 19, "test": 10}
+    dropped = {(d.what, d.why): d.count for d in data.report.dropped}
+    assert dropped["candidates", "without a row in news.tsv"] == 184_049
+    assert dropped["news in histories", "without a row in news.tsv"] == 153_641
+    assert sum(count for (what, _), count in dropped.items() if what == "impressions") == 5_000 - 119
+    assert data.impressions["train"].time.max() <= data.impressions["valid"].time.min() < data.impressions["test"].time.min()
+    everything = load(shared_data("mind-sample"), catalog="all", texts=("title", "abstract"))
+    assert (everything.num_items, everything.content.texts.null_count(), len(data.triples)) == (2_000, 0, 4_000)
+    surfaces = {everything.content.texts[int(item)][first:end] for item, first, end, _ in everything.content.mentions}
+    assert {"Fort Lauderdale", "Marine Corps Marathon", "Silver Spring"} <= surfaces
+
+
+def test_dkn_news(shared_data):
+    data = load(shared_data("dkn-news"))
+    assert data.num_users == 469
+    assert (sum(sizes(data)) + 16, len(data.test)) == (6_305 + 271, 271)
+    assert sum(len(own) for own in data.negatives.values()) + 142 == 4_096 + 191
+    assert data.content.texts.null_count() == 0
+    item = data.items.row("watch tom cruise recreates iconic movie scenes james corden action packed minutes")
+    first, end, entity = data.content.mentions[data.content.mentions[:, 0] == item][0, 1:]
+    assert (data.content.texts[item][first:end], data.triples.label(entity)) == ("tom cruise", "Tom Cruise")

@@ -2,7 +2,7 @@ import hashlib
 import json
 import pickle
 import shutil
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrec.data.build import build_dataset
+from kgrec.data.content import Content, Impressions, Vectors
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import MANIFEST
-from kgrec.data.interactions import InteractionLog
+from kgrec.data.interactions import InteractionLog, Interactions
 from kgrec.data.storage import open_dataset, save_dataset
 from kgrec.errors import CheckpointError
+from kgrec.folder import write_data
 
 
 def small():
@@ -53,9 +55,85 @@ def assert_equal(one, other):
         assert np.array_equal(left, right)
         assert left.dtype == right.dtype
     assert np.array_equal(one.user_facts, other.user_facts)
+    assert_same(one.content, other.content)
+    for parts in ("negatives", "impressions", "held_triples"):
+        assert_same(dict(getattr(one, parts)), dict(getattr(other, parts)))
     for frame in ("labels", "relation_labels", "types", "attributes"):
         assert getattr(one.triples, frame).equals(getattr(other.triples, frame))
     assert (one.triples.sources, one.triples.dropped) == (other.triples.sources, other.triples.dropped)
+
+
+def assert_same(one, other):
+    """Whatever is in the one is in the other: records, mappings, series and arrays, None included."""
+    assert type(one) is type(other) or isinstance(one, np.ndarray)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert np.array_equal(one, other)
+    elif isinstance(one, pl.Series):
+        assert one.to_list() == other.to_list()
+    elif is_dataclass(one):
+        for column in fields(one):
+            assert_same(getattr(one, column.name), getattr(other, column.name))
+
+
+def rich():
+    """Return a small dataset with one of everything."""
+    impressions = Impressions(
+        user=np.array([0, 1], np.int32),
+        time=np.array([5.0, 6.0]),
+        start=np.array([0, 2, 4]),
+        item=np.array([0, 1, 2, 0], np.int32),
+        clicked=np.array([True, False, False, True]),
+        history_start=np.array([0, 0, 1]),
+        history=np.array([2], np.int32),
+    )
+    content = Content(
+        texts=pl.Series("text", ["Rome", None, "東京 x"]),
+        mentions=np.array([[0, 0, 4, 3], [2, 0, 2, 0]], np.int32),
+        features=np.array([[1, 2], [3, 4], [5, 6]], np.float32),
+        words=Vectors(pl.Series("key", ["rome", "x"]), np.array([[1, 2, 3], [4, 5, 6]], np.float32)),
+        entities=Vectors(pl.Series("key", ["t"]), np.array([[0.5]], np.float32)),
+    )
+    pairs = Interactions(np.array([0, 1], np.int32), np.array([2, 1], np.int32))
+    held = {"valid": np.empty((0, 3), np.int32), "test": np.array([[1, 0, 3]], np.int32)}
+    return replace(
+        small(), content=content, negatives={"train": pairs, "test": pairs}, impressions={"valid": impressions}, held_triples=held
+    )
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    place = tmp_path_factory.mktemp("full") / "d"
+    rich().save(place)
+    return place
+
+
+def test_content_labels_lists_and_held_out_triples_come_back(full):
+    stored = open_dataset(full)
+    assert_equal(rich(), stored)
+    for array in (stored.content.features, stored.content.words.values, stored.impressions["valid"].item, stored.held_triples["test"]):
+        assert isinstance(array, np.memmap)
+    told = stored.summary()
+    assert told["content"] == {"texts": 2, "mentions": 2, "features": 2, "word_vectors": 2, "entity_vectors": 1}
+    assert (told["negatives"], told["impressions"], told["held_triples"]) == (
+        {"train": 2, "test": 2},
+        {"valid": 2},
+        {"valid": 0, "test": 1},
+    )
+
+
+def test_a_run_keeps_what_ranking_needs_and_judging_stays(tmp_path):
+    data = replace(rich(), impressions={part: rich().impressions["valid"] for part in ("train", "valid", "test")})
+    write_data(data, tmp_path / "unsaved")
+    assert_equal(data, open_dataset(tmp_path / "unsaved"))
+    write_data(data.save(tmp_path / "d"), tmp_path / "run")
+    kept = open_dataset(tmp_path / "run")
+    assert_same(kept.content, data.content)
+    assert (set(kept.negatives), set(kept.impressions), dict(kept.held_triples), len(kept.test)) == ({"train"}, {"train"}, {}, 0)
 
 
 def test_what_is_saved_is_opened(tmp_path):
@@ -160,6 +238,48 @@ def test_a_folder_that_contradicts_itself(tmp_path, whole, name, make):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("texts.parquet", lambda f: parquet_bytes(f, pl.DataFrame({"text": ["a"]}))),
+        ("texts.parquet", lambda f: parquet_bytes(f, pl.DataFrame({"key": ["a", "b", "c"]}))),
+        ("texts.parquet", lambda f: parquet_bytes(f, pl.DataFrame({"text": ["Rom", None, "xxxx"]}))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[9, 0, 1, 0]], np.int32))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[0, 0, 1, 9]], np.int32))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[0, 2, 2, 0]], np.int32))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[0, -1, 2, 0]], np.int32))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[0, 3, 5, 0]], np.int32))),
+        ("mentions.npy", lambda f: array_bytes(f, np.array([[1, 0, 1, 0]], np.int32))),
+        ("features.npy", lambda f: array_bytes(f, np.zeros((2, 2), np.float32))),
+        ("features.npy", lambda f: array_bytes(f, np.full((3, 2), np.nan, np.float32))),
+        ("words.npy", lambda f: array_bytes(f, np.zeros((3, 2), np.float32))),
+        ("words.parquet", lambda f: parquet_bytes(f, pl.DataFrame({"key": ["a", "a"]}))),
+        ("words.parquet", lambda f: parquet_bytes(f, pl.DataFrame({"key": ["a", None]}))),
+        ("entity_vectors.npy", lambda f: array_bytes(f, np.full((1, 1), np.inf, np.float32))),
+        ("negatives_train_item.npy", lambda f: array_bytes(f, np.array([0, 3], np.int32))),
+        ("negatives_train_item.npy", lambda f: array_bytes(f, np.array([0], np.int32))),
+        ("impressions_valid_user.npy", lambda f: array_bytes(f, np.array([0, 2], np.int32))),
+        ("impressions_valid_item.npy", lambda f: array_bytes(f, np.array([0, 1, 2, 3], np.int32))),
+        ("impressions_valid_start.npy", lambda f: array_bytes(f, np.array([0, 3, 2]))),
+        ("impressions_valid_start.npy", lambda f: array_bytes(f, np.array([0, 2, 3]))),
+        ("impressions_valid_start.npy", lambda f: array_bytes(f, np.array([1, 2, 4]))),
+        ("impressions_valid_history_start.npy", lambda f: array_bytes(f, np.array([0, 2, 1]))),
+        ("impressions_valid_clicked.npy", lambda f: array_bytes(f, np.array([1, 0, 0, 1], np.uint8))),
+        ("impressions_valid_clicked.npy", lambda f: array_bytes(f, np.array([5, 0, 0, 1], np.uint8).view(bool))),
+        ("impressions_valid_time.npy", lambda f: array_bytes(f, np.array([0.0]))),
+        ("held_triples_test.npy", lambda f: array_bytes(f, np.array([[0, 9, 0]], np.int32))),
+        ("held_triples_test.npy", lambda f: array_bytes(f, np.array([[0, 0, 99]], np.int32))),
+    ],
+)
+def test_content_that_contradicts_itself(tmp_path, full, name, make):
+    place = tmp_path / "d"
+    shutil.copytree(full, place)
+    forge(place, name, make(tmp_path))
+    with pytest.raises(CheckpointError) as caught:
+        open_dataset(place)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_the_manifest_does_not_name_is_not_read(tmp_path):
     place = tmp_path / "d"
     small().save(place)
@@ -183,9 +303,9 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_no_damage_to_any_file_does_more_than_say_so(tmp_path_factory, whole, data):
+def test_no_damage_to_any_file_does_more_than_say_so(tmp_path_factory, full, data):
     place = tmp_path_factory.mktemp("d") / "d"
-    shutil.copytree(whole, place)
+    shutil.copytree(full, place)
     name = data.draw(st.sampled_from(sorted(p.name for p in place.iterdir() if p.name != MANIFEST)))
     content = bytearray((place / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

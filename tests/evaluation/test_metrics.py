@@ -103,3 +103,12 @@ def test_logloss_by_hand():
 def test_coverage_counts_distinct_items_in_the_first_k():
     ranked = torch.tensor([[0, 1, 2], [1, 0, -1], [4, -1, -1]])
     assert [coverage(ranked, 5, k) for k in (1, 2, 3)] == [3 / 5, 3 / 5, 4 / 5]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_f1_and_accuracy_count_rows(rows):
+    predicted, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
+    hit = sum(p and y for p, y in rows)
+    precision, recall = hit / max(1, sum(p for p, _ in rows)), hit / max(1, sum(y for _, y in rows))
+    assert metrics.f1(predicted, labels) == pytest.approx(2 * precision * recall / (precision + recall) if hit else 0.0)
+    assert metrics.accuracy(predicted, labels) == pytest.approx(sum(p == y for p, y in rows) / len(rows))

@@ -4,8 +4,9 @@ import torch
 
 from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
+from kgrec.errors import DivergedError
 from kgrec.evaluation import ranking
-from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.evaluation.ranking import Lists, rank_users, score_candidates
 from kgrec.models.base import DotProduct
 
 
@@ -89,3 +90,37 @@ def test_nobody():
     product, seen = world()
     scores, ids = rank_users(product, np.empty(0, np.int64), 3, num_items=12, seen=Lists.of(seen, np.empty(0, np.int64)))
     assert scores.shape == ids.shape == (0, 3)
+
+
+def test_candidates_are_scored_in_order_whatever_the_pieces(monkeypatch):
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.normal(size=(6, 50)))
+    users = np.array([4, 1, 4, 0, 5])
+    sizes = [0, 37, 3, 11, 0]
+    candidates = Lists(torch.tensor([0, *np.cumsum(sizes)]), torch.from_numpy(rng.integers(50, size=sum(sizes))))
+    expected = scores[torch.from_numpy(np.repeat(users, sizes)), candidates.items]
+    product = DotProduct(torch.eye(6, dtype=torch.float64), scores.T.contiguous())
+    for pieces in ((128, 1024), (4, 3)):
+        monkeypatch.setattr(ranking, "_PIECE", pieces[0])
+        monkeypatch.setattr(ranking, "_PIECES", pieces[1])
+        assert torch.equal(score_candidates(Table(scores), users, candidates), expected)
+        torch.testing.assert_close(score_candidates(product, users, candidates), expected)
+
+
+def test_every_piece_of_a_list_comes_with_its_history(monkeypatch):
+    monkeypatch.setattr(ranking, "_PIECE", 2)
+    table, users = Table(torch.zeros(3, 9)), np.array([2, 1, 0])
+    candidates = Lists(torch.tensor([0, 3, 4, 5]), torch.tensor([1, 2, 3, 4, 5]))
+    score_candidates(table, users, candidates, history=Lists.of(SEEN, users))
+    (query,) = table.queries
+    assert query.user.tolist() == [2, 2, 1, 0]
+    assert [row[mask].tolist() for row, mask in zip(query.history, query.history_mask, strict=True)] == [[4, 0, 2], [4, 0, 2], [], [3, 1]]
+
+
+def test_a_score_that_is_no_number_is_a_diverged_model():
+    with pytest.raises(DivergedError):
+        score_candidates(Table(torch.full((1, 3), float("nan"))), np.array([0]), Lists(torch.tensor([0, 1]), torch.tensor([2])))
+    assert (
+        len(score_candidates(Table(torch.zeros(1, 3)), np.array([0]), Lists(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64))))
+        == 0
+    )

@@ -79,6 +79,12 @@ def test_as_brute_force(train, valid, test, seed, on):
     warm_rows, warm_means = brute(table, masked, warm, (2, 5))
     assert report.warm_users == len(warm_rows)
     assert report.warm == pytest.approx({name: value for name, value in warm_means.items() if warm_rows and "coverage" not in name})
+    of_cold_items = [(user, item) for user, item in held_out if item not in trained_items]
+    of_cold_users = [(user, item) for user, item in held_out if user not in trained_users]
+    for part, pairs in ((report.cold_item_part, of_cold_items), (report.cold_user_part, of_cold_users)):
+        part_rows, part_means = brute(table, masked, pairs, (2, 5))
+        assert part.users == len(part_rows)
+        assert part.metrics == pytest.approx({name: value for name, value in part_means.items() if part_rows and "coverage" not in name})
 
 
 def small():
@@ -127,8 +133,19 @@ def test_json_and_frame():
         "users": 2,
         "metrics": {"recall@2": 0.75, "coverage@2": 4 / 9},
     }
-    assert report.to_frame().rows() == [("recall@2", 0.75, 1.0), ("coverage@2", 4 / 9, None)]
+    assert report.to_frame().rows() == [("recall@2", 0.75, 1.0, 0.0, 1.0), ("coverage@2", 4 / 9, None, None, None)]
+    assert document["warm"] == {"users": 1, "metrics": {"recall@2": 1.0}}
+    assert document["cold"] == {"items": {"users": 1, "metrics": {"recall@2": 0.0}}, "users": {"users": 1, "metrics": {"recall@2": 1.0}}}
+    assert (document["protocol"], document["beyond"]) == ("ranking", {})
     assert isinstance(report.per_user, pl.DataFrame)
+
+
+def test_what_lists_are_worth_beyond_their_hits_is_told_apart():
+    plain, told = (evaluate(*small(), ks=(2, 3), beyond=wanted) for wanted in (False, True))
+    assert told.metrics == plain.metrics
+    # Popularity: u0 sees i2 i3 (one training interaction, none), u3 sees i0 i1 (one each).
+    assert told.beyond["popularity@2"] == 0.75
+    assert told.to_dict()["beyond"] == told.beyond
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class TestBPRMF(RecommenderContract):
         with pytest.raises(CapabilityError, match="never saw"):
             self.run(worlds.checkerboard(), epochs=1).recommend(history=["i0"])
 
-    def test_refuses_values_out_of_range(self):
-        with pytest.raises(ConfigError):
-            BPRMFConfig(dim=0)
+    @pytest.mark.parametrize("config", [{"dim": 0}, {"l2_weight": -1.0}, {"init_scale": 0.0}])
+    def test_refuses_values_out_of_range(self, config):
+        with pytest.raises(ConfigError, match=r"^BPR-MF needs [^\n]*" + next(iter(config))):
+            BPRMFConfig(**config)

@@ -8,6 +8,13 @@ from kgrec.batches import PairwiseBatch, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.kgat import KGAT, KGATConfig
+from kgrec.random import derive
+from kgrec.settings import choose
+from kgrec.training.config import TrainConfig
+from kgrec.training.loop import train
+from kgrec.training.samplers import make_sampler
+
+CPU = torch.device("cpu")
 
 RELATIONS = ((0.1, 0), (0, 0.1), (-0.1, 0.1), (0.2, 0), (0, 0.2), (0.1, 0.1))
 
@@ -19,6 +26,10 @@ def _float64():
     torch.set_default_dtype(torch.float32)
 
 
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
 def toy_model(**config):
     """Return the setting of models.md 1.3: one layer, all matrices the identity, no bias."""
     settings = {"dim": 2, "relation_dim": 2, "layer_dims": (2,), "loss": "bpr", "message_dropout": 0.0, **config}
@@ -27,11 +38,8 @@ def toy_model(**config):
         model.nodes.copy_(torch.tensor([*worlds.TOY_ENTITIES, *worlds.TOY_USERS]))
         model.relations.copy_(torch.tensor(RELATIONS))
         model.projections.copy_(torch.eye(2).expand(6, 2, 2))
-        for layer in model.layers:
-            layer.sum_weight.copy_(torch.eye(2))
-            layer.product_weight.copy_(torch.eye(2))
-            layer.sum_bias.zero_()
-            layer.product_bias.zero_()
+        for name, parameter in model.layers.named_parameters():
+            parameter.copy_(torch.zeros(1, 2) if "bias" in name else torch.eye(2))
     return model
 
 
@@ -86,6 +94,76 @@ class TestKGAT(RecommenderContract):
         model.refresh_attention()
         scorer = model.scorer()
         torch.testing.assert_close((scorer.users @ scorer.items.T).detach(), torch.tensor(expected), atol=1e-6, rtol=0)
+
+    @pytest.mark.parametrize("aggregator", ["gcn", "graphsage"])
+    def test_aggregators_of_one_matrix_equal_the_equations(self, aggregator):
+        """Eqs. (6) and (7) with attention, node by node; the layer after it starts from values that are not normalized."""
+        ckg = CollaborativeKG.from_dataset(worlds.random_world(1))
+        config = KGATConfig(dim=3, relation_dim=2, layer_dims=(4, 2), aggregator=aggregator, loss="bpr")
+        model = KGAT(ckg, config, torch.Generator().manual_seed(0)).eval()
+        model.refresh_attention()
+        weights, e = edges(model), model.nodes.detach().numpy()
+        outputs = [e]
+        for layer in model.layers:
+            weight, bias, after = layer.weight.detach().numpy(), layer.bias.detach().numpy()[0], []
+            for node in range(ckg.num_nodes):
+                around = sum((pi * e[t] for (h, t, _), pi in weights.items() if h == node), start=np.zeros(e.shape[1]))
+                value = (e[node] + around if aggregator == "gcn" else np.concatenate([e[node], around])) @ weight + bias
+                after.append(np.where(value > 0, value, 0.2 * value))
+            e = np.array(after)
+            outputs.append(e / np.linalg.norm(e, axis=1, keepdims=True))
+        np.testing.assert_allclose(model().detach().numpy(), np.concatenate(outputs, 1), atol=1e-12)
+
+    def test_gcn_of_the_toy_graph(self):
+        """u0 gathers .598748 i0 + .401252 i1 = (.799374, .398122); with W the identity (1.799374, .398122), normalized."""
+        model = toy_model(aggregator="gcn")
+        model.refresh_attention()
+        length = (1.799374**2 + 0.398122**2) ** 0.5
+        expected = torch.tensor([1, 0, 1.799374 / length, 0.398122 / length])
+        torch.testing.assert_close(model()[U0].detach(), expected, atol=1e-6, rtol=0)
+
+    def test_a_warm_start_is_bpr_mf_on_users_and_items_alone(self):
+        """Against the loop written out: same draws, the entities' rows untouched, then training goes on from there."""
+        data, seen = worlds.cold_items(users=20), []
+        config = TrainConfig(epochs=1, batch_size=40, learning_rate=0.05)
+        model = KGAT.from_dataset(data, KGATConfig(dim=8, relation_dim=8, layer_dims=(8,), warm_start_epochs=3), generator())
+        start = model.nodes.detach().clone()
+        reseed = model._reseed
+        model._reseed = lambda epoch, seed: (seen.append(model.nodes.detach().clone()), reseed(epoch, seed))
+        train(model, data, config, seed=4, device=CPU)
+        users, items = start[74:].clone().requires_grad_(), start[:60].clone().requires_grad_()
+        optimizer = torch.optim.Adam([users, items], lr=0.05)
+        batches = make_sampler(model.plan().warm_up[0], data, config, seed=derive(4, "warm up"), device=CPU, steps=0)
+        for batch in (b for epoch in (1, 2, 3) for b in batches.epoch(epoch)):
+            u, i, j = users[batch.user], items[batch.positive], items[batch.negative]
+            loss = -torch.log(torch.sigmoid((u * i).sum(1) - (u * j).sum(1))).mean()
+            loss = loss + 1e-5 / 2 * sum(rows.square().sum() for rows in (u, i, j))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert len(seen) == 1
+        torch.testing.assert_close(seen[0][74:], users.detach())
+        torch.testing.assert_close(seen[0][:60], items.detach())
+        assert torch.equal(seen[0][60:74], start[60:74])
+
+    def test_a_training_resumed_after_its_warm_start_equals_a_whole_one(self):
+        data = worlds.cold_items(users=20)
+        models = [
+            KGAT.from_dataset(data, KGATConfig(dim=8, relation_dim=8, layer_dims=(8,), warm_start_epochs=2), generator()) for _ in range(3)
+        ]
+        whole, first, second = models
+        state = train(first, data, TrainConfig(epochs=1, batch_size=80), seed=1, device=CPU)
+        train(second, data, TrainConfig(epochs=3, batch_size=80), seed=1, device=CPU, state=state)
+        train(whole, data, TrainConfig(epochs=3, batch_size=80), seed=1, device=CPU)
+        assert torch.equal(second.nodes, whole.nodes)
+
+    def test_published_presets_start_warm_with_three_layers(self):
+        paper, official = (choose("kgat", name, {}) for name in ("paper", "official"))
+        for chosen in (paper, official):
+            assert chosen.config.layer_dims == (64, 32, 16)
+            assert chosen.config.warm_start_epochs > 0
+            assert chosen.train.sampler == "user_uniform"
+        assert (paper.config.attention, official.config.attention) == ("live", "static_si")
 
     def test_static_weights_are_row_normalized_per_relation(self):
         model = toy_model(attention="static_si")
@@ -158,6 +236,24 @@ class TestKGAT(RecommenderContract):
         model.refresh_attention()
         assert "attention" in model.state_dict()
 
-    def test_refuses_values_out_of_range(self):
-        with pytest.raises(ConfigError):
-            KGATConfig(message_dropout=1.0)
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"dim": 0},
+            {"layer_dims": (64, 0)},
+            {"message_dropout": 1.0},
+            {"leaky_slope": -0.1},
+            {"cf_l2_weight": -1.0},
+            {"kg_l2_weight": -1.0},
+            {"temperature": 2.0},
+            {"warm_start_epochs": -1},
+        ],
+    )
+    def test_refuses_values_out_of_range(self, config):
+        with pytest.raises(ConfigError, match=r"^KGAT needs [^\n]*" + next(iter(config))):
+            KGATConfig(**config)
+
+    @pytest.mark.parametrize(("key", "value"), [("aggregator", "mean"), ("attention", "none"), ("kg_sampling", "tail"), ("loss", "hinge")])
+    def test_refuses_words_it_does_not_know(self, key, value):
+        with pytest.raises(ConfigError, match=f"^{key}='{value}': expected one of "):
+            choose("kgat", "default", {key: value})

@@ -8,6 +8,7 @@ from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+from kgrec.settings import choose
 
 
 @pytest.fixture(autouse=True)
@@ -139,9 +140,73 @@ class TestLightGCN(RecommenderContract):
         expected = sum((layer[:2] / (2 * degree).sqrt().unsqueeze(1)).sum(0) for layer in x) / 3
         torch.testing.assert_close(got[0], expected, atol=1e-5, rtol=0)
 
-    def test_refuses_values_out_of_range(self):
-        with pytest.raises(ConfigError):
-            LightGCNConfig(temperature=0.0)
+    def test_dropped_edges_go_both_ways_and_the_rest_weigh_more(self):
+        ckg = CollaborativeKG.from_dataset(worlds.random_world(3))
+        model = LightGCN(ckg, LightGCNConfig(dim=4, edge_dropout=0.4), torch.Generator().manual_seed(0))
+        model.plan().begin_epoch(1, 0)
+        weight, whole, rev = model._weights(), model.graph.weight, model.graph.csr.rev.long()
+        kept = weight > 0
+        assert 0 < int(kept.sum()) < len(kept)
+        assert torch.equal(weight, weight[rev])
+        torch.testing.assert_close(weight[kept], whole[kept] / 0.6)
+
+    def test_a_step_propagates_over_the_edges_that_are_left(self):
+        """Against dense matrices, values and gradients."""
+        ckg = CollaborativeKG.from_dataset(worlds.random_world(3))
+        model = LightGCN(ckg, LightGCNConfig(dim=4, num_layers=2, edge_dropout=0.5), torch.Generator().manual_seed(0))
+        begin = model.plan().begin_epoch
+        begin(2, 5)
+        weight = model._weights()
+        begin(2, 5)
+        z = model()
+        begin(2, 6)
+        assert not torch.equal(model._weights(), weight)
+        csr = model.graph.csr
+        adjacency = torch.zeros(ckg.num_nodes, ckg.num_nodes)
+        adjacency[csr.destinations(), csr.idx.long()] = weight
+        power = (torch.eye(ckg.num_nodes) + adjacency + adjacency @ adjacency) / 3
+        torch.testing.assert_close(z, power @ model.nodes)
+        upstream = torch.randn(z.shape)
+        (gradient,) = torch.autograd.grad(z, model.nodes, upstream)
+        torch.testing.assert_close(gradient, power.T @ upstream)
+
+    def test_evaluation_leaves_no_edge_out(self):
+        model = toy_model(2, edge_dropout=0.9).eval()
+        torch.testing.assert_close(model(), toy_model(2)())
+
+    def test_initial_embeddings_by_name(self):
+        """The TensorFlow release's normal and the paper's Glorot: sqrt(6 / (rows + dim)), users and items apart."""
+        ckg = CollaborativeKG.from_dataset(worlds.cold_items(), knowledge=False)
+        small = LightGCN(ckg, LightGCNConfig(init_scale=0.01), torch.Generator().manual_seed(0)).nodes.detach()
+        assert float(small.std()) == pytest.approx(0.01, rel=0.05)
+        glorot = LightGCN(ckg, LightGCNConfig(dim=16, init="glorot"), torch.Generator().manual_seed(0)).nodes.detach()
+        for part in (glorot[:60], glorot[60:]):
+            assert 0.97 * (6 / 76) ** 0.5 < float(part.abs().max()) <= (6 / 76) ** 0.5
+
+    def test_official_preset_is_the_authors_code(self):
+        chosen = choose("lightgcn", "official", {})
+        assert (chosen.config.loss, chosen.config.num_layers, chosen.config.init, chosen.config.init_scale) == ("bpr", 3, "normal", 0.1)
+        assert (chosen.train.sampler, chosen.train.epochs, chosen.train.batch_size) == ("per_user_quota", 1000, 2048)
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"dim": 0},
+            {"num_layers": -1},
+            {"l2_weight": -1.0},
+            {"init_scale": 0.0},
+            {"temperature": 0.0},
+            {"edge_dropout": 1.0},
+        ],
+    )
+    def test_refuses_values_out_of_range(self, config):
+        with pytest.raises(ConfigError, match=r"^LightGCN needs [^\n]*" + next(iter(config))):
+            LightGCNConfig(**config)
+
+    @pytest.mark.parametrize(("key", "value"), [("init", "zeros"), ("loss", "hinge")])
+    def test_refuses_words_it_does_not_know(self, key, value):
+        with pytest.raises(ConfigError, match=f"^{key}='{value}': expected one of "):
+            choose("lightgcn", "default", {key: value})
 
 
 class TestLightGCNKG(RecommenderContract):

@@ -6,6 +6,7 @@ from contracts import RecommenderContract
 class TestPopularity(RecommenderContract):
     name = "popularity"
     personal = False
+    seeded = False
 
     def test_counts_training_interactions_only(self):
         data = worlds.dataset([(0, 0), (1, 0), (1, 2)], valid=[(0, 1)], test=[(0, 1), (1, 1)], num_items=4)

@@ -1,6 +1,7 @@
 import torch
+from torch.nn.functional import normalize
 
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 
 
 def test_rows_and_gradient_are_those_of_indexing():
@@ -24,3 +25,14 @@ def test_the_gradient_is_the_same_every_time_on_several_threads():
         assert all(torch.equal(first, other) for other in others)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_unit_rows_and_their_gradient_are_those_of_normalize():
+    x = torch.randn(7, 3, dtype=torch.float64)
+    x[2] = 0
+    x.requires_grad_()
+    upstream = torch.randn(7, 3, dtype=torch.float64)
+    torch.testing.assert_close(unit_rows(x), normalize(x, dim=1))
+    (got,) = torch.autograd.grad(unit_rows(x), x, upstream)
+    (expected,) = torch.autograd.grad(normalize(x, dim=1), x, upstream)
+    torch.testing.assert_close(got, expected)

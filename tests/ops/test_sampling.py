@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from kgrec.errors import DataError, GraphError
-from kgrec.ops.sampling import corrupt_tails, sample_negatives
+from kgrec.ops.sampling import Corrupter, FreeTails, bernoulli_share, corrupt_tails, sample_negatives
 
 
 def csr(rows):
@@ -102,3 +102,55 @@ def test_triples_beyond_64_bits_are_refused():
     known = (torch.tensor([2**40]), torch.tensor([2**10]), torch.tensor([0]))
     with pytest.raises(GraphError, match="64-bit"):
         corrupt_tails(*known, known, 2**20, generator=np.random.default_rng(0))
+
+
+def pools(*nodes):
+    return tuple(torch.tensor(part) for part in nodes)
+
+
+def test_tails_come_from_the_pool_of_their_relation():
+    """Relation 0 draws from 1, 3, 5 and knows (0, 0, 3) and (0, 0, 9), which is in no pool; relation 1 draws from 0, 2 and knows both."""
+    known = pools([0, 0, 0, 0], [0, 0, 1, 1], [3, 9, 0, 2])
+    free = FreeTails(known, pools([1, 3, 5], [0, 2]), torch.tensor([0, 1]))
+    ask = pools([0] * 4000, [0] * 4000, [3] * 4000)
+    drawn = free.draw(*ask, generator=np.random.default_rng(0))
+    assert set(drawn.tolist()) == {1, 5}
+    assert chisquare(np.bincount(drawn.numpy())[[1, 5]]).pvalue > 0.001
+    assert free.draw(*pools([0, 7], [1, 1], [2, 0]), generator=np.random.default_rng(0)).tolist()[0] == 2  # nothing is free: its own
+    assert set(free.draw(*pools([7] * 50, [1] * 50, [0] * 50), generator=np.random.default_rng(0)).tolist()) == {0, 2}
+
+
+def test_an_empty_pool_leaves_every_triple_as_it_is():
+    free = FreeTails(pools([0], [0], [1]), (torch.zeros(0, dtype=torch.int64),), torch.tensor([0]))
+    assert free.draw(*pools([0], [0], [1]), generator=np.random.default_rng(0)).tolist() == [1]
+
+
+@given(st.lists(st.tuples(ENTITIES, st.integers(0, 2), ENTITIES), min_size=1, max_size=30), st.integers(0, 100))
+def test_corrupted_ends_are_unknown_on_either_side(triples, seed):
+    known = tuple(torch.tensor(part) for part in zip(*triples, strict=True))
+    everyone, pool = (torch.arange(6),), torch.zeros(3, dtype=torch.int64)
+    corrupter = Corrupter(known, everyone, pool, everyone, pool, torch.tensor([0.5, 0.0, 1.0]))
+    negative, by_head = corrupter.draw(*known, 7, generator=torch.Generator().manual_seed(seed))
+    assert negative.shape == (len(triples), 7)
+    facts = set(triples)
+    for (h, r, t), drawn, head in zip(triples, negative.tolist(), by_head.tolist(), strict=True):
+        assert head == (r == 2) or r == 0
+        for node in drawn:
+            wrong = (node, r, t) if head else (h, r, node)
+            full = all(((e, r, t) if head else (h, r, e)) in facts for e in range(6))
+            assert (wrong == (h, r, t)) if full else (wrong not in facts)
+
+
+def test_shares_of_corrupted_heads_by_hand():
+    """Relation 0: 4 triples, 1 head, 4 tails: tph 4, hpt 1, so 0.8. Relation 1: one to one. Relation 2 has none."""
+    share = bernoulli_share(*pools([0, 0, 0, 0, 1], [0, 0, 0, 0, 1], [1, 2, 3, 4, 2]), 3)
+    assert share.tolist() == pytest.approx([0.8, 0.5, 0.5])
+
+
+def test_heads_are_corrupted_as_often_as_their_share_says():
+    known = pools([0], [0], [1])
+    everyone = (torch.arange(9),)
+    corrupter = Corrupter(known, everyone, torch.tensor([0]), everyone, torch.tensor([0]), torch.tensor([0.8]))
+    ask = [part.repeat(5000) for part in known]
+    _, by_head = corrupter.draw(*ask, 1, generator=torch.Generator().manual_seed(0))
+    assert float(by_head.double().mean()) == pytest.approx(0.8, abs=0.02)

@@ -96,6 +96,30 @@ def test_joint_objectives_share_one_step():
     torch.testing.assert_close(whole.users, halves.users)
 
 
+def test_the_first_of_joint_objectives_sets_the_steps_and_shorter_ones_start_over():
+    data, seen = worlds.cold_items(users=20), []
+
+    class Short:
+        def steps(self):
+            return 2
+
+        def epoch(self, epoch):
+            yield from ((epoch, 0), (epoch, 1))
+
+    class Uneven(BPRMF):
+        def plan(self):
+            def note(batch):
+                seen.append(batch)
+                return self.users.sum() * 0
+
+            second = Objective(tuple, note, sampler=lambda data, batch_size, *, seed, device, steps: Short())
+            return Plan((Objective(PairwiseBatch, self.cf_loss), second), joint=True)
+
+    model = Uneven(20, 60, BPRMFConfig(dim=2), torch.Generator().manual_seed(0))
+    train(model, data, TrainConfig(epochs=2, batch_size=40), seed=0, device=CPU)
+    assert seen == [(epoch, step) for epoch in (1, 2) for step in (0, 1, 0, 1)]
+
+
 def test_alternating_objectives_have_their_own_optimizer_and_order():
     data, order = worlds.cold_items(users=20), []
 

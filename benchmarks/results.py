@@ -1,0 +1,231 @@
+"""The tables of docs/results: every model tuned on validation with the same budget, several seeds, and a test of the difference.
+
+python benchmarks/results.py ml-100k --models lightgcn kgat     tune these, then train them with their best settings on every seed
+python benchmarks/results.py ml-100k --report                   write docs/results/ml-100k.md from what is there
+
+Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed again. Trials see the validation part
+alone. The test part is ranked once per seed, with the settings that were best on validation. The data are looked for in
+KGREC_SHARED_DATA, else in ../shared/data.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import kgrec
+from kgrec.evaluation.significance import paired
+from kgrec.models.catalog import MODELS, find
+from kgrec.study.tune import tune
+
+SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr@10", "mrr@20")
+RANKERS = (
+    *("popularity", "itemknn", "ease", "ease-kg", "ials", "gfcf", "bprmf", "lightgcn", "lightgcn-kg", "cke", "cfkg", "kgat", "kgin"),
+    *("transe", "transr", "transd", "distmult", "complex", "rotate", "dkn"),
+)
+PEER_NAMES = {
+    "ease": "EASE",
+    "lightgcn": "LightGCN",
+    "bprmf": "BPR-MF",
+    "popularity": "Popularity",
+    "cke": "CKE",
+    "kgat": "KGAT",
+    "kgin": "KGIN",
+    "cfkg": "CFKG",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set of the tables: how its dataset is made, and what a peer reaches on it."""
+
+    parts: dict[str, Any]
+    peers: str | None = None
+    tuned_on: str | None = None
+
+
+def tables() -> dict[str, Table]:
+    """Return the data sets by name; one with ``tuned_on`` takes the settings found on another."""
+    films = SHARED / "ml-100k"
+
+    def ml_100k(split: str) -> dict[str, Any]:
+        given = {name: str(films / split / f"{name}.tsv") for name in ("train", "valid", "test")}
+        return {"kg": (str(films / "ml-100k.kg"),), "links": str(films / "ml-100k.link"), **given}
+
+    return {
+        "ml-100k": Table(ml_100k("split"), "split"),
+        "ml-100k-linked": Table(ml_100k("split-linked"), "split-linked", tuned_on="ml-100k"),
+        "lastfm-dbpedia": Table({}),
+    }
+
+
+def dataset(name: str, out: Path) -> str:
+    """Return the folder of the built dataset."""
+    place = out / "dataset"
+    if not place.is_dir():
+        table = tables()[name]
+        if table.parts:
+            parts = dict(table.parts)
+            kgrec.Dataset.build(None, list(parts.pop("kg")), split="given", name=name, **parts).save(place)
+        else:
+            kgrec.load(SHARED / name).save(place)
+    return str(place)
+
+
+def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -> dict[str, Any]:
+    """Return the settings that were best on validation, found now or before."""
+    table = tables()[name]
+    if table.tuned_on:
+        name, out = table.tuned_on, out.parent / table.tuned_on
+    kept = out / model / "best.json"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if find(model).search_space():
+            found = tune(dataset(name, out), model, trials=trials, minutes=minutes, seed=0, out=out / model / "tune", final=False)
+            record = {
+                "settings": found.best,
+                "valid": found.value,
+                "trials": found.trials,
+                "pruned": found.pruned,
+                "seconds": found.seconds,
+            }
+        else:
+            record = {"settings": {}, "valid": None, "trials": 0, "pruned": 0, "seconds": 0.0}
+        kept.write_text(json.dumps(record, indent=1) + "\n")
+    return dict(json.loads(kept.read_text())["settings"])
+
+
+def measure(name: str, model: str, seed: int, out: Path, settings: dict[str, Any]) -> None:
+    """Train once with the best settings and rank the test part."""
+    kept = out / model / f"seed-{seed}"
+    if kept.with_suffix(".json").is_file():
+        return
+    run = kgrec.fit(model, dataset(name, out), seed=seed, **settings)
+    report = run.evaluate(k=(10, 20))
+    report.per_user.write_parquet(kept.with_suffix(".parquet"))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    record = {"summary": run.summary, "report": report.to_dict()}
+    kept.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{name} {model} seed {seed}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS), flush=True)
+
+
+def peers(split: str) -> dict[str, list[str]]:
+    """Return a peer's figures from the file beside the data: Recall@10, Recall@20, NDCG@10, NDCG@20, Hit@10, MRR@10 by model."""
+    found = {}
+    for line in (SHARED / "ml-100k" / "peers.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) > 7 and cells[1] == split:
+            found[cells[0].split(" (")[0]] = cells[2:8]
+    return found
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and standard deviation, without the leading zero."""
+    text = f"{mean(values):.4f}"
+    return (f"{text} ± {stdev(values):.4f}" if len(values) > 1 and stdev(values) > 0 else text).replace("0.", ".")
+
+
+def report(name: str, out: Path, docs: Path) -> None:
+    """Write the table of a data set."""
+    table = tables()[name]
+    found = {model: _measured(out / model) for model in RANKERS if any((out / model).glob("seed-*.json"))}
+    beside = peers(table.peers) if table.peers else {}
+    tuned = out.parent / table.tuned_on if table.tuned_on else out
+    lines = [
+        f"| model | triples | {' | '.join(METRICS)} | trials | s to train |",
+        "|---|---|" + "---|" * (len(METRICS) + 2),
+    ]
+    valid = {}
+    for model, records in found.items():
+        best = json.loads((tuned / model / "best.json").read_text())
+        valid[model] = mean(record["summary"]["valid"]["ndcg@10"] for record in records)
+        knows = "yes" if "triples" in MODELS[model].needs else ""
+        cells = [spread([record["report"]["metrics"][metric] for record in records]) for metric in METRICS]
+        seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
+        lines.append(f"| **{model}** | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
+        theirs = beside.get(PEER_NAMES.get(model, ""))
+        if theirs:
+            cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
+            lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
+    lines += ["", *_duel(found, valid, out)]
+    settings = {model: json.loads((tuned / model / "best.json").read_text())["settings"] for model in found}
+    lines += ["", "Settings found on validation:", "", "| model | settings |", "|---|---|"]
+    lines += [f"| {model} | {', '.join(f'{k} {_short(v)}' for k, v in own.items()) or '-'} |" for model, own in settings.items()]
+    place = docs / f"{name}.md"
+    start, end = "<!-- table -->\n", "<!-- end of table -->\n"
+    before, _, rest = (place.read_text() if place.is_file() else f"# {name}\n\n{start}{end}").partition(start)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
+    print("\n".join(lines))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _measured(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
+
+
+def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str]:
+    """Return the test of the best model with triples against the best without, each the best on validation."""
+    sides = [[m for m in found if ("triples" in MODELS[m].needs) is knows] for knows in (True, False)]
+    if not all(sides):
+        return []
+    ours, theirs = (max(side, key=lambda model: valid[model]) for side in sides)
+    lines = [
+        f"Best on validation with triples: **{ours}**; without: **{theirs}**. Their difference on the test part, values per user averaged "
+        "over seeds, 95 % interval by paired bootstrap over users:",
+        "",
+        "| metric | difference | interval | p (Wilcoxon) |",
+        "|---|---|---|---|",
+    ]
+    first, second = _per_user(out / ours), _per_user(out / theirs)
+    both = first.join(second, on="user", suffix="_other")
+    differences = np.column_stack([(both[metric] - both[f"{metric}_other"]).to_numpy() for metric in METRICS])
+    for metric, found_here in zip(METRICS, paired(differences, generator=np.random.default_rng(0)), strict=True):
+        low, high = found_here.low, found_here.high
+        lines.append(f"| {metric} | {found_here.mean:+.4f} | {low:+.4f} .. {high:+.4f} | {found_here.p_wilcoxon:.2g} |")
+    return lines
+
+
+def _per_user(folder: Path) -> pl.DataFrame:
+    frames = [pl.read_parquet(path).select("user", *METRICS) for path in sorted(folder.glob("seed-*.parquet"))]
+    return pl.concat(frames).group_by("user", maintain_order=True).agg(pl.col(METRICS).mean())
+
+
+def main() -> None:
+    """Tune and measure, or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=list(tables()))
+    parser.add_argument("--models", nargs="+", default=list(RANKERS))
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--docs", type=Path, default=Path("docs/results"))
+    parser.add_argument("--report", action="store_true")
+    chosen = parser.parse_args()
+    out = chosen.out or Path("bench") / chosen.data
+    if chosen.report:
+        report(chosen.data, out, chosen.docs)
+        return
+    if not SHARED.is_dir():
+        sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
+    for model in chosen.models:
+        best = settings_of(chosen.data, model, out, chosen.trials, chosen.minutes)
+        closed = MODELS[model].name in ("popularity", "ease", "ease-kg", "itemknn", "gfcf")
+        for seed in chosen.seeds[:1] if closed else chosen.seeds:
+            measure(chosen.data, model, seed, out, best)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""``kgrec tune``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kgrec.cli.options import DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
+from kgrec.cli.output import clean, show_json, show_table, whole
+
+if TYPE_CHECKING:
+    from kgrec.study.tune import Tuning
+
+
+def tune(
+    dataset: DatasetArgument,
+    model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
+    trials: Annotated[int, typer.Option(help="Most trials.")] = 12,
+    minutes: Annotated[float, typer.Option(help="Most minutes of all trials together; whichever ends first.")] = 15.0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the search; tune-NAME if not given.", show_default=False)
+    ] = None,
+    set_: SetOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Search a model's settings on validation data.
+
+    The first trial is the default preset; what --set gives is fixed. DIR gets trials.csv, trials.png, best.toml (for `kgrec train
+    --config`) and run: the best configuration, judged once on the test part. The same command goes on where it was interrupted, or
+    further with a larger budget.
+    """
+    fixed = settings(set_ or [], None)
+    from kgrec.cli.plots import plot_trials
+    from kgrec.models.catalog import find
+    from kgrec.study import tune as study
+
+    folder = out if out is not None else Path(f"tune-{find(model).name}")
+    try:
+        found = study.tune(dataset, model, out=folder, trials=trials, minutes=minutes, seed=seed, device=device, settings=fixed)
+    except KeyboardInterrupt as stop:
+        if (folder / "study.json").is_file():
+            stop.add_note("The finished trials are kept: the same command goes on from them.")
+        raise
+    whole(folder / "trials.png", lambda path: plot_trials(found, path))
+    if json:
+        show_json(found.to_dict())
+        return
+    _show(found, folder)
+
+
+def _show(found: "Tuning", folder: Path) -> None:
+    from kgrec.study.tune import to_toml
+
+    names = list(found.space)
+    rows = []
+    for trial in found.tried:
+        value = "" if trial.value is None else f"{trial.value:.4f}"
+        settings = [to_toml(trial.settings[name]) for name in names]
+        rows.append((trial.number, trial.state, value, trial.best_epoch, f"{trial.seconds:.0f}", *settings, trial.note))
+    columns = ("trial", "state", found.metric, "best epoch", "seconds", *names, "note")
+    show_table(columns, rows, right=[name for name in columns if name not in ("state", "note")])
+    test = found.run.summary["test"] if found.run else None
+    told = f"; on the test part once: {found.metric} {test[found.metric]:.4f}" if test and found.metric in test else ""
+    print(
+        f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} {found.value:.4f} on the validation part{told}. "
+        f"Stored in {clean(str(folder))}"
+    )

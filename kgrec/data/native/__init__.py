@@ -1,0 +1,154 @@
+"""The compiled reader of N-Triples and N-Quads, where it was built.
+
+``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without, ``kgrec.data.statements`` does the same
+in Python. The environment variable ``KGREC_BACKEND=torch`` leaves all compiled code out.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+_VERSION = 1
+_FILE = "_ntriples.so"
+_POINTER, _LONG, _INT, _TEXT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_char_p
+
+_RULES = ("label", "allowed", "denied", "inside", "outside", "type", "language", "drop blank", "keep lines")
+_NUMBERS = (
+    *("head", "relation", "tail", "graph", "label term", "label rank", "type term", "type name"),
+    *("attribute term", "attribute name", "attribute datatype", "attribute language", "line", "attribute line"),
+)
+_TEXTS = ("terms", "names", "label text", "value", "languages")
+_COLUMNS = {name: place for place, name in enumerate((*_NUMBERS, *_TEXTS))}
+COUNTS = ("statements", "quoted", "classless", "by predicate", "by namespace", "by blank", "blanks")
+
+_SCHEMA_SIZE, _ARRAY_SIZE = 72, 80
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled reader, or None where there is none, it is of another version, or ``KGREC_BACKEND`` says torch."""
+    place = Path(__file__).with_name(_FILE)
+    if os.environ.get("KGREC_BACKEND") == "torch" or not place.is_file():
+        return None
+    try:
+        found = ctypes.CDLL(str(place))
+        found.kgrec_ntriples_version.restype = _INT
+        if found.kgrec_ntriples_version() != _VERSION:
+            return None
+    except (OSError, AttributeError):
+        return None
+    signatures: dict[str, tuple[Any, Sequence[Any]]] = {
+        "new": (_POINTER, [_INT]),
+        "free": (None, [_POINTER]),
+        "rule": (_INT, [_POINTER, _INT, _TEXT, _LONG]),
+        "feed": (_INT, [_POINTER, _POINTER, _LONG, _INT, _LONG, _LONG, _POINTER]),
+        "counts": (None, [_POINTER, _POINTER]),
+        "give": (_INT, [_POINTER, _INT, _POINTER, _POINTER]),
+        "first": (_INT, [_POINTER, _POINTER, _POINTER, _LONG, _POINTER]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(found, f"kgrec_ntriples_{name}")
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+class Reader:
+    """Statements to columns, in compiled code.
+
+    Args:
+        library: What ``library()`` returned.
+        quads: Whether a line may name a graph.
+        rules: Pairs of a rule's name and its text.
+    """
+
+    def __init__(self, library: ctypes.CDLL, quads: bool, rules: Sequence[tuple[str, str]]) -> None:
+        self._library = library
+        self._state = np.zeros(3, dtype=np.int64)
+        self._own = library.kgrec_ntriples_new(quads)
+        if not self._own:
+            raise MemoryError("no memory for the reader of N-Triples.")
+        for name, text in rules:
+            encoded = text.encode("utf-8", "surrogatepass")
+            self._check(library.kgrec_ntriples_rule(self._own, _RULES.index(name), encoded, len(encoded)))
+
+    def __del__(self) -> None:
+        """Free the columns that were not given away."""
+        if getattr(self, "_own", None):
+            self._library.kgrec_ntriples_free(self._own)
+
+    def feed(
+        self, block: bytes, line: int, *, trusted: bool = False, step: int = 1, odd: Callable[[bytes, int], None] | None = None
+    ) -> int:
+        """Take the lines of a block and return the number of the line after it.
+
+        Args:
+            block: Whole lines.
+            line: Number of the first one.
+            trusted: Whether pyoxigraph wrote them; they are not checked again then.
+            step: By how much the number grows from line to line.
+            odd: Called with the bytes and the number of each line that is not plain beyond doubt.
+
+        Raises:
+            MemoryError: If there is not enough memory, or there are more terms than int32 can number.
+        """
+        start = ctypes.cast(ctypes.c_char_p(block), ctypes.c_void_p).value or 0
+        at = 0
+        while True:
+            stopped = self._library.kgrec_ntriples_feed(
+                self._own, start + at, len(block) - at, trusted, line, step, self._state.ctypes.data
+            )
+            if stopped != 1:
+                self._check(stopped)
+                return int(self._state[2])
+            begin, end, line = (int(place) for place in self._state)
+            if odd is None:
+                raise ValueError(f"statement {line} of pyoxigraph's own text was not understood: {block[at + begin : at + end][:200]!r}")
+            odd(block[at + begin : at + end], line)
+            at, line = at + end, line + step
+
+    def counts(self) -> dict[str, int]:
+        """Return how many statements there were, and how many of which kind were left out."""
+        found = np.zeros(len(COUNTS), dtype=np.int64)
+        self._library.kgrec_ntriples_counts(self._own, found.ctypes.data)
+        return dict(zip(COUNTS, found.tolist(), strict=True))
+
+    def column(self, name: str) -> pl.Series:
+        """Move a column out, without a copy; asked for again, it is empty."""
+        schema, array = (ctypes.create_string_buffer(size) for size in (_SCHEMA_SIZE, _ARRAY_SIZE))
+        self._check(self._library.kgrec_ntriples_give(self._own, _COLUMNS[name], ctypes.addressof(schema), ctypes.addressof(array)))
+        return pl.Series(_Capsules(schema, array)).rename(name)
+
+    @staticmethod
+    def _check(code: int) -> None:
+        if code:
+            raise MemoryError("more terms than int32 can number." if code == -1 else "no memory for the triples.")
+
+
+class _Capsules:
+    """Arrow's PyCapsule interface over two structures."""
+
+    def __init__(self, schema: Any, array: Any) -> None:
+        self._structures = ((schema, b"arrow_schema"), (array, b"arrow_array"))
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        make = ctypes.pythonapi.PyCapsule_New
+        make.restype, make.argtypes = ctypes.py_object, [_POINTER, _TEXT, _POINTER]
+        schema, array = (make(ctypes.addressof(structure), name, None) for structure, name in self._structures)
+        return schema, array
+
+
+def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray | None:
+    """Return which triples (int32 columns) are stated for the first time and are no loop; None where this was not compiled."""
+    found = library()
+    if found is None or len(head) >= np.iinfo(np.uint32).max:
+        return None
+    columns = [np.ascontiguousarray(column, dtype=np.int32) for column in (head, relation, tail)]
+    first = np.empty(len(head), dtype=np.bool_)
+    Reader._check(found.kgrec_ntriples_first(*(column.ctypes.data for column in columns), len(first), first.ctypes.data))
+    return first

@@ -1,0 +1,161 @@
+"""Held-out items among a few sampled ones: the cheap protocol of many papers. Its figures are not those of full ranking."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from kgrec.data.dataset import Dataset
+from kgrec.data.interactions import concatenate
+from kgrec.errors import ConfigError, DataError
+from kgrec.evaluation.metrics import check_cutoffs
+from kgrec.evaluation.ranking import Lists, score_candidates
+from kgrec.evaluation.report import Report, check_part
+from kgrec.models.base import Scorer
+from kgrec.ops.sampling import sample_negatives
+from kgrec.random import numpy_generator
+
+_CHUNK = 2**20
+
+
+def evaluate_sampled(
+    scorer: Scorer,
+    dataset: Dataset,
+    on: str = "test",
+    ks: Iterable[int] = (10, 20),
+    *,
+    negatives: int = 100,
+    seed: int = 0,
+    model: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Report:
+    """Rank each held-out item among ``negatives`` items the user does not have, and report ``hit@k``, ``ndcg@k`` and ``mrr@k``.
+
+    Negatives are drawn without repetition, uniformly over the items that the user has in none of the parts up to this one; a user with
+    fewer gets all of them. Each held-out pair is judged by itself, with ndcg 1 / log2(rank + 1), then averaged over a user's pairs,
+    then over users. Of equal scores the lower item row is first, as in full ranking.
+
+    Args:
+        scorer: What ranks.
+        dataset: Where the interactions are.
+        on: "test" or "valid".
+        ks: Cutoffs, each at least 1.
+        negatives: Items drawn per held-out pair, at least 1.
+        seed: Seed of the draw.
+        model: Name for the report.
+        device: Where the scorer computes, if it is not a ``DotProduct``.
+
+    Raises:
+        ConfigError: If ``on``, a cutoff or ``negatives`` is out of range.
+        DataError: If there is nobody to judge.
+
+    Source: He et al., Neural Collaborative Filtering, WWW 2017, Section 4.1; on what it hides: Krichene and Rendle, KDD 2020.
+    """
+    check_part(on)
+    cutoffs = check_cutoffs(ks)
+    if not 1 <= negatives < 2**31:
+        raise ConfigError(f"{negatives} sampled negatives: take at least 1, for instance 100.")
+    before = dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
+    held_out = dataset.valid if on == "valid" else dataset.test
+    truth = held_out.csr(dataset.num_users, dataset.num_items)
+    truth = (truth - truth.multiply(before.csr(dataset.num_users, dataset.num_items))).tocsr()
+    truth.eliminate_zeros()
+    truth.sort_indices()
+    if not truth.nnz:
+        raise DataError(f"nobody to judge: the {on} part has no pair that is not in training too. Split the data anew.")
+    users = np.repeat(np.arange(dataset.num_users), np.diff(truth.indptr))
+    seen = concatenate([before, held_out]).csr(dataset.num_users, dataset.num_items)
+    known = tuple(torch.from_numpy(part.astype(np.int64)) for part in (seen.indptr, seen.indices))
+    generator = numpy_generator(seed, "sampled negatives", ("valid", "test").index(on))
+    ranks, step = [], max(1, _CHUNK // (negatives + 1))
+    for start in range(0, len(users), step):
+        rows, item = users[start : start + step], torch.from_numpy(truth.indices[start : start + step].astype(np.int64))
+        drawn = distinct_negatives(torch.from_numpy(rows), known[0], known[1], dataset.num_items, negatives, generator=generator)
+        ranks.append(_ranks(scorer, rows, torch.cat([item.unsqueeze(1), drawn], dim=1), Lists.of(before, rows), device))
+    per_user = _per_user(dataset, users, torch.cat(ranks).numpy(), cutoffs)
+    names = [f"{name}@{k}" for k in cutoffs for name in ("hit", "ndcg", "mrr")]
+    return Report(
+        model=model,
+        split=on,
+        users=per_user.height,
+        metrics={name: float(per_user[name].to_numpy().mean()) for name in names},
+        per_user=per_user,
+        protocol="sampled",
+        notes=(f"Each held-out item was ranked among {negatives} sampled items: not comparable with full ranking.",),
+        details={"pairs": len(users), "negatives": negatives, "masked": len(held_out) - len(users)},
+    )
+
+
+def distinct_negatives(
+    users: Int[Tensor, " batch"],
+    seen_ptr: Int[Tensor, " _"],
+    seen_idx: Int[Tensor, " _"],
+    num_items: int,
+    count: int,
+    *,
+    generator: np.random.Generator,
+) -> Int[Tensor, "batch cand"]:
+    """Return ``count`` different items per row, uniform over the sets that the row's user has not used; -1 fills where there are fewer.
+
+    Args:
+        users: User rows; each occurrence draws anew.
+        seen_ptr: Start of each user's items in ``seen_idx``, and the end of the last (users + 1).
+        seen_idx: Item rows, ascending and distinct within a user.
+        num_items: Size of the catalog.
+        count: Items per row.
+        generator: Source of randomness.
+    """
+    drawn = torch.full((len(users), count), -1, dtype=torch.int64)
+    crowded = num_items - seen_ptr.diff()[users] < 4 * count
+    roomy = (~crowded).nonzero().squeeze(1)
+    for rows in torch.split(crowded.nonzero().squeeze(1), max(1, _CHUNK // num_items)):
+        drawn[rows] = _by_order(users[rows], seen_ptr, seen_idx, num_items, count, generator)
+    if len(roomy):
+        drawn[roomy] = _by_trial(users[roomy], seen_ptr, seen_idx, num_items, count, generator)
+    return drawn
+
+
+def _by_order(users: Tensor, ptr: Tensor, idx: Tensor, num_items: int, count: int, generator: np.random.Generator) -> Tensor:
+    """Return the first items of a random order of the whole catalog, the user's own last."""
+    keys = torch.from_numpy(generator.random((len(users), num_items)))
+    own = Lists(ptr, idx).pick(users)
+    keys[torch.repeat_interleave(torch.arange(len(users)), own.ptr.diff()), own.items] = 2.0
+    picked = keys.topk(min(count, num_items), dim=1, largest=False)
+    found = torch.full((len(users), count), -1, dtype=torch.int64)
+    found[:, : picked.indices.shape[1]] = picked.indices.masked_fill(picked.values == 2.0, -1)
+    return found
+
+
+def _by_trial(users: Tensor, ptr: Tensor, idx: Tensor, num_items: int, count: int, generator: np.random.Generator) -> Tensor:
+    """Return items drawn one by one, those that a row already has drawn again."""
+    drawn = sample_negatives(torch.repeat_interleave(users, count), ptr, idx, num_items, generator=generator).view(-1, count)
+    while True:
+        drawn = drawn.sort(1).values
+        repeated = torch.nn.functional.pad(drawn[:, 1:] == drawn[:, :-1], (1, 0))
+        row, place = repeated.nonzero(as_tuple=True)
+        if not len(row):
+            return drawn
+        drawn[row, place] = sample_negatives(users[row], ptr, idx, num_items, generator=generator)
+
+
+def _ranks(scorer: Scorer, users: np.ndarray, candidates: Tensor, history: Lists, device: torch.device | str) -> Tensor:
+    """Return the 1-based rank of the first candidate of each row; -1 is no candidate."""
+    real = candidates >= 0
+    ptr = torch.nn.functional.pad(real.sum(1).cumsum(0), (1, 0))
+    scores = torch.full(candidates.shape, -torch.inf, dtype=torch.float64)
+    scores[real] = score_candidates(scorer, users, Lists(ptr, candidates[real]), history=history, device=device).double()
+    own, item = scores[:, :1], candidates[:, :1]
+    ahead = real & ((scores > own) | ((scores == own) & (candidates < item)))
+    return 1 + ahead.sum(1)
+
+
+def _per_user(dataset: Dataset, users: np.ndarray, ranks: np.ndarray, cutoffs: tuple[int, ...]) -> pl.DataFrame:
+    gains = {"hit": np.ones(len(ranks)), "ndcg": 1 / np.log2(ranks + 1), "mrr": 1 / ranks}
+    values = {f"{name}@{k}": np.where(ranks <= k, gain, 0.0) for k in cutoffs for name, gain in gains.items()}
+    grouped = pl.DataFrame({"row": users} | values).group_by("row", maintain_order=True)
+    found = grouped.agg(pl.len().cast(pl.Int64).alias("relevant"), *(pl.col(name).mean() for name in values))
+    keys = pl.Series("user", dataset.users.keys(found["row"].to_numpy()), dtype=pl.String)
+    return found.select(keys, "relevant", *values)

@@ -1,0 +1,290 @@
+"""CFKG: Learning Heterogeneous Knowledge Base Embeddings for Explainable Recommendation. Ai, Azizi, Chen and Zhang, Algorithms 2018.
+
+https://arxiv.org/abs/1805.03352
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
+from kgrec.data.dataset import Dataset
+from kgrec.errors import ConfigError
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
+from kgrec.nn.init import normal
+from kgrec.nn.losses import l2, logistic, margin_hinge
+from kgrec.ops.contrast import softmax_rows
+from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.random import derive
+
+
+@dataclass(frozen=True, slots=True)
+class CFKGConfig:
+    """Hyper-parameters of CFKG.
+
+    Attributes:
+        dim: Embedding size d.
+        score: How close a head moved by its relation is to a tail, in training and in ranking alike: "inner" product as in the paper,
+            "cosine" over the temperature, or minus the "l1" or the squared "l2" distance.
+        loss: "sampling" of negatives as in the paper; "softmax", what that approximates, over all tails of ``interacts`` and over the
+            sampled negatives of a triple (inner and cosine only); "margin" between true and corrupted, as in the KGAT authors' code.
+        temperature: What a cosine is divided by, in (0, 1]; unused by the other scores.
+        sampling: "typed" trains interactions and triples in batches of their own, negatives drawn among tails of the same type; "any" as
+            the KGAT authors' code: one set of facts and their inverses, heads drawn uniformly, one negative among all nodes.
+        negatives: Negative tails per fact of "typed" sampling; 5 in the paper.
+        margin: Margin of the "margin" loss; 1 in the KGAT authors' code.
+        kg_weight: Weight of the mean over triples against the mean over interactions.
+        inverse: Whether every triple is also learned backwards, by an inverse relation.
+        l2_weight: Weight of half the squared norms of the rows of the batch, divided by its size.
+        init_scale: Standard deviation of the initial embeddings.
+    """
+
+    dim: int = 64
+    score: Literal["inner", "cosine", "l1", "l2"] = "cosine"
+    loss: Literal["softmax", "sampling", "margin"] = "softmax"
+    temperature: float = 0.2
+    sampling: Literal["typed", "any"] = "typed"
+    negatives: int = 5
+    margin: float = 1.0
+    kg_weight: float = 0.1
+    inverse: bool = False
+    l2_weight: float = 1e-4
+    init_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Reject values out of range."""
+        if self.dim < 1 or self.negatives < 1 or self.margin <= 0 or self.init_scale <= 0:
+            raise ConfigError("CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0.")
+        if self.kg_weight < 0 or self.l2_weight < 0 or not 0 < self.temperature <= 1:
+            raise ConfigError("CFKG needs kg_weight and l2_weight >= 0, and a temperature in (0, 1].")
+        if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in ("softmax", "sampling", "margin"):
+            raise ConfigError('CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".')
+        if self.sampling not in ("typed", "any") or (self.sampling == "any" and not (self.inverse and self.loss == "margin")):
+            raise ConfigError('CFKG needs sampling "typed" or "any", the latter with inverse=true and loss "margin".')
+        if self.loss == "softmax" and self.score in ("l1", "l2"):
+            raise ConfigError(f'CFKG: loss "softmax" is over inner products, not over score {self.score!r}. Take "sampling" or "margin".')
+
+
+PRESETS = {
+    "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
+    "paper": Preset(
+        {"score": "inner", "loss": "sampling", "dim": 300, "kg_weight": 1.0, "l2_weight": 0.0},
+        {"epochs": 20, "patience": 0, "batch_size": 64, "learning_rate": 1e-3},
+    ),
+    "official": Preset(
+        {"score": "l1", "loss": "margin", "sampling": "any", "inverse": True, "l2_weight": 0.0},
+        {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4},
+    ),
+    "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 5}),
+}
+SPACE = {
+    "learning_rate": Span(1e-3, 3e-2, log=True),
+    "temperature": (0.1, 0.15, 0.2, 0.25, 0.3),
+    "kg_weight": Span(1e-2, 10.0, log=True),
+    "l2_weight": Span(1e-6, 1e-2, log=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The scorer by distance: minus the L1 distance, or minus the squared L2 distance, from a moved user to an item.
+
+    Attributes:
+        users: Users, moved by ``interacts``.
+        items: One vector per item.
+        norm: 1 or 2.
+    """
+
+    users: Float[Tensor, "users dim"]
+    items: Float[Tensor, "items dim"]
+    norm: int
+
+    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+        """Return the negated distances; no array of every user's difference to every item is made."""
+        moved = self.users[query.user]
+        if items is None:
+            distance = torch.cdist(moved, self.items, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist")
+        else:
+            distance = (moved.unsqueeze(1) - self.items[items]).norm(p=self.norm, dim=2)
+        return -(distance if self.norm == 1 else distance.square())
+
+    def similar(self, item: int) -> Float[Tensor, " items"]:
+        """Return the cosine of each item's vector with one item's."""
+        items = unit_rows(self.items)
+        return items @ items[item]
+
+
+class TypedSampler:
+    """Facts in batches, shuffled, each with negative tails of its own tail's type.
+
+    A tail's type is the relation it is a tail of: negatives are uniform over the distinct tails of the fact's relation, without the
+    fact's own. Where there is no other, the fact's own tail is given.
+
+    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the same type).
+    """
+
+    def __init__(self, facts: tuple[Tensor, Tensor, Tensor], negatives: int, batch_size: int, *, seed: int, name: str) -> None:
+        self._head, self._relation, tail = facts
+        count = int(tail.max()) + 1
+        pool, self._place = torch.unique(self._relation * count + tail, return_inverse=True)
+        self._pool = pool % count
+        sizes = torch.bincount(pool // count)
+        self._size = sizes[self._relation]
+        self._start = (sizes.cumsum(0) - sizes)[self._relation]
+        self._negatives, self._batch_size, self._seed, self._name = negatives, batch_size, seed, name
+
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self._head) // self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[CorruptedBatch]:
+        """Yield the batches of an epoch."""
+        device = self._head.device
+        generator = torch.Generator(device=device).manual_seed(derive(self._seed, self._name, epoch))
+        for rows in torch.split(torch.randperm(len(self._head), generator=generator, device=device), self._batch_size):
+            drawn = torch.rand(len(rows), self._negatives, generator=generator, device=device, dtype=torch.float64)
+            others, start = (self._size[rows] - 1).unsqueeze(1), self._start[rows].unsqueeze(1)
+            at = start + torch.minimum((drawn * others).long(), (others - 1).clamp(min=0))
+            at += (at >= self._place[rows].unsqueeze(1)) & (others > 0)
+            tail = self._pool[self._place[rows]]
+            forward = torch.zeros(len(rows), dtype=torch.bool, device=device)
+            yield CorruptedBatch(self._head[rows], self._relation[rows], tail, self._pool[at], forward)
+
+
+class CFKG(Recommender):
+    """Embed users, items and entities by translation in one graph, in which an interaction is one more relation.
+
+        score(h, r, t) = e_t . (e_h + r),   score(u, i) that of (u, interacts, i)
+        loss = -log sigmoid(score(h, r, t)) - sum over k negatives t' of log sigmoid(-score(h, r, t'))
+
+    ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in one step.
+
+    Differs from the paper: interactions and triples come in batches of their own, whose means have a weight; an entity's type is the
+    relation it is a tail of; Adam instead of SGD; the "cosine" score and the "softmax" loss are additions. The distances, the margin loss
+    and "any" sampling make the preset "official", the baseline in the KGAT authors' code, there with SGD and a Glorot start.
+
+    Args:
+        ckg: Graph with triples.
+        config: Hyper-parameters.
+        generator: Draws the initial embeddings.
+
+    Source: Ai et al., CFKG, Algorithms 11(9):137, 2018. https://arxiv.org/abs/1805.03352
+    """
+
+    warm_items: Tensor
+    warm_position: Tensor
+
+    def __init__(self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.ckg = ckg
+        self.config = config
+        relations = ckg.num_relations * (2 if config.inverse else 1)
+        self.nodes = nn.Parameter(normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator))  # e
+        self.relations = nn.Parameter(normal(relations, config.dim, scale=config.init_scale, generator=generator))  # r
+        warm, position = ckg.warm_items()
+        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
+        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+
+    @classmethod
+    def from_dataset(cls, data: Dataset, config: CFKGConfig, generator: torch.Generator) -> "CFKG":
+        """Take the collaborative knowledge graph."""
+        return cls(CollaborativeKG.from_dataset(data), config, generator)
+
+    def scores(self, moved: Float[Tensor, "batch dim"], tail: Float[Tensor, "batch cand dim"]) -> Float[Tensor, "batch cand"]:
+        """Return how close moved heads are to tails."""
+        kind = self.config.score
+        if kind == "cosine":
+            return (unit_rows(moved).unsqueeze(1) * unit_rows(tail.flatten(0, 1)).view_as(tail)).sum(2) / self.config.temperature
+        if kind == "inner":
+            return (moved.unsqueeze(1) * tail).sum(2)
+        difference = moved.unsqueeze(1) - tail
+        return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
+
+    def sampled_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
+        """Return the configured loss of facts against their negative tails, with L2 on their rows."""
+        count = batch.negative.shape[1] + 1
+        tails = torch.cat([batch.tail.unsqueeze(1), batch.negative], 1).flatten()
+        head, tail = torch.split(take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)])
+        relation = take_rows(self.relations, batch.relation)
+        tail = tail.view(-1, count, self.config.dim)
+        score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
+        if self.config.loss == "margin":
+            loss = margin_hinge(score[:, 0], score[:, 1:], self.config.margin)
+        elif self.config.loss == "sampling":
+            loss = logistic(score[:, 0], score[:, 1:])
+        else:
+            loss = (score.logsumexp(1) - score[:, 0]).mean()
+        return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
+
+    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the cross-entropy of interactions over all items that have any, with L2 on the rows of the batch."""
+        rows = torch.cat([batch.user + self.ckg.num_entities, self.warm_items])
+        user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), len(self.warm_items)])
+        relation, target = take_rows(self.relations, torch.zeros_like(batch.user)), self.warm_position[batch.positive]
+        regularizer = self.config.l2_weight * l2(user, relation, take_rows(items, target))
+        moved = user + relation
+        if self.config.score == "cosine":
+            moved, items = unit_rows(moved) / self.config.temperature, unit_rows(items)
+        return softmax_rows(moved, items, target) + regularizer
+
+    def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
+        """Return the configured loss of facts against one corrupted tail each."""
+        forward = torch.zeros_like(batch.head, dtype=torch.bool)
+        return self.sampled_loss(CorruptedBatch(batch.head, batch.relation, batch.tail, batch.negative_tail.unsqueeze(1), forward))
+
+    def kg_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
+        """Return the weighted loss of triples."""
+        return self.config.kg_weight * self.sampled_loss(batch)
+
+    def plan(self) -> Plan:
+        """Return interactions and triples, trained in one step, or all facts as one set."""
+        if self.config.sampling == "any":
+            head, relation, tail = (torch.from_numpy(part) for part in self._facts())
+            facts = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=True)
+            return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
+        first = (
+            Objective(PositiveBatch, self.softmax_loss, name="softmax")
+            if self.config.loss == "softmax"
+            else Objective(CorruptedBatch, self.sampled_loss, name="interactions", sampler=self._sampler(interactions=True))
+        )
+        if not (self.ckg.relation > 0).any():
+            return Plan((first,), joint=True)
+        return Plan((first, Objective(CorruptedBatch, self.kg_loss, name="triples", sampler=self._sampler(interactions=False))), joint=True)
+
+    def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.ckg.both_ways() if self.config.inverse else (self.ckg.head, self.ckg.relation, self.ckg.tail)
+
+    def _sampler(self, *, interactions: bool) -> SamplerFactory:
+        columns = self._facts()
+        chosen = np.nonzero((columns[1] == 0) == interactions)[0]
+        facts = tuple(torch.from_numpy(column[chosen]) for column in columns)
+
+        def make(data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> TypedSampler:
+            size = -(-len(facts[0]) // steps) if steps else batch_size
+            head, relation, tail = (part.to(device) for part in facts)
+            return TypedSampler(
+                (head, relation, tail), self.config.negatives, size, seed=seed, name="interactions" if interactions else "triples"
+            )
+
+        return make
+
+    def scorer(self) -> Scorer:
+        """Return what ranks by the score that was trained."""
+        nodes = self.nodes.detach()
+        users, items = nodes[self.ckg.num_entities :] + self.relations[0].detach(), nodes[: self.ckg.num_items]
+        if self.config.score in ("l1", "l2"):
+            return Translation(users, items, 1 if self.config.score == "l1" else 2)
+        return DotProduct(users, unit_rows(items) if self.config.score == "cosine" else items)
+
+    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+        """Return the vectors as trained; users are not moved by ``interacts``."""
+        nodes, relations = self.nodes.detach(), self.relations.detach()
+        entities = nodes[: self.ckg.num_entities]
+        known = relations[1 : self.ckg.num_relations]
+        return {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities, "relations": known}

@@ -1,0 +1,306 @@
+"""Runs side by side, and whether their differences are more than chance."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from kgrec.errors import ConfigError, DataError, nearest
+from kgrec.evaluation.metrics import RANKING
+from kgrec.evaluation.report import Report
+from kgrec.evaluation.significance import Difference, holm, paired
+from kgrec.random import numpy_generator
+from kgrec.run import Run
+
+LOWER_IS_BETTER = ("logloss", "user_logloss")
+LEVEL = 0.05
+NO_DIFFERENCE = "no difference that these users can show"
+_COUNTS = ("relevant", "positive", "negative", "impression", "shown", "clicked")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model with one choice of settings, over all its seeds.
+
+    Attributes:
+        name: Name in tables, distinct.
+        model: Name of the model.
+        seeds: Seeds of its runs.
+        folders: Where they are stored, as text; empty for runs that are not.
+        metrics: Mean over the seeds by name.
+        spread: Standard deviation over the seeds by name; empty for one seed.
+        per_user: Values per user, averaged over the seeds.
+    """
+
+    name: str
+    model: str
+    seeds: tuple[int, ...]
+    folders: tuple[str, ...]
+    metrics: dict[str, float]
+    spread: dict[str, float]
+    per_user: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One entry against the one that all are compared with, by one metric.
+
+    Attributes:
+        run: Name of the entry.
+        metric: Name of the metric.
+        difference: Entry minus the other, over paired users.
+        p_t: p of the t-test, corrected for all tests that were asked for; None where this metric was not among them.
+        p_wilcoxon: The same of Wilcoxon's test.
+        verdict: "ahead", "behind" or that there is nothing to see, by the corrected t-test at .05; None where not tested.
+    """
+
+    run: str
+    metric: str
+    difference: Difference
+    p_t: float | None
+    p_wilcoxon: float | None
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        dataset: Name of the dataset.
+        split: "test" or "valid".
+        protocol: How they were judged.
+        users: Users they were paired by; impressions or triples where those were judged.
+        against: Name of the entry that the others are compared with.
+        tested: Metrics that were tested.
+        entries: The runs, seeds of one model taken together.
+        contrasts: Every other entry against that one, by every metric that has values per user.
+        notes: What a reader must know, in sentences.
+    """
+
+    dataset: str
+    split: str
+    protocol: str
+    users: int
+    against: str
+    tested: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    contrasts: tuple[Contrast, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """What the runs are paired by: "users", "impressions" or "triples"."""
+        return self.protocol if self.protocol in ("impressions", "triples") else "users"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the values per user, JSON-ready: the form of ``kgrec compare --json``."""
+        runs = [
+            {"name": e.name, "model": e.model, "seeds": list(e.seeds), "folders": list(e.folders), "metrics": e.metrics, "spread": e.spread}
+            for e in self.entries
+        ]
+        differences = [
+            {"run": c.run, "metric": c.metric, **asdict(c.difference)}
+            | {"p_t_corrected": c.p_t, "p_wilcoxon_corrected": c.p_wilcoxon, "verdict": c.verdict}
+            for c in self.contrasts
+        ]
+        told = {name: getattr(self, name) for name in ("dataset", "split", "protocol", "users", "against")}
+        return told | {
+            "tested": list(self.tested),
+            "correction": "holm",
+            "confidence": 0.95,
+            "runs": runs,
+            "differences": differences,
+            "notes": list(self.notes),
+        }
+
+
+def compare(
+    runs: Sequence[Run],
+    *,
+    on: Literal["test", "valid"] = "test",
+    k: Sequence[int] | None = None,
+    protocol: str = "ranking",
+    metrics: Sequence[str] = (),
+    against: Literal["first", "best"] = "first",
+    seed: int = 0,
+) -> Comparison:
+    """Judge runs on the same held-out users and test their differences from one of them, paired by user.
+
+    Runs that differ in nothing but the seed are one entry: their values are averaged per user before they are paired. Intervals are 95 %
+    bootstrap intervals over users, each by itself. The p-values are two-sided, corrected (Holm) over all entries and tested metrics.
+
+    Args:
+        runs: At least two, of one dataset.
+        on: "test" or "valid".
+        k: Cutoffs of ranking metrics; see ``Run.evaluate``.
+        protocol: See ``Run.evaluate``.
+        metrics: Metrics to test; where empty, the one that stands for the protocol, for instance ndcg at the first cutoff.
+        against: What to compare with: the first run, or the best by the first tested metric.
+        seed: Seed of resamples and of sampled negatives.
+
+    Raises:
+        ConfigError: If there are fewer than two runs, or a metric is not among those that have a value per user.
+        DataError: If the runs are of different datasets or splits.
+    """
+    if len(runs) < 2:
+        raise ConfigError("there is nothing to compare with. Name at least two runs.")
+    for one, other in pairwise(runs):
+        _check_same_data(one, other)
+    if protocol == "ranking":
+        k = (*(k or (10, 20)), *map(_cutoff, metrics))
+    settings: dict[str, Any] = {"beyond": True} if protocol == "ranking" else {}
+    reports = [run.evaluate(on, k, protocol=protocol, seed=seed, **settings) for run in runs]
+    for report in reports[1:]:
+        _check_same_users(reports[0], report)
+    entries = _entries(runs, reports)
+    columns = [name for name in reports[0].metrics if name in reports[0].per_user.columns]
+    tested = tuple(dict.fromkeys(metrics)) or _telling(columns)
+    for name in tested:
+        if name not in columns:
+            raise ConfigError(f"metric {name!r} has no value per user here. Choose from {', '.join(columns)}.{nearest(name, columns)}")
+    base = entries[0] if against == "first" else max(entries, key=lambda entry: _goodness(entry, tested[0]))
+    contrasts = _contrasts(base, [entry for entry in entries if entry is not base], columns, tested, seed)
+    return Comparison(
+        dataset=runs[0].data.name,
+        split=on,
+        protocol=protocol,
+        users=reports[0].per_user.height,
+        against=base.name,
+        tested=tested,
+        entries=tuple(entries),
+        contrasts=tuple(contrasts),
+        notes=reports[0].notes + _notes(entries, against),
+    )
+
+
+def _cutoff(metric: str) -> int:
+    """Return the cutoff of a ranking metric's name."""
+    name, _, cut = metric.partition("@")
+    if name not in RANKING or not (cut.isascii() and cut.isdigit() and int(cut)):
+        raise ConfigError(f"metric {metric!r} is not {', '.join(RANKING)} with a cutoff, for instance ndcg@10.{nearest(name, RANKING)}")
+    return int(cut)
+
+
+def _telling(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the metric that stands for a protocol."""
+    wanted = [*(name for name in columns if name.startswith("ndcg@")), "user_auc", "auc", "mrr", *columns]
+    return (next(name for name in wanted if name in columns),)
+
+
+def _goodness(entry: Entry, metric: str) -> float:
+    return -entry.metrics[metric] if metric in LOWER_IS_BETTER else entry.metrics[metric]
+
+
+def _check_same_data(one: Run, other: Run) -> None:
+    sums = [str(run.dataset.get("checksum") or "") for run in (one, other)]
+    same = sums[0] == sums[1] if any(sums) else _same_parts(one, other)
+    if not same:
+        names = [
+            f"{_place(run)} ({run.dataset.get('name')}, checksum {total[:12] or 'none'})"
+            for run, total in zip((one, other), sums, strict=True)
+        ]
+        raise DataError(f"{names[0]} and {names[1]} are of different datasets or splits. Train them on one built dataset.")
+
+
+def _same_parts(one: Run, other: Run) -> bool:
+    """Return whether two datasets that were never saved hold out the same."""
+    first, second = one.data, other.data
+    same = len(first.users) == len(second.users) and len(first.items) == len(second.items)
+    return same and all(np.array_equal(getattr(first.test, name), getattr(second.test, name)) for name in ("user", "item"))
+
+
+def _check_same_users(one: Report, other: Report) -> None:
+    key = one.per_user.columns[0]
+    counts = [key, *(name for name in _COUNTS if name in one.per_user.columns)]
+    if not one.per_user.select(counts).equals(other.per_user.select(counts)):
+        raise DataError("the runs were judged on different users or items, although their datasets are the same. Train them anew.")
+
+
+def _place(run: Run) -> str:
+    return str(run.path) if run.path else f"the {run.name} run"
+
+
+def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
+    """Return the runs, those that differ only in their seeds taken together."""
+    groups: dict[str, list[int]] = {}
+    for at, run in enumerate(runs):
+        settings = json.dumps([run.name, asdict(run.config), asdict(run.train_config)], sort_keys=True, default=str)
+        taken = groups.get(settings, [])
+        if run.seed in [runs[other].seed for other in taken]:
+            settings = f"{settings} {at}"  # the same run twice is no second seed
+        groups.setdefault(settings, []).append(at)
+    names = _names([runs[group[0]] for group in groups.values()])
+    return [
+        _entry(name, [runs[at] for at in group], [reports[at] for at in group]) for name, group in zip(names, groups.values(), strict=True)
+    ]
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Return distinct names: the model's, with the folder's where several have it, with a number where that does not do."""
+    models = [run.name for run in runs]
+    names = [f"{run.name} ({run.path.name})" if models.count(run.name) > 1 and run.path else run.name for run in runs]
+    return [f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
+
+
+def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
+    told = [{**report.metrics, **report.beyond} for report in reports]
+    values = {metric: [one[metric] for one in told] for metric in told[0] if all(metric in one for one in told)}
+    spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()} if len(reports) > 1 else {}
+    first = reports[0].per_user
+    columns = [metric for metric in reports[0].metrics if metric in first.columns]
+    means = {metric: np.mean([_column(r.per_user, metric) for r in reports], axis=0) for metric in columns}
+    return Entry(
+        name=name,
+        model=runs[0].name,
+        seeds=tuple(run.seed for run in runs),
+        folders=tuple(str(run.path) for run in runs if run.path),
+        metrics={metric: float(np.mean(found)) for metric, found in values.items()},
+        spread=spread,
+        per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()),
+    )
+
+
+def _column(frame: pl.DataFrame, name: str) -> np.ndarray:
+    """Return a column of values per user as float64, NaN where there is none."""
+    return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _contrasts(base: Entry, others: Sequence[Entry], columns: Sequence[str], tested: Sequence[str], seed: int) -> list[Contrast]:
+    found: list[tuple[str, str, Difference]] = []
+    for entry in others:
+        gaps = np.stack([_column(entry.per_user, name) - _column(base.per_user, name) for name in columns], axis=1)
+        results = paired(gaps, generator=numpy_generator(seed, "bootstrap"))
+        found += [(entry.name, name, result) for name, result in zip(columns, results, strict=True)]
+    asked = [metric in tested for _, metric, _ in found]
+    p_t, p_wilcoxon = (
+        holm(np.array([getattr(d, test) for (_, _, d), ask in zip(found, asked, strict=True) if ask])) for test in ("p_t", "p_wilcoxon")
+    )
+    corrected = iter(zip(p_t.tolist(), p_wilcoxon.tolist(), strict=True))
+    contrasts = []
+    for (run, metric, difference), ask in zip(found, asked, strict=True):
+        t, wilcoxon = next(corrected) if ask else (None, None)
+        verdict = None if t is None else _verdict(difference.mean, t, metric)
+        contrasts.append(Contrast(run, metric, difference, t, wilcoxon, verdict))
+    return contrasts
+
+
+def _verdict(mean: float, p: float, metric: str) -> str:
+    if not p < LEVEL:
+        return NO_DIFFERENCE
+    return "ahead" if (mean > 0) != (metric in LOWER_IS_BETTER) else "behind"
+
+
+def _notes(entries: Sequence[Entry], against: str) -> tuple[str, ...]:
+    notes = []
+    if any(len(entry.seeds) > 1 for entry in entries):
+        notes.append(
+            "Several seeds: values are means over seeds, ± their standard deviation; users' values are averaged over seeds before pairing."
+        )
+    if against == "best":
+        notes.append("The best was chosen on the same users it is compared on, which favors it a little.")
+    return tuple(notes)

@@ -1,0 +1,471 @@
+"""Search a model's declared space on validation data; open the test part once, at the end, for the best configuration."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+import torch
+
+from kgrec.data.dataset import Dataset
+from kgrec.data.formats import load
+from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
+from kgrec.fitting import check_needs, fit, measured_by
+from kgrec.folder import CONFIG, read_config
+from kgrec.log import logger
+from kgrec.models.base import Recommender, Space, Span
+from kgrec.models.catalog import find
+from kgrec.random import derive
+from kgrec.run import Run
+from kgrec.settings import ALIASES, Chosen, choose
+from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
+from kgrec.study.variants import without_test
+from kgrec.training.loop import TrainState
+
+if TYPE_CHECKING:
+    import optuna
+
+_STORAGE, _BEST, _TABLE, _RUN = "optuna.db", "best.toml", "trials.csv", "run"
+_RANDOM_TRIALS = 4
+_EPOCHS_BEFORE_PRUNING = 10
+_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration that was tried.
+
+    Attributes:
+        number: From 1; the first is the model's default preset.
+        state: "done", "pruned" (worse than the median of the others at the same epoch) or "failed".
+        value: Best validation value; None where there is none.
+        epochs: Epochs trained; 0 where it failed before the first ended.
+        best_epoch: The epoch of ``value``.
+        seconds: How long it took.
+        settings: What was searched, by name.
+        note: Why it failed, or that the time budget cut it short.
+    """
+
+    number: int
+    state: Literal["done", "pruned", "failed"]
+    value: float | None
+    epochs: int
+    best_epoch: int
+    seconds: float
+    settings: dict[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a search found.
+
+    Attributes:
+        model: Model name.
+        dataset: Name of the dataset.
+        metric: What was maximized on the validation part.
+        space: What was searched.
+        tried: Every trial in order.
+        chosen: The best of those that are done.
+        best: Every setting of it: what ``best.toml`` holds, and ``fit`` takes.
+        run: The run of the best configuration, whose summary has the one look at the test part; None where that was not asked for.
+        out: Folder of the study.
+    """
+
+    model: str
+    dataset: str
+    metric: str
+    space: Space
+    tried: tuple[Trial, ...]
+    chosen: Trial
+    best: dict[str, Any]
+    run: Run | None
+    out: Path
+
+    @property
+    def value(self) -> float:
+        """Validation value of the best trial."""
+        return float("nan") if self.chosen.value is None else self.chosen.value
+
+    @property
+    def trials(self) -> int:
+        """Number of trials, pruned and failed ones included."""
+        return len(self.tried)
+
+    @property
+    def pruned(self) -> int:
+        """Number of trials that were ended early."""
+        return sum(trial.state == "pruned" for trial in self.tried)
+
+    @property
+    def seconds(self) -> float:
+        """How long all trials took together."""
+        return round(sum(trial.seconds for trial in self.tried), 3)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form of ``kgrec tune --json``."""
+        return {
+            "model": self.model,
+            "dataset": self.dataset,
+            "metric": self.metric,
+            "trials": [asdict(trial) for trial in self.tried],
+            "best": asdict(self.chosen),
+            "settings": dict(self.best),
+            "seconds": self.seconds,
+            "valid": self.run.summary["valid"] if self.run else None,
+            "test": self.run.summary["test"] if self.run else None,
+            "out": str(self.out),
+        }
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the trials as a frame: number, state, validation value, epochs, seconds, a column per searched setting, note."""
+        return _frame(self.tried, self.metric)
+
+
+def tune(
+    data: "Dataset | str | PathLike[str]",
+    model: str | type[Recommender],
+    *,
+    out: str | PathLike[str],
+    trials: int = 12,
+    minutes: float = 15.0,
+    seed: int = 0,
+    device: str = "auto",
+    space: Space | None = None,
+    settings: Mapping[str, Any] | None = None,
+    final: bool = True,
+) -> Tuning:
+    """Search a model's settings by their validation value, and train the best configuration once more into ``out/run``.
+
+    The first trial is the default preset. Later ones are drawn by a tree-structured Parzen estimator, and end early where they fall
+    behind the median of the others. Trials are given the data without its test part. The folder can be gone on with, by the same call,
+    after an interruption of any kind (an interrupted trial starts anew) or with a larger budget.
+
+    Args:
+        data: A dataset with a validation part, or anything ``kgrec.load`` takes.
+        model: Name in ``MODELS``, or a ``Recommender`` class.
+        out: Folder of the study: ``optuna.db``, ``trials.csv``, ``best.toml`` (for ``kgrec train --config``), ``run``.
+        trials: Most trials, pruned and failed ones included.
+        minutes: Most minutes of all trials together; the one that runs then is cut and counts with what it reached.
+        seed: Seed of the search and of every training.
+        device: "auto", "cpu" or "cuda".
+        space: What to search; None takes the model's own ``SPACE``.
+        settings: Settings that are fixed, not searched, by name.
+        final: Whether to train the best configuration into ``out/run`` and open the test part.
+
+    Raises:
+        ConfigError: If optuna is missing, the model declares nothing to search, or a setting or budget is out of range.
+        DataError: If the dataset lacks a validation part or what the model needs.
+        CheckpointError: If ``out`` holds something else, or a search started otherwise.
+        TrainingError: If no trial came to an end.
+
+    Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Akiba et al., Optuna, KDD 2019.
+    """
+    _require_optuna()
+    fixed = dict(settings or {})
+    chosen = choose(model, "default", fixed)
+    _check_budget(trials, minutes, seed)
+    searched = _searched(model, chosen, space, fixed)
+    whole = data if isinstance(data, Dataset) else load(data)
+    check_needs(chosen, whole)
+    chosen = measured_by(chosen, whole)
+    if not (len(whole.valid) or len(whole.impressions.get("valid", ())) or len(whole.held_triples.get("valid", ()))):
+        raise DataError(f"{whole.name} has no validation part, so there is nothing to tune on. Build it with --ratios 0.8,0.1,0.1.")
+    started = {"model": chosen.name, "seed": seed, "dataset": fingerprint(whole), "space": _written(searched), "fixed": plain(fixed)}
+    with study_folder(Path(out), "tune", started) as folder:
+        search = _Search(model, chosen, without_test(whole), searched, fixed, seed, device, folder)
+        tried = search.run(trials, minutes * 60)
+        best = _best(tried)
+        if best is None:
+            raise TrainingError(f"none of {len(tried)} trials came to an end; the last: {tried[-1].note} See {folder / _TABLE}.")
+        run = _open_test(search, best, whole) if final else None
+        return Tuning(chosen.name, whole.name, search.metric, searched, tried, best, search.settings_of(best), run, folder)
+
+
+class _OutOfTimeError(Exception):
+    """The time budget is spent."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What is told of a trial while it trains: prune it, or stop it at the deadline."""
+
+    trial: "optuna.Trial"
+    metric: str
+    deadline: float
+    best: float | None = None
+    best_epoch: int = 0
+    epoch: int = 0
+
+    def __call__(self, state: TrainState) -> None:
+        self.epoch = state.epoch
+        value = state.history[-1].get(self.metric)
+        if value is not None:
+            self.best, self.best_epoch = state.stopping.best, state.stopping.best_epoch
+            self.trial.report(value, state.epoch)
+            if self.trial.should_prune():
+                raise _optuna().TrialPruned
+        if self.best is not None and time.monotonic() >= self.deadline:
+            raise _OutOfTimeError
+
+
+@dataclass(slots=True)
+class _Search:
+    """The trials of one study; ``data`` has no test part."""
+
+    model: str | type[Recommender]
+    chosen: Chosen
+    data: Dataset
+    space: Space
+    fixed: Mapping[str, Any]
+    seed: int
+    device: str
+    folder: Path
+    defaults: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        everything = all_settings(self.chosen)
+        self.defaults = {name: everything[name] for name in self.space}
+
+    @property
+    def metric(self) -> str:
+        return self.chosen.train.metric
+
+    def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
+        """Try configurations until a budget is spent, and keep the folder's tables up to date."""
+        optuna = _optuna()
+        storage = optuna.storages.RDBStorage(f"sqlite:///{(self.folder / _STORAGE).resolve()}")
+        try:
+            study = optuna.create_study(
+                study_name="kgrec",
+                storage=storage,
+                direction="maximize",
+                pruner=optuna.pruners.MedianPruner(_RANDOM_TRIALS, _EPOCHS_BEFORE_PRUNING),
+                load_if_exists=True,
+            )
+            _close_interrupted(study)
+            found = _counted(study)
+            while len(found) < trials and (left := seconds - sum(trial.seconds for trial in found)) > 0:
+                self._one(study, len(found), time.monotonic() + left)
+                found = _counted(study)
+                self._report(found, trials)
+            return found
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+    def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
+        """Train and judge one configuration; what is drawn depends on the seed and the trials before, not on when it is."""
+        optuna, began = _optuna(), time.monotonic()
+        study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=_RANDOM_TRIALS, multivariate=True, seed=derive(self.seed, "tune", number) % 2**32
+        )
+        if number == 0 and not any(trial.state == optuna.trial.TrialState.WAITING for trial in study.trials):
+            study.enqueue_trial({name: _encoded(self.space[name], value) for name, value in self.defaults.items()})
+        trial = study.ask({name: _distribution(span, self.defaults[name]) for name, span in self.space.items()})
+        values = dict(self.defaults) if number == 0 else self._decoded(trial.params)
+        trial.set_user_attr("settings", plain(values))
+        watch = _Watch(trial, self.metric, deadline)
+        state, value, note = optuna.trial.TrialState.COMPLETE, None, ""
+        try:
+            run = fit(self.model, self.data, device=self.device, seed=self.seed, on_epoch=watch, **{**self.fixed, **values})
+            value = max(record[self.metric] for record in run.history if self.metric in record)
+            watch.epoch, watch.best_epoch = run.summary["epochs"], run.summary["best_epoch"]
+        except optuna.TrialPruned:
+            state = optuna.trial.TrialState.PRUNED
+        except _OutOfTimeError:
+            value, note = watch.best, "cut by the time budget"
+        except (DivergedError, ConfigError, MemoryError, torch.OutOfMemoryError) as error:
+            if isinstance(error, ConfigError) and number == 0:
+                raise
+            state, note = optuna.trial.TrialState.FAIL, str(error) or "out of memory"
+        told = {"seconds": time.monotonic() - began, "epochs": watch.epoch, "best_epoch": watch.best_epoch, "note": note}
+        told["value"] = watch.best if value is None else value
+        trial.set_user_attr("told", told)
+        study.tell(trial, value, state)
+
+    def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, span in self.space.items():
+            if isinstance(span, Span):
+                drawn_value, low, high = drawn[name], *_bounds(span, self.defaults[name])
+                values[name] = min(max(float(f"{drawn_value:.{_DIGITS}g}"), low), high) if isinstance(drawn_value, float) else drawn_value
+            else:
+                values[name] = _choices(span, self.defaults[name])[drawn[name]]
+        return values
+
+    def _report(self, found: tuple[Trial, ...], trials: int) -> None:
+        """Log the newest trial, and write the table and the best configuration so far."""
+        last = found[-1]
+        value = "-" if last.value is None else f"{last.value:.4f}"
+        told = ", ".join(f"{name}={to_toml(value)}" for name, value in last.settings.items())
+        best = _best(found)
+        logger.info(
+            "trial %d of %d %s: %s %s (best %s), %d epochs, %.0f s; %s%s",
+            last.number,
+            trials,
+            last.state,
+            self.metric,
+            value,
+            "-" if best is None else f"{best.value:.4f}",
+            last.epochs,
+            last.seconds,
+            told,
+            f" ({last.note})" if last.note else "",
+        )
+        write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
+        if best is not None:
+            lines = "".join(f"{name} = {to_toml(value)}\n" for name, value in self.settings_of(best).items())
+            write_whole(self.folder / _BEST, lambda file: file.write_text(lines, encoding="utf-8"))
+
+    def settings_of(self, trial: Trial) -> dict[str, Any]:
+        """Return every setting of a trial, those of the default preset included, so that they stand by themselves."""
+        entry = find(self.model) if isinstance(self.model, str) else None
+        everything = all_settings(choose(self.model, "default", {**self.fixed, **trial.settings, "metric": self.metric}))
+        return {name: value for name, value in everything.items() if value is not None and not (entry and name in entry.fixed)}
+
+
+def all_settings(chosen: Chosen) -> dict[str, Any]:
+    """Return the model's configuration and the training settings by name."""
+    return {part.name: getattr(source, part.name) for source in (chosen.config, chosen.train) for part in fields(source)}
+
+
+def to_toml(value: Any) -> str:
+    """Return a setting as TOML.
+
+    >>> to_toml((64, 32)), to_toml(True), to_toml(0.001), to_toml("bpr")
+    ('[64, 32]', 'true', '0.001', '"bpr"')
+    """
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(to_toml(part) for part in value) + "]"
+    return json.dumps(value)
+
+
+def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
+    """Train the best configuration again, with the one look at the test part."""
+    settings, place = search.settings_of(best), search.folder / _RUN
+    if (place / CONFIG).is_file() and not _same(place, choose(search.model, "default", settings)):
+        logger.info("%s: a larger search found a better configuration; the run of the former best is replaced.", search.folder)
+        shutil.rmtree(place)
+    logger.info("training the best configuration (trial %d) into %s", best.number, place)
+    return fit(search.model, whole, out=place, device=search.device, seed=search.seed, resume=True, **settings)
+
+
+def _same(place: Path, chosen: Chosen) -> bool:
+    try:
+        record = read_config(place)
+    except CheckpointError:
+        return False
+    return bool(record["config"] == plain(asdict(chosen.config)) and record["train"] == plain(asdict(chosen.train)))
+
+
+def _best(found: tuple[Trial, ...]) -> Trial | None:
+    """Return the best trial that is done; the first of equals."""
+    done = [trial for trial in found if trial.state == "done"]
+    return max(done, key=lambda trial: trial.value if trial.value is not None else -math.inf, default=None)
+
+
+def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
+    names = list(found[0].settings) if found else []
+    columns: dict[str, list[Any]] = {
+        "trial": [trial.number for trial in found],
+        "state": [trial.state for trial in found],
+        metric: [trial.value for trial in found],
+        "best_epoch": [trial.best_epoch for trial in found],
+        "epochs": [trial.epochs for trial in found],
+        "seconds": [round(trial.seconds, 1) for trial in found],
+    }
+    for name in names:
+        values = [trial.settings[name] for trial in found]
+        columns[name] = values if all(isinstance(value, int | float | str) for value in values) else [to_toml(value) for value in values]
+    return pl.DataFrame({**columns, "note": [trial.note for trial in found]}, strict=False)
+
+
+def _counted(study: "optuna.Study") -> tuple[Trial, ...]:
+    """Return the trials that came to some end; interrupted ones are as if they had never been."""
+    names: dict[str, Literal["done", "pruned", "failed"]] = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
+    ended = [trial for trial in study.trials if trial.state.name in names and "told" in trial.user_attrs]
+    return tuple(
+        Trial(number=number, state=names[trial.state.name], settings=trial.user_attrs["settings"], **trial.user_attrs["told"])
+        for number, trial in enumerate(ended, 1)
+    )
+
+
+def _close_interrupted(study: "optuna.Study") -> None:
+    """Mark trials of a killed session as failed; without ``told`` they are not counted, and the search draws them again."""
+    states = _optuna().trial.TrialState
+    for trial in study.trials:
+        if trial.state == states.RUNNING:
+            study.tell(trial.number, state=states.FAIL)
+
+
+def _searched(
+    model: str | type[Recommender], chosen: Chosen, space: Space | None, settings: Mapping[str, Any]
+) -> dict[str, Span | tuple[Any, ...]]:
+    """Return what is left to search."""
+    declared = space if space is not None else (find(model).search_space() if isinstance(model, str) else {})
+    if not declared:
+        raise ConfigError(f"{chosen.name} declares nothing to tune (no SPACE in its module). Train it as it is: kgrec train.")
+    unknown = set(declared) - set(all_settings(chosen))
+    if unknown:
+        raise ConfigError(f"the search space of {chosen.name} names {', '.join(sorted(unknown))}, which is no setting of it.")
+    fixed = set(settings) | {ALIASES.get(name, name) for name in settings}
+    left = {name: span for name, span in declared.items() if name not in fixed}
+    if not left:
+        raise ConfigError(f"every setting that {chosen.name} would search ({', '.join(declared)}) is fixed. Leave one out of --set.")
+    return left
+
+
+def _distribution(span: Span | tuple[Any, ...], default: Any) -> Any:
+    """Return a range in optuna's form, widened to hold the default."""
+    distributions = _optuna().distributions
+    if not isinstance(span, Span):
+        return distributions.CategoricalDistribution(tuple(_choices(span, default)))
+    low, high = _bounds(span, default)
+    if isinstance(low, int) and isinstance(high, int):
+        return distributions.IntDistribution(low, high, log=span.log)
+    return distributions.FloatDistribution(low, high, log=span.log)
+
+
+def _bounds(span: Span, default: float | int) -> tuple[float | int, float | int]:
+    return min(span.low, default), max(span.high, default)
+
+
+def _choices(span: tuple[Any, ...], default: Any) -> dict[str, Any]:
+    """Return the choices by how they are written."""
+    return {to_toml(value): value for value in (*span, default)}
+
+
+def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:
+    return value if isinstance(span, Span) else to_toml(value)
+
+
+def _written(space: Space) -> dict[str, Any]:
+    """Return a space as the folder's record has it."""
+    return {name: plain(asdict(span) if isinstance(span, Span) else list(span)) for name, span in space.items()}
+
+
+def _check_budget(trials: int, minutes: float, seed: int) -> None:
+    if trials < 1 or not (math.isfinite(minutes) and minutes > 0):
+        raise ConfigError(f"{trials} trials in {minutes} minutes: take at least 1 trial and a positive number of minutes.")
+    if seed < 0:
+        raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
+
+
+def _optuna() -> Any:
+    import optuna
+
+    return optuna
+
+
+def _require_optuna() -> None:
+    try:
+        _optuna().logging.set_verbosity(_optuna().logging.WARNING)
+    except ImportError:
+        raise ConfigError("kgrec tune needs optuna, which is not installed. Install it: pip install 'kgrec[tune]'.") from None
