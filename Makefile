@@ -8,6 +8,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= auto
 BIN := .venv/bin
+SOURCES := kgrec/ops/backends/native.cpp kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
@@ -17,11 +18,11 @@ UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modu
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: pyproject.toml constraints.txt hatch_build.py kgrec/ops/backends/native.cpp | $(BIN)/python
+.venv/.installed: pyproject.toml constraints.txt hatch_build.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
-.venv/.installed-dev: pyproject.toml constraints.txt hatch_build.py kgrec/ops/backends/native.cpp | $(BIN)/python
+.venv/.installed-dev: pyproject.toml constraints.txt hatch_build.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
 	touch .venv/.installed $@
 

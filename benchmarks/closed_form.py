@@ -31,7 +31,8 @@ NOTES = """Written by `benchmarks/closed_form.py`: test parts, the whole catalog
 
 Settings are the defaults, one set for both data sets, chosen by NDCG@20 on the validation parts of ml-100k (`split`) and
 lastfm-dbpedia together; each data set alone would do better with its own (`kgrec tune`). On Gowalla they are the published ones where
-there are any, and models train on everything but the test part.
+there are any, else chosen on a held-out tenth, and models train on everything but the test part. Seconds are those of the machine it
+ran on, with whatever else ran there.
 
 Popularity on ml-100k: RecBole 1.2.1 reports .0810 Recall@10 for its Pop, which counts an item once per mini-batch however often it
 occurs there (`item_cnt[item] += 1` by index; RecBole issues 1844 and 2198). Popular items are in every batch and end up level.

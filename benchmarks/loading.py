@@ -315,9 +315,8 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
         share = found.get("share", 1)
         told = ", ".join(f"{key} {value:,}" for key, value in found.items() if key in ("triples", "entities", "rows"))
         times = f" (a tenth, times {share})" if share > 1 else ""
-        print(
-            f"{name:28} {found['seconds']:9.2f} {found['own'] * share:9.2f} {found['cpu'] * share:9.2f} {found['peak'] / 2**20:9.0f}  {told}{times}"
-        )
+        seconds = f"{found['seconds']:9.2f} {found['own'] * share:9.2f} {found['cpu'] * share:9.2f}"
+        print(f"{name:28} {seconds} {found['peak'] / 2**20:9.0f}  {told}{times}")
     print()
     for work_name, peer, goal in GOALS:
         pair = [figures[name] for name in (work_name, peer) if "own" in figures.get(name, {})]

@@ -29,7 +29,7 @@ SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr@10", "mrr@20")
 RANKERS = (
     *("popularity", "itemknn", "ease", "ease-kg", "ials", "gfcf", "bprmf", "lightgcn", "lightgcn-kg", "cke", "cfkg", "kgat", "kgin"),
-    *("transe", "transr", "transd", "distmult", "complex", "rotate", "dkn"),
+    *("transe", "transr", "transd", "distmult", "complex", "rotate"),
 )
 PEER_NAMES = {
     "ease": "EASE",
@@ -156,9 +156,11 @@ def report(name: str, out: Path, docs: Path) -> None:
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
     lines += ["", *_duel(found, valid, out)]
-    settings = {model: json.loads((tuned / model / "best.json").read_text())["settings"] for model in found}
-    lines += ["", "Settings found on validation:", "", "| model | settings |", "|---|---|"]
-    lines += [f"| {model} | {', '.join(f'{k} {_short(v)}' for k, v in own.items()) or '-'} |" for model, own in settings.items()]
+    lines += ["", "What was searched, and the best on validation:", "", "| model | settings |", "|---|---|"]
+    for model in found:
+        settings = json.loads((tuned / model / "best.json").read_text())["settings"]
+        told = ", ".join(f"{name} {_short(settings[name])}" for name in find(model).search_space() if name in settings)
+        lines.append(f"| {model} | {told or '-'} |")
     place = docs / f"{name}.md"
     start, end = "<!-- table -->\n", "<!-- end of table -->\n"
     before, _, rest = (place.read_text() if place.is_file() else f"# {name}\n\n{start}{end}").partition(start)

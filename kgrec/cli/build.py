@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, numbers, values
+from kgrec.cli.options import JsonOption, SeedOption, numbers, settings, values
 from kgrec.cli.output import clean, show_json
 from kgrec.errors import ConfigError
 
@@ -79,6 +79,15 @@ def build(
     catalog: Annotated[
         Literal["interactions", "all"], typer.Option(help="Items with an interaction, or also those only in tables and links.")
     ] = "interactions",
+    kg_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Setting of the graph's reader, for instance literals=entities, same_as=merge, language=de; may be repeated. "
+            "Lists have commas: predicates=IRI,IRI.",
+            show_default=False,
+        ),
+    ] = None,
     on_error: Annotated[Literal["stop", "skip"], typer.Option(help="At a malformed line.")] = "stop",
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -110,6 +119,7 @@ def build(
         "k_core": k_core,
         "catalog": catalog,
         "on_error": on_error,
+        "reading": settings(kg_set or [], None),
         "seed": seed,
     } | ({} if split is None else {"split": split})
     if source is not None:

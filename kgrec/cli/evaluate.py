@@ -75,8 +75,14 @@ def _show(report: "Report") -> None:
         for name, value in report.metrics.items()
     ]
     judged = f"{report.details['triples']:,} triples" if report.protocol == "triples" else f"{report.users:,} users"
-    title = f"{clean(str(report.model))} on {report.split}, {judged}"
-    show_table(("metric", *columns), rows, title=title + ("" if report.protocol == "ranking" else f", {report.protocol}"), right=columns)
+    protocol = "" if report.protocol in ("ranking", "triples") else f", {report.protocol}"
+    title = f"{clean(str(report.model))} on {report.split}, {judged}{protocol}"
+    show_table(
+        ("metric", *columns),
+        rows,
+        title=title + ("" if report.protocol in ("ranking", "triples") else f", {report.protocol}"),
+        right=columns,
+    )
     if shown:
         told = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
         print(f"Means over users and relevant items with and without training interactions: {told}.")

@@ -1,7 +1,7 @@
 """A ``Dataset`` from its parts: interactions, a knowledge graph, links, tables."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.data.describe import ContentSources, describe
 from kgrec.data.draft import Draft
 from kgrec.data.facts import merge
-from kgrec.data.graphs import read_triples
+from kgrec.data.graphs import read_triples, reader_settings
 from kgrec.data.held import hold_out_triples
 from kgrec.data.impressions import ImpressionLog, divide_impressions, number_impressions
 from kgrec.data.interactions import InteractionLog, Interactions
@@ -62,6 +62,7 @@ def build_dataset(
     k_core: int = 0,
     catalog: str = "interactions",
     on_error: str = "stop",
+    reading: Mapping[str, object] | None = None,
     seed: int = 0,
     name: str = "dataset",
     notes: Sequence[str] = (),
@@ -101,6 +102,7 @@ def build_dataset(
         catalog: "interactions" (every item with an interaction in any part, labelled or shown) or "all" (also those only in links or the
             item table).
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
+        reading: Further settings of ``read_triples`` by name, for instance ``{"same_as": "merge"}``.
         seed: Of every draw.
         name: Short name.
         notes: Sentences to begin the report's notes with.
@@ -128,7 +130,8 @@ def build_dataset(
     link_frame = _links(links, item, on_error, draft)
     table = _item_table(item_labels, item_id, texts, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
-    graph, facts = _graph(users, items, triples, link_frame, table, user_attributes, user, on_error, draft)
+    read = reader_settings(reading or {})
+    graph, facts = _graph(users, items, triples, link_frame, table, user_attributes, user, {"on_error": on_error, **read}, draft)
     graph, held = _held_triples(graph, triple_shares, seed, draft)
     sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors)
     content, graph = describe(items, graph, sources, table, item_id, draft)
@@ -148,7 +151,7 @@ def build_dataset(
         impressions=shown,
         held_triples=held,
         report=draft.report(),
-        settings=_settings(rows, seed, k_core, catalog, min_rating, triple_shares),
+        settings=_settings(rows, seed, k_core, catalog, min_rating, triple_shares) | ({"reading": read} if read else {}),
     )
 
 
@@ -419,11 +422,11 @@ def _graph(
     table: ItemTable | None,
     user_attributes: object,
     user: str | None,
-    on_error: str,
+    reading: Mapping[str, Any],
     draft: Draft,
 ) -> tuple[Triples, np.ndarray]:
     """Return the graph with the items as its first entities, and the facts about users."""
-    read = _read_graph(triples, links is not None, on_error)
+    read = _read_graph(triples, links is not None, reading)
     draft.sources += read.sources
     draft.dropped += read.dropped
     draft.counts |= read.counts
@@ -433,17 +436,17 @@ def _graph(
         draft.counts |= linked.counts if len(items) else {}
     draft.dropped += linked.dropped
     if triples is not None and len(items) and not linked.counts["items in the graph"]:
-        draft.notes.append("No item is in the graph: the triples cannot help. Do the links name the graph's entities?")
+        draft.notes.append("No item is in the graph: the triples can help through texts alone. Do the links name the graph's entities?")
     if user_attributes is None:
         return linked.triples, np.empty((0, 3), dtype=np.int32)
-    about, column = read_user_table(user_attributes, user=user, on_error=on_error)
+    about, column = read_user_table(user_attributes, user=user, on_error=reading["on_error"])
     graph, facts, dropped = add_user_facts(users, linked.triples, about, column)
     draft.add((about.name,), (*about.dropped, *dropped))
     draft.counts["facts about users"] = len(facts)
     return graph, facts
 
 
-def _read_graph(triples: object, linked: bool, on_error: str) -> Triples:
+def _read_graph(triples: object, linked: bool, reading: Mapping[str, Any]) -> Triples:
     if triples is None:
         if linked:
             raise ConfigError("links without triples. Give the graph that the links lead to.")
@@ -452,7 +455,7 @@ def _read_graph(triples: object, linked: bool, on_error: str) -> Triples:
         return triples
     if isinstance(triples, list | tuple) and triples and all(isinstance(one, Triples) for one in triples):
         return merge(triples)
-    return read_triples(triples, on_error=on_error)
+    return read_triples(triples, **reading)
 
 
 def _item_labels(items: Vocabulary, table: pl.DataFrame | None) -> pl.Series:

@@ -346,8 +346,8 @@ def _numbered(joined: _Joined, told: _Told) -> Triples:
     entity, relation = _positions(in_triples | (mentioned & ~schema_only)), _positions(relations)
     attributes = joined.attributes.select(*_ATTRIBUTES)
     return Triples(
-        entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity"),
-        relations=Vocabulary(terms.filter(pl.Series(relation >= 0)), kind="relation"),
+        entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity", checked=True),
+        relations=Vocabulary(terms.filter(pl.Series(relation >= 0)), kind="relation", checked=True),
         head=entity[triples["head"]],
         relation=relation[triples["relation"]],
         tail=entity[triples["tail"]],

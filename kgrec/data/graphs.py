@@ -1,9 +1,9 @@
 """Knowledge graphs from files, folders and other libraries' objects: ``read_triples``."""
 
-import io
+import inspect
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kgrec.data.compressed import MAX_BYTES, MAX_RATIO, Limits
 from kgrec.data.facts import Facts, as_facts, assemble, label_frame
 from kgrec.data.files import FilePath, bare_suffix, existing
 from kgrec.data.interactions import Dropped
-from kgrec.data.rdf import FORMATS, format_of, parse_rdf, read_rdf, starting
+from kgrec.data.rdf import FORMATS, format_of, gather, read_rdf, starting
 from kgrec.data.statements import LABEL_PREDICATES, RdfOptions
 from kgrec.data.tables import Table, as_ids, read_table
 from kgrec.data.triples import Triples
@@ -27,6 +27,7 @@ _log = logging.getLogger("kgrec.data")
 _TEXT = ("tsv", "csv", "kg", "txt", "text")
 _TOLD = ("tsv", "csv", "kg", "parquet")
 _UNTOLD = ("", "txt", "data", "dat", "json")
+_RDFLIB_DEFAULT = "urn:x-rdflib:default"
 _ENDS = ("head", "relation", "tail")
 _TRIPLE_NAMES = (
     {"head", "head_id", "subject", "source", "h", "s"},
@@ -106,6 +107,31 @@ def read_triples(
         limits=Limits(max_unpacked, max_ratio),
     )
     return assemble((_read(one, format, separator, options) for one in _sources(source)), same_as=same_as, literals=literals)
+
+
+_LISTS = ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces")
+_NUMBERS = ("max_unpacked", "max_ratio")
+
+
+def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings of ``read_triples`` by name; lists and numbers may come as text, lists with commas.
+
+    Raises:
+        ConfigError: If a name is unknown, or a number is none.
+    """
+    known = [name for name in inspect.signature(read_triples).parameters if name not in ("source", "on_error")]
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"reading: {name!r} is no setting of read_triples.{nearest(name, known)} Known: {', '.join(known)}.")
+        if name in _LISTS and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if name in _NUMBERS and isinstance(value, str):
+            if not (value.isascii() and value.isdigit()):
+                raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
+            value = int(value)
+        settings[name] = list(value) if isinstance(value, tuple) else value
+    return settings
 
 
 def _rules(given: Sequence[str]) -> tuple[str, ...]:
@@ -210,10 +236,38 @@ def _from_rdflib(source: Any, options: RdfOptions) -> Facts:
     """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements as text."""
     import rdflib
 
-    quads = isinstance(source, rdflib.ConjunctiveGraph)
-    text = source.serialize(format="nquads" if quads else "nt", encoding="utf-8")
-    ordered = io.BytesIO(b"\n".join(sorted(line for line in text.splitlines() if line.strip())))
-    return parse_rdf(ordered, "rdflib graph", ox.RdfFormat.N_QUADS if quads else ox.RdfFormat.N_TRIPLES, options)
+    several = isinstance(source, rdflib.ConjunctiveGraph)
+    rows = source.quads((None, None, None, None)) if several else ((*row, None) for row in source)
+    try:
+        quads = [_quad(*row) for row in rows]
+    except ValueError as error:
+        raise FormatError(f"rdflib graph: a term that is not valid RDF: {' '.join(str(error).split())[:300]}. Correct it.") from None
+    return gather(iter(sorted(quads, key=str)), "rdflib graph", options)
+
+
+def _quad(subject: Any, predicate: Any, value: Any, graph: Any) -> ox.Quad:
+    import rdflib
+
+    name = graph.identifier if isinstance(graph, rdflib.Graph) else graph
+    named = None if name is None or str(name) == _RDFLIB_DEFAULT else _node(name)
+    return ox.Quad(_node(subject), ox.NamedNode(str(predicate)), _node(value), named)
+
+
+def _node(term: Any) -> Any:
+    """Return an rdflib term as one of pyoxigraph.
+
+    Raises:
+        ValueError: If it is not valid RDF.
+    """
+    import rdflib
+
+    if isinstance(term, rdflib.BNode):
+        return ox.BlankNode(str(term))
+    if not isinstance(term, rdflib.Literal):
+        return ox.NamedNode(str(term))
+    if term.language:
+        return ox.Literal(str(term), language=term.language)
+    return ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)) if term.datatype else None)
 
 
 def _from_networkx(graph: object) -> Facts:

@@ -193,8 +193,8 @@ def _keys(items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: 
     own = items.series.clone().scatter(alone["item"], merged)
     single = np.flatnonzero(~_mask(len(items), alone["item"].to_numpy()))
     taken = pl.concat([rest, merged])
-    if not own.gather(single).is_in(taken.implode()).any():
-        return Vocabulary(pl.concat([own, rest]), kind="entity"), 0
+    if not taken.is_in(own.gather(single).implode()).any():
+        return Vocabulary(pl.concat([own, rest]), kind="entity", checked=True), 0
     keys, known, collisions = own.to_list(), set(taken), 0
     for row in single.tolist():
         free = free_key(keys[row], "item:", known)

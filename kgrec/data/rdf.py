@@ -16,6 +16,7 @@ from kgrec.data.compressed import ByteStream, Pieces
 from kgrec.data.facts import Facts
 from kgrec.data.files import FilePath, bare_suffix, reading
 from kgrec.data.overlap import overlapped
+from kgrec.data.rdfxml import NO_LANGUAGE
 from kgrec.data.statements import CompiledCollector, RdfOptions, Skipped, collector, serialized, too_large
 from kgrec.data.xml import guarded
 from kgrec.errors import FormatError
@@ -161,25 +162,45 @@ def parse_rdf(
     """
     if format in ntriples.FORMATS:
         return ntriples.read_lines(stream, name, format, options)
+    with _explained(name, format, options, base, again):
+        return gather(_parsed(stream, name, format, base), name, options, format.name)
+
+
+def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTIONS, format: str = "") -> Facts:
+    """Return the facts of statements; the locator is the 1-based ordinal.
+
+    Args:
+        statements: In their order.
+        name: Of the source.
+        options: How to read.
+        format: Of the source, in words.
+    """
     gathered, place = collector(options, quads=True), 1
 
     def take(text: bytes) -> None:
         nonlocal place
         place = cast(CompiledCollector, gathered).taken(text, place)
 
-    with _explained(name, format, options, base, again):
-        statements = _parsed(stream, name, format, base)
-        if isinstance(gathered, CompiledCollector):
-            overlapped(iter(lambda: serialized(statements), b""), take)
-        else:
-            while count := gathered.feed(statements, place):
-                place += count
-    return gathered.facts(name, format.name, Skipped(name))
+    if isinstance(gathered, CompiledCollector):
+        overlapped(iter(lambda: serialized(statements), b""), take)
+    else:
+        while count := gathered.feed(statements, place):
+            place += count
+    return gathered.facts(name, format, Skipped(name))
 
 
 def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
-    readable = guarded(stream, name) if format == ox.RdfFormat.RDF_XML else stream
-    return ox.parse(cast(IO[bytes], readable), format=format, base_iri=base)
+    if format != ox.RdfFormat.RDF_XML:
+        return ox.parse(cast(IO[bytes], stream), format=format, base_iri=base)
+    return map(_without_mark, ox.parse(cast(IO[bytes], guarded(stream, name, base)), format=format, base_iri=base))
+
+
+def _without_mark(quad: ox.Quad) -> ox.Quad:
+    """Return a statement of RDF/XML, its text without the mark for ``xml:lang=""``, which pyoxigraph does not take."""
+    value = quad.object
+    if isinstance(value, ox.Literal) and value.language == NO_LANGUAGE:
+        return ox.Quad(quad.subject, quad.predicate, ox.Literal(value.value), quad.graph_name)
+    return quad
 
 
 @contextmanager
@@ -208,9 +229,8 @@ class _Traced:
     def __init__(self, raw: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> None:
         self.line = 0
         self._new = True
-        stream, _ = _started(raw)
-        self._source = io.BufferedReader(guarded(stream, name) if format == ox.RdfFormat.RDF_XML else stream)
-        self.statements = ox.parse(cast(IO[bytes], Pieces(self._lines())), format=format, base_iri=base)
+        self._source = io.BufferedReader(_started(raw)[0])
+        self.statements = _parsed(Pieces(self._lines()), name, format, base)
 
     def _lines(self) -> Iterator[bytes]:
         while text := self._source.readline(_LONGEST_LINE):

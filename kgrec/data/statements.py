@@ -149,9 +149,6 @@ class Skipped:
 class Collector(Protocol):
     """Gathers statements."""
 
-    def feed(self, statements: Iterator[ox.Quad], first: int) -> int:
-        """Take some statements, numbered from ``first``, and return how many there were; 0 where there are no more."""
-
     def take(self, statements: Sequence[ox.Quad], line: int) -> None:
         """Take the statements of one line."""
 
@@ -175,10 +172,6 @@ class CompiledCollector:
 
     def __init__(self, reader: native.Reader) -> None:
         self.reader = reader
-
-    def feed(self, statements: Iterator[ox.Quad], first: int) -> int:
-        """Take some statements, numbered from ``first``, and return how many there were; 0 where there are no more."""
-        return self.taken(serialized(statements), first) - first
 
     def taken(self, text: bytes, first: int) -> int:
         """Take what pyoxigraph wrote, a statement a line, numbered from ``first``, and return the next number."""

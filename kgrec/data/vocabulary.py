@@ -18,6 +18,7 @@ class Vocabulary:
     Args:
         keys: Distinct keys in row order.
         kind: What the keys name, for messages: "user", "item", "entity" or "relation".
+        checked: Whether the keys are known to be distinct and complete.
 
     Raises:
         DataError: If a key occurs twice or is missing.
@@ -29,14 +30,16 @@ class Vocabulary:
 
     __slots__ = ("_rows", "_series", "kind")
 
-    def __init__(self, keys: Iterable[str] | pl.Series, kind: str = "entity") -> None:
+    def __init__(self, keys: Iterable[str] | pl.Series, kind: str = "entity", *, checked: bool = False) -> None:
         series = keys if isinstance(keys, pl.Series) else pl.Series("key", list(keys), dtype=pl.String)
         self._series = series.cast(pl.String).rename("key")
         self.kind = kind
         self._rows: dict[str, int] | None = None
+        if checked:
+            return
         if self._series.null_count():
             raise DataError(f"{kind} ids: {self._series.null_count()} are missing. Give every row an id.")
-        if self._series.n_unique() != len(self._series):
+        if self._series.hash().n_unique() != len(self._series) and self._series.n_unique() != len(self._series):
             twice = self._series.filter(self._series.is_duplicated())[0]
             raise DataError(f"{kind} ids: {twice!r} occurs more than once. Ids must be distinct.")
 
@@ -105,5 +108,7 @@ class Vocabulary:
         """Return the row (int64) of each key of a column, -1 where it is unknown."""
         right = pl.DataFrame({"key": self._series, "row": np.arange(len(self), dtype=np.int64)})
         left = pl.DataFrame({"key": keys.cast(pl.String)})
+        if 8 * len(keys) < len(self):  # a table of the few is soon made
+            right = right.filter(pl.col("key").is_in(left["key"].unique().implode()))
         joined = left.join(right, on="key", how="left", maintain_order="left")
         return joined["row"].fill_null(-1).to_numpy()

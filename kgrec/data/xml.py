@@ -1,7 +1,7 @@
-"""RDF/XML made safe before it is parsed: in UTF-8, and without a document type declaration.
+"""RDF/XML made plain and safe before it is parsed.
 
-A declaration may define entities that refer to each other and grow without end, or name other files. Plain entities are put in their place
-here and the declaration is taken out, so that the parser sees neither. Nothing is ever fetched.
+A document type declaration may define entities that refer to each other and grow without end, or name other files; such ones are refused
+here, before any parser sees them. What is left is handed on as the plainest RDF/XML that says the same. Nothing is ever fetched.
 """
 
 import codecs
@@ -10,49 +10,52 @@ import re
 from collections.abc import Iterator, Mapping
 
 from kgrec.data.compressed import ByteStream, Pieces
+from kgrec.data.rdfxml import Plain
 from kgrec.errors import FormatError
 
 MOST_EXPANDED = 1 << 20
 
 _STEP = 1 << 17
 _LONGEST_PROLOG = 1 << 22
-_LONGEST_REFERENCE = 256
+_LONGEST_NAME = 256
 
 _NAME = r"[^\s<>&;%'\"\[\]()=/,|#!?]+"
-_DECLARED = re.compile(r"<!\s*doctype", re.IGNORECASE)
 _OPENING = re.compile(rf"<!DOCTYPE\s+{_NAME}\s*(?P<outside>(?:SYSTEM|PUBLIC)\b)?(?P<inside>\[)?")
 _ENTITY = re.compile(rf"<!ENTITY\s+(?P<name>{_NAME})\s+(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')\s*>")
 _OUTSIDE = re.compile(r"<!ENTITY\s+(?:%|" + _NAME + r"\s+(?:SYSTEM|PUBLIC)\b)")
 _NUMBERED = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
+_REFERENCE = re.compile(rf"&([^;<&\s]{{1,{_LONGEST_NAME}}});")
 _PREDEFINED = {"lt": "<", "gt": ">", "amp": "&", "apos": "'", "quot": '"'}
-_ESCAPES = {ord(character): f"&{name};" for name, character in _PREDEFINED.items()} | {10: "&#10;", 13: "&#13;"}
 _ENCODING = re.compile(rb"<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _TEXT_ENCODING = re.compile(
     r"(utf|utf-16|us-ascii|ascii|iso-8859|latin|windows|cp|koi8|big5|gb|euc|shift)[-\d]*(le|be|_[a-z]+|-?jis|[ru]|k|-?(jp|kr|cn|tw))?"
 )
-_TOKEN = re.compile(rf"<!--|<!\[CDATA\[|<\?|&([^;<&\s]{{1,{_LONGEST_REFERENCE}}});")
-_ENDS = {"<!--": "-->", "<![CDATA[": "]]>", "<?": "?>"}
 
 
-def guarded(stream: ByteStream, name: str) -> Pieces:
-    """Return the stream as UTF-8 without its document type declaration, entities in their place; line numbers stay as they are.
+def guarded(stream: ByteStream, name: str, base: str | None = None) -> Pieces:
+    """Return an RDF/XML document in plain form: UTF-8, no declarations, entities, CDATA, comments or markup as text.
+
+    Args:
+        stream: The document.
+        name: Of the document, for messages.
+        base: IRI that a relative ``xml:base`` is resolved against.
 
     Raises:
-        FormatError: From wherever it is read: if the encoding is unknown or the bytes are not valid in it, or if a declaration names
-            anything outside the file, holds entities that refer to entities or hold markup, stands where it may not, or expands to more
-            than 1 MiB in all.
+        FormatError: From wherever it is read: if the encoding is unknown or the bytes are not valid in it; if the document is not
+            well-formed or has attributes where RDF/XML allows none; or if a declaration names anything outside the file, holds entities
+            that refer to entities or hold markup, or expands to more than 1 MiB in all.
     """
-    return Pieces(_safe(stream, name))
+    return Pieces(_safe(stream, name, base))
 
 
-def _safe(stream: ByteStream, name: str) -> Iterator[bytes]:
+def _safe(stream: ByteStream, name: str, base: str | None) -> Iterator[bytes]:
     text = _decoded(stream, name)
-    start, end, entities = _prolog(text, name)
-    yield b"\n" * start.count("\n", 0, end)
-    checked = _without_declarations(itertools.chain([start[end:]], text), name)
-    for piece in _expanded(checked, entities, name) if entities else checked:
-        if piece:
-            yield piece.encode()
+    start, entities = _prolog(text, name)
+    references, plain = _References(entities, name), Plain(name, base)
+    for piece in itertools.chain([start], text):
+        references.check(piece)
+        yield from plain.feed(piece)
+    yield from plain.close()
 
 
 def _decoded(stream: ByteStream, name: str) -> Iterator[str]:
@@ -89,16 +92,17 @@ def _encoding(start: bytes, name: str) -> str:
     return known
 
 
-def _prolog(text: Iterator[str], name: str) -> tuple[str, int, dict[str, str]]:
-    """Return the first part of the text, where in it the root element begins, and the entities declared before."""
+def _prolog(text: Iterator[str], name: str) -> tuple[str, dict[str, str]]:
+    """Return the text up to the root element or beyond, and the entities declared before that."""
     start, final = "", False
     while True:
         prolog = _Prolog(start, name)
         try:
-            return start, prolog.end(), prolog.entities
+            prolog.read()
+            return start, prolog.entities
         except _MoreError:
             if final:
-                raise FormatError(f"{name}: the file ends before its first element. Give an RDF/XML document.") from None
+                return start, {}
         if len(start) > _LONGEST_PROLOG:
             raise FormatError(f"{name}: no element within the first {_LONGEST_PROLOG:,} characters. Give an RDF/XML document.")
         wanted = 2 * len(start) + 1
@@ -121,16 +125,13 @@ class _Prolog:
         self._name = name
         self._at = 0
 
-    def end(self) -> int:
-        """Return where the root element begins."""
-        declared = False
-        while True:
+    def read(self) -> None:
+        """Go up to the root element and note the entities."""
+        self._aside()
+        if self._next("<!DOCTYPE"):
+            self._declaration()
             self._aside()
-            if not declared and self._next("<!DOCTYPE"):
-                declared = True
-                self._declaration()
-            else:
-                return self._at
+            self._next("<")
 
     def _next(self, token: str) -> bool:
         """Return whether the token comes next."""
@@ -211,7 +212,7 @@ class _Prolog:
         if found is None:
             raise self._refuse("a malformed entity")
         value = self._plain(found["double"] if found["double"] is not None else found["single"])
-        self.entities.setdefault(found["name"], value.translate(_ESCAPES))
+        self.entities.setdefault(found["name"], value)
 
     def _plain(self, value: str) -> str:
         """Return the text that an entity stands for."""
@@ -236,53 +237,23 @@ class _Prolog:
         raise self._refuse(f"an entity with the character number {point}")
 
 
-def _without_declarations(pieces: Iterator[str], name: str) -> Iterator[str]:
-    """Yield the pieces, none of which may hold another document type declaration."""
-    before = ""
-    for piece in pieces:
-        if _DECLARED.search(before + piece):
-            raise FormatError(f"{name}: a document type declaration where none may stand. Take it out, or convert the file to Turtle.")
-        before = (before + piece)[-64:]
-        yield piece
+class _References:
+    """Counts what the entities of a document expand to, before they do."""
 
+    def __init__(self, entities: Mapping[str, str], name: str) -> None:
+        self._sizes = {entity: len(value) for entity, value in entities.items()}
+        self._name = name
+        self._before = ""
+        self._grown = 0
 
-def _expanded(pieces: Iterator[str], entities: Mapping[str, str], name: str) -> Iterator[str]:
-    """Yield the pieces with the entities in their place, except in comments, CDATA and processing instructions."""
-    left, ending, grown = "", "", 0
-    for piece in itertools.chain(pieces, [None]):
-        text, out, at = left + (piece or ""), list[str](), 0
-        while True:
-            if ending:
-                end = text.find(ending, at)
-                if end < 0:
-                    break
-                at, ending = _put(out, text, at, end + len(ending)), ""
-            token = _TOKEN.search(text, at)
-            if token is None:
-                break
-            at = _put(out, text, at, token.start())
-            value = entities.get(token[1] or "")
-            if value is None:
-                at, ending = _put(out, text, at, token.end()), _ENDS.get(token[0], "")
-                continue
-            grown += len(value)
-            if grown > MOST_EXPANDED:
-                raise FormatError(f"{name}: its entities expand to more than {MOST_EXPANDED:,} characters. Convert the file to Turtle.")
-            out.append(value)
-            at = token.end()
-        safe = len(text) if piece is None else max(at, _open(text, ending))
-        yield "".join(out) + text[at:safe]
-        left = text[safe:]
-
-
-def _put(out: list[str], text: str, start: int, end: int) -> int:
-    out.append(text[start:end])
-    return end
-
-
-def _open(text: str, ending: str) -> int:
-    """Return from where on the text may be the beginning of something that goes on in the next piece."""
-    if ending:
-        return len(text) - len(ending) + 1
-    start = max(0, len(text) - _LONGEST_REFERENCE - 2)
-    return min((at for at in (text.find("&", start), text.find("<", start)) if at >= 0), default=len(text))
+    def check(self, piece: str) -> None:
+        """Refuse a piece of the document with which the entities expand too far."""
+        if not self._sizes:
+            return
+        text = self._before + piece
+        self._grown += sum(self._sizes.get(found, 0) for found in _REFERENCE.findall(text))
+        if self._grown > MOST_EXPANDED:
+            raise FormatError(f"{self._name}: its entities expand to more than {MOST_EXPANDED:,} characters. Convert the file to Turtle.")
+        start = max(0, len(text) - _LONGEST_NAME - 2)
+        open_at = text.rfind("&", start)
+        self._before = text[open_at:] if open_at >= 0 and ";" not in text[open_at:] else ""

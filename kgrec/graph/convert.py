@@ -4,7 +4,7 @@ Graphs go out under the caller's own keys and hold the training interactions onl
 for ``Dataset.build`` to add.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,6 +15,7 @@ import polars as pl
 import pyoxigraph
 import rdflib
 import scipy.sparse as sp
+from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.triples import Triples
@@ -180,14 +181,33 @@ def to_rdflib(graph: Dataset | Triples) -> rdflib.Graph:
 
     Keys that are IRIs stay as they are; others become ``urn:kgrec:entity:``, ``:relation:``, ``:class:`` or ``:attribute:`` and the key
     percent-encoded. Users are ``urn:kgrec:user:`` and their encoded id, interactions the predicate ``urn:kgrec:interacts``. Items stand
-    under their entity's key. RDF knows no repeated triples and no provenance of one.
+    under their entity's key. RDF knows no repeated triples and no provenance of one, and a graph no named graphs: for these see
+    ``to_rdflib_dataset``.
     """
+    out = rdflib.Graph()
+    for triple in _described(out, graph):
+        out.add(triple)
+    return out
+
+
+def to_rdflib_dataset(graph: Dataset | Triples) -> rdflib.Dataset:
+    """Return what ``to_rdflib`` gives as an RDF dataset: each triple in its named graph, all else in the default graph."""
+    triples = graph.triples if isinstance(graph, Dataset) else graph
+    out = rdflib.Dataset()
+    named = [out.graph(_iri(name, "graph")) for name in triples.graphs]
+    for row, triple in enumerate(_described(out.default_graph, graph)):
+        number = int(triples.graph[row]) if len(triples.graph) else -1
+        (out.default_graph if number < 0 else named[number]).add(triple)
+    return out
+
+
+def _described(out: rdflib.Graph, graph: Dataset | Triples) -> Iterator[tuple[rdflib.URIRef, rdflib.URIRef, rdflib.URIRef]]:
+    """Yield the triples, and add what else is known to ``out``."""
     triples = graph.triples if isinstance(graph, Dataset) else graph
     entities = [_iri(key, "entity") for key in triples.entities]
     relations = [_iri(key, "relation") for key in triples.relations]
-    out = rdflib.Graph()
     for head, relation, tail in _rows(triples.head, triples.relation, triples.tail):
-        out.add((entities[head], relations[relation], entities[tail]))
+        yield entities[head], relations[relation], entities[tail]
     for names, labels in ((entities, triples.labels), (relations, triples.relation_labels)):
         for name, label in zip(names, labels, strict=True):
             if label is not None:
@@ -199,7 +219,6 @@ def to_rdflib(graph: Dataset | Triples) -> rdflib.Graph:
         out.add((entities[row], _iri(name, "attribute"), rdflib.Literal(value, lang=language or None, datatype=typed, normalize=False)))
     if isinstance(graph, Dataset):
         _add_users(out, graph, entities, relations)
-    return out
 
 
 def _add_users(out: rdflib.Graph, data: Dataset, entities: list[rdflib.URIRef], relations: list[rdflib.URIRef]) -> None:
@@ -232,18 +251,18 @@ def _key(term: Any) -> str:
 
 
 def from_rdflib(graph: rdflib.Graph) -> Triples:
-    """Return the triples of an RDF graph, in the order of their terms.
+    """Return the triples of an RDF graph or dataset, in the order of their terms; of one that stands in several graphs the first.
 
     ``rdf:type`` becomes ``types``, ``rdfs:label`` becomes labels (no language first, then English, then the first by text), other
     literals become ``attributes``. Users and interactions written by ``to_rdflib`` are left out.
     """
-    found: list[tuple[str, str, str]] = []
+    found: dict[tuple[str, str, str], str | None] = {}
     labels: dict[str, tuple[str, str]] = {}
     entities: dict[str, None] = {}
     types: list[tuple[str, str]] = []
     attributes: list[tuple[str, str, str, str | None, str | None]] = []
     keys: dict[str, str] = {}
-    for head, relation, tail in sorted(graph, key=lambda terms: tuple(map(_order, terms))):
+    for head, relation, tail, name in _quads(graph):
         keys |= {str(term): _key(term) for term in (head, relation, tail)}
         if str(head).startswith(NAMESPACE + "user:"):
             continue
@@ -258,7 +277,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
             types.append((str(head), _key(tail)))
         else:
             entities |= {str(head): None, str(tail): None}
-            found.append((str(head), str(relation), str(tail)))
+            found.setdefault((str(head), str(relation), str(tail)), name)
     relations = dict.fromkeys(relation for _, relation, _ in found)
     entities |= dict.fromkeys(term for term in labels if term not in relations)
     plain = _triples(
@@ -268,6 +287,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         [("rdflib", 0)] * len(found),
     )
     row = {term: number for number, term in enumerate(entities)}
+    graphs = {name: number for number, name in enumerate(dict.fromkeys(name for name in found.values() if name is not None))}
     return replace(
         plain,
         types=pl.DataFrame(
@@ -279,7 +299,22 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
             schema={"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String},
             orient="row",
         ),
+        graph=np.array([-1 if name is None else graphs[name] for name in found.values()] if graphs else [], dtype=np.int32),
+        graphs=pl.Series("graph", list(graphs), dtype=pl.String),
     )
+
+
+def _quads(graph: rdflib.Graph) -> list[tuple[Any, Any, Any, str | None]]:
+    """Return the statements with the key of the graph each stands in, in the order of their terms."""
+    if not isinstance(graph, rdflib.ConjunctiveGraph):
+        return [(*row, None) for row in sorted(graph, key=lambda terms: tuple(map(_order, terms)))]
+    named = [(*row[:3], _graph_key(row[3])) for row in graph.quads((None, None, None, None))]
+    return sorted(named, key=lambda row: (tuple(map(_order, row[:3])), row[3] or ""))
+
+
+def _graph_key(name: Any) -> str | None:
+    term = name.identifier if isinstance(name, rdflib.Graph) else name
+    return None if term is None or term == DATASET_DEFAULT_GRAPH_ID else _key(term)
 
 
 def _order(term: Any) -> tuple[str, ...]:

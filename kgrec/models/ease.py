@@ -9,11 +9,9 @@ https://doi.org/10.1145/3383313.3418480
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 from jaxtyping import Float, Int
-from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -22,8 +20,6 @@ from kgrec.errors import ConfigError, DivergedError
 from kgrec.graph.attributes import ItemAttributes
 from kgrec.models.base import Plan, Preset, Space, Span
 from kgrec.models.closed import ClosedForm, HistoryScorer
-
-_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,28 +182,17 @@ def item_weights(gram: sp.spmatrix, l2: float, precision: str) -> Float[Tensor, 
     Raises:
         DivergedError: If the matrix cannot be inverted in this precision.
     """
-    table = gram.astype(precision, copy=False).toarray(order="F")
-    table[np.diag_indices_from(table)] += l2
-    factor, invert = get_lapack_funcs(("potrf", "potri"), (table,))
-    table, failed = factor(table, lower=1, overwrite_a=1, clean=0)
-    if not failed:
-        table, failed = invert(table, lower=1, overwrite_c=1)
-    if failed:
+    table = torch.from_numpy(gram.astype(precision, copy=False).toarray(order="F"))
+    table.diagonal().add_(l2)
+    failed = torch.empty(0, dtype=torch.int32)
+    torch.linalg.cholesky_ex(table, out=(table, failed))  # in place, since columns lie in one piece
+    if bool(failed):
         raise DivergedError(f"the item matrix cannot be inverted with l2 {l2:g} in {precision}. Raise l2, or take precision float64.")
-    _mirror_(table)
+    torch.cholesky_inverse(table, out=table)
     table = table.T  # the same symmetric matrix, rows in one piece
-    table *= -1 / np.diagonal(table)
-    np.fill_diagonal(table, 0)
-    return torch.from_numpy(table).to(torch.get_default_dtype())
-
-
-def _mirror_(table: np.ndarray) -> None:
-    """Copy the lower triangle into the upper one, block by block."""
-    for start in range(0, len(table), _BLOCK):
-        stop = start + _BLOCK
-        block = np.tril(table[start:stop, start:stop])
-        table[start:stop, start:stop] = block + np.tril(block, -1).T
-        table[start:stop, stop:] = table[stop:, start:stop].T
+    table.mul_(-1 / table.diagonal())
+    table.diagonal().zero_()
+    return table.to(torch.get_default_dtype())
 
 
 def _weighted_sums(model: ClosedForm, weights: Tensor) -> HistoryScorer:

@@ -37,7 +37,7 @@ class RotatEConfig(TripleConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.005, "batch_size": 256, "epochs": 100}),
+    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512, "epochs": 100, "patience": 20}),
     "paper": Preset(
         config={"dim": 1000, "margin": 24.0, "negatives": 256, "corruption": "uniform"},
         train={"epochs": 600, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4},

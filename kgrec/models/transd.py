@@ -35,7 +35,7 @@ class TransDConfig(TripleConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512}),
+    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512, "patience": 20}),
     "paper": Preset(
         config={"dim": 100, "margin": 2.0, "negatives": 1, "bound_relations": True},
         train={"epochs": 1000, "patience": 0, "batch_size": 4800, "learning_rate": 1e-3},

@@ -35,7 +35,7 @@ class TransEConfig(TripleConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512}),
+    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512, "patience": 20}),
     "paper": Preset(
         config={"dim": 50, "norm": "l1", "margin": 1.0, "negatives": 1, "corruption": "uniform"},
         train={"epochs": 1000, "patience": 0, "learning_rate": 0.01},

@@ -40,7 +40,7 @@ class TransRConfig(TripleConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512}),
+    "default": Preset(train={"learning_rate": 0.01, "batch_size": 512, "patience": 20}),
     "paper": Preset(
         config={"dim": 50, "relation_dim": 50, "margin": 1.0, "negatives": 1, "plain_epochs": 100, "bound_relations": True},
         train={"epochs": 600, "patience": 0, "batch_size": 4800, "learning_rate": 1e-3},

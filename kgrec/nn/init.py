@@ -20,5 +20,5 @@ def glorot_uniform(*shape: int, generator: torch.Generator) -> Tensor:
     Source: Glorot and Bengio, AISTATS 2010, Eq. (16).
     """
     stack = math.prod(shape[:-2])
-    bound = math.sqrt(6.0 / (stack * (shape[-2] + shape[-1])))
+    bound = math.sqrt(6.0 / max(1, stack * (shape[-2] + shape[-1])))  # an empty stack has no bound
     return (torch.rand(*shape, generator=generator) * 2 - 1) * bound

@@ -168,6 +168,13 @@ class TestCKE(RecommenderContract):
         with pytest.raises(ConfigError, match=r"no word stands in two.*text=off"):
             self.run(data, text="on")
 
+    @pytest.mark.parametrize("loss", ["bpr", "softmax"])
+    def test_without_triples_it_is_factorization_alone(self, loss):
+        data = worlds.dataset([(0, 0), (1, 1), (0, 2)])
+        model = CKE.from_dataset(data, CKEConfig(loss=loss), torch.Generator().manual_seed(0))
+        assert [objective.name for objective in model.plan().objectives] == [loss]
+        assert model.scorer().items.shape == (3, 64)
+
     def test_features_are_scaled_by_column(self):
         features = np.array([[1, 5, 0], [3, 5, -1], [2, 5, 1]], dtype=np.float32)
         model = self.build(replace(worlds.toy(), content=Content(features=features)))

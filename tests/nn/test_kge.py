@@ -35,6 +35,18 @@ def test_transr_energies_of_the_toy_triple():
     assert [row.tolist()[0] for row in rows] == [[1.0, 1.0], [0.0, 0.1], [0.2, 0.4], [-1.0, 0.5]]
 
 
+def test_normalized_transr_energies_of_the_toy_triple():
+    """models.md 1.4: W = I, h = i0, e_r = (0, .1), t = e3, corrupted i2; the rows for the norm stay as they are."""
+    nodes = torch.tensor([[1.0, 1.0], [0.2, 0.4], [-1.0, 0.5]])
+    one = torch.tensor([0])
+    true, corrupted, rows = transr_energies(
+        nodes, torch.tensor([[0.0, 0.1]]), torch.eye(2).unsqueeze(0), one, one, one + 1, one + 2, normalized=True
+    )
+    assert float(true[0]) == pytest.approx(0.727993, abs=1e-6)
+    assert float(corrupted[0]) == pytest.approx(4.152242, abs=1e-6)
+    assert [row.tolist()[0] for row in rows] == [[1.0, 1.0], [0.0, 0.1], [0.2, 0.4], [-1.0, 0.5]]
+
+
 def generator():
     return torch.Generator().manual_seed(0)
 

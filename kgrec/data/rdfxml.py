@@ -1,0 +1,260 @@
+"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph's reader is loose about is refused, what it lacks is put otherwise."""
+
+from collections.abc import Iterator
+from urllib.parse import urljoin
+from xml.parsers import expat
+
+from kgrec.errors import FormatError
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+NO_LANGUAGE = "x-kgrec-none"
+
+_XML = "http://www.w3.org/XML/1998/namespace"
+_PREFIX = "kgrec_rdf"
+_LONGEST = 1 << 24
+_UNQUALIFIED = ("ID", "about", "resource", "parseType", "type")
+_NEVER = ("RDF", "Description", "li", "bagID", "aboutEach", "aboutEachPrefix")
+_NOT_ON_NODES = (*_NEVER, "parseType", "resource", "datatype")
+_NOT_ON_PROPERTIES = (*_NEVER, "about")
+_VALUES = ("resource", "nodeID", "datatype")
+_WITHIN = {"Resource": "node", "Collection": "property"}
+_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
+_QUOTED = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"})
+
+
+class Name:
+    """A name of an element or attribute.
+
+    Attributes:
+        space: Its namespace, "" for none.
+        local: Its local part.
+        written: As it stands in the document.
+        prefix: The prefix that it is written with, "" for none.
+    """
+
+    __slots__ = ("local", "prefix", "space", "written")
+
+    def __init__(self, text: str) -> None:
+        space, local, prefix, *_ = (*([""] if " " not in text else []), *text.split(" "), "", "")
+        self.space, self.local, self.prefix = space, local, prefix
+        self.written = f"{prefix}:{local}" if prefix else local
+
+
+class Plain:
+    """Takes a document apart and writes it anew, element by element.
+
+    Elements alternate between nodes and properties. Each open element has a state that says what may stand in it: "document" and
+    "node" hold properties or nodes as their names say, "literal" holds markup that is text.
+
+    Args:
+        name: Of the document, for messages.
+        base: IRI that a relative ``xml:base`` is resolved against.
+    """
+
+    def __init__(self, name: str, base: str | None) -> None:
+        self._name = name
+        self._out: list[str] = []
+        self._states = ["document"]
+        self._bases = [base or ""]
+        self._declared: list[tuple[str, str]] = []
+        self._literal: _Markup | None = None
+        self._fed = 0
+        parser = expat.ParserCreate("utf-8", " ")
+        parser.namespace_prefixes = True
+        parser.ordered_attributes = True
+        parser.specified_attributes = True
+        parser.buffer_text = True
+        parser.StartNamespaceDeclHandler = self._declare
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.CommentHandler = self._comment
+        parser.ProcessingInstructionHandler = self._instruction
+        self._parser = parser
+
+    def feed(self, piece: str) -> Iterator[bytes]:
+        """Yield what a piece of the document becomes.
+
+        Raises:
+            FormatError: If the document is not well-formed, or has attributes where there may be none; the message names the line.
+        """
+        data = piece.encode()
+        self._fed += len(data)
+        yield from self._parsed(data, final=False)
+        if self._fed - self._parser.CurrentByteIndex > _LONGEST:
+            raise self._refuse(f"a tag of more than {_LONGEST:,} bytes")
+
+    def close(self) -> Iterator[bytes]:
+        """Yield what is left at the end of the document.
+
+        Raises:
+            FormatError: If the document is not whole.
+        """
+        yield from self._parsed(b"", final=True)
+
+    def _parsed(self, data: bytes, *, final: bool) -> Iterator[bytes]:
+        try:
+            self._parser.Parse(data, final)
+        except expat.ExpatError as error:
+            reason = expat.ErrorString(error.code)
+            raise FormatError(f"{self._name}:{error.lineno}: not well-formed XML: {reason}. Correct it, or name the format.") from None
+        if self._out:
+            text = "".join(self._out)
+            self._out.clear()
+            yield text.encode()
+
+    def _refuse(self, what: str) -> FormatError:
+        return FormatError(f"{self._name}:{self._parser.CurrentLineNumber}: {what}, which RDF/XML does not allow. Correct it.")
+
+    def _declare(self, prefix: str | None, space: str | None) -> None:
+        self._declared.append((prefix or "", space or ""))
+
+    def _start(self, text: str, attributes: list[str]) -> None:
+        name = Name(text)
+        pairs = [(Name(key), value) for key, value in zip(attributes[::2], attributes[1::2], strict=True)]
+        declared, self._declared = self._declared, []
+        if self._literal is not None:
+            self._literal.start(name, pairs, declared)
+            self._check_size()
+            return
+        self._bases.append(self._base(pairs))
+        state = self._states[-1]
+        known = {key.local: value for key, value in _rdf(pairs)}
+        if state in ("document", "rdf", "property"):
+            within = "rdf" if state == "document" and (name.space, name.local) == (RDF, "RDF") else "node"
+            self._check_node(known, pairs, within)
+        else:
+            within = self._check_property(known, pairs)
+        self._states.append(within)
+        self._write(name, pairs, declared, known)
+        if within == "literal":
+            self._literal = _Markup()
+
+    def _base(self, pairs: list[tuple[Name, str]]) -> str:
+        given = next((value for key, value in pairs if (key.space, key.local) == (_XML, "base")), None)
+        try:
+            return self._bases[-1] if given is None else urljoin(self._bases[-1], given)
+        except ValueError:
+            return given or ""
+
+    def _check_node(self, known: dict[str, str], pairs: list[tuple[Name, str]], within: str) -> None:
+        wrong = next((name for name in known if name in _NOT_ON_NODES), None)
+        if wrong is not None:
+            raise self._refuse(f"rdf:{wrong} on a node")
+        if within == "rdf" and any(key.space != _XML and not _ignored(key) for key, _ in pairs):
+            raise self._refuse("an attribute on rdf:RDF")
+
+    def _check_property(self, known: dict[str, str], pairs: list[tuple[Name, str]]) -> str:
+        """Return the state within a property."""
+        wrong = next((name for name in known if name in _NOT_ON_PROPERTIES), None)
+        if wrong is not None:
+            raise self._refuse(f"rdf:{wrong} on a property")
+        if sum(name in known for name in _VALUES) > 1:
+            raise self._refuse("more than one of rdf:resource, rdf:nodeID and rdf:datatype on a property")
+        if "parseType" not in known:
+            return "property"
+        if any(key.space != _XML and not _ignored(key) and _of_rdf(key) not in ("parseType", "ID") for key, _ in pairs):
+            raise self._refuse("rdf:parseType beside other attributes")
+        return _WITHIN.get(known["parseType"], "literal")
+
+    def _write(self, name: Name, pairs: list[tuple[Name, str]], declared: list[tuple[str, str]], known: dict[str, str]) -> None:
+        literal = self._states[-1] == "literal"
+        out = [f"<{name.written}", f' xmlns:{_PREFIX}="{RDF}"'] if literal or _bare(pairs) else [f"<{name.written}"]
+        out += [_declaration(prefix, space) for prefix, space in declared]
+        for key, value in pairs:
+            own = _of_rdf(key)
+            if _ignored(key) or (literal and own == "parseType"):
+                continue
+            written = f"{_PREFIX}:{own}" if own is not None and not key.space else key.written
+            if key.space == _XML:
+                value = {"lang": value or NO_LANGUAGE, "base": self._bases[-1]}.get(key.local, value)
+            out.append(f' {written}="{value.translate(_QUOTED)}"')
+        if literal:
+            out.append(f' {_PREFIX}:datatype="{RDF}XMLLiteral"')
+        self._out.append("".join(out) + ">")
+
+    def _end(self, text: str) -> None:
+        if self._literal is not None and self._literal.depth:
+            self._literal.end(Name(text))
+            return
+        if self._literal is not None:
+            self._out.append(self._literal.text().translate(_TEXT))
+            self._literal = None
+        self._states.pop()
+        self._bases.pop()
+        self._out.append(f"</{Name(text).written}>")
+
+    def _text(self, text: str) -> None:
+        if self._literal is None:
+            self._out.append(text.translate(_TEXT))
+        else:
+            self._literal.add(text.translate(_TEXT))
+            self._check_size()
+
+    def _comment(self, text: str) -> None:
+        if self._literal is not None:
+            self._literal.add(f"<!--{text}-->")
+
+    def _instruction(self, target: str, data: str) -> None:
+        if self._literal is not None:
+            self._literal.add(f"<?{target} {data}?>" if data else f"<?{target}?>")
+
+    def _check_size(self) -> None:
+        if self._literal is not None and self._literal.size > _LONGEST:
+            raise self._refuse(f"markup of more than {_LONGEST:,} characters as a literal")
+
+
+class _Markup:
+    """Markup that is text, in the form of exclusive XML canonicalization: each namespace is declared where it is first used."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.size = 0
+        self._parts: list[str] = []
+        self._shown: list[dict[str, str]] = [{"": ""}]
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        self.size += len(text)
+
+    def start(self, name: Name, pairs: list[tuple[Name, str]], declared: list[tuple[str, str]]) -> None:
+        del declared
+        shown = self._shown[-1]
+        used = {name.prefix: name.space} | {key.prefix: key.space for key, _ in pairs if key.prefix and key.space != _XML}
+        fresh = {prefix: space for prefix, space in used.items() if shown.get(prefix) != space}
+        ordered = sorted(pairs, key=lambda pair: (pair[0].space, pair[0].local))
+        text = "".join(_declaration(prefix, space) for prefix, space in sorted(fresh.items()))
+        self.add(f"<{name.written}{text}" + "".join(f' {key.written}="{value.translate(_QUOTED)}"' for key, value in ordered) + ">")
+        self._shown.append(shown | fresh)
+        self.depth += 1
+
+    def end(self, name: Name) -> None:
+        self.add(f"</{name.written}>")
+        self._shown.pop()
+        self.depth -= 1
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
+def _declaration(prefix: str, space: str) -> str:
+    return f' xmlns{":" if prefix else ""}{prefix}="{space.translate(_QUOTED)}"'
+
+
+def _ignored(name: Name) -> bool:
+    """Return whether an attribute says nothing: its name is reserved for XML and not one that is known here."""
+    return (not name.space and name.local.lower().startswith("xml")) or (name.space == _XML and name.local not in ("lang", "base"))
+
+
+def _of_rdf(name: Name) -> str | None:
+    """Return the local part of an attribute of RDF's own, some of which may stand without a prefix."""
+    return name.local if name.space == RDF or (not name.space and name.local in _UNQUALIFIED) else None
+
+
+def _rdf(pairs: list[tuple[Name, str]]) -> list[tuple[Name, str]]:
+    return [(key, value) for key, value in pairs if _of_rdf(key) is not None]
+
+
+def _bare(pairs: list[tuple[Name, str]]) -> bool:
+    """Return whether an attribute of RDF's own stands without a prefix."""
+    return any(not key.space and _of_rdf(key) is not None for key, _ in pairs)
