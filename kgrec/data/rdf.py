@@ -16,7 +16,7 @@ from kgrec.data.compressed import ByteStream, Pieces
 from kgrec.data.facts import Facts
 from kgrec.data.files import FilePath, bare_suffix, reading
 from kgrec.data.overlap import overlapped
-from kgrec.data.rdfxml import NO_LANGUAGE
+from kgrec.data.rdfxml import NO_LANGUAGE, Plain
 from kgrec.data.statements import CompiledCollector, RdfOptions, Skipped, collector, serialized, too_large
 from kgrec.data.xml import guarded
 from kgrec.errors import FormatError
@@ -192,15 +192,17 @@ def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTI
 def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
     if format != ox.RdfFormat.RDF_XML:
         return ox.parse(cast(IO[bytes], stream), format=format, base_iri=base)
-    return map(_without_mark, ox.parse(cast(IO[bytes], guarded(stream, name, base)), format=format, base_iri=base))
+    readable, plain = guarded(stream, name, base)
+    return _without_mark(ox.parse(cast(IO[bytes], readable), format=format, base_iri=base), plain)
 
 
-def _without_mark(quad: ox.Quad) -> ox.Quad:
-    """Return a statement of RDF/XML, its text without the mark for ``xml:lang=""``, which pyoxigraph does not take."""
-    value = quad.object
-    if isinstance(value, ox.Literal) and value.language == NO_LANGUAGE:
-        return ox.Quad(quad.subject, quad.predicate, ox.Literal(value.value), quad.graph_name)
-    return quad
+def _without_mark(statements: Iterator[ox.Quad], plain: Plain) -> Iterator[ox.Quad]:
+    """Yield the statements of RDF/XML, text without the mark for ``xml:lang=""``, which pyoxigraph does not take."""
+    for quad in statements:
+        if plain.marked and isinstance(quad.object, ox.Literal) and quad.object.language == NO_LANGUAGE:
+            yield ox.Quad(quad.subject, quad.predicate, ox.Literal(quad.object.value), quad.graph_name)
+        else:
+            yield quad
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph's reader is loose about is refused, what it lacks is put otherwise."""
+"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph is loose about is refused, what it lacks is put otherwise."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urljoin
 from xml.parsers import expat
@@ -12,14 +13,25 @@ NO_LANGUAGE = "x-kgrec-none"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _PREFIX = "kgrec_rdf"
 _LONGEST = 1 << 24
+_DEEPEST = 10_000
+_MOST_REMEMBERED = 10_000
 _UNQUALIFIED = ("ID", "about", "resource", "parseType", "type")
 _NEVER = ("RDF", "Description", "li", "bagID", "aboutEach", "aboutEachPrefix")
 _NOT_ON_NODES = (*_NEVER, "parseType", "resource", "datatype")
 _NOT_ON_PROPERTIES = (*_NEVER, "about")
 _VALUES = ("resource", "nodeID", "datatype")
 _WITHIN = {"Resource": "node", "Collection": "property"}
+_SPECIAL = re.compile(r"[&<>\"\t\n\r]")
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
 _QUOTED = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"})
+
+
+def _text(value: str) -> str:
+    return value.translate(_TEXT) if _SPECIAL.search(value) else value
+
+
+def _quoted(value: str) -> str:
+    return value.translate(_QUOTED) if _SPECIAL.search(value) else value
 
 
 class Name:
@@ -35,9 +47,10 @@ class Name:
     __slots__ = ("local", "prefix", "space", "written")
 
     def __init__(self, text: str) -> None:
-        space, local, prefix, *_ = (*([""] if " " not in text else []), *text.split(" "), "", "")
-        self.space, self.local, self.prefix = space, local, prefix
-        self.written = f"{prefix}:{local}" if prefix else local
+        parts = text.split(" ")
+        self.space, self.local = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+        self.prefix = parts[2] if len(parts) > 2 else ""
+        self.written = f"{self.prefix}:{self.local}" if self.prefix else self.local
 
 
 class Plain:
@@ -49,6 +62,9 @@ class Plain:
     Args:
         name: Of the document, for messages.
         base: IRI that a relative ``xml:base`` is resolved against.
+
+    Attributes:
+        marked: Whether text was marked as being in no language.
     """
 
     def __init__(self, name: str, base: str | None) -> None:
@@ -57,8 +73,13 @@ class Plain:
         self._states = ["document"]
         self._bases = [base or ""]
         self._declared: list[tuple[str, str]] = []
+        self._names: dict[str, Name] = {}
+        self._shapes: dict[tuple[str, str, tuple[str, ...]], tuple[str, list[str]]] = {}
+        self.marked = False
         self._literal: _Markup | None = None
         self._fed = 0
+        self._run = 0
+        self._typed = 0
         parser = expat.ParserCreate("utf-8", " ")
         parser.namespace_prefixes = True
         parser.ordered_attributes = True
@@ -82,7 +103,7 @@ class Plain:
         self._fed += len(data)
         yield from self._parsed(data, final=False)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST:
-            raise self._refuse(f"a tag of more than {_LONGEST:,} bytes")
+            raise FormatError(f"{self._where()}: a tag or comment of more than {_LONGEST:,} bytes. Leave it out.")
 
     def close(self) -> Iterator[bytes]:
         """Yield what is left at the end of the document.
@@ -104,18 +125,35 @@ class Plain:
             yield text.encode()
 
     def _refuse(self, what: str) -> FormatError:
-        return FormatError(f"{self._name}:{self._parser.CurrentLineNumber}: {what}, which RDF/XML does not allow. Correct it.")
+        return FormatError(f"{self._where()}: {what}, which RDF/XML does not allow. Correct it.")
 
     def _declare(self, prefix: str | None, space: str | None) -> None:
         self._declared.append((prefix or "", space or ""))
 
     def _start(self, text: str, attributes: list[str]) -> None:
-        name = Name(text)
-        pairs = [(Name(key), value) for key, value in zip(attributes[::2], attributes[1::2], strict=True)]
+        shape = None if self._declared or self._literal else self._shapes.get((self._states[-1], text, tuple(attributes[::2])))
+        if shape is None or len(self._states) > _DEEPEST or "" in attributes:
+            self._start_new(text, attributes)
+            return
+        self._run = 0
+        within, parts = shape
+        self._states.append(within)
+        self._bases.append(self._bases[-1])
+        self._out.append(parts[0])
+        for place, part in enumerate(parts[1:]):
+            self._out.append(f'{part}"{_quoted(attributes[2 * place + 1])}"')
+        self._out.append(">")
+
+    def _start_new(self, text: str, attributes: list[str]) -> None:
+        name = self._named(text)
+        pairs = [(self._named(key), value) for key, value in zip(attributes[::2], attributes[1::2], strict=True)]
         declared, self._declared = self._declared, []
+        if len(self._states) + (self._literal.depth if self._literal else 0) > _DEEPEST:
+            raise FormatError(f"{self._where()}: more than {_DEEPEST:,} elements within one another. Make it flatter.")
+        self._run = 0
         if self._literal is not None:
-            self._literal.start(name, pairs, declared)
-            self._check_size()
+            self._literal.start(name, pairs)
+            self._check_size(self._literal.size)
             return
         self._bases.append(self._base(pairs))
         state = self._states[-1]
@@ -127,8 +165,25 @@ class Plain:
             within = self._check_property(known, pairs)
         self._states.append(within)
         self._write(name, pairs, declared, known)
+        if (
+            not declared
+            and not known.keys() & {"parseType", "type"}
+            and all(key.space and (key.space, key.local) != (_XML, "base") and not _ignored(key) for key, _ in pairs)
+        ):
+            if len(self._shapes) > _MOST_REMEMBERED:
+                self._shapes.clear()
+            parts = [f"<{name.written}", *(f" {key.written}=" for key, _ in pairs)]
+            self._shapes[state, text, tuple(attributes[::2])] = within, parts
         if within == "literal":
             self._literal = _Markup()
+
+    def _named(self, text: str) -> Name:
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) > _MOST_REMEMBERED:
+                self._names.clear()
+            found = self._names[text] = Name(text)
+        return found
 
     def _base(self, pairs: list[tuple[Name, str]]) -> str:
         given = next((value for key, value in pairs if (key.space, key.local) == (_XML, "base")), None)
@@ -161,35 +216,41 @@ class Plain:
         literal = self._states[-1] == "literal"
         out = [f"<{name.written}", f' xmlns:{_PREFIX}="{RDF}"'] if literal or _bare(pairs) else [f"<{name.written}"]
         out += [_declaration(prefix, space) for prefix, space in declared]
+        if self._states[-1] == "property" and "type" in known and not known.keys() & {"resource", "nodeID"}:
+            self._typed += 1  # a property with a class and nothing else: pyoxigraph takes it for empty text
+            out += [f' xmlns:{_PREFIX}="{RDF}"'] * (not _bare(pairs)) + [f' {_PREFIX}:nodeID="kgrec-{self._typed}"']
         for key, value in pairs:
             own = _of_rdf(key)
             if _ignored(key) or (literal and own == "parseType"):
                 continue
             written = f"{_PREFIX}:{own}" if own is not None and not key.space else key.written
             if key.space == _XML:
+                self.marked = self.marked or (key.local == "lang" and not value)
                 value = {"lang": value or NO_LANGUAGE, "base": self._bases[-1]}.get(key.local, value)
-            out.append(f' {written}="{value.translate(_QUOTED)}"')
+            out.append(f' {written}="{_quoted(value)}"')
         if literal:
             out.append(f' {_PREFIX}:datatype="{RDF}XMLLiteral"')
         self._out.append("".join(out) + ">")
 
     def _end(self, text: str) -> None:
         if self._literal is not None and self._literal.depth:
-            self._literal.end(Name(text))
+            self._literal.end(self._named(text))
             return
         if self._literal is not None:
-            self._out.append(self._literal.text().translate(_TEXT))
+            self._out.append(_text(self._literal.text()))
             self._literal = None
+        self._run = 0
         self._states.pop()
         self._bases.pop()
-        self._out.append(f"</{Name(text).written}>")
+        self._out.append(f"</{self._named(text).written}>")
 
     def _text(self, text: str) -> None:
+        self._run += len(text)
         if self._literal is None:
-            self._out.append(text.translate(_TEXT))
+            self._out.append(_text(text))
         else:
-            self._literal.add(text.translate(_TEXT))
-            self._check_size()
+            self._literal.add(_text(text))
+        self._check_size(self._run if self._literal is None else self._literal.size)
 
     def _comment(self, text: str) -> None:
         if self._literal is not None:
@@ -199,9 +260,12 @@ class Plain:
         if self._literal is not None:
             self._literal.add(f"<?{target} {data}?>" if data else f"<?{target}?>")
 
-    def _check_size(self) -> None:
-        if self._literal is not None and self._literal.size > _LONGEST:
-            raise self._refuse(f"markup of more than {_LONGEST:,} characters as a literal")
+    def _check_size(self, size: int) -> None:
+        if size > _LONGEST:
+            raise FormatError(f"{self._where()}: a literal of more than {_LONGEST:,} characters. Leave it out.")
+
+    def _where(self) -> str:
+        return f"{self._name}:{self._parser.CurrentLineNumber}"
 
 
 class _Markup:
@@ -217,14 +281,13 @@ class _Markup:
         self._parts.append(text)
         self.size += len(text)
 
-    def start(self, name: Name, pairs: list[tuple[Name, str]], declared: list[tuple[str, str]]) -> None:
-        del declared
+    def start(self, name: Name, pairs: list[tuple[Name, str]]) -> None:
         shown = self._shown[-1]
         used = {name.prefix: name.space} | {key.prefix: key.space for key, _ in pairs if key.prefix and key.space != _XML}
         fresh = {prefix: space for prefix, space in used.items() if shown.get(prefix) != space}
         ordered = sorted(pairs, key=lambda pair: (pair[0].space, pair[0].local))
         text = "".join(_declaration(prefix, space) for prefix, space in sorted(fresh.items()))
-        self.add(f"<{name.written}{text}" + "".join(f' {key.written}="{value.translate(_QUOTED)}"' for key, value in ordered) + ">")
+        self.add(f"<{name.written}{text}" + "".join(f' {key.written}="{_quoted(value)}"' for key, value in ordered) + ">")
         self._shown.append(shown | fresh)
         self.depth += 1
 
@@ -238,7 +301,7 @@ class _Markup:
 
 
 def _declaration(prefix: str, space: str) -> str:
-    return f' xmlns{":" if prefix else ""}{prefix}="{space.translate(_QUOTED)}"'
+    return f' xmlns{":" if prefix else ""}{prefix}="{_quoted(space)}"'
 
 
 def _ignored(name: Name) -> bool:

@@ -13,9 +13,10 @@ import polars as pl
 
 from kgrec.data.content import Content, Impressions, Vectors
 from kgrec.data.dataset import PARTS, BuildReport, Dataset
-from kgrec.data.files import FilePath, write_parquet
+from kgrec.data.files import FilePath, bare_suffix, write_parquet
 from kgrec.data.folders import check_folder, combined_sum, new_folder
 from kgrec.data.interactions import Dropped, Interactions
+from kgrec.data.rdf import FORMATS as RDF
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import CheckpointError, DataError
@@ -175,7 +176,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         types=opened.described("types", _TYPES, len(entities)),
         attributes=opened.described("attributes", _ATTRIBUTES, len(entities)),
         dropped=_dropped(about["dropped"]),
-        formats=_texts(about.get("formats", ())),
+        formats=_texts(about["formats"]) if "formats" in about else _former_formats(sources),
         counts={str(name): int(count) for name, count in about.get("read", {}).items()},
         **_graphs(opened, size),
     )
@@ -212,6 +213,11 @@ def _graphs(opened: "_Opened", size: int) -> dict[str, Any]:
         return {}
     graphs = Vocabulary(opened.strings("graphs", _KEY), kind="graph").series
     return {"graph": opened.rows("triple_graph", np.int32, size, len(graphs), first=-1), "graphs": graphs.rename("graph")}
+
+
+def _former_formats(sources: Sequence[str]) -> tuple[str, ...]:
+    """Return formats for a dataset of kgrec 0.1.0, which counted the statements of every RDF file."""
+    return tuple("RDF" if bare_suffix(source) in RDF else "" for source in sources)
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:

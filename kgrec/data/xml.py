@@ -16,13 +16,14 @@ from kgrec.errors import FormatError
 MOST_EXPANDED = 1 << 20
 
 _STEP = 1 << 17
-_LONGEST_PROLOG = 1 << 22
+_LONGEST_PROLOG = 1 << 20
 _LONGEST_NAME = 256
 
 _NAME = r"[^\s<>&;%'\"\[\]()=/,|#!?]+"
 _OPENING = re.compile(rf"<!DOCTYPE\s+{_NAME}\s*(?P<outside>(?:SYSTEM|PUBLIC)\b)?(?P<inside>\[)?")
 _ENTITY = re.compile(rf"<!ENTITY\s+(?P<name>{_NAME})\s+(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')\s*>")
 _OUTSIDE = re.compile(r"<!ENTITY\s+(?:%|" + _NAME + r"\s+(?:SYSTEM|PUBLIC)\b)")
+_WHOLE = re.compile(r"(?:[^'\">]++|\"[^\"]*+\"|'[^']*+')*+>")
 _NUMBERED = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
 _REFERENCE = re.compile(rf"&([^;<&\s]{{1,{_LONGEST_NAME}}});")
 _PREDEFINED = {"lt": "<", "gt": ">", "amp": "&", "apos": "'", "quot": '"'}
@@ -32,8 +33,8 @@ _TEXT_ENCODING = re.compile(
 )
 
 
-def guarded(stream: ByteStream, name: str, base: str | None = None) -> Pieces:
-    """Return an RDF/XML document in plain form: UTF-8, no declarations, entities, CDATA, comments or markup as text.
+def guarded(stream: ByteStream, name: str, base: str | None = None) -> tuple[Pieces, Plain]:
+    """Return an RDF/XML document in plain form: UTF-8, no declarations, entities, CDATA, comments or markup as text; and what makes it so.
 
     Args:
         stream: The document.
@@ -45,13 +46,14 @@ def guarded(stream: ByteStream, name: str, base: str | None = None) -> Pieces:
             well-formed or has attributes where RDF/XML allows none; or if a declaration names anything outside the file, holds entities
             that refer to entities or hold markup, or expands to more than 1 MiB in all.
     """
-    return Pieces(_safe(stream, name, base))
+    plain = Plain(name, base)
+    return Pieces(_safe(stream, name, plain)), plain
 
 
-def _safe(stream: ByteStream, name: str, base: str | None) -> Iterator[bytes]:
+def _safe(stream: ByteStream, name: str, plain: Plain) -> Iterator[bytes]:
     text = _decoded(stream, name)
     start, entities = _prolog(text, name)
-    references, plain = _References(entities, name), Plain(name, base)
+    references = _References(entities, name)
     for piece in itertools.chain([start], text):
         references.check(piece)
         yield from plain.feed(piece)
@@ -194,16 +196,10 @@ class _Prolog:
 
     def _declaration_end(self) -> int:
         """Return where the declaration ends that begins here; ">" within quotes does not end it."""
-        quote = ""
-        for at in range(self._at, len(self._text)):
-            character = self._text[at]
-            if quote:
-                quote = "" if character == quote else quote
-            elif character in "\"'":
-                quote = character
-            elif character == ">":
-                return at + 1
-        raise _MoreError
+        found = _WHOLE.match(self._text, self._at)
+        if found is None:
+            raise _MoreError
+        return found.end()
 
     def _entity(self, declaration: str) -> None:
         if _OUTSIDE.match(declaration):

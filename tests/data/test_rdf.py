@@ -91,15 +91,17 @@ XML = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.nt", b"", "the file is empty"),
-        ("a.ttl", b"# only a comment\n", "the file is empty"),
         ("a.nt", GOOD + b"<http://e/a> <http://e/r> .\n", r"a\.nt:2: not valid N-Triples"),
         ("a.nt", GOOD + b'<http://e/a> <http://e/r> "\xff" .\n', r"a\.nt:2: not valid N-Triples.*UTF-8"),
         ("a.ttl", b"e:a e:b e:c .", r"a\.ttl:1: not valid Turtle"),
         ("a.nt.gz", gzip.compress(GOOD * 50, mtime=0)[:-9], "the gzip stream ends too early"),
         ("a.nt.gz", gzip.compress(GOOD * 50, mtime=0)[:-8] + bytes(8), "damaged gzip stream"),
-        ("a.rdf", XML, r"a\.rdf: has a document type declaration"),
-        ("a.jsonld", b'{"@context": "http://schema.org/", "@id": "http://e/a", "name": "x"}', "not valid JSON-LD"),
+        ("a.rdf", XML, r"a\.rdf:1: an entity that refers to entities"),
+        (
+            "a.jsonld",
+            b'{"@context": "http://schema.org/", "@id": "http://e/a", "name": "x"}',
+            "a remote @context, and kgrec fetches nothing",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path, name, content, message):

@@ -75,7 +75,8 @@ LINES = {
         ['x:a x:r "b"@de', 'x:a x:r "b"@en', 'x:a x:r "b"@en-us', 'x:a x:r "b"@es-419', 'x:a x:r "b"@zh-hant-tw'],
     ),
     "datatypes": (
-        f'<x:a> <x:r> "1"^^<{XSD}integer> .\n<x:a> <x:r> "x"^^<{XSD}integer> .\n<x:a> <x:r> "b"^^<{XSD}string> .\n<x:a> <x:r> "c"^^<x:t> .\n',
+        f'<x:a> <x:r> "1"^^<{XSD}integer> .\n<x:a> <x:r> "x"^^<{XSD}integer> .\n'
+        f'<x:a> <x:r> "b"^^<{XSD}string> .\n<x:a> <x:r> "c"^^<x:t> .\n',
         ['x:a x:r "1"^^xsd:integer', 'x:a x:r "b"', 'x:a x:r "c"^^x:t', 'x:a x:r "x"^^xsd:integer'],
     ),
     "classes": ("<x:a> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <x:T> .\n", ["x:a a x:T"]),
@@ -127,7 +128,7 @@ TURTLE = {
     ),
     "anonymous nodes": (
         PREFIXED + "[] :r [ :s :b ; :t [] ] . [ :u :c ] .",
-        ["_:b0 x:r _:b1", "_:b1 x:s x:b", "_:b1 x:t _:b2", "_:b3 x:u x:c"],
+        ["_:b0 x:s x:b", "_:b0 x:t _:b1", "_:b2 x:r _:b0", "_:b3 x:u x:c"],
     ),
     "collections": (
         PREFIXED + ":a :r ( :b ) . () :s :c .",
@@ -286,7 +287,6 @@ BAD_LINES = {
     "a language that is a number": '<x:a> <x:r> "b"@1 .',
     "a language with an underscore": '<x:a> <x:r> "b"@en_US .',
     "a language with a long part": '<x:a> <x:r> "b"@en-abcdefghij .',
-    "a space before the language": '<x:a> <x:r> "b" @en .',
     "one caret": '<x:a> <x:r> "b"^<x:t> .',
     "a blank datatype": '<x:a> <x:r> "b"^^_:t .',
     "a language's datatype without a language": '<x:a> <x:r> "b"^^<http://www.w3.org/1999/02/22-rdf-syntax-ns#langString> .',

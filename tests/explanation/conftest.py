@@ -28,6 +28,7 @@ def films():
         source=np.zeros(len(facts), dtype=np.uint16),
         locator=np.array([11, 12, 13, 14, 15, 16, 17, 18, -19], dtype=np.int64),
         sources=("films.ttl",),
+        formats=("Turtle",),
         labels=pl.Series("label", labels, dtype=pl.String),
         relation_labels=pl.Series("label", [None] * 4, dtype=pl.String),
     )
