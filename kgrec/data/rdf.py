@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, SupportsIndex, cast
 
 import pyoxigraph as ox
 
@@ -257,7 +257,7 @@ def _line_of_error(path: FilePath, format: ox.RdfFormat, base: str | None, optio
     return 0
 
 
-def line_of(source: FilePath, ordinal: int, *, format: str | None = None, base: str | None = None) -> int | None:
+def line_of(source: FilePath, ordinal: SupportsIndex, *, format: str | None = None, base: str | None = None) -> int | None:
     """Return the line at which a triple stands, by reading the file a second time up to it.
 
     Args:
@@ -273,7 +273,7 @@ def line_of(source: FilePath, ordinal: int, *, format: str | None = None, base: 
     Raises:
         FormatError: If the file cannot be read up to there.
     """
-    options, wanted = RdfOptions(base=base), abs(ordinal)
+    options, wanted = RdfOptions(base=base), abs(int(ordinal))
     with reading(source, options.limits) as raw:
         start = raw.read(_START)
         known = FORMATS[format.lower()] if format is not None else format_of(source, start)

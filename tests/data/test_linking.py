@@ -134,3 +134,33 @@ def test_links_with_an_empty_cell_can_be_skipped(tmp_path):
     frame, _, dropped = read_links(str(path), on_error="skip")
     assert frame.rows() == [("i", "e")]
     assert [(d.what, d.count) for d in dropped] == [("links", 2)]
+
+
+def test_a_link_to_a_merged_entity_finds_it(tmp_path):
+    same = "<http://www.w3.org/2002/07/owl#sameAs>"
+    text = f"<x:a> <x:r> <x:b> <x:g> .\n<x:a> {same} <http://e/a> .\n<x:c> {same} <x:d> .\n<x:d> <x:r> <x:b> .\n"
+    (tmp_path / "kg.nq").write_text(text)
+    graph = read_triples(str(tmp_path / "kg.nq"), same_as="merge")
+    items = Vocabulary(["http://e/a", "2", "3"], kind="item")
+    linked = link(items, graph, pl.DataFrame({"item": ["2"], "entity": ["x:d"]}), pl.Series("label", [None] * 3, dtype=pl.String))
+    assert linked.triples.entities.series.to_list() == ["x:a", "x:c", "3", "x:b"]
+    assert (linked.triples.head.tolist(), linked.triples.tail.tolist()) == ([0, 1], [3, 3])
+    assert [linked.triples.graph_name(row) for row in range(2)] == ["x:g", None]
+    assert items.series.to_list() == ["http://e/a", "2", "3"]
+
+
+def test_copies_keep_their_graph(tmp_path):
+    (tmp_path / "kg.nq").write_text("<x:a> <x:r> <x:b> <x:g> .\n<x:c> <x:r> <x:b> .\n<x:b> <x:s> <x:a> <x:h> .\n")
+    graph = read_triples(str(tmp_path / "kg.nq"))
+    items = Vocabulary(["1", "2"], kind="item")
+    links = pl.DataFrame({"item": ["1", "2"], "entity": ["x:a", "x:a"]})
+    linked = link(items, graph, links, pl.Series("label", [None] * 2, dtype=pl.String)).triples
+    rows = zip(linked.entities.keys(linked.head), linked.entities.keys(linked.tail), linked.locator, strict=True)
+    told = [(head, tail, int(place), linked.graph_name(row)) for row, (head, tail, place) in enumerate(rows)]
+    assert sorted(told) == [
+        ("1", "x:b", -1, "x:g"),
+        ("2", "x:b", -1, "x:g"),
+        ("x:b", "1", -3, "x:h"),
+        ("x:b", "2", -3, "x:h"),
+        ("x:c", "x:b", 2, None),
+    ]

@@ -318,3 +318,29 @@ def test_no_damage_to_any_file_does_more_than_say_so(tmp_path_factory, full, dat
     except CheckpointError as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_named_graphs_formats_and_counts_come_back(tmp_path):
+    text = "<x:a> <x:r> <x:b> <x:g> .\n<x:c> <x:r> _:b .\nno statement\n<x:a> <x:s> <x:c> <x:h> .\n"
+    (tmp_path / "kg.nq").write_text(text)
+    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2})
+    data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out", on_error="skip", reading={"language": "de"})
+    assert [data.triples.graph_name(row) for row in range(3)] == ["x:g", None, "x:h"]
+    stored = data.save(tmp_path / "d")
+    assert_equal(data, stored)
+    assert isinstance(stored.triples.graph, np.memmap)
+    assert (stored.triples.graph.tolist(), stored.triples.graphs.to_list()) == ([0, -1, 1], ["x:g", "x:h"])
+    assert (stored.triples.formats, stored.triples.counts) == (("N-Quads",), {"blank nodes read": 1})
+    assert (stored.report.dropped[0].where, stored.settings["reading"]) == ((f"{tmp_path / 'kg.nq'}:3",), {"language": "de"})
+    assert stored.summary()["dropped"][0]["where"] == [f"{tmp_path / 'kg.nq'}:3"]
+    assert not (tmp_path / "whole" / "triple_graph.npy").exists()
+
+
+def test_a_graph_that_is_none_is_refused(tmp_path):
+    (tmp_path / "kg.nq").write_text("<x:a> <x:r> <x:b> <x:g> .\n")
+    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2})
+    data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out")
+    for number in (-2, 1):
+        wrong = replace(data, triples=replace(data.triples, graph=np.array([number], np.int32)))
+        with pytest.raises(CheckpointError, match=r"triple_graph\.npy: a row number outside -1\.\.0"):
+            wrong.save(tmp_path / f"d{number}")

@@ -1,7 +1,10 @@
 """Round trips with hostile keys."""
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
+import polars as pl
 import pytest
 import rdflib
 import scipy.sparse as sp
@@ -11,13 +14,26 @@ from hypothesis import strategies as st
 from kgrec.data.triples import Triples
 from kgrec.errors import GraphError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.convert import adjacency, from_networkx, from_rdflib, from_scipy, to_networkx, to_rdflib, to_scipy
+from kgrec.graph.convert import (
+    adjacency,
+    from_networkx,
+    from_rdflib,
+    from_scipy,
+    to_networkx,
+    to_rdflib,
+    to_rdflib_dataset,
+    to_scipy,
+)
+
+
+def stated(triples: Triples) -> list[tuple[str, str, str]]:
+    e, r = triples.entities, triples.relations
+    columns = (triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist())
+    return [(e.key(h), r.key(p), e.key(t)) for h, p, t in zip(*columns, strict=True)]
 
 
 def facts(triples: Triples) -> set[tuple[str, str, str]]:
-    e, r = triples.entities, triples.relations
-    columns = (triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist())
-    return {(e.key(h), r.key(p), e.key(t)) for h, p, t in zip(*columns, strict=True)}
+    return set(stated(triples))
 
 
 def labels(triples: Triples) -> dict[str, str]:
@@ -113,3 +129,21 @@ def test_any_text_survives_every_round_trip(found):
     assert facts(from_rdflib(to_rdflib(triples))) == set(found)
     read = rdflib.Graph().parse(data=to_rdflib(triples).serialize(format="nt", encoding="utf-8"), format="nt")
     assert facts(from_rdflib(read)) == set(found)
+
+
+def test_rdflib_datasets_keep_named_graphs(films):
+    named = replace(
+        films.triples,
+        graph=np.array([n % 3 - 1 for n in range(len(films.triples))], dtype=np.int32),
+        graphs=pl.Series("graph", ["http://x.org/g", "not an IRI"]),
+    )
+    data = to_rdflib_dataset(replace(films, triples=named))
+    back = from_rdflib(data)
+    assert facts(back) == facts(films.triples)
+    assert labels(back) == labels(films.triples)
+    expected = {triple: named.graph_name(row) for row, triple in enumerate(stated(named))}
+    assert {triple: back.graph_name(row) for row, triple in enumerate(stated(back))} == expected
+    assert len(to_rdflib_dataset(films).default_graph) == len(to_rdflib(films))
+    read = rdflib.Dataset()
+    read.parse(data="<x:a> <x:r> <x:b> <x:h> .\n<x:a> <x:r> <x:b> <x:g> .\n", format="nquads")
+    assert (from_rdflib(read).graph_name(0), len(from_rdflib(read))) == ("x:g", 1)
