@@ -12,7 +12,7 @@ SOURCES := kgrec/ops/backends/native.cpp kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
-.PHONY: demo test check fix slow unchecked bench clean
+.PHONY: demo test check fix slow unchecked fuzz bench clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -47,6 +47,9 @@ unchecked: .venv/.installed-dev   ## the quick tests once more without the shape
 fix: .venv/.installed-dev         ## format, mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: .venv/.installed-dev        ## every reader with 100,000 damaged files; hours
+	$(PYTEST) --hypothesis-profile=fuzz tests/data/test_fuzz_*.py
 
 bench: .venv/.installed-dev       ## every model on the bundled graphs, three seeds; writes bench.json
 	$(BIN)/python benchmarks/models.py --out bench.json

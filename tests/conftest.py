@@ -13,6 +13,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("kgrec", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000, print_blob=True)
 hypothesis.settings.load_profile("kgrec")
 
 

@@ -89,3 +89,39 @@ def test_bad_input(place, tmp_path, capsys, monkeypatch, more, message):
     assert message in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "d").exists()
+
+
+def test_how_the_graph_is_read(place, tmp_path, capsys):
+    same = "<http://www.w3.org/2002/07/owl#sameAs>"
+    text = f'<x:a> <x:r> <x:b> .\n<x:c> {same} <x:b> .\n<x:d> <x:s> <x:b> .\nno statement\n<x:a> <x:year> "x" .\n<x:d> <x:year> "x" .\n'
+    (tmp_path / "kg.nt").write_text(text)
+    parts = ["--interactions", place / "clicks.csv", "--kg", tmp_path / "kg.nt", "--on-error", "skip"]
+    chosen = ["--kg-set", "same_as=merge", "--kg-set", "literals=entities", "--kg-set", "without_predicates=x:s,x:t"]
+    code, said = kgrec("build", *parts, *chosen, "--out", tmp_path / "d", "--json", capsys=capsys)
+    told = json.loads(said.out)
+    assert (code, told["triples"], told["relations"]) == (0, 3, 2)
+    assert told["counts"]["entities merged into others"] == 1
+    assert told["counts"]["literals turned into entities"] == 2
+    assert {"what": "statements", "why": "a predicate that was not asked for", "count": 1} in told["dropped"]
+    assert {"what": "lines", "why": f"malformed in {tmp_path / 'kg.nt'}", "count": 1, "where": [f"{tmp_path / 'kg.nt'}:4"]} in told[
+        "dropped"
+    ]
+    assert told["settings"]["reading"] == {"same_as": "merge", "literals": "entities", "without_predicates": ["x:s", "x:t"]}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sameas=merge", "'sameas' is no setting of read_triples. Nearest: same_as"),
+        ("same_as", "expected key=value"),
+        ("same_as=join", "same_as: 'join' is neither 'keep' nor 'merge'"),
+        ("max_ratio=many", "max_ratio='many' is not a whole number"),
+        ("base=here", "base: 'here' is not an absolute IRI"),
+    ],
+)
+def test_settings_of_the_graph_that_are_none(place, tmp_path, capsys, setting, message):
+    parts = ["--interactions", place / "clicks.csv", "--kg", place / "kg.csv", "--kg-set", setting]
+    code, said = kgrec("build", *parts, "--out", tmp_path / "d", capsys=capsys)
+    assert code == 2
+    assert message in said.err
+    assert not (tmp_path / "d").exists()

@@ -323,7 +323,7 @@ def test_no_damage_to_any_file_does_more_than_say_so(tmp_path_factory, full, dat
 def test_named_graphs_formats_and_counts_come_back(tmp_path):
     text = "<x:a> <x:r> <x:b> <x:g> .\n<x:c> <x:r> _:b .\nno statement\n<x:a> <x:s> <x:c> <x:h> .\n"
     (tmp_path / "kg.nq").write_text(text)
-    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2})
+    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2, "time": range(6)})
     data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out", on_error="skip", reading={"language": "de"})
     assert [data.triples.graph_name(row) for row in range(3)] == ["x:g", None, "x:h"]
     stored = data.save(tmp_path / "d")
@@ -338,7 +338,7 @@ def test_named_graphs_formats_and_counts_come_back(tmp_path):
 
 def test_a_graph_that_is_none_is_refused(tmp_path):
     (tmp_path / "kg.nq").write_text("<x:a> <x:r> <x:b> <x:g> .\n")
-    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2})
+    log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2, "time": range(6)})
     data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out")
     for number in (-2, 1):
         wrong = replace(data, triples=replace(data.triples, graph=np.array([number], np.int32)))

@@ -144,6 +144,7 @@ def test_rdflib_datasets_keep_named_graphs(films):
     expected = {triple: named.graph_name(row) for row, triple in enumerate(stated(named))}
     assert {triple: back.graph_name(row) for row, triple in enumerate(stated(back))} == expected
     assert len(to_rdflib_dataset(films).default_graph) == len(to_rdflib(films))
-    read = rdflib.Dataset()
-    read.parse(data="<x:a> <x:r> <x:b> <x:h> .\n<x:a> <x:r> <x:b> <x:g> .\n", format="nquads")
-    assert (from_rdflib(read).graph_name(0), len(from_rdflib(read))) == ("x:g", 1)
+    twice = rdflib.Dataset()
+    for name in ("x:h", "x:g"):
+        twice.graph(rdflib.URIRef(name)).add((rdflib.URIRef("x:a"), rdflib.URIRef("x:r"), rdflib.URIRef("x:b")))
+    assert (from_rdflib(twice).graph_name(0), len(from_rdflib(twice))) == ("x:g", 1)
