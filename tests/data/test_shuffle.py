@@ -41,6 +41,17 @@ def test_each_relation_keeps_its_heads_and_its_bag_of_tails():
     assert mixed.triples.tail.dtype == np.int32
 
 
+def test_facts_about_users_are_shuffled_alike():
+    facts = np.stack([np.arange(40), np.repeat([0, 1], 20), np.arange(40) % 20], axis=1).astype(np.int32)
+    mixed = shuffle_triples(replace(world(), user_facts=facts), generator=np.random.default_rng(0)).user_facts
+    assert (mixed[:, :2] == facts[:, :2]).all()
+    assert mixed.dtype == facts.dtype
+    for relation in range(2):
+        rows = facts[:, 1] == relation
+        assert sorted(mixed[rows, 2]) == sorted(facts[rows, 2])
+        assert (mixed[rows, 2] != facts[rows, 2]).mean() > 0.7
+
+
 def test_the_original_is_untouched_and_the_copy_claims_no_file():
     data = world()
     before = data.triples.tail.copy()
