@@ -11,7 +11,7 @@ from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
 from kgrec.errors import DivergedError
 from kgrec.models.base import DotProduct, Scorer
-from kgrec.ops.ranking import chunk_rows, mask_seen_, topk_masked, topk_scores
+from kgrec.ops.ranking import chunk_rows, topk_masked, topk_unseen_
 
 _PIECE, _PIECES = 128, 1024
 
@@ -101,11 +101,9 @@ def rank_users(
             parts.append(topk_masked(fast.vectors(query), fast.items, k, ptr, masked))
             continue
         table = scorer(query).clone()
-        if ptr is not None and masked is not None:
-            mask_seen_(table, ptr, masked)
         if hidden is not None:
             table.index_fill_(1, hidden, -torch.inf)
-        parts.append(topk_scores(table, k))
+        parts.append(topk_unseen_(table, k, ptr, masked))
     if not parts:
         return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
     return torch.cat([scores for scores, _ in parts]).cpu(), torch.cat([items for _, items in parts]).cpu()

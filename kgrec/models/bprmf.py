@@ -14,8 +14,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.nn.init import normal
-from kgrec.nn.losses import bpr, l2
-from kgrec.ops.rows import take_rows
+from kgrec.ops.pairwise import bpr_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +89,8 @@ class BPRMF(Recommender):
 
     def cf_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
-        both = torch.cat([batch.positive, batch.negative])
-        user = take_rows(self.users, batch.user)
-        positive, negative = take_rows(self.items, both).chunk(2)
-        above, below = (user * positive).sum(1), (user * negative).sum(1)
-        if self.item_bias is not None:
-            bias, other = take_rows(self.item_bias.unsqueeze(1), both).squeeze(1).chunk(2)
-            above, below = above + bias, below + other
-        return bpr(above, below) + self.config.l2_weight * l2(user, positive, negative)
+        pairs = batch.user, batch.positive, batch.negative
+        return bpr_rows(self.users, self.items, *pairs, l2_weight=self.config.l2_weight, bias=self.item_bias)
 
     def plan(self) -> Plan:
         """Return one pairwise objective."""

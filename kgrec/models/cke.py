@@ -22,7 +22,8 @@ from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, 
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
-from kgrec.nn.losses import bpr, cosine_softmax, l2, translation_ranking
+from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
+from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.rows import take_rows
 from kgrec.random import derive
 
@@ -185,13 +186,14 @@ class CKE(Recommender):
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 and reconstruction on the rows of the batch."""
         both = torch.cat([batch.positive, batch.negative])
-        distinct, place = torch.unique(both, return_inverse=True)
+        distinct, place, times = torch.unique(both, return_inverse=True, return_counts=True)
         vectors, error = self.vectors(distinct)
-        positive, negative = take_rows(vectors, place).chunk(2)
-        user = take_rows(self.users, batch.user)
-        prior = take_rows(self.items, both).chunk(2) if self.config.item_prior == "offset" else (positive, negative)
-        loss = bpr((user * positive).sum(1), (user * negative).sum(1))
-        return loss + self.config.cf_l2_weight * l2(user, *prior) + self.config.content_weight * error
+        weight = self.config.cf_l2_weight
+        on_sum = weight if self.config.item_prior == "sum" else 0.0
+        loss = bpr_rows(self.users, vectors, batch.user, *place.chunk(2), l2_weight=weight, item_l2_weight=on_sum)
+        if self.config.item_prior == "offset":
+            loss = loss + weight * (times * take_rows(self.items, distinct).square().sum(1)).sum() / (2 * len(batch.user))
+        return loss + self.config.content_weight * error
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 and reconstruction."""

@@ -23,7 +23,8 @@ from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, 
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
-from kgrec.nn.losses import bpr, cosine_softmax, l2, translation_ranking
+from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
+from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import propagate
 from kgrec.ops.relational import rel_scores
 from kgrec.ops.rows import take_rows
@@ -236,10 +237,12 @@ class KGAT(Recommender):
         e: Tensor = self.nodes
         outputs = [take_rows(e, rows)]
         for number, layer in enumerate(self.layers, 1):
-            neighborhood = propagate(e, csr, attention, reverse)  # Eq. (3)
-            last = number == len(self.layers)
-            e = self.dropout(layer(take_rows(e, rows), take_rows(neighborhood, rows)) if last else layer(e, neighborhood))  # Eq. (8)
-            outputs.append(normalize(e if last else take_rows(e, rows), dim=1))
+            if number < len(self.layers):
+                e = self.dropout(layer(e, propagate(e, csr, attention, reverse)))  # Eqs. (3), (8)
+                outputs.append(normalize(take_rows(e, rows), dim=1))
+            else:
+                e = self.dropout(layer(take_rows(e, rows), propagate(e, csr, attention, reverse, rows)))
+                outputs.append(normalize(e, dim=1))
         return torch.cat(outputs, 1)  # (cand, dim + sum of layer_dims)
 
     @torch.no_grad()
@@ -251,11 +254,10 @@ class KGAT(Recommender):
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR over interactions, Eq. (13)."""
-        users, items = self._users_and_items(self.attention)
-        user = take_rows(users, batch.user)
-        positive, negative = take_rows(items, torch.cat([batch.positive, batch.negative])).chunk(2)
-        regularizer = self.config.cf_l2_weight * l2(user, positive, negative)
-        return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
+        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
+        rows, place = torch.unique(nodes, return_inverse=True)
+        e = self._propagate(self.attention, rows)
+        return bpr_rows(e, e, *place.chunk(3), l2_weight=self.config.cf_l2_weight)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions."""
@@ -266,10 +268,8 @@ class KGAT(Recommender):
 
     def matrix_factorization_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR-MF on the embeddings alone, with the L2 of the authors' BPR-MF: not divided by the batch size."""
-        rows = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        user, positive, negative = take_rows(self.nodes, rows).chunk(3)
-        regularizer = self.config.cf_l2_weight * len(batch.user) * l2(user, positive, negative)
-        return bpr((user * positive).sum(1), (user * negative).sum(1)) + regularizer
+        rows = batch.user + self.ckg.num_entities, batch.positive, batch.negative
+        return bpr_rows(self.nodes, self.nodes, *rows, l2_weight=self.config.cf_l2_weight * len(batch.user))
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, Eqs. (1)-(2)."""

@@ -20,8 +20,9 @@ from kgrec.graph.pairs import PairGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform, normal
-from kgrec.nn.losses import bpr, cosine_softmax, l2
-from kgrec.ops.propagate import poly, propagate
+from kgrec.nn.losses import cosine_softmax, l2
+from kgrec.ops.pairwise import bpr_rows
+from kgrec.ops.propagate import poly, poly_rows, propagate
 from kgrec.ops.rows import take_rows
 from kgrec.random import derive
 
@@ -135,6 +136,11 @@ class LightGCN(Recommender):
         layers = self.config.num_layers
         return poly(self.nodes, self.graph.csr, self._weights(), (1 / (layers + 1),) * (layers + 1))
 
+    def _rows(self, rows: Int[Tensor, " batch"]) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+        """Return the layer-averaged embeddings of distinct nodes, and those of layer 0."""
+        layers = self.config.num_layers
+        return poly_rows(self.nodes, self.graph.csr, self._weights(), (1 / (layers + 1),) * (layers + 1), rows)
+
     def _weights(self) -> Float[Tensor, " edges"]:
         """Return the weights of a step: in training with some edges left out, both directions together, the rest scaled up."""
         weight: Tensor = self.edge_dropout(self.graph.weight)
@@ -145,19 +151,19 @@ class LightGCN(Recommender):
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
-        rows = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        user, positive, negative = take_rows(self(), rows).chunk(3)
-        ego = l2(*take_rows(self.nodes, rows).chunk(3))
-        return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * ego
+        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
+        rows, place, times = torch.unique(nodes, return_inverse=True, return_counts=True)
+        z, start = self._rows(rows)
+        ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
+        return bpr_rows(z, z, *place.chunk(3)) + self.config.l2_weight * ego
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on layer 0."""
-        z = self()
-        user = batch.user + self.ckg.num_entities
-        ego = l2(*take_rows(self.nodes, torch.cat([user, batch.positive])).chunk(2))
-        warm, target = take_rows(z, self.warm_items), self.warm_position[batch.positive]
-        loss = cosine_softmax(take_rows(z, user), warm, target, self.config.temperature)
-        return loss + self.config.l2_weight * ego
+        users, place = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
+        z, start = self._rows(torch.cat([self.warm_items, users]))
+        warm, target, user = z[: len(self.warm_items)], self.warm_position[batch.positive], place + len(self.warm_items)
+        ego = l2(*take_rows(start, torch.cat([user, target])).chunk(2))
+        return cosine_softmax(take_rows(z, user), warm, target, self.config.temperature) + self.config.l2_weight * ego
 
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""

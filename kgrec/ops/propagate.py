@@ -24,7 +24,8 @@ def propagate(
     graph: Csr,
     weight: Float[Tensor, " edges"],
     reverse: Float[Tensor, " edges"] | None = None,
-) -> Float[Tensor, "nodes dim"]:
+    rows: Int[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "_ dim"]:
     """Return the weighted sum of each node's neighbors: ``y[v] = sum of weight[e] x[idx[e]]`` over the edges of ``v``.
 
     Nodes without edges get 0. Differentiable once, in ``x`` and ``weight``; the gradient of ``x`` uses the weights of the reverse
@@ -36,8 +37,12 @@ def propagate(
         weight: One weight per edge.
         reverse: ``weight[graph.rev]``, where the caller has it (it is ``weight`` itself when that is symmetric); else it is gathered
             in each backward pass.
+        rows: Distinct nodes whose sums are wanted, int64, not checked to be so; None wants all, in their order.
     """
-    result: Tensor = _Propagate.apply(x, weight, graph, reverse)  # type: ignore[no-untyped-call]
+    if rows is not None and (weight.requires_grad or not native.takes(x, weight)):
+        every: Tensor = propagate(x, graph, weight, reverse)
+        return every.index_select(0, rows)
+    result: Tensor = _Propagate.apply(x, weight, graph, reverse, rows)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -46,7 +51,6 @@ def poly(
     graph: Csr,
     weight: Float[Tensor, " edges"],
     coefficients: Sequence[float],
-    scratch: Float[Tensor, "nodes dim"] | None = None,
 ) -> Float[Tensor, "nodes dim"]:
     """Return ``sum of c_l A^l x`` by Horner's rule, A being the graph with **symmetric** weights.
 
@@ -58,16 +62,39 @@ def poly(
         graph: The structure.
         weight: One weight per edge, equal for an edge and its reverse.
         coefficients: ``c_0, c_1, ...``; at least one.
-        scratch: A buffer like ``x`` that the caller keeps between steps, overwritten in both passes; saves an allocation each.
 
     Raises:
         ConfigError: If there is no coefficient, or ``weight`` asks for a gradient.
     """
-    if not coefficients:
-        raise ConfigError("a polynomial needs at least one coefficient, got none.")
-    if weight.requires_grad:
-        raise ConfigError("poly gives no gradient to its weights. Use propagate, layer by layer.")
-    result: Tensor = _Poly.apply(x, weight, graph, tuple(coefficients), scratch)  # type: ignore[no-untyped-call]
+    _check_polynomial(weight, coefficients)
+    result: Tensor = _Poly.apply(x, weight, graph, tuple(coefficients))  # type: ignore[no-untyped-call]
+    return result
+
+
+def poly_rows(
+    x: Float[Tensor, "nodes dim"],
+    graph: Csr,
+    weight: Float[Tensor, " edges"],
+    coefficients: Sequence[float],
+    rows: Int[Tensor, " batch"],
+) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+    """Return ``poly(x, graph, weight, coefficients)[rows]`` and ``x[rows]``, with the gradients of both at once.
+
+    What a step on few nodes costs: the last layer is computed for their rows alone, and the first layer of the gradient reads theirs
+    alone. As with ``poly``, the gradient is right only for symmetric weights, and none reaches ``weight``.
+
+    Args:
+        x: One row per node.
+        graph: The structure.
+        weight: One weight per edge, equal for an edge and its reverse.
+        coefficients: ``c_0, c_1, ...``; at least one.
+        rows: Distinct nodes, int64; not checked.
+
+    Raises:
+        ConfigError: If there is no coefficient, or ``weight`` asks for a gradient.
+    """
+    _check_polynomial(weight, coefficients)
+    result: tuple[Tensor, Tensor] = _PolyRows.apply(x, weight, graph, tuple(coefficients), rows)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -133,35 +160,76 @@ def matrix(graph: Csr, weight: Float[Tensor, " edges"]) -> Tensor:
 
 class _Propagate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, reverse: Tensor | None) -> Tensor:
-        ctx.graph = graph
-        ctx.save_for_backward(x if weight.requires_grad else None, weight, reverse)
-        return _multiply(graph, weight, x)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, reverse: Tensor | None, rows: Tensor | None) -> Tensor:
+        ctx.graph, ctx.shape = graph, x.shape
+        ctx.save_for_backward(x if weight.requires_grad else None, weight, reverse, rows)
+        if rows is None:
+            return _multiply(graph, weight, x)
+        return native.spmm(graph.ptr, graph.idx, weight, x, x.new_empty(len(rows), x.shape[1]), rows=rows)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        x, weight, reverse = ctx.saved_tensors
-        to_x, to_weight = None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        x, weight, reverse, rows = ctx.saved_tensors
+        graph, to_x, to_weight = ctx.graph, None, None
         if ctx.needs_input_grad[0]:
             if reverse is None:
-                reverse = weight.index_select(0, ctx.graph.rev)
-            to_x = _multiply(ctx.graph, reverse, upstream)
+                reverse = weight.index_select(0, graph.rev)
+            if rows is None:
+                to_x = _multiply(graph, reverse, upstream)
+            else:
+                out = upstream.new_empty(ctx.shape)
+                to_x = native.spmm(graph.ptr, graph.idx, reverse, upstream, out, x_place=_places(rows, graph.num_nodes))
         if ctx.needs_input_grad[1]:
-            to_weight = sddmm(ctx.graph, upstream, x)
-        return to_x, to_weight, None, None
+            to_weight = sddmm(graph, upstream, x)
+        return to_x, to_weight, None, None, None
 
 
 class _Poly(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...], scratch: Tensor | None) -> Tensor:
-        ctx.recipe = (weight, graph, coefficients, scratch)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...]) -> Tensor:
+        ctx.recipe = (weight, graph, coefficients)
         return _horner(x, *ctx.recipe)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return _horner(upstream, *ctx.recipe), None, None, None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        return _horner(upstream, *ctx.recipe), None, None, None
+
+
+class _PolyRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...], rows: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.recipe, ctx.shape = (weight, graph, coefficients, rows), x.shape
+        own = x.index_select(0, rows)
+        if not native.takes(x, weight) or len(coefficients) == 1:
+            return _horner(x, weight, graph, coefficients).index_select(0, rows), own
+        first, *rest = coefficients
+        inner, factor = (_horner(x, weight, graph, tuple(rest)), 1.0) if len(rest) > 1 else (x, rest[0])
+        out = torch.empty_like(own)
+        return native.spmm(graph.ptr, graph.idx, weight, inner, out, x, first, factor, rows=rows), own
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, own: Tensor) -> tuple[Tensor, None, None, None, None]:
+        weight, graph, coefficients, rows = ctx.recipe
+        if not native.takes(upstream, weight) or len(coefficients) == 1:
+            wide = upstream.new_zeros(ctx.shape)
+            wide.index_copy_(0, rows, upstream)
+            to_x = _horner(wide, weight, graph, coefficients)
+            return to_x.index_add_(0, rows, own), None, None, None, None
+        place = _places(rows, graph.num_nodes)
+        *lower, factor = coefficients
+        upstream = current = upstream.contiguous()
+        at: Tensor | None = place
+        into, other = upstream.new_empty(ctx.shape), upstream.new_empty(ctx.shape if len(lower) > 1 else 0)
+        for number in reversed(range(len(lower))):
+            added = upstream if number else upstream * lower[0] + own  # both gradients of a row, in the last layer
+            by = lower[number] if number else 1.0
+            native.spmm(graph.ptr, graph.idx, weight, current, into, added, by, factor, x_place=at, added_place=place)
+            current, at, factor = into, None, 1.0
+            into, other = other, into
+        return current, None, None, None, None
 
 
 class _SegmentSum(torch.autograd.Function):
@@ -181,6 +249,20 @@ class _SegmentSum(torch.autograd.Function):
         return torch.repeat_interleave(upstream, ctx.graph.degree, dim=0, output_size=ctx.graph.num_edges), None
 
 
+def _places(rows: Tensor, num_nodes: int) -> Tensor:
+    """Return the position of each node among distinct ``rows``, or -1."""
+    place = torch.full((num_nodes,), -1, dtype=torch.int32)
+    place[rows] = torch.arange(len(rows), dtype=torch.int32)
+    return place
+
+
+def _check_polynomial(weight: Tensor, coefficients: Sequence[float]) -> None:
+    if not coefficients:
+        raise ConfigError("a polynomial needs at least one coefficient, got none.")
+    if weight.requires_grad:
+        raise ConfigError("a polynomial gives no gradient to its weights. Use propagate, layer by layer.")
+
+
 def _multiply(graph: Csr, weight: Tensor, x: Tensor) -> Tensor:
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if native.takes(x, weight):
@@ -188,14 +270,14 @@ def _multiply(graph: Csr, weight: Tensor, x: Tensor) -> Tensor:
     return torch.addmm(out, matrix(graph, weight.detach()), x.contiguous(), beta=0.0, out=out)
 
 
-def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...], scratch: Tensor | None) -> Tensor:
+def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...]) -> Tensor:
     *lower, highest = coefficients
     if not lower:
         return x * highest
     x = x.contiguous()
     adjacency = None if native.takes(x, weight) else matrix(graph, weight)
     out = torch.empty_like(x)
-    other = out if len(lower) == 1 else scratch if scratch is not None else torch.empty_like(x)
+    other = out if len(lower) == 1 else torch.empty_like(x)
     # The two buffers take turns, so placed that the last sum lands in ``out``.
     into, rest = (out, other) if len(lower) % 2 else (other, out)
     current, factor = x, highest

@@ -5,8 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.errors import ConfigError, DivergedError
+from kgrec.ops.backends import native
 
 _BLOCK = 64
+_LONGEST_LIST = 256  # the compiled search moves a list's rest at each insertion
 _CHUNK_ON_CPU = 2**23
 _CHUNK_ON_GPU = 2**28
 
@@ -32,7 +34,7 @@ def topk_masked(
 
     Raises:
         ConfigError: If k is less than 1.
-        DivergedError: If a best score is not a number.
+        DivergedError: If a score is not a number.
     """
     scores, ids = users.new_empty(len(users), k), torch.empty(len(users), k, dtype=torch.int64, device=users.device)
     rows = chunk_rows(len(items), users.device)
@@ -43,10 +45,31 @@ def topk_masked(
         stop = min(start + rows, len(users))
         chunk = buffer[: stop - start]
         torch.mm(users[start:stop], catalog, out=chunk[:, : len(items)])
-        if seen_ptr is not None and seen_idx is not None:
-            mask_seen_(chunk, seen_ptr[start : stop + 1], seen_idx)
-        scores[start:stop], ids[start:stop] = topk_scores(chunk, k)
+        some = None if seen_ptr is None else seen_ptr[start : stop + 1]
+        scores[start:stop], ids[start:stop] = topk_unseen_(chunk, k, some, seen_idx)
     return scores, ids
+
+
+def topk_unseen_(
+    scores: Float[Tensor, "batch items"], k: int, seen_ptr: Int[Tensor, " _"] | None, seen_idx: Int[Tensor, " _"] | None
+) -> tuple[Float[Tensor, "batch cand"], Int[Tensor, "batch cand"]]:
+    """Return ``topk_scores`` of what is not seen; the scores of what is are overwritten.
+
+    Args:
+        scores: One row per user.
+        k: Length of each list, at least 1.
+        seen_ptr: Start of each row's items in ``seen_idx``, and the end of the last (batch + 1). None: nothing is seen.
+        seen_idx: Columns.
+
+    Raises:
+        ConfigError: If k is less than 1.
+        DivergedError: If a score is not a number.
+    """
+    if _compiled(scores, k):
+        return _checked(*native.topk(scores, k, seen_ptr, seen_idx))
+    if seen_ptr is not None and seen_idx is not None:
+        mask_seen_(scores, seen_ptr, seen_idx)
+    return topk_scores(scores, k)
 
 
 def mask_seen_(scores: Float[Tensor, "batch cand"], seen_ptr: Int[Tensor, " _"], seen_idx: Int[Tensor, " _"]) -> None:
@@ -69,14 +92,12 @@ def topk_scores(scores: Float[Tensor, "batch items"], k: int) -> tuple[Float[Ten
 
     Raises:
         ConfigError: If k is less than 1.
-        DivergedError: If a best score is not a number.
+        DivergedError: If a score is not a number.
     """
-    if k < 1:
-        raise ConfigError(f"k is {k}. Ask for at least one item.")
+    if _compiled(scores, k):
+        return _checked(*native.topk(scores, k, None, None))
     wanted, columns = min(k, scores.shape[1]), scores.shape[1]
-    values, ids = _best(scores, min(wanted + 1, columns))
-    if bool(values.isnan().any()):
-        raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
+    values, ids = _checked(*_best(scores, min(wanted + 1, columns)))
     values, last = values[:, :wanted], values[:, wanted:]
     ids = ids[:, :wanted]
     # torch.topk is free to choose among equals. That matters only where the first one left out equals the last one taken.
@@ -97,6 +118,20 @@ def chunk_rows(num_items: int, device: torch.device | str) -> int:
     """Return how many users to score at once: 32 MB of float32 scores on a CPU, 1 GB on an accelerator, at least 16 users."""
     budget = _CHUNK_ON_CPU if torch.device(device).type == "cpu" else _CHUNK_ON_GPU
     return max(16, budget // max(1, num_items))
+
+
+def _compiled(scores: Tensor, k: int) -> bool:
+    """Return whether the compiled search takes these scores."""
+    if k < 1:
+        raise ConfigError(f"k is {k}. Ask for at least one item.")
+    return native.takes(scores) and k <= _LONGEST_LIST and scores.stride(1) == 1
+
+
+def _checked(values: Tensor, ids: Tensor, broken: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Refuse what is not a number; torch's search finds that highest, the compiled one says where it is."""
+    if bool((values.isnan() if broken is None else broken).any()):
+        raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
+    return values, ids
 
 
 def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.errors import DataError, GraphError
+from kgrec.ops.backends import native
 
 _WORDS = 2**62
 
@@ -226,6 +227,8 @@ def _draw_free(
 ) -> Tensor:
     """Return a column per row, uniform over its ``free`` ones, those not in the row of ``keys``."""
     number = _words(len(rows), generator).to(keys.device) % free
+    if keys.device.type == "cpu" and native.library() is not None:
+        return native.free_columns(rows, number, ptr, keys, num_columns)
     return number + torch.searchsorted(keys, rows * num_columns + number, right=True) - ptr[rows]
 
 

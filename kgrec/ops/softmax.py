@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 from kgrec.ops.propagate import matrix
 
@@ -25,11 +26,15 @@ def edge_softmax(score: Float[Tensor, " edges"], graph: Csr) -> Float[Tensor, " 
 class _EdgeSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, score: Tensor, graph: Csr) -> Tensor:
+        ctx.graph = graph
+        if native.takes(score):
+            out = native.edge_softmax(graph.ptr, score)
+            ctx.save_for_backward(out)
+            return out
         score = score.contiguous()
         largest = torch.segment_reduce(score, "max", offsets=graph.ptr, unsafe=True)
         raised = (score - _spread(largest, graph)).exp_()
         out = raised.div_(_spread(_row_sum(raised, graph), graph))
-        ctx.graph = graph
         ctx.save_for_backward(out)
         return out
 

@@ -13,6 +13,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.errors import DivergedError
 from kgrec.log import logger, progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
+from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import adam
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
@@ -72,6 +73,7 @@ def train(
     Raises:
         DivergedError: If a loss is infinite or not a number.
     """
+    keep_freed_memory()
     plan = model.plan()
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
     if plan.fit is not None:

@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from kgrec.errors import ConfigError
 from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr, random_walk_weights, symmetric_weights
-from kgrec.ops.propagate import poly, propagate, sddmm, segment_sum
+from kgrec.ops.propagate import poly, poly_rows, propagate, sddmm, segment_sum
 
 
 def random_graph(seed, nodes=9):
@@ -71,27 +71,76 @@ def test_single_precision_and_strided_input():
 
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("degree", range(6))
-@pytest.mark.parametrize("kept", [False, True])
-def test_poly_is_the_sum_of_powers(graph, degree, kept):
+def test_poly_is_the_sum_of_powers(graph, degree):
     weight = symmetric_weights(graph, torch.float64)
     coefficients = tuple(np.random.default_rng(degree).normal(size=degree + 1).tolist())
-    scratch = torch.full((graph.num_nodes, 2), torch.nan, dtype=torch.float64) if kept else None
     x = torch.randn(graph.num_nodes, 2, dtype=torch.float64, requires_grad=True)
     before, power, expected = x.detach().clone(), x, torch.zeros_like(x)
     for coefficient in coefficients:
         expected, power = expected + coefficient * power, dense(graph, weight) @ power
-    torch.testing.assert_close(poly(x, graph, weight, coefficients, scratch), expected)
+    torch.testing.assert_close(poly(x, graph, weight, coefficients), expected)
     assert torch.equal(x, before)
-    assert gradcheck(lambda x: poly(x, graph, weight, coefficients, scratch), x)
+    assert gradcheck(lambda x: poly(x, graph, weight, coefficients), x)
 
 
-def test_results_survive_the_next_call_with_the_same_scratch():
-    graph = GRAPHS[0]
-    weight, scratch = symmetric_weights(graph), torch.empty(graph.num_nodes, 2)
-    first = poly(torch.ones(graph.num_nodes, 2), graph, weight, (1.0, 1.0, 1.0), scratch)
-    copy = first.clone()
-    poly(torch.zeros(graph.num_nodes, 2), graph, weight, (1.0, 1.0, 1.0), scratch)
-    assert torch.equal(first, copy)
+@pytest.fixture(params=["native", "torch"])
+def backend(request, monkeypatch):
+    """With the compiled kernels, where they are there, and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", lambda: None)
+    elif native.library() is None:
+        pytest.skip("the compiled kernels were not built here (no C++ compiler)")
+
+
+ROW_GRAPHS = [
+    (random_graph(0), [4, 0, 8]),
+    (random_graph(1), []),
+    (random_graph(1, nodes=40), list(range(40))),
+    (NO_EDGES, [2]),
+    (ONE_NODE, [0]),
+]
+
+
+@pytest.mark.parametrize(("graph", "rows"), ROW_GRAPHS)
+@pytest.mark.parametrize("layers", [0, 1, 2, 3, 4])
+def test_rows_of_a_polynomial_are_those_of_the_whole_with_both_gradients(backend, graph, rows, layers):
+    rows = torch.tensor(rows, dtype=torch.int64)
+    draw = torch.Generator().manual_seed(layers)
+    coefficients = torch.rand(layers + 1, generator=draw).tolist()
+    start = torch.randn(graph.num_nodes, 33, generator=draw)
+    upstream = torch.randn(2, len(rows), 33, generator=draw)
+    x, exact = start.clone().requires_grad_(), start.double().requires_grad_()
+    ours = poly_rows(x, graph, symmetric_weights(graph), coefficients, rows)
+    adjacency, whole, power = dense(graph, symmetric_weights(graph, torch.float64)), 0, exact
+    for number, coefficient in enumerate(coefficients):
+        power = adjacency @ power if number else exact
+        whole = whole + coefficient * power
+    theirs = whole[rows], exact[rows]
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+    (to_x,) = torch.autograd.grad(ours, x, list(upstream))
+    (to_exact,) = torch.autograd.grad(theirs, exact, list(upstream.double()))
+    torch.testing.assert_close(to_x.double(), to_exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("graph", "rows"), ROW_GRAPHS)
+def test_rows_of_a_product_are_those_of_the_whole(backend, graph, rows):
+    rows = torch.tensor(rows, dtype=torch.int64)
+    draw = torch.Generator().manual_seed(0)
+    start, weight = torch.randn(graph.num_nodes, 65, generator=draw), torch.randn(graph.num_edges, generator=draw)
+    upstream = torch.randn(len(rows), 65, generator=draw)
+    x, exact = start.clone().requires_grad_(), start.double().requires_grad_()
+    ours, theirs = propagate(x, graph, weight, rows=rows), (dense(graph, weight.double()) @ exact)[rows]
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+    (to_x,), (to_exact,) = torch.autograd.grad(ours, x, upstream), torch.autograd.grad(theirs, exact, upstream.double())
+    torch.testing.assert_close(to_x.double(), to_exact, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_a_product_give_gradients_to_weights():
+    graph, rows = GRAPHS[0], torch.tensor([4, 0])
+    weight = torch.randn(graph.num_edges, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(graph.num_nodes, 2, dtype=torch.float64)
+    assert gradcheck(lambda weight: propagate(x, graph, weight, rows=rows), weight)
 
 
 def test_poly_refuses_what_it_cannot_do():

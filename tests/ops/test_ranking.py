@@ -6,7 +6,21 @@ from hypothesis import strategies as st
 
 from kgrec.errors import ConfigError, DivergedError
 from kgrec.ops import ranking
+from kgrec.ops.backends import native
 from kgrec.ops.ranking import mask_seen_, topk_masked, topk_scores
+
+
+@pytest.fixture(scope="module", params=["native", "torch"], autouse=True)
+def backend(request):
+    """Every test twice: with the compiled search, where it is there, and with torch's."""
+    if request.param == "native":
+        if native.library() is None:
+            pytest.skip("the compiled kernels were not built here (no C++ compiler)")
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "library", lambda: None)
+        yield
 
 
 def by_full_sort(scores, k):

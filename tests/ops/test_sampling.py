@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from kgrec.errors import DataError, GraphError
+from kgrec.ops.backends import native
 from kgrec.ops.sampling import Corrupter, FreeTails, bernoulli_share, corrupt_tails, sample_negatives
 
 
@@ -154,3 +155,13 @@ def test_heads_are_corrupted_as_often_as_their_share_says():
     ask = [part.repeat(5000) for part in known]
     _, by_head = corrupter.draw(*ask, 1, generator=torch.Generator().manual_seed(0))
     assert float(by_head.double().mean()) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.skipif(native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)")
+def test_both_backends_draw_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = [np.sort(rng.choice(300, size, replace=False)).tolist() for size in (0, 1, 299, 40, 150)]
+    users = torch.from_numpy(rng.integers(5, size=100_000))
+    ours = sample_negatives(users, *csr(rows), 300, generator=np.random.default_rng(1))
+    monkeypatch.setattr(native, "library", lambda: None)
+    assert torch.equal(ours, sample_negatives(users, *csr(rows), 300, generator=np.random.default_rng(1)))

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 from kgrec.ops.softmax import edge_softmax
 
@@ -46,3 +47,14 @@ def test_scores_are_left_as_they_were():
     before = score.clone()
     edge_softmax(score, graph)
     assert torch.equal(score, before)
+
+
+@pytest.mark.skipif(native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)")
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0, 300.0])
+def test_compiled_weights_are_those_of_double_precision(spread):
+    rng = np.random.default_rng(0)
+    a, b = np.concatenate([np.zeros(5_000, np.int64), rng.integers(200, size=3_000)]), rng.integers(200, size=8_000)
+    graph = Csr.from_edges(np.concatenate([a, b]), np.concatenate([b, a]), 203)[0]
+    score = spread * torch.randn(graph.num_edges, generator=torch.Generator().manual_seed(0))
+    exact = edge_softmax(score.double(), graph)
+    torch.testing.assert_close(edge_softmax(score, graph).double(), exact, rtol=2e-5, atol=1e-30)

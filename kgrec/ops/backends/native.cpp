@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -20,6 +21,8 @@
 namespace {
 
 constexpr int kAhead = 16;                 // edges between a prefetch and its use
+constexpr int kPiece = 256;                // edges picked out at a time
+constexpr int kBlock = 64;                 // scores compared at a time
 constexpr int64_t kAlone = 1 << 16;        // less work than this is not worth a thread (multiply-adds)
 
 // Calls work(lo, hi) for consecutive ranges of rows with about equal numbers of edges.
@@ -45,31 +48,64 @@ void in_parallel(const int64_t* ptr, int64_t rows, int64_t cost, int threads, Wo
   for (auto& other : others) other.join();
 }
 
+// y[b] = beta * sum of weight[e] x[idx[e]] + alpha * added[v], v being row b of ``rows``, or b itself.
 struct Product {
   const int64_t* ptr;
   const int32_t* idx;
   const float* weight;
   const float* x;
-  const float* added;
+  const int32_t* x_place;      // where a node's row lies in x; -1: it is zero. Null: node v is row v.
+  const float* added;          // null adds nothing
+  const int32_t* added_place;  // the same for added
+  const int64_t* rows;
   float* y;
   int64_t dim;
   float alpha, beta;
 };
 
-// Columns first .. first + WIDTH of y[v] = beta * sum of weight[e] x[idx[e]] + alpha * added[v].
 template <int WIDTH>
-INLINE void columns(const Product& p, int64_t v, int64_t first, int width) {
-  float sum[WIDTH] = {0};
+INLINE void add_row(float* sum, const float* row, float w, int width) {
+  for (int j = 0; j < (WIDTH == 64 ? 64 : width); j++) sum[j] += w * row[j];
+}
+
+// Sum over the edges of v, columns first .. first + WIDTH, where every node has its row.
+template <int WIDTH>
+INLINE void dense_sum(const Product& p, int64_t v, int64_t first, int width, float* sum) {
   const int64_t end = p.ptr[v + 1];
   for (int64_t e = p.ptr[v]; e < end; e++) {
     if (e + kAhead < end) __builtin_prefetch(p.x + p.idx[e + kAhead] * p.dim + first);
-    const float* row = p.x + p.idx[e] * p.dim + first;
-    const float w = p.weight[e];
-    for (int j = 0; j < (WIDTH == 64 ? 64 : width); j++) sum[j] += w * row[j];
+    add_row<WIDTH>(sum, p.x + p.idx[e] * p.dim + first, p.weight[e], width);
   }
-  float* out = p.y + v * p.dim + first;
-  if (p.added) {
-    const float* more = p.added + v * p.dim + first;
+}
+
+// The same where few nodes have a row: those edges are picked out first, without a branch that could be guessed wrong.
+template <int WIDTH>
+INLINE void sparse_sum(const Product& p, int64_t v, int64_t first, int width, float* sum) {
+  int32_t place[kPiece];
+  float weight[kPiece];
+  const int64_t end = p.ptr[v + 1];
+  for (int64_t start = p.ptr[v]; start < end; start += kPiece) {
+    const int64_t stop = std::min(end, start + kPiece);
+    int found = 0;
+    for (int64_t e = start; e < stop; e++) {
+      const int32_t at = p.x_place[p.idx[e]];
+      place[found] = at;
+      weight[found] = p.weight[e];
+      found += at >= 0;
+    }
+    for (int k = 0; k < found; k++) add_row<WIDTH>(sum, p.x + place[k] * p.dim + first, weight[k], width);
+  }
+}
+
+template <int WIDTH>
+INLINE void columns(const Product& p, int64_t b, int64_t first, int width) {
+  const int64_t v = p.rows ? p.rows[b] : b;
+  float sum[WIDTH] = {0};
+  if (p.x_place) sparse_sum<WIDTH>(p, v, first, width, sum); else dense_sum<WIDTH>(p, v, first, width, sum);
+  float* out = p.y + b * p.dim + first;
+  const int64_t from = !p.added ? -1 : p.added_place ? p.added_place[v] : v;
+  if (from >= 0) {
+    const float* more = p.added + from * p.dim + first;
     for (int j = 0; j < width; j++) out[j] = p.alpha * more[j] + p.beta * sum[j];
   } else {
     for (int j = 0; j < width; j++) out[j] = p.beta * sum[j];
@@ -77,12 +113,23 @@ INLINE void columns(const Product& p, int64_t v, int64_t first, int width) {
 }
 
 WIDEST void product_rows(Product p, int64_t low, int64_t high) {
-  for (int64_t v = low; v < high; v++) {
+  for (int64_t b = low; b < high; b++) {
     int64_t first = 0;
-    for (; first + 64 <= p.dim; first += 64) columns<64>(p, v, first, 64);
-    if (first + 32 <= p.dim) { columns<32>(p, v, first, 32); first += 32; }
-    if (first < p.dim) columns<31>(p, v, first, static_cast<int>(p.dim - first));
+    for (; first + 64 <= p.dim; first += 64) columns<64>(p, b, first, 64);
+    if (first + 32 <= p.dim) { columns<32>(p, b, first, 32); first += 32; }
+    if (first < p.dim) columns<31>(p, b, first, static_cast<int>(p.dim - first));
   }
+}
+
+INLINE float dot(const float* a, const float* b, int64_t dim) {
+  float lane[16] = {0};
+  int64_t j = 0;
+  for (; j + 16 <= dim; j += 16)
+    for (int k = 0; k < 16; k++) lane[k] += a[j + k] * b[j + k];
+  for (int k = 0; j < dim; j++, k++) lane[k] += a[j] * b[j];
+  for (int half = 8; half; half /= 2)
+    for (int k = 0; k < half; k++) lane[k] += lane[k + half];
+  return lane[0];
 }
 
 WIDEST void sampled_rows(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t dim, int64_t low,
@@ -91,17 +138,133 @@ WIDEST void sampled_rows(const int64_t* ptr, const int32_t* idx, const float* a,
     const float* left = a + v * dim;
     for (int64_t e = ptr[v]; e < ptr[v + 1]; e++) {
       if (e + kAhead < ptr[v + 1]) __builtin_prefetch(b + idx[e + kAhead] * dim);
-      const float* right = b + idx[e] * dim;
-      float lane[16] = {0};
-      int64_t j = 0;
-      for (; j + 16 <= dim; j += 16)
-        for (int k = 0; k < 16; k++) lane[k] += left[j + k] * right[j + k];
-      for (int k = 0; j < dim; j++, k++) lane[k] += left[j] * right[j];
-      for (int half = 8; half; half /= 2)
-        for (int k = 0; k < half; k++) lane[k] += lane[k + half];
-      out[e] = lane[0];
+      out[e] = dot(left, b + idx[e] * dim, dim);
     }
   }
+}
+
+// exp for arguments up to 0 and above -87, within 2 units in the last place; 0 below. Cody and Waite's reduction, Cephes' polynomial.
+INLINE float exp_negative(float x) {
+  const float n = std::nearbyint(x * 1.44269504088896341f);
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return x > -87.0f ? y * power : 0.0f;
+}
+
+// Softmax over each row's edges. Sums go by 16 lanes, in one order whatever the width of the machine.
+WIDEST void softmax_rows(const int64_t* ptr, const float* score, float* out, int64_t low, int64_t high) {
+  for (int64_t v = low; v < high; v++) {
+    const int64_t start = ptr[v], count = ptr[v + 1] - start;
+    const float* in = score + start;
+    float* to = out + start;
+    float largest = -INFINITY;
+    for (int64_t e = 0; e < count; e++) largest = in[e] > largest ? in[e] : largest;
+    for (int64_t e = 0; e < count; e++) to[e] = in[e] == in[e] ? exp_negative(std::max(in[e] - largest, -100.0f)) : in[e];
+    float lane[16] = {0};
+    int64_t e = 0;
+    for (; e + 16 <= count; e += 16)
+      for (int k = 0; k < 16; k++) lane[k] += to[e + k];
+    for (int k = 0; e < count; e++, k++) lane[k] += to[e];
+    for (int half = 8; half; half /= 2)
+      for (int k = 0; k < half; k++) lane[k] += lane[k + half];
+    const float factor = 1.0f / lane[0];
+    for (int64_t e = 0; e < count; e++) to[e] *= factor;
+  }
+}
+
+struct Best {
+  float* scores;
+  int64_t stride, columns, k;
+  const int64_t* seen_ptr;  // null: nothing is left out
+  const int64_t* seen_idx;
+  float* values;
+  int64_t* ids;
+  uint8_t* broken;
+};
+
+// The k highest scores of a row. Columns come in ascending order and only a higher score displaces, so of equals the lower column stays.
+WIDEST void best_of_rows(Best p, int64_t low, int64_t high) {
+  for (int64_t row = low; row < high; row++) {
+    float* score = p.scores + row * p.stride;
+    if (p.seen_ptr)
+      for (int64_t at = p.seen_ptr[row]; at < p.seen_ptr[row + 1]; at++) score[p.seen_idx[at]] = -INFINITY;
+    float* value = p.values + row * p.k;
+    int64_t* id = p.ids + row * p.k;
+    int64_t found = 0;
+    float least = -INFINITY;
+    for (int64_t start = 0; start < p.columns; start += kBlock) {
+      const int64_t stop = std::min(p.columns, start + kBlock);
+      int open = 0;  // a score that is not a number is open, too
+      for (int64_t j = start; j < stop; j++) open |= !(score[j] <= least);
+      if (!open) continue;
+      for (int64_t j = start; j < stop; j++) {
+        const float s = score[j];
+        if (s <= least) continue;
+        if (s != s) { p.broken[row] = 1; continue; }
+        int64_t at = found < p.k ? found++ : p.k - 1;
+        for (; at > 0 && value[at - 1] < s; at--) { value[at] = value[at - 1]; id[at] = id[at - 1]; }
+        value[at] = s;
+        id[at] = j;
+        if (found == p.k) least = value[p.k - 1];
+      }
+    }
+    for (; found < p.k; found++) { value[found] = -INFINITY; id[found] = -1; }
+  }
+}
+
+struct Pairs {
+  const float* users;
+  const float* items;
+  const int64_t* user;
+  const int64_t* positive;
+  const int64_t* negative;
+  int64_t dim;
+};
+
+// margin[b] = u . (n - p)
+WIDEST void pair_margins(Pairs p, float* margin, int64_t low, int64_t high) {
+  for (int64_t b = low; b < high; b++) {
+    const float* u = p.users + p.user[b] * p.dim;
+    const float* above = p.items + p.positive[b] * p.dim;
+    const float* below = p.items + p.negative[b] * p.dim;
+    margin[b] = dot(u, below, p.dim) - dot(u, above, p.dim);
+  }
+}
+
+// Adds the gradients of sum of slope[b] margin[b] + user_l2 / 2 |u|^2 + item_l2 / 2 (|p|^2 + |n|^2), pair after pair.
+WIDEST void pair_gradients(Pairs p, const float* slope, float user_l2, float item_l2, float* to_users, float* to_items, int64_t count) {
+  for (int64_t b = 0; b < count; b++) {
+    const float* u = p.users + p.user[b] * p.dim;
+    const float* above = p.items + p.positive[b] * p.dim;
+    const float* below = p.items + p.negative[b] * p.dim;
+    float* to_u = to_users + p.user[b] * p.dim;
+    float* to_above = to_items + p.positive[b] * p.dim;
+    float* to_below = to_items + p.negative[b] * p.dim;
+    const float s = slope[b];
+    for (int64_t j = 0; j < p.dim; j++) to_u[j] += s * (below[j] - above[j]) + user_l2 * u[j];
+    for (int64_t j = 0; j < p.dim; j++) to_above[j] += item_l2 * above[j] - s * u[j];
+    for (int64_t j = 0; j < p.dim; j++) to_below[j] += item_l2 * below[j] + s * u[j];
+  }
+}
+
+// Equal ranges of rows for work that is alike for each.
+template <class Work>
+void in_equal_parts(int64_t rows, int64_t cost, int threads, Work work) {
+  const int64_t most = std::max<int64_t>(1, rows * cost / kAlone);
+  const int64_t parts = std::min<int64_t>(std::max(threads, 1), most);
+  std::vector<std::thread> others;
+  for (int64_t part = 1; part < parts; part++) others.emplace_back(work, rows * part / parts, rows * (part + 1) / parts);
+  work(0, rows / parts);
+  for (auto& other : others) other.join();
 }
 
 }  // namespace
@@ -109,19 +272,65 @@ WIDEST void sampled_rows(const int64_t* ptr, const int32_t* idx, const float* a,
 extern "C" {
 
 // Raised with every change of a signature; native.py loads no other.
-int32_t kgrec_native_version() { return 1; }
+int32_t kgrec_native_version() { return 2; }
 
-// y = beta A x + alpha added; ``added`` may be null, and may be x. y must be neither.
-void kgrec_spmm(const int64_t* ptr, const int32_t* idx, const float* weight, const float* x, const float* added, float* y, int64_t rows,
-                int64_t dim, float alpha, float beta, int32_t threads) {
-  const Product p{ptr, idx, weight, x, added, y, dim, alpha, beta};
-  in_parallel(ptr, rows, dim, threads, [p](int64_t low, int64_t high) { product_rows(p, low, high); });
+// y = beta A x + alpha added, for all rows or the ``count`` ones of ``rows``. See Product for what may be null; added may be x, y neither.
+void kgrec_spmm(const int64_t* ptr, const int32_t* idx, const float* weight, const float* x, const int32_t* x_place, const float* added,
+                const int32_t* added_place, const int64_t* rows, float* y, int64_t count, int64_t dim, float alpha, float beta,
+                int32_t threads) {
+  const Product p{ptr, idx, weight, x, x_place, added, added_place, rows, y, dim, alpha, beta};
+  const auto work = [p](int64_t low, int64_t high) { product_rows(p, low, high); };
+  if (!rows) return in_parallel(ptr, count, dim, threads, work);
+  std::vector<int64_t> edges(count + 1, 0);
+  for (int64_t b = 0; b < count; b++) edges[b + 1] = edges[b] + ptr[rows[b] + 1] - ptr[rows[b]];
+  in_parallel(edges.data(), count, dim, threads, work);
 }
 
 // out[e] = a[destination of e] . b[idx[e]]
 void kgrec_sddmm(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t rows, int64_t dim,
                  int32_t threads) {
   in_parallel(ptr, rows, dim, threads, [=](int64_t low, int64_t high) { sampled_rows(ptr, idx, a, b, out, dim, low, high); });
+}
+
+// out = softmax of score over the edges of each row
+void kgrec_edge_softmax(const int64_t* ptr, const float* score, float* out, int64_t rows, int32_t threads) {
+  in_parallel(ptr, rows, 8, threads, [=](int64_t low, int64_t high) { softmax_rows(ptr, score, out, low, high); });
+}
+
+// The k best of each row of scores, which lie ``stride`` apart; seen columns are overwritten. broken[row]: a score is not a number.
+void kgrec_topk(float* scores, int64_t rows, int64_t stride, int64_t columns, int64_t k, const int64_t* seen_ptr, const int64_t* seen_idx,
+                float* values, int64_t* ids, uint8_t* broken, int32_t threads) {
+  const Best p{scores, stride, columns, k, seen_ptr, seen_idx, values, ids, broken};
+  in_equal_parts(rows, columns, threads, [p](int64_t low, int64_t high) { best_of_rows(p, low, high); });
+}
+
+// margin[b] = u . (n - p) of the rows that each pair names
+void kgrec_pair_margins(const float* users, const float* items, const int64_t* user, const int64_t* positive, const int64_t* negative,
+                        float* margin, int64_t count, int64_t dim, int32_t threads) {
+  const Pairs p{users, items, user, positive, negative, dim};
+  in_equal_parts(count, 2 * dim, threads, [=](int64_t low, int64_t high) { pair_margins(p, margin, low, high); });
+}
+
+// See pair_gradients; to_users and to_items may be one table.
+void kgrec_pair_gradients(const float* users, const float* items, const int64_t* user, const int64_t* positive, const int64_t* negative,
+                          const float* slope, float user_l2, float item_l2, float* to_users, float* to_items, int64_t count, int64_t dim) {
+  pair_gradients({users, items, user, positive, negative, dim}, slope, user_l2, item_l2, to_users, to_items, count);
+}
+
+// out = number[b]-th column that is not among a row's; keys hold row * width + (column - position in its row), ascending.
+void kgrec_free_columns(const int64_t* rows, const int64_t* number, const int64_t* ptr, const int64_t* keys, int64_t width, int64_t* out,
+                        int64_t count, int32_t threads) {
+  in_equal_parts(count, 64, threads, [=](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; b++) {
+      const int64_t wanted = rows[b] * width + number[b], start = ptr[rows[b]];
+      int64_t low = start, high = ptr[rows[b] + 1];
+      while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (keys[middle] <= wanted) low = middle + 1; else high = middle;
+      }
+      out[b] = number[b] + low - start;
+    }
+  });
 }
 
 }  // extern "C"

@@ -10,12 +10,21 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_VERSION = 1
+_VERSION = 2
 _FILE = "_native.so"
 _POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int32
+_KERNELS = {
+    "spmm": [_POINTER] * 9 + [_LONG, _LONG, _FLOAT, _FLOAT, _INT],
+    "sddmm": [_POINTER] * 5 + [_LONG, _LONG, _INT],
+    "edge_softmax": [_POINTER] * 3 + [_LONG, _INT],
+    "topk": [_POINTER, _LONG, _LONG, _LONG, _LONG, *[_POINTER] * 5, _INT],
+    "pair_margins": [_POINTER] * 6 + [_LONG, _LONG, _INT],
+    "pair_gradients": [*[_POINTER] * 6, _FLOAT, _FLOAT, _POINTER, _POINTER, _LONG, _LONG],
+    "free_columns": [_POINTER] * 4 + [_LONG, _POINTER, _LONG, _INT],
+}
 
 
 @cache
@@ -31,10 +40,9 @@ def library() -> ctypes.CDLL | None:
             return None
     except (OSError, AttributeError):
         return None
-    found.kgrec_spmm.argtypes = [_POINTER] * 6 + [_LONG, _LONG, _FLOAT, _FLOAT, _INT]
-    found.kgrec_spmm.restype = None
-    found.kgrec_sddmm.argtypes = [_POINTER] * 5 + [_LONG, _LONG, _INT]
-    found.kgrec_sddmm.restype = None
+    for kernel, types in _KERNELS.items():
+        function = getattr(found, f"kgrec_{kernel}")
+        function.argtypes, function.restype = types, None
     return found
 
 
@@ -57,6 +65,10 @@ def spmm(
     added: Float[Tensor, "_ dim"] | None = None,
     alpha: float | int = 1.0,
     beta: float | int = 1.0,
+    *,
+    x_place: Int[Tensor, " _"] | None = None,
+    added_place: Int[Tensor, " _"] | None = None,
+    rows: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "_ dim"]:
     """Write ``beta A x + alpha added`` into ``out`` and return it; ``out`` must share no memory with the others.
 
@@ -65,21 +77,19 @@ def spmm(
         idx: Source row of each edge, int32.
         weight: One weight per edge.
         x: Source rows.
-        out: One row per destination.
+        out: One row per destination, or per entry of ``rows``.
         added: Added to the product; None adds nothing.
         alpha: Factor of ``added``.
         beta: Factor of the product.
+        x_place: Where each source's row lies in ``x``, int32; -1 stands for zeros. None: source v is row v.
+        added_place: The same for ``added``, per destination.
+        rows: Destinations wanted, int64; None wants all.
     """
     x, weight = x.contiguous(), weight.contiguous()
     more = None if added is None else added.contiguous()
     _loaded().kgrec_spmm(
-        ptr.data_ptr(),
-        idx.data_ptr(),
-        weight.data_ptr(),
-        x.data_ptr(),
-        None if more is None else more.data_ptr(),
-        out.data_ptr(),
-        len(ptr) - 1,
+        *(_at(part) for part in (ptr, idx, weight, x, x_place, more, added_place, rows, out)),
+        len(out),
         x.shape[1],
         alpha,
         beta,
@@ -97,6 +107,71 @@ def sddmm(
         ptr.data_ptr(), idx.data_ptr(), a.data_ptr(), b.data_ptr(), out.data_ptr(), len(ptr) - 1, a.shape[1], torch.get_num_threads()
     )
     return out
+
+
+def edge_softmax(ptr: Int[Tensor, " _"], score: Float[Tensor, " edges"]) -> Float[Tensor, " edges"]:
+    """Return the softmax of ``score`` over the edges of each row; ``ptr`` int64."""
+    score, out = score.contiguous(), torch.empty_like(score)
+    _loaded().kgrec_edge_softmax(_at(ptr), _at(score), _at(out), len(ptr) - 1, torch.get_num_threads())
+    return out
+
+
+def topk(
+    scores: Float[Tensor, "batch items"], k: int, seen_ptr: Int[Tensor, " _"] | None, seen_idx: Int[Tensor, " _"] | None
+) -> tuple[Float[Tensor, "batch cand"], Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
+    """Return the k highest scores of each row, their columns, and in which rows there is a score that is not a number.
+
+    Of equal scores the lower column comes first; where fewer than k are above -inf, the rest is score -inf, column -1. Scores of seen
+    columns (lists by int64 start and end, as a CSR) are overwritten. Columns must lie side by side; rows may lie apart.
+    """
+    values, ids = scores.new_empty(len(scores), k), torch.empty(len(scores), k, dtype=torch.int64)
+    broken = torch.zeros(len(scores), dtype=torch.bool)
+    sizes = (len(scores), scores.stride(0), scores.shape[1], k)
+    _loaded().kgrec_topk(_at(scores), *sizes, *(_at(part) for part in (seen_ptr, seen_idx, values, ids, broken)), torch.get_num_threads())
+    return values, ids, broken
+
+
+def free_columns(
+    rows: Int[Tensor, " batch"], number: Int[Tensor, " batch"], ptr: Int[Tensor, " _"], keys: Int[Tensor, " _"], width: int
+) -> Int[Tensor, " batch"]:
+    """Return the ``number``-th column that is not among those of a row; see ``kgrec.ops.sampling`` for the keys. All int64."""
+    out = torch.empty_like(number)
+    rows, number = rows.contiguous(), number.contiguous()
+    _loaded().kgrec_free_columns(*(_at(part) for part in (rows, number, ptr, keys)), width, _at(out), len(out), torch.get_num_threads())
+    return out
+
+
+Pairs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Vectors of users and of items, and per pair a user, a positive and a negative (int64); all contiguous."""
+
+
+def pair_margins(pairs: Pairs) -> Float[Tensor, " batch"]:
+    """Return ``u . (n - p)`` per pair."""
+    users, _, user, *_ = pairs
+    margin = users.new_empty(len(user))
+    _loaded().kgrec_pair_margins(*(_at(part) for part in pairs), _at(margin), len(user), users.shape[1], torch.get_num_threads())
+    return margin
+
+
+def add_pair_gradients_(
+    to_users: Float[Tensor, "users dim"],
+    to_items: Float[Tensor, "items dim"],
+    pairs: Pairs,
+    slope: Float[Tensor, " batch"],
+    l2_weights: tuple[float, float],
+) -> None:
+    """Add the gradients of the sum of ``slope margin`` and the L2 of users and of items to two tables, which may be one.
+
+    The L2 of a pair is half of ``l2_weights[0] |u|^2 + l2_weights[1] (|p|^2 + |n|^2)``. Pairs are added in their order.
+    """
+    users, _, user, *_ = pairs
+    _loaded().kgrec_pair_gradients(
+        *(_at(part) for part in pairs), _at(slope), *l2_weights, _at(to_users), _at(to_items), len(user), users.shape[1]
+    )
+
+
+def _at(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
 def _loaded() -> ctypes.CDLL:
