@@ -7,10 +7,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kgrec.data.attributes import triples_from_table as triples_from_table
+    from kgrec.data.conversion import convert as convert
     from kgrec.data.dataset import Dataset as Dataset
     from kgrec.data.formats import load as load
     from kgrec.data.graphs import read_triples as read_triples
     from kgrec.data.logs import read_interactions as read_interactions
+    from kgrec.data.sparql import SparqlQuery as SparqlQuery
     from kgrec.errors import KgrecError as KgrecError
     from kgrec.explanation.explainer import Explainer as Explainer
     from kgrec.explanation.schema import Explanation as Explanation
@@ -33,12 +36,15 @@ _HOME = {
     "MODELS": "kgrec.models.catalog",
     "Recommender": "kgrec.models.base",
     "Run": "kgrec.run",
+    "SparqlQuery": "kgrec.data.sparql",
     "build_hetero_data": "kgrec.graph.hetero",
+    "convert": "kgrec.data.conversion",
     "fit": "kgrec.fitting",
     "load": "kgrec.data.formats",
     "load_run": "kgrec.run",
     "read_interactions": "kgrec.data.logs",
     "read_triples": "kgrec.data.graphs",
+    "triples_from_table": "kgrec.data.attributes",
 }
 
 __all__ = [
@@ -50,13 +56,16 @@ __all__ = [
     "KgrecError",
     "Recommender",
     "Run",
+    "SparqlQuery",
     "__version__",
     "build_hetero_data",
+    "convert",
     "fit",
     "load",
     "load_run",
     "read_interactions",
     "read_triples",
+    "triples_from_table",
 ]
 
 

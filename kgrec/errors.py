@@ -5,7 +5,8 @@
     │   ├── FormatError                 a line, column or file that cannot be read
     │   ├── UnknownIdError (KeyError)   a user, item, entity or relation that is not in the data
     │   ├── LinkError                   item-to-entity links that do not fit
-    │   └── MissingFileError (FileNotFoundError)
+    │   ├── MissingFileError (FileNotFoundError)
+    │   └── FetchError (OSError)        an address that does not give what was asked for
     ├── GraphError (ValueError)         a graph that breaks its own invariants
     ├── GraphNotFoundError (FileNotFoundError)   a bundled graph that is not there
     ├── ConfigError (ValueError)        a setting that is unknown or out of range
@@ -49,6 +50,10 @@ class LinkError(DataError):
 
 class MissingFileError(DataError, FileNotFoundError):
     """A file or folder that was asked for is not there."""
+
+
+class FetchError(DataError, OSError):
+    """An address does not give what was asked for, or not within the limits."""
 
 
 class GraphError(KgrecError, ValueError):

@@ -16,7 +16,24 @@ import typer
 from typer.exceptions import TyperException
 
 from kgrec import __version__, log
-from kgrec.cli import ablate, build, compare, demo, doctor, evaluate, explain, export, info, models, recommend, similar, train, tune
+from kgrec.cli import (
+    ablate,
+    build,
+    compare,
+    convert,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    info,
+    models,
+    recommend,
+    similar,
+    train,
+    tune,
+)
 from kgrec.cli.output import clean, replace_unprintable
 from kgrec.errors import KgrecError
 
@@ -52,6 +69,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "models": models.models,
     "build": build.build,
     "info": info.info,
+    "convert": convert.convert,
     "train": train.train,
     "tune": tune.tune,
     "ablate": ablate.ablate,
@@ -65,6 +83,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+_GROUPS = {"data": data.app}
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -110,7 +131,7 @@ def main() -> None:
 
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
-    command = next((f"kgrec {word}" for word in arguments if word in _COMMANDS), "kgrec")
+    command = next((f"kgrec {word}" for word in arguments if word in _COMMANDS or word in _GROUPS), "kgrec")
     message = message.replace(" Value error, ", " ")
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."
 

@@ -1,14 +1,18 @@
 """``kgrec build``."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, numbers, settings, values
+from kgrec.cli.options import JsonOption, SeedOption, cores, numbers, settings, values
 from kgrec.cli.output import clean, show_json
 from kgrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kgrec.data.sparql import SparqlQuery
 
 
 def build(
@@ -26,8 +30,54 @@ def build(
     rating: Annotated[str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)] = None,
     min_rating: Annotated[float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)] = None,
     kg: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False)] = None,
+    sparql: Annotated[
+        str | None, typer.Option(metavar="URL", help="SPARQL endpoint to ask for a knowledge graph.", show_default=False)
+    ] = None,
+    query: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Query for --sparql: CONSTRUCT, or SELECT of head, relation, tail; may be repeated.", show_default=False
+        ),
+    ] = None,
+    sparql_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="How to ask, for instance page=1000, cache=DIR, refresh=true, timeout=60, contact=me@example.org; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     items: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table of items; its titles become labels and texts.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of items: CSV, TSV, JSON Lines, Parquet. Its titles become labels and texts, its other columns triples.",
+            show_default=False,
+        ),
+    ] = None,
+    items_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="How the columns of --items become triples, for instance spaces=director:person,actor:person, kinds=zip:category, "
+            "separators=genre:|, exclude=COL,COL, bins=5, years=decade, min_count=3; columns= for none. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    link_by: Annotated[
+        Literal["label-year", "label"] | None,
+        typer.Option(help="Link items by their titles to entities of the graph; needs --review.", show_default=False),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where --link-by lists what is sure, doubtful and unmatched. Edited, give it as --links.",
+            show_default=False,
+        ),
+    ] = None,
+    item_year: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of years in --items for --link-by; found where left away.", show_default=False)
     ] = None,
     item_id: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of item ids in --items and --features.", show_default=False)
@@ -74,8 +124,21 @@ def build(
     valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)] = None,
     test: Annotated[Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)] = None,
     k_core: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Leave out users and items with fewer interactions, until none is left.")
+        str,
+        typer.Option(
+            metavar="N[,M]", help="Leave out users with fewer than N interactions and items with fewer than M, until none is left."
+        ),
+    ] = "0",
+    min_entity: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Leave out entities with fewer triples, until none is left; items stay.")
     ] = 0,
+    min_relation: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out relations with fewer triples, likewise.")] = 0,
+    without_relation: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Leave out a relation; may be repeated.", show_default=False)
+    ] = None,
+    leaks: Annotated[
+        Literal["keep", "drop"], typer.Option(help="What becomes of triples that state interactions between users and items.")
+    ] = "keep",
     catalog: Annotated[
         Literal["interactions", "all"], typer.Option(help="Items with an interaction, or also those only in tables and links.")
     ] = "interactions",
@@ -107,8 +170,8 @@ def build(
     parts: dict[str, Any] = {name: str(path) for name, path in named.items() if path is not None}
     if texts is not None:
         parts["texts"] = tuple(values(texts))
-    if kg:
-        parts["kg"] = tuple(str(path) for path in kg)
+    if graphs := (*(str(path) for path in kg or ()), *_queries(sparql, query, sparql_set)):
+        parts["kg"] = graphs
     columns = {"user": user, "item": item, "time": time, "rating": rating, "item_id": item_id}
     parts |= {name: column for name, column in columns.items() if column is not None}
     further: dict[str, Any] = {
@@ -116,15 +179,23 @@ def build(
         "triple_ratios": None if triple_ratios is None else numbers(triple_ratios, "--triple-ratios"),
         "min_rating": min_rating,
         "user_attributes": None if user_attributes is None else str(user_attributes),
-        "k_core": k_core,
+        "k_core": cores(k_core),
+        "min_entity": min_entity,
+        "min_relation": min_relation,
+        "without_relation": tuple(without_relation or ()),
+        "leaks": leaks,
         "catalog": catalog,
         "on_error": on_error,
         "reading": settings(kg_set or [], None),
+        "item_attributes": None if items is None and items_set is None else settings(items_set or [], None),
+        "link_by": link_by,
+        "review": None if review is None else str(review),
+        "item_year": item_year,
         "seed": seed,
     } | ({} if split is None else {"split": split})
     if source is not None:
         data = load(source, **parts, **further)
-    elif interactions is None and train is None and (triple_ratios is None or not kg):
+    elif interactions is None and train is None and (triple_ratios is None or "kg" not in parts):
         raise ConfigError(
             "build from what? Name a folder, or --interactions FILE, or --train FILE and --test FILE; or --kg FILE and --triple-ratios."
         )
@@ -136,3 +207,17 @@ def build(
         return
     show_dataset(stored)
     print(f"stored in {clean(str(out))}")
+
+
+def _queries(url: str | None, files: list[Path] | None, pairs: list[str] | None) -> "tuple[SparqlQuery, ...]":
+    """Return the queries to an endpoint."""
+    if url is None and not files and not pairs:
+        return ()
+    if url is None or not files:
+        raise ConfigError("--sparql URL and --query FILE go together. Give both.")
+    from kgrec.data.sparql import query_from_file
+
+    own = settings(pairs or [], None)
+    base = os.environ.get("XDG_CACHE_HOME")
+    further = {"cache": str(Path(base) / "kgrec" / "sparql")} if base and os.path.isabs(base) else {}
+    return tuple(query_from_file(url, file, further | own) for file in files)

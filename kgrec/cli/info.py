@@ -1,43 +1,112 @@
 """``kgrec info``."""
 
-from typing import TYPE_CHECKING, Any
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from kgrec.cli.options import DatasetArgument, JsonOption
-from kgrec.cli.output import clean, show_json, show_table
+from kgrec.cli.output import clean, show_json, show_table, whole
 
 if TYPE_CHECKING:
     from kgrec.data.dataset import Dataset
 
 
-def info(dataset: DatasetArgument, json: JsonOption = False) -> None:
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write it with plots as one HTML page.", show_default=False)
+]
+
+
+def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = False) -> None:
     """Say what a dataset holds.
 
-    Counts, coverage, relations, and what was dropped and why.
+    Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about it.
     """
+    from kgrec.cli.page import page
     from kgrec.data.formats import load
+    from kgrec.data.profile import profile
 
     data = load(dataset)
+    told = data.summary() | {"profile": profile(data)}
+    if html is not None:
+        text = page(told)
+        whole(html, lambda path: path.write_text(text, encoding="utf-8"))
     if json:
-        show_json(data.summary())
-    else:
-        show_dataset(data)
+        show_json(told)
+        return
+    show_dataset(data, told["profile"])
+    if html is not None:
+        print(f"page written to {clean(str(html))}")
 
 
-def show_dataset(data: "Dataset") -> None:
-    """Print what a dataset holds."""
+def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> None:
+    """Print what a dataset holds, and where there is one, its profile."""
     told = data.summary()
     parts = ", ".join(f"{count:,} {part}" for part, count in told["interactions"].items())
-    print(f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: {parts}")
-    print(f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items included), {told['relations']:,} relations")
+    _print(f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: {parts}")
+    _print(f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items included), {told['relations']:,} relations")
     _show_content(told)
     for name, count in told["counts"].items():
         print(f"{clean(name)}: {count:,}")
+    if told["columns"]:
+        _show_columns(told["columns"])
     if told["relations"]:
         _show_relations(data)
+    if profile is not None:
+        _show_profile(profile)
     for lost in told["dropped"]:
-        print(f"dropped {lost['count']:,} {clean(lost['what'])}: {clean(lost['why'])}")
+        _print(f"dropped {lost['count']:,} {clean(lost['what'])}: {clean(lost['why'])}{_places(lost.get('where', ()))}")
     for note in told["notes"]:
-        print(clean(note))
+        _print(clean(note))
+    for caution in (profile or told)["warnings"]:
+        _print(f"! {clean(caution['what'])}. {clean(caution['remedy'])}")
+
+
+def _show_columns(columns: Sequence[Mapping[str, Any]]) -> None:
+    rows = []
+    for told in columns:
+        numbers = (f"{told[name]:,}" if told["kind"] != "unused" else "" for name in ("distinct", "rows", "triples"))
+        relation = told["relation"] or ("-" if not told["triples"] else "")
+        rows.append((clean(told["column"]), told["kind"], clean(relation), *numbers, clean(told["note"])))
+    show_table(("column", "kind", "relation", "values", "rows", "triples", "note"), rows, right=("values", "rows", "triples"))
+
+
+def _print(text: str) -> None:
+    """Print a sentence, folded where there is a terminal."""
+    width = max(shutil.get_terminal_size().columns, 20)
+    print(textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False) if sys.stdout.isatty() else text)
+
+
+def _places(places: Sequence[str]) -> str:
+    return f" (first {', '.join(map(clean, places[:3]))})" if places else ""
+
+
+def _show_profile(profile: Mapping[str, Any]) -> None:
+    rows: list[tuple[str, object, object, object, object]] = []
+    if (own := profile["interactions"]) is not None:
+        rows += [_spread("interactions per user", own["per_user"]), _spread("interactions per item", own["per_item"])]
+        _print(f"density: {100 * own['density']:.3g} % of all pairs of a user and an item")
+        _print(f"without a training interaction: {own['cold_items']:,} items, {own['cold_users']:,} users")
+        if (times := own["times"]) is not None:
+            first, last = (times[f"{end}_date"] or f"{times[end]:g}" for end in ("first", "last"))
+            _print(f"time: {first} to {last}")
+    if (graph := profile["graph"]) is not None:
+        rows += [_spread("triples per item", graph["per_item"]), _spread("triples per other entity", graph["per_entity"])]
+        if own is not None and own["total"]:
+            share = 100 * graph["interactions_with_triples"] / own["total"]
+            _print(f"coverage: {graph['items_with_triples']:,} items with triples have {share:.1f} % of the interactions")
+        parts = graph["components"]
+        _print(f"components: {parts['count']:,}, the largest with {parts['largest']:,} of {parts['entities']:,} entities with triples")
+        _print("hubs: " + ", ".join(f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]))
+    show_table(("", "least", "median", "mean", "most"), rows, right=("least", "median", "mean", "most"))
+
+
+def _spread(name: str, told: Mapping[str, Any]) -> tuple[str, object, object, object, object]:
+    return name, f"{told['least']:,}", f"{told['median']:g}", f"{told['mean']:.1f}", f"{told['most']:,}"
 
 
 def _show_content(told: dict[str, Any]) -> None:

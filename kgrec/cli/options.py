@@ -49,6 +49,18 @@ def cutoffs(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
+def cores(text: str) -> int | tuple[int, ...]:
+    """Return ``--k-core N`` as a number, ``--k-core N,M`` as two.
+
+    Raises:
+        ConfigError: If one is not a whole number from 0 on, or there are more than two.
+    """
+    parts = values(text)
+    if not 1 <= len(parts) <= 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigError(f"--k-core {text}: expected a whole number, or one for users and one for items with a comma, such as 5,10.")
+    return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
+
+
 def numbers(text: str, option: str) -> tuple[float, ...]:
     """Return a comma-separated option as numbers.
 

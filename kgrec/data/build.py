@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from kgrec.data.catalogue import LinkBy, attribute_settings, links_by_label, read_item_table, with_attributes
+from kgrec.data.checks import check_graph
 from kgrec.data.content import Impressions
-from kgrec.data.dataset import Dataset
+from kgrec.data.dataset import PARTS, Dataset
 from kgrec.data.describe import ContentSources, describe
 from kgrec.data.draft import Draft
 from kgrec.data.facts import merge
+from kgrec.data.files import FilePath
+from kgrec.data.filters import frequent, interaction_core, without_relations
 from kgrec.data.graphs import read_triples, reader_settings
-from kgrec.data.held import hold_out_triples
+from kgrec.data.held import check_held, hold_out_triples, number_held
 from kgrec.data.impressions import ImpressionLog, divide_impressions, number_impressions
 from kgrec.data.interactions import InteractionLog, Interactions
 from kgrec.data.judged import HELD_OUT, Judged, number_negatives
@@ -22,8 +26,7 @@ from kgrec.data.labels import LabelledLog, divide_labels
 from kgrec.data.linking import link, read_links
 from kgrec.data.logs import read_interactions, read_part
 from kgrec.data.split import TEST, TRAIN, VALID, check_ratios, find_split, hold_out
-from kgrec.data.tables import Table
-from kgrec.data.titles import ItemTable, read_items, text_columns, titles
+from kgrec.data.titles import ItemTable, titles
 from kgrec.data.triples import Triples, empty_triples
 from kgrec.data.users import add_user_facts, read_user_table
 from kgrec.data.vocabulary import Vocabulary
@@ -48,8 +51,13 @@ def build_dataset(
     labelled: LabelledLog | None = None,
     impressions: ImpressionLog | None = None,
     triple_ratios: Sequence[float] | None = None,
+    held: Mapping[str, pl.DataFrame] | None = None,
     user_attributes: object | None = None,
     item_labels: object | None = None,
+    item_attributes: bool | Mapping[str, object] | None = None,
+    link_by: str | None = None,
+    review: FilePath | None = None,
+    item_year: str | None = None,
     texts: str | Sequence[str] | None = None,
     mentions: pl.DataFrame | None = None,
     features: object | None = None,
@@ -59,7 +67,11 @@ def build_dataset(
     item: str | None = None,
     item_id: str | None = None,
     min_rating: float | int | None = None,
-    k_core: int = 0,
+    k_core: int | Sequence[int] = 0,
+    min_entity: int = 0,
+    min_relation: int = 0,
+    without_relation: Sequence[str] = (),
+    leaks: str = "keep",
     catalog: str = "interactions",
     on_error: str = "stop",
     reading: Mapping[str, object] | None = None,
@@ -87,8 +99,15 @@ def build_dataset(
         labelled: Rows with labels, in the place of a log; those with label 0 become ``Dataset.negatives``.
         impressions: Lists that were shown, in the place of a log; they become ``Dataset.impressions``.
         triple_ratios: Shares of the triples for train, valid and test; all train where None.
+        held: Held-out triples by part ("valid", "test"): columns ``head``, ``relation``, ``tail`` (keys). An empty mapping says that
+            triples alone make the dataset.
         user_attributes: File or frame: user id and attributes, which become facts about users.
         item_labels: File or frame of items with a column of titles.
+        item_attributes: True, or settings of ``triples_from_table`` by name: the columns of ``item_labels`` become triples as well.
+        link_by: "label-year" or "label": items are linked by the titles of ``item_labels`` to entities of the graph, in the place of
+            ``links``; see ``kgrec.data.matching.match_items``. Only what is sure is linked.
+        review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it can be given as ``links``.
+        item_year: Column of years in ``item_labels``, for ``link_by``; found where None.
         texts: Columns of ``item_labels`` whose texts, joined by a space, are the items' texts; the titles where None.
         mentions: Entities named in the texts, as ``kgrec.data.mentions.MENTIONS``.
         features: Feature vectors of the items, see ``kgrec.data.features.read_features``.
@@ -98,7 +117,12 @@ def build_dataset(
         item: Item column of parts and links, where present.
         item_id: Item column of ``item_labels`` and ``features``.
         min_rating: Ratings below it are left out (where ``log`` is a file).
-        k_core: Users and items with fewer interactions are left out, again and again until none is left; 0 keeps all.
+        k_core: Users and items with fewer interactions are left out, again and again until none is left; 0 keeps all. Two numbers are
+            one for users and one for items.
+        min_entity: Entities with fewer triples are left out with them, again and again; items stay; 0 keeps all.
+        min_relation: Relations with fewer triples are left out, likewise.
+        without_relation: Relations that are left out, by key or label.
+        leaks: "keep" triples that state interactions between users and items, with a warning, or "drop" them.
         catalog: "interactions" (every item with an interaction in any part, labelled or shown) or "all" (also those only in links or the
             item table).
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
@@ -111,29 +135,39 @@ def build_dataset(
         ConfigError: If a setting is unknown or out of range, or parts exclude each other.
         DataError: If nothing is left to train on, or nobody to evaluate.
     """
-    _check_settings(catalog, k_core)
+    cores = _check_settings(catalog, k_core, {"min_entity": min_entity, "min_relation": min_relation}, leaks)
+    by = LinkBy(link_by, review, item_year)
+    by.check(links, triples, item_labels)
     draft = Draft(notes=list(notes))
+    check_held(held, triple_ratios)
     triple_shares = None if triple_ratios is None else check_ratios(tuple(triple_ratios), "triple_ratios")
     judged = _judged(labelled, impressions, (log, train, valid, test), split, ratios, seed)
     if judged is not None:
         rows = _from_judged(judged, draft, seed)
-    elif log is None and train is None and test is None and triple_shares is not None:
-        rows = _Rows(_no_rows(), "given", divided="none")
+    elif log is None and train is None and test is None and (triple_shares is not None or held is not None):
+        rows = _Rows(*_merged(_no_rows(), None, draft), "given", divided="none")
     else:
         own = _read_log(log, min_rating, user, item, on_error)
         rows = _from_logs(own, (train, valid, test), split, ratios, user, item, on_error, draft, seed)
-    frame = _core(rows.frame, k_core, draft)
-    users, item_keys = _users(frame, judged, k_core), _item_keys(frame, judged, k_core)
-    frame = frame.with_columns(user=pl.Series(users.match(frame["user"])), item=pl.Series(Vocabulary(item_keys).match(frame["item"])))
+    frame = _core(rows.frame, cores, draft)
+    cored = max(cores) > 1
+    users, item_keys = _users(frame, rows.ids, judged, cored), _item_keys(frame, rows.ids, judged, cored)
+    for column, known in (("user", users), ("item", Vocabulary(item_keys))):
+        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
     parts = _divide(frame, rows.split, rows.shares, seed)
     _check_parts(parts, rows.divided or rows.split, judged, draft)
     link_frame = _links(links, item, on_error, draft)
-    table = _item_table(item_labels, item_id, texts, on_error, draft)
+    table = read_item_table(item_labels, item_id, texts, item_attributes, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
     read = reader_settings(reading or {})
-    graph, facts = _graph(users, items, triples, link_frame, table, user_attributes, user, {"on_error": on_error, **read}, draft)
-    graph, held = _held_triples(graph, triple_shares, seed, draft)
-    sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors)
+    graph = _graph(items, triples, link_frame, table, {"on_error": on_error, **read}, by, draft)
+    graph = with_attributes(graph, items, table, item_attributes, texts, on_error, draft)
+    graph = _filtered(graph, len(items), tuple(without_relation), min_entity, min_relation, draft)
+    held_out = triple_shares is not None or bool(held)
+    graph = check_graph(graph, users, len(items), dict(zip(PARTS, parts, strict=True)), leaks, held_out, draft)
+    graph, facts = _with_users(graph, users, user_attributes, user, on_error, draft)
+    graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
+    sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors, on_error)
     content, graph = describe(items, graph, sources, table, item_id, draft)
     negatives, shown = _numbered(judged, users, items, draft)
     _log.info("%d users, %d items, %d entities, %d triples", len(users), len(items), len(graph.entities), len(graph))
@@ -149,17 +183,25 @@ def build_dataset(
         content=content,
         negatives=negatives,
         impressions=shown,
-        held_triples=held,
+        held_triples=held_rows,
         report=draft.report(),
-        settings=_settings(rows, seed, k_core, catalog, min_rating, triple_shares) | ({"reading": read} if read else {}),
+        settings=_settings(rows, seed, cores, catalog, min_rating, triple_shares)
+        | ({"reading": read} if read else {})
+        | ({"link_by": link_by} if link_by else {})
+        | ({"item_attributes": told} if (told := attribute_settings(item_attributes)) else {})
+        | _cuts(min_entity, min_relation, tuple(without_relation), leaks),
     )
+
+
+_Ids = dict[str, pl.Series]
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Interactions before they are numbered, and how they are divided."""
+    """Interactions whose users and items are numbers over ``ids``, and how they are divided."""
 
     frame: pl.DataFrame
+    ids: _Ids
     split: str
     shares: tuple[float, float, float] = _RATIOS
     valid_held_out: bool = False
@@ -187,9 +229,9 @@ def _judged(
 
 def _from_judged(judged: Judged, draft: Draft, seed: int) -> _Rows:
     draft.notes += judged.notes
-    frame = _given(None, judged.logs, "given", None, None, "stop", draft, seed)
+    frame, ids = _given(None, judged.logs, "given", None, None, "stop", draft, seed)
     draft.add((), judged.dropped)
-    return _Rows(frame, "given", judged.ratios or _RATIOS, judged.held_out, judged.split)
+    return _Rows(frame, ids, "given", judged.ratios or _RATIOS, judged.held_out, judged.split)
 
 
 def _from_logs(
@@ -206,29 +248,36 @@ def _from_logs(
     shares = check_ratios(tuple(_RATIOS if ratios is None else ratios))
     split = split or "random"
     if any(part is not None for part in parts) or split.lower() == "given":
-        return _Rows(_given(log, parts, split, user, item, on_error, draft, seed), "given", shares, parts[VALID] is None)
-    return _Rows(_one_log(log, draft), split, shares)
+        return _Rows(*_given(log, parts, split, user, item, on_error, draft, seed), "given", shares, parts[VALID] is None)
+    return _Rows(*_one_log(log, draft), split, shares)
 
 
 def _no_rows() -> pl.DataFrame:
     return pl.DataFrame(schema={"user": pl.String, "item": pl.String, "part": pl.Int8})
 
 
-def _users(frame: pl.DataFrame, judged: Judged | None, k_core: int) -> Vocabulary:
-    further = [] if judged is None or k_core > 1 else [judged.users().rename("user")]
-    return Vocabulary(pl.concat([frame["user"], *further]).unique(maintain_order=True), kind="user")
+def _users(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> Vocabulary:
+    further = [] if judged is None or cored else [judged.users().rename("user")]
+    return Vocabulary(pl.concat([_keys_in(frame, ids, "user"), *further]).unique(maintain_order=True), kind="user")
 
 
-def _item_keys(frame: pl.DataFrame, judged: Judged | None, k_core: int) -> pl.Series:
-    further = [] if judged is None or k_core > 1 else [judged.items.rename("item")]
-    return pl.concat([frame["item"], *further]).unique(maintain_order=True)
+def _item_keys(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> pl.Series:
+    further = [] if judged is None or cored else [judged.items.rename("item")]
+    return pl.concat([_keys_in(frame, ids, "item"), *further]).unique(maintain_order=True)
+
+
+def _keys_in(frame: pl.DataFrame, ids: _Ids, column: str) -> pl.Series:
+    """Return the keys that occur in a column, in the order they first appear."""
+    return ids[column].gather(frame[column].unique(maintain_order=True)).rename(column)
 
 
 def _held_triples(
-    graph: Triples, shares: tuple[float, float, float] | None, seed: int, draft: Draft
+    graph: Triples, shares: tuple[float, float, float] | None, given: Mapping[str, pl.DataFrame], seed: int, draft: Draft
 ) -> tuple[Triples, dict[str, np.ndarray]]:
     if shares is None:
-        return graph, {}
+        held, unknown = number_held(graph, given)
+        draft.drop("held-out triples", "an entity or relation has no triple in training", unknown)
+        return graph, held
     graph, held, moved = hold_out_triples(graph, shares, generator=numpy_generator(seed, "triples"))
     if moved:
         draft.notes.append(f"Triples drawn to be held out, but kept since an entity or relation would be unknown without them: {moved}.")
@@ -247,17 +296,36 @@ def _numbered(
     return negatives, shown
 
 
-def _check_settings(catalog: str, k_core: int) -> None:
-    if catalog not in ("interactions", "all"):
-        raise ConfigError(f"catalog: {catalog!r} is unknown. Known: interactions, all.")
-    if k_core < 0:
-        raise ConfigError(f"k_core: {k_core} is negative. 0 keeps everything.")
+def _check_settings(catalog: str, k_core: int | Sequence[int], least: Mapping[str, int], leaks: str) -> tuple[int, int]:
+    """Return the cores of users and items."""
+    for name, value, known in (("catalog", catalog, ("interactions", "all")), ("leaks", leaks, ("keep", "drop"))):
+        if value not in known:
+            raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
+    cores = (k_core, k_core) if isinstance(k_core, int) else tuple(k_core)
+    if len(cores) != 2:
+        raise ConfigError(f"k_core: {len(cores)} numbers. Give one, or one for users and one for items.")
+    for name, number in (("k_core", min(cores)), *least.items()):
+        if number < 0:
+            raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
+    return cores
+
+
+def _cuts(min_entity: int, min_relation: int, without_relation: tuple[str, ...], leaks: str) -> dict[str, Any]:
+    """Return the settings that cut the graph, only those that do."""
+    given = {"min_entity": min_entity, "min_relation": min_relation, "without_relation": list(without_relation)}
+    return {name: value for name, value in given.items() if value} | ({"leaks": leaks} if leaks != "keep" else {})
 
 
 def _settings(
-    rows: _Rows, seed: int, k_core: int, catalog: str, min_rating: float | int | None, triple_shares: tuple[float, float, float] | None
+    rows: _Rows,
+    seed: int,
+    cores: tuple[int, int],
+    catalog: str,
+    min_rating: float | int | None,
+    triple_shares: tuple[float, float, float] | None,
 ) -> dict[str, Any]:
     split = rows.divided or rows.split
+    k_core = cores[0] if cores[0] == cores[1] else list(cores)
     own: dict[str, Any] = {"split": split, "seed": seed, "k_core": k_core, "catalog": catalog, "min_rating": min_rating}
     own |= {"ratios": list(rows.shares)} if split in ("random", "temporal") else {}
     own |= {"valid_held_out": True} if rows.valid_held_out else {}
@@ -270,12 +338,12 @@ def _read_log(log: object, min_rating: float | int | None, user: str | None, ite
     return read_interactions(log, min_rating=min_rating, user=user, item=item, on_error=on_error)
 
 
-def _one_log(log: InteractionLog | None, draft: Draft) -> pl.DataFrame:
+def _one_log(log: InteractionLog | None, draft: Draft) -> tuple[pl.DataFrame, _Ids]:
     if log is None:
         raise ConfigError("no interactions. Give a log, or the parts of a given split.")
     draft.sources += log.sources
     draft.dropped += log.dropped
-    return _merged(log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8)), draft)
+    return _merged(log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8)), log.ids, draft)
 
 
 def _given(
@@ -287,14 +355,14 @@ def _given(
     on_error: str,
     draft: Draft,
     seed: int,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, _Ids]:
     """Return the interactions of given parts, a validation part held out where there is none."""
     if split.lower() not in ("random", "given"):
         raise ConfigError(f"split: {split!r} and given parts exclude each other. Leave one out.")
     if sources[TRAIN] is None or sources[TEST] is None:
         missing = "train" if sources[TRAIN] is None else "test"
         raise ConfigError(f"split: given, but there is no {missing} part. Name it with {missing}=.")
-    frames = []
+    frames, numbered = [], None
     for part, source in enumerate(sources):
         if source is None:
             continue
@@ -302,15 +370,16 @@ def _given(
         draft.sources += own.sources
         draft.dropped += own.dropped
         frames.append(own.frame.with_columns(part=pl.lit(part, dtype=pl.Int8)))
-    frame = _merged(_with_times(pl.concat(frames, how="diagonal"), log, draft), draft)
+        numbered = own.ids
+    frame, ids = _merged(_with_times(pl.concat(frames, how="diagonal"), log, draft), numbered, draft)
     if sources[VALID] is not None:
-        return frame
+        return frame, ids
     training = frame["part"].to_numpy() == TRAIN
-    rows = frame["user"].rank("dense").to_numpy()[training]
+    rows = frame["user"].to_numpy()[training]
     held = np.zeros(frame.height, dtype=bool)
     held[np.flatnonzero(training)[hold_out(rows, HELD_OUT, generator=numpy_generator(seed, "split"))]] = True
     draft.notes.append(f"No validation part: a tenth of each user's training items was held out ({int(held.sum())} interactions).")
-    return frame.with_columns(part=pl.when(pl.Series(held)).then(pl.lit(VALID, dtype=pl.Int8)).otherwise("part"))
+    return frame.with_columns(part=pl.when(pl.Series(held)).then(pl.lit(VALID, dtype=pl.Int8)).otherwise("part")), ids
 
 
 def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -> pl.DataFrame:
@@ -323,30 +392,43 @@ def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -
     return frame.join(first, on=["user", "item"], how="left", maintain_order="left")
 
 
-def _merged(frame: pl.DataFrame, draft: Draft) -> pl.DataFrame:
-    """Return one row per (user, item), in the order of first appearance, the earliest time kept; earlier parts go first."""
-    frame = frame.with_row_index("row").with_columns(pl.col("row").min().over("part", "user", "item"))
-    ordered = frame.sort("time", maintain_order=True, nulls_last=True) if "time" in frame.columns else frame
-    within = ordered.unique(["part", "user", "item"], keep="first", maintain_order=True)
-    across = within.sort("part", maintain_order=True).unique(["user", "item"], keep="first", maintain_order=True)
-    draft.drop("interactions", "repeated pairs, the earliest kept", frame.height - within.height)
+def _merged(frame: pl.DataFrame, ids: _Ids | None, draft: Draft) -> tuple[pl.DataFrame, _Ids]:
+    """Return one row per (user, item), in the order of first appearance, the earliest time kept; earlier parts go first.
+
+    Users and items become numbers over the keys that come with them, a fraction of the memory of text; they may be so already.
+    """
+    if ids is None:
+        ids = {column: frame[column].unique(maintain_order=True) for column in ("user", "item")}
+        for column, keys in ids.items():
+            frame = frame.with_columns(pl.Series(column, Vocabulary(keys, checked=True).match(frame[column]), dtype=pl.Int32))
+    pair = frame["user"].to_numpy().astype(np.int64)
+    pair *= len(ids["item"])
+    pair += frame["item"].to_numpy()
+    pair *= 4
+    pair += frame["part"].to_numpy() + 1
+    times = (frame["time"].fill_null(np.inf).to_numpy(),) if "time" in frame.columns else ()
+    order = np.lexsort((*times, pair))
+    pair = pair[order]
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    draft.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(starts))
+    own = pair[starts]
+    again = np.diff(own >> 2, prepend=-1) == 0
     for part, name in ((VALID, "validation"), (TEST, "test")):
-        gone = within.filter(pl.col("part") == part).height - across.filter(pl.col("part") == part).height
-        draft.drop("interactions", f"in the {name} part and already in an earlier one", gone)
-    return across.sort("row").drop("row")
+        draft.drop("interactions", f"in the {name} part and already in an earlier one", int((own[again] & 3 == part + 1).sum()))
+    first = np.minimum.reduceat(order, starts)[~again] if len(starts) else starts
+    kept: pl.DataFrame = frame[order[starts[~again]][np.argsort(first, kind="stable")]]
+    return kept, ids
 
 
-def _core(frame: pl.DataFrame, k: int, draft: Draft) -> pl.DataFrame:
-    """Return the largest set of interactions in which every user and item has at least k."""
+def _core(frame: pl.DataFrame, cores: tuple[int, int], draft: Draft) -> pl.DataFrame:
+    """Return the largest set of interactions in which every user and every item has as many as its core."""
     before = frame
-    while k > 1:
-        kept = frame.filter((pl.len().over("user") >= k) & (pl.len().over("item") >= k))
-        if kept.height == frame.height:
-            break
-        frame = kept
-    for column in ("user", "item"):
-        draft.drop(f"{column}s", f"outside the {k}-core", before[column].n_unique() - frame[column].n_unique())
-    draft.drop("interactions", f"outside the {k}-core", before.height - frame.height)
+    frame = interaction_core(frame, *cores)
+    limit = f"the {cores[0]}-core" if cores[0] == cores[1] else f"the core of {cores[0]} interactions a user and {cores[1]} an item"
+    if frame.height < before.height:
+        for column in ("user", "item"):
+            draft.drop(f"{column}s", f"outside {limit}", before[column].n_unique() - frame[column].n_unique())
+        draft.drop("interactions", f"outside {limit}", before.height - frame.height)
     if frame.height == 0 < before.height:
         raise DataError("no interaction is left. Lower min_rating or k_core.")
     return frame
@@ -381,6 +463,12 @@ def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: 
             cold = len(np.setdiff1d(rows, known))
             if cold:
                 draft.counts[f"{name} {what} without training interactions"] = cold
+    unknown = len(np.setdiff1d(test.item, np.concatenate([train.item, valid.item])))
+    if unknown:
+        draft.warn(
+            f"{unknown:,} of the test part's {len(np.unique(test.item)):,} items are in no other part",
+            "What learns from interactions alone cannot rank them: compare on them models that use the graph or texts.",
+        )
 
 
 def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.DataFrame | None:
@@ -393,20 +481,6 @@ def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.D
     return frame
 
 
-def _item_table(
-    source: object | None, item: str | None, texts: str | Sequence[str] | None, on_error: str, draft: Draft
-) -> ItemTable | None:
-    if source is None:
-        return None
-    items = read_items(source, item=item, on_error=on_error)
-    draft.add(() if isinstance(source, Table) else (items.table.name,), items.table.dropped)
-    used = {items.key, items.title, *text_columns(items, texts)}
-    unused = [column for column in items.table.frame.columns if column not in used]
-    if unused:
-        draft.notes.append(f"{items.table.name}: columns {', '.join(unused)} are unused.")
-    return items
-
-
 def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: pl.DataFrame | None) -> Vocabulary:
     if catalog == "all":
         known = [frame["item"].rename("item") for frame in (links, table) if frame is not None]
@@ -415,32 +489,49 @@ def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: p
 
 
 def _graph(
-    users: Vocabulary,
     items: Vocabulary,
     triples: object,
     links: pl.DataFrame | None,
     table: ItemTable | None,
-    user_attributes: object,
-    user: str | None,
     reading: Mapping[str, Any],
+    by: LinkBy,
     draft: Draft,
-) -> tuple[Triples, np.ndarray]:
-    """Return the graph with the items as its first entities, and the facts about users."""
+) -> Triples:
+    """Return the graph with the items as its first entities."""
     read = _read_graph(triples, links is not None, reading)
+    if by.way is not None and table is not None:
+        links = links_by_label(by, table, items, read, draft)
     draft.sources += read.sources
     draft.dropped += read.dropped
     draft.counts |= read.counts
+    draft.columns += read.columns
+    read = replace(read, columns=())
     linked = link(items, read, links, _item_labels(items, None if table is None else titles(table)))
     if triples is not None:
         draft.counts["triples read"] = len(read) + sum(d.count for d in read.dropped if d.what == "triples")
         draft.counts |= linked.counts if len(items) else {}
     draft.dropped += linked.dropped
     if triples is not None and len(items) and not linked.counts["items in the graph"]:
-        draft.notes.append("No item is in the graph: the triples can help through texts alone. Do the links name the graph's entities?")
+        draft.warn("No item is in the graph: the triples can help through texts alone", "Give links that name the graph's entities.")
+    return linked.triples
+
+
+def _filtered(graph: Triples, num_items: int, without: tuple[str, ...], min_entity: int, min_relation: int, draft: Draft) -> Triples:
+    """Return the graph without the relations that are not wanted, then without what is rare."""
+    graph, unwanted = without_relations(graph, num_items, without)
+    graph, rare = frequent(graph, num_items, min_entity=min_entity, min_relation=min_relation)
+    draft.dropped += (*unwanted, *rare)
+    return graph
+
+
+def _with_users(
+    graph: Triples, users: Vocabulary, user_attributes: object, user: str | None, on_error: str, draft: Draft
+) -> tuple[Triples, np.ndarray]:
+    """Return the graph with the values of user attributes as entities, and the facts about users."""
     if user_attributes is None:
-        return linked.triples, np.empty((0, 3), dtype=np.int32)
-    about, column = read_user_table(user_attributes, user=user, on_error=reading["on_error"])
-    graph, facts, dropped = add_user_facts(users, linked.triples, about, column)
+        return graph, np.empty((0, 3), dtype=np.int32)
+    about, column = read_user_table(user_attributes, user=user, on_error=on_error)
+    graph, facts, dropped = add_user_facts(users, graph, about, column)
     draft.add((about.name,), (*about.dropped, *dropped))
     draft.counts["facts about users"] = len(facts)
     return graph, facts

@@ -1,17 +1,34 @@
 """Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record without algorithms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import polars as pl
 
+from kgrec.data.columns import TableColumn
 from kgrec.data.content import Content, Impressions
 from kgrec.data.interactions import Dropped, InteractionLog, Interactions
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from kgrec.data.conversion import Conversion
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something about a dataset that is worth acting on.
+
+    Attributes:
+        what: What was found, in a sentence without its full stop.
+        remedy: What to do about it, a sentence or two.
+    """
+
+    what: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +40,16 @@ class BuildReport:
         dropped: Rows left out, with the reason and the count.
         notes: Sentences on what a reader should know: defaults taken, files unused, users without training interactions.
         counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
+        warnings: What is worth acting on.
+        columns: What became of the columns of the table of items.
     """
 
     sources: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[Caution, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
 
 
 def _no_user_facts() -> np.ndarray:
@@ -143,6 +164,12 @@ class Dataset:
 
         return save_dataset(self, path)
 
+    def convert(self, to: str, path: str | PathLike[str], *, force: bool = False) -> "Conversion":
+        """Write the dataset in a format of the field and return what that format could not carry; see ``kgrec.data.conversion``."""
+        from kgrec.data.conversion import convert
+
+        return convert(self, to, path, force=force)
+
     def _content_counts(self) -> dict[str, int]:
         """Return how many texts, mentions, features per item and vectors there are, 0 for none."""
         content = self.content
@@ -170,6 +197,8 @@ class Dataset:
             "held_triples": {name: len(part) for name, part in self.held_triples.items()},
             "dropped": [_told(d) for d in self.report.dropped],
             "notes": list(self.report.notes),
+            "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in self.report.warnings],
+            "columns": [asdict(column) for column in self.report.columns],
             "counts": dict(self.report.counts),
             "sources": list(self.report.sources),
             "settings": dict(self.settings),

@@ -9,9 +9,11 @@ import polars as pl
 
 from kgrec.data.content import Content, Vectors
 from kgrec.data.draft import Draft
-from kgrec.data.features import read_features
+from kgrec.data.features import feature_table, read_features
+from kgrec.data.interactions import Skipped
 from kgrec.data.mentions import number_mentions
 from kgrec.data.news import plain_word
+from kgrec.data.tables import Table
 from kgrec.data.titles import ItemTable, text_columns, texts
 from kgrec.data.triples import Triples
 from kgrec.data.vectors import read_vectors
@@ -30,6 +32,7 @@ class ContentSources:
         features: See ``kgrec.data.features.read_features``.
         word_vectors: A file, or several; see ``kgrec.data.vectors.read_vectors``.
         entity_vectors: The same.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
     """
 
     texts: str | Sequence[str] | None = None
@@ -37,6 +40,7 @@ class ContentSources:
     features: object | None = None
     word_vectors: object | None = None
     entity_vectors: object | None = None
+    on_error: str = "stop"
 
 
 def describe(
@@ -70,24 +74,26 @@ def describe(
             mentions, triples, dropped = number_mentions(sources.mentions, items, numbered, columns, triples)
             draft.add((), dropped)
             draft.counts["entities mentioned"] = len(np.unique(mentions[:, 3]))
-    features = None if sources.features is None else _features(sources.features, items, table, item, draft)
-    words = None if sources.word_vectors is None else _word_vectors(sources.word_vectors, own, draft)
-    entities = None if sources.entity_vectors is None else _entity_vectors(sources.entity_vectors, triples, draft)
+    features = None if sources.features is None else _features(sources.features, items, table, item, sources.on_error, draft)
+    words = None if sources.word_vectors is None else _word_vectors(sources.word_vectors, own, sources.on_error, draft)
+    entities = None if sources.entity_vectors is None else _entity_vectors(sources.entity_vectors, triples, sources.on_error, draft)
     return Content(own, mentions, features, words, entities), triples
 
 
-def _features(source: object, items: Vocabulary, table: ItemTable | None, item: str | None, draft: Draft) -> np.ndarray:
-    features, name, unknown = read_features(source, items, table, item=item)
+def _features(source: object, items: Vocabulary, table: ItemTable | None, item: str | None, on_error: str, draft: Draft) -> np.ndarray:
+    own = feature_table(source, item, on_error)
+    features, name, unknown = read_features(own, items, table, item=item)
+    draft.add((), own.dropped if isinstance(own, Table) else ())
     draft.add((name,))
     draft.drop("feature vectors", "the item is not in the catalog", unknown)
     return features
 
 
-def _word_vectors(source: object, own: pl.Series | None, draft: Draft) -> Vectors:
+def _word_vectors(source: object, own: pl.Series | None, on_error: str, draft: Draft) -> Vectors:
     if own is None:
         raise ConfigError("word vectors without texts. Name a table of items, and the columns of texts in it.")
     counts = Counter(plain_word(word) for text in own.drop_nulls() for word, _, _ in words_in(text))
-    vectors, paths, _ = _read(source, lambda key: plain_word(key) in counts, draft)
+    vectors, paths, _ = _read(source, lambda key: plain_word(key) in counts, on_error, draft)
     found = {plain_word(key) for key in vectors.keys}
     if not found:
         raise DataError(f"{paths}: no word of the texts has a vector. Are they of the same language?")
@@ -97,15 +103,15 @@ def _word_vectors(source: object, own: pl.Series | None, draft: Draft) -> Vector
     return vectors
 
 
-def _entity_vectors(source: object, triples: Triples, draft: Draft) -> Vectors:
-    vectors, paths, read = _read(source, triples.entities.__contains__, draft)
+def _entity_vectors(source: object, triples: Triples, on_error: str, draft: Draft) -> Vectors:
+    vectors, paths, read = _read(source, triples.entities.__contains__, on_error, draft)
     if not len(vectors.keys):
         raise DataError(f"{paths}: none of its {read} ids is an entity here. Are the ids those of the graph or of the mentions?")
     draft.drop("entity vectors", "the entity is neither in the graph nor mentioned, or comes twice", read - len(vectors.keys))
     return vectors
 
 
-def _read(source: object, wanted: Callable[[str], bool], draft: Draft) -> tuple[Vectors, str, int]:
+def _read(source: object, wanted: Callable[[str], bool], on_error: str, draft: Draft) -> tuple[Vectors, str, int]:
     """Return the wanted vectors of one file or several, the files' names, and how many vectors they hold."""
     paths = [str(path) for path in (source if isinstance(source, list | tuple) else [source])]
     keys: list[pl.Series] = []
@@ -113,7 +119,9 @@ def _read(source: object, wanted: Callable[[str], bool], draft: Draft) -> tuple[
     seen: set[str] = set()
     read = 0
     for path in paths:
-        vectors, count = read_vectors(path, lambda key: key not in seen and wanted(key))
+        skipped = Skipped.where_allowed(path, on_error)
+        vectors, count = read_vectors(path, lambda key: key not in seen and wanted(key), skipped)
+        draft.add((), () if skipped is None else skipped.dropped())
         read += count
         if len(vectors.keys):
             if rows and rows[0].shape[1] != vectors.values.shape[1]:

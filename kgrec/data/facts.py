@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data import native
+from kgrec.data.columns import TableColumn
 from kgrec.data.interactions import Dropped
 from kgrec.data.literals import categories
 from kgrec.data.triples import Triples
@@ -47,6 +48,7 @@ class Facts:
         graphs: Names of the graphs.
         formats: Format of each source, see ``Triples``.
         counts: What happened while reading, by name.
+        columns: As of ``Triples``.
     """
 
     sources: tuple[str, ...]
@@ -65,6 +67,7 @@ class Facts:
     graphs: pl.Series = field(default_factory=_no_graphs)
     formats: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[TableColumn, ...] = ()
 
 
 def label_frame(rows: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
@@ -142,6 +145,7 @@ class _Told:
     formats: tuple[str, ...]
     graphs: pl.Series
     dropped: tuple[Dropped, ...]
+    columns: tuple[TableColumn, ...]
 
 
 def _joined(parts: Sequence[Facts], placed: bool) -> tuple[_Joined, _Told]:
@@ -178,7 +182,13 @@ def _joined(parts: Sequence[Facts], placed: bool) -> tuple[_Joined, _Told]:
         counts=counts,
     )
     formats = tuple(format for part in parts for format in (part.formats or ("",) * len(part.sources)))
-    told = _Told(sources, formats if any(formats) else (), graphs.rename("graph"), tuple(d for part in parts for d in part.dropped))
+    told = _Told(
+        sources,
+        formats if any(formats) else (),
+        graphs.rename("graph"),
+        tuple(d for part in parts for d in part.dropped),
+        tuple(column for part in parts for column in part.columns),
+    )
     return joined, told
 
 
@@ -363,6 +373,7 @@ def _numbered(joined: _Joined, told: _Told) -> Triples:
         graphs=told.graphs,
         formats=told.formats,
         counts=joined.counts,
+        columns=told.columns,
     )
 
 
@@ -405,6 +416,7 @@ def as_facts(triples: Triples) -> Facts:
         graphs=triples.graphs,
         formats=triples.formats,
         counts=triples.counts,
+        columns=triples.columns,
     )
 
 

@@ -31,7 +31,7 @@ def read_features(source: object, items: Vocabulary, table: ItemTable | None, *,
         DataError: If an item has no row, or two.
         FormatError: If the source cannot be read, or a number is missing or not finite.
     """
-    if isinstance(source, np.ndarray) or (isinstance(source, str | PathLike) and bare_suffix(source) == "npy"):
+    if _is_array(source):
         name, ids, values = _from_array(source, table)
     else:
         name, ids, values = _from_table(source, item)
@@ -45,8 +45,19 @@ def read_features(source: object, items: Vocabulary, table: ItemTable | None, *,
     return values[rows], name, len(ids) - len(rows)
 
 
+def feature_table(source: object, item: str | None, on_error: str) -> object:
+    """Return a file or frame of features as a table, without malformed lines where ``on_error`` is "skip"; an array as it is."""
+    if _is_array(source):
+        return source
+    return read_table(source, known={*ITEM_NAMES, *({item.lower()} if item else ())}, on_error=on_error)
+
+
+def _is_array(source: object) -> bool:
+    return isinstance(source, np.ndarray) or (isinstance(source, str | PathLike) and bare_suffix(source) == "npy")
+
+
 def _from_table(source: object, item: str | None) -> tuple[str, pl.Series, np.ndarray]:
-    table = read_table(source, known={*ITEM_NAMES, *({item.lower()} if item else ())})
+    table = read_table(feature_table(source, item, "stop"))
     columns = table.frame.columns
     key = item if item in columns else find_column(table, None, ITEM_NAMES) or columns[0]
     if len(columns) < 2:

@@ -10,12 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from kgrec.data.compressed import SUFFIXES, Limits, unpacked
+from kgrec.data.interactions import Skipped
 from kgrec.errors import FormatError, MissingFileError, nearest
 
 FilePath = str | PathLike[str]
 
 _LIMITS = Limits()
 _TEXT_LIMITS = Limits(max_bytes=1 << 32)
+_LONGEST_LINE = 1 << 26
 
 
 def existing(path: FilePath, folder: bool = False) -> Path:
@@ -67,27 +69,91 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         yield unpacked(raw, str(path), limits)
 
 
-def read_text(path: FilePath) -> str:
+def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
     """Return the text of a UTF-8 file without its byte-order mark.
+
+    Args:
+        path: The file.
+        skipped: Where lines that are no text are noted; they are empty in what is returned.
 
     Raises:
         FormatError: If the file is empty, is not UTF-8, or holds NUL bytes; the message names the line.
     """
     with reading(path, _TEXT_LIMITS) as stream:
         data = stream.read()
+    text = _decoded(_unmarked(data, path), path, 1, skipped)
+    if not text.strip():
+        raise _empty(path)
+    return text
+
+
+def text_blocks(path: FilePath, skipped: Skipped | None = None, size: int = 1 << 22) -> Iterator[tuple[str, int]]:
+    """Yield the text of ``read_text`` in pieces of whole lines, each with the number of its first line, in little memory.
+
+    Raises:
+        FormatError: As ``read_text``, and for a line longer than 64 MiB.
+    """
+    line, rest, filled = 1, b"", False
+    with reading(path) as stream:
+        while data := stream.read(size):
+            data = _unmarked(data, path) if line == 1 and not rest else data
+            whole, end, after = data.rpartition(b"\n")
+            if not end and len(rest) + len(data) > _LONGEST_LINE:
+                raise FormatError(f"{path}:{line}: the line is longer than {_LONGEST_LINE:,} bytes. Is this the right file?")
+            if end:
+                text = _decoded(rest + whole + end, path, line, skipped)
+                filled = filled or not text.isspace()
+                yield text, line
+                line += text.count("\n")
+            rest = after if end else rest + data
+    if rest:
+        text = _decoded(rest, path, line, skipped)
+        filled = filled or bool(text.strip())
+        yield text, line
+    if not filled:
+        raise _empty(path)
+
+
+def _unmarked(data: bytes, path: FilePath) -> bytes:
+    """Return the bytes of a file without the mark that they may begin with."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _decoded(data: bytes, path: FilePath, line: int, skipped: Skipped | None) -> str:
+    """Return whole lines as text, the first of them numbered ``line``."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FormatError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. Convert the file to UTF-8.") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
+        if skipped is None:
+            line += data.count(b"\n", 0, error.start)
+            remedy = "Convert the file to UTF-8, or leave such lines out with on_error skip."
+            raise FormatError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. {remedy}") from None
+        text = "\n".join(_line_or_nothing(one, line + n, skipped) for n, one in enumerate(data.split(b"\n")))
+    if "\0" not in text:
+        return text
+    if skipped is None:
+        line += text.count("\n", 0, text.index("\0"))
         raise FormatError(f"{path}:{line}: a NUL byte. The file is binary or damaged; give a text file.")
-    if not text.strip():
-        raise FormatError(f"{path}: the file is empty. Give a file with at least one row.")
-    return text
+    lines = text.split("\n")
+    bad = [n for n, one in enumerate(lines) if "\0" in one]
+    skipped.extend(line + n for n in bad)
+    for n in bad:
+        lines[n] = ""
+    return "\n".join(lines)
+
+
+def _line_or_nothing(data: bytes, line: int, skipped: Skipped) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        skipped.add(line)
+        return ""
+
+
+def _empty(path: FilePath) -> FormatError:
+    return FormatError(f"{path}: the file is empty. Give a file with at least one row.")
 
 
 def sha256(path: FilePath) -> str:

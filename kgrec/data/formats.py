@@ -2,20 +2,26 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kgrec.data import bundled, mind
+import polars as pl
+
+from kgrec.data import bundled, graph_folders, mind
 from kgrec.data.build import build_dataset
 from kgrec.data.ctr import read_ratings
 from kgrec.data.dataset import Dataset
 from kgrec.data.dkn import Clicks, read_numbered, read_raw
 from kgrec.data.files import FilePath, bare_suffix, existing, reading
 from kgrec.data.folders import folder_kind
+from kgrec.data.idlists import IdLists
+from kgrec.data.interactions import InteractionLog
 from kgrec.data.logs import read_item_lists
+from kgrec.data.parquet_folder import is_parquet_folder, read_parquet_folder
 from kgrec.data.parts import Parts, build_from_parts, override
 from kgrec.data.rdf import FORMATS as RDF
+from kgrec.data.renamed import news_under_ids, under_ids, under_keys
 from kgrec.data.split import TEST, TRAIN
 from kgrec.data.storage import KIND, open_dataset
 from kgrec.errors import ConfigError, FormatError, nearest
@@ -32,11 +38,13 @@ class Layout:
         holds: The files that make it, in words.
         recognize: Whether a folder is one.
         parts: The parts in such a folder.
+        lenient: Whether ``parts`` also takes what to do at a malformed line, "stop" or "skip"; where not, its files are read later on.
     """
 
     holds: str
     recognize: Callable[[Path], bool]
-    parts: Callable[[Path], Parts]
+    parts: Callable[..., Parts]
+    lenient: bool = False
 
 
 def load(source: FilePath, **settings: Any) -> Dataset:
@@ -46,8 +54,8 @@ def load(source: FilePath, **settings: Any) -> Dataset:
         source: RecBole folder (``.inter``, ``.kg``, ``.link``, ``.item``, ``.user``); LightGCN or KGAT text (``train.txt``, ``test.txt``,
             ``kg_final.txt``); click-through text (``ratings_final.txt``, ``kg_final.txt``); MIND (``news.tsv``, ``behaviors.tsv``, and
             vectors beside them); DKN text (``raw_train.txt``, ``raw_test.txt``, or the numbered ``train.txt``, ``test.txt``); parts of a
-            split (``train.tsv``, ``val.tsv``, ``test.tsv``) with or without RDF beside them; a dataset built before; or a name such as
-            "films".
+            split (``train.tsv``, ``val.tsv``, ``test.tsv``) with or without RDF beside them; OpenKE (``train2id.txt``); a folder that
+            ``kgrec convert`` wrote; a dataset built before; or a name such as "films".
         settings: Parts that replace the folder's own (``interactions``, ``train``, ``valid``, ``test``, ``kg``, ``links``, ``items``,
             ...; see ``Parts``) and settings of ``build_dataset``. ``user_attributes=True`` takes the folder's own.
 
@@ -62,10 +70,13 @@ def load(source: FilePath, **settings: Any) -> Dataset:
                 f"{source}: a dataset built before; {', '.join(settings)} cannot be applied to it. Build it anew from its sources."
             )
         return open_dataset(source)
-    return build_from_parts(override(read_parts(source), given), **further)
+    parts = read_parts(source, further.get("on_error", "stop"))
+    if further.get("link_by") is not None:
+        parts = replace(parts, links=None)
+    return build_from_parts(override(parts, given), **further)
 
 
-def read_parts(source: FilePath) -> Parts:
+def read_parts(source: FilePath, on_error: str = "stop") -> Parts:
     """Return the parts in a recognized folder, or of a bundled name.
 
     Raises:
@@ -77,7 +88,7 @@ def read_parts(source: FilePath) -> Parts:
     folder = existing(source, folder=True)
     for layout in LAYOUTS.values():
         if layout.recognize(folder):
-            return layout.parts(folder)
+            return layout.parts(folder, on_error) if layout.lenient else layout.parts(folder)
     found = sorted(p.name for p in folder.iterdir())
     shown = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
     known = "; ".join(f"{name} ({layout.holds})" for name, layout in LAYOUTS.items())
@@ -118,17 +129,34 @@ def _recbole(folder: Path) -> Parts:
         raise FormatError(f"{folder}: several .inter files ({', '.join(p.name for p in logs)}). Name one as interactions.")
     kg = _one(folder, "kg")
     split: dict[str, Any] = {part: str(some[0]) for part, some in by_part.items() if some}
+    if "valid" in split and not _has_rows(Path(split["valid"])):
+        split["valid"] = _no_log(split["valid"])
     name = _stem(whole[0] if whole else logs[0]).removesuffix(".train").removesuffix(".valid").removesuffix(".test")
-    return Parts(
+    items = _one(folder, "item")
+    parts = Parts(
         interactions=str(whole[0]) if whole else None,
         **split,
         kg=None if kg is None else (kg,),
         links=_one(folder, "link"),
-        items=_one(folder, "item"),
+        items=items,
+        texts=("text",) if items is not None and _first_line(Path(items)).rstrip(b"\r\n").endswith(b"\ttext:token_seq") else None,
         users=_one(folder, "user"),
         name=name,
         beside=_graph_files(folder),
     )
+    return under_ids(folder, parts)
+
+
+def _has_rows(path: Path) -> bool:
+    """Return whether a table has anything below its header."""
+    with reading(path) as stream:
+        stream.readline()
+        return any(line.strip() for line in stream)
+
+
+def _no_log(source: str) -> InteractionLog:
+    """Return the interactions of a part that is there and empty."""
+    return InteractionLog(pl.DataFrame(schema={"user": pl.String, "item": pl.String}), (source,))
 
 
 def _stem(path: Path) -> str:
@@ -157,23 +185,24 @@ def _text_file(folder: Path, *stems: str) -> Path | None:
     return next((p for stem in stems for p in (folder / f"{stem}.txt", folder / f"{stem}.txt.gz") if p.is_file()), None)
 
 
-def _ctr(folder: Path) -> Parts:
+def _ctr(folder: Path, on_error: str) -> Parts:
     kg = _text_file(folder, "kg_final")
-    return Parts(
-        labelled=read_ratings(str(_text_file(folder, "ratings_final"))),
+    parts = Parts(
+        labelled=read_ratings(str(_text_file(folder, "ratings_final")), on_error=on_error),
         kg=None if kg is None else (str(kg),),
         name=folder.resolve().name,
         beside=_graph_files(folder),
     )
+    return under_ids(folder, parts, on_error)
 
 
 def _is_mind(folder: Path) -> bool:
     return bool(mind.find_parts(folder))
 
 
-def _mind(folder: Path) -> Parts:
-    news, impressions, vectors, notes = mind.read_mind(mind.find_parts(folder))
-    return Parts(
+def _mind(folder: Path, on_error: str) -> Parts:
+    news, impressions, vectors, notes = mind.read_mind(mind.find_parts(folder), on_error=on_error)
+    parts = Parts(
         impressions=impressions,
         kg=(news.triples,),
         items=news.table,
@@ -183,9 +212,10 @@ def _mind(folder: Path) -> Parts:
         notes=notes,
         beside=_graph_files(folder),
     )
+    return news_under_ids(folder, parts)
 
 
-def _dkn_parts(folder: Path) -> tuple[Callable[[Sequence[tuple[FilePath, int]]], Clicks], list[tuple[FilePath, int]]] | None:
+def _dkn_parts(folder: Path) -> tuple[Callable[..., Clicks], list[tuple[FilePath, int]]] | None:
     """Return what reads a folder of DKN text, and its files with their parts."""
     for prefix, reader in (("raw_", read_raw), ("", read_numbered)):
         found = [_text_file(folder, *(prefix + stem for stem in stems)) for stems in _PART_STEMS.values()]
@@ -198,12 +228,14 @@ def _is_dkn(folder: Path) -> bool:
     return _dkn_parts(folder) is not None
 
 
-def _dkn(folder: Path) -> Parts:
+def _dkn(folder: Path, on_error: str) -> Parts:
     found = _dkn_parts(folder)
     assert found is not None
     reader, files = found
-    clicks = reader(files)
-    return Parts(labelled=clicks.log, items=clicks.table, mentions=clicks.mentions, name=folder.resolve().name, beside=_graph_files(folder))
+    clicks, lists = reader(files, on_error=on_error), IdLists.find(folder)
+    mentions = clicks.mentions.with_columns(lists.entity_ids(clicks.mentions["entity"]))
+    log = replace(clicks.log, frame=clicks.log.frame.with_columns(lists.user_ids(clicks.log.frame["user"])))
+    return Parts(labelled=log, items=clicks.table, mentions=mentions, name=folder.resolve().name, beside=_graph_files(folder))
 
 
 def _first_line(path: Path | None) -> bytes:
@@ -220,11 +252,15 @@ def _is_lists(folder: Path) -> bool:
     return b"\t" not in _first_line(train)
 
 
-def _lists(folder: Path) -> Parts:
+def _lists(folder: Path, on_error: str) -> Parts:
     found = {part: _part_file(folder, part, ("txt",)) for part in _PART_STEMS}
-    logs: dict[str, Any] = {part: read_item_lists(path) for part, path in found.items() if path is not None}
+    valid = found["valid"]
+    empty = valid is not None and not valid.stat().st_size
+    logs: dict[str, Any] = {"valid": _no_log(str(valid))} if empty else {}
+    logs |= {part: read_item_lists(path, on_error=on_error) for part, path in found.items() if path is not None and part not in logs}
     kg = next((p for p in (folder / "kg_final.txt", folder / "kg_final.txt.gz") if p.is_file()), None)
-    return Parts(**logs, kg=None if kg is None else (str(kg),), name=folder.resolve().name, beside=_graph_files(folder))
+    parts = Parts(**logs, kg=None if kg is None else (str(kg),), name=folder.resolve().name, beside=_graph_files(folder))
+    return under_ids(folder, parts, on_error)
 
 
 def _is_tables(folder: Path) -> bool:
@@ -235,7 +271,11 @@ def _tables(folder: Path) -> Parts:
     found = {part: _part_file(folder, part, ("tsv", "csv")) for part in _PART_STEMS}
     graph = _graph_files(folder)
     split: dict[str, Any] = {part: str(path) for part, path in found.items() if path is not None}
-    return Parts(**split, kg=graph or None, name=folder.resolve().name)
+    if "valid" in split and not _has_rows(Path(split["valid"])):
+        split["valid"] = _no_log(split["valid"])
+    links = folder / "links.tsv"
+    parts = Parts(**split, kg=graph or None, links=str(links) if links.is_file() else None, name=folder.resolve().name)
+    return under_keys(folder, parts) if graph_folders.was_written(folder, "ntriples", "nquads") else parts
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -244,10 +284,19 @@ def _is_bundle(folder: Path) -> bool:
 
 LAYOUTS: dict[str, Layout] = {
     "bundled": Layout("manifest.toml with [[files]]", _is_bundle, bundled.read_folder),
+    "parquet": Layout("items.parquet and entities.parquet, with train.parquet or triples.parquet", is_parquet_folder, read_parquet_folder),
+    "neo4j": Layout(
+        "entities.csv, triples.csv, interactions.csv, ... for Neo4j's bulk import", graph_folders.is_neo4j, graph_folders.neo4j
+    ),
+    "graphml": Layout("one .graphml file", graph_folders.is_graphml, graph_folders.graphml),
+    "networkx": Layout("graph.json, node-link data", graph_folders.is_nodelink, graph_folders.nodelink),
+    "openke": Layout("entity2id.txt, relation2id.txt and train2id.txt", graph_folders.is_openke, graph_folders.openke),
+    "pykeen": Layout("triples_train.tsv, 'head relation tail' between tabs", graph_folders.is_pykeen, graph_folders.pykeen),
     "recbole": Layout("NAME.inter, and .kg .link .item .user", _is_recbole, _recbole),
-    "mind": Layout("news.tsv and behaviors.tsv, here or in folders named train, dev, test", _is_mind, _mind),
-    "ctr": Layout("ratings_final.txt, 'user item label' per line; with kg_final.txt", _is_ctr, _ctr),
-    "dkn": Layout("raw_train.txt and raw_test.txt, 'user title label id:entity;...' between tabs", _is_dkn, _dkn),
-    "lightgcn": Layout("train.txt and test.txt, 'user item item ...' per line; with kg_final.txt for KGAT", _is_lists, _lists),
+    "mind": Layout("news.tsv and behaviors.tsv, here or in folders named train, dev, test", _is_mind, _mind, True),
+    "ctr": Layout("ratings_final.txt, 'user item label' per line; with kg_final.txt", _is_ctr, _ctr, True),
+    "dkn": Layout("raw_train.txt and raw_test.txt, 'user title label id:entity;...' between tabs", _is_dkn, _dkn, True),
+    "lightgcn": Layout("train.txt and test.txt, 'user item item ...' per line; with kg_final.txt for KGAT", _is_lists, _lists, True),
     "split": Layout("train.tsv and test.tsv, or val.tsv too, beside RDF files", _is_tables, _tables),
+    "rdf": Layout("graph.nt or graph.nq as kgrec convert writes them", graph_folders.is_rdf, graph_folders.rdf),
 }

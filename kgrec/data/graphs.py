@@ -17,6 +17,7 @@ from kgrec.data.facts import Facts, as_facts, assemble, label_frame
 from kgrec.data.files import FilePath, bare_suffix, existing
 from kgrec.data.interactions import Dropped
 from kgrec.data.rdf import FORMATS, format_of, gather, read_rdf, starting
+from kgrec.data.sparql import SparqlQuery, read_sparql
 from kgrec.data.statements import LABEL_PREDICATES, RdfOptions
 from kgrec.data.tables import Table, as_ids, read_table
 from kgrec.data.triples import Triples
@@ -59,15 +60,17 @@ def read_triples(
 
     RDF (Turtle, N-Triples, N-Quads, TriG, RDF/XML, JSON-LD) is streamed; literals become attributes, label predicates labels and
     ``rdf:type`` types. Text is three columns, head relation tail, with or without a header: TSV, CSV, RecBole ``.kg``, KGAT's
-    ``kg_final.txt``. All may be compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched.
+    ``kg_final.txt``. All may be compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched but
+    the answers to a ``SparqlQuery``.
 
     Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every IRI that begins so. What they leave
     out is counted.
 
     Args:
         source: A file; a folder, whose graph files are read in order of name; several of these, which become one graph; a polars or
-            pandas frame of three columns; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph whose edges carry ``relation`` (or
-            a text key). A networkx node's key is its attribute ``entity``, else the node as text; nodes of kind "user" are left out.
+            pandas frame of three columns; a ``SparqlQuery``, whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a
+            networkx graph whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute ``entity``, else the
+            node as text; nodes of kind "user" are left out.
         format: An extension such as "ttl", where neither the file's own nor its content says.
         base: IRI that relative IRIs are resolved against; the file's own where None.
         language: Preferred language of labels; labels without a language come next, then any.
@@ -88,6 +91,7 @@ def read_triples(
         ConfigError: If a setting is unknown.
         MissingFileError: If a file is not there.
         FormatError: If a file cannot be read; the message names file and line.
+        FetchError: If a SPARQL endpoint does not answer.
     """
     if format is not None and format.lower() not in (*FORMATS, *_TEXT):
         raise ConfigError(f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: {', '.join((*FORMATS, *_TEXT))}.")
@@ -150,6 +154,8 @@ def _sources(source: object) -> list[object]:
 def _read(source: object, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
     if isinstance(source, Triples):
         return as_facts(source)
+    if isinstance(source, SparqlQuery):
+        return read_sparql(source, options)
     if isinstance(source, str | PathLike):
         return _read_file(source, format, separator, options)
     return _from_object(source, options)

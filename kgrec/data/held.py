@@ -1,10 +1,46 @@
 """Triples held out of training, to judge embeddings of a knowledge graph by."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import polars as pl
 
 from kgrec.data.split import TEST, TRAIN, VALID
 from kgrec.data.triples import Triples
-from kgrec.errors import DataError
+from kgrec.errors import ConfigError, DataError
+
+PARTS = ("valid", "test")
+
+
+def check_held(held: Mapping[str, pl.DataFrame] | None, ratios: Sequence[float] | None) -> None:
+    """Refuse held-out triples of unknown parts, or beside shares to draw others by.
+
+    Raises:
+        ConfigError: If either is so.
+    """
+    if held and ratios is not None:
+        raise ConfigError("triple_ratios: held-out triples are given. Leave one of them out.")
+    for part in held or ():
+        if part not in PARTS:
+            raise ConfigError(f"held: {part!r} is no part. Known: {', '.join(PARTS)}.")
+
+
+def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dict[str, np.ndarray], int]:
+    """Return given held-out triples as rows (int32 (n, 3)) by part, and how many name what the graph does not know.
+
+    Args:
+        triples: The training triples.
+        held: Columns ``head``, ``relation``, ``tail`` (keys) by part.
+    """
+    numbered, unknown = {}, 0
+    for part, frame in held.items():
+        known = (triples.entities.match(frame["head"]), triples.relations.match(frame["relation"]), triples.entities.match(frame["tail"]))
+        rows = np.stack(known, axis=1).astype(np.int32)
+        kept = (rows >= 0).all(axis=1)
+        unknown += int((~kept).sum())
+        if kept.any():
+            numbered[part] = rows[kept]
+    return numbered, unknown
 
 
 def hold_out_triples(

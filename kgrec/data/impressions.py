@@ -15,6 +15,7 @@ from kgrec.errors import DataError
 from kgrec.random import numpy_generator
 
 _RATIOS = (0.8, 0.1, 0.1)
+_LISTS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +83,34 @@ def _taken(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Return where each of the lists taken begins, and the positions of their members."""
     sizes = np.diff(start)[rows]
     begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return begins, np.repeat(start[rows] - begins[:-1], sizes) + np.arange(begins[-1])
+    kind = np.int32 if start[-1] < np.iinfo(np.int32).max else np.int64  # half the memory, where it suffices
+    places = np.arange(begins[-1], dtype=kind)
+    places += np.repeat((start[rows] - begins[:-1]).astype(kind), sizes)
+    return begins, places
 
 
 def keep_members(impressions: Impressions, shown: np.ndarray, read: np.ndarray) -> Impressions:
     """Return the impressions with only the candidates and the past items where a mask is True."""
+    if shown.all() and read.all():
+        return impressions
     return replace(
         impressions,
-        start=np.concatenate([[0], np.cumsum(shown)])[impressions.start],
+        start=_before(shown, impressions.start),
         item=impressions.item[shown],
         clicked=impressions.clicked[shown],
-        history_start=np.concatenate([[0], np.cumsum(read)])[impressions.history_start],
+        history_start=_before(read, impressions.history_start),
         history=impressions.history[read],
     )
+
+
+def _before(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how often a mask is True before each of some ascending places."""
+    return np.searchsorted(np.flatnonzero(mask), places).astype(np.int64)
+
+
+def _list_of(start: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the list that each place is in."""
+    return np.searchsorted(start, places, side="right") - 1
 
 
 def divide_impressions(log: ImpressionLog, split: str | None, ratios: Sequence[float] | None, seed: int) -> Judged:
@@ -128,21 +144,29 @@ def divide_impressions(log: ImpressionLog, split: str | None, ratios: Sequence[f
         raise DataError(f"{', '.join(log.sources)}: no impression has both a click and a candidate that was not clicked.")
     if not (part[keep] == TEST).any():
         notes.append("No test impression can be judged: evaluate on the validation part, or take another split.")
-    rows, leaked = _interactions(log, part)
+    rows, leaked, repeated = _interactions(log, part)
+    if repeated:
+        dropped.append(Dropped("interactions", "repeated pairs, the earliest kept", repeated))
     if leaked:
         dropped.append(Dropped("interactions", "in a history, and clicked in a later part", leaked))
     by_part = {word: take_impressions(log.lists, np.flatnonzero(keep & (part == number))) for number, word in PART_NAMES.items()}
     return Judged(
-        logs_by_part(rows, log.sources),
+        logs_by_part(rows, log.sources, {"user": log.users.series, "item": log.items.series}),
         name,
         shares if name in ("random", "temporal") else None,
-        pl.Series("item", log.items.keys(np.unique(np.concatenate([log.lists.item, log.lists.history]))), dtype=pl.String),
+        pl.Series("item", log.items.keys(_used(len(log.items), log.lists)), dtype=pl.String),
         bool(held),
         impressions={word: shown for word, shown in by_part.items() if len(shown)},
         numbering=(log.users, log.items),
         dropped=(*log.dropped, *dropped),
         notes=tuple(notes),
     )
+
+
+def _used(items: int, lists: Impressions) -> np.ndarray:
+    used = np.zeros(items, dtype=bool)
+    used[lists.item] = used[lists.history] = True
+    return np.flatnonzero(used)
 
 
 def _in_time(lists: Impressions) -> np.ndarray:
@@ -163,8 +187,7 @@ def _with_validation(part: np.ndarray, lists: Impressions) -> tuple[np.ndarray, 
 
 def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
     """Return which impressions have a click and a non-click, and what is the matter with the others."""
-    clicks = np.concatenate([[0], np.cumsum(log.lists.clicked)])[log.lists.start]
-    clicked, shown = np.diff(clicks), np.diff(log.lists.start)
+    clicked, shown = np.diff(_before(log.lists.clicked, log.lists.start)), np.diff(log.lists.start)
     none, every = ~log.hidden & (clicked == 0), ~log.hidden & (clicked > 0) & (clicked == shown)
     reasons = (
         ("their labels are hidden", log.hidden),
@@ -176,8 +199,12 @@ def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
     return ~(log.hidden | none | every), [Dropped("impressions", why, int(mask.sum())) for why, mask in reasons if mask.any()]
 
 
-def _interactions(log: ImpressionLog, part: np.ndarray) -> tuple[pl.DataFrame, int]:
-    """Return columns ``user``, ``item``, ``part``, oldest first, and how many pairs were in a history but clicked in a later part."""
+def _interactions(log: ImpressionLog, part: np.ndarray) -> tuple[pl.DataFrame, int, int]:
+    """Return the interactions, and what was left out.
+
+    The first are columns ``user``, ``item``, ``part``, oldest first; then how many pairs were in a history but clicked in a later part, and
+    how many were read in several histories, once counted.
+    """
     lists, order = log.lists, _in_time(log.lists)
     _, first = np.unique(lists.user[order], return_index=True)
     source = part == TRAIN
@@ -185,39 +212,72 @@ def _interactions(log: ImpressionLog, part: np.ndarray) -> tuple[pl.DataFrame, i
     trained[lists.user[source]] = True
     first = order[first]
     source[first[~trained[lists.user[first]]]] = True
-    before, shown = take_impressions(lists, order[source[order]]), take_impressions(lists, order)
-    read = _rows(before.user, before.history_start, before.history).with_columns(part=pl.lit(TRAIN, dtype=pl.Int8))
-    candidates = _rows(shown.user, shown.start, shown.item).with_columns(part=np.repeat(part[order], np.diff(shown.start)).astype(np.int8))
-    clicked = candidates.filter(pl.Series(shown.clicked))
-    later = clicked.filter(pl.col("part") != TRAIN).select("user", "item").unique()
-    unleaked = read.join(later, on=["user", "item"], how="anti", maintain_order="left")
-    leaked = read.select("user", "item").n_unique() - unleaked.select("user", "item").n_unique()
-    rows = pl.concat([unleaked, clicked])
-    keys = {"user": log.users.series.gather(rows["user"]), "item": log.items.series.gather(rows["item"])}
-    return pl.DataFrame({**keys, "part": rows["part"]}), leaked
+    user, item, place = _clicked(lists, order)
+    size = max(len(log.items), 1)
+    later = np.unique((user.astype(np.int64) * size + item)[part[place] != TRAIN])
+    read, leaked, repeated = _read(lists, order[source[order]], later, size)
+    users, items = np.concatenate([read // size, user]), np.concatenate([read % size, item])
+    parts = np.concatenate([np.full(len(read), TRAIN), part[place]]).astype(np.int8)
+    numbers = {"user": users.astype(np.int32), "item": items.astype(np.int32)}
+    return pl.DataFrame({**numbers, "part": parts}), leaked, repeated
 
 
-def _rows(user: np.ndarray, start: np.ndarray, item: np.ndarray) -> pl.DataFrame:
-    return pl.DataFrame({"user": np.repeat(user, np.diff(start)).astype(np.int64), "item": item.astype(np.int64)})
+def _clicked(lists: Impressions, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return user, item and impression of each click, in the order of the impressions."""
+    clicks = np.flatnonzero(lists.clicked)
+    place = _list_of(lists.start, clicks)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    sorted_ = np.argsort(rank[place], kind="stable")
+    clicks, place = clicks[sorted_], place[sorted_]
+    return lists.user[place], lists.item[clicks], place
+
+
+def _read(lists: Impressions, rows: np.ndarray, later: np.ndarray, size: int) -> tuple[np.ndarray, int, int]:
+    """Return who read what in the histories of some impressions, and what was left out.
+
+    Pairs are one number, ``user * size + item``, each where it comes first; those in ``later`` are left out. Then come how many of these
+    were met, and how often another pair was met again. Histories grow from impression to impression and repeat all before, so they are
+    taken some thousand at a time.
+    """
+    seen, found, repeated = np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.int64)], 0
+    met = np.zeros(len(later), dtype=bool)
+    for begin in range(0, len(rows), _LISTS_AT_ONCE):
+        some = rows[begin : begin + _LISTS_AT_ONCE]
+        start, places = _taken(lists.history_start, some)
+        pairs = np.repeat(lists.user[some].astype(np.int64), np.diff(start)) * size + lists.history[places]
+        leaks = _among(pairs, later)
+        met[np.searchsorted(later, pairs[leaks])] = True
+        pairs = pairs[~leaks]
+        distinct, first = np.unique(pairs, return_index=True)
+        new = ~_among(distinct, seen)
+        repeated += len(pairs) - int(new.sum())
+        found.append(pairs[np.sort(first[new])])
+        seen = np.sort(np.concatenate([seen, distinct[new]]), kind="stable")
+    return np.concatenate(found), int(met.sum()), repeated
+
+
+def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return which values are among sorted known ones."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: np.ndarray = known[place] == values
+    return found
 
 
 def number_impressions(judged: Judged, users: Vocabulary, items: Vocabulary) -> tuple[dict[str, Impressions], int]:
     """Return the impressions under the dataset's numbering, by part, and how many went with users or items that it has not."""
     if judged.numbering is None:
         return {}, 0
-    user_row, item_row = (known.match(own.series) for known, own in zip((users, items), judged.numbering, strict=True))
+    user_row, item_row = (known.match(own.series).astype(np.int32) for known, own in zip((users, items), judged.numbering, strict=True))
     numbered, gone = {}, 0
     for name, shown in judged.impressions.items():
-        moved = replace(
-            shown,
-            user=user_row[shown.user].astype(np.int32),
-            item=item_row[shown.item].astype(np.int32),
-            history=item_row[shown.history].astype(np.int32),
-        )
+        moved = replace(shown, user=user_row[shown.user], item=item_row[shown.item], history=item_row[shown.history])
         moved = keep_members(moved, moved.item >= 0, moved.history >= 0)
-        clicked = np.diff(np.concatenate([[0], np.cumsum(moved.clicked)])[moved.start])
+        clicked = np.diff(_before(moved.clicked, moved.start))
         kept = np.flatnonzero((moved.user >= 0) & (clicked > 0) & (clicked < np.diff(moved.start)))
         gone += len(moved) - len(kept)
         if len(kept):
-            numbered[name] = take_impressions(moved, kept)
+            numbered[name] = moved if len(kept) == len(moved) else take_impressions(moved, kept)
     return numbered, gone

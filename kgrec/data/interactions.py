@@ -1,5 +1,6 @@
 """Interactions: who used what, when."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,44 @@ class Dropped:
     where: tuple[str, ...] = ()
 
 
+@dataclass
+class Skipped:
+    """Lines that were left out because they cannot be read.
+
+    Attributes:
+        name: The file.
+        count: How many.
+        lines: The first of them.
+    """
+
+    name: str
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+
+    MOST_LISTED = 20
+
+    @classmethod
+    def where_allowed(cls, name: str, on_error: str) -> "Skipped | None":
+        """Return where to note lines of a file, None where the first bad one stops the reading."""
+        return cls(name) if on_error == "skip" else None
+
+    def add(self, line: int) -> None:
+        """Note one more."""
+        self.count += 1
+        if len(self.lines) < self.MOST_LISTED:
+            self.lines.append(line)
+
+    def extend(self, lines: Iterable[int]) -> None:
+        """Note several more."""
+        for line in lines:
+            self.add(line)
+
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return them in the form of a report."""
+        where = tuple(f"{self.name}:{line}" for line in self.lines)
+        return (Dropped("lines", f"malformed in {self.name}", self.count, where),) if self.count else ()
+
+
 @dataclass(frozen=True, slots=True)
 class InteractionLog:
     """Interactions under the caller's own ids, as they were read.
@@ -33,11 +72,18 @@ class InteractionLog:
             number) and ``rating`` (float64).
         sources: The files read.
         dropped: What was left out while reading.
+        ids: Where ``user`` and ``item`` are whole numbers and not text: the keys that they number, by column.
     """
 
     frame: pl.DataFrame
     sources: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    ids: dict[str, pl.Series] | None = None
+
+    def named(self) -> pl.DataFrame:
+        """Return the columns with ``user`` and ``item`` as text."""
+        own = {} if self.ids is None else self.ids
+        return self.frame.with_columns(keys.gather(self.frame[column]).rename(column) for column, keys in own.items())
 
 
 def _no_rows() -> np.ndarray:

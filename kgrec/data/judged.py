@@ -66,9 +66,13 @@ def chosen_split(
     return name, check_ratios(tuple(shares if ratios is None else ratios))
 
 
-def logs_by_part(frame: pl.DataFrame, sources: tuple[str, ...]) -> tuple[InteractionLog, InteractionLog, InteractionLog]:
-    """Return the rows (columns ``user``, ``item``, ``part``) of each part as a log."""
-    train, valid, test = (InteractionLog(frame.filter(pl.col("part") == part).select("user", "item"), sources) for part in PART_NAMES)
+def logs_by_part(
+    frame: pl.DataFrame, sources: tuple[str, ...], ids: dict[str, pl.Series] | None = None
+) -> tuple[InteractionLog, InteractionLog, InteractionLog]:
+    """Return the rows (columns ``user``, ``item``, ``part``) of each part as a log; ``ids`` as of the log."""
+    train, valid, test = (
+        InteractionLog(frame.filter(pl.col("part") == part).select("user", "item"), sources, ids=ids) for part in PART_NAMES
+    )
     return train, valid, test
 
 

@@ -22,10 +22,12 @@ class LabelledLog:
     Attributes:
         frame: Columns ``user`` and ``item`` (text), ``clicked`` (bool), and ``part`` (0 train, 1 valid, 2 test) where a split is given.
         sources: The files read.
+        dropped: What was left out while reading.
     """
 
     frame: pl.DataFrame
     sources: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
 
 def divide_labels(log: LabelledLog, split: str | None, ratios: Sequence[float] | None, seed: int) -> Judged:
@@ -65,7 +67,7 @@ def divide_labels(log: LabelledLog, split: str | None, ratios: Sequence[float] |
         frame["item"].unique(maintain_order=True),
         bool(held),
         negatives={word: rows for word, rows in by_part.items() if rows.height},
-        dropped=dropped,
+        dropped=(*log.dropped, *dropped),
         notes=notes,
     )
 

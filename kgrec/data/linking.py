@@ -8,20 +8,23 @@ import polars as pl
 
 from kgrec.data.facts import BLANK, SAME_AS
 from kgrec.data.interactions import Dropped
-from kgrec.data.tables import as_ids, find_column, read_table
+from kgrec.data.tables import Table, as_ids, find_column, read_table
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import FormatError, LinkError
 
 _ENTITY_NAMES = ("entity_iri", "entity_id", "entity", "iri", "uri")
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|[^\s/]+[:/])")
+_DECISION = "link"
+_YES, _NO = ("yes", "y", "true", "1"), ("no", "n", "false", "0", "?", "")
 _MOST_COPIES = 200_000_000
 
 
 def read_links(source: object, *, item: str | None = None, on_error: str = "stop") -> tuple[pl.DataFrame, str, tuple[Dropped, ...]]:
     """Return item-to-entity links: a frame with columns ``item`` and ``entity`` (text), the source's name, and what was left out.
 
-    The columns go by ``item`` where given and present and by well-known names (``entity_iri``, ``entity_id``), else they are the first two.
+    Of a review of matches (columns ``link`` and ``status``, see ``kgrec.data.matching``) only the rows that say yes are links. The columns
+    go by ``item`` where given and present and by well-known names (``entity_iri``, ``entity_id``), else they are the first two.
 
     Raises:
         FormatError: If the file cannot be read or has one column.
@@ -31,6 +34,9 @@ def read_links(source: object, *, item: str | None = None, on_error: str = "stop
     columns = table.frame.columns
     if len(columns) < 2:
         raise FormatError(f"{table.name}: one column, expected an item and an entity column. Is the separator right?")
+    if {_DECISION, "status"} <= set(columns):
+        table = _decided(table)
+        columns = table.frame.columns
     entity = find_column(table, None, _ENTITY_NAMES, taken=() if item is None else (item,))
     chosen = item if item in columns else next((c for c in columns if c != entity), columns[0])
     if entity is None or entity == chosen:
@@ -39,6 +45,24 @@ def read_links(source: object, *, item: str | None = None, on_error: str = "stop
     kept = frame.drop_nulls()
     empty = (Dropped("links", f"an empty id in {table.name}", frame.height - kept.height),) if kept.height < frame.height else ()
     return kept, table.name, (*table.dropped, *empty)
+
+
+def _decided(table: Table) -> Table:
+    """Return the rows of a review (see ``kgrec.data.matching``) that say yes.
+
+    Raises:
+        FormatError: If a row says neither yes nor no.
+    """
+    said = table.frame[_DECISION].cast(pl.String).fill_null("").str.strip_chars().str.to_lowercase()
+    strange = ~said.is_in([*_YES, *_NO])
+    if strange.any():
+        row = strange.arg_true()[0]
+        raise FormatError(f"{table.at(row)}: column {_DECISION!r} holds {said[row]!r}. Write yes or no; ? and nothing are no.")
+    yes = said.is_in(_YES)
+    left = int((~yes).sum())
+    dropped = (Dropped("links", f"not said yes to in {table.name}", left),) if left else ()
+    frame = table.frame.drop(_DECISION, "status").filter(yes)
+    return replace(table, frame=frame, line=table.line.filter(yes), dropped=(*table.dropped, *dropped))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def categories(attributes: pl.DataFrame) -> Categories:
         year=pl.when(pl.col("datatype").is_in(_DATES)).then(pl.col("value").str.extract(r"^\s*(-?\d{4,9})")),
     )
     own = own.with_columns(number=pl.when(pl.col("number").is_finite()).then("number"))
-    numbers = _ranges(own.filter(pl.col("number").is_not_null()))
+    numbers = ranges(own.filter(pl.col("number").is_not_null()))
     years = own.filter(pl.col("year").is_not_null()).with_columns(label=pl.col("year"))
     texts = own.filter(~pl.col("datatype").is_in([*_NUMBERS, *_DATES]) & (pl.col("value").str.len_chars() <= LONGEST_CATEGORY))
     shared = texts.filter((pl.col("term").n_unique().over("name", "value") > 1) & (pl.col("value") != ""))
@@ -53,18 +53,21 @@ def categories(attributes: pl.DataFrame) -> Categories:
     return Categories(made.drop("row", "number", "year"), left.drop("row", "number", "year"))
 
 
-def _ranges(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with a label for the range that their number falls into."""
+def ranges(rows: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
+    """Return the rows (columns ``name`` and ``number``, float64) with a ``label`` for the range that their number falls into.
+
+    Up to ``bins`` distinct numbers of one name stay as they are; more are divided into that many ranges with about as many rows each.
+    """
     value = pl.col("number")
-    few = value.n_unique().over("name") <= BINS
-    part = ((value.rank("min").over("name") - 1) * BINS // pl.len().over("name")).cast(pl.Int64)
+    few = value.n_unique().over("name") <= bins
+    part = ((value.rank("min").over("name") - 1) * bins // pl.len().over("name")).cast(pl.Int64)
     rows = rows.with_columns(part=pl.when(few).then(value.rank("dense").over("name").cast(pl.Int64)).otherwise(part))
-    low, high = (_written(edge.over("name", "part")) for edge in (value.min(), value.max()))
+    low, high = (written(edge.over("name", "part")) for edge in (value.min(), value.max()))
     label = pl.when(low == high).then(low).otherwise(pl.concat_str(low, high, separator=" to "))
     return rows.with_columns(label=label).drop("part")
 
 
-def _written(number: pl.Expr) -> pl.Expr:
+def written(number: pl.Expr) -> pl.Expr:
     """Return numbers as text, whole ones without a fraction."""
     whole = (number == number.round()) & (number.abs() < 1e15)
     return pl.when(whole).then(number.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(number.cast(pl.String))

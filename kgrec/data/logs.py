@@ -5,7 +5,7 @@ import logging
 import polars as pl
 
 from kgrec.data.files import FilePath, read_text
-from kgrec.data.interactions import Dropped, InteractionLog
+from kgrec.data.interactions import Dropped, InteractionLog, Skipped
 from kgrec.data.tables import Table, as_ids, as_numbers, find_column, read_table
 from kgrec.errors import ConfigError, FormatError
 
@@ -118,13 +118,13 @@ def _to_log(
 
 def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
     """Leave out the rows with an empty id or a number that could not be read."""
-    kept = frame.drop_nulls()
+    bad = pl.any_horizontal(pl.all().is_null())
+    kept = frame.filter(~bad)
     if kept.height == frame.height:
         return frame, table.dropped
-    return kept, (
-        *table.dropped,
-        Dropped("interactions", f"an empty id, or a rating or time that cannot be read, in {table.name}", frame.height - kept.height),
-    )
+    where = tuple(map(table.at, frame.select(bad).to_series().arg_true()[: Skipped.MOST_LISTED]))
+    why = f"an empty id, or a rating or time that cannot be read, in {table.name}"
+    return kept, (*table.dropped, Dropped("interactions", why, frame.height - kept.height, where))
 
 
 def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, str]:
@@ -140,19 +140,25 @@ def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, 
     return found_user, found_item
 
 
-def read_item_lists(path: FilePath) -> InteractionLog:
+def read_item_lists(path: FilePath, *, on_error: str = "stop") -> InteractionLog:
     """Read LightGCN text: one user per line, ``user item item ...`` between spaces; a user alone has no items.
+
+    Args:
+        path: The file.
+        on_error: "stop" at a line that is no text, or "skip" it and count it.
 
     Raises:
         FormatError: If the file cannot be read as text or names no interaction.
     """
-    lines = pl.DataFrame({"line": pl.Series(read_text(path).split("\n"), dtype=pl.String)})
+    skipped = Skipped.where_allowed(str(path), on_error)
+    lines = pl.DataFrame({"line": pl.Series(read_text(path, skipped).split("\n"), dtype=pl.String)})
     cells = lines.select(pl.col("line").str.strip_chars().str.split(" ").alias("cells")).filter(pl.col("cells").list.first() != "")
     pairs = cells.select(user=pl.col("cells").list.first(), item=pl.col("cells").list.slice(1)).explode("item")
     frame = pairs.filter(pl.col("item").is_not_null() & (pl.col("item") != ""))
     if frame.height == 0:
         raise FormatError(f"{path}: no line names an item. Expected 'user item item ...' on each line.")
     alone = int((cells["cells"].list.len() == 1).sum())
-    dropped = (Dropped("users", f"without an item in {path}", alone),) if alone else ()
+    dropped: tuple[Dropped, ...] = (Dropped("users", f"without an item in {path}", alone),) if alone else ()
+    dropped += () if skipped is None else skipped.dropped()
     _log.info("%s: %d interactions", path, frame.height)
     return InteractionLog(frame, (str(path),), dropped)

@@ -11,11 +11,11 @@ import polars as pl
 from kgrec.data.content import Impressions
 from kgrec.data.facts import Facts, assemble, label_frame
 from kgrec.data.files import FilePath
-from kgrec.data.impressions import ImpressionLog, keep_members
-from kgrec.data.interactions import Dropped
+from kgrec.data.impressions import ImpressionLog
+from kgrec.data.interactions import Dropped, Skipped
 from kgrec.data.mentions import MENTIONS
 from kgrec.data.split import TEST, TRAIN, VALID
-from kgrec.data.tables import Table, as_ids, read_columns
+from kgrec.data.tables import Table, column_blocks, read_columns, without_rows
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import FormatError
@@ -26,7 +26,6 @@ _NEWS = ("item_id", "category", "subcategory", "title", "abstract", "url", "titl
 _BEHAVIORS = ("impression", "user", "time", "history", "shown")
 _ENDINGS = {"train": TRAIN, "valid": VALID, "val": VALID, "dev": VALID, "test": TEST}
 _TIME = "%m/%d/%Y %I:%M:%S %p"
-_LINES_AT_ONCE = 100_000
 _MOST_CHARACTERS = 1 << 30
 
 
@@ -38,11 +37,13 @@ class News:
         table: One row per news: ``item_id``, ``title``, ``abstract``.
         mentions: Columns ``item``, ``column`` (title or abstract), ``first``, ``end`` (characters), ``entity``, ``label``.
         triples: Their categories and subcategories.
+        dropped: Malformed lines left out.
     """
 
     table: Table
     mentions: pl.DataFrame
     triples: Triples
+    dropped: tuple[Dropped, ...] = ()
 
 
 def find_parts(folder: Path) -> dict[int | None, list[Path]]:
@@ -57,7 +58,9 @@ def find_parts(folder: Path) -> dict[int | None, list[Path]]:
     return found
 
 
-def read_mind(found: dict[int | None, list[Path]]) -> tuple[News, ImpressionLog, tuple[str, ...], tuple[str, ...]]:
+def read_mind(
+    found: dict[int | None, list[Path]], *, on_error: str = "stop"
+) -> tuple[News, ImpressionLog, tuple[str, ...], tuple[str, ...]]:
     """Return the news, the impressions, the files of entity vectors, and notes, of folders that ``find_parts`` found.
 
     Where there is no test folder, the validation folder ("dev") is the test part.
@@ -73,11 +76,12 @@ def read_mind(found: dict[int | None, list[Path]]) -> tuple[News, ImpressionLog,
         notes.append("The dev folder is the test part, since there is no other.")
         found = {TEST if part == VALID else part: paths for part, paths in found.items()}
     places = [path for paths in found.values() for path in paths]
-    news = read_news([path / NEWS for path in places])
-    log = read_behaviors([(path / BEHAVIORS, part) for part, paths in found.items() for path in paths], news.table.frame["item_id"])
+    news = read_news([path / NEWS for path in places], on_error=on_error)
+    behaviors = [(path / BEHAVIORS, part) for part, paths in found.items() for path in paths]
+    log = read_behaviors(behaviors, news.table.frame["item_id"], on_error=on_error)
     vectors = tuple(str(path / ENTITIES) for path in places if (path / ENTITIES).is_file())
     notes += [f"{path / RELATIONS}: vectors of relations are unused." for path in places if (path / RELATIONS).is_file()]
-    log = replace(log, sources=(*log.sources, *(str(path / NEWS) for path in places)))
+    log = replace(log, sources=(*log.sources, *(str(path / NEWS) for path in places)), dropped=(*news.dropped, *log.dropped))
     return news, log, vectors, tuple(notes)
 
 
@@ -85,24 +89,45 @@ def _is_one(folder: Path) -> bool:
     return (folder / NEWS).is_file() and (folder / BEHAVIORS).is_file()
 
 
-def read_news(paths: Sequence[FilePath]) -> News:
+def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
     """Read ``news.tsv``, several of which become one; a news' first row counts.
+
+    Args:
+        paths: The files.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
 
     Raises:
         FormatError: If a line has not eight columns, or its entities are no JSON list as MIND writes it.
     """
-    tables = [read_columns(path, _NEWS, separator="\t") for path in paths]
+    skipped = [Skipped.where_allowed(str(path), on_error) for path in paths]
+    tables = [
+        without_rows(table, table.frame["item_id"] == "", noted, lambda _: "column 'item_id' is empty. Give every row an id.")
+        for noted, table in zip(skipped, (read_columns(path, _NEWS, separator="\t", on_error=on_error) for path in paths), strict=True)
+    ]
     frame = pl.concat([table.frame.with_columns(line=table.line, file=pl.lit(n)) for n, table in enumerate(tables)])
-    frame = frame.with_columns(item_id=pl.concat([as_ids(table, "item_id") for table in tables]))
     frame = frame.unique("item_id", keep="first", maintain_order=True)
     names = [table.name for table in tables]
     rows: list[tuple[str, str, int, int, str, str | None]] = []
+    bad: set[str] = set()
     for column in ("title", "abstract"):
         cells = frame.filter(~pl.col(f"{column}_entities").str.strip_chars().is_in(["", "[]"]))
         for item, cell, file, line in cells.select("item_id", f"{column}_entities", "file", "line").iter_rows():
-            rows += [(item, column, *found) for found in _entities(cell, f"{names[file]}:{line}")]
+            try:
+                rows += [(item, column, *found) for found in _entities(cell, f"{names[file]}:{line}")]
+            except FormatError:
+                if (noted := skipped[file]) is None:
+                    raise
+                if item not in bad:
+                    noted.add(line)
+                bad.add(item)
+    if bad:
+        frame = frame.filter(~pl.col("item_id").is_in(list(bad)))
+        rows = [row for row in rows if row[0] not in bad]
+    if not frame.height:
+        raise FormatError(f"{' and '.join(names)}: no line can be read. Is this the right file?")
+    dropped = (*(d for table in tables for d in table.dropped), *(d for noted in skipped if noted is not None for d in noted.dropped()))
     named = Table(" and ".join(names), frame.select("item_id", "title", "abstract"), frame["line"], header=True)
-    return News(named, pl.DataFrame(rows, schema=MENTIONS, orient="row"), assemble(_categories(frame, names)))
+    return News(named, pl.DataFrame(rows, schema=MENTIONS, orient="row"), assemble(_categories(frame, names)), dropped)
 
 
 def _entities(cell: str, where: str) -> Iterator[tuple[int, int, str, str | None]]:
@@ -147,100 +172,128 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[Facts]:
     return facts
 
 
-def read_behaviors(files: Sequence[tuple[FilePath, int | None]], news: pl.Series) -> ImpressionLog:
-    """Read ``behaviors.tsv`` of one or several parts.
+def read_behaviors(files: Sequence[tuple[FilePath, int | None]], news: pl.Series, *, on_error: str = "stop") -> ImpressionLog:
+    """Read ``behaviors.tsv`` of one or several parts, some thousand lines at a time.
 
     News without a row in ``news.tsv`` are left out of lists and histories, and counted. Lists without labels are hidden.
 
     Args:
         files: Paths, each with the part its impressions belong to; None where they are to be divided.
         news: Ids of the news that are known.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
 
     Raises:
         FormatError: If a line has not five columns, a time or a label that cannot be read, or no candidate.
     """
     known = Vocabulary(news, kind="item")
-    tables = [read_columns(path, _BEHAVIORS, separator="\t") for path, _ in files]
-    read = [_lists(part, known) for table in tables for part in _slices(table)]
-    user = pl.concat([as_ids(table, "user") for table in tables])
+    skipped = [Skipped.where_allowed(str(path), on_error) for path, _ in files]
+    read = [
+        (part, _lists(table, known, noted))
+        for (path, part), noted in zip(files, skipped, strict=True)
+        for table in column_blocks(path, _BEHAVIORS, "\t", noted)
+    ]
+    blocks = [lists for _, lists in read]
+    user = pl.concat([block.user for block in blocks])
+    if not len(user):
+        raise FormatError(f"{' and '.join(str(path) for path, _ in files)}: no line can be read. Is this the right file?")
     users = Vocabulary(user.unique(maintain_order=True), kind="user")
-    lists, labelled = _joined(users.match(user).astype(np.int32), pl.concat([_times(table) for table in tables]), read)
-    shown, before = lists.item >= 0, lists.history >= 0
-    sizes = np.diff(lists.start)
-    thinned = np.diff(np.concatenate([[0], np.cumsum(shown)])[lists.start]) < sizes
-    where = f"without a row in {NEWS}"
-    counts = (("candidates", int((~shown).sum())), ("news in histories", int((~before).sum())))
-    part = np.concatenate([np.full(table.frame.height, -1 if own is None else own) for table, (_, own) in zip(tables, files, strict=True)])
+    part = np.concatenate([np.full(len(block.user), -1 if own is None else own, dtype=np.int8) for own, block in read])
+    unknown = (("candidates", sum(block.unknown[0] for block in blocks)), ("news in histories", sum(block.unknown[1] for block in blocks)))
+    malformed = tuple(d for noted in skipped if noted is not None for d in noted.dropped())
     return ImpressionLog(
         users,
         known,
-        keep_members(lists, shown, before),
-        hidden=~labelled,
-        thinned=thinned,
-        part=None if (part < 0).any() else part.astype(np.int8),
-        sources=tuple(table.name for table in tables),
-        dropped=tuple(Dropped(what, where, count) for what, count in counts if count),
+        _joined(users.match(user).astype(np.int32), blocks),
+        hidden=~np.concatenate([block.labelled for block in blocks]),
+        thinned=np.concatenate([block.thinned for block in blocks]),
+        part=None if (part < 0).any() else part,
+        sources=tuple(str(path) for path, _ in files),
+        dropped=(*malformed, *(Dropped(what, f"without a row in {NEWS}", count) for what, count in unknown if count)),
     )
-
-
-def _slices(table: Table) -> Iterator[Table]:
-    for first in range(0, table.frame.height, _LINES_AT_ONCE):
-        yield Table(table.name, table.frame.slice(first, _LINES_AT_ONCE), table.line.slice(first, _LINES_AT_ONCE), header=True)
-
-
-def _times(table: Table) -> pl.Series:
-    moments = table.frame["time"].str.strip_chars().str.to_datetime(_TIME, time_unit="us", strict=False)
-    if moments.null_count():
-        row = moments.is_null().arg_true()[0]
-        raise FormatError(f"{table.at(row)}: {table.frame['time'][row][:40]!r} is not a time like 11/12/2019 2:14:46 PM. Correct the cell.")
-    return moments.dt.epoch("us").cast(pl.Float64) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """Candidates and histories of some lines: sizes per line, and item rows, -1 where unknown."""
+    """Some lines: users, times, and the known candidates and histories as item rows, with their sizes per line.
 
+    ``thinned`` says which lines have candidates that are not known, ``unknown`` how many candidates and past news are not.
+    """
+
+    user: pl.Series
+    time: np.ndarray
     shown: np.ndarray
     item: np.ndarray
     clicked: np.ndarray
     labelled: np.ndarray
+    thinned: np.ndarray
     read: np.ndarray
     history: np.ndarray
+    unknown: tuple[int, int]
 
 
-def _lists(table: Table, news: Vocabulary) -> _Lists:
-    candidates, shown = _words(table.frame["shown"])
-    if not shown.all():
-        raise FormatError(f"{table.at(int(np.flatnonzero(shown == 0)[0]))}: no candidate was shown. Correct the line, or take it out.")
+def _moments(table: Table) -> pl.Series:
+    return table.frame["time"].str.strip_chars().str.to_datetime(_TIME, time_unit="us", strict=False)
+
+
+def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
+    table = without_rows(table, table.frame["user"] == "", skipped, lambda _: "column 'user' is empty. Give every row an id.")
+    table = without_rows(table, _moments(table).is_null(), skipped, _no_time)
+    table = without_rows(
+        table,
+        table.frame["shown"].str.strip_chars(" ") == "",
+        skipped,
+        lambda _: "no candidate was shown. Correct the line, or take it out.",
+    )
+    candidates, line, shown = _words(table.frame["shown"])
     ends = candidates.str.tail(2)
     labelled = ends.is_in(["-0", "-1"])
-    per_line = np.add.reduceat(labelled.to_numpy().astype(np.int64), np.concatenate([[0], np.cumsum(shown)[:-1]]))
+    per_line = np.bincount(line[labelled.to_numpy()], minlength=len(shown))
     mixed = (per_line > 0) & (per_line < shown)
     if mixed.any():
-        raise FormatError(
-            f"{table.at(int(np.flatnonzero(mixed)[0]))}: some candidates have the label -0 or -1 and some have none. Correct the line."
-        )
-    ids = pl.select(pl.when(labelled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()
-    history, read = _words(table.frame["history"])
-    return _Lists(shown, news.match(ids), (ends == "-1").to_numpy(), per_line > 0, read, news.match(history))
-
-
-def _words(cells: pl.Series) -> tuple[pl.Series, np.ndarray]:
-    """Return what stands between the spaces of all cells, and how much of it stands in each."""
-    words = cells.str.extract_all(r"[^ ]+")
-    return words.explode().drop_nulls(), words.list.len().to_numpy().astype(np.int64)
-
-
-def _joined(user: np.ndarray, time: pl.Series, read: Sequence[_Lists]) -> tuple[Impressions, np.ndarray]:
-    """Return the lines as impressions, and which of them have labels."""
-    shown, history = (np.concatenate([[0], *sizes]) for sizes in ([r.shown for r in read], [r.read for r in read]))
-    impressions = Impressions(
-        user=user,
-        time=time.to_numpy(),
-        start=np.cumsum(shown),
-        item=np.concatenate([r.item for r in read]).astype(np.int32),
-        clicked=np.concatenate([r.clicked for r in read]),
-        history_start=np.cumsum(history),
-        history=np.concatenate([r.history for r in read]).astype(np.int32),
+        why = "some candidates have the label -0 or -1 and some have none. Correct the line."
+        return _lists(without_rows(table, pl.Series(mixed), skipped, lambda _: why), news, skipped)
+    rows = news.match(pl.select(pl.when(labelled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()).astype(np.int32)
+    known = rows >= 0
+    kept = np.bincount(line[known], minlength=len(shown))
+    words, place, size = _words(table.frame["history"])
+    history = news.match(words).astype(np.int32)
+    before = history >= 0
+    return _Lists(
+        pl.Series("user", table.frame["user"].to_list(), dtype=pl.String),  # a column of its own, or the whole block stays in memory
+        _moments(table).dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6,
+        kept,
+        rows[known],
+        (ends == "-1").to_numpy()[known],
+        per_line > 0,
+        kept < shown,
+        np.bincount(place[before], minlength=len(size)),
+        history[before],
+        (int((~known).sum()), int((~before).sum())),
     )
-    return impressions, np.concatenate([r.labelled for r in read])
+
+
+def _no_time(row: dict[str, str]) -> str:
+    return f"{row['time'][:40]!r} is not a time like 11/12/2019 2:14:46 PM. Correct the cell."
+
+
+def _words(cells: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
+    """Return what stands between the spaces of all cells, in which cell each stands, and how much stands in each."""
+    words = cells.str.split(" ")
+    line = np.repeat(np.arange(len(cells)), words.list.len().to_numpy())
+    every = words.explode()
+    filled = (every != "").to_numpy()
+    return every.filter(pl.Series(filled)), line[filled], np.bincount(line[filled], minlength=len(cells))
+
+
+def _joined(user: np.ndarray, blocks: Sequence[_Lists]) -> Impressions:
+    """Return the lines of several blocks as impressions."""
+    shown, read = (np.concatenate([[0], *sizes]).astype(np.int64) for sizes in ([b.shown for b in blocks], [b.read for b in blocks]))
+    return Impressions(
+        user=user,
+        time=np.concatenate([block.time for block in blocks]),
+        start=np.cumsum(shown),
+        item=np.concatenate([block.item for block in blocks]),
+        clicked=np.concatenate([block.clicked for block in blocks]),
+        history_start=np.cumsum(read),
+        history=np.concatenate([block.history for block in blocks]),
+    )

@@ -6,8 +6,9 @@ import pyoxigraph as ox
 
 from kgrec.data.compressed import ByteStream, Pieces
 from kgrec.data.facts import Facts
+from kgrec.data.interactions import Skipped
 from kgrec.data.overlap import overlapped
-from kgrec.data.statements import CompiledCollector, PythonCollector, RdfOptions, Skipped, collector, too_large
+from kgrec.data.statements import CompiledCollector, PythonCollector, RdfOptions, collector, too_large
 from kgrec.errors import FormatError
 
 FORMATS = (ox.RdfFormat.N_TRIPLES, ox.RdfFormat.N_QUADS)

@@ -1,7 +1,8 @@
 """What a dataset is built from, named part by part, and the building of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from os import PathLike
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from kgrec.data.impressions import ImpressionLog
 from kgrec.data.interactions import InteractionLog
 from kgrec.data.labels import LabelledLog
 from kgrec.data.logs import read_interactions, read_part
+from kgrec.data.tables import Table
 from kgrec.errors import ConfigError
 
 
@@ -34,6 +36,7 @@ class Parts:
         features: Feature vectors of the items.
         word_vectors: File of word vectors.
         entity_vectors: File or files of entity vectors.
+        held: Held-out triples by part; see ``build_dataset``.
         users: Table of users; used only where ``user_attributes`` is asked for.
         user: User column.
         item: Item column.
@@ -59,6 +62,7 @@ class Parts:
     features: object | None = None
     word_vectors: object | None = None
     entity_vectors: object | None = None
+    held: Mapping[str, pl.DataFrame] | None = None
     users: object | None = None
     user: str | None = None
     item: str | None = None
@@ -133,6 +137,7 @@ def build_from_parts(
         test=parts.test if given else None,
         labelled=parts.labelled,
         impressions=parts.impressions,
+        held=parts.held,
         user_attributes=parts.users if user_attributes is True else user_attributes or None,
         item_labels=parts.items,
         texts=parts.texts,
@@ -178,12 +183,17 @@ def _joined(parts: Parts, on_error: str) -> InteractionLog:
     return InteractionLog(frame, tuple(s for log in logs for s in log.sources), tuple(d for log in logs for d in log.dropped))
 
 
+def _name(source: object) -> str:
+    """Return what a part is called in a sentence."""
+    return source.name if isinstance(source, Table) else str(source) if isinstance(source, str | PathLike) else "The frame"
+
+
 def _notes(parts: Parts, with_users: bool) -> tuple[str, ...]:
     notes = list(parts.notes)
     if parts.users is not None and not with_users:
-        notes.append(f"{parts.users}: user attributes are unused. Ask for them with user_attributes.")
+        notes.append(f"{_name(parts.users)}: user attributes are unused. Ask for them with user_attributes.")
     if parts.links is not None and parts.kg is None:
-        notes.append(f"{parts.links}: links are unused, since there is no knowledge graph.")
+        notes.append(f"{_name(parts.links)}: links are unused, since there is no knowledge graph.")
     read = {str(one) for one in parts.kg or ()}
     notes += [f"{path}: a graph file that is not read. Name it as kg to use it." for path in parts.beside if path not in read]
     return tuple(notes)

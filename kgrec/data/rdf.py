@@ -15,9 +15,10 @@ from kgrec.data import ntriples
 from kgrec.data.compressed import ByteStream, Pieces
 from kgrec.data.facts import Facts
 from kgrec.data.files import FilePath, bare_suffix, reading
+from kgrec.data.interactions import Skipped
 from kgrec.data.overlap import overlapped
 from kgrec.data.rdfxml import NO_LANGUAGE, Plain
-from kgrec.data.statements import CompiledCollector, RdfOptions, Skipped, collector, serialized, too_large
+from kgrec.data.statements import CompiledCollector, RdfOptions, collector, serialized, too_large
 from kgrec.data.xml import guarded
 from kgrec.errors import FormatError
 

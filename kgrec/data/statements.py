@@ -13,7 +13,7 @@ import pyoxigraph as ox
 from kgrec.data import native
 from kgrec.data.compressed import Limits
 from kgrec.data.facts import BLANK, Facts, attribute_frame, label_frame, type_frame
-from kgrec.data.interactions import Dropped
+from kgrec.data.interactions import Dropped, Skipped
 from kgrec.errors import ConfigError, FormatError
 
 LABEL_PREDICATES = (
@@ -115,34 +115,6 @@ def _is_iri(text: str) -> bool:
 
 def _fits(iri: str, rules: Sequence[str]) -> bool:
     return any(iri.startswith(rule) if rule.endswith(_NAMESPACE_ENDS) else iri == rule for rule in rules)
-
-
-@dataclass
-class Skipped:
-    """Lines that were left out because they cannot be read.
-
-    Attributes:
-        name: The file.
-        count: How many.
-        lines: The first of them.
-    """
-
-    name: str
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-
-    MOST_LISTED = 20
-
-    def add(self, line: int) -> None:
-        """Note one more."""
-        self.count += 1
-        if len(self.lines) < self.MOST_LISTED:
-            self.lines.append(line)
-
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Return them in the form of a report."""
-        where = tuple(f"{self.name}:{line}" for line in self.lines)
-        return (Dropped("lines", f"malformed in {self.name}", self.count, where),) if self.count else ()
 
 
 @runtime_checkable

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kgrec.data.columns import TableColumn
 from kgrec.data.content import Content, Impressions, Vectors
-from kgrec.data.dataset import PARTS, BuildReport, Dataset
+from kgrec.data.dataset import PARTS, BuildReport, Caution, Dataset
 from kgrec.data.files import FilePath, bare_suffix, write_parquet
 from kgrec.data.folders import check_folder, combined_sum, new_folder
 from kgrec.data.interactions import Dropped, Interactions
@@ -230,7 +231,13 @@ def _dropped(rows: Sequence[dict[str, Any]]) -> tuple[Dropped, ...]:
 
 def _report(about: dict[str, Any]) -> BuildReport:
     counts = {str(name): int(count) for name, count in about["counts"].items()}
-    return BuildReport(_texts(about["sources"]), _dropped(about["dropped"]), _texts(about["notes"]), counts)
+    warnings = tuple(Caution(str(row["what"]), str(row["remedy"])) for row in about.get("warnings", ()))
+    columns = tuple(_column(row) for row in about.get("columns", ()))
+    return BuildReport(_texts(about["sources"]), _dropped(about["dropped"]), _texts(about["notes"]), counts, warnings, columns)
+
+
+def _column(row: dict[str, Any]) -> TableColumn:
+    return TableColumn(**{f.name: f.type(row[f.name]) for f in fields(TableColumn) if isinstance(f.type, type)})
 
 
 def _content(opened: "_Opened", items: int, entities: int) -> Content:

@@ -4,20 +4,23 @@ Cells stay exactly as written: nothing is parsed until a reader asks for a numbe
 """
 
 import csv
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 
 import polars as pl
 
-from kgrec.data.files import FilePath, bare_suffix, existing, read_text
-from kgrec.data.interactions import Dropped
+from kgrec.data.files import FilePath, bare_suffix, existing, read_text, text_blocks
+from kgrec.data.interactions import Dropped, Skipped
+from kgrec.data.jsonlines import JSON_LINES, read_json_lines
 from kgrec.errors import ConfigError, FormatError, nearest
 
 _ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
 _TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
 _COMMA_FIRST = (",", ";", "\t", "|")
 _ROWS_BELOW = 20
+_MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
 
 
@@ -31,6 +34,7 @@ class Table:
         line: Line number per row, 1-based; row number where the table never was a text file.
         header: Whether the columns have names of their own.
         dropped: Malformed rows left out, where that was allowed.
+        sequences: Columns whose header says that a cell is several words (RecBole's ``token_seq``).
     """
 
     name: str
@@ -38,6 +42,7 @@ class Table:
     line: pl.Series
     header: bool
     dropped: tuple[Dropped, ...] = field(default=())
+    sequences: frozenset[str] = frozenset()
 
     def at(self, row: int) -> str:
         """Return ``file:line`` of a row, for messages."""
@@ -53,7 +58,7 @@ def read_table(
     header: bool = True,
     on_error: str = "stop",
 ) -> Table:
-    """Read a CSV, TSV, RecBole atomic or Parquet file, or take over a polars or pandas frame.
+    """Read a CSV, TSV, RecBole atomic, JSON Lines or Parquet file, or take over a polars or pandas frame.
 
     Args:
         source: A path (plain or gzipped), a frame, or a table read before.
@@ -75,17 +80,52 @@ def read_table(
     path = existing(source)
     if bare_suffix(path) == "parquet":
         return _from_parquet(str(source))
+    if bare_suffix(path) in JSON_LINES:
+        return Table(str(source), *read_json_lines(str(source)), header=True)
     return _from_text(str(source), separator, known, columns, header, on_error)
 
 
-def read_columns(path: FilePath, names: Sequence[str], *, separator: str | None = None) -> Table:
+def read_columns(path: FilePath, names: Sequence[str], *, separator: str | None = None, on_error: str = "stop") -> Table:
     """Read a text file without a header whose columns have these names, neither more nor fewer.
 
     Raises:
         FormatError: If a line has another number of cells.
     """
-    table = read_table(path, separator=separator, columns=len(names), header=False)
-    return Table(table.name, table.frame.rename(dict(zip(table.frame.columns, names, strict=True))), table.line, header=True)
+    table = read_table(path, separator=separator, columns=len(names), header=False, on_error=on_error)
+    return Table(table.name, table.frame.rename(dict(zip(table.frame.columns, names, strict=True))), table.line, True, table.dropped)
+
+
+def column_blocks(path: FilePath, names: Sequence[str], separator: str, skipped: Skipped | None = None) -> Iterator[Table]:
+    """Yield what ``read_columns`` reads as tables of some thousand lines each, in little memory.
+
+    Args:
+        path: The file.
+        names: Of the columns.
+        separator: Between cells.
+        skipped: Where malformed lines are noted; None stops at the first.
+
+    Raises:
+        FormatError: If a line has another number of cells.
+    """
+    for text, line in text_blocks(path, skipped):
+        rows, lines = _plain(text, separator)
+        if len(rows):
+            yield _as_table(str(path), rows, lines + (line - 1), list(names), len(names), skipped, named=False)
+
+
+def without_rows(table: Table, bad: pl.Series, skipped: Skipped | None, why: Callable[[dict[str, str]], str]) -> Table:
+    """Return the table without its bad rows, which are noted.
+
+    Raises:
+        FormatError: At the first bad row, where rows may not be left out; ``why`` says what is the matter with it and what to do.
+    """
+    if not bad.any():
+        return table
+    if skipped is None:
+        row = int(bad.arg_true()[0])
+        raise FormatError(f"{table.at(row)}: {why(table.frame.row(row, named=True))}")
+    skipped.extend(table.line.filter(bad))
+    return replace(table, frame=table.frame.filter(~bad), line=table.line.filter(~bad))
 
 
 def _from_frame(source: object) -> Table:
@@ -106,22 +146,27 @@ def _from_parquet(path: str) -> Table:
 
 
 def _from_text(path: str, separator: str | None, known: Collection[str], columns: int | None, header: bool, on_error: str) -> Table:
-    text = read_text(path)
+    skipped = Skipped.where_allowed(path, on_error)
+    text = read_text(path, skipped)
     if separator == "":
         raise ConfigError("separator: must not be empty.")
     first = next(line for line in text.split("\n") if line.strip()).rstrip("\r")
     separator = separator or _separator(path, first)
     if separator == "," and '"' in text:
-        rows, lines = _quoted(path, text)
+        rows, lines = _quoted(path, text, skipped)
     else:
         rows, lines = _plain(text, separator)
+    if not len(rows):
+        raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
     names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known) if header else None
-    return _as_table(path, rows, lines, names, columns, on_error)
+    table = _as_table(path, rows, lines, names, columns, skipped)
+    kinds = (cell.rpartition(":") for cell in rows[0]) if names and names[0] != rows[0][0].strip() else ()
+    return replace(table, sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"))
 
 
 def _separator(path: str, first: str) -> str:
     suffix = bare_suffix(path)
-    if suffix in _ATOMIC_SUFFIXES:
+    if suffix in _ATOMIC_SUFFIXES and ("\t" in first or "|" not in first):  # MovieLens' u.item has "|"
         return "\t"
     candidates = _COMMA_FIRST if suffix == "csv" else _TAB_FIRST
     return next((c for c in candidates if c in first), candidates[0])
@@ -136,8 +181,31 @@ def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
     return frame["text"].str.split(separator), frame["line"]
 
 
-def _quoted(path: str, text: str) -> tuple[pl.Series, pl.Series]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+_CELL = r'(?:^|,)(?:"(?:[^"]|"")*"|[^",]*)'
+
+
+def _quoted(path: str, text: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
+    return _quoted_lines(text) or _quoted_text(path, text, skipped)
+
+
+def _quoted_lines(text: str) -> tuple[pl.Series, pl.Series] | None:
+    """Return the rows of text in which every quoted cell ends on its line, and their lines; None where that is not so."""
+    if "\r" in text.replace("\r\n", ""):
+        return None
+    frame = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_row_index("line", offset=1)
+    frame = frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64)).filter(pl.col("text") != "")
+    cells = frame["text"].str.extract_all(_CELL)
+    if not (cells.list.join("") == frame["text"]).all():
+        return None
+    bare = pl.element().str.strip_prefix(",")
+    unquoted = bare.str.strip_prefix('"').str.strip_suffix('"').str.replace_all('""', '"', literal=True)
+    rows = cells.list.eval(pl.when(bare.str.starts_with('"')).then(unquoted).otherwise(bare))
+    filled = rows.list.eval(pl.element() != "").list.any()
+    return rows.filter(filled), frame["line"].filter(filled)
+
+
+def _quoted_text(path: str, text: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines, line = [], [], 1
     try:
         for row in reader:
@@ -146,27 +214,55 @@ def _quoted(path: str, text: str) -> tuple[pl.Series, pl.Series]:
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise FormatError(f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside a quoted cell.") from None
+        if skipped is None:
+            raise FormatError(f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside a quoted cell.") from None
+        rows, lines = _quoted_leniently(text, skipped)
+    if not rows:
+        raise FormatError(f"{path}: no line can be read. Is this a table?")
     return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
 
 
-def _as_table(path: str, rows: pl.Series, lines: pl.Series, names: list[str] | None, columns: int | None, on_error: str) -> Table:
+def _quoted_leniently(text: str, skipped: Skipped) -> tuple[list[list[str]], list[int]]:
+    """Return the rows whose quotes are closed within 100 lines, and their lines; others are left out, line by line."""
+    own = list(io.StringIO(text, newline=""))
+    rows, lines, at = [], [], 0
+    while at < len(own):
+        taken, quotes = 1, own[at].count('"')
+        while quotes % 2 and taken < _MOST_LINES and at + taken < len(own):
+            quotes += own[at + taken].count('"')
+            taken += 1
+        try:
+            (row,) = csv.reader(own[at : at + taken], strict=True)
+        except (csv.Error, ValueError):
+            skipped.add(at + 1)
+            at += 1
+            continue
+        if any(row):
+            rows.append(row)
+            lines.append(at + 1)
+        at += taken
+    return rows, lines
+
+
+def _as_table(
+    path: str, rows: pl.Series, lines: pl.Series, names: list[str] | None, columns: int | None, skipped: Skipped | None, named: bool = True
+) -> Table:
+    """Return rows as a table; the first of them is its header where there are names and ``named`` says so."""
     width = columns or len(rows[0])
     widths = rows.list.len()
     ragged = widths != width
-    dropped: tuple[Dropped, ...] = ()
     if ragged.any():
         row = ragged.arg_true()[0]
-        if on_error == "stop" or (names is not None and row == 0):
+        if skipped is None or (named and names is not None and row == 0):
             found = f"{widths[row]} column{'' if widths[row] == 1 else 's'}"
             raise FormatError(f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line or name the separator.")
-        dropped = (Dropped("lines", f"malformed in {path}", int(ragged.sum())),)
+        skipped.extend(lines.filter(ragged))
         rows, lines = rows.filter(~ragged), lines.filter(~ragged)
-    if names is not None:
+    if names is not None and named:
         rows, lines = rows[1:], lines[1:]
         _check_names(path, names)
     frame = pl.DataFrame({(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)})
-    return Table(path, frame, lines, names is not None, dropped)
+    return Table(path, frame, lines, names is not None, () if skipped is None else skipped.dropped())
 
 
 def _header(first: Sequence[str], below: Sequence[Sequence[str]], known: Collection[str]) -> list[str] | None:
@@ -208,7 +304,7 @@ def find_column(table: Table, wanted: str | None, names: Collection[str], taken:
             f"Columns: {', '.join(columns[:20])}." if table.header else f"The file has no header; columns are called {', '.join(columns)}."
         )
         raise FormatError(f"{table.name}: no column {wanted!r}.{nearest(wanted, columns)} {have}")
-    lowered = {c.lower(): c for c in reversed(columns) if c not in taken}
+    lowered = {c.lower().replace(" ", "_"): c for c in reversed(columns) if c not in taken}
     return next((lowered[n] for n in names if n in lowered), None)
 
 

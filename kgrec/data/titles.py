@@ -54,7 +54,7 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
     if len(table.frame.columns) == 1:
         raise FormatError(f"{table.name}: one column, expected item ids and titles. Is the separator right?")
-    return ItemTable(table, key, _title_column(table, key), as_ids(table, key, on_error))
+    return ItemTable(table, key, title_column(table, key), as_ids(table, key, on_error))
 
 
 def titles(items: ItemTable) -> pl.DataFrame:
@@ -91,6 +91,7 @@ def _by_id(items: ItemTable, values: pl.Series) -> pl.DataFrame:
     return frame.drop_nulls("item").unique("item", keep="first", maintain_order=True)
 
 
-def _title_column(table: Table, key: str) -> str | None:
+def title_column(table: Table, key: str) -> str | None:
+    """Return the column of titles by its name, None where there is none."""
     named = find_column(table, None, TITLE_NAMES, taken=(key,))
-    return named or next((c for c in table.frame.columns if c != key and c.lower().endswith(("_title", "_name"))), None)
+    return named or next((c for c in table.frame.columns if c != key and c.lower().replace(" ", "_").endswith(("_title", "_name"))), None)

@@ -8,8 +8,11 @@ from typing import SupportsIndex
 import numpy as np
 import polars as pl
 
+from kgrec.data.columns import TableColumn
 from kgrec.data.interactions import Dropped
 from kgrec.data.vocabulary import Vocabulary
+
+COLUMN = "column "
 
 
 def _no_types() -> pl.DataFrame:
@@ -43,8 +46,10 @@ class Triples:
         dropped: What was left out while reading.
         graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple stands in a named graph.
         graphs: Names of the graphs.
-        formats: Format of each source, for instance "Turtle"; "" or missing where it is no RDF.
+        formats: Format of each source, for instance "Turtle"; "column" and its name where the source is a column of a table of items, whose
+            locator is the row's line; "" or missing for other text.
         counts: What happened while reading, by name, for instance ``{"blank nodes read": 12}``.
+        columns: What became of the columns of tables of items.
     """
 
     entities: Vocabulary
@@ -64,6 +69,7 @@ class Triples:
     graphs: pl.Series = field(default_factory=lambda: pl.Series("graph", [], dtype=pl.String))
     formats: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[TableColumn, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of triples."""
@@ -85,7 +91,13 @@ class Triples:
 
     def counts_statements(self, source: int) -> bool:
         """Return whether the locators of a source are ordinals of statements, and not lines."""
-        return source < len(self.formats) and self.formats[source] not in ("", "N-Triples", "N-Quads")
+        stated = self.formats[source] if source < len(self.formats) else ""
+        return stated not in ("", "N-Triples", "N-Quads") and not stated.startswith(COLUMN)
+
+    def column(self, source: int) -> str:
+        """Return the column of a table that a source is, "" where it is none."""
+        stated = self.formats[source] if source < len(self.formats) else ""
+        return stated.removeprefix(COLUMN) if stated.startswith(COLUMN) else ""
 
     def label(self, row: SupportsIndex) -> str:
         """Return the label of an entity, its key where it has none."""

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 
 from kgrec.data.content import Vectors
 from kgrec.data.files import FilePath, bare_suffix, existing, read_text, reading
+from kgrec.data.interactions import Skipped
 from kgrec.errors import FormatError
 
 _LONGEST_LINE = 1 << 22
@@ -25,12 +27,17 @@ _SPACE = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 
 
-def read_vectors(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors, int]:
+def read_vectors(path: FilePath, wanted: Callable[[str], bool], skipped: Skipped | None = None) -> tuple[Vectors, int]:
     """Return the vectors whose keys are wanted, and how many the file holds; of equal keys the first counts.
 
     The form is found from the file: text with a key and its numbers on each line, between spaces or tabs, with or without the line
     ``count dimension`` before it (GloVe, word2vec, fastText, MIND's ``.vec``); word2vec's binary form; or a ``.npy`` array with the keys
     of its rows, one a line, in a ``.txt`` file of the same name. All but ``.npy`` may be gzipped.
+
+    Args:
+        path: The file.
+        wanted: Whether a key's vector is returned.
+        skipped: Where malformed lines of text are noted; None stops at the first.
 
     Raises:
         MissingFileError: If the file is not there.
@@ -41,10 +48,16 @@ def read_vectors(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors
     keys: dict[str, np.ndarray] = {}
     count = 0
     binary = _is_binary(path)
-    for key, numbers, where in _binary(path) if binary else _text(path):
+    for key, numbers, place in _binary(path) if binary else _text(path, skipped):
         count += 1
-        if key not in keys and wanted(key):
-            keys[key] = _vector(np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, where), where)
+        if key in keys or not wanted(key):
+            continue
+        try:
+            keys[key] = _vector(np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, place.where), place.where)
+        except FormatError:
+            if skipped is None:
+                raise
+            skipped.add(place.line)
     if not count:
         raise FormatError(f"{path}: no vector. Expected a key and its numbers on each line.")
     rows = np.stack(list(keys.values())) if keys else np.empty((0, 0), dtype=np.float32)
@@ -102,7 +115,20 @@ def _from_array(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors,
     return Vectors(pl.Series("key", list(rows), dtype=pl.String), values), len(keys)
 
 
-_Entry = tuple[str, bytes, str]
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a vector stands: line, or number in a binary file."""
+
+    path: FilePath
+    line: int
+    binary: bool = False
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}: vector {self.line}" if self.binary else f"{self.path}:{self.line}"
+
+
+_Entry = tuple[str, bytes, _Place]
 
 
 def _is_binary(path: FilePath) -> bool:
@@ -120,7 +146,7 @@ def _dimension(header: bytes) -> int | None:
     return int(fields[1]) if 0 < int(fields[1]) <= _MOST_DIMENSIONS else None
 
 
-def _text(path: FilePath) -> Iterator[_Entry]:
+def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
     """Yield keys, their numbers as they are written, and where they stand."""
     dimension = 0
     with reading(path) as stream:
@@ -133,8 +159,15 @@ def _text(path: FilePath) -> Iterator[_Entry]:
                 continue
             separator = b"\t" if b"\t" in line else b" "
             dimension = dimension or len(_fields(line)) - 1
-            key, numbers = _parted(line, separator, dimension, f"{path}:{number}")
-            yield key.decode("utf-8", "replace"), numbers, f"{path}:{number}"
+            place = _Place(path, number)
+            try:
+                key, numbers = _parted(line, separator, dimension, place.where)
+            except FormatError:
+                if skipped is None:
+                    raise
+                skipped.add(number)
+                continue
+            yield key.decode("utf-8", "replace"), numbers, place
 
 
 def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[bytes, bytes]:
@@ -184,5 +217,5 @@ def _binary(path: FilePath) -> Iterator[_Entry]:
                     raise FormatError(f"{path}: ends in vector {number} of {count}. Fetch the file again.")
                 rest += more
                 end = rest.find(b" ")
-            yield rest[:end].strip(b"\n").decode("utf-8", "replace"), rest[end + 1 : end + 1 + size], f"{path}: vector {number}"
+            yield rest[:end].strip(b"\n").decode("utf-8", "replace"), rest[end + 1 : end + 1 + size], _Place(path, number, binary=True)
             rest = rest[end + 1 + size :]

@@ -130,6 +130,7 @@ class Explainer:
         self.data = data
         self._sources = short_names(data.triples.sources)
         self._ordinal = [data.triples.counts_statements(source) for source in range(len(data.triples.sources))]
+        self._column = [data.triples.column(source) for source in range(len(data.triples.sources))]
         self._scorer = scorer
         self._name = model_name or type(model).__name__
         self._settings = {"max_length": max_length, "screen_top": screen_top, "per_liked": per_liked, "per_middle": per_middle}
@@ -306,7 +307,7 @@ class Explainer:
             tail_is_target = int(ckg.tail[fact]) == ends[1]
             if row >= 0:
                 source = int(triples.source[row])
-                place = FactRef(self._sources[source], int(triples.locator[row]), self._ordinal[source])
+                place = FactRef(self._sources[source], int(triples.locator[row]), self._ordinal[source], self._column[source])
             else:
                 place = FactRef("training interactions" if row == -1 else "user attributes")
             stated.setdefault((int(ckg.relation[fact]), tail_is_target), []).append(place)

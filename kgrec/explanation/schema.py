@@ -46,11 +46,13 @@ class FactRef:
         source: Name of the file, without its folder; or an origin in words.
         locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item took the fact over through its link.
         ordinal: Whether ``locator`` counts triples instead of lines.
+        column: Column of the table whose row was read, "" where it is no table of items.
     """
 
     source: str
     locator: int = 0
     ordinal: bool = False
+    column: str = ""
 
     def __str__(self) -> str:
         """Return source:locator."""
@@ -58,14 +60,20 @@ class FactRef:
 
     @property
     def short(self) -> str:
-        """The same with the file's name alone, without its folder."""
-        return self.source.replace("\\", "/").rsplit("/", 1)[-1] + self._place()
+        """The same with the file's name alone, without its folder; an address stays whole."""
+        return _steps(self.source)[-1] + self._place()
 
     def _place(self) -> str:
         if self.locator == 0:
             return ""
         where = f" triple {abs(self.locator)}" if self.ordinal else f":{abs(self.locator)}"
-        return where + (" (through the item's link)" if self.locator < 0 else "")
+        column = f" column {self.column}" if self.column else ""
+        return where + column + (" (through the item's link)" if self.locator < 0 else "")
+
+
+def _steps(source: str) -> list[str]:
+    """Return the folders of a file and its name; an address of the web is one step."""
+    return [source] if source.startswith(("http://", "https://")) else source.replace("\\", "/").split("/")
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
@@ -76,7 +84,7 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
     >>> short_names(("/data/a/kg.nt", "/data/b/kg.nt")), short_names(("/data/films.ttl", "the frame"))
     (('a/kg.nt', 'b/kg.nt'), ('films.ttl', 'the frame'))
     """
-    parts = [source.replace("\\", "/").split("/") for source in sources]
+    parts = [_steps(source) for source in sources]
     depth, shown = 1, [part[-1] for part in parts]
     while len(set(shown)) < len(set(sources)) and depth < max(map(len, parts)):
         depth += 1
@@ -373,10 +381,15 @@ def _path_to_dict(path: Path) -> dict[str, Any]:
 def _hop_to_dict(hop: Hop) -> dict[str, Any]:
     """Return a hop with its first relation in the hop itself and further parallel ones under "also"."""
     first, *others = [
-        {"relation": r.key, "relation_label": r.label, "forward": r.forward, "facts": [asdict(fact) for fact in r.facts]}
+        {"relation": r.key, "relation_label": r.label, "forward": r.forward, "facts": [_fact_to_dict(fact) for fact in r.facts]}
         for r in hop.relations
     ]
     return {"source": asdict(hop.source), "target": asdict(hop.target), **first, "also": others}
+
+
+def _fact_to_dict(fact: FactRef) -> dict[str, Any]:
+    """Return where a fact was read; the column only where there is one."""
+    return {name: value for name, value in asdict(fact).items() if name != "column" or value}
 
 
 def _path_from_dict(record: Mapping[str, Any]) -> Path:

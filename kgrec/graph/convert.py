@@ -7,23 +7,22 @@ for ``Dataset.build`` to add.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import networkx as nx
 import numpy as np
 import polars as pl
-import pyoxigraph
 import rdflib
 import scipy.sparse as sp
 from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.minted import NAMESPACE, key_of, minted
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
-from kgrec.errors import GraphError
+from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
 
-NAMESPACE = "urn:kgrec:"
 INTERACTS = rdflib.URIRef(NAMESPACE + "interacts")
 
 
@@ -169,6 +168,29 @@ def from_scipy(matrices: Mapping[str, sp.sparray], entities: Iterable[str]) -> T
     return _triples(found, dict.fromkeys(keys), dict.fromkeys(map(str, matrices), ""), [("scipy", 0)] * len(found))
 
 
+def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
+    """Return a ``pykeen.triples.TriplesFactory`` per part ("train", and "valid" and "test" where triples are held out).
+
+    They share one numbering, that of ``triples.entities`` and ``triples.relations``.
+
+    Raises:
+        ConfigError: If PyKEEN is not installed.
+    """
+    try:
+        from pykeen.triples import TriplesFactory
+    except ImportError:
+        raise ConfigError("PyKEEN is not installed. Install it: pip install pykeen.") from None
+    import torch
+
+    triples, held = (graph.triples, graph.held_triples) if isinstance(graph, Dataset) else (graph, {})
+    parts = {"train": np.stack([triples.head, triples.relation, triples.tail], axis=1), **held}
+    names = {
+        kind: {key: row for row, key in enumerate(keys)}
+        for kind, keys in (("entity_to_id", triples.entities), ("relation_to_id", triples.relations))
+    }
+    return {part: TriplesFactory(torch.from_numpy(rows.astype(np.int64)), **names) for part, rows in parts.items()}
+
+
 def adjacency(ckg: CollaborativeKG) -> sp.csr_array:
     """Return the symmetric (nodes x nodes) adjacency: the number of facts between two nodes, either direction, float32."""
     ones = np.ones(2 * len(ckg.head), dtype=np.float32)
@@ -234,20 +256,11 @@ def _add_users(out: rdflib.Graph, data: Dataset, entities: list[rdflib.URIRef], 
 
 
 def _iri(key: str, kind: str) -> rdflib.URIRef:
-    """Return an IRI key as it is and any other key percent-encoded, so that ``_key`` gives it back."""
-    if not key.startswith(NAMESPACE):
-        try:
-            return rdflib.URIRef(pyoxigraph.NamedNode(key).value)
-        except ValueError:
-            pass
-    return rdflib.URIRef(f"{NAMESPACE}{kind}:{quote(key, safe='')}")
+    return rdflib.URIRef(minted(key, kind))
 
 
 def _key(term: Any) -> str:
-    text = str(term)
-    if isinstance(term, rdflib.BNode):
-        return f"_:{text}"
-    return unquote(text[len(NAMESPACE) :].split(":", 1)[-1]) if text.startswith(NAMESPACE) else text
+    return f"_:{term}" if isinstance(term, rdflib.BNode) else key_of(str(term))
 
 
 def from_rdflib(graph: rdflib.Graph) -> Triples:

@@ -136,7 +136,7 @@ def test_items_without_an_entity_are_kept():
 
 def test_triples_that_meet_no_item_are_noted():
     data = build_dataset(TWENTY, pl.DataFrame({"head": ["q"], "relation": ["r"], "tail": ["t"]}))
-    assert any("No item is in the graph" in note for note in data.report.notes)
+    assert any("No item is in the graph" in caution.what for caution in data.report.warnings)
 
 
 def test_user_attributes_become_facts():

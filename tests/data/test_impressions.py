@@ -71,7 +71,7 @@ def test_what_trains_is_not_judged(lines, data):
     for number, name in enumerate(("train", "valid", "test")):
         fair = [line for line, own in zip(lines, part, strict=True) if own == number and {click for _, click in line[3]} == {True, False}]
         assert as_lines(judged.impressions.get(name, Impressions())) == fair
-    train, valid, test = ({tuple(row) for row in log.frame.select("user", "item").rows()} for log in judged.logs)
+    train, valid, test = ({tuple(row) for row in log.named().select("user", "item").rows()} for log in judged.logs)
     clicked = [
         {
             (f"u{user}", f"i{item}")

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from kgrec.data import linking
 from kgrec.data.graphs import read_triples
 from kgrec.data.linking import link, read_links
+from kgrec.data.matching import check_review, items_to_match, match_items, write_review
+from kgrec.data.titles import read_items
 from kgrec.data.vocabulary import Vocabulary
-from kgrec.errors import FormatError, LinkError
+from kgrec.errors import ConfigError, FormatError, LinkError
 
 
 def graph_of(*rows):
@@ -164,3 +166,162 @@ def test_copies_keep_their_graph(tmp_path):
         ("x:b", "2", -3, "x:h"),
         ("x:c", "x:b", 2, None),
     ]
+
+
+def match(items, graph, by="label-year"):
+    return match_items(pl.DataFrame(items, schema={"item": pl.String, "label": pl.String, "year": pl.Int64}, orient="row"), graph, by)
+
+
+def labelled(tmp_path, *labels, further=""):
+    """A graph of entities x:0, x:1, ... with these labels, each of which begins a triple."""
+    lines = [f'<x:{n}> <http://www.w3.org/2000/01/rdf-schema#label> "{label}" .\n<x:{n}> <x:r> <x:o> .' for n, label in enumerate(labels)]
+    (tmp_path / "g.nt").write_text("\n".join(lines) + "\n" + further)
+    return read_triples(str(tmp_path / "g.nt"))
+
+
+def decisions(found):
+    return {(row["item"], row["entity"]): (row["status"], row["reason"]) for row in found.review.to_dicts()}
+
+
+def test_labels_and_years_decide(tmp_path):
+    graph = labelled(
+        tmp_path,
+        "The Godfather",
+        "Heat (1995 film)",
+        "Sabrina (1954 film)",
+        "Sabrina (1995 film)",
+        "Am\u00e9lie",
+        "Tom & Jerry",
+        "Fear (1996 film)",
+    )
+    items = [
+        ("g", "Godfather, The", 1972),
+        ("h", "Heat", 1995),
+        ("s", "Sabrina", 1995),
+        ("a", "Amelie", 2001),
+        ("t", "Tom and Jerry", 1992),
+    ]
+    found = match([*items, ("f", "Fear", 1995), ("o", "Sabrina", 1978), ("n", "Nothing", 1990), ("x", None, None)], graph)
+    same = ("sure", "the same label, no year to compare")
+    assert decisions(found) == {
+        ("g", "x:0"): same,
+        ("h", "x:1"): ("sure", "the same label, the same year"),
+        ("s", "x:3"): ("sure", "the same label, the same year"),
+        ("a", "x:4"): same,
+        ("t", "x:5"): same,
+        ("f", "x:6"): ("doubtful", "the same label, a year apart"),
+        ("o", None): ("unmatched", "no entity has the label and the year"),
+        ("n", None): ("unmatched", "no entity has the label and the year"),
+        ("x", None): ("unmatched", "the item has no label"),
+    }
+    assert found.links.rows() == [("g", "x:0"), ("h", "x:1"), ("s", "x:3"), ("a", "x:4"), ("t", "x:5")]
+    assert found.counts == {"items linked by label": 5, "items with a doubtful match, not linked": 1, "items without a match": 3}
+    assert found.review["status"].to_list() == ["doubtful", *["unmatched"] * 3, *["sure"] * 5]
+    assert set(found.review.filter(pl.col("status") == "sure")["link"]) == {"yes"}
+    by_label = decisions(match(items[2:3], graph, by="label"))
+    assert by_label[("s", "x:2")] == by_label[("s", "x:3")] == ("doubtful", "the same label, no year to compare, several entities fit")
+
+
+def test_what_is_never_sure(tmp_path):
+    graph = labelled(tmp_path, "Hamlet", "Mask", "Emma (film)", "Emma (1932 film)", "Der bewegte Mann", "Star Trek II: The Wrath of Khan")
+    items = [("h1", "Hamlet", 1948), ("h2", "Hamlet", 1996), ("m", "Mask, The", 1994), ("e", "Emma", 1996)]
+    found = decisions(
+        match([*items, ("b", "Maybe, Maybe Not (Bewegte Mann, Der)", 1994), ("k", "Star Trek: The Wrath of Khan", 1982)], graph)
+    )
+    assert {pair: status for pair, (status, _) in found.items()} == dict.fromkeys(
+        [("h1", "x:0"), ("h2", "x:0"), ("m", "x:1"), ("e", "x:2"), ("b", "x:4"), ("k", "x:5")], "doubtful"
+    )
+    assert found["h1", "x:0"][1].endswith("several items fit the entity")
+    assert found["e", "x:2"][1].endswith("others of the label are of another year")
+    assert found["m", "x:1"][1] == "the label but for its article, no year to compare"
+
+
+def test_many_items_may_be_one_entity(tmp_path):
+    graph = labelled(tmp_path, "Chasing Amy", "Heat (1995 film)")
+    found = match([("1", "Chasing Amy", 1997), ("2", "Chasing Amy", 1997), ("3", "Heat", 1995), ("4", "Heat", 1995)], graph)
+    assert found.links.rows() == [("1", "x:0"), ("2", "x:0"), ("3", "x:1"), ("4", "x:1")]
+
+
+def test_years_of_entities_come_from_attributes_and_relations(tmp_path):
+    year = '<x:0> <http://e/releaseDate> "1954-05-06" .\n<x:1> <http://e/year> <x:y> .\n'
+    year += '<x:y> <http://www.w3.org/2000/01/rdf-schema#label> "1995" .\n'
+    graph = labelled(tmp_path, "Sabrina", "Sabrina", further=year)
+    assert match([("s", "Sabrina", 1995), ("t", "Sabrina", 1954)], graph).links.rows() == [("s", "x:1"), ("t", "x:0")]
+
+
+def test_an_entity_that_begins_no_triple_is_doubtful(tmp_path):
+    band = '<x:9> <http://www.w3.org/2000/01/rdf-schema#label> "Grateful Dead" .\n<x:0> <x:r> <x:9> .\n'
+    graph = labelled(tmp_path, "Heat", "Alien", further=band)
+    found = match([("1", "Heat", 1995), ("2", "Alien", 1979), ("3", "Grateful Dead", 1995)], graph)
+    assert decisions(found)["3", "x:9"][0] == "doubtful"
+    assert found.links.height == 2
+
+
+def test_matching_needs_labels_and_years(tmp_path):
+    with pytest.raises(ConfigError, match="no item has a year"):
+        match([("1", "Heat", None)], labelled(tmp_path, "Heat"))
+    with pytest.raises(ConfigError, match="no entity of the graph has a label"):
+        match([("1", "Heat", 1995)], graph_of(("a", "r", "b")))
+    with pytest.raises(ConfigError, match="link_by: 'titles' is unknown"):
+        match([("1", "Heat", 1995)], labelled(tmp_path, "Heat"), by="titles")
+
+
+def test_titles_and_years_of_a_table():
+    frame = pl.DataFrame(
+        {"item_id": ["1", "2", "3"], "title": ["A (1990)", "B", "C"], "when": ["x", "1995-02-03", "1996"], "year": [None, 1995, 1996]}
+    )
+    table = read_items(frame)
+    assert items_to_match(table, pl.Series(["3", "1", "9"])).rows() == [("3", "C", 1996), ("1", "A (1990)", 1990), ("9", None, None)]
+    assert items_to_match(table, pl.Series(["2"]), year="when").rows() == [("2", "B", 1995)]
+    with pytest.raises(FormatError, match=r"no column 'yaer'\. Nearest: year"):
+        items_to_match(table, pl.Series(["2"]), year="yaer")
+    with pytest.raises(ConfigError, match="no column of titles"):
+        items_to_match(read_items(pl.DataFrame({"item_id": ["1"], "x": ["a"]})), pl.Series(["1"]))
+
+
+def test_a_review_is_written_edited_and_given_back(tmp_path):
+    graph = labelled(tmp_path, "Heat", 'The \\"Mask\\"', "Alien")
+    found = match([("a b", "Heat", 1995), ("1", '"Mask", The', 1994), ("2", "Mask", 1994), ("3", "Brazil\tor not", 1985)], graph)
+    place = tmp_path / "review.tsv"
+    write_review(found, place)
+    lines = place.read_text().splitlines()
+    assert lines[0].split("\t")[:3] == ["link", "status", "item"]
+    assert read_links(str(place))[0].rows() == [(row[0], row[1]) for row in found.links.rows()]
+    edited = [line.replace("?", "yes", 1) if "\t2\t" in line else line for line in lines]
+    edited = ["\t".join(["YES", *line.split("\t")[1:5], "x:2", *line.split("\t")[6:]]) if "\t3\t" in line else line for line in edited]
+    place.write_text("\r\n".join(edited))
+    rows, _, dropped = read_links(str(place))
+    assert sorted(rows.rows()) == [("1", "x:1"), ("2", "x:1"), ("3", "x:2"), ("a b", "x:0")]
+    assert dropped == ()
+    place.write_text("\n".join(lines).replace("?\t", "perhaps\t", 1))
+    with pytest.raises(FormatError, match=r"review\.tsv:\d: column 'link' holds 'perhaps'\. Write yes or no"):
+        read_links(str(place))
+    place.write_text("link\tstatus\titem\tentity\nyes\tunmatched\t3\t\n")
+    with pytest.raises(FormatError, match=r"review\.tsv:2: column 'entity' is empty"):
+        read_links(str(place))
+
+
+def test_a_review_is_never_written_over(tmp_path):
+    (tmp_path / "r.tsv").write_text("mine")
+    with pytest.raises(ConfigError, match="is there already, and may hold your decisions"):
+        check_review(str(tmp_path / "r.tsv"))
+    with pytest.raises(ConfigError, match="no such folder"):
+        check_review(str(tmp_path / "no" / "r.tsv"))
+    with pytest.raises(LinkError, match="holds a tab or a line break"):
+        write_review(match([("a\tb", "Heat", 1995)], labelled(tmp_path, "Heat")), tmp_path / "new.tsv")
+    assert not (tmp_path / "new.tsv").exists()
+
+
+def test_a_column_called_link_alone_is_no_review(tmp_path):
+    (tmp_path / "l.csv").write_text("item,entity,link\n1,x,http://x\n")
+    assert read_links(str(tmp_path / "l.csv"))[0].rows() == [("1", "x")]
+
+
+def test_films_by_label_and_year(shared_data):
+    folder = shared_data("ml-100k")
+    graph = read_triples(folder / "dbpedia-films.nt")
+    table = read_items(folder / "ml-100k.item")
+    found = match_items(items_to_match(table, table.ids), graph).links
+    given_links = read_links(folder / "dbpedia-films.link.tsv")[0]
+    both = found.join(given_links, on=["item", "entity"], how="semi").height
+    assert (both, found.height) == (1_189, 1_197)

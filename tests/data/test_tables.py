@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgrec.data import tables
 from kgrec.data.tables import as_ids, as_numbers, find_column, read_table
 from kgrec.errors import ConfigError, FormatError, MissingFileError
 
@@ -158,3 +159,36 @@ def test_any_tab_separated_cells_come_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("t") / "a.tsv"
     path.write_text("user_id\titem_id\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8", newline="")
     assert read_table(str(path), known={"user_id"}).frame.rows() == rows
+
+
+CSV_PIECES = ['"', '""', ",", '","', "a", " ", "\n", "\r\n", ',"', '",', '"b"', "\x85", "\u2028"]
+
+
+@given(st.lists(st.sampled_from(CSV_PIECES), min_size=1, max_size=14))
+def test_quoted_text_is_read_as_csv_reads_it(pieces):
+    text = "".join(pieces)
+    quick = tables._quoted_lines(text)
+    if quick is None or not len(quick[0]):
+        return
+    rows, lines = tables._quoted_text("t.csv", text, None)
+    assert (quick[0].to_list(), quick[1].to_list()) == (rows.to_list(), lines.to_list())
+
+
+def test_quoted_cells_over_several_lines(tmp_path):
+    (tmp_path / "t.csv").write_text('id,text\n1,"a ""b"", c"\n2,"over\ntwo lines"\n3,x\n')
+    table = read_table(tmp_path / "t.csv", known={"id"})
+    assert table.frame["text"].to_list() == ['a "b", c', "over\ntwo lines", "x"]
+    assert table.line.to_list() == [2, 3, 5]
+
+
+def test_sequences_of_a_typed_header(tmp_path):
+    (tmp_path / "t.item").write_text("item_id:token\tclass:token_seq\n1\ta b\n")
+    assert read_table(tmp_path / "t.item").sequences == {"class"}
+    (tmp_path / "u.item").write_text("1|Toy Story (1995)|01-Jan-1995\n2|GoldenEye (1995)|01-Jan-1995\n")
+    assert read_table(tmp_path / "u.item").frame.width == 3
+
+
+def test_quotes_around_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text('""\n"",""\n')
+    with pytest.raises(FormatError, match="no row says anything"):
+        read_table(tmp_path / "t.csv")

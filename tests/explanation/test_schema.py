@@ -142,3 +142,9 @@ def test_files_are_named_without_the_folders_they_share():
     assert short_names(("/x/a/kg.nt", "/x/b/kg.nt")) == ("a/kg.nt", "b/kg.nt")
     assert short_names(("C:\\data\\kg.nt", "kg.nt", "kg.nt")) == ("data/kg.nt", "kg.nt", "kg.nt")
     assert short_names(()) == ()
+
+
+def test_a_fact_of_a_table_names_its_column():
+    fact = FactRef("items.csv", 12, column="genre")
+    assert str(fact) == "items.csv:12 column genre"
+    assert str(FactRef("items.csv", -12, column="genre")) == "items.csv:12 column genre (through the item's link)"

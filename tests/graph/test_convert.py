@@ -1,6 +1,8 @@
 """Round trips with hostile keys."""
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
@@ -8,11 +10,12 @@ import polars as pl
 import pytest
 import rdflib
 import scipy.sparse as sp
+import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrec.data.triples import Triples
-from kgrec.errors import GraphError
+from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.convert import (
     adjacency,
@@ -20,6 +23,7 @@ from kgrec.graph.convert import (
     from_rdflib,
     from_scipy,
     to_networkx,
+    to_pykeen,
     to_rdflib,
     to_rdflib_dataset,
     to_scipy,
@@ -148,3 +152,20 @@ def test_rdflib_datasets_keep_named_graphs(films):
     for name in ("x:h", "x:g"):
         twice.graph(rdflib.URIRef(name)).add((rdflib.URIRef("x:a"), rdflib.URIRef("x:r"), rdflib.URIRef("x:b")))
     assert (from_rdflib(twice).graph_name(0), len(from_rdflib(twice))) == ("x:g", 1)
+
+
+def test_pykeen_is_asked_for_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pykeen.triples", None)
+    with pytest.raises(ConfigError, match="PyKEEN is not installed"):
+        to_pykeen(worlds.toy())
+
+
+def test_pykeen_gets_the_numbering_of_the_graph(monkeypatch):
+    module = SimpleNamespace(TriplesFactory=lambda rows, **names: (rows.tolist(), names))
+    monkeypatch.setitem(sys.modules, "pykeen", SimpleNamespace(triples=module))
+    monkeypatch.setitem(sys.modules, "pykeen.triples", module)
+    data = worlds.knowledge_only([(0, 0, 1), (1, 1, 2)], 3, 2, held={"test": [(2, 0, 0)]})
+    factories = to_pykeen(data)
+    assert factories["train"][0] == [[0, 0, 1], [1, 1, 2]]
+    assert factories["test"][0] == [[2, 0, 0]]
+    assert factories["train"][1] == {"entity_to_id": {"e0": 0, "e1": 1, "e2": 2}, "relation_to_id": {"r0": 0, "r1": 1}}

@@ -1,0 +1,122 @@
+"""A SPARQL query cut into pages: its own LIMIT and OFFSET found and others put in their place."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from kgrec.errors import ConfigError
+
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>\s++|\#[^\n\r]*+)
+    |(?P<iri><[^\x00-\x20<>"{}|^`\\]*+>)
+    |(?P<text>\"{3}(?:[^"\\]|\\.|\"(?!\"\"))*+\"{3}|'{3}(?:[^'\\]|\\.|'(?!''))*+'{3}
+        |(?!\"{3}|'{3})(?:"(?:[^"\\\n\r]|\\.)*+"|'(?:[^'\\\n\r]|\\.)*+'))
+    |(?P<unclosed>\"{3}|'{3})
+    |(?P<variable>[?$]\w++)
+    |(?P<open>[({\[])
+    |(?P<close>[)}\]])
+    |(?P<word>(?i:LIMIT|OFFSET)(?=\d)|[^\s(){}\[\]<>"'?$\#,;|^/*+=!&]++)
+    |(?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_READ = ("CONSTRUCT", "SELECT")
+_FORMS = {*_READ, "ASK", "DESCRIBE"}
+_UPDATES = {"INSERT", "DELETE", "LOAD", "CLEAR", "CREATE", "DROP", "COPY", "MOVE", "ADD", "WITH"}
+_PAGED = ("LIMIT", "OFFSET")
+
+
+@dataclass(frozen=True, slots=True)
+class PagedQuery:
+    """A query without its LIMIT and OFFSET.
+
+    Attributes:
+        form: "CONSTRUCT" or "SELECT".
+        before: The text up to where LIMIT and OFFSET go.
+        after: The text behind them: a VALUES block, or nothing.
+        limit: Its own LIMIT, None where it has none.
+        offset: Its own OFFSET.
+        ordered: Whether it has an ORDER BY.
+    """
+
+    form: str
+    before: str
+    after: str
+    limit: int | None
+    offset: int
+    ordered: bool
+
+    def page(self, limit: int | None, offset: int) -> str:
+        """Return the query for some of its solutions; for all where the limit is None."""
+        bounds = ("" if limit is None else f"\nLIMIT {limit}") + (f"\nOFFSET {offset}" if offset else "")
+        return f"{self.before}{bounds}\n{self.after}".rstrip() + "\n"
+
+
+def paged(query: str, name: str = "the query") -> PagedQuery:
+    """Return a query as one that can be cut into pages.
+
+    What stands in comments, IRIs, texts and inner queries is left alone.
+
+    Args:
+        query: A CONSTRUCT or SELECT query.
+        name: Of the query, for messages.
+
+    Raises:
+        ConfigError: If it is another kind of query, or its brackets or its LIMIT make no sense.
+    """
+    outer = _outer_tokens(query, name)
+    words = [(place, token.group().upper()) for place, token in enumerate(outer) if token.lastgroup == "word"]
+    form = next((word for _, word in words if word in _FORMS | _UPDATES), None)
+    if form not in _READ:
+        found = "no query" if form is None else f"an update ({form})" if form in _UPDATES else f"{form}"
+        raise ConfigError(f"{name}: {found}. Give a CONSTRUCT, or a SELECT of head, relation and tail.")
+    if form == "SELECT" and any(token.group() == "*" for token in outer):
+        raise ConfigError(f"{name}: SELECT * names no order. Name three variables: SELECT ?head ?relation ?tail.")
+    spans: list[tuple[int, int]] = []
+    own: dict[str, int] = {}
+    for place, word in words:
+        if word in _PAGED:
+            number = outer[place + 1].group() if place + 1 < len(outer) else ""
+            if word in own or not (number.isascii() and number.isdigit() and len(number) < 19):
+                raise ConfigError(f"{name}: {word} {number[:20]!r} is given twice, or is no number. Give one whole number.")
+            own[word] = int(number)
+            spans.append((outer[place].start(), outer[place + 1].end()))
+    seen = [word for _, word in words]
+    values = [outer[place].start() for place, word in words if word == "VALUES"]
+    return PagedQuery(
+        form,
+        before=_without(query, spans, 0, values[-1] if values else outer[-1].end()).rstrip(),
+        after=_without(query, spans, values[-1], outer[-1].end()) if values else "",
+        limit=own.get("LIMIT"),
+        offset=own.get("OFFSET", 0),
+        ordered=any(pair == ("ORDER", "BY") for pair in itertools.pairwise(seen)),
+    )
+
+
+def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:
+    """Return the tokens that stand in no brackets, the brackets of the outermost level among them."""
+    outer: list[re.Match[str]] = []
+    depth = 0
+    for token in _TOKEN.finditer(query):
+        if token.lastgroup == "unclosed":
+            raise ConfigError(f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a text in three quotes that does not end.")
+        depth -= token.lastgroup == "close"
+        if depth < 0:
+            raise ConfigError(f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a closing bracket without an opening one.")
+        if depth == 0 and token.lastgroup != "blank":
+            outer.append(token)
+        depth += token.lastgroup == "open"
+    if depth:
+        raise ConfigError(f"{name}: {depth} opening brackets are not closed. Is the query whole?")
+    return outer
+
+
+def _without(query: str, spans: list[tuple[int, int]], start: int, end: int) -> str:
+    """Return a part of the query without the spans in it."""
+    kept, place = [], start
+    for first, last in spans:
+        if start <= first < end:
+            kept.append(query[place:first])
+            place = last
+    return "".join([*kept, query[place:end]])

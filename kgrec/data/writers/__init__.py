@@ -1,0 +1,1 @@
+"""Datasets written in the formats of the field, one format a file."""
