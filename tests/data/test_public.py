@@ -22,7 +22,7 @@ from kgrec.data.public import PublicFile, PublicSet, get, public_set, public_set
 from kgrec.data.web import Manners, address
 from kgrec.errors import CheckpointError, ConfigError, DataError, FetchError, FormatError
 
-QUICK = Manners(timeout=2, pause=0.01, longest_pause=0.3, attempts=4)
+QUICK = Manners(timeout=20, pause=0.01, longest_pause=0.3, attempts=4)
 BODY = bytes(range(256)) * 400
 LISTS = "\n".join(f"{user} " + " ".join(str((user + n) % 30) for n in range(12)) for user in range(20)) + "\n"
 FACTS = "".join(f"{item} {item % 3} {30 + item % 5}\n" for item in range(30))
@@ -180,7 +180,7 @@ def test_a_file_that_is_there_and_is_another_one_is_left_alone(server, tmp_path)
 @pytest.mark.parametrize("fault", [Reply(status=503), Reply(status=429, headers={"Retry-After": "0"}), Reply(cut=-1), Reply(wait=30)])
 def test_trouble_that_passes(server, tmp_path, fault):
     server.faults = [fault, fault]
-    assert fetched(server, tmp_path, manners=Manners(timeout=0.2, pause=0.01, attempts=3)) == BODY
+    assert fetched(server, tmp_path, manners=Manners(timeout=1, pause=0.01, attempts=3)) == BODY
 
 
 def test_trouble_that_stays_leaves_the_part(server, tmp_path):
@@ -203,7 +203,7 @@ def test_a_server_that_drips(server, tmp_path):
     began = time.monotonic()
     with pytest.raises(FetchError, match=r"no whole answer within 0.3 s, 2 times"):
         fetched(server, tmp_path, manners=Manners(timeout=1, longest=0.3, pause=0.01, attempts=2))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert 0 < (tmp_path / "f.part").stat().st_size < 100
 
 

@@ -83,7 +83,7 @@ def test_a_bomb_of_nested_entities():
     began = time.process_time()
     with pytest.raises(FormatError, match="an entity that refers to entities"):
         said(f"<!DOCTYPE r [{subset}]>" + BODY.replace("&e;", "&e29;"))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 3
 
 
 def test_flat_entities_expand_up_to_a_mebibyte():

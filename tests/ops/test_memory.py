@@ -8,7 +8,7 @@ FAULTS = """
 import resource
 import torch
 from kgrec.ops.memory import keep_freed_memory
-{call}
+assert keep_freed_memory()
 def step():
     tables = [torch.empty(4 << 20).fill_(1) for _ in range(8)]
 
@@ -24,7 +24,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is one of glibc")
 def test_freed_tables_are_taken_again_without_new_pages():
-    def faults(call):
-        return int(subprocess.run([sys.executable, "-c", FAULTS.format(call=call)], capture_output=True, text=True, check=True).stdout)
-
-    assert faults("assert keep_freed_memory()") < faults("") / 10
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10_000  # of the 320,000 pages that the tables have
