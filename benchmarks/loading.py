@@ -43,9 +43,10 @@ def main() -> None:
         print(json.dumps(WORKS[options.work](options.folder)))
         return
     groups = options.only or list(GROUPS)
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         folder = options.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
         make_files(folder, options.scale, groups)
         figures = {work: measured(work, folder) for group in groups for work in GROUPS[group]}
     show(figures, options.scale)
@@ -201,13 +202,11 @@ def rdflib_tenth(folder: Path, kg: str, format: str) -> dict[str, Any]:
 
 def own_log(folder: Path) -> dict[str, Any]:
     """Read interactions and number their ids."""
-    from kgrec.data.logs import read_interactions
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.logs import read_log
 
-    frame = read_interactions(str(folder / "clicks.csv")).frame
-    for column in ("user", "item"):
-        Vocabulary(frame[column].unique(maintain_order=True)).match(frame[column])
-    return {"rows": frame.height}
+    log = read_log(str(folder / "clicks.csv"))
+    assert log.ids is not None
+    return {"rows": log.frame.height, "users": len(log.ids["user"])}
 
 
 def polars_log(folder: Path) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def measure(name: str, model: str, seed: int, out: Path, settings: dict[str, Any
         return
     run = kgrec.fit(model, dataset(name, out), seed=seed, **settings)
     report = run.evaluate(k=(10, 20))
-    report.per_user.write_parquet(kept.with_suffix(".parquet"))
     kept.parent.mkdir(parents=True, exist_ok=True)
+    report.per_user.write_parquet(kept.with_suffix(".parquet"))
     record = {"summary": run.summary, "report": report.to_dict()}
     kept.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     print(f"{name} {model} seed {seed}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS), flush=True)

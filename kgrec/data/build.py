@@ -24,7 +24,7 @@ from kgrec.data.interactions import InteractionLog, Interactions
 from kgrec.data.judged import HELD_OUT, Judged, number_negatives
 from kgrec.data.labels import LabelledLog, divide_labels
 from kgrec.data.linking import link, read_links
-from kgrec.data.logs import read_interactions, read_part
+from kgrec.data.logs import read_log, read_part
 from kgrec.data.split import TEST, TRAIN, VALID, check_ratios, find_split, hold_out
 from kgrec.data.titles import ItemTable, titles
 from kgrec.data.triples import Triples, empty_triples
@@ -335,7 +335,7 @@ def _settings(
 def _read_log(log: object, min_rating: float | int | None, user: str | None, item: str | None, on_error: str) -> InteractionLog | None:
     if log is None or isinstance(log, InteractionLog):
         return log
-    return read_interactions(log, min_rating=min_rating, user=user, item=item, on_error=on_error)
+    return read_log(log, wanted=(user, item, None, None), min_rating=min_rating, on_error=on_error)
 
 
 def _one_log(log: InteractionLog | None, draft: Draft) -> tuple[pl.DataFrame, _Ids]:
@@ -388,7 +388,7 @@ def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -
         return frame
     draft.sources += log.sources
     draft.notes.append(f"The given parts have no times; those of {', '.join(log.sources)} were taken.")
-    first = log.frame.group_by("user", "item").agg(pl.col("time").min())
+    first = log.named().group_by("user", "item").agg(pl.col("time").min())
     return frame.join(first, on=["user", "item"], how="left", maintain_order="left")
 
 

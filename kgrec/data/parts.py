@@ -12,7 +12,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.data.impressions import ImpressionLog
 from kgrec.data.interactions import InteractionLog
 from kgrec.data.labels import LabelledLog
-from kgrec.data.logs import read_interactions, read_part
+from kgrec.data.logs import read_log, read_part
 from kgrec.data.tables import Table
 from kgrec.errors import ConfigError
 
@@ -160,16 +160,8 @@ def _log(parts: Parts, given: bool, min_rating: float | int | None, separator: s
         return _joined(parts, on_error) if parts.split and not given else None
     if isinstance(parts.interactions, InteractionLog):
         return parts.interactions
-    return read_interactions(
-        parts.interactions,
-        user=parts.user,
-        item=parts.item,
-        time=parts.time,
-        rating=parts.rating,
-        min_rating=min_rating,
-        separator=separator,
-        on_error=on_error,
-    )
+    wanted = (parts.user, parts.item, parts.time, parts.rating)
+    return read_log(parts.interactions, wanted=wanted, min_rating=min_rating, separator=separator, on_error=on_error)
 
 
 def _joined(parts: Parts, on_error: str) -> InteractionLog:

@@ -164,6 +164,18 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
     return replace(table, sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"))
 
 
+def head_table(path: str, text: str, separator: str | None, known: Collection[str]) -> tuple[Table, str] | None:
+    """Return the first lines of a text file as a table, and the separator; None where they are not all alike."""
+    separator = separator or _separator(path, text.partition("\n")[0])
+    if len(separator.encode()) != 1 or separator in ' "' or (separator == "," and '"' in text):
+        return None
+    rows, lines = _plain(text, separator)
+    if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
+        return None
+    names = _header([cell.strip() for cell in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+    return _as_table(path, rows, lines, names, None, None), separator
+
+
 def _separator(path: str, first: str) -> str:
     suffix = bare_suffix(path)
     if suffix in _ATOMIC_SUFFIXES and ("\t" in first or "|" not in first):  # MovieLens' u.item has "|"
