@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("data", choices=list(tables()))
     parser.add_argument("--models", nargs="+", default=list(RANKERS))
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--docs", type=Path, default=Path("docs/results"))
