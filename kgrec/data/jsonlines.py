@@ -2,10 +2,12 @@
 
 import io
 import json
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from kgrec.data.files import FilePath, read_text
+from kgrec.data.interactions import Skipped
 from kgrec.errors import FormatError
 
 JSON_LINES = ("jsonl", "ndjson", "jsonlines")
@@ -14,52 +16,80 @@ _DEEPEST = 100
 _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single value"}
 
 
-def read_json_lines(path: FilePath) -> tuple[pl.DataFrame, pl.Series]:
+def read_json_lines(path: FilePath, skipped: Skipped | None = None) -> tuple[pl.DataFrame, pl.Series]:
     """Return the rows of a file of JSON Lines and the line of each; a name that a line lacks is null there.
+
+    Args:
+        path: The file.
+        skipped: Where malformed lines are noted and left out; None stops at the first.
 
     Raises:
         FormatError: If a line is no JSON object, or one name holds lists in one line and single values in another.
     """
-    text = read_text(path)
+    text = read_text(path, skipped)
+    try:
+        return _parsed(path, text)
+    except FormatError:
+        if skipped is None:
+            raise
+    lines = text.split("\n")
+    for number, _ in _faults(lines):
+        skipped.add(number)
+        lines[number - 1] = ""
+    if not any(line.strip() for line in lines):
+        raise FormatError(f"{path}: no line is a JSON object. Name the file by what it is.")
+    return _parsed(path, "\n".join(lines))
+
+
+def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
     lines = pl.Series("line", text.split("\n"), dtype=pl.String)
     filled = (lines.str.strip_chars() != "").arg_true()
-    deep = lines.str.count_matches(r"[\[{]") > _DEEPEST
-    if deep.any():
-        _check_depth(path, lines, deep.arg_true())
-    try:
-        frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
-        raise FormatError(_wrong_line(path, text, error)) from None
-    if frame.height != len(filled):
-        raise FormatError(_wrong_line(path, text, None))
-    return frame, (filled + 1).cast(pl.Int64).alias("line")
+    reason: BaseException | None = None
+    if not (lines.str.count_matches(r"[\[{]") > _DEEPEST).any() or not any(map(_too_deep, lines)):
+        try:
+            frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
+            reason = error
+        else:
+            if frame.height == len(filled):
+                return frame, (filled + 1).cast(pl.Int64).alias("line")
+    for number, why in _faults(text.split("\n")):
+        raise FormatError(f"{path}:{number}: {why}")
+    told = " ".join(str(reason).split())[:120] if reason is not None else "its lines and objects do not agree"
+    raise FormatError(f"{path}: a name holds values that do not go together ({told}). Give each name one kind of value.")
 
 
-def _check_depth(path: FilePath, lines: pl.Series, rows: pl.Series) -> None:
-    for row in rows:
-        depth = deepest = 0
-        for character in lines[row]:
-            depth += (character in "[{") - (character in "]}")
-            deepest = max(deepest, depth)
-        if deepest > _DEEPEST:
-            raise FormatError(f"{path}:{row + 1}: objects within objects, more than {_DEEPEST} deep. Give one flat object a line.")
+def _too_deep(line: str) -> bool:
+    depth = deepest = 0
+    for character in line:
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    return deepest > _DEEPEST
 
 
-def _wrong_line(path: FilePath, text: str, error: BaseException | None) -> str:
-    """Return what is wrong with the first line that is no object, else with the file."""
+def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line that is no object, or none like those before it, and what to do."""
     kinds: dict[str, type] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
+            continue
+        if _too_deep(line):
+            yield number, f"objects within objects, more than {_DEEPEST} deep. Give one flat object a line."
             continue
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
-            return f"{path}:{number}: not JSON. Give one object a line, or name the file by what it is."
+            yield number, "not JSON. Give one object a line, or name the file by what it is."
+            continue
         if not isinstance(found, dict):
-            return f"{path}:{number}: not a JSON object. Give one object a line."
+            yield number, "not a JSON object. Give one object a line."
+            continue
+        own: dict[str, type] = {}
         for name, value in found.items():
             kind = type(value) if isinstance(value, list | dict) else str
-            if value is not None and kinds.setdefault(name, kind) != kind:
-                return f"{path}:{number}: {name!r} is {_KINDS[kind]} here, {_KINDS[kinds[name]]} before. Give each name one kind of value."
-    reason = " ".join(str(error).split())[:120] if error is not None else "its lines and objects do not agree"
-    return f"{path}: a name holds values that do not go together ({reason}). Give each name one kind of value."
+            if value is not None and kinds.get(name, kind) != kind:
+                yield number, f"{name!r} is {_KINDS[kind]} here, {_KINDS[kinds[name]]} before. Give each name one kind of value."
+                break
+            own |= {name: kind} if value is not None else {}
+        else:
+            kinds = own | kinds

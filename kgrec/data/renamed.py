@@ -35,32 +35,32 @@ def under_ids(folder: Path, parts: Parts, on_error: str = "stop") -> Parts:
 
 def _renamed(parts: Parts, lists: IdLists, on_error: str) -> Parts:
     logs: dict[str, Any] = {
-        name: lists.log(_log_of(source))
+        name: lists.log(_log_of(source, on_error))
         for name in ("interactions", "train", "valid", "test")
         if (source := getattr(parts, name)) is not None
     }
     kg = None if parts.kg is None else tuple(lists.graph(read_triples(one, on_error=on_error)) for one in parts.kg)
-    links = lists.links() if parts.links is None else lists.named_links(read_links(parts.links)[0])
+    links = lists.links() if parts.links is None else lists.named_links(read_links(parts.links, on_error=on_error)[0])
     return replace(
         parts,
         **logs,
         kg=kg,
         links=links if kg is not None else None,
         labelled=None if parts.labelled is None else lists.labelled(parts.labelled),
-        items=_renamed_table(parts.items, lists.item_ids),
-        users=_renamed_table(parts.users, lists.user_ids),
+        items=_renamed_table(parts.items, lists.item_ids, on_error),
+        users=_renamed_table(parts.users, lists.user_ids, on_error),
     )
 
 
-def _log_of(source: object) -> InteractionLog:
-    return source if isinstance(source, InteractionLog) else read_part(source)
+def _log_of(source: object, on_error: str = "stop") -> InteractionLog:
+    return source if isinstance(source, InteractionLog) else read_part(source, on_error=on_error)
 
 
-def _renamed_table(source: object | None, ids: Callable[[pl.Series], pl.Series]) -> Table | None:
+def _renamed_table(source: object | None, ids: Callable[[pl.Series], pl.Series], on_error: str) -> Table | None:
     """Return a table whose first column is ids under the ids that they stand for."""
     if source is None:
         return None
-    table = read_table(source)
+    table = read_table(source, on_error=on_error)
     return replace(table, frame=table.frame.with_columns(ids(table.frame.to_series(0))))
 
 

@@ -81,7 +81,9 @@ def read_table(
     if bare_suffix(path) == "parquet":
         return _from_parquet(str(source))
     if bare_suffix(path) in JSON_LINES:
-        return Table(str(source), *read_json_lines(str(source)), header=True)
+        skipped = Skipped.where_allowed(str(source), on_error)
+        frame, line = read_json_lines(str(source), skipped)
+        return Table(str(source), frame, line, header=True, dropped=() if skipped is None else skipped.dropped())
     return _from_text(str(source), separator, known, columns, header, on_error)
 
 

@@ -192,3 +192,19 @@ def test_quotes_around_nothing(tmp_path):
     (tmp_path / "t.csv").write_text('""\n"",""\n')
     with pytest.raises(FormatError, match="no row says anything"):
         read_table(tmp_path / "t.csv")
+
+
+def test_bad_lines_of_json_can_be_skipped(tmp_path):
+    lines = ['{"a": 1, "b": "x"}', "nonsense", '{"a": [1], "b": "y"}', "", "[1]", '{"a": 3, "b": "z"}', "[" * 200 + "]" * 200]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    table = read_table(path, on_error="skip")
+    assert table.frame.rows() == [(1, "x"), (3, "z")]
+    assert table.line.to_list() == [1, 6]
+    (left,) = table.dropped
+    assert (left.count, left.where) == (4, tuple(f"{path}:{number}" for number in (2, 3, 5, 7)))
+    with pytest.raises(FormatError, match=r"t.jsonl:2: not JSON"):
+        read_table(path)
+    path.write_text("nonsense\n")
+    with pytest.raises(FormatError, match=r"t.jsonl: no line is a JSON object"):
+        read_table(path, on_error="skip")
