@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.catalogue import LinkBy, attribute_settings, links_by_label, read_item_table, with_attributes
-from kgrec.data.checks import check_graph
+from kgrec.data.checks import check_graph, check_ids
 from kgrec.data.content import Impressions
 from kgrec.data.dataset import PARTS, Dataset
 from kgrec.data.describe import ContentSources, describe
@@ -160,6 +160,8 @@ def build_dataset(
     table = read_item_table(item_labels, item_id, texts, item_attributes, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
     read = reader_settings(reading or {})
+    check_ids(users, draft)
+    check_ids(items, draft)
     graph = _graph(items, triples, link_frame, table, {"on_error": on_error, **read}, by, draft)
     graph = with_attributes(graph, items, table, item_attributes, texts, on_error, draft)
     graph = _filtered(graph, len(items), tuple(without_relation), min_entity, min_relation, draft)

@@ -16,6 +16,7 @@ from kgrec.data.vocabulary import Vocabulary
 _FEWEST = 5  # shared pairs below which two relations are alike by chance
 _NEIGHBORS = 32
 _SHOWN = 3
+_INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"  # zero-width spaces and marks, soft hyphens
 
 
 def stated_interactions(triples: Triples, users: Vocabulary, num_items: int, parts: Mapping[str, Interactions]) -> dict[str, np.ndarray]:
@@ -151,6 +152,19 @@ def check_graph(
     symmetric = sum(like.one == like.other for like in alike)
     draft.counts |= {"relations that are their own inverse": symmetric} if symmetric else {}
     return graph
+
+
+def check_ids(ids: Vocabulary, draft: Draft) -> None:
+    """Warn of ids that look alike: the same but for white space around them and the way that Unicode writes them (NFKC)."""
+    seen = ids.series.str.normalize("NFKC").str.strip_chars().str.replace_all(_INVISIBLE, "")
+    again = seen.is_duplicated()
+    if again.any():
+        first = seen.filter(again)[0]
+        shown = " and ".join(ascii(key) for key in ids.series.filter(seen == first)[:2])
+        draft.warn(
+            f"{int(again.sum()):,} {ids.kind} ids look like another one, for instance {shown}",
+            f"They count as different {ids.kind}s. Make them the same where they are.",
+        )
 
 
 _PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}

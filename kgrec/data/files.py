@@ -41,6 +41,8 @@ def existing(path: FilePath, folder: bool = False) -> Path:
         raise MissingFileError(f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path.")
     if found.is_dir() != folder:
         raise FormatError(f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} itself.")
+    if not folder and not found.is_file():
+        raise FormatError(f"{path}: is a pipe or device, and files are read more than once. Write it to a file first.")
     return found
 
 
@@ -116,6 +118,8 @@ def text_blocks(path: FilePath, skipped: Skipped | None = None, size: int = 1 <<
 
 def _unmarked(data: bytes, path: FilePath) -> bytes:
     """Return the bytes of a file without the mark that they may begin with."""
+    if data.startswith(b"PK\x03\x04"):
+        raise FormatError(f"{path}: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV.")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
     return data.removeprefix(b"\xef\xbb\xbf")

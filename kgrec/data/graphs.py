@@ -165,12 +165,15 @@ def _files(source: FilePath) -> list[FilePath]:
     if not Path(source).is_dir():
         return [source]
     known = {*FORMATS, "kg"}
-    files = [path for path in sorted(Path(source).iterdir()) if path.is_file()]
+    inside = sorted(Path(source).iterdir())
+    files = [path for path in inside if path.is_file()]
     found: list[FilePath] = [path for path in files if bare_suffix(path) in known or _shows_rdf(path)]
     if not found:
         raise FormatError(f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or name the files.")
-    if len(found) < len(files):
-        _log.info("%s: %d files are no graph files and are not read", source, len(files) - len(found))
+    if len(found) < len(inside):
+        left = [f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found]
+        shown = ", ".join(left[:8]) + (", ..." if len(left) > 8 else "")
+        _log.warning("%s: not read, since they are folders or no graph files: %s", source, shown)
     return found
 
 

@@ -102,7 +102,7 @@ def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_l
     entities, collisions = _keys(items, triples.entities, pairs, places)
     labels = _labels(triples.labels, places, item_labels, len(entities))
     counts |= {"items whose id another entity has": collisions} if collisions else {}
-    counts |= {"triples taken over through a link": int((copied.locator < 0).sum())}
+    counts |= {"triples of items that share an entity or have several": int((copied.locator < 0).sum())}
     blank = int(entities.series.str.starts_with(BLANK).sum())
     counts |= {"blank nodes": blank} if blank else {}
     graph = replace(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, SupportsIndex, cast
 
+import numpy as np
 import pyoxigraph as ox
 
 from kgrec.data import ntriples
@@ -44,6 +45,8 @@ _LONGEST_LINE = 1 << 20
 _SAMPLED_LINES = 50
 _SPACE_AND_COMMENTS = re.compile(rb"(?:\s++|#[^\n]*+(?:\n|$))*+")
 _XML = re.compile(rb"\s*+(?:<\?xml[\s?]|<!DOCTYPE\s|(?:<!--(?>.*?-->)\s*+)*+<[A-Za-z_][\w.-]*+(?::[\w.-]++)?\s[^>]*?xmlns)", re.DOTALL)
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_PIECE, _DEEPEST = 1 << 20, 500
 _JSON = re.compile(rb"\s*+(?:\{\s*+\"|\[\s*+\{\s*+\")")
 _LD = re.compile(rb"\"@(?:context|id|graph|type|value)\"")
 _DIRECTIVE = re.compile(rb"@(?:prefix|base)\s|(?:prefix|base)\s++(?:[\w.-]*+:\s*+)?<", re.IGNORECASE)
@@ -191,10 +194,31 @@ def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTI
 
 
 def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
+    if format == ox.RdfFormat.JSON_LD:
+        stream = Pieces(_shallow(stream, name))
     if format != ox.RdfFormat.RDF_XML:
         return ox.parse(cast(IO[bytes], stream), format=format, base_iri=base)
     readable, plain = guarded(stream, name, base)
     return _without_mark(ox.parse(cast(IO[bytes], readable), format=format, base_iri=base), plain)
+
+
+def _shallow(stream: ByteStream, name: str) -> Iterator[bytes]:
+    """Yield the bytes of JSON in pieces. Objects within objects without end would exhaust the parser's stack, and end the process."""
+    depth, line, quoted, escaped = 0, 1, False, False
+    while piece := stream.read(_PIECE):
+        bare = _ESCAPED.sub(b"", b"\\" + piece if escaped else piece)
+        escaped = bare.endswith(b"\\")
+        signs = np.frombuffer(bare, np.uint8)
+        outside = (np.cumsum(signs == ord('"')) + quoted) % 2 == 0
+        opens, closes = (signs == ord("{")) | (signs == ord("[")), (signs == ord("}")) | (signs == ord("]"))
+        depths = depth + np.cumsum(np.where(outside, opens.astype(np.int64) - closes, 0))
+        if len(depths):
+            if depths.max() > _DEEPEST:
+                line += bare.count(b"\n", 0, int((depths > _DEEPEST).argmax()))
+                raise FormatError(f"{name}:{line}: objects within objects, more than {_DEEPEST} deep. Give flatter JSON-LD.")
+            depth, quoted = int(depths[-1]), not outside[-1]
+        line += piece.count(b"\n")
+        yield piece
 
 
 def _without_mark(statements: Iterator[ox.Quad], plain: Plain) -> Iterator[ox.Quad]:

@@ -59,7 +59,7 @@ def read_regular(
     parts: list[pl.DataFrame] = []
     for block in _blocks(path):
         cells = block.count(separator.encode()) + block.count(b"\n")
-        if not _plain(block) or (separator == "," and b'"' in block) or cells != block.count(b"\n") * width:
+        if not _plain(block) or b'"' in block or cells != block.count(b"\n") * width:
             return None
         rows = block[block.index(b"\n") + 1 :] if header and not parts else block
         try:

@@ -5,6 +5,7 @@ Cells stay exactly as written: nothing is parsed until a reader asks for a numbe
 
 import csv
 import io
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -20,6 +21,7 @@ _ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
 _TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
 _COMMA_FIRST = (",", ";", "\t", "|")
 _ROWS_BELOW = 20
+_NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?(?=\n)')  # the first line that Excel writes and reads
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
 
@@ -152,12 +154,14 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
     text = read_text(path, skipped)
     if separator == "":
         raise ConfigError("separator: must not be empty.")
+    if named := _NAMED_SEPARATOR.match(text):
+        separator, text = separator or named[1], text[named.end(1) :].lstrip('"\r')
+        if not text.strip():
+            raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
     first = next(line for line in text.split("\n") if line.strip()).rstrip("\r")
     separator = separator or _separator(path, first)
-    if separator == "," and '"' in text:
-        rows, lines = _quoted(path, text, skipped)
-    else:
-        rows, lines = _plain(text, separator)
+    quoted = _quoted(path, text, separator, skipped) if _may_quote(separator, first) and '"' in text else None
+    rows, lines = _plain(text, separator) if quoted is None else quoted
     if not len(rows):
         raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
     names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known) if header else None
@@ -169,7 +173,7 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
 def head_table(path: str, text: str, separator: str | None, known: Collection[str]) -> tuple[Table, str] | None:
     """Return the first lines of a text file as a table, and the separator; None where they are not all alike."""
     separator = separator or _separator(path, text.partition("\n")[0])
-    if len(separator.encode()) != 1 or separator in ' "' or (separator == "," and '"' in text):
+    if len(separator.encode()) != 1 or separator in ' "' or '"' in text or _NAMED_SEPARATOR.match(text):
         return None
     rows, lines = _plain(text, separator)
     if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
@@ -195,31 +199,42 @@ def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
     return frame["text"].str.split(separator), frame["line"]
 
 
-_CELL = r'(?:^|,)(?:"(?:[^"]|"")*"|[^",]*)'
+_CELL = r'(?:^|{0})(?:"(?:[^"]|"")*"|[^"{0}]*)'
 
 
-def _quoted(path: str, text: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
-    return _quoted_lines(text) or _quoted_text(path, text, skipped)
+def _may_quote(separator: str, first: str) -> bool:
+    """Return whether quotes around cells are no part of them: in tables with tabs only where the first line has them."""
+    return separator in (",", ";", "|") or (separator == "\t" and first.startswith('"') and first.endswith('"'))
 
 
-def _quoted_lines(text: str) -> tuple[pl.Series, pl.Series] | None:
+def _quoted(path: str, text: str, separator: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series] | None:
+    """Return rows and lines of a table with quotes; None where they are not those of a table after all, as bars do not promise."""
+    try:
+        return _quoted_lines(text, separator) or _quoted_text(path, text, separator, skipped)
+    except FormatError:
+        if separator == "|":
+            return None
+        raise
+
+
+def _quoted_lines(text: str, separator: str) -> tuple[pl.Series, pl.Series] | None:
     """Return the rows of text in which every quoted cell ends on its line, and their lines; None where that is not so."""
     if "\r" in text.replace("\r\n", ""):
         return None
     frame = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_row_index("line", offset=1)
     frame = frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64)).filter(pl.col("text") != "")
-    cells = frame["text"].str.extract_all(_CELL)
+    cells = frame["text"].str.extract_all(_CELL.format({"\t": r"\t", "|": r"\|"}.get(separator, separator)))
     if not (cells.list.join("") == frame["text"]).all():
         return None
-    bare = pl.element().str.strip_prefix(",")
+    bare = pl.element().str.strip_prefix(separator)
     unquoted = bare.str.strip_prefix('"').str.strip_suffix('"').str.replace_all('""', '"', literal=True)
     rows = cells.list.eval(pl.when(bare.str.starts_with('"')).then(unquoted).otherwise(bare))
     filled = rows.list.eval(pl.element() != "").list.any()
     return rows.filter(filled), frame["line"].filter(filled)
 
 
-def _quoted_text(path: str, text: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _quoted_text(path: str, text: str, separator: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     rows, lines, line = [], [], 1
     try:
         for row in reader:
@@ -230,13 +245,13 @@ def _quoted_text(path: str, text: str, skipped: Skipped | None) -> tuple[pl.Seri
     except csv.Error as error:
         if skipped is None:
             raise FormatError(f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside a quoted cell.") from None
-        rows, lines = _quoted_leniently(text, skipped)
+        rows, lines = _quoted_leniently(text, separator, skipped)
     if not rows:
         raise FormatError(f"{path}: no line can be read. Is this a table?")
     return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
 
 
-def _quoted_leniently(text: str, skipped: Skipped) -> tuple[list[list[str]], list[int]]:
+def _quoted_leniently(text: str, separator: str, skipped: Skipped) -> tuple[list[list[str]], list[int]]:
     """Return the rows whose quotes are closed within 100 lines, and their lines; others are left out, line by line."""
     own = list(io.StringIO(text, newline=""))
     rows, lines, at = [], [], 0
@@ -246,7 +261,7 @@ def _quoted_leniently(text: str, skipped: Skipped) -> tuple[list[list[str]], lis
             quotes += own[at + taken].count('"')
             taken += 1
         try:
-            (row,) = csv.reader(own[at : at + taken], strict=True)
+            (row,) = csv.reader(own[at : at + taken], strict=True, delimiter=separator)
         except (csv.Error, ValueError):
             skipped.add(at + 1)
             at += 1

@@ -121,3 +121,13 @@ def test_inverse_relations_are_named():
 def test_items_that_only_the_test_part_knows_are_a_warning():
     data = build_dataset(train=log(("a", "x"), ("b", "y")), valid=log(("a", "z")), test=log(("a", "z"), ("b", "w"), ("b", "z")))
     assert [caution.what for caution in data.report.warnings] == ["1 of the test part's 2 items are in no other part"]
+
+
+def test_ids_that_look_alike_are_told():
+    pairs = [("u", "a"), ("u", "b"), ("u ", "a"), ("v", "\uff41"), ("v", "a\u200b"), ("w", "b")]
+    data = build_dataset(pl.DataFrame(pairs, schema=["user", "item"], orient="row"), split="none")
+    told = [warning.what for warning in data.report.warnings]
+    assert told == [
+        "2 user ids look like another one, for instance 'u' and 'u '",
+        "3 item ids look like another one, for instance 'a' and '\\uff41'",
+    ]

@@ -135,3 +135,13 @@ def test_rows_with_an_empty_cell_can_be_skipped(tmp_path):
 
 def test_a_graph_is_shown_in_one_line(tmp_path):
     assert repr(read_triples(written(tmp_path, "a.tsv", "a\tr\tb\n"))) == "Triples(1 triples, 2 entities, 1 relations)"
+
+
+def test_what_a_folder_holds_beside_graphs_is_named(tmp_path, caplog):
+    (tmp_path / "a.nt").write_text("<x:a> <x:r> <x:b> .\n")
+    (tmp_path / "notes.xyz").write_text("words")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.nt").write_text("<x:c> <x:r> <x:d> .\n")
+    with caplog.at_level("WARNING", logger="kgrec"):
+        assert len(read_triples(tmp_path)) == 1
+    assert "not read, since they are folders or no graph files: notes.xyz, sub/" in caplog.text

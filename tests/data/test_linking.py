@@ -38,7 +38,7 @@ def test_one_to_one_links_merge_item_and_entity():
         "items in the graph": 2,
         "entities of items": 2,
         "items without an entity": 1,
-        "triples taken over through a link": 0,
+        "triples of items that share an entity or have several": 0,
     }
     assert {d.why: d.count for d in got.dropped} == {"the item is not in the catalog": 1, "the entity is not in the graph": 1}
 
@@ -55,7 +55,7 @@ def test_items_that_share_an_entity_each_take_a_copy():
     ]
     assert sorted(got.triples.locator.tolist()) == [-2, -2, -1, -1]
     assert got.counts["entities shared by items"] == 1
-    assert got.counts["triples taken over through a link"] == 4
+    assert got.counts["triples of items that share an entity or have several"] == 4
 
 
 def test_an_item_with_several_entities_takes_over_all_their_triples():

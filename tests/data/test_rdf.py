@@ -2,6 +2,7 @@ import gzip
 
 import pytest
 
+from kgrec.data import rdf
 from kgrec.data.graphs import read_triples
 from kgrec.data.rdf import line_of
 from kgrec.errors import ConfigError, FormatError
@@ -353,3 +354,19 @@ def test_rdflib_datasets_keep_their_graphs():
     bad.add((e.a, e.r, rdflib.URIRef("http://e/a b")))
     with pytest.raises(FormatError, match="rdflib graph: a term that is not valid RDF: Invalid IRI"):
         read_triples(bad)
+
+
+@pytest.mark.parametrize(("start", "end"), [('{"@id":"x:a","x:p":', "}"), ('{"@list":[', "]}"), ('{"@graph":[', "]}"), ("[", "]")])
+def test_json_without_bottom_is_refused_before_the_parser_sees_it(tmp_path, start, end):
+    path = tmp_path / "deep.jsonld"
+    path.write_text('{"@id": "x:a",\n"x:p": ' + start * 20_000 + end * 20_000 + "}")
+    with pytest.raises(FormatError, match=r"deep.jsonld:2: objects within objects, more than 500 deep"):
+        read_triples(path)
+
+
+def test_brackets_in_texts_are_not_objects(tmp_path, monkeypatch):
+    text = '{"@id": "x:a", "x:p": [{"@id": "x:b"}, "' + "[{" * 2_000 + '\\" \\\\\\"[["]}'
+    (tmp_path / "flat.jsonld").write_text(text)
+    for piece in (1 << 20, 1, 7):
+        monkeypatch.setattr(rdf, "_PIECE", piece)
+        assert len(read_triples(tmp_path / "flat.jsonld")) == 1

@@ -29,7 +29,7 @@ def test_movielens_with_dbpedia(shared_data):
     assert counts["facts about users"] == len(data.user_facts) == 4 * 943
     assert data.triples.labels[data.triples.entities.row("http://dbpedia.org/resource/Ridley_Scott")] == "Ridley Scott"
     copied = data.triples.locator < 0
-    assert copied.sum() == counts["triples taken over through a link"]
+    assert copied.sum() == counts["triples of items that share an entity or have several"]
     assert len(data.triples) - copied.sum() <= 34_939
 
 

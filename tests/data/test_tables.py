@@ -1,4 +1,5 @@
 import gzip
+import os
 
 import polars as pl
 import pytest
@@ -167,10 +168,10 @@ CSV_PIECES = ['"', '""', ",", '","', "a", " ", "\n", "\r\n", ',"', '",', '"b"', 
 @given(st.lists(st.sampled_from(CSV_PIECES), min_size=1, max_size=14))
 def test_quoted_text_is_read_as_csv_reads_it(pieces):
     text = "".join(pieces)
-    quick = tables._quoted_lines(text)
+    quick = tables._quoted_lines(text, ",")
     if quick is None or not len(quick[0]):
         return
-    rows, lines = tables._quoted_text("t.csv", text, None)
+    rows, lines = tables._quoted_text("t.csv", text, ",", None)
     assert (quick[0].to_list(), quick[1].to_list()) == (rows.to_list(), lines.to_list())
 
 
@@ -208,3 +209,35 @@ def test_bad_lines_of_json_can_be_skipped(tmp_path):
     path.write_text("nonsense\n")
     with pytest.raises(FormatError, match=r"t.jsonl: no line is a JSON object"):
         read_table(path, on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("q.csv", '"a";"b"\n"u1";"x;y"\n"u ""2""";2\n', [("u1", "x;y"), ('u "2"', "2")]),
+        ("q.csv", '"a";"b"\r\n"u1";"x\ny"\r\n', [("u1", "x\ny")]),
+        ("q.tsv", '"a"\t"b"\n"u1"\t"x\ty"\n', [("u1", "x\ty")]),
+        ("q.tsv", 'a\tb\nu1\t"x" y\n', [("u1", '"x" y')]),
+        ("q.txt", 'a|b\nu1|"x|y"\n', [("u1", "x|y")]),
+        ("q.txt", 'a|b\nu1|"x" y\n', [("u1", '"x" y')]),
+        ("q.csv", "sep=;\r\na;b\r\nu1;x,y\r\n", [("u1", "x,y")]),
+        ("q.csv", '"sep=,"\na,b\nu1,x\n', [("u1", "x")]),
+    ],
+)
+def test_quotes_belong_to_no_cell_whatever_the_separator(tmp_path, name, text, rows):
+    (tmp_path / name).write_text(text, newline="")
+    table = read_table(tmp_path / name, known={"a"})
+    assert (table.frame.columns, table.frame.rows()) == (["a", "b"], rows)
+    assert table.line[0] == (3 if "sep=" in text else 2)
+
+
+def test_a_sheet_of_excel_is_called_one(tmp_path):
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04rest")
+    with pytest.raises(FormatError, match=r"t.xlsx: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV"):
+        read_table(tmp_path / "t.xlsx")
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(FormatError, match=r"pipe.csv: is a pipe or device, and files are read more than once"):
+        read_table(tmp_path / "pipe.csv")
