@@ -172,8 +172,9 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
 
 def head_table(path: str, text: str, separator: str | None, known: Collection[str]) -> tuple[Table, str] | None:
     """Return the first lines of a text file as a table, and the separator; None where they are not all alike."""
-    separator = separator or _separator(path, text.partition("\n")[0])
-    if len(separator.encode()) != 1 or separator in ' "' or '"' in text or _NAMED_SEPARATOR.match(text):
+    first = text.partition("\n")[0]
+    separator = separator or _separator(path, first)
+    if not first.strip() or len(separator.encode()) != 1 or separator in ' "' or '"' in text or _NAMED_SEPARATOR.match(text):
         return None
     rows, lines = _plain(text, separator)
     if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
