@@ -5,14 +5,18 @@ general reader at the first sign of anything else, so that there is one place fo
 """
 
 import codecs
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from kgrec.data.files import FilePath, reading
 
-_BLOCK = 1 << 24
+_Found = TypeVar("_Found")
+_BLOCK, _AT_ONCE = 1 << 23, 2
 _HEAD = 1 << 12
 _SPARSEST = 4  # numbers per row up to which a table of all of them is made
 _LEAST = 1 << 20
@@ -56,25 +60,46 @@ def read_regular(
     kinds |= {f"c{place}": pl.Categorical if name in texts else pl.String for name, place in ids.items()}
     names = {f"c{place}": name for name, place in (ids | numbers).items()}
     first = separator.join(f"c{place}" for place in range(width)).encode() + b"\n"
-    parts: list[pl.DataFrame] = []
-    for block in _blocks(path):
-        cells = block.count(separator.encode()) + block.count(b"\n")
-        if not _plain(block) or b'"' in block or cells != block.count(b"\n") * width:
+
+    def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
+        """Return a block as a frame, and the columns of ids that are no whole numbers; None where it is not regular."""
+        lines = block.count(b"\n")
+        if not _plain(block) or b'"' in block or block.count(separator.encode()) != lines * (width - 1):
             return None
-        rows = block[block.index(b"\n") + 1 :] if header and not parts else block
+        named = header and number == 0
+        rows = block[block.index(b"\n") + 1 :] if named else block
         try:
             frame = pl.read_csv(
                 first + rows, columns=list(names), separator=separator, quote_char=None, schema_overrides=kinds, infer_schema_length=0
             ).rename(names)
         except pl.exceptions.PolarsError:
             return None
-        if frame.height != rows.count(b"\n") or any(frame[name].null_count() for name in ids):
+        if frame.height != lines - named or any(frame[name].null_count() for name in ids):
             return None
         whole = {name: _whole_numbers(frame[name]) for name in ids if name not in texts}
-        if other := [name for name, column in whole.items() if column is None]:
+        return frame.with_columns(**whole), [name for name, column in whole.items() if column is None]
+
+    parts: list[pl.DataFrame] = []
+    for found in _in_threads(parsed, _blocks(path)):
+        if found is None:
+            return None
+        frame, other = found
+        if other:
             return read_regular(path, separator, width, header, ids, numbers, texts.union(other))
-        parts.append(frame.with_columns(**whole))
+        parts.append(frame)
     return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers) if parts else None
+
+
+def _in_threads(work: Callable[[int, bytes], _Found], blocks: Iterator[bytes]) -> Iterator[_Found]:
+    """Yield what the work gives for each block, in their order, a few at a time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ahead: deque[Future[_Found]] = deque()
+        for number, block in enumerate(blocks):
+            ahead.append(pool.submit(work, number, block))
+            if len(ahead) > _AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _whole_numbers(cells: pl.Series) -> pl.Series | None:
