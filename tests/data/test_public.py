@@ -319,7 +319,7 @@ def test_a_mirror_by_name_or_by_path(world, tmp_path):
     with Loopback(ranged({})) as empty, pytest.raises(FetchError, match=r"404 Not Found. Check the address"):
         get("made/lists", tmp_path / "x", mirror=empty.url, manners=QUICK)
     with pytest.raises(ConfigError, match="not an http or https address"):
-        get("made/lists", tmp_path / "x", mirror="/home/me/mirror", manners=QUICK)
+        get("made/lists", tmp_path / "x", mirror="folder/of/files", manners=QUICK)
 
 
 def test_a_mirror_with_other_bytes_is_found_out(world, tmp_path):
