@@ -26,7 +26,8 @@ from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
 from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
-from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Rerunnable, Scorer, TripleScorer
+from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer
+from kgrec.models.explainable import Rerunnable
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
 from kgrec.settings import Chosen, choose, restore

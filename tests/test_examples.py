@@ -42,7 +42,7 @@ def test_the_quickstart_is_short():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/explanations.md"])
 def test_python_blocks(document, tmp_path):
     blocks = python_blocks((ROOT / document).read_text())
     assert blocks
@@ -52,7 +52,7 @@ def test_python_blocks(document, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md", "docs/explanations.md"])
 def test_links_lead_somewhere(document):
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())

@@ -34,6 +34,8 @@ def wheel(root, tmp_path_factory):
 def test_the_wheel_holds_code_types_graphs_and_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "kgrec/py.typed" in names
+    assert {f"kgrec/serving/static/{name}" for name in ("index.html", "inspector.css", "inspector.js", "cytoscape.min.js")} <= set(names)
+    assert "kgrec/serving/static/cytoscape.LICENSE" in names
     assert "kgrec/_graphs/films/manifest.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "examples/", "graphs/"))]

@@ -1,77 +1,371 @@
 """``kgrec explain``."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kgrec.cli.options import RunArgument
 from kgrec.cli.output import clean, to_json, whole
-from kgrec.errors import ConfigError
+from kgrec.errors import ConfigError, ExplanationError
 
 if TYPE_CHECKING:
+    from kgrec.explanation.answers import Answer
+    from kgrec.explanation.explainer import Explainer
     from kgrec.explanation.schema import Explanation
+    from kgrec.run import Run
 
-_ENDINGS = {".json": "json", ".csv": "csv", ".html": "html", ".txt": "text"}
+Format = Literal["text", "tree", "json", "csv", "parquet", "html", "ttl"]
+RankBy = Literal["drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length"]
+Users = Literal["count", "hide", "show"]
+MaxLengthOption = Annotated[int | None, typer.Option(metavar="L", min=1, max=6, help="Longest path, in hops: 3.", show_default=False)]
+RankByOption = Annotated[RankBy | None, typer.Option(help="What paths are ranked by: drop.", show_default=False)]
+RelationOption = Annotated[
+    list[str] | None, typer.Option(metavar="R", help="Follow only this relation after the likes; may be repeated.", show_default=False)
+]
+NotRelationOption = Annotated[
+    list[str] | None, typer.Option(metavar="R", help="Never follow this relation; may be repeated.", show_default=False)
+]
+_ENDINGS = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".html": "html", ".txt": "text", ".ttl": "ttl"}
+_FILES = ("html", "parquet")  # nothing for a terminal
+_PATHS = 10
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked, as given."""
+
+    user: str | None
+    item: str | None
+    top: int | None
+    contrast: tuple[str, str] | None
+    flip: bool
+    why_not: str | None
+    what_if: bool
+    remove: tuple[str, ...]
+    add: tuple[str, ...]
+    verify: Path | None
+    k: int | None
+    limits: dict[str, Any]
+    mode: str | None
+    lines: bool
+
+    def question(self) -> str:
+        """Return the one thing that is asked for.
+
+        Raises:
+            ConfigError: If it is none, several, or something that needs or forbids another option.
+        """
+        forms = {
+            "--contrast": self.contrast is not None,
+            "--flip": self.flip,
+            "--why-not": self.why_not is not None,
+            "--what-if": self.what_if,
+            "--verify": self.verify is not None,
+        }
+        found = [name for name, given in forms.items() if given]
+        items = [name for name, given in (("--item", self.item is not None), ("--top", self.top is not None)) if given]
+        if not found and not items:
+            raise ConfigError("explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if or --verify.")
+        if len(found) > 1 or len(items) > 1:
+            both = found if len(found) > 1 else items
+            raise ConfigError(f"{both[0]} and {both[1]} ask different things. Pass either of them.")
+        form = found[0] if found else items[0]
+        if found and items and (form not in ("--flip", "--what-if") or items == ["--top"]):
+            raise ConfigError(f"{form} does not go with {items[0]}. Pass either of them.")
+        self._check(form)
+        return form
+
+    def _check(self, form: str) -> None:
+        """Refuse options that the form cannot heed, and the lack of one that it needs."""
+        if form == "--verify" and (self.user is not None or self.k is not None):
+            raise ConfigError("--verify takes user, item and paths from the file. Leave --user and -k away.")
+        if form != "--verify" and self.user is None:
+            raise ConfigError("explain to whom? Pass --user.")
+        if (self.remove or self.add) and form != "--what-if":
+            raise ConfigError("--remove and --add change what a user has. Pass --what-if as well.")
+        if form == "--what-if" and not (self.remove or self.add):
+            raise ConfigError("what if what? Pass items with --remove or --add.")
+        if self.limits and form not in ("--item", "--top"):
+            name = next(iter(self.limits))
+            raise ConfigError(f"--{name.replace('_', '-')} chooses paths. It goes with --item or --top, not with {form}.")
+        self._check_mode(form)
+
+    def _check_mode(self, form: str) -> None:
+        if self.mode is not None and form not in ("--item", "--top", "--flip"):
+            raise ConfigError(f"--mode goes with --item, --top or --flip, not with {form}.")
+        if self.mode is not None and self.limits.get("rank_by") not in (None, "drop"):
+            raise ConfigError("--mode and --rank-by both say what paths are ranked by. Pass either of them.")
+        if self.lines and form not in ("--item", "--top"):
+            raise ConfigError(f"--lines goes with --item or --top, not with {form}.")
 
 
 def explain(
     run: RunArgument,
-    user: Annotated[str, typer.Option(metavar="U", help="The user's id.")],
+    user: Annotated[str | None, typer.Option(metavar="U", help="The user's id.", show_default=False)] = None,
     item: Annotated[str | None, typer.Option(metavar="I", help="The item's id.", show_default=False)] = None,
     top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Explain the user's N best items.", show_default=False)] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Paths per item.")] = 10,
-    max_length: Annotated[int, typer.Option(metavar="L", min=1, max=4, help="Longest path, in hops.")] = 3,
+    contrast: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="Why item A and not B?", show_default=False)] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Which liked items, if gone, take the item (or the first one) from the top?")
+    ] = False,
+    why_not: Annotated[
+        str | None, typer.Option(metavar="X", help="Why is item X not among the first k, and what would bring it in?", show_default=False)
+    ] = None,
+    what_if: Annotated[bool, typer.Option("--what-if", help="What if likes were removed or added?")] = False,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="J", help="What if the user did not have item J; may be repeated.", show_default=False)
+    ] = None,
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="J", help="What if the user had item J; may be repeated.", show_default=False)
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compute a saved explanation (.json, .jsonl, .ttl) again.", show_default=False)
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", min=1, help="Paths per item (10; 5 with --contrast); with --why-not and --what-if, length of the list."),
+    ] = None,
+    max_length: MaxLengthOption = None,
+    rank_by: RankByOption = None,
+    mode: Annotated[
+        Literal["delete", "mask"] | None,
+        typer.Option(help="Rank by the drop with everything computed again (delete), or other weights kept (mask).", show_default=False),
+    ] = None,
+    relation: RelationOption = None,
+    not_relation: NotRelationOption = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="item|entity|users",
+            help="Pass only through stops of this kind after the likes; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    max_degree: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Pass through no stop with more edges.", show_default=False)
+    ] = None,
+    min_drop: Annotated[float | None, typer.Option(metavar="X", help="Only paths whose drop is at least this.", show_default=False)] = None,
+    ranks: Annotated[bool, typer.Option("--ranks", help="Also find the item's rank without each path; slower.")] = False,
     users: Annotated[
-        Literal["count", "hide", "show"], typer.Option(help="Other users on a path: count them, leave such paths out, or name them.")
-    ] = "count",
+        Users | None,
+        typer.Option(help="Other users on a path: count them (as without this), leave such paths out, or name them.", show_default=False),
+    ] = None,
+    no_users: Annotated[bool, typer.Option("--no-users", help="The same as --users hide.")] = False,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Give the line of facts that are counted as triples, read from the file as it is now.")
+    ] = False,
     form: Annotated[
-        Literal["text", "json", "csv", "html"] | None,
-        typer.Option("--format", help="The ending of --out where left away, else text.", show_default=False),
+        Format | None, typer.Option("--format", help="The ending of --out where left away, else text.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False)
     ] = None,
 ) -> None:
-    """Show the paths from a user to an item.
+    """Say why an item is recommended, what a score is made of, and what would change it.
 
-    Paths are ranked by the measured drop of the score when the path's edges are removed and the model is run again; paths
-    through other users come last.
-    Exit code 3: there is no path within the limits.
+    Paths are ranked by the drop of the score when the path's facts are removed; those through other users come last.
+    Exit code 3: there is no path within the limits. Exit code 1: --verify found what does not hold.
     """
-    if (item is None) == (top is None):
-        raise ConfigError("explain what? Pass either --item or --top.")
-    shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
-    if shown == "html" and out is None:
-        raise ConfigError("--format html is a page for a browser. Pass --out FILE.html.")
+    if no_users and users not in (None, "hide"):
+        raise ConfigError(f"--no-users and --users {users} contradict each other. Pass either of them.")
+    given = {
+        "max_length": max_length,
+        "rank_by": rank_by,
+        "relation": relation,
+        "not_relation": not_relation,
+        "type": kind,
+        "max_degree": max_degree,
+        "min_drop": min_drop,
+        "ranks": ranks or None,
+        "users": "hide" if no_users else users,
+    }
+    limits = {name: value for name, value in given.items() if value not in (None, [])}
+    likes = tuple(remove or ()), tuple(add or ())
+    asked = _Asked(user, item, top, contrast, flip, why_not, what_if, *likes, verify, k, limits, mode, lines)
+    question = asked.question()
+    if question == "--verify":
+        _refuse_output(form, out)
+        assert verify is not None
+        _verify(run, verify)
+    elif question in ("--item", "--top"):
+        _explain(run, asked, _form(form, out, asked), out)
+    else:
+        shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
+        if shown not in ("text", "json"):
+            raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
+        answer = _answer(_open(run).explainer(), question, asked)
+        _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
+
+
+def _refuse_output(form: str | None, out: Path | None) -> None:
+    if form is not None or out is not None:
+        raise ConfigError("--verify says what differs, and writes nothing. Leave --format and --out away.")
+
+
+def _open(run: Path) -> "Run":
     from kgrec.run import load_run
 
-    opened = load_run(run)
-    items = [item] if item is not None else opened.recommend([user], k=top or 1)["item"].to_list()
-    explainer = opened.explainer(max_length=max_length, users=users)
-    told = [explainer.explain(user, one, k=k) for one in items]
-    text = _rendered(told, shown, user, single=item is not None)
+    return load_run(run)
+
+
+def _put(text: str, out: Path | None) -> None:
     if out is None:
         print(text)
     else:
         whole(out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+
+def _form(form: str | None, out: Path | None, asked: _Asked) -> str:
+    """Return the form to show, refused where it cannot go where it was sent."""
+    shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
+    if shown in _FILES and out is None:
+        raise ConfigError(f"--format {shown} is a file. Pass --out FILE.{shown}.")
+    if asked.lines and shown not in ("text", "tree", "html"):
+        raise ConfigError(f"--lines is for people to read, and {shown} keeps the places as they were read. Leave it away.")
+    return shown
+
+
+def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, Any]:
+    """Return options that choose paths as arguments of ``Explainer.explain``."""
+    out = {name: value for name, value in limits.items() if name not in ("relation", "not_relation", "type")}
+    if mode == "mask":
+        out["rank_by"] = "drop_mask"
+    relations = {"allow": limits.get("relation"), "deny": limits.get("not_relation", [])}
+    if relations["allow"] is not None or relations["deny"]:
+        out["relations"] = relations if relations["allow"] is not None else {"deny": relations["deny"]}
+    return out | ({"types": limits["type"]} if "type" in limits else {})
+
+
+def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
+    opened = _open(run)
+    assert asked.user is not None
+    items = [asked.item] if asked.item is not None else opened.recommend([asked.user], k=asked.top or 1)["item"].to_list()
+    explainer = opened.explainer()
+    settings = path_settings(asked.limits, asked.mode)
+    told = [explainer.explain(asked.user, one, k=asked.k or _PATHS, **settings) for one in items]
+    if asked.lines:
+        from kgrec.explanation.places import with_lines
+
+        told = with_lines(told, opened.data.triples)
+    if shown == "parquet":
+        assert out is not None
+        _parquet(told, out)
+    else:
+        _put(_rendered(told, shown, asked.user, single=asked.item is not None, to_file=out is not None), out)
     if not any(one.paths for one in told):
         raise typer.Exit(3)
 
 
-def _rendered(told: "list[Explanation]", form: str, user: str, single: bool) -> str:
+def _answer(explainer: "Explainer", question: str, asked: _Asked) -> "Answer":
+    user = asked.user or ""
+    if question == "--contrast":
+        assert asked.contrast is not None
+        return explainer.compare(user, *asked.contrast, k=asked.k or 5)
+    if question == "--flip":
+        return explainer.flip(user, asked.item, mode=asked.mode or "delete")
+    if question == "--why-not":
+        return explainer.why_not(user, asked.why_not or "", k=asked.k or _PATHS)
+    items = () if asked.item is None else (asked.item,)
+    return explainer.what_if(user, remove=asked.remove, add=asked.add, items=items, k=asked.k or _PATHS)
+
+
+def _frame(told: "list[Explanation]") -> Any:
+    import polars as pl
+
+    from kgrec.explanation.schema import empty_frame
+
+    return pl.concat([empty_frame(), *(one.to_frame() for one in told)])
+
+
+def _parquet(told: "list[Explanation]", out: Path) -> None:
+    from kgrec.data.files import write_parquet
+
+    frame = _frame(told)
+    whole(out, lambda path: write_parquet(frame, path))
+
+
+def _rendered(told: "list[Explanation]", form: str, user: str, single: bool, to_file: bool) -> str:
     if form == "json":
         return to_json(told[0].to_dict() if single else [one.to_dict() for one in told])
     if form == "csv":
-        import polars as pl
-
-        from kgrec.explanation.schema import empty_frame
         from kgrec.explanation.sinks import csv_safe
 
-        return csv_safe(pl.concat([empty_frame(), *(one.to_frame() for one in told)])).write_csv().rstrip("\n")
+        return str(csv_safe(_frame(told)).write_csv()).rstrip("\n")
+    if form == "ttl":
+        return "\n".join(one.to_rdf() for one in told).rstrip("\n")
     if form == "html":
         from kgrec.explanation.render import page
 
         named = told[0].user_label if told else user
         return page(told, f"Why this recommendation for {named}?" if len(told) == 1 else f"Why these recommendations for {named}?")
-    return "\n\n".join(one.to_text() for one in told) or f"No item is left to recommend to {clean(user)}."
+    nothing = f"No item is left to recommend to {clean(user)}."
+    return "\n\n".join(map(_drawn, told) if form == "tree" and not to_file else _plain(told, form)) or nothing
+
+
+def _drawn(one: "Explanation") -> str:
+    """Return a tree as wide as the terminal, colored where there is one."""
+    import os
+    import shutil
+    import sys
+
+    from kgrec.explanation.tree import tree
+
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size((_WIDTH, 24)).columns if terminal else _WIDTH
+    return tree(one, width, color=terminal and not os.environ.get("NO_COLOR"))
+
+
+def _plain(told: "list[Explanation]", form: str) -> list[str]:
+    from kgrec.explanation.tree import tree
+
+    return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in told]
+
+
+def _verify(run: Path, file: Path) -> None:
+    saved = read_explanations(file)
+    opened = _open(run)
+    from kgrec.explanation.verify import settings_of
+
+    explainers: dict[str, Explainer] = {}
+    wrong = 0
+    for number, one in enumerate(saved, 1):
+        settings = settings_of(one)
+        explainer = explainers.setdefault(str(settings), opened.explainer(**settings))
+        found = one.verify(explainer)
+        wrong += bool(found)
+        for line in found:
+            print(clean(f"{file}, explanation {number} ({one.user}, {one.item}): {line}"))
+    print(f"{clean(str(file))}: {len(saved) - wrong} of {len(saved)} explanation{'' if len(saved) == 1 else 's'} hold")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def read_explanations(file: Path) -> "list[Explanation]":
+    """Return the explanations of a file: one as JSON, a list of them, one a line, or Turtle.
+
+    Raises:
+        ExplanationError: If the file holds something else.
+    """
+    from kgrec.data.files import read_text
+    from kgrec.explanation.schema import Explanation, read_json
+
+    text = read_text(file)
+    try:
+        if file.suffix.lower() == ".ttl":
+            from kgrec.explanation.rdf import read_rdf
+
+            found = read_rdf(text)
+        elif file.suffix.lower() == ".jsonl":
+            found = [Explanation.from_json(line) for line in text.split("\n") if line.strip()]
+        else:
+            read = read_json(text)
+            found = [Explanation.from_record(one) for one in (read if isinstance(read, list) else [read])]
+    except ExplanationError as error:
+        raise ExplanationError(f"{file}: {error}") from None
+    if not found:
+        raise ExplanationError(f"{file}: holds no explanation.")
+    return found

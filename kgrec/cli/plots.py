@@ -233,3 +233,25 @@ def _points(panel: Any, trials: "Sequence[Trial]", places: list[float], name: st
     panel.grid(color="#e4e7eb", linewidth=0.8, zorder=0)
     for side in panel.spines.values():
         side.set_visible(False)
+
+
+def plot_shares(labels: Sequence[str], values: Sequence[float], title: str, footnote: str, path: Path, form: str = "png") -> None:
+    """Draw one horizontal bar per label, those below zero in another color."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.2, 0.36 * max(len(labels), 1) + 1.7), dpi=150, facecolor="white")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    places = list(range(len(labels)))[::-1]
+    panel.barh(places, values, color=[COLORS["knowledge" if value >= 0 else "shuffled"] for value in values], height=0.62, zorder=2)
+    panel.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
+    panel.set_yticks(places, [label if len(label) <= 60 else label[:59] + "…" for label in labels], fontsize=9, color=INK)
+    panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
+    panel.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left", "bottom"):
+        panel.spines[side].set_visible(False)
+    panel.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    figure.text(0.01, 0.01, footnote, fontsize=8, color=FAINT)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.savefig(path, format=form)

@@ -7,6 +7,8 @@ import numpy as np
 from kgrec.errors import ExplanationError
 from kgrec.graph.ckg import CollaborativeKG
 
+LONGEST = 6
+
 
 class PathGraph:
     """The undirected view of a collaborative knowledge graph that paths walk on.
@@ -17,6 +19,13 @@ class PathGraph:
     Args:
         ckg: The graph.
         merged: Whether parallel relations are one edge.
+
+    Attributes:
+        low: Lower node of each edge.
+        high: Higher node of each edge.
+        ptr: Start of each node's entries, and the end of the last (nodes + 1).
+        neighbor: Node at the other end of each entry; ascending within a node.
+        edge: Edge of each entry.
     """
 
     def __init__(self, ckg: CollaborativeKG, merged: bool) -> None:
@@ -31,8 +40,8 @@ class PathGraph:
         starts = np.flatnonzero(np.r_[True, (ends[:, 1:] != ends[:, :-1]).any(0)]) if len(order) else order
         self._facts = facts[order]
         self._fact_ptr = np.append(starts, len(order))
-        low, high = ends[0, starts], ends[1, starts]
-        source, target = np.concatenate([low, high]), np.concatenate([high, low])
+        self.low, self.high = ends[0, starts], ends[1, starts]
+        source, target = np.concatenate([self.low, self.high]), np.concatenate([self.high, self.low])
         edge = np.tile(np.arange(len(starts)), 2)
         order = np.lexsort([edge, target, source])
         self.neighbor, self.edge = target[order], edge[order]
@@ -47,14 +56,30 @@ class PathGraph:
         """Return the facts of an edge, in order: positions in the columns of the CKG."""
         return np.asarray(self._facts[self._fact_ptr[edge] : self._fact_ptr[edge + 1]])
 
+    def facts_of(self, edges: np.ndarray) -> np.ndarray:
+        """Return the facts of several edges."""
+        _, position = _ranges(self._fact_ptr[edges], np.diff(self._fact_ptr)[edges])
+        return np.asarray(self._facts[position])
+
+    def edge_facts(self) -> np.ndarray:
+        """Return the facts of all edges, edge after edge."""
+        return self._facts
+
+    def edge_of_fact(self) -> np.ndarray:
+        """Return the edge of each of ``edge_facts``."""
+        return np.repeat(np.arange(self.num_edges), np.diff(self._fact_ptr))
+
     def first_facts(self) -> np.ndarray:
         """Return the first fact of every edge."""
         return np.asarray(self._facts[self._fact_ptr[:-1]])
 
     def per_edge(self, values: np.ndarray) -> np.ndarray:
         """Return, per edge, the sum of a value per fact."""
-        owner = np.repeat(np.arange(self.num_edges), np.diff(self._fact_ptr))
-        return np.asarray(np.bincount(owner, weights=values[self._facts], minlength=self.num_edges))
+        return np.asarray(np.bincount(self.edge_of_fact(), weights=values[self._facts], minlength=self.num_edges))
+
+    def best_per_edge(self, values: np.ndarray) -> np.ndarray:
+        """Return, per edge, the largest value of its facts."""
+        return np.maximum.reduceat(values[self._facts], self._fact_ptr[:-1]) if self.num_edges else np.empty(0)
 
     def degree(self, nodes: np.ndarray) -> np.ndarray:
         """Return the number of edges at each node."""
@@ -68,12 +93,17 @@ class Found:
     Attributes:
         nodes: Per length from 1 on, (paths, length + 1) nodes, rows sorted.
         edges: Per length from 1 on, (paths, length) edges of the ``PathGraph``.
-        truncated: Whether a budget was hit, so that paths are missing.
+        cut: Per length, whether the budget was hit, so that paths are missing.
     """
 
     nodes: tuple[np.ndarray, ...]
     edges: tuple[np.ndarray, ...]
-    truncated: bool
+    cut: tuple[bool, ...]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether paths of any length are missing."""
+        return any(self.cut)
 
 
 @dataclass(slots=True)
@@ -92,7 +122,27 @@ class _Budget:
         return allowed
 
 
-def simple_paths(graph: PathGraph, user: int, item: int, max_length: int = 3, budget: int = 2_000_000) -> Found:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What paths may pass through.
+
+    Attributes:
+        passable: Nodes that may stand between the ends.
+        usable: Edges that may be walked.
+    """
+
+    passable: np.ndarray
+    usable: np.ndarray
+
+    @classmethod
+    def none(cls, graph: PathGraph) -> "Limits":
+        """Return limits that let everything through."""
+        return cls(np.ones(graph.ckg.num_nodes, dtype=bool), np.ones(graph.num_edges, dtype=bool))
+
+
+def simple_paths(
+    graph: PathGraph, user: int, item: int, max_length: int = 3, budget: int = 2_000_000, limits: Limits | None = None
+) -> Found:
     """Return every simple path between two nodes of at most ``max_length`` edges, in a fixed order.
 
     Two halves are grown and joined in the middle; the longer half is grown from the end with fewer entries to look at. Parallel edges
@@ -102,43 +152,55 @@ def simple_paths(graph: PathGraph, user: int, item: int, max_length: int = 3, bu
         graph: Where to search.
         user: Node to start from.
         item: Node to end at, another one.
-        max_length: Longest path, in 1..4.
+        max_length: Longest path, in 1..6.
         budget: Adjacency entries and joined rows looked at per length before the search gives up the widest branches.
+        limits: What paths may pass through; None is everything.
 
     Raises:
-        ExplanationError: If ``max_length`` is not in 1..4, ``budget`` is below 1 or the ends are the same.
+        ExplanationError: If ``max_length`` is not in 1..6, ``budget`` is below 1 or the ends are the same.
     """
-    if not 1 <= max_length <= 4:
-        raise ExplanationError(f"max_length is {max_length}. Paths of 1 to 4 hops can be searched.")
+    check_length(max_length)
+    limits = limits or Limits.none(graph)
     if budget < 1 or user == item:
         raise ExplanationError(f"budget {budget}, ends {user} and {item}: the budget must be at least 1 and the ends different.")
-    nodes, edges, truncated = [], [], False
+    nodes, edges, cut = [], [], []
     for length in range(1, max_length + 1):
         allowance = _Budget(budget)
-        found = _direct(graph, user, item) if length == 1 else _meet(graph, user, item, length, allowance)
+        found = _direct(graph, user, item, limits) if length == 1 else _meet(graph, user, item, length, allowance, limits)
         order = np.lexsort([*found[1].T[::-1], *found[0].T[::-1]])
         nodes.append(found[0][order])
         edges.append(found[1][order])
-        truncated |= allowance.hit
-    return Found(tuple(nodes), tuple(edges), truncated)
+        cut.append(allowance.hit)
+    return Found(tuple(nodes), tuple(edges), tuple(cut))
 
 
-def _direct(graph: PathGraph, user: int, item: int) -> tuple[np.ndarray, np.ndarray]:
+def check_length(length: int) -> None:
+    """Refuse paths that are too short or too long to be searched.
+
+    Raises:
+        ExplanationError: If the length is not in 1..6.
+    """
+    if not 1 <= length <= LONGEST:
+        raise ExplanationError(f"max_length is {length}. Paths of 1 to {LONGEST} hops can be searched.")
+
+
+def _direct(graph: PathGraph, user: int, item: int, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
     entries = np.arange(graph.ptr[user], graph.ptr[user + 1])
     edges = graph.edge[entries[graph.neighbor[entries] == item]]
+    edges = edges[limits.usable[edges]]
     edges = np.array([e for e in edges if not (graph.ckg.relation[graph.facts(int(e))] == 0).any()], dtype=np.int64)
     return np.tile(np.array([[user, item]], dtype=np.int64), (len(edges), 1)), edges.reshape(-1, 1)
 
 
-def _meet(graph: PathGraph, user: int, item: int, length: int, budget: _Budget) -> tuple[np.ndarray, np.ndarray]:
+def _meet(graph: PathGraph, user: int, item: int, length: int, budget: _Budget, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and edges of the paths of one length >= 2."""
     ends = [user, item]
     if length == 3 and _reach(graph, item, user) < _reach(graph, user, item):
         ends.reverse()
-    short = _grow(graph, ends[1], length // 2, ends[0], None, budget)
+    short = _grow(graph, ends[1], length // 2, ends[0], limits.passable, limits.usable, budget)
     middle = np.zeros(graph.ckg.num_nodes, dtype=bool)
     middle[short[0][:, -1]] = True
-    long = _grow(graph, ends[0], length - length // 2, ends[1], middle, budget)
+    long = _grow(graph, ends[0], length - length // 2, ends[1], limits.passable, limits.usable, budget, wanted=middle)
     nodes, edges = _join(long, short, budget)
     return (nodes, edges) if ends[0] == user else (nodes[:, ::-1], edges[:, ::-1])
 
@@ -149,7 +211,14 @@ def _reach(graph: PathGraph, node: int, avoid: int) -> int:
 
 
 def _grow(
-    graph: PathGraph, start: int, depth: int, avoid: int, wanted: np.ndarray | None, budget: _Budget
+    graph: PathGraph,
+    start: int,
+    depth: int,
+    avoid: int,
+    passable: np.ndarray,
+    usable: np.ndarray,
+    budget: _Budget,
+    wanted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the simple paths of ``depth`` edges from a node that keep off ``avoid`` and end on a wanted node."""
     nodes, edges = np.array([[start]], dtype=np.int64), np.empty((1, 0), dtype=np.int64)
@@ -159,7 +228,7 @@ def _grow(
         nodes, edges, sizes = nodes[allowed], edges[allowed], sizes[allowed]
         row, entry = _ranges(graph.ptr[nodes[:, -1]], sizes)
         reached = graph.neighbor[entry]
-        good = reached != avoid
+        good = (reached != avoid) & passable[reached] & usable[graph.edge[entry]]
         if wanted is not None and step == depth - 1:
             good &= wanted[reached]
         row, entry, reached = row[good], entry[good], reached[good]

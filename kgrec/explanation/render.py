@@ -5,18 +5,19 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kgrec.explanation.schema import Explanation, Hop, Node, Path
+from kgrec.explanation.schema import Budget, Explanation, Hop, Node, Path, Term
 from kgrec.explanation.sinks import html_text
-from kgrec.explanation.verbalize import wording
+from kgrec.explanation.verbalize import as_shares, budget_parts, hidden_line, joint_words, of_margin, of_score, percent, walks_line, wording
 
 _STYLE = """
 .kgrec { --paper: #fbfaf7; --card: #ffffff; --ink: #22262b; --soft: #5d656e; --line: #dfddd6; --item: #1f5f8b; --item-bg: #e7f0f6;
   --entity: #6b4a12; --entity-bg: #f6eedd; --person: #3d5a3c; --person-bg: #e8f0e6; --bar: #2f7f79; --down: #b4532f; --track: #ecebe5;
+  --own: #5b6b9a; --supported: #2f7f79; --liked: #8fc1ba; --bias: #a9a497; --other: #c39a4a;
   color: var(--ink); background: var(--paper); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   overflow-wrap: anywhere; }
 @media (prefers-color-scheme: dark) { .kgrec { --paper: #15181c; --card: #1d2126; --ink: #e6e4df; --soft: #a0a7ae; --line: #333940;
   --item: #9cc8e6; --item-bg: #1c3040; --entity: #e3c48b; --entity-bg: #352c1b; --person: #b3d1af; --person-bg: #22301f; --bar: #4fb3aa;
-  --down: #e08a63; --track: #2a2f35; } }
+  --down: #e08a63; --track: #2a2f35; --own: #8f9fd0; --supported: #4fb3aa; --liked: #2f6a66; --bias: #6d6a62; --other: #b8924a; } }
 .kgrec * { box-sizing: border-box; }
 body.kgrec { margin: 0; }
 .kgrec main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
@@ -40,6 +41,19 @@ body.kgrec { margin: 0; }
   margin-bottom: .8rem; }
 .kgrec .measure .place { color: var(--soft); font-variant-numeric: tabular-nums; }
 .kgrec .drop { font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.kgrec .badge { border: 1px solid var(--line); border-radius: 999px; padding: 0 .5rem; font-size: .75rem; color: var(--soft); }
+.kgrec svg.parts { display: block; width: 100%; height: 1.1rem; border-radius: .3rem; margin: .2rem 0 .9rem; }
+.kgrec .own { fill: var(--own); } .kgrec .supported { fill: var(--supported); } .kgrec .liked { fill: var(--liked); }
+.kgrec .bias { fill: var(--bias); } .kgrec .other { fill: var(--other); }
+.kgrec .legend { list-style: none; margin: 0; padding: 0; font-size: .875rem; }
+.kgrec .legend li { display: grid; grid-template-columns: .8rem 3.1rem minmax(0, 1fr); gap: .6rem; padding: .2rem 0;
+  align-items: baseline; }
+.kgrec .legend svg { width: .75rem; height: .75rem; border-radius: 3px; align-self: center; }
+.kgrec .terms { list-style: none; margin: .4rem 0 0; padding: 0; font-size: .875rem; }
+.kgrec .terms li { display: grid; grid-template-columns: minmax(0, 1fr) 9rem 4.5rem; gap: .75rem; align-items: center; padding: .15rem 0; }
+.kgrec .effects { margin: -.35rem 0 .8rem 2.35rem; max-width: none; }
+.kgrec .badge { margin-right: .35rem; }
+.kgrec .legend + p { margin: .9rem 0 .75rem; }
 .kgrec .lane { list-style: none; margin: 0; padding: 0; display: flex; align-items: stretch; }
 .kgrec .stop { flex: 0 1 auto; display: flex; align-items: center; justify-content: center; text-align: center; min-width: 3.25rem;
   max-width: 13rem; padding: .4rem .7rem; border-radius: 8px; line-height: 1.3; background: var(--entity-bg); color: var(--entity); }
@@ -67,6 +81,8 @@ body.kgrec { margin: 0; }
   .kgrec .card { padding: .9rem 1rem; }
   .kgrec .recommendations li { grid-template-columns: 1.4rem minmax(0, 1fr) 4rem; }
   .kgrec .recommendations svg.bar { display: none; }
+  .kgrec .terms li { grid-template-columns: minmax(0, 1fr) 5rem 4rem; }
+  .kgrec .effects { margin-left: 1.95rem; }
   .kgrec .measure { grid-template-columns: 1.2rem minmax(0, 1fr) auto; }
   .kgrec .measure svg.bar { grid-column: 2 / -1; grid-row: 2; }
   .kgrec .lane { flex-direction: column; align-items: flex-start; }
@@ -82,10 +98,24 @@ body.kgrec { margin: 0; }
 """
 
 _LEGEND = (
-    "The number beside a path is how much the score falls when the path's facts are taken out of the graph and the model is run again; "
-    "paths share facts, so the numbers do not add up."
+    "The drop beside a path is how much the score falls when the path's facts are taken out of the graph and everything is computed again; "
+    "paths share facts, so the drops do not add up."
 )
 _LEGEND_POST_HOC = "These paths connect the user and the item in the graph. The model's score does not depend on them."
+_BUDGET_NOTES = {
+    "exact": "The parts add up to the score exactly; nothing is left out.",
+    "linearised": "The parts add up to the score at this point; when the graph changes, the model's gates move as well.",
+    "measured": "The part of a liked item is how far the score falls without that like, measured by running the model again.",
+}
+_SUPPORTED = "joined to a neighbor of this item by a fact, or one of them: what the graph can show"
+_UNSUPPORTED = "by learned similarity alone: no fact joins the two"
+_PART_NOTES = {
+    "own taste": "the user's own trained vector, which no like and no fact carries",
+    "liked items": "what the liked items give together",
+    "bias": "what is the same for everybody",
+    "rounding": "what rounding leaves",
+}
+_TERMS_SHOWN = 5
 
 
 def page(
@@ -186,7 +216,7 @@ def _sections(explanations: Sequence[Explanation]) -> list[str]:
 def _legend(explanation: Explanation) -> str:
     if not explanation.paths:
         return ""
-    return _LEGEND if any(path.basis == "measured" for path in explanation.paths) else _LEGEND_POST_HOC
+    return _LEGEND if any(path.basis != "post-hoc" for path in explanation.paths) else _LEGEND_POST_HOC
 
 
 def _section(number: int, explanation: Explanation, legend: str) -> str:
@@ -195,12 +225,90 @@ def _section(number: int, explanation: Explanation, legend: str) -> str:
     head = [
         f'<section id="why-{number}">',
         f"<h2>Why {html_text(explanation.item_label)}?</h2>",
-        f'<p class="soft">{rank} for {html_text(explanation.user_label)}, score {explanation.score:.3f}.</p>',
+        f'<p class="soft">{rank} for {html_text(explanation.user_label)}, score {explanation.score:.3f}.{_ahead(explanation)}</p>',
+        _budget(explanation.budget) if explanation.budget else "",
     ]
     if legend:
         head.append(f'<p class="small soft">{legend}</p>')
-    cards = [_card(place, path, largest, explanation.score) for place, path in enumerate(explanation.paths, 1)]
-    return "\n".join([*head, *cards, _searched(explanation), "</section>"])
+    cards = [_card(place, path, largest, explanation) for place, path in enumerate(explanation.paths, 1)]
+    return "\n".join([*head, *cards, _against(explanation), _searched(explanation), "</section>"])
+
+
+def _ahead(explanation: Explanation) -> str:
+    """Return how far the next item of the list is behind."""
+    if explanation.margin is None or explanation.next_item is None:
+        return ""
+    return f" Next is {html_text(explanation.next_item.label)}, {explanation.margin:.3g} behind."
+
+
+def _budget(budget: Budget) -> str:
+    """Return what a score is made of: a bar where its parts are shares, signed numbers where they are not."""
+    if as_shares(budget):
+        told = _stacked(budget)
+    else:
+        largest = max((abs(value) for _, value in budget_parts(budget)), default=0.0)
+        told = _signed_list([(name, value) for name, value in budget_parts(budget)], largest)
+    walks = f" {walks_line(budget)}" if budget.on_graph is not None else ""
+    strongest = sorted(budget.by_liked, key=lambda term: -term.value)[:_TERMS_SHOWN]
+    terms = _terms([term for term in strongest if term.value > 0], budget)
+    return (
+        f'<div class="card"><h3>What the score is made of</h3>{told}'
+        f'<p class="small soft">{_BUDGET_NOTES[budget.basis]}{walks}</p>{terms}</div>'
+    )
+
+
+def _stacked(budget: Budget) -> str:
+    """Return one bar of all parts with a legend that says what each is."""
+    pieces: list[tuple[str, str, str, float]] = []
+    for name, value in budget_parts(budget):
+        if name == "liked items" and budget.supported is not None and 0 <= budget.supported <= value:
+            pieces.append(("supported", "liked items, supported", _SUPPORTED, budget.supported))
+            pieces.append(("liked", "liked items, unsupported", _UNSUPPORTED, value - budget.supported))
+        else:
+            kind = {"own taste": "own", "liked items": "supported", "bias": "bias", "rounding": "bias"}.get(name, "other")
+            pieces.append((kind, name, _PART_NOTES.get(name, name), value))
+    left, bars, lines = 0.0, [], []
+    for kind, name, note, value in pieces:
+        share = max(value / budget.score, 0.0)
+        width = min(share, max(1 - left, 0.0))
+        bars.append(f'<rect class="{kind}" x="{100 * left:.2f}%" width="{100 * width:.2f}%" height="100%"/>')
+        left += width
+        swatch = f'<svg aria-hidden="true"><rect class="{kind}" width="100%" height="100%"/></svg>'
+        lines.append(
+            f'<li>{swatch}<span class="number">{percent(share)}</span><span><b>{html_text(name)}</b>: {html_text(note)}</span></li>'
+        )
+    words = html_text(", ".join(f"{name} {percent(max(value / budget.score, 0.0))}" for _, name, _, value in pieces))
+    return f'<svg class="parts" role="img" aria-label="{words}">{"".join(bars)}</svg><ul class="legend">{"".join(lines)}</ul>'
+
+
+def _signed_list(rows: Sequence[tuple[str, float]], largest: float) -> str:
+    lines = [
+        f"<li><span>{html_text(name)}</span>{_bar(abs(value) / largest if largest else 0.0, f'{value:+.3g}', down=value < 0)}"
+        f'<span class="number">{value:+#.3g}</span></li>'
+        for name, value in rows
+    ]
+    return f'<ul class="terms">{"".join(lines)}</ul>'
+
+
+def _terms(terms: Sequence[Term], budget: Budget) -> str:
+    """Return the liked items that give most."""
+    if not terms:
+        return ""
+    more = len(budget.by_liked) - len(terms)
+    others = "The other one gives" if more == 1 else f"The other {more:,} together give"
+    rest = f" {others} {budget.liked - sum(term.value for term in terms):+.3g}." if more > 0 else ""
+    rows = _signed_list([(term.node.label, term.value) for term in terms], max(term.value for term in terms))
+    return f"<details open><summary>The liked items that give most.{rest}</summary>{rows}</details>"
+
+
+def _against(explanation: Explanation) -> str:
+    """Return the liked items that pull the score down."""
+    if not explanation.against:
+        return ""
+    shown = explanation.against[:_TERMS_SHOWN]
+    more = f'<p class="small soft">and {len(explanation.against) - len(shown):,} more</p>' if len(explanation.against) > len(shown) else ""
+    rows = _signed_list([(term.node.label, term.value) for term in shown], max(abs(term.value) for term in shown))
+    return f'<div class="card"><h3>What speaks against it: liked items that lower the score</h3>{rows}{more}</div>'
 
 
 def _searched(explanation: Explanation) -> str:
@@ -210,16 +318,17 @@ def _searched(explanation: Explanation) -> str:
     )
     found = f"{total:,} path{'' if total == 1 else 's'} found" + (f" ({by_length})" if by_length else "") + "."
     cut = " The search stopped at its budget; some are missing." if explanation.truncated else ""
+    hidden = hidden_line(explanation)
+    cut += f" {hidden[:1].upper()}{hidden[1:]}." if hidden else ""
     notes = "".join(f'<p class="note small soft">{_paragraph(note)}</p>' for note in explanation.notes)
     return f'<p class="small soft">{found}{cut} Shown: {len(explanation.paths)}.</p>{notes}'
 
 
-def _card(place: int, path: Path, largest: float, score: float) -> str:
-    if path.basis == "measured":
+def _card(place: int, path: Path, largest: float, explanation: Explanation) -> str:
+    if path.basis != "post-hoc":
         words = f"the score falls by {path.drop_delete:.3g}" if path.drop_delete > 0 else f"the score rises by {-path.drop_delete:.3g}"
         bar = _bar(abs(path.drop_delete) / largest if largest else 0.0, words, down=path.drop_delete < 0)
-        share = f" ({path.drop_delete / score:.1%} of the score)" if score > 0 else ""
-        number = f'<span class="drop" title="{html_text(words + share)}">drop {path.drop_delete:.4f}</span>'
+        number = f'<span class="drop" title="{html_text(words)}">drop {_drop(path.drop_delete)}</span>'
     else:
         bar, number = "<span></span>", '<span class="soft small">not a cause</span>'
     first = html_text(path.hops[0].target.label)
@@ -228,8 +337,26 @@ def _card(place: int, path: Path, largest: float, score: float) -> str:
     lane = "".join(f"{_arrow(hop)}{_stop(hop.target)}" for hop in path.hops)
     return (
         f'<article class="card"><div class="measure"><span class="place">{place}</span><span class="soft">{lead}</span>{bar}{number}</div>'
-        f'<ol class="lane"><li class="stop user">You</li>{lane}</ol>{_provenance(path)}</article>'
+        f'{_effects(path, explanation)}<ol class="lane"><li class="stop user">You</li>{lane}</ol>{_provenance(path)}</article>'
     )
+
+
+def _drop(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2g}"
+
+
+def _effects(path: Path, explanation: Explanation) -> str:
+    """Return the further numbers of a path, and what kind of claim they are."""
+    if path.basis == "post-hoc":
+        return ""
+    told = [part for part in (of_margin(path.drop_delete, explanation), of_score(path.drop_delete, explanation)) if part]
+    if explanation.rank is not None and path.rank_after is not None:
+        told.append(f"rank {explanation.rank} \u2192 {path.rank_after} without it")
+    if path.drop_mask is not None:
+        told.append(f"drop {_drop(path.drop_mask)} with the other weights kept")
+    if explanation.filters.get("rank_by") == "joint":
+        told += [words for words in [joint_words(path, explanation.budget)] if words]
+    return f'<p class="small soft effects"><span class="badge">{path.basis}</span> {html_text(", ".join(told))}</p>'
 
 
 def _stop(node: Node) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from os import PathLike
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,10 +15,15 @@ from kgrec.errors import ExplanationError
 
 if TYPE_CHECKING:
     import networkx as nx
+    from torch_geometric.explain import Explanation as PygExplanation
+
+    from kgrec.explanation.explainer import Explainer
 
 SCHEMA = 1
+_TOLERANCE = 1e-4
 KINDS = ("user", "item", "entity", "users")
-BASES = ("measured", "post-hoc")
+BASES = ("exact", "measured", "linearised", "post-hoc")
+CAUSAL = ("exact", "measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,9 @@ class Node:
     label: str
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind."""
+        """Refuse an unknown kind, and what is no text."""
+        if not (isinstance(self.key, str) and isinstance(self.label, str)):
+            raise ExplanationError(f"a node has key {self.key!r} and label {self.label!r}. Both are text.")
         if self.kind not in KINDS:
             raise ExplanationError(f"node {self.key!r} has kind {self.kind!r}. Known kinds: {', '.join(KINDS)}.")
 
@@ -47,12 +57,19 @@ class FactRef:
         locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item took the fact over through its link.
         ordinal: Whether ``locator`` counts triples instead of lines.
         column: Column of the table whose row was read, "" where it is no table of items.
+        graph: Name of the graph that the fact stands in, "" for none.
     """
 
     source: str
     locator: int = 0
     ordinal: bool = False
     column: str = ""
+    graph: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a source that is no text."""
+        if not isinstance(self.source, str):
+            raise ExplanationError(f"a place has source {self.source!r}. It is text.")
 
     def __str__(self) -> str:
         """Return source:locator."""
@@ -160,12 +177,18 @@ class Path:
 
     Attributes:
         hops: The edges, first to last.
-        basis: "measured" (the model was run again without the path) or "post-hoc" (the graph has no effect on the score at inference).
+        basis: What the drops are: "exact" (in closed form, equal to running the model again without the path), "measured" (it was run
+            again) or "post-hoc" (the graph has no effect on the score at inference).
         drop_delete: Score minus the score of the model run again without the path's edges, everything else recomputed.
         drop_mask: The same with the other edges' weights kept; None where it was not measured.
         attribution: First-order effect of the path's edges, by which it was chosen; None where there is none.
         users: Number of other users the path stands for; None where it stands for itself.
         removed: Number of facts removed for ``drop_delete``.
+        joint: What the walks along this very path carry, which need every hop; None where the model has no such number. It is a part of
+            ``Budget.on_graph``, not a share of the score.
+        weight: Product of the hops' weights in the model; None where there is none.
+        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where there is none.
+        rank_after: Rank of the item without the path's edges; None where it was not asked for.
     """
 
     hops: tuple[Hop, ...]
@@ -175,6 +198,10 @@ class Path:
     attribution: float | None = None
     users: int | None = None
     removed: int = 0
+    joint: float | None = None
+    weight: float | None = None
+    plausibility: float | None = None
+    rank_after: int | None = None
 
     def __post_init__(self) -> None:
         """Check that the hops connect, visit no node twice, and that the numbers are finite."""
@@ -186,10 +213,10 @@ class Path:
         stops = [(node.kind, node.key) for node in self.nodes if node.kind != "users"]
         if len(set(stops)) < len(stops):
             raise ExplanationError("a path visits a node twice.")
-        numbers = [number for number in (self.drop_delete, self.drop_mask, self.attribution) if number is not None]
-        if not all(math.isfinite(number) for number in numbers):
+        numbers = (self.drop_delete, self.drop_mask, self.attribution, self.joint, self.weight, self.plausibility)
+        if not all(math.isfinite(number) for number in numbers if number is not None):
             raise ExplanationError("a path has a drop that is not a finite number.")
-        if self.basis not in BASES or (self.basis == "post-hoc" and self.drop_delete != 0):
+        if self.basis not in ("exact", "measured", "post-hoc") or (self.basis == "post-hoc" and self.drop_delete != 0):
             raise ExplanationError(f"a path has basis {self.basis!r} and drop {self.drop_delete}. Post-hoc paths have drop 0.")
 
     @property
@@ -205,7 +232,95 @@ class Path:
     @property
     def causal(self) -> bool:
         """Whether words may say "because": the drop was measured and is positive."""
-        return self.basis == "measured" and self.drop_delete > 0
+        return self.basis in CAUSAL and self.drop_delete > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a score that a node carries.
+
+    Attributes:
+        node: A liked item, or a neighbor of the item.
+        value: Its part of the score; signed.
+        supported: The piece of ``value`` where the liked item and a neighbor of the item are the same or joined by a fact; None where the
+            model does not tell pieces apart.
+    """
+
+    node: Node
+    value: float
+    supported: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A score as a sum, nothing left out: own + bias + ``by_liked`` + ``other`` + ``residual`` equals it.
+
+    Attributes:
+        score: The score.
+        own: What the user's own trained vector gives; tied to no edge.
+        bias: What biases give.
+        by_liked: What each liked item gives, largest first.
+        other: Further parts, by what they are in words.
+        residual: What rounding leaves.
+        basis: "exact", "linearised" (an identity at this point; gates move when the graph does) or "measured" (each part is the drop
+            without that like, found by running the model again; the rest is in ``other``).
+        by_property: A second cut of the same score, from the item's side: what each of its neighbors in the graph that is no user gives,
+            largest first; () where the model offers none.
+        by_users: The second cut's part of all users who have the item.
+        item_own: The second cut's part of the item's own vector: item_own + ``by_property`` + by_users + residual equals the score.
+        supported: The piece of ``by_liked`` where liked item and a neighbor of this item are the same or joined by a fact.
+        unsupported: The rest of ``by_liked``: learned similarity between nodes that no fact joins.
+        on_graph: What real walks from the user to the item carry, of all lengths the model knows.
+    """
+
+    score: float
+    own: float
+    bias: float
+    by_liked: tuple[Term, ...]
+    other: dict[str, float]
+    residual: float
+    basis: str
+    by_property: tuple[Term, ...] = ()
+    by_users: float | None = None
+    item_own: float | None = None
+    supported: float | None = None
+    unsupported: float | None = None
+    on_graph: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not add up."""
+        parts = [self.own, self.bias, self.residual, *(term.value for term in self.by_liked), *self.other.values()]
+        if not all(map(math.isfinite, parts)):
+            raise ExplanationError("a budget has a part that is not a finite number.")
+        if self.basis not in ("exact", "linearised", "measured"):
+            raise ExplanationError(f"a budget has basis {self.basis!r}.")
+        if abs(math.fsum(parts) - self.score) > _TOLERANCE * max(1.0, math.fsum(map(abs, parts))):
+            raise ExplanationError(f"the parts of a budget add up to {math.fsum(parts)}, not to the score {self.score}.")
+
+    @property
+    def liked(self) -> float:
+        """What all liked items give together."""
+        return math.fsum(term.value for term in self.by_liked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: nodes as in hops, terms with the keys of their node beside the numbers."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("by_liked", "by_property"):
+            out[name] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in out[name]]
+        return out | {"other": dict(self.other)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Budget":
+        """Return the budget of ``to_dict``."""
+        fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        for name in ("by_liked", "by_property"):
+            fields[name] = tuple(term_from_dict(term) for term in record[name])
+        return cls(**fields)
+
+
+def term_from_dict(record: Mapping[str, Any]) -> Term:
+    """Return the term of a record with a node's keys, ``value`` and ``supported``."""
+    return Term(Node(record["kind"], record["key"], record["label"]), record["value"], record["supported"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +341,10 @@ class Explanation:
         notes: What a reader must know.
         manifest: Model, dataset, settings and versions.
         budget: Parts of the score; None where the model offers none.
+        margin: Score minus that of the next candidate in the ranking; None where there is no rank or no next.
+        next_item: That candidate.
+        against: Liked items that pull the score down, the strongest first.
+        hidden: What filters left out: ``paths``, and their share of all first-order effects (``share``, None where there are none).
     """
 
     user: str
@@ -240,7 +359,11 @@ class Explanation:
     filters: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
-    budget: dict[str, Any] | None = None
+    budget: Budget | None = None
+    margin: float | None = None
+    next_item: Node | None = None
+    against: tuple[Term, ...] = ()
+    hidden: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
@@ -254,10 +377,13 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
         out: dict[str, Any] = {"schema": SCHEMA}
-        for name in ("user", "item", "user_label", "item_label", "score", "rank", "budget"):
+        for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
             out[name] = getattr(self, name)
+        out["next_item"] = asdict(self.next_item) if self.next_item else None
+        out["budget"] = self.budget.to_dict() if self.budget else None
+        out["against"] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in self.against]
         out["paths"] = [_path_to_dict(path) for path in self.paths]
-        for name in ("counts", "truncated", "filters", "manifest"):
+        for name in ("counts", "truncated", "filters", "hidden", "manifest"):
             out[name] = getattr(self, name)
         return out | {"notes": list(self.notes)}
 
@@ -271,10 +397,17 @@ class Explanation:
         if record.get("schema") != SCHEMA:
             raise ExplanationError(f"this is schema {record.get('schema')!r}; this version of kgrec reads schema {SCHEMA}.")
         try:
+            _check_types(record)
             fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
-            paths = tuple(_path_from_dict(path) for path in record["paths"])
-            return cls(**(fields | {"paths": paths, "notes": tuple(record.get("notes", ()))}))
-        except (KeyError, TypeError, AttributeError) as error:
+            fields["paths"] = tuple(_path_from_dict(path) for path in record["paths"])
+            fields["notes"] = tuple(record.get("notes", ()))
+            fields["against"] = tuple(term_from_dict(term) for term in record.get("against", ()))
+            fields["budget"] = Budget.from_dict(record["budget"]) if record.get("budget") else None
+            fields["next_item"] = Node(**record["next_item"]) if record.get("next_item") else None
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            if isinstance(error, ExplanationError):
+                raise
             found = str(error).partition("\n")[0]
             raise ExplanationError(f"the record is not an explanation: {found}. Write it with Explanation.to_json.") from error
 
@@ -289,10 +422,15 @@ class Explanation:
         Raises:
             ExplanationError: If the text is not JSON, or not of this schema.
         """
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ExplanationError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from error
+        return cls.from_record(read_json(text))
+
+    @classmethod
+    def from_record(cls, record: object) -> "Explanation":
+        """Return the explanation that some JSON holds; see ``from_dict``.
+
+        Raises:
+            ExplanationError: If it is no object, or not of this schema.
+        """
         if not isinstance(record, dict):
             raise ExplanationError("the JSON holds no object. Write it with Explanation.to_json.")
         return cls.from_dict(record)
@@ -305,76 +443,175 @@ class Explanation:
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per hop and relation, paths in order."""
-        rows = [
-            {"user": self.user, "item": self.item, "path": rank, "length": path.length, "drop_delete": path.drop_delete}
-            | {"basis": path.basis, "hop": number}
-            | {"source_kind": hop.source.kind, "source": hop.source.key, "source_label": hop.source.label}
-            | {"relation": relation.key, "relation_label": relation.label, "forward": relation.forward}
-            | {"target_kind": hop.target.kind, "target": hop.target.key, "target_label": hop.target.label}
-            | {"facts": "; ".join(map(str, relation.facts[:10]))}
-            for rank, path in enumerate(self.paths, 1)
-            for number, hop in enumerate(path.hops, 1)
-            for relation in hop.relations
-        ]
-        return pl.DataFrame(rows, schema=_FRAME)
+        from kgrec.explanation.exchange import to_frame
+
+        return to_frame(self)
 
     def to_networkx(self) -> "nx.MultiDiGraph[Any]":
-        """Return the paths' nodes (kind, key) and edges, each edge in the direction of its fact, with the best drop it takes part in."""
-        import networkx as nx
+        """Return the paths as a graph whose edges point as the facts do; see ``kgrec.explanation.exchange``."""
+        from kgrec.explanation.exchange import to_networkx
 
-        graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph(user=self.user, item=self.item, score=self.score)
-        for rank, path in enumerate(self.paths, 1):
-            named = [(n.kind, n.key) if n.kind != "users" else ("users", f"path {rank}") for n in path.nodes]
-            for stop, node in zip(named, path.nodes, strict=True):
-                graph.add_node(stop, kind=node.kind, label=node.label)
-            for source, target, hop in zip(named, named[1:], path.hops, strict=False):
-                for relation in hop.relations:
-                    ends = (source, target) if relation.forward else (target, source)
-                    known = graph.get_edge_data(*ends, key=relation.key, default={})
-                    graph.add_edge(
-                        *ends,
-                        key=relation.key,
-                        label=relation.label,
-                        drop=max(path.drop_delete, known.get("drop", -math.inf)),
-                        paths=[*known.get("paths", ()), rank],
-                    )
-        return graph
+        return to_networkx(self)
+
+    def to_pyg(self) -> "PygExplanation":
+        """Return the paths as an explanation of PyTorch Geometric with an ``edge_mask``; see ``kgrec.explanation.exchange``."""
+        from kgrec.explanation.exchange import to_pyg
+
+        return to_pyg(self)
+
+    def to_rdf(self, format: str = "turtle") -> str:
+        """Return the explanation as RDF, every number and every place kept; see ``kgrec.explanation.rdf``.
+
+        Args:
+            format: "turtle" or "ntriples".
+
+        Raises:
+            ConfigError: If the format is another one.
+        """
+        from kgrec.explanation.rdf import to_rdf
+
+        return to_rdf(self, format)
+
+    @classmethod
+    def from_rdf(cls, text: str, format: str = "turtle") -> "Explanation":
+        """Return the explanation that ``to_rdf`` wrote.
+
+        Raises:
+            ExplanationError: If the text is no such RDF.
+        """
+        from kgrec.explanation.rdf import from_rdf
+
+        return from_rdf(text, format)
+
+    def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
+        """Return the explanation as one HTML page without scripts, and write it to ``path`` where given."""
+        from kgrec.explanation.render import page
+
+        html = page([self], f"Why this recommendation for {self.user_label}?")
+        if path is not None:
+            FilePath(path).write_text(html, encoding="utf-8")
+        return html
+
+    def verify(self, explainer: "Explainer") -> list[str]:
+        """Return what no longer holds, a line each; empty where every number and fact does; see ``kgrec.explanation.verify``."""
+        from kgrec.explanation.verify import verify
+
+        return verify(self, explainer)
 
     def _repr_html_(self) -> str:
         from kgrec.explanation.render import notebook
 
         return notebook(self)
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return the forms a notebook shows: HTML without scripts, and text."""
+        return {"text/html": self._repr_html_(), "text/plain": self.to_text()}
 
-_FRAME = {
-    "user": pl.String,
-    "item": pl.String,
-    "path": pl.Int64,
-    "length": pl.Int64,
-    "drop_delete": pl.Float64,
-    "basis": pl.String,
-    "hop": pl.Int64,
-    "source_kind": pl.String,
-    "source": pl.String,
-    "source_label": pl.String,
-    "relation": pl.String,
-    "relation_label": pl.String,
-    "forward": pl.Boolean,
-    "target_kind": pl.String,
-    "target": pl.String,
-    "target_label": pl.String,
-    "facts": pl.String,
+
+def read_json(text: str) -> Any:
+    """Return what some JSON holds.
+
+    Raises:
+        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, or has numbers of thousands of digits.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ExplanationError(f"the JSON holds {constant}, which is no number of an explanation.")
+
+    try:
+        found = json.loads(text, parse_constant=refuse)
+        if "\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except json.JSONDecodeError as error:
+        raise ExplanationError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from error
+    except RecursionError as error:
+        raise ExplanationError("the JSON is nested too deeply.") from error
+    except ExplanationError:
+        raise
+    except UnicodeEncodeError as error:
+        raise ExplanationError("the JSON holds half of a surrogate pair, which is no text.") from error
+    except ValueError as error:
+        raise ExplanationError("the JSON holds a number with thousands of digits.") from error
+
+
+_LARGEST, _MOST = sys.float_info.max, 2**62
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_TYPES: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("user", "item", "user_label", "item_label", "kind", "key", "label"), _is_text),
+    **dict.fromkeys(("relation", "relation_label", "basis", "column", "graph"), _is_text),
+    **dict.fromkeys(("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"), _is_number),
+    **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
+    **dict.fromkeys(("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number),
+    **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
+    **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
 }
+_OPTIONAL = (
+    *("rank", "margin", "by_users", "item_own", "supported", "unsupported", "on_graph", "rank_after"),
+    *("drop_mask", "attribution", "joint", "weight", "plausibility", "users"),
+)
+_MAPS: dict[str, Callable[[object], bool]] = {
+    "counts": _is_count,
+    "hidden": lambda value: value is None or _is_number(value),
+    "other": _is_number,
+    "filters": lambda value: True,
+    "manifest": lambda value: True,
+}
+
+
+def _check_types(record: Mapping[str, Any]) -> None:
+    """Refuse a record some of whose values are of a wrong type.
+
+    Raises:
+        TypeError: If one is; the caller says of what.
+    """
+    for name, value in record.items():
+        if name in _MAPS:
+            good = isinstance(value, dict) and all(map(_MAPS[name], value.values()))
+        elif name in _TYPES:
+            good = _TYPES[name](value) or (value is None and name in _OPTIONAL)
+        else:
+            good = name != "notes" or (isinstance(value, list) and all(map(_is_text, value)))
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, dict):
+                    _check_types(inner)
+        if not good:
+            raise TypeError(f"{name!r} has a value of a wrong type or size")
 
 
 def empty_frame() -> pl.DataFrame:
     """Return the columns of ``Explanation.to_frame`` without rows."""
-    return pl.DataFrame(schema=_FRAME)
+    from kgrec.explanation.exchange import FRAME
+
+    return pl.DataFrame(schema=FRAME)
+
+
+_PATH = (
+    *("drop_mask", "drop_delete", "basis", "attribution", "users", "removed"),
+    *("joint", "weight", "plausibility", "rank_after"),
+)
 
 
 def _path_to_dict(path: Path) -> dict[str, Any]:
     out = {"length": path.length}
-    out |= {name: getattr(path, name) for name in ("drop_mask", "drop_delete", "basis", "attribution", "users", "removed")}
+    out |= {name: getattr(path, name) for name in _PATH}
     return out | {"hops": [_hop_to_dict(hop) for hop in path.hops]}
 
 
@@ -388,13 +625,12 @@ def _hop_to_dict(hop: Hop) -> dict[str, Any]:
 
 
 def _fact_to_dict(fact: FactRef) -> dict[str, Any]:
-    """Return where a fact was read; the column only where there is one."""
-    return {name: value for name, value in asdict(fact).items() if name != "column" or value}
+    """Return where a fact was read; column and graph only where there is one."""
+    return {name: value for name, value in asdict(fact).items() if name not in ("column", "graph") or value}
 
 
 def _path_from_dict(record: Mapping[str, Any]) -> Path:
-    names = ("basis", "drop_delete", "drop_mask", "attribution", "users", "removed")
-    path = Path(tuple(_hop_from_dict(hop) for hop in record["hops"]), **{name: record[name] for name in names})
+    path = Path(tuple(_hop_from_dict(hop) for hop in record["hops"]), **{name: record[name] for name in _PATH if name in record})
     if record["length"] != path.length:
         raise ExplanationError(f"a path says length {record['length']} and has {path.length} hops.")
     return path

@@ -28,7 +28,7 @@ def html_text(text: str) -> str:
 
 
 def csv_safe(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose text cells no spreadsheet takes for a formula: after ``= + - @``, tab or return, a quote goes first."""
+    """Return a frame whose text cells no spreadsheet takes for a formula: before ``= + - @`` (in full width, too) goes a quote."""
     text = pl.selectors.string()
-    formula = text.str.contains(r"^[=+\-@\t\r]")
+    formula = text.str.contains(r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]")
     return frame.with_columns(pl.when(formula).then(pl.lit("'") + text).otherwise(text).name.keep())

@@ -6,7 +6,7 @@ The id convention, stated here once; no other file does this arithmetic:
     relations   0 is ``interacts`` (user -> item), r + 1 is relation r of the knowledge graph; the inverse of relation r is r + R
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.data.triples import empty_triples
 from kgrec.errors import GraphError
 
+USER_FACT = -2
 _Rows = TypeVar("_Rows", bound=Any)
 
 
@@ -30,7 +31,7 @@ class CollaborativeKG:
         head: Nodes, int64 (facts). A fact reads head - relation -> tail.
         relation: Relations in [0, R), int64.
         tail: Nodes, int64.
-        fact: Row of the triple in ``Dataset.triples`` (>= 0), -1 for interactions, -2 for facts about users; int64.
+        fact: Row of the triple in ``Dataset.triples`` (>= 0), -1 for interactions, ``USER_FACT`` for facts about users; int64.
     """
 
     num_users: int
@@ -69,8 +70,12 @@ class CollaborativeKG:
             head=np.concatenate([pairs[:, 0] + entities, triples.head.astype(np.int64), own[:, 0] + entities]),
             relation=np.concatenate([np.zeros(len(pairs), np.int64), triples.relation.astype(np.int64) + 1, own[:, 1] + 1]),
             tail=np.concatenate([pairs[:, 1], triples.tail.astype(np.int64), own[:, 2]]),
-            fact=np.concatenate([np.full(len(pairs), -1, np.int64), np.arange(len(triples)), np.full(len(own), -2, np.int64)]),
+            fact=np.concatenate([np.full(len(pairs), -1, np.int64), np.arange(len(triples)), np.full(len(own), USER_FACT, np.int64)]),
         )
+
+    def take(self, facts: np.ndarray) -> "CollaborativeKG":
+        """Return the graph of some facts, by position or as a mask, with all nodes and relations."""
+        return replace(self, head=self.head[facts], relation=self.relation[facts], tail=self.tail[facts], fact=self.fact[facts])
 
     @property
     def num_nodes(self) -> int:

@@ -59,10 +59,11 @@ class PairGraph(nn.Module):
         return net[self._edge][torch.from_numpy(self._pair_of_fact).to(effect.device)]
 
     def rows_without(
-        self, ends: Sequence[int], groups: Sequence[Sequence[int]], coefficients: Sequence[float]
+        self, ends: Sequence[int], groups: Sequence[Sequence[int]], coefficients: Sequence[float], keep_weights: bool = False
     ) -> Float[Tensor, "batch cand nodes"]:
-        """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being normalized anew without the group's facts.
+        """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being the graph without the group's facts.
 
+        A is normalized anew; with ``keep_weights`` the weights that are left stay as they were.
         A pair goes when all of its facts go. One vector per end is pushed through the graph instead of every node's embedding, all groups
         side by side: the edited matrix is S (B - D) S with the whole graph's ones B, the group's few entries D and its own scales S.
         """
@@ -72,7 +73,8 @@ class PairGraph(nn.Module):
         edges = torch.cat(gone)
         to, source = torch.searchsorted(csr.ptr, edges, right=True) - 1, csr.idx[edges].long()
         degree = csr.degree.to(dtype).unsqueeze(1).repeat(1, len(groups))
-        degree.index_put_((to, column), -torch.ones_like(edges, dtype=dtype), accumulate=True)
+        if not keep_weights:
+            degree.index_put_((to, column), -torch.ones_like(edges, dtype=dtype), accumulate=True)
         scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(count, 1)  # (nodes, groups * ends)
         start = torch.zeros_like(scale)
         start[torch.tensor(list(ends)).repeat(len(groups)), torch.arange(start.shape[1])] = 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from kgrec.graph.ckg import CollaborativeKG
@@ -43,35 +43,28 @@ class RelationalGraph(nn.Module):
         """The structure, on the device where the module is."""
         return Csr(self._ptr, self._idx, self._rev, self._relation, self.num_nodes)
 
+    @property
+    def relation(self) -> Int[Tensor, " edges"]:
+        """Relation of each edge, int32."""
+        return self._relation
+
     def per_fact(self, values: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
         """Return, per fact, the sum of its own edge and its inverse's."""
         return values[self._edge] + values[self._rev[self._edge].long()]
 
-    def _kept(self, facts: Sequence[int], like: Tensor) -> Tensor:
-        kept = torch.ones(len(self._idx), dtype=like.dtype, device=like.device)
-        gone = self._edge[torch.from_numpy(np.asarray(facts, dtype=np.int64)).to(self._edge.device)]
-        kept[gone] = 0
-        kept[self._rev[gone].long()] = 0
-        return kept
+    def edges_of(self, facts: Sequence[int]) -> Int[Tensor, " _"]:
+        """Return the edges of some facts and of their inverses."""
+        own = self._edge[torch.from_numpy(np.asarray(facts, dtype=np.int64)).to(self._edge.device)]
+        return torch.cat([own, self._rev[own].long()])
 
-    def static_weights(self, without: Sequence[int] = ()) -> Float[Tensor, " edges"]:
+    def static_weights(self) -> Float[Tensor, " edges"]:
         """Return the sum over relations of row-normalized adjacencies, 1 / (edges of the same head and relation), in the default dtype.
 
         A row adds up to the number of distinct relations at its node.
 
         Source: ``adj_type si`` of the authors' KGAT code (models.md 1.3).
         """
-        kept = self._kept(without, torch.empty(0, dtype=torch.get_default_dtype(), device=self._ptr.device))
         group = self.csr.destinations() * self.num_relations + self._relation.long()
-        _, group = torch.unique_consecutive(group, return_inverse=True)
-        size = torch.zeros(int(group[-1]) + 1 if len(group) else 0, dtype=kept.dtype, device=kept.device).index_add_(0, group, kept)
-        return kept / size[group].clamp(min=1)
-
-    def renormalized_without(self, weights: Float[Tensor, " edges"], facts: Sequence[int]) -> Float[Tensor, " edges"]:
-        """Return weights that added up to a row's total without some facts, scaled so that what is left adds up to the same total."""
-        kept = weights * self._kept(facts, weights)
-        csr = self.csr
-        before = torch.segment_reduce(weights, "sum", lengths=csr.ptr.diff(), unsafe=True)
-        after = torch.segment_reduce(kept, "sum", lengths=csr.ptr.diff(), unsafe=True)
-        scale = torch.where(after > 0, before / after.clamp(min=torch.finfo(after.dtype).tiny), 0.0)
-        return kept * scale[csr.destinations()]
+        _, group, size = torch.unique_consecutive(group, return_inverse=True, return_counts=True)
+        weights: Tensor = size.to(torch.get_default_dtype()).reciprocal()[group]
+        return weights

@@ -1,11 +1,11 @@
 """What every model is: three methods, no state, no training code.
 
 ``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the snapshot that ranks. Everything else a
-model can do is a further small protocol (``Rerunnable``) or an optional part of its scorer (``DotProduct.fold``).
+model can do is a further small protocol (``kgrec.models.explainable``) or an optional part of its scorer (``DotProduct.fold``).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
-from kgrec.graph.ckg import CollaborativeKG
 
 B = TypeVar("B")
 
@@ -208,28 +207,6 @@ class ItemToItem(Protocol):
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return how near each item of the catalog is; higher is nearer."""
-
-
-@runtime_checkable
-class Rerunnable(Protocol):
-    """A model whose score can be measured again on an edited graph (explanation.md 3.1, capability 3).
-
-    Attributes:
-        ckg: The graph that carries its messages; facts are positions in its columns, nodes are its nodes.
-        merges_relations: True where parallel facts between two nodes share one weight, so that only all of them together can be removed.
-    """
-
-    ckg: CollaborativeKG
-    merges_relations: bool
-
-    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
-        """Return, per fact, the first-order effect of its weight on the score of (user, item), both directions added up.
-
-        Where ``merges_relations``, each of several parallel facts carries the effect of their common weight.
-        """
-
-    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
-        """Return the score of (user, item) without each group of facts, everything that depends on the graph computed anew."""
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from kgrec.batches import PairwiseBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.init import normal
 from kgrec.ops.pairwise import bpr_rows
 
@@ -103,3 +104,9 @@ class BPRMF(Recommender):
             users = torch.cat([users, users.new_ones(len(users), 1)], 1)
             items = torch.cat([items, self.item_bias.detach().unsqueeze(1)], 1)
         return DotProduct(users, items)
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return the inner product and the bias; nothing that the user has used carries a part of its own."""
+        bias = 0.0 if self.item_bias is None else float(self.item_bias[item])
+        return ScoreParts(float(self.users[user].double() @ self.items[item].double()), bias)

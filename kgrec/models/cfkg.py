@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
 from kgrec.ops.contrast import softmax_rows
@@ -288,3 +290,30 @@ class CFKG(Recommender):
         entities = nodes[: self.ckg.num_entities]
         known = relations[1 : self.ckg.num_relations]
         return {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities, "relations": known}
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return what the user's own vector and what the relation ``interacts`` give; nothing that the user has used carries a part.
+
+        A product splits by its sum, e_i . e_u + e_i . r. The squared distance splits into 2 e_u . e_i - |e_u|^2, the relation's
+        2 r . e_i - |r|^2 - 2 e_u . r, and the bias -|e_i|^2. The L1 distance does not split and is one part.
+        """
+        nodes, kind = self.nodes, self.config.score
+        e_u, e_i = nodes[self.ckg.user_node(user)].double(), nodes[item].double()
+        relation, name = self.relations[0].double(), 'moved by "interacts"'
+        if kind == "l1":
+            return ScoreParts(0.0, other={"distance of the moved user to the item": -float((e_u + relation - e_i).abs().sum())})
+        if kind == "l2":
+            by_relation = 2 * relation @ e_i - relation @ relation - 2 * e_u @ relation
+            return ScoreParts(float(2 * e_u @ e_i - e_u @ e_u), -float(e_i @ e_i), other={name: float(by_relation)})
+        if kind == "cosine":
+            e_i = unit_rows(e_i.unsqueeze(0))[0]
+        return ScoreParts(float(e_u @ e_i), other={name: float(relation @ e_i)})
+
+    @torch.no_grad()
+    def plausibility(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return log sigmoid of the score that triples were trained by; triples as ``Dataset.triples`` counts them."""
+        moved = take_rows(self.nodes, head) + take_rows(self.relations, self.ckg.relation_of(relation))
+        return logsigmoid(self.scores(moved, take_rows(self.nodes, tail).unsqueeze(1)).squeeze(1))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import logsigmoid, normalize
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.bags import tf_idf
@@ -19,6 +19,7 @@ from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
@@ -243,6 +244,29 @@ class CKE(Recommender):
             "entities": self.entities.detach(),
             "relations": self.relations.detach(),
         }
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return what the user's vector finds in each piece of the item's: its offset (collaborative), knowledge, features and text.
+
+        Trained by cosine, each is divided by the length of the whole item vector.
+        """
+        row = torch.tensor([item], device=self.users.device)
+        pieces = {"collaborative offset of the item": self.items[row], "knowledge embedding of the item": self.entities[row]}
+        for name, encoder in self.encoders.items():
+            pieces[f"{name} of the item"] = encoder(self.get_buffer(f"{name}_input")[row])[0] - 0.5
+        whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
+        length = whole.sum(0).norm().clamp(min=1e-12) if self.config.loss == "softmax" else 1.0
+        values = whole @ self.users[user].double() / length
+        return ScoreParts(0.0, other=dict(zip(pieces, values.tolist(), strict=True)))
+
+    @torch.no_grad()
+    def plausibility(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return log sigmoid(-g(h, r, t)) by TransR, at most log 1/2; triples as ``Dataset.triples`` counts them."""
+        energy, _, _ = transr_energies(self.entities, self.relations, self.projections, head, relation, tail, tail, normalized=True)
+        return logsigmoid(-energy)
 
 
 def _asked(switch: str, there: bool, what: str, remedy: str) -> bool:

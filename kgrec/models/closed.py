@@ -1,6 +1,7 @@
 """What models in closed form share: a state whose shape only the fit knows, and a scorer that reads histories."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from kgrec.batches import Query
+from kgrec.data.history import histories as queries
 from kgrec.errors import TrainingError
 from kgrec.models.base import Recommender
+from kgrec.models.explainable import ScoreParts
 from kgrec.ops.ranking import chunk_rows
 
 HistorySums = Callable[[Int[Tensor, " _"], Int[Tensor, " _"]], Float[Tensor, "batch items"]]
@@ -42,6 +45,10 @@ class ClosedForm(Recommender):
             self.register_buffer(name, torch.empty(0))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
+    @abstractmethod
+    def scorer(self) -> "HistoryScorer":
+        """Return the sums that rank."""
+
     def interactions(self, dtype: torch.dtype | None = None) -> sp.csr_matrix:
         """Return the user x item matrix of ones, in the default precision where ``dtype`` is None."""
         items = self.train_items.cpu().numpy()
@@ -62,6 +69,21 @@ class ClosedForm(Recommender):
     def history_scorer(self, sums: HistorySums) -> "HistoryScorer":
         """Return the scorer that gives everyone the sums of the own items."""
         return HistoryScorer(self.train_ptr, self.train_items, self.num_items, sums)
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return one part per item of the user, of which the score is the sum: what it alone would give.
+
+        Exact: without the item the score is less by its part, the fitted state being as it is.
+        """
+        items = self.train_items[self.train_ptr[user] : self.train_ptr[user + 1]]
+        liked = self.scorer().alone(items, item).double()
+        return ScoreParts(0.0, items=items.cpu().numpy(), liked=liked.cpu().numpy())
+
+    @torch.no_grad()
+    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog, had the user used each of these sets of items; the fitted state stays as it is."""
+        return self.scorer()(queries([own.tolist() for own in histories]).to(self.train_items.device))
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,14 @@ class HistoryScorer:
         """Return the scores of the catalog for someone who used this one item."""
         one = torch.tensor([0, 1], device=self.ptr.device)
         return self.sums(one, torch.tensor([item], device=self.ptr.device))[0]
+
+    def alone(self, items: Int[Tensor, " batch"], candidate: int) -> Float[Tensor, " batch"]:
+        """Return the score of one candidate for people who used one of these items each."""
+        parts = [
+            self.sums(torch.arange(len(some) + 1, device=some.device), some)[:, candidate]
+            for some in torch.split(items, chunk_rows(self.num_items, items.device))
+        ]
+        return torch.cat(parts)
 
     def _sets(self, query: Query) -> tuple[Tensor, Tensor]:
         """Return the query's sets of items as starts and items, ascending within a set."""

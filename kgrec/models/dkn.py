@@ -3,6 +3,7 @@
 https://arxiv.org/abs/1801.08284
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,19 +15,24 @@ from torch.nn.functional import pad, softplus
 
 from kgrec.batches import ImpressionBatch, Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.history import histories as queries
+from kgrec.data.interactions import concatenate
 from kgrec.data.news import PADDING, UNKNOWN, NewsCatalog, vectors_of
 from kgrec.errors import ConfigError
 from kgrec.log import logger
 from kgrec.models.base import ImpressionSource, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.nn.text import KCNN, DotPairing, Pairing, PairNet
 from kgrec.nn.translation import neighbor_mean, train_translation, translation_tables
+from kgrec.ops.lists import last_of_lists
 from kgrec.ops.rows import take_rows
 from kgrec.random import derive
 
 _NEWS_AT_ONCE = 4096
 _TRIPLES_AT_ONCE, _TRIPLE_STEPS = 64, 30  # least triples in a step, and most steps in an epoch
+_POINTS = 256  # of integration, in ``DKN.parts``: the gradient jumps wherever a ReLU switches
 _VALUES_AT_ONCE = 2**18  # of the attention network's first layer: what stays in the cache
 
 
@@ -289,12 +295,16 @@ class DKN(Recommender):
         words: A vector per word of the vocabulary and which words have one, or None.
         config: Hyper-parameters.
         generator: Draws the initial parameters.
+        clicks: What ``parts`` takes for the history of a user: where each user's items start in the second array and the last ends, and
+            item rows, oldest first. Nobody has a history where None.
 
     Source: Wang et al., DKN, WWW 2018. https://arxiv.org/abs/1801.08284
     """
 
     words: Tensor
     entities: Tensor
+    click_ptr: Tensor
+    clicks: Tensor
 
     def __init__(
         self,
@@ -303,9 +313,12 @@ class DKN(Recommender):
         words: tuple[np.ndarray, np.ndarray] | None,
         config: DKNConfig,
         generator: torch.Generator,
+        clicks: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.config, self.knowledge = config, knowledge
+        for name, values in zip(("click_ptr", "clicks"), clicks or (np.zeros(1, np.int64), np.empty(0, np.int32)), strict=True):
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
         self.num_items = len(catalog.words)
         # One row more than items: an empty text, which is what a history is padded with where nothing is masked.
         self.register_buffer("words", torch.from_numpy(np.pad(catalog.words, ((0, 1), (0, 0)))))
@@ -339,7 +352,9 @@ class DKN(Recommender):
         catalog = NewsCatalog.from_dataset(data, longest=config.max_words, min_count=config.min_count)
         given = data.content.words
         words = None if given is None else vectors_of(catalog.vocabulary, given)
-        return cls(catalog, EntityKnowledge.from_dataset(data, catalog.mentioned), words, config, generator)
+        known = concatenate([data.train, data.valid])  # what a run recommends by
+        clicks = np.searchsorted(known.user, np.arange(data.num_users + 1)).astype(np.int64), np.array(known.item)
+        return cls(catalog, EntityKnowledge.from_dataset(data, catalog.mentioned), words, config, generator, clicks)
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Train the entity vectors before the first epoch, and give dropout its stream."""
@@ -420,6 +435,13 @@ class DKN(Recommender):
         candidates: Int[Tensor, "batch cand"],
     ) -> Float[Tensor, "batch cand"]:
         """Return log-odds of a click; histories and candidates are rows of the tables."""
+        rows, weight = self._attended(tables, history, mask, candidates)
+        return self.click.pairs(weight @ _rows(tables.interest, rows), _rows(tables.offered, candidates))
+
+    def _attended(
+        self, tables: NewsTables, history: Tensor, mask: Tensor, candidates: Tensor
+    ) -> tuple[Int[Tensor, "batch cand"], Float[Tensor, "batch _ cand"]]:
+        """Return the rows that are attended to, the vector of an empty history last, and how much each candidate attends to each."""
         nobody = history.new_full((len(history), 1), len(tables.read) - 1)
         rows = torch.cat([history, nobody], 1)
         allowed = mask.unsqueeze(1).expand(-1, candidates.shape[1], -1)
@@ -427,8 +449,7 @@ class DKN(Recommender):
             allowed = allowed & (history.unsqueeze(1) != candidates.unsqueeze(2))
         allowed = torch.cat([allowed, ~allowed.any(2, keepdim=True)], 2)  # an empty history is read as one default item
         score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.asked, candidates))
-        weight = score.masked_fill(~allowed, -torch.inf).softmax(2)
-        return self.click.pairs(weight @ _rows(tables.interest, rows), _rows(tables.offered, candidates))
+        return rows, score.masked_fill(~allowed, -torch.inf).softmax(2)
 
     def loss(self, batch: ImpressionBatch) -> Float[Tensor, ""]:
         """Return the log loss over everything shown, or of each click among its negatives, and L2."""
@@ -461,6 +482,48 @@ class DKN(Recommender):
         """Return all news vectors, and the networks that compare them."""
         every = torch.arange(self.num_items + 1, device=self.word.device)
         return NewsScorer(self, self.tables(torch.cat([self.encode(part) for part in torch.split(every, _NEWS_AT_ONCE)])))
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return one part per clicked title of the user (training and validation, as a run recommends), attention as it is.
+
+        Where a dot product scores, a title's part is its attention times its product with the candidate. Else it is its integrated
+        gradient on the way from no interest at all to the user's, what the candidate gets for nothing is a line in
+        ``other``, and so is what the integration misses.
+        """
+        history, mask = last_of_lists(self.click_ptr, self.clicks, torch.tensor([user], device=self.clicks.device))
+        history, mask = self.histories(history, mask)
+        news, at = torch.unique(torch.cat([history[0], history.new_tensor([item])]), return_inverse=True)
+        tables, candidate = self.tables(self.encode(news)), at[-1:].unsqueeze(0)
+        rows, weight = self._attended(tables, at[:-1].unsqueeze(0), mask, candidate)
+        nothing = self.click.sides(torch.zeros_like(self.no_history).unsqueeze(0))[0]  # as an interest
+        shares = weight[0, 0].unsqueeze(1) * (tables.interest[rows[0]] - nothing)  # (hist + 1, dim)
+        offered = tables.offered[candidate[0]]
+        values = (shares @ self._gradient(nothing, shares.sum(0), offered)).double().cpu()
+        read = (weight[0, 0, :-1] > 0).cpu()
+        items, place = torch.unique(history[0].cpu()[read], return_inverse=True)
+        liked = values.new_zeros(len(items)).index_add_(0, place, values[:-1][read])
+        other = {"the empty history": float(values[-1])} if bool(weight[0, 0, -1] > 0) else {}
+        if bool(len(items) and items[-1] == self.num_items):  # the text that unmasked histories are padded with
+            other["padding of the history"], items, liked = float(liked[-1]), items[:-1], liked[:-1]
+        if not isinstance(self.click, DotPairing):
+            alone, whole = self.click.pairs(torch.stack([nothing, nothing + shares.sum(0)]), offered.expand(2, 1, -1)).double()[:, 0]
+            other |= {"the title itself": float(alone), "missed by the integration": float(whole - alone - values.sum())}
+        return ScoreParts(0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearised")
+
+    def _gradient(self, start: Tensor, way: Tensor, offered: Tensor) -> Float[Tensor, " dim"]:
+        """Return the mean gradient of the score by the interest, on the way from ``start``, by the middles of equal steps."""
+        points = (torch.arange(_POINTS, dtype=way.dtype, device=way.device) + 0.5) / _POINTS
+        with torch.enable_grad():
+            interest = (start + points.unsqueeze(1) * way).unsqueeze(1).requires_grad_()
+            (gradient,) = torch.autograd.grad(self.click.pairs(interest, offered.expand(_POINTS, 1, -1)).sum(), interest)
+        return gradient[:, 0].mean(0)
+
+    @torch.no_grad()
+    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for someone who read each of these histories, oldest first."""
+        scores: Tensor = self.scorer()(queries([own.tolist() for own in histories]).to(self.word.device))
+        return scores
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 As revisited by Rendle, Krichene, Zhang and Koren, RecSys 2022. https://arxiv.org/abs/2110.14037
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.history import histories as queries
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Space, Span
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.init import normal
 
 _NUMBERS_AT_ONCE = 2**23
@@ -154,6 +157,34 @@ class IALS(Recommender):
     def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
         ptr = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.sum(1).cumsum(0)])
         return self.solve(self.items, ptr, history[mask])
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return one part per item of the user: how alike it and the candidate are in the eyes of this user.
+
+            score(u, i) = sum over j in I_u of v_j^T W_u v_i,   W_u = (alpha_0 V^T V + sum over I_u of v v^T + lambda ... I)^-1
+
+        Vectors of users were solved for before the last pass over the items: what that moved is a line in ``other``. W_u changes with the
+        history, so parts hold at this point alone.
+
+        Source: Hu, Koren and Volinsky, ICDM 2008, Section 5.
+        """
+        everything, chosen = self.items.double(), self.user_idx[self.user_ptr[user] : self.user_ptr[user + 1]]
+        system = self.config.unobserved_weight * everything.T @ everything + everything[chosen].T @ everything[chosen]
+        system.diagonal().add_(self.config.l2 * self._strength(self.user_ptr[user : user + 2].diff(), len(everything)).double())
+        liked = everything[chosen] @ torch.linalg.solve(system, everything[item])
+        moved = float(self.users[user].double() @ everything[item] - liked.sum())
+        other = {"moved by the last pass over the items": moved}
+        return ScoreParts(0.0, items=chosen.cpu().numpy(), liked=liked.cpu().numpy(), other=other, basis="linearised")
+
+    @torch.no_grad()
+    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for someone with each of these histories, solved for anew.
+
+        The history as it is does not give exactly the scores that rank: those come of a solve before the last pass over the items.
+        Compare with this method's own scores of the history as it is.
+        """
+        return self.scorer()(queries([own.tolist() for own in histories]).to(self.items.device))
 
 
 def _groups(sizes: list[int], dim: int) -> list[slice]:

@@ -3,6 +3,7 @@
 https://arxiv.org/abs/1905.07854 (equation numbers are those of version 2)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,11 @@ from torch.nn.functional import leaky_relu, normalize
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
+from kgrec.graph.ball import Ball, removal_effect, renormalized
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.relational import RelationalGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
@@ -29,6 +32,7 @@ from kgrec.ops.propagate import propagate
 from kgrec.ops.relational import rel_scores
 from kgrec.ops.rows import take_rows
 from kgrec.ops.softmax import edge_softmax
+from kgrec.ops.typed import typed_sum
 from kgrec.random import derive
 
 
@@ -107,7 +111,23 @@ SPACE = {
 }
 
 
-class BiInteraction(nn.Module):
+Frozen = tuple[Float[Tensor, " din"], Float[Tensor, " din"], Float[Tensor, ""]]
+"""What falls on a node, on its neighborhood, and on biases, in a layer whose gates stay as they are."""
+
+
+class Aggregator(nn.Module, ABC):
+    """What makes a node's next vector of its own and its neighborhood's."""
+
+    @abstractmethod
+    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output."""
+
+    @abstractmethod
+    def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
+        """Return what of ``upstream . output`` falls on one node, on its neighborhood and on biases, slopes staying as they are."""
+
+
+class BiInteraction(Aggregator):
     """Combine a node with its neighborhood, by sum and by product.
 
         LeakyReLU(W1 (e_h + e_N) + b1) + LeakyReLU(W2 (e_h * e_N) + b2)                 (8)
@@ -135,8 +155,15 @@ class BiInteraction(nn.Module):
         by_product = torch.addmm(self.product_bias, ego * neighborhood, self.product_weight)
         return leaky_relu(by_sum, self.slope) + leaky_relu(by_product, self.slope)
 
+    def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
+        """Return the shares of the three, e_h staying as it is in the product."""
+        w1, b1, w2, b2 = (p.to(ego) for p in (self.sum_weight, self.sum_bias[0], self.product_weight, self.product_bias[0]))
+        by_sum = upstream * _slopes((ego + neighborhood) @ w1 + b1, self.slope)
+        by_product = upstream * _slopes((ego * neighborhood) @ w2 + b2, self.slope)
+        return w1 @ by_sum, w1 @ by_sum + ego * (w2 @ by_product), b1 @ by_sum + b2 @ by_product
 
-class OneMatrix(nn.Module):
+
+class OneMatrix(Aggregator):
     """Combine a node with its neighborhood by one matrix.
 
         LeakyReLU(W (e_h + e_N) + b)                                                    (6), GCN
@@ -164,8 +191,20 @@ class OneMatrix(nn.Module):
         both = torch.cat([ego, neighborhood], 1) if self.concatenated else ego + neighborhood
         return leaky_relu(torch.addmm(self.bias, both, self.weight), self.slope)
 
+    def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
+        """Return the shares of the three."""
+        weight, bias = self.weight.to(ego), self.bias[0].to(ego)
+        both = torch.cat([ego, neighborhood]) if self.concatenated else ego + neighborhood
+        upstream = upstream * _slopes(both @ weight + bias, self.slope)
+        halves = (weight @ upstream).chunk(2) if self.concatenated else (weight @ upstream,) * 2
+        return halves[0], halves[1], bias @ upstream
 
-_AGGREGATORS: dict[str, Callable[[int, int, float, torch.Generator], nn.Module]] = {
+
+def _slopes(before: Tensor, slope: float) -> Tensor:
+    return torch.where(before > 0, 1.0, slope).to(before)
+
+
+_AGGREGATORS: dict[str, Callable[[int, int, float, torch.Generator], Aggregator]] = {
     "bi-interaction": BiInteraction,
     "gcn": partial(OneMatrix, concatenated=False),
     "graphsage": partial(OneMatrix, concatenated=True),
@@ -196,6 +235,7 @@ class KGAT(Recommender):
     """
 
     merges_relations = False
+    through_users = True
     attention: Tensor
     ranked_nodes: Tensor
     warm_items: Tensor
@@ -328,35 +368,91 @@ class KGAT(Recommender):
             outputs.append(normalize(ego, dim=1))
         return torch.cat(outputs, 1)
 
+    def _around(self, user: int, item: int) -> Ball:
+        csr = self.graph.csr
+        return Ball.around((self.ckg.user_node(user), item), len(self.layers), csr.destinations(), csr.idx.long(), csr.num_nodes)
+
+    def _groups(self, ball: Ball) -> Int[Tensor, " edges"]:
+        """Return which edges of a ball share a sum of attention: those of a head, or of a head and a relation where it is static."""
+        if self.config.attention == "live":
+            return ball.row
+        group: Tensor = torch.unique(ball.row * self.graph.num_relations + self.graph.relation[ball.edges], return_inverse=True)[1]
+        return group
+
+    def _unrolled(self, ball: Ball, attention: Float[Tensor, " edges"]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what each layer starts from (and the last one's output) and what it gathers, Eqs. (3) and (6)-(8), within a ball."""
+        states, gathered = [take_rows(self.nodes, ball.nodes)], []
+        for layer, (edges, order) in zip(self.layers, ball.layers, strict=True):
+            gathered.append(typed_sum(states[-1], edges, attention[order]))
+            states.append(layer(states[-1][: edges.num_rows], gathered[-1]))
+        return states, gathered
+
+    def _score(self, states: list[Tensor]) -> Float[Tensor, ""]:
+        ends = torch.cat([states[0][:2], *(normalize(e[:2], dim=1) for e in states[1:])], 1)  # Eq. (11)
+        return ends[0] @ self._ranked(ends[1:])[0]
+
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
         """Return the first-order effect of each fact on the score of (user, item), both directions added up (explanation.md 3.3).
 
-        With live attention an edge's effect is the derivative by its logit: what it carries beyond its head's average neighbor.
+        What an edge carries beyond what its head's other edges carry in its place, since their attention grows when it goes.
         """
-        csr = self.graph.csr
+        ball = self._around(user, item)
+        attention = self.attention[ball.edges]
         with torch.enable_grad():
-            logits = self.attention.detach().log().requires_grad_()
-            score = self._score(user, item, edge_softmax(logits, csr) if self.config.attention == "live" else logits.exp())
-            (effect,) = torch.autograd.grad(score, logits, allow_unused=True, materialize_grads=True)
-        return self.graph.per_fact(effect)
+            states, gathered = self._unrolled(ball, attention)
+            upstream = torch.autograd.grad(self._score(states), gathered) if gathered else ()
+        effect = attention * ball.by_weight(upstream, states)
+        everywhere = torch.zeros_like(self.attention)
+        everywhere[ball.edges] = removal_effect(effect, attention, self._groups(ball))
+        return self.graph.per_fact(everywhere)
 
     @torch.no_grad()
-    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts.
 
         Attention is normalized again over the triples that are left: its logits depend on the embeddings alone, Eq. (4), so this
-        equals computing it on the edited graph.
+        equals computing it on the edited graph. With ``keep_weights`` it stays as it was, and what is removed has none.
         """
-        scores = []
-        for group in removed:
-            attention = (
-                self.graph.renormalized_without(self.attention, group)
-                if self.config.attention == "live"
-                else self.graph.static_weights(group).to(self.attention)
-            )
-            scores.append(self._score(user, item, attention))
-        return torch.stack(scores) if scores else self.nodes.new_zeros(0)
+        ball = self._around(user, item)
+        attention, group = self.attention[ball.edges], self._groups(ball)
+        scores = self.nodes.new_zeros(len(removed))
+        for number, facts in enumerate(removed):
+            kept = (~torch.isin(ball.edges, self.graph.edges_of(facts))).to(attention)
+            states, _ = self._unrolled(ball, attention * kept if keep_weights else renormalized(attention, kept, group))
+            scores[number] = self._score(states)
+        return scores
 
-    def _score(self, user: int, item: int, attention: Float[Tensor, " edges"]) -> Float[Tensor, ""]:
-        e = self._propagate(attention, torch.tensor([self.ckg.user_node(user), item], device=attention.device))
-        return e[0] @ self._ranked(e[1:])[0]
+    def on_graph(self, ckg: CollaborativeKG) -> "KGAT":
+        """Return the model with these parameters over another graph of the same nodes and relations, its attention computed anew."""
+        other = KGAT(ckg, self.config, torch.Generator())
+        other.nodes, other.relations, other.projections, other.layers = self.nodes, self.relations, self.projections, self.layers
+        other = other.to(self.nodes).eval()
+        other.refresh_attention()
+        return other
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return the score as what the user's own vector gives through all layers, what each neighbor gives, and what biases give.
+
+        Slopes, norms, attention, the item's vector and one factor of each product stay as they are (explanation.md 3.6), neighbors stand
+        for all that they gathered themselves. Facts about the user are one part of ``other``.
+        """
+        ball = self._around(user, item)
+        states, gathered = self._unrolled(ball, self.attention[ball.edges])
+        ends = [e[:2].double() for e in states]
+        lengths = [1.0, *(e[0].norm().clamp(min=1e-12) for e in ends[1:])]
+        vector = self._ranked(torch.cat([ends[0], *(normalize(e, dim=1) for e in ends[1:])], 1)[1:])[0]
+        sent = [piece / length for piece, length in zip(torch.split(vector, [e.shape[1] for e in ends]), lengths, strict=True)]
+        own = ball.row == 0  # edges at which the user gathers
+        neighbors, attention = ball.column[own], self.attention[ball.edges[own]].double()
+        values, bias = torch.zeros_like(attention), vector.new_zeros(())
+        upstream = sent.pop()
+        for number, layer in reversed(list(enumerate(self.layers))):
+            assert isinstance(layer, Aggregator)
+            to_self, to_neighbors, to_bias = layer.frozen(ends[number][0], gathered[number][0].double(), upstream)
+            values += attention * (states[number][neighbors].double() @ to_neighbors)
+            upstream, bias = to_self + sent.pop(), bias + to_bias
+        liked = self.graph.relation[ball.edges[own]] == 0
+        other = {"facts about the user": float(values[~liked].sum())} if bool((~liked).any()) else {}
+        items = ball.nodes[neighbors[liked]].cpu().numpy()
+        return ScoreParts(float(ends[0][0] @ upstream), float(bias), items, values[liked].cpu().numpy(), other, "linearised")

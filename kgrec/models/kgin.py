@@ -3,10 +3,12 @@
 https://arxiv.org/abs/2102.07057 (equation numbers are those of version 1)
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -15,9 +17,11 @@ from torch.nn.functional import cross_entropy
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.ball import Ball, removal_effect, renormalized
+from kgrec.graph.ckg import USER_FACT, CollaborativeKG
 from kgrec.graph.typed import TypedMean
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import bpr, cosine_softmax, l2
@@ -125,17 +129,21 @@ class KGIN(Recommender):
     Source: Wang et al., KGIN, WWW 2021. https://arxiv.org/abs/2102.07057
     """
 
+    merges_relations = False
+    through_users = False
     warm_items: Tensor
     warm_position: Tensor
     _of_last: Tensor
+    _of_fact: Tensor
 
     def __init__(self, ckg: CollaborativeKG, config: KGINConfig, generator: torch.Generator) -> None:
         super().__init__()
-        self.ckg = ckg
+        self.ckg = ckg.take(ckg.fact != USER_FACT)  # no message is sent along facts about users
         self.config = config
         relations = 2 * (ckg.num_relations - 1)
-        self.everywhere, self.last, of_last = _structures(ckg, relations)
+        self.everywhere, self.last, of_last, of_fact = _structures(self.ckg, relations)
         self.register_buffer("_of_last", of_last, persistent=False)
+        self.register_buffer("_of_fact", of_fact, persistent=False)
         self.nodes = nn.Parameter(glorot_uniform(ckg.num_nodes, config.dim, generator=generator))  # e^(0)
         self.keys = nn.Parameter(glorot_uniform(config.num_intents, config.dim, generator=generator))  # k_p
         self.relations = nn.Parameter(glorot_uniform(relations, config.dim, generator=generator))  # e_r
@@ -173,7 +181,7 @@ class KGIN(Recommender):
     def _layers(self) -> tuple[list[Float[Tensor, "entities dim"]], Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         """Return the entities that each layer starts from, and the final embeddings of users and items, Eq. (13)."""
         entities, users = torch.split(self.nodes, [self.ckg.num_entities, self.ckg.num_users])
-        vectors = torch.cat([self.relations, self.relations.new_ones(1, self.config.dim)])  # an interaction hands on the item as it is
+        vectors = self._vectors()
         kept = self.node_dropout(self.everywhere.weight)
         ego, starts = users, []
         all_users, all_items = users, entities[: self.ckg.num_items]
@@ -186,6 +194,9 @@ class KGIN(Recommender):
             entities = unit_rows(self.message_dropout(message))
             all_users, all_items = all_users + users, all_items + entities[: self.ckg.num_items]
         return starts, all_users, all_items
+
+    def _vectors(self) -> Float[Tensor, "relations dim"]:
+        return torch.cat([self.relations, self.relations.new_ones(1, self.config.dim)])  # an interaction hands on the item as it is
 
     def independence(self) -> Float[Tensor, ""]:
         """Return how much the intents say the same, Eqs. (4)-(6): 0 or more, less is better."""
@@ -240,22 +251,152 @@ class KGIN(Recommender):
             total = total + users
         return total
 
+    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+        """Return users and items as they are ranked by, and the relations."""
+        ranked = self.scorer()
+        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": self.relations.detach()}
 
-def _structures(ckg: CollaborativeKG, relations: int) -> tuple[TypedMean, TypedMean, Tensor]:
+    def _around(self, user: int, item: int) -> Ball:
+        edges, relations = self.everywhere.edges, len(self.relations) + 1
+        sizes = torch.tensor([count for _, count in edges.forward.sizes], device=self.nodes.device)
+        kind = torch.repeat_interleave(torch.arange(relations, device=self.nodes.device), sizes)
+        ends, column = (self.ckg.user_node(user), item), edges.forward.idx.long()
+        return Ball.around(ends, self.config.num_layers, edges.row_of_edge(), column, self.ckg.num_nodes, kind, relations)
+
+    def _unrolled(self, ball: Ball, weight: Float[Tensor, " edges"]) -> "_Unrolled":
+        """Return all steps to the final vectors of a user and an item, Eqs. (7)-(13), within a ball."""
+        e = take_rows(self.nodes, ball.nodes)
+        starts, gathered, users = [e], [], [e[:1]]
+        item, vectors = e[1], self._vectors()
+        for edges, order in ball.layers:
+            gathered.append(typed_sum(starts[-1], edges, weight[order], vectors))
+            users.append(unit_rows(self.aggregate_users(gathered[-1][:1], users[-1], users[0])))
+            e = unit_rows(gathered[-1][1:])
+            item = item + e[0]
+            starts.append(torch.cat([users[-1], e]))
+        ranked = unit_rows(item.unsqueeze(0))[0] if self.config.loss == "softmax" else item
+        return _Unrolled(starts, gathered, users, ranked)
+
+    def _messages(self, steps: "_Unrolled") -> list[Float[Tensor, "heads dim"]]:
+        """Return what the mean of the user's items is multiplied by in each layer, Eqs. (8)-(9), and divided by the message's length.
+
+        The first row is the mean itself (nothing in the paper's form), one row per intent follows; their sum makes the message.
+        """
+        code, parts = self.config.form == "code", []
+        for got, users in zip(steps.gathered, steps.users[:-1], strict=True):
+            beta = torch.softmax((users if code else steps.users[0]) @ self.keys.T, 1)
+            rows = torch.cat([torch.full_like(users, float(code)), beta.T * self.intents()])
+            parts.append(rows / (got[0] * rows.sum(0)).norm().clamp(min=1e-12))
+        return parts
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), both directions added up (explanation.md 3.3).
+
+        What an edge carries beyond the mean of its row's other edges, which count for more when it goes.
+        """
+        ball = self._around(user, item)
+        with torch.enable_grad():
+            steps = self._unrolled(ball, self.everywhere.weight[ball.edges])
+            return self._effects(ball, steps, torch.stack(steps.users).sum(0)[0] @ steps.item)
+
+    def screen_pieces(self, user: int, item: int) -> Mapping[str, Float[Tensor, " _"]]:
+        """Return ``screen`` cut into pieces that add up to it: by way of the user's own vector, of the items as such, of each intent."""
+        ball = self._around(user, item)
+        with torch.enable_grad():
+            steps = self._unrolled(ball, self.everywhere.weight[ball.edges])
+            pieces = [got[0] * rows * steps.item for got, rows in zip(steps.gathered, self._messages(steps), strict=True)]
+            scores = [steps.users[0][0] @ steps.item, *torch.stack(pieces).sum((0, 2))]
+            return {name: self._effects(ball, steps, score) for name, score in zip(["own vector", *self._names()], scores, strict=True)}
+
+    def _names(self) -> list[str]:
+        return ["items as such", *(f"intent {number}" for number in range(1, self.config.num_intents + 1))]
+
+    def _effects(self, ball: Ball, steps: "_Unrolled", score: Float[Tensor, ""]) -> Float[Tensor, " _"]:
+        upstream = torch.autograd.grad(score, steps.gathered, retain_graph=True, allow_unused=True, materialize_grads=True)
+        weight = self.everywhere.weight[ball.edges]
+        effect = weight * ball.by_weight(upstream, steps.starts, self._vectors().detach())
+        everywhere = torch.zeros_like(self.everywhere.weight)
+        everywhere[ball.edges] = removal_effect(effect, weight, ball.row)
+        return (everywhere[self._of_fact] * (self._of_fact >= 0)).sum(0)
+
+    @torch.no_grad()
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts, means taken over what is left.
+
+        With ``keep_weights`` what is left counts as much as it did.
+        """
+        ball = self._around(user, item)
+        weight, scores = self.everywhere.weight[ball.edges], self.nodes.new_zeros(len(removed))
+        for number, facts in enumerate(removed):
+            gone = self._of_fact[:, torch.from_numpy(np.asarray(facts, dtype=np.int64)).to(self._of_fact.device)]
+            kept = (~torch.isin(ball.edges, gone)).to(weight)
+            steps = self._unrolled(ball, weight * kept if keep_weights else renormalized(weight, kept, ball.row))
+            scores[number] = torch.stack(steps.users).sum(0)[0] @ steps.item
+        return scores
+
+    def on_graph(self, ckg: CollaborativeKG) -> "KGIN":
+        """Return the model with these parameters over another graph of the same nodes and relations."""
+        other = KGIN(ckg, self.config, torch.Generator())
+        other.nodes, other.keys, other.relations, other.intent_logits = self.nodes, self.keys, self.relations, self.intent_logits
+        return other.to(self.nodes).eval()
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return the score as what the user's own vector gives and what each of the user's items gives, and that cut by intent.
+
+        The choice of intents, norms and the item's vector stay as they are (explanation.md 3.6).
+        """
+        ball = self._around(user, item)
+        steps = self._unrolled(ball, self.everywhere.weight[ball.edges])
+        own = ball.row == 0  # edges at which the user gathers
+        items, weight, vector = ball.column[own], self.everywhere.weight[ball.edges[own]].double(), steps.item.double()
+        pieces = weight.new_zeros(1 + self.config.num_intents, len(items))
+        for start, rows in zip(steps.starts, self._messages(steps), strict=False):
+            pieces += (rows.double() * vector) @ start[items].double().T * weight
+        found = pieces.cpu().numpy()
+        named = dict(zip(self._names(), found, strict=True))
+        value = float(steps.users[0][0].double() @ vector)
+        return ScoreParts(value, items=ball.nodes[items].cpu().numpy(), liked=found.sum(0), pieces=named, basis="linearised")
+
+
+@dataclass(frozen=True)
+class _Unrolled:
+    """The steps to a user's and an item's final vectors.
+
+    Attributes:
+        starts: What each layer starts from, and what the last one gives; the user and the item in front.
+        gathered: What each layer gathers.
+        users: The user at layer 0 and after each layer; they add up to the final vector.
+        item: The item's final vector, as it is ranked.
+    """
+
+    starts: list[Float[Tensor, "_ dim"]]
+    gathered: list[Float[Tensor, "_ dim"]]
+    users: list[Float[Tensor, "_ dim"]]
+    item: Float[Tensor, " dim"]
+
+
+def _structures(ckg: CollaborativeKG, relations: int) -> tuple[TypedMean, TypedMean, Tensor, Tensor]:
     """Return what all nodes gather from, what items and users alone do (the last layer needs no more), and the edges of the latter.
 
-    Rows are entities (items), then users; columns are entities; interactions are one more relation.
+    Rows are entities (items), then users; columns are entities; interactions are one more relation. The last tensor holds the edge of
+    each fact of the graph, and that of its inverse or -1.
     """
     head, relation, tail = (torch.from_numpy(part) for part in ckg.knowledge_both_ways())
     user, item = (torch.from_numpy(part) for part in ckg.interactions())
     entities, columns = ckg.num_entities, torch.cat([tail, item])
     rows, kinds = torch.cat([head, user + entities]), torch.cat([relation, torch.full_like(user, relations)])
     everywhere, order = TypedEdges.from_edges(rows, columns, entities + ckg.num_users, entities, kinds, relations + 1)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    triples, used = (torch.from_numpy(np.flatnonzero(chosen)) for chosen in (ckg.fact >= 0, ckg.relation == 0))
+    of_fact = torch.full((2, len(ckg.fact)), -1)
+    of_fact[0, triples], of_fact[1, triples], of_fact[0, used] = torch.split(place, [len(triples), len(triples), len(used)])
     rows, columns, kinds = rows[order], columns[order], kinds[order]
     wanted = torch.nonzero((rows < ckg.num_items) | (rows >= entities)).squeeze(1)
     rows = torch.where(rows < entities, rows, rows - entities + ckg.num_items)[wanted]
     last, order = TypedEdges.from_edges(rows, columns[wanted], ckg.num_items + ckg.num_users, entities, kinds[wanted], relations + 1)
-    return TypedMean(everywhere), TypedMean(last), wanted[order]
+    return TypedMean(everywhere), TypedMean(last), wanted[order], of_fact
 
 
 def distance_correlations(rows: Float[Tensor, "heads dim"]) -> Float[Tensor, "heads heads"]:

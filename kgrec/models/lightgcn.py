@@ -18,6 +18,7 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.pairs import PairGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
+from kgrec.models.explainable import LinearPropagation
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.nn.losses import cosine_softmax, l2
@@ -112,6 +113,7 @@ class LightGCN(Recommender):
     """
 
     merges_relations = True
+    through_users = True
     warm_items: Tensor
     warm_position: Tensor
 
@@ -133,13 +135,11 @@ class LightGCN(Recommender):
 
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return the layer-averaged embeddings of all nodes, Eq. (8)."""
-        layers = self.config.num_layers
-        return poly(self.nodes, self.graph.csr, self._weights(), (1 / (layers + 1),) * (layers + 1))
+        return poly(self.nodes, self.graph.csr, self._weights(), self._coefficients())
 
     def _rows(self, rows: Int[Tensor, " batch"]) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
         """Return the layer-averaged embeddings of distinct nodes, and those of layer 0."""
-        layers = self.config.num_layers
-        return poly_rows(self.nodes, self.graph.csr, self._weights(), (1 / (layers + 1),) * (layers + 1), rows)
+        return poly_rows(self.nodes, self.graph.csr, self._weights(), self._coefficients(), rows)
 
     def _weights(self) -> Float[Tensor, " edges"]:
         """Return the weights of a step: in training with some edges left out, both directions together, the rest scaled up."""
@@ -211,14 +211,28 @@ class LightGCN(Recommender):
         return self.graph.removal_effect(weight.detach() * gradient)
 
     @torch.no_grad()
-    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]]) -> Float[Tensor, " batch"]:
-        """Return the score of (user, item) without each group of facts, degrees recomputed (the "delete" mode of explanation.md 3.4)."""
-        ends, mean = (self.ckg.user_node(user), item), (1 / (self.config.num_layers + 1),) * (self.config.num_layers + 1)
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts, degrees recomputed unless ``keep_weights`` (explanation.md 3.4)."""
+        ends, mean = (self.ckg.user_node(user), item), self._coefficients()
         scores = [self.nodes.new_zeros(0)]
         for start in range(0, len(removed), _GROUPS_AT_ONCE):
-            z = self.graph.rows_without(ends, removed[start : start + _GROUPS_AT_ONCE], mean) @ self.nodes  # (groups, 2, dim)
+            groups = removed[start : start + _GROUPS_AT_ONCE]
+            z = self.graph.rows_without(ends, groups, mean, keep_weights) @ self.nodes  # (groups, 2, dim)
             scores.append((z[:, 0] * self._ranked(z[:, 1])).sum(1))
         return torch.cat(scores)
+
+    def propagation(self) -> LinearPropagation:
+        """Return Eqs. (7)-(9) as a polynomial of the graph."""
+        return LinearPropagation(self.graph, self.nodes.detach(), self._coefficients(), self.config.loss == "softmax")
+
+    def on_graph(self, ckg: CollaborativeKG) -> "LightGCN":
+        """Return the model with its layer-0 embeddings on another graph of the same nodes."""
+        other = LightGCN(ckg, self.config, torch.Generator()).to(self.nodes)
+        other.nodes = self.nodes
+        return other.eval()
+
+    def _coefficients(self) -> tuple[float, ...]:
+        return (1 / (self.config.num_layers + 1),) * (self.config.num_layers + 1)
 
 
 def _initial(ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kgrec.data.dataset import Dataset
 from kgrec.models.base import DotProduct, Plan, Recommender
+from kgrec.models.explainable import ScoreParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,7 @@ class Popularity(Recommender):
         """Return the counts as one-dimensional item vectors; anyone, known or not, is the vector (1)."""
         ones = self.counts.new_ones(self.num_users, 1)
         return DotProduct(ones, self.counts.unsqueeze(1), fold=lambda history, mask: self.counts.new_ones(len(history), 1))
+
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return the count as the bias that it is."""
+        return ScoreParts(0.0, float(self.counts[item]))

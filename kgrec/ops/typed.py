@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import GraphError
-from kgrec.ops.propagate import sparse_product
+from kgrec.ops.propagate import sampled_product, sparse_product
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,30 @@ def typed_sum(
     return result
 
 
+@torch.no_grad()
+def typed_products(
+    upstream: Float[Tensor, "nodes dim"],
+    edges: TypedEdges,
+    x: Float[Tensor, "entities dim"],
+    vectors: Float[Tensor, "relations dim"] | None = None,
+) -> Float[Tensor, " edges"]:
+    """Return the derivative of ``typed_sum`` by its weights: ``upstream[row of e] . (vectors[relation of e] * x[column of e])`` per edge.
+
+    Edges are in the order of ``edges.forward``. Memory beyond the result: one relation's rows.
+
+    Args:
+        upstream: The gradient of what ``typed_sum`` gave.
+        edges: The structure.
+        x: One row per column of the structure.
+        vectors: One vector per relation; None stands for ones.
+    """
+    parts = [upstream.new_zeros(0)]
+    for relation, rows, ptr, idx in _each(edges.forward):
+        left = upstream[rows] if vectors is None else upstream[rows] * vectors[relation]
+        parts.append(sampled_product(ptr, idx, left, x))
+    return torch.cat(parts)
+
+
 class _TypedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, vectors: Tensor | None, weight: Tensor, edges: TypedEdges) -> Tensor:
@@ -125,12 +149,19 @@ class _TypedSum(torch.autograd.Function):
 def _products(matrices: RelationMatrices, weight: Tensor, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield each relation that has edges, its rows, and its matrix times ``x``."""
     x = x.contiguous()
+    values = torch.split(weight, [count for _, count in matrices.sizes])
+    for relation, rows, ptr, idx in _each(matrices):
+        yield relation, rows, sparse_product(ptr, idx, values[relation], x)
+
+
+def _each(matrices: RelationMatrices) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """Yield each relation that has edges, its rows, and their starts and columns."""
     rows = torch.split(matrices.rows, [count for count, _ in matrices.sizes])
     ptr = torch.split(matrices.ptr, [count + 1 for count, _ in matrices.sizes])
-    idx, values = (torch.split(part, [count for _, count in matrices.sizes]) for part in (matrices.idx, weight))
+    idx = torch.split(matrices.idx, [count for _, count in matrices.sizes])
     for relation, (_, num_edges) in enumerate(matrices.sizes):
         if num_edges:
-            yield relation, rows[relation], sparse_product(ptr[relation], idx[relation], values[relation], x)
+            yield relation, rows[relation], ptr[relation], idx[relation]
 
 
 def _matrices(kind: Tensor, row: Tensor, column: Tensor, size: tuple[int, int, int]) -> tuple[RelationMatrices, Tensor]:

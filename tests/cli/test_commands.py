@@ -131,7 +131,7 @@ def test_explain(trained, tmp_path, capsys):
     told = document(capsys)
     assert (told["schema"], told["user"], told["item"], told["rank"]) == (1, "u1", "f4", ranked["rank"])
     assert told["score"] == pytest.approx(ranked["score"], abs=1e-6)
-    assert [(path["length"], path["basis"]) for path in told["paths"]] == [(3, "measured")] * len(told["paths"])
+    assert [(path["length"], path["basis"]) for path in told["paths"]] == [(3, "exact")] * len(told["paths"])
     order = [(path["users"] is not None, -path["drop_delete"]) for path in told["paths"]]  # own facts first, then other users
     assert order == sorted(order)
     page = tmp_path / "why.html"

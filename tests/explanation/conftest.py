@@ -57,10 +57,11 @@ def toy():
         def __init__(self, data, merges, seed=0, layers=3):
             self.ckg = CollaborativeKG.from_dataset(data)
             self.merges_relations = merges
+            self.through_users = True
             self.layers = layers
             self.base = torch.from_numpy(np.random.default_rng(seed).normal(size=(self.ckg.num_nodes, 6)))
 
-        def weights(self, removed=()):
+        def weights(self, removed=(), keep_weights=False):
             """Return the normalized matrix and the pairs' number of facts that are left."""
             left = np.ones(len(self.ckg.head), dtype=bool)
             left[list(removed)] = False
@@ -68,8 +69,9 @@ def toy():
             for h, t in zip(self.ckg.head[left].tolist(), self.ckg.tail[left].tolist(), strict=True):
                 count[h, t] += 1
                 count[t, h] += 1
-            full = count.clamp(max=1) if self.merges_relations else count
-            degree = full.sum(1).clamp(min=1)
+            most = 1 if self.merges_relations else float("inf")
+            full = count.clamp(max=most)
+            degree = (self.weights()[1].clamp(max=most) if keep_weights else full).sum(1).clamp(min=1)
             return full / (degree[:, None] * degree[None, :]).sqrt(), count
 
         def embed(self, weight):
@@ -79,8 +81,8 @@ def toy():
                 total = total + layer
             return total / (self.layers + 1)
 
-        def score(self, user, item, removed=()):
-            z = self.embed(self.weights(removed)[0])
+        def score(self, user, item, removed=(), keep_weights=False):
+            z = self.embed(self.weights(removed, keep_weights)[0])
             return z[self.ckg.user_node(user)] @ z[item]
 
         def screen(self, user, item):
@@ -93,8 +95,8 @@ def toy():
             per_fact = effect[self.ckg.head, self.ckg.tail]
             return per_fact if self.merges_relations else per_fact / count[self.ckg.head, self.ckg.tail]
 
-        def rerun(self, user, item, removed):
-            return torch.stack([self.score(user, item, group) for group in removed])
+        def rerun(self, user, item, removed, keep_weights=False):
+            return torch.stack([self.score(user, item, group, keep_weights) for group in removed])
 
         def scorer(self, query, items=None):
             z = self.embed(self.weights()[0])

@@ -88,7 +88,7 @@ def test_no_path_and_bad_limits():
     graph = PathGraph(ckg, True)
     assert [len(n) for n in simple_paths(graph, 2, 0).nodes] == [0, 0, 0]
     assert [len(n) for n in simple_paths(graph, 2, 1).nodes] == [0, 0, 0]  # the interaction itself is no reason
-    for bad in ({"max_length": 5}, {"max_length": 0}, {"budget": 0}):
+    for bad in ({"max_length": 7}, {"max_length": 0}, {"budget": 0}):
         with pytest.raises(ExplanationError):
             simple_paths(graph, 2, 0, **bad)
     with pytest.raises(ExplanationError):

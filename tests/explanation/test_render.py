@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
+from explained import BUDGET, WHY, hostile
 
 from kgrec.explanation.render import notebook, page
 from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation
@@ -112,7 +113,8 @@ def test_numbers_and_words_follow_the_basis():
     up, down, none = (page([explanation("x", *how)], "T") for how in [(0.25,), (-0.25,), (0.0, "post-hoc")])
     assert "Because" in up
     assert "drop 0.2500" in up
-    assert "16.7% of the score" in up
+    assert "17 % of the score" in up
+    assert '<span class="badge">measured</span>' in up
     assert "Because" not in down
     assert 'class="fill down"' in down
     assert "Because" not in none
@@ -135,6 +137,56 @@ def test_an_explanation_without_paths_is_shown_as_one():
     assert "Already in the user's history" in shown
     assert "No path." in shown
     assert "some are missing" in shown
+
+
+def test_the_budget_is_a_bar_with_a_legend_in_sentences_where_its_parts_are_shares():
+    html = WHY.to_html()
+    shown = Tags(html).text
+    assert 'aria-label="own taste 47 %, liked items, supported 6 %, liked items, unsupported 47 %"' in html
+    widths = [float(width) for width in re.findall(r'<rect class="(?:own|supported|liked)" x="[\d.]+%" width="([\d.]+)%"', html)]
+    assert sum(widths) == pytest.approx(100, abs=0.02)
+    for words in ("which no like and no fact carries", "The parts add up to the score exactly", "carry 0.67 % of the score"):
+        assert words in shown
+    assert "Next is Thief, 0.25 behind." in shown
+    assert "drop 0.4000 with the other weights kept" in shown
+    assert "rank 1 \u2192 4 without it" in shown
+    assert "Hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 with a smaller drop than asked for." in shown
+    assert "What speaks against it" in shown
+
+
+def test_a_budget_with_signs_shows_numbers_and_no_shares():
+    html = page([replace(WHY, budget=replace(BUDGET, own=-0.2, score=0.6), score=0.6)], "T")
+    assert 'class="parts"' not in html
+    assert "own taste</span>" in html
+    assert "-0.2" in Tags(html).text
+    assert "0.67 % of the score" not in html
+    none = replace(BUDGET, own=0.0, by_liked=(), score=0.0, supported=None, unsupported=None, on_graph=None, basis="measured")
+    assert "measured by running the model again" in page([replace(WHY, budget=none, score=0.0)], "T")
+
+
+def test_what_walks_along_a_path_carry_stands_beside_what_all_walks_do():
+    for why in (WHY, replace(WHY, filters={"rank_by": "joint"})):
+        shown = Tags(page([why], "T")).text
+        assert ("along this path" in shown) == ("rank_by" in why.filters)
+        assert shown.count("along this path") == len(re.findall(r"along this path carry \S+ of the \S+ that all walks", shown))
+        assert "carry 0.67 % of the score" in shown
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_every_text_of_a_full_explanation_is_inert(payload):
+    bad, tame = Tags(hostile(payload).to_html()), Tags(hostile("x").to_html())
+    assert [tag for tag, _ in bad.tags] == [tag for tag, _ in tame.tags]
+    assert [sorted(attributes) for _, attributes in bad.tags] == [sorted(attributes) for _, attributes in tame.tags]
+
+
+def test_a_page_is_written_and_a_notebook_gets_html_without_scripts_and_text(tmp_path):
+    assert (tmp_path / "why.html").exists() is False
+    html = WHY.to_html(tmp_path / "why.html")
+    assert (tmp_path / "why.html").read_text(encoding="utf-8") == html
+    bundle = WHY._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert "<script" not in bundle["text/html"]
+    assert bundle["text/plain"] == WHY.to_text()
 
 
 def test_long_and_flooded_labels_are_cut():

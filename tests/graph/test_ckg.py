@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import worlds
 
 from kgrec.errors import GraphError
 from kgrec.graph.ckg import CollaborativeKG
@@ -53,3 +54,11 @@ def test_an_edge_outside_its_range_is_refused(films, column, value):
         dataclasses.replace(ckg, **{column: broken})
     with pytest.raises(GraphError, match="length"):
         dataclasses.replace(ckg, **{column: np.empty(0, np.int64)})
+
+
+def test_some_facts_make_a_graph_of_the_same_nodes_and_relations():
+    ckg = CollaborativeKG.from_dataset(worlds.toy())
+    some = ckg.take(ckg.relation == 0)
+    assert (some.num_nodes, some.num_relations) == (ckg.num_nodes, ckg.num_relations)
+    assert list(zip(some.head.tolist(), some.tail.tolist(), strict=True)) == [(4, 0), (4, 1), (5, 1)]
+    assert ckg.take(np.array([5, 0])).fact.tolist() == [2, -1]

@@ -37,6 +37,20 @@ class TestBPRMF(RecommenderContract):
         expected = model.users @ model.items.T + model.item_bias
         torch.testing.assert_close(scorer.users @ scorer.items.T, expected.detach())
 
+    @pytest.mark.parametrize("item_bias", [False, True])
+    def test_parts_are_the_inner_product_and_the_bias(self, item_bias):
+        model = BPRMF(4, 5, BPRMFConfig(dim=3, item_bias=item_bias), torch.Generator().manual_seed(1)).double()
+        if item_bias:
+            with torch.no_grad():
+                model.item_bias.copy_(torch.arange(5) / 7)
+        got = model.parts(2, 3)
+        product = sum(a * b for a, b in zip(model.users[2].tolist(), model.items[3].tolist(), strict=True))
+        assert got.own == pytest.approx(product, abs=1e-12)
+        assert got.bias == pytest.approx(3 / 7 if item_bias else 0)
+        assert (len(got.items), got.other, got.basis) == (0, {}, "exact")
+        scorer = model.scorer()
+        assert got.own + got.bias == pytest.approx(float(scorer.users[2] @ scorer.items[3]), abs=1e-12)
+
     def test_says_that_it_cannot_rank_for_someone_unseen(self):
         with pytest.raises(CapabilityError, match="never saw"):
             self.run(worlds.checkerboard(), epochs=1).recommend(history=["i0"])

@@ -49,6 +49,35 @@ class TestCFKG(RecommenderContract):
     settings = {"learning_rate": 0.02}
     uses_knowledge = True
 
+    @pytest.mark.parametrize("score", ["inner", "cosine", "l1", "l2"])
+    def test_parts_add_up_to_what_ranks_and_those_of_the_user_are_what_the_user_gives(self, score):
+        """Without the relation, the part of the user (and the bias) is the whole score."""
+        loss = "sampling"
+        ckg = CollaborativeKG.from_dataset(worlds.random_world(0))
+        model = CFKG(ckg, CFKGConfig(dim=4, score=score, loss=loss, init_scale=1.0), torch.Generator().manual_seed(0))
+        for relation in (model.relations[0].detach().clone(), torch.zeros(4)):
+            with torch.no_grad():
+                model.relations[0] = relation
+            scores = everything(model.scorer(), [0, 2])
+            for at, user, item in ((0, 0, 3), (1, 2, 7)):
+                got = model.parts(user, item)
+                assert got.own + got.bias + sum(got.other.values()) == pytest.approx(float(scores[at, item]), abs=1e-10)
+                assert len(got.items) == 0
+                assert len(got.other) == 1
+                if score != "l1" and not relation.any():
+                    assert list(got.other.values()) == pytest.approx([0.0])
+
+    @pytest.mark.parametrize("score", ["inner", "cosine", "l1", "l2"])
+    def test_plausibility_is_the_log_sigmoid_of_the_score_of_a_triple(self, score):
+        ckg = CollaborativeKG.from_dataset(worlds.random_world(0))
+        model = CFKG(ckg, CFKGConfig(dim=4, score=score, loss="sampling", init_scale=1.0), torch.Generator().manual_seed(0))
+        head, relation, tail = torch.tensor([0, 5, 12]), torch.tensor([0, 2, 1]), torch.tensor([9, 1, 3])
+        for got, h, r, t in zip(model.plausibility(head, relation, tail), head, relation, tail, strict=True):
+            a, b = (model.nodes[h] + model.relations[r + 1]).detach().numpy(), model.nodes[t].detach().numpy()
+            by_hand = {"inner": a @ b, "cosine": a @ b / np.linalg.norm(a) / np.linalg.norm(b) / 0.2}
+            by_hand |= {"l1": -np.abs(a - b).sum(), "l2": -((a - b) ** 2).sum()}
+            assert float(got) == pytest.approx(-np.log1p(np.exp(-by_hand[score])), abs=1e-12)
+
     @pytest.mark.parametrize("score", ["inner", "l1", "l2"])
     def test_scores_of_the_toy_graph(self, score):
         """models.md 1.5; the three scores rank differently."""

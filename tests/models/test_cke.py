@@ -56,6 +56,35 @@ class TestCKE(RecommenderContract):
     uses_knowledge = True
 
     @pytest.mark.parametrize("loss", ["bpr", "softmax"])
+    def test_parts_are_the_products_with_each_piece_of_the_item(self, loss):
+        data = replace(
+            with_features(0),
+            content=Content(features=with_features(0).content.features, texts=worlds.with_texts(worlds.cold_items()).content.texts),
+        )
+        config = CKEConfig(dim=4, relation_dim=3, loss=loss, text="on", zero_offsets=False, hidden_dims=(5,))
+        model = CKE.from_dataset(data, config, torch.Generator().manual_seed(0)).eval()
+        scorer = model.scorer()
+        for user, item in ((0, 1), (3, 50)):
+            p, q, v = (rows.detach().numpy() for rows in (model.users[user], model.items[item], model.entities[item]))
+            codes = [
+                model.encoders[name](model.get_buffer(f"{name}_input"))[0][item].detach().numpy() - 0.5 for name in ("features", "text")
+            ]
+            length = np.linalg.norm(q + v + codes[0] + codes[1]) if loss == "softmax" else 1.0
+            got = model.parts(user, item)
+            expected = {"collaborative offset": p @ q, "knowledge embedding": p @ v, "features": p @ codes[0], "text": p @ codes[1]}
+            assert got.other == pytest.approx({f"{name} of the item": value / length for name, value in expected.items()}, abs=1e-12)
+            assert sum(got.other.values()) == pytest.approx(float((scorer.users[user] @ scorer.items[item]).detach()), abs=1e-10)
+            assert (got.own, got.bias, len(got.items)) == (0.0, 0.0, 0)
+
+    def test_plausibility_is_the_log_sigmoid_of_minus_the_energy(self):
+        model = CKE.from_dataset(worlds.random_world(0), CKEConfig(dim=4, relation_dim=3), torch.Generator().manual_seed(0)).eval()
+        head, relation, tail = torch.tensor([0, 5, 12]), torch.tensor([0, 2, 1]), torch.tensor([9, 1, 3])
+        for got, h, r, t in zip(model.plausibility(head, relation, tail), head, relation, tail, strict=True):
+            w, e = model.projections[r].detach().numpy(), model.entities.detach().numpy()
+            a, b, c = (x / np.linalg.norm(x) for x in (e[h] @ w, model.relations[r].detach().numpy(), e[t] @ w))
+            assert float(got) == pytest.approx(-np.log1p(np.exp(((a + b - c) ** 2).sum())), abs=1e-12)
+
+    @pytest.mark.parametrize("loss", ["bpr", "softmax"])
     def test_scores_of_the_toy_graph(self, loss):
         """models.md 1.4: v_i = 0.1 q_i; the softmax ranks by unit item vectors."""
         scorer = toy_model(loss=loss).scorer()

@@ -14,6 +14,13 @@ NAMES = ("itemknn", "ease", "ease-kg", "gfcf")
 FOLDING = (*NAMES, "ials")
 
 
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def untrained(name, data):
     chosen = choose(name, "default", {})
     return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
@@ -103,6 +110,36 @@ def test_the_unknown_and_the_known_stand_in_one_batch_and_an_empty_history_score
     torch.testing.assert_close(scores[:1], run.scorer()(queries(data.train, np.array([2]))))
     torch.testing.assert_close(scores[1:2], run.scorer()(histories([[4]])))
     assert (scores[2] == 0).all()
+
+
+FORMS = [("itemknn", {}), ("ease", {}), ("ease-kg", {"form": "collective"}), ("ease-kg", {"form": "additive"}), ("gfcf", {"k": 4})]
+
+
+@pytest.mark.parametrize(("name", "settings"), FORMS)
+def test_a_like_taken_away_takes_exactly_its_part_away(name, settings, float64):
+    """Parts against the scores of the history without the like, and their sum against the scorer."""
+    data = worlds.cold_items(users=20)
+    run = fit(name, data, **settings)
+    model, scores = run.model, run.scorer()(queries(data.train, np.arange(20)))
+    for user, item in ((0, 5), (3, 41), (11, 2)):
+        got, own = model.parts(user, item), torch.from_numpy(data.train.item[data.train.user == user].astype(np.int64))
+        assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "exact")
+        assert got.items.tolist() == sorted(own.tolist())
+        assert got.liked.sum() == pytest.approx(float(scores[user, item]), abs=1e-10)
+        edited = model.history_scores(user, [own, *(own[own != item] for item in got.items)])
+        torch.testing.assert_close(edited[0], scores[user])
+        np.testing.assert_allclose((edited[0] - edited[1:])[:, item].numpy(), got.liked, atol=1e-10)
+
+
+def test_parts_of_ease_are_its_weights_and_of_nobody_nothing(float64):
+    data = worlds.dataset([(0, 0), (0, 1), (1, 1), (1, 2)], test=[(2, 0)], triples=[(0, 0, 3), (1, 0, 3)], num_items=3)
+    for name in ("ease", "ease-kg"):
+        model = fit(name, data).model
+        got = model.parts(0, 2)
+        assert got.items.tolist() == [0, 1]
+        assert got.liked.tolist() == pytest.approx([float(model.weights[0, 2]), float(model.weights[1, 2])])
+        assert len(model.parts(2, 0).liked) == 0
+        assert model.history_scores(2, []).shape == (0, 3)
 
 
 @pytest.mark.parametrize("name", FOLDING)

@@ -10,6 +10,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from kgrec.batches import ImpressionBatch, Query
 from kgrec.data.content import Vectors
+from kgrec.data.history import queries
+from kgrec.data.interactions import concatenate
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.dkn import DKN, PRESETS, DKNConfig
 from kgrec.settings import choose
@@ -122,6 +124,99 @@ class TestAttention:
         torch.testing.assert_close(model.scorer()(query), whole)
         monkeypatch.setattr("kgrec.models.dkn._NEWS_AT_ONCE", 3)
         torch.testing.assert_close(model.scorer()(query), whole)
+
+
+def known(data):
+    """Return what a run recommends by."""
+    return concatenate([data.train, data.valid])
+
+
+class TestParts:
+    """One part per clicked title, against the equations of the attention and the score."""
+
+    def by_hand(self, model, user, item, data):
+        """Return the titles read, what the candidate attends to each, and both networks as functions of news vectors."""
+        every = [*zip(data.train.user, data.train.item, strict=True), *zip(data.valid.user, data.valid.item, strict=True)]
+        read = [int(i) for u, i in every if u == user][-model.config.max_history :]
+        read = [i for i in read if i != item]
+        vectors = {i: model.encode(torch.tensor([i])).detach()[0] for i in {*read, item}}
+
+        def net(pairing, left, right):
+            if pairing.__class__.__name__ == "DotPairing":
+                return float(left @ right)
+            x = torch.cat([left, right]) @ pairing.first.detach() + pairing.biases[0].detach()
+            for at, weight in enumerate(pairing.weights, 1):
+                x = x.relu() @ weight.detach() + (pairing.biases[at].detach() if at < len(pairing.biases) else 0)
+            return float(x)
+
+        logits = np.array([net(model.attention, vectors[i], vectors[item]) for i in read])
+        attention = np.exp(logits) / np.exp(logits).sum()
+        return read, attention, vectors, lambda interest: net(model.click, interest, vectors[item])
+
+    @pytest.mark.parametrize("attention", ["dot", "net"])
+    def test_of_a_dot_product_are_attention_times_product(self, float64, attention):
+        data = board()
+        model = built(data, attention=attention, scorer="dot", max_history=4)
+        for user, item in ((0, 3), (2, int(data.train.item[-1])), (int(data.train.user[-1]), int(data.train.item[-1]))):
+            read, weight, vectors, _ = self.by_hand(model, user, item, data)
+            got = model.parts(user, item)
+            expected = {i: w * float(vectors[i] @ vectors[item]) for i, w in zip(read, weight, strict=True)}
+            assert dict(zip(got.items.tolist(), got.liked.tolist(), strict=True)) == pytest.approx(expected, abs=1e-12)
+            assert got.liked.sum() == pytest.approx(
+                float(model.scorer()(queries(known(data), np.array([user])))[0, item].detach()), abs=1e-12
+            )
+            assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "linearised")
+
+    def test_of_a_network_are_integrated_gradients(self, float64):
+        """Against differences of 2,000 steps on the way from no interest to the user's."""
+        data = board()
+        model = built(data, scorer_dims=(6, 5), max_history=3)
+        with torch.no_grad():
+            for bias in model.click.biases:
+                bias.uniform_(-0.05, 0.05, generator=torch.Generator().manual_seed(3))
+        for user, item in ((0, 3), (1, 8)):
+            read, weight, vectors, score = self.by_hand(model, user, item, data)
+            shares = {i: w * vectors[i] for i, w in zip(read, weight, strict=True)}
+            whole, h, steps = sum(shares.values()), 1e-5, 2000
+            expected = dict.fromkeys(shares, 0.0)
+            for t in (np.arange(steps) + 0.5) / steps:
+                for i, share in shares.items():
+                    expected[i] += (score(t * whole + h * share) - score(t * whole - h * share)) / (2 * h * steps)
+            got = model.parts(user, item)
+            assert dict(zip(got.items.tolist(), got.liked.tolist(), strict=True)) == pytest.approx(expected, abs=2e-3)
+            assert got.other["the title itself"] == pytest.approx(score(torch.zeros_like(whole)), abs=1e-12)
+            total = got.liked.sum() + sum(got.other.values())
+            assert total == pytest.approx(float(model.scorer()(queries(known(data), np.array([user])))[0, item].detach()), abs=1e-12)
+            assert abs(got.other["missed by the integration"]) < 0.01 * np.abs(got.liked).sum()
+
+    def test_without_a_history_everything_is_of_the_empty_one(self, float64):
+        data = worlds.with_texts(worlds.dataset([(0, 0), (0, 1), (1, 1)], test=[(2, 0)], triples=[(0, 0, 3)], num_items=3))
+        model = built(data, max_words=4)
+        for user, item in ((2, 0), (1, 1)):  # the second's one title is the candidate itself
+            got = model.parts(user, item)
+            assert len(got.items) == 0
+            assert list(got.other) == ["the empty history", "the title itself", "missed by the integration"]
+            score = model.scorer()(queries(known(data), np.array([user])))[0, item]
+            assert sum(got.other.values()) == pytest.approx(float(score.detach()), abs=1e-12)
+
+    def test_padding_that_is_read_is_told_apart(self, float64):
+        data = board()
+        model = built(data, mask=False, scorer="dot", attention="dot")
+        got = model.parts(0, 3)
+        assert list(got.other) == ["padding of the history"]
+        score = model.scorer()(queries(known(data), np.array([0])))[0, 3]
+        assert got.liked.sum() + got.other["padding of the history"] == pytest.approx(float(score.detach()), abs=1e-12)
+        assert model.num_items not in got.items
+
+    def test_scores_of_other_histories_are_those_of_the_scorer(self, float64):
+        data = board()
+        model = built(data)
+        own = queries(data.train, np.array([1]))
+        edited = [own.history[0], own.history[0, 1:], torch.tensor([4, 9]), torch.empty(0, dtype=torch.int64)]
+        got = model.history_scores(1, edited)
+        torch.testing.assert_close(got[:1], model.scorer()(own).detach())
+        alone = Query(torch.tensor([1]), torch.tensor([[4, 9]]), torch.ones(1, 2, dtype=torch.bool))
+        torch.testing.assert_close(got[2:3], model.scorer()(alone).detach())
 
 
 class TestNews:

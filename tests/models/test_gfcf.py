@@ -27,6 +27,11 @@ def scores(observed, **config):
 
 def brute_force(observed, k, alpha):
     """Return the scores by dense matrices and numpy's own decomposition."""
+    return observed @ kernel(observed, k, alpha)
+
+
+def kernel(observed, k, alpha):
+    """Return what every item gives to every item."""
     users, items = observed.sum(1), observed.sum(0)
     with np.errstate(divide="ignore"):
         row, column = (np.where(degree > 0, degree**-0.5, 0) for degree in (users, items))
@@ -34,13 +39,23 @@ def brute_force(observed, k, alpha):
     values, vectors = np.linalg.eigh(normalized.T @ normalized)
     best = vectors[:, np.argsort(-values)[:k]]
     ideal = np.diag(column) @ best @ best.T @ np.diag(items**0.5)
-    return observed @ (normalized.T @ normalized + alpha * ideal)
+    return normalized.T @ normalized + alpha * ideal
 
 
 class TestGFCF(RecommenderContract):
     name = "gfcf"
     settings = {"k": 4}
     seeded = False
+
+    def test_parts_are_what_each_used_item_gives(self):
+        observed = (np.random.default_rng(3).random((20, 15)) < 0.3).astype(float)
+        model = GFCF(sp.csr_matrix(observed), GFCFConfig(k=3, alpha=0.4))
+        model.plan().fit()
+        table = kernel(observed, 3, 0.4)
+        for user, item in ((0, 4), (7, 2), (12, 14)):
+            got = model.parts(user, item)
+            assert got.items.tolist() == np.flatnonzero(observed[user]).tolist()
+            np.testing.assert_allclose(got.liked, table[got.items, item], atol=1e-10)
 
     @pytest.mark.parametrize(("alpha", "expected"), [(0.0, LINEAR), (0.3, BOTH)])
     def test_scores_of_the_toy_matrix(self, alpha, expected):

@@ -46,6 +46,37 @@ class TestIALS(RecommenderContract):
     name = "ials"
     settings = {"dim": 8}
 
+    @pytest.mark.parametrize("exponent", [0.0, 0.7])
+    def test_parts_are_those_of_hu_et_al_and_what_the_last_pass_moved(self, exponent):
+        """Section 5: sum over the used items of y_j^T W_u y_i, W_u by inversion; the user's stored vector is older than the items."""
+        observed = random_matrix(2)
+        model = model_of(observed, dim=4, l2=0.3, exponent=exponent)
+        for _ in range(3):
+            model.sweep()
+        y = model.items.numpy()
+        for user, item in ((0, 3), (5, 4), (7, 1)):
+            used = np.flatnonzero(observed[user])
+            held = 0.3 * (len(used) + 0.1 * len(y)) ** exponent
+            inverse = np.linalg.inv(0.1 * y.T @ y + sum((np.outer(y[j], y[j]) for j in used), np.zeros((4, 4))) + held * np.eye(4))
+            got = model.parts(user, item)
+            assert got.items.tolist() == used.tolist()
+            np.testing.assert_allclose(got.liked, [y[j] @ inverse @ y[item] for j in used], atol=1e-10)
+            score = float(model.users[user] @ model.items[item])
+            assert got.liked.sum() + sum(got.other.values()) == pytest.approx(score, abs=1e-12)
+            assert list(got.other) == ["moved by the last pass over the items"]
+            assert got.basis == "linearised"
+        assert abs(model.parts(0, 3).other["moved by the last pass over the items"]) > 1e-6
+
+    def test_another_history_is_solved_for_with_the_items_as_they_are(self):
+        observed = random_matrix(2)
+        model = model_of(observed, dim=4, l2=0.3)
+        model.sweep()
+        y, edited = model.items.numpy(), [[0, 3, 6], [2], []]
+        got = model.history_scores(0, [torch.tensor(own, dtype=torch.int64) for own in edited])
+        for row, own in zip(got.numpy(), edited, strict=True):
+            solved = np.linalg.solve(0.1 * y.T @ y + y[own].T @ y[own] + 0.3 * np.eye(4), y[own].sum(0))
+            np.testing.assert_allclose(row, y @ solved, atol=1e-10)
+
     def test_user_of_the_toy_matrix(self):
         """models.md 2.18, computed by hand, in Hu et al.'s weights: with alpha = 1 twice the solution here."""
         model = model_of(np.array([[1.0, 0, 1]]), dim=2, unobserved_weight=1.0, l2=0.1, exponent=0.0)

@@ -52,6 +52,17 @@ class TestItemKNN(RecommenderContract):
     name = "itemknn"
     seeded = False
 
+    def test_parts_are_the_similarities_to_each_used_item(self):
+        observed = (np.random.default_rng(3).random((20, 15)) < 0.3).astype(float)
+        config = {"k": 4, "shrink": 2.0, "alpha": 0.6}
+        model = ItemKNN(sp.csr_matrix(observed), ItemKNNConfig(**config))
+        model.plan().fit()
+        table = brute_force(observed, **config)
+        for user, item in ((0, 4), (7, 2), (12, 14)):
+            got = model.parts(user, item)
+            assert got.items.tolist() == np.flatnonzero(observed[user]).tolist()
+            np.testing.assert_allclose(got.liked, table[got.items, item], atol=1e-10)
+
     @pytest.mark.parametrize(("shrink", "expected"), [(0.0, (0.816497, 0.707107, 0.577350)), (10.0, (0.160649, 0.087610, 0.085237))])
     def test_similarities_of_the_toy_matrix(self, shrink, expected):
         """models.md 2.19, computed by hand."""

@@ -1,3 +1,6 @@
+import dataclasses
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +54,75 @@ def edges(model):
 
 
 U0, U1, I0, I1, I2, E3 = 4, 5, 0, 1, 2, 3
+SHAPES = [
+    ("bi-interaction", (4, 3, 2), "softmax"),
+    ("bi-interaction", (3,), "bpr"),
+    ("gcn", (3, 2), "softmax"),
+    ("graphsage", (3, 2), "bpr"),
+]
+
+
+def with_user_facts(seed):
+    """Return a random world in which two users live somewhere."""
+    return dataclasses.replace(worlds.random_world(seed), user_facts=np.array([(0, 1, 9), (0, 2, 3), (2, 2, 10)], dtype=np.int32))
+
+
+def random_model(seed, data=None, **config):
+    ckg = CollaborativeKG.from_dataset(worlds.random_world(seed) if data is None else data)
+    settings = {"dim": 4, "relation_dim": 3, "layer_dims": (4, 2), **config}
+    model = KGAT(ckg, KGATConfig(**settings), torch.Generator().manual_seed(seed)).eval()
+    model.refresh_attention()
+    return model
+
+
+def steps(model, weights):
+    """Return (states, gathered, sums and products before their LeakyReLU) of all nodes by layer, node by node from the equations."""
+    e = model.nodes.detach().numpy()
+    states, gathered, before = [e], [], []
+    for layer in model.layers:
+        around = np.zeros_like(e)
+        for (h, t, _), pi in weights.items():
+            around[h] += pi * e[t]
+        w = {name: p.detach().numpy() for name, p in layer.named_parameters()}
+        if model.config.aggregator == "bi-interaction":
+            x = [(e + around) @ w["sum_weight"] + w["sum_bias"], (e * around) @ w["product_weight"] + w["product_bias"]]
+        elif model.config.aggregator == "gcn":
+            x = [(e + around) @ w["weight"] + w["bias"]]
+        else:
+            x = [np.concatenate([e, around], 1) @ w["weight"] + w["bias"]]
+        e = sum(np.where(part > 0, part, 0.2 * part) for part in x)
+        gathered.append(around)
+        before.append(x)
+        states.append(e)
+    return states, gathered, before
+
+
+def length(x):
+    return np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def score_by_hand(model, weights, user, item):
+    states, _, _ = steps(model, weights)
+    z = np.concatenate([states[0], *(e / length(e) for e in states[1:])], 1)
+    i = z[item] / length(z[item]) if model.config.loss == "softmax" else z[item]
+    return float(z[model.ckg.user_node(user)] @ i)
+
+
+def lost(model, weights, facts, *, kept):
+    """Return the weights without some facts; the others grow to the same sum of their head, and relation where static, unless kept."""
+    ckg, gone = model.ckg, set()
+    for f in facts:
+        h, r, t = int(ckg.head[f]), int(ckg.relation[f]), int(ckg.tail[f])
+        gone |= {(h, t, r), (t, h, r + ckg.num_relations)}
+    left = {edge: 0.0 if edge in gone else pi for edge, pi in weights.items()}
+    if kept:
+        return left
+    group = (lambda edge: edge[0]) if model.config.attention == "live" else (lambda edge: (edge[0], edge[2]))
+    before, after = defaultdict(float), defaultdict(float)
+    for edge, pi in weights.items():
+        before[group(edge)] += pi
+        after[group(edge)] += left[edge]
+    return {edge: pi * before[group(edge)] / after[group(edge)] if pi else 0.0 for edge, pi in left.items()}
 
 
 class TestKGAT(RecommenderContract):
@@ -215,21 +287,88 @@ class TestKGAT(RecommenderContract):
             expected = float((scorer.users[2] @ scorer.items[3]).detach())
             assert float(model.rerun(2, 3, [group])[0]) == pytest.approx(expected, abs=1e-10)
 
-    def test_screen_is_the_derivative_of_the_score_by_the_logits(self):
-        ckg = CollaborativeKG.from_dataset(worlds.random_world(2))
-        model = KGAT(ckg, KGATConfig(dim=4, relation_dim=3, layer_dims=(4,)), torch.Generator().manual_seed(2)).eval()
-        model.refresh_attention()
-        effect, whole = model.screen(1, 2), float(model.rerun(1, 2, [[]])[0])
-        attention, h = model.attention.clone(), 1e-6
-        for fact in range(0, len(ckg.head), 3):
-            edge = int(model.graph._edge[fact])
-            scaled = attention.clone()
-            for position in (edge, int(model.graph._rev[edge])):
-                scaled[position] *= 1 - h
-            total = torch.zeros(ckg.num_nodes).index_add_(0, model.graph.csr.destinations(), scaled)
-            model.attention.copy_(scaled / total[model.graph.csr.destinations()])
-            after = float(model.rerun(1, 2, [[]])[0])
-            assert float(effect[fact]) == pytest.approx((whole - after) / h, abs=1e-4)
+    @pytest.mark.parametrize("attention", ["live", "static_si"])
+    @pytest.mark.parametrize(("aggregator", "layer_dims", "loss"), SHAPES)
+    def test_reruns_of_both_kinds_equal_the_equations(self, aggregator, layer_dims, loss, attention):
+        model = random_model(1, with_user_facts(1), aggregator=aggregator, layer_dims=layer_dims, loss=loss, attention=attention)
+        weights, rng = edges(model), np.random.default_rng(0)
+        groups = [sorted(int(f) for f in rng.choice(len(model.ckg.head), size, replace=False)) for size in (0, 1, 2, 4, 9)]
+        groups.append(list(range(len(model.ckg.head))))
+        for user, item in ((0, 3), (2, 5)):
+            for kept in (False, True):
+                got = model.rerun(user, item, groups, keep_weights=kept)
+                expected = [score_by_hand(model, lost(model, weights, group, kept=kept), user, item) for group in groups]
+                np.testing.assert_allclose(got.numpy(), expected, atol=1e-10)
+        assert len(model.rerun(0, 3, [])) == 0
+
+    @pytest.mark.parametrize("attention", ["live", "static_si"])
+    @pytest.mark.parametrize("layer_dims", [(4,), (4, 3)])
+    def test_screen_is_the_derivative_of_the_score_on_the_way_to_the_graph_without_the_fact(self, layer_dims, attention):
+        model = random_model(2, layer_dims=layer_dims, attention=attention)
+        weights, h = edges(model), 1e-6
+        effect, whole = model.screen(1, 2), score_by_hand(model, weights, 1, 2)
+        for fact in range(len(model.ckg.head)):
+            without = lost(model, weights, [fact], kept=False)
+            onward = {edge: pi + h * (without[edge] - pi) for edge, pi in weights.items()}
+            assert float(effect[fact]) == pytest.approx((whole - score_by_hand(model, onward, 1, 2)) / h, abs=1e-5)
+
+    @pytest.mark.parametrize(("aggregator", "layer_dims", "loss"), SHAPES)
+    def test_parts_are_those_of_the_frozen_gates(self, aggregator, layer_dims, loss):
+        """explanation.md 3.6 with its matrices written out: each part is carried on to every layer and compared with the item there."""
+        model = random_model(3, with_user_facts(3), aggregator=aggregator, layer_dims=layer_dims, loss=loss)
+        weights = edges(model)
+        states, _, before = steps(model, weights)
+        for user, item in ((0, 1), (0, 6), (2, 4), (5, 0)):
+            node = model.ckg.user_node(user)
+            z = [states[0][item], *(e[item] / length(e[item]) for e in states[1:])]
+            scale = np.linalg.norm(np.concatenate(z)) if loss == "softmax" else 1.0
+
+            def carried(vector, number, node=node, z=z, scale=scale):
+                """Return what a vector that enters the user at a layer adds to the score."""
+                total = 0.0
+                for k in range(number, len(states)):
+                    total += vector @ z[k] / scale / (np.linalg.norm(states[k][node]) if k else 1.0)
+                    vector = matrices(k, node)[0] @ vector if k < len(model.layers) else vector
+                return total
+
+            def matrices(number, node):
+                layer, x = model.layers[number], [part[node] for part in before[number]]
+                slopes = [np.diag(np.where(part > 0, 1.0, 0.2)) for part in x]
+                w = {name: p.detach().numpy().T for name, p in layer.named_parameters()}
+                if aggregator == "bi-interaction":
+                    both = slopes[0] @ w["sum_weight"]
+                    product = slopes[1] @ w["product_weight"] @ np.diag(states[number][node])
+                    return both, both + product, slopes[0] @ w["sum_bias"][:, 0] + slopes[1] @ w["product_bias"][:, 0]
+                both = slopes[0] @ w["weight"]
+                to_self, to_neighbors = np.split(both, 2, axis=1) if aggregator == "graphsage" else (both, both)
+                return to_self, to_neighbors, slopes[0] @ w["bias"][:, 0]
+
+            part, depth = defaultdict(float), range(len(model.layers))
+            for (h, t, r), pi in weights.items():
+                if h == node:
+                    value = sum(carried(pi * matrices(k, node)[1] @ states[k][t], k + 1) for k in depth)
+                    part[t if r == 0 else "facts about the user"] += value
+            got = model.parts(user, item)
+            other = {"facts about the user": part.pop("facts about the user")} if user in (0, 2) else {}
+            assert got.basis == "linearised"
+            assert dict(zip(got.items.tolist(), got.liked.tolist(), strict=True)) == pytest.approx(dict(part), abs=1e-10)
+            assert got.other == pytest.approx(other, abs=1e-10)
+            assert got.own == pytest.approx(carried(states[0][node], 0), abs=1e-10)
+            assert got.bias == pytest.approx(sum(carried(matrices(k, node)[2], k + 1) for k in depth), abs=1e-10)
+            scorer = model.scorer()
+            score = float((scorer.users[user] @ scorer.items[item]).detach())
+            assert got.own + got.bias + got.liked.sum() + sum(got.other.values()) == pytest.approx(score, abs=1e-10)
+
+    @pytest.mark.parametrize("attention", ["live", "static_si"])
+    def test_on_another_graph_the_parameters_stay_and_the_attention_is_its_own(self, attention):
+        model = random_model(4, with_user_facts(4), attention=attention)
+        same, gone = model.on_graph(model.ckg), [1, 7, 12]
+        torch.testing.assert_close(same(), model())
+        other = model.on_graph(model.ckg.take(np.setdiff1d(np.arange(len(model.ckg.head)), gone)))
+        scorer, weights = other.scorer(), lost(model, edges(model), gone, kept=False)
+        assert float((scorer.users[2] @ scorer.items[3]).detach()) == pytest.approx(score_by_hand(model, weights, 2, 3), abs=1e-10)
+        assert other.nodes is model.nodes
+        assert other.layers[0] is model.layers[0]
 
     def test_a_loaded_model_keeps_its_attention(self):
         model = toy_model()

@@ -1,3 +1,7 @@
+import dataclasses
+from collections import Counter
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +60,50 @@ def by_hand(model, users_seen, triples):
         entities, users = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (new_entities, new_users))
         totals = [totals[0] + users, totals[1] + entities]
     return totals[0], totals[1][: ckg.num_items]
+
+
+def by_fact(model, weights, user, item):
+    """Return (score, steps) from one weight per directed use of a fact, edge by edge; steps are the entities each layer starts from, and
+    per layer each user's choice of intents and the length of the message.
+    """
+    config, ckg, softmax = model.config, model.ckg, lambda x: np.exp(x) / np.exp(x).sum()
+    table, vectors, logits, keys = (p.detach().numpy() for p in (model.nodes, model.relations, model.intent_logits, model.keys))
+    intents = np.array([softmax(row) for row in logits]) @ vectors
+    entities, ego = table[: ckg.num_entities], table[ckg.user_node(user)]
+    own, user_total, item_total, starts, gates = ego, ego, entities[item], [], []
+    for _ in range(config.num_layers):
+        starts.append(entities)
+        after, mean = np.zeros_like(entities), np.zeros(config.dim)
+        for (to, relation, source), weight in weights.items():
+            if to < ckg.num_entities:
+                after[to] += weight * vectors[relation] * entities[source]
+            elif to == ckg.user_node(user):
+                mean = mean + weight * entities[source]
+        beta = softmax(keys @ (own if config.form == "code" else ego))
+        message = mean * (beta @ intents) + (mean if config.form == "code" else 0)
+        gates.append((beta, max(np.linalg.norm(message), 1e-12)))
+        own = message / gates[-1][1]
+        entities = after / np.maximum(np.linalg.norm(after, axis=1, keepdims=True), 1e-12)
+        user_total, item_total = user_total + own, item_total + entities[item]
+    z = item_total / np.linalg.norm(item_total) if config.loss == "softmax" else item_total
+    return float(user_total @ z), (starts, gates, intents, z)
+
+
+def uses(model):
+    """Return per fact the (row, relation, source) of its uses: both ways of a triple, an interaction by the user alone."""
+    ckg, count = model.ckg, model.ckg.num_relations - 1
+    found = []
+    for h, r, t in zip(ckg.head.tolist(), ckg.relation.tolist(), ckg.tail.tolist(), strict=True):
+        found.append([(h, None, t)] if r == 0 else [(h, r - 1, t), (t, r - 1 + count, h)])
+    return found
+
+
+def means(model, removed=(), kept=False):
+    """Return the weight of every use without some facts: 1 / uses of its row, counted without them or, where kept, with them."""
+    every = uses(model)
+    left = [use for fact, own in enumerate(every) if fact not in set(removed) for use in own]
+    sizes = Counter(use[0] for use in (chain.from_iterable(every) if kept else left))
+    return {use: 1 / sizes[use[0]] for use in left}
 
 
 class TestKGIN(RecommenderContract):
@@ -191,6 +239,96 @@ class TestKGIN(RecommenderContract):
         scorer = model.scorer()
         got = scorer.fold(padded.unsqueeze(0), (torch.arange(len(padded)) < len(history)).unsqueeze(0))
         torch.testing.assert_close(got[0], scorer.users[int(user[0])])
+
+    @pytest.mark.parametrize("form", ["paper", "code"])
+    @pytest.mark.parametrize(("num_layers", "loss"), [(1, "softmax"), (2, "bpr"), (3, "softmax")])
+    def test_reruns_of_both_kinds_equal_the_equations(self, num_layers, loss, form):
+        model = random_model(1, num_layers=num_layers, loss=loss, form=form).eval()
+        rng, count = np.random.default_rng(0), len(model.ckg.head)
+        groups = [sorted(int(f) for f in rng.choice(count, size, replace=False)) for size in (0, 1, 3, 8)] + [list(range(count))]
+        for user, item in ((0, 3), (2, 0)):
+            for kept in (False, True):
+                expected = [by_fact(model, means(model, group, kept), user, item)[0] for group in groups]
+                np.testing.assert_allclose(model.rerun(user, item, groups, keep_weights=kept).numpy(), expected, atol=1e-10)
+        assert len(model.rerun(0, 3, [])) == 0
+
+    @pytest.mark.parametrize("num_layers", [1, 3])
+    def test_what_other_users_like_has_no_effect_at_all(self, num_layers):
+        model = random_model(2, num_layers=num_layers).eval()
+        user, _ = model.ckg.interactions()
+        others = np.flatnonzero(model.ckg.relation == 0)[user != 1].tolist()
+        assert not model.through_users
+        for kept in (False, True):
+            whole, without = model.rerun(1, 2, [[], others], keep_weights=kept).tolist()
+            assert whole == without
+        assert not model.screen(1, 2)[others].any()
+
+    @pytest.mark.parametrize("form", ["paper", "code"])
+    @pytest.mark.parametrize("num_layers", [1, 2, 3])
+    def test_screen_is_the_derivative_of_the_score_on_the_way_to_the_graph_without_the_fact(self, num_layers, form):
+        model = random_model(3, num_layers=num_layers, form=form).eval()
+        weights, h, effect = means(model), 1e-6, model.screen(1, 2)
+        whole = by_fact(model, weights, 1, 2)[0]
+        for fact in range(len(model.ckg.head)):
+            without = means(model, [fact])
+            onward = {use: weight + h * (without.get(use, 0.0) - weight) for use, weight in weights.items()}
+            assert float(effect[fact]) == pytest.approx((whole - by_fact(model, onward, 1, 2)[0]) / h, abs=1e-5)
+
+    @pytest.mark.parametrize("form", ["paper", "code"])
+    def test_pieces_of_the_screen_add_up_and_each_is_the_derivative_of_its_own(self, form):
+        model = random_model(3, num_layers=2, form=form).eval()
+        weights, h, pieces = means(model), 1e-6, model.screen_pieces(1, 2)
+        assert list(pieces) == ["own vector", "items as such", "intent 1", "intent 2", "intent 3"]
+        torch.testing.assert_close(sum(pieces.values()), model.screen(1, 2), atol=1e-12, rtol=0)
+
+        def third(weights):
+            """Return what intent 3 makes of the score."""
+            _, (starts, gates, intents, z) = by_fact(model, weights, 1, 2)
+            return sum(
+                weight * gates[k][0][2] / gates[k][1] * (intents[2] * starts[k][use[2]] * z).sum()
+                for k in range(2)
+                for use, weight in weights.items()
+                if use[0] == model.ckg.user_node(1)
+            )
+
+        for fact in range(0, len(model.ckg.head), 3):
+            without = means(model, [fact])
+            onward = {use: weight + h * (without.get(use, 0.0) - weight) for use, weight in weights.items()}
+            assert float(pieces["intent 3"][fact]) == pytest.approx((third(weights) - third(onward)) / h, abs=1e-5)
+
+    @pytest.mark.parametrize("form", ["paper", "code"])
+    @pytest.mark.parametrize(("num_layers", "loss"), [(1, "softmax"), (3, "bpr")])
+    def test_parts_and_their_cut_by_intent_are_those_of_the_equations(self, num_layers, loss, form):
+        model = random_model(1, num_layers=num_layers, loss=loss, form=form).eval()
+        scorer = model.scorer()
+        for user, item in ((0, 3), (3, 5)):
+            weights = means(model)
+            _, (starts, gates, intents, z) = by_fact(model, weights, user, item)
+            liked = sorted(use[2] for use in weights if use[0] == model.ckg.user_node(user))
+            got = model.parts(user, item)
+            assert got.items.tolist() == liked
+            assert got.own == pytest.approx(float(model.nodes[model.ckg.user_node(user)].detach().numpy() @ z), abs=1e-12)
+            for at, j in enumerate(liked):
+                base = sum((start[j] * z).sum() / norm for start, (_, norm) in zip(starts, gates, strict=True)) / len(liked)
+                assert got.pieces["items as such"][at] == pytest.approx(base if form == "code" else 0, abs=1e-12)
+                for p, intent in enumerate(intents):
+                    terms = [beta[p] * (intent * start[j] * z).sum() / norm for start, (beta, norm) in zip(starts, gates, strict=True)]
+                    assert got.pieces[f"intent {p + 1}"][at] == pytest.approx(sum(terms) / len(liked), abs=1e-12)
+            np.testing.assert_allclose(sum(got.pieces.values()), got.liked, atol=1e-12)
+            assert got.own + got.liked.sum() == pytest.approx(float((scorer.users[user] @ scorer.items[item]).detach()), abs=1e-10)
+            assert (got.bias, got.other, got.basis) == (0.0, {}, "linearised")
+
+    def test_on_another_graph_the_parameters_stay(self):
+        data = dataclasses.replace(worlds.random_world(4), user_facts=np.array([(0, 1, 9), (2, 2, 10)], dtype=np.int32))
+        ckg, gone = CollaborativeKG.from_dataset(data), [1, 7, 12]
+        model = KGIN(ckg, KGINConfig(dim=4, num_layers=2), torch.Generator().manual_seed(0)).eval()
+        assert len(model.ckg.head) == len(ckg.head) - 2
+        torch.testing.assert_close(model.on_graph(model.ckg).scorer().items, model.scorer().items)
+        other = model.on_graph(model.ckg.take(np.setdiff1d(np.arange(len(model.ckg.head)), gone)))
+        scorer = other.scorer()
+        expected = by_fact(model, means(model, gone), 2, 3)[0]
+        assert float((scorer.users[2] @ scorer.items[3]).detach()) == pytest.approx(expected, abs=1e-10)
+        assert other.nodes is model.nodes
 
     @pytest.mark.parametrize(
         "config",

@@ -16,6 +16,10 @@ class TestPopularity(RecommenderContract):
         run = self.run(worlds.dataset([(0, 0), (1, 0), (1, 2), (0, 3), (2, 3), (2, 0)]))
         assert run.recommend(history=["i0"], k=2)["item"].to_list() == ["i3", "i2"]
 
+    def test_a_score_is_all_bias(self):
+        got = self.build(worlds.toy()).parts(0, 1)
+        assert (got.own, got.bias, len(got.items), got.other) == (0.0, 2.0, 0, {})
+
     def test_has_nothing_to_train(self):
         assert not list(self.build(worlds.toy()).parameters())
         assert torch.equal(self.build(worlds.toy()).counts, torch.tensor([1.0, 2.0, 0.0]))

@@ -4,7 +4,7 @@ import torch
 
 from kgrec.errors import GraphError
 from kgrec.graph.typed import TypedMean
-from kgrec.ops.typed import TypedEdges, typed_sum
+from kgrec.ops.typed import TypedEdges, typed_products, typed_sum
 
 ROWS, COLUMNS, RELATIONS, EDGES = 6, 9, 4, 40
 
@@ -46,11 +46,22 @@ def test_gradients_equal_finite_differences(seed):
     assert torch.autograd.gradcheck(lambda b: typed_sum(x.detach(), structure, weight, b), (vectors,))
 
 
+@pytest.mark.parametrize("typed", [True, False])
+def test_derivatives_by_the_weights_are_products_edge_by_edge(typed):
+    structure, order, (row, column, relation), x, vectors, _ = problem(4)
+    upstream = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    got = typed_products(upstream, structure, x, vectors if typed else None)
+    for place, edge in enumerate(order.tolist()):
+        message = x[column[edge]] * (vectors[relation[edge]] if typed else 1.0)
+        assert float(got[place]) == pytest.approx(float(upstream[row[edge]] @ message), abs=1e-12)
+
+
 def test_no_edges_give_zeros():
     nothing = torch.zeros(0, dtype=torch.int64)
     structure, order = TypedEdges.from_edges(nothing, nothing, 3, 2)
     assert len(order) == 0
     assert torch.equal(typed_sum(torch.ones(2, 4), structure, torch.zeros(0)), torch.zeros(3, 4))
+    assert len(typed_products(torch.ones(3, 4), structure, torch.ones(2, 4))) == 0
 
 
 def test_mean_weights_add_up_to_one_in_every_row_with_edges():

@@ -1,0 +1,1 @@
+"""The path inspector: a run in the browser, or as one offline page."""

@@ -1,0 +1,90 @@
+"""The inspector's page: its files, and the policies that bind a browser to them."""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+# Cytoscape adds this element to a page that lacks it; it is there from the start, under a policy that names its hash.
+_CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
+_TRUST = "require-trusted-types-for 'script'"
+ASSETS = {
+    "inspector.css": "text/css; charset=utf-8",
+    "inspector.js": "text/javascript; charset=utf-8",
+    "cytoscape.min.js": "text/javascript; charset=utf-8",
+}
+
+
+@cache
+def asset(name: str) -> str:
+    """Return one of the package's own files; ``name`` never comes from a request."""
+    return (files("kgrec.serving") / "static" / name).read_text(encoding="utf-8")
+
+
+def digest(text: str) -> str:
+    """Return the hash of an inline script or style as a policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def safe_json(document: Any) -> str:
+    r"""Return JSON that may stand inside a ``script`` element.
+
+    >>> safe_json({"label": "</script>&\u2028"})
+    '{"label":"\\u003c/script\\u003e\\u0026\\u2028"}'
+    """
+    text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def server_policy() -> str:
+    """Return the policy of the served page: its own files and nothing else."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            f"style-src 'self' {digest(_CYTOSCAPE_STYLE)}",
+            "img-src data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            _TRUST,
+        ]
+    )
+
+
+@cache
+def served_page() -> str:
+    """Return the page of the server; it holds nothing of the run."""
+    head = '<link rel="stylesheet" href="/inspector.css">'
+    tail = '<script src="/cytoscape.min.js" defer></script>\n<script src="/inspector.js" defer></script>'
+    return _page(head, tail)
+
+
+def offline_page(data: Any) -> str:
+    """Return one file that holds the page, its library and its data, and may ask for nothing."""
+    style, scripts = asset("inspector.css"), [asset("cytoscape.min.js"), asset("inspector.js")]
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {' '.join(map(digest, scripts))}",
+            f"style-src {digest(style)} {digest(_CYTOSCAPE_STYLE)}",
+            "img-src data:",
+            "connect-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            _TRUST,
+        ]
+    )
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{style}</style>'
+    block = f'<script type="application/json" id="data">{safe_json(data)}</script>'
+    return _page(head, "\n".join([block, *(f"<script>{script}</script>" for script in scripts)]))
+
+
+def _page(head: str, tail: str) -> str:
+    style = f'<style id="__________cytoscape_stylesheet">{_CYTOSCAPE_STYLE}</style>'
+    before, _, rest = asset("index.html").partition("<!-- head -->")
+    between, _, after = rest.partition("<!-- tail -->")
+    return "".join([before, head, "\n", style, between, tail, after])

@@ -1,0 +1,440 @@
+"""The inspector in a real browser: hostile labels stay text, and the journey from a user to a saved page works."""
+
+import json
+import re
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs starlette, of the inspect extra")
+pytestmark = pytest.mark.slow
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING = {"dialogs": [], "requests": [], "policy": [], "errors": []}
+
+
+@pytest.fixture(scope="module")
+def hostile(hostile_run, serving):
+    from kgrec.serving.inspector import Inspector
+
+    with serving(Inspector(hostile_run)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def films(films_run, serving):
+    from kgrec.serving.inspector import Inspector
+
+    with serving(Inspector(films_run)) as address:
+        yield address
+
+
+def go(page, screen, **params):
+    """Open a screen and wait until it is whole."""
+    page.evaluate("delete document.body.dataset.ready")
+    page.evaluate("(hash) => { location.hash = hash; }", f"#/{screen}?{urlencode(params, doseq=True)}")
+    ready(page, {"recommendations": "reasons", "why": "paths"}.get(screen, screen))
+
+
+def ready(page, name):
+    page.wait_for_selector(f"body[data-ready={name}]")
+
+
+def until(page, truth, seconds=20):
+    """Wait for a truth; Playwright's own way to do so is forbidden by the page's policy."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(truth):
+        assert time.monotonic() < deadline, truth
+        page.wait_for_timeout(20)
+
+
+def start(seen, address):
+    seen.page.goto(address)
+    ready(seen.page, "users")
+    return seen.page
+
+
+def api(page, question, body=None, **params):
+    """Ask the server as the page does."""
+    return page.evaluate(
+        """async ([question, body]) => {
+            const headers = { "X-Kgrec-Token": localStorage.getItem("kgrec-token"), "Content-Type": "application/json" };
+            const answer = await fetch(`/api/${question}`, { headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body) });
+            return answer.json();
+        }""",
+        [f"{question}?{urlencode(params, doseq=True)}", body],
+    )
+
+
+def as_number(shown):
+    return float(shown.replace(MINUS, "-").replace("+", "").replace(",", "").removesuffix("%").removesuffix("times").strip())
+
+
+def check_numbers(page):
+    """Every number of the page is the one of the JSON, to the digits that are shown."""
+    pairs = page.evaluate("[...document.querySelectorAll('[data-value]')].map((e) => [e.textContent, Number(e.dataset.value)])")
+    assert pairs
+    for shown, value in pairs:
+        if "under" in shown or not re.search(r"\d", shown):
+            continue
+        mantissa = re.match(r"[+-]?([\d.]+)(?:e([-+]\d+))?", shown.replace(MINUS, "-"))
+        assert mantissa, shown
+        digits = len(mantissa[1].partition(".")[2])
+        power = int(mantissa[2] or "0")
+        scale = 100 if "%" in shown else 1
+        assert abs(as_number(shown) - scale * value) <= 0.500001 * 10.0 ** (power - digits), (shown, value)
+
+
+def tab_to(page, selector):
+    """Press Tab until the focus is on an element; nothing else is used."""
+    for _ in range(200):
+        if page.evaluate("(s) => document.activeElement.matches(s)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+# ---- hostile labels
+
+
+def shown_literally(text, payloads):
+    """Return the payloads that are not on a page as the text they are."""
+    from kgrec.explanation.sinks import terminal
+
+    return [payload[:60] for payload in payloads if terminal(payload) not in text]
+
+
+def tour(seen, users, items):
+    """Open every screen with hostile labels on it, press what there is to press, and return all text."""
+    page, text, opened = seen.page, [seen.text()], 0
+    while page.get_by_role("button", name="Show more").count():
+        page.get_by_role("button", name="Show more").click()
+        page.wait_for_timeout(150)
+    text.append(seen.text())
+    go(page, "recommendations", user=users[0], k=40)
+    text.append(seen.text())
+    for user, item in zip(users, items, strict=False):
+        go(page, "why", user=user, item=item, users="show", k=25)
+        text.append(seen.text())
+        if page.locator("button.hop").count():
+            opened += 1
+            page.locator("button.hop").nth(1).click()
+            text.append(seen.text())
+            page.keyboard.press("Escape")
+            page.hover(".lane")
+    assert opened >= 3
+    return "\n".join(text)
+
+
+def test_hostile_labels_are_text_on_the_served_pages(watch, hostile, hostile_run, payloads):
+    seen = watch(hostile.partition("#")[0])
+    page = start(seen, hostile)
+    data = hostile_run.data
+    text = tour(seen, ["u0", "u9", "u18", "u27", "u36"], [data.items.key(n) for n in (2, 11, 20, 29, 38)])
+    go(page, "compare", user="u5", first=data.items.key(20), second=data.items.key(21))
+    go(page, "what-if", user="u5", item=data.items.key(20), remove=data.items.key(5))
+    text += seen.text()
+    page.get_by_role("button", name="What would change the top item?").click()
+    page.wait_for_selector(".flip")
+    go(page, "overall")
+    go(page, "about")
+    assert shown_literally(text, payloads) == []
+    strange = "main img, main script, main iframe, main style, main base, main form, main object, svg[onload]"
+    assert page.locator(strange).count() == 0
+    links = page.evaluate("[...document.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.rel])")
+    assert all(address.startswith("#") or (address.startswith("http") and rel == "noopener noreferrer") for address, rel in links)
+    assert seen.told() == NOTHING
+
+
+def test_hostile_labels_are_text_in_the_offline_page(watch, hostile_run, payloads, tmp_path):
+    from kgrec.serving.export import export_page
+    from kgrec.serving.inspector import Inspector
+
+    users = [f"u{n}" for n in range(40)]
+    file = tmp_path / "saved.html"
+    file.write_text(export_page(Inspector(hostile_run), users, 2), encoding="utf-8")
+    seen = watch(file.as_uri())
+    seen.context.set_offline(True)
+    start(seen, file.as_uri())
+    listed = hostile_run.recommend(users, k=1)
+    text = tour(seen, listed["user"].to_list()[:8], listed["item"].to_list()[:8])
+    assert shown_literally(text, payloads) == []
+    assert seen.told() == NOTHING
+
+
+def test_hostile_labels_are_text_in_a_notebook(watch, hostile_run, payloads, tmp_path):
+    file = tmp_path / "notebook.html"
+    explainer, data = hostile_run.explainer(), hostile_run.data
+    told = [explainer.explain(f"u{n}", data.items.key((n + 2) % 40), k=5) for n in range(40)]
+    file.write_text(f"<!doctype html><meta charset=utf-8><body>{''.join(one._repr_html_() for one in told)}", encoding="utf-8")
+    seen = watch(file.as_uri())
+    seen.page.goto(file.as_uri())
+    seen.page.wait_for_timeout(500)
+    assert shown_literally(seen.text(), payloads) == []
+    assert seen.told() == NOTHING
+
+
+SAFE = 'const label = (text, attributes) => el("bdi", attributes || null, plain(text));'
+UNSAFE = 'const label = (text, attributes) => { const made = el("bdi", attributes || null); made["inner" + "HTML"] = text; return made; };'
+
+
+@pytest.mark.parametrize("policy", [True, False])
+def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch, policy):
+    from kgrec.serving import pages
+    from kgrec.serving.export import export_page
+    from kgrec.serving.inspector import Inspector
+
+    whole = pages.asset
+    assert SAFE in whole("inspector.js")
+    monkeypatch.setattr(pages, "asset", lambda name: whole(name).replace(SAFE, UNSAFE))
+    text = export_page(Inspector(hostile_run), ["u0", "u18"], 5)
+    if not policy:
+        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    file = tmp_path / "broken.html"
+    file.write_text(text, encoding="utf-8")
+    seen = watch(file.as_uri())
+    seen.page.goto(file.as_uri())
+    seen.page.wait_for_timeout(1_000)
+    told = seen.told()
+    assert told["policy"] or told["errors"] if policy else told["dialogs"] or told["requests"]
+
+
+# ---- the journey
+
+
+def test_the_journey_with_the_mouse(watch, films, tmp_path):
+    seen = watch(films.partition("#")[0], viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = start(seen, films)
+    assert "token" not in page.url
+    page.get_by_role("searchbox").fill("u0003")
+    until(page, "document.querySelectorAll('tbody tr').length === 1")
+    page.get_by_role("link", name="u0003").click()
+    ready(page, "reasons")
+    reasons = page.locator(".recs .reason").all_text_contents()
+    assert len(reasons) == 10
+    assert all(re.match("Because you liked|Is connected through: you", one) for one in reasons)
+    check_numbers(page)
+
+    page.locator(".recs a.title").first.click()
+    ready(page, "paths")
+    item = re.search(r"item=([^&]+)", page.url)[1]
+    told = api(page, "explain", user="u0003", item=item)["explanation"]
+    drops = page.locator(".effect .drop").evaluate_all("(all) => all.map((e) => Number(e.dataset.value))")
+    assert sorted(drops) == sorted(path["drop_delete"] for path in told["paths"])
+    check_numbers(page)
+    before = sum(told["counts"].values())
+    assert page.locator("#count-before").text_content() == f"{before:,}"
+
+    relation = told["paths"][0]["hops"][1]["relation"]
+    page.locator(f'.filters input[value="{relation}"]').uncheck()
+    page.wait_for_selector("#count-after")
+    asked = api(page, "explain", user="u0003", item=item, deny=relation)["explanation"]
+    after = sum(asked["counts"].values())
+    assert 0 < after < before
+    assert page.locator("#count-after").text_content() == f"{after:,}"
+    assert float(page.locator("#hidden [data-value]").get_attribute("data-value")) == asked["hidden"]["share"]
+    check_numbers(page)
+
+    page.reload()
+    page.wait_for_selector("#count-after")
+    assert page.locator("#count-after").text_content() == f"{after:,}"
+    assert not page.locator(f'.filters input[value="{relation}"]').is_checked()
+    page.go_back()
+    until(page, "!document.querySelector('#count-after') && document.querySelector('#count-before')")
+    assert page.locator("#count-before").text_content() == f"{before:,}"
+
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    ready(page, "compare")
+    second = re.search(r"second=([^&]+)", page.url)[1]
+    contrast = api(page, "compare", user="u0003", first=item, second=second)["contrast"]
+    assert float(page.locator("#difference [data-value]").get_attribute("data-value")) == contrast["difference"]
+    check_numbers(page)
+
+    page.get_by_role("link", name="What if").click()
+    ready(page, "what-if")
+    removed = told["paths"][0]["hops"][0]["target"]["key"]
+    page.locator(f'.ticks input[value="{removed}"]').uncheck()
+    page.wait_for_selector("#new-rank")
+    changed = api(page, "what-if", {"user": "u0003", "remove": [removed], "add": [], "items": [item], "remove_facts": []})["what_if"]
+    mine = next(row for row in changed["after"] if row["item"]["key"] == item)
+    assert page.locator("#new-rank").text_content() == f"{mine['rank']:,}"
+    assert float(page.locator("#new-score [data-value]").get_attribute("data-value")) == mine["score"]
+    check_numbers(page)
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Export").click()
+    file = tmp_path / "kgrec.html"
+    saved.value.save_as(file)
+    assert seen.told() == NOTHING
+
+    offline = watch(file.as_uri(), viewport={"width": 1280, "height": 900})
+    offline.context.set_offline(True)
+    other = start(offline, file.as_uri())
+    other.get_by_role("link", name="u0003").click()
+    ready(other, "reasons")
+    assert other.locator(".recs .reason").all_text_contents() == reasons
+    other.locator(".recs a.title").first.click()
+    ready(other, "paths")
+    assert other.locator(".effect .drop").evaluate_all("(all) => all.map((e) => Number(e.dataset.value))") == drops
+    other.locator(f'.filters input[value="{relation}"]').uncheck()
+    other.wait_for_selector("#count-after")
+    assert "Hidden by the filters" in other.locator("#hidden").text_content()
+    go(other, "compare", user="u0003", first=item, second=second)
+    assert float(other.locator("#difference [data-value]").get_attribute("data-value")) == contrast["difference"]
+    go(other, "compare", user="u0003", first=second, second=item)
+    assert float(other.locator("#difference [data-value]").get_attribute("data-value")) == -contrast["difference"]
+    assert offline.told() == NOTHING
+
+
+def test_the_journey_with_the_keyboard(watch, films):
+    seen = watch(films.partition("#")[0], viewport={"width": 1280, "height": 900})
+    page = start(seen, films)
+    tab_to(page, "input[type=search]")
+    page.keyboard.type("u0007")
+    until(page, "document.querySelectorAll('tbody tr').length === 1")
+    tab_to(page, "tbody a")
+    page.keyboard.press("Enter")
+    ready(page, "reasons")
+    assert page.evaluate("document.activeElement.tagName") == "H1"  # the next thing a screen reader reads
+    tab_to(page, ".recs a.title")
+    page.keyboard.press("Enter")
+    ready(page, "paths")
+    tab_to(page, ".filters input[name=type][value=users]")
+    before = int(page.locator("#count-before").text_content().replace(",", ""))
+    page.keyboard.press("Space")
+    page.wait_for_selector("#count-after")
+    assert int(page.locator("#count-after").text_content().replace(",", "")) < before
+    assert page.evaluate("document.activeElement.value") == "users"  # the filter keeps the focus
+    page.keyboard.press("Space")
+    until(page, "!document.querySelector('#count-after')")
+    tab_to(page, "button.hop")
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open] .places code").count() > 0
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert page.evaluate("document.activeElement.matches('button.hop')")  # back where it was
+    page.keyboard.press("Home")
+    page.evaluate("document.activeElement.blur()")
+    tab_to(page, '#crumbs a[href^="#/what-if"]')
+    page.keyboard.press("Enter")
+    ready(page, "what-if")
+    tab_to(page, ".ticks input")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#new-rank")
+    tab_to(page, "button.main")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".flip")
+    assert seen.told() == NOTHING
+
+
+SCREENS = ["users", "recommendations", "why", "compare", "what-if", "overall", "about"]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_no_serious_fault_for_a_screen_reader(watch, films, films_run, tmp_path, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python, of the dev extra")
+    items = films_run.recommend(["u0003"], k=2)["item"].to_list()
+    seen = watch(films.partition("#")[0], viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)  # axe is a script
+    page = start(seen, films)
+    for screen in SCREENS:
+        go(page, screen, user="u0003", item=items[0], first=items[0], second=items[1])
+        page.screenshot(path=tmp_path / f"{screen}-{scheme}-{width}.png", full_page=True)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            (one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], screen
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (
+            f"{screen} is wider than the window"
+        )
+
+
+OPENED = """async (hash) => {
+    const begin = performance.now(), pause = () => new Promise((done) => setTimeout(done, 5));
+    delete document.body.dataset.ready;
+    location.hash = hash;
+    while (document.body.dataset.ready !== "paths") await pause();
+    document.querySelector(".filters select").focus();
+    const interactive = performance.now() - begin;
+    while (document.querySelectorAll(".path").length < 500) await pause();
+    return [interactive, performance.now() - begin];
+}"""
+
+
+def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving):
+    from dataclasses import replace
+
+    from kgrec.serving.inspector import Inspector
+
+    own = films_run.explainer()
+
+    class Many:
+        def explain(self, user, item, k=10, **settings):
+            told = own.explain(user, item, k=10)
+            return replace(told, paths=tuple(told.paths[n % len(told.paths)] for n in range(k)))
+
+        compare = flip = why_not = what_if = summary = lambda self: None
+
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    with serving(Inspector(films_run, Many())) as address:
+        seen = watch(address.partition("#")[0], viewport={"width": 1280, "height": 900})
+        page = start(seen, address)
+        api(page, "explain", user="u0003", item=item, k=500)  # the server's part is kept
+        took = []
+        for _ in range(3):
+            page.goto("about:blank")
+            page.goto(address.partition("#")[0])
+            ready(page, "users")
+            took.append(page.evaluate(OPENED, f"#/why?{urlencode({'user': 'u0003', 'item': item, 'k': 500})}"))
+        interactive, whole = min(one[0] for one in took), min(one[1] for one in took)
+        assert interactive < 1_000, took
+        assert whole < 10_000, took
+        go(page, "why", user="u0003", item=item, k=1_000_000)
+        assert "1,000,000 paths were asked for" in seen.text()
+        assert seen.told() == NOTHING
+
+
+def test_every_state_has_words(watch, films, films_run):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    page.get_by_role("searchbox").fill("nobody at all")
+    page.get_by_text("Nobody by that name").wait_for()
+    for screen, params, words in [
+        ("why", {}, "Choose a user"),
+        ("why", {"user": "u0003"}, "Which item?"),
+        ("recommendations", {"user": "nobody"}, "unknown user id"),
+        ("why", {"user": "u0003", "item": "nothing"}, "unknown item id"),
+        ("compare", {"user": "u0003", "first": "x", "second": "x"}, "The same item twice"),
+    ]:
+        page.evaluate("(hash) => { location.hash = hash; }", f"#/{screen}?{urlencode(params)}")
+        page.get_by_text(words).first.wait_for()
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    go(page, "why", user="u0003", item=item, max_length=1)
+    page.get_by_text("Every path is hidden").wait_for()
+    page.evaluate("localStorage.setItem('kgrec-token', 'old')")
+    page.reload()
+    page.get_by_text("This page needs its token").wait_for()
+    assert seen.dialogs == seen.elsewhere == seen.reports() == []
+
+
+def test_two_browsers_at_once(watch, films, films_run):
+    items = films_run.recommend(["u0003", "u0004"], k=1)["item"].to_list()
+    pages = [start(watch(films.partition("#")[0]), films) for _ in items]
+    for page, user, item in zip(pages, ("u0003", "u0004"), items, strict=True):
+        page.evaluate("(hash) => { location.hash = hash; }", f"#/why?{urlencode({'user': user, 'item': item})}")
+    for page, user in zip(pages, ("u0003", "u0004"), strict=True):
+        ready(page, "paths")
+        assert f"for user {user}" in page.text_content("main")
+
+
+def test_the_offline_page_is_as_the_command_writes_it(films_run, tmp_path, capsys):
+    from kgrec.cli import run
+
+    films_run.save(tmp_path / "run")
+    assert run(["inspect", str(tmp_path / "run"), "--export", str(tmp_path / "out.html"), "--user", "u0003", "--top", "2"]) == 0
+    assert "1 user" in capsys.readouterr().out
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    assert [row["item"] for row in data["recommend"]["u0003"]["rows"]] == films_run.recommend(["u0003"], k=2)["item"].to_list()
