@@ -42,7 +42,7 @@ def explain_summary(
     opened = load_run(run)
 
     def judge(scorer: Scorer) -> dict[str, float]:
-        return evaluate(scorer, opened.data, on="valid", ks=(20,), metrics=("recall@20", "ndcg@20")).metrics
+        return evaluate(scorer, opened.data, on="valid", ks=(20,), metrics=("recall", "ndcg")).metrics
 
     asked = None if users is None else "all" if users == "all" else ids_in(Path(users))
     judged = judge if knock_out and len(opened.data.valid) else None

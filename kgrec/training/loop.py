@@ -17,6 +17,7 @@ from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import adam
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
+from kgrec.training.pieces import Pieces, in_pieces
 from kgrec.training.samplers import make_sampler
 from kgrec.training.stopping import Stopping
 
@@ -79,7 +80,7 @@ def train(
     if plan.fit is not None:
         return _closed_form(model, plan.fit, state, config, validate)
     samplers = _samplers(plan, data, config, seed, device)
-    optimizers = _optimizers(model, plan, config)
+    optimizers, pieces = _optimizers(model, plan, config), Pieces()
     if state.epoch:
         model.load_state_dict(state.model)
         for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
@@ -89,7 +90,7 @@ def train(
     with progress(title, config.epochs) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
-            record = {"epoch": state.epoch + 1, **_epoch(model, plan, samplers, optimizers, state.epoch + 1, seed)}
+            record = {"epoch": state.epoch + 1, **_epoch(model, plan, samplers, optimizers, state.epoch + 1, seed, pieces)}
             record["seconds"] = time.perf_counter() - began
             _judge(model, state, record, config, validate)
             state.model = snapshot(model)
@@ -123,9 +124,9 @@ def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig,
         return
     objective, epochs = plan.warm_up
     alone, own = Plan((objective,)), derive(seed, "warm up")
-    samplers, optimizers = _samplers(alone, data, config, own, device), _optimizers(model, alone, config)
+    samplers, optimizers, pieces = _samplers(alone, data, config, own, device), _optimizers(model, alone, config), Pieces()
     for epoch in range(1, epochs + 1):
-        losses = _epoch(model, alone, samplers, optimizers, epoch, own)
+        losses = _epoch(model, alone, samplers, optimizers, epoch, own, pieces)
         logger.debug("warming up: %s", _line({"epoch": epoch, **losses}))
 
 
@@ -149,6 +150,7 @@ def _epoch(
     optimizers: list[torch.optim.Optimizer],
     epoch: int,
     seed: int,
+    pieces: Pieces,
 ) -> dict[str, Any]:
     """Train one epoch; return the mean loss of each objective by its name."""
     model.train()
@@ -161,7 +163,7 @@ def _epoch(
     losses: dict[str, Any] = {}
     for objectives, feeds, optimizer in rounds:
         batches = zip(feeds[0].epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in feeds[1:]), strict=False)
-        steps = [_step(objectives, each, optimizer, plan) for each in batches]
+        steps = [_step(objectives, each, optimizer, plan, pieces) for each in batches]
         means = torch.stack(steps)  # (steps, objectives)
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):
@@ -175,14 +177,38 @@ def _epoch(
     return losses
 
 
-def _step(objectives: Sequence[Objective[Any]], batches: Sequence[Any], optimizer: torch.optim.Optimizer, plan: Plan) -> Tensor:
-    optimizer.zero_grad(set_to_none=True)
-    parts = torch.stack([objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)])
-    torch.autograd.backward(parts.sum())
+def _step(
+    objectives: Sequence[Objective[Any]], batches: Sequence[Any], optimizer: torch.optim.Optimizer, plan: Plan, pieces: Pieces
+) -> Tensor:
+    while True:
+        optimizer.zero_grad(set_to_none=True)
+        try:
+            values = _backward(objectives, batches, pieces.count)
+            break
+        except (MemoryError, RuntimeError) as error:
+            if not pieces.more(error, batches):
+                raise
     optimizer.step()
     if plan.after_step is not None:
         plan.after_step()
-    return parts.detach()
+    return values
+
+
+def _backward(objectives: Sequence[Objective[Any]], batches: Sequence[Any], count: int) -> Tensor:
+    """Add the gradients up; return the losses."""
+    if count == 1:
+        parts = torch.stack([objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)])
+        torch.autograd.backward(parts.sum())
+        return parts.detach()
+    values = []
+    for objective, batch in zip(objectives, batches, strict=True):
+        total = None
+        for piece, share in in_pieces(batch, count):
+            part = share * objective.loss(piece)
+            torch.autograd.backward(part)
+            total = part.detach() if total is None else total + part.detach()
+        values.append(total)
+    return torch.stack([value for value in values if value is not None])
 
 
 def _judge(

@@ -1,0 +1,494 @@
+"""How fast the engine is: training steps, whole epochs and full rankings, beside peers in the same run.
+
+python benchmarks/engine.py                                        every track without peers from outside
+python benchmarks/engine.py A B --peers ENV/bin/python             with RecBole 1.2.1 and implicit, in an environment of their own
+        --repeats 3 --doc docs/performance.md --history docs/performance.jsonl
+
+Tracks: spmm, A (LightGCN, Gowalla, published setting), A' (ml-100k, RecBole's settings), B (full ranking with metrics), C (KGAT, a million
+interactions and as many triples), C' (KGAT at Amazon-Book's size), D (Recall@20 after five epochs), start. Contestants take turns within a
+repeat, each in a process of its own with the same threads; the table holds medians, the spread, ratios, and the share of what memory
+bandwidth allows, measured in the same run. A contestant above a minute an epoch is timed over warm steps and scaled by their number.
+The peers' script is `run_recbole.py` in --peer-scripts (default ../shared/peers); data lie in KGREC_SHARED_DATA, else ../shared/data.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import kgrec
+from kgrec.data.interactions import Interactions
+
+SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
+TRACKS = ("spmm", "A", "A'", "B", "C", "C'", "D", "start")
+SMALL = {
+    "bprmf": ("BPR", {"learning_rate": 1e-3, "item_bias": False}, 3),
+    "lightgcn": ("LightGCN", {"num_layers": 2, "loss": "bpr", "learning_rate": 5e-3}, 5),
+    "cke": ("CKE", {"loss": "bpr", "learning_rate": 5e-3}, 5),
+    "kgat": ("KGAT", {"loss": "bpr", "layer_dims": (64, 32, 16), "learning_rate": 5e-3, "kg_steps": 0}, 5),
+    "kgin": ("KGIN", {"loss": "bpr", "num_layers": 3, "learning_rate": 5e-3}, 5),
+}
+PUBLISHED = {"num_layers": 3, "dim": 64}
+STEPS = 60
+
+
+def made(users: int, items: int, entities: int, likes: int, facts: int, relations: int, seed: int = 0) -> kgrec.Dataset:
+    """Return a dataset with Zipf tails, made here."""
+    import polars as pl
+
+    from kgrec.data.triples import Triples
+    from kgrec.data.vocabulary import Vocabulary
+
+    rng = np.random.default_rng(seed)
+
+    def zipf(size: int, count: int) -> np.ndarray:
+        weight = 1 / np.arange(1, size + 1) ** 0.8
+        return rng.permutation(size)[rng.choice(size, count, p=weight / weight.sum())]
+
+    def distinct(columns: list[np.ndarray], count: int) -> np.ndarray:
+        rows = np.unique(np.stack(columns, 1), axis=0)
+        return rows[np.sort(rng.permutation(len(rows))[:count])]
+
+    pairs = distinct([zipf(users, int(likes * 1.3)), zipf(items, int(likes * 1.3))], likes)
+    triples = distinct(
+        [zipf(entities, int(facts * 1.1)), rng.integers(0, relations, int(facts * 1.1)), zipf(entities, int(facts * 1.1))], facts
+    )
+    train, rest = np.split(rng.permutation(len(pairs)), [int(0.8 * len(pairs))])
+    valid, test = np.array_split(rest, 2)
+    keys = [f"e{n}" for n in range(entities)]
+    parts = [Interactions(*pairs[np.sort(part)].astype(np.int32).T) for part in (train, valid, test)]
+    return kgrec.Dataset(
+        name="made",
+        users=Vocabulary([f"u{n}" for n in range(users)], kind="user"),
+        items=Vocabulary([f"i{n}" for n in range(items)], kind="item"),
+        triples=Triples(
+            entities=Vocabulary(keys),
+            relations=Vocabulary([f"r{n}" for n in range(relations)], kind="relation"),
+            head=triples[:, 0].astype(np.int32),
+            relation=triples[:, 1].astype(np.int32),
+            tail=triples[:, 2].astype(np.int32),
+            source=np.zeros(len(triples), np.uint16),
+            locator=np.arange(1, len(triples) + 1),
+            sources=("made",),
+            formats=("made",),
+            labels=pl.Series("label", [None] * entities, dtype=pl.String),
+            relation_labels=pl.Series("label", [None] * relations, dtype=pl.String),
+        ),
+        train=parts[0],
+        valid=parts[1],
+        test=parts[2],
+    )
+
+
+def dataset(name: str, work: Path) -> Path:
+    """Return the folder of a dataset, built where it is not there yet."""
+    place = work / name
+    if place.is_dir():
+        return place
+    if name == "gowalla":
+        kgrec.load(SHARED / "gowalla").save(place)
+    elif name == "ml-100k":
+        folder = SHARED / "ml-100k"
+        parts = {part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid", "test")}
+        kgrec.Dataset.build(None, [folder / "ml-100k.kg"], links=folder / "ml-100k.link", split="given", **parts).save(place)
+    else:
+        made(20_000, 20_000, 100_000, 1_000_000, 1_000_000, 20).save(place)
+    return place
+
+
+def peak() -> float:
+    """Return the most memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def epochs(data: str, model: str, preset: str, settings: dict[str, Any], count: int) -> dict[str, Any]:
+    """Train by the loop of `kgrec train`, validation apart; the first epoch is warm-up where there is more than one."""
+    run = kgrec.fit(model, data, preset=preset, epochs=count, patience=0, validate_every=count, refit=False, **settings)
+    seconds = [record["seconds"] for record in run.history]
+    return {"seconds": statistics.median(seconds[1:] or seconds), "losses": [record for record in run.history], "peak_mib": peak()}
+
+
+def pyg(data: str, steps: int) -> dict[str, Any]:
+    """LightGCN of PyG's layers: EdgeIndex kept sorted with its cached transpose, fused Adam, vectorized uniform negatives."""
+    from torch_geometric import EdgeIndex
+
+    opened = kgrec.load(data)
+    users, items = opened.num_users, opened.num_items
+    user, item = torch.from_numpy(opened.train.user.astype(np.int64)), torch.from_numpy(opened.train.item.astype(np.int64)) + users
+    index = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
+    edges = EdgeIndex(index, sparse_size=(users + items, users + items), is_undirected=True).sort_by("row").values.fill_cache_()
+    degree = torch.bincount(edges[0], minlength=users + items).clamp(min=1).float()
+    weight = (degree[edges[0]] * degree[edges[1]]).rsqrt()
+    x = torch.nn.Parameter(0.1 * torch.randn(users + items, 64, generator=torch.Generator().manual_seed(0)))
+    optimizer = torch.optim.Adam([x], lr=1e-3, fused=True)
+    order = torch.randperm(len(user))
+
+    def step(number: int) -> None:
+        pick = order[(number * 2048) % (len(order) - 2048) :][:2048]
+        u, p, n = user[pick], item[pick], users + torch.randint(items, (2048,))
+        layer = total = x
+        for _ in range(3):
+            layer = edges.matmul(layer, input_value=weight)
+            total = total + layer
+        z = total / 4
+        loss = torch.nn.functional.softplus((z[u] * (z[n] - z[p])).sum(1)).mean()
+        loss = loss + 1e-4 * (x[u].square().sum() + x[p].square().sum() + x[n].square().sum()) / (2 * 2048)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return scaled(step, steps, -(-len(user) // 2048))
+
+
+def scaled(step: Callable[[int], None], steps: int, of: int) -> dict[str, Any]:
+    """Time warm steps and scale them to an epoch."""
+    for number in range(5):
+        step(number)
+    times = []
+    for number in range(steps):
+        began = time.perf_counter()
+        step(number + 5)
+        times.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(times) * of, "step_ms": 1e3 * statistics.median(times), "scaled": True, "peak_mib": peak()}
+
+
+def embeddings(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return random vectors of users and items, 64 numbers each."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(data.num_users, 64, generator=draw), torch.randn(data.num_items, 64, generator=draw)
+
+
+def rank(data: str) -> dict[str, Any]:
+    """Full ranking with Recall and NDCG@20 of all users: ours; and the lists alone by chunked torch, to be held against."""
+    from kgrec.evaluation.report import evaluate
+    from kgrec.models.base import DotProduct
+    from kgrec.ops.ranking import topk_masked
+
+    opened = kgrec.load(data)
+    users, items = embeddings(opened)
+    scorer = DotProduct(users, items)
+    seen = opened.train.csr(opened.num_users, opened.num_items)
+    ptr, idx = torch.from_numpy(seen.indptr.astype(np.int64)), torch.from_numpy(seen.indices.astype(np.int64))
+    evaluate(scorer, opened, ks=(20,), metrics=("recall", "ndcg"))
+    whole = timed(lambda: evaluate(scorer, opened, ks=(20,), metrics=("recall", "ndcg")))
+    lists = timed(lambda: topk_masked(users, items, 20, ptr, idx))
+    best = min((timed(lambda size=size: chunked(users, items, ptr, idx, size)), size) for size in (128, 256, 1024))
+    same = torch.equal(topk_masked(users, items, 20, ptr, idx)[1], chunked(users, items, ptr, idx, 256))
+    return {
+        "seconds": whole,
+        "lists_seconds": lists,
+        "torch_seconds": best[0],
+        "torch_chunk": best[1],
+        "same_ids": same,
+        "peak_mib": peak(),
+    }
+
+
+def chunked(users: torch.Tensor, items: torch.Tensor, ptr: torch.Tensor, idx: torch.Tensor, size: int) -> torch.Tensor:
+    """Top 20 by torch alone: a product, the seen items at minus infinity, `topk`, chunk by chunk."""
+    out = []
+    for start in range(0, len(users), size):
+        scores = users[start : start + size] @ items.T
+        low, high = int(ptr[start]), int(ptr[min(start + size, len(users))])
+        rows = torch.repeat_interleave(torch.arange(len(scores)), ptr[start : start + len(scores) + 1].diff())
+        scores[rows, idx[low:high]] = -torch.inf
+        out.append(scores.topk(20).indices)
+    return torch.cat(out)
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Return seconds."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def spmm(data: str) -> dict[str, Any]:
+    """Sparse times dense on Gowalla's graph, 64 columns: ours, torch's CSR and COO; and what the memory gives."""
+    from kgrec.graph.ckg import CollaborativeKG
+    from kgrec.graph.pairs import PairGraph
+    from kgrec.ops.backends import native
+    from kgrec.ops.propagate import propagate
+
+    graph = PairGraph(CollaborativeKG.from_dataset(kgrec.load(data), knowledge=False))
+    csr, x = graph.csr, torch.randn(graph.num_nodes, 64)
+    matrix = torch.sparse_csr_tensor(csr.ptr, csr.idx.long(), graph.weight, (csr.num_nodes, csr.num_nodes))
+    coo = matrix.to_sparse_coo().coalesce()
+
+    def median(call: Callable[[], object]) -> float:
+        call()
+        return 1e3 * statistics.median(timed(call) for _ in range(15))
+
+    rows = torch.randint(csr.num_nodes, (csr.num_edges,))
+    gathered = torch.empty(csr.num_edges, 64)
+    bytes_read = csr.num_edges * (4 * 64 + 4) + 4 * csr.num_nodes * 64 + 8 * csr.num_nodes
+    bandwidth = 2 * gathered.numel() * 4 / (median(lambda: torch.index_select(x, 0, rows, out=gathered)) / 1e3)
+    ours = median(lambda: propagate(x, csr, graph.weight, graph.weight))
+    return {
+        "seconds": ours / 1e3,
+        "ours_ms": ours,
+        "csr_ms": median(lambda: torch.sparse.mm(matrix, x, "sum")),
+        "coo_ms": median(lambda: torch.sparse.mm(coo, x)),
+        "gather_gb_s": bandwidth / 1e9,
+        "limit_ms": 1e3 * bytes_read / bandwidth,
+        "backend": native.name(),
+    }
+
+
+def amazon_book() -> dict[str, Any]:
+    """KGAT at Amazon-Book's size: the attention of all edges, and a step of each phase."""
+    from kgrec.models.kgat import KGAT, KGATConfig
+    from kgrec.ops.optimizer import adam
+    from kgrec.training.config import TrainConfig
+    from kgrec.training.samplers import make_sampler
+
+    data = made(70_679, 24_915, 113_487, 652_514, 2_557_746, 39)
+    model = KGAT.from_dataset(data, KGATConfig(loss="bpr"), torch.Generator().manual_seed(0))
+    model.refresh_attention()
+    attention = statistics.median(timed(model.refresh_attention) for _ in range(3))
+    config = TrainConfig(batch_size=1024, kg_batch_size=2048, epochs=1)
+    out: dict[str, Any] = {"seconds": attention, "edges": model.graph.csr.num_edges}
+    model.train()
+    for objective, name in zip(model.plan().objectives, ("cf", "kg"), strict=True):
+        sampler = make_sampler(objective, data, config, seed=0, device=torch.device("cpu"), steps=0)
+        optimizer = adam(objective.parameters or model.parameters(), 1e-3)
+        times = []
+        for batch in sampler.epoch(1):
+            began = time.perf_counter()
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(objective.loss(batch))
+            optimizer.step()
+            times.append(time.perf_counter() - began)
+            if len(times) == 9:
+                break
+        out[f"{name}_step_s"] = statistics.median(times[2:])
+    return out | {"peak_mib": peak()}
+
+
+def quality(data: str) -> dict[str, Any]:
+    """Recall@20 after five epochs of the published recipe."""
+    began = time.perf_counter()
+    run = kgrec.fit("lightgcn", data, preset="official", epochs=5, seed=0)
+    return {"seconds": time.perf_counter() - began, "recall@20": run.summary["test"]["recall@20"]}
+
+
+def start() -> dict[str, Any]:
+    """Seconds of `kgrec --help` and `import kgrec`."""
+
+    def run(*words: str) -> float:
+        return min(timed(lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)) for _ in range(5))
+
+    bare = run("-c", "pass")
+    return {"seconds": run("-m", "kgrec", "--help"), "import_seconds": run("-c", "import kgrec"), "python_seconds": bare}
+
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "epochs": epochs,
+    "pyg": pyg,
+    "rank": rank,
+    "spmm": spmm,
+    "amazon-book": amazon_book,
+    "quality": quality,
+    "start": start,
+}
+
+
+def in_process(job: str, threads: int, **arguments: Any) -> dict[str, Any]:
+    """Run a job in a process of its own."""
+    env = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    words = [sys.executable, __file__, "--job", job, "--arguments", json.dumps(arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, env=env)
+    if done.returncode:
+        sys.exit(f"{job} {arguments}\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+class Peers:
+    """RecBole and implicit in an environment of their own.
+
+    Args:
+        python: Its interpreter; None leaves them out.
+        scripts: Folder with `run_recbole.py`.
+        work: Scratch folder.
+        threads: Threads.
+    """
+
+    def __init__(self, python: Path | None, scripts: Path, work: Path, threads: int) -> None:
+        self.python, self.scripts, self.work, self.threads = python, scripts.resolve(), work, threads
+
+    def recbole(self, model: str, folder: Path, steps: int = 0, count: int = 3, **settings: Any) -> dict[str, Any] | None:
+        """Return seconds an epoch of a model on a folder in RecBole's format; None without an environment."""
+        if self.python is None:
+            return None
+        out = self.work / "peer.json"
+        words = [str(self.python), str(self.scripts / "run_recbole.py"), "--model", model, "--data-path", str(folder.parent)]
+        words += ["--dataset", folder.name, "--out", str(out), "--epochs", str(count), "--no-test"]
+        words += ["--max-steps", str(steps)] if steps else []
+        words += ["--set", "eval_step=0", *(f"{name}={json.dumps(value)}" for name, value in settings.items())]
+        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE", "PEER_CK": str(self.work / "ck")}
+        done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=self.work)
+        if done.returncode:
+            sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
+        found = json.loads(out.read_text())
+        seconds = found.get("epoch_s_extrapolated") if steps else statistics.median(found["epoch_s"][1:] or found["epoch_s"])
+        return {"seconds": seconds, "peak_mib": found["rss_mb"], "scaled": bool(steps)}
+
+    def implicit(self, data: Path) -> dict[str, Any] | None:
+        """Return the seconds of implicit's top 20 for all users."""
+        if self.python is None:
+            return None
+        opened = kgrec.load(data)
+        users, items = embeddings(opened)
+        seen = opened.train.csr(opened.num_users, opened.num_items)
+        np.savez(self.work / "rank.npz", users=users, items=items, ptr=seen.indptr, idx=seen.indices)
+        code = (
+            "import numpy as np, scipy.sparse as sp, time, json; from implicit.cpu.topk import topk; f = np.load('rank.npz');"
+            "m = sp.csr_matrix((np.ones(len(f['idx']), 'f4'), f['idx'], f['ptr']), shape=(len(f['users']), len(f['items'])));"
+            f"go = lambda: topk(f['items'], f['users'], 20, filter_query_items=m, num_threads={self.threads});"
+            "go(); t = time.perf_counter(); go(); print(json.dumps({'seconds': time.perf_counter() - t}))"
+        )
+        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        done = subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, env=env, cwd=self.work)
+        if done.returncode:
+            sys.exit(f"implicit\n{done.stderr[-2000:]}")
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def contestants(track: str, work: Path, peers: Peers, threads: int) -> dict[str, Callable[[], dict[str, Any] | None]]:
+    """Return who runs on a track, by name: kgrec first."""
+    if track == "start":
+        return {"kgrec": lambda: in_process("start", threads)}
+    if track == "C'":
+        return {"kgrec": lambda: in_process("amazon-book", threads)}
+    if track == "A'":
+        folder = dataset("ml-100k", work)
+        runs: dict[str, Callable[[], dict[str, Any] | None]] = {}
+        for model, (peer, settings, _) in SMALL.items():
+            own = {"dim": 64, "batch_size": 2048} | settings
+            runs[f"kgrec {model}"] = lambda model=model, own=own: in_process(  # type: ignore[misc]
+                "epochs", threads, data=str(folder), model=model, preset="paper", settings=own, count=4
+            )
+            runs[f"RecBole {model}"] = lambda peer=peer: peers.recbole(peer, SHARED / "ml-100k", count=4)  # type: ignore[misc]
+        return runs
+    if track == "C":
+        folder = dataset("made", work)
+        own = {"loss": "bpr", "layer_dims": (64, 32, 16), "batch_size": 2048}
+        return {
+            "kgrec": lambda: in_process("epochs", threads, data=str(folder), model="kgat", preset="paper", settings=own, count=2),
+            "RecBole": lambda: peers.recbole("KGAT", _recbole_folder(folder, work), steps=STEPS, count=1),
+        }
+    folder = dataset("gowalla", work)
+    if track == "spmm":
+        return {"kgrec": lambda: in_process("spmm", threads, data=str(folder))}
+    if track == "D":
+        return {"kgrec": lambda: in_process("quality", threads, data=str(folder))}
+    if track == "B":
+        return {
+            "kgrec": lambda: in_process("rank", threads, data=str(folder)),
+            "implicit (lists alone)": lambda: peers.implicit(folder),
+        }
+    return {
+        "kgrec": lambda: in_process("epochs", threads, data=str(folder), model="lightgcn", preset="official", settings=PUBLISHED, count=2),
+        "PyG EdgeIndex, fused Adam": lambda: in_process("pyg", threads, data=str(folder), steps=STEPS),
+        "RecBole": lambda: peers.recbole("LightGCN", _recbole_folder(folder, work), steps=STEPS, count=1, n_layers=3),
+    }
+
+
+def _recbole_folder(folder: Path, work: Path) -> Path:
+    """Return a dataset in RecBole's format."""
+    out = work / f"{folder.name}-recbole" / folder.name
+    if not out.is_dir():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        kgrec.load(folder).convert("recbole", out)
+    return out
+
+
+def main() -> None:
+    """Run the tracks and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tracks", nargs="*", default=list(TRACKS))
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--peer-scripts", type=Path, default=Path("../shared/peers"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--doc", type=Path)
+    parser.add_argument("--history", type=Path)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--arguments", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.job:
+        print(json.dumps(JOBS[chosen.job](**json.loads(chosen.arguments)), default=float))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        work = (chosen.work or Path(scratch)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        peers = Peers(chosen.peers.absolute() if chosen.peers else None, chosen.peer_scripts, work, chosen.threads)
+        found = {track: measured(contestants(track, work, peers, chosen.threads), chosen.repeats, track) for track in chosen.tracks}
+    table = "\n".join(_rows(found))
+    print(table)
+    if chosen.doc:
+        _write(chosen.doc, table)
+    if chosen.history:
+        record = {"date": time.strftime("%Y-%m-%d"), "kgrec": kgrec.__version__, "torch": torch.__version__, "cpu": platform.machine()}
+        with chosen.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record | {"threads": chosen.threads, "tracks": found}, default=float) + "\n")
+
+
+def measured(runs: dict[str, Callable[[], dict[str, Any] | None]], repeats: int, track: str) -> dict[str, list[dict[str, Any]]]:
+    """Let all contestants run in turns; return their results."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for repeat in range(repeats):
+        for name, run in runs.items():
+            result = run()
+            if result is None:
+                continue
+            result.pop("losses", None)
+            found.setdefault(name, []).append(result)
+            print(
+                f"{track}: {name}, run {repeat + 1} of {repeats}: {result['seconds']:.4g} s, load {os.getloadavg()[0]:.1f}", file=sys.stderr
+            )
+    return found
+
+
+def _rows(found: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
+    rows = ["| track | contestant | median s | spread | against kgrec | further |", "|---|---|---|---|---|---|"]
+    for track, results in found.items():
+        own = 0.0
+        for name, runs in results.items():
+            seconds = [run["seconds"] for run in runs]
+            median = statistics.median(seconds)
+            own = median if name.startswith("kgrec") else own
+            ratio = "" if name.startswith("kgrec") else f"{median / own:.2f}x"
+            further = {
+                key: statistics.median(run[key] for run in runs) for key in runs[0] if key not in ("seconds",) and _number(runs[0][key])
+            }
+            told = ", ".join(f"{key} {value:.4g}" for key, value in further.items())
+            rows.append(f"| {track} | {name} | {median:.4g} | {min(seconds):.4g} - {max(seconds):.4g} | {ratio} | {told} |")
+    return rows
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _write(page: Path, table: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->")
+    page.write_text(f"{before}<!-- table -->\n{table}\n<!-- end of table -->{rest.partition('<!-- end of table -->')[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
