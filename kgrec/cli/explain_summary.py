@@ -35,6 +35,8 @@ def explain_summary(
     """
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
+    if knock_out and by != "relation":
+        raise ConfigError(f"--knock-out takes relations away. It goes with --by relation, not with --by {by}.")
     from kgrec.evaluation.report import evaluate
     from kgrec.models.base import Scorer
     from kgrec.run import load_run

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kgrec.explanation.quality_report import Curve, Figure, Quality
     from kgrec.models.base import Span
     from kgrec.study.tune import Trial, Tuning
 
@@ -255,3 +256,91 @@ def plot_shares(labels: Sequence[str], values: Sequence[float], title: str, foot
     figure.text(0.01, 0.01, footnote, fontsize=8, color=FAINT)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, format=form)
+
+
+PATHS = {"best": ("paths shown", "knowledge"), "matched": ("degree-matched paths", "shuffled"), "random": ("random paths", "interactions")}
+_MODES = {"delete": "everything recomputed", "mask": "other weights kept"}
+
+
+def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
+    """Draw the drops of paths shown, degree-matched and random, and their AOPC curves by mode, with 95 % intervals over users."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Patch
+
+    modes = [mode for mode in _MODES if any(curve.mode == mode for curve in found.curves)]
+    layout = ConstrainedLayoutEngine(rect=(0.008, 0.07, 0.985, 0.75), wspace=0.06)
+    canvas = Canvas(figsize=(3.4 * (1 + len(modes)) + 0.6, 3.9), dpi=150, facecolor="white", layout=layout)
+    FigureCanvasAgg(canvas)
+    first, *others = canvas.subplots(1, 1 + len(modes), squeeze=False, width_ratios=[1.15, *[1] * len(modes)])[0]
+    _draw_drops(first, found, modes)
+    for panel, mode in zip(others, modes, strict=True):
+        _draw_aopc(panel, [curve for curve in found.curves if curve.mode == mode])
+        panel.set_title(f"AOPC, {_MODES[mode]}", loc="left", fontsize=9.5, color=INK, fontweight="bold")
+    top = max(panel.get_ylim()[1] for panel in others)
+    for panel in others:
+        panel.set_ylim(min(0.0, *(panel.get_ylim()[0] for panel in others)), top)
+    title = f"Explanations of {found.model} on {found.dataset}: what taking paths away does to the score"
+    canvas.text(0.012, 0.945, title, fontsize=11.5, fontweight="bold", color=INK, va="center")
+    handles = [Patch(color=COLORS[color], label=label) for label, color in PATHS.values()]
+    canvas.legend(handles=handles, loc="center left", bbox_to_anchor=(0.004, 0.865), ncols=3, frameon=False, fontsize=9, labelcolor=INK)
+    drawn = found.curves[0].points[0].count
+    told = f"{found.pairs:,} recommendations of {found.users:,} users ({drawn:,} in the curves), {found.paths:,} paths"
+    note = f"{told}; 95 % intervals over users; hollow: of the paths that have a degree-matched one"
+    canvas.text(0.012, 0.035, note, fontsize=8, color="#52606d", va="center")
+    canvas.savefig(path, format=form, metadata={"Software": None} if form == "png" else {"Date": None})
+
+
+def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
+    rows = [(mode, kind) for mode in modes for kind in PATHS]
+    ends = [0.0]
+    for place, (mode, kind) in enumerate(rows[::-1]):
+        figure = found[f"necessity.{'drop' if kind == 'best' else kind}.{mode}"]
+        if figure.value is None:
+            continue
+        low, high = _ends(figure)
+        color = COLORS[PATHS[kind][1]]
+        ends += [low, high]
+        panel.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", zorder=2)
+        panel.plot([figure.value], [place], "o", markersize=6.5, color=color, zorder=3)
+        above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7.5, "color": INK}
+        panel.annotate(f"{figure.value:.3g}", (figure.value, place), **above)
+        paired = found[f"necessity.paired.{mode}"].value
+        if kind == "matched" and paired is not None:
+            hollow = {"color": "white", "markeredgecolor": COLORS["knowledge"], "markeredgewidth": 1.4}
+            panel.plot([paired], [place], "o", markersize=5.5, zorder=3, **hollow)
+            ends.append(paired)
+    margin = 0.1 * (max(ends) - min(ends)) or 1.0
+    panel.axvline(0, color="#52606d", linewidth=1.1, zorder=1.5)
+    panel.set_xlim(min(ends) - margin * (min(ends) < 0), max(ends) + margin)
+    names = [_MODES[mode].replace(" ", "\n") for mode in modes]
+    panel.set_yticks([len(rows) - 2 - 3 * n for n in range(len(modes))], names)
+    panel.set_ylim(-0.6, len(rows) - 0.2)
+    panel.set_title("Drop of one path, mean", loc="left", fontsize=9.5, color=INK, fontweight="bold")
+    _quiet(panel, "x")
+
+
+def _ends(figure: "Figure") -> tuple[float, float]:
+    value = figure.value or 0.0
+    return (value if figure.low is None else figure.low, value if figure.high is None else figure.high)
+
+
+def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:
+    for curve in curves:
+        color = COLORS[PATHS[curve.paths][1]]
+        steps = range(1, len(curve.points) + 1)
+        low, high = zip(*(_ends(point) for point in curve.points), strict=True)
+        panel.fill_between(steps, low, high, color=color, alpha=0.16, linewidth=0, zorder=1)
+        panel.plot(steps, [point.value for point in curve.points], "o-", color=color, markersize=4, linewidth=1.8, zorder=3)
+    panel.set_xlabel("paths taken away together", fontsize=8.5, color="#52606d")
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    _quiet(panel, "y")
+
+
+def _quiet(panel: Any, axis: str) -> None:
+    """Leave grid lines along one axis and nothing else around a panel."""
+    panel.tick_params(labelsize=8, colors="#52606d", length=0)
+    panel.grid(axis=axis, color="#e4e7eb", linewidth=0.8, zorder=0)
+    for side in panel.spines.values():
+        side.set_visible(False)

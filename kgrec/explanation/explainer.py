@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,6 +31,9 @@ from kgrec.explanation.summary import Judge, summarize
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Recommender, Scorer
 from kgrec.models.explainable import GraphEditable, HistoryEditable, Plausible, Rerunnable
+
+if TYPE_CHECKING:
+    from kgrec.explanation.quality_report import Quality
 
 RANKINGS = ("drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length")
 _BEST_FIRST = 300
@@ -379,6 +382,31 @@ class Explainer:
         """Write the explanations of each user's ``top`` best items as JSON Lines; see ``kgrec.explanation.batch.write_batch``."""
         return write_batch(self, users, out, k, top=top, **asked)
 
+    def evaluate(
+        self,
+        users: Sequence[str] | str | int | None = None,
+        top: int = 5,
+        k: int = 5,
+        seed: int = 0,
+        against: "Explainer | None" = None,
+    ) -> "Quality":
+        """Return how good the explanations of users' first ``top`` recommendations are: figures with intervals, groups and gates.
+
+        Args:
+            users: User ids, "all", a number of users to draw, or None for 50 drawn by ``seed``.
+            top: Recommendations of each user.
+            k: Paths per explanation.
+            seed: Draws users, controls and resamples.
+            against: An explainer over another run, for how far the two agree.
+
+        Raises:
+            UnknownIdError: If a user is not in the data.
+            ConfigError: If a setting is out of range.
+        """
+        from kgrec.explanation.quality import evaluate
+
+        return evaluate(self, users, top, k, seed, against)
+
     def rows(self, user: str, *items: str) -> tuple[int, ...]:
         """Return the rows of a user and of items.
 
@@ -445,7 +473,8 @@ class Explainer:
         alone.passable[graph.ckg.num_entities :] = False
         walks = count_walks(graph, user, item, len(found.nodes))
         nodes, edges, notes = list(found.nodes), list(found.edges), []
-        for place in [place for place, cut in enumerate(found.cut) if cut and place >= 2]:
+        cuts = tuple(cut and (place < 2 or walks[place] > 0) for place, cut in enumerate(found.cut))
+        for place in [place for place, cut in enumerate(cuts) if cut and place >= 2]:
             length = place + 1
             best = best_paths(graph, value, user, item, length, _BEST_FIRST, alone, most=_BEST_FIRST * 100)
             order = np.lexsort([*best.edges.T[::-1], *best.nodes.T[::-1]])
@@ -455,7 +484,7 @@ class Explainer:
                 f"Of paths of {length} hops (about {walks[place]:.3g} walks, too many to list) the best {len(best.values)} without other "
                 f"users were searched{least}."
             )
-        return Found(tuple(nodes), tuple(edges), found.cut), notes
+        return Found(tuple(nodes), tuple(edges), cuts), notes
 
     def _levels(self, search: _Search, rank_by: str, effects: Effects | None) -> np.ndarray:
         """Return what candidates are ordered by, smallest first: (candidates, keys)."""

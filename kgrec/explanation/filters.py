@@ -1,5 +1,6 @@
 """What paths may be shown: relations, kinds of stops, length, hubs, other users, least drop."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,8 @@ class Filters:
             raise ConfigError(f"a stop cannot be of kind {wrong[0]!r}. Choose from {', '.join(TYPES)}.")
         if self.max_degree is not None and self.max_degree < 1:
             raise ConfigError(f"max_degree is {self.max_degree}. A stop has at least 1 edge.")
+        if self.min_drop is not None and not math.isfinite(self.min_drop):
+            raise ConfigError(f"min_drop is {self.min_drop}. Give a number.")
 
     @classmethod
     def of(

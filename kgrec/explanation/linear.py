@@ -118,10 +118,15 @@ class Pair:
             self.toward_user = self.toward_user - self.score * self.toward_item / self.length
 
     def _push(self, node: int) -> list[np.ndarray]:
+        """Return A^t e for t = 0 .. K; while few nodes are reached, from their rows alone (A is symmetric)."""
+        matrix = self.linear.matrix
         pushed = [np.zeros(self.linear.num_nodes)]
         pushed[0][node] = 1.0
+        reached = np.array([node])
         for _ in range(self.linear.num_layers):
-            pushed.append(self.linear.matrix @ pushed[-1])
+            near = 4 * int(self.linear.degree[reached].sum()) < matrix.nnz
+            pushed.append(matrix[reached].T @ pushed[-1][reached] if near else matrix @ pushed[-1])
+            reached = np.flatnonzero(pushed[-1])
         return pushed
 
     @cached_property

@@ -30,12 +30,14 @@ class Naming:
         """Return a node; ``OTHERS`` stands for ``count`` other users."""
         if node == OTHERS:
             return Node("users", "", "1 other" if count == 1 else f"{count} others")
-        data, ckg = self.data, self._graph.ckg
-        if ckg.is_user(node):
-            return self.user(ckg.user_row(node))
-        if node < ckg.num_items:
-            return self.item(node)
-        return Node("entity", data.triples.entities.key(node), data.triples.label(node))
+        ckg = self._graph.ckg
+        return self.user(ckg.user_row(node)) if ckg.is_user(node) else self.entity(node)
+
+    def entity(self, row: int) -> Node:
+        """Return an item or entity by row of the triples' entities, of which the model's own graph may hold the items alone."""
+        if row < self.data.num_items:
+            return self.item(row)
+        return Node("entity", self.data.triples.entities.key(row), self.data.triples.label(row))
 
     def user(self, row: int) -> Node:
         """Return a user by row."""

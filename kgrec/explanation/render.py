@@ -104,7 +104,7 @@ _LEGEND = (
 _LEGEND_POST_HOC = "These paths connect the user and the item in the graph. The model's score does not depend on them."
 _BUDGET_NOTES = {
     "exact": "The parts add up to the score exactly; nothing is left out.",
-    "linearised": "The parts add up to the score at this point; when the graph changes, the model's gates move as well.",
+    "linearised": "The parts add up to the score at this point; when likes or facts change, what the parts are worth moves as well.",
     "measured": "The part of a liked item is how far the score falls without that like, measured by running the model again.",
 }
 _SUPPORTED = "joined to a neighbor of this item by a fact, or one of them: what the graph can show"

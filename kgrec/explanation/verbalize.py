@@ -128,20 +128,25 @@ def as_shares(budget: Budget) -> bool:
 def budget_line(budget: Budget) -> str:
     """Return the parts of a score in one line; as signed numbers where shares would mislead."""
     shares = as_shares(budget)
+
+    def number(part: float) -> str:
+        return percent(part / budget.score) if shares else f"{part:+.3g}"
+
     words = []
     for name, value in budget_parts(budget):
         inside = ""
         if name == "liked items" and budget.supported is not None:
-            inside = (
-                f" (supported by a fact <= 3 hops: {percent(budget.supported / budget.score) if shares else f'{budget.supported:+.3g}'})"
-            )
-        words.append(f"{name} {percent(value / budget.score) if shares else f'{value:+.3g}'}{inside}")
+            told = [("supported by a fact <= 3 hops", budget.supported)]
+            if not 0 <= budget.supported <= value:  # the rest pulls down: a piece larger than the whole needs it beside itself
+                told.append(("the rest", value - budget.supported))
+            inside = f" ({', '.join(f'{what}: {number(part)}' for what, part in told)})"
+        words.append(f"{name} {number(value)}{inside}")
     return " | ".join(words) or "nothing: every part of the score is 0"
 
 
 _BUDGET_BASIS = {
     "exact": "",
-    "linearised": "The parts add up at this point; when the graph changes, the model's gates move as well.",
+    "linearised": "The parts add up at this point; when likes or facts change, what the parts are worth moves as well.",
     "measured": "The part of a liked item is the drop of the score without that like, measured by running the model again.",
 }
 
@@ -206,7 +211,7 @@ def hidden_line(explanation: Explanation) -> str:
             f"{count:,} path{'' if count == 1 else 's'}" + (f", {percent(share)} of all first-order effects" if share is not None else "")
         )
     if low:
-        told.append(f"{low:,} with a smaller drop than asked for")
+        told.append(f"{low:,} of those measured, with a smaller drop than asked for")
     return f"hidden by the filters: {'; '.join(told)}" if told else ""
 
 
@@ -263,6 +268,9 @@ def heading(explanation: Explanation, width: int) -> list[str]:
 def footing(explanation: Explanation, width: int) -> list[str]:
     """Return what speaks against, what the numbers mean, what was searched and hidden, and the notes, wrapped."""
     lines = []
+    pulling = [term for term in explanation.budget.by_liked if term.value > 0] if explanation.budget else []
+    if pulling and explanation.paths and all(path.basis == "post-hoc" for path in explanation.paths):
+        lines += _wrapped(f"for      {_terms(pulling, 5)}", width, "         ")  # no path has an effect: these likes have
     if explanation.against:
         lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
     if any(path.basis != "post-hoc" for path in explanation.paths):

@@ -45,7 +45,10 @@ class World:
         self._ex, self._user, self._mode = explainer, user, mode
         self._linear = explainer.effects if isinstance(explainer.effects, LinearModel) else None
         if not isinstance(explainer.model, (GraphEditable, HistoryEditable)):
-            raise CapabilityError(f"{explainer.name} cannot be asked what other likes would change: it is bound to its own graph.")
+            raise CapabilityError(
+                f"{explainer.name} cannot be asked what other likes would change: its scores stay what training made them. "
+                "Use lightgcn, kgat, kgin, itemknn or ease."
+            )
         if mode == "mask" and self._linear is None:
             raise CapabilityError(f"{explainer.name} has no 'mask' mode for whole rankings. Use mode='delete'.")
         self.runs = 0
@@ -137,7 +140,7 @@ def _neighbors(ex: "Explainer", item: int) -> set[int]:
 
 
 def _named(ex: "Explainer", nodes: set[int]) -> tuple[Node, ...]:
-    return tuple(ex.naming.node(node) for node in sorted(nodes))
+    return tuple(ex.naming.entity(node) for node in sorted(nodes))
 
 
 def flip(ex: "Explainer", user: str, item: str | None = None, mode: Mode = "delete", max_size: int = 50) -> FlipSet:
@@ -254,6 +257,9 @@ class _Flip:
                 members = likes[order[rival, :count]]
                 if self.flipped(members):
                     return self._pruned(members), parts
+        if len(likes) <= max_size and self.flipped(likes):
+            nearest_rival = dict(zip(likes.tolist(), toward[0].tolist(), strict=True))
+            return self._pruned(likes[order[0]]), nearest_rival
         return None, {}
 
     def _pruned(self, members: np.ndarray) -> np.ndarray:

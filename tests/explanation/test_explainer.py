@@ -292,3 +292,12 @@ def test_notes_speak_of_the_paths_shown_alone(films, toy):
     assert not any(path.users for path in best.paths)
     assert any("counted, not named" in note for note in every.notes)
     assert not any("counted, not named" in note for note in best.notes)
+
+
+def test_a_length_without_any_walk_is_not_called_cut(films, toy):
+    """Users, items and entities alternate here: no path has an even length, however small the budget."""
+    model = toy(films, True)
+    told = Explainer(model, films, scorer=model.scorer, budget=3).explain("ana", "f2", max_length=6)
+    assert not any("about 0 walks" in note for note in told.notes)
+    with pytest.raises(ConfigError, match="min_drop is nan"):
+        Explainer(model, films, scorer=model.scorer).explain("ana", "f2", min_drop=float("nan"))

@@ -150,7 +150,7 @@ def test_the_budget_is_a_bar_with_a_legend_in_sentences_where_its_parts_are_shar
     assert "Next is Thief, 0.25 behind." in shown
     assert "drop 0.4000 with the other weights kept" in shown
     assert "rank 1 \u2192 4 without it" in shown
-    assert "Hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 with a smaller drop than asked for." in shown
+    assert "Hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those measured, with a smaller drop" in shown
     assert "What speaks against it" in shown
 
 

@@ -119,11 +119,11 @@ def test_the_full_text_says_every_number_with_what_it_is():
         "2 drop -0.1 (-0.2 with the other weights kept): the score is higher without it exact is connected through",
         'against "Heat" -0.2',
         "412 of 3 hops (truncated",
-        "hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 with a smaller drop",
+        "hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those measured, with a smaller drop",
         "note: Second note.",
     ):
         assert words in shown
-    for basis, words in (("linearised", "the model's gates move"), ("measured", "without that like, measured by running")):
+    for basis, words in (("linearised", "what the parts are worth moves"), ("measured", "without that like, measured by running")):
         assert words in " ".join(text(replace(FULL, budget=replace(BUDGET, basis=basis))).split())
 
 
@@ -192,7 +192,7 @@ def test_answers_read_as_what_they_are():
     assert 'the fact "Blade Runner" x:director "Ridley Scott" added' in what_if
     assert '"Blade Runner" rank 1 -> 3, score 1.5 -> 1.1' in what_if
     assert "60 % director +300, 812 facts, ndcg@20 -0.0120 without it, 83 % of the lists stay" in summary
-    assert "gates move" in summary
+    assert "what the parts are worth moves" in summary
     assert all("because" not in words for words in (flip, none, what_if, summary))
 
 
@@ -205,3 +205,15 @@ def test_an_unverified_flip_set_says_so():
 def test_answers_keep_to_a_width():
     for answer in answers():
         assert max(map(len, answer_text(answer, 60).splitlines())) <= 60
+
+
+def test_a_supported_piece_larger_than_its_whole_has_the_rest_beside_it():
+    budget = replace(BUDGET, supported=1.0, unsupported=-0.2)
+    assert "(supported by a fact <= 3 hops: 67 %, the rest: -13 %)" in budget_line(budget)
+    assert "the rest" not in budget_line(BUDGET)
+
+
+def test_likes_that_carry_a_score_are_named_where_no_path_has_an_effect():
+    post_hoc = replace(PATH, basis="post-hoc", drop_delete=0.0)
+    assert 'for      "Alien" +1' in text(replace(FULL, paths=(post_hoc,)))
+    assert "for      " not in text(FULL)

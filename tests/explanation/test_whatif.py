@@ -258,3 +258,28 @@ def test_a_user_without_likes(films):
     assert told.budget.own == pytest.approx(told.score)
     assert "no liked item" in ex.flip("u4").note
     assert ex.why_not("u4", f"i{ex.standing(4).order()[-1]}", k=2).additions is not None
+
+
+def test_contrasts_of_a_model_that_reads_no_facts_name_the_neighbors_all_the_same(films):
+    """Its graph holds the items alone: rows of entities are no users."""
+    data = random_data(films, 0)
+    ex = Explainer(lightgcn(data, knowledge=False), data)
+    found = ex.compare("u0", *[key for key in data.items if data.items.row(key) not in ex.liked(0)][:2])
+    assert {node.kind for node in (*found.only_first, *found.shared, *found.only_second)} <= {"item", "entity"}
+    assert any(node.kind == "entity" for node in (*found.only_first, *found.only_second))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_where_all_likes_together_flip_a_set_is_found(films, seed):
+    data = random_data(films, seed)
+    for model in (ease(data, seed), kgat(data, seed)):
+        ex = Explainer(model, data)
+        for user in range(6):
+            found = ex.flip(f"u{user}")
+            assert found.removed or "keeps its place without all" in found.note
+
+
+def test_a_model_that_cannot_be_asked_says_why_in_words_that_hold_of_it(films):
+    model = Popularity.from_dataset(films, PopularityConfig(), torch.Generator())
+    with pytest.raises(CapabilityError, match="its scores stay what training made them"):
+        Explainer(model, films).flip("ana")

@@ -746,6 +746,19 @@
     const most = Math.max(...[...edges.values()].map((edge) => Math.abs(edge.effect)), 1e-12);
     const kind = { item: "item", entity: "entity", user: "person", users: "person" };
     const short = (text) => (text.length > 26 ? `${text.slice(0, 25)}…` : text);
+    const spot = (id) => ({ x: nodes.get(id).column * step, y: (nodes.get(id).y * tall) / height });
+    const gap = Math.max(step - size - 8, 60);
+    const taken = [...nodes.keys()].map((id) => ({ ...spot(id), wide: size, tall: 34 }));
+    for (const edge of edges.values()) {  // a label stands where on its edge it covers least of nodes and labels before it
+      const [from, to] = [spot(edge.source), spot(edge.target)];
+      const long = 6.2 * short(edge.text).length + 6;
+      const box = (at) => ({ x: from.x + at * (to.x - from.x), y: from.y + at * (to.y - from.y), wide: Math.min(long, gap), tall: 15 * Math.ceil(long / gap) });
+      const covered = (one) => taken.reduce((sum, other) => sum + Math.max(0, (one.wide + other.wide) / 2 - Math.abs(one.x - other.x)) * Math.max(0, (one.tall + other.tall) / 2 - Math.abs(one.y - other.y)), 0);
+      const best = [0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65].map(box).map((one) => [covered(one), one]).reduce((a, b) => (b[0] < a[0] ? b : a))[1];
+      taken.push(best);
+      edge.aside = best.x - (from.x + to.x) / 2;
+      edge.down = best.y - (from.y + to.y) / 2;
+    }
     picture = cytoscape({
       container: box,
       elements: [
@@ -756,7 +769,7 @@
       autoungrabify: true, boxSelectionEnabled: false, userZoomingEnabled: false, userPanningEnabled: false, maxZoom: 1.15, minZoom: 0.3,
       style: [
         { selector: "node", style: { label: "data(text)", "font-family": "system-ui, sans-serif", "font-size": narrow ? 9.5 : 12.5, color: "data(paint)", "text-valign": "center", "text-halign": "center", "text-wrap": "wrap", "text-max-width": narrow ? "68px" : "116px", "background-color": "data(ground)", shape: "round-rectangle", width: size, height: narrow ? 30 : 34, "border-width": 0 } },
-        { selector: "edge", style: { width: "data(wide)", "line-color": "data(paint)", "line-opacity": 0.55, "curve-style": "bezier", label: !narrow && columns < 4 && edges.size <= 30 ? "data(text)" : "", "font-family": "system-ui, sans-serif", "font-size": 11, color: color("soft"), "text-background-color": color("card"), "text-background-opacity": 0.9, "text-background-padding": 2, "text-rotation": "none", "target-arrow-shape": "none" } },
+        { selector: "edge", style: { width: "data(wide)", "line-color": "data(paint)", "line-opacity": 0.55, "curve-style": "bezier", label: !narrow && columns < 4 && edges.size <= 30 ? "data(text)" : "", "font-family": "system-ui, sans-serif", "font-size": 11, color: color("soft"), "text-background-color": color("card"), "text-background-opacity": 0.9, "text-background-padding": 2, "text-rotation": "none", "text-wrap": "wrap", "text-max-width": `${gap}px`, "text-margin-x": "data(aside)", "text-margin-y": "data(down)", "target-arrow-shape": "none" } },
         { selector: "edge:active, edge.over", style: { "line-opacity": 1, "overlay-opacity": 0 } },
       ],
     });
