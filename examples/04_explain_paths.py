@@ -18,7 +18,15 @@ print(explanation.to_networkx())
 Path("why.json").write_text(explanation.to_json(indent=1), encoding="utf-8")
 Path("why.html").write_text(page([explanation], f"Why {explanation.item_label}?"), encoding="utf-8")
 
-# The order is that of the measured drops (paths through other users come last): each path was removed, and the model run again.
+# The order is that of the drops (paths through other users come last): the score without the path's facts, in closed form for this model.
 order = [(path.users is not None, -path.drop_delete) for path in explanation.paths]
 assert order == sorted(order)
-assert all(path.basis == "measured" for path in explanation.paths)
+assert all(path.basis == "exact" for path in explanation.paths)
+
+# The whole score, nothing left out; which likes hold the item's place; and everything computed again.
+explainer = run.explainer()
+budget = explanation.budget
+assert abs(budget.own + budget.liked + sum(budget.other.values()) + budget.residual - explanation.score) < 1e-6
+print(explainer.flip(user).to_text())
+print(explainer.summary(k=3).to_text())
+assert explanation.verify(explainer) == []
