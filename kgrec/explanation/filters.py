@@ -94,8 +94,8 @@ class Filters:
         """
         ckg = graph.ckg
         limits = Limits.none(graph)
-        own = (graph.low == user) | (graph.high == user)
         if self.allow is not None:
+            own = (graph.low == user) | (graph.high == user)
             limits.usable[:] = _any_of(graph, self._relations(self.allow, naming, ckg.num_relations)) | own
         if self.deny:
             kept = np.ones(ckg.num_relations, dtype=bool)
