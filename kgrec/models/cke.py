@@ -228,7 +228,7 @@ class CKE(Recommender):
     def _reseed(self, epoch: int, seed: int) -> None:
         for name, encoder in self.encoders.items():
             if isinstance(encoder, DenoisingAutoEncoder):
-                encoder.reseed(derive(seed, f"noise on {name}", epoch), self.users.device)
+                encoder.reseed(derive(seed, f"noise on {name}", epoch))
 
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""

@@ -360,7 +360,7 @@ class DKN(Recommender):
         """Train the entity vectors before the first epoch, and give dropout its stream."""
         if epoch == 1 and self.source.startswith("trans"):
             self._train_entities(derive(seed, "entity vectors"))
-        self.dropout.reseed(derive(seed, "dropout", epoch), self.word.device)
+        self.dropout.reseed(derive(seed, "dropout", epoch))
 
     def _train_entities(self, seed: int) -> None:
         known, config = self.knowledge, self.config

@@ -339,7 +339,7 @@ class KGAT(Recommender):
         )
 
     def _reseed(self, epoch: int, seed: int) -> None:
-        self.dropout.reseed(derive(seed, "dropout", epoch), self.nodes.device)
+        self.dropout.reseed(derive(seed, "dropout", epoch))
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""

@@ -230,8 +230,8 @@ class KGIN(Recommender):
         return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
-        self.message_dropout.reseed(derive(seed, "dropout", epoch), self.nodes.device)
-        self.node_dropout.reseed(derive(seed, "dropped edges", epoch), self.nodes.device)
+        self.message_dropout.reseed(derive(seed, "dropout", epoch))
+        self.node_dropout.reseed(derive(seed, "dropped edges", epoch))
 
     def scorer(self) -> DotProduct:
         """Return the final embeddings, Eq. (14)."""
@@ -257,11 +257,9 @@ class KGIN(Recommender):
         return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": self.relations.detach()}
 
     def _around(self, user: int, item: int) -> Ball:
-        edges, relations = self.everywhere.edges, len(self.relations) + 1
-        sizes = torch.tensor([count for _, count in edges.forward.sizes], device=self.nodes.device)
-        kind = torch.repeat_interleave(torch.arange(relations, device=self.nodes.device), sizes)
-        ends, column = (self.ckg.user_node(user), item), edges.forward.idx.long()
-        return Ball.around(ends, self.config.num_layers, edges.row_of_edge(), column, self.ckg.num_nodes, kind, relations)
+        by, ends = self.everywhere.edges.forward, (self.ckg.user_node(user), item)
+        row, column, kind = by.row_of_edge(), by.idx.long(), by.relation_of_edge()
+        return Ball.around(ends, self.config.num_layers, row, column, self.ckg.num_nodes, kind, len(self.relations) + 1)
 
     def _unrolled(self, ball: Ball, weight: Float[Tensor, " edges"]) -> "_Unrolled":
         """Return all steps to the final vectors of a user and an item, Eqs. (7)-(13), within a ball."""

@@ -172,7 +172,7 @@ class LightGCN(Recommender):
         return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
-        self.edge_dropout.reseed(derive(seed, "dropped edges", epoch), self.nodes.device)
+        self.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""

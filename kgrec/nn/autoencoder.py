@@ -36,9 +36,9 @@ class DenoisingAutoEncoder(nn.Module):
         self.biases = nn.ParameterList(torch.zeros(width) for width in widths[1:])  # b_l
         self.depth = len(sizes) - 1
 
-    def reseed(self, seed: int, device: torch.device) -> None:
+    def reseed(self, seed: int) -> None:
         """Start the stream of noise anew."""
-        self.noise.reseed(seed, device)
+        self.noise.reseed(seed)
 
     def forward(self, x: Float[Tensor, "batch din"]) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, ""]]:
         """Return the codes and the reconstruction error: squared, summed over a row's values, averaged over rows."""

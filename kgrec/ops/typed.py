@@ -1,6 +1,5 @@
-"""Sums over typed edges: one sparse product per relation, scaled by the relation's vector, never one vector per edge."""
+"""Sums over typed edges: neighbors are added up per relation first, then scaled by the relation's vector once, never one vector per edge."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,43 +9,60 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import GraphError
+from kgrec.ops.backends import native
 from kgrec.ops.propagate import sampled_product, sparse_product
 
 
 @dataclass(frozen=True, slots=True)
-class RelationMatrices:
-    """One sparse matrix per relation, without its empty rows.
+class Segments:
+    """Edges sorted by row, relation, column; a segment is a row's edges of one relation.
 
     Attributes:
-        rows: Rows that are not empty, ascending within a relation, relation after relation; int64.
-        ptr: Per relation, the first edge of each such row counted from the relation's own first, and their number last; int32.
-        idx: Column of each edge, by relation, then row; int32.
-        sizes: Rows and edges of each relation.
+        ptr: First edge of each row, and the number of edges last, int64 (rows + 1).
+        first: First segment of each row, and the number of segments last, int64 (rows + 1).
+        start: First edge of each segment, and the number of edges last, int64 (segments + 1).
+        relation: Relation of each segment, int32.
+        idx: Column of each edge, int32.
     """
 
-    rows: Int[Tensor, " _"]
     ptr: Int[Tensor, " _"]
+    first: Int[Tensor, " _"]
+    start: Int[Tensor, " _"]
+    relation: Int[Tensor, " _"]
     idx: Int[Tensor, " edges"]
-    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, empty ones included."""
+        return len(self.ptr) - 1
+
+    def row_of_edge(self) -> Int[Tensor, " edges"]:
+        """Return the row of each edge, int64."""
+        rows = torch.arange(self.num_rows, device=self.ptr.device)
+        return torch.repeat_interleave(rows, self.ptr.diff(), output_size=len(self.idx))
+
+    def relation_of_edge(self) -> Int[Tensor, " edges"]:
+        """Return the relation of each edge, int32."""
+        return torch.repeat_interleave(self.relation, self.start.diff(), output_size=len(self.idx))
+
+    def per_segment(self, rows: Float[Tensor, "_ dim"]) -> Float[Tensor, "_ dim"]:
+        """Return the row of each segment."""
+        return torch.repeat_interleave(rows, self.first.diff(), dim=0, output_size=len(self.relation))
 
 
 @dataclass(frozen=True, slots=True)
 class TypedEdges:
-    """Edges that carry what is in their column to their row, grouped by relation, with the same edges turned around for gradients.
+    """Edges that carry what is in their column to their row, with the same edges turned around for gradients.
 
     Attributes:
-        forward: Matrices (rows x columns).
-        backward: Their transposes (columns x rows).
+        forward: By row.
+        backward: By column.
         turned: Position in ``forward`` of each edge of ``backward``, int64.
-        num_rows: Number of rows, empty ones included.
-        num_columns: Number of columns.
     """
 
-    forward: RelationMatrices
-    backward: RelationMatrices
+    forward: Segments
+    backward: Segments
     turned: Int[Tensor, " edges"]
-    num_rows: int
-    num_columns: int
 
     @classmethod
     def from_edges(
@@ -67,15 +83,14 @@ class TypedEdges:
         for what, values, size in (("row", row, num_rows), ("column", column, num_columns), ("relation", kind, num_relations)):
             if len(values) and not (int(values.min()) >= 0 and int(values.max()) < size):
                 raise GraphError(f"an edge names a {what} outside 0..{size - 1}.")
-        forward, order = _matrices(kind, row, column, (num_relations, num_rows, num_columns))
-        backward, turned = _matrices(kind[order], column[order], row[order], (num_relations, num_columns, num_rows))
-        return cls(forward, backward, turned, num_rows, num_columns), order
+        forward, order = _segments(row, kind, column, (num_rows, num_relations, num_columns))
+        backward, turned = _segments(column[order], kind[order], row[order], (num_columns, num_relations, num_rows))
+        return cls(forward, backward, turned), order
 
-    def row_of_edge(self) -> Int[Tensor, " edges"]:
-        """Return the row of each edge of ``forward``, int64."""
-        ptr = torch.split(self.forward.ptr, [count + 1 for count, _ in self.forward.sizes])
-        per_row = torch.cat([part.diff() for part in ptr]).long()
-        return torch.repeat_interleave(self.forward.rows, per_row, output_size=len(self.forward.idx))
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, empty ones included."""
+        return self.forward.num_rows
 
 
 def typed_sum(
@@ -86,8 +101,8 @@ def typed_sum(
 ) -> Float[Tensor, "nodes dim"]:
     """Return ``y[v] = sum of weight[e] vectors[relation of e] * x[column of e]`` over the edges ``e`` of row ``v``.
 
-    Rows without edges get 0. Differentiable once, in ``x`` and ``vectors``; no gradient reaches ``weight``. Memory beyond the result: one
-    relation's rows.
+    Rows without edges get 0. Differentiable once, in ``x`` and ``vectors``; no gradient reaches ``weight``. Memory beyond the result:
+    none with the compiled kernels, else one row per segment.
 
     Args:
         x: One row per column of the structure.
@@ -108,7 +123,7 @@ def typed_products(
 ) -> Float[Tensor, " edges"]:
     """Return the derivative of ``typed_sum`` by its weights: ``upstream[row of e] . (vectors[relation of e] * x[column of e])`` per edge.
 
-    Edges are in the order of ``edges.forward``. Memory beyond the result: one relation's rows.
+    Edges are in the order of ``edges.forward``. Memory beyond the result: one row per segment where there are vectors.
 
     Args:
         upstream: The gradient of what ``typed_sum`` gave.
@@ -116,11 +131,10 @@ def typed_products(
         x: One row per column of the structure.
         vectors: One vector per relation; None stands for ones.
     """
-    parts = [upstream.new_zeros(0)]
-    for relation, rows, ptr, idx in _each(edges.forward):
-        left = upstream[rows] if vectors is None else upstream[rows] * vectors[relation]
-        parts.append(sampled_product(ptr, idx, left, x))
-    return torch.cat(parts)
+    by = edges.forward
+    if vectors is None:
+        return sampled_product(by.ptr.int(), by.idx, upstream, x)
+    return sampled_product(by.start.int(), by.idx, by.per_segment(upstream) * vectors[by.relation], x)
 
 
 class _TypedSum(torch.autograd.Function):
@@ -128,48 +142,54 @@ class _TypedSum(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, vectors: Tensor | None, weight: Tensor, edges: TypedEdges) -> Tensor:
         ctx.edges = edges
         ctx.save_for_backward(x if vectors is not None and vectors.requires_grad else None, vectors, weight)
-        out = x.new_zeros(edges.num_rows, x.shape[1])
-        for relation, rows, product in _products(edges.forward, weight, x):
-            out.index_add_(0, rows, product if vectors is None else product.mul_(vectors[relation]))
-        return out
+        return _sum(edges.forward, weight, x, vectors)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         x, vectors, weight = ctx.saved_tensors
-        to_x = upstream.new_zeros(ctx.edges.num_columns, upstream.shape[1])
-        to_vectors = None if x is None else torch.zeros_like(vectors)
-        for relation, rows, product in _products(ctx.edges.backward, weight[ctx.edges.turned], upstream):
-            if to_vectors is not None:
-                to_vectors[relation] = (x[rows] * product).sum(0)
-            to_x.index_add_(0, rows, product if vectors is None else product.mul_(vectors[relation]))
-        return to_x, to_vectors, None, None
+        by, weight = ctx.edges.backward, weight.index_select(0, ctx.edges.turned)
+        if x is None:
+            return _sum(by, weight, upstream, vectors), None, None, None
+        return *_both_sums(by, weight, upstream, vectors, x), None, None
 
 
-def _products(matrices: RelationMatrices, weight: Tensor, x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield each relation that has edges, its rows, and its matrix times ``x``."""
-    x = x.contiguous()
-    values = torch.split(weight, [count for _, count in matrices.sizes])
-    for relation, rows, ptr, idx in _each(matrices):
-        yield relation, rows, sparse_product(ptr, idx, values[relation], x)
+def _sum(by: Segments, weight: Tensor, x: Tensor, vectors: Tensor | None) -> Tensor:
+    if vectors is None:
+        return sparse_product(by.ptr.int(), by.idx, weight, x)
+    if native.takes(x, weight, vectors):
+        return native.typed_sum(_parts(by), weight, x, vectors)
+    return _over_segments(by, sparse_product(by.start.int(), by.idx, weight, x) * vectors[by.relation])
 
 
-def _each(matrices: RelationMatrices) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """Yield each relation that has edges, its rows, and their starts and columns."""
-    rows = torch.split(matrices.rows, [count for count, _ in matrices.sizes])
-    ptr = torch.split(matrices.ptr, [count + 1 for count, _ in matrices.sizes])
-    idx = torch.split(matrices.idx, [count for _, count in matrices.sizes])
-    for relation, (_, num_edges) in enumerate(matrices.sizes):
-        if num_edges:
-            yield relation, rows[relation], ptr[relation], idx[relation]
+def _both_sums(by: Segments, weight: Tensor, upstream: Tensor, vectors: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``x`` and ``vectors``; ``by`` is sorted by the rows of ``x``."""
+    if native.takes(x, weight, vectors, upstream):
+        return native.typed_sums(_parts(by), weight, upstream, vectors, x)
+    gathered = sparse_product(by.start.int(), by.idx, weight, upstream)
+    order = torch.sort(by.relation, stable=True).indices
+    ptr = torch.nn.functional.pad(torch.bincount(by.relation, minlength=len(vectors)).cumsum(0), (1, 0))
+    shares = by.per_segment(x) * gathered
+    to_vectors = sparse_product(ptr.int(), order.int(), shares.new_ones(len(order)), shares)
+    return _over_segments(by, gathered * vectors[by.relation]), to_vectors
 
 
-def _matrices(kind: Tensor, row: Tensor, column: Tensor, size: tuple[int, int, int]) -> tuple[RelationMatrices, Tensor]:
-    num_relations, num_rows, num_columns = size
-    order = torch.sort((kind * num_rows + row) * num_columns + column, stable=True).indices
-    kind, row, column = kind[order], row[order], column[order]
-    pairs, per_row = torch.unique_consecutive(kind * num_rows + row, return_counts=True)
-    counts = torch.bincount(pairs // max(num_rows, 1), minlength=num_relations).tolist()
-    ptr = [torch.nn.functional.pad(part.cumsum(0), (1, 0)) for part in torch.split(per_row, counts)]
-    sizes = tuple(zip(counts, torch.bincount(kind, minlength=num_relations).tolist(), strict=True))
-    return RelationMatrices(pairs % max(num_rows, 1), torch.cat(ptr).int(), column.int(), sizes), order
+def _over_segments(by: Segments, rows: Tensor) -> Tensor:
+    every = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+    return sparse_product(by.first.int(), every, rows.new_ones(len(rows)), rows)
+
+
+def _parts(by: Segments) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return by.ptr, by.first, by.start, by.relation, by.idx
+
+
+def _segments(row: Tensor, kind: Tensor, column: Tensor, size: tuple[int, int, int]) -> tuple[Segments, Tensor]:
+    num_rows, num_relations, num_columns = size
+    order = torch.sort((row * num_relations + kind) * num_columns + column, stable=True).indices
+    row, kind, column = row[order], kind[order], column[order]
+    pairs, edges = torch.unique_consecutive(row * num_relations + kind, return_counts=True)
+    segments = torch.bincount(pairs // num_relations, minlength=num_rows)
+    ptr, first, start = (
+        torch.nn.functional.pad(sizes.cumsum(0), (1, 0)) for sizes in (torch.bincount(row, minlength=num_rows), segments, edges)
+    )
+    return Segments(ptr, first, start, (pairs % num_relations).int(), column.int()), order

@@ -14,7 +14,7 @@ def _float64():
 
 def encoder(noise=0.0, sizes=(5, 4, 2)):
     made = DenoisingAutoEncoder(sizes, noise, torch.Generator().manual_seed(0))
-    made.reseed(0, torch.device("cpu"))
+    made.reseed(0)
     return made
 
 

@@ -1,7 +1,7 @@
 // Kernels over a destination-sorted CSR, float32, behind a plain C interface (loaded with ctypes by native.py).
 //
 // Every output value is one sum in a fixed order, whatever the number of threads: results do not depend on it.
-// Threads are started per call, so that no second pool spins against torch's own.
+// Threads are those of torch's OpenMP where native.py found it, so that no second pool spins against it; else they are started per call.
 
 #include <algorithm>
 #include <cmath>
@@ -22,15 +22,42 @@ namespace {
 
 constexpr int kAhead = 16;                 // edges between a prefetch and its use
 constexpr int kPiece = 256;                // edges picked out at a time
+constexpr int kTypedParts = 16;            // ranges of rows with a sum of their own, whatever the number of threads
 constexpr int kBlock = 64;                 // scores compared at a time
 constexpr int64_t kAlone = 1 << 16;        // less work than this is not worth a thread (multiply-adds)
 
-// Calls work(lo, hi) for consecutive ranges of rows with about equal numbers of edges.
+// How many threads a piece of work is worth.
+int useful_threads(int64_t operations, int threads) {
+  const int64_t most = std::max<int64_t>(1, operations / kAlone);
+  return static_cast<int>(std::min<int64_t>(std::max(threads, 1), most));
+}
+
+// GNU OpenMP's entry to a parallel region, and what a thread in it asks. Null: not found.
+void (*g_parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
+int (*g_number)() = nullptr;
+int (*g_team)() = nullptr;
+
+// Calls work(thread) for thread = 0 .. parts - 1, with up to ``threads`` at a time.
 template <class Work>
-void in_parallel(const int64_t* ptr, int64_t rows, int64_t cost, int threads, Work work) {
+void on_threads(int parts, int threads, Work work) {
+  if (parts > 1 && g_parallel) {
+    struct Call { Work* work; int parts; } call{&work, parts};
+    // Always the whole team: OpenMP ends the threads that a smaller one has no use for.
+    g_parallel([](void* data) {
+      const Call* of = static_cast<Call*>(data);
+      for (int part = g_number(); part < of->parts; part += g_team()) (*of->work)(part);
+    }, &call, static_cast<unsigned>(threads), 0);
+    return;
+  }
+  std::vector<std::thread> others;
+  for (int part = 1; part < parts; part++) others.emplace_back(work, part);
+  work(0);
+  for (auto& other : others) other.join();
+}
+
+// Bounds of ``parts`` consecutive ranges of rows with about equal numbers of edges.
+std::vector<int64_t> cut_rows(const int64_t* ptr, int64_t rows, int parts) {
   const int64_t total = ptr[rows] + rows;
-  const int64_t most = std::max<int64_t>(1, total * cost / kAlone);
-  const int parts = static_cast<int>(std::min<int64_t>(std::max(threads, 1), most));
   std::vector<int64_t> cut(parts + 1, rows);
   cut[0] = 0;
   for (int part = 1; part < parts; part++) {
@@ -42,10 +69,15 @@ void in_parallel(const int64_t* ptr, int64_t rows, int64_t cost, int threads, Wo
     }
     cut[part] = low;
   }
-  std::vector<std::thread> others;
-  for (int part = 1; part < parts; part++) others.emplace_back(work, cut[part], cut[part + 1]);
-  work(cut[0], cut[1]);
-  for (auto& other : others) other.join();
+  return cut;
+}
+
+// Calls work(lo, hi) for such ranges, one per thread.
+template <class Work>
+void in_parallel(const int64_t* ptr, int64_t rows, int64_t cost, int threads, Work work) {
+  const int parts = useful_threads((ptr[rows] + rows) * cost, threads);
+  const std::vector<int64_t> cut = cut_rows(ptr, rows, parts);
+  on_threads(parts, threads, [&](int part) { work(cut[part], cut[part + 1]); });
 }
 
 // y[b] = beta * sum of weight[e] x[idx[e]] + alpha * added[v], v being row b of ``rows``, or b itself.
@@ -121,6 +153,52 @@ WIDEST void product_rows(Product p, int64_t low, int64_t high) {
   }
 }
 
+// y[v] = sum over the segments s of row v of vectors[relation[s]] * (sum of weight[e] x[idx[e]] over the edges of s). With ``own``, also
+// sums[relation[s]] += own[v] * (the same inner sum).
+struct Typed {
+  const int64_t* ptr;
+  const int64_t* first;
+  const int64_t* start;
+  const int32_t* relation;
+  const int32_t* idx;
+  const float* weight;
+  const float* x;
+  const float* vectors;
+  const float* own;  // null: no sums
+  float* y;
+  int64_t dim;
+};
+
+template <int WIDTH>
+INLINE void typed_columns(const Typed& p, float* sums, int64_t v, int64_t from, int width) {
+  float total[WIDTH] = {0};
+  const int64_t last = p.ptr[v + 1];
+  for (int64_t s = p.first[v]; s < p.first[v + 1]; s++) {
+    float sum[WIDTH] = {0};
+    for (int64_t e = p.start[s]; e < p.start[s + 1]; e++) {
+      if (e + kAhead < last) __builtin_prefetch(p.x + p.idx[e + kAhead] * p.dim + from);
+      add_row<WIDTH>(sum, p.x + p.idx[e] * p.dim + from, p.weight[e], width);
+    }
+    const int64_t at = p.relation[s] * p.dim + from;
+    for (int j = 0; j < width; j++) total[j] += p.vectors[at + j] * sum[j];
+    if (p.own) {
+      const float* mine = p.own + v * p.dim + from;
+      for (int j = 0; j < width; j++) sums[at + j] += mine[j] * sum[j];
+    }
+  }
+  float* out = p.y + v * p.dim + from;
+  for (int j = 0; j < width; j++) out[j] = total[j];
+}
+
+WIDEST void typed_rows(Typed p, float* sums, int64_t low, int64_t high) {
+  for (int64_t v = low; v < high; v++) {
+    int64_t from = 0;
+    for (; from + 64 <= p.dim; from += 64) typed_columns<64>(p, sums, v, from, 64);
+    if (from + 32 <= p.dim) { typed_columns<32>(p, sums, v, from, 32); from += 32; }
+    if (from < p.dim) typed_columns<31>(p, sums, v, from, static_cast<int>(p.dim - from));
+  }
+}
+
 INLINE float dot(const float* a, const float* b, int64_t dim) {
   float lane[16] = {0};
   int64_t j = 0;
@@ -178,6 +256,25 @@ WIDEST void softmax_rows(const int64_t* ptr, const float* score, float* out, int
       for (int k = 0; k < half; k++) lane[k] += lane[k + half];
     const float factor = 1.0f / lane[0];
     for (int64_t e = 0; e < count; e++) to[e] *= factor;
+  }
+}
+
+INLINE uint32_t mix(uint32_t word) {
+  word = (word ^ (word >> 16)) * 0x7feb352du;
+  word = (word ^ (word >> 15)) * 0x846ca68bu;
+  return word ^ (word >> 16);
+}
+
+// See kgrec.ops.dropout.
+WIDEST void drop(const float* x, float* out, uint32_t key, uint32_t further, uint32_t threshold, float scale, int64_t low, int64_t high) {
+  while (low < high) {  // 2^32 values share the upper half of their places
+    const int64_t stop = std::min(high, ((low >> 32) + 1) << 32);
+    const uint32_t upper = further + static_cast<uint32_t>(low >> 32);
+    for (int64_t i = low; i < stop; i++) {
+      const uint32_t word = mix(mix(static_cast<uint32_t>(i) ^ key) + upper);
+      out[i] = word >= threshold ? x[i] * scale : 0.0f;
+    }
+    low = stop;
   }
 }
 
@@ -259,12 +356,8 @@ WIDEST void pair_gradients(Pairs p, const float* slope, float user_l2, float ite
 // Equal ranges of rows for work that is alike for each.
 template <class Work>
 void in_equal_parts(int64_t rows, int64_t cost, int threads, Work work) {
-  const int64_t most = std::max<int64_t>(1, rows * cost / kAlone);
-  const int64_t parts = std::min<int64_t>(std::max(threads, 1), most);
-  std::vector<std::thread> others;
-  for (int64_t part = 1; part < parts; part++) others.emplace_back(work, rows * part / parts, rows * (part + 1) / parts);
-  work(0, rows / parts);
-  for (auto& other : others) other.join();
+  const int64_t parts = useful_threads(rows * cost, threads);
+  on_threads(static_cast<int>(parts), threads, [&](int part) { work(rows * part / parts, rows * (part + 1) / parts); });
 }
 
 }  // namespace
@@ -272,7 +365,14 @@ void in_equal_parts(int64_t rows, int64_t cost, int threads, Work work) {
 extern "C" {
 
 // Raised with every change of a signature; native.py loads no other.
-int32_t kgrec_native_version() { return 2; }
+int32_t kgrec_native_version() { return 3; }
+
+// Takes GNU OpenMP's GOMP_parallel, omp_get_thread_num and omp_get_num_threads.
+void kgrec_share_threads(void* parallel, void* number, void* team) {
+  g_parallel = reinterpret_cast<void (*)(void (*)(void*), void*, unsigned, unsigned)>(parallel);
+  g_number = reinterpret_cast<int (*)()>(number);
+  g_team = reinterpret_cast<int (*)()>(team);
+}
 
 // y = beta A x + alpha added, for all rows or the ``count`` ones of ``rows``. See Product for what may be null; added may be x, y neither.
 void kgrec_spmm(const int64_t* ptr, const int32_t* idx, const float* weight, const float* x, const int32_t* x_place, const float* added,
@@ -286,6 +386,19 @@ void kgrec_spmm(const int64_t* ptr, const int32_t* idx, const float* weight, con
   in_parallel(edges.data(), count, dim, threads, work);
 }
 
+// See Typed; sums holds kTypedParts tables (relations x dim) of zeros, to be added up in order.
+void kgrec_typed_sum(const int64_t* ptr, const int64_t* first, const int64_t* start, const int32_t* relation, const int32_t* idx,
+                     const float* weight, const float* x, const float* vectors, const float* own, float* sums, float* y, int64_t rows,
+                     int64_t dim, int64_t relations, int32_t threads) {
+  const Typed p{ptr, first, start, relation, idx, weight, x, vectors, own, y, dim};
+  const int useful = useful_threads((ptr[rows] + rows) * dim, threads);
+  const std::vector<int64_t> cut = cut_rows(ptr, rows, kTypedParts);
+  on_threads(useful, threads, [&](int thread) {
+    for (int part = thread; part < kTypedParts; part += useful)
+      typed_rows(p, own ? sums + part * relations * dim : nullptr, cut[part], cut[part + 1]);
+  });
+}
+
 // out[e] = a[destination of e] . b[idx[e]]
 void kgrec_sddmm(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t rows, int64_t dim,
                  int32_t threads) {
@@ -295,6 +408,12 @@ void kgrec_sddmm(const int64_t* ptr, const int32_t* idx, const float* a, const f
 // out = softmax of score over the edges of each row
 void kgrec_edge_softmax(const int64_t* ptr, const float* score, float* out, int64_t rows, int32_t threads) {
   in_parallel(ptr, rows, 8, threads, [=](int64_t low, int64_t high) { softmax_rows(ptr, score, out, low, high); });
+}
+
+// out = x where word (key, place) is at least the threshold, times scale; else 0
+void kgrec_dropout(const float* x, float* out, int64_t count, uint32_t key, uint32_t further, uint32_t threshold, float scale,
+                   int32_t threads) {
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { drop(x, out, key, further, threshold, scale, low, high); });
 }
 
 // The k best of each row of scores, which lie ``stride`` apart; seen columns are overwritten. broken[row]: a score is not a number.

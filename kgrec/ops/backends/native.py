@@ -6,6 +6,7 @@ environment variable ``KGREC_BACKEND=torch`` leaves them out.
 
 import ctypes
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -13,13 +14,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_VERSION = 2
+_VERSION = 3
 _FILE = "_native.so"
-_POINTER, _LONG, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int32
+_TYPED_PARTS = 16  # as kTypedParts
+_POINTER, _LONG, _FLOAT, _INT, _WORD = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int32, ctypes.c_uint32
 _KERNELS = {
+    "share_threads": [_POINTER] * 3,
     "spmm": [_POINTER] * 9 + [_LONG, _LONG, _FLOAT, _FLOAT, _INT],
+    "typed_sum": [_POINTER] * 11 + [_LONG, _LONG, _LONG, _INT],
     "sddmm": [_POINTER] * 5 + [_LONG, _LONG, _INT],
     "edge_softmax": [_POINTER] * 3 + [_LONG, _INT],
+    "dropout": [_POINTER, _POINTER, _LONG, _WORD, _WORD, _WORD, _FLOAT, _INT],
     "topk": [_POINTER, _LONG, _LONG, _LONG, _LONG, *[_POINTER] * 5, _INT],
     "pair_margins": [_POINTER] * 6 + [_LONG, _LONG, _INT],
     "pair_gradients": [*[_POINTER] * 6, _FLOAT, _FLOAT, _POINTER, _POINTER, _LONG, _LONG],
@@ -43,7 +48,22 @@ def library() -> ctypes.CDLL | None:
     for kernel, types in _KERNELS.items():
         function = getattr(found, f"kgrec_{kernel}")
         function.argtypes, function.restype = types, None
+    _share_threads(found)
     return found
+
+
+def _share_threads(found: ctypes.CDLL) -> None:
+    """Let the kernels run on the threads that torch keeps, where it was built with GNU OpenMP; else they start their own at each call."""
+    maps = Path("/proc/self/maps")
+    if sys.platform != "linux" or not maps.is_file():
+        return
+    loaded = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if "libgomp" in line}
+    own = [place for place in loaded if Path(place).is_relative_to(Path(torch.__file__).parents[1])]
+    if len(own) != 1:
+        return
+    openmp = ctypes.CDLL(own[0])
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    found.kgrec_share_threads(*(ctypes.cast(getattr(openmp, name), _POINTER) for name in names))
 
 
 def name() -> str:
@@ -98,6 +118,37 @@ def spmm(
     return out
 
 
+TypedParts = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""First edge and first segment of each row, first edge and relation of each segment, column of each edge; see ``kgrec.ops.typed``."""
+
+
+def typed_sum(
+    by: TypedParts, weight: Float[Tensor, " edges"], x: Float[Tensor, "nodes dim"], vectors: Float[Tensor, "relations dim"]
+) -> Float[Tensor, "_ dim"]:
+    """Return, per row, the sum over its segments of the relation's vector times the weighted sum of the segment's neighbors."""
+    return _typed(by, weight, x, vectors, None, None)
+
+
+def typed_sums(
+    by: TypedParts,
+    weight: Float[Tensor, " edges"],
+    x: Float[Tensor, "nodes dim"],
+    vectors: Float[Tensor, "relations dim"],
+    own: Float[Tensor, "_ dim"],
+) -> tuple[Float[Tensor, "_ dim"], Float[Tensor, "relations dim"]]:
+    """Return ``typed_sum``; and per relation, the sum over its segments of their rows of ``own`` times the neighbors' weighted sum."""
+    sums = torch.zeros(_TYPED_PARTS, *vectors.shape)
+    return _typed(by, weight, x, vectors, own, sums), sums.sum(0)
+
+
+def _typed(by: TypedParts, weight: Tensor, x: Tensor, vectors: Tensor, own: Tensor | None, sums: Tensor | None) -> Tensor:
+    x, weight, vectors, own = x.contiguous(), weight.contiguous(), vectors.contiguous(), None if own is None else own.contiguous()
+    out = x.new_empty(len(by[0]) - 1, x.shape[1])
+    relations, threads = len(vectors), torch.get_num_threads()
+    _loaded().kgrec_typed_sum(*(_at(part) for part in (*by, weight, x, vectors, own, sums)), _at(out), len(out), x.shape[1], relations, threads)
+    return out
+
+
 def sddmm(
     ptr: Int[Tensor, " _"], idx: Int[Tensor, " edges"], a: Float[Tensor, "nodes dim"], b: Float[Tensor, "items dim"]
 ) -> Float[Tensor, " edges"]:
@@ -113,6 +164,13 @@ def edge_softmax(ptr: Int[Tensor, " _"], score: Float[Tensor, " edges"]) -> Floa
     """Return the softmax of ``score`` over the edges of each row; ``ptr`` int64."""
     score, out = score.contiguous(), torch.empty_like(score)
     _loaded().kgrec_edge_softmax(_at(ptr), _at(score), _at(out), len(ptr) - 1, torch.get_num_threads())
+    return out
+
+
+def dropout(x: Float[Tensor, "..."], key: int, threshold: int, scale: float) -> Float[Tensor, "..."]:
+    """Return ``x`` times ``scale`` where the word of (key, place) is at least ``threshold``, else 0; ``x`` must be contiguous."""
+    out = torch.empty_like(x)
+    _loaded().kgrec_dropout(_at(x), _at(out), x.numel(), key & 0xFFFFFFFF, key >> 32, threshold, scale, torch.get_num_threads())
     return out
 
 
