@@ -27,6 +27,7 @@ from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
+from kgrec.ops.interaction import bi_interaction
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import propagate
 from kgrec.ops.relational import rel_scores
@@ -151,9 +152,8 @@ class BiInteraction(Aggregator):
 
     def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
         """Return the layer's output, Eq. (8)."""
-        by_sum = torch.addmm(self.sum_bias, ego + neighborhood, self.sum_weight)
-        by_product = torch.addmm(self.product_bias, ego * neighborhood, self.product_weight)
-        return leaky_relu(by_sum, self.slope) + leaky_relu(by_product, self.slope)
+        weights = self.sum_weight, self.sum_bias, self.product_weight, self.product_bias
+        return bi_interaction(ego, neighborhood, *weights, self.slope)
 
     def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
         """Return the shares of the three, e_h staying as it is in the product."""

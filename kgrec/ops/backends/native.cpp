@@ -278,6 +278,34 @@ WIDEST void drop(const float* x, float* out, uint32_t key, uint32_t further, uin
   }
 }
 
+WIDEST void sum_and_product(const float* a, const float* b, float* sum, float* product, int64_t low, int64_t high) {
+  for (int64_t i = low; i < high; i++) { sum[i] = a[i] + b[i]; product[i] = a[i] * b[i]; }
+}
+
+// Bit 0 of a sign: a is positive; bit 1: b is.
+WIDEST void add_leaky(const float* a, const float* b, float slope, float* out, uint8_t* sign, int64_t low, int64_t high) {
+  for (int64_t i = low; i < high; i++) {
+    out[i] = (a[i] > 0 ? a[i] : slope * a[i]) + (b[i] > 0 ? b[i] : slope * b[i]);
+    sign[i] = static_cast<uint8_t>((a[i] > 0 ? 1 : 0) | (b[i] > 0 ? 2 : 0));
+  }
+}
+
+WIDEST void leaky_gradients(const float* upstream, const uint8_t* sign, float slope, float* to_a, float* to_b, int64_t low, int64_t high) {
+  for (int64_t i = low; i < high; i++) {
+    to_a[i] = upstream[i] * (sign[i] & 1 ? 1.0f : slope);
+    to_b[i] = upstream[i] * (sign[i] & 2 ? 1.0f : slope);
+  }
+}
+
+// Gradients of a and b, in the place of those of their sum and product.
+WIDEST void product_gradients(float* to_sum, float* to_product, const float* a, const float* b, int64_t low, int64_t high) {
+  for (int64_t i = low; i < high; i++) {
+    const float sum = to_sum[i], product = to_product[i];
+    to_sum[i] = sum + product * b[i];
+    to_product[i] = sum + product * a[i];
+  }
+}
+
 struct Best {
   float* scores;
   int64_t stride, columns, k;
@@ -414,6 +442,24 @@ void kgrec_edge_softmax(const int64_t* ptr, const float* score, float* out, int6
 void kgrec_dropout(const float* x, float* out, int64_t count, uint32_t key, uint32_t further, uint32_t threshold, float scale,
                    int32_t threads) {
   in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { drop(x, out, key, further, threshold, scale, low, high); });
+}
+
+void kgrec_sum_and_product(const float* a, const float* b, float* sum, float* product, int64_t count, int32_t threads) {
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { sum_and_product(a, b, sum, product, low, high); });
+}
+
+// out = leaky a + leaky b; see add_leaky for the signs
+void kgrec_add_leaky(const float* a, const float* b, float slope, float* out, uint8_t* sign, int64_t count, int32_t threads) {
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { add_leaky(a, b, slope, out, sign, low, high); });
+}
+
+void kgrec_leaky_gradients(const float* upstream, const uint8_t* sign, float slope, float* to_a, float* to_b, int64_t count,
+                           int32_t threads) {
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { leaky_gradients(upstream, sign, slope, to_a, to_b, low, high); });
+}
+
+void kgrec_product_gradients(float* to_sum, float* to_product, const float* a, const float* b, int64_t count, int32_t threads) {
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { product_gradients(to_sum, to_product, a, b, low, high); });
 }
 
 // The k best of each row of scores, which lie ``stride`` apart; seen columns are overwritten. broken[row]: a score is not a number.

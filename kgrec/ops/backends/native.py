@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 _VERSION = 3
@@ -25,6 +25,10 @@ _KERNELS = {
     "sddmm": [_POINTER] * 5 + [_LONG, _LONG, _INT],
     "edge_softmax": [_POINTER] * 3 + [_LONG, _INT],
     "dropout": [_POINTER, _POINTER, _LONG, _WORD, _WORD, _WORD, _FLOAT, _INT],
+    "sum_and_product": [*[_POINTER] * 4, _LONG, _INT],
+    "add_leaky": [_POINTER, _POINTER, _FLOAT, _POINTER, _POINTER, _LONG, _INT],
+    "leaky_gradients": [_POINTER, _POINTER, _FLOAT, _POINTER, _POINTER, _LONG, _INT],
+    "product_gradients": [*[_POINTER] * 4, _LONG, _INT],
     "topk": [_POINTER, _LONG, _LONG, _LONG, _LONG, *[_POINTER] * 5, _INT],
     "pair_margins": [_POINTER] * 6 + [_LONG, _LONG, _INT],
     "pair_gradients": [*[_POINTER] * 6, _FLOAT, _FLOAT, _POINTER, _POINTER, _LONG, _LONG],
@@ -172,6 +176,36 @@ def dropout(x: Float[Tensor, "..."], key: int, threshold: int, scale: float) -> 
     out = torch.empty_like(x)
     _loaded().kgrec_dropout(_at(x), _at(out), x.numel(), key & 0xFFFFFFFF, key >> 32, threshold, scale, torch.get_num_threads())
     return out
+
+
+Table = Float[Tensor, "nodes dim"]
+
+
+def sum_and_product(a: Table, b: Table) -> tuple[Table, Table]:
+    """Return ``a + b`` and ``a * b`` of contiguous tables."""
+    total, product = torch.empty_like(a), torch.empty_like(a)
+    _loaded().kgrec_sum_and_product(_at(a), _at(b), _at(total), _at(product), a.numel(), torch.get_num_threads())
+    return total, product
+
+
+def add_leaky(a: Table, b: Table, slope: float) -> tuple[Table, UInt8[Tensor, "nodes dim"]]:
+    """Return the sum of two contiguous tables' LeakyReLU, and which values were positive: bit 0 of ``a``, bit 1 of ``b``."""
+    out, sign = torch.empty_like(a), torch.empty(a.shape, dtype=torch.uint8)
+    _loaded().kgrec_add_leaky(_at(a), _at(b), slope, _at(out), _at(sign), a.numel(), torch.get_num_threads())
+    return out, sign
+
+
+def leaky_gradients(upstream: Table, sign: UInt8[Tensor, "nodes dim"], slope: float) -> tuple[Table, Table]:
+    """Return the gradients of both tables of ``add_leaky``."""
+    to_a, to_b = torch.empty_like(upstream), torch.empty_like(upstream)
+    _loaded().kgrec_leaky_gradients(_at(upstream), _at(sign), slope, _at(to_a), _at(to_b), upstream.numel(), torch.get_num_threads())
+    return to_a, to_b
+
+
+def sum_and_product_gradients(to_sum: Table, to_product: Table, a: Table, b: Table) -> tuple[Table, Table]:
+    """Return the gradients of ``a`` and ``b``, in the memory of those of their sum and product; all contiguous."""
+    _loaded().kgrec_product_gradients(_at(to_sum), _at(to_product), _at(a), _at(b), a.numel(), torch.get_num_threads())
+    return to_sum, to_product
 
 
 def topk(
