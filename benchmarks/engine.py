@@ -37,7 +37,19 @@ SMALL = {
     "bprmf": ("BPR", {"learning_rate": 1e-3, "item_bias": False}, 3),
     "lightgcn": ("LightGCN", {"num_layers": 2, "loss": "bpr", "learning_rate": 5e-3}, 5),
     "cke": ("CKE", {"loss": "bpr", "learning_rate": 5e-3}, 5),
-    "kgat": ("KGAT", {"loss": "bpr", "layer_dims": (64, 32, 16), "learning_rate": 5e-3, "kg_sampling": "triple", "kg_batch_size": 2048, "kg_steps": 45, "warm_start_epochs": 0}, 5),
+    "kgat": (
+        "KGAT",
+        {
+            "loss": "bpr",
+            "layer_dims": (64, 32, 16),
+            "learning_rate": 5e-3,
+            "kg_sampling": "triple",
+            "kg_batch_size": 2048,
+            "kg_steps": 45,
+            "warm_start_epochs": 0,
+        },
+        5,
+    ),
     "kgin": ("KGIN", {"loss": "bpr", "num_layers": 3, "learning_rate": 5e-3}, 5),
 }
 PUBLISHED = {"num_layers": 3, "dim": 64}

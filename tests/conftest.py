@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run on the CPU; it asks when it is imported
 ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("kgrec", deadline=None, derandomize=True, print_blob=True)

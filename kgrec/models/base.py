@@ -73,6 +73,8 @@ class Objective(Generic[B]):
         triples: What a ``TripleBatch`` is drawn from.
         impressions: How an ``ImpressionBatch`` is put together.
         sampler: Makes the sampler of a batch type that the training package does not know; see ``SamplerFactory``.
+        capturable: Whether a step may be recorded once and replayed on a CUDA device: on such a one, the loss depends on parameters and
+            batch alone (nothing that Python counts or draws), its shapes on the shapes of the batch, and it asks the host for nothing.
     """
 
     batch: type[B]
@@ -82,6 +84,7 @@ class Objective(Generic[B]):
     triples: TripleSource | None = None
     impressions: ImpressionSource | None = None
     sampler: "SamplerFactory | None" = None
+    capturable: bool = False
 
 
 @runtime_checkable

@@ -95,7 +95,7 @@ class BPRMF(Recommender):
 
     def plan(self) -> Plan:
         """Return one pairwise objective."""
-        return Plan((Objective(PairwiseBatch, self.cf_loss, name="bpr"),))
+        return Plan((Objective(PairwiseBatch, self.cf_loss, name="bpr", capturable=True),))
 
     def scorer(self) -> DotProduct:
         """Return the embeddings; a bias rides along as one more dimension."""

@@ -22,9 +22,11 @@ from kgrec.models.explainable import LinearPropagation
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.nn.losses import cosine_softmax, l2
+from kgrec.ops.contrast import sampled_softmax_rows
+from kgrec.ops.dropout import words
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import poly, poly_rows, propagate
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
 
 _GROUPS_AT_ONCE = 32
@@ -40,6 +42,8 @@ class LightGCNConfig:
         loss: "bpr" as in the paper; "softmax" contrasts each interaction by cosine with all items that have training
             interactions, and ranks by normalized item vectors. Items without any are left to what the graph says of them.
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
+        negatives: Items that the softmax contrasts with, drawn anew for each batch, each counting for several; 0 takes all. Worth it
+            from about ten thousand items on.
         l2_weight: Weight lambda of half the squared layer-0 norms of the batch rows, divided by the batch size; 1e-4 in the paper.
         init: "normal" draws initial embeddings from N(0, ``init_scale``^2), as the authors' code; "glorot" as the paper says.
         init_scale: Standard deviation of the initial embeddings; 0.1 in the authors' PyTorch code, 0.01 in their TensorFlow code. Unused by
@@ -53,6 +57,7 @@ class LightGCNConfig:
     num_layers: int = 2
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
+    negatives: int = 0
     l2_weight: float = 1e-4
     init: Literal["normal", "glorot"] = "normal"
     init_scale: float = 0.1
@@ -65,6 +70,8 @@ class LightGCNConfig:
             raise ConfigError("LightGCN needs dim >= 1, num_layers >= 0, l2_weight >= 0 and init_scale > 0.")
         if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
             raise ConfigError('LightGCN needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+        if self.negatives < 0:
+            raise ConfigError(f"LightGCN needs negatives >= 0, not {self.negatives}; 0 takes all items.")
         if self.init not in ("normal", "glorot") or not 0 <= self.edge_dropout < 1:
             raise ConfigError('LightGCN needs init "normal" or "glorot" and edge_dropout in [0, 1).')
 
@@ -126,6 +133,7 @@ class LightGCN(Recommender):
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
         self.edge_dropout = SeededDropout(config.edge_dropout)
+        self._seed = self._drawn = 0
         self.nodes = nn.Parameter(_initial(ckg, config, generator))  # X^(0)
 
     @classmethod
@@ -152,6 +160,9 @@ class LightGCN(Recommender):
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
+        if nodes.device.type != "cpu":  # shapes that do not depend on the batch, so that a step can be captured
+            z = self()
+            return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * l2(*take_rows(self.nodes, nodes).chunk(3))
         rows, place, times = torch.unique(nodes, return_inverse=True, return_counts=True)
         z, start = self._rows(rows)
         ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
@@ -159,20 +170,38 @@ class LightGCN(Recommender):
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on layer 0."""
+        if 0 < self.config.negatives < len(self.warm_items):
+            return self._sampled_loss(batch)
         users, place = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
         z, start = self._rows(torch.cat([self.warm_items, users]))
         warm, target, user = z[: len(self.warm_items)], self.warm_position[batch.positive], place + len(self.warm_items)
         ego = l2(*take_rows(start, torch.cat([user, target])).chunk(2))
         return cosine_softmax(take_rows(z, user), warm, target, self.config.temperature) + self.config.l2_weight * ego
 
+    def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the softmax over drawn items, each of which stands for ``len(warm_items) / negatives``."""
+        count = self.config.negatives
+        self._drawn += 1
+        drawn = words(count, derive(self._seed, "drawn", self._drawn), self.nodes.device) % len(self.warm_items)
+        negative = self.warm_items[drawn]
+        rows, place = torch.unique(torch.cat([batch.user + self.ckg.num_entities, batch.positive, negative]), return_inverse=True)
+        z, start = self._rows(rows)
+        size = len(batch.user)
+        ego = l2(*take_rows(start, place[: 2 * size]).chunk(2))
+        u, p, n = torch.split(take_rows(unit_rows(z), place), [size, size, count])
+        loss = sampled_softmax_rows(u / self.config.temperature, p, n, (batch.positive, negative), len(self.warm_items) / count)
+        return loss + self.config.l2_weight * ego
+
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""
         if self.config.loss == "bpr":
-            return Plan((Objective(PairwiseBatch, self.bpr_loss, name="bpr"),), begin_epoch=self._reseed)
+            same = not self.config.edge_dropout
+            return Plan((Objective(PairwiseBatch, self.bpr_loss, name="bpr", capturable=same),), begin_epoch=self._reseed)
         return Plan((Objective(PositiveBatch, self.softmax_loss, name="softmax"),), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
+        self._seed, self._drawn = derive(seed, "drawn items", epoch), 0
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""

@@ -1,6 +1,5 @@
 """Dropout from a stream of its own."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 

@@ -1,5 +1,6 @@
 """Softmax over the catalog without the full score matrix."""
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,63 @@ def softmax_rows(
     """
     result: Tensor = _SoftmaxRows.apply(users, items, positive)  # type: ignore[no-untyped-call]
     return result
+
+
+def sampled_softmax_rows(
+    users: Float[Tensor, "batch dim"],
+    items: Float[Tensor, "batch dim"],
+    negatives: Float[Tensor, "cand dim"],
+    same: tuple[Int[Tensor, " batch"], Int[Tensor, " cand"]],
+    weight: float | int = 1.0,
+) -> Float[Tensor, ""]:
+    """Return the mean of ``-log(exp(u . p) / (exp(u . p) + weight sum of exp(u . n)))`` over negatives that the batch shares.
+
+    With ``weight`` the number of items per negative drawn, the sum stands for that over the whole catalog. As ``softmax_rows`` otherwise.
+
+    Args:
+        users: Vectors of users.
+        items: Vectors of the items used, p.
+        negatives: Vectors of the items drawn, n.
+        same: Which items these are; one that is a row's own is no negative of it.
+        weight: What a negative counts for.
+
+    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (5).
+    https://arxiv.org/abs/2201.02327
+    """
+    result: Tensor = _SampledSoftmaxRows.apply(users, items, negatives, same, float(weight))  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SampledSoftmaxRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, negatives: Tensor, same: tuple[Tensor, Tensor], weight: float) -> Tensor:
+        to_users, to_items, to_negatives = torch.empty_like(users), torch.empty_like(items), torch.zeros_like(negatives)
+        total = users.new_zeros(())
+        step = max(1, _CELLS_AT_ONCE // max(1, len(negatives)))
+        for start in range(0, len(users), step):
+            some = slice(start, start + step)
+            user, item = users[some], items[some]
+            own = (user * item).sum(1, keepdim=True)
+            scores = torch.addmm(own.new_full((), math.log(weight)), user, negatives.T)
+            scores.masked_fill_(same[0][some].unsqueeze(1) == same[1], -torch.inf)
+            highest = torch.maximum(scores.amax(1, keepdim=True), own) if len(negatives) else own
+            share, chance = scores.sub_(highest).exp_(), (own - highest).exp_()
+            mass = share.sum(1, keepdim=True) + chance
+            total += (mass.log() + highest - own).sum()
+            share.div_(mass)
+            chance.div_(mass).sub_(1.0)
+            to_users[some] = torch.addmm(chance * item, share, negatives)
+            to_items[some] = chance * user
+            to_negatives.addmm_(share.T, user)
+        ctx.save_for_backward(to_users, to_items, to_negatives)
+        return total / len(users)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        to_users, to_items, to_negatives = ctx.saved_tensors
+        scale = upstream / len(to_users)
+        return to_users * scale, to_items * scale, to_negatives * scale, None, None
 
 
 class _SoftmaxRows(torch.autograd.Function):

@@ -11,4 +11,6 @@ def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.opti
 
     Source: Kingma and Ba, Adam, ICLR 2015, Algorithm 1. https://arxiv.org/abs/1412.6980
     """
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    held = list(parameters)
+    on_cuda = any(parameter.is_cuda for parameter in held)  # there the count of steps is kept on the device, for graph capture
+    return torch.optim.Adam(held, lr=learning_rate, fused=True, capturable=on_cuda)

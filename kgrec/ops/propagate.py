@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import ConfigError
-from kgrec.ops.backends import native
+from kgrec.ops.backends import gpu, native
 from kgrec.ops.csr import Csr
 
 # torch announces once per process that its CSR tensors are in beta. It is said here, to nobody, instead of in a training run.
@@ -123,6 +123,8 @@ def sampled_product(
     """
     if native.takes(a, b):
         return native.sddmm(ptr.long(), idx, a, b)
+    if gpu.takes(a, b):
+        return gpu.sddmm(ptr.long(), idx, a, b)
     if len(idx) > len(a) * len(b):  # repeated places outnumber the cells, which torch's sampled product cannot take
         row = torch.repeat_interleave(torch.arange(len(a), device=idx.device), ptr.diff(), output_size=len(idx))
         return (a @ b.T)[row, idx]
@@ -145,6 +147,8 @@ def sparse_product(
     out = torch.empty(len(ptr) - 1, x.shape[1], dtype=x.dtype, device=x.device)
     if native.takes(x, weight):
         return native.spmm(ptr.long(), idx, weight.detach(), x, out)
+    if gpu.takes(x, weight):
+        return gpu.spmm(ptr.long(), idx, weight.detach(), x, out)
     sparse = torch.sparse_csr_tensor(ptr, idx, weight.detach(), (len(out), len(x)), check_invariants=False)
     return torch.addmm(out, sparse, x.contiguous(), beta=0.0, out=out)
 
@@ -264,10 +268,19 @@ def _check_polynomial(weight: Tensor, coefficients: Sequence[float]) -> None:
 
 
 def _multiply(graph: Csr, weight: Tensor, x: Tensor) -> Tensor:
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return _add_product(graph, weight.detach(), x, torch.empty(x.shape, dtype=x.dtype, device=x.device))
+
+
+def _add_product(
+    graph: Csr, weight: Tensor, x: Tensor, out: Tensor, added: Tensor | None = None, alpha: float = 1.0, beta: float = 1.0
+) -> Tensor:
+    """Write ``beta A x + alpha added`` into ``out`` and return it."""
     if native.takes(x, weight):
-        return native.spmm(graph.ptr, graph.idx, weight.detach(), x, out)
-    return torch.addmm(out, matrix(graph, weight.detach()), x.contiguous(), beta=0.0, out=out)
+        return native.spmm(graph.ptr, graph.idx, weight, x, out, added, alpha, beta)
+    if gpu.takes(x, weight):
+        return gpu.spmm(graph.ptr, graph.idx, weight, x, out, added, alpha, beta)
+    base, factor = (out, 0.0) if added is None else (added, alpha)
+    return torch.addmm(base, matrix(graph, weight), x.contiguous(), beta=factor, alpha=beta, out=out)
 
 
 def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ...]) -> Tensor:
@@ -275,17 +288,13 @@ def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ..
     if not lower:
         return x * highest
     x = x.contiguous()
-    adjacency = None if native.takes(x, weight) else matrix(graph, weight)
     out = torch.empty_like(x)
     other = out if len(lower) == 1 else torch.empty_like(x)
     # The two buffers take turns, so placed that the last sum lands in ``out``.
     into, rest = (out, other) if len(lower) % 2 else (other, out)
     current, factor = x, highest
     for coefficient in reversed(lower):
-        if adjacency is None:
-            native.spmm(graph.ptr, graph.idx, weight, current, into, x, coefficient, factor)
-        else:
-            torch.addmm(x, adjacency, current, beta=coefficient, alpha=factor, out=into)
+        _add_product(graph, weight, current, into, x, coefficient, factor)
         current, factor = into, 1.0
         into, rest = rest, into
     return out

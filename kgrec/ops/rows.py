@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding
 
+from kgrec.ops.backends import gpu
+
 _LEAST_NORM = 1e-12  # as torch's normalize
 
 
@@ -17,7 +19,25 @@ def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) ->
     The gradients of a row that is taken several times are added in a fixed order. Plain indexing adds them with atomics from several
     threads, so that two runs of one seed drift apart in the last bits.
     """
+    if gpu.takes(table):
+        result: Tensor = _TakeRows.apply(table, rows)  # type: ignore[no-untyped-call]
+        return result
     return embedding(rows, table)
+
+
+class _TakeRows(torch.autograd.Function):
+    """On a CUDA device; torch's own gradient asks the host how many rows are distinct, which no graph capture allows."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        ctx.size = len(table)
+        ctx.save_for_backward(rows)
+        return table.index_select(0, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        return gpu.row_sums(ctx.saved_tensors[0], upstream, ctx.size), None
 
 
 def unit_rows(x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:

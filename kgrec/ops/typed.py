@@ -1,4 +1,4 @@
-"""Sums over typed edges: neighbors are added up per relation first, then scaled by the relation's vector once, never one vector per edge."""
+"""Sums over typed edges: neighbors are added up by relation, then scaled by its vector once; never one vector per edge."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -16,6 +17,7 @@ from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import adam
 from kgrec.random import derive
+from kgrec.training.capture import Capture
 from kgrec.training.config import TrainConfig
 from kgrec.training.pieces import Pieces, in_pieces
 from kgrec.training.samplers import make_sampler
@@ -80,7 +82,8 @@ def train(
     if plan.fit is not None:
         return _closed_form(model, plan.fit, state, config, validate)
     samplers = _samplers(plan, data, config, seed, device)
-    optimizers, pieces = _optimizers(model, plan, config), Pieces()
+    optimizers = _optimizers(model, plan, config)
+    rounds = _rounds(plan, samplers, optimizers, device)
     if state.epoch:
         model.load_state_dict(state.model)
         for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
@@ -90,7 +93,7 @@ def train(
     with progress(title, config.epochs) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
-            record = {"epoch": state.epoch + 1, **_epoch(model, plan, samplers, optimizers, state.epoch + 1, seed, pieces)}
+            record = {"epoch": state.epoch + 1, **_epoch(model, plan, rounds, state.epoch + 1, seed)}
             record["seconds"] = time.perf_counter() - began
             _judge(model, state, record, config, validate)
             state.model = snapshot(model)
@@ -124,9 +127,9 @@ def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig,
         return
     objective, epochs = plan.warm_up
     alone, own = Plan((objective,)), derive(seed, "warm up")
-    samplers, optimizers, pieces = _samplers(alone, data, config, own, device), _optimizers(model, alone, config), Pieces()
+    rounds = _rounds(alone, _samplers(alone, data, config, own, device), _optimizers(model, alone, config), device)
     for epoch in range(1, epochs + 1):
-        losses = _epoch(model, alone, samplers, optimizers, epoch, own, pieces)
+        losses = _epoch(model, alone, rounds, epoch, own)
         logger.debug("warming up: %s", _line({"epoch": epoch, **losses}))
 
 
@@ -143,34 +146,42 @@ def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[tor
     return [adam(model.parameters() if group is None else group, config.learning_rate) for group in groups]
 
 
-def _epoch(
-    model: Recommender,
-    plan: Plan,
-    samplers: list[Batches],
-    optimizers: list[torch.optim.Optimizer],
-    epoch: int,
-    seed: int,
-    pieces: Pieces,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Objectives that are trained in the same steps, and how such a step is done."""
+
+    objectives: Sequence[Objective[Any]]
+    feeds: Sequence[Batches]
+    step: Callable[[Sequence[Any]], Tensor]
+
+
+def _rounds(plan: Plan, samplers: list[Batches], optimizers: list[torch.optim.Optimizer], device: torch.device) -> list[_Round]:
+    pieces, every = Pieces(), [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
+    rounds = []
+    for (objectives, feeds), optimizer in zip([(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True):
+        step: Callable[[Sequence[Any]], Tensor] = partial(_step, objectives, optimizer=optimizer, plan=plan, pieces=pieces)
+        if device.type == "cuda" and plan.after_step is None and all(objective.capturable for objective in objectives):
+            step = Capture(step)
+        rounds.append(_Round(objectives, feeds, step))
+    return rounds
+
+
+def _epoch(model: Recommender, plan: Plan, rounds: Sequence[_Round], epoch: int, seed: int) -> dict[str, Any]:
     """Train one epoch; return the mean loss of each objective by its name."""
     model.train()
     if plan.begin_epoch is not None:
         plan.begin_epoch(epoch, seed)
-    if plan.joint:
-        rounds = [(plan.objectives, list(samplers), optimizers[0])]
-    else:
-        rounds = [((o,), [s], opt) for o, s, opt in zip(plan.objectives, samplers, optimizers, strict=True)]
     losses: dict[str, Any] = {}
-    for objectives, feeds, optimizer in rounds:
-        batches = zip(feeds[0].epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in feeds[1:]), strict=False)
-        steps = [_step(objectives, each, optimizer, plan, pieces) for each in batches]
+    for each in rounds:
+        batches = zip(each.feeds[0].epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in each.feeds[1:]), strict=False)
+        steps = [each.step(together) for together in batches]
         means = torch.stack(steps)  # (steps, objectives)
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):
             raise DivergedError(
                 f"the loss is not a finite number at epoch {epoch}, step {int(bad[0]) + 1}. Lower learning_rate, or raise l2 weights."
             )
-        for objective, value in zip(objectives, means.mean(0).tolist(), strict=True):
+        for objective, value in zip(each.objectives, means.mean(0).tolist(), strict=True):
             losses[objective.name] = value
     if plan.after_epoch is not None:
         plan.after_epoch()
@@ -178,7 +189,7 @@ def _epoch(
 
 
 def _step(
-    objectives: Sequence[Objective[Any]], batches: Sequence[Any], optimizer: torch.optim.Optimizer, plan: Plan, pieces: Pieces
+    objectives: Sequence[Objective[Any]], batches: Sequence[Any], *, optimizer: torch.optim.Optimizer, plan: Plan, pieces: Pieces
 ) -> Tensor:
     while True:
         optimizer.zero_grad(set_to_none=True)

@@ -23,3 +23,31 @@ def test_scores_far_apart_do_not_overflow():
     users, items = torch.tensor([[1000.0]]), torch.tensor([[1.0], [-1.0], [0.0]])
     assert float(contrast.softmax_rows(users, items, torch.tensor([1]))) == 2000.0
     assert float(contrast.softmax_rows(users, items, torch.tensor([0]))) == 0.0
+
+
+@pytest.mark.parametrize("cells", [1, 40, 1 << 20])
+@pytest.mark.parametrize("weight", [1, 7.5])
+def test_sampled_loss_and_gradients_are_those_of_a_loop(cells, weight, monkeypatch):
+    monkeypatch.setattr(contrast, "_CELLS_AT_ONCE", cells)
+    generator = torch.Generator().manual_seed(1)
+    parts = [torch.randn(size, 4, generator=generator, dtype=torch.float64).requires_grad_() for size in (9, 9, 6)]
+    same = torch.arange(9) % 5, torch.tensor([0, 1, 1, 7, 8, 9])
+    users, items, negatives = parts
+    losses = []
+    for row in range(9):
+        own = users[row] @ items[row]
+        others = [users[row] @ negatives[n] for n in range(6) if same[1][n] != same[0][row]]
+        losses.append(torch.log(own.exp() + weight * torch.stack(others).exp().sum()) - own)
+    expected = torch.stack(losses).mean()
+    got = contrast.sampled_softmax_rows(*parts, same, weight)
+    torch.testing.assert_close(got, expected)
+    for ours, reference in zip(torch.autograd.grad(got, parts), torch.autograd.grad(expected, parts), strict=True):
+        torch.testing.assert_close(ours, reference)
+
+
+def test_all_items_drawn_once_make_the_whole_softmax():
+    generator = torch.Generator().manual_seed(2)
+    users, items = (torch.randn(size, 4, generator=generator) for size in (5, 8))
+    positive, every = torch.tensor([0, 3, 7, 7, 1]), torch.arange(8)
+    got = contrast.sampled_softmax_rows(users, items[positive], items, (positive, every))
+    torch.testing.assert_close(got, contrast.softmax_rows(users, items, positive))
