@@ -8,7 +8,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= auto
 BIN := .venv/bin
-SOURCES := kgrec/ops/backends/native.cpp kgrec/data/native/ntriples.cpp
+SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 

@@ -197,13 +197,17 @@ def rank(data: str) -> dict[str, Any]:
     whole = timed(lambda: evaluate(scorer, opened, ks=(20,), metrics=("recall", "ndcg")))
     lists = timed(lambda: topk_masked(users, items, 20, ptr, idx))
     best = min((timed(lambda size=size: chunked(users, items, ptr, idx, size)), size) for size in (128, 256, 1024))
-    same = torch.equal(topk_masked(users, items, 20, ptr, idx)[1], chunked(users, items, ptr, idx, 256))
+    ours, plain = topk_masked(users, items, 20, ptr, idx)[1], chunked(users, items, ptr, idx, 256)
+    other = (ours != plain).any(1).nonzero().squeeze(1)
+    gap = ((users[other].unsqueeze(1) * (items[ours[other]] - items[plain[other]])).sum(2)).abs()
+    different = int((gap.amax(1) > 1e-4).sum()) if len(other) else 0  # up to ties: the scores of both orders agree
     return {
         "seconds": whole,
         "lists_seconds": lists,
         "torch_seconds": best[0],
         "torch_chunk": best[1],
-        "same_ids": same,
+        "rows_with_other_ids": different,
+        "limit": 2 * 64 * len(users) * len(items) / machine()["gflop_s"] / 1e9 / whole,
         "peak_mib": peak(),
     }
 
@@ -227,51 +231,128 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def median_of(call: Callable[[], object], times: int = 15) -> float:
+    """Return the median seconds of a warm call."""
+    call()
+    return statistics.median(timed(call) for _ in range(times))
+
+
+def machine() -> dict[str, float]:
+    """Measure what the limits rest on: rows gathered from tables in and beyond the cache, memory read and written in a row, products."""
+    draw = torch.Generator().manual_seed(0)
+    found = {}
+    for name, rows in (("gather_gb_s", 70_839), ("gather_large_gb_s", 184_166)):
+        table, picked = torch.randn(rows, 64, generator=draw), torch.randint(rows, (1_500_000,), generator=draw)
+        starts = torch.arange(0, len(picked), 25)
+        seconds = median_of(lambda: torch.nn.functional.embedding_bag(picked, table, starts, mode="sum"))  # noqa: B023
+        found[name] = len(picked) * 4 * 64 / seconds / 1e9
+    a, b, c = (torch.randn(1 << 24, generator=draw) for _ in range(3))
+    found["stream_gb_s"] = 3 * 4 * len(a) / median_of(lambda: torch.add(a, b, out=c)) / 1e9
+    square = torch.randn(1536, 1536, generator=draw)
+    found["gflop_s"] = 2 * 1536**3 / median_of(lambda: square @ square) / 1e9
+    return found
+
+
 def spmm(data: str) -> dict[str, Any]:
     """Sparse times dense on Gowalla's graph, 64 columns: ours, torch's CSR and COO; and what the memory gives."""
-    from kgrec.graph.ckg import CollaborativeKG
-    from kgrec.graph.pairs import PairGraph
     from kgrec.ops.backends import native
     from kgrec.ops.propagate import propagate
 
-    graph = PairGraph(CollaborativeKG.from_dataset(kgrec.load(data), knowledge=False))
+    graph = _pairs(data)
     csr, x = graph.csr, torch.randn(graph.num_nodes, 64)
     matrix = torch.sparse_csr_tensor(csr.ptr, csr.idx.long(), graph.weight, (csr.num_nodes, csr.num_nodes))
     coo = matrix.to_sparse_coo().coalesce()
-
-    def median(call: Callable[[], object]) -> float:
-        call()
-        return 1e3 * statistics.median(timed(call) for _ in range(15))
-
-    rows = torch.randint(csr.num_nodes, (csr.num_edges,))
-    gathered = torch.empty(csr.num_edges, 64)
-    bytes_read = csr.num_edges * (4 * 64 + 4) + 4 * csr.num_nodes * 64 + 8 * csr.num_nodes
-    bandwidth = 2 * gathered.numel() * 4 / (median(lambda: torch.index_select(x, 0, rows, out=gathered)) / 1e3)
-    ours = median(lambda: propagate(x, csr, graph.weight, graph.weight))
+    ours = median_of(lambda: propagate(x, csr, graph.weight, graph.weight))
     return {
-        "seconds": ours / 1e3,
-        "ours_ms": ours,
-        "csr_ms": median(lambda: torch.sparse.mm(matrix, x, "sum")),
-        "coo_ms": median(lambda: torch.sparse.mm(coo, x)),
-        "gather_gb_s": bandwidth / 1e9,
-        "limit_ms": 1e3 * bytes_read / bandwidth,
+        "seconds": ours,
+        "csr_ratio": median_of(lambda: torch.sparse.mm(matrix, x, "sum")) / ours,
+        "coo_ratio": median_of(lambda: torch.sparse.mm(coo, x)) / ours,
+        "limit": spmm_bytes(csr.num_nodes, csr.num_edges) / 1e9 / machine()["gather_gb_s"] / ours,
         "backend": native.name(),
     }
+
+
+def _pairs(data: str) -> Any:
+    from kgrec.graph.ckg import CollaborativeKG
+    from kgrec.graph.pairs import PairGraph
+
+    return PairGraph(CollaborativeKG.from_dataset(kgrec.load(data), knowledge=False))
+
+
+def spmm_bytes(nodes: int, edges: int, dim: int = 64) -> float:
+    """Return the bytes that a product has to move (engine.md, "Limits")."""
+    return edges * (4.0 * dim + 4) + 4.0 * nodes * dim + 8.0 * nodes
+
+
+def published(data: str) -> dict[str, Any]:
+    """Train LightGCN by its published setting; hold one batch's gradient against float64, and the step against the limit."""
+    found = epochs(data, "lightgcn", "official", PUBLISHED, 2)
+    graph, steps = _pairs(data), -(-len(kgrec.load(data).train) // 2048)
+    n, m = graph.num_nodes, graph.csr.num_edges
+    batch = torch.randint(len(kgrec.load(data).train), (2048,), generator=torch.Generator().manual_seed(0)).numpy()
+    error, share = _gradient_error(data, batch)
+    of = machine()
+    limit = (4 + 2 * share) * spmm_bytes(n, m) / of["gather_gb_s"] / 1e9 + 28.0 * n * 64 / of["stream_gb_s"] / 1e9
+    loss = found.pop("losses")[0]["bpr"]
+    return (
+        found
+        | {"step_ms": 1e3 * found["seconds"] / steps, "steps": steps, "first_epoch_loss": loss, "gradient_error": error}
+        | {"limit": limit * steps / found["seconds"]}
+    )
+
+
+def _gradient_error(data: str, picked: np.ndarray) -> tuple[float, float]:
+    """Return how far a batch's gradient is from autograd's in float64 over torch's sparse product, and the share of edges at its rows."""
+    from kgrec.batches import PairwiseBatch
+    from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+
+    opened = kgrec.load(data)
+    model = LightGCN.from_dataset(opened, LightGCNConfig(loss="bpr", num_layers=3), torch.Generator().manual_seed(0))
+    user, positive = (torch.from_numpy(part[picked].astype(np.int64)) for part in (opened.train.user, opened.train.item))
+    batch = PairwiseBatch(user, positive, torch.randint(opened.num_items, user.shape, generator=torch.Generator().manual_seed(1)))
+    (got,) = torch.autograd.grad(model.bpr_loss(batch), model.nodes)
+    csr, x = model.graph.csr, model.nodes.detach().double().requires_grad_()
+    matrix = torch.sparse_coo_tensor(torch.stack([csr.destinations(), csr.idx.long()]), model.graph.weight.double(), (csr.num_nodes,) * 2)
+    layer = total = x
+    for _ in range(3):
+        layer = torch.sparse.mm(matrix, layer)
+        total = total + layer
+    rows = batch.user + opened.num_items, batch.positive, batch.negative
+    u, p, n = (total[part] / 4 for part in rows)
+    squares = sum(x[part].square().sum() for part in rows)
+    loss = torch.nn.functional.softplus((u * (n - p)).sum(1)).mean() + 1e-4 * squares / (2 * len(user))
+    (expected,) = torch.autograd.grad(loss, x)
+    touched = torch.zeros(csr.num_nodes, dtype=torch.bool)
+    touched[torch.cat(rows)] = True
+    return float((got - expected).norm() / expected.norm()), float(csr.degree[touched].sum() / csr.num_edges)
 
 
 def amazon_book() -> dict[str, Any]:
     """KGAT at Amazon-Book's size: the attention of all edges, and a step of each phase."""
     from kgrec.models.kgat import KGAT, KGATConfig
+    from kgrec.ops.memory import keep_freed_memory
     from kgrec.ops.optimizer import adam
     from kgrec.training.config import TrainConfig
     from kgrec.training.samplers import make_sampler
 
+    keep_freed_memory()
     data = made(70_679, 24_915, 113_487, 652_514, 2_557_746, 39)
-    model = KGAT.from_dataset(data, KGATConfig(loss="bpr"), torch.Generator().manual_seed(0))
+    model = KGAT.from_dataset(data, KGATConfig(loss="bpr", layer_dims=(64, 32, 16)), torch.Generator().manual_seed(0))
     model.refresh_attention()
     attention = statistics.median(timed(model.refresh_attention) for _ in range(3))
     config = TrainConfig(batch_size=1024, kg_batch_size=2048, epochs=1)
-    out: dict[str, Any] = {"seconds": attention, "edges": model.graph.csr.num_edges}
+    csr, of = model.graph.csr, machine()
+    n, m, relations = csr.num_nodes, csr.num_edges, 2 * model.ckg.num_relations
+    pairs = len(torch.unique(csr.destinations() * relations + csr.relation))
+    flops, rows = 1e9 * of["gflop_s"], 1e9 * of["gather_large_gb_s"]
+    adam_seconds = 28.0 * n * 64 / of["stream_gb_s"] / 1e9
+    dense = sum(6 * 2.0 * n * a * b for a, b in ((64, 64), (64, 32)))  # the last layer is computed for the batch alone
+    limits = {
+        "attention": 4.0 * pairs * 64 * 64 / flops + 4.0 * m * 64 / rows,
+        "cf": 4 * spmm_bytes(n, m) / rows + dense / flops + adam_seconds,
+        "kg": 3 * 3 * 2.0 * 2048 * 64 * 64 / flops + adam_seconds,
+    }
+    out: dict[str, Any] = {"seconds": attention, "edges": m, "pairs": pairs, "limit": limits["attention"] / attention}
     model.train()
     for objective, name in zip(model.plan().objectives, ("cf", "kg"), strict=True):
         sampler = make_sampler(objective, data, config, seed=0, device=torch.device("cpu"), steps=0)
@@ -286,6 +367,7 @@ def amazon_book() -> dict[str, Any]:
             if len(times) == 9:
                 break
         out[f"{name}_step_s"] = statistics.median(times[2:])
+        out[f"{name}_limit"] = limits[name] / out[f"{name}_step_s"]
     return out | {"peak_mib": peak()}
 
 
@@ -308,6 +390,7 @@ def start() -> dict[str, Any]:
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "epochs": epochs,
+    "published": published,
     "pyg": pyg,
     "rank": rank,
     "spmm": spmm,
@@ -319,7 +402,7 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def in_process(job: str, threads: int, **arguments: Any) -> dict[str, Any]:
     """Run a job in a process of its own."""
-    env = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    env = os.environ | {"OMP_NUM_THREADS": str(threads)}
     words = [sys.executable, __file__, "--job", job, "--arguments", json.dumps(arguments)]
     done = subprocess.run(words, capture_output=True, text=True, env=env)
     if done.returncode:
@@ -350,13 +433,34 @@ class Peers:
         words += ["--dataset", folder.name, "--out", str(out), "--epochs", str(count), "--no-test"]
         words += ["--max-steps", str(steps)] if steps else []
         words += ["--set", "eval_step=0", *(f"{name}={json.dumps(value)}" for name, value in settings.items())]
-        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE", "PEER_CK": str(self.work / "ck")}
+        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "PEER_CK": str(self.work / "ck")}
         done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
         found = json.loads(out.read_text())
         seconds = found.get("epoch_s_extrapolated") if steps else statistics.median(found["epoch_s"][1:] or found["epoch_s"])
         return {"seconds": seconds, "peak_mib": found["rss_mb"], "scaled": bool(steps)}
+
+    def recbole_steps(self, model: str, folder: Path, *words: str, **settings: Any) -> dict[str, Any] | None:
+        """Return what `benchmarks/peers/recbole_steps.py` measures; None without an environment."""
+        if self.python is None:
+            return None
+        out = self.work / "peer.json"
+        call = [
+            str(self.python),
+            str(Path(__file__).parent / "peers" / "recbole_steps.py"),
+            "--scripts",
+            str(self.scripts),
+            "--model",
+            model,
+        ]
+        call += ["--folder", str(folder), "--out", str(out), *words]
+        call += ["--set", *(f"{name}={json.dumps(value)}" for name, value in settings.items())] if settings else []
+        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "PEER_CK": str(self.work / "ck")}
+        done = subprocess.run(call, capture_output=True, text=True, env=env, cwd=self.work)
+        if done.returncode:
+            sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
+        return dict(json.loads(out.read_text()))
 
     def implicit(self, data: Path) -> dict[str, Any] | None:
         """Return the seconds of implicit's top 20 for all users."""
@@ -372,7 +476,7 @@ class Peers:
             f"go = lambda: topk(f['items'], f['users'], 20, filter_query_items=m, num_threads={self.threads});"
             "go(); t = time.perf_counter(); go(); print(json.dumps({'seconds': time.perf_counter() - t}))"
         )
-        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run([str(self.python), "-c", code], capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"implicit\n{done.stderr[-2000:]}")
@@ -398,10 +502,11 @@ def contestants(track: str, work: Path, peers: Peers, threads: int) -> dict[str,
         return runs
     if track == "C":
         folder = dataset("made", work)
-        own = {"loss": "bpr", "layer_dims": (64, 32, 16), "batch_size": 2048}
+        own = {"loss": "bpr", "layer_dims": (64, 32, 16), "batch_size": 2048, "warm_start_epochs": 0}
+        own |= {"kg_sampling": "triple", "kg_batch_size": 2048, "kg_steps": -(-1_000_000 // 2048)}  # as many as RecBole takes
         return {
             "kgrec": lambda: in_process("epochs", threads, data=str(folder), model="kgat", preset="paper", settings=own, count=2),
-            "RecBole": lambda: peers.recbole("KGAT", _recbole_folder(folder, work), steps=STEPS, count=1),
+            "RecBole": lambda: peers.recbole_steps("KGAT", _recbole_folder(folder, work), "--steps", str(STEPS)),
         }
     folder = dataset("gowalla", work)
     if track == "spmm":
@@ -409,14 +514,20 @@ def contestants(track: str, work: Path, peers: Peers, threads: int) -> dict[str,
     if track == "D":
         return {"kgrec": lambda: in_process("quality", threads, data=str(folder))}
     if track == "B":
+        size = 256 * kgrec.load(folder).num_items
         return {
             "kgrec": lambda: in_process("rank", threads, data=str(folder)),
+            "RecBole, default": lambda: peers.recbole_steps("BPR", _recbole_folder(folder, work), "--rank", "4096"),
+            "RecBole, 256 users a batch": lambda: peers.recbole_steps("BPR", _recbole_folder(folder, work), "--rank", str(size)),
             "implicit (lists alone)": lambda: peers.implicit(folder),
         }
     return {
-        "kgrec": lambda: in_process("epochs", threads, data=str(folder), model="lightgcn", preset="official", settings=PUBLISHED, count=2),
+        "kgrec": lambda: in_process("published", threads, data=str(folder)),
         "PyG EdgeIndex, fused Adam": lambda: in_process("pyg", threads, data=str(folder), steps=STEPS),
-        "RecBole": lambda: peers.recbole("LightGCN", _recbole_folder(folder, work), steps=STEPS, count=1, n_layers=3),
+        "RecBole, default": lambda: peers.recbole_steps("LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), n_layers=3),
+        "RecBole, fused Adam": lambda: peers.recbole_steps(
+            "LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), "--fused", n_layers=3
+        ),
     }
 
 

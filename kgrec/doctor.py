@@ -4,26 +4,30 @@ import importlib.metadata
 import os
 import platform
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from kgrec import __version__
 from kgrec.data.dataset import Dataset
-from kgrec.models.base import Objective, Plan, Recommender
+from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.models.base import Plan, Recommender
 from kgrec.ops.backends import native
-from kgrec.ops.optimizer import adam
+from kgrec.ops.memory import keep_freed_memory
+from kgrec.ops.ranking import chunk_rows
 from kgrec.random import derive
 from kgrec.settings import choose
 from kgrec.training.config import TrainConfig
-from kgrec.training.samplers import make_sampler
+from kgrec.training.loop import Round, rounds_of, snapshot
 
 _PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "polars", "pyoxigraph", "rdflib", "networkx", "safetensors")
-_TIMED_STEPS = 3
+_FEWEST_STEPS, _SECONDS = 3, 1.0  # steps that are timed, and for how long at least
 
 
 def environment() -> dict[str, Any]:
@@ -73,6 +77,7 @@ def predict(
         UnknownModelError: If there is no such model.
         ConfigError: If a setting or the preset is unknown.
     """
+    keep_freed_memory()
     chosen = choose(model, preset, settings or {})
     place = torch.device(device)
     made = chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(derive(seed, "init"))).to(place)
@@ -84,6 +89,7 @@ def predict(
         seconds = time.perf_counter() - began
     else:
         seconds, steps = _epoch(made, plan, data, chosen.train, seed, place)
+        _rank_some(made, data, place)
     return Prediction(
         chosen.name,
         sum(parameter.numel() for parameter in made.parameters() if parameter.requires_grad),
@@ -97,37 +103,44 @@ def predict(
 def _epoch(
     model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device
 ) -> tuple[float, dict[str, int]]:
-    seconds, steps, first = 0.0, {}, 0
+    seconds, steps = 0.0, dict[str, int]()
+    model.train()
     if plan.begin_epoch is not None:
         plan.begin_epoch(1, seed)
-    for objective in plan.objectives:
-        sampler = make_sampler(objective, data, config, seed=seed, device=device, steps=first)
-        first = first or sampler.steps()
-        steps[objective.name] = sampler.steps()
-        times = _timed(model, objective, sampler.epoch(1), config, device)
-        one = min(times[1:] or times)
-        seconds += (times[0] - one) + one * sampler.steps()  # the first step also draws the epoch's samples
+    for each in rounds_of(model, data, config, seed=seed, device=device):
+        count = each.feeds[0].steps()
+        steps |= {objective.name: count for objective in each.objectives}
+        times = _timed(each, device)
+        one = statistics.median(times[1:] or times)
+        seconds += (times[0] - one) + one * count  # the first step also draws the epoch's samples
     began = time.perf_counter()
     if plan.after_epoch is not None:
         plan.after_epoch()
     return seconds + _now(device) - began, steps
 
 
-def _timed(model: Recommender, objective: Objective[Any], batches: Any, config: TrainConfig, device: torch.device) -> list[float]:
-    parameters = list(model.parameters() if objective.parameters is None else objective.parameters)
-    optimizer = adam(parameters, config.learning_rate)
-    model.train()
-    times = []
-    began = _now(device)
-    for batch in batches:
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(objective.loss(batch))
-        optimizer.step()
+def _timed(each: Round, device: torch.device) -> list[float]:
+    """Return the seconds of a few steps, the first of them with what comes before it."""
+    times: list[float] = []
+    start = began = _now(device)
+    for batches in each.batches(1):
+        each.step(batches)
         times.append(_now(device) - began)
-        if len(times) > _TIMED_STEPS:
+        if len(times) > _FEWEST_STEPS and _now(device) - start > _SECONDS:
             break
         began = _now(device)
     return times
+
+
+def _rank_some(model: Recommender, data: Dataset, device: torch.device) -> None:
+    """Rank for as many users as validation takes at a time, with the copies of parameters that training keeps: both count for memory."""
+    kept = snapshot(model), snapshot(model)
+    model.eval()
+    users = np.arange(min(data.num_users, chunk_rows(data.num_items, device)))
+    past = Lists.of(data.train, users)
+    with torch.inference_mode():
+        rank_users(model.scorer(), users, 10, num_items=data.num_items, seen=past, history=past, device=device)
+    del kept
 
 
 def _now(device: torch.device) -> float:

@@ -144,10 +144,10 @@ def test_a_killed_run_opens_and_resumes_to_the_same_bits(data, tmp_path, monkeyp
     monkeypatch.setattr("kgrec.fitting._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     real = loop._epoch
 
-    def dies(model, plan, samplers, optimizers, epoch, *rest):
+    def dies(model, plan, rounds, epoch, *rest):
         if epoch == when + 1:
             raise Killed
-        return real(model, plan, samplers, optimizers, epoch, *rest)
+        return real(model, plan, rounds, epoch, *rest)
 
     monkeypatch.setattr(loop, "_epoch", dies)
     with pytest.raises(Killed):

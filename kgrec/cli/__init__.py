@@ -125,9 +125,12 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit.
 
-    Idle OpenMP threads sleep instead of spinning: on a machine shared with other work, spinning ones slow a training down many times.
+    Idle OpenMP threads spin for a few microseconds, then sleep: ones that sleep at once are woken for every small operation, ones that
+    spin on slow a training down many times where the machine has other work.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     replace_unprintable()
     code = run(sys.argv[1:])
     if code == _INTERRUPTED:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.ops.csr import Csr
+from kgrec.ops.relational import RelationEdges, by_relation
 
 
 class RelationalGraph(nn.Module):
@@ -34,6 +35,7 @@ class RelationalGraph(nn.Module):
         csr, order = Csr.from_edges(head, tail, ckg.num_nodes, relation=relation, inverse=inverse)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order))
+        self._groups: tuple[torch.device, tuple[RelationEdges, ...]] | None = None
         parts = {"_ptr": csr.ptr, "_idx": csr.idx, "_rev": csr.rev, "_relation": csr.relation, "_edge": position[: len(ckg.head)]}
         for name, value in parts.items():
             self.register_buffer(name, value, persistent=False)
@@ -47,6 +49,12 @@ class RelationalGraph(nn.Module):
     def relation(self) -> Int[Tensor, " edges"]:
         """Relation of each edge, int32."""
         return self._relation
+
+    def by_relation(self) -> tuple[RelationEdges, ...]:
+        """Return the edges of each relation; made at the first call, and again after a move to another device."""
+        if self._groups is None or self._groups[0] != self._ptr.device:
+            self._groups = self._ptr.device, by_relation(self.csr)
+        return self._groups[1]
 
     def per_fact(self, values: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
         """Return, per fact, the sum of its own edge and its inverse's."""

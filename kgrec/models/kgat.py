@@ -27,11 +27,12 @@ from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
+from kgrec.ops.dropout import dropout
 from kgrec.ops.interaction import bi_interaction
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.propagate import propagate
+from kgrec.ops.propagate import propagate, propagate_beside
 from kgrec.ops.relational import rel_scores
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.ops.typed import typed_sum
 from kgrec.random import derive
@@ -115,13 +116,20 @@ SPACE = {
 Frozen = tuple[Float[Tensor, " din"], Float[Tensor, " din"], Float[Tensor, ""]]
 """What falls on a node, on its neighborhood, and on biases, in a layer whose gates stay as they are."""
 
+Drop = tuple[float, int]
+"""Probability and key of ``kgrec.ops.dropout``."""
+
+KEEP: Drop = (0.0, 0)
+
 
 class Aggregator(nn.Module, ABC):
     """What makes a node's next vector of its own and its neighborhood's."""
 
     @abstractmethod
-    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
-        """Return the layer's output."""
+    def forward(
+        self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"], drop: Drop = KEEP
+    ) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output after dropout."""
 
     @abstractmethod
     def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
@@ -150,10 +158,12 @@ class BiInteraction(Aggregator):
         self.product_weight = nn.Parameter(glorot_uniform(dim_in, dim_out, generator=generator))  # W2
         self.product_bias = nn.Parameter(glorot_uniform(1, dim_out, generator=generator))  # b2
 
-    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
-        """Return the layer's output, Eq. (8)."""
+    def forward(
+        self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"], drop: Drop = KEEP
+    ) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output after dropout, Eq. (8)."""
         weights = self.sum_weight, self.sum_bias, self.product_weight, self.product_bias
-        return bi_interaction(ego, neighborhood, *weights, self.slope)
+        return bi_interaction(ego, neighborhood, *weights, self.slope, drop)
 
     def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
         """Return the shares of the three, e_h staying as it is in the product."""
@@ -186,10 +196,12 @@ class OneMatrix(Aggregator):
         self.weight = nn.Parameter(glorot_uniform(2 * dim_in if concatenated else dim_in, dim_out, generator=generator))  # W
         self.bias = nn.Parameter(glorot_uniform(1, dim_out, generator=generator))  # b
 
-    def forward(self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"]) -> Float[Tensor, "nodes dout"]:
-        """Return the layer's output."""
+    def forward(
+        self, ego: Float[Tensor, "nodes din"], neighborhood: Float[Tensor, "nodes din"], drop: Drop = KEEP
+    ) -> Float[Tensor, "nodes dout"]:
+        """Return the layer's output after dropout."""
         both = torch.cat([ego, neighborhood], 1) if self.concatenated else ego + neighborhood
-        return leaky_relu(torch.addmm(self.bias, both, self.weight), self.slope)
+        return dropout(leaky_relu(torch.addmm(self.bias, both, self.weight), self.slope), *drop)
 
     def frozen(self, ego: Float[Tensor, " din"], neighborhood: Float[Tensor, " din"], upstream: Float[Tensor, " dout"]) -> Frozen:
         """Return the shares of the three."""
@@ -275,14 +287,12 @@ class KGAT(Recommender):
         csr = self.graph.csr
         reverse = attention.detach().index_select(0, csr.rev)
         e: Tensor = self.nodes
-        outputs = [take_rows(e, rows)]
+        outputs = []
         for number, layer in enumerate(self.layers, 1):
-            if number < len(self.layers):
-                e = self.dropout(layer(e, propagate(e, csr, attention, reverse)))  # Eqs. (3), (8)
-                outputs.append(normalize(take_rows(e, rows), dim=1))
-            else:
-                e = self.dropout(layer(take_rows(e, rows), propagate(e, csr, attention, reverse, rows)))
-                outputs.append(normalize(e, dim=1))
+            own, ego, near = propagate_beside(e, csr, attention, reverse, rows, last=number == len(self.layers))  # Eq. (3)
+            outputs.append(own if number == 1 else unit_rows(own))
+            e = layer(ego, near, self.dropout.draw())  # Eq. (8)
+        outputs.append(unit_rows(e) if self.layers else take_rows(e, rows))
         return torch.cat(outputs, 1)  # (cand, dim + sum of layer_dims)
 
     @torch.no_grad()
@@ -290,13 +300,17 @@ class KGAT(Recommender):
         """Set the attention of every edge, normalized over each head's neighborhood, Eqs. (4)-(5)."""
         if self.config.attention == "live":
             csr = self.graph.csr
-            self.attention.copy_(edge_softmax(rel_scores(self.nodes, self.projections, self.relations, csr), csr))
+            logits = rel_scores(self.nodes, self.projections, self.relations, csr, self.graph.by_relation())
+            self.attention.copy_(edge_softmax(logits, csr))
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR over interactions, Eq. (13)."""
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        rows, place = torch.unique(nodes, return_inverse=True)
-        e = self._propagate(self.attention, rows)
+        if fixed_shapes(nodes):
+            e, place = self(), nodes
+        else:
+            rows, place = torch.unique(nodes, return_inverse=True)
+            e = self._propagate(self.attention, rows)
         return bpr_rows(e, e, *place.chunk(3), l2_weight=self.config.cf_l2_weight)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -323,7 +337,7 @@ class KGAT(Recommender):
         cf = (self.nodes, *self.layers.parameters())
         kg = (self.nodes, self.relations, self.projections)
         first = (
-            Objective(PairwiseBatch, self.bpr_loss, cf, name="bpr")
+            Objective(PairwiseBatch, self.bpr_loss, cf, name="bpr", capturable=not self.config.message_dropout)
             if self.config.loss == "bpr"
             else Objective(PositiveBatch, self.softmax_loss, cf, name="softmax")
         )

@@ -26,7 +26,7 @@ from kgrec.ops.contrast import sampled_softmax_rows
 from kgrec.ops.dropout import words
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import poly, poly_rows, propagate
-from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
 from kgrec.random import derive
 
 _GROUPS_AT_ONCE = 32
@@ -84,6 +84,7 @@ PRESETS = {
     "paper": Preset({**_PUBLISHED, "init": "glorot"}, _PUBLISHED_TRAINING),
     "official": Preset({**_PUBLISHED, "init": "normal", "init_scale": 0.1}, {**_PUBLISHED_TRAINING, "sampler": "per_user_quota"}),
     "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 5}),
+    "sampled": Preset({"negatives": 4096, "temperature": 0.1}, {"learning_rate": 0.01, "batch_size": 4096, "epochs": 20, "patience": 3}),
 }
 KG_PRESETS = dict(PRESETS)
 
@@ -160,7 +161,7 @@ class LightGCN(Recommender):
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        if nodes.device.type != "cpu":  # shapes that do not depend on the batch, so that a step can be captured
+        if fixed_shapes(nodes):
             z = self()
             return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * l2(*take_rows(self.nodes, nodes).chunk(3))
         rows, place, times = torch.unique(nodes, return_inverse=True, return_counts=True)

@@ -23,9 +23,13 @@ class SeededDropout(nn.Module):
         """Start the stream of masks anew."""
         self._seed, self._calls = seed, 0
 
+    def draw(self) -> tuple[float, int]:
+        """Return the probability and the key of the next mask; probability 0 in evaluation."""
+        if not self.training or self.probability == 0.0:
+            return 0.0, 0
+        self._calls += 1
+        return self.probability, derive(self._seed, "mask", self._calls)
+
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return ``x`` with values dropped in training, unchanged in evaluation."""
-        if not self.training or self.probability == 0.0:
-            return x
-        self._calls += 1
-        return dropout(x, self.probability, derive(self._seed, "mask", self._calls))
+        return dropout(x, *self.draw())

@@ -13,7 +13,7 @@ _LOW = 0xFFFFFFFF
 
 
 def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Float[Tensor, "..."]:
-    """Return ``x`` with a share of its values set to zero and the rest divided by ``1 - probability``.
+    """Return ``x`` with a share of its values set to zero and the rest divided by ``1 - probability``; ``x`` itself where that is 0.
 
     Value ``i`` (in memory order) stays where ``word(key, i) >= probability 2^32``, the words being those of a counter-based generator:
     every backend, device and number of threads drops the same ones. Differentiable once.
@@ -25,6 +25,8 @@ def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Floa
 
     Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011, Section 2 (counter-based generators).
     """
+    if probability == 0:
+        return x
     result: Tensor = _Dropout.apply(x, float(probability), key)  # type: ignore[no-untyped-call]
     return result
 
@@ -41,11 +43,16 @@ class _Dropout(torch.autograd.Function):
         return _dropped(upstream, *ctx.recipe), None, None
 
 
+def recipe(probability: float | int, key: int) -> tuple[int, int, float]:
+    """Return the key, the least word of a value that stays, and what those are multiplied by."""
+    return key, min(round(probability * 2**32), _LOW), 1.0 / (1.0 - probability)
+
+
 def _dropped(x: Tensor, probability: float, key: int) -> Tensor:
-    threshold, scale = min(round(probability * 2**32), _LOW), 1.0 / (1.0 - probability)
+    key, threshold, scale = drop = recipe(probability, key)
     x = x.contiguous()
     if native.takes(x):
-        return native.dropout(x, key, threshold, scale)
+        return native.dropout(x, drop)
     kept = words(x.numel(), key, x.device).view(x.shape) >= threshold
     return torch.where(kept, x * scale, 0.0)
 

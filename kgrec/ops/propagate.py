@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from kgrec.errors import ConfigError
 from kgrec.ops.backends import gpu, native
 from kgrec.ops.csr import Csr
+from kgrec.ops.rows import take_rows
 
 # torch announces once per process that its CSR tensors are in beta. It is said here, to nobody, instead of in a training run.
 with warnings.catch_warnings():
@@ -44,6 +45,35 @@ def propagate(
         return every.index_select(0, rows)
     result: Tensor = _Propagate.apply(x, weight, graph, reverse, rows)  # type: ignore[no-untyped-call]
     return result
+
+
+def propagate_beside(
+    x: Float[Tensor, "nodes dim"],
+    graph: Csr,
+    weight: Float[Tensor, " edges"],
+    reverse: Float[Tensor, " edges"],
+    rows: Int[Tensor, " batch"],
+    *,
+    last: bool,
+) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "_ dim"], Float[Tensor, "_ dim"]]:
+    """Return ``x[rows]``, ``x`` itself, and ``propagate(x, graph, weight, reverse)``; of the ``last`` layer only the rows of the three.
+
+    What a layer takes that combines a node with its neighborhood, while some rows are kept. Differentiable once, in ``x`` (and in
+    ``weight``, more slowly): the gradients of all come together in one table.
+
+    Args:
+        x: One row per node.
+        graph: The structure.
+        weight: One weight per edge.
+        reverse: ``weight[graph.rev]``.
+        rows: Distinct nodes, int64, not checked to be so.
+        last: Whether only ``rows`` go on.
+    """
+    if weight.requires_grad or not native.takes(x, weight):
+        own = take_rows(x, rows)
+        return own, own if last else x, propagate(x, graph, weight, reverse, rows if last else None)
+    own, near, *every = _PropagateBeside.apply(x, weight, graph, reverse, rows, last)  # type: ignore[no-untyped-call]
+    return own, own if last else every[0], near
 
 
 def poly(
@@ -187,6 +217,24 @@ class _Propagate(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             to_weight = sddmm(graph, upstream, x)
         return to_x, to_weight, None, None, None
+
+
+class _PropagateBeside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, graph: Csr, reverse: Tensor, rows: Tensor, last: bool) -> tuple[Tensor, ...]:
+        ctx.recipe, ctx.shape = (graph, reverse, rows, last), x.shape
+        out = x.new_empty(len(rows) if last else len(x), x.shape[1])
+        near = native.spmm(graph.ptr, graph.idx, weight, x, out, rows=rows if last else None)
+        own = x.index_select(0, rows)
+        return (own, near) if last else (own, near, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, own: Tensor, near: Tensor, every: Tensor | None = None) -> tuple[Tensor | None, ...]:
+        graph, reverse, rows, last = ctx.recipe
+        place = _places(rows, graph.num_nodes) if last else None
+        to_x = native.spmm(graph.ptr, graph.idx, reverse, near, near.new_empty(ctx.shape), every, x_place=place)
+        return to_x.index_add_(0, rows, own), None, None, None, None, None
 
 
 class _Poly(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """Projections that depend on the relation: one matrix product per relation, never one matrix per edge."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,8 +10,52 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kgrec.errors import GraphError
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 from kgrec.ops.propagate import sampled_product
+
+_ROWS_AT_ONCE = 2048  # projected at a time: their vectors stay in the cache until they are used
+
+
+@dataclass(frozen=True, slots=True)
+class RelationEdges:
+    """The edges of one relation, grouped by head, over the heads and tails that occur in it.
+
+    Attributes:
+        relation: The relation.
+        heads: Its distinct destinations, ascending, int64.
+        tails: Its distinct sources, ascending, int64.
+        ptr: First edge of each head, and the number of edges last, int64 (heads + 1).
+        idx: Place of each edge's source in ``tails``, int32.
+        edges: Position of each edge in the whole structure, int32.
+    """
+
+    relation: int
+    heads: Int[Tensor, " _"]
+    tails: Int[Tensor, " _"]
+    ptr: Int[Tensor, " _"]
+    idx: Int[Tensor, " edges"]
+    edges: Int[Tensor, " edges"]
+
+
+def by_relation(graph: Csr) -> tuple[RelationEdges, ...]:
+    """Return the edges of each relation that has any.
+
+    Raises:
+        GraphError: If the graph has no relations.
+    """
+    if graph.relation is None:
+        raise GraphError("the graph has no relations to score. Pass relation= to Csr.from_edges.")
+    order = torch.sort(graph.relation, stable=True).indices
+    found, place = [], torch.empty(graph.num_nodes, dtype=torch.int32, device=order.device)
+    destinations = graph.destinations()
+    for relation, edges in enumerate(torch.split(order, torch.bincount(graph.relation).tolist())):
+        if len(edges):
+            heads, sizes = torch.unique_consecutive(destinations[edges], return_counts=True)
+            tails, idx = _distinct(graph.idx[edges], place)
+            ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+            found.append(RelationEdges(relation, heads, tails, ptr, idx, edges.int()))
+    return tuple(found)
 
 
 @torch.no_grad()
@@ -18,6 +64,7 @@ def rel_scores(
     projection: Float[Tensor, "relations dim dout"],
     relation_vectors: Float[Tensor, "relations dout"],
     graph: Csr,
+    groups: Sequence[RelationEdges] | None = None,
 ) -> Float[Tensor, " edges"]:
     """Return KGAT's attention logit of each edge, before the softmax; no gradient.
 
@@ -30,30 +77,41 @@ def rel_scores(
         projection: ``W_r``, applied from the right.
         relation_vectors: ``e_r``.
         graph: The structure, with relations.
+        groups: ``by_relation(graph)``, where the caller keeps it; else it is made anew.
 
     Raises:
         GraphError: If the graph has no relations, or more than there are projections.
 
     Source: Wang et al., KGAT, KDD 2019, Eq. (4). https://arxiv.org/abs/1905.07854
     """
-    if graph.relation is None:
-        raise GraphError("the graph has no relations to score. Pass relation= to Csr.from_edges.")
+    groups = by_relation(graph) if groups is None else groups
+    if groups and groups[-1].relation >= len(projection):
+        raise GraphError(f"the graph names relation {groups[-1].relation}, but there are {len(projection)} projections.")
     scores = torch.empty(graph.num_edges, dtype=x.dtype, device=x.device)
-    by_relation = torch.sort(graph.relation, stable=True).indices
-    sizes = torch.bincount(graph.relation, minlength=len(projection)).tolist()
-    if len(sizes) > len(projection):
-        raise GraphError(f"the graph names relation {len(sizes) - 1}, but there are {len(projection)} projections.")
-    heads, place = graph.destinations(), torch.empty(graph.num_nodes, dtype=torch.int32, device=x.device)
-    for relation, edges in enumerate(torch.split(by_relation, sizes)):
-        if len(edges):
-            head, per_head = torch.unique_consecutive(heads[edges], return_counts=True)
-            tail, column = _distinct(graph.idx[edges], place)
-            left = torch.tanh(x[head] @ projection[relation] + relation_vectors[relation])
-            right = x[tail] @ projection[relation]
-            ptr = torch.zeros(len(head) + 1, dtype=torch.int32, device=x.device)
-            torch.cumsum(per_head, 0, out=ptr[1:])
-            scores[edges] = sampled_product(ptr, column, left, right)
+    for group in groups:
+        matrix, vector = projection[group.relation], relation_vectors[group.relation]
+        right = _projected(x, group.tails, matrix, None)
+        if native.takes(x, projection, relation_vectors):
+            parts = x.new_empty(len(group.idx))
+            for start in range(0, len(group.heads), _ROWS_AT_ONCE):
+                heads = group.heads[start : start + _ROWS_AT_ONCE]
+                left = torch.addmm(vector, x.index_select(0, heads), matrix).tanh_()
+                native.sddmm(group.ptr[start : start + len(heads) + 1], group.idx, left, right, parts)
+        else:
+            parts = sampled_product(group.ptr.int(), group.idx, _projected(x, group.heads, matrix, vector).tanh_(), right)
+        scores.index_copy_(0, group.edges.long(), parts)
     return scores
+
+
+def _projected(x: Tensor, rows: Tensor, matrix: Tensor, vector: Tensor | None) -> Tensor:
+    """Return some rows times a matrix, plus a vector, in pieces that stay in the cache."""
+    out = x.new_empty(len(rows), matrix.shape[1])
+    for some, into in zip(torch.split(rows, _ROWS_AT_ONCE), torch.split(out, _ROWS_AT_ONCE), strict=True):
+        if vector is None:
+            torch.mm(x.index_select(0, some), matrix, out=into)
+        else:
+            torch.addmm(vector, x.index_select(0, some), matrix, out=into)
+    return out
 
 
 def rel_project(
@@ -71,32 +129,41 @@ class _RelProject(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, relation: Tensor, projection: Tensor) -> Tensor:
         order = torch.sort(relation, stable=True).indices
-        sizes = torch.bincount(relation, minlength=len(projection)).tolist()
-        ordered = x[order]
-        out = x.new_empty(len(x), projection.shape[2])
-        products = out.new_empty(out.shape)
-        for matrix, rows, into in zip(projection, torch.split(ordered, sizes), torch.split(products, sizes), strict=True):
-            if len(rows):
-                torch.mm(rows, matrix, out=into)
-        out[order] = products
-        ctx.sizes = sizes
-        ctx.save_for_backward(ordered, order, projection)
-        return out
+        ptr = torch.nn.functional.pad(torch.bincount(relation, minlength=len(projection)).cumsum(0), (1, 0))
+        ordered = x.index_select(0, order)
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        ctx.save_for_backward(ordered, order, place, ptr, projection)
+        return _grouped_products(ptr, ordered, projection).index_select(0, place)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, Tensor]:
-        ordered, order, projection = ctx.saved_tensors
-        upstream = upstream[order]
-        products, to_projection = torch.empty_like(ordered), torch.zeros_like(projection)
-        cut = (torch.split(part, ctx.sizes) for part in (ordered, upstream, products))
-        for matrix, to_matrix, rows, gradient, into in zip(projection, to_projection, *cut, strict=True):
-            if len(rows):
-                torch.mm(gradient, matrix.T, out=into)
-                torch.mm(rows.T, gradient, out=to_matrix)
-        to_x = torch.empty_like(ordered)
-        to_x[order] = products
-        return to_x, None, to_projection
+        ordered, order, place, ptr, projection = ctx.saved_tensors
+        upstream = upstream.index_select(0, order)
+        to_x = _grouped_products(ptr, upstream, projection.transpose(1, 2)).index_select(0, place)
+        return to_x, None, _grouped_sums(ptr, ordered, upstream)
+
+
+def _grouped_products(ptr: Tensor, x: Tensor, matrices: Tensor) -> Tensor:
+    """Return each row times the matrix of its group, whose rows lie together from ``ptr[group]`` on."""
+    if native.takes(x, matrices) and native.takes_products(*matrices.shape[1:]):
+        return native.grouped_products(ptr, x, matrices)
+    sizes, out = ptr.diff().tolist(), x.new_empty(len(x), matrices.shape[2])
+    for matrix, rows, into in zip(matrices, torch.split(x, sizes), torch.split(out, sizes), strict=True):
+        if len(rows):
+            torch.mm(rows, matrix, out=into)
+    return out
+
+
+def _grouped_sums(ptr: Tensor, x: Tensor, z: Tensor) -> Tensor:
+    """Return, per group, the sum over its rows of ``x[i]^T z[i]``."""
+    if native.takes(x, z) and native.takes_products(x.shape[1], z.shape[1]):
+        return native.grouped_sums(ptr, x, z)
+    sizes, sums = ptr.diff().tolist(), x.new_zeros(len(ptr) - 1, x.shape[1], z.shape[1])
+    for left, right, into in zip(torch.split(x, sizes), torch.split(z, sizes), sums, strict=True):
+        if len(left):
+            torch.mm(left.T, right, out=into)
+    return sums
 
 
 def _distinct(nodes: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:

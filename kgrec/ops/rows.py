@@ -19,14 +19,14 @@ def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) ->
     The gradients of a row that is taken several times are added in a fixed order. Plain indexing adds them with atomics from several
     threads, so that two runs of one seed drift apart in the last bits.
     """
-    if gpu.takes(table):
+    if table.device.type == "cpu" or gpu.takes(table):
         result: Tensor = _TakeRows.apply(table, rows)  # type: ignore[no-untyped-call]
         return result
     return embedding(rows, table)
 
 
 class _TakeRows(torch.autograd.Function):
-    """On a CUDA device; torch's own gradient asks the host how many rows are distinct, which no graph capture allows."""
+    """Torch's own gradient is slower on the CPU, and asks the host how many rows are distinct, which no capture of a CUDA graph allows."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
@@ -37,7 +37,15 @@ class _TakeRows(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        return gpu.row_sums(ctx.saved_tensors[0], upstream, ctx.size), None
+        (rows,) = ctx.saved_tensors
+        if upstream.device.type == "cpu":
+            return upstream.new_zeros(ctx.size, upstream.shape[1]).index_add_(0, rows, upstream), None
+        return gpu.row_sums(rows, upstream, ctx.size), None
+
+
+def fixed_shapes(batch: Tensor) -> bool:
+    """Return whether a step had better keep to shapes that do not depend on what is in its batch: off the CPU, where steps are recorded."""
+    return batch.device.type != "cpu"
 
 
 def unit_rows(x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:

@@ -1,7 +1,7 @@
 """The training loop: walks a model's plan. It knows no model."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
@@ -81,9 +81,8 @@ def train(
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
     if plan.fit is not None:
         return _closed_form(model, plan.fit, state, config, validate)
-    samplers = _samplers(plan, data, config, seed, device)
     optimizers = _optimizers(model, plan, config)
-    rounds = _rounds(plan, samplers, optimizers, device)
+    rounds = _rounds(plan, _samplers(plan, data, config, seed, device), optimizers, device)
     if state.epoch:
         model.load_state_dict(state.model)
         for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
@@ -147,34 +146,50 @@ def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[tor
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    """Objectives that are trained in the same steps, and how such a step is done."""
+class Round:
+    """Objectives that are trained in the same steps.
+
+    Attributes:
+        objectives: The losses, added up.
+        feeds: Where the batches of each come from; the first one says how many steps there are.
+        step: Trains on one batch of each and returns the losses (objectives).
+    """
 
     objectives: Sequence[Objective[Any]]
     feeds: Sequence[Batches]
     step: Callable[[Sequence[Any]], Tensor]
 
+    def batches(self, epoch: int) -> Iterator[Sequence[Any]]:
+        """Yield what the steps of an epoch are trained on."""
+        first, *others = self.feeds
+        yield from zip(first.epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in others), strict=False)
 
-def _rounds(plan: Plan, samplers: list[Batches], optimizers: list[torch.optim.Optimizer], device: torch.device) -> list[_Round]:
+
+def rounds_of(model: Recommender, data: Dataset, config: TrainConfig, *, seed: int, device: torch.device) -> list[Round]:
+    """Return the rounds of an epoch of a model that is trained by gradients, with optimizers of their own."""
+    plan = model.plan()
+    return _rounds(plan, _samplers(plan, data, config, seed, device), _optimizers(model, plan, config), device)
+
+
+def _rounds(plan: Plan, samplers: list[Batches], optimizers: list[torch.optim.Optimizer], device: torch.device) -> list[Round]:
     pieces, every = Pieces(), [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
-    rounds = []
+    rounds: list[Round] = []
     for (objectives, feeds), optimizer in zip([(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True):
         step: Callable[[Sequence[Any]], Tensor] = partial(_step, objectives, optimizer=optimizer, plan=plan, pieces=pieces)
         if device.type == "cuda" and plan.after_step is None and all(objective.capturable for objective in objectives):
             step = Capture(step)
-        rounds.append(_Round(objectives, feeds, step))
+        rounds.append(Round(objectives, feeds, step))
     return rounds
 
 
-def _epoch(model: Recommender, plan: Plan, rounds: Sequence[_Round], epoch: int, seed: int) -> dict[str, Any]:
+def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, seed: int) -> dict[str, Any]:
     """Train one epoch; return the mean loss of each objective by its name."""
     model.train()
     if plan.begin_epoch is not None:
         plan.begin_epoch(epoch, seed)
     losses: dict[str, Any] = {}
     for each in rounds:
-        batches = zip(each.feeds[0].epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in each.feeds[1:]), strict=False)
-        steps = [each.step(together) for together in batches]
+        steps = [each.step(batches) for batches in each.batches(epoch)]
         means = torch.stack(steps)  # (steps, objectives)
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):

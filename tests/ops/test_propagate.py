@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from kgrec.errors import ConfigError
 from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr, random_walk_weights, symmetric_weights
-from kgrec.ops.propagate import poly, poly_rows, propagate, sddmm, segment_sum
+from kgrec.ops.propagate import poly, poly_rows, propagate, propagate_beside, sddmm, segment_sum
 
 
 def random_graph(seed, nodes=9):
@@ -44,6 +44,20 @@ def test_propagate_by_hand():
     graph, _ = Csr.from_edges(np.array([0, 1, 0, 2]), np.array([1, 0, 2, 0]), 4)
     x = torch.tensor([[2.0], [4.0], [6.0], [8.0]])
     torch.testing.assert_close(propagate(x, graph, symmetric_weights(graph)), torch.tensor([[10.0], [2.0], [2.0], [0.0]]) / 2**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("graph", GRAPHS[:2])
+def test_propagate_beside_is_the_dense_product_and_the_rows(graph, last, dtype):
+    x, weight = torch.randn(graph.num_nodes, 3, dtype=dtype, requires_grad=True), torch.randn(graph.num_edges, dtype=dtype)
+    rows = torch.tensor([4, 0, 7])
+    near = dense(graph, weight) @ x
+    expected = (x[rows], x[rows], near[rows]) if last else (x[rows], x, near)
+    got = propagate_beside(x, graph, weight, weight[graph.rev], rows, last=last)
+    torch.testing.assert_close(got, expected)
+    upstream = [torch.randn_like(part) for part in expected]
+    torch.testing.assert_close(torch.autograd.grad(got, x, upstream), torch.autograd.grad(expected, x, upstream))
 
 
 def test_given_reverse_weights_are_used():

@@ -4,6 +4,7 @@ import torch
 from torch.autograd import gradcheck
 
 from kgrec.errors import GraphError
+from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
 from kgrec.ops.relational import rel_project, rel_scores
 
@@ -65,6 +66,33 @@ def test_rel_project_is_one_product_per_row():
     assert gradcheck(lambda x, projection: rel_project(x, relation, projection), (x, projection))
     (gradient,) = torch.autograd.grad(rel_project(x, relation, projection).sum(), projection)
     assert gradient[2].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("dim_in", "dim_out"), [(64, 32), (16, 48), (16, 16)])
+def test_rel_project_in_single_precision_is_that_in_double_for_any_number_of_threads(dim_in, dim_out):
+    if native.library() is None:
+        pytest.skip("the compiled kernels were not built here (no C++ compiler)")
+    generator = torch.Generator().manual_seed(0)
+    relation = torch.randint(0, 9, (700,), generator=generator) ** 2 // 9  # of unequal size, some absent
+    x, projection = torch.randn(700, dim_in, generator=generator), torch.randn(9, dim_in, dim_out, generator=generator)
+    upstream = torch.randn(700, dim_out, generator=generator)
+
+    def run(*parts):
+        parts = [part.clone().requires_grad_() for part in parts]
+        out = rel_project(parts[0], relation, parts[1])
+        return out.detach(), *torch.autograd.grad(out, parts, upstream.to(out))
+
+    results, threads = [], torch.get_num_threads()
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            results.append(run(x, projection))
+    finally:
+        torch.set_num_threads(threads)
+    for got, *others, exact in zip(*results, run(x.double(), projection.double()), strict=True):
+        assert float((got - exact).norm()) <= 1e-6 * float(exact.norm())
+        assert all(torch.equal(got, other) for other in others)
+    assert bool((results[0][2][3] == 0).all())  # the gradient of an absent relation
 
 
 def test_rel_project_of_nothing():

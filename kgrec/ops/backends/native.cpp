@@ -1,22 +1,18 @@
 // Kernels over a destination-sorted CSR, float32, behind a plain C interface (loaded with ctypes by native.py).
 //
 // Every output value is one sum in a fixed order, whatever the number of threads: results do not depend on it.
-// Threads are those of torch's OpenMP where native.py found it, so that no second pool spins against it; else they are started per call.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <thread>
 #include <vector>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-// The widest instructions that the machine has are chosen when the library is loaded.
-#define WIDEST __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define WIDEST
-#endif
-#define INLINE inline __attribute__((always_inline))
+#include "grouped.h"
+#include "hubs.h"
+#include "interaction.h"
+#include "parallel.h"
+#include "words.h"
 
 namespace {
 
@@ -24,61 +20,6 @@ constexpr int kAhead = 16;                 // edges between a prefetch and its u
 constexpr int kPiece = 256;                // edges picked out at a time
 constexpr int kTypedParts = 16;            // ranges of rows with a sum of their own, whatever the number of threads
 constexpr int kBlock = 64;                 // scores compared at a time
-constexpr int64_t kAlone = 1 << 16;        // less work than this is not worth a thread (multiply-adds)
-
-// How many threads a piece of work is worth.
-int useful_threads(int64_t operations, int threads) {
-  const int64_t most = std::max<int64_t>(1, operations / kAlone);
-  return static_cast<int>(std::min<int64_t>(std::max(threads, 1), most));
-}
-
-// GNU OpenMP's entry to a parallel region, and what a thread in it asks. Null: not found.
-void (*g_parallel)(void (*)(void*), void*, unsigned, unsigned) = nullptr;
-int (*g_number)() = nullptr;
-int (*g_team)() = nullptr;
-
-// Calls work(thread) for thread = 0 .. parts - 1, with up to ``threads`` at a time.
-template <class Work>
-void on_threads(int parts, int threads, Work work) {
-  if (parts > 1 && g_parallel) {
-    struct Call { Work* work; int parts; } call{&work, parts};
-    // Always the whole team: OpenMP ends the threads that a smaller one has no use for.
-    g_parallel([](void* data) {
-      const Call* of = static_cast<Call*>(data);
-      for (int part = g_number(); part < of->parts; part += g_team()) (*of->work)(part);
-    }, &call, static_cast<unsigned>(threads), 0);
-    return;
-  }
-  std::vector<std::thread> others;
-  for (int part = 1; part < parts; part++) others.emplace_back(work, part);
-  work(0);
-  for (auto& other : others) other.join();
-}
-
-// Bounds of ``parts`` consecutive ranges of rows with about equal numbers of edges.
-std::vector<int64_t> cut_rows(const int64_t* ptr, int64_t rows, int parts) {
-  const int64_t total = ptr[rows] + rows;
-  std::vector<int64_t> cut(parts + 1, rows);
-  cut[0] = 0;
-  for (int part = 1; part < parts; part++) {
-    const int64_t wanted = total / parts * part;
-    int64_t low = 0, high = rows;
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      if (ptr[middle] + middle < wanted) low = middle + 1; else high = middle;
-    }
-    cut[part] = low;
-  }
-  return cut;
-}
-
-// Calls work(lo, hi) for such ranges, one per thread.
-template <class Work>
-void in_parallel(const int64_t* ptr, int64_t rows, int64_t cost, int threads, Work work) {
-  const int parts = useful_threads((ptr[rows] + rows) * cost, threads);
-  const std::vector<int64_t> cut = cut_rows(ptr, rows, parts);
-  on_threads(parts, threads, [&](int part) { work(cut[part], cut[part + 1]); });
-}
 
 // y[b] = beta * sum of weight[e] x[idx[e]] + alpha * added[v], v being row b of ``rows``, or b itself.
 struct Product {
@@ -149,9 +90,30 @@ WIDEST void product_rows(Product p, int64_t low, int64_t high) {
     int64_t first = 0;
     for (; first + 64 <= p.dim; first += 64) columns<64>(p, b, first, 64);
     if (first + 32 <= p.dim) { columns<32>(p, b, first, 32); first += 32; }
+    if (first + 16 <= p.dim) { columns<16>(p, b, first, 16); first += 16; }
     if (first < p.dim) columns<31>(p, b, first, static_cast<int>(p.dim - first));
   }
 }
+
+struct ProductSums {
+  Product p;
+
+  int64_t node(int64_t b) const { return p.rows ? p.rows[b] : b; }
+  void rows(int, int64_t low, int64_t high) const { product_rows(p, low, high); }
+
+  // Slices are rows of a graph of their own.
+  void slices(int, int64_t b, int64_t low, int64_t high, float* out) const {
+    const std::vector<int64_t> bounds = slice_bounds(p.ptr, node(b), low, high);
+    product_rows({bounds.data(), p.idx, p.weight, p.x, p.x_place, nullptr, nullptr, nullptr, out, p.dim, 0, 1}, 0, high - low);
+  }
+
+  void join(int64_t b, float* slices) const {
+    const int64_t v = node(b), from = !p.added ? -1 : p.added_place ? p.added_place[v] : v;
+    add_slices(slices, slices_of(p.ptr, v), p.dim);
+    float* out = p.y + b * p.dim;
+    for (int64_t j = 0; j < p.dim; j++) out[j] = p.beta * slices[j] + (from >= 0 ? p.alpha * p.added[from * p.dim + j] : 0);
+  }
+};
 
 // y[v] = sum over the segments s of row v of vectors[relation[s]] * (sum of weight[e] x[idx[e]] over the edges of s). With ``own``, also
 // sums[relation[s]] += own[v] * (the same inner sum).
@@ -169,14 +131,16 @@ struct Typed {
   int64_t dim;
 };
 
+// What the edges begin .. end - 1 of row v give; s is the first one's segment.
 template <int WIDTH>
-INLINE void typed_columns(const Typed& p, float* sums, int64_t v, int64_t from, int width) {
+INLINE void typed_columns(const Typed& p, float* sums, int64_t v, int64_t s, int64_t begin, int64_t end, int64_t from, int width,
+                          float* out) {
   float total[WIDTH] = {0};
-  const int64_t last = p.ptr[v + 1];
-  for (int64_t s = p.first[v]; s < p.first[v + 1]; s++) {
+  for (int64_t e = begin; e < end; s++) {
+    const int64_t stop = std::min(end, p.start[s + 1]);
     float sum[WIDTH] = {0};
-    for (int64_t e = p.start[s]; e < p.start[s + 1]; e++) {
-      if (e + kAhead < last) __builtin_prefetch(p.x + p.idx[e + kAhead] * p.dim + from);
+    for (; e < stop; e++) {
+      if (e + kAhead < end) __builtin_prefetch(p.x + p.idx[e + kAhead] * p.dim + from);
       add_row<WIDTH>(sum, p.x + p.idx[e] * p.dim + from, p.weight[e], width);
     }
     const int64_t at = p.relation[s] * p.dim + from;
@@ -186,18 +150,41 @@ INLINE void typed_columns(const Typed& p, float* sums, int64_t v, int64_t from, 
       for (int j = 0; j < width; j++) sums[at + j] += mine[j] * sum[j];
     }
   }
-  float* out = p.y + v * p.dim + from;
-  for (int j = 0; j < width; j++) out[j] = total[j];
+  for (int j = 0; j < width; j++) out[from + j] = total[j];
+}
+
+INLINE void typed_edges(const Typed& p, float* sums, int64_t v, int64_t s, int64_t begin, int64_t end, float* out) {
+  int64_t from = 0;
+  for (; from + 64 <= p.dim; from += 64) typed_columns<64>(p, sums, v, s, begin, end, from, 64, out);
+  if (from + 32 <= p.dim) { typed_columns<32>(p, sums, v, s, begin, end, from, 32, out); from += 32; }
+  if (from < p.dim) typed_columns<31>(p, sums, v, s, begin, end, from, static_cast<int>(p.dim - from), out);
 }
 
 WIDEST void typed_rows(Typed p, float* sums, int64_t low, int64_t high) {
-  for (int64_t v = low; v < high; v++) {
-    int64_t from = 0;
-    for (; from + 64 <= p.dim; from += 64) typed_columns<64>(p, sums, v, from, 64);
-    if (from + 32 <= p.dim) { typed_columns<32>(p, sums, v, from, 32); from += 32; }
-    if (from < p.dim) typed_columns<31>(p, sums, v, from, static_cast<int>(p.dim - from));
+  for (int64_t v = low; v < high; v++) typed_edges(p, sums, v, p.first[v], p.ptr[v], p.ptr[v + 1], p.y + v * p.dim);
+}
+
+WIDEST void typed_slices(Typed p, float* sums, int64_t v, int64_t low, int64_t high, float* out) {
+  const std::vector<int64_t> bounds = slice_bounds(p.ptr, v, low, high);
+  for (int64_t slice = 0; slice < high - low; slice++) {
+    const int64_t s = std::upper_bound(p.start + p.first[v], p.start + p.first[v + 1], bounds[slice]) - p.start - 1;
+    typed_edges(p, sums, v, s, bounds[slice], bounds[slice + 1], out + slice * p.dim);
   }
 }
+
+struct TypedSums {
+  Typed p;
+  float* tables;  // one per part; null where there is no own
+  int64_t table;  // numbers of one
+
+  float* of(int part) const { return tables ? tables + part * table : nullptr; }
+  void rows(int part, int64_t low, int64_t high) const { typed_rows(p, of(part), low, high); }
+  void slices(int part, int64_t v, int64_t low, int64_t high, float* out) const { typed_slices(p, of(part), v, low, high, out); }
+  void join(int64_t v, float* slices) const {
+    add_slices(slices, slices_of(p.ptr, v), p.dim);
+    std::copy(slices, slices + p.dim, p.y + v * p.dim);
+  }
+};
 
 INLINE float dot(const float* a, const float* b, int64_t dim) {
   float lane[16] = {0};
@@ -210,12 +197,13 @@ INLINE float dot(const float* a, const float* b, int64_t dim) {
   return lane[0];
 }
 
-WIDEST void sampled_rows(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t dim, int64_t low,
-                         int64_t high) {
-  for (int64_t v = low; v < high; v++) {
+// For the edges low .. high - 1, the first of them one of v's.
+WIDEST void sampled_edges(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t dim, int64_t v,
+                          int64_t low, int64_t high) {
+  for (int64_t e = low; e < high; v++) {
     const float* left = a + v * dim;
-    for (int64_t e = ptr[v]; e < ptr[v + 1]; e++) {
-      if (e + kAhead < ptr[v + 1]) __builtin_prefetch(b + idx[e + kAhead] * dim);
+    for (const int64_t stop = std::min(high, ptr[v + 1]); e < stop; e++) {
+      if (e + kAhead < high) __builtin_prefetch(b + idx[e + kAhead] * dim);
       out[e] = dot(left, b + idx[e] * dim, dim);
     }
   }
@@ -259,50 +247,16 @@ WIDEST void softmax_rows(const int64_t* ptr, const float* score, float* out, int
   }
 }
 
-INLINE uint32_t mix(uint32_t word) {
-  word = (word ^ (word >> 16)) * 0x7feb352du;
-  word = (word ^ (word >> 15)) * 0x846ca68bu;
-  return word ^ (word >> 16);
-}
-
-// See kgrec.ops.dropout.
-WIDEST void drop(const float* x, float* out, uint32_t key, uint32_t further, uint32_t threshold, float scale, int64_t low, int64_t high) {
+WIDEST void drop_values(const float* x, float* out, Drop drop, int64_t low, int64_t high) {
   while (low < high) {  // 2^32 values share the upper half of their places
     const int64_t stop = std::min(high, ((low >> 32) + 1) << 32);
-    const uint32_t upper = further + static_cast<uint32_t>(low >> 32);
+    const uint32_t upper = static_cast<uint32_t>(low >> 32);
     for (int64_t i = low; i < stop; i++) {
-      const uint32_t word = mix(mix(static_cast<uint32_t>(i) ^ key) + upper);
-      out[i] = word >= threshold ? x[i] * scale : 0.0f;
+      uint32_t word = static_cast<uint32_t>(i);
+      drop.draw(word, upper);
+      out[i] = word >= drop.threshold ? x[i] * drop.scale : 0.0f;
     }
     low = stop;
-  }
-}
-
-WIDEST void sum_and_product(const float* a, const float* b, float* sum, float* product, int64_t low, int64_t high) {
-  for (int64_t i = low; i < high; i++) { sum[i] = a[i] + b[i]; product[i] = a[i] * b[i]; }
-}
-
-// Bit 0 of a sign: a is positive; bit 1: b is.
-WIDEST void add_leaky(const float* a, const float* b, float slope, float* out, uint8_t* sign, int64_t low, int64_t high) {
-  for (int64_t i = low; i < high; i++) {
-    out[i] = (a[i] > 0 ? a[i] : slope * a[i]) + (b[i] > 0 ? b[i] : slope * b[i]);
-    sign[i] = static_cast<uint8_t>((a[i] > 0 ? 1 : 0) | (b[i] > 0 ? 2 : 0));
-  }
-}
-
-WIDEST void leaky_gradients(const float* upstream, const uint8_t* sign, float slope, float* to_a, float* to_b, int64_t low, int64_t high) {
-  for (int64_t i = low; i < high; i++) {
-    to_a[i] = upstream[i] * (sign[i] & 1 ? 1.0f : slope);
-    to_b[i] = upstream[i] * (sign[i] & 2 ? 1.0f : slope);
-  }
-}
-
-// Gradients of a and b, in the place of those of their sum and product.
-WIDEST void product_gradients(float* to_sum, float* to_product, const float* a, const float* b, int64_t low, int64_t high) {
-  for (int64_t i = low; i < high; i++) {
-    const float sum = to_sum[i], product = to_product[i];
-    to_sum[i] = sum + product * b[i];
-    to_product[i] = sum + product * a[i];
   }
 }
 
@@ -381,19 +335,12 @@ WIDEST void pair_gradients(Pairs p, const float* slope, float user_l2, float ite
   }
 }
 
-// Equal ranges of rows for work that is alike for each.
-template <class Work>
-void in_equal_parts(int64_t rows, int64_t cost, int threads, Work work) {
-  const int64_t parts = useful_threads(rows * cost, threads);
-  on_threads(static_cast<int>(parts), threads, [&](int part) { work(rows * part / parts, rows * (part + 1) / parts); });
-}
-
 }  // namespace
 
 extern "C" {
 
 // Raised with every change of a signature; native.py loads no other.
-int32_t kgrec_native_version() { return 3; }
+int32_t kgrec_native_version() { return 5; }
 
 // Takes GNU OpenMP's GOMP_parallel, omp_get_thread_num and omp_get_num_threads.
 void kgrec_share_threads(void* parallel, void* number, void* team) {
@@ -407,11 +354,14 @@ void kgrec_spmm(const int64_t* ptr, const int32_t* idx, const float* weight, con
                 const int32_t* added_place, const int64_t* rows, float* y, int64_t count, int64_t dim, float alpha, float beta,
                 int32_t threads) {
   const Product p{ptr, idx, weight, x, x_place, added, added_place, rows, y, dim, alpha, beta};
-  const auto work = [p](int64_t low, int64_t high) { product_rows(p, low, high); };
-  if (!rows) return in_parallel(ptr, count, dim, threads, work);
-  std::vector<int64_t> edges(count + 1, 0);
-  for (int64_t b = 0; b < count; b++) edges[b + 1] = edges[b] + ptr[rows[b] + 1] - ptr[rows[b]];
-  in_parallel(edges.data(), count, dim, threads, work);
+  std::vector<int64_t> edges;
+  if (rows) {
+    edges.assign(count + 1, 0);
+    for (int64_t b = 0; b < count; b++) edges[b + 1] = edges[b] + ptr[rows[b] + 1] - ptr[rows[b]];
+    ptr = edges.data();
+  }
+  const int useful = useful_threads((ptr[count] + count) * dim, threads);
+  on_slices(ProductSums{p}, ptr, cut_slices(ptr, count, useful), dim, useful, threads);
 }
 
 // See Typed; sums holds kTypedParts tables (relations x dim) of zeros, to be added up in order.
@@ -420,17 +370,17 @@ void kgrec_typed_sum(const int64_t* ptr, const int64_t* first, const int64_t* st
                      int64_t dim, int64_t relations, int32_t threads) {
   const Typed p{ptr, first, start, relation, idx, weight, x, vectors, own, y, dim};
   const int useful = useful_threads((ptr[rows] + rows) * dim, threads);
-  const std::vector<int64_t> cut = cut_rows(ptr, rows, kTypedParts);
-  on_threads(useful, threads, [&](int thread) {
-    for (int part = thread; part < kTypedParts; part += useful)
-      typed_rows(p, own ? sums + part * relations * dim : nullptr, cut[part], cut[part + 1]);
-  });
+  const std::vector<Cut> cut = cut_slices(ptr, rows, own ? kTypedParts : useful);
+  on_slices(TypedSums{p, own ? sums : nullptr, relations * dim}, ptr, cut, dim, useful, threads);
 }
 
 // out[e] = a[destination of e] . b[idx[e]]
 void kgrec_sddmm(const int64_t* ptr, const int32_t* idx, const float* a, const float* b, float* out, int64_t rows, int64_t dim,
                  int32_t threads) {
-  in_parallel(ptr, rows, dim, threads, [=](int64_t low, int64_t high) { sampled_rows(ptr, idx, a, b, out, dim, low, high); });
+  in_equal_parts(ptr[rows] - *ptr, dim, threads, [=](int64_t low, int64_t high) {
+    const int64_t first = *ptr + low, v = std::upper_bound(ptr, ptr + rows + 1, first) - ptr - 1;
+    sampled_edges(ptr, idx, a, b, out, dim, v, first, *ptr + high);
+  });
 }
 
 // out = softmax of score over the edges of each row
@@ -441,25 +391,53 @@ void kgrec_edge_softmax(const int64_t* ptr, const float* score, float* out, int6
 // out = x where word (key, place) is at least the threshold, times scale; else 0
 void kgrec_dropout(const float* x, float* out, int64_t count, uint32_t key, uint32_t further, uint32_t threshold, float scale,
                    int32_t threads) {
-  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { drop(x, out, key, further, threshold, scale, low, high); });
+  const Drop drop{key, further, threshold, scale};
+  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { drop_values(x, out, drop, low, high); });
 }
 
-void kgrec_sum_and_product(const float* a, const float* b, float* sum, float* product, int64_t count, int32_t threads) {
-  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { sum_and_product(a, b, sum, product, low, high); });
+// out = leaky((e + n) W1 + b1) + leaky((e * n) W2 + b2) after dropout, the weights in x out; see InteractionOutput for the signs
+void kgrec_interaction(const float* ego, const float* near, const float* sum_weight, const float* sum_bias, const float* product_weight,
+                       const float* product_bias, float slope, uint32_t key, uint32_t further, uint32_t threshold, float scale, float* out,
+                       uint8_t* signs, int64_t rows, int64_t in_size, int64_t out_size, int32_t threads) {
+  const Interaction p{ego, near, sum_weight, product_weight, in_size, out_size, slope};
+  const InteractionOutput to{sum_bias, product_bias, out, signs, {key, further, threshold, scale}};
+  in_equal_parts(rows, 2 * in_size * out_size, threads, [&](int64_t low, int64_t high) { blocks(InteractionRows{p, to, low, high}); });
 }
 
-// out = leaky a + leaky b; see add_leaky for the signs
-void kgrec_add_leaky(const float* a, const float* b, float slope, float* out, uint8_t* sign, int64_t count, int32_t threads) {
-  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { add_leaky(a, b, slope, out, sign, low, high); });
+// The weights are transposed here: out x in. to_weights takes the gradients of W1, W2 (in x out), b1 and b2, one after the other.
+void kgrec_interaction_gradients(const float* ego, const float* near, const float* sum_weight, const float* product_weight, float slope,
+                                 float scale, const float* upstream, const uint8_t* signs, float* to_ego, float* to_near, float* to_weights,
+                                 int64_t rows, int64_t in_size, int64_t out_size, int32_t threads) {
+  const Interaction p{ego, near, sum_weight, product_weight, in_size, out_size, slope};
+  const InteractionGradients g{upstream, signs, scale, to_ego, to_near};
+  const int64_t size = 2 * (in_size + 1) * out_size;
+  std::vector<float> sums(kInteractionParts * size);
+  const int useful = useful_threads(rows * 4 * in_size * out_size, threads);
+  on_threads(useful, threads, [&](int thread) {
+    for (int64_t part = thread; part < kInteractionParts; part += useful) {
+      const int64_t low = rows * part / kInteractionParts, high = rows * (part + 1) / kInteractionParts;
+      blocks(InteractionGradientRows{p, g, sums.data() + part * size, low, high});
+    }
+  });
+  std::copy_n(sums.data(), size, to_weights);
+  for (int part = 1; part < kInteractionParts; part++)
+    for (int64_t i = 0; i < size; i++) to_weights[i] += sums[part * size + i];
 }
 
-void kgrec_leaky_gradients(const float* upstream, const uint8_t* sign, float slope, float* to_a, float* to_b, int64_t count,
-                           int32_t threads) {
-  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { leaky_gradients(upstream, sign, slope, to_a, to_b, low, high); });
+// y[i] = x[i] matrix of i's group; rows of a group lie together, from ptr[group]
+void kgrec_grouped_products(const int64_t* ptr, const float* x, const float* matrices, float* y, int64_t count, int64_t in_size,
+                            int64_t out_size, int32_t threads) {
+  const Groups groups{ptr, count, in_size, out_size};
+  in_equal_parts(ptr[count], in_size * out_size, threads,
+                 [&](int64_t low, int64_t high) { blocks(GroupedProducts{groups, x, matrices, y, low, high}); });
 }
 
-void kgrec_product_gradients(float* to_sum, float* to_product, const float* a, const float* b, int64_t count, int32_t threads) {
-  in_equal_parts(count, 2, threads, [=](int64_t low, int64_t high) { product_gradients(to_sum, to_product, a, b, low, high); });
+// sums[group] = sum of x[i]^T z[i] over the rows of the group
+void kgrec_grouped_sums(const int64_t* ptr, const float* x, const float* z, float* sums, int64_t count, int64_t in_size, int64_t out_size,
+                        int32_t threads) {
+  const Groups groups{ptr, count, in_size, out_size};
+  const int useful = useful_threads(ptr[count] * in_size * out_size, threads);
+  on_threads(useful, threads, [&](int thread) { blocks(GroupedSums{groups, x, z, sums, thread, useful}); });
 }
 
 // The k best of each row of scores, which lie ``stride`` apart; seen columns are overwritten. broken[row]: a score is not a number.

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-_VERSION = 3
+_VERSION = 5
 _FILE = "_native.so"
 _TYPED_PARTS = 16  # as kTypedParts
+_VECTOR = 16  # values; what the sizes of dense products must be multiples of
 _POINTER, _LONG, _FLOAT, _INT, _WORD = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int32, ctypes.c_uint32
 _KERNELS = {
     "share_threads": [_POINTER] * 3,
@@ -25,10 +26,10 @@ _KERNELS = {
     "sddmm": [_POINTER] * 5 + [_LONG, _LONG, _INT],
     "edge_softmax": [_POINTER] * 3 + [_LONG, _INT],
     "dropout": [_POINTER, _POINTER, _LONG, _WORD, _WORD, _WORD, _FLOAT, _INT],
-    "sum_and_product": [*[_POINTER] * 4, _LONG, _INT],
-    "add_leaky": [_POINTER, _POINTER, _FLOAT, _POINTER, _POINTER, _LONG, _INT],
-    "leaky_gradients": [_POINTER, _POINTER, _FLOAT, _POINTER, _POINTER, _LONG, _INT],
-    "product_gradients": [*[_POINTER] * 4, _LONG, _INT],
+    "interaction": [*[_POINTER] * 6, _FLOAT, _WORD, _WORD, _WORD, _FLOAT, _POINTER, _POINTER, _LONG, _LONG, _LONG, _INT],
+    "interaction_gradients": [*[_POINTER] * 4, _FLOAT, _FLOAT, *[_POINTER] * 5, _LONG, _LONG, _LONG, _INT],
+    "grouped_products": [*[_POINTER] * 4, _LONG, _LONG, _LONG, _INT],
+    "grouped_sums": [*[_POINTER] * 4, _LONG, _LONG, _LONG, _INT],
     "topk": [_POINTER, _LONG, _LONG, _LONG, _LONG, *[_POINTER] * 5, _INT],
     "pair_margins": [_POINTER] * 6 + [_LONG, _LONG, _INT],
     "pair_gradients": [*[_POINTER] * 6, _FLOAT, _FLOAT, _POINTER, _POINTER, _LONG, _LONG],
@@ -149,18 +150,25 @@ def _typed(by: TypedParts, weight: Tensor, x: Tensor, vectors: Tensor, own: Tens
     x, weight, vectors, own = x.contiguous(), weight.contiguous(), vectors.contiguous(), None if own is None else own.contiguous()
     out = x.new_empty(len(by[0]) - 1, x.shape[1])
     relations, threads = len(vectors), torch.get_num_threads()
-    _loaded().kgrec_typed_sum(*(_at(part) for part in (*by, weight, x, vectors, own, sums)), _at(out), len(out), x.shape[1], relations, threads)
+    _loaded().kgrec_typed_sum(
+        *(_at(part) for part in (*by, weight, x, vectors, own, sums)), _at(out), len(out), x.shape[1], relations, threads
+    )
     return out
 
 
 def sddmm(
-    ptr: Int[Tensor, " _"], idx: Int[Tensor, " edges"], a: Float[Tensor, "nodes dim"], b: Float[Tensor, "items dim"]
+    ptr: Int[Tensor, " _"],
+    idx: Int[Tensor, " edges"],
+    a: Float[Tensor, "nodes dim"],
+    b: Float[Tensor, "items dim"],
+    out: Float[Tensor, " edges"] | None = None,
 ) -> Float[Tensor, " edges"]:
-    """Return the inner product of a row of ``a`` and a row of ``b`` for each place of a CSR pattern; ``ptr`` int64, ``idx`` int32."""
-    a, b, out = a.contiguous(), b.contiguous(), a.new_empty(len(idx))
-    _loaded().kgrec_sddmm(
-        ptr.data_ptr(), idx.data_ptr(), a.data_ptr(), b.data_ptr(), out.data_ptr(), len(ptr) - 1, a.shape[1], torch.get_num_threads()
-    )
+    """Return the inner product of a row of ``a`` and a row of ``b`` for each place of a CSR pattern; ``ptr`` int64, ``idx`` int32.
+
+    With ``out``, ``ptr`` may be a slice of a longer one: the places that it covers are written, the others are left.
+    """
+    a, b, out = a.contiguous(), b.contiguous(), a.new_empty(len(idx)) if out is None else out
+    _loaded().kgrec_sddmm(*(_at(part) for part in (ptr, idx, a, b, out)), len(ptr) - 1, a.shape[1], torch.get_num_threads())
     return out
 
 
@@ -171,41 +179,76 @@ def edge_softmax(ptr: Int[Tensor, " _"], score: Float[Tensor, " edges"]) -> Floa
     return out
 
 
-def dropout(x: Float[Tensor, "..."], key: int, threshold: int, scale: float) -> Float[Tensor, "..."]:
-    """Return ``x`` times ``scale`` where the word of (key, place) is at least ``threshold``, else 0; ``x`` must be contiguous."""
+Drop = tuple[int, int, float]
+"""Key, threshold and scale: a value stays, times the scale, where the word of (key, place) is at least the threshold."""
+
+
+def dropout(x: Float[Tensor, "..."], drop: Drop) -> Float[Tensor, "..."]:
+    """Return ``x`` with values dropped; ``x`` must be contiguous."""
     out = torch.empty_like(x)
-    _loaded().kgrec_dropout(_at(x), _at(out), x.numel(), key & 0xFFFFFFFF, key >> 32, threshold, scale, torch.get_num_threads())
+    _loaded().kgrec_dropout(_at(x), _at(out), x.numel(), *_words(drop), torch.get_num_threads())
     return out
 
 
-Table = Float[Tensor, "nodes dim"]
+Interaction = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Vectors of nodes and of their neighborhoods, then weight (in, out) and bias of the sum and of the product."""
 
 
-def sum_and_product(a: Table, b: Table) -> tuple[Table, Table]:
-    """Return ``a + b`` and ``a * b`` of contiguous tables."""
-    total, product = torch.empty_like(a), torch.empty_like(a)
-    _loaded().kgrec_sum_and_product(_at(a), _at(b), _at(total), _at(product), a.numel(), torch.get_num_threads())
-    return total, product
+def takes_interaction(parts: Interaction) -> bool:
+    """Return whether ``interaction`` can take these: both sizes must be multiples of 16."""
+    return takes_products(*parts[2].shape) and takes(*parts)
 
 
-def add_leaky(a: Table, b: Table, slope: float) -> tuple[Table, UInt8[Tensor, "nodes dim"]]:
-    """Return the sum of two contiguous tables' LeakyReLU, and which values were positive: bit 0 of ``a``, bit 1 of ``b``."""
-    out, sign = torch.empty_like(a), torch.empty(a.shape, dtype=torch.uint8)
-    _loaded().kgrec_add_leaky(_at(a), _at(b), slope, _at(out), _at(sign), a.numel(), torch.get_num_threads())
-    return out, sign
+def takes_products(*sizes: int) -> bool:
+    """Return whether the compiled dense products can take matrices of these sizes."""
+    return all(size % _VECTOR == 0 for size in sizes)
 
 
-def leaky_gradients(upstream: Table, sign: UInt8[Tensor, "nodes dim"], slope: float) -> tuple[Table, Table]:
-    """Return the gradients of both tables of ``add_leaky``."""
-    to_a, to_b = torch.empty_like(upstream), torch.empty_like(upstream)
-    _loaded().kgrec_leaky_gradients(_at(upstream), _at(sign), slope, _at(to_a), _at(to_b), upstream.numel(), torch.get_num_threads())
-    return to_a, to_b
+def interaction(parts: Interaction, slope: float, drop: Drop) -> tuple[Float[Tensor, "nodes dout"], UInt8[Tensor, "nodes dout"]]:
+    """Return the bi-interaction after dropout, and what its gradients need to know of each value; all contiguous.
+
+    That is bit 0 where the value by the sum is positive, bit 1 where that by the product is, bit 2 where they are not dropped.
+    """
+    (rows, size_in), size_out = parts[0].shape, parts[2].shape[1]
+    out, signs = parts[0].new_empty(rows, size_out), torch.empty(rows, size_out, dtype=torch.uint8)
+    places = (_at(part) for part in parts)
+    _loaded().kgrec_interaction(*places, slope, *_words(drop), _at(out), _at(signs), rows, size_in, size_out, torch.get_num_threads())
+    return out, signs
 
 
-def sum_and_product_gradients(to_sum: Table, to_product: Table, a: Table, b: Table) -> tuple[Table, Table]:
-    """Return the gradients of ``a`` and ``b``, in the memory of those of their sum and product; all contiguous."""
-    _loaded().kgrec_product_gradients(_at(to_sum), _at(to_product), _at(a), _at(b), a.numel(), torch.get_num_threads())
-    return to_sum, to_product
+def interaction_gradients(
+    parts: Interaction, slope: float, scale: float, upstream: Float[Tensor, "nodes dout"], signs: UInt8[Tensor, "nodes dout"]
+) -> Interaction:
+    """Return the gradients of all parts; all contiguous. ``scale`` is that of what was not dropped."""
+    ego, near, sum_weight, _, product_weight, _ = parts
+    rows, (size_in, size_out) = len(ego), sum_weight.shape
+    to_ego, to_near, to_weights = torch.empty_like(ego), torch.empty_like(near), ego.new_empty(2 * (size_in + 1), size_out)
+    turned = sum_weight.T.contiguous(), product_weight.T.contiguous()
+    inputs = (_at(part) for part in (ego, near, *turned))
+    outputs = (_at(part) for part in (upstream, signs, to_ego, to_near, to_weights))
+    _loaded().kgrec_interaction_gradients(*inputs, slope, scale, *outputs, rows, size_in, size_out, torch.get_num_threads())
+    to_sum, to_product, to_sum_bias, to_product_bias = torch.split(to_weights, [size_in, size_in, 1, 1])
+    return to_ego, to_near, to_sum, to_sum_bias, to_product, to_product_bias
+
+
+def grouped_products(
+    ptr: Int[Tensor, " _"], x: Float[Tensor, "batch din"], matrices: Float[Tensor, "relations din dout"]
+) -> Float[Tensor, "batch dout"]:
+    """Return each row times its group's matrix; group g has the rows from ``ptr[g]`` on, int64. Ask ``takes_products`` first."""
+    x, matrices = x.contiguous(), matrices.contiguous()
+    out = x.new_empty(len(x), matrices.shape[2])
+    _loaded().kgrec_grouped_products(*(_at(part) for part in (ptr, x, matrices, out)), *matrices.shape, torch.get_num_threads())
+    return out
+
+
+def grouped_sums(
+    ptr: Int[Tensor, " _"], x: Float[Tensor, "batch din"], z: Float[Tensor, "batch dout"]
+) -> Float[Tensor, "relations din dout"]:
+    """Return, per group, the sum over its rows of ``x[i]^T z[i]``; see ``grouped_products``."""
+    x, z = x.contiguous(), z.contiguous()
+    sums = x.new_empty(len(ptr) - 1, x.shape[1], z.shape[1])
+    _loaded().kgrec_grouped_sums(*(_at(part) for part in (ptr, x, z, sums)), *sums.shape, torch.get_num_threads())
+    return sums
 
 
 def topk(
@@ -260,6 +303,11 @@ def add_pair_gradients_(
     _loaded().kgrec_pair_gradients(
         *(_at(part) for part in pairs), _at(slope), *l2_weights, _at(to_users), _at(to_items), len(user), users.shape[1]
     )
+
+
+def _words(drop: Drop) -> tuple[int, int, int, float]:
+    key, threshold, scale = drop
+    return key & 0xFFFFFFFF, key >> 32, threshold, scale
 
 
 def _at(tensor: Tensor | None) -> int | None:
