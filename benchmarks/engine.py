@@ -161,7 +161,7 @@ def pyg(data: str, steps: int) -> dict[str, Any]:
         loss.backward()
         optimizer.step()
 
-    return scaled(step, steps, -(-len(user) // 2048))
+    return scaled(step, steps, published_steps(data))
 
 
 def scaled(step: Callable[[int], None], steps: int, of: int) -> dict[str, Any]:
@@ -279,6 +279,12 @@ def _pairs(data: str) -> Any:
     return PairGraph(CollaborativeKG.from_dataset(kgrec.load(data), knowledge=False))
 
 
+def published_steps(data: str) -> int:
+    """Return the steps of an epoch of the published setting, which trains on the validation part too; a peer's step is scaled by it."""
+    opened = kgrec.load(data)
+    return -(-(len(opened.train) + len(opened.valid)) // 2048)
+
+
 def spmm_bytes(nodes: int, edges: int, dim: int = 64) -> float:
     """Return the bytes that a product has to move (engine.md, "Limits")."""
     return edges * (4.0 * dim + 4) + 4.0 * nodes * dim + 8.0 * nodes
@@ -287,7 +293,7 @@ def spmm_bytes(nodes: int, edges: int, dim: int = 64) -> float:
 def published(data: str) -> dict[str, Any]:
     """Train LightGCN by its published setting; hold one batch's gradient against float64, and the step against the limit."""
     found = epochs(data, "lightgcn", "official", PUBLISHED, 2)
-    graph, steps = _pairs(data), -(-len(kgrec.load(data).train) // 2048)
+    graph, steps = _pairs(data), published_steps(data)
     n, m = graph.num_nodes, graph.csr.num_edges
     batch = torch.randint(len(kgrec.load(data).train), (2048,), generator=torch.Generator().manual_seed(0)).numpy()
     error, share = _gradient_error(data, batch)
@@ -441,8 +447,8 @@ class Peers:
         seconds = found.get("epoch_s_extrapolated") if steps else statistics.median(found["epoch_s"][1:] or found["epoch_s"])
         return {"seconds": seconds, "peak_mib": found["rss_mb"], "scaled": bool(steps)}
 
-    def recbole_steps(self, model: str, folder: Path, *words: str, **settings: Any) -> dict[str, Any] | None:
-        """Return what `benchmarks/peers/recbole_steps.py` measures; None without an environment."""
+    def recbole_steps(self, model: str, folder: Path, *words: str, epoch: int = 0, **settings: Any) -> dict[str, Any] | None:
+        """Return what `benchmarks/peers/recbole_steps.py` measures, an epoch of so many steps if any; None without an environment."""
         if self.python is None:
             return None
         out = self.work / "peer.json"
@@ -460,7 +466,8 @@ class Peers:
         done = subprocess.run(call, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
-        return dict(json.loads(out.read_text()))
+        found = dict(json.loads(out.read_text()))
+        return found | ({"seconds": found["step_ms"] * epoch / 1e3, "steps": epoch} if epoch else {})
 
     def implicit(self, data: Path) -> dict[str, Any] | None:
         """Return the seconds of implicit's top 20 for all users."""
@@ -521,12 +528,15 @@ def contestants(track: str, work: Path, peers: Peers, threads: int) -> dict[str,
             "RecBole, 256 users a batch": lambda: peers.recbole_steps("BPR", _recbole_folder(folder, work), "--rank", str(size)),
             "implicit (lists alone)": lambda: peers.implicit(folder),
         }
+    steps = published_steps(str(folder))
     return {
         "kgrec": lambda: in_process("published", threads, data=str(folder)),
         "PyG EdgeIndex, fused Adam": lambda: in_process("pyg", threads, data=str(folder), steps=STEPS),
-        "RecBole, default": lambda: peers.recbole_steps("LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), n_layers=3),
+        "RecBole, default": lambda: peers.recbole_steps(
+            "LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), epoch=steps, n_layers=3
+        ),
         "RecBole, fused Adam": lambda: peers.recbole_steps(
-            "LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), "--fused", n_layers=3
+            "LightGCN", _recbole_folder(folder, work), "--steps", str(STEPS), "--fused", epoch=steps, n_layers=3
         ),
     }
 
