@@ -176,7 +176,7 @@ def _paragraph(text: str) -> str:
     return " ".join(html_text(word) for word in text.split())
 
 
-def _bar(share: float, words: str, down: bool = False) -> str:
+def _bar(share: float | int, words: str, down: bool = False) -> str:
     width = f"{100 * min(max(share, 0.0), 1.0):.1f}%"
     return (
         f'<svg class="bar" role="img" aria-label="{html_text(words)}"><rect class="track" width="100%" height="100%"/>'

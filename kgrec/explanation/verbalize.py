@@ -103,7 +103,7 @@ def reason(explanation: Explanation) -> str:
     return f"{title}: because {words}" if best.causal else f"{title} is connected through: {words}"
 
 
-def percent(share: float) -> str:
+def percent(share: float | int) -> str:
     """Return a share for people to read: whole percents, below one percent two digits.
 
     >>> percent(0.534), percent(0.00142), percent(-0.2)

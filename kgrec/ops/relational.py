@@ -90,28 +90,27 @@ def rel_scores(
     scores = torch.empty(graph.num_edges, dtype=x.dtype, device=x.device)
     for group in groups:
         matrix, vector = projection[group.relation], relation_vectors[group.relation]
-        right = _projected(x, group.tails, matrix, None)
+        right = _projected(x, group.tails, matrix)
         if native.takes(x, projection, relation_vectors):
             parts = x.new_empty(len(group.idx))
             for start in range(0, len(group.heads), _ROWS_AT_ONCE):
                 heads = group.heads[start : start + _ROWS_AT_ONCE]
-                left = torch.addmm(vector, x.index_select(0, heads), matrix).tanh_()
+                left = _times(x.index_select(0, heads), matrix).add_(vector).tanh_()
                 native.sddmm(group.ptr[start : start + len(heads) + 1], group.idx, left, right, parts)
         else:
-            parts = sampled_product(group.ptr.int(), group.idx, _projected(x, group.heads, matrix, vector).tanh_(), right)
+            left = _projected(x, group.heads, matrix).add_(vector).tanh_()
+            parts = sampled_product(group.ptr.int(), group.idx, left, right)
         scores.index_copy_(0, group.edges.long(), parts)
     return scores
 
 
-def _projected(x: Tensor, rows: Tensor, matrix: Tensor, vector: Tensor | None) -> Tensor:
-    """Return some rows times a matrix, plus a vector, in pieces that stay in the cache."""
-    out = x.new_empty(len(rows), matrix.shape[1])
-    for some, into in zip(torch.split(rows, _ROWS_AT_ONCE), torch.split(out, _ROWS_AT_ONCE), strict=True):
-        if vector is None:
-            torch.mm(x.index_select(0, some), matrix, out=into)
-        else:
-            torch.addmm(vector, x.index_select(0, some), matrix, out=into)
-    return out
+def _projected(x: Tensor, rows: Tensor, matrix: Tensor) -> Tensor:
+    """Return some rows times a matrix, in pieces that stay in the cache."""
+    return torch.cat([_times(x.index_select(0, some), matrix) for some in torch.split(rows, _ROWS_AT_ONCE)])
+
+
+def _times(rows: Tensor, matrix: Tensor) -> Tensor:
+    return _grouped_products(torch.tensor([0, len(rows)], device=rows.device), rows, matrix.unsqueeze(0))
 
 
 def rel_project(
