@@ -430,22 +430,20 @@ class Peers:
     def __init__(self, python: Path | None, scripts: Path, work: Path, threads: int) -> None:
         self.python, self.scripts, self.work, self.threads = python, scripts.resolve(), work, threads
 
-    def recbole(self, model: str, folder: Path, steps: int = 0, count: int = 3, **settings: Any) -> dict[str, Any] | None:
+    def recbole(self, model: str, folder: Path, count: int = 3) -> dict[str, Any] | None:
         """Return seconds an epoch of a model on a folder in RecBole's format; None without an environment."""
         if self.python is None:
             return None
         out = self.work / "peer.json"
         words = [str(self.python), str(self.scripts / "run_recbole.py"), "--model", model, "--data-path", str(folder.parent)]
         words += ["--dataset", folder.name, "--out", str(out), "--epochs", str(count), "--no-test"]
-        words += ["--max-steps", str(steps)] if steps else []
-        words += ["--set", "eval_step=0", *(f"{name}={json.dumps(value)}" for name, value in settings.items())]
+        words += ["--set", "eval_step=0"]
         env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "PEER_CK": str(self.work / "ck")}
         done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
         found = json.loads(out.read_text())
-        seconds = found.get("epoch_s_extrapolated") if steps else statistics.median(found["epoch_s"][1:] or found["epoch_s"])
-        return {"seconds": seconds, "peak_mib": found["rss_mb"], "scaled": bool(steps)}
+        return {"seconds": statistics.median(found["epoch_s"][1:] or found["epoch_s"]), "peak_mib": found["rss_mb"]}
 
     def recbole_steps(self, model: str, folder: Path, *words: str, epoch: int = 0, **settings: Any) -> dict[str, Any] | None:
         """Return what `benchmarks/peers/recbole_steps.py` measures, an epoch of so many steps if any; None without an environment."""
