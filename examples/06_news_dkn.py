@@ -54,7 +54,7 @@ print("note:", *data.report.notes, sep="\n  ")
 
 figures = {}
 for label, settings in (("words alone", {"use_entities": False, "use_context": False}), ("words and entities", {})):
-    run = kgrec.fit("dkn", data, preset="fast", metric="auc", batch_size=64, device="cpu", seed=0, **settings)
+    run = kgrec.fit("dkn", data, preset="fast", metric="auc", epochs=30, patience=10, batch_size=64, device="cpu", seed=0, **settings)
     report = run.evaluate(protocol="impressions")
     figures[label] = report.metrics
     print(f"{label:20}" + "".join(f"{name} {value:.3f}   " for name, value in report.metrics.items()))
