@@ -189,8 +189,7 @@ def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, 
         plan.begin_epoch(epoch, seed)
     losses: dict[str, Any] = {}
     for each in rounds:
-        steps = [each.step(batches) for batches in each.batches(epoch)]
-        means = torch.stack(steps)  # (steps, objectives)
+        means = _losses(each, epoch)  # (steps, objectives)
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):
             raise DivergedError(
@@ -201,6 +200,22 @@ def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, 
     if plan.after_epoch is not None:
         plan.after_epoch()
     return losses
+
+
+def _losses(each: Round, epoch: int) -> Tensor:
+    """Train a round's steps; return their losses.
+
+    They go into one table: a small tensor kept from every step would lie between the large blocks that steps free, and memory would grow
+    by megabytes a step.
+    """
+    table: Tensor | None = None
+    count = 0
+    for count, batches in enumerate(each.batches(epoch), 1):
+        losses = each.step(batches)
+        if table is None:
+            table = losses.new_empty(each.feeds[0].steps(), len(losses))
+        table[count - 1] = losses
+    return torch.empty(0, len(each.objectives)) if table is None else table[:count]
 
 
 def _step(
