@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,18 @@ import torch
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
 from kgrec.data.formats import load
-from kgrec.data.interactions import Interactions
+from kgrec.data.known import with_interactions
 from kgrec.data.pool import pool
 from kgrec.errors import CheckpointError, ConfigError, DataError
-from kgrec.evaluation.report import evaluate
+from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.strangers import choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.evaluation.validation import validator
 from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer, TripleScorer
 from kgrec.models.catalog import MODELS
+from kgrec.models.fallback import FallbackChoice, served
 from kgrec.run import Run, build_model, load_run, snapshot_scorer
 from kgrec.settings import Chosen, choose
 from kgrec.training.checkpoint import read_state, write_state
@@ -46,6 +48,8 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     refit: bool = False,
+    fallback: str = "auto",
+    half_life: float | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
     **settings: Any,
 ) -> Run:
@@ -63,6 +67,9 @@ def fit(
         seed: Seed of every draw, 0 or more.
         resume: Go on from the checkpoint in ``out``; a finished run is returned as it is.
         refit: Train once more on all interactions, for as many epochs as were best.
+        fallback: How users without training interactions are answered: "popularity", "attributes" (of users and items; popularity where
+            there are none), "off", or "auto", which takes what ranks best on the validation part.
+        half_life: Days after which an interaction counts half for the fallback; 0 counts all alike, None leaves it to "auto".
         on_epoch: Called with the state after each epoch; what it raises ends the training.
         **settings: Model configuration and training settings by name; text is converted.
 
@@ -82,7 +89,9 @@ def fit(
     check_needs(chosen, whole)
     if refit and not len(whole.train):
         raise ConfigError(f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out.")
-    return fit_chosen(measured_by(chosen, whole), whole, out=out, device=device, seed=seed, resume=resume, refit=refit, on_epoch=on_epoch)
+    choice = choose_fallback(_training_part(whole, chosen), fallback, half_life)
+    told: dict[str, Any] = {"device": device, "seed": seed, "resume": resume, "refit": refit, "on_epoch": on_epoch}
+    return fit_chosen(measured_by(chosen, whole), whole, out=out, fallback=choice, **told)
 
 
 def fit_chosen(
@@ -94,11 +103,13 @@ def fit_chosen(
     seed: int = 0,
     resume: bool = False,
     refit: bool = False,
+    fallback: FallbackChoice | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the catalog says the model needs."""
     place = None if out is None else Path(out)
-    job = _Job(chosen, _training_part(data, chosen), _device(device), seed, refit, place, on_epoch)
+    part, choice = _training_part(data, chosen), fallback or FallbackChoice("off")
+    job = _Job(chosen, part, _device(device), seed, refit, place, choice, on_epoch)
     return job.run(resume)
 
 
@@ -112,6 +123,7 @@ class _Job:
     seed: int
     refit: bool
     out: Path | None
+    fallback: FallbackChoice
     on_epoch: Callable[[TrainState], None] | None = None
     _written: float = 0.0
 
@@ -160,7 +172,7 @@ class _Job:
         model = build_model(self.chosen, data, self.seed).to(self.device)
         if self.out is not None and state is None:
             # In this order a run killed in between still knows what the first pass chose.
-            write_config(self.out, record_of(self.chosen, self.seed, identity(data), self.refit, summary, [], "training"))
+            write_config(self.out, record_of(self.chosen, self.seed, identity(data), self.refit, summary, [], "training", self.fallback))
             write_data(data, self.out / DATA)
             write_state(self.out / CHECKPOINT, _untrained(model), {"phase": "refit"})
         done = train(
@@ -177,7 +189,8 @@ class _Job:
 
     def _finish(self, model: Recommender, data: Dataset, done: TrainState, summary: dict[str, Any]) -> Run:
         model.to("cpu").eval()  # a run ranks and explains where its ids and facts are
-        run = Run(self.chosen.name, model, data, self.chosen, self.seed, done.history, summary, identity(data), self.refit, self.out)
+        told = done.history, summary, identity(data), self.refit, self.out, self.fallback
+        run = Run(self.chosen.name, model, data, self.chosen, self.seed, *told)
         if self.out is not None:
             run.write(self.out)
         return run
@@ -198,7 +211,10 @@ class _Job:
             return self._triple_validator(model, int(metric.partition("@")[2] or 1))
         if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
-        return validator(metric, self.data, self.device)
+        if len(self.data.valid) and not with_interactions(self.data).users[self.data.valid.user].any():
+            logger.warning("%s: no validation user has training interactions: nothing to stop by, all epochs are trained.", self.data.name)
+            return None
+        return validator(metric, self.data, self.device, model)
 
     def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:
         if not isinstance(model, TripleScorer) or not len(self.data.held_triples.get("valid", ())):
@@ -210,20 +226,22 @@ class _Job:
 
         return validate
 
-    def _measured(self, model: Recommender, scorer: Scorer, part: str, held: Interactions) -> dict[str, float] | None:
+    def _measured(self, model: Recommender, ranked: Report | None, part: str) -> dict[str, float] | None:
         """Return the metrics of items and of triples on a held-out part, whichever it has; None where it has neither."""
-        found: dict[str, float] = {}
-        if len(held):
-            found |= evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device).metrics
+        found = {} if ranked is None else dict(ranked.metrics)
         if isinstance(model, TripleScorer) and len(self.data.held_triples.get(part, ())):
             found |= evaluate_triples(model, self.data, on=part, device=self.device).metrics
         return found or None
 
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:
         """Return the form of ``kgrec train --json``."""
-        scorer = snapshot_scorer(model)
+        scorer = served(model, snapshot_scorer(model), self.data, self.fallback)
         held = {"valid": self.data.valid, "test": self.data.test}
-        parts = {part: self._measured(model, scorer, part, pairs) for part, pairs in held.items()}
+        ranked = {
+            part: evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device) if len(pairs) else None
+            for part, pairs in held.items()
+        }
+        parts = {part: self._measured(model, report, part) for part, report in ranked.items()}
         seconds = [record["seconds"] for record in done.history]
         return {
             "model": self.chosen.name,
@@ -236,6 +254,9 @@ class _Job:
             "seconds_per_epoch": round(float(np.median(seconds)), 4) if seconds else 0.0,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "peak_memory_bytes": _peak_memory(self.device),
+            "fallback": asdict(self.fallback),
+            "cold_users": {part: 0 if report is None else report.cold_users for part, report in ranked.items()},
+            "warm": {part: None if report is None else report.warm_user_part.to_dict() for part, report in ranked.items()},
             **parts,
         }
 
@@ -248,7 +269,7 @@ class _Job:
         with beside(out) as scratch:
             write_data(self.data, scratch / DATA)
             write_state(scratch / CHECKPOINT, _untrained(model), {"phase": "fit"})
-            write_config(scratch, record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training"))
+            write_config(scratch, record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training", self.fallback))
 
     def _after_epoch(self, phase: str) -> Callable[[TrainState], None]:
         def after(state: TrainState) -> None:
@@ -261,7 +282,7 @@ class _Job:
         return after
 
     def _check_same(self, out: Path, record: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training")))
+        now = json.loads(json.dumps(record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training", self.fallback)))
         for key in ("model", "config", "train", "seed", "refit"):
             if record[key] != now[key]:
                 raise CheckpointError(f"{out}: was started with {key} {record[key]}, not {now[key]}. Resume with the same settings.")

@@ -13,6 +13,7 @@ from kgrec.data.files import existing
 from kgrec.data.interactions import Interactions
 from kgrec.data.storage import save_dataset
 from kgrec.errors import CheckpointError
+from kgrec.models.fallback import FallbackChoice
 from kgrec.settings import Chosen
 
 FORMAT, VERSION = "kgrec-run", 1
@@ -33,6 +34,7 @@ def record_of(
     summary: dict[str, Any],
     history: list[dict[str, Any]],
     status: str,
+    fallback: FallbackChoice,
 ) -> dict[str, Any]:
     """Return what the configuration file of a run holds, JSON-ready."""
     return {
@@ -45,6 +47,7 @@ def record_of(
         "train": asdict(chosen.train),
         "seed": seed,
         "refit": refit,
+        "fallback": asdict(fallback),
         "dataset": dataset,
         "summary": summary,
         "history": history,

@@ -1,7 +1,7 @@
 """Run: a fitted model with its ids, graph and facts. ``kgrec.fitting.fit`` makes one, ``load_run`` opens one."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -14,22 +14,26 @@ from torch.nn.functional import normalize
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
-from kgrec.data.interactions import concatenate
+from kgrec.data.ids import Id, Ids, id_list, one_id
 from kgrec.data.storage import open_dataset
+from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError, nearest
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
-from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.evaluation.ranking import Lists
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
 from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
-from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer
+from kgrec.log import logger
+from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer, reads_history
 from kgrec.models.explainable import Rerunnable
+from kgrec.models.fallback import KINDS, FallbackChoice, served
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
+from kgrec.ranker import Ranked, Ranker
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
 from kgrec.training.config import TrainConfig
@@ -53,6 +57,7 @@ class Run:
         dataset: Name, path and checksum of the dataset it was trained on.
         refit: Whether it was trained once more on all interactions, so that nothing is held out.
         path: Folder it is stored in, or None.
+        fallback: How users without usable history are answered.
     """
 
     name: str
@@ -65,7 +70,10 @@ class Run:
     dataset: dict[str, Any]
     refit: bool = False
     path: Path | None = None
+    fallback: FallbackChoice = field(default_factory=FallbackChoice)
     _scorer: Scorer | None = None
+    _ranker: Ranker | None = None
+    _explainers: dict[str, Explainer] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -97,8 +105,12 @@ class Run:
         negatives: int = 100,
         seed: int = 0,
         legacy_batch: int | None = None,
+        fallback: bool = True,
     ) -> Report:
         """Return the metrics on a held-out part.
+
+        Users whom the model does not know are ranked for by the run's fallback, as in ``recommend``; the report says how many they are
+        and gives the figures without them. In "ctr" and "impressions", pairs that the model does not know have the score 0.
 
         Args:
             on: "test" or "valid".
@@ -109,6 +121,7 @@ class Run:
             negatives: Of "sampled": items drawn per held-out item.
             seed: Seed of sampled negatives.
             legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published code does.
+            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for users whom the model does not know.
 
         Raises:
             ConfigError: If the protocol is unknown, or a setting out of range.
@@ -122,78 +135,102 @@ class Run:
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
         data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
-        if protocol == "ctr":
-            return evaluate_ctr(self.scorer(), data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
-        if protocol == "impressions":
-            return evaluate_impressions(self.scorer(), data, on, ks, model=self.name)
+        if protocol in ("ctr", "impressions"):
+            scorer = served(self.model, self.scorer(), self.data, cold=0.0)
+            if protocol == "ctr":
+                return evaluate_ctr(scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
+            return evaluate_impressions(scorer, data, on, ks, model=self.name)
+        scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
         if protocol == "sampled":
-            return evaluate_sampled(self.scorer(), data, on, ks, negatives=negatives, seed=seed, model=self.name)
-        return evaluate(self.scorer(), data, on=on, ks=ks, model=self.name, beyond=beyond)
+            return evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
+        return evaluate(scorer, data, on=on, ks=ks, model=self.name, beyond=beyond)
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
         if not isinstance(self.model, TripleScorer):
             raise CapabilityError(f"{self.name} does not score triples. Train transe, distmult, complex or rotate.")
         return evaluate_triples(self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name)
 
+    def ranker(self) -> Ranker:
+        """Return what makes the lists; made once."""
+        if self._ranker is None:
+            self._ranker = Ranker(self.model, self.scorer(), self.data, self.fallback)
+        return self._ranker
+
     def recommend(
         self,
-        users: "str | Sequence[str] | None" = None,
+        users: Ids | None = None,
         k: int = 10,
         *,
-        history: Sequence[str] | None = None,
-        items: Iterable[str] | None = None,
-        exclude: Iterable[str] = (),
+        history: Ids | None = None,
+        items: Ids | None = None,
+        exclude: Ids = (),
         allow_seen: bool = False,
+        on_unknown: Literal["error", "ignore"] = "error",
     ) -> pl.DataFrame:
-        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``.
+        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``, ``kind``.
 
-        Items a user has (training and validation) are left out unless ``allow_seen``. Ties go to the item that comes first in the
-        catalog. A user with fewer candidates than ``k`` gets fewer rows.
+        ``kind`` says where a place comes from: "personal" (the model, trained on the user), "history" (the model, by a history),
+        "content" (attributes that are shared) or "popular". Users without usable history get the run's fallback, and so do places at a
+        list's end for which the model knows no further candidate.
+
+        Items a user has (training and validation) are left out unless ``allow_seen``. Of equal scores the more popular item is first,
+        then the lower id. A user with fewer candidates than ``k`` gets fewer rows.
+
+        Ids are text or whole numbers, one or many: a list, an array, a column of a frame.
 
         Args:
             users: User ids, one id, or "all".
             k: Items per user, at least 1.
-            history: Item ids of someone unseen, instead of ``users``; needs a model that can fold in.
+            history: Item ids of someone unseen, instead of ``users``; needs a model that reads histories.
             items: Only these items are candidates.
             exclude: These items are not.
             allow_seen: Whether items that the user has are candidates.
+            on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and say so in the log.
 
         Raises:
-            UnknownIdError: If a user or item is not known.
+            UnknownIdError: If a user or item is not known, or nothing is left of a list without those that are not.
             CapabilityError: If the model cannot rank for someone unseen.
         """
         if k < 1:
             raise ConfigError(f"k={k}: ask for at least 1 item.")
         if (users is None) == (history is None):
             raise ConfigError("give either users or a history.")
-        allowed = None if items is None and not exclude else self._allowed(items, exclude)
+        if on_unknown not in ("error", "ignore"):
+            raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
+        ignore, ranker = on_unknown == "ignore", self.ranker()
+        allowed = None
+        if items is not None or not (isinstance(exclude, tuple) and not exclude):
+            allowed = torch.full((self.data.num_items,), items is None)
+            if items is not None:
+                allowed[self._rows(self.data.items, items, ignore)] = True
+            allowed[self._rows(self.data.items, exclude, ignore, empty=True)] = False
         if history is None:
-            rows = self._user_rows(users)
-            names, lists = self.data.users.keys(rows), Lists.of(concatenate([self.data.train, self.data.valid]), rows)
+            rows = self._user_rows(users, ignore)
+            names, own = self.data.users.keys(rows), ranker.own_lists(rows)
         else:
-            rows, names, lists = np.array([-1]), [""], self._own_list(history)
-        best, at = rank_users(
-            self.scorer(),
-            rows,
-            min(k, self.data.num_items),
-            num_items=self.data.num_items,
-            seen=None if allow_seen else lists,
-            history=lists,
-            allowed=allowed,
-        )
-        return self._frame(names, best, at)
+            rows, names, own = np.array([-1]), [""], self._own_list(history, ignore)
+        ranked = ranker.rank(rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen)
+        if self.fallback.way == "off":
+            self._tell_strangers(names, ranked)
+        return self._frame(names, ranked)
 
-    def similar_items(self, item: str, k: int = 10) -> pl.DataFrame:
+    def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
+        empty = (ranked.kinds < 0).all(1).nonzero().squeeze(1).tolist()
+        if empty:
+            logger.warning("%s", f"no list for {_some([names[row] for row in empty])}: no usable history, and the fallback is off.")
+
+    def similar_items(self, item: Id, k: int = 10) -> pl.DataFrame:
         """Return the items nearest to an item: columns ``rank``, ``item``, ``label``, ``score``.
 
-        Near is the cosine between item vectors; of models from item to item, the score for someone who used this item alone.
+        Near is the cosine between item vectors; of models from item to item, the score for someone who used this item alone. Items that
+        training has not touched are neither asked about nor shown.
 
         Raises:
             UnknownIdError: If the item is not known.
-            CapabilityError: If the model has neither.
+            CapabilityError: If the model has neither, or has learned nothing about the item.
         """
-        row = self.data.items.row(item)
-        scorer = self.scorer()
+        row = self.data.items.row(one_id(item))
+        scorer, known = self.scorer(), self.ranker().known
         if isinstance(scorer, ItemToItem):
             scores = scorer.similar(row)
         elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
@@ -201,17 +238,31 @@ class Run:
             scores = vectors @ vectors[row]
         else:
             raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
-        scores[row] = float("-inf")
-        best, at = topk_scores(scores.unsqueeze(0), min(k, self.data.num_items))
-        return self._frame([""], best.cpu(), at.cpu()).drop("user")
+        if not bool(known[row]):
+            raise CapabilityError(
+                f"{self.name} has learned nothing about item {one_id(item)!r}: no training interaction, and nothing else that it reads. "
+                "Ask for another item, or train a model that uses the graph."
+            )
+        scores = scores.masked_fill(~known, -torch.inf)
+        scores[row] = -torch.inf
+        order = self.ranker().order
+        best, at = topk_scores(scores[order].unsqueeze(0), min(k, self.data.num_items))
+        found = torch.where(at < 0, -1, order[at.clamp(min=0)])
+        return self._frame([""], Ranked(found.cpu(), best.cpu(), torch.zeros_like(found))).drop("user", "kind")
 
-    def explain(self, user: str, item: str, k: int = 10, **settings: Any) -> Explanation:
+    def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
         """Return why an item is ranked where it is for a user; settings are those of ``Explainer``."""
-        return self.explainer(**settings).explain(user, item, k=k)
+        return self.explainer(**settings).explain(one_id(user), one_id(item), k=k)
 
     def explainer(self, **settings: Any) -> Explainer:
-        """Return an explainer over this run; keep it for many explanations."""
-        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+        """Return an explainer over this run; it is kept, and given again for the same settings."""
+        key = repr(sorted(settings.items())) if all(isinstance(v, str | int | tuple) for v in settings.values()) else ""
+        if key not in self._explainers or not key:
+            made = Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+            if not key:
+                return made
+            self._explainers[key] = made
+        return self._explainers[key]
 
     def embeddings(self) -> dict[str, pl.DataFrame]:
         """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
@@ -261,7 +312,7 @@ class Run:
         """Write weights, then the configuration that makes them count."""
         write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
         (folder / CHECKPOINT).unlink(missing_ok=True)
-        write_config(folder, record_of(self.chosen, self.seed, self.dataset, self.refit, self.summary, self.history, "done"))
+        write_config(folder, record_of(self.chosen, self.seed, self.dataset, self.refit, self.summary, self.history, "done", self.fallback))
 
     def _where(self) -> str:
         return str(self.path) if self.path else f"this {self.name} run"
@@ -285,45 +336,61 @@ class Run:
             raise CheckpointError(f"{self.path}: the dataset at {path} has changed since training. Train again on it.")
         return replace(data, train=self.data.train, valid=self.data.valid)
 
-    def _allowed(self, items: Iterable[str] | None, exclude: Iterable[str]) -> Tensor:
-        allowed = torch.full((self.data.num_items,), items is None)
-        if items is not None:
-            allowed[self.data.items.rows(items)] = True
-        allowed[self.data.items.rows(exclude)] = False
-        return allowed
+    def _rows(self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False) -> np.ndarray:
+        """Return the rows of ids; those that are not known raise, or are left out and told of.
 
-    def _own_list(self, history: Sequence[str]) -> Lists:
+        Raises:
+            UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if none of them is known.
+        """
+        keys = id_list(given)
+        if not ignore:
+            return ids.rows(keys)
+        rows = [ids.get(key) for key in keys]
+        found = np.array([row for row in rows if row is not None], dtype=np.int64)
+        unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
+        if unknown:
+            logger.warning("%s", f"ignored {len(unknown):,} unknown {ids.kind} {'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.")
+        if unknown and not len(found) and not empty:
+            raise UnknownIdError(f"none of {len(unknown):,} {ids.kind} ids is known, the first {unknown[0][:80]!r}. Nothing is left to do.")
+        return found
+
+    def _own_list(self, history: Ids, ignore: bool) -> Lists:
         """Return the history of someone unseen as the one list of one user."""
-        scorer = self.scorer()
-        if isinstance(scorer, DotProduct) and scorer.fold is None:
+        if not reads_history(self.scorer()):
             raise CapabilityError(f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, kgat or popularity.")
-        if not history:
+        keys = id_list(history)
+        if not keys:
             raise UnknownIdError("the history is empty. Name at least one item.")
-        rows = torch.from_numpy(np.array(list(dict.fromkeys(self.data.items.rows(history).tolist()))))
+        rows = torch.from_numpy(np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist()))))
         return Lists(torch.tensor([0, len(rows)]), rows)
 
-    def _user_rows(self, users: "str | Sequence[str] | None") -> np.ndarray:
+    def _user_rows(self, users: Ids | None, ignore: bool) -> np.ndarray:
         if isinstance(users, str) and users == "all" and "all" not in self.data.users:
             return np.arange(self.data.num_users)
-        return self.data.users.rows([users] if isinstance(users, str) else users or ())
+        return self._rows(self.data.users, () if users is None else users, ignore)
 
-    def _frame(self, users: list[str], scores: Tensor, items: Tensor) -> pl.DataFrame:
-        """Return ranked rows as a frame; places without a candidate (score -inf) are left out."""
-        rank = torch.arange(1, items.shape[1] + 1).expand_as(items)
-        real = (items >= 0) & (scores > float("-inf"))
-        rows = items[real].numpy()
-        owner = torch.arange(len(users)).unsqueeze(1).expand_as(items)[real].numpy()
-        labels = self.data.triples.labels.gather(pl.Series(rows.astype(np.int64))).to_list()
-        keys = self.data.items.keys(rows)
+    def _frame(self, users: list[str], ranked: Ranked) -> pl.DataFrame:
+        """Return ranked rows as a frame; empty places are left out."""
+        real = (ranked.items >= 0) & (ranked.scores > float("-inf"))
+        owner, place = (column.numpy() for column in real.nonzero(as_tuple=True))
+        rows = pl.Series(ranked.items[real].numpy())
+        keys = self.data.items.series.gather(rows).rename("item")
         return pl.DataFrame(
             {
-                "user": pl.Series(users, dtype=pl.String).gather(pl.Series(owner.astype(np.int64))),
-                "rank": pl.Series(rank[real].numpy(), dtype=pl.Int64),
-                "item": pl.Series(keys, dtype=pl.String),
-                "label": pl.Series([label or key for label, key in zip(labels, keys, strict=True)], dtype=pl.String),
-                "score": pl.Series(scores[real].double().numpy(), dtype=pl.Float64),
+                "user": pl.Series(users, dtype=pl.String).gather(pl.Series(owner)),
+                "rank": pl.Series(place + 1),
+                "item": keys,
+                "label": self.data.triples.labels.gather(rows).fill_null(keys),
+                "score": pl.Series(ranked.scores[real].double().numpy()),
+                "kind": pl.Series(KINDS, dtype=pl.String).gather(pl.Series(ranked.kinds[real].numpy())),
             }
         )
+
+
+def _some(keys: Sequence[str]) -> str:
+    """Return ids for a message: the first five, and how many more."""
+    shown = ", ".join(repr(key[:40]) for key in keys[:5])
+    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5:,} more"
 
 
 def load_run(path: str | PathLike[str], model: type[Recommender] | None = None) -> Run:
@@ -353,7 +420,9 @@ def load_run(path: str | PathLike[str], model: type[Recommender] | None = None) 
     except (RuntimeError, MemoryError):
         raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
     built.eval()
-    return Run(chosen.name, built, data, chosen, record["seed"], history, record["summary"], record["dataset"], record["refit"], folder)
+    fallback = _fallback_of(record, folder)
+    told = record["summary"], record["dataset"], record["refit"], folder, fallback
+    return Run(chosen.name, built, data, chosen, record["seed"], history, *told)
 
 
 def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
@@ -377,6 +446,15 @@ def _chosen_of(record: dict[str, Any], model: type[Recommender] | None, folder: 
     except ConfigError as error:
         raise CheckpointError(f"{folder}: {error} Update kgrec, or train again.") from None
     return Chosen(template.name, template.model, config, settings, record["preset"])
+
+
+def _fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
+    """Return the fallback of a stored run; those of version 0.1 have none written down."""
+    stored = record.get("fallback", {})
+    try:
+        return FallbackChoice(**stored)
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{folder}: its fallback is broken ({error}). Train again, or copy it anew.") from None
 
 
 def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:

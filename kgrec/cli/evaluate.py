@@ -34,6 +34,9 @@ def evaluate(
         int | None,
         typer.Option(min=1, metavar="ROWS", help="ctr: mean over mini-batches, as some published code does.", show_default=False),
     ] = None,
+    fallback: Annotated[
+        Literal["on", "off"], typer.Option(help="Answer users without training interactions as the run does, or not at all.")
+    ] = "on",
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
@@ -48,7 +51,7 @@ def evaluate(
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, **settings)
+    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:
@@ -67,7 +70,12 @@ def _settings(protocol: str, negatives: int | None, legacy_batch: int | None) ->
 
 
 def _show(report: "Report") -> None:
-    parts = {"warm": report.warm_part, "cold items": report.cold_item_part, "cold users": report.cold_user_part}
+    parts = {
+        "warm users": report.warm_user_part,
+        "warm": report.warm_part,
+        "cold items": report.cold_item_part,
+        "cold users": report.cold_user_part,
+    }
     shown = {name: part for name, part in parts.items() if part.users and (report.cold_items or report.cold_users)}
     columns = ("value", *shown)
     rows = [

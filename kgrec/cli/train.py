@@ -1,7 +1,7 @@
 """``kgrec train``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,13 @@ def train(
     seed: SeedOption = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
     refit: Annotated[bool, typer.Option("--refit", help="Train once more on everything, for the best epoch's count.")] = False,
+    fallback: Annotated[
+        Literal["auto", "popularity", "attributes", "off"], typer.Option(help="How users without training interactions are answered.")
+    ] = "auto",
+    half_life: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Of the fallback: age at which an interaction counts half.", show_default=False),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Train a model and store the run."""
@@ -31,7 +38,8 @@ def train(
     choose(model, preset, chosen)  # a key that is no setting, but an argument of fit, is refused here
     data = load(dataset)
     try:
-        run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **chosen)
+        strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
+        run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **strangers, **chosen)
     except KeyboardInterrupt as stop:
         if (out / "config.json").is_file():
             stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")
@@ -47,3 +55,11 @@ def train(
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
     rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]
     show_table(("part", *names), rows, right=names)
+    for part, warm in told["warm"].items():
+        if told["cold_users"][part]:
+            figures = ", ".join(f"{name} {value:.4f}" for name, value in warm["metrics"].items() if name.startswith(("recall", "ndcg")))
+            print(
+                f"{part}: {told['cold_users'][part]:,} users without training interactions, answered by "
+                f"{'nothing (fallback off)' if told['fallback']['way'] == 'off' else told['fallback']['way']}. "
+                f"The other {warm['users']:,}: {figures or 'none'}."
+            )

@@ -51,6 +51,7 @@ class Report:
         details: Further values of the protocol by name, JSON-ready.
         rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``, ``score``, ``probability``; else None.
         warm_part: Of full ranking, the means over users and relevant items that have training interactions.
+        warm_user_part: The means over users who have training interactions, whatever items are relevant.
         cold_item_part: The means over relevant items that have no training interaction, of all users.
         cold_user_part: The means over users who have no training interaction.
         cold_items: Distinct relevant items that have no training interaction.
@@ -68,6 +69,7 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
     rows: pl.DataFrame | None = None
     warm_part: Part = field(default_factory=Part)
+    warm_user_part: Part = field(default_factory=Part)
     cold_item_part: Part = field(default_factory=Part)
     cold_user_part: Part = field(default_factory=Part)
     cold_items: int = 0
@@ -104,6 +106,7 @@ class Report:
             return told
         return told | {
             "warm": self.warm_part.to_dict(),
+            "warm_users": self.warm_user_part.to_dict(),
             "cold": {"items": self.cold_item_part.to_dict(), "users": self.cold_user_part.to_dict()},
             "cold_users": self.cold_users,
             "cold_items": self.cold_items,
@@ -189,6 +192,7 @@ def evaluate(
         metrics=means,
         per_user=pl.DataFrame(columns | {name: value.numpy() for name, value in values.items()}),
         warm_part=part(user_is_warm & item_is_warm),
+        warm_user_part=part(user_is_warm),
         cold_item_part=part(~item_is_warm),
         cold_user_part=part(~user_is_warm),
         cold_items=len(np.unique(truth[~item_is_warm] % dataset.num_items)),

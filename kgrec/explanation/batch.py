@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.schema import Explanation
-from kgrec.log import progress
+from kgrec.log import logger, progress
 
 if TYPE_CHECKING:
     from kgrec.explanation.explainer import Explainer
@@ -38,7 +38,12 @@ def explanations(
         raise ConfigError(f"top is {top}. Ask for at least one item per user.")
     names = list(dict.fromkeys(users))
     rows = explainer.data.users.rows(names).tolist()
+    strangers = [name for name, row in zip(names, rows, strict=True) if not explainer.explains(row)]
+    if strangers:
+        logger.warning("no explanations for %d users without training interactions, the first %r.", len(strangers), strangers[0])
     for name, row in zip(names, rows, strict=True):
+        if not explainer.explains(row):
+            continue
         first = (skip or {}).get(name, 0)
         for item in explainer.standing(row).order()[first:top].tolist():
             yield explainer.explain(name, explainer.data.items.key(item), k, **asked)

@@ -7,7 +7,7 @@ model can do is a further small protocol (``kgrec.models.explainable``) or an op
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known, with_interactions
 
 B = TypeVar("B")
 
@@ -160,6 +161,9 @@ class Preset:
 class Recommender(nn.Module, ABC):
     """A model that can be trained by its plan and ranks by its scorer."""
 
+    list_kind: ClassVar[str] = "personal"
+    """What its lists for known users are: "personal", or "popular" where everyone gets the same."""
+
     @classmethod
     @abstractmethod
     def from_dataset(cls, data: Dataset, config: Any, generator: torch.Generator) -> "Recommender":
@@ -171,7 +175,17 @@ class Recommender(nn.Module, ABC):
 
     @abstractmethod
     def scorer(self) -> Scorer:
-        """Return a snapshot that ranks; call it in ``torch.inference_mode``, after ``eval()``."""
+        """Return a snapshot that ranks; call it in ``torch.inference_mode``, after ``eval()``.
+
+        A scorer that ranks for someone unseen by a history says so by ``reads_history = True``.
+        """
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the trained model can tell something about; the others are never ranked by its scores.
+
+        Those with training interactions, unless a model reads more: a graph (``kgrec.graph.reach``), texts, features.
+        """
+        return with_interactions(data)
 
 
 @dataclass(frozen=True)
@@ -188,6 +202,11 @@ class DotProduct:
     items: Float[Tensor, "items dim"]
     fold: Callable[[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]] | None = None
 
+    @property
+    def reads_history(self) -> bool:
+        """Whether someone unseen can be ranked for by a history."""
+        return self.fold is not None
+
     def vectors(self, query: Query) -> Float[Tensor, "batch dim"]:
         """Return the query users' vectors; users at -1 are folded in from their history."""
         known = self.users[query.user.clamp(min=0)]
@@ -202,6 +221,11 @@ class DotProduct:
         if items is None:
             return vectors @ self.items.T
         return (self.items[items] * vectors.unsqueeze(1)).sum(-1)
+
+
+def reads_history(scorer: Scorer) -> bool:
+    """Return whether a scorer declares that it ranks for someone unseen (user -1) by the history of the query."""
+    return bool(getattr(scorer, "reads_history", False))
 
 
 @runtime_checkable

@@ -15,8 +15,10 @@ from torch.nn.functional import logsigmoid
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
 from kgrec.nn.init import normal
@@ -275,6 +277,10 @@ class CFKG(Recommender):
             )
 
         return make
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
 
     def scorer(self) -> Scorer:
         """Return what ranks by the score that was trained."""

@@ -16,8 +16,10 @@ from torch.nn.functional import logsigmoid, normalize
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.bags import tf_idf
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
@@ -150,6 +152,8 @@ class CKE(Recommender):
         d, k, relations = config.dim, config.relation_dim, ckg.num_relations - 1
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))  # p_u
         offsets = glorot_uniform(ckg.num_items, d, generator=generator)
+        warm, position = ckg.warm_items()
+        offsets[position < 0] = 0.0  # no step moves them: a cold item is placed by what is known of it alone
         self.items = nn.Parameter(torch.zeros_like(offsets) if config.zero_offsets else offsets)  # q_i
         self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1))  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
@@ -158,7 +162,6 @@ class CKE(Recommender):
         for name, rows in contents.items():
             self.register_buffer(f"{name}_input", rows, persistent=False)
             self.encoders[name] = DenoisingAutoEncoder((rows.shape[1], *config.hidden_dims, d), config.noise, generator)
-        warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
 
@@ -229,6 +232,13 @@ class CKE(Recommender):
         for name, encoder in self.encoders.items():
             if isinstance(encoder, DenoisingAutoEncoder):
                 encoder.reseed(derive(seed, f"noise on {name}", epoch))
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users with interactions, and the items that the graph, features or texts tell something about."""
+        items = reached(self.ckg).items
+        for name in self.encoders:
+            items = items | (self.get_buffer(f"{name}_input") != 0).any(1).cpu().numpy()
+        return Known(with_interactions(data).users, items)
 
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""

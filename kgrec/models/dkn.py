@@ -5,7 +5,7 @@ https://arxiv.org/abs/1801.08284
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from kgrec.batches import ImpressionBatch, Query
 from kgrec.data.dataset import Dataset
 from kgrec.data.history import histories as queries
 from kgrec.data.interactions import concatenate
+from kgrec.data.known import Known, with_interactions
 from kgrec.data.news import PADDING, UNKNOWN, NewsCatalog, vectors_of
 from kgrec.errors import ConfigError
 from kgrec.log import logger
@@ -478,6 +479,12 @@ class DKN(Recommender):
         objective = Objective(ImpressionBatch, self.loss, name=config.loss, impressions=source)
         return Plan((objective,), begin_epoch=self.begin_epoch)
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users with clicks, and the items with a text."""
+        texts = data.content.texts
+        items = np.zeros(data.num_items, dtype=bool) if texts is None else texts.is_not_null().to_numpy()
+        return Known(with_interactions(data).users, items)
+
     def scorer(self) -> "NewsScorer":
         """Return all news vectors, and the networks that compare them."""
         every = torch.arange(self.num_items + 1, device=self.word.device)
@@ -537,6 +544,7 @@ class NewsScorer:
 
     model: DKN
     tables: NewsTables
+    reads_history: ClassVar[bool] = True
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return log-odds of a click, in blocks whose intermediate values stay small."""

@@ -17,9 +17,11 @@ from torch.nn.functional import leaky_relu, normalize
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ball import Ball, removal_effect, renormalized
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
@@ -354,6 +356,10 @@ class KGAT(Recommender):
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch))
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""

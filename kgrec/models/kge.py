@@ -6,7 +6,7 @@ A paper's file adds its vectors and its loss.
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,8 +15,10 @@ from torch.nn.functional import normalize
 
 from kgrec.batches import CorruptedBatch, Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer
 from kgrec.nn.kge import DistMultTables, TripleTables
 from kgrec.ops.contrast import softmax_rows
@@ -122,6 +124,7 @@ class Nearest:
     items: Float[Tensor, "items dim"]
     likeness: Callable[[Tensor, Tensor], Tensor]
     table: Callable[[Tensor, Tensor], Tensor]
+    reads_history: ClassVar[bool] = True
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return plausibilities; someone unseen wants an item where the items of the history are on average."""
@@ -230,6 +233,10 @@ class TripleModel(Recommender):
         """Return the plausibility of (h, relation, tail) for every entity h."""
         row = self.ckg.relation_of(relation)
         return self.tables.against(self.tables.asked_head(row, tail), row, self.ckg.num_entities)
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
 
     def scorer(self) -> Scorer:
         """Return plausibilities of (user, interacts, item), or the likeness of items to the history where users are no nodes."""

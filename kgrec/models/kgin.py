@@ -16,9 +16,11 @@ from torch.nn.functional import cross_entropy
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ball import Ball, removal_effect, renormalized
 from kgrec.graph.ckg import USER_FACT, CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.graph.typed import TypedMean
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.explainable import ScoreParts
@@ -232,6 +234,13 @@ class KGIN(Recommender):
     def _reseed(self, epoch: int, seed: int) -> None:
         self.message_dropout.reseed(derive(seed, "dropout", epoch))
         self.node_dropout.reseed(derive(seed, "dropped edges", epoch))
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items to whose vectors a trained one contributes.
+
+        Steps move vectors within as many hops of an interaction as there are layers; messages carry them as far again.
+        """
+        return reached(self.ckg, 2 * self.config.num_layers)
 
     def scorer(self) -> DotProduct:
         """Return the final embeddings, Eq. (14)."""

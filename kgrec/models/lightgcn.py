@@ -14,9 +14,11 @@ from torch.nn.functional import normalize
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.pairs import PairGraph
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.explainable import LinearPropagation
 from kgrec.nn.dropout import SeededDropout
@@ -203,6 +205,13 @@ class LightGCN(Recommender):
     def _reseed(self, epoch: int, seed: int) -> None:
         self.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
         self._seed, self._drawn = derive(seed, "drawn items", epoch), 0
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items to whose vectors a trained one contributes.
+
+        Steps move vectors within as many hops of an interaction as there are layers; messages carry them as far again.
+        """
+        return reached(self.ckg, 2 * self.config.num_layers)
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""

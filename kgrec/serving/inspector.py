@@ -173,7 +173,7 @@ class Inspector:
 
         def answer() -> dict[str, Any]:
             frame = self.run.recommend([user], k=given)
-            rows = [{name: row[name] for name in ("rank", "item", "label", "score")} for row in frame.iter_rows(named=True)]
+            rows = [{name: row[name] for name in ("rank", "item", "label", "score", "kind")} for row in frame.iter_rows(named=True)]
             return {"history": self.history(user), "rows": [row | {"label": _cut(row["label"])} for row in rows]} | _bounded(k, given)
 
         return self._kept(answer, "recommend", user, given, k)
