@@ -22,7 +22,7 @@ from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
-from kgrec.evaluation.validation import validator
+from kgrec.evaluation.validation import validator, warm_users
 from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record_of, refuse_foreign, write_config, write_data
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer, TripleScorer
@@ -214,6 +214,10 @@ class _Job:
         if len(self.data.valid) and not with_interactions(self.data).users[self.data.valid.user].any():
             logger.warning("%s: no validation user has training interactions: nothing to stop by, all epochs are trained.", self.data.name)
             return None
+        warm = warm_users(self.data, "valid")
+        if warm is not None and self.out is not None:
+            every = len(np.unique(self.data.valid.user))
+            logger.info("%s: judged on the %d of %d validation users who have training interactions.", self.data.name, len(warm), every)
         return validator(metric, self.data, self.device, model)
 
     def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:

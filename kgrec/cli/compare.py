@@ -69,6 +69,8 @@ def _show(found: "Comparison") -> None:
         rows.append((metric, *cells))
     title = f"{clean(found.dataset)}, {found.split}, {found.users:,} {found.unit}"
     show_table(("metric", *names), rows, title=title + ("" if found.protocol == "ranking" else f", {found.protocol}"), right=names)
+    if found.strangers:
+        _show_strangers(found)
     tested = [contrast for contrast in found.contrasts if contrast.verdict is not None]
     if tested:
         print()
@@ -77,6 +79,17 @@ def _show(found: "Comparison") -> None:
         show_table(columns, [_row(contrast) for contrast in tested], title=told, right=columns[2:7])
     for note in found.notes:
         print(clean(note))
+
+
+def _show_strangers(found: "Comparison") -> None:
+    """Show the figures with users without training interactions, and of them alone, by the metrics that were tested."""
+    names = [entry.name for entry in found.entries]
+    parts = {
+        "all users": [entry.everyone for entry in found.entries],
+        "without training interactions": [entry.strangers for entry in found.entries],
+    }
+    rows = [(f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in told)) for metric in found.tested for part, told in parts.items()]
+    show_table(("metric", *names), rows, title=f"{found.strangers:,} users without training interactions", right=names)
 
 
 def _tests(count: int) -> str:

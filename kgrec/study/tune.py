@@ -118,6 +118,8 @@ class Tuning:
             "best": asdict(self.chosen),
             "settings": dict(self.best),
             "seconds": self.seconds,
+            "cold_users": self.run.summary["cold_users"] if self.run else None,
+            "warm": self.run.summary["warm"] if self.run else None,
             "valid": self.run.summary["valid"] if self.run else None,
             "test": self.run.summary["test"] if self.run else None,
             "out": str(self.out),
@@ -144,7 +146,8 @@ def tune(
     """Search a model's settings by their validation value, and train the best configuration once more into ``out/run``.
 
     The first trial is the default preset. Later ones are drawn by a tree-structured Parzen estimator, and end early where they fall
-    behind the median of the others. Trials are given the data without its test part. The folder can be gone on with, by the same call,
+    behind the median of the others. Rankings are judged by the validation users who have training interactions. Trials are given the
+    data without its test part. The folder can be gone on with, by the same call,
     after an interruption of any kind (an interrupted trial starts anew) or with a larger budget.
 
     Args:
@@ -274,7 +277,7 @@ class _Search:
         watch = _Watch(trial, self.metric, deadline)
         state, value, note = optuna.trial.TrialState.COMPLETE, None, ""
         try:
-            run = fit(self.model, self.data, device=self.device, seed=self.seed, on_epoch=watch, **{**self.fixed, **values})
+            run = fit(self.model, self.data, device=self.device, seed=self.seed, fallback="off", on_epoch=watch, **{**self.fixed, **values})
             value = max(record[self.metric] for record in run.history if self.metric in record)
             watch.epoch, watch.best_epoch = run.summary["epochs"], run.summary["best_epoch"]
         except optuna.TrialPruned:
