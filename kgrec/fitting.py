@@ -49,7 +49,7 @@ def fit(
     resume: bool = False,
     refit: bool = False,
     fallback: str = "auto",
-    half_life: float | None = None,
+    half_life: float | int | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
     **settings: Any,
 ) -> Run:

@@ -14,7 +14,7 @@ from kgrec.data.interactions import concatenate
 from kgrec.data.order import tie_order
 from kgrec.evaluation.ranking import Lists
 from kgrec.models.base import DotProduct, Recommender, Scorer
-from kgrec.models.fallback import CONTENT, HISTORY, KINDS, POPULAR, Fallback, FallbackChoice, Served, served
+from kgrec.models.fallback import CONTENT, HISTORY, KINDS, POPULAR, FallbackChoice, Served, served
 from kgrec.ops.ranking import chunk_rows, topk_unseen_
 
 NONE = -1
@@ -36,6 +36,9 @@ class Ranked:
     kinds: Int[Tensor, "users cand"]
 
 
+_NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)
+
+
 class Ranker:
     """Ranks for known users, for histories, and for strangers by the fallback.
 
@@ -55,19 +58,27 @@ class Ranker:
 
     def __init__(self, model: Recommender, scorer: Scorer, data: Dataset, choice: FallbackChoice) -> None:
         self.scorer = served(model, scorer, data, choice)
-        self.known = self.scorer.items if isinstance(self.scorer, Served) else torch.ones(data.num_items, dtype=torch.bool)
+        part = self.scorer if isinstance(self.scorer, Served) else None
+        self.known = torch.ones(data.num_items, dtype=torch.bool) if part is None else part.items
+        self._known_users = np.ones(data.num_users, dtype=bool) if part is None else part.users.numpy()
+        self._kind = None if part is None else part.kind
         self._own_kind = KINDS.index(model.list_kind)
+        self._model_scorer = scorer
         self._off = choice.way == "off"
         self._num_items = data.num_items
         self.order = torch.from_numpy(tie_order(data))
         self._column = torch.argsort(self.order)
-        self._catalog = self.scorer.items[self.order].T if isinstance(self.scorer, DotProduct) else None
+        self._cold = self._column[~self.known]
+        self._catalog = scorer.items[self.order].T if isinstance(scorer, DotProduct) else None
         log = concatenate([data.train, data.valid])
         ptr = np.searchsorted(log.user, np.arange(data.num_users + 1, dtype=log.user.dtype)).astype(np.int64)
         self._log = Lists(torch.from_numpy(ptr), torch.from_numpy(log.item.astype(np.int64)))
 
     def own_lists(self, rows: np.ndarray) -> Lists:
         """Return what users (rows) have, oldest first."""
+        if len(rows) == 1:
+            start, stop = self._log.ptr[rows[0] : rows[0] + 2].tolist()
+            return Lists(torch.tensor([0, stop - start]), self._log.items[start:stop])
         return self._log.pick(torch.from_numpy(rows))
 
     @torch.inference_mode()
@@ -100,10 +111,10 @@ class Ranker:
         step = chunk_rows(self._num_items, "cpu")
         for start in range(0, len(rows), step):
             stop = min(start + step, len(rows))
-            query = Query(user[start:stop], *own.padded(start, stop))
             ptr = None if allow_seen else seen.ptr[start : stop + 1]
-            scores, columns = self._best(self._scores(query), k, hidden, ptr, seen.items)
-            kinds = self._kinds(query).unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
+            query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start)
+            scores, columns = self._best(table, k, hidden, ptr, seen.items)
+            kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
             if self._off and self._own_kind != POPULAR:  # without a fallback, a stranger's items all tie: there is no list
                 columns = columns.masked_fill(kinds == POPULAR, NONE)
                 scores, kinds = scores.masked_fill(columns < 0, -torch.inf), kinds.masked_fill(columns < 0, NONE)
@@ -111,11 +122,16 @@ class Ranker:
                 scores, columns, kinds = self._filled(query, scores, columns, kinds, hidden, ptr, seen.items)
             yield torch.where(columns < 0, -1, self.order[columns.clamp(min=0)]), scores, kinds
 
-    def _scores(self, query: Query) -> Tensor:
-        """Return scores by column, free to be overwritten."""
-        if self._catalog is not None and isinstance(self.scorer, DotProduct):
-            return self.scorer.vectors(query) @ self._catalog
-        return self.scorer(query)[:, self.order]
+    def _scored(self, rows: np.ndarray, user: Tensor, own: Lists, start: int) -> tuple[Query, Tensor, Tensor]:
+        """Return the query of some users, their scores by column, free to be overwritten, and the kind of each row."""
+        if self._catalog is not None and isinstance(self._model_scorer, DotProduct) and (rows >= 0).all() and self._known_users[rows].all():
+            query = Query(user, _NO_HISTORY.expand(len(rows), 0), _NO_HISTORY.expand(len(rows), 0).bool())
+            scores = self._model_scorer.vectors(query) @ self._catalog
+            if len(self._cold):
+                scores.index_fill_(1, self._cold, -torch.inf)
+            return query, scores, torch.full_like(user, self._own_kind) if self._kind is None else self._kind[user]
+        query = Query(user, *own.padded(start, start + len(rows)))
+        return query, self.scorer(query)[:, self.order], self._kinds(query)
 
     def _best(self, scores: Tensor, k: int, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor) -> tuple[Tensor, Tensor]:
         if hidden is not None:
@@ -133,7 +149,7 @@ class Ranker:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Fill places at the end of lists with items that the model does not know, by content where that tells something."""
         fallback = self.scorer.fallback if isinstance(self.scorer, Served) else None
-        if not isinstance(fallback, Fallback):
+        if fallback is None:
             return scores, columns, kinds
         further = fallback.content(query)[:, self.order].to(scores.dtype)
         further[:, self.known[self.order]] = -torch.inf

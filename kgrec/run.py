@@ -73,6 +73,7 @@ class Run:
     fallback: FallbackChoice = field(default_factory=FallbackChoice)
     _scorer: Scorer | None = None
     _ranker: Ranker | None = None
+    _texts: tuple[np.ndarray, np.ndarray] | None = None
     _explainers: dict[str, Explainer] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -165,7 +166,7 @@ class Run:
         items: Ids | None = None,
         exclude: Ids = (),
         allow_seen: bool = False,
-        on_unknown: Literal["error", "ignore"] = "error",
+        on_unknown: str = "error",
     ) -> pl.DataFrame:
         """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``, ``kind``.
 
@@ -371,20 +372,27 @@ class Run:
 
     def _frame(self, users: list[str], ranked: Ranked) -> pl.DataFrame:
         """Return ranked rows as a frame; empty places are left out."""
-        real = (ranked.items >= 0) & (ranked.scores > float("-inf"))
-        owner, place = (column.numpy() for column in real.nonzero(as_tuple=True))
-        rows = pl.Series(ranked.items[real].numpy())
-        keys = self.data.items.series.gather(rows).rename("item")
+        if self._texts is None:
+            items = self.data.items.series
+            shown = self.data.triples.labels[: len(items)].fill_null(items)
+            self._texts = np.array(items.to_list(), dtype=object), np.array(shown.to_list(), dtype=object)
+        keys, labels = self._texts
+        owner, place = (ranked.items >= 0).numpy().nonzero()
+        rows = ranked.items.numpy()[owner, place]
         return pl.DataFrame(
             {
-                "user": pl.Series(users, dtype=pl.String).gather(pl.Series(owner)),
-                "rank": pl.Series(place + 1),
-                "item": keys,
-                "label": self.data.triples.labels.gather(rows).fill_null(keys),
-                "score": pl.Series(ranked.scores[real].double().numpy()),
-                "kind": pl.Series(KINDS, dtype=pl.String).gather(pl.Series(ranked.kinds[real].numpy())),
-            }
+                "user": [users[row] for row in owner.tolist()],
+                "rank": place + 1,
+                "item": keys[rows].tolist(),
+                "label": labels[rows].tolist(),
+                "score": ranked.scores.numpy()[owner, place].astype(np.float64),
+                "kind": [KINDS[kind] for kind in ranked.kinds.numpy()[owner, place].tolist()],
+            },
+            schema=_FRAME,
         )
+
+
+_FRAME = {"user": pl.String, "rank": pl.Int64, "item": pl.String, "label": pl.String, "score": pl.Float64, "kind": pl.String}
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ _FEWEST, _MOST = 30, 1_000
 _SHARES_OF_SPAN = (1 / 2, 1 / 8, 1 / 32)
 
 
-def choose_fallback(data: Dataset, way: str = "auto", half_life: float | None = None) -> FallbackChoice:
+def choose_fallback(data: Dataset, way: str = "auto", half_life: float | int | None = None) -> FallbackChoice:
     """Return how users without training interactions are answered.
 
     "auto" takes what ranks best (ndcg@10) for the validation users without training interactions; where there are fewer than 30 of
