@@ -102,6 +102,7 @@ class Run:
         k: Sequence[int] | None = None,
         *,
         protocol: str = "ranking",
+        metrics: Sequence[str] | None = None,
         beyond: bool = False,
         negatives: int = 100,
         seed: int = 0,
@@ -118,6 +119,8 @@ class Run:
             k: Cutoffs of ranking metrics; None takes 10 and 20, of "impressions" 5 and 10.
             protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?), "impressions" (lists that were shown),
                 "sampled" (each held-out item among a few sampled ones), or "triples" (the missing end of held-out triples).
+            metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage. Another is
+                "ndcg-retrieved", the NDCG of KGAT's and NGCF's own code.
             beyond: Of "ranking": also say what the lists are worth beyond their hits.
             negatives: Of "sampled": items drawn per held-out item.
             seed: Seed of sampled negatives.
@@ -133,6 +136,8 @@ class Run:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
         if protocol not in PROTOCOLS:
             raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
+        if metrics is not None and protocol != "ranking":
+            raise ConfigError(f"metrics belong to protocol ranking: {protocol} always reports all of its own. Leave them away.")
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
         data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
@@ -144,7 +149,7 @@ class Run:
         scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
         if protocol == "sampled":
             return evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
-        return evaluate(scorer, data, on=on, ks=ks, model=self.name, beyond=beyond)
+        return evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
         if not isinstance(self.model, TripleScorer):

@@ -71,20 +71,20 @@ class Fallback:
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
 
-        A history goes by the cosine of its items' attributes with each item's; someone without one by the interactions of the users who
-        share an attribute, smoothed toward popularity.
+        A history goes by the cosine of its items' attributes with each item's; where that tells nothing, a user goes by the interactions of
+        those who share an attribute, smoothed toward popularity.
         """
         count, width = len(query.user), len(self.popularity)
         scores = np.zeros((count, width))
         user, mask = query.user.cpu().numpy(), query.history_mask.cpu().numpy()
-        if self._by_user is not None:
-            own = (user >= 0) & ~mask.any(1)
-            scores[own] = self._by_user(user[own])
         if self._of_item is not None:
             row, place = mask.nonzero()
             item = query.history.cpu().numpy()[row, place]
             sets = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(count, width))
             scores += ((sets @ self._of_item) @ self._of_item.T).toarray()
+        if self._by_user is not None:
+            rest = (user >= 0) & ~scores.any(1)
+            scores[rest] = self._by_user(user[rest])
         return torch.from_numpy(scores)
 
 

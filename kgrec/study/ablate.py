@@ -18,7 +18,7 @@ from kgrec.data.formats import load
 from kgrec.data.known import with_interactions
 from kgrec.data.shuffle import shuffle_triples
 from kgrec.errors import ConfigError, DataError
-from kgrec.evaluation.metrics import ranking_metric
+from kgrec.evaluation.metrics import STANDARD, ranking_metric
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
 from kgrec.fitting import check_needs, fit_chosen
@@ -245,12 +245,12 @@ class _Study:
         """Return each user's values: over all relevant items, and over those of each group alone."""
         held = self.data.test if self.on == "test" else self.data.valid
         everything = np.ones(self.data.num_items, dtype=bool)
-        frames = []
+        frames, reported = [], (*STANDARD, self.metric.partition("@")[0])
         for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
             part = held.take(items[held.item])
             if len(part):
                 given = replace(self.data, test=part) if self.on == "test" else replace(self.data, valid=part)
-                report = evaluate(scorer, given, on=self.on, ks=_cutoffs(self.metric), device="cpu")
+                report = evaluate(scorer, given, on=self.on, ks=_cutoffs(self.metric), metrics=reported, device="cpu")
                 frames.append(report.per_user.drop("relevant", "cold").with_columns(pl.lit(name).alias("items")))
         return pl.concat(frames)
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.errors import ConfigError, DataError, nearest
-from kgrec.evaluation.metrics import RANKING
+from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
 from kgrec.random import numpy_generator
@@ -162,7 +162,8 @@ def compare(
         _check_same_data(one, other)
     if protocol == "ranking":
         k = (*(k or (10, 20)), *map(_cutoff, metrics))
-    settings: dict[str, Any] = {"beyond": True} if protocol == "ranking" else {}
+    reported = (*STANDARD, *(name.partition("@")[0] for name in metrics))
+    settings: dict[str, Any] = {"beyond": True, "metrics": reported} if protocol == "ranking" else {}
     reports = [run.evaluate(on, k, protocol=protocol, seed=seed, **settings) for run in runs]
     for report in reports[1:]:
         _check_same_users(reports[0], report)
