@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
 from kgrec.data.ids import Id, Ids, id_list, one_id
+from kgrec.data.interactions import concatenate
 from kgrec.data.storage import open_dataset
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError, nearest
@@ -30,7 +32,7 @@ from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refu
 from kgrec.log import logger
 from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer, reads_history
 from kgrec.models.explainable import Rerunnable
-from kgrec.models.fallback import KINDS, FallbackChoice, served
+from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
 from kgrec.ranker import Ranked, Ranker
@@ -149,7 +151,25 @@ class Run:
         scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
         if protocol == "sampled":
             return evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
-        return evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
+        report = evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
+        return replace(report, **self._about(report, scorer, data, on))
+
+    def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
+        """Return notes and details on what the figures rest on: answers for strangers, and facts without dates."""
+        notes, details = list(report.notes), dict(report.details)
+        if report.cold_users and isinstance(scorer, Served):
+            rows = data.users.rows(report.per_user.filter("cold")["user"])
+            own = Lists.of(data.train if on == "valid" else concatenate([data.train, data.valid]), rows)
+            counts = torch.bincount(scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))), minlength=len(KINDS))
+            details["cold_users_by_kind"] = {kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count}
+            if scorer.fallback is None:
+                notes.append("The fallback is off: where the model knows nothing of a user, all items tie.")
+            else:
+                told = ", ".join(f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items())
+                notes.append(f"What users without training interactions get: {told}.")
+        if data.settings.get("split") == "temporal" and len(data.triples):
+            notes.append("The facts and links carry no dates: some may be newer than the moment at which training ends.")
+        return {"notes": tuple(notes), "details": details}
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
         if not isinstance(self.model, TripleScorer):

@@ -171,6 +171,8 @@ def build_dataset(
     graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
     sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors, on_error)
     content, graph = describe(items, graph, sources, table, item_id, draft)
+    if rows.split == "temporal" and len(graph):
+        draft.notes.append("Facts and links carry no dates: under the temporal split, some may be newer than the moment training ends.")
     negatives, shown = _numbered(judged, users, items, draft)
     _log.info("%d users, %d items, %d entities, %d triples", len(users), len(items), len(graph.entities), len(graph))
     return Dataset(

@@ -241,7 +241,7 @@ def _truth(held_out: Interactions, known: Interactions, num_items: int, users: n
 def _notes(names: Iterable[str], cutoffs: tuple[int, ...], strangers: int, users: int) -> tuple[str, ...]:
     notes = []
     if strangers:
-        notes.append(f"{strangers:,} of {users:,} users have no training interactions; the values of warm are without them.")
+        notes.append(f"{strangers:,} of {users:,} users have no training interactions; warm_users has the values without them.")
     if "ndcg-retrieved" in names:
         notes.append(
             f"ndcg-retrieved divides by the best order of the hits among the first {cutoffs[-1]}, the largest cutoff, as the code of KGAT "
