@@ -424,7 +424,7 @@
       const bar = el("div", { class: "split" }, el("div", { class: "stack" }));
       const li = el("li", null, el("span", { class: "place" }, row.rank),
         el("div", null, link("why", { user, item: row.item }, { class: "title" }, label(row.label)), told),
-        bar, el("span", { class: "score" }, number(row.score, 3)),
+        bar, el("span", { class: "score" }, number(row.score, 3), row.kind && row.kind !== "personal" ? el("small", { class: "soft" }, ` ${row.kind}`) : null),
         el("span", { class: "act" }, link("compare", { user, first: row.item, second: (found.rows.find((other) => other.rank === (row.rank === 1 ? 2 : 1)) || row).item }, { class: "button small", "aria-label": `Compare ${plain(row.label)} with another item` }, "Compare")));
       return { row, li, told, bar };
     });
