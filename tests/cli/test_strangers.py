@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import kgrec
-from kgrec.cli import main as run
+from kgrec.cli import run
 
 
 @pytest.fixture(scope="module")
