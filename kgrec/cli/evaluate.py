@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, SeedOption, cutoffs
+from kgrec.cli.options import DatasetOption, JsonOption, RunArgument, SeedOption, cutoffs
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
 
@@ -34,6 +34,7 @@ def evaluate(
         int | None,
         typer.Option(min=1, metavar="ROWS", help="ctr: mean over mini-batches, as some published code does.", show_default=False),
     ] = None,
+    dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
@@ -48,7 +49,7 @@ def evaluate(
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, **settings)
+    report = load_run(run, dataset=dataset).evaluate(on=on, k=counts, protocol=protocol, seed=seed, **settings)
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:
