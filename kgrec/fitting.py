@@ -186,8 +186,10 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
             place = None
         folder = place or out
         sweep_inside(folder)
+        sweep_beside(out, but=place)
         record = read_config(folder)
-        stored = stored_settings(record, asked.model if isinstance(asked.model, type) else None, folder)
+        own = asked.model if isinstance(asked.model, type) else None
+        stored = stored_settings(record, own, folder)
         chosen = asked.agreed(out, record, stored)
         if record["status"] == DONE and place is not None:  # killed before its last rename
             take_place(place, out)
@@ -195,7 +197,7 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
-            return load_run(out, chosen.model)
+            return load_run(out, own)
         data = _data_of(out, folder, record, asked)
         job = _Job(chosen, _training_part(data, chosen), _device(device), record["seed"], record["refit"], out, on_epoch)
         job.folder = job.training_on(folder, record) if record["status"] == DONE else folder

@@ -150,7 +150,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if record.get("format") != FORMAT:
         raise CheckpointError(f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train wrote.")
     if record.get("version") != VERSION:
-        found = str(record.get("version"))[:20]
+        found = repr(record.get("version"))[:20]
         raise CheckpointError(f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or train again.")
     if record.pop("sha256", None) != _digest(record):
         raise CheckpointError(

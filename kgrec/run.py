@@ -375,8 +375,6 @@ def load_run(
         CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the run is unfinished and that is refused.
     """
     folder = Path(path)
-    if unfinished not in ("open", "refuse"):
-        raise ConfigError(f"unfinished={unfinished!r}: take open or refuse.")
     while True:
         stamp = _stamp(folder)
         try:
@@ -422,7 +420,7 @@ def _parameters(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Tensor]
         return read_tensors(folder / WEIGHTS)[0], [], DATA
     state, owner = read_state(folder / CHECKPOINT)
     epochs = "the initial ones" if not state.epoch else f"the best of {state.epoch} epochs"
-    logger.warning("%s: its training is unfinished; the parameters are %s. kgrec train --resume --out goes on with it.", folder, epochs)
+    logger.warning("%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on with it.", folder, epochs)
     refit = owner.get("phase") == "refit" and (folder / REFIT_DATA).exists()
     return state.best, state.history, REFIT_DATA if refit else DATA
 

@@ -78,7 +78,7 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
     if manifest.get("format") != f"kgrec-{kind}":
         raise CheckpointError(f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected 'kgrec-{kind}'.")
     if manifest.get("version") != version:
-        found = str(manifest.get("version"))[:20]
+        found = repr(manifest.get("version"))[:20]
         raise CheckpointError(
             f"{folder / MANIFEST}: format version {found}, this kgrec reads {version}. Make the {kind} again, or use another kgrec."
         )

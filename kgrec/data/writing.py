@@ -192,11 +192,13 @@ def left_beside(target: Path, state: State) -> list[Path]:
     return [place.parent / name for name in sorted(names) if pattern.fullmatch(name)]
 
 
-def sweep_beside(target: Path) -> None:
-    """Remove what dead writers left beside a folder. Whoever calls holds its lock, and has put it back."""
-    for state in ("new", "old", "gone"):
+def sweep_beside(target: Path, but: Path | None = None) -> None:
+    """Remove what dead writers left beside a folder, ``but`` one of it. Whoever calls holds its lock, and has put it back."""
+    states: tuple[State, ...] = ("new", "old", "gone")
+    for state in states:
         for left in left_beside(target, state):
-            discard(left)
+            if left != but:
+                discard(left)
 
 
 def sweep_inside(folder: Path) -> None:
