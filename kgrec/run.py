@@ -1,7 +1,7 @@
 """Run: a fitted model with its ids, graph and facts. ``kgrec.fitting.fit`` makes one, ``load_run`` opens one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,12 @@ from torch.nn.functional import normalize
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
-from kgrec.data.folders import beside
 from kgrec.data.ids import Id, Ids, id_list, one_id
 from kgrec.data.interactions import concatenate
 from kgrec.data.storage import open_dataset
 from kgrec.data.vocabulary import Vocabulary
-from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError, nearest
+from kgrec.data.writing import beside, discard
+from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, KgrecError, UnknownIdError, nearest
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.ranking import Lists
@@ -28,7 +28,22 @@ from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
-from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
+from kgrec.folder import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    DONE,
+    REFIT_DATA,
+    STATE,
+    WEIGHTS,
+    find_dataset,
+    read_config,
+    record_of,
+    refuse_foreign,
+    seen_from,
+    write_config,
+    write_data,
+)
 from kgrec.log import logger
 from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer, reads_history
 from kgrec.models.explainable import Rerunnable
@@ -37,9 +52,9 @@ from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
 from kgrec.ranker import Ranked, Ranker
 from kgrec.settings import Chosen, choose, restore
-from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
+from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TrainConfig
-from kgrec.training.loop import snapshot
+from kgrec.training.loop import TrainState, snapshot
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
 
@@ -77,6 +92,7 @@ class Run:
     _ranker: Ranker | None = None
     _texts: tuple[np.ndarray, np.ndarray] | None = None
     _explainers: dict[str, Explainer] = field(default_factory=dict)
+    _given: "Dataset | str | PathLike[str] | None" = None
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -110,6 +126,7 @@ class Run:
         seed: int = 0,
         legacy_batch: int | None = None,
         fallback: bool = True,
+        dataset: "Dataset | str | PathLike[str] | None" = None,
     ) -> Report:
         """Return the metrics on a held-out part.
 
@@ -128,6 +145,7 @@ class Run:
             seed: Seed of sampled negatives.
             legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published code does.
             fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for users whom the model does not know.
+            dataset: The dataset that a loaded run was trained on, or its folder, where it is no longer where it was; checked by its sum.
 
         Raises:
             ConfigError: If the protocol is unknown, or a setting out of range.
@@ -136,6 +154,8 @@ class Run:
         """
         if self.refit:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
+        if dataset is not None:
+            self._given = dataset
         if protocol not in PROTOCOLS:
             raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
         if metrics is not None and protocol != "ranking":
@@ -321,6 +341,7 @@ class Run:
         """
         place = Path(path)
         refuse_foreign(place, overwrite)
+        self.dataset = seen_from(place, self.dataset)
         with beside(place) as scratch:
             write_data(self.data, scratch / DATA)
             self.write(scratch)
@@ -334,11 +355,25 @@ class Run:
         """Return a stored run: ``load_run`` under the name that Hugging Face users know."""
         return load_run(path)
 
-    def write(self, folder: Path) -> None:
-        """Write weights, then the configuration that makes them count."""
+    def write(self, folder: Path, state: TrainState | None = None) -> None:
+        """Write weights, then the configuration that makes them count; a checkpoint goes last.
+
+        In this order the folder is that of an unfinished training or of a finished one at every moment, and opens.
+
+        Args:
+            folder: Where; the data lies there already, of a refit under ``REFIT_DATA`` or ``DATA``.
+            state: The last state of a training that can take more epochs; the weights and the configuration have the rest of it.
+        """
         write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-        write_config(folder, record_of(self.chosen, self.seed, self.dataset, self.refit, self.summary, self.history, "done", self.fallback))
+        if state is not None:
+            write_state(folder / STATE, replace(state, best={}, history=[]), {"phase": "fit"})
+        further: dict[str, Any] = {"state": STATE if state is not None else None}
+        if self.refit and (folder / REFIT_DATA).is_dir():
+            further["data"] = REFIT_DATA
+        told = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
+        record = record_of(self.chosen, self.seed, *told, **further)
+        write_config(folder, record)
+        clear(folder, record)
 
     def _where(self) -> str:
         return str(self.path) if self.path else f"this {self.name} run"
@@ -348,18 +383,13 @@ class Run:
         data = self.data
         whole = len(data.test) or any(on in parts for parts in (data.negatives, data.impressions, data.held_triples))
         enough = on == "valid" and (protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path"))
-        return data if whole or enough else self._whole_dataset()
+        return data if self._given is None and (whole or enough) else self._whole_dataset()
 
     def _whole_dataset(self) -> Dataset:
-        """Return the dataset the run was trained on, found by its path and checked by its sum, parted as the run was trained."""
-        path, expected = self.dataset.get("path"), self.dataset.get("checksum")
-        if not self.path or not path:
+        """Return the dataset the run was trained on, found and checked by its sum, parted as the run was trained."""
+        if self.path is None and self._given is None:
             raise DataError(f"{self._where()} holds no test part, and its dataset was never saved. Save the dataset and train again.")
-        if not Path(path).is_dir():
-            raise CheckpointError(f"{self.path}: its dataset is no longer at {path}. Put it back there, or train again.")
-        data = open_dataset(path)
-        if data.checksum != expected:
-            raise CheckpointError(f"{self.path}: the dataset at {path} has changed since training. Train again on it.")
+        data = find_dataset(self.path or Path(self._where()), self.dataset, self._given)
         return replace(data, train=self.data.train, valid=self.data.valid)
 
     def _rows(self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False) -> np.ndarray:
@@ -426,36 +456,106 @@ def _some(keys: Sequence[str]) -> str:
     return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5:,} more"
 
 
-def load_run(path: str | PathLike[str], model: type[Recommender] | None = None) -> Run:
-    """Return a stored run; one that was killed while training opens with its best parameters so far.
+def load_run(
+    path: str | PathLike[str],
+    model: type[Recommender] | None = None,
+    *,
+    dataset: "Dataset | str | PathLike[str] | None" = None,
+    unfinished: Literal["open", "refuse"] = "open",
+) -> Run:
+    """Return a stored run; one that was killed while training opens with its best parameters so far, and a line of the log says so.
 
     Args:
         path: The run's folder.
         model: The class, for a model that is not in the catalog.
+        dataset: The dataset it was trained on, or its folder, where it is no longer where it was; evaluation reads it.
+        unfinished: "open" or "refuse" a run whose training has not come to its end.
 
     Raises:
-        CheckpointError: If the folder is missing, not a run, of another version, or damaged.
+        CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the run is unfinished and that is refused.
     """
     folder = Path(path)
-    record = read_config(folder)
-    chosen = _chosen_of(record, model, folder)
-    data = open_dataset(folder / DATA)
-    data = replace(data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or "")
-    if record["status"] == "done":
-        tensors, _ = read_tensors(folder / WEIGHTS)
-        history = record["history"]
-    else:
-        state, _ = read_state(folder / CHECKPOINT)
-        tensors, history = state.best, state.history
+    while True:
+        stamp = _stamp(folder)
+        try:
+            run = _opened(folder, model, unfinished)
+        except (KgrecError, OSError):
+            if _stamp(folder) == stamp:
+                raise
+            continue  # it was finished or replaced meanwhile
+        run._given = dataset
+        return run
+
+
+def _stamp(folder: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a run is finished or replaced."""
     try:
-        built = build_model(chosen, data, record["seed"])
-        built.load_state_dict(tensors)
-    except (RuntimeError, MemoryError):
-        raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
-    built.eval()
-    fallback = _fallback_of(record, folder)
-    told = record["summary"], record["dataset"], record["refit"], folder, fallback
+        found = [place.stat() for place in (folder, folder / CONFIG)]
+    except OSError:
+        return None
+    return (*(one.st_ino for one in found), found[1].st_mtime_ns)
+
+
+def _opened(folder: Path, model: type[Recommender] | None, unfinished: str) -> Run:
+    record = read_config(folder)
+    if record["status"] != DONE and unfinished == "refuse":
+        raise CheckpointError(f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it is.")
+    chosen = stored_settings(record, model, folder)
+    tensors, history, place = _parameters(folder, record)
+    data = open_dataset(folder / place)
+    data = replace(data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or "")
+    built = _with_weights(chosen, data, record["seed"], tensors, folder)
+    told = record["summary"], record["dataset"], record["refit"], folder, fallback_of(record, folder)
     return Run(chosen.name, built, data, chosen, record["seed"], history, *told)
+
+
+def _parameters(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]], str]:
+    """Return the parameters of a run, its history, and the name of the folder with its data.
+
+    Which of its files count is told by the configuration alone, so that those of a training killed while it finished do not.
+    """
+    if record["status"] == DONE:
+        return read_tensors(folder / WEIGHTS)[0], record["history"], record.get("data", DATA)
+    if not (folder / CHECKPOINT).exists() and (folder / WEIGHTS).exists():
+        logger.warning("%s: version 0.1 was killed while it finished this run. It opens; train it again for its figures.", folder)
+        return read_tensors(folder / WEIGHTS)[0], [], DATA
+    state, owner = read_state(folder / CHECKPOINT)
+    epochs = "the initial ones" if not state.epoch else f"the best of {state.epoch} epochs"
+    logger.warning("%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on with it.", folder, epochs)
+    refit = owner.get("phase") == "refit" and (folder / REFIT_DATA).exists()
+    return state.best, state.history, REFIT_DATA if refit else DATA
+
+
+def _with_weights(chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, Tensor], folder: Path) -> Recommender:
+    _check_sizes(chosen, folder)
+    try:
+        model = build_model(chosen, data, seed)
+        model.load_state_dict(tensors)
+    except KgrecError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
+        raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
+    return model.eval()
+
+
+def _check_sizes(chosen: Chosen, folder: Path) -> None:
+    """Refuse sizes that no model has, before memory is asked for them."""
+    for part in fields(chosen.config):
+        value = getattr(chosen.config, part.name)
+        most = _LARGEST.get(part.name, _LARGEST["dim"] if "dim" in part.name else _LARGEST["other"])
+        for number in value if isinstance(value, tuple) else (value,):
+            if (isinstance(number, int) and number > most) or (isinstance(value, tuple) and len(value) > _LARGEST["num_layers"]):
+                raise CheckpointError(f"{folder / CONFIG}: {part.name} of {str(value)[:40]} is larger than any model has. Train again.")
+
+
+_LARGEST = {"num_layers": 256, "dim": 1 << 16, "other": 1 << 31}
+
+
+def clear(folder: Path, record: dict[str, Any]) -> None:
+    """Remove what a finished run no longer needs; its configuration says what it does."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if record.get("data", DATA) != DATA and (folder / DATA).exists():
+        discard(folder / DATA)
 
 
 def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
@@ -471,17 +571,17 @@ def snapshot_scorer(model: Recommender) -> Scorer:
         return model.scorer()
 
 
-def _chosen_of(record: dict[str, Any], model: type[Recommender] | None, folder: Path) -> Chosen:
+def stored_settings(record: dict[str, Any], model: type[Recommender] | None, folder: Path) -> Chosen:
     """Return the settings of a stored run; its folder names models of the catalog only, never code to import."""
     template = choose(model if model is not None else record["model"], "default", {})
     try:
         config, settings = restore(type(template.config), record["config"]), restore(TrainConfig, record["train"])
     except ConfigError as error:
-        raise CheckpointError(f"{folder}: {error} Update kgrec, or train again.") from None
+        raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
     return Chosen(template.name, template.model, config, settings, record["preset"])
 
 
-def _fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
+def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
     """Return the fallback of a stored run; those of version 0.1 have none written down."""
     stored = record.get("fallback", {})
     try:

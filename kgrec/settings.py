@@ -70,6 +70,13 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     return Chosen(name, cls, config_type(**config | dict(entry.fixed if entry else {})), TrainConfig(**train), preset)
 
 
+def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
+    """Return the field that a setting's name means, and its value; ``choose`` knows the name."""
+    parts = {field.name: part for part in (chosen.train, chosen.config) for field in fields(part)}
+    key = name if name in parts else ALIASES.get(name, name)
+    return key, getattr(parts[key], key)
+
+
 def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
     """Return a settings dataclass from its JSON form.
 
@@ -107,8 +114,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
     """Return a value of the annotated kind, from text (command line), JSON (lists) or Python."""
     try:
         return _as(value, kind)
-    except (TypeError, ValueError, KeyError):
-        raise ConfigError(f"{key}={value!r}: expected {_words(kind)}.") from None
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise ConfigError(f"{key}={str(value)[:80]!r}: expected {_words(kind)}.") from None
 
 
 def _as(value: Any, kind: Any) -> Any:

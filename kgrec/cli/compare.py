@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgrec.cli.evaluate import Protocol
-from kgrec.cli.options import JsonOption, SeedOption, cutoffs, values
+from kgrec.cli.options import DatasetOption, JsonOption, SeedOption, cutoffs, values
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
 
@@ -28,6 +28,7 @@ def compare(
         Path | None, typer.Option(metavar="FILE.png|svg", help="Draw the differences with their intervals.", show_default=False)
     ] = None,
     seed: SeedOption = 0,
+    dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Put runs of one dataset side by side and test their differences, paired by user.
@@ -47,7 +48,8 @@ def compare(
     from kgrec.study import compare as study
 
     metrics = values(metric or "")
-    found = study.compare([load_run(run) for run in runs], on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed)
+    opened = [load_run(run, dataset=dataset) for run in runs]
+    found = study.compare(opened, on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed)
     if plot is not None and not found.contrasts:
         raise ConfigError(f"--plot {plot}: the runs differ in their seeds alone, there is no difference to draw. Add another model's run.")
     if plot is not None:

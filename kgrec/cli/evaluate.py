@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, SeedOption, cutoffs, values
+from kgrec.cli.options import DatasetOption, JsonOption, RunArgument, SeedOption, cutoffs, values
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
 
@@ -45,6 +45,7 @@ def evaluate(
     fallback: Annotated[
         Literal["on", "off"], typer.Option(help="Answer users without training interactions as the run does, or not at all.")
     ] = "on",
+    dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
@@ -59,7 +60,8 @@ def evaluate(
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)
+    opened = load_run(run, dataset=dataset)
+    report = opened.evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -76,35 +75,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
 
 
 def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it.
+    """Let ``write`` fill a file beside its place and move it there; see ``kgrec.data.writing.write_file``."""
+    from kgrec.data.writing import write_file
 
-    A link is followed; a device or a pipe is written to as it is.
-    """
-    from kgrec.data.folders import naming
-
-    goal = Path(path)
-    if goal.is_dir():
-        raise ConfigError(f"{goal}: is a folder. Name a file.")
-    if goal.exists() and not goal.is_file():
-        with naming(goal):
-            write(goal)
-        return
-    goal = Path(os.path.realpath(goal)) if goal.is_symlink() else goal
-    with naming(goal):
-        handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
-        os.close(handle)
-        try:
-            write(Path(name))
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, goal)
-        finally:
-            Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(path, write)
 
 
 def output_format(chosen: str | None, out: Path | None) -> str:

@@ -5,41 +5,56 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import ConfigOption, DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
+from kgrec.cli.options import ConfigOption, DeviceOption, JsonOption, SetOption, settings
 from kgrec.cli.output import clean, show_json, show_table
 
 
 def train(
-    dataset: DatasetArgument,
-    model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder to write.")],
-    preset: Annotated[str, typer.Option(help="A named recipe of the model: default, paper, official or fast.")] = "default",
+    dataset: Annotated[
+        str | None,
+        typer.Argument(metavar="DATASET", help="A built dataset, a recognized folder, or a bundled graph's name.", show_default=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="A name from `kgrec models`.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A named recipe of the model: default, paper, official or fast.", show_default="default")
+    ] = None,
     set_: SetOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with RUN, with its own settings; --set epochs=N lets a finished run take more.")
+    ] = False,
     refit: Annotated[bool, typer.Option("--refit", help="Train once more on everything, for the best epoch's count.")] = False,
     fallback: Annotated[
-        Literal["auto", "popularity", "attributes", "off"], typer.Option(help="How users without training interactions are answered.")
-    ] = "auto",
+        Literal["auto", "popularity", "attributes", "off"] | None,
+        typer.Option(help="How users without training interactions are answered.", show_default="auto"),
+    ] = None,
     half_life: Annotated[
         float | None,
         typer.Option(min=0, metavar="DAYS", help="Of the fallback: age at which an interaction counts half.", show_default=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a model and store the run."""
+    """Train a model and store the run.
+
+    A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with --resume.
+    """
     chosen = settings(set_ or [], config)
+    if not resume and (dataset is None or model is None):
+        raise typer.BadParameter(f"Missing {'argument DATASET' if dataset is None else 'option --model'}.")
     from kgrec.data.formats import load
     from kgrec.fitting import fit
     from kgrec.settings import choose
 
-    choose(model, preset, chosen)  # a key that is no setting, but an argument of fit, is refused here
-    data = load(dataset)
+    if model is not None:
+        choose(model, preset or "default", chosen)  # a key that is no setting, but an argument of fit, is refused here
+    data = None if dataset is None else load(dataset)
     try:
         strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
-        run = fit(model, data, out=out, preset=preset, device=device, seed=seed, resume=resume, refit=refit, **strangers, **chosen)
+        told: dict[str, Any] = {"out": out, "preset": preset, "device": device, "seed": seed, "resume": resume, "refit": refit or None}
+        run = fit(model, data, **told, **strangers, **chosen)
     except KeyboardInterrupt as stop:
         if (out / "config.json").is_file():
             stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")

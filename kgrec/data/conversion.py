@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from kgrec.data.dataset import Dataset
-from kgrec.data.files import FilePath
-from kgrec.data.folders import beside
+from kgrec.data.files import FilePath, read_record
 from kgrec.data.writers import base
 from kgrec.data.writers.base import ASPECTS, Format
 from kgrec.data.writers.registry import FORMATS
+from kgrec.data.writing import beside
 from kgrec.errors import CheckpointError, ConfigError, nearest
 
 STATEMENT = "conversion.json"
@@ -121,10 +121,10 @@ def check_free(target: Path, force: bool) -> None:
 def statement(folder: Path) -> dict[str, Any] | None:
     """Return what ``conversion.json`` says of a folder, None where there is none of ours."""
     try:
-        found = json.loads((folder / STATEMENT).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_record(folder / STATEMENT)
+    except (OSError, CheckpointError):
         return None
-    return found if isinstance(found, dict) and found.get("format") == KIND else None
+    return found if found.get("format") == KIND else None
 
 
 def _loaded(source: FilePath) -> Dataset:

@@ -24,6 +24,7 @@ from kgrec.data.rdf import FORMATS as RDF
 from kgrec.data.renamed import news_under_ids, under_ids, under_keys
 from kgrec.data.split import TEST, TRAIN
 from kgrec.data.storage import KIND, open_dataset
+from kgrec.data.writing import find_again
 from kgrec.errors import ConfigError, FormatError, nearest
 
 _PART_STEMS = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}
@@ -64,6 +65,7 @@ def load(source: FilePath, **settings: Any) -> Dataset:
         ConfigError: If a setting is unknown.
     """
     given, further = _divide(settings)
+    find_again(Path(source))
     if Path(source).is_dir() and folder_kind(source) == KIND:
         if settings:
             raise ConfigError(

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from kgrec.data.writing import locked
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.schema import Explanation
 from kgrec.log import logger, progress
@@ -67,12 +68,18 @@ def write_batch(
 
     Raises:
         ConfigError: If the file holds something else than the beginning of this batch.
+        CheckpointError: If another process writes it.
         UnknownIdError: If a user is not known; before anything is written.
     """
     goal, names = Path(out), list(dict.fromkeys(users))
     explainer.data.users.rows(names)
-    if goal.is_dir():
-        raise ConfigError(f"{goal}: is a folder. Name a file.")
+    if goal.exists() and not goal.is_file():
+        raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
+    with locked(goal, "kgrec explain-batch"):
+        return _written(explainer, names, goal, k, top, asked)
+
+
+def _written(explainer: "Explainer", names: Sequence[str], goal: Path, k: int, top: int, asked: Mapping[str, Any]) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
     if last is not None:
         _same_batch(explainer, last, goal, k, asked)
@@ -135,7 +142,7 @@ def _beginning(goal: Path, users: Sequence[str]) -> tuple[int, int, Explanation 
 def _user_of(line: bytes, goal: Path, number: int) -> str:
     try:
         return str(json.loads(line)["user"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(f"{goal}:{number}: no explanation. Name another file, or remove this one.") from None
 
 

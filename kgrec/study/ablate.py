@@ -17,7 +17,8 @@ from kgrec.data.files import write_parquet
 from kgrec.data.formats import load
 from kgrec.data.known import with_interactions
 from kgrec.data.shuffle import shuffle_triples
-from kgrec.errors import ConfigError, DataError
+from kgrec.data.writing import write_whole
+from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.metrics import STANDARD, ranking_metric
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
@@ -28,7 +29,7 @@ from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import served
 from kgrec.random import numpy_generator
 from kgrec.settings import Chosen, choose
-from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
+from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
 from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation, without_test
 
@@ -205,6 +206,22 @@ def _shuffled(data: Dataset, seed: int) -> Dataset:
     return shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
 
 
+def _stored(place: Path, metric: str) -> pl.DataFrame:
+    """Return the values per user that were kept of a training.
+
+    Raises:
+        CheckpointError: If the file is none of that kind.
+    """
+    try:
+        frame = pl.read_parquet(place, glob=False, hive_partitioning=False) if place.is_file() else pl.DataFrame()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        frame = pl.DataFrame()
+    numbers = [name for name in frame.columns if name not in ("user", "items")]
+    if not {"user", "items", metric} <= set(frame.columns) or not all(frame.schema[name].is_numeric() for name in numbers):
+        raise CheckpointError(f"{place}: not the values of a training. Remove it, and they are made again.")
+    return frame
+
+
 @dataclass(slots=True)
 class _Study:
     """Trains each variant with each seed once, and keeps the values per user."""
@@ -230,8 +247,8 @@ class _Study:
 
     def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
         place = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
-        if place.is_file():
-            return pl.read_parquet(place)
+        if place.exists():
+            return _stored(place, self.metric)
         began = time.monotonic()
         run = fit_chosen(variant.chosen, variant.make(without_test(self.data), seed), device=self.device, seed=seed)
         frame = self._judge(served(run.model, run.scorer(), run.data))

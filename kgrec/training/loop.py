@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrec.data.dataset import Dataset
-from kgrec.errors import DivergedError
+from kgrec.errors import CheckpointError, DivergedError
 from kgrec.log import logger, progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.memory import keep_freed_memory
@@ -84,9 +84,7 @@ def train(
     optimizers = _optimizers(model, plan, config)
     rounds = _rounds(plan, _samplers(plan, data, config, seed, device), optimizers, device)
     if state.epoch:
-        model.load_state_dict(state.model)
-        for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
-            optimizer.load_state_dict(stored)
+        _go_on(model, optimizers, state)
     else:
         _warm_up(model, plan, data, config, seed, device)
     with progress(title, config.epochs) as bar:
@@ -103,6 +101,25 @@ def train(
                 on_epoch(state)
     model.load_state_dict(state.best)
     return state
+
+
+def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: TrainState) -> None:
+    """Bring a model and its optimizers to a state; what Adam is told (its learning rate, say) comes from the settings.
+
+    Raises:
+        CheckpointError: If the state is of another model.
+    """
+    try:
+        model.load_state_dict(state.model)
+        for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
+            own = optimizer.state_dict()["param_groups"]
+            sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
+            for number, slots in stored["state"].items():
+                if any(value.ndim and tuple(value.shape) != sizes[number] for value in slots.values()):
+                    raise ValueError(f"moments of parameter {number}")
+            optimizer.load_state_dict({"state": stored["state"], "param_groups": own})
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the training state does not fit the model ({str(error)[:80]}). Train again.") from None
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import worlds
 
 from kgrec.cli import run as command
 from kgrec.data.interactions import Interactions
+from kgrec.data.writing import locked
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.models.base import Span
 from kgrec.settings import choose
@@ -282,13 +283,9 @@ def test_another_search_in_the_same_folder_is_refused(data, tmp_path):
 
 
 def test_two_processes_do_not_share_a_folder(data, tmp_path):
-    import fcntl
-
     search(data, tmp_path / "t", trials=1)
-    with open(tmp_path / "t" / "study.json", "rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(CheckpointError, match="another kgrec tune is at work"):
-            search(data, tmp_path / "t")
+    with locked(tmp_path / "t"), pytest.raises(CheckpointError, match="another kgrec tune is at work"):
+        search(data, tmp_path / "t")
 
 
 def test_the_command_tells_the_same_and_draws_it(found, data, tmp_path, monkeypatch, capsys):
