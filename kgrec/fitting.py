@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from kgrec.models.catalog import MODELS
 from kgrec.run import Run, build_model, load_run, snapshot_scorer
 from kgrec.settings import Chosen, choose
 from kgrec.training.checkpoint import read_state, write_state
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.stopping import Stopping
 
@@ -52,7 +52,8 @@ def fit(
     """Train a model and return the run.
 
     Training ends by early stopping on the validation part; the best epoch's parameters are kept. The test part is looked at once, at
-    the end, for the summary.
+    the end, for the summary. With ``selection="paper"`` it is looked at every ten epochs and chooses the one that is kept, as in the code
+    of KGAT and KGIN: such a run is called test-selected wherever its figures stand.
 
     Args:
         model: Name in ``MODELS``, or a ``Recommender`` class.
@@ -184,6 +185,8 @@ class _Job:
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric
+        if self.chosen.train.test_selected:
+            self._check_test_selection(metric)
         if triple_metric(metric) is not None:
             if len(self.data.train) and not len(self.data.held_triples.get("valid", ())):
                 raise ConfigError(f"metric {metric!r} is of triples, and none are held out. Build the dataset with --triple-ratios.")
@@ -192,10 +195,21 @@ class _Job:
             return
         validator(metric, self.data, self.device)
 
+    def _check_test_selection(self, metric: str) -> None:
+        if self.refit:
+            raise ConfigError('selection "paper" chooses by the test part, and refit trains on it. Leave one of them out.')
+        if triple_metric(metric) is not None:
+            raise ConfigError(f'selection "paper" is by a metric of items, not {metric!r}. Take recall@20.')
+        if not len(self.data.test):
+            raise ConfigError(f'selection "paper" chooses by the test part, and {self.data.name} has none. Take valid.')
+
     def _validator(self, model: Recommender) -> Callable[[Scorer], float] | None:
         metric = self.chosen.train.metric
         if triple_metric(metric) is not None:
             return self._triple_validator(model, int(metric.partition("@")[2] or 1))
+        if self.chosen.train.test_selected:
+            logger.warning("%s: the epoch is chosen by the test part. Its figures are %s.", self.chosen.name, TEST_SELECTED)
+            return validator(metric, self.data, self.device, on="test")
         if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
         return validator(metric, self.data, self.device)
@@ -228,6 +242,7 @@ class _Job:
         return {
             "model": self.chosen.name,
             "preset": self.chosen.preset,
+            "selection": self._selection(done),
             "seed": self.seed,
             "device": str(self.device),
             "epochs": done.epoch,
@@ -238,6 +253,12 @@ class _Job:
             "peak_memory_bytes": _peak_memory(self.device),
             **parts,
         }
+
+    def _selection(self, done: TrainState) -> str:
+        """Return what chose the epoch: "valid", "test-selected", or "last epoch" where nothing was measured."""
+        if self.chosen.train.test_selected:
+            return TEST_SELECTED
+        return "valid" if done.stopping.best_epoch else "last epoch"
 
     def _start_folder(self, out: Path) -> None:
         """Put a run with the initial weights in place, so that from here on the folder opens at any moment."""
@@ -262,11 +283,19 @@ class _Job:
 
     def _check_same(self, out: Path, record: dict[str, Any]) -> None:
         now = json.loads(json.dumps(record_of(self.chosen, self.seed, identity(self.data), self.refit, {}, [], "training")))
+        record = {**record, "config": _whole(record["config"], self.chosen.config), "train": _whole(record["train"], self.chosen.train)}
         for key in ("model", "config", "train", "seed", "refit"):
             if record[key] != now[key]:
                 raise CheckpointError(f"{out}: was started with {key} {record[key]}, not {now[key]}. Resume with the same settings.")
         if record["dataset"]["checksum"] != now["dataset"]["checksum"]:
             raise CheckpointError(f"{out}: was started on another state of the dataset. Train again into another folder.")
+
+
+def _whole(stored: dict[str, Any], now: Any) -> dict[str, Any]:
+    """Return stored settings with those that an earlier version did not know at their defaults, which do what it did."""
+    known = fields(now) if is_dataclass(now) else ()
+    missing = {setting.name: setting.default for setting in known if setting.name not in stored}
+    return stored | dict(json.loads(json.dumps(missing)))
 
 
 def _untrained(model: Recommender) -> TrainState:
@@ -307,8 +336,10 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
     """Return the data to train on: the published recipes take back the validation part that was held out of a given training file."""
-    if chosen.preset in ("paper", "official") and data.settings.get("valid_held_out"):
-        logger.info("%s: training on the validation part too, for the fixed epochs of the preset %r.", chosen.name, chosen.preset)
+    published = chosen.preset in ("paper", "official") or chosen.train.test_selected
+    if published and data.settings.get("valid_held_out"):
+        why = 'with selection "paper"' if chosen.train.test_selected else f"for the fixed epochs of the preset {chosen.preset!r}"
+        logger.info("%s: training on the validation part too, %s.", chosen.name, why)
         return pool(data, "valid")
     return data
 
@@ -318,6 +349,8 @@ def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
     metric = chosen.train.metric
     if len(data.train) or triple_metric(metric) is not None:
         return chosen
+    if chosen.train.test_selected:
+        raise ConfigError(f'selection "paper" chooses by held-out interactions, and {data.name} has no interactions. Take valid.')
     if metric != TrainConfig().metric:
         raise ConfigError(f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or hits@10.")
     return replace(chosen, train=replace(chosen.train, metric="mrr"))

@@ -32,7 +32,7 @@ from kgrec.ops.ranking import topk_scores
 from kgrec.random import derive
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import snapshot
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
@@ -119,6 +119,22 @@ class Run:
             raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
         if protocol not in PROTOCOLS:
             raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
+        report = self._evaluated(on, k, protocol, beyond, negatives, seed, legacy_batch)
+        if not self.train_config.test_selected:
+            return report
+        told = f"Test-selected: the epoch was chosen by {self.train_config.metric} on the test part. Compare with published figures alone."
+        return replace(report, notes=(told, *report.notes), details={**report.details, "selection": TEST_SELECTED})
+
+    def _evaluated(
+        self,
+        on: Literal["test", "valid"],
+        k: Sequence[int] | None,
+        protocol: str,
+        beyond: bool,
+        negatives: int,
+        seed: int,
+        legacy_batch: int | None,
+    ) -> Report:
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
         data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.catalog import ModelEntry, find
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import PAPER_SELECTION, TrainConfig
 
 ALIASES = {
     "embedding_size": "dim",
@@ -59,6 +59,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     recipe = presets.get(preset, Preset())
     config_types, train_types = _types(config_type), _types(TrainConfig)
     config, train = dict(recipe.config), dict(recipe.train)
+    if settings.get("selection") == "paper":
+        train |= PAPER_SELECTION
     for given, value in settings.items():
         key = given if given in config_types or given in train_types else ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):
@@ -68,6 +70,16 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         else:
             raise ConfigError(_unknown(name, given, key, entry, [*config_types, *train_types]))
     return Chosen(name, cls, config_type(**config | dict(entry.fixed if entry else {})), TrainConfig(**train), preset)
+
+
+def refuse_test_selection(chosen: Chosen, study: str) -> None:
+    """Refuse settings that choose by the test part where a study's own answer must not have seen it.
+
+    Raises:
+        ConfigError: If they do.
+    """
+    if chosen.train.test_selected:
+        raise ConfigError(f'{study} must not choose by the test part, which selection "paper" does. Leave it out.')
 
 
 def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """``kgrec train``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,12 @@ def train(
     model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder to write.")],
     preset: Annotated[str, typer.Option(help="A named recipe of the model: default, paper, official or fast.")] = "default",
+    selection: Annotated[
+        Literal["valid", "paper"] | None,
+        typer.Option(
+            help="What chooses the epoch kept; paper: recall@20 on the TEST part, as KGAT's and KGIN's code.", show_default="valid"
+        ),
+    ] = None,
     set_: SetOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "auto",
@@ -23,10 +29,11 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a model and store the run."""
-    chosen = settings(set_ or [], config)
+    chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     from kgrec.data.formats import load
     from kgrec.fitting import fit
     from kgrec.settings import choose
+    from kgrec.training.config import TEST_SELECTED
 
     choose(model, preset, chosen)  # a key that is no setting, but an argument of fit, is refused here
     data = load(dataset)
@@ -40,9 +47,9 @@ def train(
         show_json(run.summary)
         return
     told = run.summary
-    print(
-        f"{clean(told['model'])}: best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s. Stored in {clean(str(out))}"
-    )
+    selected = f" ({told['selection']})" if told.get("selection") == TEST_SELECTED else ""
+    best = f"best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s"
+    print(f"{clean(told['model'])}{selected}: {best}. Stored in {clean(str(out))}")
     parts = {part: told[part] for part in ("valid", "test") if told[part]}
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
     rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]

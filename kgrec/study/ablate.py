@@ -25,7 +25,7 @@ from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
 from kgrec.random import numpy_generator
-from kgrec.settings import Chosen, choose
+from kgrec.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
 from kgrec.study.tune import all_settings
 from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation, without_test
@@ -144,6 +144,8 @@ def ablate(
     """
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
+    for each in (chosen, bare):
+        refuse_test_selection(each, "ablate")
     metric = metric or chosen.train.metric
     _cutoffs(metric)
     _check_numbers(seeds, relations)

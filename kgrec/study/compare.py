@@ -15,6 +15,7 @@ from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
 from kgrec.random import numpy_generator
 from kgrec.run import Run
+from kgrec.training.config import TEST_SELECTED
 
 LOWER_IS_BETTER = ("logloss", "user_logloss")
 LEVEL = 0.05
@@ -34,6 +35,7 @@ class Entry:
         metrics: Mean over the seeds by name.
         spread: Standard deviation over the seeds by name; empty for one seed.
         per_user: Values per user, averaged over the seeds.
+        test_selected: Whether their epochs were chosen by the test part; the name says so, too.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Entry:
     metrics: dict[str, float]
     spread: dict[str, float]
     per_user: pl.DataFrame
+    test_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Comparison:
         """Return everything but the values per user, JSON-ready: the form of ``kgrec compare --json``."""
         runs = [
             {"name": e.name, "model": e.model, "seeds": list(e.seeds), "folders": list(e.folders), "metrics": e.metrics, "spread": e.spread}
+            | ({"selection": TEST_SELECTED} if e.test_selected else {})
             for e in self.entries
         ]
         differences = [
@@ -174,7 +178,7 @@ def compare(
         tested=tested,
         entries=tuple(entries),
         contrasts=tuple(contrasts),
-        notes=reports[0].notes + _notes(entries, against),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)) + _notes(entries, against),
     )
 
 
@@ -242,8 +246,8 @@ def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     """Return distinct names: the model's, with the folder's where several have it, with a number where that does not do."""
-    models = [run.name for run in runs]
-    names = [f"{run.name} ({run.path.name})" if models.count(run.name) > 1 and run.path else run.name for run in runs]
+    models = [f"{run.name} ({TEST_SELECTED})" if run.train_config.test_selected else run.name for run in runs]
+    names = [f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name for name, run in zip(models, runs, strict=True)]
     return [f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
 
 
@@ -262,6 +266,7 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         metrics={metric: float(np.mean(found)) for metric, found in values.items()},
         spread=spread,
         per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()),
+        test_selected=runs[0].train_config.test_selected,
     )
 
 
@@ -297,6 +302,10 @@ def _verdict(mean: float, p: float, metric: str) -> str:
 
 def _notes(entries: Sequence[Entry], against: str) -> tuple[str, ...]:
     notes = []
+    chosen = [entry.test_selected for entry in entries]
+    if any(chosen) and not all(chosen):
+        names = ", ".join(entry.name for entry in entries if entry.test_selected)
+        notes.append(f"No fair comparison: {names} saw the test part when the epoch was chosen, the others did not.")
     if any(len(entry.seeds) > 1 for entry in entries):
         notes.append(
             "Several seeds: values are means over seeds, ± their standard deviation; users' values are averaged over seeds before pairing."
