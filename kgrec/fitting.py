@@ -29,7 +29,7 @@ from kgrec.models.catalog import MODELS
 from kgrec.run import Run, build_model, load_run, snapshot_scorer
 from kgrec.settings import Chosen, choose
 from kgrec.training.checkpoint import read_state, write_state
-from kgrec.training.config import TEST_SELECTED, TrainConfig
+from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.stopping import Stopping
 
@@ -59,7 +59,8 @@ def fit(
         model: Name in ``MODELS``, or a ``Recommender`` class.
         data: A dataset, or anything ``kgrec.load`` takes.
         out: Folder for the run; while training it holds a checkpoint, so that a killed run opens and can be resumed.
-        preset: Named recipe of the model; "paper" and "official" train for their fixed epochs.
+        preset: Named recipe of the model; "paper" and "official" train for their fixed epochs unless ``selection`` or ``patience`` is
+            given.
         device: "auto", "cpu" or "cuda".
         seed: Seed of every draw, 0 or more.
         resume: Go on from the checkpoint in ``out``; a finished run is returned as it is.
@@ -77,7 +78,7 @@ def fit(
     chosen = choose(model, preset, settings)
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
-    if refit and preset in ("paper", "official"):
+    if refit and preset in PUBLISHED and not chosen.train.patience:
         raise ConfigError(f"the preset {preset!r} already trains for fixed epochs on everything but the test part. Leave refit out.")
     whole = data if isinstance(data, Dataset) else load(data)
     check_needs(chosen, whole)
@@ -335,9 +336,9 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
 
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
-    """Return the data to train on: the published recipes take back the validation part that was held out of a given training file."""
-    published = chosen.preset in ("paper", "official") or chosen.train.test_selected
-    if published and data.settings.get("valid_held_out"):
+    """Return the data to train on: what nothing is chosen by, of a part held out of a given training file, is taken back."""
+    fixed = chosen.preset in PUBLISHED and not chosen.train.patience
+    if (fixed or chosen.train.test_selected) and data.settings.get("valid_held_out"):
         why = 'with selection "paper"' if chosen.train.test_selected else f"for the fixed epochs of the preset {chosen.preset!r}"
         logger.info("%s: training on the validation part too, %s.", chosen.name, why)
         return pool(data, "valid")

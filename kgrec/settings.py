@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.catalog import ModelEntry, find
-from kgrec.training.config import PAPER_SELECTION, TrainConfig
+from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
     "embedding_size": "dim",
@@ -59,8 +59,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     recipe = presets.get(preset, Preset())
     config_types, train_types = _types(config_type), _types(TrainConfig)
     config, train = dict(recipe.config), dict(recipe.train)
-    if settings.get("selection") == "paper":
-        train |= PAPER_SELECTION
+    if settings.get("selection") == "paper" or ("selection" in settings and preset in PUBLISHED):
+        train |= PAPER_SELECTION  # "valid" said of a published recipe: the authors' rule, on the validation part
     for given, value in settings.items():
         key = given if given in config_types or given in train_types else ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):

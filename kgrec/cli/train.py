@@ -17,7 +17,8 @@ def train(
     selection: Annotated[
         Literal["valid", "paper"] | None,
         typer.Option(
-            help="What chooses the epoch kept; paper: recall@20 on the TEST part, as KGAT's and KGIN's code.", show_default="valid"
+            help="What chooses the epoch that is kept: the validation part, or, as in KGAT's and KGIN's code, recall@20 on the TEST part.",
+            show_default=False,
         ),
     ] = None,
     set_: SetOption = None,

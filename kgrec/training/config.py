@@ -8,6 +8,9 @@ from kgrec.errors import ConfigError
 Sampler = Literal["interaction", "user_uniform", "user_uniform_replace", "per_user_quota"]
 Selection = Literal["valid", "paper"]
 
+PUBLISHED = ("paper", "official")
+"""Presets that train for fixed epochs, on everything but the test part, as long as nothing is said about stopping."""
+
 TEST_SELECTED = "test-selected"
 """What a run is called whose epoch was chosen by the part it is judged on, wherever its figures stand."""
 
@@ -37,7 +40,8 @@ class TrainConfig:
             interactions.
         selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the **test** part, as the authors of KGAT,
             KGIN and others do (models.md 0.7), with ``PAPER_SELECTION`` where nothing else is set. Figures of such a run are
-            called ``TEST_SELECTED``: they compare with published ones alone.
+            called ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset, "valid" sets
+            ``PAPER_SELECTION`` too and holds the validation part out: the same rule, played fair.
     """
 
     epochs: int = 200

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import worlds
 
@@ -21,14 +20,7 @@ SMALL = {"dim": 4, "batch_size": 32, "learning_rate": 0.05}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder as KGAT's authors publish them: 20 users with 6 of 30 items in train.txt and 2 in test.txt, and triples."""
-    place = tmp_path_factory.mktemp("kgat")
-    rng = np.random.default_rng(0)
-    picked = [rng.permutation(30)[:8].tolist() for _ in range(20)]
-    for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 8))):
-        (place / name).write_text("".join(f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)))
-    (place / "kg_final.txt").write_text("".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30)))
-    return place
+    return worlds.kgat_folder(tmp_path_factory.mktemp("kgat"))
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +69,21 @@ def test_nothing_is_held_out_beyond_what_is_given(dataset, preset):
     clean = kgrec.fit("lightgcn", dataset, preset=preset, epochs=1, **SMALL)
     assert (len(clean.data.valid) > 0) == (preset == "default")
     assert clean.summary["selection"] == ("valid" if preset == "default" else "last epoch")
+
+
+def test_a_published_recipe_can_be_played_fair(dataset):
+    """The authors' rule on the validation part, which is then held out."""
+    run = kgrec.fit("lightgcn", dataset, preset="official", selection="valid", epochs=25, **SMALL)
+    train = run.train_config
+    assert (train.validate_every, train.patience, train.metric) == (10, 10, "recall@20")
+    told = {record["epoch"]: record["recall@20"] for record in run.history if "recall@20" in record}
+    assert list(told) == [10, 20, 25]
+    assert run.evaluate("valid", k=[20]).metrics["recall@20"] == pytest.approx(max(told.values()), abs=1e-12)
+    assert (len(run.data.train) + len(run.data.valid), run.summary["selection"]) == (120, "valid")
+    assert len(run.data.valid) > 0
+
+    stopped = kgrec.fit("lightgcn", dataset, preset="official", patience=1, epochs=3, **SMALL)
+    assert len(stopped.data.valid) == len(run.data.valid)
 
 
 def test_a_given_validation_part_stays_held_out():
