@@ -50,37 +50,12 @@ def sample_negatives(
     return _draw_free(users, seen_ptr, keys, num_items, num_items - seen_ptr.diff()[users], generator)
 
 
-def corrupt_tails(
-    head: Int[Tensor, " batch"],
-    relation: Int[Tensor, " batch"],
-    tail: Int[Tensor, " batch"],
-    known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]],
-    num_entities: int,
-    *,
-    generator: np.random.Generator | torch.Generator,
-) -> Int[Tensor, " batch"]:
-    """Return a wrong tail per triple, uniform over the entities with which (head, relation) makes no known triple (int64).
-
-    Where every entity makes a known triple there is no wrong tail: the triple's own is returned, which moves no pairwise loss. Sorts the
-    known triples at each call: draw for an epoch at a time.
-
-    Args:
-        head: Heads.
-        relation: Relations.
-        tail: True tails.
-        known: Heads, relations and tails of the triples to avoid; those with a tail that is never drawn change nothing.
-        num_entities: Tails are drawn from [0, num_entities).
-        generator: Source of randomness; one 62-bit word per triple is drawn.
-
-    Raises:
-        GraphError: If (head, relation, tail) has no 64-bit key.
-
-    Source: Wang et al., KGAT, KDD 2019, Eq. (2) ("broken triplets"). https://arxiv.org/abs/1905.07854
-    """
-    everyone = torch.arange(num_entities, device=head.device)
-    num_relations = 1 + max((int(part.max()) for part in (known[1], relation) if len(part)), default=0)
-    pool = torch.zeros(num_relations, dtype=torch.int64, device=head.device)
-    return FreeTails(known, (everyone,), pool).draw(head, relation, tail, generator=generator)
+def free_tails(
+    known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]], num_entities: int, num_relations: int
+) -> "FreeTails":
+    """Return what draws the tails of every relation among all entities."""
+    everyone = torch.arange(num_entities, device=known[0].device)
+    return FreeTails(known, (everyone,), torch.zeros(num_relations, dtype=torch.int64, device=everyone.device))
 
 
 class FreeTails:

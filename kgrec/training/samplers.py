@@ -10,10 +10,12 @@ from kgrec.batches import ImpressionBatch, PairwiseBatch, PositiveBatch, TripleB
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import Batches, Objective, TripleSource
-from kgrec.ops.sampling import corrupt_tails, sample_negatives
+from kgrec.ops.sampling import free_tails, sample_negatives
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
 from kgrec.training.impressions import impression_sampler
+
+_TRIPLES_AT_ONCE = 2**20  # whose tails are corrupted in one go; KGAT's authors draw twelve million in an epoch of Amazon-Book
 
 
 class InteractionSampler:
@@ -133,11 +135,18 @@ class TripleSampler:
             passes = max(1, -(-wanted // max(1, count)))
             shuffled = [torch.randperm(count, generator=generator, device=device) for _ in range(passes)]
             picked = torch.cat(shuffled)[:wanted]
-        head, relation, tail = self._head[picked], self._relation[picked], self._tail[picked]
         known = (self._head, self._relation, self._tail)
-        corrupted = corrupt_tails(head, relation, tail, known, self._source.num_tails, generator=generator)
-        for parts in zip(*(torch.split(part, sizes) for part in (head, relation, tail, corrupted)), strict=True):
-            yield TripleBatch(*parts)
+        relations = 1 + int(self._relation.max()) if len(self._relation) else 1
+        free = free_tails(known, self._source.num_tails, relations)
+        batches = torch.split(picked, sizes)
+        at_once = max(1, _TRIPLES_AT_ONCE // self._size)
+        for start in range(0, len(batches), at_once):
+            some = batches[start : start + at_once]
+            head, relation, tail = (part[torch.cat(some)] for part in known)
+            corrupted = free.draw(head, relation, tail, generator=generator)
+            own = [len(batch) for batch in some]
+            for parts in zip(*(torch.split(part, own) for part in (head, relation, tail, corrupted)), strict=True):
+                yield TripleBatch(*parts)
 
 
 def _own_size(source: TripleSource, config: TrainConfig, steps: int) -> int:

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from kgrec.errors import DataError, GraphError
 from kgrec.ops.backends import native
-from kgrec.ops.sampling import Corrupter, FreeTails, TypedTails, bernoulli_share, corrupt_tails, sample_negatives
+from kgrec.ops.sampling import Corrupter, FreeTails, TypedTails, bernoulli_share, free_tails, sample_negatives
 
 
 def csr(rows):
@@ -62,6 +62,11 @@ def test_nobody():
     none = torch.zeros(0, dtype=torch.int64)
     assert sample_negatives(none, *csr([[0]]), 3, generator=np.random.default_rng(0)).tolist() == []
     assert sample_negatives(torch.tensor([0, 0]), *csr([[]]), 1, generator=np.random.default_rng(0)).tolist() == [0, 0]
+
+
+def corrupt_tails(head, relation, tail, known, num_entities, *, generator):
+    relations = 1 + max((int(part.max()) for part in (known[1], relation) if len(part)), default=0)
+    return free_tails(known, num_entities, relations).draw(head, relation, tail, generator=generator)
 
 
 ENTITIES = st.integers(0, 5)

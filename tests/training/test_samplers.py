@@ -7,6 +7,7 @@ from kgrec.batches import PairwiseBatch, PositiveBatch, Query, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, TripleSource
 from kgrec.settings import choose
+from kgrec.training import samplers
 from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler
 
@@ -97,6 +98,18 @@ def test_more_steps_than_the_triples_last_begin_again_with_them_shuffled_anew():
 def test_steps_by_head_can_be_fewer_and_more(steps, kg_steps):
     draws = sampler(TripleBatch, steps=steps, triples=triple_source(True), kg_batch_size=7, kg_steps=kg_steps)
     assert [len(batch.head) for batch in draws.epoch(1)] == [7] * (kg_steps or steps)
+
+
+@pytest.mark.parametrize("by_head", [False, True])
+def test_tails_are_the_same_however_many_are_corrupted_at_once(by_head, monkeypatch):
+    def drawn():
+        batches = sampler(TripleBatch, steps=4, triples=triple_source(by_head), kg_batch_size=7, kg_steps=9).epoch(2)
+        return [part.tolist() for b in batches for part in (b.head, b.relation, b.tail, b.negative_tail)]
+
+    whole = drawn()
+    for most in (1, 20):
+        monkeypatch.setattr(samplers, "_TRIPLES_AT_ONCE", most)
+        assert drawn() == whole
 
 
 def test_positions_of_one_user_are_drawn_evenly():
