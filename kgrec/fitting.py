@@ -50,7 +50,7 @@ from kgrec.models.fallback import FallbackChoice, served
 from kgrec.run import Run, build_model, clear, fallback_of, load_run, snapshot_scorer, stored_settings
 from kgrec.settings import Chosen, choose, setting
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
 from kgrec.training.stopping import Stopping
 
@@ -75,14 +75,16 @@ def fit(
     """Train a model and return the run.
 
     Training ends by early stopping on the validation part; the best epoch's parameters are kept. The test part is looked at once, at
-    the end, for the summary.
+    the end, for the summary. With ``selection="paper"`` it is looked at every ten epochs and chooses the one that is kept, as in the code
+    of KGAT and KGIN: such a run is called test-selected wherever its figures stand.
 
     Args:
         model: Name in ``MODELS``, or a ``Recommender`` class; to go on with a training, the folder knows it.
         data: A dataset, or anything ``kgrec.load`` takes; to go on, the folder knows it too.
         out: Folder for the run; while training it holds a checkpoint, so that a killed run opens and can be resumed. A finished run that
             is there stays until the new one is whole.
-        preset: Named recipe of the model, "default" where left out; "paper" and "official" train for their fixed epochs.
+        preset: Named recipe of the model, "default" where left out; "paper" and "official" train for their fixed epochs unless
+            ``selection`` or ``patience`` is given.
         device: "auto", "cpu" or "cuda".
         seed: Seed of every draw, 0 or more; 0 where left out.
         resume: Go on with the training in ``out``, from its checkpoint; where there is none, start it. Settings come from the folder.
@@ -115,7 +117,7 @@ def fit(
     chosen = choose(model, preset, settings)
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
-    if refit and preset in ("paper", "official"):
+    if refit and preset in PUBLISHED and not chosen.train.patience:
         raise ConfigError(f"the preset {preset!r} already trains for fixed epochs on everything but the test part. Leave refit out.")
     whole = data if isinstance(data, Dataset) else load(data)
     check_needs(chosen, whole)
@@ -371,6 +373,8 @@ class _Job:
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric
+        if self.chosen.train.test_selected:
+            self._check_test_selection(metric)
         if triple_metric(metric) is not None:
             if len(self.data.train) and not len(self.data.held_triples.get("valid", ())):
                 raise ConfigError(f"metric {metric!r} is of triples, and none are held out. Build the dataset with --triple-ratios.")
@@ -379,10 +383,21 @@ class _Job:
             return
         validator(metric, self.data, self.device)
 
+    def _check_test_selection(self, metric: str) -> None:
+        if self.refit:
+            raise ConfigError('selection "paper" chooses by the test part, and refit trains on it. Leave one of them out.')
+        if triple_metric(metric) is not None:
+            raise ConfigError(f'selection "paper" is by a metric of items, not {metric!r}. Take recall@20.')
+        if not len(self.data.test):
+            raise ConfigError(f'selection "paper" chooses by the test part, and {self.data.name} has none. Take valid.')
+
     def _validator(self, model: Recommender) -> Callable[[Scorer], float] | None:
         metric = self.chosen.train.metric
         if triple_metric(metric) is not None:
             return self._triple_validator(model, int(metric.partition("@")[2] or 1))
+        if self.chosen.train.test_selected:
+            logger.warning("%s: the epoch is chosen by the test part. Its figures are %s.", self.chosen.name, TEST_SELECTED)
+            return validator(metric, self.data, self.device, model, on="test")
         if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
         if len(self.data.valid) and not with_interactions(self.data).users[self.data.valid.user].any():
@@ -424,6 +439,7 @@ class _Job:
         return {
             "model": self.chosen.name,
             "preset": self.chosen.preset,
+            "selection": self._selection(done),
             "seed": self.seed,
             "device": str(self.device),
             "epochs": done.epoch,
@@ -437,6 +453,12 @@ class _Job:
             "warm": {part: None if report is None else report.warm_user_part.to_dict() for part, report in ranked.items()},
             **parts,
         }
+
+    def _selection(self, done: TrainState) -> str:
+        """Return what chose the epoch: "valid", "test-selected", or "last epoch" where nothing was measured."""
+        if self.chosen.train.test_selected:
+            return TEST_SELECTED
+        return "valid" if done.stopping.best_epoch else "last epoch"
 
     def _start_folder(self, out: Path) -> Path:
         """Write a run with the initial weights and return where: beside a finished run, which stays, else in its place.
@@ -508,9 +530,11 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
 
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
-    """Return the data to train on: the published recipes take back the validation part that was held out of a given training file."""
-    if chosen.preset in ("paper", "official") and data.settings.get("valid_held_out"):
-        logger.info("%s: training on the validation part too, for the fixed epochs of the preset %r.", chosen.name, chosen.preset)
+    """Return the data to train on: what nothing is chosen by, of a part held out of a given training file, is taken back."""
+    fixed = chosen.preset in PUBLISHED and not chosen.train.patience
+    if (fixed or chosen.train.test_selected) and data.settings.get("valid_held_out"):
+        why = 'with selection "paper"' if chosen.train.test_selected else f"for the fixed epochs of the preset {chosen.preset!r}"
+        logger.info("%s: training on the validation part too, %s.", chosen.name, why)
         return pool(data, "valid")
     return data
 
@@ -520,6 +544,8 @@ def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
     metric = chosen.train.metric
     if len(data.train) or triple_metric(metric) is not None:
         return chosen
+    if chosen.train.test_selected:
+        raise ConfigError(f'selection "paper" chooses by held-out interactions, and {data.name} has no interactions. Take valid.')
     if metric != TrainConfig().metric:
         raise ConfigError(f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or hits@10.")
     return replace(chosen, train=replace(chosen.train, metric="mrr"))

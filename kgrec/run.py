@@ -53,7 +53,7 @@ from kgrec.random import derive
 from kgrec.ranker import Ranked, Ranker
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
@@ -165,18 +165,25 @@ class Run:
         data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
         if protocol in ("ctr", "impressions"):
             scorer = served(self.model, self.scorer(), self.data, cold=0.0)
-            if protocol == "ctr":
-                return evaluate_ctr(scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
-            return evaluate_impressions(scorer, data, on, ks, model=self.name)
-        scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
-        if protocol == "sampled":
-            return evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
-        report = evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
+        else:
+            scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
+        if protocol == "ctr":
+            report = evaluate_ctr(scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
+        elif protocol == "impressions":
+            report = evaluate_impressions(scorer, data, on, ks, model=self.name)
+        elif protocol == "sampled":
+            report = evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
+        else:
+            report = evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
         return replace(report, **self._about(report, scorer, data, on))
 
     def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
-        """Return notes and details on what the figures rest on: answers for strangers, and facts without dates."""
+        """Return notes and details on what the figures rest on: a choice by the test part, answers for strangers, facts without dates."""
         notes, details = list(report.notes), dict(report.details)
+        if self.train_config.test_selected:
+            told = f"the epoch was chosen by {self.train_config.metric} on the test part. Compare with published figures alone."
+            notes.insert(0, f"Test-selected: {told}")
+            details["selection"] = TEST_SELECTED
         if report.cold_users and isinstance(scorer, Served):
             rows = data.users.rows(report.per_user.filter("cold")["user"])
             own = Lists.of(data.train if on == "valid" else concatenate([data.train, data.valid]), rows)

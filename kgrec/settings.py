@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.catalog import ModelEntry, find
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
     "embedding_size": "dim",
@@ -59,6 +59,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     recipe = presets.get(preset, Preset())
     config_types, train_types = _types(config_type), _types(TrainConfig)
     config, train = dict(recipe.config), dict(recipe.train)
+    if settings.get("selection") == "paper" or ("selection" in settings and preset in PUBLISHED):
+        train |= PAPER_SELECTION  # "valid" said of a published recipe: the authors' rule, on the validation part
     for given, value in settings.items():
         key = given if given in config_types or given in train_types else ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):
@@ -75,6 +77,16 @@ def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
     parts = {field.name: part for part in (chosen.train, chosen.config) for field in fields(part)}
     key = name if name in parts else ALIASES.get(name, name)
     return key, getattr(parts[key], key)
+
+
+def refuse_test_selection(chosen: Chosen, study: str) -> None:
+    """Refuse settings that choose by the test part where a study's own answer must not have seen it.
+
+    Raises:
+        ConfigError: If they do.
+    """
+    if chosen.train.test_selected:
+        raise ConfigError(f'{study} must not choose by the test part, which selection "paper" does. Leave it out.')
 
 
 def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:

@@ -97,7 +97,8 @@ def _show(report: "Report") -> None:
     ]
     judged = f"{report.details['triples']:,} triples" if report.protocol == "triples" else f"{report.users:,} users"
     protocol = "" if report.protocol in ("ranking", "triples") else f", {report.protocol}"
-    title = f"{clean(str(report.model))} on {report.split}, {judged}{protocol}"
+    selected = f" ({report.details['selection']})" if "selection" in report.details else ""
+    title = f"{clean(str(report.model))}{selected} on {report.split}, {judged}{protocol}"
     show_table(
         ("metric", *columns),
         rows,

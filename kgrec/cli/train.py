@@ -19,6 +19,13 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help="A named recipe of the model: default, paper, official or fast.", show_default="default")
     ] = None,
+    selection: Annotated[
+        Literal["valid", "paper"] | None,
+        typer.Option(
+            help="What chooses the epoch that is kept: the validation part, or, as in KGAT's and KGIN's code, recall@20 on the TEST part.",
+            show_default=False,
+        ),
+    ] = None,
     set_: SetOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "auto",
@@ -41,12 +48,13 @@ def train(
 
     A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with --resume.
     """
-    chosen = settings(set_ or [], config)
+    chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     if not resume and (dataset is None or model is None):
         raise typer.BadParameter(f"Missing {'argument DATASET' if dataset is None else 'option --model'}.")
     from kgrec.data.formats import load
     from kgrec.fitting import fit
     from kgrec.settings import choose
+    from kgrec.training.config import TEST_SELECTED
 
     if model is not None:
         choose(model, preset or "default", chosen)  # a key that is no setting, but an argument of fit, is refused here
@@ -63,9 +71,9 @@ def train(
         show_json(run.summary)
         return
     told = run.summary
-    print(
-        f"{clean(told['model'])}: best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s. Stored in {clean(str(out))}"
-    )
+    selected = f" ({told['selection']})" if told.get("selection") == TEST_SELECTED else ""
+    best = f"best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s"
+    print(f"{clean(told['model'])}{selected}: {best}. Stored in {clean(str(out))}")
     parts = {part: told[part] for part in ("valid", "test") if told[part]}
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
     rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]

@@ -38,6 +38,10 @@ class TripleSource:
         tail: Nodes or entities.
         num_tails: Corrupted tails are drawn from 0 .. num_tails - 1.
         by_head: True draws distinct heads, then one triple of each; False draws triples uniformly, each once an epoch.
+        num_triples: By head: triples of the knowledge graph, in one direction. A batch then has ``num_triples // (num_interactions //
+            batch_size)`` heads, as in the authors' code of KGAT; 0 takes an even share of what is drawn from.
+        num_interactions: By head: distinct training interactions.
+        edges_per_step: By head: ``len(head) // edges_per_step + 1`` steps make an epoch; 0 takes as many as the interactions have.
     """
 
     head: Int[Tensor, " edges"]
@@ -45,6 +49,9 @@ class TripleSource:
     tail: Int[Tensor, " edges"]
     num_tails: int
     by_head: bool = False
+    num_triples: int = 0
+    num_interactions: int = 0
+    edges_per_step: int = 0
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,15 @@ class CKE(Recommender):
         if not len(facts):
             return Plan((first,), begin_epoch=self._reseed)
         head, relation, tail = (torch.from_numpy(part[facts]) for part in (self.ckg.head, self.ckg.relation - 1, self.ckg.tail))
-        triples = TripleSource(head, relation, tail, self.ckg.num_entities, by_head=self.config.kg_sampling == "head")
+        triples = TripleSource(
+            head,
+            relation,
+            tail,
+            self.ckg.num_entities,
+            by_head=self.config.kg_sampling == "head",
+            num_triples=len(facts),
+            num_interactions=int((self.ckg.relation == 0).sum()),
+        )
         return Plan((first, Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)), joint=True, begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:

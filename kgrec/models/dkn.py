@@ -49,7 +49,8 @@ class DKNConfig:
         filter_widths: Words that the filters span.
         num_filters: Filters of each width; 100 in the paper.
         use_entities: Whether words bring the vectors of the entities they name.
-        use_context: Whether they bring the means of those entities' neighbors in the knowledge graph too.
+        use_context: Whether they bring the means of those entities' neighbors in the knowledge graph too; off in the authors' code, as
+            long as nobody switches it on.
         entity_vectors: "file" takes the dataset's; "transe", "transr" and "transd" (the paper) train them on its triples before the
             first epoch; "learned" learns them with the rest; "auto" takes the first of file, transd, learned that the data allows (transd
             if a triple names one of the entities in the texts).
@@ -141,6 +142,7 @@ PRESETS = {
             "max_words": 10,
             "filter_widths": (1, 2),
             "num_filters": 128,
+            "use_context": False,
             "entity_vectors": "transe",
             "train_entities": True,
             "attention": "dot",
@@ -287,8 +289,10 @@ class DKN(Recommender):
     when training begins. An empty history is a learned vector.
 
     Differs from the paper: entity and context vectors have a transform each, as in both public implementations; words without a vector
-    share one; dropout and L2 on all matrices. Not reproduced of the implementations: histories sampled with replacement, batch
-    normalization.
+    share one; dropout and L2 on all matrices; paddings are masked and an item is no part of its own history, where the paper says
+    nothing. The preset "paper" trains TransD where the dataset brings no entity vectors. Not reproduced of the implementations: histories
+    of 30 clicks drawn with replacement (the authors' code; here the last 30), word vectors trained on the titles beforehand (here as given,
+    or random ones), batch normalization and the sigmoid in the network G of the preset "recommenders".
 
     Args:
         catalog: The texts.

@@ -136,7 +136,12 @@ class Inspector:
             "sizes": sizes | {"relations": data.num_relations, "train": len(data.train), "valid": len(data.valid)},
             "relations": relations,
             "config": _plain(run.config),
-            "training": {"epochs": run.summary.get("epochs"), "best_epoch": run.summary.get("best_epoch"), "refit": run.refit},
+            "training": {
+                "epochs": run.summary.get("epochs"),
+                "best_epoch": run.summary.get("best_epoch"),
+                "selection": run.summary.get("selection"),
+                "refit": run.refit,
+            },
             "metrics": {part: _finite(run.summary[part]) for part in ("test", "valid") if run.summary.get(part)},
             "versions": {"kgrec": __version__},
             "limits": {"paths": MOST_PATHS, "items": MOST_ITEMS, "users": MOST_USERS, "changes": MOST_CHANGES},

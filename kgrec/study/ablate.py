@@ -28,7 +28,7 @@ from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import served
 from kgrec.random import numpy_generator
-from kgrec.settings import Chosen, choose
+from kgrec.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
 from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation, without_test
@@ -149,6 +149,8 @@ def ablate(
     """
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
+    for each in (chosen, bare):
+        refuse_test_selection(each, "ablate")
     metric = metric or chosen.train.metric
     _cutoffs(metric)
     _check_numbers(seeds, relations)

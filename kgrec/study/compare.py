@@ -15,6 +15,7 @@ from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
 from kgrec.random import numpy_generator
 from kgrec.run import Run
+from kgrec.training.config import TEST_SELECTED
 
 LOWER_IS_BETTER = ("logloss", "user_logloss")
 LEVEL = 0.05
@@ -36,6 +37,7 @@ class Entry:
         per_user: Values per user, averaged over the seeds.
         everyone: Mean over all users, those without training interactions included; empty where there are none such.
         strangers: Mean over the users without training interactions.
+        test_selected: Whether their epochs were chosen by the test part; the name says so, too.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Entry:
     per_user: pl.DataFrame
     everyone: dict[str, float] = field(default_factory=dict)
     strangers: dict[str, float] = field(default_factory=dict)
+    test_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Comparison:
         runs = [
             {"name": e.name, "model": e.model, "seeds": list(e.seeds), "folders": list(e.folders), "metrics": e.metrics, "spread": e.spread}
             | {"all_users": e.everyone or e.metrics, "cold_users": e.strangers}
+            | ({"selection": TEST_SELECTED} if e.test_selected else {})
             for e in self.entries
         ]
         differences = [
@@ -185,7 +189,7 @@ def compare(
         tested=tested,
         entries=tuple(entries),
         contrasts=tuple(contrasts),
-        notes=reports[0].notes + _notes(entries, against, strangers),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)) + _notes(entries, against, strangers),
         strangers=strangers,
     )
 
@@ -254,8 +258,8 @@ def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     """Return distinct names: the model's, with the folder's where several have it, with a number where that does not do."""
-    models = [run.name for run in runs]
-    names = [f"{run.name} ({run.path.name})" if models.count(run.name) > 1 and run.path else run.name for run in runs]
+    models = [f"{run.name} ({TEST_SELECTED})" if run.train_config.test_selected else run.name for run in runs]
+    names = [f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name for name, run in zip(models, runs, strict=True)]
     return [f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
 
 
@@ -283,6 +287,7 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()).filter(kept),
         everyone=everyone,
         strangers=strangers,
+        test_selected=runs[0].train_config.test_selected,
     )
 
 
@@ -327,6 +332,10 @@ def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str,
             f"Verdicts rest on the {entries[0].per_user.height:,} users with training interactions; the {strangers:,} without are told of "
             "apart."
         )
+    chosen = [entry.test_selected for entry in entries]
+    if any(chosen) and not all(chosen):
+        names = ", ".join(entry.name for entry in entries if entry.test_selected)
+        notes.append(f"No fair comparison: {names} saw the test part when the epoch was chosen, the others did not.")
     if any(len(entry.seeds) > 1 for entry in entries):
         notes.append(
             "Several seeds: values are means over seeds, ± their standard deviation; users' values are averaged over seeds before pairing."

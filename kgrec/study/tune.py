@@ -24,7 +24,7 @@ from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
 from kgrec.random import derive
 from kgrec.run import Run
-from kgrec.settings import ALIASES, Chosen, choose
+from kgrec.settings import ALIASES, Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.variants import without_test
 from kgrec.training.loop import TrainState
@@ -174,6 +174,7 @@ def tune(
     _require_optuna()
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
+    refuse_test_selection(chosen, "tune")
     _check_budget(trials, minutes, seed)
     searched = _searched(model, chosen, space, fixed)
     whole = data if isinstance(data, Dataset) else load(data)
