@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.folders import beside
@@ -29,6 +28,7 @@ from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refu
 from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer
 from kgrec.models.explainable import Rerunnable
 from kgrec.ops.ranking import topk_scores
+from kgrec.ops.rows import unit_rows
 from kgrec.random import derive
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
@@ -197,7 +197,7 @@ class Run:
         if isinstance(scorer, ItemToItem):
             scores = scorer.similar(row)
         elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
-            vectors = normalize(scorer.items, dim=1)
+            vectors = unit_rows(scorer.items)
             scores = vectors @ vectors[row]
         else:
             raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")

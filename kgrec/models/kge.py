@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from kgrec.batches import CorruptedBatch, Query
 from kgrec.data.dataset import Dataset
@@ -20,7 +19,7 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer
 from kgrec.nn.kge import DistMultTables, TripleTables
 from kgrec.ops.contrast import softmax_rows
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.ops.sampling import Corrupter, bernoulli_share
 from kgrec.random import derive
 
@@ -133,7 +132,7 @@ class Nearest:
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return the cosines of an item's vector with all items'."""
-        unit = normalize(self.items, dim=1)
+        unit = unit_rows(self.items)
         return unit @ unit[item]
 
 
@@ -245,14 +244,14 @@ class TripleModel(Recommender):
         return Nearest(asked, placed, self.tables.likeness, self.tables.table)
 
     def _by_history(self) -> DotProduct:
-        items = normalize(self.tables.nodes[: self.ckg.num_items], dim=1)
+        items = unit_rows(self.tables.nodes[: self.ckg.num_items])
         user, item = (torch.from_numpy(part).to(items.device) for part in self.ckg.interactions())
         users = items.new_zeros(self.ckg.num_users, items.shape[1]).index_add_(0, user, items[item])
 
         def fold(history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
-            return normalize(_mean(items, history, mask), dim=1)
+            return unit_rows(_mean(items, history, mask))
 
-        return DotProduct(normalize(users, dim=1), items, fold=fold)
+        return DotProduct(unit_rows(users), items, fold=fold)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained: users where they are nodes, items, entities, and the relations of the knowledge graph."""

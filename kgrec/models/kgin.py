@@ -25,7 +25,7 @@ from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import bpr, cosine_softmax, l2
-from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.rows import inverse_length, take_rows, unit_rows
 from kgrec.ops.typed import TypedEdges, typed_sum
 from kgrec.random import derive
 
@@ -284,7 +284,7 @@ class KGIN(Recommender):
         for got, users in zip(steps.gathered, steps.users[:-1], strict=True):
             beta = torch.softmax((users if code else steps.users[0]) @ self.keys.T, 1)
             rows = torch.cat([torch.full_like(users, float(code)), beta.T * self.intents()])
-            parts.append(rows / (got[0] * rows.sum(0)).norm().clamp(min=1e-12))
+            parts.append(rows * inverse_length(got[0] * rows.sum(0)))
         return parts
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:

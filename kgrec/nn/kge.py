@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from kgrec.nn.init import normal
 from kgrec.ops.relational import rel_project
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 
 
 def transr_energies(
@@ -40,7 +40,7 @@ def transr_energies(
     rows = torch.cat([head, tail, negative_tail])
     h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
     r = take_rows(relations, relation)
-    unit_h, unit_r, unit_t, unit_n = (normalize(part, dim=1) for part in (h, r, t, n)) if normalized else (h, r, t, n)
+    unit_h, unit_r, unit_t, unit_n = (unit_rows(part) for part in (h, r, t, n)) if normalized else (h, r, t, n)
     moved = unit_h + unit_r
     return (moved - unit_t).square().sum(1), (moved - unit_n).square().sum(1), (h, r, t, n)
 
