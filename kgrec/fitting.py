@@ -1,8 +1,6 @@
 """fit: train a model, keep its folder up to date, and return the run."""
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from kgrec.folder import CHECKPOINT, CONFIG, DATA, identity, read_config, record
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer, TripleScorer
 from kgrec.models.catalog import MODELS
+from kgrec.process import peak_memory, refuse_after_fork
 from kgrec.run import Run, build_model, load_run, snapshot_scorer
 from kgrec.settings import Chosen, choose
 from kgrec.training.checkpoint import read_state, write_state
@@ -97,6 +96,8 @@ def fit_chosen(
     on_epoch: Callable[[TrainState], None] | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the catalog says the model needs."""
+    if out is not None:
+        refuse_after_fork(f"{out}: training into a folder")
     place = None if out is None else Path(out)
     job = _Job(chosen, _training_part(data, chosen), _device(device), seed, refit, place, on_epoch)
     return job.run(resume)
@@ -326,5 +327,4 @@ def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()

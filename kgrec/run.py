@@ -25,10 +25,11 @@ from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.schema import Explanation
 from kgrec.folder import CHECKPOINT, DATA, WEIGHTS, read_config, record_of, refuse_foreign, write_config, write_data
-from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer
+from kgrec.models.base import SCORE_FUNCTIONS, DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer, VectorScorer
 from kgrec.models.explainable import Rerunnable
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
+from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_tensors
@@ -36,6 +37,38 @@ from kgrec.training.config import TrainConfig
 from kgrec.training.loop import snapshot
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of a run, and which function of them is its score.
+
+    Attributes:
+        frames: Tables with the columns ``id`` and ``vector`` by name: those of ``Run.embeddings``, and where the model has them
+            ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the relation of users to items, one row),
+            and ``score_users`` and ``score_items`` where the score is no function of ``users`` and ``items`` as they are.
+        function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table ``users`` and one of ``items``.
+        users: Name of the table of users that the score is made of.
+        items: Name of the table of items.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    function: str
+    users: str
+    items: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is said of the score, JSON-ready."""
+        items = self.frames[self.items]["vector"].to_numpy() if self.items in self.frames else np.empty((0, 1))
+        unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
+        return {
+            "function": self.function,
+            "formula": SCORE_FUNCTIONS[self.function],
+            "users": self.users,
+            "items": self.items,
+            "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
+            "left_out": "what the user has in the training and validation parts",
+        }
 
 
 @dataclass(slots=True, repr=False)
@@ -203,7 +236,8 @@ class Run:
             raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
         scores[row] = float("-inf")
         best, at = topk_scores(scores.unsqueeze(0), min(k, self.data.num_items))
-        return self._frame([""], best.cpu(), at.cpu()).drop("user")
+        found = self._frame([""], best.cpu(), at.cpu())
+        return pl.DataFrame([column for column in found if column.name != "user"])
 
     def explain(self, user: str, item: str, k: int = 10, **settings: Any) -> Explanation:
         """Return why an item is ranked where it is for a user; settings are those of ``Explainer``."""
@@ -216,16 +250,16 @@ class Run:
     def embeddings(self) -> dict[str, pl.DataFrame]:
         """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
 
-        The score of a user and an item is the inner product of their vectors; entity vectors live in the space of the users'. Models of
-        triples (transe and its kin) give the vectors they were trained with, from which their own score functions make the scores.
+        ``vectors`` gives the same with the function of them that is the score. It is the inner product of a user's and an item's vector
+        where the model does not say otherwise; entity vectors live in the space of the users'. Models of triples (transe and its kin) and
+        cfkg give the vectors they were trained with, from which their own score functions make the scores.
 
         Raises:
             CapabilityError: If the model has no embeddings.
         """
         if isinstance(self.model, Embedded):
-            ids = {"users": self.data.users, "items": self.data.items, "entities": self.data.triples.entities}
-            ids["relations"] = self.data.triples.relations
-            return {name: _vectors(ids[name].series, rows) for name, rows in self.model.embeddings().items() if len(rows)}
+            found = self._trained(self.model)
+            return {name: found[name] for name in ("users", "items", "entities", "relations") if name in found}
         scorer = self.scorer()
         if not isinstance(scorer, DotProduct):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
@@ -236,12 +270,38 @@ class Run:
             frames["entities"] = _vectors(self.data.triples.entities.series, nodes[: self.data.num_entities])
         return frames
 
+    def vectors(self) -> Vectors:
+        """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and the function that does so.
+
+        Raises:
+            CapabilityError: If the model has no vectors.
+        """
+        frames = self._trained(self.model) if isinstance(self.model, Embedded) else self.embeddings()
+        scorer = self.scorer()
+        if not isinstance(scorer, VectorScorer):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
+        names = []
+        for kind, keys, rows in (("users", self.data.users, scorer.users), ("items", self.data.items, scorer.items)):
+            made = _vectors(keys.series, rows)
+            names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
+            if len(rows):
+                frames[names[-1]] = made
+        return Vectors(frames, scorer.function, *names)
+
+    def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:
+        """Return all vectors of a model by the caller's ids."""
+        ids = {"users": self.data.users.series, "items": self.data.items.series, "entities": self.data.triples.entities.series}
+        ids["relations"] = ids["relations_inverse"] = self.data.triples.relations.series
+        ids["interacts"] = pl.Series(["interacts"])
+        return {name: _vectors(ids[name], rows) for name, rows in model.embeddings().items() if len(rows)}
+
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write the run as a folder, whole or not at all, and return its path.
 
         Raises:
             CheckpointError: If the folder exists and is not a run, or ``overwrite`` is False.
         """
+        refuse_after_fork(f"{path}: writing a run")
         place = Path(path)
         refuse_foreign(place, overwrite)
         with beside(place) as scratch:

@@ -12,6 +12,7 @@ import polars as pl
 from kgrec.data.compressed import SUFFIXES, Limits, unpacked
 from kgrec.data.interactions import Skipped
 from kgrec.errors import FormatError, MissingFileError, nearest
+from kgrec.process import refuse_after_fork
 
 FilePath = str | PathLike[str]
 
@@ -172,6 +173,7 @@ def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
     Raises:
         OSError: If the place takes no more, where polars would raise an error of its own.
     """
+    refuse_after_fork(f"{path}: writing a table")
     packed = io.BytesIO()
     frame.write_parquet(packed, compression_level=1)  # as small as level 3, three times as fast
     Path(path).write_bytes(packed.getbuffer())

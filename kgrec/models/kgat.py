@@ -358,7 +358,8 @@ class KGAT(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         users, items = self._users_and_items(self.attention)
-        return DotProduct(users, self._ranked(items), fold=self._fold_in if self.layers else None)  # without a layer a history reaches nobody
+        fold = self._fold_in if self.layers else None  # without a layer a history reaches nobody
+        return DotProduct(users, self._ranked(items), fold)
 
     def _users_and_items(self, attention: Float[Tensor, " edges"]) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         e = self._propagate(attention, self.ranked_nodes)
@@ -454,7 +455,7 @@ class KGAT(Recommender):
         ball = self._around(user, item)
         states, gathered = self._unrolled(ball, self.attention[ball.edges])
         ends = [e[:2].double() for e in states]
-        scales = [1.0, *(inverse_length(e[0]) for e in ends[1:])]
+        scales: list[Tensor | float] = [1.0, *(inverse_length(e[0]) for e in ends[1:])]
         vector = self._ranked(torch.cat([ends[0], *(unit_rows(e) for e in ends[1:])], 1)[1:])[0]
         sent = [piece * scale for piece, scale in zip(torch.split(vector, [e.shape[1] for e in ends]), scales, strict=True)]
         own = ball.row == 0  # edges at which the user gathers

@@ -115,12 +115,14 @@ class Nearest:
         items: Where the items are.
         likeness: Score of each row with candidates of its own.
         table: Score of each row with the same candidates.
+        function: Name of both in ``SCORE_FUNCTIONS``.
     """
 
     users: Float[Tensor, "users dim"]
     items: Float[Tensor, "items dim"]
     likeness: Callable[[Tensor, Tensor], Tensor]
     table: Callable[[Tensor, Tensor], Tensor]
+    function: str
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return plausibilities; someone unseen wants an item where the items of the history are on average."""
@@ -241,7 +243,7 @@ class TripleModel(Recommender):
         placed = self.tables.placed(items, torch.full_like(items, _INTERACTS))
         if isinstance(self.tables, DistMultTables):
             return DotProduct(asked, placed)
-        return Nearest(asked, placed, self.tables.likeness, self.tables.table)
+        return Nearest(asked, placed, self.tables.likeness, self.tables.table, self.tables.function)
 
     def _by_history(self) -> DotProduct:
         items = unit_rows(self.tables.nodes[: self.ckg.num_items])
@@ -256,6 +258,6 @@ class TripleModel(Recommender):
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained: users where they are nodes, items, entities, and the relations of the knowledge graph."""
         nodes, entities = self.tables.nodes.detach(), self.ckg.num_entities
-        users = {"users": nodes[entities:]} if self.with_users else {}
-        relations = self.tables.relations.detach()[1:]
-        return users | {"items": nodes[: self.ckg.num_items], "entities": nodes[:entities], "relations": relations}
+        relations = self.tables.relations.detach()
+        users = {"users": nodes[entities:], "interacts": relations[:1]} if self.with_users else {}
+        return users | {"items": nodes[: self.ckg.num_items], "entities": nodes[:entities], "relations": relations[1:]}

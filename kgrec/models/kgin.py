@@ -252,9 +252,10 @@ class KGIN(Recommender):
         return total
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by, and the relations."""
+        """Return users and items as they are ranked by, and the relations, those of inverses apart."""
         ranked = self.scorer()
-        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": self.relations.detach()}
+        known, inverse = self.relations.detach().chunk(2)
+        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": known, "relations_inverse": inverse}
 
     def _around(self, user: int, item: int) -> Ball:
         by, ends = self.everywhere.edges.forward, (self.ckg.user_node(user), item)

@@ -24,6 +24,7 @@ from kgrec.fitting import check_needs, fit_chosen
 from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.settings import Chosen, choose
 from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
@@ -142,6 +143,7 @@ def ablate(
         CheckpointError: If ``out`` holds something else, or a study started otherwise.
         DivergedError: If a loss is not a finite number.
     """
+    refuse_after_fork("Ablation")
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
     metric = metric or chosen.train.metric
