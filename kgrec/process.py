@@ -39,12 +39,13 @@ def refuse_after_fork(what: str) -> None:
 
 def peak_memory() -> int:
     """Return the most bytes of memory that this process has had at a time."""
-    if sys.platform == "win32":
+    try:
+        import resource
+    except ImportError:  # Windows
         import psutil
 
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource  # Unix only
-
+        told = psutil.Process().memory_info()._asdict()
+        return int(told.get("peak_wset", told["rss"]))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -76,5 +77,5 @@ def _in_child() -> None:
 
 def watch_forks() -> None:
     """Make children of this process safe; called once, when kgrec is imported."""
-    if sys.platform != "win32":
+    if "register_at_fork" in vars(os):  # not on Windows, where nothing forks
         os.register_at_fork(before=_before_fork, after_in_child=_in_child)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from kgrec import log
 from kgrec.cli.options import ConfigOption, DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
 from kgrec.cli.output import clean, show_json, show_table
+from kgrec.errors import ConfigError
 
 
 def train(
@@ -20,9 +22,19 @@ def train(
     seed: SeedOption = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
     refit: Annotated[bool, typer.Option("--refit", help="Train once more on everything, for the best epoch's count.")] = False,
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="What standard error gets: text, or json for one object a line.")
+    ] = "text",
     json: JsonOption = False,
 ) -> None:
-    """Train a model and store the run."""
+    """Train a model and store the run.
+
+    A terminal shows a bar; anything else gets a line per epoch on standard error.
+    """
+    if log_format not in ("text", "json"):
+        raise ConfigError(f"--log-format {log_format}: not one of text, json.")
+    if log_format == "json":
+        log.as_json()
     chosen = settings(set_ or [], config)
     from kgrec.data.formats import load
     from kgrec.fitting import fit

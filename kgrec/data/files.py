@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from kgrec.data.compressed import SUFFIXES, Limits, unpacked
 from kgrec.data.interactions import Skipped
 from kgrec.errors import FormatError, MissingFileError, nearest
+from kgrec.log import Progress, progress
 from kgrec.process import refuse_after_fork
 
 FilePath = str | PathLike[str]
@@ -19,6 +21,7 @@ FilePath = str | PathLike[str]
 _LIMITS = Limits()
 _TEXT_LIMITS = Limits(max_bytes=1 << 32)
 _LONGEST_LINE = 1 << 26
+_LARGE = 1 << 26  # bytes from which reading is long work
 
 
 def existing(path: FilePath, folder: bool = False) -> Path:
@@ -68,8 +71,31 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         ConfigError: If it is zstd and the library for that is not installed.
         FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from wherever the bytes are consumed.
     """
-    with open(existing(path), "rb") as raw:
+    place = existing(path)
+    size = place.stat().st_size
+    if size < _LARGE:
+        with open(place, "rb") as raw:
+            yield unpacked(raw, str(path), limits)
+        return
+    with progress(f"reading {place.name}, MB", size // 1_000_000) as bar, _open(_Told(place, bar)) as raw:
         yield unpacked(raw, str(path), limits)
+
+
+def _open(file: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(file, 1 << 18)
+
+
+class _Told(io.FileIO):
+    """A file that says how far it has been read."""
+
+    def __init__(self, path: Path, bar: Progress) -> None:
+        super().__init__(path)
+        self._bar = bar
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        found = super().readinto(buffer)
+        self._bar.update(self.tell() // 1_000_000)
+        return found
 
 
 def read_text(path: FilePath, skipped: Skipped | None = None) -> str:

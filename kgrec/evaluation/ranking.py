@@ -1,5 +1,6 @@
 """Full ranking, the best k of the whole catalog for many users; and the scores of given candidates."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
 from kgrec.errors import DivergedError
+from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer
 from kgrec.ops.ranking import chunk_rows, topk_masked, topk_unseen_
 
@@ -57,6 +59,17 @@ class Lists:
         return history, mask
 
 
+def _told(starts: range, total: int) -> Iterator[int]:
+    """Yield where chunks of users start, and report how far it is."""
+    if len(starts) < 2:
+        yield from starts
+        return
+    with progress("ranking users", total) as bar:
+        for start in starts:
+            yield start
+            bar.update(min(start + starts.step, total))
+
+
 @torch.inference_mode()
 def rank_users(
     scorer: Scorer,
@@ -93,7 +106,7 @@ def rank_users(
     rows = torch.from_numpy(users.astype(np.int64)).to(device)
     step = chunk_rows(num_items, device) * (32 if fast else 1)  # vectors, not scores: topk_masked cuts further
     parts = []
-    for start in range(0, len(users), step):
+    for start in _told(range(0, len(users), step), len(users)):
         query = _query(scorer, rows, history, start, min(start + step, len(users)))
         ptr = None if seen is None else seen.ptr[start : start + step + 1]
         masked = None if seen is None else seen.items
