@@ -1,8 +1,6 @@
 """fit: train a model, keep its folder up to date, and return the run."""
 
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -47,6 +45,7 @@ from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer, TripleScorer
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import FallbackChoice, served
+from kgrec.process import peak_memory, refuse_after_fork
 from kgrec.run import Run, build_model, clear, fallback_of, load_run, snapshot_scorer, stored_settings
 from kgrec.settings import Chosen, choose, setting
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
@@ -140,6 +139,8 @@ def fit_chosen(
     on_epoch: Callable[[TrainState], None] | None = None,
 ) -> Run:
     """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the catalog says the model needs."""
+    if out is not None:
+        refuse_after_fork(f"{out}: training into a folder")
     place = None if out is None else Path(out)
     part, choice = _training_part(data, chosen), fallback or FallbackChoice("off")
     job = _Job(chosen, part, _device(device), seed, refit, place, choice, on_epoch)
@@ -554,5 +555,4 @@ def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
@@ -45,10 +44,22 @@ from kgrec.folder import (
     write_data,
 )
 from kgrec.log import logger
-from kgrec.models.base import DotProduct, Embedded, ItemToItem, Recommender, Scorer, TripleScorer, reads_history
+from kgrec.models.base import (
+    SCORE_FUNCTIONS,
+    DotProduct,
+    Embedded,
+    ItemToItem,
+    Recommender,
+    Scorer,
+    TripleScorer,
+    VectorScorer,
+    reads_history,
+)
 from kgrec.models.explainable import Rerunnable
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.ops.ranking import topk_scores
+from kgrec.ops.rows import unit_rows
+from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.ranker import Ranked, Ranker
 from kgrec.settings import Chosen, choose, restore
@@ -57,6 +68,38 @@ from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of a run, and which function of them is its score.
+
+    Attributes:
+        frames: Tables with the columns ``id`` and ``vector`` by name: those of ``Run.embeddings``, and where the model has them
+            ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the relation of users to items, one row),
+            and ``score_users`` and ``score_items`` where the score is no function of ``users`` and ``items`` as they are.
+        function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table ``users`` and one of ``items``.
+        users: Name of the table of users that the score is made of.
+        items: Name of the table of items.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    function: str
+    users: str
+    items: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is said of the score, JSON-ready."""
+        items = self.frames[self.items]["vector"].to_numpy() if self.items in self.frames else np.empty((0, 1))
+        unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
+        return {
+            "function": self.function,
+            "formula": SCORE_FUNCTIONS[self.function],
+            "users": self.users,
+            "items": self.items,
+            "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
+            "left_out": "what the user has in the training and validation parts",
+        }
 
 
 @dataclass(slots=True, repr=False)
@@ -185,7 +228,7 @@ class Run:
             notes.insert(0, f"Test-selected: {told}")
             details["selection"] = TEST_SELECTED
         if report.cold_users and isinstance(scorer, Served):
-            rows = data.users.rows(report.per_user.filter("cold")["user"])
+            rows = data.users.rows(report.per_user["user"].to_list())[report.per_user["cold"].to_numpy()]
             own = Lists.of(data.train if on == "valid" else concatenate([data.train, data.valid]), rows)
             counts = torch.bincount(scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))), minlength=len(KINDS))
             details["cold_users_by_kind"] = {kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count}
@@ -287,7 +330,7 @@ class Run:
         if isinstance(scorer, ItemToItem):
             scores = scorer.similar(row)
         elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
-            vectors = normalize(scorer.items, dim=1)
+            vectors = unit_rows(scorer.items)
             scores = vectors @ vectors[row]
         else:
             raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
@@ -301,7 +344,8 @@ class Run:
         order = self.ranker().order
         best, at = topk_scores(scores[order].unsqueeze(0), min(k, self.data.num_items))
         found = torch.where(at < 0, -1, order[at.clamp(min=0)])
-        return self._frame([""], Ranked(found.cpu(), best.cpu(), torch.zeros_like(found))).drop("user", "kind")
+        frame = self._frame([""], Ranked(found.cpu(), best.cpu(), torch.zeros_like(found)))
+        return pl.DataFrame([frame[name] for name in ("rank", "item", "label", "score")])  # drop would hang after a fork
 
     def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
         """Return why an item is ranked where it is for a user; settings are those of ``Explainer``."""
@@ -320,16 +364,16 @@ class Run:
     def embeddings(self) -> dict[str, pl.DataFrame]:
         """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
 
-        The score of a user and an item is the inner product of their vectors; entity vectors live in the space of the users'. Models of
-        triples (transe and its kin) give the vectors they were trained with, from which their own score functions make the scores.
+        ``vectors`` gives the same with the function of them that is the score. It is the inner product of a user's and an item's vector
+        where the model does not say otherwise; entity vectors live in the space of the users'. Models of triples (transe and its kin) and
+        cfkg give the vectors they were trained with, from which their own score functions make the scores.
 
         Raises:
             CapabilityError: If the model has no embeddings.
         """
         if isinstance(self.model, Embedded):
-            ids = {"users": self.data.users, "items": self.data.items, "entities": self.data.triples.entities}
-            ids["relations"] = self.data.triples.relations
-            return {name: _vectors(ids[name].series, rows) for name, rows in self.model.embeddings().items() if len(rows)}
+            found = self._trained(self.model)
+            return {name: found[name] for name in ("users", "items", "entities", "relations") if name in found}
         scorer = self.scorer()
         if not isinstance(scorer, DotProduct):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
@@ -340,12 +384,38 @@ class Run:
             frames["entities"] = _vectors(self.data.triples.entities.series, nodes[: self.data.num_entities])
         return frames
 
+    def vectors(self) -> Vectors:
+        """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and the function that does so.
+
+        Raises:
+            CapabilityError: If the model has no vectors.
+        """
+        frames = self._trained(self.model) if isinstance(self.model, Embedded) else self.embeddings()
+        scorer = self.scorer()
+        if not isinstance(scorer, VectorScorer):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
+        names = []
+        for kind, keys, rows in (("users", self.data.users, scorer.users), ("items", self.data.items, scorer.items)):
+            made = _vectors(keys.series, rows)
+            names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
+            if len(rows):
+                frames[names[-1]] = made
+        return Vectors(frames, scorer.function, *names)
+
+    def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:
+        """Return all vectors of a model by the caller's ids."""
+        ids = {"users": self.data.users.series, "items": self.data.items.series, "entities": self.data.triples.entities.series}
+        ids["relations"] = ids["relations_inverse"] = self.data.triples.relations.series
+        ids["interacts"] = pl.Series(["interacts"])
+        return {name: _vectors(ids[name], rows) for name, rows in model.embeddings().items() if len(rows)}
+
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write the run as a folder, whole or not at all, and return its path.
 
         Raises:
             CheckpointError: If the folder exists and is not a run, or ``overwrite`` is False.
         """
+        refuse_after_fork(f"{path}: writing a run")
         place = Path(path)
         refuse_foreign(place, overwrite)
         self.dataset = seen_from(place, self.dataset)
@@ -435,9 +505,9 @@ class Run:
     def _frame(self, users: list[str], ranked: Ranked) -> pl.DataFrame:
         """Return ranked rows as a frame; empty places are left out."""
         if self._texts is None:
-            items = self.data.items.series
-            shown = self.data.triples.labels[: len(items)].fill_null(items)
-            self._texts = np.array(items.to_list(), dtype=object), np.array(shown.to_list(), dtype=object)
+            items = self.data.items.series.to_list()
+            shown = [label or key for label, key in zip(self.data.triples.labels.to_list(), items, strict=False)]
+            self._texts = np.array(items, dtype=object), np.array(shown, dtype=object)
         keys, labels = self._texts
         owner, place = (ranked.items >= 0).numpy().nonzero()
         rows = ranked.items.numpy()[owner, place]

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from kgrec import log
 from kgrec.cli.options import ConfigOption, DeviceOption, JsonOption, SetOption, settings
 from kgrec.cli.output import clean, show_json, show_table
+from kgrec.errors import ConfigError
 
 
 def train(
@@ -42,12 +44,20 @@ def train(
         float | None,
         typer.Option(min=0, metavar="DAYS", help="Of the fallback: age at which an interaction counts half.", show_default=False),
     ] = None,
+    log_format: Annotated[
+        str, typer.Option("--log-format", help="What standard error gets: text, or json for one object a line.")
+    ] = "text",
     json: JsonOption = False,
 ) -> None:
     """Train a model and store the run.
 
-    A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with --resume.
+    A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with --resume. A terminal shows a bar;
+    anything else gets a line per epoch on standard error.
     """
+    if log_format not in ("text", "json"):
+        raise ConfigError(f"--log-format {log_format}: not one of text, json.")
+    if log_format == "json":
+        log.as_json()
     chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     if not resume and (dataset is None or model is None):
         raise typer.BadParameter(f"Missing {'argument DATASET' if dataset is None else 'option --model'}.")

@@ -31,6 +31,7 @@ from kgrec.data.triples import Triples, empty_triples
 from kgrec.data.users import add_user_facts, read_user_table
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import ConfigError, DataError
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
 _log = logging.getLogger("kgrec.data")
@@ -135,6 +136,7 @@ def build_dataset(
         ConfigError: If a setting is unknown or out of range, or parts exclude each other.
         DataError: If nothing is left to train on, or nobody to evaluate.
     """
+    refuse_after_fork("Building a dataset")
     cores = _check_settings(catalog, k_core, {"min_entity": min_entity, "min_relation": min_relation}, leaks)
     by = LinkBy(link_by, review, item_year)
     by.check(links, triples, item_labels)

@@ -12,6 +12,7 @@ from kgrec.data.writers.base import ASPECTS, Format
 from kgrec.data.writers.registry import FORMATS
 from kgrec.data.writing import beside
 from kgrec.errors import CheckpointError, ConfigError, nearest
+from kgrec.process import refuse_after_fork
 
 STATEMENT = "conversion.json"
 KIND, VERSION = "kgrec-conversion", 1
@@ -64,6 +65,7 @@ def convert(dataset: Dataset | FilePath, to: str, path: FilePath, *, force: bool
         ConfigError: If the format is unknown, or needs what the dataset has not (interactions, triples, impressions).
         CheckpointError: If something else stands at ``path``, or a conversion without ``force``.
     """
+    refuse_after_fork(f"{path}: converting a dataset")
     form, to = find_format(to), to.lower()
     target = Path(path)
     check_free(target, force)

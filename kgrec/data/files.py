@@ -15,6 +15,8 @@ from kgrec.data.compressed import SUFFIXES, Limits, unpacked
 from kgrec.data.interactions import Skipped
 from kgrec.data.writing import find_again
 from kgrec.errors import CheckpointError, FormatError, MissingFileError, nearest
+from kgrec.log import Progress, progress
+from kgrec.process import refuse_after_fork
 
 FilePath = str | PathLike[str]
 
@@ -22,6 +24,7 @@ _LIMITS = Limits()
 _TEXT_LIMITS = Limits(max_bytes=1 << 32)
 _LONGEST_LINE = 1 << 26
 _LONGEST_RECORD = 1 << 26
+_LARGE = 1 << 26  # bytes from which reading is long work
 
 
 def existing(path: FilePath, folder: bool = False) -> Path:
@@ -106,8 +109,31 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         ConfigError: If it is zstd and the library for that is not installed.
         FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from wherever the bytes are consumed.
     """
-    with open(existing(path), "rb") as raw:
+    place = existing(path)
+    size = place.stat().st_size
+    if size < _LARGE:
+        with open(place, "rb") as raw:
+            yield unpacked(raw, str(path), limits)
+        return
+    with progress(f"reading {place.name}, MB", size // 1_000_000) as bar, _open(_Told(place, bar)) as raw:
         yield unpacked(raw, str(path), limits)
+
+
+def _open(file: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(file, 1 << 18)
+
+
+class _Told(io.FileIO):
+    """A file that says how far it has been read."""
+
+    def __init__(self, path: Path, bar: Progress) -> None:
+        super().__init__(path)
+        self._bar = bar
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        found = super().readinto(buffer)
+        self._bar.update(self.tell() // 1_000_000)
+        return found
 
 
 def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
@@ -211,6 +237,7 @@ def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
     Raises:
         OSError: If the place takes no more, where polars would raise an error of its own.
     """
+    refuse_after_fork(f"{path}: writing a table")
     packed = io.BytesIO()
     frame.write_parquet(packed, compression_level=1)  # as small as level 3, three times as fast
     Path(path).write_bytes(packed.getbuffer())

@@ -26,6 +26,7 @@ from kgrec.data.split import TEST, TRAIN
 from kgrec.data.storage import KIND, open_dataset
 from kgrec.data.writing import find_again
 from kgrec.errors import ConfigError, FormatError, nearest
+from kgrec.process import refuse_after_fork
 
 _PART_STEMS = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}
 _DKN_TABS = 3
@@ -64,6 +65,7 @@ def load(source: FilePath, **settings: Any) -> Dataset:
         FormatError: If the folder is not recognized.
         ConfigError: If a setting is unknown.
     """
+    refuse_after_fork(f"{source}: loading a dataset")
     given, further = _divide(settings)
     find_again(Path(source))
     if Path(source).is_dir() and folder_kind(source) == KIND:

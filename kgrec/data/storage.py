@@ -21,6 +21,7 @@ from kgrec.data.rdf import FORMATS as RDF
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import CheckpointError, DataError
+from kgrec.process import refuse_after_fork
 
 KIND = "dataset"
 VERSION = 1
@@ -45,6 +46,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
     Raises:
         CheckpointError: If something that is not a dataset stands at ``path``.
     """
+    refuse_after_fork(f"{path}: writing a dataset or run")
     with new_folder(path, KIND, VERSION) as folder:
         triples = dataset.triples
         _write_table(folder, "users", dataset.users.series, dataset.user_labels)
@@ -142,6 +144,7 @@ def open_dataset(path: FilePath) -> Dataset:
         MissingFileError: If there is no such folder.
         CheckpointError: If the folder is not a dataset, of another version, damaged, or contradicts itself.
     """
+    refuse_after_fork(f"{path}: opening a dataset or run")
     sums = check_folder(path, KIND, VERSION)
     opened = _Opened(Path(path), frozenset(sums))
     try:

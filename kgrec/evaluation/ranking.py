@@ -11,6 +11,7 @@ from torch import Tensor
 from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
 from kgrec.errors import DivergedError
+from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer
 from kgrec.ops.ranking import chunk_rows, product_chunks, tied_places, topk_unseen_
 
@@ -56,6 +57,17 @@ class Lists:
         history = torch.zeros(mask.shape, dtype=torch.int64, device=sizes.device)
         history[mask] = self.items[int(self.ptr[start]) : int(self.ptr[stop])]
         return history, mask
+
+
+def _told(starts: range, total: int) -> Iterator[int]:
+    """Yield where chunks of users start, and report how far it is."""
+    if len(starts) < 2:
+        yield from starts
+        return
+    with progress("ranking users", total) as bar:
+        for start in starts:
+            yield start
+            bar.update(min(start + starts.step, total))
 
 
 @torch.inference_mode()
@@ -224,12 +236,12 @@ class _Catalog:
         scorer, step = self._scorer, chunk_rows(self._num_items, self._device)
         if isinstance(scorer, DotProduct) and self._hidden is None and (self._items is None or len(rows) >= scorer.items.shape[1]):
             items = scorer.items if self._items is None else scorer.items[self._items]
-            for start in range(0, len(rows), 32 * step):  # vectors, not scores: the products are cut further
+            for start in _told(range(0, len(rows), 32 * step), len(rows)):  # vectors, not scores: the products are cut further
                 query = _query(scorer, rows, history, start, min(start + 32 * step, len(rows)))
                 for further, scores in product_chunks(scorer.vectors(query), items):
                     yield start + further, scores
             return
-        for start in range(0, len(rows), step):
+        for start in _told(range(0, len(rows), step), len(rows)):
             scores = scorer(_query(scorer, rows, history, start, min(start + step, len(rows)))).clone()
             if self._hidden is not None:
                 scores.index_fill_(1, self._hidden, -torch.inf)

@@ -16,6 +16,7 @@ from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.report import Report, check_part
 from kgrec.models.base import Scorer
 from kgrec.ops.sampling import sample_negatives
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
 _CHUNK = 2**20
@@ -56,6 +57,7 @@ def evaluate_sampled(
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, Section 4.1; on what it hides: Krichene and Rendle, KDD 2020.
     """
+    refuse_after_fork("Evaluating against sampled items")
     check_part(on)
     cutoffs = check_cutoffs(ks)
     if not 1 <= negatives < 2**31:

@@ -21,7 +21,7 @@ from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.batch import write_batch
 from kgrec.explanation.budget import budget_of
 from kgrec.explanation.candidates import Candidates, choose, grouped, rounded
-from kgrec.explanation.effects import Effects, effects_of
+from kgrec.explanation.effects import Effects, LinearModel, effects_of
 from kgrec.explanation.filters import Filters
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.explanation.linear import MODES
@@ -679,7 +679,7 @@ class Explainer:
         notes = []
         if rank is None:
             notes.append("The user already has this item: it has no rank, and the interaction itself is not offered as a path.")
-        if self.effects is None:
+        if self.effects is None or (isinstance(self.effects, LinearModel) and not self.effects.linear.num_layers):
             likes = " Each like has: see the budget." if isinstance(self.model, HistoryEditable) else ""
             notes.append(
                 f"No fact of the graph has an effect on {self.name}'s score at inference: the paths connect, they do not cause.{likes}"

@@ -195,16 +195,45 @@ class Recommender(nn.Module, ABC):
         return with_interactions(data)
 
 
+SCORE_FUNCTIONS: Mapping[str, str] = {
+    "inner_product": "sum over k of u_k * i_k",
+    "negative_l1": "- sum over k of |u_k - i_k|",
+    "negative_l2": "- sqrt(sum over k of (u_k - i_k)^2)",
+    "negative_squared_l2": "- sum over k of (u_k - i_k)^2",
+    "negative_complex_l1": "- sum over k = 1 .. d of sqrt((u_k - i_k)^2 + (u_(d+k) - i_(d+k))^2), d being half the size of the vectors",
+}
+"""The functions by which a user's vector u and an item's vector i can make a score, by name."""
+
+
+@runtime_checkable
+class VectorScorer(Protocol):
+    """A scorer that is a function of one vector per user and one per item: all that another program needs to rank as it does."""
+
+    @property
+    def users(self) -> Float[Tensor, "users dim"]:
+        """One vector per user."""
+
+    @property
+    def items(self) -> Float[Tensor, "items dim"]:
+        """One vector per item."""
+
+    @property
+    def function(self) -> str:
+        """Name in ``SCORE_FUNCTIONS``."""
+
+
 @dataclass(frozen=True)
 class DotProduct:
     """The scorer of every model with fixed embeddings; they are public.
 
     Attributes:
+        function: What makes a score of two vectors.
         users: One vector per user.
         items: One vector per item.
         fold: Vectors for users the model never saw, from their histories; None where the model cannot.
     """
 
+    function: ClassVar[str] = "inner_product"
     users: Float[Tensor, "users dim"]
     items: Float[Tensor, "items dim"]
     fold: Callable[[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]] | None = None
@@ -248,7 +277,10 @@ class Embedded(Protocol):
     """A model whose vectors say more than its scorer: entities, relations, or items that are compared by them."""
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has."""
+        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has.
+
+        Further ones are ``relations_inverse``, in the order of the relations, and ``interacts``, one row: the relation of users to items.
+        """
 
 
 @runtime_checkable

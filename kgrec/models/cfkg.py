@@ -113,6 +113,11 @@ class Translation:
     items: Float[Tensor, "items dim"]
     norm: int
 
+    @property
+    def function(self) -> str:
+        """What makes a score of two vectors."""
+        return "negative_l1" if self.norm == 1 else "negative_squared_l2"
+
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return the negated distances; no array of every user's difference to every item is made."""
         moved = self.users[query.user]
@@ -311,8 +316,9 @@ class CFKG(Recommender):
         """Return the vectors as trained; users are not moved by ``interacts``."""
         nodes, relations = self.nodes.detach(), self.relations.detach()
         entities = nodes[: self.ckg.num_entities]
-        known = relations[1 : self.ckg.num_relations]
-        return {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities, "relations": known}
+        known, inverse = relations[1 : self.ckg.num_relations], relations[self.ckg.num_relations + 1 :]
+        own = {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities}
+        return {**own, "relations": known, "relations_inverse": inverse, "interacts": relations[:1]}
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, normalize
+from torch.nn.functional import logsigmoid
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.bags import tf_idf
@@ -27,7 +27,7 @@ from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import inverse_length, take_rows, unit_rows
 from kgrec.random import derive
 
 
@@ -251,7 +251,7 @@ class CKE(Recommender):
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""
         items, _ = self.vectors(torch.arange(self.ckg.num_items, device=self.users.device))
-        return DotProduct(self.users.detach(), normalize(items, dim=1) if self.config.loss == "softmax" else items)
+        return DotProduct(self.users.detach(), unit_rows(items) if self.config.loss == "softmax" else items)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by; of entities and relations what TransR learned."""
@@ -274,8 +274,8 @@ class CKE(Recommender):
         for name, encoder in self.encoders.items():
             pieces[f"{name} of the item"] = encoder(self.get_buffer(f"{name}_input")[row])[0] - 0.5
         whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
-        length = whole.sum(0).norm().clamp(min=1e-12) if self.config.loss == "softmax" else 1.0
-        values = whole @ self.users[user].double() / length
+        scale = inverse_length(whole.sum(0)) if self.config.loss == "softmax" else 1.0
+        values = whole @ self.users[user].double() * scale
         return ScoreParts(0.0, other=dict(zip(pieces, values.tolist(), strict=True)))
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import leaky_relu
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
@@ -34,7 +34,7 @@ from kgrec.ops.interaction import bi_interaction
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import propagate, propagate_beside
 from kgrec.ops.relational import rel_scores
-from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
+from kgrec.ops.rows import fixed_shapes, inverse_length, take_rows, unit_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.ops.typed import typed_sum
 from kgrec.random import derive
@@ -391,7 +391,8 @@ class KGAT(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         users, items = self._users_and_items(self.attention)
-        return DotProduct(users, self._ranked(items), fold=self._fold_in)
+        fold = self._fold_in if self.layers else None  # without a layer a history reaches nobody
+        return DotProduct(users, self._ranked(items), fold)
 
     def _users_and_items(self, attention: Float[Tensor, " edges"]) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         e = self._propagate(attention, self.ranked_nodes)
@@ -399,7 +400,7 @@ class KGAT(Recommender):
 
     def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
         """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
-        return normalize(items, dim=1) if self.config.loss == "softmax" else items
+        return unit_rows(items) if self.config.loss == "softmax" else items
 
     def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
         """Return e* of new users: they start at the mean of the known users and attend to their history alone, Eqs. (3)-(12)."""
@@ -412,7 +413,7 @@ class KGAT(Recommender):
         for layer in self.layers:
             ego = layer(ego, (pi.unsqueeze(2) * nodes[history]).sum(1))
             nodes = layer(nodes, propagate(nodes, csr, self.attention))
-            outputs.append(normalize(ego, dim=1))
+            outputs.append(unit_rows(ego))
         return torch.cat(outputs, 1)
 
     def _around(self, user: int, item: int) -> Ball:
@@ -435,7 +436,7 @@ class KGAT(Recommender):
         return states, gathered
 
     def _score(self, states: list[Tensor]) -> Float[Tensor, ""]:
-        ends = torch.cat([states[0][:2], *(normalize(e[:2], dim=1) for e in states[1:])], 1)  # Eq. (11)
+        ends = torch.cat([states[0][:2], *(unit_rows(e[:2]) for e in states[1:])], 1)  # Eq. (11)
         return ends[0] @ self._ranked(ends[1:])[0]
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
@@ -487,9 +488,9 @@ class KGAT(Recommender):
         ball = self._around(user, item)
         states, gathered = self._unrolled(ball, self.attention[ball.edges])
         ends = [e[:2].double() for e in states]
-        lengths = [1.0, *(e[0].norm().clamp(min=1e-12) for e in ends[1:])]
-        vector = self._ranked(torch.cat([ends[0], *(normalize(e, dim=1) for e in ends[1:])], 1)[1:])[0]
-        sent = [piece / length for piece, length in zip(torch.split(vector, [e.shape[1] for e in ends]), lengths, strict=True)]
+        scales: list[Tensor | float] = [1.0, *(inverse_length(e[0]) for e in ends[1:])]
+        vector = self._ranked(torch.cat([ends[0], *(unit_rows(e) for e in ends[1:])], 1)[1:])[0]
+        sent = [piece * scale for piece, scale in zip(torch.split(vector, [e.shape[1] for e in ends]), scales, strict=True)]
         own = ball.row == 0  # edges at which the user gathers
         neighbors, attention = ball.column[own], self.attention[ball.edges[own]].double()
         values, bias = torch.zeros_like(attention), vector.new_zeros(())

@@ -27,7 +27,7 @@ from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import bpr, cosine_softmax, l2
-from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.rows import inverse_length, take_rows, unit_rows
 from kgrec.ops.typed import TypedEdges, typed_sum
 from kgrec.random import derive
 
@@ -272,9 +272,10 @@ class KGIN(Recommender):
         return total
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by, and the relations."""
+        """Return users and items as they are ranked by, and the relations, those of inverses apart."""
         ranked = self.scorer()
-        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": self.relations.detach()}
+        known, inverse = self.relations.detach().chunk(2)
+        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": known, "relations_inverse": inverse}
 
     def _around(self, user: int, item: int) -> Ball:
         by, ends = self.everywhere.edges.forward, (self.ckg.user_node(user), item)
@@ -304,7 +305,7 @@ class KGIN(Recommender):
         for got, users in zip(steps.gathered, steps.users[:-1], strict=True):
             beta = self.choice(users, steps.users[0])
             rows = torch.cat([torch.full_like(users, float(code)), beta.T * self.intents()])
-            parts.append(rows / (got[0] * rows.sum(0)).norm().clamp(min=1e-12))
+            parts.append(rows * inverse_length(got[0] * rows.sum(0)))
         return parts
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:

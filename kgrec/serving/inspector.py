@@ -18,6 +18,7 @@ from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path
 from kgrec.explanation.sinks import LONGEST
 from kgrec.explanation.verbalize import wording
+from kgrec.process import refuse_after_fork
 from kgrec.run import Run
 
 MOST_PATHS = 500
@@ -341,6 +342,7 @@ def _shortened(record: Any) -> Any:
 
 def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
     """Return what a search looks at besides the ids, in lower case."""
+    refuse_after_fork("Making an inspector")
     shown = keys if labels is None else pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
     return shown.str.to_lowercase()
 

@@ -27,6 +27,7 @@ from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import served
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
@@ -147,6 +148,7 @@ def ablate(
         CheckpointError: If ``out`` holds something else, or a study started otherwise.
         DivergedError: If a loss is not a finite number.
     """
+    refuse_after_fork("Ablation")
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
     for each in (chosen, bare):

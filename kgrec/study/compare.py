@@ -13,6 +13,7 @@ from kgrec.errors import ConfigError, DataError, nearest
 from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.run import Run
 from kgrec.training.config import TEST_SELECTED
@@ -160,6 +161,7 @@ def compare(
         ConfigError: If there are fewer than two runs, or a metric is not among those that have a value per user.
         DataError: If the runs are of different datasets or splits.
     """
+    refuse_after_fork("Comparing runs")
     if len(runs) < 2:
         raise ConfigError("there is nothing to compare with. Name at least two runs.")
     for one, other in pairwise(runs):

@@ -22,6 +22,7 @@ from kgrec.folder import CONFIG, read_config
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
+from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.run import Run
 from kgrec.settings import ALIASES, Chosen, choose, refuse_test_selection
@@ -171,6 +172,7 @@ def tune(
 
     Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Akiba et al., Optuna, KDD 2019.
     """
+    refuse_after_fork("Tuning")
     _require_optuna()
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
