@@ -3,7 +3,7 @@
 python benchmarks/triple_phase.py [--draw]
 
 The facts are random, their numbers those of Last-FM and Amazon-Book as the authors' code counts them (duplicates removed); what the
-authors' code makes of these numbers stands beside. ``--draw`` draws a whole epoch and counts what came, which takes half a minute.
+authors' code makes of these numbers stands beside. ``--draw`` draws a whole epoch and counts what came, which takes about a minute.
 """
 
 import argparse
