@@ -197,6 +197,8 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
+            if missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"} - record["summary"].keys():
+                raise CheckpointError(f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again.")
             return load_run(out, own)
         data = _data_of(out, folder, record, asked)
         job = _Job(chosen, _training_part(data, chosen), _device(device), record["seed"], record["refit"], out, on_epoch)

@@ -107,6 +107,12 @@ SCENARIOS: dict[str, Scenario] = {
     "ablate": Scenario(
         ["ablate", "in/data", "--model", "lightgcn-kg", "--seeds", "1", "--relations", "1", *SMALL, "--out", "out"], ["out"], "study"
     ),
+    "convert over": Scenario(
+        ["convert", "in/data", "--to", "recbole", "--force", "--out", "out"],
+        ["out"],
+        "conversion",
+        [["convert", "in/data", "--to", "kgat", "--out", "out"]],
+    ),
     "recommend": Scenario(["recommend", "in/run", "--users", "all", "--out", "out.csv"], ["out.csv"], prepare=[_RUN]),
     "recommend over": Scenario(
         ["recommend", "in/run", "--users", "all", "--out", "out.parquet"],

@@ -57,6 +57,10 @@ def train(
         f"{clean(told['model'])}: best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s. Stored in {clean(str(out))}"
     )
     parts = {part: told[part] for part in ("valid", "test") if told[part]}
-    names = list(dict.fromkeys(name for part in parts.values() for name in part))
-    rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]
+    names = list(dict.fromkeys(name for part in parts.values() for name, value in part.items() if isinstance(value, float)))
+    rows = [(part, *(_number(values.get(name)) for name in names)) for part, values in parts.items()]
     show_table(("part", *names), rows, right=names)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else ""
