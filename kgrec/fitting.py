@@ -222,6 +222,8 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
+            if missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"} - record["summary"].keys():
+                raise CheckpointError(f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again.")
             return load_run(out, own)
         data = _data_of(out, folder, record, asked)
         part, fallback = _training_part(data, chosen), fallback_of(record, folder)

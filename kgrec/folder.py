@@ -193,7 +193,10 @@ def _is_summary(value: object) -> bool:
     counts, numbers = ("epochs", "best_epoch", "seed", "parameters", "peak_memory_bytes"), ("seconds", "seconds_per_epoch")
     fits = all(_is_count(value[key]) for key in counts if key in value) and all(_is_number(value[key]) for key in numbers if key in value)
     parts = [value.get(part) for part in ("valid", "test")]
-    return fits and all(part is None or isinstance(part, dict) for part in parts) and _is_text(value.get("model", ""))
+    known = all(
+        part is None or (isinstance(part, dict) and not any(isinstance(one, str | bool) for one in part.values())) for part in parts
+    )
+    return fits and known and _is_text(value.get("model", ""))
 
 
 def _is_history(value: object) -> bool:

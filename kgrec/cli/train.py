@@ -1,5 +1,6 @@
 """``kgrec train``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,14 +86,25 @@ def train(
     best = f"best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s"
     print(f"{clean(told['model'])}{selected}: {best}. Stored in {clean(str(out))}")
     parts = {part: told[part] for part in ("valid", "test") if told[part]}
-    names = list(dict.fromkeys(name for part in parts.values() for name in part))
-    rows = [(part, *(f"{values[name]:.4f}" for name in names)) for part, values in parts.items()]
+    names = list(dict.fromkeys(name for part in parts.values() for name, value in part.items() if isinstance(value, float)))
+    rows = [(part, *(_number(values.get(name)) for name in names)) for part, values in parts.items()]
     show_table(("part", *names), rows, right=names)
-    for part, warm in told["warm"].items():
-        if told["cold_users"][part]:
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in warm["metrics"].items() if name.startswith(("recall", "ndcg")))
-            print(
-                f"{part}: {told['cold_users'][part]:,} users without training interactions, answered by "
-                f"{'nothing (fallback off)' if told['fallback']['way'] == 'off' else told['fallback']['way']}. "
-                f"The other {warm['users']:,}: {figures or 'none'}."
+    for line in _strangers(told):
+        print(line)
+
+
+def _strangers(told: dict[str, Any]) -> Iterator[str]:
+    """Yield a line per part that has users without training interactions; summaries of version 0.1 do not tell of them."""
+    way = (told.get("fallback") or {}).get("way")
+    for part, warm in (told.get("warm") or {}).items():
+        count = (told.get("cold_users") or {}).get(part)
+        if count and warm:
+            figures = ", ".join(
+                f"{name} {_number(value)}" for name, value in warm["metrics"].items() if name.startswith(("recall", "ndcg"))
             )
+            answer = "nothing (fallback off)" if way == "off" else way
+            yield f"{part}: {count:,} users without training interactions, answered by {answer}. The other {warm['users']:,}: {figures}."
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else ""

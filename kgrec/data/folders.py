@@ -101,7 +101,7 @@ def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
         raise CheckpointError(f"{file}: missing. Make the {kind} again, or copy it whole.")
     if file.stat().st_size != entry.get("bytes"):
         raise CheckpointError(
-            f"{file}: {file.stat().st_size} bytes, not {str(entry.get('bytes'))[:20]} as the manifest says. Make the {kind} again."
+            f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the manifest says. Make the {kind} again."
         )
     found = sha256(file)
     if found != entry.get("sha256"):

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
 _GROUPS = [
-    ["build", "build over", "convert recbole", "convert graphml", "convert neo4j"],
+    ["build", "build over", "convert over", "convert graphml", "convert neo4j"],
     ["train", "train closed form", "train refit"],
     ["train over", "train more"],
     ["tune", "ablate"],

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -18,28 +19,7 @@ from kgrec.errors import KgrecError
 from kgrec.study import tune as study
 from kgrec.study.ablate import ablate
 
-NASTY = [
-    None,
-    True,
-    -1,
-    0,
-    10**9,
-    10**30,
-    10**400,
-    1e30,
-    float("inf"),
-    float("nan"),
-    0.5,
-    "",
-    "x\ny",
-    "\0",
-    "../../etc/passwd",
-    [],
-    [[]],
-    [None],
-    {},
-    {"a": None},
-]
+NASTY = [None, True, -1, 10**9, 10**400, 1e30, float("inf"), float("nan"), "x\ny", "\0", [[]], {"a": None}]
 SMALL = {"epochs": 2, "dim": 4, "batch_size": 64}
 
 
@@ -71,12 +51,13 @@ def changed(document, path, value):
 
 def survives(work):
     """Let something be refused in one line, or succeed; any other error is one."""
+    said = None
     try:
         work()
     except KgrecError as error:
-        assert "\n" not in str(error)
-        return str(error)
-    return None
+        said = str(error)
+    assert said is None or "\n" not in said
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +65,17 @@ def made(tmp_path_factory):
     place = tmp_path_factory.mktemp("hostile")
     world = worlds.cold_items(users=12)
     data = world.save(place / "data")
-    for model in ("lightgcn-kg", "ease"):
-        kgrec.fit(model, data, out=place / model, **(SMALL if model != "ease" else {}))
+    kgrec.fit("lightgcn-kg", data, out=place / "lightgcn-kg", **SMALL)
     return place
 
 
-@pytest.mark.parametrize("model", ["lightgcn-kg", "ease"])
-def test_any_value_of_any_field_of_the_configuration(made, tmp_path, model):
+def test_any_value_of_any_field_of_the_configuration(made, tmp_path):
     place = tmp_path / "r"
-    shutil.copytree(made / model, place)
+    shutil.copytree(made / "lightgcn-kg", place)
     record = json.loads((place / "config.json").read_text())
     refused = 0
     for path in places(record):
-        for value in [*NASTY, ...]:
+        for value in [*NASTY, ...] if path[0] != "versions" else ["x"]:  # read by people alone
             (place / "config.json").write_text(signed(changed(record, path, value)))
 
             def use():
@@ -114,8 +93,8 @@ def test_any_value_of_any_field_of_a_run_that_is_gone_on_with(made, tmp_path, ca
     place = tmp_path / "r"
     shutil.copytree(made / "lightgcn-kg", place)
     record = json.loads((place / "config.json").read_text())
-    for path in places(record["summary"], ("summary",)):
-        for value in NASTY:
+    for path in [*(("summary", key) for key in record["summary"]), ("summary", "test", "ndcg@10")]:
+        for value in (None, 10**400, float("nan"), "x\ny", [[]]):
             (place / "config.json").write_text(signed(changed(record, path, value)))
             assert command(["-q", "train", "--resume", "--out", str(place)]) in (0, 2)
             assert capsys.readouterr().err.count("\n") <= 1
@@ -278,7 +257,7 @@ def test_interactions_in_another_order_are_refused(tmp_path, part):
 def test_studies_that_someone_made(made, tmp_path):
     pytest.importorskip("optuna")
     data = kgrec.load(made / "data")
-    data = __import__("dataclasses").replace(data, valid=data.test)
+    data = replace(data, valid=data.test)
     settings = {"epochs": 1, "dim": 2}
 
     def search():
@@ -302,7 +281,7 @@ def test_studies_that_someone_made(made, tmp_path):
     assert "plain file" in survives(search)
 
     def ask():
-        return ablate(data, "lightgcn-kg", out=tmp_path / "a", seeds=1, relations=0, settings=settings)
+        return ablate(data, "lightgcn-kg", out=tmp_path / "a", seeds=1, relations=0, settings=settings, on="valid")
 
     ask()
     kept = tmp_path / "a" / "runs" / "graph-0.parquet"
