@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kgrec.data.canonical import in_order, with_further
 from kgrec.data.catalogue import LinkBy, attribute_settings, links_by_label, read_item_table, with_attributes
 from kgrec.data.checks import check_graph, check_ids
 from kgrec.data.content import Impressions
 from kgrec.data.dataset import PARTS, Dataset
 from kgrec.data.describe import ContentSources, describe
-from kgrec.data.canonical import in_order, with_further
 from kgrec.data.draft import Draft
 from kgrec.data.facts import merge
 from kgrec.data.files import FilePath

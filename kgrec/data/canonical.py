@@ -30,10 +30,8 @@ def in_order(graph: Triples, num_items: int) -> Triples:
         entities = Vocabulary(entities.series.gather(entity), kind="entity", checked=True)
     if _moves(relation):  # a list, since a series would keep the text of all entities in memory
         relations = Vocabulary(relations.series.gather(relation).to_list(), kind="relation", checked=True)
-    columns = _sorted_triples(graph, row, relation_row)
     return replace(
-        graph,
-        **columns,
+        _sorted_triples(graph, row, relation_row),
         entities=entities,
         relations=relations,
         labels=graph.labels.gather(entity),
@@ -85,8 +83,8 @@ def _moves(order: np.ndarray) -> bool:
     return bool((order[1:] < order[:-1]).any())
 
 
-def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the columns of the triples under other rows of entities and relations, sorted."""
+def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -> Triples:
+    """Return the graph with its triples under other rows of entities and relations, sorted."""
     behind = relation_row[graph.relation].astype(np.int64)
     behind *= len(row)
     behind += row[graph.tail]
@@ -94,10 +92,15 @@ def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -
     behind = behind[order]
     relation = (behind // len(row)).astype(np.int32)
     behind -= relation.astype(np.int64) * len(row)
-    columns = {"head": row[graph.head[order]], "relation": relation, "tail": behind.astype(np.int32), "locator": graph.locator[order]}
-    if len(graph.sources) > 1:
-        columns["source"] = graph.source[order]
-    return columns | ({"graph": graph.graph[order]} if len(graph.graph) else {})
+    return replace(
+        graph,
+        head=row[graph.head[order]],
+        relation=relation,
+        tail=behind.astype(np.int32),
+        source=graph.source[order] if len(graph.sources) > 1 else graph.source,
+        locator=graph.locator[order],
+        graph=graph.graph[order] if len(graph.graph) else graph.graph,
+    )
 
 
 def _sorted_rows(frame: pl.DataFrame, row: np.ndarray) -> pl.DataFrame:

@@ -237,8 +237,8 @@ def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
 def _interactions(log: ImpressionLog, part: np.ndarray, order: np.ndarray) -> tuple[pl.DataFrame, int, int]:
     """Return the interactions of impressions whose places in time are ``order``, and what was left out.
 
-    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many pairs were in a history but clicked in a later part, and
-    how many were read in several histories, once counted.
+    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many pairs were in a history but clicked in
+    a later part, and how many were read in several histories, once counted.
     """
     lists = log.lists
     _, first = np.unique(lists.user[order], return_index=True)

@@ -1,7 +1,5 @@
 """Orders that depend on what is sorted and on nothing else: of rows, of texts, and of one row per key."""
 
-import os
-
 import numpy as np
 import polars as pl
 
@@ -39,7 +37,8 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
     packed = key.astype(np.int64)
     packed -= low
     packed <<= bits
-    packed |= np.arange(len(key))
+    for start in range(0, len(key), _BLOCK):
+        packed[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
     packed.sort()
     packed &= (1 << bits) - 1
     return packed
@@ -61,7 +60,7 @@ def text_order(texts: pl.Series) -> np.ndarray:
     words = _words(texts, int(length.sum()))
     order, group = np.arange(len(texts)), np.zeros(len(texts), dtype=np.int64)
     open_ = np.arange(len(texts))  # places in the order whose text is not told apart from a neighbor's
-    depth = len(os.path.commonprefix([str(edge).encode() for edge in (texts.min(), texts.max())]))
+    depth = _common(str(texts.min()).encode(), str(texts.max()).encode())
     while len(open_):
         rows, own = order[open_], group[open_]
         code = _code(words, begin[rows], length[rows], depth)
@@ -79,6 +78,12 @@ def text_order(texts: pl.Series) -> np.ndarray:
             order[open_] = order[open_][row_order(group[open_], length[order[open_]])]
             break
     return order
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return how many bytes two texts have in common at their beginning."""
+    differs = (place for place, (own, another) in enumerate(zip(one, other, strict=False)) if own != another)
+    return next(differs, min(len(one), len(other)))
 
 
 def _words(texts: pl.Series, size: int) -> np.ndarray:

@@ -78,9 +78,9 @@ def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[
 
 def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
     """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null where there is none."""
-    frame = pl.DataFrame([_filled(items.table.frame[column]).rename(f"text {place}") for place, column in enumerate(columns)])
-    chosen = one_per_key(frame.insert_column(0, items.ids.rename("item")).drop_nulls("item"), "item", *frame.columns)
-    return chosen.select("item", cells=pl.concat_list(frame.columns))
+    cells = {f"text {place}": _filled(items.table.frame[column]) for place, column in enumerate(columns)}
+    rows = pl.DataFrame({"item": items.ids, **cells}).drop_nulls("item")
+    return one_per_key(rows, "item", *cells).select("item", cells=pl.concat_list(*cells))
 
 
 def _filled(cells: pl.Series) -> pl.Series:
