@@ -156,13 +156,13 @@ def build_dataset(
     frame = _core(rows.frame, cores, draft)
     cored = max(cores) > 1
     users, item_keys = _users(frame, rows.ids, judged, cored), _item_keys(frame, rows.ids, judged, cored)
-    for column, known in (("user", users), ("item", Vocabulary(item_keys))):
-        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
-    parts = _divide(frame, rows.split, rows.shares, seed)
-    _check_parts(parts, rows.divided or rows.split, judged, draft)
     link_frame = _links(links, item, on_error, draft)
     table = read_item_table(item_labels, item_id, texts, item_attributes, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
+    for column, known in (("user", users), ("item", items)):
+        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
+    parts = _divide(frame, rows.split, rows.shares, seed)
+    _check_parts(parts, rows.divided or rows.split, judged, draft)
     read = reader_settings(reading or {})
     check_ids(users, draft)
     check_ids(items, draft)

@@ -59,12 +59,16 @@ def world():
     """Return the files of a small world, a list of lines each; there are ties, repetitions and contradictions everywhere."""
     rng = random.Random(3)
     users, items = [f"u{n}" for n in range(12)], [f"{n}" for n in range(1, 26)]
-    log = [f"{rng.choice(users)},{rng.choice(items)},{rng.randint(1, 10) / 2},{rng.randint(0, 8) * 60}" for _ in range(260)] + [f"{user},{item},3,{n}" for n, user in enumerate(users[:9]) for item in items[:12]]
+    log = [f"{rng.choice(users)},{rng.choice(items)},{rng.randint(1, 10) / 2},{rng.randint(0, 8) * 60}" for _ in range(260)]
+    log += [f"{user},{item},3,{n}" for n, user in enumerate(users[:9]) for item in items[:12]]
     entities = [f"http://x.org/{n}" for n in items] + [f"http://y.org/{n}" for n in range(12)]
     triples = [f"{rng.choice(entities)}\t{rng.choice('pqr')}\t{rng.choice(entities)}" for _ in range(150)]
     links = [f"{item}\thttp://x.org/{item}" for item in items[:20]] + ["3\thttp://y.org/1", "4\thttp://y.org/1", "4\thttp://y.org/2"]
     about = [f"{user},{rng.choice('xyz')},{rng.choice(['young', 'old'])}" for user in [*users, "u1", "stranger"]]
-    table = [f"{item}\tTitle {rng.choice('abc')}\t{rng.choice(['war', 'drama', ''])}\t{rng.randint(1950, 2000)}" for item in [*items, *items[:5]]]
+    table = [
+        f"{item}\tTitle {rng.choice('abc')}\t{rng.choice(['war', 'drama', ''])}\t{rng.randint(1950, 2000)}"
+        for item in [*items, *items[:5], "0", "250"]
+    ]
     return {
         "log.csv": ("user_id,item_id,rating,timestamp", log),
         "kg.tsv": ("head\trelation\ttail", triples + triples[:30]),
@@ -148,6 +152,11 @@ def test_graph_links_attributes_and_tables(tmp_path):
         )
 
     data = both_ways(tmp_path, build)
+    assert data.items.key(0) == "0", "an item that nobody used, and that comes first"
+    log = pl.read_csv(tmp_path / "0" / "log.csv", infer_schema_length=0)
+    parts = (data.train, data.valid, data.test)
+    read = {(data.users.key(u), data.items.key(i)) for part in parts for u, i in zip(part.user, part.item, strict=True)}
+    assert read == set(log.select("user_id", "item_id").rows())
     assert len(data.user_facts)
     assert (data.triples.locator < 0).any(), "some items share an entity"
 
@@ -155,7 +164,8 @@ def test_graph_links_attributes_and_tables(tmp_path):
 def test_places_still_lead_to_the_lines(tmp_path):
     for seed in (0, 1):
         folder = written(tmp_path / str(seed), world(), seed)
-        graph = build_dataset(folder / "log.csv", folder / "kg.tsv", links=folder / "links.tsv", user_attributes=folder / "users.csv").triples
+        further = {"links": folder / "links.tsv", "user_attributes": folder / "users.csv"}
+        graph = build_dataset(folder / "log.csv", folder / "kg.tsv", **further).triples
         lines = (folder / "kg.tsv").read_text().split("\n")
         whole = 0
         for row in np.flatnonzero(graph.locator > 0):
@@ -199,7 +209,8 @@ def test_blank_nodes_come_last_as_they_are_met(tmp_path):
     path = tmp_path / "kg.ttl"
     path.write_text("@prefix : <http://x.org/> . :z :p [ :q :y ] . :b :p _:other . _:other :q :a .")
     log = pl.DataFrame({"user": ["a", "a", "b", "b"], "item": ["i", "j", "i", "j"]})
-    assert list(build_dataset(log, path, ratios=(0.5, 0.0, 0.5)).triples.entities) == ["i", "j", *(f"http://x.org/{name}" for name in "abyz"), "_:b0", "_:b1"]
+    entities = list(build_dataset(log, path, ratios=(0.5, 0.0, 0.5)).triples.entities)
+    assert entities == ["i", "j", *(f"http://x.org/{name}" for name in "abyz"), "_:b0", "_:b1"]
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -241,8 +252,8 @@ def test_impressions(times, given):
     users, items = [f"u{n}" for n in range(8)], [f"n{n}" for n in range(15)]
     lists = []
     for _ in range(80):
-        shown = rng.sample(items, 4)
-        lists.append((rng.choice(users), rng.randint(0, 5), rng.sample(items, 2), shown, [True, False, rng.random() < 0.3, False], rng.choice([0, 0, 2])))
+        shown, clicked = rng.sample(items, 4), [True, False, rng.random() < 0.3, False]
+        lists.append((rng.choice(users), rng.randint(0, 5), rng.sample(items, 2), shown, clicked, rng.choice([0, 0, 2])))
     found = []
     for seed in range(3):
         for some in (lists, users, items):
