@@ -14,6 +14,7 @@ from kgrec.data.facts import Facts, assemble
 from kgrec.data.interactions import Dropped
 from kgrec.data.literals import BINS
 from kgrec.data.logs import ITEM_NAMES
+from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import Table, as_ids, find_column, read_table
 from kgrec.data.titles import TITLE_NAMES, title_column
 from kgrec.data.triples import COLUMN, Triples
@@ -252,7 +253,8 @@ def _items(table: Table, ids: pl.Series, title: str | None) -> _Items:
     row = frame.join(numbered, on="key", how="left", maintain_order="left")["row"].fill_null(-1).to_numpy()
     titles = pl.Series("title", [None] * len(keys), dtype=pl.String)
     if title is not None:
-        titles = as_text(table.frame[title], ("",)).gather(keys["place"]).rename("title")
+        named = frame.with_columns(title=as_text(table.frame[title], ("",))).drop_nulls("key")
+        titles = keys.join(one_per_key(named, "key", "title"), on="key", how="left", maintain_order="left")["title"]
     return _Items(keys["key"], row, titles)
 
 

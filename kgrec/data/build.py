@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kgrec.data.canonical import in_order, with_further
 from kgrec.data.catalogue import LinkBy, attribute_settings, links_by_label, read_item_table, with_attributes
 from kgrec.data.checks import check_graph, check_ids
 from kgrec.data.content import Impressions
@@ -21,10 +22,11 @@ from kgrec.data.graphs import read_triples, reader_settings
 from kgrec.data.held import check_held, hold_out_triples, number_held
 from kgrec.data.impressions import ImpressionLog, divide_impressions, number_impressions
 from kgrec.data.interactions import InteractionLog, Interactions
-from kgrec.data.judged import HELD_OUT, Judged, number_negatives
+from kgrec.data.judged import HELD_OUT, PLACE, Judged, number_negatives
 from kgrec.data.labels import LabelledLog, divide_labels
 from kgrec.data.linking import link, read_links
 from kgrec.data.logs import read_log, read_part
+from kgrec.data.ordering import numbered, row_order, text_order
 from kgrec.data.split import TEST, TRAIN, VALID, check_ratios, find_split, hold_out
 from kgrec.data.titles import ItemTable, titles
 from kgrec.data.triples import Triples, empty_triples
@@ -82,8 +84,10 @@ def build_dataset(
 ) -> Dataset:
     """Build a dataset from its parts.
 
-    Ids are numbered in the order they first appear. Repeated (user, item) pairs are merged, the earliest time kept; a pair that is in
-    an earlier part leaves the later one. Items without an entity are kept.
+    No order of lines decides anything: users and items are numbered by their ids, sorted by their bytes in UTF-8, other entities and
+    relations by their keys (blank nodes last, as they come), interactions are sorted by user, time and item, and triples by head,
+    relation and tail, before anything is drawn. Of repeated (user, item) pairs the earliest is kept, among equal times the one with the
+    lowest rating; a pair that is in an earlier part leaves the later one. Items without an entity are kept.
 
     Args:
         log: Interactions, or what ``read_interactions`` reads. With given parts it only lends its times to them. Without interactions
@@ -154,27 +158,29 @@ def build_dataset(
     frame = _core(rows.frame, cores, draft)
     cored = max(cores) > 1
     users, item_keys = _users(frame, rows.ids, judged, cored), _item_keys(frame, rows.ids, judged, cored)
-    for column, known in (("user", users), ("item", Vocabulary(item_keys))):
-        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
-    parts = _divide(frame, rows.split, rows.shares, seed)
-    _check_parts(parts, rows.divided or rows.split, judged, draft)
     link_frame = _links(links, item, on_error, draft)
     table = read_item_table(item_labels, item_id, texts, item_attributes, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
+    for column, known in (("user", users), ("item", items)):
+        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
+    parts = _divide(frame, rows.split, rows.shares, seed)
+    _check_parts(parts, rows.divided or rows.split, judged, draft)
     read = reader_settings(reading or {})
     check_ids(users, draft)
     check_ids(items, draft)
     graph = _graph(items, triples, link_frame, table, {"on_error": on_error, **read}, by, draft)
     graph = with_attributes(graph, items, table, item_attributes, texts, on_error, draft)
     graph = _filtered(graph, len(items), tuple(without_relation), min_entity, min_relation, draft)
+    graph = in_order(graph, len(items))
     held_out = triple_shares is not None or bool(held)
     graph = check_graph(graph, users, len(items), dict(zip(PARTS, parts, strict=True)), leaks, held_out, draft)
     graph, facts = _with_users(graph, users, user_attributes, user, on_error, draft)
-    graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
     sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors, on_error)
     content, graph = describe(items, graph, sources, table, item_id, draft)
     if rows.split == "temporal" and len(graph):
         draft.notes.append("Facts and links carry no dates: under the temporal split, some may be newer than the moment training ends.")
+    graph, facts, content = with_further(graph, len(items), facts, content)
+    graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
     negatives, shown = _numbered(judged, users, items, draft)
     _log.info("%d users, %d items, %d entities, %d triples", len(users), len(items), len(graph.entities), len(graph))
     return Dataset(
@@ -264,17 +270,27 @@ def _no_rows() -> pl.DataFrame:
 
 def _users(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> Vocabulary:
     further = [] if judged is None or cored else [judged.users().rename("user")]
-    return Vocabulary(pl.concat([_keys_in(frame, ids, "user"), *further]).unique(maintain_order=True), kind="user")
+    return Vocabulary(_sorted([_keys_in(frame, ids, "user"), *further]), kind="user")
 
 
 def _item_keys(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> pl.Series:
     further = [] if judged is None or cored else [judged.items.rename("item")]
-    return pl.concat([_keys_in(frame, ids, "item"), *further]).unique(maintain_order=True)
+    return _sorted([_keys_in(frame, ids, "item"), *further])
+
+
+def _sorted(keys: Sequence[pl.Series]) -> pl.Series:
+    """Return the distinct keys of several columns, sorted; the first of them is so already."""
+    if not any(map(len, keys[1:])):
+        return keys[0]
+    every = pl.concat(keys).unique()
+    return every.gather(text_order(every))
 
 
 def _keys_in(frame: pl.DataFrame, ids: _Ids, column: str) -> pl.Series:
-    """Return the keys that occur in a column, in the order they first appear."""
-    return ids[column].gather(frame[column].unique(maintain_order=True)).rename(column)
+    """Return the keys that occur in a column, in the order of their numbers."""
+    used = np.zeros(len(ids[column]), dtype=bool)
+    used[frame[column].to_numpy()] = True
+    return ids[column].filter(pl.Series(used)).rename(column)
 
 
 def _held_triples(
@@ -399,31 +415,57 @@ def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -
 
 
 def _merged(frame: pl.DataFrame, ids: _Ids | None, draft: Draft) -> tuple[pl.DataFrame, _Ids]:
-    """Return one row per (user, item), in the order of first appearance, the earliest time kept; earlier parts go first.
+    """Return one row per (user, item), sorted by user, time and item; earlier parts go first.
 
-    Users and items become numbers over the keys that come with them, a fraction of the memory of text; they may be so already.
+    Of repeated pairs the earliest stays, among equal times the one with the lowest rating. Users and items become numbers over the keys
+    that come with them, sorted, a fraction of the memory of text; they may be numbers already.
     """
-    if ids is None:
-        ids = {column: frame[column].unique(maintain_order=True) for column in ("user", "item")}
-        for column, keys in ids.items():
-            frame = frame.with_columns(pl.Series(column, Vocabulary(keys, checked=True).match(frame[column]), dtype=pl.Int32))
+    frame, ids = _by_key(frame, ids)
     pair = frame["user"].to_numpy().astype(np.int64)
     pair *= len(ids["item"])
     pair += frame["item"].to_numpy()
     pair *= 4
     pair += frame["part"].to_numpy() + 1
-    times = (frame["time"].fill_null(np.inf).to_numpy(),) if "time" in frame.columns else ()
-    order = np.lexsort((*times, pair))
+    order = row_order(pair)
     pair = pair[order]
-    starts = np.flatnonzero(np.diff(pair, prepend=-1))
-    draft.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(starts))
-    own = pair[starts]
+    new = np.diff(pair, prepend=-1) != 0
+    repeated = ~new | ~np.append(new[1:], True)
+    if repeated.any():
+        rows = order[repeated]
+        order[repeated] = rows[row_order(pair[repeated], *(values[rows] for values in _columns(frame, PLACE, "time", "rating")))]
+    own = pair[new]
+    draft.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(own))
     again = np.diff(own >> 2, prepend=-1) == 0
     for part, name in ((VALID, "validation"), (TEST, "test")):
         draft.drop("interactions", f"in the {name} part and already in an earlier one", int((own[again] & 3 == part + 1).sum()))
-    first = np.minimum.reduceat(order, starts)[~again] if len(starts) else starts
-    kept: pl.DataFrame = frame[order[starts[~again]][np.argsort(first, kind="stable")]]
-    return kept, ids
+    del pair, own, repeated
+    order = order[new][~again]
+    when = [values[order] for values in _columns(frame, "user", PLACE, "time")]
+    if len(when) > 1:
+        order = order[row_order(*when)]
+    kept: pl.DataFrame = frame[order]
+    return kept.drop(PLACE, strict=False), ids
+
+
+def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
+    """Return interactions whose users and items number keys in their order, and the keys."""
+    sorted_ = {}
+    for column in ("user", "item"):
+        if ids is None:
+            sorted_[column], rows = numbered(frame[column])
+        else:
+            order = text_order(ids[column])
+            rank = np.empty(len(order), dtype=np.int32)
+            rank[order] = np.arange(len(order), dtype=np.int32)
+            sorted_[column], rows = ids[column].gather(order), rank[frame[column].to_numpy()]
+        frame = frame.with_columns(pl.Series(column, rows, dtype=pl.Int32))
+    return frame, sorted_
+
+
+def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
+    """Return those of the columns that are there, NaN for what is missing."""
+    found = [frame[name] for name in names if name in frame.columns]
+    return [(column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy() for column in found]
 
 
 def _core(frame: pl.DataFrame, cores: tuple[int, int], draft: Draft) -> pl.DataFrame:
@@ -449,9 +491,7 @@ def _divide(
     part = divide(user, time, ratios, generator=numpy_generator(seed, "split")) if divide else frame["part"].to_numpy()
     rating = frame["rating"].fill_null(np.nan).to_numpy().astype(np.float32) if "rating" in frame.columns else None
     everything = Interactions(user.astype(np.int32), frame["item"].to_numpy().astype(np.int32), time, rating)
-    order = np.lexsort((user,) if time is None else (time, user))
-    ordered, part = everything.take(order), part[order]
-    return ordered.take(part == TRAIN), ordered.take(part == VALID), ordered.take(part == TEST)
+    return everything.take(part == TRAIN), everything.take(part == VALID), everything.take(part == TEST)
 
 
 def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: str, judged: Judged | None, draft: Draft) -> None:
@@ -466,15 +506,24 @@ def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: 
         draft.notes.append("The validation part is empty: training cannot stop early.")
     for name, part in (("validation", valid), ("test", test)):
         for what, rows, known in (("users", part.user, train.user), ("items", part.item, train.item)):
-            cold = len(np.setdiff1d(rows, known))
+            cold = _strangers(rows, known)
             if cold:
                 draft.counts[f"{name} {what} without training interactions"] = cold
-    unknown = len(np.setdiff1d(test.item, np.concatenate([train.item, valid.item])))
+    unknown = _strangers(test.item, train.item, valid.item)
     if unknown:
         draft.warn(
             f"{unknown:,} of the test part's {len(np.unique(test.item)):,} items are in no other part",
             "What learns from interactions alone cannot rank them: compare on them models that use the graph or texts.",
         )
+
+
+def _strangers(rows: np.ndarray, *known: np.ndarray) -> int:
+    """Return how many distinct rows are among none of the known ones."""
+    mask = np.zeros(1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0), dtype=bool)
+    mask[rows] = True
+    for some in known:
+        mask[some] = False
+    return int(mask.sum())
 
 
 def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.DataFrame | None:
@@ -490,7 +539,7 @@ def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.D
 def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: pl.DataFrame | None) -> Vocabulary:
     if catalog == "all":
         known = [frame["item"].rename("item") for frame in (links, table) if frame is not None]
-        keys = pl.concat([keys, *known]).unique(maintain_order=True)
+        keys = _sorted([keys, *known])
     return Vocabulary(keys, kind="item")
 
 

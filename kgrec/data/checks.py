@@ -10,6 +10,7 @@ import polars as pl
 from kgrec.data.draft import Draft
 from kgrec.data.filters import without_unused
 from kgrec.data.interactions import Interactions
+from kgrec.data.ordering import row_order
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 
@@ -87,14 +88,14 @@ def like_relations(triples: Triples, least: float = 0.8) -> list[Likeness]:
     count = np.bincount(triples.relation, minlength=size)
     rows = np.flatnonzero(count[triples.relation] >= _FEWEST)
     head, tail = triples.head[rows], triples.tail[rows]
-    pair = np.minimum(head, tail).astype(np.int64) * len(triples.entities) + np.maximum(head, tail)
-    order = np.argsort(pair, kind="stable")
-    pair = pair[order]
-    again = np.zeros(len(pair), dtype=bool)
-    same = pair[1:] == pair[:-1]
+    low, high = np.minimum(head, tail), np.maximum(head, tail)
+    order = row_order(low, high)
+    low, high = low[order], high[order]
+    again = np.zeros(len(order), dtype=bool)
+    same = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
     again[1:] |= same
     again[:-1] |= same
-    order, pair = order[again], pair[again]
+    order, pair = order[again], low[again].astype(np.int64) * len(triples.entities) + high[again]
     relation, forward = triples.relation[rows[order]].astype(np.int64), head[order] < tail[order]
     shared = _shared(pair, relation, forward, size)
     return _alike(shared, count, size, least)

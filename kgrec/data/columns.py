@@ -147,8 +147,14 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
         return Guess("list", " ")
     if distinct <= len(TRUE) and text.str.to_lowercase().is_in([*TRUE, *FALSE]).all():
         return Guess("boolean")
-    sample = text.gather_every(max(1, len(text) // _SAMPLE))
+    sample = _sample(text)
     return replace(_of_text(name, text, sample, distinct), distinct=distinct)
+
+
+def _sample(text: pl.Series) -> pl.Series:
+    """Return some thousand cells, spread over all that occur; which ones does not depend on the order of the rows."""
+    step = len(text) // _SAMPLE
+    return text if step < 2 else text.gather(text.hash().arg_sort().gather_every(step))
 
 
 def _by_type(cells: pl.Series) -> Guess | None:

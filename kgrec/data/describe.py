@@ -13,6 +13,7 @@ from kgrec.data.features import feature_table, read_features
 from kgrec.data.interactions import Skipped
 from kgrec.data.mentions import number_mentions
 from kgrec.data.news import plain_word
+from kgrec.data.ordering import text_order
 from kgrec.data.tables import Table
 from kgrec.data.titles import ItemTable, text_columns, texts
 from kgrec.data.triples import Triples
@@ -134,4 +135,6 @@ def _read(source: object, wanted: Callable[[str], bool], on_error: str, draft: D
     name = " and ".join(paths)
     if not rows:
         return Vectors(pl.Series("key", [], dtype=pl.String), np.empty((0, 0), dtype=np.float32)), name, read
-    return Vectors(pl.concat(keys), np.concatenate(rows)), name, read
+    every, values = pl.concat(keys), np.concatenate(rows)
+    order = text_order(every)
+    return Vectors(every.gather(order), values[order]), name, read

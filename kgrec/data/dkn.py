@@ -11,6 +11,7 @@ from kgrec.data.files import FilePath
 from kgrec.data.interactions import Dropped, Skipped
 from kgrec.data.labels import LabelledLog
 from kgrec.data.mentions import MENTIONS
+from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import Table, read_columns, without_rows
 from kgrec.data.words import words_in
 
@@ -86,7 +87,7 @@ def _tables(
     tables, dropped = [], list[Dropped]()
     for path, _ in files:
         table, lost = labelled_rows(read_columns(path, columns, separator="\t", on_error=on_error), on_error)
-        news = table.frame.select("item", "entities").unique("item", keep="first", maintain_order=True)
+        news = one_per_key(table.frame.select("item", "entities"), "item", "entities")
         reasons = {item: why for item, cell in news.iter_rows() if (why := wrong(item, cell)) is not None}
         skipped = Skipped.where_allowed(table.name, on_error)
         bad = table.frame["item"].is_in(list(reasons))
@@ -112,7 +113,7 @@ def _unequal(item: str, cell: str) -> str | None:
 
 def _distinct(tables: Sequence[Table], columns: Sequence[str]) -> pl.DataFrame:
     """Return the columns of all tables, one row per news."""
-    return pl.concat([table.frame.select(columns) for table in tables]).unique(columns[0], keep="first", maintain_order=True)
+    return one_per_key(pl.concat([table.frame.select(columns) for table in tables]), *columns)
 
 
 def _linked(cell: str) -> Iterator[tuple[str, str]]:

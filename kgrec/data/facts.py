@@ -10,6 +10,7 @@ from kgrec.data import native
 from kgrec.data.columns import TableColumn
 from kgrec.data.interactions import Dropped
 from kgrec.data.literals import categories
+from kgrec.data.ordering import one_per_key, text_order
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import ConfigError, FormatError
@@ -117,8 +118,8 @@ def assemble(parts: Iterable[Facts], *, same_as: str = "keep", literals: str = "
 
     Args:
         parts: What each source says.
-        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity that came first; the other names become
-            attributes of it.
+        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity whose key sorts first; the other names
+            become attributes of it.
         literals: "attributes", or "entities" where they can be shared, see ``kgrec.data.literals``.
 
     Raises:
@@ -248,7 +249,7 @@ def _placed(part: Facts, source: int) -> pl.DataFrame:
 
 
 def _merged(joined: _Joined) -> _Joined:
-    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them that is no blank node."""
+    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by key, blank nodes last."""
     known = joined.terms.index_of(SAME_AS)
     stated = joined.triples["relation"] == known if known is not None else np.zeros(0, dtype=bool)
     if not stated.any():
@@ -272,14 +273,15 @@ def _merged(joined: _Joined) -> _Joined:
 
 
 def _first_names(terms: pl.Series, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the number that each term gets: of those that are joined the first, before it any that is no blank node."""
+    """Return the number that each term gets: of those that are joined the first by key, before it any that is no blank node."""
     from scipy.sparse import coo_array  # heavy, and needed on request only
     from scipy.sparse.csgraph import connected_components
 
     size = len(terms)
     group = connected_components(coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(size, size)), directed=False)[1]
     blank = terms.str.starts_with(BLANK).to_numpy()
-    order = np.lexsort((np.arange(size), blank))
+    named = np.flatnonzero(~blank)
+    order = np.concatenate([named[text_order(terms.filter(~pl.Series(blank)))], np.flatnonzero(blank)])
     leader = np.full(int(group.max()) + 1, -1, dtype=np.int32)
     leader[group[order[::-1]]] = order[::-1]
     first: np.ndarray = leader[group]
@@ -390,7 +392,7 @@ def _rows_of_entities(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
 
 
 def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
-    own = _rows_of_entities(candidates, rows).sort("rank", maintain_order=True).unique("entity", keep="first", maintain_order=True)
+    own = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
     chosen = np.full(int((rows >= 0).sum()), len(own), dtype=np.int64)
     chosen[own["entity"].to_numpy()] = np.arange(len(own))
     return pl.concat([own["text"], pl.Series("text", [None], dtype=pl.String)]).gather(chosen).rename("label")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from kgrec.data.ordering import row_order
 from kgrec.data.split import TEST, TRAIN, VALID
 from kgrec.data.triples import Triples
 from kgrec.errors import ConfigError, DataError
@@ -39,7 +40,7 @@ def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dic
         kept = (rows >= 0).all(axis=1)
         unknown += int((~kept).sum())
         if kept.any():
-            numbered[part] = rows[kept]
+            numbered[part] = rows[kept][row_order(*rows[kept].T)]
     return numbered, unknown
 
 

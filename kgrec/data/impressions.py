@@ -8,7 +8,8 @@ import polars as pl
 
 from kgrec.data.content import Impressions
 from kgrec.data.interactions import Dropped
-from kgrec.data.judged import HELD_OUT, PART_NAMES, Judged, chosen_split, logs_by_part
+from kgrec.data.judged import HELD_OUT, PART_NAMES, PLACE, Judged, chosen_split, logs_by_part
+from kgrec.data.ordering import row_order, text_order
 from kgrec.data.split import TEST, TRAIN, VALID, find_split
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import DataError
@@ -132,24 +133,29 @@ def divide_impressions(log: ImpressionLog, split: str | None, ratios: Sequence[f
     """
     default = "random" if log.lists.time is None else "temporal"
     name, shares = chosen_split(split, default, log.part is not None, ratios, _RATIOS)
-    notes, held = list(log.notes), 0
+    notes, held, order = list(log.notes), 0, _order(log)
     if name == "given" and log.part is not None:
-        part, held = _with_validation(log.part, log.lists)
+        generator = numpy_generator(seed, "split")
+        last = generator.permutation(order) if log.lists.time is None else _in_time(log.lists, order)
+        part, held = _with_validation(log.part, last)
         if held:
-            notes.append(f"No validation part: the latest tenth of the training impressions was held out ({held} impressions).")
+            which = "a" if log.lists.time is None else "the latest"
+            notes.append(f"No validation part: {which} tenth of the training impressions was held out ({held} impressions).")
     else:
-        part = find_split(name)(log.lists.user, log.lists.time, shares, generator=numpy_generator(seed, "split"))
+        part = np.empty(len(order), dtype=np.int8)
+        time = None if log.lists.time is None else log.lists.time[order]
+        part[order] = find_split(name)(log.lists.user[order], time, shares, generator=numpy_generator(seed, "split"))
     keep, dropped = _judgeable(log)
     if not keep.any():
         raise DataError(f"{', '.join(log.sources)}: no impression has both a click and a candidate that was not clicked.")
     if not (part[keep] == TEST).any():
         notes.append("No test impression can be judged: evaluate on the validation part, or take another split.")
-    rows, leaked, repeated = _interactions(log, part)
+    rows, leaked, repeated = _interactions(log, part, _in_time(log.lists, order))
     if repeated:
         dropped.append(Dropped("interactions", "repeated pairs, the earliest kept", repeated))
     if leaked:
         dropped.append(Dropped("interactions", "in a history, and clicked in a later part", leaked))
-    by_part = {word: take_impressions(log.lists, np.flatnonzero(keep & (part == number))) for number, word in PART_NAMES.items()}
+    by_part = {word: take_impressions(log.lists, order[(keep & (part == number))[order]]) for number, word in PART_NAMES.items()}
     return Judged(
         logs_by_part(rows, log.sources, {"user": log.users.series, "item": log.items.series}),
         name,
@@ -169,13 +175,42 @@ def _used(items: int, lists: Impressions) -> np.ndarray:
     return np.flatnonzero(used)
 
 
-def _in_time(lists: Impressions) -> np.ndarray:
-    return np.arange(len(lists)) if lists.time is None else np.argsort(lists.time, kind="stable")
+def _order(log: ImpressionLog) -> np.ndarray:
+    """Return the places of the impressions sorted by user, time, and what they hold."""
+    lists = log.lists
+    user, item = (_ranks(known) for known in (log.users, log.items))
+    keys = [user[lists.user], *(() if lists.time is None else (lists.time,))]
+    order = row_order(*keys)
+    same = np.logical_and.reduce([key[order[1:]] == key[order[:-1]] for key in keys])
+    starts = np.flatnonzero(np.r_[True, ~same]) if len(order) else np.empty(0, dtype=np.int64)
+    sizes = np.diff(np.append(starts, len(order)))
+
+    def content(row: int) -> tuple[object, ...]:
+        shown, read = (slice(start[row], start[row + 1]) for start in (lists.start, lists.history_start))
+        part = 0 if log.part is None else log.part[row]
+        lists_of = (item[lists.item[shown]].tolist(), lists.clicked[shown].tolist(), item[lists.history[read]].tolist())
+        return (*lists_of, part, log.hidden[row], log.thinned[row])
+
+    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        order[start : start + size] = sorted(order[start : start + size].tolist(), key=content)
+    return order
 
 
-def _with_validation(part: np.ndarray, lists: Impressions) -> tuple[np.ndarray, int]:
-    """Return the part of each impression, and how many were held out of training for want of a validation part."""
-    order = _in_time(lists)
+def _ranks(known: Vocabulary) -> np.ndarray:
+    """Return the place of each id among the sorted ids."""
+    order = text_order(known.series)
+    ranks = np.empty(len(order), dtype=np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    return ranks
+
+
+def _in_time(lists: Impressions, order: np.ndarray) -> np.ndarray:
+    """Return the places of the impressions, the earliest first, those of one time in the order given."""
+    return order if lists.time is None else order[row_order(lists.time[order])]
+
+
+def _with_validation(part: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the part of each impression, and how many were held out of training for want of a validation part: the last in order."""
     training = order[part[order] == TRAIN]
     if (part == VALID).any():
         return part, 0
@@ -199,13 +234,13 @@ def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
     return ~(log.hidden | none | every), [Dropped("impressions", why, int(mask.sum())) for why, mask in reasons if mask.any()]
 
 
-def _interactions(log: ImpressionLog, part: np.ndarray) -> tuple[pl.DataFrame, int, int]:
-    """Return the interactions, and what was left out.
+def _interactions(log: ImpressionLog, part: np.ndarray, order: np.ndarray) -> tuple[pl.DataFrame, int, int]:
+    """Return the interactions of impressions whose places in time are ``order``, and what was left out.
 
-    The first are columns ``user``, ``item``, ``part``, oldest first; then how many pairs were in a history but clicked in a later part, and
-    how many were read in several histories, once counted.
+    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many pairs were in a history but clicked in
+    a later part, and how many were read in several histories, once counted.
     """
-    lists, order = log.lists, _in_time(log.lists)
+    lists = log.lists
     _, first = np.unique(lists.user[order], return_index=True)
     source = part == TRAIN
     trained = np.zeros(len(log.users), dtype=bool)
@@ -219,7 +254,7 @@ def _interactions(log: ImpressionLog, part: np.ndarray) -> tuple[pl.DataFrame, i
     users, items = np.concatenate([read // size, user]), np.concatenate([read % size, item])
     parts = np.concatenate([np.full(len(read), TRAIN), part[place]]).astype(np.int8)
     numbers = {"user": users.astype(np.int32), "item": items.astype(np.int32)}
-    return pl.DataFrame({**numbers, "part": parts}), leaked, repeated
+    return pl.DataFrame({**numbers, "part": parts, PLACE: np.arange(len(parts))}), leaked, repeated
 
 
 def _clicked(lists: Impressions, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

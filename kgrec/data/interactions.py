@@ -92,7 +92,10 @@ def _no_rows() -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """Interactions as row numbers, sorted by user, then time where known, else in the order given.
+    """Interactions as row numbers, sorted by user and, within a user, oldest first.
+
+    A dataset built by this version has interactions of one time, and all where no times are known, by item; one of version 0.1 has them
+    in the order of its files.
 
     Attributes:
         user: User rows, int32.

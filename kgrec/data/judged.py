@@ -12,6 +12,7 @@ from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import ConfigError
 
 HELD_OUT = 0.1
+PLACE = "place"  # column of interactions without times that come in an order of their own: their place in it
 PART_NAMES = {TRAIN: "train", VALID: "valid", TEST: "test"}
 
 
@@ -69,9 +70,9 @@ def chosen_split(
 def logs_by_part(
     frame: pl.DataFrame, sources: tuple[str, ...], ids: dict[str, pl.Series] | None = None
 ) -> tuple[InteractionLog, InteractionLog, InteractionLog]:
-    """Return the rows (columns ``user``, ``item``, ``part``) of each part as a log; ``ids`` as of the log."""
+    """Return the rows (columns ``user``, ``item``, ``part``, and ``PLACE`` if any) of each part as a log; ``ids`` as of the log."""
     train, valid, test = (
-        InteractionLog(frame.filter(pl.col("part") == part).select("user", "item"), sources, ids=ids) for part in PART_NAMES
+        InteractionLog(frame.filter(pl.col("part") == part).select(pl.exclude("part")), sources, ids=ids) for part in PART_NAMES
     )
     return train, valid, test
 
@@ -81,7 +82,7 @@ def number_negatives(judged: Judged, users: Vocabulary, items: Vocabulary) -> tu
     numbered, gone = {}, 0
     for name, frame in judged.negatives.items():
         rows = pl.DataFrame({"user": users.match(frame["user"]), "item": items.match(frame["item"])}).cast(pl.Int32)
-        kept = rows.filter((pl.col("user") >= 0) & (pl.col("item") >= 0)).sort("user", maintain_order=True)
+        kept = rows.filter((pl.col("user") >= 0) & (pl.col("item") >= 0)).sort("user", "item")
         gone += rows.height - kept.height
         if kept.height:
             numbered[name] = Interactions(kept["user"].to_numpy(), kept["item"].to_numpy())

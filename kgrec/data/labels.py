@@ -8,6 +8,7 @@ import polars as pl
 
 from kgrec.data.interactions import Dropped
 from kgrec.data.judged import HELD_OUT, PART_NAMES, Judged, chosen_split, logs_by_part
+from kgrec.data.ordering import numbered, row_order
 from kgrec.data.split import TRAIN, VALID, find_split, hold_out
 from kgrec.errors import DataError
 from kgrec.random import numpy_generator
@@ -45,7 +46,7 @@ def divide_labels(log: LabelledLog, split: str | None, ratios: Sequence[float] |
     Raises:
         DataError: If no row has label 1.
     """
-    frame = log.frame
+    frame = _in_order(log.frame)
     if not frame["clicked"].any():
         raise DataError(f"{', '.join(log.sources)}: no row has label 1. Give rows of a user, an item and the label 0 or 1.")
     name, shares = chosen_split(split, "random", "part" in frame.columns, ratios, _RATIOS)
@@ -61,7 +62,7 @@ def divide_labels(log: LabelledLog, split: str | None, ratios: Sequence[float] |
     negatives, dropped = _only_negative(frame.filter(~pl.col("clicked")), clicked)
     by_part = {word: negatives.filter(pl.col("part") == number).select("user", "item") for number, word in PART_NAMES.items()}
     return Judged(
-        logs_by_part(clicked, log.sources),
+        logs_by_part(clicked.select("user", "item", "part"), log.sources),
         name,
         None if name == "given" else shares,
         frame["item"].unique(maintain_order=True),
@@ -70,6 +71,12 @@ def divide_labels(log: LabelledLog, split: str | None, ratios: Sequence[float] |
         dropped=(*log.dropped, *dropped),
         notes=notes,
     )
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows sorted by user, item, label and part."""
+    further = [frame[name].cast(pl.Int8).to_numpy() for name in ("clicked", "part") if name in frame.columns]
+    return frame[row_order(*(numbered(frame[name])[1] for name in ("user", "item")), *further)]
 
 
 def _with_validation(frame: pl.DataFrame, generator: np.random.Generator) -> tuple[np.ndarray, int]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from kgrec.data.facts import BLANK, SAME_AS
 from kgrec.data.interactions import Dropped
+from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import Table, as_ids, find_column, read_table
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
@@ -114,7 +115,7 @@ def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_l
 def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:
     """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another; -1 where it is unknown."""
     rows = triples.entities.match(keys)
-    aliases = triples.attributes.filter(pl.col("name") == SAME_AS).select("entity", key="value").unique("key", keep="first")
+    aliases = one_per_key(triples.attributes.filter(pl.col("name") == SAME_AS).select("entity", key="value"), "key", "entity")
     if not aliases.height or (rows >= 0).all():
         return rows
     other = pl.DataFrame({"key": keys}).join(aliases, on="key", how="left", maintain_order="left")["entity"].fill_null(-1).to_numpy()
@@ -128,7 +129,7 @@ def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> t
     dropped: list[Dropped] = []
     rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
     if links is not None:
-        links = links.unique(maintain_order=True)
+        links = links.unique().sort("item", "entity")
         rows = pl.DataFrame({"item": items.match(links["item"]), "entity": _entity_rows(links["entity"], triples)})
         known = rows.filter(pl.col("item") >= 0)
         dropped = [

@@ -8,6 +8,7 @@ import polars as pl
 
 from kgrec.data.columns import YEAR_NAME, as_number, as_text, as_year, guess
 from kgrec.data.files import FilePath
+from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import find_column
 from kgrec.data.titles import ItemTable, titles
 from kgrec.data.triples import Triples
@@ -60,7 +61,7 @@ def items_to_match(table: ItemTable, keys: pl.Series, year: str | None = None) -
     column = _year_column(table) if year is None else find_column(table.table, year, ())
     labels = titles(table).with_columns(written=pl.col("label").str.extract(r"\((\d{4})\)\s*$").cast(pl.Int64))
     own = pl.DataFrame({"item": table.ids, "year": [None] * len(table.ids) if column is None else _years_in(table.table.frame[column])})
-    years = own.cast({"year": pl.Int64}).drop_nulls().unique("item", keep="first", maintain_order=True)
+    years = one_per_key(own.cast({"year": pl.Int64}).drop_nulls(), "item", "year")
     found = pl.DataFrame({"item": keys})
     for own in (labels, years):
         found = found.join(own, on="item", how="left", maintain_order="left")

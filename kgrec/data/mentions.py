@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.interactions import Dropped
+from kgrec.data.ordering import one_per_key
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 
@@ -54,7 +55,7 @@ def _places(cells: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _with_entities(triples: Triples, named: pl.DataFrame) -> Triples:
-    new = named.unique("entity", keep="first", maintain_order=True)
+    new = one_per_key(named, "entity", "label")
     new = new.filter(pl.Series(triples.entities.match(new["entity"]) < 0))
     if not new.height:
         return triples

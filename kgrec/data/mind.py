@@ -14,6 +14,7 @@ from kgrec.data.files import FilePath
 from kgrec.data.impressions import ImpressionLog
 from kgrec.data.interactions import Dropped, Skipped
 from kgrec.data.mentions import MENTIONS
+from kgrec.data.ordering import one_per_key
 from kgrec.data.split import TEST, TRAIN, VALID
 from kgrec.data.tables import Table, column_blocks, read_columns, without_rows
 from kgrec.data.triples import Triples
@@ -90,7 +91,7 @@ def _is_one(folder: Path) -> bool:
 
 
 def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
-    """Read ``news.tsv``, several of which become one; a news' first row counts.
+    """Read ``news.tsv``, several of which become one; of several rows of a news one of the first file counts, the first as text sorts.
 
     Args:
         paths: The files.
@@ -105,7 +106,7 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
         for noted, table in zip(skipped, (read_columns(path, _NEWS, separator="\t", on_error=on_error) for path in paths), strict=True)
     ]
     frame = pl.concat([table.frame.with_columns(line=table.line, file=pl.lit(n)) for n, table in enumerate(tables)])
-    frame = frame.unique("item_id", keep="first", maintain_order=True)
+    frame = one_per_key(frame, "item_id", "file", *_NEWS[1:])
     names = [table.name for table in tables]
     rows: list[tuple[str, str, int, int, str, str | None]] = []
     bad: set[str] = set()

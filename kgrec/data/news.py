@@ -78,11 +78,13 @@ def plain_word(word: str) -> str:
 def vectors_of(words: Iterable[str], vectors: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """Return a vector per word, float32 (words, dim), and which words have one; the others are 0.
 
-    Words are compared by ``plain_word``; of several keys that are alike, the first counts.
+    Words are compared by ``plain_word``; of several keys that are alike, the one that is a plain word counts, else the first.
     """
     at: dict[str, int] = {}
     for row, key in enumerate(vectors.keys):
-        at.setdefault(plain_word(key), row)
+        plain = plain_word(key)
+        if key == plain or plain not in at:
+            at[plain] = row
     rows = np.array([at.get(plain_word(word), -1) for word in words], dtype=np.int64)
     values = np.zeros((len(rows), vectors.values.shape[1]), dtype=np.float32)
     values[rows >= 0] = vectors.values[rows[rows >= 0]]

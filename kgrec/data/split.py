@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kgrec.data.ordering import row_order
 from kgrec.errors import ConfigError, DataError, nearest
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -32,7 +33,7 @@ def random_split(
     at least one.
     """
     count, position = _positions(user, generator.random(len(user)))
-    valid, test = (np.floor(count * share + 0.5 + 1e-9).astype(np.int64) for share in ratios[1:])
+    valid, test = (np.floor(count * share + 0.5 + 1e-9).astype(np.int32) for share in ratios[1:])
     over = np.maximum(valid + test - (count - 1), 0)
     less = np.minimum(over, valid)
     valid, test = valid - less, test - (over - less)
@@ -57,6 +58,8 @@ def leave_one_out(
     user: np.ndarray, time: np.ndarray | None, ratios: tuple[float, float, float], *, generator: np.random.Generator
 ) -> np.ndarray:
     """Return the part of each interaction: of each user the last for test, the one before for validation, the rest for training.
+
+    Of interactions at one time the later row counts as later; a dataset is built from rows sorted by user, time and item.
 
     Users with two interactions have none in validation, users with one only train.
     """
@@ -88,13 +91,14 @@ def find_split(name: str) -> Callable[..., np.ndarray]:
 
 def _positions(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, per interaction, how many its user has and its 0-based place among them by ascending key, the later row first in a tie."""
-    order = np.lexsort((-np.arange(len(user)), key, user))
+    order = row_order(user[::-1], key[::-1])
+    np.subtract(len(user) - 1, order, out=order)
     ordered = user[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(user) else np.empty(0, np.int64)
-    sizes = np.diff(np.r_[starts, len(user)])
-    count, position = np.empty(len(user), np.int64), np.empty(len(user), np.int64)
+    sizes = np.diff(np.r_[starts, len(user)]).astype(np.int32)
+    count, position = np.empty(len(user), np.int32), np.empty(len(user), np.int32)
     count[order] = np.repeat(sizes, sizes)
-    position[order] = np.arange(len(user)) - np.repeat(starts, sizes)
+    position[order] = np.arange(len(user), dtype=np.int32) - np.repeat(starts.astype(np.int32), sizes)
     return count, position
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from kgrec.data.logs import ITEM_NAMES
+from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import Table, as_ids, find_column, read_table
 from kgrec.errors import FormatError
 
@@ -58,9 +59,9 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
 
 
 def titles(items: ItemTable) -> pl.DataFrame:
-    """Return columns ``item`` and ``label``, null where there is no title; an id's first row counts."""
+    """Return columns ``item`` and ``label``, null where there is no title; of several rows of an id, the first title as text sorts."""
     labels = pl.Series([None] * len(items.ids), dtype=pl.String) if items.title is None else _filled(items.table.frame[items.title])
-    return _by_id(items, labels.rename("label"))
+    return one_per_key(pl.DataFrame([items.ids.rename("item"), labels.rename("label")]).drop_nulls("item"), "item", "label")
 
 
 def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -77,18 +78,15 @@ def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[
 
 def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
     """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null where there is none."""
-    return _by_id(items, pl.select(pl.concat_list(_filled(items.table.frame[column]) for column in columns).alias("cells")).to_series())
+    cells = {f"text {place}": _filled(items.table.frame[column]) for place, column in enumerate(columns)}
+    rows = pl.DataFrame({"item": items.ids, **cells}).drop_nulls("item")
+    return one_per_key(rows, "item", *cells).select("item", cells=pl.concat_list(*cells))
 
 
 def _filled(cells: pl.Series) -> pl.Series:
     """Return cells as text, null where there is nothing but white space."""
     text = cells.cast(pl.String)
     return text.set((text.str.strip_chars() == "").fill_null(False), None)
-
-
-def _by_id(items: ItemTable, values: pl.Series) -> pl.DataFrame:
-    frame = pl.DataFrame([items.ids.rename("item"), values])
-    return frame.drop_nulls("item").unique("item", keep="first", maintain_order=True)
 
 
 def title_column(table: Table, key: str) -> str | None:

@@ -126,8 +126,8 @@ def test_items_that_only_the_test_part_knows_are_a_warning():
 def test_ids_that_look_alike_are_told():
     pairs = [("u", "a"), ("u", "b"), ("u ", "a"), ("v", "\uff41"), ("v", "a\u200b"), ("w", "b"), *(("u", f"i{n}") for n in range(10))]
     data = build_dataset(pl.DataFrame(pairs, schema=["user", "item"], orient="row"))
-    told = [warning.what for warning in data.report.warnings]
+    told = [warning.what for warning in data.report.warnings if "look like" in warning.what]
     assert told == [
         "2 user ids look like another one, for instance 'u' and 'u '",
-        "3 item ids look like another one, for instance 'a' and '\\uff41'",
+        "3 item ids look like another one, for instance 'a' and 'a\\u200b'",
     ]

@@ -84,8 +84,8 @@ def test_one_folder_is_divided_by_time(tmp_path):
     assert (data.settings["split"], data.settings["ratios"]) == ("temporal", [0.6, 0.2, 0.2])
     assert shown(data, "train") == [
         ("U1", ["N2", "N3"], [True, False], ["N1"]),
-        ("U2", ["N1", "N3"], [False, True], []),
         ("U1", ["N2", "N3"], [False, True], ["N1"]),
+        ("U2", ["N1", "N3"], [False, True], []),
     ]
     assert shown(data, "valid") == [("U1", ["N4", "N1"], [True, False], ["N1", "N4"])]
     assert shown(data, "test") == [("U3", ["N3", "N1"], [False, True], ["N2"])]
@@ -177,8 +177,8 @@ def test_entity_vectors(tmp_path):
     (folder / "entity_embedding.vec").write_text("Q90\t1\t2\t\nQ7\t5\t6\t\nQ220\t3\t4\t\n")
     (folder / "relation_embedding.vec").write_text("P1\t1\t2\t\n")
     data = load(folder)
-    assert data.content.entities.keys.to_list() == ["Q90", "Q220"]
-    assert data.content.entities.values.tolist() == [[1, 2], [3, 4]]
+    assert data.content.entities.keys.to_list() == ["Q220", "Q90"]
+    assert data.content.entities.values.tolist() == [[3, 4], [1, 2]]
     assert ("entity vectors", 1) in {(d.what, d.count) for d in data.report.dropped}
     assert "relation_embedding.vec: vectors of relations are unused." in " ".join(data.report.notes)
     (folder / "entity_embedding.vec").write_text("Q90\t1\t2\t\nQ220\t3\t\n")

@@ -325,11 +325,11 @@ def test_named_graphs_formats_and_counts_come_back(tmp_path):
     (tmp_path / "kg.nq").write_text(text)
     log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2, "time": range(6)})
     data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out", on_error="skip", reading={"language": "de"})
-    assert [data.triples.graph_name(row) for row in range(3)] == ["x:g", None, "x:h"]
+    assert [data.triples.graph_name(row) for row in range(3)] == ["x:g", "x:h", None]
     stored = data.save(tmp_path / "d")
     assert_equal(data, stored)
     assert isinstance(stored.triples.graph, np.memmap)
-    assert (stored.triples.graph.tolist(), stored.triples.graphs.to_list()) == ([0, -1, 1], ["x:g", "x:h"])
+    assert (stored.triples.graph.tolist(), stored.triples.graphs.to_list()) == ([0, 1, -1], ["x:g", "x:h"])
     assert (stored.triples.formats, stored.triples.counts) == (("N-Quads",), {"blank nodes read": 1})
     assert (stored.report.dropped[0].where, stored.settings["reading"]) == ((f"{tmp_path / 'kg.nq'}:3",), {"language": "de"})
     assert stored.summary()["dropped"][0]["where"] == [f"{tmp_path / 'kg.nq'}:3"]
