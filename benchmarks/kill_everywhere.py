@@ -24,7 +24,7 @@ COLUMNS = ("operations", "ends", "dead_ends", "names_lost", "leftovers", "differ
 def main() -> None:
     """Sweep every command, print a line for each, and exit with 1 where something was found."""
     sys.path.insert(0, str(HARNESS.parent))
-    from faults import SCENARIOS
+    from faults import SCENARIOS, prepare_raw
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="take every n-th operation")
@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=100, help="random kills in trainings; 0 leaves them out")
     chosen = parser.parse_args()
     names = [name for name in SCENARIOS if chosen.only in name]
+    if not names:
+        parser.error(f"no command's name holds {chosen.only!r}: {', '.join(SCENARIOS)}")
     environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     wrong = 0
     print("command".ljust(20), *(column.rjust(11) for column in COLUMNS), "seconds".rjust(8))
@@ -50,9 +52,13 @@ def main() -> None:
                         print(f"  {kind}: {one}")
                 wrong, began = wrong + sum(counts[2:]), now
         wrong += process.returncode
-    if chosen.trainings:
-        call = [sys.executable, str(ROOT / "benchmarks" / "kill_resume.py"), "--model", "bprmf", "--times", str(chosen.trainings)]
-        wrong += subprocess.run([*call, "--quick"], env=environment, check=False).returncode
+        if chosen.trainings:
+            prepare_raw(Path(scratch) / "raw")
+            data = str(Path(scratch) / "data")
+            subprocess.run([sys.executable, "-m", "kgrec", "-q", "build", f"{scratch}/raw", "--out", data], env=environment, check=True)
+            settings = ["--data", data, "--model", "bprmf", "--epochs", "40", "--times", str(chosen.trainings), "--quick"]
+            call = [sys.executable, str(ROOT / "benchmarks" / "kill_resume.py"), *settings]
+            wrong += subprocess.run(call, env=environment, check=False).returncode
     sys.exit(1 if wrong else 0)
 
 

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 COUNT, KEEP, KILL, FULL = "count", "keep", "kill", "full"
-SMALL = ["--set", "dim=4", "--set", "epochs=3", "--set", "batch_size=32", "--set", "patience=0"]
+SMALL = ["--set", "dim=4", "--set", "epochs=2", "--set", "batch_size=64", "--set", "patience=0"]
 TRAIN = ["train", "in/data", "--model", "bprmf", *SMALL]
 
 
@@ -89,11 +89,11 @@ SCENARIOS: dict[str, Scenario] = {
         [*TRAIN, "--out", "out"], ["out"], "run", [[*TRAIN, "--seed", "7", "--out", "out"]], ["train", "--resume", "--out", "out"]
     ),
     "train more": Scenario(
-        ["train", "--resume", "--out", "out", "--set", "epochs=5"],
+        ["train", "--resume", "--out", "out", "--set", "epochs=3"],
         ["out"],
         "run",
         [[*TRAIN, "--out", "out"]],
-        ["train", "--resume", "--out", "out", "--set", "epochs=5"],
+        ["train", "--resume", "--out", "out", "--set", "epochs=3"],
     ),
     "train refit": Scenario([*TRAIN, "--refit", "--out", "out"], ["out"], "run", resume=["train", "--resume", "--out", "out"], again=False),
     "train closed form": Scenario(
@@ -410,7 +410,7 @@ def _judge(scenario: Scenario, verdict: Verdict, where: str, trial: Path, before
             verdict.dead_ends.append(f"{where}: does not resume: {done.said[-1500:]}")
         elif not before[scenario.outputs[0]]:
             _compare(verdict, f"{where}, resumed", trial, after)
-    if scenario.again or not any((trial / output).exists() for output in scenario.outputs):
+    if (scenario.again and not scenario.resume) or not any((trial / output).exists() for output in scenario.outputs):
         _run_again(scenario, verdict, where, trial, after)
     elif left := leftovers(trial):
         verdict.leftovers.append(f"{where}: {left}")

@@ -11,14 +11,17 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
-_GROUPS = [
-    ["build", "build over", "convert over", "convert graphml", "convert neo4j"],
-    ["train", "train closed form", "train refit"],
-    ["train over", "train more"],
-    ["tune", "ablate"],
-    ["recommend", "recommend over", "evaluate", "compare", "export", "info"],
-    ["explain", "explain-batch", "explain-summary", "explain-eval", "inspect"],
+_QUICK = ["build over", "train over", "recommend over", "explain-batch"]
+_SLOW = [
+    ["build", "convert over", "convert graphml", "convert neo4j"],
+    ["train", "train closed form"],
+    ["train refit"],
+    ["train more"],
+    ["tune"],
+    ["ablate", "recommend", "evaluate", "compare", "export", "info"],
+    ["explain", "explain-summary", "explain-eval", "inspect"],
 ]
+_GROUPS = [_QUICK, *(pytest.param(names, marks=pytest.mark.slow) for names in _SLOW)]
 
 
 @pytest.mark.parametrize("names", _GROUPS, ids=lambda names: names[0])
@@ -36,7 +39,7 @@ def swept(root, *names):
     """Sweep commands in a process that has computed nothing yet, so that it can be forked."""
     here = Path(faults.__file__)
     environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here.parent.parent)}
-    call = [sys.executable, str(here), str(root), *names, "--every", "11"]
+    call = [sys.executable, str(here), str(root), *names, "--every", "17"]
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
