@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 logger = logging.getLogger("kgrec")
 logger.addHandler(logging.NullHandler())
@@ -16,6 +16,7 @@ _SECONDS = 5.0  # between lines of progress
 _FEW = 100  # epochs that are all told, however fast
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What long work reports to."""
 
