@@ -7,6 +7,7 @@
 130  interrupted
 """
 
+import codecs
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     open_streams()
-    if sys.getfilesystemencoding() != "utf-8":
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         _again_in_utf8()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
@@ -146,7 +147,7 @@ def main() -> None:
 
 
 def _again_in_utf8() -> None:
-    """Start again in Python's UTF-8 mode: with the names of files in another encoding, most libraries here open none beyond ASCII."""
+    """Start again in Python's UTF-8 mode: where names of files are ASCII, the libraries that read and write here open no others."""
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
