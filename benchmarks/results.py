@@ -24,6 +24,7 @@ import kgrec
 from kgrec.evaluation.significance import paired
 from kgrec.models.catalog import MODELS, find
 from kgrec.study.tune import tune
+from kgrec.training.config import TEST_SELECTED
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr@10", "mrr@20")
@@ -133,6 +134,12 @@ def spread(values: list[float]) -> str:
     return (f"{text} ± {stdev(values):.4f}" if len(values) > 1 and stdev(values) > 0 else text).replace("0.", ".")
 
 
+def selected(summaries: list[dict[str, Any]]) -> str:
+    """Return what stands behind a model's name in a table whose rows are to be chosen by the validation part."""
+    found = {summary.get("selection") for summary in summaries} & {TEST_SELECTED}
+    return f" ({TEST_SELECTED})" if found else ""
+
+
 def report(name: str, out: Path, docs: Path) -> None:
     """Write the table of a data set."""
     table = tables()[name]
@@ -150,7 +157,8 @@ def report(name: str, out: Path, docs: Path) -> None:
         knows = "yes" if "triples" in MODELS[model].needs else ""
         cells = [spread([record["report"]["metrics"][metric] for record in records]) for metric in METRICS]
         seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
-        lines.append(f"| **{model}** | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
+        label = f"**{model}**{selected([record['summary'] for record in records])}"
+        lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
         theirs = beside.get(PEER_NAMES.get(model, ""))
         if theirs:
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]

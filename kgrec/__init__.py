@@ -6,6 +6,8 @@ The public names below are resolved when they are first used, so that ``import k
 import importlib
 from typing import TYPE_CHECKING
 
+from kgrec.process import watch_forks
+
 if TYPE_CHECKING:
     from kgrec.data.attributes import triples_from_table as triples_from_table
     from kgrec.data.conversion import convert as convert
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from kgrec.run import load_run as load_run
 
 __version__ = "0.1.0"
+
+watch_forks()
 
 _HOME = {
     "CollaborativeKG": "kgrec.graph.ckg",

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -21,12 +20,13 @@ from kgrec.models.base import Plan, Recommender
 from kgrec.ops.backends import native
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.ranking import chunk_rows
+from kgrec.process import peak_memory, total_memory
 from kgrec.random import derive
 from kgrec.settings import choose
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import Round, rounds_of, snapshot
 
-_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "polars", "pyoxigraph", "rdflib", "networkx", "safetensors")
+_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "polars", "psutil", "pyoxigraph", "rdflib", "networkx", "safetensors")
 _FEWEST_STEPS, _SECONDS = 3, 1.0  # steps that are timed, and for how long at least
 
 
@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform == "linux" else None,
+        "memory_bytes": total_memory(),
         "device": "cuda" if gpus else "cpu",
         "gpus": gpus,
         "backend": native.name(),
@@ -96,7 +96,7 @@ def predict(
         steps,
         seconds,
         1 if plan.fit is not None else chosen.train.epochs,
-        torch.cuda.max_memory_allocated(place) if place.type == "cuda" else _peak_memory(),
+        torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_memory(),
     )
 
 
@@ -147,8 +147,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def _peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -14,6 +14,7 @@
     ├── CheckpointError (ValueError)    a dataset or run folder that is broken, foreign or of another version
     ├── TrainingError (RuntimeError)
     │   └── DivergedError               a loss that is not a number
+    ├── ForkError (RuntimeError)        work that would hang in a forked process
     └── ExplanationError (ValueError)   an explanation that cannot be given
         └── CapabilityError             a model that cannot do what was asked
 
@@ -74,6 +75,10 @@ class UnknownModelError(ConfigError, KeyError):
 
 class CheckpointError(KgrecError, ValueError):
     """A dataset or run folder is broken, foreign, or of another format version."""
+
+
+class ForkError(KgrecError, RuntimeError):
+    """Work would wait for ever in this forked process, for threads that were not copied."""
 
 
 class TrainingError(KgrecError, RuntimeError):

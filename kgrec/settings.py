@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
 from kgrec.models.catalog import ModelEntry, find
-from kgrec.training.config import TrainConfig
+from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
     "embedding_size": "dim",
@@ -59,6 +59,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     recipe = presets.get(preset, Preset())
     config_types, train_types = _types(config_type), _types(TrainConfig)
     config, train = dict(recipe.config), dict(recipe.train)
+    if settings.get("selection") == "paper" or ("selection" in settings and preset in PUBLISHED):
+        train |= PAPER_SELECTION  # "valid" said of a published recipe: the authors' rule, on the validation part
     for given, value in settings.items():
         key = given if given in config_types or given in train_types else ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):
@@ -68,6 +70,23 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         else:
             raise ConfigError(_unknown(name, given, key, entry, [*config_types, *train_types]))
     return Chosen(name, cls, config_type(**config | dict(entry.fixed if entry else {})), TrainConfig(**train), preset)
+
+
+def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
+    """Return the field that a setting's name means, and its value; ``choose`` knows the name."""
+    parts = {field.name: part for part in (chosen.train, chosen.config) for field in fields(part)}
+    key = name if name in parts else ALIASES.get(name, name)
+    return key, getattr(parts[key], key)
+
+
+def refuse_test_selection(chosen: Chosen, study: str) -> None:
+    """Refuse settings that choose by the test part where a study's own answer must not have seen it.
+
+    Raises:
+        ConfigError: If they do.
+    """
+    if chosen.train.test_selected:
+        raise ConfigError(f'{study} must not choose by the test part, which selection "paper" does. Leave it out.')
 
 
 def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -107,8 +126,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
     """Return a value of the annotated kind, from text (command line), JSON (lists) or Python."""
     try:
         return _as(value, kind)
-    except (TypeError, ValueError, KeyError):
-        raise ConfigError(f"{key}={value!r}: expected {_words(kind)}.") from None
+    except (TypeError, ValueError, KeyError, OverflowError):
+        raise ConfigError(f"{key}={str(value)[:80]!r}: expected {_words(kind)}.") from None
 
 
 def _as(value: Any, kind: Any) -> Any:

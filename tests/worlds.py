@@ -1,6 +1,7 @@
 """Constructed data whose right answer is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -196,3 +197,14 @@ def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int 
     clicks["train"] |= {pair for x in parts.values() for pair in zip(np.repeat(x.user, 5), x.history, strict=True)}
     data = dataset(*(sorted(clicks[part]) for part in sizes), plays + within, num_users=users, num_items=items)
     return replace(data, content=Content(texts=pl.Series("text", titles, dtype=pl.String), mentions=mentions), impressions=parts)
+
+
+def kgat_folder(place: Path) -> Path:
+    """Write a folder as KGAT's authors publish them: 20 users with 6 of 30 items in train.txt and 2 in test.txt, and triples."""
+    place.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    picked = [rng.permutation(30)[:8].tolist() for _ in range(20)]
+    for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 8))):
+        (place / name).write_text("".join(f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)))
+    (place / "kg_final.txt").write_text("".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30)))
+    return place

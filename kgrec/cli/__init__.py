@@ -7,6 +7,7 @@
 130  interrupted
 """
 
+import codecs
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ from kgrec.cli import (
     train,
     tune,
 )
-from kgrec.cli.output import clean, replace_unprintable
+from kgrec.cli.output import clean, let_go, open_streams
 from kgrec.errors import KgrecError
 
 app = typer.Typer(
@@ -110,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         return _fail(_usage(error.format_message(), arguments), 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough; the last flush must not complain
+        let_go(sys.stdout)  # the reader has enough
     except KgrecError as error:
         return _fail(str(error), 2)
     except OSError as error:
@@ -131,14 +132,23 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    replace_unprintable()
+    open_streams()
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        _again_in_utf8()
     code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            let_go(stream)
     if code == _INTERRUPTED:
-        # An interrupt that passed through code run from text makes Python end itself by the signal, whatever was said here.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        os._exit(code)  # an interrupt that passed through code run from text makes Python end itself by the signal
     sys.exit(code)
+
+
+def _again_in_utf8() -> None:
+    """Start again in Python's UTF-8 mode: where names of files are ASCII, the libraries that read and write here open no others."""
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
@@ -160,5 +170,8 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"kgrec: {clean(message)}", file=sys.stderr)
+    try:
+        print(f"kgrec: {clean(message)}", file=sys.stderr, flush=True)
+    except OSError:
+        let_go(sys.stderr)
     return code

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgrec.cli.evaluate import Protocol
-from kgrec.cli.options import JsonOption, SeedOption, cutoffs, values
+from kgrec.cli.options import DatasetOption, JsonOption, SeedOption, cutoffs, values
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
 
@@ -28,6 +28,7 @@ def compare(
         Path | None, typer.Option(metavar="FILE.png|svg", help="Draw the differences with their intervals.", show_default=False)
     ] = None,
     seed: SeedOption = 0,
+    dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Put runs of one dataset side by side and test their differences, paired by user.
@@ -47,7 +48,8 @@ def compare(
     from kgrec.study import compare as study
 
     metrics = values(metric or "")
-    found = study.compare([load_run(run) for run in runs], on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed)
+    opened = [load_run(run, dataset=dataset) for run in runs]
+    found = study.compare(opened, on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed)
     if plot is not None and not found.contrasts:
         raise ConfigError(f"--plot {plot}: the runs differ in their seeds alone, there is no difference to draw. Add another model's run.")
     if plot is not None:
@@ -69,6 +71,8 @@ def _show(found: "Comparison") -> None:
         rows.append((metric, *cells))
     title = f"{clean(found.dataset)}, {found.split}, {found.users:,} {found.unit}"
     show_table(("metric", *names), rows, title=title + ("" if found.protocol == "ranking" else f", {found.protocol}"), right=names)
+    if found.strangers:
+        _show_strangers(found)
     tested = [contrast for contrast in found.contrasts if contrast.verdict is not None]
     if tested:
         print()
@@ -77,6 +81,17 @@ def _show(found: "Comparison") -> None:
         show_table(columns, [_row(contrast) for contrast in tested], title=told, right=columns[2:7])
     for note in found.notes:
         print(clean(note))
+
+
+def _show_strangers(found: "Comparison") -> None:
+    """Show the figures with users without training interactions, and of them alone, by the metrics that were tested."""
+    names = [entry.name for entry in found.entries]
+    parts = {
+        "all users": [entry.everyone for entry in found.entries],
+        "without training interactions": [entry.strangers for entry in found.entries],
+    }
+    rows = [(f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in told)) for metric in found.tested for part, told in parts.items()]
+    show_table(("metric", *names), rows, title=f"{found.strangers:,} users without training interactions", right=names)
 
 
 def _tests(count: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, SeedOption, cutoffs
+from kgrec.cli.options import DatasetOption, JsonOption, RunArgument, SeedOption, cutoffs, values
 from kgrec.cli.output import clean, show_json, show_table, whole
 from kgrec.errors import ConfigError
 
@@ -23,6 +23,14 @@ def evaluate(
         typer.Option(help="ranking: the whole catalog; ctr: pairs; impressions: lists shown; sampled: a few items; triples: links."),
     ] = "ranking",
     k: Annotated[str | None, typer.Option("--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False)] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="ranking: recall,ndcg,precision,hit,mrr,map,coverage if left away; ndcg-retrieved is KGAT's own.",
+            show_default=False,
+        ),
+    ] = None,
     per_user: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Also write every user's values.", show_default=False)
     ] = None,
@@ -34,6 +42,10 @@ def evaluate(
         int | None,
         typer.Option(min=1, metavar="ROWS", help="ctr: mean over mini-batches, as some published code does.", show_default=False),
     ] = None,
+    fallback: Annotated[
+        Literal["on", "off"], typer.Option(help="Answer users without training interactions as the run does, or not at all.")
+    ] = "on",
+    dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
@@ -44,11 +56,12 @@ def evaluate(
     counts = None if k is None else cutoffs(k)
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
-    settings = _settings(protocol, negatives, legacy_batch)
+    settings = _settings(protocol, metrics, negatives, legacy_batch)
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    report = load_run(run).evaluate(on=on, k=counts, protocol=protocol, seed=seed, **settings)
+    opened = load_run(run, dataset=dataset)
+    report = opened.evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:
@@ -57,17 +70,25 @@ def evaluate(
         _show(report)
 
 
-def _settings(protocol: str, negatives: int | None, legacy_batch: int | None) -> dict[str, Any]:
+def _settings(protocol: str, metrics: str | None, negatives: int | None, legacy_batch: int | None) -> dict[str, Any]:
     """Return the settings of one protocol; those of another are refused."""
-    for option, value, owner in (("--negatives", negatives, "sampled"), ("--legacy-batch", legacy_batch, "ctr")):
+    owned = ("--metrics", metrics, "ranking"), ("--negatives", negatives, "sampled"), ("--legacy-batch", legacy_batch, "ctr")
+    for option, value, owner in owned:
         if value is not None and protocol != owner:
             raise ConfigError(f"{option} {value}: belongs to --protocol {owner}, not to {protocol}. Leave it away, or change the protocol.")
-    given = {"negatives": negatives, "legacy_batch": legacy_batch}
+    if metrics is not None and not values(metrics):
+        raise ConfigError("--metrics: name at least one, for instance recall,ndcg.")
+    given = {"metrics": metrics and values(metrics), "negatives": negatives, "legacy_batch": legacy_batch}
     return {"beyond": protocol == "ranking"} | {name: value for name, value in given.items() if value is not None}
 
 
 def _show(report: "Report") -> None:
-    parts = {"warm": report.warm_part, "cold items": report.cold_item_part, "cold users": report.cold_user_part}
+    parts = {
+        "warm users": report.warm_user_part,
+        "warm": report.warm_part,
+        "cold items": report.cold_item_part,
+        "cold users": report.cold_user_part,
+    }
     shown = {name: part for name, part in parts.items() if part.users and (report.cold_items or report.cold_users)}
     columns = ("value", *shown)
     rows = [
@@ -76,7 +97,8 @@ def _show(report: "Report") -> None:
     ]
     judged = f"{report.details['triples']:,} triples" if report.protocol == "triples" else f"{report.users:,} users"
     protocol = "" if report.protocol in ("ranking", "triples") else f", {report.protocol}"
-    title = f"{clean(str(report.model))} on {report.split}, {judged}{protocol}"
+    selected = f" ({report.details['selection']})" if "selection" in report.details else ""
+    title = f"{clean(str(report.model))}{selected} on {report.split}, {judged}{protocol}"
     show_table(
         ("metric", *columns),
         rows,

@@ -240,10 +240,16 @@ def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, 
     return out | ({"types": limits["type"]} if "type" in limits else {})
 
 
+def _first(run: "Run", user: str, top: int) -> list[str]:
+    """Return a user's first items, without places at the end that the model could not fill."""
+    listed = run.recommend([user], k=top)
+    return listed.filter(listed["kind"] == listed["kind"][0])["item"].to_list() if listed.height else []
+
+
 def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
     opened = _open(run)
     assert asked.user is not None
-    items = [asked.item] if asked.item is not None else opened.recommend([asked.user], k=asked.top or 1)["item"].to_list()
+    items = [asked.item] if asked.item is not None else _first(opened, asked.user, asked.top or 1)
     explainer = opened.explainer()
     settings = path_settings(asked.limits, asked.mode)
     told = [explainer.explain(asked.user, one, k=asked.k or _PATHS, **settings) for one in items]

@@ -1,13 +1,16 @@
 """``kgrec export``."""
 
 from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kgrec.cli.options import RunArgument
-from kgrec.cli.output import clean, whole
+from kgrec.cli.options import JsonOption, RunArgument
+from kgrec.cli.output import clean, show_json, whole
+
+_STATEMENT = "vectors.json"
 
 
 def export(
@@ -15,17 +18,30 @@ def export(
     embeddings: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for users, items and, where there are any, entities and relations (.parquet).")
     ],
+    json: JsonOption = False,
 ) -> None:
-    """Write the trained vectors as Parquet tables.
+    """Write the trained vectors as Parquet tables, and what makes a score of them (vectors.json).
 
     They are keyed by the caller's ids.
     """
+    from kgrec import __version__
     from kgrec.data.files import write_parquet
     from kgrec.run import load_run
 
-    frames = load_run(run).embeddings()
+    loaded = load_run(run)
+    vectors = loaded.vectors()
     embeddings.mkdir(parents=True, exist_ok=True)
-    for name, frame in frames.items():
+    tables = {}
+    for name, frame in vectors.frames.items():
         goal = embeddings / f"{name}.parquet"
         whole(goal, partial(write_parquet, frame))
-        print(f"{clean(str(goal))}: {frame.height:,} rows")
+        tables[name] = {"file": goal.name, "rows": frame.height, "dim": frame["vector"].to_numpy().shape[1]}
+    score = vectors.to_dict()
+    about = {"format": "kgrec-vectors", "version": 1, "kgrec": __version__, "model": loaded.name, "score": score, "tables": tables}
+    whole(embeddings / _STATEMENT, lambda path: path.write_text(dumps(about, indent=2) + "\n", encoding="utf-8"))
+    if json:
+        show_json(about)
+        return
+    for table in tables.values():
+        print(f"{clean(str(embeddings / table['file']))}: {table['rows']:,} rows")
+    print(f"{clean(str(embeddings / _STATEMENT))}: score = {score['formula']}, u of {score['users']}, i of {score['items']}")

@@ -23,6 +23,10 @@ ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Se
 FormatOption = Annotated[
     str | None, typer.Option("--format", help="table, json, csv or parquet; the ending of --out where left away.", show_default=False)
 ]
+DatasetOption = Annotated[
+    Path | None,
+    typer.Option("--dataset", metavar="DIR", help="The dataset the run was trained on, where it has moved.", show_default=False),
+]
 OutFileOption = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False)
 ]

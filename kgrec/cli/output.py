@@ -4,11 +4,10 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kgrec.errors import ConfigError
 
@@ -28,11 +27,27 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
-def replace_unprintable() -> None:
-    """Write what a terminal's encoding lacks as escapes instead of failing."""
+def open_streams() -> None:
+    """Make the standard streams safe to write to: closed ones lead nowhere, and what an encoding lacks is written as escapes.
+
+    The place of a closed one must not stay free: the next file that is opened would take it, and be printed into.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def let_go(stream: TextIO) -> None:
+    """Lead a stream nowhere that takes no more, so that the last flush does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def to_json(document: Any) -> str:
@@ -76,35 +91,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
 
 
 def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it.
+    """Let ``write`` fill a file beside its place and move it there; see ``kgrec.data.writing.write_file``."""
+    from kgrec.data.writing import write_file
 
-    A link is followed; a device or a pipe is written to as it is.
-    """
-    from kgrec.data.folders import naming
-
-    goal = Path(path)
-    if goal.is_dir():
-        raise ConfigError(f"{goal}: is a folder. Name a file.")
-    if goal.exists() and not goal.is_file():
-        with naming(goal):
-            write(goal)
-        return
-    goal = Path(os.path.realpath(goal)) if goal.is_symlink() else goal
-    with naming(goal):
-        handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", dir=goal.parent)
-        os.close(handle)
-        try:
-            write(Path(name))
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, goal)
-        finally:
-            Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_file(path, write)
 
 
 def output_format(chosen: str | None, out: Path | None) -> str:

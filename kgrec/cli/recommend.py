@@ -1,7 +1,7 @@
 """``kgrec recommend``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,10 +23,16 @@ def recommend(
     items: Annotated[Path | None, typer.Option(metavar="FILE", help="Recommend only these, one id a line.", show_default=False)] = None,
     exclude: Annotated[Path | None, typer.Option(metavar="FILE", help="Never recommend these, one id a line.", show_default=False)] = None,
     allow_seen: Annotated[bool, typer.Option("--allow-seen", help="Also recommend what the user already has.")] = False,
+    on_unknown: Annotated[
+        Literal["error", "ignore"], typer.Option(help="What to do about ids that are not in the data; what is ignored is told.")
+    ] = "error",
     out: OutFileOption = None,
     form: FormatOption = None,
 ) -> None:
-    """List the best items for users or a history."""
+    """List the best items for users or a history.
+
+    The column kind says where a place comes from: personal, history, content or popular.
+    """
     if sum(one is not None for one in (user, users, history)) != 1:
         raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
     output_format(form, out)
@@ -43,5 +49,5 @@ def recommend(
     opened = load_run(run)
     if users == "all":
         asked = list(opened.data.users)
-    frame = opened.recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen)
+    frame = opened.recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen, on_unknown=on_unknown)
     show_frame(frame, form, out)

@@ -20,6 +20,7 @@ from kgrec.data.titles import TITLE_NAMES, title_column
 from kgrec.data.triples import COLUMN, Triples
 from kgrec.data.values import Reading, values_of
 from kgrec.errors import ConfigError, FormatError, nearest
+from kgrec.process import refuse_after_fork
 
 _log = logging.getLogger("kgrec.data")
 
@@ -103,6 +104,7 @@ def triples_from_table(
         FormatError: If a row, a column or the file cannot be read; the message names file and line.
         ConfigError: If a setting or a column is unknown.
     """
+    refuse_after_fork("Reading a table")
     own = _settings(settings)
     table = attribute_table(source, item=item, names=names, separator=separator, on_error=on_error)
     if not table.frame.height:

@@ -33,6 +33,7 @@ from kgrec.data.triples import Triples, empty_triples
 from kgrec.data.users import add_user_facts, read_user_table
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import ConfigError, DataError
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
 _log = logging.getLogger("kgrec.data")
@@ -139,6 +140,7 @@ def build_dataset(
         ConfigError: If a setting is unknown or out of range, or parts exclude each other.
         DataError: If nothing is left to train on, or nobody to evaluate.
     """
+    refuse_after_fork("Building a dataset")
     cores = _check_settings(catalog, k_core, {"min_entity": min_entity, "min_relation": min_relation}, leaks)
     by = LinkBy(link_by, review, item_year)
     by.check(links, triples, item_labels)
@@ -175,6 +177,8 @@ def build_dataset(
     graph, facts = _with_users(graph, users, user_attributes, user, on_error, draft)
     sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors, on_error)
     content, graph = describe(items, graph, sources, table, item_id, draft)
+    if rows.split == "temporal" and len(graph):
+        draft.notes.append("Facts and links carry no dates: under the temporal split, some may be newer than the moment training ends.")
     graph, facts, content = with_further(graph, len(items), facts, content)
     graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
     negatives, shown = _numbered(judged, users, items, draft)

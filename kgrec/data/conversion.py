@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from kgrec.data.dataset import Dataset
-from kgrec.data.files import FilePath
-from kgrec.data.folders import beside
+from kgrec.data.files import FilePath, read_record
 from kgrec.data.writers import base
 from kgrec.data.writers.base import ASPECTS, Format
 from kgrec.data.writers.registry import FORMATS
+from kgrec.data.writing import beside
 from kgrec.errors import CheckpointError, ConfigError, nearest
+from kgrec.process import refuse_after_fork
 
 STATEMENT = "conversion.json"
 KIND, VERSION = "kgrec-conversion", 1
@@ -64,6 +65,7 @@ def convert(dataset: Dataset | FilePath, to: str, path: FilePath, *, force: bool
         ConfigError: If the format is unknown, or needs what the dataset has not (interactions, triples, impressions).
         CheckpointError: If something else stands at ``path``, or a conversion without ``force``.
     """
+    refuse_after_fork(f"{path}: converting a dataset")
     form, to = find_format(to), to.lower()
     target = Path(path)
     check_free(target, force)
@@ -121,10 +123,10 @@ def check_free(target: Path, force: bool) -> None:
 def statement(folder: Path) -> dict[str, Any] | None:
     """Return what ``conversion.json`` says of a folder, None where there is none of ours."""
     try:
-        found = json.loads((folder / STATEMENT).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_record(folder / STATEMENT)
+    except (OSError, CheckpointError):
         return None
-    return found if isinstance(found, dict) and found.get("format") == KIND else None
+    return found if found.get("format") == KIND else None
 
 
 def _loaded(source: FilePath) -> Dataset:

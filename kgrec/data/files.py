@@ -2,22 +2,29 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from kgrec.data.compressed import SUFFIXES, Limits, unpacked
 from kgrec.data.interactions import Skipped
-from kgrec.errors import FormatError, MissingFileError, nearest
+from kgrec.data.writing import find_again
+from kgrec.errors import CheckpointError, FormatError, MissingFileError, nearest
+from kgrec.log import Progress, progress
+from kgrec.process import refuse_after_fork
 
 FilePath = str | PathLike[str]
 
 _LIMITS = Limits()
 _TEXT_LIMITS = Limits(max_bytes=1 << 32)
 _LONGEST_LINE = 1 << 26
+_LONGEST_RECORD = 1 << 26
+_LARGE = 1 << 26  # bytes from which reading is long work
 
 
 def existing(path: FilePath, folder: bool = False) -> Path:
@@ -29,6 +36,8 @@ def existing(path: FilePath, folder: bool = False) -> Path:
     """
     found = Path(path)
     kind = "folder" if folder else "file"
+    if folder:
+        find_again(found)
     try:
         there = found.exists()
     except ValueError:
@@ -43,6 +52,39 @@ def existing(path: FilePath, folder: bool = False) -> Path:
         raise FormatError(f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} itself.")
     if not folder and not found.is_file():
         raise FormatError(f"{path}: is a pipe or device, and files are read more than once. Write it to a file first.")
+    return found
+
+
+def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any]:
+    """Return the object in a JSON file that kgrec wrote; nothing else about it is believed.
+
+    Raises:
+        MissingFileError: If the file is not there.
+        CheckpointError: If it is no plain file, longer than ``longest`` bytes, or no JSON object; if a key stands twice in it, or a text
+            is none.
+    """
+    if Path(path).is_dir() or (Path(path).exists() and not Path(path).is_file()):
+        raise CheckpointError(f"{path}: not a plain file. Make it again, or copy it anew.")
+    with open(existing(path), "rb") as stream:
+        data = stream.read(longest + 1)
+    if len(data) > longest:
+        raise CheckpointError(f"{path}: longer than {longest:,} bytes, which no such file is. Make it again, or copy it anew.")
+    try:
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
+        if b"\\ud" in data.lower():
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:80]
+        raise CheckpointError(f"{path}: not valid JSON ({why}). Make it again, or copy it anew.") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: not an object. Make it again, or copy it anew.")
+    return found
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
     return found
 
 
@@ -67,8 +109,31 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         ConfigError: If it is zstd and the library for that is not installed.
         FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from wherever the bytes are consumed.
     """
-    with open(existing(path), "rb") as raw:
+    place = existing(path)
+    size = place.stat().st_size
+    if size < _LARGE:
+        with open(place, "rb") as raw:
+            yield unpacked(raw, str(path), limits)
+        return
+    with progress(f"reading {place.name}, MB", size // 1_000_000) as bar, _open(_Told(place, bar)) as raw:
         yield unpacked(raw, str(path), limits)
+
+
+def _open(file: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(file, 1 << 18)
+
+
+class _Told(io.FileIO):
+    """A file that says how far it has been read."""
+
+    def __init__(self, path: Path, bar: Progress) -> None:
+        super().__init__(path)
+        self._bar = bar
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        found = super().readinto(buffer)
+        self._bar.update(self.tell() // 1_000_000)
+        return found
 
 
 def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
@@ -172,6 +237,7 @@ def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
     Raises:
         OSError: If the place takes no more, where polars would raise an error of its own.
     """
+    refuse_after_fork(f"{path}: writing a table")
     packed = io.BytesIO()
     frame.write_parquet(packed, compression_level=1)  # as small as level 3, three times as fast
     Path(path).write_bytes(packed.getbuffer())

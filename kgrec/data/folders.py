@@ -7,15 +7,13 @@ stored this way.
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from kgrec.data.files import FilePath, existing, sha256
-from kgrec.errors import CheckpointError, KgrecError
+from kgrec.data.files import FilePath, existing, read_record, sha256
+from kgrec.data.writing import beside
+from kgrec.errors import CheckpointError
 
 MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 1 << 22
@@ -39,51 +37,6 @@ def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
         check_replaceable(target, kind)
 
 
-@contextmanager
-def beside(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is there, else nothing has happened.
-
-    Raises:
-        CheckpointError: If ``target`` is a link, which a rename would replace.
-        OSError: If the place takes no more; the error names ``target``.
-    """
-    if target.is_symlink():
-        raise CheckpointError(f"{target}: exists and is a link. Name the folder that it leads to, or another place.")
-    with naming(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(target) as fresh:
-            yield fresh
-
-
-@contextmanager
-def naming(target: Path) -> Iterator[None]:
-    """Name ``target`` in errors of the system about what is written beside it under a passing name, or about no file at all."""
-    try:
-        yield
-    except OSError as error:
-        passing = error.filename is None or any(part.startswith(f".{target.name}.") for part in Path(str(error.filename)).parts)
-        if passing and error.errno is not None and not isinstance(error, KgrecError):
-            error.filename = str(target)
-        raise
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    mark = uuid.uuid4().hex[:8]
-    fresh, old = (target.parent / f".{target.name}.{state}-{mark}" for state in ("new", "old"))
-    fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def check_replaceable(path: FilePath, kind: str) -> None:
     """Refuse a place where something stands that is not an empty folder or a folder of this kind.
 
@@ -104,7 +57,7 @@ def check_replaceable(path: FilePath, kind: str) -> None:
 def folder_kind(path: FilePath) -> str | None:
     """Return what a folder's manifest says it is, or None where there is no manifest of ours."""
     try:
-        read = _read_json(Path(path) / MANIFEST)
+        read = read_record(Path(path) / MANIFEST, _LONGEST_MANIFEST)
     except (OSError, CheckpointError):
         return None
     kind = read.get("format")
@@ -119,13 +72,13 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
         CheckpointError: If it is not of this kind or version, or a file is missing, of another size, or of another sum.
     """
     folder = existing(path, folder=True)
-    if not (folder / MANIFEST).is_file():
+    if not os.path.lexists(folder / MANIFEST):
         raise CheckpointError(f"{path}: not a kgrec {kind} folder: {MANIFEST} is missing. Name a folder that kgrec wrote.")
-    manifest = _read_json(folder / MANIFEST)
+    manifest = read_record(folder / MANIFEST, _LONGEST_MANIFEST)
     if manifest.get("format") != f"kgrec-{kind}":
         raise CheckpointError(f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected 'kgrec-{kind}'.")
     if manifest.get("version") != version:
-        found = str(manifest.get("version"))[:20]
+        found = repr(manifest.get("version"))[:20]
         raise CheckpointError(
             f"{folder / MANIFEST}: format version {found}, this kgrec reads {version}. Make the {kind} again, or use another kgrec."
         )
@@ -148,24 +101,12 @@ def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
         raise CheckpointError(f"{file}: missing. Make the {kind} again, or copy it whole.")
     if file.stat().st_size != entry.get("bytes"):
         raise CheckpointError(
-            f"{file}: {file.stat().st_size} bytes, not {str(entry.get('bytes'))[:20]} as the manifest says. Make the {kind} again."
+            f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the manifest says. Make the {kind} again."
         )
     found = sha256(file)
     if found != entry.get("sha256"):
         raise CheckpointError(f"{file}: its SHA-256 is not the manifest's: the file was changed or damaged. Make the {kind} again.")
     return found
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as stream:
-        data = stream.read(_LONGEST_MANIFEST + 1)
-    try:
-        read = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"{path}: not valid JSON. Make the folder again.") from None
-    if len(data) > _LONGEST_MANIFEST or not isinstance(read, dict):
-        raise CheckpointError(f"{path}: not a manifest. Make the folder again.")
-    return read
 
 
 def _write_manifest(folder: Path, kind: str, version: int) -> None:

@@ -24,7 +24,9 @@ from kgrec.data.rdf import FORMATS as RDF
 from kgrec.data.renamed import news_under_ids, under_ids, under_keys
 from kgrec.data.split import TEST, TRAIN
 from kgrec.data.storage import KIND, open_dataset
+from kgrec.data.writing import find_again
 from kgrec.errors import ConfigError, FormatError, nearest
+from kgrec.process import refuse_after_fork
 
 _PART_STEMS = {"train": ("train",), "valid": ("valid", "val", "validation", "dev"), "test": ("test",)}
 _DKN_TABS = 3
@@ -63,7 +65,9 @@ def load(source: FilePath, **settings: Any) -> Dataset:
         FormatError: If the folder is not recognized.
         ConfigError: If a setting is unknown.
     """
+    refuse_after_fork(f"{source}: loading a dataset")
     given, further = _divide(settings)
+    find_again(Path(source))
     if Path(source).is_dir() and folder_kind(source) == KIND:
         if settings:
             raise ConfigError(

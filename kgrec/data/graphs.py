@@ -22,6 +22,7 @@ from kgrec.data.statements import LABEL_PREDICATES, RdfOptions
 from kgrec.data.tables import Table, as_ids, read_table
 from kgrec.data.triples import Triples
 from kgrec.errors import ConfigError, FormatError, nearest
+from kgrec.process import refuse_after_fork
 
 _log = logging.getLogger("kgrec.data")
 
@@ -93,6 +94,7 @@ def read_triples(
         FormatError: If a file cannot be read; the message names file and line.
         FetchError: If a SPARQL endpoint does not answer.
     """
+    refuse_after_fork("Reading triples")
     if format is not None and format.lower() not in (*FORMATS, *_TEXT):
         raise ConfigError(f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: {', '.join((*FORMATS, *_TEXT))}.")
     if isinstance(source, Triples):

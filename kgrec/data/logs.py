@@ -12,6 +12,7 @@ from kgrec.data.jsonlines import JSON_LINES
 from kgrec.data.regular import head, read_regular
 from kgrec.data.tables import Table, as_ids, as_numbers, find_column, head_table, read_table
 from kgrec.errors import ConfigError, FormatError
+from kgrec.process import refuse_after_fork
 
 _log = logging.getLogger("kgrec.data")
 
@@ -103,6 +104,7 @@ def read_log(
         separator: As there.
         on_error: As there.
     """
+    refuse_after_fork("Reading interactions")
     known = _KNOWN | {n.lower() for n in wanted if n is not None}
     quick = _regular(source, wanted, known, separator) if min_rating is None else None
     if quick is not None:

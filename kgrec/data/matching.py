@@ -1,6 +1,5 @@
 """Items matched to entities by their labels and years, with a review for people; nothing is guessed in silence."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import polars as pl
 
 from kgrec.data.columns import YEAR_NAME, as_number, as_text, as_year, guess
 from kgrec.data.files import FilePath
-from kgrec.data.folders import naming
 from kgrec.data.ordering import one_per_key
 from kgrec.data.tables import find_column
 from kgrec.data.titles import ItemTable, titles
 from kgrec.data.triples import Triples
+from kgrec.data.writing import write_file
 from kgrec.errors import ConfigError, LinkError
 
 WAYS = ("label-year", "label")
@@ -299,10 +298,5 @@ def write_review(matches: Matches, path: FilePath) -> None:
     labels = [pl.col(name).str.replace_all(r"\s+", " ") for name in ("item_label", "entity_label")]
     text = rows.with_columns(labels).with_columns(pl.all().fill_null("")).select(pl.concat_str(pl.all(), separator="\t")).to_series()
     place = Path(path)
-    part = place.parent / f".{place.name}.new"
-    with naming(place):
-        try:
-            part.write_text("\n".join(["\t".join(REVIEW), *text, ""]), encoding="utf-8")
-            os.replace(part, place)
-        finally:
-            part.unlink(missing_ok=True)
+    whole = "\n".join(["\t".join(REVIEW), *text, ""])
+    write_file(place, lambda part: part.write_text(whole, encoding="utf-8"))

@@ -18,14 +18,16 @@ import numpy as np
 
 from kgrec.data.archives import unzip
 from kgrec.data.fetch import PART, Pinned, blob_sha1, fetch
-from kgrec.data.files import FilePath, existing
+from kgrec.data.files import FilePath, existing, read_record
 from kgrec.data.web import Address, Manners, address
+from kgrec.data.writing import discard, locked, write_whole
 from kgrec.errors import CheckpointError, ConfigError, DataError, FetchError, FormatError, nearest
 
 _log = logging.getLogger("kgrec.data")
 
 RECORD = "SOURCE.json"
 _LONGEST_RECORD = 1 << 20
+_UNPACKING = ".unpacking-"
 _FILES, _SETS = "public-files.tsv", "public-sets.toml"
 
 
@@ -134,14 +136,21 @@ def get(name: str, folder: FilePath, *, mirror: str | None = None, manners: Mann
     if held not in (None, chosen.name):
         raise CheckpointError(f"{folder}: holds {held}. Choose another folder for {chosen.name}.")
     place.mkdir(parents=True, exist_ok=True)
+    with locked(place / RECORD, "kgrec data get"):  # what lies beside the folder is not ours, and may not take a lock
+        return _filled(chosen, place, base, manners or Manners())
+
+
+def _filled(chosen: PublicSet, place: Path, base: Address | None, manners: Manners) -> list[Path]:
+    for left in place.glob(f"{_UNPACKING}*"):
+        discard(left)
     made = []
     for file in chosen.files:
-        if fetch(_places(chosen, file, base), place / file.name, file.pinned, manners or Manners()):
+        if fetch(_places(chosen, file, base), place / file.name, file.pinned, manners):
             _log.info("%s: fetched, its SHA-1 is the published one", place / file.name)
             made.append(place / file.name)
     made += _prepare(chosen, place)
     record = {"data set": chosen.name, "origin": chosen.origin, "terms": chosen.terms, "from": [file.url for file in chosen.files]}
-    (place / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_whole(place / RECORD, lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
     return made
 
 
@@ -159,11 +168,9 @@ def _places(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> tupl
 def recorded(folder: FilePath) -> str | None:
     """Return which data set ``get`` put into a folder, None where none that kgrec knows."""
     try:
-        with open(Path(folder) / RECORD, "rb") as stream:
-            told = json.loads(stream.read(_LONGEST_RECORD))
-    except (OSError, ValueError, RecursionError):
+        name = read_record(Path(folder) / RECORD, _LONGEST_RECORD).get("data set")
+    except (OSError, CheckpointError):
         return None
-    name = told.get("data set") if isinstance(told, dict) else None
     return name if isinstance(name, str) and name in public_sets() else None
 
 
@@ -200,7 +207,7 @@ def _prepare(chosen: PublicSet, folder: Path) -> list[Path]:
     """Make what a data set's files hold, and return what was not there before."""
     made = []
     for what, name in chosen.prepare:
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=_UNPACKING, dir=folder) as scratch:
             for fresh in _STEPS[what](folder / name, Path(scratch)):
                 goal = folder / fresh.name
                 if not goal.exists():

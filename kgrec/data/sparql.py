@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 import tempfile
 import zlib
@@ -25,6 +24,7 @@ from kgrec.data.ntriples import read_lines, reason
 from kgrec.data.paging import PagedQuery, paged
 from kgrec.data.statements import RdfOptions
 from kgrec.data.web import Address, Answer, Manners, Passing, address, asked, patiently
+from kgrec.data.writing import write_file
 from kgrec.errors import ConfigError, FetchError, FormatError, nearest
 
 _log = logging.getLogger("kgrec.data")
@@ -200,6 +200,8 @@ class _Page:
 
 def _stored(path: Path) -> _Page | None:
     """Return an answer on disk, None where there is none that is whole."""
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path}: not a plain file. Remove it, or take another cache.")
     try:
         head, _, body = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -230,14 +232,7 @@ def _kept(path: Path, parsed: "_Parsed") -> _Page:
     page = _Page(path, parsed.rows, parsed.unfit, parsed.malformed, now, digest, "")
     page = replace(page, sha256=_sum(page, parsed.quads))
     head = {f.name: getattr(page, f.name) for f in fields(page) if f.name != "path"}
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(_MARK + json.dumps(head).encode() + b"\n")
-            stream.write(parsed.quads)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_file(path, lambda file: file.write_bytes(_MARK + json.dumps(head).encode() + b"\n" + parsed.quads))
     return page
 
 

@@ -14,13 +14,14 @@ import polars as pl
 from kgrec.data.columns import TableColumn
 from kgrec.data.content import Content, Impressions, Vectors
 from kgrec.data.dataset import PARTS, BuildReport, Caution, Dataset
-from kgrec.data.files import FilePath, bare_suffix, write_parquet
+from kgrec.data.files import FilePath, bare_suffix, read_record, write_parquet
 from kgrec.data.folders import check_folder, combined_sum, new_folder
 from kgrec.data.interactions import Dropped, Interactions
 from kgrec.data.rdf import FORMATS as RDF
 from kgrec.data.triples import Triples
 from kgrec.data.vocabulary import Vocabulary
 from kgrec.errors import CheckpointError, DataError
+from kgrec.process import refuse_after_fork
 
 KIND = "dataset"
 VERSION = 1
@@ -45,6 +46,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
     Raises:
         CheckpointError: If something that is not a dataset stands at ``path``.
     """
+    refuse_after_fork(f"{path}: writing a dataset or run")
     with new_folder(path, KIND, VERSION) as folder:
         triples = dataset.triples
         _write_table(folder, "users", dataset.users.series, dataset.user_labels)
@@ -142,17 +144,20 @@ def open_dataset(path: FilePath) -> Dataset:
         MissingFileError: If there is no such folder.
         CheckpointError: If the folder is not a dataset, of another version, damaged, or contradicts itself.
     """
+    refuse_after_fork(f"{path}: opening a dataset or run")
     sums = check_folder(path, KIND, VERSION)
     opened = _Opened(Path(path), frozenset(sums))
     try:
         return _assemble(opened, str(path), combined_sum(sums))
-    except (KeyError, TypeError, AttributeError) as error:
+    except CheckpointError:
+        raise
+    except DataError as error:
+        raise CheckpointError(f"{path}: {error} Build the dataset again.") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{opened.folder / _ABOUT}: a field is missing or of the wrong kind ({reason}). Build the dataset again."
         ) from None
-    except DataError as error:
-        raise CheckpointError(f"{path}: {error} Build the dataset again.") from None
 
 
 def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
@@ -286,6 +291,15 @@ def _impressions(opened: "_Opened", part: str, users: int, items: int) -> Impres
     )
 
 
+def _in_order(part: Interactions) -> bool:
+    """Return whether interactions are sorted by user, then time, those without a time last."""
+    after = part.user[1:] > part.user[:-1]
+    if part.time is None:
+        return bool((after | (part.user[1:] == part.user[:-1])).all())
+    within = (part.user[1:] == part.user[:-1]) & ((part.time[1:] >= part.time[:-1]) | np.isnan(part.time[1:]))
+    return bool((after | within).all())
+
+
 class _Opened:
     """Reads the files of a folder whose sums hold; believes nothing else about them.
 
@@ -305,14 +319,7 @@ class _Opened:
         return self.folder / name
 
     def about(self) -> dict[str, Any]:
-        path = self._path(_ABOUT)
-        try:
-            about = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            raise CheckpointError(f"{path}: not valid JSON. Build the dataset again.") from None
-        if not isinstance(about, dict):
-            raise CheckpointError(f"{path}: not an object. Build the dataset again.")
-        return about
+        return read_record(self._path(_ABOUT))
 
     def _frame(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         path = self._path(f"{name}.parquet")
@@ -369,7 +376,10 @@ class _Opened:
             for column, dtype in (("time", np.float64), ("rating", np.float32))
         }
         user, item = self.rows(f"{name}_user", np.int32, size, users), self.rows(f"{name}_item", np.int32, size, items)
-        return Interactions(user, item, further["time"], further["rating"])
+        found = Interactions(user, item, further["time"], further["rating"])
+        if not _in_order(found):
+            raise CheckpointError(f"{self.folder / name}_user.npy: not sorted by user, and by time within a user. Build the dataset again.")
+        return found
 
     def numbered(self, name: str, below: tuple[int, ...]) -> np.ndarray:
         """Return an array of rows whose columns count things of which there are so many."""

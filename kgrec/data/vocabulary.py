@@ -8,6 +8,8 @@ import polars as pl
 
 from kgrec.errors import DataError, UnknownIdError, nearest
 
+_FEW = 64
+
 
 class Vocabulary:
     """An ordered set of external keys; a key's position is its row number.
@@ -81,6 +83,8 @@ class Vocabulary:
 
     def keys(self, rows: "np.ndarray | Sequence[int]") -> list[str]:
         """Return the keys of many rows."""
+        if len(rows) <= _FEW:  # a gather has a price of its own
+            return [self.key(row) for row in rows]
         picked: list[str] = self._series.gather(pl.Series(np.asarray(rows, dtype=np.int64))).to_list()
         return picked
 

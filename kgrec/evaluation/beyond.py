@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.order import tie_order
 
 _HEAD_SHARE = 0.8
 _DIVERSITY_USERS = 2_000
@@ -64,7 +65,7 @@ def beyond_accuracy(ranked: Int[Tensor, "users cand"], dataset: Dataset, cutoffs
     lists = ranked.numpy()
     counts = np.bincount(dataset.train.item, minlength=dataset.num_items)
     information = np.log2(max(1, dataset.num_users)) - np.log2(np.maximum(counts, 1))
-    tail = ~_head(counts)
+    tail = ~_head(counts, tie_order(dataset))
     found = {}
     for k in cutoffs:
         found[f"gini@{k}"] = gini(ranked, dataset.num_items, k)
@@ -80,9 +81,8 @@ def beyond_accuracy(ranked: Int[Tensor, "users cand"], dataset: Dataset, cutoffs
     return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
-def _head(counts: np.ndarray) -> np.ndarray:
-    """Return which items are the fewest that have the head's share of all interactions; of equally popular ones, the lower row first."""
-    order = np.argsort(-counts, kind="stable")
+def _head(counts: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return which items, the first in an order by falling counts, are the fewest that have the head's share of all interactions."""
     before = np.cumsum(counts[order]) - counts[order]
     head = np.zeros(len(counts), dtype=bool)
     head[order] = before < _HEAD_SHARE * counts.sum()

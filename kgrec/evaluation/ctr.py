@@ -18,6 +18,7 @@ from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.report import Report, check_part
 from kgrec.models.base import Scorer
 from kgrec.ops.sampling import sample_negatives
+from kgrec.process import refuse_after_fork
 from kgrec.random import derive, numpy_generator
 
 _STEPS = 100
@@ -107,6 +108,7 @@ def evaluate_ctr(
 
     Source: the CTR protocol of models.md 0.7.
     """
+    refuse_after_fork("Evaluating labelled pairs")
     check_part(on)
     rows = labelled_pairs(dataset, on, seed)
     if legacy_batch is not None and not 1 <= legacy_batch <= len(rows.user):

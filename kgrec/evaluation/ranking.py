@@ -1,5 +1,6 @@
 """Full ranking, the best k of the whole catalog for many users; and the scores of given candidates."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from torch import Tensor
 from kgrec.batches import Query
 from kgrec.data.interactions import Interactions
 from kgrec.errors import DivergedError
+from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer
-from kgrec.ops.ranking import chunk_rows, topk_masked, topk_unseen_
+from kgrec.ops.ranking import chunk_rows, product_chunks, tied_places, topk_unseen_
 
 _PIECE, _PIECES = 128, 1024
 
@@ -57,6 +59,17 @@ class Lists:
         return history, mask
 
 
+def _told(starts: range, total: int) -> Iterator[int]:
+    """Yield where chunks of users start, and report how far it is."""
+    if len(starts) < 2:
+        yield from starts
+        return
+    with progress("ranking users", total) as bar:
+        for start in starts:
+            yield start
+            bar.update(min(start + starts.step, total))
+
+
 @torch.inference_mode()
 def rank_users(
     scorer: Scorer,
@@ -67,12 +80,13 @@ def rank_users(
     seen: Lists | None = None,
     history: Lists | None = None,
     allowed: Bool[Tensor, " items"] | None = None,
+    order: np.ndarray | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[Float[Tensor, "users cand"], Int[Tensor, "users cand"]]:
     """Return the scores and rows of each user's k best items, on the CPU.
 
-    Higher score first; of equal scores, the lower item row first. Where fewer than k items may be shown, the rest is score -inf, item
-    -1. Users go in chunks, so memory does not grow with their number.
+    Higher score first; of equal scores, the one that is first in ``order``. Where fewer than k items may be shown, the rest is score
+    -inf, item -1. Users go in chunks, so memory does not grow with their number.
 
     Args:
         scorer: What ranks. Inner products of a ``DotProduct`` are computed in place.
@@ -82,31 +96,55 @@ def rank_users(
         seen: Items to leave out, per user.
         history: Past items, oldest first, per user; needed for users at -1 and by models that read histories.
         allowed: Items that may be shown at all; None allows every one.
+        order: All item rows in the order that breaks ties, as ``tie_order`` gives them; None takes the order of rows.
         device: Where the scorer computes.
     """
-    fast = scorer if isinstance(scorer, DotProduct) and allowed is None else None
-    if isinstance(scorer, DotProduct):
-        device = scorer.items.device
-    seen = None if seen is None else seen.to(device)
-    history = None if history is None else history.to(device)
-    hidden = None if allowed is None else (~allowed.to(device)).nonzero().squeeze(1)
-    rows = torch.from_numpy(users.astype(np.int64)).to(device)
-    step = chunk_rows(num_items, device) * (32 if fast else 1)  # vectors, not scores: topk_masked cuts further
-    parts = []
-    for start in range(0, len(users), step):
-        query = _query(scorer, rows, history, start, min(start + step, len(users)))
-        ptr = None if seen is None else seen.ptr[start : start + step + 1]
-        masked = None if seen is None else seen.items
-        if fast is not None:
-            parts.append(topk_masked(fast.vectors(query), fast.items, k, ptr, masked))
-            continue
-        table = scorer(query).clone()
-        if hidden is not None:
-            table.index_fill_(1, hidden, -torch.inf)
-        parts.append(topk_unseen_(table, k, ptr, masked))
+    catalog = _Catalog(scorer, num_items, allowed, order, device)
+    parts = [(values, items) for _, _, values, items in catalog.best(users, k, seen, history)]
     if not parts:
         return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
-    return torch.cat([scores for scores, _ in parts]).cpu(), torch.cat([items for _, items in parts]).cpu()
+    return torch.cat([values for values, _ in parts]).cpu(), torch.cat([items for _, items in parts]).cpu()
+
+
+@torch.inference_mode()
+def place_items(
+    scorer: Scorer,
+    users: np.ndarray,
+    k: int,
+    wanted: Lists,
+    *,
+    num_items: int,
+    seen: Lists | None = None,
+    history: Lists | None = None,
+    order: np.ndarray | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[Int[Tensor, "users cand"], Int[Tensor, " _"], Int[Tensor, " _"]]:
+    """Return the rows of each user's k best items, and where the wanted ones are, all by one table of scores; on the CPU.
+
+    The places of a wanted item are given by how many candidates have a higher score, and how many have its score, itself included: the
+    second is 0 where it is not among the k best, however ties are broken. Candidates are the items that are not seen.
+
+    Args:
+        scorer: What ranks, as in ``rank_users``.
+        users: User rows.
+        k: Length of each list.
+        wanted: Items to place, per user; none of them seen.
+        num_items: Size of the catalog.
+        seen: Items to leave out, per user.
+        history: Past items, oldest first, per user.
+        order: As in ``rank_users``; it decides the lists alone.
+        device: Where the scorer computes.
+    """
+    catalog = _Catalog(scorer, num_items, None, order, device)
+    columns = catalog.columns(wanted)
+    lists, above, tied = [], [], []
+    for start, scores, values, items in catalog.best(users, k, seen, history):
+        at, real = columns.padded(start, start + len(scores))
+        higher, equal = tied_places(scores, values, at)
+        lists.append(items)
+        above.append(higher[real])
+        tied.append(equal[real])
+    return torch.cat(lists).cpu(), torch.cat(above).cpu(), torch.cat(tied).cpu()
 
 
 @torch.inference_mode()
@@ -150,6 +188,64 @@ def score_candidates(
     if bool(scores.isnan().any()):
         raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
     return scores
+
+
+class _Catalog:
+    """Tables of scores whose columns are the items in the order that breaks ties.
+
+    Args:
+        scorer: What ranks.
+        num_items: Size of the catalog.
+        allowed: Items that may be shown at all; None allows every one.
+        order: Item rows by column; None leaves them as they are.
+        device: Where the scorer computes, if it is not a ``DotProduct``.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        num_items: int,
+        allowed: Bool[Tensor, " items"] | None,
+        order: np.ndarray | None,
+        device: torch.device | str,
+    ) -> None:
+        self._scorer, self._num_items = scorer, num_items
+        self._device = scorer.items.device if isinstance(scorer, DotProduct) else device
+        self._hidden = None if allowed is None else (~allowed.to(self._device)).nonzero().squeeze(1)
+        self._items = None if order is None else torch.from_numpy(order.astype(np.int64)).to(self._device)
+        self._column = None if self._items is None else self._items.argsort()
+        self._item_at = None if self._items is None else torch.nn.functional.pad(self._items, (0, 1), value=-1)  # column -1 is none
+
+    def columns(self, lists: Lists) -> Lists:
+        """Return lists of items as lists of columns, on the scorer's device."""
+        lists = lists.to(self._device)
+        return lists if self._column is None else Lists(lists.ptr, self._column[lists.items])
+
+    def best(
+        self, users: np.ndarray, k: int, seen: Lists | None, history: Lists | None
+    ) -> Iterator[tuple[int, Float[Tensor, "users cand"], Float[Tensor, "users cand"], Int[Tensor, "users cand"]]]:
+        """Yield, per chunk of users, the first of them, their scores (-inf where seen), and the k best scores and items."""
+        ptr, columns = (None, None) if seen is None else ((own := self.columns(seen)).ptr, own.items)
+        rows = torch.from_numpy(users.astype(np.int64)).to(self._device)
+        for start, scores in self._scores(rows, None if history is None else history.to(self._device)):
+            some = None if ptr is None else ptr[start : start + len(scores) + 1]
+            values, at = topk_unseen_(scores, k, some, columns)
+            yield start, scores, values, at if self._item_at is None else self._item_at[at]
+
+    def _scores(self, rows: Tensor, history: Lists | None) -> Iterator[tuple[int, Tensor]]:
+        scorer, step = self._scorer, chunk_rows(self._num_items, self._device)
+        if isinstance(scorer, DotProduct) and self._hidden is None and (self._items is None or len(rows) >= scorer.items.shape[1]):
+            items = scorer.items if self._items is None else scorer.items[self._items]
+            for start in _told(range(0, len(rows), 32 * step), len(rows)):  # vectors, not scores: the products are cut further
+                query = _query(scorer, rows, history, start, min(start + 32 * step, len(rows)))
+                for further, scores in product_chunks(scorer.vectors(query), items):
+                    yield start + further, scores
+            return
+        for start in _told(range(0, len(rows), step), len(rows)):
+            scores = scorer(_query(scorer, rows, history, start, min(start + step, len(rows)))).clone()
+            if self._hidden is not None:
+                scores.index_fill_(1, self._hidden, -torch.inf)
+            yield start, scores if self._items is None else scores.index_select(1, self._items)
 
 
 def _query(scorer: Scorer, rows: Tensor, history: Lists | None, start: int, stop: int) -> Query:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.interactions import Interactions, concatenate
+from kgrec.data.order import tie_order
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.beyond import beyond_accuracy, coverage
-from kgrec.evaluation.metrics import RANKING, Metric, check_cutoffs, ranking_metric
-from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.evaluation.metrics import STANDARD, Places, check_cutoffs, ranking_metric
+from kgrec.evaluation.ranking import Lists, place_items
 from kgrec.models.base import Scorer
 
 
@@ -51,6 +51,7 @@ class Report:
         details: Further values of the protocol by name, JSON-ready.
         rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``, ``score``, ``probability``; else None.
         warm_part: Of full ranking, the means over users and relevant items that have training interactions.
+        warm_user_part: The means over users who have training interactions, whatever items are relevant.
         cold_item_part: The means over relevant items that have no training interaction, of all users.
         cold_user_part: The means over users who have no training interaction.
         cold_items: Distinct relevant items that have no training interaction.
@@ -68,6 +69,7 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
     rows: pl.DataFrame | None = None
     warm_part: Part = field(default_factory=Part)
+    warm_user_part: Part = field(default_factory=Part)
     cold_item_part: Part = field(default_factory=Part)
     cold_user_part: Part = field(default_factory=Part)
     cold_items: int = 0
@@ -104,6 +106,7 @@ class Report:
             return told
         return told | {
             "warm": self.warm_part.to_dict(),
+            "warm_users": self.warm_user_part.to_dict(),
             "cold": {"items": self.cold_item_part.to_dict(), "users": self.cold_user_part.to_dict()},
             "cold_users": self.cold_users,
             "cold_items": self.cold_items,
@@ -134,14 +137,18 @@ def evaluate(
     """Rank the whole catalog for every user with held-out items, and report the means.
 
     Training items are masked with -inf, and validation items as well when judging on "test". A relevant item that is masked too is
-    counted apart and judged nowhere. Ties go to the lower item row. Repeated held-out pairs count once.
+    counted apart and judged nowhere. Repeated held-out pairs count once.
+
+    Values of users are expectations over all orders of candidates with equal scores. Coverage and what is beyond hits need lists: there
+    equal scores go by ``tie_order``. So the numbering of items decides no value.
 
     Args:
         scorer: What ranks.
         dataset: Where the interactions are.
         on: "test" or "valid".
         ks: Cutoffs, each at least 1.
-        metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage.
+        metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage. "ndcg-retrieved" is another,
+            whose lists reach to the largest of ``ks``.
         users: User rows to judge; None judges all.
         model: Name for the report.
         device: Where the scorer computes, if it is not a ``DotProduct``.
@@ -155,43 +162,57 @@ def evaluate(
     """
     check_part(on)
     cutoffs = check_cutoffs(ks)
-    names = [*RANKING, "coverage"] if metrics is None else list(dict.fromkeys(metrics))
+    names = STANDARD if metrics is None else tuple(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
     known = dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
     truth, masked = _truth(dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users)
     if not len(truth):
         raise DataError(f"nobody to judge: the {on} part has no pair of these users that is not in training too. Split the data anew.")
-    judged, _ = _runs(truth // dataset.num_items)
+    owner, item = truth // dataset.num_items, truth % dataset.num_items
+    judged, sizes = _runs(owner)
+    wanted = Lists(torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item))
     lists = Lists.of(known, judged)
-    _, ranked = rank_users(
-        scorer, judged, min(cutoffs[-1], dataset.num_items), num_items=dataset.num_items, seen=lists, history=lists, device=device
+    ranked, above, tied = place_items(
+        scorer,
+        judged,
+        min(cutoffs[-1], dataset.num_items),
+        wanted,
+        num_items=dataset.num_items,
+        seen=lists,
+        history=lists,
+        order=tie_order(dataset) if beyond or "coverage" in names else None,  # only lists need it, and it takes a sort
+        device=device,
     )
-    values, relevant = _judge(ranked, judged, truth, dataset.num_items, functions, cutoffs)
-    means = {name: float(value.mean()) for name, value in values.items()}
-    means |= {f"coverage@{k}": coverage(ranked, dataset.num_items, k) for k in cutoffs if "coverage" in names}
 
-    trained_user = np.isin(judged, dataset.train.user)
-    trained_item = np.isin(np.arange(dataset.num_items), dataset.train.item)
-    user_is_warm, item_is_warm = np.isin(truth // dataset.num_items, judged[trained_user]), trained_item[truth % dataset.num_items]
+    def values_of(chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each metric's values per user who has some of the chosen pairs, which alone are relevant."""
+        users, position = np.unique(owner[chosen], return_inverse=True)
+        at = torch.from_numpy(chosen)
+        places = Places.of(torch.from_numpy(position), above[at], tied[at], len(users), cutoffs[-1])
+        return {f"{name}@{k}": metric(places, k).numpy() for k in cutoffs for name, metric in functions.items()}
 
     def part(chosen: np.ndarray) -> Part:
-        some = truth[chosen]
-        users, _ = _runs(some // dataset.num_items)
-        rows = torch.from_numpy(np.searchsorted(judged, users))
-        values, _ = _judge(ranked[rows], users, some, dataset.num_items, functions, cutoffs)
-        return Part(len(users), {name: float(value.mean()) for name, value in values.items() if len(value)})
+        users = len(np.unique(owner[chosen]))
+        return Part(users, {name: float(value.mean()) for name, value in values_of(chosen).items()} if users else {})
 
-    columns = {"user": dataset.users.keys(judged), "relevant": relevant.numpy(), "cold": ~trained_user}
+    values = values_of(np.ones(len(truth), dtype=bool))
+    means = {name: float(value.mean()) for name, value in values.items()}
+    means |= {f"coverage@{k}": coverage(ranked, dataset.num_items, k) for k in cutoffs if "coverage" in names}
+    trained_user = np.isin(judged, dataset.train.user)
+    user_is_warm, item_is_warm = np.repeat(trained_user, sizes), np.isin(item, dataset.train.item)
+    columns = {"user": dataset.users.keys(judged), "relevant": sizes, "cold": ~trained_user}
     return Report(
         model=model,
         split=on,
         users=len(judged),
         metrics=means,
-        per_user=pl.DataFrame(columns | {name: value.numpy() for name, value in values.items()}),
+        per_user=pl.DataFrame(columns | values),
+        notes=_notes(names, cutoffs, int((~trained_user).sum()), len(judged)),
         warm_part=part(user_is_warm & item_is_warm),
+        warm_user_part=part(user_is_warm),
         cold_item_part=part(~item_is_warm),
         cold_user_part=part(~user_is_warm),
-        cold_items=len(np.unique(truth[~item_is_warm] % dataset.num_items)),
+        cold_items=len(np.unique(item[~item_is_warm])),
         masked=masked,
         beyond=beyond_accuracy(ranked, dataset, cutoffs) if beyond else {},
     )
@@ -217,15 +238,16 @@ def _truth(held_out: Interactions, known: Interactions, num_items: int, users: n
     return keys[~hidden], int(hidden.sum())
 
 
-def _judge(
-    ranked: Tensor, users: np.ndarray, truth: np.ndarray, num_items: int, functions: dict[str, Metric], cutoffs: tuple[int, ...]
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Return each metric's values per user, and the number of relevant items per user."""
-    keys = np.where(ranked < 0, -1, users[:, None] * num_items + ranked.numpy())
-    at = np.searchsorted(truth, keys).clip(max=max(0, len(truth) - 1))
-    hits = torch.from_numpy(truth[at] == keys) if len(truth) else torch.zeros(ranked.shape, dtype=torch.bool)
-    relevant = torch.from_numpy(_runs(truth // num_items)[1])
-    return {f"{name}@{k}": metric(hits, relevant, k) for k in cutoffs for name, metric in functions.items()}, relevant
+def _notes(names: Iterable[str], cutoffs: tuple[int, ...], strangers: int, users: int) -> tuple[str, ...]:
+    notes = []
+    if strangers:
+        notes.append(f"{strangers:,} of {users:,} users have no training interactions; warm_users has the values without them.")
+    if "ndcg-retrieved" in names:
+        notes.append(
+            f"ndcg-retrieved divides by the best order of the hits among the first {cutoffs[-1]}, the largest cutoff, as the code of KGAT "
+            "and NGCF does: it is higher than ndcg and not comparable with it."
+        )
+    return tuple(notes)
 
 
 def _runs(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,12 @@ from torch import Tensor
 from kgrec.data.dataset import Dataset
 from kgrec.data.interactions import concatenate
 from kgrec.errors import ConfigError, DataError
-from kgrec.evaluation.metrics import check_cutoffs
+from kgrec.evaluation.metrics import RANKING, Places, check_cutoffs
 from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.report import Report, check_part
 from kgrec.models.base import Scorer
 from kgrec.ops.sampling import sample_negatives
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
 _CHUNK = 2**20
@@ -36,7 +37,9 @@ def evaluate_sampled(
 
     Negatives are drawn without repetition, uniformly over the items that the user has in none of the parts up to this one; a user with
     fewer gets all of them. Each held-out pair is judged by itself, with ndcg 1 / log2(rank + 1), then averaged over a user's pairs,
-    then over users. Of equal scores the lower item row is first, as in full ranking.
+    then over users. Values are expectations over all orders of candidates with equal scores, as in full ranking.
+
+    ``details`` has the ``negatives`` asked for, and the least and most that a pair really has.
 
     Args:
         scorer: What ranks.
@@ -54,6 +57,7 @@ def evaluate_sampled(
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, Section 4.1; on what it hides: Krichene and Rendle, KDD 2020.
     """
+    refuse_after_fork("Evaluating against sampled items")
     check_part(on)
     cutoffs = check_cutoffs(ks)
     if not 1 <= negatives < 2**31:
@@ -70,22 +74,31 @@ def evaluate_sampled(
     seen = concatenate([before, held_out]).csr(dataset.num_users, dataset.num_items)
     known = tuple(torch.from_numpy(part.astype(np.int64)) for part in (seen.indptr, seen.indices))
     generator = numpy_generator(seed, "sampled negatives", ("valid", "test").index(on))
-    ranks, step = [], max(1, _CHUNK // (negatives + 1))
+    placed, step = [], max(1, _CHUNK // (negatives + 1))
     for start in range(0, len(users), step):
         rows, item = users[start : start + step], torch.from_numpy(truth.indices[start : start + step].astype(np.int64))
         drawn = distinct_negatives(torch.from_numpy(rows), known[0], known[1], dataset.num_items, negatives, generator=generator)
-        ranks.append(_ranks(scorer, rows, torch.cat([item.unsqueeze(1), drawn], dim=1), Lists.of(before, rows), device))
-    per_user = _per_user(dataset, users, torch.cat(ranks).numpy(), cutoffs)
-    names = [f"{name}@{k}" for k in cutoffs for name in ("hit", "ndcg", "mrr")]
+        placed.append(_placed(scorer, rows, torch.cat([item.unsqueeze(1), drawn], dim=1), Lists.of(before, rows), device))
+    above, tied, real = torch.cat(placed, dim=1)
+    places = Places.of(torch.arange(len(users)), above, tied, len(users), cutoffs[-1])  # each pair is a list of its own
+    values = {f"{name}@{k}": RANKING[name](places, k).numpy() for k in cutoffs for name in ("hit", "ndcg", "mrr")}
+    per_user = _per_user(dataset, users, values)
+    least, most = int(real.min()), int(real.max())
     return Report(
         model=model,
         split=on,
         users=per_user.height,
-        metrics={name: float(per_user[name].to_numpy().mean()) for name in names},
+        metrics={name: float(per_user[name].to_numpy().mean()) for name in values},
         per_user=per_user,
         protocol="sampled",
-        notes=(f"Each held-out item was ranked among {negatives} sampled items: not comparable with full ranking.",),
-        details={"pairs": len(users), "negatives": negatives, "masked": len(held_out) - len(users)},
+        notes=_notes(negatives, least, most, cutoffs),
+        details={
+            "pairs": len(users),
+            "negatives": negatives,
+            "least_negatives": least,
+            "most_negatives": most,
+            "masked": len(held_out) - len(users),
+        },
     )
 
 
@@ -141,20 +154,34 @@ def _by_trial(users: Tensor, ptr: Tensor, idx: Tensor, num_items: int, count: in
         drawn[row, place] = sample_negatives(users[row], ptr, idx, num_items, generator=generator)
 
 
-def _ranks(scorer: Scorer, users: np.ndarray, candidates: Tensor, history: Lists, device: torch.device | str) -> Tensor:
-    """Return the 1-based rank of the first candidate of each row; -1 is no candidate."""
+def _placed(scorer: Scorer, users: np.ndarray, candidates: Tensor, history: Lists, device: torch.device | str) -> Tensor:
+    """Return three rows: how many candidates score above the first of each list, how many as it (with it), and how many others there are.
+
+    Candidate -1 is none, nor is one at -inf; a first candidate at -inf has nothing at its score.
+    """
     real = candidates >= 0
     ptr = torch.nn.functional.pad(real.sum(1).cumsum(0), (1, 0))
     scores = torch.full(candidates.shape, -torch.inf, dtype=torch.float64)
     scores[real] = score_candidates(scorer, users, Lists(ptr, candidates[real]), history=history, device=device).double()
-    own, item = scores[:, :1], candidates[:, :1]
-    ahead = real & ((scores > own) | ((scores == own) & (candidates < item)))
-    return 1 + ahead.sum(1)
+    own = scores[:, :1]
+    tied = ((scores == own) & (own > -torch.inf)).sum(1)
+    return torch.stack([(scores > own).sum(1), tied, real.sum(1) - 1])
 
 
-def _per_user(dataset: Dataset, users: np.ndarray, ranks: np.ndarray, cutoffs: tuple[int, ...]) -> pl.DataFrame:
-    gains = {"hit": np.ones(len(ranks)), "ndcg": 1 / np.log2(ranks + 1), "mrr": 1 / ranks}
-    values = {f"{name}@{k}": np.where(ranks <= k, gain, 0.0) for k in cutoffs for name, gain in gains.items()}
+def _notes(asked: int, least: int, most: int, cutoffs: tuple[int, ...]) -> tuple[str, ...]:
+    among = f"{asked} sampled items"
+    if least < asked:
+        among = f"at most {most} sampled items"
+        among += f", of some users fewer (from {least})" if least < most else ""
+        among += f" (asked for {asked})" if most < asked else ""
+    notes = [f"Each held-out item was ranked among {among}: not comparable with full ranking."]
+    sure = [f"hit@{k}" for k in cutoffs if k > most]
+    if sure:
+        notes.append(f"{', '.join(sure)} is 1 whatever the scores are: no list has more than {most + 1} items.")
+    return tuple(notes)
+
+
+def _per_user(dataset: Dataset, users: np.ndarray, values: dict[str, np.ndarray]) -> pl.DataFrame:
     grouped = pl.DataFrame({"row": users} | values).group_by("row", maintain_order=True)
     found = grouped.agg(pl.len().cast(pl.Int64).alias("relevant"), *(pl.col(name).mean() for name in values))
     keys = pl.Series("user", dataset.users.keys(found["row"].to_numpy()), dtype=pl.String)

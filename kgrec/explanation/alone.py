@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrec.explanation.effects import EffectsOf, LinearModel, MeasuredModel
-from kgrec.explanation.linear import Linear, Mode
+from kgrec.explanation.linear import Linear, Mode, lengths
 from kgrec.explanation.paths import PathGraph
 
 
@@ -49,5 +49,5 @@ def _propagated(linear: Linear, user: int, item: int, low: np.ndarray, high: np.
         layer = weight @ layer
         z = z + coefficient * layer
     z_user, z_item = z[np.searchsorted(nodes, [user, item])]
-    length = max(float(np.linalg.norm(z_item)), 1e-12) if linear.by_direction else 1.0
+    length = float(lengths(z_item)) if linear.by_direction else 1.0
     return float(z_user @ z_item) / length

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.linear import Linear
+from kgrec.explanation.linear import Linear, lengths
 
 _MOST_POINTS = 64
 _EDGES_AT_ONCE = 100_000
@@ -84,7 +84,7 @@ def _mix(linear: Linear, coefficients: Sequence[float]) -> np.ndarray:
 
 def _total(linear: Linear, users: np.ndarray, items: np.ndarray, at: float) -> float:
     z = _vectors(linear, at)
-    length = np.maximum(np.linalg.norm(z[items], axis=1), 1e-12) if linear.by_direction else 1.0
+    length = lengths(z[items]) if linear.by_direction else 1.0
     return float((np.einsum("nd,nd->n", z[users], z[items]) / length).sum())
 
 
@@ -116,7 +116,7 @@ def _upstream(linear: Linear, users: np.ndarray, items: np.ndarray, at: float) -
     out = np.zeros_like(z)
     toward_item, toward_user = z[items], z[users]
     if linear.by_direction:
-        length = np.maximum(np.linalg.norm(toward_item, axis=1, keepdims=True), 1e-12)
+        length = lengths(toward_item)[:, None]
         toward_item = toward_item / length
         score = np.einsum("nd,nd->n", toward_user, toward_item)[:, None]
         toward_user = (toward_user - score * toward_item) / length

@@ -7,9 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from kgrec.data.writing import locked
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.schema import Explanation
-from kgrec.log import progress
+from kgrec.log import logger, progress
 
 if TYPE_CHECKING:
     from kgrec.explanation.explainer import Explainer
@@ -38,7 +39,12 @@ def explanations(
         raise ConfigError(f"top is {top}. Ask for at least one item per user.")
     names = list(dict.fromkeys(users))
     rows = explainer.data.users.rows(names).tolist()
+    strangers = [name for name, row in zip(names, rows, strict=True) if not explainer.explains(row)]
+    if strangers:
+        logger.warning("no explanations for %d users without training interactions, the first %r.", len(strangers), strangers[0])
     for name, row in zip(names, rows, strict=True):
+        if not explainer.explains(row):
+            continue
         first = (skip or {}).get(name, 0)
         for item in explainer.standing(row).order()[first:top].tolist():
             yield explainer.explain(name, explainer.data.items.key(item), k, **asked)
@@ -62,12 +68,18 @@ def write_batch(
 
     Raises:
         ConfigError: If the file holds something else than the beginning of this batch.
+        CheckpointError: If another process writes it.
         UnknownIdError: If a user is not known; before anything is written.
     """
     goal, names = Path(out), list(dict.fromkeys(users))
     explainer.data.users.rows(names)
-    if goal.is_dir():
-        raise ConfigError(f"{goal}: is a folder. Name a file.")
+    if goal.exists() and not goal.is_file():
+        raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
+    with locked(goal, "kgrec explain-batch"):
+        return _written(explainer, names, goal, k, top, asked)
+
+
+def _written(explainer: "Explainer", names: Sequence[str], goal: Path, k: int, top: int, asked: Mapping[str, Any]) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
     if last is not None:
         _same_batch(explainer, last, goal, k, asked)
@@ -130,7 +142,7 @@ def _beginning(goal: Path, users: Sequence[str]) -> tuple[int, int, Explanation 
 def _user_of(line: bytes, goal: Path, number: int) -> str:
     try:
         return str(json.loads(line)["user"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(f"{goal}:{number}: no explanation. Name another file, or remove this one.") from None
 
 

@@ -88,6 +88,8 @@ class LinearEffects:
         """Return the scores: few edges in closed form, many by pushing two vectors through the edited graph."""
         graph = self._of.graph
         scores = np.full((len(modes), 1 + len(groups)), self.pair.score)
+        if not self._of.linear.num_layers:  # nothing is read from the graph: what differs would be rounding
+            return scores
         small = [n for n, edges in enumerate(groups, 1) if len(edges) <= _IN_CLOSED_FORM]
         edits = [Edit(np.stack([graph.low[groups[n - 1]], graph.high[groups[n - 1]]], 1)) for n in small]
         if edits:

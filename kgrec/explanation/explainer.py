@@ -12,14 +12,16 @@ import torch
 from kgrec import __version__
 from kgrec.data.dataset import Dataset
 from kgrec.data.history import queries
+from kgrec.data.ids import Id, one_id
 from kgrec.data.interactions import concatenate
+from kgrec.data.order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, ExplanationError, nearest
 from kgrec.explanation import whatif
 from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.batch import write_batch
 from kgrec.explanation.budget import budget_of
 from kgrec.explanation.candidates import Candidates, choose, grouped, rounded
-from kgrec.explanation.effects import Effects, effects_of
+from kgrec.explanation.effects import Effects, LinearModel, effects_of
 from kgrec.explanation.filters import Filters
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.explanation.linear import MODES
@@ -68,16 +70,18 @@ class Standing:
     Attributes:
         scores: One per item.
         seen: Items that take no part in the ranking.
+        place: Each item's place among equals, as ``Run.recommend`` breaks ties.
     """
 
     scores: np.ndarray
     seen: np.ndarray
+    place: np.ndarray
 
     def order(self) -> np.ndarray:
-        """Return the ranked items, best first; equal scores by row."""
+        """Return the ranked items, best first."""
         scores = self.scores.copy()
         scores[self.seen] = -np.inf
-        order = np.argsort(-scores, kind="stable")
+        order = np.lexsort((self.place, -scores))
         return order[: len(scores) - len(self.seen)]
 
     def rank(self, item: int) -> int | None:
@@ -85,8 +89,7 @@ class Standing:
         if item in self.seen:
             return None
         mine = self.scores[item]
-        ahead = self.scores > mine
-        ahead[:item] |= self.scores[:item] == mine
+        ahead = (self.scores > mine) | ((self.scores == mine) & (self.place < self.place[item]))
         ahead[self.seen] = False
         return 1 + int(ahead.sum())
 
@@ -178,6 +181,10 @@ class Explainer:
         self._history = concatenate([data.train, data.valid])  # as Run.recommend reads it
         self.train = data.train.csr(data.num_users, data.num_items)
         self._seen = (self.train + data.valid.csr(data.num_users, data.num_items)).tocsr() if seen is None else seen
+        self._place = np.argsort(tie_order(data))
+        known = model.can_rank(data) if isinstance(model, Recommender) else None
+        self._known_users = np.ones(data.num_users, dtype=bool) if known is None else known.users
+        self._unknown_items = np.empty(0, np.int64) if known is None else np.flatnonzero(~known.items)
         ckg = model.ckg if isinstance(model, Rerunnable) else CollaborativeKG.from_dataset(data)
         self.graph = PathGraph(ckg, merged=isinstance(model, Rerunnable) and model.merges_relations)
         self.naming = Naming(data, self.graph)
@@ -190,8 +197,8 @@ class Explainer:
 
     def explain(
         self,
-        user: str,
-        item: str,
+        user: Id,
+        item: Id,
         k: int = 10,
         *,
         rank_by: str = "drop",
@@ -226,7 +233,8 @@ class Explainer:
         Raises:
             UnknownIdError: If the user or the item is not in the data.
             ConfigError: If a setting is out of range, or an id is not text (a row number would be taken for an id).
-            ExplanationError: If the model's score is not a finite number, or ``max_length`` cannot be searched.
+            ExplanationError: If the model has learned nothing about the user or the item, its score is not a finite number, or
+                ``max_length`` cannot be searched.
         """
         if k < 1:
             raise ConfigError(f"k is {k}. Ask for at least one path.")
@@ -242,6 +250,11 @@ class Explainer:
             min_drop=min_drop,
         )
         standing = self.standing(u)
+        if i in self._unknown_items:
+            raise ExplanationError(
+                f"{self.name} has learned nothing about item {str(item)!r} (no training interaction, and nothing else that it reads): "
+                "it has no score to explain."
+            )
         score = float(standing.scores[i])
         if not np.isfinite(score):
             raise ExplanationError(f"the score of {item!r} for {user!r} is {score}: the model is broken, nothing explains it.")
@@ -254,8 +267,8 @@ class Explainer:
         rank = standing.rank(i)
         following = self._next(standing, i, rank)
         return Explanation(
-            user=user,
-            item=item,
+            user=one_id(user),
+            item=one_id(item),
             user_label=self.data.user_label(u),
             item_label=self.data.item_label(i),
             score=score,
@@ -407,17 +420,18 @@ class Explainer:
 
         return evaluate(self, users, top, k, seed, against)
 
-    def rows(self, user: str, *items: str) -> tuple[int, ...]:
+    def rows(self, user: Id, *items: Id) -> tuple[int, ...]:
         """Return the rows of a user and of items.
 
         Raises:
             UnknownIdError: If one is not in the data.
-            ConfigError: If an id is not text.
+            ConfigError: If an id is neither text nor a whole number.
         """
-        for key in (user, *items):
-            if not isinstance(key, str):
-                raise ConfigError(f"ids are text; got {key!r}. Pass the ids of the data, quoted.")
-        return (self.data.users.row(user), *(self.data.items.row(item) for item in items))
+        return (self.data.users.row(one_id(user)), *(self.data.items.row(one_id(item)) for item in items))
+
+    def explains(self, user: int) -> bool:
+        """Return whether the model has learned something about a user (row); others get the run's fallback, which has no reasons."""
+        return bool(self._known_users[user])
 
     def manifest(self, **asked: Any) -> dict[str, Any]:
         """Return model, dataset, their sums, settings and versions."""
@@ -435,10 +449,20 @@ class Explainer:
         }
 
     def standing(self, user: int, scorer: Scorer | None = None) -> Standing:
-        """Return every item's score for a user (row), and which take part; ``scorer`` in place of the model's own."""
+        """Return every item's score for a user (row), and which take part; ``scorer`` in place of the model's own.
+
+        Raises:
+            ExplanationError: If the model has learned nothing about the user.
+        """
+        if not self.explains(user):
+            raise ExplanationError(
+                f"user {self.data.users.key(user)!r} has no training interactions: {self.name} has no score of its own to explain. "
+                "The list is the run's fallback; see its column kind."
+            )
         with torch.inference_mode():
             scores = (scorer or self.scorer)(queries(self._history, np.array([user])))[0].double().cpu().numpy()
-        return Standing(scores, self._seen.indices[self._seen.indptr[user] : self._seen.indptr[user + 1]])
+        seen = self._seen.indices[self._seen.indptr[user] : self._seen.indptr[user + 1]]
+        return Standing(scores, np.union1d(seen, self._unknown_items) if len(self._unknown_items) else seen, self._place)
 
     def liked(self, user: int) -> np.ndarray:
         """Return the items (rows) that a user has in training, int64."""
@@ -655,7 +679,7 @@ class Explainer:
         notes = []
         if rank is None:
             notes.append("The user already has this item: it has no rank, and the interaction itself is not offered as a path.")
-        if self.effects is None:
+        if self.effects is None or (isinstance(self.effects, LinearModel) and not self.effects.linear.num_layers):
             likes = " Each like has: see the budget." if isinstance(self.model, HistoryEditable) else ""
             notes.append(
                 f"No fact of the graph has an effect on {self.name}'s score at inference: the paths connect, they do not cause.{likes}"

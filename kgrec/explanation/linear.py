@@ -83,7 +83,7 @@ class Linear:
         for coefficient in self.coefficients[1:]:
             layer = weight @ layer
             z += coefficient * layer
-        length = np.maximum(np.linalg.norm(z[:items], axis=1), 1e-12) if self.by_direction else 1.0
+        length = lengths(z[:items]) if self.by_direction else 1.0
         return np.asarray(z[:items] @ z[user] / length)
 
     def at(self, user: int, item: int) -> "Pair":
@@ -95,6 +95,12 @@ class Linear:
         if not len(pairs):
             return np.empty(0)
         return np.asarray(self.matrix[pairs[:, 0], pairs[:, 1]]).ravel()
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return what vectors are divided by to compare them by direction: their lengths; infinity for zeros, which have none."""
+    length = np.linalg.norm(vectors, axis=-1)
+    return np.where(length > 1e-12, length, np.inf)
 
 
 class Pair:
@@ -109,8 +115,7 @@ class Pair:
     def __init__(self, linear: Linear, user: int, item: int) -> None:
         self.linear, self.user, self.item = linear, user, item
         self.z_user, self.z_item = linear.rows(np.array([user, item]))
-        self.length = float(np.linalg.norm(self.z_item)) if linear.by_direction else 1.0
-        self.length = max(self.length, 1e-12)
+        self.length = float(lengths(self.z_item)) if linear.by_direction else 1.0
         self.toward_item = self.z_item / self.length  # the derivative of s by z_u
         self.score = float(self.z_user @ self.toward_item)
         self.toward_user = self.z_user / self.length  # the derivative of s by z_i
@@ -238,7 +243,10 @@ class Pair:
 
     def _weights_of(self, node: int) -> np.ndarray:
         """Return the weights of a node's edges, one place per node."""
-        return self.from_user[1] if node == self.user else self.from_item[1]
+        neighbors, weight = self._neighbors(node)
+        found = np.zeros(self.linear.num_nodes)
+        found[neighbors] = weight
+        return found
 
     def scores(self, edits: Sequence[Edit], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
         """Return the scores under each edit, (modes, edits), exactly, from the edited nodes alone (explanation.md 3.4).
@@ -305,5 +313,5 @@ class Pair:
         rows = np.arange(len(nodes))
         z_user = z[rows, np.argmax(nodes == self.user, 1)]
         z_item = z[rows, np.argmax(nodes == self.item, 1)]
-        length = np.maximum(np.linalg.norm(z_item, axis=1), 1e-12) if linear.by_direction else 1.0
+        length = lengths(z_item) if linear.by_direction else 1.0
         return np.asarray(np.einsum("nd,nd->n", z_user, z_item) / length)

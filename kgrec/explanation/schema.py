@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from kgrec.data.writing import write_file
 from kgrec.errors import ExplanationError
 
 if TYPE_CHECKING:
@@ -489,7 +489,7 @@ class Explanation:
 
         html = page([self], f"Why this recommendation for {self.user_label}?")
         if path is not None:
-            FilePath(path).write_text(html, encoding="utf-8")
+            write_file(path, lambda file: file.write_text(html, encoding="utf-8"))
         return html
 
     def verify(self, explainer: "Explainer") -> list[str]:
@@ -512,14 +512,21 @@ def read_json(text: str) -> Any:
     """Return what some JSON holds.
 
     Raises:
-        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, or has numbers of thousands of digits.
+        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, has numbers of thousands of digits, or the same
+            key twice in one object.
     """
 
     def refuse(constant: str) -> None:
         raise ExplanationError(f"the JSON holds {constant}, which is no number of an explanation.")
 
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ExplanationError("in the JSON a key stands twice.")
+        return found
+
     try:
-        found = json.loads(text, parse_constant=refuse)
+        found = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
         if "\\ud" in text.lower():
             json.dumps(found, ensure_ascii=False).encode()
         return found

@@ -4,6 +4,7 @@ Embeddings stay as trained. Every answer was measured: the whole ranking is comp
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ class World:
             scores = self._on_graph(removed, added, facts, more, plain)
         else:
             scores = self._by_history(removed, added)
-        return type(before)(scores, np.union1d(before.seen, added))
+        return replace(before, scores=scores, seen=np.union1d(before.seen, added))
 
     def _on_graph(
         self, removed: np.ndarray, added: np.ndarray, facts: np.ndarray | None, more: np.ndarray | None, plain: bool

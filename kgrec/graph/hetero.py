@@ -9,6 +9,7 @@ import polars as pl
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.process import refuse_after_fork
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -76,6 +77,7 @@ def _node_types(data: Dataset, ckg: CollaborativeKG, by_class: bool) -> tuple[li
     kind[ckg.num_entities :] = 0
     if not by_class:
         return names, kind
+    refuse_after_fork("Typing nodes by class")
     rows = data.triples.types.select("entity", "type").unique().filter(pl.col("entity") >= ckg.num_items)
     chosen = (
         rows.with_columns(pl.len().over("type").alias("members"))

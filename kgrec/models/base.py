@@ -7,7 +7,7 @@ model can do is a further small protocol (``kgrec.models.explainable``) or an op
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kgrec.batches import Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known, with_interactions
 
 B = TypeVar("B")
 
@@ -37,6 +38,10 @@ class TripleSource:
         tail: Nodes or entities.
         num_tails: Corrupted tails are drawn from 0 .. num_tails - 1.
         by_head: True draws distinct heads, then one triple of each; False draws triples uniformly, each once an epoch.
+        num_triples: By head: triples of the knowledge graph, in one direction. A batch then has ``num_triples // (num_interactions //
+            batch_size)`` heads, as in the authors' code of KGAT; 0 takes an even share of what is drawn from.
+        num_interactions: By head: distinct training interactions.
+        edges_per_step: By head: ``len(head) // edges_per_step + 1`` steps make an epoch; 0 takes as many as the interactions have.
     """
 
     head: Int[Tensor, " edges"]
@@ -44,6 +49,9 @@ class TripleSource:
     tail: Int[Tensor, " edges"]
     num_tails: int
     by_head: bool = False
+    num_triples: int = 0
+    num_interactions: int = 0
+    edges_per_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,9 @@ class Preset:
 class Recommender(nn.Module, ABC):
     """A model that can be trained by its plan and ranks by its scorer."""
 
+    list_kind: ClassVar[str] = "personal"
+    """What its lists for known users are: "personal", or "popular" where everyone gets the same."""
+
     @classmethod
     @abstractmethod
     def from_dataset(cls, data: Dataset, config: Any, generator: torch.Generator) -> "Recommender":
@@ -171,7 +182,44 @@ class Recommender(nn.Module, ABC):
 
     @abstractmethod
     def scorer(self) -> Scorer:
-        """Return a snapshot that ranks; call it in ``torch.inference_mode``, after ``eval()``."""
+        """Return a snapshot that ranks; call it in ``torch.inference_mode``, after ``eval()``.
+
+        A scorer that ranks for someone unseen by a history says so by ``reads_history = True``.
+        """
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the trained model can tell something about; the others are never ranked by its scores.
+
+        Those with training interactions, unless a model reads more: a graph (``kgrec.graph.reach``), texts, features.
+        """
+        return with_interactions(data)
+
+
+SCORE_FUNCTIONS: Mapping[str, str] = {
+    "inner_product": "sum over k of u_k * i_k",
+    "negative_l1": "- sum over k of |u_k - i_k|",
+    "negative_l2": "- sqrt(sum over k of (u_k - i_k)^2)",
+    "negative_squared_l2": "- sum over k of (u_k - i_k)^2",
+    "negative_complex_l1": "- sum over k = 1 .. d of sqrt((u_k - i_k)^2 + (u_(d+k) - i_(d+k))^2), d being half the size of the vectors",
+}
+"""The functions by which a user's vector u and an item's vector i can make a score, by name."""
+
+
+@runtime_checkable
+class VectorScorer(Protocol):
+    """A scorer that is a function of one vector per user and one per item: all that another program needs to rank as it does."""
+
+    @property
+    def users(self) -> Float[Tensor, "users dim"]:
+        """One vector per user."""
+
+    @property
+    def items(self) -> Float[Tensor, "items dim"]:
+        """One vector per item."""
+
+    @property
+    def function(self) -> str:
+        """Name in ``SCORE_FUNCTIONS``."""
 
 
 @dataclass(frozen=True)
@@ -179,14 +227,21 @@ class DotProduct:
     """The scorer of every model with fixed embeddings; they are public.
 
     Attributes:
+        function: What makes a score of two vectors.
         users: One vector per user.
         items: One vector per item.
         fold: Vectors for users the model never saw, from their histories; None where the model cannot.
     """
 
+    function: ClassVar[str] = "inner_product"
     users: Float[Tensor, "users dim"]
     items: Float[Tensor, "items dim"]
     fold: Callable[[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]] | None = None
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether someone unseen can be ranked for by a history."""
+        return self.fold is not None
 
     def vectors(self, query: Query) -> Float[Tensor, "batch dim"]:
         """Return the query users' vectors; users at -1 are folded in from their history."""
@@ -204,6 +259,11 @@ class DotProduct:
         return (self.items[items] * vectors.unsqueeze(1)).sum(-1)
 
 
+def reads_history(scorer: Scorer) -> bool:
+    """Return whether a scorer declares that it ranks for someone unseen (user -1) by the history of the query."""
+    return bool(getattr(scorer, "reads_history", False))
+
+
 @runtime_checkable
 class ItemToItem(Protocol):
     """A scorer without item vectors that yet says which items are near to one."""
@@ -217,7 +277,10 @@ class Embedded(Protocol):
     """A model whose vectors say more than its scorer: entities, relations, or items that are compared by them."""
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has."""
+        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has.
+
+        Further ones are ``relations_inverse``, in the order of the relations, and ``interacts``, one row: the relation of users to items.
+        """
 
 
 @runtime_checkable

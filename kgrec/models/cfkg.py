@@ -15,14 +15,17 @@ from torch.nn.functional import logsigmoid
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
 from kgrec.ops.contrast import softmax_rows
 from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.sampling import TypedTails
 from kgrec.random import derive
 
 
@@ -40,6 +43,8 @@ class CFKGConfig:
         sampling: "typed" trains interactions and triples in batches of their own, negatives drawn among tails of the same type; "any" as
             the KGAT authors' code: one set of facts and their inverses, heads drawn uniformly, one negative among all nodes.
         negatives: Negative tails per fact of "typed" sampling; 5 in the paper.
+        noise_power: Power of a tail's frequency among the facts of its relation that "typed" negatives are drawn by: 0 draws uniformly,
+            1 by frequency as the paper, 0.75 as its authors' code. Negatives of ``interacts`` and of its inverse are always uniform.
         margin: Margin of the "margin" loss; 1 in the KGAT authors' code.
         kg_weight: Weight of the mean over triples against the mean over interactions.
         inverse: Whether every triple is also learned backwards, by an inverse relation.
@@ -53,6 +58,7 @@ class CFKGConfig:
     temperature: float = 0.2
     sampling: Literal["typed", "any"] = "typed"
     negatives: int = 5
+    noise_power: float = 0.0
     margin: float = 1.0
     kg_weight: float = 0.1
     inverse: bool = False
@@ -63,8 +69,8 @@ class CFKGConfig:
         """Reject values out of range."""
         if self.dim < 1 or self.negatives < 1 or self.margin <= 0 or self.init_scale <= 0:
             raise ConfigError("CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0.")
-        if self.kg_weight < 0 or self.l2_weight < 0 or not 0 < self.temperature <= 1:
-            raise ConfigError("CFKG needs kg_weight and l2_weight >= 0, and a temperature in (0, 1].")
+        if min(self.kg_weight, self.l2_weight, self.noise_power) < 0 or not 0 < self.temperature <= 1:
+            raise ConfigError("CFKG needs kg_weight, l2_weight and noise_power >= 0, and a temperature in (0, 1].")
         if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in ("softmax", "sampling", "margin"):
             raise ConfigError('CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".')
         if self.sampling not in ("typed", "any") or (self.sampling == "any" and not (self.inverse and self.loss == "margin")):
@@ -76,7 +82,7 @@ class CFKGConfig:
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
     "paper": Preset(
-        {"score": "inner", "loss": "sampling", "dim": 300, "kg_weight": 1.0, "l2_weight": 0.0},
+        {"score": "inner", "loss": "sampling", "dim": 300, "noise_power": 1.0, "kg_weight": 1.0, "l2_weight": 0.0},
         {"epochs": 20, "patience": 0, "batch_size": 64, "learning_rate": 1e-3},
     ),
     "official": Preset(
@@ -107,6 +113,11 @@ class Translation:
     items: Float[Tensor, "items dim"]
     norm: int
 
+    @property
+    def function(self) -> str:
+        """What makes a score of two vectors."""
+        return "negative_l1" if self.norm == 1 else "negative_squared_l2"
+
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return the negated distances; no array of every user's difference to every item is made."""
         moved = self.users[query.user]
@@ -125,20 +136,32 @@ class Translation:
 class TypedSampler:
     """Facts in batches, shuffled, each with negative tails of its own tail's type.
 
-    A tail's type is the relation it is a tail of: negatives are uniform over the distinct tails of the fact's relation, without the
-    fact's own. Where there is no other, the fact's own tail is given.
+    A tail's type is the relation it is a tail of: negatives are other tails of the fact's relation, uniform or by their frequency
+    (``TypedTails``).
+
+    Args:
+        facts: Heads, relations and tails.
+        negatives: Negative tails of each fact.
+        batch_size: Facts in a batch; the last one may be short.
+        power: Power of the frequency that negatives of each relation are drawn by; None draws all uniformly.
+        seed: Seed of the draws.
+        name: Name of the stream of draws.
 
     Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the same type).
     """
 
-    def __init__(self, facts: tuple[Tensor, Tensor, Tensor], negatives: int, batch_size: int, *, seed: int, name: str) -> None:
-        self._head, self._relation, tail = facts
-        count = int(tail.max()) + 1
-        pool, self._place = torch.unique(self._relation * count + tail, return_inverse=True)
-        self._pool = pool % count
-        sizes = torch.bincount(pool // count)
-        self._size = sizes[self._relation]
-        self._start = (sizes.cumsum(0) - sizes)[self._relation]
+    def __init__(
+        self,
+        facts: tuple[Tensor, Tensor, Tensor],
+        negatives: int,
+        batch_size: int,
+        *,
+        power: Tensor | None = None,
+        seed: int,
+        name: str,
+    ) -> None:
+        self._head, self._relation, self._tail = facts
+        self._tails = TypedTails(self._relation, self._tail, torch.zeros(1 + int(self._relation.max())) if power is None else power)
         self._negatives, self._batch_size, self._seed, self._name = negatives, batch_size, seed, name
 
     def steps(self) -> int:
@@ -150,13 +173,9 @@ class TypedSampler:
         device = self._head.device
         generator = torch.Generator(device=device).manual_seed(derive(self._seed, self._name, epoch))
         for rows in torch.split(torch.randperm(len(self._head), generator=generator, device=device), self._batch_size):
-            drawn = torch.rand(len(rows), self._negatives, generator=generator, device=device, dtype=torch.float64)
-            others, start = (self._size[rows] - 1).unsqueeze(1), self._start[rows].unsqueeze(1)
-            at = start + torch.minimum((drawn * others).long(), (others - 1).clamp(min=0))
-            at += (at >= self._place[rows].unsqueeze(1)) & (others > 0)
-            tail = self._pool[self._place[rows]]
+            negative = self._tails.draw(rows, self._negatives, generator=generator)
             forward = torch.zeros(len(rows), dtype=torch.bool, device=device)
-            yield CorruptedBatch(self._head[rows], self._relation[rows], tail, self._pool[at], forward)
+            yield CorruptedBatch(self._head[rows], self._relation[rows], self._tail[rows], negative, forward)
 
 
 class CFKG(Recommender):
@@ -167,9 +186,12 @@ class CFKG(Recommender):
 
     ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in one step.
 
-    Differs from the paper: interactions and triples come in batches of their own, whose means have a weight; an entity's type is the
-    relation it is a tail of; Adam instead of SGD; the "cosine" score and the "softmax" loss are additions. The distances, the margin loss
-    and "any" sampling make the preset "official", the baseline in the KGAT authors' code, there with SGD and a Glorot start.
+    Differs from the paper: by default ``t'`` is drawn uniformly, in the preset "paper" as there, by its frequency as a tail of r, and
+    uniformly for interactions alone; it is never the fact's own tail, which the paper does not leave out. Interactions and triples come
+    in batches of their own, whose means have a weight, where the paper adds up all facts alike; an entity's type is the relation it is a
+    tail of; Adam at a constant rate instead of SGD from .5 downwards with clipped gradients, a normal start; the "cosine" score and the
+    "softmax" loss are additions. The distances, the margin loss and "any" sampling make the preset "official", the baseline in the KGAT
+    authors' code, there with SGD and a Glorot normal start.
 
     Args:
         ckg: Graph with triples.
@@ -248,7 +270,8 @@ class CFKG(Recommender):
         """Return interactions and triples, trained in one step, or all facts as one set."""
         if self.config.sampling == "any":
             head, relation, tail = (torch.from_numpy(part) for part in self._facts())
-            facts = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=True)
+            interactions = int((self.ckg.relation == 0).sum())
+            facts = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=True, num_interactions=interactions)
             return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
         first = (
             Objective(PositiveBatch, self.softmax_loss, name="softmax")
@@ -266,15 +289,20 @@ class CFKG(Recommender):
         columns = self._facts()
         chosen = np.nonzero((columns[1] == 0) == interactions)[0]
         facts = tuple(torch.from_numpy(column[chosen]) for column in columns)
+        power = torch.full((len(self.relations),), self.config.noise_power)
+        power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
 
         def make(data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> TypedSampler:
             size = -(-len(facts[0]) // steps) if steps else batch_size
             head, relation, tail = (part.to(device) for part in facts)
-            return TypedSampler(
-                (head, relation, tail), self.config.negatives, size, seed=seed, name="interactions" if interactions else "triples"
-            )
+            name = "interactions" if interactions else "triples"
+            return TypedSampler((head, relation, tail), self.config.negatives, size, power=power, seed=seed, name=name)
 
         return make
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
 
     def scorer(self) -> Scorer:
         """Return what ranks by the score that was trained."""
@@ -288,8 +316,9 @@ class CFKG(Recommender):
         """Return the vectors as trained; users are not moved by ``interacts``."""
         nodes, relations = self.nodes.detach(), self.relations.detach()
         entities = nodes[: self.ckg.num_entities]
-        known = relations[1 : self.ckg.num_relations]
-        return {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities, "relations": known}
+        known, inverse = relations[1 : self.ckg.num_relations], relations[self.ckg.num_relations + 1 :]
+        own = {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities}
+        return {**own, "relations": known, "relations_inverse": inverse, "interacts": relations[:1]}
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, normalize
+from torch.nn.functional import logsigmoid
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.bags import tf_idf
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
@@ -25,7 +27,7 @@ from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import inverse_length, take_rows, unit_rows
 from kgrec.random import derive
 
 
@@ -150,6 +152,8 @@ class CKE(Recommender):
         d, k, relations = config.dim, config.relation_dim, ckg.num_relations - 1
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))  # p_u
         offsets = glorot_uniform(ckg.num_items, d, generator=generator)
+        warm, position = ckg.warm_items()
+        offsets[position < 0] = 0.0  # no step moves them: a cold item is placed by what is known of it alone
         self.items = nn.Parameter(torch.zeros_like(offsets) if config.zero_offsets else offsets)  # q_i
         self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1))  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
@@ -158,7 +162,6 @@ class CKE(Recommender):
         for name, rows in contents.items():
             self.register_buffer(f"{name}_input", rows, persistent=False)
             self.encoders[name] = DenoisingAutoEncoder((rows.shape[1], *config.hidden_dims, d), config.noise, generator)
-        warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
 
@@ -222,7 +225,15 @@ class CKE(Recommender):
         if not len(facts):
             return Plan((first,), begin_epoch=self._reseed)
         head, relation, tail = (torch.from_numpy(part[facts]) for part in (self.ckg.head, self.ckg.relation - 1, self.ckg.tail))
-        triples = TripleSource(head, relation, tail, self.ckg.num_entities, by_head=self.config.kg_sampling == "head")
+        triples = TripleSource(
+            head,
+            relation,
+            tail,
+            self.ckg.num_entities,
+            by_head=self.config.kg_sampling == "head",
+            num_triples=len(facts),
+            num_interactions=int((self.ckg.relation == 0).sum()),
+        )
         return Plan((first, Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)), joint=True, begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
@@ -230,10 +241,17 @@ class CKE(Recommender):
             if isinstance(encoder, DenoisingAutoEncoder):
                 encoder.reseed(derive(seed, f"noise on {name}", epoch))
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users with interactions, and the items that the graph, features or texts tell something about."""
+        items = reached(self.ckg).items
+        for name in self.encoders:
+            items = items | (self.get_buffer(f"{name}_input") != 0).any(1).cpu().numpy()
+        return Known(with_interactions(data).users, items)
+
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""
         items, _ = self.vectors(torch.arange(self.ckg.num_items, device=self.users.device))
-        return DotProduct(self.users.detach(), normalize(items, dim=1) if self.config.loss == "softmax" else items)
+        return DotProduct(self.users.detach(), unit_rows(items) if self.config.loss == "softmax" else items)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by; of entities and relations what TransR learned."""
@@ -256,8 +274,8 @@ class CKE(Recommender):
         for name, encoder in self.encoders.items():
             pieces[f"{name} of the item"] = encoder(self.get_buffer(f"{name}_input")[row])[0] - 0.5
         whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
-        length = whole.sum(0).norm().clamp(min=1e-12) if self.config.loss == "softmax" else 1.0
-        values = whole @ self.users[user].double() / length
+        scale = inverse_length(whole.sum(0)) if self.config.loss == "softmax" else 1.0
+        values = whole @ self.users[user].double() * scale
         return ScoreParts(0.0, other=dict(zip(pieces, values.tolist(), strict=True)))
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -104,6 +104,7 @@ class HistoryScorer:
     items: Int[Tensor, " _"]
     num_items: int
     sums: HistorySums
+    reads_history: ClassVar[bool] = True
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return the scores of the catalog, or of the candidates; memory for those does not grow with the size of the catalog."""

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1801.08284
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from kgrec.batches import ImpressionBatch, Query
 from kgrec.data.dataset import Dataset
 from kgrec.data.history import histories as queries
 from kgrec.data.interactions import concatenate
+from kgrec.data.known import Known, with_interactions
 from kgrec.data.news import PADDING, UNKNOWN, NewsCatalog, vectors_of
 from kgrec.errors import ConfigError
 from kgrec.log import logger
@@ -48,7 +49,8 @@ class DKNConfig:
         filter_widths: Words that the filters span.
         num_filters: Filters of each width; 100 in the paper.
         use_entities: Whether words bring the vectors of the entities they name.
-        use_context: Whether they bring the means of those entities' neighbors in the knowledge graph too.
+        use_context: Whether they bring the means of those entities' neighbors in the knowledge graph too; off in the authors' code, as
+            long as nobody switches it on.
         entity_vectors: "file" takes the dataset's; "transe", "transr" and "transd" (the paper) train them on its triples before the
             first epoch; "learned" learns them with the rest; "auto" takes the first of file, transd, learned that the data allows (transd
             if a triple names one of the entities in the texts).
@@ -140,6 +142,7 @@ PRESETS = {
             "max_words": 10,
             "filter_widths": (1, 2),
             "num_filters": 128,
+            "use_context": False,
             "entity_vectors": "transe",
             "train_entities": True,
             "attention": "dot",
@@ -286,8 +289,10 @@ class DKN(Recommender):
     when training begins. An empty history is a learned vector.
 
     Differs from the paper: entity and context vectors have a transform each, as in both public implementations; words without a vector
-    share one; dropout and L2 on all matrices. Not reproduced of the implementations: histories sampled with replacement, batch
-    normalization.
+    share one; dropout and L2 on all matrices; paddings are masked and an item is no part of its own history, where the paper says
+    nothing. The preset "paper" trains TransD where the dataset brings no entity vectors. Not reproduced of the implementations: histories
+    of 30 clicks drawn with replacement (the authors' code; here the last 30), word vectors trained on the titles beforehand (here as given,
+    or random ones), batch normalization and the sigmoid in the network G of the preset "recommenders".
 
     Args:
         catalog: The texts.
@@ -478,6 +483,12 @@ class DKN(Recommender):
         objective = Objective(ImpressionBatch, self.loss, name=config.loss, impressions=source)
         return Plan((objective,), begin_epoch=self.begin_epoch)
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users with clicks, and the items with a text."""
+        texts = data.content.texts
+        items = np.zeros(data.num_items, dtype=bool) if texts is None else texts.is_not_null().to_numpy()
+        return Known(with_interactions(data).users, items)
+
     def scorer(self) -> "NewsScorer":
         """Return all news vectors, and the networks that compare them."""
         every = torch.arange(self.num_items + 1, device=self.word.device)
@@ -537,6 +548,7 @@ class NewsScorer:
 
     model: DKN
     tables: NewsTables
+    reads_history: ClassVar[bool] = True
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return log-odds of a click, in blocks whose intermediate values stay small."""

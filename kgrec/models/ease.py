@@ -16,8 +16,11 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known, with_interactions
 from kgrec.errors import ConfigError, DivergedError
 from kgrec.graph.attributes import ItemAttributes
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import Plan, Preset, Space, Span
 from kgrec.models.closed import ClosedForm, HistoryScorer
 
@@ -170,6 +173,11 @@ class EASEKG(ClosedForm):
             weights = item_weights(attributes, config.attribute_l2, config.precision).mul_(config.attribute_weight)
             weights += item_weights(users, config.l2, config.precision)
         self.weights = weights.to(self.train_items.device)
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users with interactions, and the items that have any or share an attribute."""
+        warm = with_interactions(data)
+        return Known(warm.users, warm.items | reached(CollaborativeKG.from_dataset(data)).items)
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of the weights of what somebody used."""

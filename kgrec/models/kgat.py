@@ -13,13 +13,15 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import leaky_relu
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ball import Ball, removal_effect, renormalized
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.graph.relational import RelationalGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
 from kgrec.models.explainable import ScoreParts
@@ -32,7 +34,7 @@ from kgrec.ops.interaction import bi_interaction
 from kgrec.ops.pairwise import bpr_rows
 from kgrec.ops.propagate import propagate, propagate_beside
 from kgrec.ops.relational import rel_scores
-from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
+from kgrec.ops.rows import fixed_shapes, inverse_length, take_rows, unit_rows
 from kgrec.ops.softmax import edge_softmax
 from kgrec.ops.typed import typed_sum
 from kgrec.random import derive
@@ -59,7 +61,8 @@ class KGATConfig:
         kg_l2_weight: The same for projected entities and relations; 1e-5 in the paper.
         warm_start_epochs: Epochs of BPR-MF on the embeddings of users and items before the first epoch; 0 starts from random ones. The
             authors load vectors trained to the end.
-        kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of their triples, as the authors' code.
+        kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of their triples, in as many steps of as
+            many heads as the authors' code (``triple_source``).
     """
 
     dim: int = 64
@@ -89,6 +92,8 @@ class KGATConfig:
         if self.attention not in ("live", "static_si") or self.kg_sampling not in ("triple", "head"):
             raise ConfigError('KGAT needs attention "live" or "static_si" and kg_sampling "triple" or "head".')
 
+
+_EDGES_PER_STEP = 2048  # ``batch_size_kg`` of the authors' code, which sets the number of steps on triples and not the size of their batch
 
 _PUBLISHED = {"loss": "bpr", "layer_dims": (64, 32, 16), "message_dropout": 0.1, "kg_sampling": "head", "warm_start_epochs": 100}
 _PUBLISHED_TRAINING = {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"}
@@ -223,6 +228,28 @@ _AGGREGATORS: dict[str, Callable[[int, int, float, torch.Generator], Aggregator]
 }
 
 
+def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
+    """Return what the triple phase draws from: every fact and its inverse, interactions included; corrupted tails among all nodes.
+
+    By head as in the authors' code: ``edges // 2048 + 1`` steps, each on ``triples // (interactions // batch_size)`` distinct heads,
+    where edges count both directions of triples and interactions, and triples one direction of the knowledge graph alone.
+
+    Source: Wang et al., KGAT, KDD 2019, Section 3.2; the numbers from the authors' ``Main.py`` and ``load_data.py``.
+    """
+    head, relation, tail = (torch.from_numpy(part) for part in ckg.both_ways())
+    interactions = int((ckg.relation == 0).sum())
+    return TripleSource(
+        head,
+        relation,
+        tail,
+        ckg.num_nodes,
+        by_head=by_head,
+        num_triples=len(ckg.relation) - interactions,
+        num_interactions=interactions,
+        edges_per_step=_EDGES_PER_STEP,
+    )
+
+
 class KGAT(Recommender):
     """Propagate over the collaborative knowledge graph, neighbors weighted by how plausible their triple is.
 
@@ -236,7 +263,10 @@ class KGAT(Recommender):
     of users and items may come first, as the authors recommend; entities then keep their random start.
 
     Differs from the paper: before its first refresh the attention is the sum over relations of row-normalized adjacencies, as in the
-    authors' code; the "softmax" loss is an addition.
+    authors' code; users and entities start as one Glorot table, there as two; ``warm_start_epochs`` of BPR-MF stand for vectors trained to
+    the end; the "softmax" loss is an addition. The preset "official" propagates with those adjacencies throughout, as the code that made
+    the authors' logs does. The authors end training by the test part: ``selection`` "paper". In their code "graphsage" normalizes the
+    concatenated input and "gcn" leaves e_h out; here both are as printed.
 
     Args:
         ckg: Graph with triples.
@@ -341,8 +371,7 @@ class KGAT(Recommender):
             if self.config.loss == "bpr"
             else Objective(PositiveBatch, self.softmax_loss, cf, name="softmax")
         )
-        head, relation, tail = (torch.from_numpy(part) for part in self.ckg.both_ways())
-        triples = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=self.config.kg_sampling == "head")
+        triples = triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
         second = Objective(TripleBatch, self.kg_loss, kg, name="transr", triples=triples)
         warm_start = Objective(PairwiseBatch, self.matrix_factorization_loss, (self.nodes,), name="bpr-mf")
         return Plan(
@@ -355,10 +384,15 @@ class KGAT(Recommender):
     def _reseed(self, epoch: int, seed: int) -> None:
         self.dropout.reseed(derive(seed, "dropout", epoch))
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
+
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         users, items = self._users_and_items(self.attention)
-        return DotProduct(users, self._ranked(items), fold=self._fold_in)
+        fold = self._fold_in if self.layers else None  # without a layer a history reaches nobody
+        return DotProduct(users, self._ranked(items), fold)
 
     def _users_and_items(self, attention: Float[Tensor, " edges"]) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         e = self._propagate(attention, self.ranked_nodes)
@@ -366,7 +400,7 @@ class KGAT(Recommender):
 
     def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
         """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
-        return normalize(items, dim=1) if self.config.loss == "softmax" else items
+        return unit_rows(items) if self.config.loss == "softmax" else items
 
     def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
         """Return e* of new users: they start at the mean of the known users and attend to their history alone, Eqs. (3)-(12)."""
@@ -379,7 +413,7 @@ class KGAT(Recommender):
         for layer in self.layers:
             ego = layer(ego, (pi.unsqueeze(2) * nodes[history]).sum(1))
             nodes = layer(nodes, propagate(nodes, csr, self.attention))
-            outputs.append(normalize(ego, dim=1))
+            outputs.append(unit_rows(ego))
         return torch.cat(outputs, 1)
 
     def _around(self, user: int, item: int) -> Ball:
@@ -402,7 +436,7 @@ class KGAT(Recommender):
         return states, gathered
 
     def _score(self, states: list[Tensor]) -> Float[Tensor, ""]:
-        ends = torch.cat([states[0][:2], *(normalize(e[:2], dim=1) for e in states[1:])], 1)  # Eq. (11)
+        ends = torch.cat([states[0][:2], *(unit_rows(e[:2]) for e in states[1:])], 1)  # Eq. (11)
         return ends[0] @ self._ranked(ends[1:])[0]
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
@@ -454,9 +488,9 @@ class KGAT(Recommender):
         ball = self._around(user, item)
         states, gathered = self._unrolled(ball, self.attention[ball.edges])
         ends = [e[:2].double() for e in states]
-        lengths = [1.0, *(e[0].norm().clamp(min=1e-12) for e in ends[1:])]
-        vector = self._ranked(torch.cat([ends[0], *(normalize(e, dim=1) for e in ends[1:])], 1)[1:])[0]
-        sent = [piece / length for piece, length in zip(torch.split(vector, [e.shape[1] for e in ends]), lengths, strict=True)]
+        scales: list[Tensor | float] = [1.0, *(inverse_length(e[0]) for e in ends[1:])]
+        vector = self._ranked(torch.cat([ends[0], *(unit_rows(e) for e in ends[1:])], 1)[1:])[0]
+        sent = [piece * scale for piece, scale in zip(torch.split(vector, [e.shape[1] for e in ends]), scales, strict=True)]
         own = ball.row == 0  # edges at which the user gathers
         neighbors, attention = ball.column[own], self.attention[ball.edges[own]].double()
         values, bias = torch.zeros_like(attention), vector.new_zeros(())

@@ -6,21 +6,22 @@ A paper's file adds its vectors and its loss.
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from kgrec.batches import CorruptedBatch, Query
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer
 from kgrec.nn.kge import DistMultTables, TripleTables
 from kgrec.ops.contrast import softmax_rows
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.ops.sampling import Corrupter, bernoulli_share
 from kgrec.random import derive
 
@@ -116,12 +117,15 @@ class Nearest:
         items: Where the items are.
         likeness: Score of each row with candidates of its own.
         table: Score of each row with the same candidates.
+        function: Name of both in ``SCORE_FUNCTIONS``.
     """
 
     users: Float[Tensor, "users dim"]
     items: Float[Tensor, "items dim"]
     likeness: Callable[[Tensor, Tensor], Tensor]
     table: Callable[[Tensor, Tensor], Tensor]
+    function: str
+    reads_history: ClassVar[bool] = True
 
     def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
         """Return plausibilities; someone unseen wants an item where the items of the history are on average."""
@@ -133,7 +137,7 @@ class Nearest:
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return the cosines of an item's vector with all items'."""
-        unit = normalize(self.items, dim=1)
+        unit = unit_rows(self.items)
         return unit @ unit[item]
 
 
@@ -231,6 +235,10 @@ class TripleModel(Recommender):
         row = self.ckg.relation_of(relation)
         return self.tables.against(self.tables.asked_head(row, tail), row, self.ckg.num_entities)
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
+
     def scorer(self) -> Scorer:
         """Return plausibilities of (user, interacts, item), or the likeness of items to the history where users are no nodes."""
         if not self.with_users:
@@ -242,21 +250,21 @@ class TripleModel(Recommender):
         placed = self.tables.placed(items, torch.full_like(items, _INTERACTS))
         if isinstance(self.tables, DistMultTables):
             return DotProduct(asked, placed)
-        return Nearest(asked, placed, self.tables.likeness, self.tables.table)
+        return Nearest(asked, placed, self.tables.likeness, self.tables.table, self.tables.function)
 
     def _by_history(self) -> DotProduct:
-        items = normalize(self.tables.nodes[: self.ckg.num_items], dim=1)
+        items = unit_rows(self.tables.nodes[: self.ckg.num_items])
         user, item = (torch.from_numpy(part).to(items.device) for part in self.ckg.interactions())
         users = items.new_zeros(self.ckg.num_users, items.shape[1]).index_add_(0, user, items[item])
 
         def fold(history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
-            return normalize(_mean(items, history, mask), dim=1)
+            return unit_rows(_mean(items, history, mask))
 
-        return DotProduct(normalize(users, dim=1), items, fold=fold)
+        return DotProduct(unit_rows(users), items, fold=fold)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained: users where they are nodes, items, entities, and the relations of the knowledge graph."""
         nodes, entities = self.tables.nodes.detach(), self.ckg.num_entities
-        users = {"users": nodes[entities:]} if self.with_users else {}
-        relations = self.tables.relations.detach()[1:]
-        return users | {"items": nodes[: self.ckg.num_items], "entities": nodes[:entities], "relations": relations}
+        relations = self.tables.relations.detach()
+        users = {"users": nodes[entities:], "interacts": relations[:1]} if self.with_users else {}
+        return users | {"items": nodes[: self.ckg.num_items], "entities": nodes[:entities], "relations": relations[1:]}

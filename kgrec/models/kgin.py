@@ -16,16 +16,18 @@ from torch.nn.functional import cross_entropy
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ball import Ball, removal_effect, renormalized
 from kgrec.graph.ckg import USER_FACT, CollaborativeKG
+from kgrec.graph.reach import reached
 from kgrec.graph.typed import TypedMean
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.explainable import ScoreParts
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import bpr, cosine_softmax, l2
-from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.rows import inverse_length, take_rows, unit_rows
 from kgrec.ops.typed import TypedEdges, typed_sum
 from kgrec.random import derive
 
@@ -41,8 +43,8 @@ class KGINConfig:
         dim: Embedding size d; 64 in the paper.
         num_layers: Layers L, the length of the relational paths; 3 in the paper.
         num_intents: Intents P; 4 in the paper.
-        form: "paper" takes the user's equations and the independence of intents as printed; "code" as the authors' code computes them
-            (see ``KGIN``).
+        form: "paper" takes the user's equations, Eqs. (7)-(9), and the independence of intents, Eq. (6), as printed; "code" as the
+            authors' code computes them (see ``KGIN``).
         independence: What keeps intents apart: "distance" correlation (the paper's better choice), squared "cosine", or "mi", the mutual
             information of Eq. (4).
         independence_weight: Weight of that term; 1e-4 or 1e-5 in the paper, by data set.
@@ -108,18 +110,23 @@ class KGIN(Recommender):
 
         e_p = sum over relations of softmax(w_p)_r e_r                                            (2)-(3)
         e_v <- mean over the triples (v, r, t) of e_r * e_t                                        (10)-(11)
-        e_u <- mean over the items i of u of (sum over intents of beta(u, p) e_p) * e_i (+ e_i)    (7)-(8)
-        beta(u, p) = softmax over intents of k_p . e_u                                             (9)
+        e_u <- mean over the items i of u of (sum over intents of beta(u, p) e_p) * e_i            (7)-(8)
+        beta(u, p) = softmax over intents of e_p . e_u^(0)                                         (9)
         e* = e^(0) + norm(e^(1)) + ... + norm(e^(L)),   score(u, i) = e*_u . e*_i                   (13)-(14)
         loss = BPR + lambda_1 independence of the intents + lambda_2 / 2 |e* of the batch|^2 / B    (15)-(16)
 
     Layers hand on normalized rows. Items gather from entities alone, never from users.
 
-    Differs from the paper: ``form="code"``, the default, adds the mean of the items to the user's message, lets the user's current vector
-    choose intents where the paper takes e_u^(0), and keeps the attention rows w_p apart where the paper keeps the intents e_p apart;
-    intents are chosen by keys k_p of their own, as in the authors' code, in both forms. Mutual information contrasts intents, as in
-    Eq. (4), where the authors' code contrasts relations. Dropped edges are drawn one by one, both directions of a fact apart. Facts about
-    users are unused. L2 on the rows of the batch, as in the authors' code; the "softmax" loss is an addition.
+    Differs from the paper: ``form="code"``, the default and the preset "official", adds the mean of the items to the user's message,
+
+        e_u <- mean over the items i of u of (sum over intents of beta(u, p) e_p) * e_i + e_i,   beta(u, p) = softmax of k_p . e_u
+
+    chooses intents by keys k_p of their own and by the user's current vector, and keeps the attention rows w_p apart where the paper keeps
+    the intents e_p apart. ``form="paper"`` is as printed. In both, dropped edges are drawn one by one, both directions of a fact apart,
+    and means are over all neighbors, what is dropped counting 0 (the authors' code draws a share of the edges and takes means over those;
+    it drops interactions as here); L2 on the rows of the batch, as in the authors' code; mutual information contrasts intents, as in
+    Eq. (4), where the authors' code contrasts relations; facts about users are unused; the "softmax" loss is an addition. The authors
+    weigh independence by 1e-5 on Amazon-Book and end training by the test part: ``selection`` "paper".
 
     Args:
         ckg: Graph with triples.
@@ -131,6 +138,7 @@ class KGIN(Recommender):
 
     merges_relations = False
     through_users = False
+    keys: nn.Parameter | None
     warm_items: Tensor
     warm_position: Tensor
     _of_last: Tensor
@@ -145,7 +153,8 @@ class KGIN(Recommender):
         self.register_buffer("_of_last", of_last, persistent=False)
         self.register_buffer("_of_fact", of_fact, persistent=False)
         self.nodes = nn.Parameter(glorot_uniform(ckg.num_nodes, config.dim, generator=generator))  # e^(0)
-        self.keys = nn.Parameter(glorot_uniform(config.num_intents, config.dim, generator=generator))  # k_p
+        keys = glorot_uniform(config.num_intents, config.dim, generator=generator) if config.form == "code" else None
+        self.register_parameter("keys", keys if keys is None else nn.Parameter(keys))  # k_p
         self.relations = nn.Parameter(glorot_uniform(relations, config.dim, generator=generator))  # e_r
         self.intent_logits = nn.Parameter(glorot_uniform(config.num_intents, relations, generator=generator))  # w_p
         self.message_dropout = SeededDropout(config.message_dropout)
@@ -153,6 +162,7 @@ class KGIN(Recommender):
         warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+        self.register_load_state_dict_pre_hook(_take_keys)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: KGINConfig, generator: torch.Generator) -> "KGIN":
@@ -166,17 +176,20 @@ class KGIN(Recommender):
     def aggregate_users(
         self, items: Float[Tensor, "users dim"], users: Float[Tensor, "users dim"], ego: Float[Tensor, "users dim"]
     ) -> Float[Tensor, "users dim"]:
-        """Return the users' messages before dropout, Eqs. (7)-(9).
+        """Return the users' messages before dropout, Eqs. (7)-(8).
 
         Args:
             items: Mean of each user's items at this layer.
             users: The users at this layer.
             ego: The users at layer 0.
         """
-        code = self.config.form == "code"
-        beta = torch.softmax((users if code else ego) @ self.keys.T, 1)  # Eq. (9)
-        mixed = items * (beta @ self.intents())
-        return mixed + items if code else mixed
+        mixed = items * (self.choice(users, ego) @ self.intents())
+        return mixed + items if self.config.form == "code" else mixed
+
+    def choice(self, users: Float[Tensor, "users dim"], ego: Float[Tensor, "users dim"]) -> Float[Tensor, "users heads"]:
+        """Return beta, how much each intent counts for users, by their vectors at this layer and at layer 0, Eq. (9)."""
+        keys = self.intents() if self.keys is None else self.keys
+        return torch.softmax((users if self.config.form == "code" else ego) @ keys.T, 1)
 
     def _layers(self) -> tuple[list[Float[Tensor, "entities dim"]], Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         """Return the entities that each layer starts from, and the final embeddings of users and items, Eq. (13)."""
@@ -233,6 +246,13 @@ class KGIN(Recommender):
         self.message_dropout.reseed(derive(seed, "dropout", epoch))
         self.node_dropout.reseed(derive(seed, "dropped edges", epoch))
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items to whose vectors a trained one contributes.
+
+        Steps move vectors within as many hops of an interaction as there are layers; messages carry them as far again.
+        """
+        return reached(self.ckg, 2 * self.config.num_layers)
+
     def scorer(self) -> DotProduct:
         """Return the final embeddings, Eq. (14)."""
         starts, users, items = self._layers()
@@ -252,9 +272,10 @@ class KGIN(Recommender):
         return total
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by, and the relations."""
+        """Return users and items as they are ranked by, and the relations, those of inverses apart."""
         ranked = self.scorer()
-        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": self.relations.detach()}
+        known, inverse = self.relations.detach().chunk(2)
+        return {"users": ranked.users.detach(), "items": ranked.items.detach(), "relations": known, "relations_inverse": inverse}
 
     def _around(self, user: int, item: int) -> Ball:
         by, ends = self.everywhere.edges.forward, (self.ckg.user_node(user), item)
@@ -282,9 +303,9 @@ class KGIN(Recommender):
         """
         code, parts = self.config.form == "code", []
         for got, users in zip(steps.gathered, steps.users[:-1], strict=True):
-            beta = torch.softmax((users if code else steps.users[0]) @ self.keys.T, 1)
+            beta = self.choice(users, steps.users[0])
             rows = torch.cat([torch.full_like(users, float(code)), beta.T * self.intents()])
-            parts.append(rows / (got[0] * rows.sum(0)).norm().clamp(min=1e-12))
+            parts.append(rows * inverse_length(got[0] * rows.sum(0)))
         return parts
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
@@ -395,6 +416,13 @@ def _structures(ckg: CollaborativeKG, relations: int) -> tuple[TypedMean, TypedM
     rows = torch.where(rows < entities, rows, rows - entities + ckg.num_items)[wanted]
     last, order = TypedEdges.from_edges(rows, columns[wanted], ckg.num_items + ckg.num_users, entities, kinds[wanted], relations + 1)
     return TypedMean(everywhere), TypedMean(last), wanted[order], of_fact
+
+
+def _take_keys(model: nn.Module, state: Mapping[str, Tensor], prefix: str, *_: object) -> None:
+    """Give a model in the paper's form the keys of a state that has some: until version 0.1, both forms chose intents by them."""
+    stored = state.get(f"{prefix}keys")
+    if isinstance(model, KGIN) and model.keys is None and stored is not None:
+        model.keys = nn.Parameter(torch.empty_like(stored, device=model.nodes.device))
 
 
 def distance_correlations(rows: Float[Tensor, "heads dim"]) -> Float[Tensor, "heads heads"]:

@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.pairs import PairGraph
+from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.explainable import LinearPropagation
 from kgrec.nn.dropout import SeededDropout
@@ -204,14 +205,22 @@ class LightGCN(Recommender):
         self.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
         self._seed, self._drawn = derive(seed, "drawn items", epoch), 0
 
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items to whose vectors a trained one contributes.
+
+        Steps move vectors within as many hops of an interaction as there are layers; messages carry them as far again.
+        """
+        return reached(self.ckg, 2 * self.config.num_layers)
+
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""
         z = self()
-        return DotProduct(z[self.ckg.num_entities :], self._ranked(z[: self.ckg.num_items]), fold=self._fold_in)
+        fold = self._fold_in if self.config.num_layers else None  # without a layer a history reaches nobody
+        return DotProduct(z[self.ckg.num_entities :], self._ranked(z[: self.ckg.num_items]), fold)
 
     def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
         """Return item vectors as they are ranked: trained by cosine, they are compared by direction."""
-        return normalize(items, dim=1) if self.config.loss == "softmax" else items
+        return unit_rows(items) if self.config.loss == "softmax" else items
 
     def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
         """Return z of new users who have no embedding of their own, only edges to their history.
@@ -219,7 +228,7 @@ class LightGCN(Recommender):
         z_u = sum over k >= 1 of A_uj X^(k-1)_j / (K + 1): the paper's propagation at u, what u would change in others left out.
         """
         layers = self.config.num_layers
-        received = poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * layers) if layers else self.nodes * 0
+        received = poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * layers)
         degree = self.graph.csr.degree.clamp(min=1)[: self.ckg.num_items].to(received.dtype)
         messages = received[history] * degree[history].rsqrt().unsqueeze(2) * mask.unsqueeze(2)
         return messages.sum(1) * mask.sum(1, keepdim=True).clamp(min=1).to(received.dtype).rsqrt()

@@ -1,12 +1,14 @@
 """Popularity: every item by the number of its training interactions. The baseline that every table needs."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kgrec.data.dataset import Dataset
+from kgrec.data.known import Known
 from kgrec.models.base import DotProduct, Plan, Recommender
 from kgrec.models.explainable import ScoreParts
 
@@ -30,6 +32,7 @@ class Popularity(Recommender):
     """
 
     counts: Tensor
+    list_kind: ClassVar[str] = "popular"
 
     def __init__(self, counts: Tensor, num_users: int) -> None:
         super().__init__()
@@ -45,6 +48,10 @@ class Popularity(Recommender):
     def plan(self) -> Plan:
         """Return a plan without training: the counts are the model."""
         return Plan(fit=lambda: None)
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return everyone and everything: a count of 0 is known too."""
+        return Known(np.ones(data.num_users, dtype=bool), np.ones(data.num_items, dtype=bool))
 
     def scorer(self) -> DotProduct:
         """Return the counts as one-dimensional item vectors; anyone, known or not, is the vector (1)."""

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from kgrec.nn.init import normal
 from kgrec.ops.relational import rel_project
-from kgrec.ops.rows import take_rows
+from kgrec.ops.rows import take_rows, unit_rows
 
 
 def transr_energies(
@@ -40,7 +40,7 @@ def transr_energies(
     rows = torch.cat([head, tail, negative_tail])
     h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
     r = take_rows(relations, relation)
-    unit_h, unit_r, unit_t, unit_n = (normalize(part, dim=1) for part in (h, r, t, n)) if normalized else (h, r, t, n)
+    unit_h, unit_r, unit_t, unit_n = (unit_rows(part) for part in (h, r, t, n)) if normalized else (h, r, t, n)
     moved = unit_h + unit_r
     return (moved - unit_t).square().sum(1), (moved - unit_n).square().sum(1), (h, r, t, n)
 
@@ -54,10 +54,12 @@ class TripleTables(nn.Module, ABC):
     Attributes:
         nodes: One row per node; complex numbers are stored as all real parts, then all imaginary parts.
         relations: One row per relation, stored alike.
+        function: Name of ``likeness`` among the functions of two vectors that make a score.
     """
 
     nodes: nn.Parameter
     relations: nn.Parameter
+    function: str
 
     @abstractmethod
     def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
@@ -141,6 +143,7 @@ class TransETables(TripleTables):
         super().__init__()
         bound = 6 / math.sqrt(dim)
         self.norm = norm
+        self.function = f"negative_{norm}"
         self.nodes = nn.Parameter(normalize(_uniform(num_nodes, dim, bound, generator), dim=1))
         self.relations = nn.Parameter(normalize(_uniform(num_relations, dim, bound, generator), dim=1))
 
@@ -190,6 +193,8 @@ class TransRTables(TripleTables):
 
     Source: Lin et al., TransR, AAAI 2015, Eqs. (7)-(8).
     """
+
+    function = "negative_squared_l2"
 
     def __init__(
         self,
@@ -257,6 +262,8 @@ class TransDTables(TripleTables):
     Source: Ji et al., TransD, ACL 2015, Eqs. (11)-(15), for entities and relations of one size.
     """
 
+    function = "negative_squared_l2"
+
     def __init__(self, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator, *, bound_relations: bool = True) -> None:
         super().__init__()
         self.bound_relations = bound_relations
@@ -316,6 +323,8 @@ class DistMultTables(TripleTables):
 
     Source: Yang et al., DistMult, ICLR 2015, Section 3.1. https://arxiv.org/abs/1412.6575
     """
+
+    function = "inner_product"
 
     def __init__(self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
@@ -404,6 +413,8 @@ class RotatETables(TripleTables):
 
     Source: Sun et al., RotatE, ICLR 2019, Eq. (4), and the authors' code for the scale of the angles. https://arxiv.org/abs/1902.10197
     """
+
+    function = "negative_complex_l1"
 
     def __init__(self, num_nodes: int, num_relations: int, dim: int, bound: float, generator: torch.Generator) -> None:
         super().__init__()

@@ -2,9 +2,10 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize, relu, softmax, softplus
+from torch.nn.functional import relu, softmax, softplus
 
 from kgrec.ops.contrast import softmax_rows
+from kgrec.ops.rows import unit_rows
 
 
 def bpr(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -36,7 +37,7 @@ def cosine_softmax(
 
     Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (4). https://arxiv.org/abs/2201.02327
     """
-    return softmax_rows(normalize(users, dim=1) / temperature, normalize(items, dim=1), positive)
+    return softmax_rows(unit_rows(users) / temperature, unit_rows(items), positive)
 
 
 def translation_ranking(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -1,5 +1,7 @@
 """The best k items per user, exactly: ties go to the lower item row, on every machine."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,6 +13,7 @@ _BLOCK = 64
 _LONGEST_LIST = 256  # the compiled search moves a list's rest at each insertion
 _CHUNK_ON_CPU = 2**23
 _CHUNK_ON_GPU = 2**28
+_COUNTED = 2**20
 
 
 def topk_masked(
@@ -37,17 +40,33 @@ def topk_masked(
         DivergedError: If a score is not a number.
     """
     scores, ids = users.new_empty(len(users), k), torch.empty(len(users), k, dtype=torch.int64, device=users.device)
+    for start, chunk in product_chunks(users, items):
+        stop = start + len(chunk)
+        some = None if seen_ptr is None else seen_ptr[start : stop + 1]
+        scores[start:stop], ids[start:stop] = topk_unseen_(chunk, k, some, seen_idx)
+    return scores, ids
+
+
+def product_chunks(
+    users: Float[Tensor, "batch dim"], items: Float[Tensor, "items dim"]
+) -> Iterator[tuple[int, Float[Tensor, "users cand"]]]:
+    """Yield the first row and the inner products of one chunk of users after another.
+
+    All chunks are in one buffer, to be read before the next one is asked for. Columns beyond the catalog are -inf: rows are padded to
+    whole blocks.
+
+    Args:
+        users: User vectors.
+        items: Item vectors, the whole catalog.
+    """
     rows = chunk_rows(len(items), users.device)
     width = -(-len(items) // _BLOCK) * _BLOCK
     buffer = users.new_full((min(rows, len(users)), width), -torch.inf)
     catalog = items.T
     for start in range(0, len(users), rows):
-        stop = min(start + rows, len(users))
-        chunk = buffer[: stop - start]
-        torch.mm(users[start:stop], catalog, out=chunk[:, : len(items)])
-        some = None if seen_ptr is None else seen_ptr[start : stop + 1]
-        scores[start:stop], ids[start:stop] = topk_unseen_(chunk, k, some, seen_idx)
-    return scores, ids
+        chunk = buffer[: min(rows, len(users) - start)]
+        torch.mm(users[start : start + rows], catalog, out=chunk[:, : len(items)])
+        yield start, chunk
 
 
 def topk_unseen_(
@@ -112,6 +131,33 @@ def topk_scores(scores: Float[Tensor, "batch items"], k: int) -> tuple[Float[Ten
         values = torch.nn.functional.pad(values, (0, k - wanted), value=-torch.inf)
         ids = torch.nn.functional.pad(ids, (0, k - wanted), value=-1)
     return values, ids
+
+
+def tied_places(
+    scores: Float[Tensor, "batch items"], best: Float[Tensor, "batch cand"], columns: Int[Tensor, "batch _"]
+) -> tuple[Int[Tensor, "batch _"], Int[Tensor, "batch _"]]:
+    """Return, for given columns of each row, how many scores are above theirs, and how many equal it, itself included.
+
+    The second is 0 where a score is below the row's best ones, or -inf, which means "not a candidate". A row is read again where the last
+    of its best is a given column's score, since more of it may be left out.
+
+    Args:
+        scores: One row per user, those not to be ranked at -inf.
+        best: The highest scores of each row, descending.
+        columns: Columns to place.
+    """
+    own = scores.gather(1, columns)
+    falling = -best
+    above = torch.searchsorted(falling, -own)
+    tied = torch.searchsorted(falling, -own, right=True) - above
+    at_last = own == best[:, -1:]
+    rows = at_last.any(1).nonzero().squeeze(1)
+    some = rows if 4 * len(rows) < len(scores) else slice(None)  # copying rows takes longer than comparing them
+    step = max(1, _COUNTED // max(1, scores.shape[1]))
+    pieces = zip(torch.split(scores[some], step), torch.split(best[some, -1:], step), strict=True)
+    equal = torch.cat([(piece == last).sum(1, dtype=torch.int32) for piece, last in pieces])
+    tied[some] = torch.where(at_last[some], equal.unsqueeze(1), tied[some])
+    return above, tied.masked_fill_(own == -torch.inf, 0)
 
 
 def chunk_rows(num_items: int, device: torch.device | str) -> int:

@@ -50,37 +50,12 @@ def sample_negatives(
     return _draw_free(users, seen_ptr, keys, num_items, num_items - seen_ptr.diff()[users], generator)
 
 
-def corrupt_tails(
-    head: Int[Tensor, " batch"],
-    relation: Int[Tensor, " batch"],
-    tail: Int[Tensor, " batch"],
-    known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]],
-    num_entities: int,
-    *,
-    generator: np.random.Generator | torch.Generator,
-) -> Int[Tensor, " batch"]:
-    """Return a wrong tail per triple, uniform over the entities with which (head, relation) makes no known triple (int64).
-
-    Where every entity makes a known triple there is no wrong tail: the triple's own is returned, which moves no pairwise loss. Sorts the
-    known triples at each call: draw for an epoch at a time.
-
-    Args:
-        head: Heads.
-        relation: Relations.
-        tail: True tails.
-        known: Heads, relations and tails of the triples to avoid; those with a tail that is never drawn change nothing.
-        num_entities: Tails are drawn from [0, num_entities).
-        generator: Source of randomness; one 62-bit word per triple is drawn.
-
-    Raises:
-        GraphError: If (head, relation, tail) has no 64-bit key.
-
-    Source: Wang et al., KGAT, KDD 2019, Eq. (2) ("broken triplets"). https://arxiv.org/abs/1905.07854
-    """
-    everyone = torch.arange(num_entities, device=head.device)
-    num_relations = 1 + max((int(part.max()) for part in (known[1], relation) if len(part)), default=0)
-    pool = torch.zeros(num_relations, dtype=torch.int64, device=head.device)
-    return FreeTails(known, (everyone,), pool).draw(head, relation, tail, generator=generator)
+def free_tails(
+    known: tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Int[Tensor, " edges"]], num_entities: int, num_relations: int
+) -> "FreeTails":
+    """Return what draws the tails of every relation among all entities."""
+    everyone = torch.arange(num_entities, device=known[0].device)
+    return FreeTails(known, (everyone,), torch.zeros(num_relations, dtype=torch.int64, device=everyone.device))
 
 
 class FreeTails:
@@ -188,6 +163,53 @@ class Corrupter:
             ends = (part[of].repeat_interleave(count) for part in (near, relation, far))
             negative[of] = free.draw(*ends, generator=generator).view(-1, count)
         return negative, by_head
+
+
+class TypedTails:
+    """Draws other tails of a fact's own relation, each with a chance in proportion to a power of how often it is a tail of it.
+
+        P(t' | h, r, t) = n(r, t')^p(r) / sum over tails t'' != t of r of n(r, t'')^p(r),   n(r, t) the facts (., r, t)
+
+    Power 0 is uniform over the distinct tails, 1 is by frequency. Where a relation has no other tail, the fact's own is given.
+
+    Args:
+        relation: Relations of the facts.
+        tail: Their tails.
+        power: p of each relation, 0 or more.
+
+    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2; the power is that of Mikolov et al., NIPS 2013, Section 2.2.
+    """
+
+    def __init__(self, relation: Int[Tensor, " edges"], tail: Int[Tensor, " edges"], power: Float[Tensor, " relations"]) -> None:
+        width = 1 + _highest(tail)
+        pairs, self._place, times = torch.unique(relation * width + tail, return_inverse=True, return_counts=True)
+        self._tail, owner = pairs % width, pairs // width
+
+        weight = times.double() ** power.to(times.device, torch.float64)[owner]
+        self._end = weight.cumsum(0)  # where each tail's share of the line ends; those of one relation lie side by side
+        self._start = torch.nn.functional.pad(self._end, (1, 0))[:-1]
+
+        sizes = torch.bincount(owner, minlength=len(power))
+        last = sizes.cumsum(0)
+        self._first, self._last, self._size = (last - sizes)[relation], last[relation] - 1, sizes[relation]
+
+    def draw(self, rows: Int[Tensor, " batch"], count: int, *, generator: torch.Generator) -> Int[Tensor, "batch cand"]:
+        """Return ``count`` tails for each of some facts, by their rows.
+
+        A point is drawn on the line of the relation's shares with the fact's own cut out, and moved over the cut where it lies beyond.
+        """
+        own, first, last = (part[rows].unsqueeze(1) for part in (self._place, self._first, self._last))
+        begin, cut, beyond = self._start[first], self._start[own], self._end[own]
+
+        chance = torch.rand(len(rows), count, generator=generator, device=own.device, dtype=torch.float64)
+        point = begin + chance * ((cut - begin) + (self._end[last] - beyond))
+        right = (point >= cut) & (own < last)
+        point = torch.where(right, point + (beyond - cut), point)
+
+        at = torch.searchsorted(self._end, point, right=True)
+        at = torch.minimum(torch.maximum(at, torch.where(right, own + 1, first)), torch.where(right, last, own - 1))  # rounding
+        drawn: Tensor = self._tail[torch.where(self._size[rows].unsqueeze(1) > 1, at, own)]
+        return drawn
 
 
 def bernoulli_share(

@@ -43,7 +43,7 @@ def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, A
         items = [row["item"] for row in listed["rows"]]
         data["users"].append({"user": user, "label": history["label"], "history": history["total"]})
         data["recommend"][user] = listed
-        data["explain"][user] = {item: inspector.explain(user, item, PATHS) for item in items}
+        data["explain"][user] = {item: _or_error(lambda user=user, item=item: inspector.explain(user, item, PATHS)) for item in items}
         pairs = [(first, second) for place, first in enumerate(items[:_PAIRS]) for second in items[place + 1 : _PAIRS]]
         data["compare"][user] = [[first, second, _slim(inspector, user, first, second)] for first, second in pairs]
         data["flip"][user] = _or_error(lambda user=user: inspector.flip(user))

@@ -18,6 +18,7 @@ from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path
 from kgrec.explanation.sinks import LONGEST
 from kgrec.explanation.verbalize import wording
+from kgrec.process import refuse_after_fork
 from kgrec.run import Run
 
 MOST_PATHS = 500
@@ -136,7 +137,12 @@ class Inspector:
             "sizes": sizes | {"relations": data.num_relations, "train": len(data.train), "valid": len(data.valid)},
             "relations": relations,
             "config": _plain(run.config),
-            "training": {"epochs": run.summary.get("epochs"), "best_epoch": run.summary.get("best_epoch"), "refit": run.refit},
+            "training": {
+                "epochs": run.summary.get("epochs"),
+                "best_epoch": run.summary.get("best_epoch"),
+                "selection": run.summary.get("selection"),
+                "refit": run.refit,
+            },
             "metrics": {part: _finite(run.summary[part]) for part in ("test", "valid") if run.summary.get(part)},
             "versions": {"kgrec": __version__},
             "limits": {"paths": MOST_PATHS, "items": MOST_ITEMS, "users": MOST_USERS, "changes": MOST_CHANGES},
@@ -173,7 +179,7 @@ class Inspector:
 
         def answer() -> dict[str, Any]:
             frame = self.run.recommend([user], k=given)
-            rows = [{name: row[name] for name in ("rank", "item", "label", "score")} for row in frame.iter_rows(named=True)]
+            rows = [{name: row[name] for name in ("rank", "item", "label", "score", "kind")} for row in frame.iter_rows(named=True)]
             return {"history": self.history(user), "rows": [row | {"label": _cut(row["label"])} for row in rows]} | _bounded(k, given)
 
         return self._kept(answer, "recommend", user, given, k)
@@ -336,6 +342,7 @@ def _shortened(record: Any) -> Any:
 
 def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
     """Return what a search looks at besides the ids, in lower case."""
+    refuse_after_fork("Making an inspector")
     shown = keys if labels is None else pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
     return shown.str.to_lowercase()
 

@@ -15,23 +15,28 @@ from scipy import stats
 from kgrec.data.dataset import Dataset
 from kgrec.data.files import write_parquet
 from kgrec.data.formats import load
+from kgrec.data.known import with_interactions
 from kgrec.data.shuffle import shuffle_triples
-from kgrec.errors import ConfigError, DataError
-from kgrec.evaluation.metrics import ranking_metric
+from kgrec.data.writing import write_whole
+from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.evaluation.metrics import STANDARD, ranking_metric
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
 from kgrec.fitting import check_needs, fit_chosen
 from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
+from kgrec.models.fallback import served
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
-from kgrec.settings import Chosen, choose
-from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
+from kgrec.settings import Chosen, choose, refuse_test_selection
+from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
 from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation, without_test
 
 WITH, WITHOUT, SHUFFLED = "with the graph", "no graph", "shuffled triples"
 EVERYTHING = "all users and items"
+STRANGERS = "users without training interactions"
 _CUTOFFS = (10, 20)
 _CONFIDENCE, _LEVEL = 0.95, 0.05
 
@@ -121,7 +126,8 @@ def ablate(
 
     Without the graph the same model is trained on the same dataset with no triples. Values per user are kept in ``out/runs``; the same
     call goes on where it was interrupted, or further with more seeds or relations. Where two seeds give the same values the model draws
-    nothing, and only the shuffling is repeated.
+    nothing, and only the shuffling is repeated. Users without training interactions are a group of their own: the verdict, and the means,
+    are over the others.
 
     Args:
         data: A dataset with triples, or anything ``kgrec.load`` takes.
@@ -142,8 +148,11 @@ def ablate(
         CheckpointError: If ``out`` holds something else, or a study started otherwise.
         DivergedError: If a loss is not a finite number.
     """
+    refuse_after_fork("Ablation")
     chosen = choose(model, preset, settings or {})
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
+    for each in (chosen, bare):
+        refuse_test_selection(each, "ablate")
     metric = metric or chosen.train.metric
     _cutoffs(metric)
     _check_numbers(seeds, relations)
@@ -201,6 +210,22 @@ def _shuffled(data: Dataset, seed: int) -> Dataset:
     return shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
 
 
+def _stored(place: Path, metric: str) -> pl.DataFrame:
+    """Return the values per user that were kept of a training.
+
+    Raises:
+        CheckpointError: If the file is none of that kind.
+    """
+    try:
+        frame = pl.read_parquet(place, glob=False, hive_partitioning=False) if place.is_file() else pl.DataFrame()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        frame = pl.DataFrame()
+    numbers = [name for name in frame.columns if name not in ("user", "items")]
+    if not {"user", "items", metric} <= set(frame.columns) or not all(frame.schema[name].is_numeric() for name in numbers):
+        raise CheckpointError(f"{place}: not the values of a training. Remove it, and they are made again.")
+    return frame
+
+
 @dataclass(slots=True)
 class _Study:
     """Trains each variant with each seed once, and keeps the values per user."""
@@ -226,13 +251,13 @@ class _Study:
 
     def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
         place = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
-        if place.is_file():
-            return pl.read_parquet(place)
+        if place.exists():
+            return _stored(place, self.metric)
         began = time.monotonic()
         run = fit_chosen(variant.chosen, variant.make(without_test(self.data), seed), device=self.device, seed=seed)
-        frame = self._judge(run.scorer())
+        frame = self._judge(served(run.model, run.scorer(), run.data))
         write_whole(place, lambda file: write_parquet(frame, file))
-        told = frame.filter(pl.col("items") == EVERYTHING)[self.metric].to_numpy().mean()
+        told = _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric].to_numpy().mean()
         at, total, seconds = seed * len(self.variants) + number + 1, seeds * len(self.variants), time.monotonic() - began
         logger.info("run %d of %d: %s, seed %d: %s %.4f, %.0f s", at, total, variant.label, seed, self.metric, told, seconds)
         return frame
@@ -241,19 +266,21 @@ class _Study:
         """Return each user's values: over all relevant items, and over those of each group alone."""
         held = self.data.test if self.on == "test" else self.data.valid
         everything = np.ones(self.data.num_items, dtype=bool)
-        frames = []
+        frames, reported = [], (*STANDARD, self.metric.partition("@")[0])
         for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
             part = held.take(items[held.item])
             if len(part):
                 given = replace(self.data, test=part) if self.on == "test" else replace(self.data, valid=part)
-                report = evaluate(scorer, given, on=self.on, ks=_cutoffs(self.metric), device="cpu")
+                report = evaluate(scorer, given, on=self.on, ks=_cutoffs(self.metric), metrics=reported, device="cpu")
                 frames.append(report.per_user.drop("relevant", "cold").with_columns(pl.lit(name).alias("items")))
         return pl.concat(frames)
 
 
 def _sum_up(study: _Study, values: Mapping[str, list[pl.DataFrame]], chosen: Chosen, seeds: int) -> Ablation:
     metric = study.metric
-    everything = {label: [frame.filter(pl.col("items") == EVERYTHING) for frame in frames] for label, frames in values.items()}
+    everything = {
+        label: [_of_known(study.data, frame.filter(pl.col("items") == EVERYTHING)) for frame in frames] for label, frames in values.items()
+    }
     names = [name for name in everything[WITH][0].columns if name not in ("user", "items")]
     means = {
         label: {name: float(np.mean([frame[name].to_numpy().mean() for frame in frames])) for name in names}
@@ -261,6 +288,9 @@ def _sum_up(study: _Study, values: Mapping[str, list[pl.DataFrame]], chosen: Cho
     }
     contrasts = _contrasts(study.data, values, metric)
     answer, verdict = judge(contrasts, means[WITHOUT][metric], metric, seeds)
+    strangers = next((contrast.users for contrast in contrasts if contrast.group == STRANGERS), 0)
+    if strangers:
+        verdict += f" {strangers:,} users without training interactions are a group of their own and not in the verdict."
     settings = plain(all_settings(chosen))
     out = study.folder
     return Ablation(chosen.name, study.data.name, metric, study.on, seeds, means, contrasts, answer, verdict, settings, out)
@@ -271,8 +301,9 @@ _Values = Mapping[str, list[pl.DataFrame]]
 
 def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, ...]:
     """Return the differences between variants over everything, then by groups, then those of single relations."""
-    users, whole = _table(data, values, EVERYTHING, metric)
-    groups = [(name, {label: rows[inside] for label, rows in whole.items()}) for name, inside in user_groups(data, users).items()]
+    users, whole, strangers = _table(data, values, EVERYTHING, metric)
+    groups = [(STRANGERS, strangers)] if len(strangers[WITH]) > 1 else []
+    groups += [(name, {label: rows[inside] for label, rows in whole.items()}) for name, inside in user_groups(data, users).items()]
     names = [name for name in values[WITH][0]["items"].unique(maintain_order=True) if name != EVERYTHING]
     groups += [(name, _table(data, values, name, metric)[1]) for name in names]
     found: list[Contrast] = []
@@ -283,14 +314,31 @@ def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, .
     return (*found, *_adjusted([_contrast(WITH, label, EVERYTHING, whole) for label in single]))
 
 
-def _table(data: Dataset, values: _Values, items: str, metric: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the users (rows) judged by a group of items, and each variant's values of the metric (users, seeds)."""
+_Tables = dict[str, np.ndarray]
+
+
+def _table(data: Dataset, values: _Values, items: str, metric: str) -> tuple[np.ndarray, _Tables, _Tables]:
+    """Return the users (rows) judged by a group of items who have training interactions, and each variant's values of the metric.
+
+    Values are (users, seeds); those of the users without training interactions are the last.
+    """
     tables, users = {}, np.empty(0)
     for label, frames in values.items():
         ordered = [frame.filter(pl.col("items") == items).sort("user") for frame in frames]
         users = data.users.rows(ordered[0]["user"])
         tables[label] = np.stack([frame[metric].to_numpy() for frame in ordered], axis=1)
-    return users, tables
+    known = _known(data, users)
+    return users[known], {label: rows[known] for label, rows in tables.items()}, {label: rows[~known] for label, rows in tables.items()}
+
+
+def _known(data: Dataset, users: np.ndarray) -> np.ndarray:
+    """Return which users (rows) have training interactions; all, where none has."""
+    known: np.ndarray = with_interactions(data).users[users]
+    return known if known.any() else ~known
+
+
+def _of_known(data: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(pl.Series(_known(data, data.users.rows(frame["user"]))))
 
 
 def _contrast(first: str, second: str, group: str, tables: Mapping[str, np.ndarray]) -> Contrast:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 
 from kgrec.errors import ConfigError, DataError, nearest
-from kgrec.evaluation.metrics import RANKING
+from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
+from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.run import Run
+from kgrec.training.config import TEST_SELECTED
 
 LOWER_IS_BETTER = ("logloss", "user_logloss")
 LEVEL = 0.05
@@ -34,6 +36,9 @@ class Entry:
         metrics: Mean over the seeds by name.
         spread: Standard deviation over the seeds by name; empty for one seed.
         per_user: Values per user, averaged over the seeds.
+        everyone: Mean over all users, those without training interactions included; empty where there are none such.
+        strangers: Mean over the users without training interactions.
+        test_selected: Whether their epochs were chosen by the test part; the name says so, too.
     """
 
     name: str
@@ -43,6 +48,9 @@ class Entry:
     metrics: dict[str, float]
     spread: dict[str, float]
     per_user: pl.DataFrame
+    everyone: dict[str, float] = field(default_factory=dict)
+    strangers: dict[str, float] = field(default_factory=dict)
+    test_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Comparison:
         split: "test" or "valid".
         protocol: How they were judged.
         users: Users they were paired by; impressions or triples where those were judged.
+        strangers: Users without training interactions, who are told of apart: no training moves what they get.
         against: Name of the entry that the others are compared with.
         tested: Metrics that were tested.
         entries: The runs, seeds of one model taken together.
@@ -91,6 +100,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     contrasts: tuple[Contrast, ...]
     notes: tuple[str, ...]
+    strangers: int = 0
 
     @property
     def unit(self) -> str:
@@ -101,6 +111,8 @@ class Comparison:
         """Return everything but the values per user, JSON-ready: the form of ``kgrec compare --json``."""
         runs = [
             {"name": e.name, "model": e.model, "seeds": list(e.seeds), "folders": list(e.folders), "metrics": e.metrics, "spread": e.spread}
+            | {"all_users": e.everyone or e.metrics, "cold_users": e.strangers}
+            | ({"selection": TEST_SELECTED} if e.test_selected else {})
             for e in self.entries
         ]
         differences = [
@@ -110,6 +122,7 @@ class Comparison:
         ]
         told = {name: getattr(self, name) for name in ("dataset", "split", "protocol", "users", "against")}
         return told | {
+            "cold_users": self.strangers,
             "tested": list(self.tested),
             "correction": "holm",
             "confidence": 0.95,
@@ -132,7 +145,8 @@ def compare(
     """Judge runs on the same held-out users and test their differences from one of them, paired by user.
 
     Runs that differ in nothing but the seed are one entry: their values are averaged per user before they are paired. Intervals are 95 %
-    bootstrap intervals over users, each by itself. The p-values are two-sided, corrected (Holm) over all entries and tested metrics.
+    bootstrap intervals over users, each by itself. Users without training interactions, whom every model would answer by its fallback,
+    are told of apart, and no verdict rests on them. The p-values are two-sided, corrected (Holm) over all entries and tested metrics.
 
     Args:
         runs: At least two, of one dataset.
@@ -147,16 +161,19 @@ def compare(
         ConfigError: If there are fewer than two runs, or a metric is not among those that have a value per user.
         DataError: If the runs are of different datasets or splits.
     """
+    refuse_after_fork("Comparing runs")
     if len(runs) < 2:
         raise ConfigError("there is nothing to compare with. Name at least two runs.")
     for one, other in pairwise(runs):
         _check_same_data(one, other)
     if protocol == "ranking":
         k = (*(k or (10, 20)), *map(_cutoff, metrics))
-    settings: dict[str, Any] = {"beyond": True} if protocol == "ranking" else {}
+    reported = (*STANDARD, *(name.partition("@")[0] for name in metrics))
+    settings: dict[str, Any] = {"beyond": True, "metrics": reported} if protocol == "ranking" else {}
     reports = [run.evaluate(on, k, protocol=protocol, seed=seed, **settings) for run in runs]
     for report in reports[1:]:
         _check_same_users(reports[0], report)
+    strangers = reports[0].cold_users if reports[0].warm_user_part.users else 0
     entries = _entries(runs, reports)
     columns = [name for name in reports[0].metrics if name in reports[0].per_user.columns]
     tested = tuple(dict.fromkeys(metrics)) or _telling(columns)
@@ -169,12 +186,13 @@ def compare(
         dataset=runs[0].data.name,
         split=on,
         protocol=protocol,
-        users=reports[0].per_user.height,
+        users=entries[0].per_user.height,
         against=base.name,
         tested=tested,
         entries=tuple(entries),
         contrasts=tuple(contrasts),
-        notes=reports[0].notes + _notes(entries, against),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)) + _notes(entries, against, strangers),
+        strangers=strangers,
     )
 
 
@@ -242,16 +260,23 @@ def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     """Return distinct names: the model's, with the folder's where several have it, with a number where that does not do."""
-    models = [run.name for run in runs]
-    names = [f"{run.name} ({run.path.name})" if models.count(run.name) > 1 and run.path else run.name for run in runs]
+    models = [f"{run.name} ({TEST_SELECTED})" if run.train_config.test_selected else run.name for run in runs]
+    names = [f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name for name, run in zip(models, runs, strict=True)]
     return [f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
 
 
 def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
     told = [{**report.metrics, **report.beyond} for report in reports]
+    apart = bool(reports[0].cold_users and reports[0].warm_user_part.users)
+    everyone, strangers = (
+        (_means([report.metrics for report in reports]), _means([r.cold_user_part.metrics for r in reports])) if apart else ({}, {})
+    )
+    if apart:
+        told = [one | report.warm_user_part.metrics for one, report in zip(told, reports, strict=True)]
     values = {metric: [one[metric] for one in told] for metric in told[0] if all(metric in one for one in told)}
     spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()} if len(reports) > 1 else {}
     first = reports[0].per_user
+    kept = ~first["cold"] if apart else pl.Series([True] * first.height, dtype=pl.Boolean)
     columns = [metric for metric in reports[0].metrics if metric in first.columns]
     means = {metric: np.mean([_column(r.per_user, metric) for r in reports], axis=0) for metric in columns}
     return Entry(
@@ -261,8 +286,15 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         folders=tuple(str(run.path) for run in runs if run.path),
         metrics={metric: float(np.mean(found)) for metric, found in values.items()},
         spread=spread,
-        per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()),
+        per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()).filter(kept),
+        everyone=everyone,
+        strangers=strangers,
+        test_selected=runs[0].train_config.test_selected,
     )
+
+
+def _means(told: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {metric: float(np.mean([one[metric] for one in told])) for metric in told[0]}
 
 
 def _column(frame: pl.DataFrame, name: str) -> np.ndarray:
@@ -295,8 +327,17 @@ def _verdict(mean: float, p: float, metric: str) -> str:
     return "ahead" if (mean > 0) != (metric in LOWER_IS_BETTER) else "behind"
 
 
-def _notes(entries: Sequence[Entry], against: str) -> tuple[str, ...]:
+def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str, ...]:
     notes = []
+    if strangers:
+        notes.append(
+            f"Verdicts rest on the {entries[0].per_user.height:,} users with training interactions; the {strangers:,} without are told of "
+            "apart."
+        )
+    chosen = [entry.test_selected for entry in entries]
+    if any(chosen) and not all(chosen):
+        names = ", ".join(entry.name for entry in entries if entry.test_selected)
+        notes.append(f"No fair comparison: {names} saw the test part when the epoch was chosen, the others did not.")
     if any(len(entry.seeds) > 1 for entry in entries):
         notes.append(
             "Several seeds: values are means over seeds, ± their standard deviation; users' values are averaged over seeds before pairing."

@@ -1,10 +1,9 @@
 """A study's folder: what it was started with, one process at a time, files whole or not there."""
 
-import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from kgrec.data.dataset import PARTS, Dataset
+from kgrec.data.files import read_record
+from kgrec.data.writing import discard, filling, locked, naming, put_back, sweep_beside, sweep_inside, take_place
 from kgrec.errors import CheckpointError, ConfigError, DataError
 
 STUDY = "study.json"
@@ -33,31 +34,26 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
         CheckpointError: If the folder holds something else, a study started otherwise, or one that another process works on.
     """
     record = {"format": f"kgrec-{kind}", "version": VERSION, **plain(started)}
-    fresh = not _going_on(path, kind, record)
-    if fresh:
-        path.mkdir(parents=True, exist_ok=True)
-        write_whole(path / STUDY, lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
-    with open(path / STUDY, "rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CheckpointError(f"{path}: another kgrec {kind} is at work there. Wait for it, or take another folder.") from None
-        try:
-            yield path
-        except (ConfigError, DataError):
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path, f"kgrec {kind}"):
+            put_back(path)
+            fresh = not _going_on(path, kind, record)
+            sweep_beside(path)
             if fresh:
-                shutil.rmtree(path)
-            raise
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place, and move it there."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        write(scratch)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+                with filling(path) as folder:
+                    text = json.dumps(record, indent=1) + "\n"
+                    (folder / STUDY).write_text(text, encoding="utf-8")
+                    take_place(folder, path)
+            sweep_inside(path)
+            try:
+                yield path
+            except (ConfigError, DataError):
+                if fresh:
+                    discard(path)
+                raise
 
 
 def plain(value: Any) -> Any:
@@ -81,23 +77,23 @@ def fingerprint(data: Dataset) -> str:
 
 def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
     """Return whether a study of this kind, started alike, is in the folder."""
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
-    if not path.exists() or not any(path.iterdir()):
+    if not path.exists() or {one.name for one in path.iterdir()} <= {f".{STUDY}.tmp"}:  # version 0.1, killed as it began
         return False
-    found = _read(path / STUDY)
+    if not os.path.lexists(path / STUDY):
+        raise CheckpointError(f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or remove it.")
+    found = read_record(path / STUDY)
     if found.get("format") != record["format"] or found.get("version") != VERSION:
         raise CheckpointError(f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or remove it.")
     for key, value in record.items():
         if found.get(key) != value:
-            told = "on another state of the dataset" if key == "dataset" else f"with {key} {found.get(key)}, not {value}"
+            told = "on another state of the dataset" if key == "dataset" else _other(key, found.get(key), value)
             raise CheckpointError(f"{path}: was started {told}. Go on with the same, or choose another folder.")
     return True
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _other(key: str, found: Any, value: Any) -> str:
+    """Return which value differs; of settings, the one."""
+    if isinstance(found, dict) and isinstance(value, dict):
+        name = next(name for name in (*value, *found) if found.get(name) != value.get(name))
+        return _other(f"{key} {name}", found.get(name), value.get(name))
+    return f"with {key} {str(found)[:80]}, not {str(value)[:80]}"

@@ -2,9 +2,9 @@
 
 import json
 import math
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
@@ -15,16 +15,18 @@ import torch
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.formats import load
+from kgrec.data.writing import discard, write_whole
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.fitting import check_needs, fit, measured_by
 from kgrec.folder import CONFIG, read_config
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
+from kgrec.process import refuse_after_fork
 from kgrec.random import derive
 from kgrec.run import Run
-from kgrec.settings import ALIASES, Chosen, choose
-from kgrec.study.folder import fingerprint, plain, study_folder, write_whole
+from kgrec.settings import ALIASES, Chosen, choose, refuse_test_selection
+from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.variants import without_test
 from kgrec.training.loop import TrainState
 
@@ -118,6 +120,8 @@ class Tuning:
             "best": asdict(self.chosen),
             "settings": dict(self.best),
             "seconds": self.seconds,
+            "cold_users": self.run.summary["cold_users"] if self.run else None,
+            "warm": self.run.summary["warm"] if self.run else None,
             "valid": self.run.summary["valid"] if self.run else None,
             "test": self.run.summary["test"] if self.run else None,
             "out": str(self.out),
@@ -144,7 +148,8 @@ def tune(
     """Search a model's settings by their validation value, and train the best configuration once more into ``out/run``.
 
     The first trial is the default preset. Later ones are drawn by a tree-structured Parzen estimator, and end early where they fall
-    behind the median of the others. Trials are given the data without its test part. The folder can be gone on with, by the same call,
+    behind the median of the others. Rankings are judged by the validation users who have training interactions. Trials are given the
+    data without its test part. The folder can be gone on with, by the same call,
     after an interruption of any kind (an interrupted trial starts anew) or with a larger budget.
 
     Args:
@@ -167,9 +172,11 @@ def tune(
 
     Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Akiba et al., Optuna, KDD 2019.
     """
+    refuse_after_fork("Tuning")
     _require_optuna()
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
+    refuse_test_selection(chosen, "tune")
     _check_budget(trials, minutes, seed)
     searched = _searched(model, chosen, space, fixed)
     whole = data if isinstance(data, Dataset) else load(data)
@@ -239,9 +246,8 @@ class _Search:
 
     def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
         """Try configurations until a budget is spent, and keep the folder's tables up to date."""
-        optuna = _optuna()
-        storage = optuna.storages.RDBStorage(f"sqlite:///{(self.folder / _STORAGE).resolve()}")
-        try:
+        with _storage(self.folder / _STORAGE) as storage:
+            optuna = _optuna()
             study = optuna.create_study(
                 study_name="kgrec",
                 storage=storage,
@@ -256,9 +262,6 @@ class _Search:
                 found = _counted(study)
                 self._report(found, trials)
             return found
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
 
     def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
         """Train and judge one configuration; what is drawn depends on the seed and the trials before, not on when it is."""
@@ -274,7 +277,7 @@ class _Search:
         watch = _Watch(trial, self.metric, deadline)
         state, value, note = optuna.trial.TrialState.COMPLETE, None, ""
         try:
-            run = fit(self.model, self.data, device=self.device, seed=self.seed, on_epoch=watch, **{**self.fixed, **values})
+            run = fit(self.model, self.data, device=self.device, seed=self.seed, fallback="off", on_epoch=watch, **{**self.fixed, **values})
             value = max(record[self.metric] for record in run.history if self.metric in record)
             watch.epoch, watch.best_epoch = run.summary["epochs"], run.summary["best_epoch"]
         except optuna.TrialPruned:
@@ -331,6 +334,31 @@ class _Search:
         return {name: value for name, value in everything.items() if value is not None and not (entry and name in entry.fixed)}
 
 
+@contextmanager
+def _storage(path: Path) -> Iterator[Any]:
+    """Give the database of a search.
+
+    Raises:
+        CheckpointError: If it cannot be read or written.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: not a plain file. Search into another folder.")
+    storage = None
+    try:
+        storage = _optuna().storages.RDBStorage(f"sqlite:///{path.resolve()}")
+        yield storage
+    except (SQLAlchemyError, StorageInternalError) as error:
+        why = str(getattr(error, "orig", None) or error.__cause__ or error).split("\n")[0][:120]
+        raise CheckpointError(f"{path}: cannot be read or written ({why}). Check the space left, or search into another folder.") from None
+    finally:
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
 def all_settings(chosen: Chosen) -> dict[str, Any]:
     """Return the model's configuration and the training settings by name."""
     return {part.name: getattr(source, part.name) for source in (chosen.config, chosen.train) for part in fields(source)}
@@ -352,7 +380,7 @@ def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
     settings, place = search.settings_of(best), search.folder / _RUN
     if (place / CONFIG).is_file() and not _same(place, choose(search.model, "default", settings)):
         logger.info("%s: a larger search found a better configuration; the run of the former best is replaced.", search.folder)
-        shutil.rmtree(place)
+        discard(place)
     logger.info("training the best configuration (trial %d) into %s", best.number, place)
     return fit(search.model, whole, out=place, device=search.device, seed=search.seed, resume=True, **settings)
 
@@ -390,11 +418,27 @@ def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
 def _counted(study: "optuna.Study") -> tuple[Trial, ...]:
     """Return the trials that came to some end; interrupted ones are as if they had never been."""
     names: dict[str, Literal["done", "pruned", "failed"]] = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
-    ended = [trial for trial in study.trials if trial.state.name in names and "told" in trial.user_attrs]
-    return tuple(
-        Trial(number=number, state=names[trial.state.name], settings=trial.user_attrs["settings"], **trial.user_attrs["told"])
-        for number, trial in enumerate(ended, 1)
-    )
+    try:
+        ended = [trial for trial in study.trials if trial.state.name in names and "told" in trial.user_attrs]
+        return tuple(
+            Trial(number=number, state=names[trial.state.name], settings=dict(trial.user_attrs["settings"]), **_told(trial))
+            for number, trial in enumerate(ended, 1)
+        )
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise CheckpointError(f"{_STORAGE}: a trial in it is none of kgrec's. Search into another folder.") from None
+
+
+def _told(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """Return what kgrec noted of a trial."""
+    told = dict(trial.user_attrs["told"])
+    value = told["value"]
+    return {
+        "value": None if value is None else float(value),
+        "epochs": int(told["epochs"]),
+        "best_epoch": int(told["best_epoch"]),
+        "seconds": float(told["seconds"]),
+        "note": str(told["note"]),
+    }
 
 
 def _close_interrupted(study: "optuna.Study") -> None:

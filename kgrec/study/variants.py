@@ -8,6 +8,7 @@ import numpy as np
 
 from kgrec.data.dataset import Dataset
 from kgrec.data.interactions import Interactions
+from kgrec.data.order import tie_order
 
 _Part = TypeVar("_Part")
 _QUARTERS = 4
@@ -45,7 +46,7 @@ def item_groups(data: Dataset) -> dict[str, np.ndarray]:
     items have none.
     """
     count = np.bincount(data.train.item, minlength=data.num_items)
-    order = np.argsort(-count, kind="stable")
+    order = tie_order(data)
     before = np.cumsum(count[order]) - count[order]
     head = np.zeros(data.num_items, dtype=bool)
     head[order[2 * before < len(data.train)]] = True

@@ -6,6 +6,16 @@ from typing import Literal, get_args
 from kgrec.errors import ConfigError
 
 Sampler = Literal["interaction", "user_uniform", "user_uniform_replace", "per_user_quota"]
+Selection = Literal["valid", "paper"]
+
+PUBLISHED = ("paper", "official")
+"""Presets that train for fixed epochs, on everything but the test part, as long as nothing is said about stopping."""
+
+TEST_SELECTED = "test-selected"
+"""What a run is called whose epoch was chosen by the part it is judged on, wherever its figures stand."""
+
+PAPER_SELECTION = {"validate_every": 10, "patience": 10, "metric": "recall@20"}
+"""How the authors of KGAT and KGIN end training: by the test part, every ten epochs, after ten evaluations without improvement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +25,10 @@ class TrainConfig:
     Attributes:
         epochs: Most epochs; one epoch passes over every training interaction once.
         batch_size: Interactions per step.
-        kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions.
-        kg_steps: Most steps on triples in an epoch, which then sees a random part of them; 0 sets no limit.
+        kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions, or what the model's
+            published code takes.
+        kg_steps: Steps on triples in an epoch: fewer than they last see a random part of them, more begin again with them, shuffled
+            anew; 0 takes them once, or as many steps as the model's published code does.
         learning_rate: Learning rate of Adam.
         sampler: "interaction" shuffles all interactions; the others draw users, then one interaction of each: "user_uniform" distinct
             users in a batch, as the authors' code of KGAT; "user_uniform_replace" users with replacement and "per_user_quota" each user
@@ -26,6 +38,10 @@ class TrainConfig:
         validate_every: Epochs between validations.
         metric: What validation measures, ``name@k``; of triples ``mrr`` or ``hits@k``, which is what is measured where there are no
             interactions.
+        selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the **test** part, as the authors of KGAT,
+            KGIN and others do (models.md 0.7), with ``PAPER_SELECTION`` where nothing else is set. Figures of such a run are
+            called ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset, "valid" sets
+            ``PAPER_SELECTION`` too and holds the validation part out: the same rule, played fair.
     """
 
     epochs: int = 200
@@ -38,6 +54,7 @@ class TrainConfig:
     patience: int = 10
     validate_every: int = 1
     metric: str = "ndcg@10"
+    selection: Selection = "valid"
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
@@ -49,3 +66,10 @@ class TrainConfig:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
         if self.sampler not in get_args(Sampler):
             raise ConfigError(f"unknown sampler {self.sampler!r}. Known: {', '.join(get_args(Sampler))}.")
+        if self.selection not in get_args(Selection):
+            raise ConfigError(f"unknown selection {self.selection!r}. Known: {', '.join(get_args(Selection))}.")
+
+    @property
+    def test_selected(self) -> bool:
+        """Whether the epoch is chosen by the test part."""
+        return self.selection == "paper"

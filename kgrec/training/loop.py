@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from kgrec.data.dataset import Dataset
-from kgrec.errors import DivergedError
-from kgrec.log import logger, progress
+from kgrec.errors import CheckpointError, DivergedError
+from kgrec.log import progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.optimizer import adam
@@ -80,16 +80,14 @@ def train(
     plan = model.plan()
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
     if plan.fit is not None:
-        return _closed_form(model, plan.fit, state, config, validate)
+        return _closed_form(model, plan.fit, state, config, validate, title)
     optimizers = _optimizers(model, plan, config)
     rounds = _rounds(plan, _samplers(plan, data, config, seed, device), optimizers, device)
     if state.epoch:
-        model.load_state_dict(state.model)
-        for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
-            optimizer.load_state_dict(stored)
+        _go_on(model, optimizers, state)
     else:
-        _warm_up(model, plan, data, config, seed, device)
-    with progress(title, config.epochs) as bar:
+        _warm_up(model, plan, data, config, seed, device, title)
+    with progress(title, config.epochs, epochs=True) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
             record = {"epoch": state.epoch + 1, **_epoch(model, plan, rounds, state.epoch + 1, seed)}
@@ -97,12 +95,30 @@ def train(
             _judge(model, state, record, config, validate)
             state.model = snapshot(model)
             state.optimizers = [optimizer.state_dict() for optimizer in optimizers]
-            bar.update(state.epoch, _line(record))
-            logger.debug("%s: %s", title, _line(record))
+            bar.update(state.epoch, _line(record), record)
             if on_epoch is not None:
                 on_epoch(state)
     model.load_state_dict(state.best)
     return state
+
+
+def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: TrainState) -> None:
+    """Bring a model and its optimizers to a state; what Adam is told (its learning rate, say) comes from the settings.
+
+    Raises:
+        CheckpointError: If the state is of another model.
+    """
+    try:
+        model.load_state_dict(state.model)
+        for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
+            own = optimizer.state_dict()["param_groups"]
+            sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
+            for number, slots in stored["state"].items():
+                if any(value.ndim and tuple(value.shape) != sizes[number] for value in slots.values()):
+                    raise ValueError(f"moments of parameter {number}")
+            optimizer.load_state_dict({"state": stored["state"], "param_groups": own})
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the training state does not fit the model ({str(error)[:80]}). Train again.") from None
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -111,25 +127,36 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _closed_form(
-    model: Recommender, fit: Callable[[], None], state: TrainState, config: TrainConfig, validate: Callable[[Scorer], float] | None
+    model: Recommender,
+    fit: Callable[[], None],
+    state: TrainState,
+    config: TrainConfig,
+    validate: Callable[[Scorer], float] | None,
+    title: str,
 ) -> TrainState:
     began = time.perf_counter()
-    fit()
-    _judge(model, state, {"epoch": 1, "seconds": time.perf_counter() - began}, config, validate)
+    with progress(title, 1, epochs=True) as bar:
+        fit()
+        record = {"epoch": 1, "seconds": time.perf_counter() - began}
+        _judge(model, state, record, config, validate)
+        bar.update(1, _line(record), record)
     state.model = state.best
     return state
 
 
-def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> None:
+def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device, title: str) -> None:
     """Train what comes before the first epoch. No checkpoint is written in it: a run killed here does it again, from the same draws."""
     if plan.warm_up is None:
         return
     objective, epochs = plan.warm_up
     alone, own = Plan((objective,)), derive(seed, "warm up")
     rounds = _rounds(alone, _samplers(alone, data, config, own, device), _optimizers(model, alone, config), device)
-    for epoch in range(1, epochs + 1):
-        losses = _epoch(model, alone, rounds, epoch, own)
-        logger.debug("warming up: %s", _line({"epoch": epoch, **losses}))
+    with progress(f"{title} warming up", epochs, epochs=True) as bar:
+        for epoch in range(1, epochs + 1):
+            began = time.perf_counter()
+            record = {"epoch": epoch, **_epoch(model, alone, rounds, epoch, own)}
+            record["seconds"] = time.perf_counter() - began
+            bar.update(epoch, _line(record), record)
 
 
 def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[Batches]:
@@ -275,4 +302,4 @@ def _judge(
 
 def _line(record: dict[str, Any]) -> str:
     parts = [f"{name} {value:.4f}" for name, value in record.items() if isinstance(value, float) and not name.endswith("seconds")]
-    return f"epoch {record['epoch']}: " + ", ".join(parts)
+    return ", ".join([*parts, f"{record['seconds'] + record.get('validation_seconds', 0.0):.2f} s"])

@@ -10,10 +10,12 @@ from kgrec.batches import ImpressionBatch, PairwiseBatch, PositiveBatch, TripleB
 from kgrec.data.dataset import Dataset
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import Batches, Objective, TripleSource
-from kgrec.ops.sampling import corrupt_tails, sample_negatives
+from kgrec.ops.sampling import free_tails, sample_negatives
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
 from kgrec.training.impressions import impression_sampler
+
+_TRIPLES_AT_ONCE = 2**20  # whose tails are corrupted in one go; KGAT's authors draw twelve million in an epoch of Amazon-Book
 
 
 class InteractionSampler:
@@ -91,41 +93,80 @@ class InteractionSampler:
 class TripleSampler:
     """Triples in batches, each with a corrupted tail for which no such triple is known.
 
-    By triple: shuffled, each once an epoch. By head: distinct heads, then one triple of each, as many batches as the interactions have. As
-    a plan's first objective, batches are of ``batch_size`` and as many as hold all triples.
+    By triple: shuffled, each once an epoch. By head: distinct heads, then one triple of each, as many batches as the interactions have,
+    or as ``TripleSource`` says. As a plan's first objective, batches are of ``batch_size`` and as many as hold all triples.
+    ``kg_batch_size`` and ``kg_steps`` override either number: with fewer steps an epoch sees a part of the triples, with more it begins
+    again, shuffled anew.
 
     Source: Wang et al., KGAT, KDD 2019, Section 3.2 and the authors' code (models.md 0.6).
     """
 
     def __init__(self, source: TripleSource, config: TrainConfig, *, seed: int, device: torch.device, steps: int) -> None:
-        count = len(source.head)
         order = torch.argsort(source.head, stable=True)
         self._head, self._relation, self._tail = (part[order].to(device) for part in (source.head, source.relation, source.tail))
-        self._size = config.kg_batch_size or (-(-count // steps) if steps else config.batch_size)
-        every = steps if steps and source.by_head else -(-count // self._size)
-        self._steps = min(every, config.kg_steps or every)
+        self._size = config.kg_batch_size or _own_size(source, config, steps)
+        self._steps = config.kg_steps or _own_steps(source, config, steps, self._size)
         self._source, self._seed = source, seed
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        return self._steps
+        return len(self.sizes())
+
+    def sizes(self) -> list[int]:
+        """Return the number of triples in each batch of an epoch."""
+        if self._source.by_head:
+            return [self._size] * self._steps
+        whole, rest = divmod(len(self._head), self._size)
+        once = [self._size] * whole + [rest] * (rest > 0)
+        return (once * -(-self._steps // max(1, len(once))))[: self._steps]
 
     def epoch(self, epoch: int) -> Iterator[TripleBatch]:
         """Yield the batches of an epoch."""
         device = self._head.device
         generator = torch.Generator(device=device).manual_seed(derive(self._seed, "triples", epoch))
+        sizes = self.sizes()
         if self._source.by_head:
             heads, counts = torch.unique_consecutive(self._head, return_counts=True)
             ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
             rows = _distinct(torch.arange(len(heads), device=device), self._size, self._steps, generator)
             picked = _one_of_each(rows, ptr, generator)
         else:
-            picked = torch.randperm(len(self._head), generator=generator, device=device)[: self._steps * self._size]
-        head, relation, tail = self._head[picked], self._relation[picked], self._tail[picked]
+            wanted, count = sum(sizes), len(self._head)
+            passes = max(1, -(-wanted // max(1, count)))
+            shuffled = [torch.randperm(count, generator=generator, device=device) for _ in range(passes)]
+            picked = torch.cat(shuffled)[:wanted]
         known = (self._head, self._relation, self._tail)
-        corrupted = corrupt_tails(head, relation, tail, known, self._source.num_tails, generator=generator)
-        for parts in zip(*(torch.split(part, self._size) for part in (head, relation, tail, corrupted)), strict=True):
-            yield TripleBatch(*parts)
+        relations = 1 + int(self._relation.max()) if len(self._relation) else 1
+        free = free_tails(known, self._source.num_tails, relations)
+        batches = torch.split(picked, sizes)
+        at_once = max(1, _TRIPLES_AT_ONCE // self._size)
+        for start in range(0, len(batches), at_once):
+            some = batches[start : start + at_once]
+            head, relation, tail = (part[torch.cat(some)] for part in known)
+            corrupted = free.draw(head, relation, tail, generator=generator)
+            own = [len(batch) for batch in some]
+            for parts in zip(*(torch.split(part, own) for part in (head, relation, tail, corrupted)), strict=True):
+                yield TripleBatch(*parts)
+
+
+def _own_size(source: TripleSource, config: TrainConfig, steps: int) -> int:
+    """Return the size of a batch where the settings leave it open; ``steps`` is how many the interactions have, 0 if there are none."""
+    if not steps:
+        return config.batch_size
+    if source.by_head and source.num_triples:
+        return max(1, source.num_triples // max(1, source.num_interactions // config.batch_size))
+    return max(1, -(-len(source.head) // steps))
+
+
+def _own_steps(source: TripleSource, config: TrainConfig, steps: int, size: int) -> int:
+    """Return the number of steps where the settings leave it open."""
+    if source.by_head and source.edges_per_step:
+        return len(source.head) // source.edges_per_step + 1
+    if source.by_head and steps:
+        return steps
+    if source.by_head and source.num_interactions:
+        return source.num_interactions // config.batch_size + 1
+    return -(-len(source.head) // size)
 
 
 def make_sampler(objective: Objective[Any], data: Dataset, config: TrainConfig, *, seed: int, device: torch.device, steps: int) -> Batches:
@@ -146,8 +187,11 @@ def _distinct(values: Tensor, size: int, batches: int, generator: torch.Generato
     if size > len(values):
         at = torch.randint(len(values), (batches * size,), generator=generator, device=values.device)
         return values[at]
-    draws = [torch.randperm(len(values), generator=generator, device=values.device)[:size] for _ in range(batches)]
-    return values[torch.cat(draws)]
+    # Into one array: kept by themselves, the draws would hold on to their whole permutations, gigabytes in an epoch of KGAT's triple phase.
+    drawn = torch.empty(batches, size, dtype=torch.int64, device=values.device)
+    for row in drawn:
+        row.copy_(torch.randperm(len(values), generator=generator, device=values.device)[:size])
+    return values[drawn.flatten()]
 
 
 def _one_of_each(rows: Tensor, ptr: Tensor, generator: torch.Generator) -> Tensor:

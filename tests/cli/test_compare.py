@@ -45,6 +45,15 @@ def test_ranking_says_what_lists_are_worth_beyond_hits(trained, capsys):
     assert "beyond accuracy" in capsys.readouterr().out
 
 
+def test_metrics_by_name(trained, capsys):
+    assert run(["evaluate", str(trained), "--k", "2,4", "--metrics", "ndcg,ndcg-retrieved", "--json"]) == 0
+    told = document(capsys)
+    assert list(told["metrics"]) == ["ndcg@2", "ndcg-retrieved@2", "ndcg@4", "ndcg-retrieved@4"]
+    assert told["metrics"]["ndcg-retrieved@2"] >= told["metrics"]["ndcg@2"]
+    assert any("first 4" in note and "not comparable" in note for note in told["notes"])
+    assert "Nearest: ndcg-retrieved" in refused(capsys, ["evaluate", str(trained), "--metrics", "ndcg-retreived"])
+
+
 def test_ctr(trained, tmp_path, capsys):
     out = tmp_path / "users.parquet"
     assert run(["evaluate", str(trained), "--protocol", "ctr", "--per-user", str(out), "--json"]) == 0
@@ -82,6 +91,8 @@ def test_impressions_are_missed_in_one_line(trained, capsys):
     [
         (["--protocol", "sampled", "--legacy-batch", "4"], "--protocol ctr"),
         (["--negatives", "4"], "--protocol sampled"),
+        (["--protocol", "sampled", "--metrics", "ndcg"], "--protocol ranking"),
+        (["--metrics", ","], "at least one"),
         (["--protocol", "ctr", "--legacy-batch", "100000"], "rows"),
         (["--protocol", "rank"], "ranking"),
     ],

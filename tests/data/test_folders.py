@@ -4,6 +4,7 @@ import os
 import pytest
 
 from kgrec.data.folders import MANIFEST, beside, check_folder, check_replaceable, combined_sum, folder_kind, new_folder
+from kgrec.data.writing import locked
 from kgrec.errors import CheckpointError, MissingFileError
 
 
@@ -133,7 +134,24 @@ def test_a_link_is_left_alone_and_the_disk_s_errors_name_the_place(tmp_path):
     assert other.value.filename == str(tmp_path / "elsewhere" / "x")
 
 
-def test_what_a_killed_replacement_left_is_named(tmp_path):
-    (tmp_path / ".d.old-12ab34cd").mkdir()
-    with pytest.raises(MissingFileError, match=r"\.d\.old-12ab34cd: rename it to d\."):
+def test_what_a_killed_replacement_left_is_found_again(tmp_path):
+    write(tmp_path / "d")
+    (tmp_path / "d").rename(tmp_path / ".d.old-12ab34cd")
+    assert list(check_folder(tmp_path / "d", "thing", 1)) == ["a.txt"]
+    assert os.listdir(tmp_path) == ["d"]
+    (tmp_path / "d").rename(tmp_path / ".d.old-12ab34cd")
+    with locked(tmp_path / "d"), pytest.raises(MissingFileError, match=r"\.d\.old-12ab34cd: rename it to d\."):
         check_folder(tmp_path / "d", "thing", 1)
+
+
+def test_what_the_dead_left_is_removed_by_the_next_writer_of_the_name_alone(tmp_path):
+    for name in (".d.new-12ab34cd", ".d.old-12ab34cd", ".d.gone-12ab34cd", ".e.new-12ab34cd", ".d.new-draft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    (tmp_path / ".d.lock").write_text("")
+    (tmp_path / "d").mkdir()
+    write(tmp_path / "d")
+    assert sorted(os.listdir(tmp_path)) == [".d.new-draft", ".e.new-12ab34cd", "d"]
+    with locked(tmp_path / "d"), pytest.raises(CheckpointError, match="another kgrec is at work there"):
+        write(tmp_path / "d")
+    assert (tmp_path / "d" / "a.txt").read_text() == "hello"

@@ -33,7 +33,7 @@ def mean(values):
 def brute(ranked, data, k):
     """Every definition as a loop."""
     counts = [sum(1 for item in data.train.item if item == row) for row in range(30)]
-    popular = sorted(range(30), key=lambda item: (-counts[item], item))
+    popular = sorted(range(30), key=lambda item: (-counts[item], data.items.key(item)))
     head, covered = set(), 0
     for item in popular:
         if covered >= 0.8 * sum(counts):

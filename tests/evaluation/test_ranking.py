@@ -52,6 +52,30 @@ def by_sorting(scores, seen, users, k, allowed):
 
 @pytest.mark.parametrize("as_table", [False, True])
 @pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("count", [33, 2])
+def test_ties_go_by_the_order_given(as_table, limited, count, monkeypatch):
+    """Few users permute their scores, many the item vectors; lists are those of a sort by score, then by place in the order."""
+    monkeypatch.setattr(ranking, "chunk_rows", lambda *_: 7)
+    product, seen = world()
+    scores = product.users @ product.items.T
+    order = np.random.default_rng(3).permutation(12)
+    users = np.random.default_rng(1).permutation(40)[:count]
+    allowed = np.ones(12, bool)
+    allowed[[0, 5]] = not limited
+    hidden = torch.from_numpy(allowed) if limited else None
+    scorer = Table(scores) if as_table else product
+    got, ids = rank_users(scorer, users, 9, num_items=12, seen=Lists.of(seen, users), allowed=hidden, order=order)
+    place = np.argsort(order)
+    left = [[item for item in range(12) if allowed[item] and item not in seen.item[seen.user == user]] for user in users]
+    expected = [sorted(items, key=lambda item: (-scores[user, item].item(), place[item])) for user, items in zip(users, left, strict=True)]
+    assert ids.tolist() == [(items + [-1] * 9)[:9] for items in expected]
+    shown = ids >= 0
+    assert torch.equal(got[shown], scores[users].gather(1, ids.clamp(min=0))[shown])
+    assert bool((got[~shown] == -torch.inf).all())
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+@pytest.mark.parametrize("limited", [False, True])
 def test_fast_and_general_way_are_a_full_sort(as_table, limited, monkeypatch):
     monkeypatch.setattr(ranking, "chunk_rows", lambda *_: 7)
     product, seen = world()

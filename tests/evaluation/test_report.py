@@ -34,20 +34,30 @@ def scorer_of(table):
     return DotProduct(torch.eye(USERS, dtype=torch.float64), torch.as_tensor(table, dtype=torch.float64).T.contiguous())
 
 
-def brute(table, masked, held_out, ks):
-    """The protocol in plain Python: means over users with a relevant item that is not masked."""
+def brute(table, masked, held_out, ks, train):
+    """The protocol in plain Python: means over users with a relevant item that is not masked.
+
+    An item that ties is at any place of its group alike. Lists break ties by training interactions, then by id.
+    """
     rows, shown = [], {k: set() for k in ks}
+    popularity = [sum(item == row for _, item in train) for row in range(ITEMS)]
     for user in range(USERS):
         relevant = {item for who, item in held_out if who == user and (user, item) not in masked}
         if relevant:
-            ranked = sorted((item for item in range(ITEMS) if (user, item) not in masked), key=lambda item: (-table[user][item], item))
+            ranked = sorted(
+                (item for item in range(ITEMS) if (user, item) not in masked),
+                key=lambda item: (-table[user][item], -popularity[item], item),
+            )
+            scores = [table[user][item] for item in ranked]
             row = {}
             for k in ks:
                 shown[k].update(ranked[:k])
-                places = [j for j, item in enumerate(ranked[:k], start=1) if item in relevant]
-                row[f"recall@{k}"] = len(places) / len(relevant)
+                chances = [  # of each place to hold a relevant item
+                    sum(other in relevant for other in ranked if table[user][other] == score) / scores.count(score) for score in scores[:k]
+                ]
+                row[f"recall@{k}"] = sum(chances) / len(relevant)
                 best = sum(1 / math.log2(j + 1) for j in range(1, min(k, len(relevant)) + 1))
-                row[f"ndcg@{k}"] = sum(1 / math.log2(j + 1) for j in places) / best
+                row[f"ndcg@{k}"] = sum(chance / math.log2(j + 1) for j, chance in enumerate(chances, start=1)) / best
             rows.append((user, row))
     means = {name: sum(row[name] for _, row in rows) / len(rows) for name in rows[0][1]} if rows else {}
     return rows, means | {f"coverage@{k}": len(shown[k]) / ITEMS for k in ks}
@@ -60,7 +70,7 @@ PAIRS = st.lists(st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1))
 def test_as_brute_force(train, valid, test, seed, on):
     table = np.random.default_rng(seed).integers(4, size=(USERS, ITEMS)).tolist()
     held_out, masked = (test, set(train) | set(valid)) if on == "test" else (valid, set(train))
-    rows, means = brute(table, masked, held_out, (2, 5))
+    rows, means = brute(table, masked, held_out, (2, 5), train)
     data = dataset(train, valid, test)
     if not rows:
         with pytest.raises(DataError, match="nobody to judge"):
@@ -76,13 +86,13 @@ def test_as_brute_force(train, valid, test, seed, on):
     assert report.cold_users == sum(user not in trained_users for user, _ in rows)
     assert report.cold_items == len({item for pair in set(held_out) - masked for item in pair[1:] if item not in trained_items})
     warm = [(user, item) for user, item in held_out if user in trained_users and item in trained_items]
-    warm_rows, warm_means = brute(table, masked, warm, (2, 5))
+    warm_rows, warm_means = brute(table, masked, warm, (2, 5), train)
     assert report.warm_users == len(warm_rows)
     assert report.warm == pytest.approx({name: value for name, value in warm_means.items() if warm_rows and "coverage" not in name})
     of_cold_items = [(user, item) for user, item in held_out if item not in trained_items]
     of_cold_users = [(user, item) for user, item in held_out if user not in trained_users]
     for part, pairs in ((report.cold_item_part, of_cold_items), (report.cold_user_part, of_cold_users)):
-        part_rows, part_means = brute(table, masked, pairs, (2, 5))
+        part_rows, part_means = brute(table, masked, pairs, (2, 5), train)
         assert part.users == len(part_rows)
         assert part.metrics == pytest.approx({name: value for name, value in part_means.items() if part_rows and "coverage" not in name})
 

@@ -47,10 +47,33 @@ def test_fewer_candidates_flatter_and_the_report_says_so():
 
 
 def test_a_scorer_without_opinion_hits_as_chance_would():
-    """Item rows break the ties, and rows are drawn evenly: k of n + 1."""
-    data = world(users=2000, items=60)
-    flat = DotProduct(torch.zeros(2000, 1), torch.zeros(60, 1))
-    assert evaluate_sampled(flat, data, ks=(5,), negatives=19).metrics["hit@5"] == pytest.approx(0.25, abs=0.03)
+    """All tie: k of n + 1."""
+    data = world(users=20, items=60)
+    flat = DotProduct(torch.zeros(20, 1), torch.zeros(60, 1))
+    assert evaluate_sampled(flat, data, ks=(5,), negatives=19).metrics["hit@5"] == pytest.approx(0.25, abs=1e-15)
+
+
+def test_the_note_says_how_many_were_really_there():
+    data = worlds.dataset([(0, 0), (0, 1), (0, 2), (0, 3)], test=[(0, 8)], num_items=9)
+    last = DotProduct(torch.ones(1, 1), -torch.arange(9.0).unsqueeze(1))
+    report = evaluate_sampled(last, data, ks=(2, 10), negatives=100)
+    assert report.metrics == pytest.approx({"hit@2": 0, "ndcg@2": 0, "mrr@2": 0, "hit@10": 1, "ndcg@10": 1 / np.log2(6), "mrr@10": 1 / 5})
+    assert "among at most 4 sampled items (asked for 100)" in report.notes[0]
+    assert report.notes[1].startswith("hit@10 is 1 whatever")
+    assert [report.details[name] for name in ("negatives", "least_negatives", "most_negatives")] == [100, 4, 4]
+    two = worlds.dataset([(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)], test=[(0, 8), (1, 8)], num_items=9)
+    report = evaluate_sampled(DotProduct(torch.ones(2, 1), last.items), two, ks=(2,), negatives=7)
+    assert "among at most 7 sampled items, of some users fewer (from 4): " in report.notes[0]
+    assert report.details["least_negatives"] == 4
+
+
+def test_a_held_out_item_that_is_no_candidate_is_never_found():
+    class Refusing:
+        def __call__(self, query, items=None):
+            return torch.full(items.shape, -torch.inf)
+
+    data = worlds.dataset([(0, 0)], test=[(0, 1)], num_items=5)
+    assert set(evaluate_sampled(Refusing(), data, ks=(5,), negatives=2).metrics.values()) == {0.0}
 
 
 def test_several_held_out_items_are_averaged_per_user():

@@ -5,11 +5,14 @@ import pytest
 import torch
 import worlds
 from contracts import RecommenderContract, auc
+from scipy.stats import chisquare
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.cfkg import CFKG, CFKGConfig, Translation, TypedSampler
+from kgrec.settings import choose
+from kgrec.training.samplers import make_sampler
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +157,47 @@ class TestCFKG(RecommenderContract):
             assert float(share[int(tail) // 3]) == 0
             assert 0.17 < float(share[share > 0].min()) <= float(share.max()) < 0.23
 
+    def test_the_paper_draws_by_frequency_but_for_interactions(self):
+        """Ai et al., Section 3.2: tails of every relation but ``purchase`` by their frequency, those of purchase uniformly."""
+        rng = np.random.default_rng(0)
+        pairs = [(user, item) for user in range(40) for item in {0, *rng.integers(0, 6, 2).tolist()}]  # everybody used item 0
+        facts = [(item, relation, 6 + min(int(rng.geometric(0.4)), 5)) for item in range(6) for relation in range(2) for _ in range(30)]
+        data = worlds.dataset(pairs, triples=sorted(set(facts)), num_users=40, num_items=6, num_entities=12, num_relations=2)
+        config = choose("cfkg", "paper", {"negatives": 400}).config
+        assert config.noise_power == 1.0
+        model = CFKG.from_dataset(data, config, torch.Generator().manual_seed(0))
+
+        for objective, power in zip(model.plan().objectives, (0, 1), strict=True):
+            make = lambda seed, source=objective: source.sampler(data, 10_000, seed=seed, device=torch.device("cpu"), steps=1)  # noqa: E731
+            (batch,) = make(0).epoch(3)
+            for relation in batch.relation.unique():
+                of = batch.relation == relation
+                times = torch.bincount(batch.tail[of], minlength=12).double().numpy()
+                weight = np.where(times > 0, times**power, 0.0)
+                own, drawn = batch.tail[of].numpy(), batch.negative[of].numpy()
+                expected = np.zeros(12)
+                for tail in own:
+                    left = np.where(np.arange(12) == tail, 0.0, weight)
+                    expected += 400 * left / left.sum()
+                seen = np.bincount(drawn.ravel(), minlength=12)
+                assert seen[expected == 0].sum() == 0
+                assert chisquare(seen[expected > 0], expected[expected > 0]).pvalue > 0.001
+
+            fresh = make(0)
+            list(fresh.epoch(1))
+            assert torch.equal(next(iter(fresh.epoch(3))).negative, batch.negative)
+            assert not torch.equal(next(iter(fresh.epoch(4))).negative, batch.negative)
+            assert not torch.equal(next(iter(make(1).epoch(3))).negative, batch.negative)
+
+    def test_the_baseline_of_kgat_s_authors_takes_as_many_steps_as_the_interactions(self):
+        """``Main.py`` there: n_train // batch_size + 1 batches of batch_size heads, whatever the number of facts."""
+        data = worlds.cold_items()
+        chosen = choose("cfkg", "official", {"batch_size": 32})
+        model = CFKG.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
+        (objective,) = model.plan().objectives
+        draws = make_sampler(objective, data, chosen.train, seed=0, device=torch.device("cpu"), steps=0)
+        assert [len(batch.head) for batch in draws.epoch(1)] == [32] * (480 // 32 + 1)
+
     @pytest.mark.parametrize("inverse", [False, True])
     def test_interactions_and_triples_are_kept_apart(self, inverse):
         model = CFKG.from_dataset(worlds.cold_items(), CFKGConfig(loss="sampling", inverse=inverse), torch.Generator().manual_seed(0))
@@ -212,6 +256,7 @@ class TestCFKG(RecommenderContract):
         [
             {"temperature": 0.0},
             {"negatives": 0},
+            {"noise_power": -0.5},
             {"kg_weight": -1.0},
             {"margin": 0.0},
             {"score": "l1"},

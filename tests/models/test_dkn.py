@@ -376,6 +376,15 @@ class TestKnowledge:
         assert list(model.channels) == channels
         assert model.kcnn.filters.shape[0] == 1 + len(channels)
 
+    def test_the_authors_code_has_no_context_unless_asked(self):
+        """``--use_context`` of its ``main.py`` is False; the paper and the other public implementation have contexts."""
+        channels = {}
+        for preset in ("official", "paper", "recommenders"):
+            config = choose("dkn", preset, {"word_dim": 4, "num_filters": 2}).config
+            settings = {name: getattr(config, name) for name in ("use_entities", "use_context", "train_entities")}
+            channels[preset] = list(built(board(), **settings).channels)
+        assert channels == {"official": ["entity"], "paper": ["entity", "context"], "recommenders": ["entity", "context"]}
+
     def test_without_triples_vectors_are_learned_and_there_is_no_context(self):
         data = board()
         model = built(replace(data, triples=worlds.knowledge(np.empty((0, 3), np.int64), list(data.triples.entities), 0)))

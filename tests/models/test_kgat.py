@@ -10,12 +10,12 @@ from contracts import RecommenderContract
 from kgrec.batches import PairwiseBatch, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.kgat import KGAT, KGATConfig
+from kgrec.models.kgat import KGAT, KGATConfig, triple_source
 from kgrec.random import derive
 from kgrec.settings import choose
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
-from kgrec.training.samplers import make_sampler
+from kgrec.training.samplers import TripleSampler, make_sampler
 
 CPU = torch.device("cpu")
 
@@ -123,6 +123,47 @@ def lost(model, weights, facts, *, kept):
         before[group(edge)] += pi
         after[group(edge)] += left[edge]
     return {edge: pi * before[group(edge)] / after[group(edge)] if pi else 0.0 for edge, pi in left.items()}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "expected"),
+    [
+        ((23_566, 48_123, 106_389, 9, 1_289_003, 464_567), 1024, (1713, 369)),  # Last-FM
+        ((23_566, 48_123, 106_389, 9, 1_289_003, 464_567), 10240, (1713, 3716)),  # as in the head of the authors' log
+        ((70_679, 24_915, 113_487, 39, 652_514, 2_557_746), 1024, (3136, 4015)),  # Amazon-Book
+    ],
+    ids=["last-fm", "last-fm, large batches", "amazon-book"],
+)
+def test_the_triple_phase_has_the_authors_steps_and_batches(sizes, batch_size, expected):
+    """models.md 0.6: edges // 2048 + 1 steps, on triples // (interactions // batch_size) heads; random facts of the data sets' sizes."""
+    users, items, entities, relations, interactions, triples = sizes
+    rng = np.random.default_rng(0)
+    head = np.concatenate([rng.integers(users, size=interactions) + entities, rng.integers(entities, size=triples)])
+    relation = np.concatenate([np.zeros(interactions, np.int64), 1 + rng.integers(relations, size=triples)])
+    tail = np.concatenate([rng.integers(items, size=interactions), rng.integers(entities, size=triples)])
+    fact = np.concatenate([np.full(interactions, -1), np.arange(triples)])
+    ckg = CollaborativeKG(users, items, entities, 1 + relations, head, relation, tail, fact)
+
+    official, paper = (choose("kgat", preset, {"batch_size": batch_size}) for preset in ("official", "paper"))
+    assert (official.train, official.config.kg_sampling) == (paper.train, paper.config.kg_sampling) == (paper.train, "head")
+    draws = TripleSampler(triple_source(ckg, by_head=True), official.train, seed=0, device=CPU, steps=interactions // batch_size + 1)
+    assert draws.steps() == expected[0]
+    assert set(draws.sizes()) == {expected[1]}
+
+
+def test_batches_of_the_triple_phase_are_drawn_as_told():
+    """480 interactions and 120 triples, batches of 100: 1,200 // 2048 + 1 steps of 120 // 4 heads, and what the settings ask for."""
+    data = worlds.cold_items()
+    for settings, expected in (({}, [30]), ({"kg_steps": 3}, [30] * 3), ({"kg_steps": 2, "kg_batch_size": 11}, [11] * 2)):
+        chosen = choose("kgat", "official", {"batch_size": 100, **settings})
+        model = KGAT.from_dataset(data, chosen.config, generator())
+        first, second = model.plan().objectives
+        steps = make_sampler(first, data, chosen.train, seed=0, device=CPU, steps=0).steps()
+        assert steps == 480 // 100 + 1
+        draws = make_sampler(second, data, chosen.train, seed=0, device=CPU, steps=steps)
+        batches = list(draws.epoch(1))
+        assert [len(batch.head) for batch in batches] == draws.sizes() == expected
+        assert all(len(set(batch.head.tolist())) == len(batch.head) for batch in batches)
 
 
 class TestKGAT(RecommenderContract):

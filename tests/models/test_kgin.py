@@ -32,7 +32,8 @@ def toy_model(**config):
         model.nodes.copy_(torch.tensor([*worlds.TOY_ENTITIES, *worlds.TOY_USERS]))
         model.relations.copy_(torch.tensor([(0.5, 1), (1, 0.5), (1, 1), (0.2, 0.2)]))  # r0, r1, then their inverses
         model.intent_logits.copy_(torch.tensor([[0, 0, 0, 0], [np.log(3), 0, 0, 0]]))
-        model.keys.copy_(torch.eye(2))
+        if model.keys is not None:
+            model.keys.copy_(torch.eye(2))
     return model
 
 
@@ -44,8 +45,9 @@ def random_model(seed=0, **config):
 def by_hand(model, users_seen, triples):
     """Return the final embeddings of users and items, edge by edge, from the equations."""
     config, ckg, softmax = model.config, model.ckg, lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)
-    table, vectors, logits, keys = (p.detach().numpy() for p in (model.nodes, model.relations, model.intent_logits, model.keys))
+    table, vectors, logits = (p.detach().numpy() for p in (model.nodes, model.relations, model.intent_logits))
     intents = softmax(logits) @ vectors
+    keys = model.keys.detach().numpy() if config.form == "code" else intents
     entities, ego = table[: ckg.num_entities], table[ckg.num_entities :]
     users, totals = ego, [ego, entities]
     for _ in range(config.num_layers):
@@ -67,8 +69,9 @@ def by_fact(model, weights, user, item):
     per layer each user's choice of intents and the length of the message.
     """
     config, ckg, softmax = model.config, model.ckg, lambda x: np.exp(x) / np.exp(x).sum()
-    table, vectors, logits, keys = (p.detach().numpy() for p in (model.nodes, model.relations, model.intent_logits, model.keys))
+    table, vectors, logits = (p.detach().numpy() for p in (model.nodes, model.relations, model.intent_logits))
     intents = np.array([softmax(row) for row in logits]) @ vectors
+    keys = model.keys.detach().numpy() if config.form == "code" else intents
     entities, ego = table[: ckg.num_entities], table[ckg.user_node(user)]
     own, user_total, item_total, starts, gates = ego, ego, entities[item], [], []
     for _ in range(config.num_layers):
@@ -134,12 +137,31 @@ class TestKGIN(RecommenderContract):
         got = model.aggregate_users(mean, users, users).detach()
         torch.testing.assert_close(got, torch.tensor([[1.244484, 0.426034], [0.816177, -0.877099]]), atol=1e-6, rtol=0)
 
-    def test_without_the_code_s_residual_the_user_is_the_mixed_message(self):
-        """The paper's Eq. (8): what the code gives, less the mean of the items (.75, .25) and (.5, -.5)."""
+    def test_intents_are_chosen_by_themselves_and_by_the_user_s_own_vector_in_the_paper(self):
+        """Eqs. (8)-(9) of the toy graph: logits of u0 = (1, 0) are .675 and .616667, of u1 = (0, 1) .675 and .783333."""
+        model, users = toy_model(form="paper"), torch.tensor(worlds.TOY_USERS)
+        elsewhere = torch.full((2, 2), 7.0)  # the user's vector at the layer takes no part
+        expected = torch.tensor([[0.514579, 0.485421], [0.472943, 0.527057]])
+        torch.testing.assert_close(model.choice(elsewhere, users).detach(), expected, atol=1e-6, rtol=0)
+
+        got = model.aggregate_users(torch.tensor([[0.75, 0.25], [0.5, -0.5]]), elsewhere, users)
+        expected = torch.tensor([[0.485013, 0.181897], [0.322128, -0.366049]])
+        torch.testing.assert_close(got.detach(), expected, atol=2e-6, rtol=0)
+        assert "keys" not in dict(model.named_parameters())
+
+    def test_weights_of_the_paper_s_form_from_version_0_1_rank_as_they_did(self):
+        """They hold keys, which chose the intents in both forms then."""
+        model = toy_model(form="paper")
+        model.load_state_dict(toy_model(form="code").state_dict())
         users = torch.tensor(worlds.TOY_USERS)
-        got = toy_model(form="paper").aggregate_users(torch.tensor([[0.75, 0.25], [0.5, -0.5]]), users, users)
-        expected = torch.tensor([[0.494484, 0.176034], [0.316177, -0.377099]])
-        torch.testing.assert_close(got.detach(), expected, atol=1e-6, rtol=0)
+        expected = torch.tensor([[0.731059, 0.268941], [0.268941, 0.731059]])
+        torch.testing.assert_close(model.choice(users * 3, users).detach(), expected, atol=1e-6, rtol=0)
+
+        names = [name for name, _ in toy_model(form="code").named_parameters()]
+        assert [name for name, _ in model.named_parameters()] == names  # an optimizer's state goes by this order
+        again = toy_model(form="paper")
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again.scorer().users, model.scorer().users)
 
     @pytest.mark.parametrize("form", ["paper", "code"])
     @pytest.mark.parametrize("seed", range(3))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kgrec.errors import ConfigError, DivergedError
 from kgrec.ops import ranking
 from kgrec.ops.backends import native
-from kgrec.ops.ranking import mask_seen_, topk_masked, topk_scores
+from kgrec.ops.ranking import mask_seen_, tied_places, topk_masked, topk_scores
 
 
 @pytest.fixture(scope="module", params=["native", "torch"], autouse=True)
@@ -107,6 +107,22 @@ def test_mask_may_be_a_slice_of_a_longer_one():
     scores = torch.zeros(2, 3)
     mask_seen_(scores, torch.tensor([2, 3, 5]), torch.tensor([0, 0, 1, 0, 2]))
     assert (scores == -torch.inf).tolist() == [[False, True, False], [True, False, True]]
+
+
+@given(st.integers(1, 6), st.integers(1, 70), st.integers(1, 12), st.integers(1, 4), st.integers(0, 10**6))
+def test_places_are_counts_of_scores_above_and_equal(rows, columns, k, distinct, seed):
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.integers(distinct, size=(rows, columns)).astype(np.float32))
+    scores[torch.from_numpy(rng.random((rows, columns)) < 0.2)] = -torch.inf
+    asked = torch.from_numpy(rng.integers(columns, size=(rows, 3)))
+    best, _ = topk_scores(scores, k)
+    above, tied = tied_places(scores, best, asked)
+    own = scores.gather(1, asked).unsqueeze(2)
+    counted = (scores.unsqueeze(1) > own).sum(2), (scores.unsqueeze(1) == own).sum(2)
+    listed = (counted[0] < k) & (own.squeeze(2) > -torch.inf)
+    assert torch.equal(tied > 0, listed)
+    assert torch.equal(above[listed], counted[0][listed])
+    assert torch.equal(tied[listed], counted[1][listed])
 
 
 def test_bad_input():

@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 
 from kgrec.errors import DataError, GraphError
 from kgrec.ops.backends import native
-from kgrec.ops.sampling import Corrupter, FreeTails, bernoulli_share, corrupt_tails, sample_negatives
+from kgrec.ops.sampling import Corrupter, FreeTails, TypedTails, bernoulli_share, free_tails, sample_negatives
 
 
 def csr(rows):
@@ -62,6 +62,11 @@ def test_nobody():
     none = torch.zeros(0, dtype=torch.int64)
     assert sample_negatives(none, *csr([[0]]), 3, generator=np.random.default_rng(0)).tolist() == []
     assert sample_negatives(torch.tensor([0, 0]), *csr([[]]), 1, generator=np.random.default_rng(0)).tolist() == [0, 0]
+
+
+def corrupt_tails(head, relation, tail, known, num_entities, *, generator):
+    relations = 1 + max((int(part.max()) for part in (known[1], relation) if len(part)), default=0)
+    return free_tails(known, num_entities, relations).draw(head, relation, tail, generator=generator)
 
 
 ENTITIES = st.integers(0, 5)
@@ -165,3 +170,34 @@ def test_both_backends_draw_the_same(monkeypatch):
     ours = sample_negatives(users, *csr(rows), 300, generator=np.random.default_rng(1))
     monkeypatch.setattr(native, "library", lambda: None)
     assert torch.equal(ours, sample_negatives(users, *csr(rows), 300, generator=np.random.default_rng(1)))
+
+
+TYPED = pools([0] * 10 + [1] * 4 + [2] * 3, [4, 4, 4, 4, 4, 9, 9, 9, 1, 6, 8, 8, 8, 5, 7, 7, 7])  # relations and tails of 17 facts
+
+
+@pytest.mark.parametrize(("power", "weights"), [(1.0, [1, 5, 1, 3]), (0.75, [1, 5**0.75, 1, 3**0.75]), (0.0, [1, 1, 1, 1])])
+@pytest.mark.parametrize("own", [0, 5, 8, 9])
+def test_typed_tails_are_drawn_by_a_power_of_their_frequency(power, weights, own):
+    """Relation 0 has tails 1 once, 4 five times, 6 once and 9 three times; the fact's own is never drawn."""
+    relation, tail = TYPED
+    tails = TypedTails(relation, tail, torch.tensor([power, 0.0, 1.0]))
+    drawn = tails.draw(torch.full((100,), own), 300, generator=torch.Generator().manual_seed(own))
+    assert drawn.shape == (100, 300)
+
+    expected = {node: weight for node, weight in zip([1, 4, 6, 9], weights, strict=True) if node != int(tail[own])}
+    counts = np.bincount(drawn.flatten().numpy(), minlength=10)
+    assert set(np.flatnonzero(counts).tolist()) == set(expected)
+    shares = np.array(list(expected.values())) / sum(expected.values())
+    assert chisquare(counts[list(expected)], shares * counts.sum()).pvalue > 0.001
+
+
+def test_typed_tails_keep_to_their_relation_and_its_power():
+    """Relation 1 has tails 5 and 8, uniform here; the one tail of relation 2 has no other."""
+    tails = TypedTails(*TYPED, torch.tensor([1.0, 0.0, 1.0]))
+    draw = lambda seed: tails.draw(torch.tensor([10, 13, 15]), 400, generator=torch.Generator().manual_seed(seed))  # noqa: E731
+    first = draw(0)
+    assert [set(row) for row in first.tolist()] == [{5}, {8}, {7}]
+    three = TypedTails(*pools([1] * 9, [5, 8, 8, 8, 8, 8, 8, 8, 3]), torch.tensor([1.0, 0.0]))
+    counts = np.bincount(three.draw(torch.tensor([0]), 9000, generator=torch.Generator().manual_seed(1))[0].numpy(), minlength=9)
+    assert chisquare(counts[[3, 8]]).pvalue > 0.001
+    assert torch.equal(first, draw(0))

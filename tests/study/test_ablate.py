@@ -55,6 +55,11 @@ def test_every_family_is_on_the_side_of_the_truth(model, truth, more, tmp_path):
     assert found.answer == ("no" if truth == "interactions" else "yes"), found.verdict
 
 
+def test_a_metric_that_is_off_by_default_can_be_judged_by(data, tmp_path):
+    found = ablate(data, "ease-kg", out=tmp_path / "a", seeds=1, relations=0, metric="ndcg-retrieved@10")
+    assert found.means[WITH]["ndcg-retrieved@10"] >= found.means[WITH]["ndcg@10"]
+
+
 def test_where_only_the_graph_knows_the_words_say_so_with_the_numbers(found):
     gain, real = contrast(found, WITH, WITHOUT), contrast(found, WITH, SHUFFLED)
     assert found.verdict.startswith("Yes.")

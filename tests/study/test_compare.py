@@ -114,6 +114,13 @@ def test_a_metric_brings_its_cutoff(data):
     assert {"recall@3", "recall@10", "popularity@3"} <= set(found.entries[0].metrics)
 
 
+def test_a_metric_that_is_off_by_default_can_be_tested(data):
+    found = compare([fitted(data), fitted(data, 1.0, 1, dim=3)], k=(10,), metrics=("ndcg-retrieved@5",))
+    assert found.tested == ("ndcg-retrieved@5",)
+    assert found.entries[0].metrics["ndcg-retrieved@5"] >= found.entries[0].metrics["ndcg@5"]
+    assert "not comparable" in found.notes[0]
+
+
 def test_the_document_is_json(data):
     document = json.loads(json.dumps(compare([fitted(data), fitted(data, 1.0, 1, dim=3)]).to_dict(), allow_nan=False))
     assert {"dataset", "split", "users", "against", "tested", "runs", "differences"} <= set(document)

@@ -14,6 +14,7 @@ import worlds
 
 from kgrec.cli import run as command
 from kgrec.data.interactions import Interactions
+from kgrec.data.writing import locked
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.models.base import Span
 from kgrec.settings import choose
@@ -98,7 +99,7 @@ def test_the_test_part_is_opened_once_and_only_for_the_best(data, tmp_path, monk
     found = search(data, tmp_path / "t")
     assert seen == [0, 0, 0, 0, len(data.test)]
     assert whole == [5], "the test part was judged in a trial, or more than once"
-    assert found.run.summary["test"]["ndcg@10"] > 0
+    assert found.run.summary["test"].keys() == found.run.summary["valid"].keys()
 
 
 def test_the_test_part_can_be_left_closed(data, tmp_path):
@@ -282,13 +283,9 @@ def test_another_search_in_the_same_folder_is_refused(data, tmp_path):
 
 
 def test_two_processes_do_not_share_a_folder(data, tmp_path):
-    import fcntl
-
     search(data, tmp_path / "t", trials=1)
-    with open(tmp_path / "t" / "study.json", "rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(CheckpointError, match="another kgrec tune is at work"):
-            search(data, tmp_path / "t")
+    with locked(tmp_path / "t"), pytest.raises(CheckpointError, match="another kgrec tune is at work"):
+        search(data, tmp_path / "t")
 
 
 def test_the_command_tells_the_same_and_draws_it(found, data, tmp_path, monkeypatch, capsys):

@@ -72,7 +72,7 @@ def test_a_missing_file_and_a_foreign_one_are_named(tmp_path):
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("kgrec.training.checkpoint.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr("kgrec.data.writing.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         write_tensors(tmp_path / "weights", {"a": torch.zeros(2)}, {})
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from kgrec.batches import PairwiseBatch, PositiveBatch, Query, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, TripleSource
 from kgrec.settings import choose
+from kgrec.training import samplers
 from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler
 
@@ -79,6 +80,36 @@ def test_a_limit_on_steps_takes_another_part_of_the_triples_each_epoch():
     assert draws.steps() == 2
     assert len(first) == 32
     assert not torch.equal(first, second)
+
+
+def test_more_steps_than_the_triples_last_begin_again_with_them_shuffled_anew():
+    count = len(DATA.triples)
+    size = count // 2 + 1  # two batches, the second one triple or two shorter
+    draws = sampler(TripleBatch, triples=triple_source(False), kg_batch_size=size, kg_steps=5)
+    batches = [batch.head * 1000 + batch.tail for batch in draws.epoch(1)]
+    assert [len(batch) for batch in batches] == draws.sizes() == [size, count - size, size, count - size, size]
+    assert draws.steps() == 5
+    first, second = torch.cat(batches[:2]), torch.cat(batches[2:4])
+    assert sorted(first.tolist()) == sorted(second.tolist())
+    assert first.tolist() != second.tolist()
+
+
+@pytest.mark.parametrize(("steps", "kg_steps"), [(4, 0), (4, 2), (4, 9), (0, 9)])
+def test_steps_by_head_can_be_fewer_and_more(steps, kg_steps):
+    draws = sampler(TripleBatch, steps=steps, triples=triple_source(True), kg_batch_size=7, kg_steps=kg_steps)
+    assert [len(batch.head) for batch in draws.epoch(1)] == [7] * (kg_steps or steps)
+
+
+@pytest.mark.parametrize("by_head", [False, True])
+def test_tails_are_the_same_however_many_are_corrupted_at_once(by_head, monkeypatch):
+    def drawn():
+        batches = sampler(TripleBatch, steps=4, triples=triple_source(by_head), kg_batch_size=7, kg_steps=9).epoch(2)
+        return [part.tolist() for b in batches for part in (b.head, b.relation, b.tail, b.negative_tail)]
+
+    whole = drawn()
+    for most in (1, 20):
+        monkeypatch.setattr(samplers, "_TRIPLES_AT_ONCE", most)
+        assert drawn() == whole
 
 
 def test_positions_of_one_user_are_drawn_evenly():

@@ -424,7 +424,7 @@
       const bar = el("div", { class: "split" }, el("div", { class: "stack" }));
       const li = el("li", null, el("span", { class: "place" }, row.rank),
         el("div", null, link("why", { user, item: row.item }, { class: "title" }, label(row.label)), told),
-        bar, el("span", { class: "score" }, number(row.score, 3)),
+        bar, el("span", { class: "score" }, number(row.score, 3), row.kind && row.kind !== "personal" ? el("small", { class: "soft" }, ` ${row.kind}`) : null),
         el("span", { class: "act" }, link("compare", { user, first: row.item, second: (found.rows.find((other) => other.rank === (row.rank === 1 ? 2 : 1)) || row).item }, { class: "button small", "aria-label": `Compare ${plain(row.label)} with another item` }, "Compare")));
       return { row, li, told, bar };
     });
@@ -944,7 +944,7 @@
     const s = about.sizes;
     return [head("About this run", "What was trained, on what, and what the numbers of these pages mean."),
       el("div", { class: "thirds" },
-        card("Model", list([["Model", about.model], ["Preset", about.preset], ["Epochs", about.training.epochs], ["Best epoch", about.training.best_epoch], ["Seed", about.seed], ...Object.entries(about.config)])),
+        card("Model", list([["Model", about.model], ["Preset", about.preset], ["Epochs", about.training.epochs], ["Best epoch", about.training.best_epoch], ["Chosen by", about.training.selection], ["Seed", about.seed], ...Object.entries(about.config)])),
         card("Dataset", list([["Name", about.dataset], ["Users", s.users], ["Items", s.items], ["Entities, items included", s.entities], ["Relations", s.relations], ["Triples", s.triples], ["Training interactions", s.train], ["Validation interactions", s.valid], ["Checksum", about.checksum ? `${about.checksum.slice(0, 16)}…` : ""]])),
         card("Limits of these pages", list([["Paths at once", about.limits.paths], ["Items at once", about.limits.items], ["Changes at once", about.limits.changes], ["kgrec", about.versions.kgrec]]), el("p", { class: "note" }, "Only facts the model was trained on explain anything. Taking something away is tried on the trained model: its vectors stay as they are."))),
       card("What the numbers mean", el("dl", { class: "legend" }, Object.entries(MEANING).map(([name, words]) => el("div", null, el("dt", null, name), el("dd", null, words)))))];

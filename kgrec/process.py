@@ -1,0 +1,81 @@
+"""This process: its memory, and what is left of it after a fork.
+
+A fork copies one thread. The pools of OpenMP (torch, the compiled kernels) and polars are then without threads and wait for them for
+ever. In a child, torch is therefore told to use one thread, which needs no pool; polars cannot be told so, and ``refuse_after_fork``
+refuses its work where it would hang.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from kgrec.errors import ForkError
+
+_TASKS = Path("/proc/self/task")  # Linux: a folder per thread
+_WORKER = re.compile(r"polars-\d|tokio-rt-worker")
+
+
+class _State:
+    used = False  # whether polars had threads when this process was forked
+    lost = False  # whether this process is a child without them
+
+
+def refuse_after_fork(what: str) -> None:
+    """Refuse work that would wait for ever for threads that a fork has not copied.
+
+    Args:
+        what: What cannot be done, as the beginning of a sentence.
+
+    Raises:
+        ForkError: If this process was forked from one in which polars had already started its threads.
+    """
+    if _State.lost:
+        raise ForkError(
+            f"{what} cannot be done in a process forked after its parent had read or written tables: polars would hang. Start processes "
+            'by multiprocessing.get_context("spawn") (gunicorn: without --preload), or do this before the fork.'
+        )
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has had at a time."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        told = psutil.Process().memory_info()._asdict()
+        return int(told.get("peak_wset", told["rss"]))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def total_memory() -> int:
+    """Return the bytes of memory of this machine."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def _before_fork() -> None:
+    _State.used = "polars" in sys.modules and _has_threads()
+
+
+def _has_threads() -> bool:
+    """Return whether polars has started its threads; where that cannot be seen, that it has."""
+    try:
+        return any(_WORKER.match((task / "comm").read_text()) for task in _TASKS.iterdir())
+    except OSError:
+        return True
+
+
+def _in_child() -> None:
+    _State.lost = _State.lost or _State.used
+    torch = vars(sys.modules["torch"]) if "torch" in sys.modules else {}
+    if "set_num_threads" in torch:
+        torch["set_num_threads"](1)
+
+
+def watch_forks() -> None:
+    """Make children of this process safe; called once, when kgrec is imported."""
+    if "register_at_fork" in vars(os):  # not on Windows, where nothing forks
+        os.register_at_fork(before=_before_fork, after_in_child=_in_child)
