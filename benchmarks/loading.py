@@ -209,6 +209,14 @@ def own_log(folder: Path) -> dict[str, Any]:
     return {"rows": log.frame.height, "users": len(log.ids["user"])}
 
 
+def built_log(folder: Path) -> dict[str, Any]:
+    """Build a dataset of the interactions, divided by time."""
+    from kgrec.data.build import build_dataset
+
+    data = build_dataset(str(folder / "clicks.csv"), split="temporal")
+    return {"rows": len(data.train) + len(data.valid) + len(data.test), "users": data.num_users}
+
+
 def polars_log(folder: Path) -> dict[str, Any]:
     """The same in polars: ids as text, numbered in the order of first appearance."""
     import polars as pl
@@ -287,6 +295,7 @@ WORKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "Turtle pyoxigraph loop": work(loop, "kg.ttl", "TURTLE", after=("pyoxigraph",)),
     "Turtle rdflib": work(rdflib_tenth, "tenth.ttl", "turtle", after=("rdflib",)),
     "interactions kgrec": work(own_log, after=KGREC),
+    "interactions kgrec to dataset": work(built_log, after=KGREC),
     "interactions polars": work(polars_log, after=("polars",)),
     "interactions pandas": work(pandas_log, after=("pandas",)),
     "interactions pyarrow": work(pyarrow_log, after=("pyarrow.csv",)),
