@@ -24,6 +24,7 @@ _LIMITS = Limits()
 _TEXT_LIMITS = Limits(max_bytes=1 << 32)
 _LONGEST_LINE = 1 << 26
 _LONGEST_RECORD = 1 << 26
+MOST_LINES = 40_000_000  # of text that is held in memory; each takes some 100 bytes beside its own
 _LARGE = 1 << 26  # bytes from which reading is long work
 
 
@@ -144,10 +145,13 @@ def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
         skipped: Where lines that are no text are noted; they are empty in what is returned.
 
     Raises:
-        FormatError: If the file is empty, is not UTF-8, or holds NUL bytes; the message names the line.
+        FormatError: If the file is empty, is not UTF-8, holds NUL bytes (the message names the line), or has more lines than memory is for.
     """
     with reading(path, _TEXT_LIMITS) as stream:
         data = stream.read()
+    lines = data.count(b"\n")
+    if lines > MOST_LINES:
+        raise FormatError(f"{path}: {lines:,} lines, at most {MOST_LINES:,} are read at once. Split the file, or write it as Parquet.")
     text = _decoded(_unmarked(data, path), path, 1, skipped)
     if not text.strip():
         raise _empty(path)

@@ -13,6 +13,9 @@ from kgrec.errors import FormatError
 JSON_LINES = ("jsonl", "ndjson", "jsonlines")
 
 _DEEPEST = 100
+_AT_ONCE = 1 << 16
+_MOST_NAMES, _MOST_CELLS = 10_000, 500_000_000
+_NAME = r'"[^"\\]*"\s*:'
 _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single value"}
 
 
@@ -42,7 +45,8 @@ def read_json_lines(path: FilePath, skipped: Skipped | None = None) -> tuple[pl.
 
 
 def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
-    lines = pl.Series("line", text.split("\n"), dtype=pl.String)
+    lines = pl.Series("line", [text], dtype=pl.String).str.split("\n").explode()
+    _check_names(path, lines)
     filled = (lines.str.strip_chars() != "").arg_true()
     reason: BaseException | None = None
     if not (lines.str.count_matches(r"[\[{]") > _DEEPEST).any() or not any(map(_too_deep, lines)):
@@ -57,6 +61,19 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
         raise FormatError(f"{path}:{number}: {why}")
     told = " ".join(str(reason).split())[:120] if reason is not None else "its lines and objects do not agree"
     raise FormatError(f"{path}: a name holds values that do not go together ({told}). Give each name one kind of value.")
+
+
+def _check_names(path: FilePath, lines: pl.Series) -> None:
+    """Refuse objects of so many different names that the table of them would not fit in memory."""
+    names = set[str]()
+    for start in range(0, len(lines), _AT_ONCE):
+        found = lines.slice(start, _AT_ONCE).str.extract_all(_NAME).explode().unique()
+        names.update(found.drop_nulls())
+        if len(names) > _MOST_NAMES or len(names) * len(lines) > _MOST_CELLS:
+            raise FormatError(
+                f"{path}: more than {len(names) - 1:,} different names in {len(lines):,} lines, too many for a table. "
+                "Give each line the same few names, and lists of values."
+            )
 
 
 def _too_deep(line: str) -> bool:

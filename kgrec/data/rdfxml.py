@@ -15,6 +15,8 @@ _PREFIX = "kgrec_rdf"
 _LONGEST = 1 << 24
 _DEEPEST = 10_000
 _MOST_REMEMBERED = 10_000
+_MOST_ATTRIBUTES = 1_000  # of one element, and prefixes in scope: parsers compare each with all others
+_LONGEST_BASE = 2_048
 _UNQUALIFIED = ("ID", "about", "resource", "parseType", "type")
 _NEVER = ("RDF", "Description", "li", "bagID", "aboutEach", "aboutEachPrefix")
 _NOT_ON_NODES = (*_NEVER, "parseType", "resource", "datatype")
@@ -73,6 +75,7 @@ class Plain:
         self._states = ["document"]
         self._bases = [base or ""]
         self._declared: list[tuple[str, str]] = []
+        self._prefixes = 0
         self._names: dict[str, Name] = {}
         self._shapes: dict[tuple[str, str, tuple[str, ...]], tuple[str, list[str]]] = {}
         self.marked = False
@@ -86,6 +89,7 @@ class Plain:
         parser.specified_attributes = True
         parser.buffer_text = True
         parser.StartNamespaceDeclHandler = self._declare
+        parser.EndNamespaceDeclHandler = self._undeclare
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
@@ -128,9 +132,20 @@ class Plain:
         return FormatError(f"{self._where()}: {what}, which RDF/XML does not allow. Correct it.")
 
     def _declare(self, prefix: str | None, space: str | None) -> None:
+        self._prefixes += 1
+        if self._prefixes > _MOST_ATTRIBUTES:
+            raise FormatError(f"{self._where()}: more than {_MOST_ATTRIBUTES:,} prefixes declared at once. Write full names, or fewer.")
         self._declared.append((prefix or "", space or ""))
 
+    def _undeclare(self, prefix: str | None) -> None:
+        self._prefixes -= 1
+
     def _start(self, text: str, attributes: list[str]) -> None:
+        if len(attributes) > 2 * _MOST_ATTRIBUTES:
+            raise FormatError(
+                f"{self._where()}: {len(attributes) // 2:,} attributes on one element, at most {_MOST_ATTRIBUTES:,} are read. "
+                "Write them as elements."
+            )
         shape = None if self._declared or self._literal else self._shapes.get((self._states[-1], text, tuple(attributes[::2])))
         if shape is None or len(self._states) > _DEEPEST or "" in attributes:
             self._start_new(text, attributes)
@@ -187,10 +202,15 @@ class Plain:
 
     def _base(self, pairs: list[tuple[Name, str]]) -> str:
         given = next((value for key, value in pairs if (key.space, key.local) == (_XML, "base")), None)
+        if given is None:
+            return self._bases[-1]
         try:
-            return self._bases[-1] if given is None else urljoin(self._bases[-1], given)
+            found = urljoin(self._bases[-1], given)
         except ValueError:
-            return given or ""
+            found = given
+        if len(found) > _LONGEST_BASE:
+            raise FormatError(f"{self._where()}: an xml:base of more than {_LONGEST_BASE:,} characters. Shorten it.")
+        return found
 
     def _check_node(self, known: dict[str, str], pairs: list[tuple[Name, str]], within: str) -> None:
         wrong = next((name for name in known if name in _NOT_ON_NODES), None)
@@ -275,25 +295,31 @@ class _Markup:
         self.depth = 0
         self.size = 0
         self._parts: list[str] = []
-        self._shown: list[dict[str, str]] = [{"": ""}]
+        self._shown = {"": ""}
+        self._before: list[dict[str, str | None]] = []  # per open element, what it has changed
 
     def add(self, text: str) -> None:
         self._parts.append(text)
         self.size += len(text)
 
     def start(self, name: Name, pairs: list[tuple[Name, str]]) -> None:
-        shown = self._shown[-1]
+        shown = self._shown
         used = {name.prefix: name.space} | {key.prefix: key.space for key, _ in pairs if key.prefix and key.space != _XML}
         fresh = {prefix: space for prefix, space in used.items() if shown.get(prefix) != space}
         ordered = sorted(pairs, key=lambda pair: (pair[0].space, pair[0].local))
         text = "".join(_declaration(prefix, space) for prefix, space in sorted(fresh.items()))
         self.add(f"<{name.written}{text}" + "".join(f' {key.written}="{_quoted(value)}"' for key, value in ordered) + ">")
-        self._shown.append(shown | fresh)
+        self._before.append({prefix: shown.get(prefix) for prefix in fresh})
+        shown.update(fresh)
         self.depth += 1
 
     def end(self, name: Name) -> None:
         self.add(f"</{name.written}>")
-        self._shown.pop()
+        for prefix, space in self._before.pop().items():
+            if space is None:
+                del self._shown[prefix]
+            else:
+                self._shown[prefix] = space
         self.depth -= 1
 
     def text(self) -> str:

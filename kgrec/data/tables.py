@@ -21,6 +21,9 @@ _ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
 _TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
 _COMMA_FIRST = (",", ";", "\t", "|")
 _ROWS_BELOW = 20
+MOST_COLUMNS = 10_000
+MOST_CELLS = 300_000_000  # of text; polars keeps 16 bytes for each, twice
+_FILLED = re.compile(r"\S")
 _NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?(?=\n)')  # the first line that Excel writes and reads
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
@@ -158,8 +161,9 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
         separator, text = separator or named[1], text[named.end(1) :].lstrip('"\r')
         if not text.strip():
             raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
-    first = next(line for line in text.split("\n") if line.strip()).rstrip("\r")
+    first = _first_line(text)
     separator = separator or _separator(path, first)
+    _check_size(path, text, first, separator)
     quoted = _quoted(path, text, separator, skipped) if _may_quote(separator, first) and '"' in text else None
     rows, lines = _plain(text, separator) if quoted is None else quoted
     if not len(rows):
@@ -168,6 +172,26 @@ def _from_text(path: str, separator: str | None, known: Collection[str], columns
     table = _as_table(path, rows, lines, names, columns, skipped)
     kinds = (cell.rpartition(":") for cell in rows[0]) if names and names[0] != rows[0][0].strip() else ()
     return replace(table, sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"))
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that is not blank; there is one."""
+    start = text.rfind("\n", 0, _FILLED.search(text).start()) + 1  # type: ignore[union-attr]
+    end = text.find("\n", start)
+    return text[start : end if end >= 0 else None].rstrip("\r")
+
+
+def _check_size(path: str, text: str, first: str, separator: str) -> None:
+    """Refuse a text that would take more memory than machines have, before it does."""
+    columns = first.count(separator) + 1
+    if columns > MOST_COLUMNS:
+        raise FormatError(f"{path}:1: {columns:,} columns, at most {MOST_COLUMNS:,} are read. Is the separator right?")
+    lines = text.count("\n")
+    if lines * columns > MOST_CELLS:
+        raise FormatError(
+            f"{path}: {lines:,} lines of {columns:,} columns, at most {MOST_CELLS:,} cells of text are read at once. "
+            "Split the file, or write it as Parquet."
+        )
 
 
 def head_table(path: str, text: str, separator: str | None, known: Collection[str]) -> tuple[Table, str] | None:
@@ -192,12 +216,17 @@ def _separator(path: str, first: str) -> str:
 
 
 def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
-    frame = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_row_index("line", offset=1)
-    frame = frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64))
+    frame = _lines(text)
     frame = frame.filter(pl.col("text").str.strip_chars() != "")
     if separator == " ":
         frame = frame.with_columns(pl.col("text").str.strip_chars(" ").str.replace_all(" +", " "))
     return frame["text"].str.split(separator), frame["line"]
+
+
+def _lines(text: str) -> pl.DataFrame:
+    """Return the lines of a text and their numbers from 1 on; split by polars, a line takes a fifth of the memory of a Python string."""
+    frame = pl.Series("text", [text], dtype=pl.String).str.split("\n").explode().to_frame().with_row_index("line", offset=1)
+    return frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64))
 
 
 _CELL = r'(?:^|{0})(?:"(?:[^"]|"")*"|[^"{0}]*)'
@@ -222,8 +251,7 @@ def _quoted_lines(text: str, separator: str) -> tuple[pl.Series, pl.Series] | No
     """Return the rows of text in which every quoted cell ends on its line, and their lines; None where that is not so."""
     if "\r" in text.replace("\r\n", ""):
         return None
-    frame = pl.DataFrame({"text": pl.Series(text.split("\n"), dtype=pl.String)}).with_row_index("line", offset=1)
-    frame = frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64)).filter(pl.col("text") != "")
+    frame = _lines(text).filter(pl.col("text") != "")
     cells = frame["text"].str.extract_all(_CELL.format({"\t": r"\t", "|": r"\|"}.get(separator, separator)))
     if not (cells.list.join("") == frame["text"]).all():
         return None
@@ -307,9 +335,11 @@ def _header(first: Sequence[str], below: Sequence[Sequence[str]], known: Collect
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise FormatError(f"{path}:1: column {name!r} occurs twice. Give every column its own name.")
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise FormatError(f"{path}:1: column {name[:80]!r} occurs twice. Give every column its own name.")
+        seen.add(name)
 
 
 def _is_number(cell: str) -> bool:
