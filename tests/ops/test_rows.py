@@ -35,4 +35,5 @@ def test_unit_rows_and_their_gradient_are_those_of_normalize():
     torch.testing.assert_close(unit_rows(x), normalize(x, dim=1))
     (got,) = torch.autograd.grad(unit_rows(x), x, upstream)
     (expected,) = torch.autograd.grad(normalize(x, dim=1), x, upstream)
+    expected[2] = 0  # where normalize multiplies by 1e12
     torch.testing.assert_close(got, expected)
