@@ -75,7 +75,8 @@ class Vectors:
     """The vectors of a run, and which function of them is its score.
 
     Attributes:
-        frames: Tables with the columns ``id`` and ``vector`` by name: those of ``Run.embeddings``, and where the model has them
+        frames: Tables with the columns ``id`` and ``vector`` by name, of users and items also ``known``, which is false where training has
+            told the model nothing, so that nothing is to be ranked by the vector: those of ``Run.embeddings``, and where the model has them
             ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the relation of users to items, one row),
             and ``score_users`` and ``score_items`` where the score is no function of ``users`` and ``items`` as they are.
         function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table ``users`` and one of ``items``.
@@ -98,7 +99,7 @@ class Vectors:
             "users": self.users,
             "items": self.items,
             "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
-            "left_out": "what the user has in the training and validation parts",
+            "left_out": "what the user has in the training and validation parts, and items whose column known is false",
         }
 
 
@@ -348,18 +349,15 @@ class Run:
         return pl.DataFrame([frame[name] for name in ("rank", "item", "label", "score")])  # drop would hang after a fork
 
     def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
-        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``."""
-        return self.explainer(**settings).explain(one_id(user), one_id(item), k=k)
+        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``, which is kept for the next call."""
+        key = repr(sorted(settings.items())) if "seen" not in settings else ""  # a matrix has no telling name
+        if key not in self._explainers or not key:
+            self._explainers[key] = self.explainer(**settings)
+        return self._explainers[key].explain(one_id(user), one_id(item), k=k)
 
     def explainer(self, **settings: Any) -> Explainer:
-        """Return an explainer over this run; it is kept, and given again for the same settings."""
-        key = repr(sorted(settings.items())) if all(isinstance(v, str | int | tuple) for v in settings.values()) else ""
-        if key not in self._explainers or not key:
-            made = Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
-            if not key:
-                return made
-            self._explainers[key] = made
-        return self._explainers[key]
+        """Return a new explainer over this run; keep it for many explanations."""
+        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
 
     def embeddings(self) -> dict[str, pl.DataFrame]:
         """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
@@ -400,6 +398,10 @@ class Run:
             names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
             if len(rows):
                 frames[names[-1]] = made
+        known = self.model.can_rank(self.data)
+        for table, told in (("users", known.users), ("items", known.items)):
+            for name in {table, f"score_{table}"} & set(frames):
+                frames[name] = pl.DataFrame([*frames[name].get_columns(), pl.Series("known", told)])
         return Vectors(frames, scorer.function, *names)
 
     def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:

@@ -78,7 +78,7 @@ def test_recommend_for_one_all_and_some(trained, tmp_path, capsys):
     assert run(["recommend", str(trained), "--user", "u1", "-k", "2", "--format", "json"]) == 0
     one = document(capsys)
     assert [(row["user"], row["rank"]) for row in one] == [("u1", 1), ("u1", 2)]
-    assert set(one[0]) == {"user", "rank", "item", "label", "score"}
+    assert set(one[0]) == {"user", "rank", "item", "label", "score", "kind"}
     out = tmp_path / "all.parquet"
     assert run(["recommend", str(trained), "--users", "all", "-k", "1", "--out", str(out)]) == 0
     assert pl.read_parquet(out)["user"].n_unique() == 24
