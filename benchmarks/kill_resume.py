@@ -45,18 +45,20 @@ class Fork:
             finally:
                 os._exit(code)
 
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        if self.returncode is None and (found := os.waitpid(self.pid, os.WNOHANG))[0]:
+            self.returncode = os.waitstatus_to_exitcode(found[1])
+        return self.returncode
+
     def wait(self, timeout: float = 600.0) -> int:
         """Return the exit code."""
         end = time.monotonic() + timeout
-        while self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end:
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
                 raise subprocess.TimeoutExpired("kgrec train", timeout)
-            else:
-                time.sleep(0.002)
-        return self.returncode
+            time.sleep(0.002)
+        return code
 
     def send_signal(self, number: int) -> None:
         """Send a signal."""
@@ -67,6 +69,12 @@ def started(arguments: argparse.Namespace, out: Path, *more: str) -> subprocess.
     """Start one call, as a process of its own or as a fork of this one."""
     call = command(arguments, out, *more)
     return Fork(call[3:]) if arguments.quick else subprocess.Popen(call, stdout=subprocess.DEVNULL)
+
+
+def wait_for(out: Path, process: subprocess.Popen[bytes] | Fork) -> None:
+    """Wait until a training has put its folder in place."""
+    while not (out / "config.json").exists() and process.poll() is None:
+        time.sleep(0.002)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -103,16 +111,20 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "whole"
+        process = started(chosen, whole)
+        wait_for(whole, process)
         began = time.perf_counter()
-        assert started(chosen, whole).wait() == 0
+        assert process.wait() == 0
         seconds = time.perf_counter() - began
         expected = weights(whole)
-        print(f"{chosen.model} on {chosen.data}: {seconds:.1f} s undisturbed")
+        print(f"{chosen.model} on {chosen.data}: {seconds:.1f} s undisturbed from the first file on")
         failures = 0
         for turn in range(chosen.times):
             out = Path(scratch) / f"killed-{turn}"
-            moment = float(rng.uniform(0.1, 1.0)) * seconds
             process = started(chosen, out)
+            if turn % 10:  # one of ten is killed at any moment since its start, the others while they train
+                wait_for(out, process)
+            moment = float(rng.uniform(0.0, 1.0)) * seconds
             try:
                 process.wait(moment)
                 state = "finished before the signal"

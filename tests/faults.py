@@ -247,9 +247,9 @@ def in_fork(folder: Path, work: Callable[[], int], mode: str = COUNT, at: int = 
             fault = Fault(folder.resolve(), mode, at)
             code = work()
             os.write(2, f"\n#{' '.join(sys.modules)}\n#{fault.seen}".encode())
-        except BaseException:
-            os.write(2, f"\nTraceback {traceback.format_exc()[-2000:]}".encode())
         finally:
+            if sys.exc_info()[0] is not None:
+                os.write(2, f"\nTraceback {traceback.format_exc()[-2000:]}".encode())
             os._exit(code)
     os.close(write)
     with os.fdopen(read, "rb") as stream:

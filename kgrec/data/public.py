@@ -127,7 +127,7 @@ def get(name: str, folder: FilePath, *, mirror: str | None = None, manners: Mann
     Raises:
         ConfigError: If there is no such data set, or the mirror is no http or https address.
         CheckpointError: If the folder holds another data set.
-        FetchError: If a file cannot be had, or another file came in its place.
+        FetchError: If a file cannot be had, or another file came in its place; if another call is at work there.
     """
     chosen = public_set(name)
     base = None if mirror is None else address(mirror)
@@ -136,7 +136,7 @@ def get(name: str, folder: FilePath, *, mirror: str | None = None, manners: Mann
     if held not in (None, chosen.name):
         raise CheckpointError(f"{folder}: holds {held}. Choose another folder for {chosen.name}.")
     place.mkdir(parents=True, exist_ok=True)
-    with locked(place / RECORD, "kgrec data get"):  # what lies beside the folder is not ours, and may not take a lock
+    with locked(place / RECORD, "kgrec data get", error=FetchError):  # what lies beside the folder is not ours, and may not take a lock
         return _filled(chosen, place, base, manners or Manners())
 
 

@@ -46,13 +46,14 @@ def naming(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(target: Path, who: str = "kgrec", wait: float = 0.0) -> Iterator[None]:
+def locked(target: Path, who: str = "kgrec", wait: float = 0.0, error: type[KgrecError] = CheckpointError) -> Iterator[None]:
     """Keep other writers of a file or folder out.
 
     Args:
         target: What is written; its parent must be there.
         who: Name of the other one in the message.
         wait: Seconds to wait for a writer that is at work.
+        error: What is raised where it still is.
 
     Raises:
         CheckpointError: If another process is at work there.
@@ -65,7 +66,7 @@ def locked(target: Path, who: str = "kgrec", wait: float = 0.0) -> Iterator[None
         try:
             guard.acquire()
         except Timeout:
-            raise CheckpointError(f"{target}: another {who} is at work there. Wait for it, or choose another place.") from None
+            raise error(f"{target}: another {who} is at work there. Wait for it, or choose another place.") from None
     try:
         yield
     finally:
@@ -87,10 +88,9 @@ def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
             write(scratch)
             _to_disk(scratch)
             os.replace(scratch, goal)
-        except BaseException:
+        finally:
             with suppress(OSError):
                 scratch.unlink()
-            raise
 
 
 def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> None:
@@ -139,11 +139,13 @@ def filling(target: Path) -> Iterator[Path]:
     """Give an empty folder next to ``target`` that is removed if filling it fails. Whoever calls holds the lock of ``target``."""
     fresh = _passing_name(target, "new")
     fresh.mkdir()
+    filled = False
     try:
         yield fresh
-    except BaseException:
-        discard(fresh)
-        raise
+        filled = True
+    finally:
+        if not filled:
+            discard(fresh)
 
 
 def take_place(fresh: Path, target: Path) -> None:
@@ -156,10 +158,9 @@ def take_place(fresh: Path, target: Path) -> None:
         target.rename(old)
     try:
         fresh.rename(target)
-    except BaseException:
-        if old is not None:
+    finally:
+        if old is not None and not os.path.lexists(target):
             old.rename(target)
-        raise
     if old is not None:
         discard(old)
 

@@ -21,6 +21,7 @@ from kgrec.data.compressed import Limits
 from kgrec.data.fetch import Pinned, blob_sha1, fetch
 from kgrec.data.public import PublicFile, PublicSet, get, public_set, public_sets, recorded, verify
 from kgrec.data.web import Manners, address
+from kgrec.data.writing import locked
 from kgrec.errors import CheckpointError, ConfigError, DataError, FetchError, FormatError
 
 QUICK = Manners(timeout=20, pause=0.01, longest_pause=0.3, attempts=4)
@@ -287,6 +288,17 @@ def test_a_set_becomes_a_dataset(world, tmp_path):
     assert get("made/lists", tmp_path / "d", manners=QUICK) == []
     assert len(world.seen) == 3
     assert not [path for path in (tmp_path / "d").iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_call_left_is_removed_by_the_next_and_two_calls_do_not_meet(world, tmp_path):
+    place = tmp_path / "d"
+    (place / ".unpacking-abc").mkdir(parents=True)
+    (place / ".unpacking-abc" / "kg_final.txt").write_text("half")
+    (place / ".SOURCE.json.tmp").write_text("{")
+    with locked(place / "SOURCE.json"), pytest.raises(FetchError, match="another kgrec data get is at work"):
+        get("made/lists", place, manners=QUICK)
+    get("made/lists", place, manners=QUICK)
+    assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
 
 def test_an_array_becomes_lines(world, tmp_path):
