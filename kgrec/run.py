@@ -661,11 +661,19 @@ def stored_settings(record: dict[str, Any], model: type[Recommender] | None, fol
 
 
 def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
-    """Return the fallback of a stored run; those of version 0.1 have none written down."""
+    """Return the fallback of a stored run; those of version 0.1 have none written down.
+
+    Raises:
+        CheckpointError: If it is broken.
+    """
     stored = record.get("fallback", {})
+    known = {"way": str, "half_life": float | int, "reason": str}
+    sound = isinstance(stored, dict) and all(isinstance(value, known.get(key, ())) for key, value in stored.items())
     try:
-        return FallbackChoice(**stored)
-    except (ConfigError, TypeError) as error:
+        if not sound:
+            raise ConfigError("fields of the wrong kind")
+        return FallbackChoice(**{**stored, "half_life": float(stored.get("half_life", 0.0))})
+    except (ConfigError, OverflowError) as error:
         raise CheckpointError(f"{folder}: its fallback is broken ({error}). Train again, or copy it anew.") from None
 
 

@@ -13,7 +13,7 @@ import pytest
 
 AXES = {"batch", "users", "items", "entities", "relations", "nodes", "edges", "cand", "hist"}
 AXES |= {"words", "news", "dim", "din", "dout", "layers", "heads"}
-SHARED_MODEL_FILES = {"__init__", "base", "catalog", "kge", "closed", "explainable"}
+SHARED_MODEL_FILES = {"__init__", "base", "catalog", "kge", "closed", "explainable", "fallback"}
 
 
 def in_order(names):

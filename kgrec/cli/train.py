@@ -95,15 +95,18 @@ def train(
 
 def _strangers(told: dict[str, Any]) -> Iterator[str]:
     """Yield a line per part that has users without training interactions; summaries of version 0.1 do not tell of them."""
-    way = (told.get("fallback") or {}).get("way")
-    for part, warm in (told.get("warm") or {}).items():
-        count = (told.get("cold_users") or {}).get(part)
-        if count and warm:
+    fallback, known, strangers = (told.get(name) for name in ("fallback", "warm", "cold_users"))
+    if not (isinstance(fallback, dict) and isinstance(known, dict) and isinstance(strangers, dict)):
+        return
+    way = fallback.get("way")
+    for part, warm in known.items():
+        count = strangers.get(part)
+        if isinstance(count, int) and count and isinstance(warm, dict) and isinstance(warm.get("metrics"), dict):
             figures = ", ".join(
                 f"{name} {_number(value)}" for name, value in warm["metrics"].items() if name.startswith(("recall", "ndcg"))
             )
             answer = "nothing (fallback off)" if way == "off" else way
-            yield f"{part}: {count:,} users without training interactions, answered by {answer}. The other {warm['users']:,}: {figures}."
+            yield f"{part}: {count:,} users without training interactions, answered by {answer}. The other {warm.get('users')}: {figures}."
 
 
 def _number(value: object) -> str:

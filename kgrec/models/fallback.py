@@ -41,14 +41,14 @@ class FallbackChoice:
         reason: How that was chosen, in a sentence.
     """
 
-    way: Way = "popularity"
+    way: str = "popularity"
     half_life: float = 0.0
     reason: str = ""
 
     def __post_init__(self) -> None:
         """Reject what is no choice."""
         if self.way not in get_args(Way):
-            raise ConfigError(f"unknown fallback {self.way!r}. Choose from {', '.join(get_args(Way))}.")
+            raise ConfigError(f"unknown fallback {self.way[:40]!r}. Choose from {', '.join(get_args(Way))}.")
         if not (isinstance(self.half_life, int | float) and 0 <= self.half_life < float("inf")):
             raise ConfigError(f"a half-life of {self.half_life} cannot be used. Take 0 or more.")
 

@@ -239,7 +239,7 @@ def test_the_command_line_judges_triples(tmp_path, capsys):
     assert command(["evaluate", str(tmp_path / "run")]) == 0
     assert "10 triples" in capsys.readouterr().out
     assert command(["export", str(tmp_path / "run"), "--embeddings", str(tmp_path / "vectors")]) == 0
-    assert sorted(path.name for path in (tmp_path / "vectors").iterdir()) == ["entities.parquet", "relations.parquet"]
+    assert sorted(path.name for path in (tmp_path / "vectors").iterdir()) == ["entities.parquet", "relations.parquet", "vectors.json"]
 
 
 @pytest.mark.slow
