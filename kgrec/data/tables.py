@@ -22,6 +22,7 @@ _TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
 _COMMA_FIRST = (",", ";", "\t", "|")
 _ROWS_BELOW = 20
 MOST_COLUMNS = 10_000
+MOST_QUOTED = 12_000_000  # lines where cells may be in quotes; each takes some 300 bytes while they are taken apart
 MOST_CELLS = 300_000_000  # of text; polars keeps 16 bytes for each, twice
 _FILLED = re.compile(r"\S")
 _NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?(?=\n)')  # the first line that Excel writes and reads
@@ -239,6 +240,12 @@ def _may_quote(separator: str, first: str) -> bool:
 
 def _quoted(path: str, text: str, separator: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series] | None:
     """Return rows and lines of a table with quotes; None where they are not those of a table after all, as bars do not promise."""
+    lines = text.count("\n")
+    if lines > MOST_QUOTED:
+        raise FormatError(
+            f"{path}: {lines:,} lines of a table with quotes, at most {MOST_QUOTED:,} are read at once. "
+            "Split the file, or write it as Parquet."
+        )
     try:
         return _quoted_lines(text, separator) or _quoted_text(path, text, separator, skipped)
     except FormatError:

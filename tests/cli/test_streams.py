@@ -1,0 +1,105 @@
+"""Closed streams, readers that leave, and locales that know ASCII alone: no traceback, an exit code that means something."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+CLOSED = {"out": ">&-", "err": "2>&-", "both": ">&- 2>&-", "all": "<&- >&- 2>&-"}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+def shell(root, arguments, redirected="", **environment):
+    """Return exit code, standard output and standard error of a command line."""
+    command = shlex.join([sys.executable, "-m", "kgrec", *map(str, arguments)])
+    script = f"{{ ({command}; echo $? >&3) {redirected}; }} 3>&1" if redirected.startswith("|") else f"{command} {redirected}"
+    done = subprocess.run(["sh", "-c", script], cwd=root, env=os.environ | environment, capture_output=True, timeout=300, check=False)
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sources):
+    """A folder in other letters, with labels in others again."""
+    place = tmp_path_factory.mktemp("streams") / "日本 données"
+    place.mkdir()
+    for name in ("clicks.csv", "kg.ttl", "links.csv"):
+        (place / name).write_text((sources / name).read_text().replace('"Alien"', '"Чужой"'), encoding="utf-8")
+    return place
+
+
+def built(folder):
+    return ["--interactions", folder / "clicks.csv", "--kg", folder / "kg.ttl", "--links", folder / "links.csv", "--split", "leave-one-out"]
+
+
+@pytest.mark.parametrize("closed", CLOSED.values(), ids=CLOSED)
+def test_closed_streams(closed, folder, root):
+    out = folder / f"d{len(closed)}"
+    code, told, err = shell(root, ["build", *built(folder), "--out", out], closed)
+    assert (code, "Traceback" in err, "Traceback" in told) == (0, False, False)
+    assert (out / "manifest.json").is_file()
+    code, told, err = shell(root, ["info", folder / "missing"], closed)
+    assert code == 2
+    assert "Traceback" not in told + err
+    assert len(err.splitlines()) == (closed == ">&-")
+
+
+def test_nothing_is_printed_into_a_file(folder, root):
+    """With standard output closed, the first file that is opened must not become it."""
+    code, _, _ = shell(root, ["build", *built(folder), "--out", folder / "printed"], ">&- 2>&-")
+    assert code == 0
+    code, _, err = shell(root, ["info", folder / "printed", "--json"])
+    assert (code, err) == (0, "")
+
+
+def test_a_reader_that_leaves(folder, root):
+    shell(root, ["build", *built(folder), "--out", folder / "left"])
+    for arguments in (["models"], ["info", folder / "left", "--json"]):
+        code, told, err = shell(root, arguments, "| true")
+        assert (code, err) == (0, "")
+        assert told.split() == ["0"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_is_one_line(root):
+    code, _, err = shell(root, ["models"], "> /dev/full")
+    assert code == 2
+    assert err.startswith("kgrec: No space left on device.")
+    assert err.count("\n") == 1
+
+
+def test_an_ascii_locale(folder, root):
+    code, told, err = shell(root, ["build", *built(folder), "--out", folder / "ascii"], **ASCII)
+    assert (code, "Traceback" in err) == (0, False)
+    assert told.isascii()
+    assert "\\u65e5\\u672c" in told  # the folder, in escapes
+    assert (folder / "ascii" / "manifest.json").is_file()
+    code, told, err = shell(root, ["info", folder / "ascii", "--json"], **ASCII)
+    assert (code, err, told.isascii()) == (0, "", True)
+    code, _, err = shell(root, ["info", folder / "fehlt-ä"], **ASCII)
+    assert code == 2
+    assert err.startswith("kgrec: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [*CLOSED, "ascii"])
+def test_training_and_what_follows(mode, folder, root):
+    data, run = folder / "data", folder / f"run-{mode}"
+    if not data.exists():
+        assert shell(root, ["-q", "build", *built(folder), "--out", data])[0] == 0
+    redirected, environment = CLOSED.get(mode, ""), ASCII if mode == "ascii" else {}
+    commands = [
+        ["train", data, "--model", "lightgcn-kg", "--set", "epochs=1", "--set", "dim=4", "--out", run],
+        ["recommend", run, "--user", "u1"],
+        ["explain", run, "--user", "u1", "--top", "1"],
+        ["evaluate", run, "--json"],
+        ["export", run, "--embeddings", folder / f"vectors-{mode}"],
+    ]
+    for arguments in commands:
+        code, told, err = shell(root, arguments, redirected, **environment)
+        assert (code, "Traceback" in told + err) == (0, False), arguments
+        assert mode != "ascii" or told.isascii()
