@@ -39,21 +39,35 @@ def refuse_after_fork(what: str) -> None:
 
 def peak_memory() -> int:
     """Return the most bytes of memory that this process has had at a time."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    found = _linux("/proc/self/status", "VmHWM")
+    if found is not None:
+        return found
+    if sys.platform == "win32":
         import psutil
 
-        told = psutil.Process().memory_info()._asdict()
-        return int(told.get("peak_wset", told["rss"]))
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # Unix only
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def total_memory() -> int:
     """Return the bytes of memory of this machine."""
+    found = _linux("/proc/meminfo", "MemTotal")
+    if found is not None:
+        return found
     import psutil
 
     return int(psutil.virtual_memory().total)
+
+
+def _linux(file: str, name: str) -> int | None:
+    """Return the bytes that Linux says in a line of a file; None where there is no such line, or no Linux."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def _before_fork() -> None:
