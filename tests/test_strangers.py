@@ -193,7 +193,7 @@ def test_a_validation_part_of_strangers_stops_nothing(data):
 @pytest.mark.parametrize(
     "given",
     [1, np.int64(1), "1", [1], ("1",), np.array([1]), np.array(["1"]), np.array(1), pl.Series([1]), {"1": 0}, (n for n in [1])],
-    ids=repr,
+    ids=lambda given: type(given).__name__,
 )
 def test_ids_are_text_or_whole_numbers_one_or_many(given):
     run = _numbered()
