@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import kgrec
-from kgrec.data.interactions import Interactions, concatenate
+from kgrec.data.records.interactions import Interactions, concatenate
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 PAGE = Path(__file__).resolve().parent.parent / "docs/results/closed-form.md"
@@ -57,8 +57,8 @@ def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> 
     import torch
 
     from kgrec.evaluation.report import evaluate
-    from kgrec.run import build_model, snapshot_scorer
-    from kgrec.settings import choose
+    from kgrec.runs.run import build_model, snapshot_scorer
+    from kgrec.runs.settings import choose
     from kgrec.training.loop import train
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))

@@ -19,8 +19,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 import kgrec
-from kgrec.data.interactions import concatenate
-from kgrec.data.news import NewsCatalog
+from kgrec.data.records.interactions import concatenate
+from kgrec.data.texts.news_catalog import NewsCatalog
 from kgrec.evaluation.ctr import LabelledPairs, labelled_pairs
 from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.significance import Statistic, bootstrap_pooled, pooled_auc, pooled_f1

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 import kgrec
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.interactions import Interactions
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
 TRACKS = ("spmm", "A", "A'", "B", "C", "C'", "D", "start")
@@ -60,8 +60,8 @@ def made(users: int, items: int, entities: int, likes: int, facts: int, relation
     """Return a dataset with Zipf tails, made here."""
     import polars as pl
 
-    from kgrec.data.triples import Triples
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.triples import Triples
+    from kgrec.data.records.vocabulary import Vocabulary
 
     rng = np.random.default_rng(seed)
 
@@ -274,7 +274,7 @@ def spmm(data: str) -> dict[str, Any]:
 
 def _pairs(data: str) -> Any:
     from kgrec.graph.ckg import CollaborativeKG
-    from kgrec.graph.pairs import PairGraph
+    from kgrec.graph.symmetric import PairGraph
 
     return PairGraph(CollaborativeKG.from_dataset(kgrec.load(data), knowledge=False))
 
@@ -310,7 +310,7 @@ def published(data: str) -> dict[str, Any]:
 def _gradient_error(data: str, picked: np.ndarray) -> tuple[float, float]:
     """Return how far a batch's gradient is from autograd's in float64 over torch's sparse product, and the share of edges at its rows."""
     from kgrec.batches import PairwiseBatch
-    from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+    from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 
     opened = kgrec.load(data)
     model = LightGCN.from_dataset(opened, LightGCNConfig(loss="bpr", num_layers=3), torch.Generator().manual_seed(0))
@@ -335,7 +335,7 @@ def _gradient_error(data: str, picked: np.ndarray) -> tuple[float, float]:
 
 def amazon_book() -> dict[str, Any]:
     """KGAT at Amazon-Book's size: the attention of all edges, and a step of each phase."""
-    from kgrec.models.kgat import KGAT, KGATConfig
+    from kgrec.models.knowledge.kgat import KGAT, KGATConfig
     from kgrec.ops.memory import keep_freed_memory
     from kgrec.ops.optimizer import adam
     from kgrec.training.config import TrainConfig

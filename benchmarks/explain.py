@@ -22,14 +22,14 @@ import torch
 from scipy.stats import spearmanr
 
 import kgrec
-from kgrec.data.interactions import Interactions
-from kgrec.data.triples import Triples
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.explanation.effects.closed_form import Edit
 from kgrec.explanation.explainer import Explainer
-from kgrec.explanation.linear import Edit
-from kgrec.explanation.paths import simple_paths
+from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data")
 GOALS = {"ml-100k": (40, 120, 500, 300, 5), "amazon-book": (200, 500, 2000, 3000, 60)}

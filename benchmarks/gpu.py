@@ -21,8 +21,8 @@ from engine import made, spmm_bytes
 
 import kgrec
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.pairs import PairGraph
-from kgrec.models.kgat import KGAT, KGATConfig
+from kgrec.graph.symmetric import PairGraph
+from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 from kgrec.ops.backends import gpu
 from kgrec.ops.propagate import matrix
 from kgrec.ops.ranking import topk_masked, topk_scores

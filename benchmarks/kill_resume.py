@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 import kgrec
-from kgrec import fitting
 from kgrec.cli import run
+from kgrec.runs import fit as fitting
 from kgrec.training.checkpoint import read_tensors
 
 

@@ -14,9 +14,9 @@ from time import perf_counter
 import polars as pl
 
 import kgrec
-from kgrec.data.linking import read_links
-from kgrec.data.matching import items_to_match, match_items, write_review
-from kgrec.data.titles import read_items
+from kgrec.data.linking.links import read_links
+from kgrec.data.linking.match import items_to_match, match_items, write_review
+from kgrec.data.readers.items import read_items
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 

@@ -17,7 +17,7 @@ from models import spread
 from torch import Tensor
 
 import kgrec
-from kgrec.data.triples import Triples
+from kgrec.data.records.triples import Triples
 from kgrec.evaluation.triples import evaluate_triples
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))

@@ -162,7 +162,7 @@ def make_log(path: Path, size: int) -> None:
 
 def build(folder: Path, kg: str) -> dict[str, Any]:
     """Read a graph and few clicks, build, and store the dataset."""
-    from kgrec.data.build import build_dataset
+    from kgrec.data.building.build import build_dataset
 
     data = build_dataset(str(folder / "few.csv"), str(folder / kg))
     stored = data.save(folder / f"dataset-{kg}")
@@ -171,7 +171,7 @@ def build(folder: Path, kg: str) -> dict[str, Any]:
 
 def parse_only(folder: Path, kg: str) -> dict[str, Any]:
     """Read a graph and stop there."""
-    from kgrec.data.graphs import read_triples
+    from kgrec.data.readers.triples import read_triples
 
     triples = read_triples(str(folder / kg))
     return {"triples": len(triples), "entities": len(triples.entities)}
@@ -202,7 +202,7 @@ def rdflib_tenth(folder: Path, kg: str, format: str) -> dict[str, Any]:
 
 def own_log(folder: Path) -> dict[str, Any]:
     """Read interactions and number their ids."""
-    from kgrec.data.logs import read_log
+    from kgrec.data.readers.interactions import read_log
 
     log = read_log(str(folder / "clicks.csv"))
     assert log.ids is not None
@@ -211,7 +211,7 @@ def own_log(folder: Path) -> dict[str, Any]:
 
 def built_log(folder: Path) -> dict[str, Any]:
     """Build a dataset of the interactions, divided by time."""
-    from kgrec.data.build import build_dataset
+    from kgrec.data.building.build import build_dataset
 
     data = build_dataset(str(folder / "clicks.csv"), split="temporal")
     return {"rows": len(data.train) + len(data.valid) + len(data.test), "users": data.num_users}
@@ -284,7 +284,7 @@ def work(function: Callable[..., dict[str, Any]], *arguments: str, after: tuple[
     return run
 
 
-KGREC = ("kgrec.data.build", "kgrec.data.storage", "kgrec.data.graphs", "kgrec.data.logs")
+KGREC = ("kgrec.data.building.build", "kgrec.data.storage", "kgrec.data.readers.triples", "kgrec.data.readers.interactions")
 WORKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "N-Triples to dataset": work(build, "kg.nt", after=KGREC),
     "N-Triples read": work(parse_only, "kg.nt", after=KGREC),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
-from kgrec.data import bundled
+from kgrec.data.formats import bundled
 from kgrec.models.catalog import MODELS
 
 ONE = """

@@ -20,13 +20,13 @@ import torch
 from models import COLUMNS, measure, spread
 
 import kgrec
-from kgrec.data.interactions import Interactions, concatenate
-from kgrec.data.shuffle import shuffle_triples
+from kgrec.data.derive.shuffle_triples import shuffle_triples
+from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.evaluation.report import evaluate
 from kgrec.models.catalog import MODELS
 from kgrec.random import numpy_generator
-from kgrec.run import build_model, snapshot_scorer
-from kgrec.settings import choose
+from kgrec.runs.run import build_model, snapshot_scorer
+from kgrec.runs.settings import choose
 from kgrec.training.loop import TrainState, train
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.kgat import triple_source
-from kgrec.settings import choose
+from kgrec.models.knowledge.kgat import triple_source
+from kgrec.runs.settings import choose
 from kgrec.training.samplers import TripleSampler
 
 # Users, items, entities (items included), relations, training interactions, triples: models.md 0.2, and the heads of the authors' logs.

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import kgrec
 from kgrec.batches import PairwiseBatch
-from kgrec.data.interactions import Interactions
-from kgrec.graph.pairs import PairGraph
+from kgrec.data.records.interactions import Interactions
+from kgrec.graph.symmetric import PairGraph
 from kgrec.models.base import DotProduct, Objective, Plan
 from kgrec.nn.init import normal
 from kgrec.nn.losses import bpr, l2

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 from kgrec.process import watch_forks
 
 if TYPE_CHECKING:
-    from kgrec.data.attributes import triples_from_table as triples_from_table
-    from kgrec.data.conversion import convert as convert
-    from kgrec.data.dataset import Dataset as Dataset
-    from kgrec.data.formats import load as load
-    from kgrec.data.graphs import read_triples as read_triples
-    from kgrec.data.logs import read_interactions as read_interactions
-    from kgrec.data.sparql import SparqlQuery as SparqlQuery
+    from kgrec.data.formats.convert import convert as convert
+    from kgrec.data.formats.load import load as load
+    from kgrec.data.rdf.sparql import SparqlQuery as SparqlQuery
+    from kgrec.data.readers.attributes import triples_from_table as triples_from_table
+    from kgrec.data.readers.interactions import read_interactions as read_interactions
+    from kgrec.data.readers.triples import read_triples as read_triples
+    from kgrec.data.records.dataset import Dataset as Dataset
     from kgrec.errors import KgrecError as KgrecError
+    from kgrec.explanation.core.records import Explanation as Explanation
     from kgrec.explanation.explainer import Explainer as Explainer
-    from kgrec.explanation.schema import Explanation as Explanation
-    from kgrec.fitting import fit as fit
     from kgrec.graph.ckg import CollaborativeKG as CollaborativeKG
     from kgrec.graph.hetero import build_hetero_data as build_hetero_data
     from kgrec.models.base import Recommender as Recommender
     from kgrec.models.catalog import MODELS as MODELS
-    from kgrec.run import Run as Run
-    from kgrec.run import load_run as load_run
+    from kgrec.runs.fit import fit as fit
+    from kgrec.runs.run import Run as Run
+    from kgrec.runs.run import load_run as load_run
 
 __version__ = "0.1.0"
 
@@ -33,22 +33,22 @@ watch_forks()
 
 _HOME = {
     "CollaborativeKG": "kgrec.graph.ckg",
-    "Dataset": "kgrec.data.dataset",
+    "Dataset": "kgrec.data.records.dataset",
     "Explainer": "kgrec.explanation.explainer",
-    "Explanation": "kgrec.explanation.schema",
+    "Explanation": "kgrec.explanation.core.records",
     "KgrecError": "kgrec.errors",
     "MODELS": "kgrec.models.catalog",
     "Recommender": "kgrec.models.base",
-    "Run": "kgrec.run",
-    "SparqlQuery": "kgrec.data.sparql",
+    "Run": "kgrec.runs.run",
+    "SparqlQuery": "kgrec.data.rdf.sparql",
     "build_hetero_data": "kgrec.graph.hetero",
-    "convert": "kgrec.data.conversion",
-    "fit": "kgrec.fitting",
-    "load": "kgrec.data.formats",
-    "load_run": "kgrec.run",
-    "read_interactions": "kgrec.data.logs",
-    "read_triples": "kgrec.data.graphs",
-    "triples_from_table": "kgrec.data.attributes",
+    "convert": "kgrec.data.formats.convert",
+    "fit": "kgrec.runs.fit",
+    "load": "kgrec.data.formats.load",
+    "load_run": "kgrec.runs.run",
+    "read_interactions": "kgrec.data.readers.interactions",
+    "read_triples": "kgrec.data.readers.triples",
+    "triples_from_table": "kgrec.data.readers.attributes",
 }
 
 __all__ = [

@@ -44,14 +44,14 @@ class RecommenderContract:
         return fit(self.name, data, seed=seed, device="cpu", **{"epochs": 20, "batch_size": 64, **self.settings, **more})
 
     def scores(self, run):
-        from kgrec.data.history import queries
+        from kgrec.queries import queries
 
         query = queries(run.data.train, np.arange(run.data.num_users))
         with torch.inference_mode():
             return run.scorer()(query)
 
     def build(self, data):
-        from kgrec.settings import choose
+        from kgrec.runs.settings import choose
 
         chosen = choose(self.name, "default", self.settings)
         return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
@@ -76,7 +76,7 @@ class RecommenderContract:
             assert 0.3 <= np.mean(found) <= 0.7, found
 
     def test_items_none_agrees_with_explicit_candidates(self):
-        from kgrec.data.history import queries
+        from kgrec.queries import queries
 
         run = self.run(self.prepared(worlds.checkerboard()), epochs=2)
         query = queries(run.data.train, np.arange(4))
@@ -147,7 +147,7 @@ class RecommenderContract:
                 target[name].copy_(rows)
             for model in models:
                 learn_without_gradients(model.plan())
-            from kgrec.data.history import queries
+            from kgrec.queries import queries
 
             plain, renumbered = (
                 model.scorer()(queries(d.train, np.arange(data.num_users))) for model, d in zip(models, (data, turned), strict=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from kgrec.explanation.answers import Change, Contrast, FlipSet, Ranked, Share, Summary, WhatIf, WhyNot
-from kgrec.explanation.schema import Budget, Explanation, FactRef, Hop, Node, Path, Relation, Term
+from kgrec.explanation.core.answers import Change, Contrast, FlipSet, Ranked, Share, Summary, WhatIf, WhyNot
+from kgrec.explanation.core.records import Budget, Explanation, FactRef, Hop, Node, Path, Relation, Term
 
 ANA, ALIEN, RUNNER = Node("user", "ana", "Ana"), Node("item", "f0", "Alien"), Node("item", "f2", "Blade Runner")
 HEAT, SCOTT = Node("item", "f1", "Heat"), Node("entity", "http://x.org/Scott", "Ridley Scott")

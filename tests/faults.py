@@ -448,10 +448,10 @@ def get_ready() -> None:
     import optuna  # noqa: F401
     import torch
 
-    import kgrec.fitting
+    import kgrec.runs.fit
 
     torch.set_num_threads(1)
-    kgrec.fitting._SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    kgrec.runs.fit._SECONDS_BETWEEN_CHECKPOINTS = 0.0
 
 
 def main() -> None:

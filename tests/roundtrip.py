@@ -5,9 +5,9 @@ import polars as pl
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.facts import Facts, assemble, attribute_frame, label_frame, type_frame
-from kgrec.data.interactions import InteractionLog
+from kgrec.data.graphs.assemble import Facts, assemble, attribute_frame, label_frame, type_frame
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.writers import base
 
 

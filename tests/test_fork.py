@@ -82,7 +82,7 @@ print(json.dumps({"works": {name: child(work) for name, work in works.items()}, 
 """.replace("SECONDS", str(_SECONDS))
 _EARLY = """
 import os, kgrec
-import kgrec.run, kgrec.fitting  # loads polars and torch, uses neither
+import kgrec.runs.run, kgrec.runs.fit  # loads polars and torch, uses neither
 
 if not os.fork():
     kgrec.load_run("run").recommend("all", k=1)

@@ -96,7 +96,7 @@ def test_work_within_work_and_quiet_are_silent(capsys, clock):
 
 def test_large_files_tell_how_far_they_are(capsys, clock, tmp_path, monkeypatch):
     log.show()
-    from kgrec.data import files
+    from kgrec.data.io import files
 
     monkeypatch.setattr(files, "_LARGE", 1000)
     monkeypatch.setattr(log, "_SECONDS", 0.0)

@@ -10,9 +10,9 @@ import worlds
 
 from kgrec.cli import app
 from kgrec.cli import run as command
-from kgrec.data.public import public_set
+from kgrec.data.public.catalog import public_set
 from kgrec.models.catalog import MODELS
-from kgrec.settings import choose
+from kgrec.runs.settings import choose
 
 PAGE = Path(__file__).parents[1] / "docs" / "reproductions.md"
 LINES = [

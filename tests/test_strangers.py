@@ -11,8 +11,8 @@ import torch
 import worlds
 
 import kgrec
-from kgrec.data.interactions import Interactions
-from kgrec.data.order import tie_order
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, ExplanationError, UnknownIdError
 from kgrec.evaluation.strangers import choose_fallback
 from kgrec.graph.ckg import CollaborativeKG
@@ -325,7 +325,7 @@ def test_the_fallback_is_stored_and_a_run_without_one_opens(data, tmp_path):
     loaded = kgrec.load_run(tmp_path / "run")
     assert loaded.fallback == run.fallback
     assert loaded.recommend(f"u{STRANGER}").equals(run.recommend(f"u{STRANGER}"))
-    from kgrec.folder import read_config, write_config
+    from kgrec.runs.folder import read_config, write_config
 
     record = read_config(tmp_path / "run")
     del record["fallback"]

@@ -11,7 +11,7 @@ import pytest
 LOAD = """
 import kgrec, sys
 from pathlib import Path
-from kgrec.data import bundled
+from kgrec.data.formats import bundled
 assert "site-packages" in kgrec.__file__, kgrec.__file__
 assert "films" in bundled.names()
 data = kgrec.load("films")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.content import Content, Impressions
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions
-from kgrec.data.triples import Triples, empty_triples
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.records.content import Content, Impressions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.triples import Triples, empty_triples
+from kgrec.data.records.vocabulary import Vocabulary
 
 
 def dataset(train, valid=(), test=(), triples=(), *, num_users=None, num_items=None, num_entities=None, num_relations=None) -> Dataset:

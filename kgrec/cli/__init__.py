@@ -39,8 +39,9 @@ from kgrec.cli import (
     train,
     tune,
 )
-from kgrec.cli.output import clean, let_go, open_streams
+from kgrec.cli.output import let_go, open_streams
 from kgrec.errors import KgrecError
+from kgrec.escaping import clean
 
 app = typer.Typer(
     name="kgrec",

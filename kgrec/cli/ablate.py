@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgrec.cli.options import ConfigOption, DatasetArgument, DeviceOption, JsonOption, SetOption, settings
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.cli.plots import Whisker
+    from kgrec.reports.plots import Whisker
     from kgrec.study.ablate import Ablation, Contrast
 
 
@@ -99,7 +100,7 @@ def _row(contrast: "Contrast") -> tuple[str, ...]:
 
 
 def _draw(found: "Ablation", folder: Path) -> None:
-    from kgrec.cli.plots import plot_differences
+    from kgrec.reports.plots import plot_differences
 
     groups: dict[str, list[Whisker]] = {}
     single: list[Whisker] = []
@@ -116,6 +117,6 @@ def _draw(found: "Ablation", folder: Path) -> None:
 
 
 def _whisker(label: str, contrast: "Contrast") -> "Whisker":
-    from kgrec.cli.plots import Whisker
+    from kgrec.reports.plots import Whisker
 
     return Whisker(label, contrast.mean, contrast.low, contrast.high)

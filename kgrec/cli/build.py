@@ -8,11 +8,12 @@ import typer
 
 from kgrec.cli.info import show_dataset
 from kgrec.cli.options import JsonOption, SeedOption, cores, numbers, settings, values
-from kgrec.cli.output import clean, show_json
+from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.data.sparql import SparqlQuery
+    from kgrec.data.rdf.sparql import SparqlQuery
 
 
 def build(
@@ -159,9 +160,9 @@ def build(
 
     Given both, a part named here replaces the folder's own of that kind.
     """
-    from kgrec.data.folders import check_replaceable
-    from kgrec.data.formats import load
-    from kgrec.data.parts import Parts, build_from_parts
+    from kgrec.data.building.sources import Parts, build_from_parts
+    from kgrec.data.formats.load import load
+    from kgrec.data.io.folders import check_replaceable
     from kgrec.data.storage import KIND
 
     check_replaceable(out, KIND)
@@ -215,7 +216,7 @@ def _queries(url: str | None, files: list[Path] | None, pairs: list[str] | None)
         return ()
     if url is None or not files:
         raise ConfigError("--sparql URL and --query FILE go together. Give both.")
-    from kgrec.data.sparql import query_from_file
+    from kgrec.data.rdf.sparql import query_from_file
 
     own = settings(pairs or [], None)
     base = os.environ.get("XDG_CACHE_HOME")

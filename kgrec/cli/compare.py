@@ -7,8 +7,9 @@ import typer
 
 from kgrec.cli.evaluate import Protocol
 from kgrec.cli.options import DatasetOption, JsonOption, SeedOption, cutoffs, values
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.study.compare import Comparison, Contrast
@@ -44,7 +45,7 @@ def compare(
         raise ConfigError(f"{runs[0]}: there is nothing to compare it with. Name at least two runs.")
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
     from kgrec.study import compare as study
 
     metrics = values(metric or "")
@@ -110,7 +111,7 @@ def _p(value: float | None) -> str:
 
 
 def _draw(found: "Comparison", path: Path, ending: str) -> None:
-    from kgrec.cli.plots import Whisker, plot_differences
+    from kgrec.reports.plots import Whisker, plot_differences
 
     panels: dict[str, list[Whisker]] = {}
     for contrast in found.contrasts:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgrec.cli.options import DatasetArgument, JsonOption
-from kgrec.cli.output import clean, show_json, show_table
+from kgrec.cli.output import show_json, show_table
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.data.conversion import Conversion
+    from kgrec.data.formats.convert import Conversion
 
 
 def convert(
@@ -30,7 +31,7 @@ def convert(
 
     What the format cannot carry is printed and written to conversion.json in the folder. kgrec build reads the folder.
     """
-    from kgrec.data.conversion import convert as written
+    from kgrec.data.formats.convert import convert as written
 
     done = written(dataset, to, out, force=force)
     if json:

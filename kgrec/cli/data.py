@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from kgrec.cli.options import JsonOption
-from kgrec.cli.output import clean, show_json, show_table
+from kgrec.cli.output import show_json, show_table
+from kgrec.escaping import clean
 
 app = typer.Typer(help="List, fetch and check the field's public data sets.", rich_markup_mode=None)
 
@@ -17,7 +18,7 @@ def list_sets(
     json: JsonOption = False,
 ) -> None:
     """List the public data sets, and which of them are here."""
-    from kgrec.data.public import present, public_sets
+    from kgrec.data.public.catalog import present, public_sets
 
     here = present(folder)
     if json:
@@ -65,7 +66,7 @@ def get_set(
 
     What an interrupted call has fetched is kept, and the same command goes on from there.
     """
-    from kgrec.data.public import get, public_set
+    from kgrec.data.public.catalog import get, public_set
 
     made = get(name, to, mirror=mirror)
     chosen = public_set(name)
@@ -84,7 +85,7 @@ def verify_set(
 
     Exit code 1 if one is missing or another.
     """
-    from kgrec.data.public import verify
+    from kgrec.data.public.catalog import verify
 
     chosen, found = verify(folder)
     holds = all(verdict.holds for verdict in found)

@@ -8,15 +8,16 @@ import typer
 
 from kgrec.cli.info import show_dataset
 from kgrec.cli.options import SeedOption
-from kgrec.cli.output import clean, show_frame, show_table, whole
+from kgrec.cli.output import show_frame, show_table, whole
 from kgrec.errors import CheckpointError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from kgrec.data.dataset import Dataset
+    from kgrec.data.records.dataset import Dataset
     from kgrec.evaluation.report import Report
-    from kgrec.run import Run
+    from kgrec.runs.run import Run
 
 # Settings for this data, each model's chosen on the validation part; KGAT and its control share theirs.
 _PLAIN: dict[str, Any] = {"dim": 128, "temperature": 0.3, "l2_weight": 0.1, "init_scale": 0.01, "epochs": 40, "patience": 5}
@@ -50,7 +51,7 @@ def demo(
     Reads the graph, trains six models, evaluates, recommends and explains, in under two minutes on two cores.
     """
     _check_place(out)
-    from kgrec.data.formats import load
+    from kgrec.data.formats.load import load
 
     began = perf_counter()
     data = load("films")
@@ -84,10 +85,10 @@ def _heading(title: str, note: str) -> None:
 
 
 def _train(data: "Dataset", seed: int) -> "dict[str, tuple[Run, str, Report]]":
-    from kgrec.data.shuffle import shuffle_triples
-    from kgrec.fitting import fit
+    from kgrec.data.derive.shuffle_triples import shuffle_triples
     from kgrec.log import logger
     from kgrec.random import numpy_generator
+    from kgrec.runs.fit import fit
 
     control = shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
     done: dict[str, tuple[Run, str, Report]] = {}
@@ -117,7 +118,7 @@ def _spread(values: "pl.Series") -> float:
 
 
 def _explain(run: "Run", user: str, films: "pl.DataFrame", out: Path) -> None:
-    from kgrec.explanation.render import page
+    from kgrec.explanation.render.html import page
 
     explainer = run.explainer()
     told = [explainer.explain(user, item, k=5) for item in films["item"][:_EXPLAINED]]
@@ -128,7 +129,7 @@ def _explain(run: "Run", user: str, films: "pl.DataFrame", out: Path) -> None:
 
 
 def _draw(runs: "dict[str, tuple[Run, str, Report]]", data: "Dataset", path: Path) -> None:
-    from kgrec.cli.plots import Bar, plot_metrics
+    from kgrec.reports.plots import Bar, plot_metrics
 
     shown = ("ndcg@20", "recall@20")
     bars = []

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from kgrec.cli.options import JsonOption
-from kgrec.cli.output import clean, show_json
+from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 
 def doctor(
@@ -23,12 +24,12 @@ def doctor(
     """
     if (dataset is None) != (model is None):
         raise ConfigError("a prediction needs both: kgrec doctor DATASET --model NAME.")
-    from kgrec.doctor import environment, predict
+    from kgrec.runs.doctor import environment, predict
 
     found = environment()
     document: dict[str, Any] = {"environment": found, "prediction": None}
     if dataset is not None and model is not None:
-        from kgrec.data.formats import load
+        from kgrec.data.formats.load import load
 
         document["prediction"] = asdict(predict(load(dataset), model, device=found["device"]))
     if json:

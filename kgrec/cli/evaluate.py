@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kgrec.cli.options import DatasetOption, JsonOption, RunArgument, SeedOption, cutoffs, values
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.evaluation.report import Report
@@ -57,8 +58,8 @@ def evaluate(
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
     settings = _settings(protocol, metrics, negatives, legacy_batch)
-    from kgrec.data.files import write_parquet
-    from kgrec.run import load_run
+    from kgrec.data.io.files import write_parquet
+    from kgrec.runs.run import load_run
 
     opened = load_run(run, dataset=dataset)
     report = opened.evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kgrec.cli.options import RunArgument
-from kgrec.cli.output import clean, to_json, whole
+from kgrec.cli.output import to_json, whole
 from kgrec.errors import ConfigError, ExplanationError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.explanation.answers import Answer
+    from kgrec.explanation.core.answers import Answer
+    from kgrec.explanation.core.records import Explanation
     from kgrec.explanation.explainer import Explainer
-    from kgrec.explanation.schema import Explanation
-    from kgrec.run import Run
+    from kgrec.runs.run import Run
 
 Format = Literal["text", "tree", "json", "csv", "parquet", "html", "ttl"]
 RankBy = Literal["drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length"]
@@ -207,7 +208,7 @@ def _refuse_output(form: str | None, out: Path | None) -> None:
 
 
 def _open(run: Path) -> "Run":
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     return load_run(run)
 
@@ -254,7 +255,7 @@ def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
     settings = path_settings(asked.limits, asked.mode)
     told = [explainer.explain(asked.user, one, k=asked.k or _PATHS, **settings) for one in items]
     if asked.lines:
-        from kgrec.explanation.places import with_lines
+        from kgrec.explanation.render.source_lines import with_lines
 
         told = with_lines(told, opened.data.triples)
     if shown == "parquet":
@@ -282,13 +283,13 @@ def _answer(explainer: "Explainer", question: str, asked: _Asked) -> "Answer":
 def _frame(told: "list[Explanation]") -> Any:
     import polars as pl
 
-    from kgrec.explanation.schema import empty_frame
+    from kgrec.explanation.core.records import empty_frame
 
     return pl.concat([empty_frame(), *(one.to_frame() for one in told)])
 
 
 def _parquet(told: "list[Explanation]", out: Path) -> None:
-    from kgrec.data.files import write_parquet
+    from kgrec.data.io.files import write_parquet
 
     frame = _frame(told)
     whole(out, lambda path: write_parquet(frame, path))
@@ -298,13 +299,13 @@ def _rendered(told: "list[Explanation]", form: str, user: str, single: bool, to_
     if form == "json":
         return to_json(told[0].to_dict() if single else [one.to_dict() for one in told])
     if form == "csv":
-        from kgrec.explanation.sinks import csv_safe
+        from kgrec.escaping import csv_safe
 
         return str(csv_safe(_frame(told)).write_csv()).rstrip("\n")
     if form == "ttl":
         return "\n".join(one.to_rdf() for one in told).rstrip("\n")
     if form == "html":
-        from kgrec.explanation.render import page
+        from kgrec.explanation.render.html import page
 
         named = told[0].user_label if told else user
         return page(told, f"Why this recommendation for {named}?" if len(told) == 1 else f"Why these recommendations for {named}?")
@@ -318,7 +319,7 @@ def _drawn(one: "Explanation") -> str:
     import shutil
     import sys
 
-    from kgrec.explanation.tree import tree
+    from kgrec.explanation.render.tree import tree
 
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((_WIDTH, 24)).columns if terminal else _WIDTH
@@ -326,7 +327,7 @@ def _drawn(one: "Explanation") -> str:
 
 
 def _plain(told: "list[Explanation]", form: str) -> list[str]:
-    from kgrec.explanation.tree import tree
+    from kgrec.explanation.render.tree import tree
 
     return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in told]
 
@@ -356,13 +357,13 @@ def read_explanations(file: Path) -> "list[Explanation]":
     Raises:
         ExplanationError: If the file holds something else.
     """
-    from kgrec.data.files import read_text
-    from kgrec.explanation.schema import Explanation, read_json
+    from kgrec.data.io.files import read_text
+    from kgrec.explanation.core.records import Explanation, read_json
 
     text = read_text(file)
     try:
         if file.suffix.lower() == ".ttl":
-            from kgrec.explanation.rdf import read_rdf
+            from kgrec.explanation.render.rdf import read_rdf
 
             found = read_rdf(text)
         elif file.suffix.lower() == ".jsonl":

@@ -7,8 +7,9 @@ import typer
 
 from kgrec.cli.explain import MaxLengthOption, NotRelationOption, RankByOption, RelationOption, Users, path_settings
 from kgrec.cli.options import RunArgument, ids_in
-from kgrec.cli.output import clean, whole
+from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.explanation.explainer import Explainer
@@ -45,7 +46,7 @@ def explain_batch(
     asked = None if users == "all" else ids_in(Path(users))
     given = {"max_length": max_length, "rank_by": rank_by, "relation": relation, "not_relation": not_relation, "users": others}
     settings = path_settings({name: value for name, value in given.items() if value not in (None, [])})
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     opened = load_run(run)
     everyone = list(opened.data.users) if asked is None else asked
@@ -56,7 +57,7 @@ def explain_batch(
 
 
 def _lines(explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]) -> None:
-    from kgrec.explanation.batch import write_batch
+    from kgrec.explanation.questions.batch import write_batch
 
     try:
         there, added = write_batch(explainer, users, out, k, top=top, **settings)
@@ -69,10 +70,10 @@ def _lines(explainer: "Explainer", users: list[str], out: Path, k: int, top: int
 def _table(explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]) -> None:
     import polars as pl
 
-    from kgrec.data.files import write_parquet
-    from kgrec.explanation.batch import explanations
-    from kgrec.explanation.schema import empty_frame
-    from kgrec.explanation.sinks import csv_safe
+    from kgrec.data.io.files import write_parquet
+    from kgrec.escaping import csv_safe
+    from kgrec.explanation.core.records import empty_frame
+    from kgrec.explanation.questions.batch import explanations
 
     frames = [one.to_frame() for one in explanations(explainer, users, k, top=top, **settings)]
     frame = pl.concat([empty_frame(), *frames])

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgrec.cli.options import JsonOption, RunArgument, SeedOption, ids_in
-from kgrec.cli.output import clean, show_json, to_json, whole
+from kgrec.cli.output import show_json, to_json, whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 from kgrec.log import logger
 
 if TYPE_CHECKING:
     from kgrec.explanation.explainer import Explainer
-    from kgrec.explanation.quality_report import Quality
-    from kgrec.run import Run
+    from kgrec.explanation.quality.report import Quality
+    from kgrec.runs.run import Run
 
 
 def explain_eval(
@@ -51,7 +52,7 @@ def explain_eval(
     if out is not None and out.suffix.lower() != ".json":
         raise ConfigError(f"--out {out}: name it FILE.json. The Markdown goes beside it.")
     asked = _asked(users)
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     opened, other = load_run(run), None if against is None else load_run(against).explainer()
     found = _explainer(opened).evaluate(asked, top, k, seed, other)
@@ -103,7 +104,7 @@ def _say(found: "Quality", out: Path) -> None:
 
 
 def _draw(found: "Quality", plot: Path) -> None:
-    from kgrec.cli.plots import plot_quality
+    from kgrec.reports.plots import plot_quality
 
     if not found.curves:
         raise ConfigError(f"--plot {plot}: {found.model}'s drops are 0 by construction, so there is nothing to draw.")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgrec.cli.options import JsonOption, RunArgument, SeedOption, ids_in
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.explanation.answers import Summary
+    from kgrec.explanation.core.answers import Summary
 
 
 def explain_summary(
@@ -39,7 +40,7 @@ def explain_summary(
         raise ConfigError(f"--knock-out takes relations away. It goes with --by relation, not with --by {by}.")
     from kgrec.evaluation.report import evaluate
     from kgrec.models.base import Scorer
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     opened = load_run(run)
 
@@ -74,7 +75,7 @@ def _show(found: "Summary") -> None:
 
 
 def _draw(found: "Summary", path: Path, ending: str) -> None:
-    from kgrec.cli.plots import plot_shares
+    from kgrec.reports.plots import plot_shares
 
     shown = [share for share in found.shares if share.value][:20]
     title = f"What carries {found.pairs:,} recommendations, by {found.by}"

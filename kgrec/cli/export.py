@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from kgrec.cli.options import JsonOption, RunArgument
-from kgrec.cli.output import clean, show_json, whole
+from kgrec.cli.output import show_json, whole
+from kgrec.escaping import clean
 
 _STATEMENT = "vectors.json"
 
@@ -25,8 +26,8 @@ def export(
     They are keyed by the caller's ids.
     """
     from kgrec import __version__
-    from kgrec.data.files import write_parquet
-    from kgrec.run import load_run
+    from kgrec.data.io.files import write_parquet
+    from kgrec.runs.run import load_run
 
     loaded = load_run(run)
     vectors = loaded.vectors()

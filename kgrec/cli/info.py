@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgrec.cli.options import DatasetArgument, JsonOption
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
-    from kgrec.data.dataset import Dataset
+    from kgrec.data.records.dataset import Dataset
 
 
 HtmlOption = Annotated[
@@ -26,9 +27,9 @@ def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = F
 
     Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about it.
     """
-    from kgrec.cli.page import page
-    from kgrec.data.formats import load
+    from kgrec.data.formats.load import load
     from kgrec.data.profile import profile
+    from kgrec.reports.dataset_html import page
 
     data = load(dataset)
     told = data.summary() | {"profile": profile(data)}

@@ -51,7 +51,7 @@ def inspect(
 
 
 def _export(run: Path, export: Path, users: list[str], top: int) -> None:
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
     from kgrec.serving.export import export_page
     from kgrec.serving.inspector import Inspector
 
@@ -63,7 +63,7 @@ def _export(run: Path, export: Path, users: list[str], top: int) -> None:
 
 
 def _serve(run: Path, port: int | None, browser: bool) -> None:
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
     from kgrec.serving.inspector import Inspector
     from kgrec.serving.server import Service, open_socket
 

@@ -93,7 +93,7 @@ def settings(pairs: list[str], file: Path | None) -> dict[str, Any]:
 
 
 def _toml(file: Path) -> dict[str, Any]:
-    from kgrec.data.files import read_text
+    from kgrec.data.io.files import read_text
 
     try:
         found = tomllib.loads(read_text(file))
@@ -111,7 +111,7 @@ def ids_in(file: Path, empty: bool = False) -> list[str]:
     Raises:
         DataError: If the file is empty or cannot be read.
     """
-    from kgrec.data.files import existing, read_text
+    from kgrec.data.io.files import existing, read_text
 
     if empty and not existing(file).stat().st_size:
         return []

@@ -10,21 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     import polars as pl
 
 FORMATS = ("table", "json", "csv", "parquet")
-
-
-def clean(text: str) -> str:
-    r"""Return text as one line that cannot drive a terminal: white space becomes blanks, control characters are written out.
-
-    >>> clean("two\nlines"), clean("\x1b[31mred")
-    ('two lines', '\\x1b[31mred')
-    """
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def open_streams() -> None:
@@ -91,8 +82,8 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
 
 
 def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there; see ``kgrec.data.writing.write_file``."""
-    from kgrec.data.writing import write_file
+    """Let ``write`` fill a file beside its place and move it there; see ``kgrec.data.io.writing.write_file``."""
+    from kgrec.data.io.writing import write_file
 
     write_file(path, write)
 
@@ -120,7 +111,7 @@ def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
     """Return a frame for people to read: labels of other people's graphs may be books. Ids stay whole."""
     import polars as pl
 
-    from kgrec.explanation.sinks import LONGEST
+    from kgrec.escaping import LONGEST
 
     if "label" not in frame.columns:
         return frame
@@ -131,8 +122,8 @@ def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
 
 def show_frame(frame: "pl.DataFrame", chosen: str | None, out: Path | None, title: str = "") -> None:
     """Print a frame, or write it to ``out``, in one of ``FORMATS``."""
-    from kgrec.data.files import write_parquet
-    from kgrec.explanation.sinks import csv_safe
+    from kgrec.data.io.files import write_parquet
+    from kgrec.escaping import csv_safe
 
     form = output_format(chosen, out)
     if form == "csv" and "label" in frame.columns:

@@ -44,7 +44,7 @@ def recommend(
         asked = ids_in(Path(users))
     only = None if items is None else ids_in(items)
     never = [] if exclude is None else ids_in(exclude, empty=True)
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     opened = load_run(run)
     if users == "all":

@@ -20,6 +20,6 @@ def similar(
     Near is the cosine between the trained vectors; of models from item to item, the score for someone who used this item alone.
     """
     output_format(form, out)
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     show_frame(load_run(run).similar_items(item, k=k), form, out)

@@ -8,8 +8,9 @@ import typer
 
 from kgrec import log
 from kgrec.cli.options import ConfigOption, DeviceOption, JsonOption, SetOption, settings
-from kgrec.cli.output import clean, show_json, show_table
+from kgrec.cli.output import show_json, show_table
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
 
 
 def train(
@@ -62,9 +63,9 @@ def train(
     chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     if not resume and (dataset is None or model is None):
         raise typer.BadParameter(f"Missing {'argument DATASET' if dataset is None else 'option --model'}.")
-    from kgrec.data.formats import load
-    from kgrec.fitting import fit
-    from kgrec.settings import choose
+    from kgrec.data.formats.load import load
+    from kgrec.runs.fit import fit
+    from kgrec.runs.settings import choose
     from kgrec.training.config import TEST_SELECTED
 
     if model is not None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgrec.cli.options import DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
-from kgrec.cli.output import clean, show_json, show_table, whole
+from kgrec.cli.output import show_json, show_table, whole
+from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.study.tune import Tuning
@@ -32,8 +33,8 @@ def tune(
     further with a larger budget.
     """
     fixed = settings(set_ or [], None)
-    from kgrec.cli.plots import plot_trials
     from kgrec.models.catalog import find
+    from kgrec.reports.plots import plot_trials
     from kgrec.study import tune as study
 
     folder = out if out is not None else Path(f"tune-{find(model).name}")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrec.data.dataset import Caution, Dataset
-from kgrec.data.interactions import Interactions, concatenate
-from kgrec.data.triples import Triples
+from kgrec.data.records.dataset import Caution, Dataset
+from kgrec.data.records.interactions import Interactions, concatenate
+from kgrec.data.records.triples import Triples
 
 _EARLIEST, _LATEST = 3e8, 4.2e9  # 1979 to 2103: seconds that are dates
 _MOST_SHOWN = 20

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kgrec.data.columns import TableColumn
-from kgrec.data.content import Content, Impressions, Vectors
-from kgrec.data.dataset import PARTS, BuildReport, Caution, Dataset
-from kgrec.data.files import FilePath, bare_suffix, read_record, write_parquet
-from kgrec.data.folders import check_folder, combined_sum, new_folder
-from kgrec.data.interactions import Dropped, Interactions
-from kgrec.data.rdf import FORMATS as RDF
-from kgrec.data.triples import Triples
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.io.files import FilePath, bare_suffix, read_record, write_parquet
+from kgrec.data.io.folders import check_folder, combined_sum, new_folder
+from kgrec.data.rdf.reader import FORMATS as RDF
+from kgrec.data.records.content import Content, Impressions, Vectors
+from kgrec.data.records.dataset import PARTS, BuildReport, Caution, Dataset
+from kgrec.data.records.interactions import Dropped, Interactions
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.column_kinds import TableColumn
 from kgrec.errors import CheckpointError, DataError
 from kgrec.process import refuse_after_fork
 

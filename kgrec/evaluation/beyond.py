@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.order import tie_order
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.tie_order import tie_order
 
 _HEAD_SHARE = 0.8
 _DIVERSITY_USERS = 2_000

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from scipy.special import expit
 from torch import Tensor
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions, concatenate
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.metrics import accuracy, auc, f1, logloss
 from kgrec.evaluation.ranking import Lists, score_candidates

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from kgrec.data.content import Impressions
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import DataError
 from kgrec.evaluation.metrics import auc, check_cutoffs
 from kgrec.evaluation.ranking import Lists, score_candidates

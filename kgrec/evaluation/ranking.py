@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.batches import Query
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import DivergedError
 from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions, concatenate
-from kgrec.data.order import tie_order
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions, concatenate
+from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.beyond import beyond_accuracy, coverage
 from kgrec.evaluation.metrics import STANDARD, Places, check_cutoffs, ranking_metric

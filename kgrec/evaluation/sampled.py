@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import concatenate
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import concatenate
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.metrics import RANKING, Places, check_cutoffs
 from kgrec.evaluation.ranking import Lists, score_candidates

@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import torch
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.known import with_interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import with_interactions
 from kgrec.errors import ConfigError, nearest
 from kgrec.evaluation.report import evaluate
 from kgrec.models.fallback import Fallback, FallbackChoice, Served, Way

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import DataError, DivergedError
 from kgrec.evaluation.metrics import check_cutoffs
 from kgrec.evaluation.report import Report, check_part

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.known import with_interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import with_interactions
 from kgrec.errors import ConfigError
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions

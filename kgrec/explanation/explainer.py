@@ -10,32 +10,32 @@ import scipy.sparse as sp
 import torch
 
 from kgrec import __version__
-from kgrec.data.dataset import Dataset
-from kgrec.data.history import queries
-from kgrec.data.ids import Id, one_id
-from kgrec.data.interactions import concatenate
-from kgrec.data.order import tie_order
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.ids import Id, one_id
+from kgrec.data.records.interactions import concatenate
+from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, ExplanationError, nearest
-from kgrec.explanation import whatif
-from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
-from kgrec.explanation.batch import write_batch
-from kgrec.explanation.budget import budget_of
-from kgrec.explanation.candidates import Candidates, choose, grouped, rounded
-from kgrec.explanation.effects import Effects, LinearModel, effects_of
-from kgrec.explanation.filters import Filters
+from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
+from kgrec.explanation.core.records import Budget, Explanation, Path, Term
+from kgrec.explanation.effects.budget import budget_of
+from kgrec.explanation.effects.closed_form import MODES
+from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
-from kgrec.explanation.linear import MODES
-from kgrec.explanation.naming import Naming
-from kgrec.explanation.paths import Found, Limits, PathGraph, simple_paths
-from kgrec.explanation.schema import Budget, Explanation, Path, Term
-from kgrec.explanation.search import best_paths, count_walks
-from kgrec.explanation.summary import Judge, summarize
+from kgrec.explanation.questions import counterfactuals as whatif
+from kgrec.explanation.questions.batch import write_batch
+from kgrec.explanation.questions.summary import Judge, summarize
+from kgrec.explanation.search.all_paths import Found, Limits, PathGraph, simple_paths
+from kgrec.explanation.search.best_paths import best_paths, count_walks
+from kgrec.explanation.search.candidates import Candidates, choose, grouped, rounded
+from kgrec.explanation.search.filters import Filters
+from kgrec.explanation.search.naming import Naming
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Recommender, Scorer
-from kgrec.models.explainable import GraphEditable, HistoryEditable, Plausible, Rerunnable
+from kgrec.models.capabilities import GraphEditable, HistoryEditable, Plausible, Rerunnable
+from kgrec.queries import queries
 
 if TYPE_CHECKING:
-    from kgrec.explanation.quality_report import Quality
+    from kgrec.explanation.quality.report import Quality
 
 RANKINGS = ("drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length")
 _BEST_FIRST = 300
@@ -392,7 +392,7 @@ class Explainer:
         return summarize(self, users, k, by, knock_out, judge, seed)
 
     def batch(self, users: Sequence[str], k: int = 10, *, out: str | PathLike[str], top: int = 1, **asked: Any) -> tuple[int, int]:
-        """Write the explanations of each user's ``top`` best items as JSON Lines; see ``kgrec.explanation.batch.write_batch``."""
+        """Write the explanations of each user's ``top`` best items as JSON Lines; see ``kgrec.explanation.questions.batch.write_batch``."""
         return write_batch(self, users, out, k, top=top, **asked)
 
     def evaluate(
@@ -416,7 +416,7 @@ class Explainer:
             UnknownIdError: If a user is not in the data.
             ConfigError: If a setting is out of range.
         """
-        from kgrec.explanation.quality import evaluate
+        from kgrec.explanation.quality.evaluate import evaluate
 
         return evaluate(self, users, top, k, seed, against)
 

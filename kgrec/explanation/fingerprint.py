@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 
 _LENGTH = 32  # hexadecimal digits: 128 bits
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ExplanationError, KgrecError, UnknownIdError
-from kgrec.explanation.filters import USERS
-from kgrec.explanation.paths import LONGEST
-from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation, Term, short_names
+from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation, Term, short_names
+from kgrec.explanation.search.all_paths import LONGEST
+from kgrec.explanation.search.filters import USERS
 
 if TYPE_CHECKING:
     from kgrec.explanation.explainer import Explainer

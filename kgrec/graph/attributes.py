@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)

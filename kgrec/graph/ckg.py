@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.triples import empty_triples
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.triples import empty_triples
 from kgrec.errors import GraphError
 
 USER_FACT = -2

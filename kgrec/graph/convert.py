@@ -16,10 +16,10 @@ import rdflib
 import scipy.sparse as sp
 from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.minted import NAMESPACE, key_of, minted
-from kgrec.data.triples import Triples
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.rdf.iris import NAMESPACE, key_of, minted
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
 

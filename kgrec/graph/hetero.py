@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.process import refuse_after_fork

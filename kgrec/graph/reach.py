@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from kgrec.data.known import Known
+from kgrec.data.records.known import Known
 from kgrec.graph.ckg import CollaborativeKG
 
 

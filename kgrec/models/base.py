@@ -1,7 +1,7 @@
 """What every model is: three methods, no state, no training code.
 
 ``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the snapshot that ranks. Everything else a
-model can do is a further small protocol (``kgrec.models.explainable``) or an optional part of its scorer (``DotProduct.fold``).
+model can do is a further small protocol (``kgrec.models.capabilities``) or an optional part of its scorer (``DotProduct.fold``).
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kgrec.batches import Query
-from kgrec.data.dataset import Dataset
-from kgrec.data.known import Known, with_interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import Known, with_interactions
 
 B = TypeVar("B")
 

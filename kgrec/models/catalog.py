@@ -59,7 +59,7 @@ MODELS: dict[str, ModelEntry] = {
     for entry in (
         ModelEntry(
             "popularity",
-            "kgrec.models.popularity",
+            "kgrec.models.baselines.popularity",
             "Popularity",
             "PopularityConfig",
             "items by their number of interactions",
@@ -68,7 +68,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "itemknn",
-            "kgrec.models.itemknn",
+            "kgrec.models.baselines.itemknn",
             "ItemKNN",
             "ItemKNNConfig",
             "items by their similarity to what somebody used",
@@ -77,7 +77,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "bprmf",
-            "kgrec.models.bprmf",
+            "kgrec.models.factorization.bprmf",
             "BPRMF",
             "BPRMFConfig",
             "matrix factorization by pairwise ranking",
@@ -86,7 +86,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "ials",
-            "kgrec.models.ials",
+            "kgrec.models.factorization.ials",
             "IALS",
             "IALSConfig",
             "matrix factorization by alternating least squares",
@@ -95,7 +95,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "ease",
-            "kgrec.models.ease",
+            "kgrec.models.linear.ease",
             "EASE",
             "EASEConfig",
             "linear item-to-item weights in closed form",
@@ -104,7 +104,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "ease-kg",
-            "kgrec.models.ease",
+            "kgrec.models.linear.ease",
             "EASEKG",
             "EASEKGConfig",
             "EASE with the (relation, entity) pairs of items",
@@ -115,7 +115,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "gfcf",
-            "kgrec.models.gfcf",
+            "kgrec.models.graph.gfcf",
             "GFCF",
             "GFCFConfig",
             "graph filters without training",
@@ -124,7 +124,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "lightgcn",
-            "kgrec.models.lightgcn",
+            "kgrec.models.graph.lightgcn",
             "LightGCN",
             "LightGCNConfig",
             "linear propagation over users and items",
@@ -134,7 +134,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "lightgcn-kg",
-            "kgrec.models.lightgcn",
+            "kgrec.models.graph.lightgcn",
             "LightGCN",
             "LightGCNConfig",
             "linear propagation over the collaborative knowledge graph",
@@ -145,7 +145,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "cke",
-            "kgrec.models.cke",
+            "kgrec.models.knowledge.cke",
             "CKE",
             "CKEConfig",
             "matrix factorization plus TransR, item features and texts",
@@ -154,7 +154,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "cfkg",
-            "kgrec.models.cfkg",
+            "kgrec.models.knowledge.cfkg",
             "CFKG",
             "CFKGConfig",
             "translation in one graph of interactions and triples",
@@ -163,7 +163,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "dkn",
-            "kgrec.models.dkn",
+            "kgrec.models.news.dkn",
             "DKN",
             "DKNConfig",
             "convolution over titles and the entities they name",
@@ -172,7 +172,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "kgat",
-            "kgrec.models.kgat",
+            "kgrec.models.knowledge.kgat",
             "KGAT",
             "KGATConfig",
             "attentive propagation over the collaborative knowledge graph",
@@ -181,7 +181,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "kgin",
-            "kgrec.models.kgin",
+            "kgrec.models.knowledge.kgin",
             "KGIN",
             "KGINConfig",
             "users by their intents, items by relational paths",
@@ -190,7 +190,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "transe",
-            "kgrec.models.transe",
+            "kgrec.models.triples.transe",
             "TransE",
             "TransEConfig",
             "entities moved by relations",
@@ -199,7 +199,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "transr",
-            "kgrec.models.transr",
+            "kgrec.models.triples.transr",
             "TransR",
             "TransRConfig",
             "entities moved in a space of each relation",
@@ -208,7 +208,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "transd",
-            "kgrec.models.transd",
+            "kgrec.models.triples.transd",
             "TransD",
             "TransDConfig",
             "entities moved in a space of relation and entity",
@@ -217,7 +217,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "distmult",
-            "kgrec.models.distmult",
+            "kgrec.models.triples.distmult",
             "DistMult",
             "DistMultConfig",
             "triples by a product of three vectors",
@@ -226,7 +226,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "complex",
-            "kgrec.models.complex",
+            "kgrec.models.triples.complex",
             "ComplEx",
             "ComplExConfig",
             "triples by a product of three complex vectors",
@@ -235,7 +235,7 @@ MODELS: dict[str, ModelEntry] = {
         ),
         ModelEntry(
             "rotate",
-            "kgrec.models.rotate",
+            "kgrec.models.triples.rotate",
             "RotatE",
             "RotatEConfig",
             "entities turned by relations",

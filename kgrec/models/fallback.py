@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.batches import Query
-from kgrec.data.dataset import Dataset
-from kgrec.data.known import Known, with_interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.attributes import ItemAttributes
 from kgrec.models.base import Recommender, Scorer, reads_history

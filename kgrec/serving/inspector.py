@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 
 from kgrec import __version__
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
-from kgrec.explanation.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
-from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path
-from kgrec.explanation.sinks import LONGEST
-from kgrec.explanation.verbalize import wording
+from kgrec.escaping import LONGEST
+from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
+from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path
+from kgrec.explanation.render.sentences import wording
 from kgrec.process import refuse_after_fork
-from kgrec.run import Run
+from kgrec.runs.run import Run
 
 MOST_PATHS = 500
 MOST_ITEMS = 100

@@ -12,27 +12,27 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.files import write_parquet
-from kgrec.data.formats import load
-from kgrec.data.known import with_interactions
-from kgrec.data.shuffle import shuffle_triples
-from kgrec.data.writing import write_whole
+from kgrec.data.derive.shuffle_triples import shuffle_triples
+from kgrec.data.derive.variants import item_groups, user_groups, without_graph, without_relation, without_test
+from kgrec.data.formats.load import load
+from kgrec.data.io.files import write_parquet
+from kgrec.data.io.writing import write_whole
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import with_interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.metrics import STANDARD, ranking_metric
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
-from kgrec.fitting import check_needs, fit_chosen
 from kgrec.log import logger
 from kgrec.models.base import Recommender
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import served
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
-from kgrec.settings import Chosen, choose, refuse_test_selection
+from kgrec.runs.fit import check_needs, fit_chosen
+from kgrec.runs.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
-from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation, without_test
 
 WITH, WITHOUT, SHUFFLED = "with the graph", "no graph", "shuffled triples"
 EVERYTHING = "all users and items"

@@ -15,7 +15,7 @@ from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
-from kgrec.run import Run
+from kgrec.runs.run import Run
 from kgrec.training.config import TEST_SELECTED
 
 LOWER_IS_BETTER = ("logloss", "user_logloss")

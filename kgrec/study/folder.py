@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrec.data.dataset import PARTS, Dataset
-from kgrec.data.files import read_record
-from kgrec.data.writing import discard, filling, locked, naming, put_back, sweep_beside, sweep_inside, take_place
+from kgrec.data.io.files import read_record
+from kgrec.data.io.writing import discard, filling, locked, naming, put_back, sweep_beside, sweep_inside, take_place
+from kgrec.data.records.dataset import PARTS, Dataset
 from kgrec.errors import CheckpointError, ConfigError, DataError
 
 STUDY = "study.json"

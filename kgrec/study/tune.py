@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 import torch
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.formats import load
-from kgrec.data.writing import discard, write_whole
+from kgrec.data.derive.variants import without_test
+from kgrec.data.formats.load import load
+from kgrec.data.io.writing import discard, write_whole
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
-from kgrec.fitting import check_needs, fit, measured_by
-from kgrec.folder import CONFIG, read_config
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
 from kgrec.process import refuse_after_fork
 from kgrec.random import derive
-from kgrec.run import Run
-from kgrec.settings import ALIASES, Chosen, choose, refuse_test_selection
+from kgrec.runs.fit import check_needs, fit, measured_by
+from kgrec.runs.folder import CONFIG, read_config
+from kgrec.runs.run import Run
+from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
-from kgrec.study.variants import without_test
 from kgrec.training.loop import TrainState
 
 if TYPE_CHECKING:

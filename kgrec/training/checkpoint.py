@@ -10,7 +10,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from kgrec.data.writing import write_whole
+from kgrec.data.io.writing import write_whole
 from kgrec.errors import CheckpointError
 from kgrec.training.loop import TrainState
 from kgrec.training.stopping import Stopping

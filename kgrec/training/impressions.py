@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from kgrec.batches import ImpressionBatch
-from kgrec.data.content import Impressions
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import ImpressionSource
 from kgrec.ops.lists import last_of_lists

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import CheckpointError, DivergedError
 from kgrec.log import progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
@@ -19,7 +19,7 @@ from kgrec.ops.optimizer import adam
 from kgrec.random import derive
 from kgrec.training.capture import Capture
 from kgrec.training.config import TrainConfig
-from kgrec.training.pieces import Pieces, in_pieces
+from kgrec.training.micro_batches import Pieces, in_pieces
 from kgrec.training.samplers import make_sampler
 from kgrec.training.stopping import Stopping
 

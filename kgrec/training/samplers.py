@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kgrec.batches import ImpressionBatch, PairwiseBatch, PositiveBatch, TripleBatch
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import Batches, Objective, TripleSource
 from kgrec.ops.sampling import free_tails, sample_negatives

@@ -173,7 +173,7 @@ def test_explain_names_counts_or_hides_other_users(trained, capsys):
 
 @pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
 def test_nobody_left_to_explain_is_code_3_in_every_format(form, trained, tmp_path, monkeypatch):
-    from kgrec.run import Run
+    from kgrec.runs.run import Run
 
     monkeypatch.setattr(Run, "recommend", lambda *_, **__: pl.DataFrame({"item": []}, schema={"item": pl.String}))
     out = tmp_path / f"why.{form}"

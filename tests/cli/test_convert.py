@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kgrec.cli import run
-from kgrec.data.conversion import STATEMENT
+from kgrec.data.formats.convert import STATEMENT
 from kgrec.data.writers.registry import FORMATS
 
 

@@ -12,9 +12,9 @@ import pytest
 from loopback import Loopback, Reply
 
 from kgrec.cli import run
-from kgrec.data import public
-from kgrec.data.fetch import Pinned
-from kgrec.data.public import PublicFile, PublicSet
+from kgrec.data.io.downloads import Pinned
+from kgrec.data.public import catalog as public
+from kgrec.data.public.catalog import PublicFile, PublicSet
 
 FILES = {"train.txt": b"".join(b"%d 1 2 3 4 5\n" % user for user in range(9)), "test.txt": b"0 6\n1 7\n"}
 

@@ -26,7 +26,7 @@ def ask(trained, capsys):
 
 @pytest.fixture(scope="module")
 def first(trained):
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     return load_run(trained).recommend("u1", k=3)["item"].to_list()
 
@@ -144,7 +144,7 @@ def test_contrast_flip_why_not_and_what_if(ask, first):
 
 
 def test_an_item_that_the_user_has(ask, trained):
-    from kgrec.run import load_run
+    from kgrec.runs.run import load_run
 
     data = load_run(trained).data
     mine = data.items.key(int(data.train.item[data.train.user == data.users.row("u1")][0]))

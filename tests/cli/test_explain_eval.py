@@ -69,8 +69,8 @@ def test_files_and_pictures_are_written(ask, tmp_path, trained):
 def test_a_test_edge_that_was_trained_on_is_exit_code_1(ask, trained, tmp_path):
     """The run's own training part holds a test interaction of the dataset that it names."""
     import kgrec
-    from kgrec.data.interactions import Interactions
-    from kgrec.run import load_run
+    from kgrec.data.records.interactions import Interactions
+    from kgrec.runs.run import load_run
 
     opened = load_run(trained)
     from kgrec.data.storage import open_dataset
@@ -123,7 +123,7 @@ def test_unknown_users_are_told_their_nearest(ask, tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_behind(ask, tmp_path, monkeypatch):
-    from kgrec.explanation import quality
+    from kgrec.explanation.quality import evaluate as quality
 
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from kgrec.cli import run
-from kgrec.cli.page import page
-from kgrec.data.build import build_dataset
+from kgrec.data.building.build import build_dataset
 from kgrec.data.profile import profile
+from kgrec.reports.dataset_html import page
 
 VOID = {"meta", "br", "line", "rect", "polyline"}
 HOSTILE = "<script>alert(1)</script>\"'&amp;<img src=x onerror=y>"

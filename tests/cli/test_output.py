@@ -4,6 +4,7 @@ import os
 import polars as pl
 import pytest
 
+from kgrec import escaping
 from kgrec.cli import options, output
 from kgrec.errors import ConfigError, DataError
 
@@ -14,8 +15,8 @@ def test_json_is_strict():
 
 
 def test_clean_keeps_letters_and_disarms_the_rest():
-    assert output.clean("Amélie 東京\t x") == "Amélie 東京 x"
-    assert output.clean("\u202eevil\x07") == r"\u202eevil\x07"
+    assert escaping.clean("Amélie 東京\t x") == "Amélie 東京 x"
+    assert escaping.clean("\u202eevil\x07") == r"\u202eevil\x07"
 
 
 def test_whole_leaves_nothing_half_written(tmp_path):

@@ -6,7 +6,9 @@ import time
 import pytest
 
 import kgrec
-from kgrec.data import files, jsonlines, tables
+from kgrec.data.io import files
+from kgrec.data.tables import delimited as tables
+from kgrec.data.tables import json_lines as jsonlines
 from kgrec.errors import FormatError
 
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:x="http://x/"'

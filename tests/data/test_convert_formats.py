@@ -13,12 +13,12 @@ import rdflib
 from roundtrip import told
 from worlds import dataset, knowledge_only, news_board
 
-from kgrec.data.content import Content, Vectors
-from kgrec.data.conversion import STATEMENT
-from kgrec.data.dataset import Dataset
-from kgrec.data.formats import load
-from kgrec.data.interactions import Interactions
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.formats.convert import STATEMENT
+from kgrec.data.formats.load import load
+from kgrec.data.records.content import Content, Vectors
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.writers import base
 
 RDFS_LABEL = "http://www.w3.org/2000/01/rdf-schema#label"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.formats import load
-from kgrec.data.idlists import escaped, is_plain, list_text, read_list, unescaped
-from kgrec.data.minted import key_of, minted
+from kgrec.data.formats.id_lists import escaped, is_plain, list_text, read_list, unescaped
+from kgrec.data.formats.load import load
+from kgrec.data.rdf.iris import key_of, minted
 from kgrec.errors import KgrecError
 
 GRAPHML = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><key id="k" for="node" attr.name="kind" attr.type="string"/>{}</graphml>'

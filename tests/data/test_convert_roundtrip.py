@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from roundtrip import datasets, told
 
-from kgrec.data.conversion import STATEMENT
-from kgrec.data.dataset import Dataset
-from kgrec.data.formats import load
+from kgrec.data.formats.convert import STATEMENT
+from kgrec.data.formats.load import load
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.registry import FORMATS
 from kgrec.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 import pyoxigraph
 import pytest
 
-from kgrec.data.simulate import films_world
+from kgrec.testing.simulate import films_world
 
 FOLDER = Path(__file__).parents[2] / "graphs" / "films"
 BASE = "https://example.org/films/"

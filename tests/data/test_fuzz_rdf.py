@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kgrec.data import native
-from kgrec.data.graphs import read_triples
-from kgrec.data.rdf import line_of, read_rdf
-from kgrec.data.statements import RdfOptions
+from kgrec.data.rdf.collect import RdfOptions
+from kgrec.data.rdf.reader import line_of, read_rdf
+from kgrec.data.readers.triples import read_triples
 from kgrec.errors import KgrecError
 
 EXAMPLES = max(200, settings().max_examples)

@@ -20,19 +20,19 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.archives import unzip
-from kgrec.data.conversion import convert
-from kgrec.data.features import read_features
-from kgrec.data.formats import load, read_parts
-from kgrec.data.graphs import read_triples
-from kgrec.data.interactions import Skipped
-from kgrec.data.linking import read_links
-from kgrec.data.logs import read_interactions, read_item_lists
-from kgrec.data.tables import read_table
-from kgrec.data.titles import read_items
-from kgrec.data.users import read_user_table
-from kgrec.data.vectors import read_vectors
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.formats.convert import convert
+from kgrec.data.formats.load import load, read_parts
+from kgrec.data.io.archives import unzip
+from kgrec.data.linking.links import read_links
+from kgrec.data.linking.user_facts import read_user_table
+from kgrec.data.readers.features import read_features
+from kgrec.data.readers.interactions import read_interactions, read_item_lists
+from kgrec.data.readers.items import read_items
+from kgrec.data.readers.triples import read_triples
+from kgrec.data.readers.vectors import read_vectors
+from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.delimited import read_table
 from kgrec.errors import KgrecError
 
 EXAMPLES = max(200, settings().max_examples)

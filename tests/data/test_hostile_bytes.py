@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.features import read_features
-from kgrec.data.formats import load
-from kgrec.data.graphs import read_triples
-from kgrec.data.linking import read_links
-from kgrec.data.logs import read_interactions, read_item_lists
-from kgrec.data.titles import read_items
-from kgrec.data.users import read_user_table
-from kgrec.data.vectors import read_vectors
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.formats.load import load
+from kgrec.data.linking.links import read_links
+from kgrec.data.linking.user_facts import read_user_table
+from kgrec.data.readers.features import read_features
+from kgrec.data.readers.interactions import read_interactions, read_item_lists
+from kgrec.data.readers.items import read_items
+from kgrec.data.readers.triples import read_triples
+from kgrec.data.readers.vectors import read_vectors
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.errors import KgrecError
 
 XML = b"""<?xml version="1.0"?><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="http://e/">

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kgrec
-from kgrec.data.attributes import table_settings
-from kgrec.data.columns import find_separator, flag_groups, in_lists
+from kgrec.data.readers.attributes import table_settings
+from kgrec.data.tables.column_kinds import find_separator, flag_groups, in_lists
 from kgrec.errors import ConfigError, FormatError, KgrecError, MissingFileError
 
 GENRES = ["unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir"]

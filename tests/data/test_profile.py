@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.build import build_dataset
-from kgrec.data.interactions import InteractionLog
+from kgrec.data.building.build import build_dataset
 from kgrec.data.profile import profile
+from kgrec.data.records.interactions import InteractionLog
 
 TYPES = {"user": pl.String, "item": pl.String, "time": pl.Float64, "rating": pl.Float64}
 

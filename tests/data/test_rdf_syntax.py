@@ -5,9 +5,9 @@ import gzip
 import pytest
 
 from kgrec.data import native
-from kgrec.data.graphs import read_triples
-from kgrec.data.rdf import read_rdf
-from kgrec.data.statements import RdfOptions
+from kgrec.data.rdf.collect import RdfOptions
+from kgrec.data.rdf.reader import read_rdf
+from kgrec.data.readers.triples import read_triples
 from kgrec.errors import FormatError
 
 XSD = "http://www.w3.org/2001/XMLSchema#"

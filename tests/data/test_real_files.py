@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kgrec.data.formats import load
+from kgrec.data.formats.load import load
 
 
 def sizes(data):

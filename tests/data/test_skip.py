@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kgrec.data.formats import load
-from kgrec.data.interactions import Skipped
-from kgrec.data.linking import read_links
-from kgrec.data.logs import read_interactions, read_item_lists
-from kgrec.data.vectors import read_vectors
+from kgrec.data.formats.load import load
+from kgrec.data.linking.links import read_links
+from kgrec.data.readers.interactions import read_interactions, read_item_lists
+from kgrec.data.readers.vectors import read_vectors
+from kgrec.data.records.interactions import Skipped
 from kgrec.errors import FormatError, KgrecError
 
 ENTITY = '[{"Label": "P", "WikidataId": "Q1", "OccurrenceOffsets": [0], "SurfaceForms": ["a"]}]'
@@ -142,8 +142,8 @@ def test_ids_stay_what_they_are(tmp_path, ids):
 
 LONG = """
 import re, sys
-from kgrec.data.formats import load
-from kgrec.data.logs import read_interactions
+from kgrec.data.formats.load import load
+from kgrec.data.readers.interactions import read_interactions
 from kgrec.errors import KgrecError
 path, on_error = sys.argv[1:]
 try:
@@ -176,7 +176,7 @@ def test_a_million_distinct_relations(tmp_path):
     (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"u{u},i{i}\n" for u in range(3) for i in range(9)))
     code = f"""
 import re
-from kgrec.data.build import build_dataset
+from kgrec.data.building.build import build_dataset
 from kgrec.data.profile import profile
 data = build_dataset({str(tmp_path / "log.csv")!r}, {str(tmp_path / "kg.tsv")!r})
 assert data.num_relations == {size}

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.build import build_dataset
-from kgrec.data.content import Content, Impressions, Vectors
-from kgrec.data.dataset import Dataset
-from kgrec.data.folders import MANIFEST
-from kgrec.data.interactions import InteractionLog, Interactions
+from kgrec.data.building.build import build_dataset
+from kgrec.data.io.folders import MANIFEST
+from kgrec.data.records.content import Content, Impressions, Vectors
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import InteractionLog, Interactions
 from kgrec.data.storage import open_dataset, save_dataset
 from kgrec.errors import CheckpointError
-from kgrec.folder import write_data
+from kgrec.runs.folder import write_data
 
 
 def small():

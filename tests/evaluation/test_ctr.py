@@ -7,7 +7,7 @@ import torch
 import worlds
 from scipy import optimize, special
 
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError, DivergedError
 from kgrec.evaluation.ctr import evaluate_ctr, labelled_pairs, platt
 from kgrec.models.base import DotProduct

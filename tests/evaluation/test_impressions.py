@@ -6,7 +6,7 @@ import pytest
 import torch
 import worlds
 
-from kgrec.data.content import Impressions
+from kgrec.data.records.content import Impressions
 from kgrec.errors import ConfigError, DataError, DivergedError
 from kgrec.evaluation.impressions import evaluate_impressions, impression_metrics
 from kgrec.models.base import DotProduct

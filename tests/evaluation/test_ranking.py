@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kgrec.batches import Query
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import DivergedError
 from kgrec.evaluation import ranking
 from kgrec.evaluation.ranking import Lists, rank_users, score_candidates

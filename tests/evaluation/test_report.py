@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions
-from kgrec.data.triples import empty_triples
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.triples import empty_triples
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.report import evaluate
 from kgrec.models.base import DotProduct

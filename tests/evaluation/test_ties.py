@@ -9,8 +9,8 @@ import pytest
 import torch
 import worlds
 
-from kgrec.data.order import tie_order
-from kgrec.data.vocabulary import Vocabulary
+from kgrec.data.records.tie_order import tie_order
+from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.sampled import evaluate_sampled

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, KgrecError, UnknownIdError
 from kgrec.explanation.explainer import Explainer
 
@@ -127,7 +127,7 @@ def test_variety_limits_are_kept_and_the_best_survive(films, toy):
 
 
 def test_a_model_that_cannot_be_run_again_gets_no_causes(films):
-    from kgrec.data.known import Known
+    from kgrec.data.records.known import Known
     from kgrec.models.base import Plan, Recommender
 
     class Fixed(Recommender):
@@ -201,7 +201,7 @@ def test_user_facts_are_reasons_too(films, toy):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_planted_property_is_the_first_reason(toy, films, seed):
     """Sixty films with a maker each and three decoys; users like the films of one maker."""
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.vocabulary import Vocabulary
 
     rng = np.random.default_rng(seed)
     items, makers = 60, 6
@@ -244,8 +244,8 @@ def test_a_planted_property_is_the_first_reason(toy, films, seed):
 @pytest.mark.parametrize("name", ["lightgcn", "kgat"])
 def test_the_drop_of_a_real_model_is_that_of_one_built_without_the_facts(films, name):
     """The same seed gives both models the same parameters, so only the graph differs."""
-    from kgrec.models.kgat import KGAT, KGATConfig
-    from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+    from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
+    from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 
     def build(data):
         generator = torch.Generator().manual_seed(5)
@@ -271,7 +271,7 @@ def test_the_drop_of_a_real_model_is_that_of_one_built_without_the_facts(films, 
 
 
 def test_a_run_is_taken_as_it_is(films):
-    from kgrec.models.lightgcn import LightGCN, LightGCNConfig
+    from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 
     class Fitted:
         name = "lightgcn"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.schema import Explanation
-from kgrec.explanation.tree import tree
+from kgrec.explanation.core.records import Explanation
+from kgrec.explanation.render.tree import tree
 from kgrec.explanation.verify import asked_of, settings_of
 
 RECORD = WHY.to_dict()

@@ -11,9 +11,9 @@ import worlds
 from scipy.stats import spearmanr
 
 from kgrec.explanation.explainer import Explainer
-from kgrec.explanation.paths import PathGraph, simple_paths
-from kgrec.explanation.verbalize import claim, reason
-from kgrec.fitting import fit
+from kgrec.explanation.render.sentences import claim, reason
+from kgrec.explanation.search.all_paths import PathGraph, simple_paths
+from kgrec.runs.fit import fit
 
 WIDE = {"screen_top": 10_000, "per_liked": 10_000, "per_middle": 10_000}
 SMALL = {"dim": 16, "epochs": 4, "batch_size": 64, "learning_rate": 0.02}

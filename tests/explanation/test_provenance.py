@@ -11,10 +11,10 @@ import pyoxigraph as ox
 import pytest
 import rdflib
 
-from kgrec.data.formats import load
-from kgrec.data.rdf import line_of
-from kgrec.explanation.batch import explanations
-from kgrec.explanation.schema import Explanation
+from kgrec.data.formats.load import load
+from kgrec.data.rdf.reader import line_of
+from kgrec.explanation.core.records import Explanation
+from kgrec.explanation.questions.batch import explanations
 
 HOPS = """
     PREFIX k: <urn:kgrec:explanation:>
@@ -41,7 +41,7 @@ def baited(data, each=120):
 
 
 def trained(data):
-    from kgrec.fitting import fit
+    from kgrec.runs.fit import fit
 
     return fit("lightgcn-kg", data, dim=16, epochs=2, patience=0, seed=0)
 
@@ -169,7 +169,7 @@ def check_all(run, found, path, links):
 
 
 def test_films_resolve_to_their_triples_and_lines():
-    from kgrec.data import bundled
+    from kgrec.data.formats import bundled
 
     folder = bundled.folder("films")
     run = trained(baited(load("films")))
@@ -184,7 +184,7 @@ def test_films_resolve_to_their_triples_and_lines():
 
 @pytest.mark.slow
 def test_a_thousand_explanations_the_films():
-    from kgrec.data import bundled
+    from kgrec.data.formats import bundled
 
     folder = bundled.folder("films")
     run = trained(baited(load("films")))
@@ -216,7 +216,7 @@ def broken(run):
 
 
 def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
-    from kgrec.data.build import build_dataset
+    from kgrec.data.building.build import build_dataset
 
     lines = ["@prefix x: <http://x.org/> ."]
     for number in range(9):
@@ -227,9 +227,9 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
     (tmp_path / "log.tsv").write_text("\n".join(rows) + "\n")
     links = "item\tentity\n" + "".join(f"i{number}\thttp://x.org/i{number}\n" for number in range(9))
     (tmp_path / "links.tsv").write_text(links)
-    from kgrec.data.graphs import read_triples
-    from kgrec.data.logs import read_interactions
-    from kgrec.data.triples import Triples
+    from kgrec.data.readers.interactions import read_interactions
+    from kgrec.data.readers.triples import read_triples
+    from kgrec.data.records.triples import Triples
 
     triples = read_triples(tmp_path / "kg.trig")
     assert isinstance(triples, Triples)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
-from kgrec.explanation.schema import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.verify import asked_of, settings_of, verify
 
 
@@ -15,7 +15,7 @@ from kgrec.explanation.verify import asked_of, settings_of, verify
 def run():
     from worlds import dataset
 
-    from kgrec.fitting import fit
+    from kgrec.runs.fit import fit
 
     likes = [(user, item) for user in range(8) for item in range(8) if (user * 3 + item) % 4 < 2]
     facts = [(item, item % 2, 8 + item % 3) for item in range(8)] + [(0, 0, 11), (5, 0, 11)]
@@ -169,7 +169,7 @@ def test_another_graph_is_noticed(run, why):
 
 
 def replace_data(run, data):
-    from kgrec.run import Run, build_model
+    from kgrec.runs.run import Run, build_model
 
     model = build_model(run.chosen, data, run.seed)
     model.load_state_dict(run.model.state_dict())
@@ -222,7 +222,7 @@ def test_sums_see_names_shapes_types_and_ids(run):
     ]
     assert len(set(sums)) == len(sums)
     assert parameters_sum({"a": one, "b": one}) == parameters_sum({"b": one, "a": one})
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.vocabulary import Vocabulary
 
     users = [f"u{n}" for n in range(8)]
     renamed = replace(run.data, users=Vocabulary([*users[:-2], "u6u", "7"], kind="user"))

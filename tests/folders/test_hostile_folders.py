@@ -175,7 +175,7 @@ def test_a_pipe_where_something_is_to_be_written_is_not_waited_for(made, tmp_pat
     os.mkfifo(tmp_path / "r" / ".config.json.tmp")
     kgrec.fit(out=tmp_path / "r", resume=True)
     assert not (tmp_path / "r" / ".config.json.tmp").exists()
-    from kgrec.explanation.batch import write_batch
+    from kgrec.explanation.questions.batch import write_batch
 
     assert "pipe" in survives(lambda: write_batch(run.explainer(), ["u1"], tmp_path / "batch"))
 
@@ -245,7 +245,7 @@ def forged(place, name, array):
 @pytest.mark.parametrize("part", ["train_user.npy", "train_time.npy"])
 def test_interactions_in_another_order_are_refused(tmp_path, part):
     log = pl.DataFrame({"user": list("aaaabbbb"), "item": list("wxyzwxyz"), "time": [1.0, 2, 3, 4, 5, 6, 7, 8]})
-    from kgrec.data.build import build_dataset
+    from kgrec.data.building.build import build_dataset
 
     place = tmp_path / "d"
     stored = build_dataset(log, split="leave-one-out").save(place)

@@ -16,9 +16,9 @@ import worlds
 
 import kgrec
 from kgrec.cli import run as command
-from kgrec.data.writing import left_beside, locked
+from kgrec.data.io.writing import left_beside, locked
 from kgrec.errors import CheckpointError, ConfigError
-from kgrec.folder import read_config
+from kgrec.runs.folder import read_config
 from kgrec.training import loop
 from kgrec.training.checkpoint import write_tensors
 
@@ -41,7 +41,7 @@ def data(tmp_path_factory):
 def dies(monkeypatch):
     """Let trainings end after so many epochs as nothing in the process can answer to."""
     real = loop._epoch
-    monkeypatch.setattr("kgrec.fitting._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("kgrec.runs.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def after(epochs):
         def epoch(model, plan, rounds, number, *rest):
@@ -116,7 +116,7 @@ def test_a_second_training_into_a_folder_is_refused(data, tmp_path, capsys):
 
 
 def test_the_lock_of_a_dead_process_is_no_lock(data, tmp_path):
-    code = "import os, sys; from pathlib import Path; from kgrec.data.writing import locked\nwith locked(Path(sys.argv[1])): os._exit(9)"
+    code = "import os, sys; from pathlib import Path; from kgrec.data.io.writing import locked\nwith locked(Path(sys.argv[1])): os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "r")], check=False).returncode == 9
     assert os.listdir(tmp_path) == [".r.lock"]
     kgrec.fit("popularity", data, out=tmp_path / "r")
@@ -131,7 +131,7 @@ def test_a_kill_in_the_last_moment_leaves_a_folder_that_opens_and_resumes(data, 
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"kgrec.run.{last}", ends)
+        patch.setattr(f"kgrec.runs.run.{last}", ends)
         with pytest.raises(Killed):
             kgrec.fit("bprmf", data, out=tmp_path / "r", **SMALL)
     assert len(kgrec.load_run(tmp_path / "r").recommend("u1", k=3)) == 3
@@ -159,10 +159,10 @@ def test_a_refit_killed_at_its_start_has_the_data_of_its_first_pass(data, tmp_pa
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("kgrec.fitting._untrained", lambda model, real=kgrec.fitting._untrained: real(model))
-        real = kgrec.fitting.write_config
+        patch.setattr("kgrec.runs.fit._untrained", lambda model, real=kgrec.runs.fit._untrained: real(model))
+        real = kgrec.runs.fit.write_config
         calls = []
-        patch.setattr("kgrec.fitting.write_config", lambda *rest: ends() if calls else (calls.append(1), real(*rest)))
+        patch.setattr("kgrec.runs.fit.write_config", lambda *rest: ends() if calls else (calls.append(1), real(*rest)))
         with pytest.raises(Killed):
             kgrec.fit("kgat", data, out=tmp_path / "r", refit=True, layer_dims=(4,), relation_dim=4, **SMALL)
     opened = kgrec.load_run(tmp_path / "r")

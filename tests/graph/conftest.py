@@ -12,10 +12,10 @@ def films():
     import numpy as np
     import polars as pl
 
-    from kgrec.data.dataset import Dataset
-    from kgrec.data.interactions import Interactions
-    from kgrec.data.triples import Triples
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.dataset import Dataset
+    from kgrec.data.records.interactions import Interactions
+    from kgrec.data.records.triples import Triples
+    from kgrec.data.records.vocabulary import Vocabulary
 
     def ids(*values):
         return np.array(values, dtype=np.int32)

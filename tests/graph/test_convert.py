@@ -14,7 +14,7 @@ import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.triples import Triples
+from kgrec.data.records.triples import Triples
 from kgrec.errors import ConfigError, GraphError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.convert import (

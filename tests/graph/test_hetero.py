@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from kgrec.data.triples import Triples, empty_triples
+from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.errors import ConfigError
 from kgrec.graph.hetero import build_hetero_data
 
@@ -90,7 +90,7 @@ def test_a_relation_called_like_an_inverse_does_not_collide(films):
 
 
 def test_without_triples_there_is_no_entity_type(films):
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.vocabulary import Vocabulary
 
     none: Triples = empty_triples(Vocabulary(["a", "b", "c"]))
     graph = build_hetero_data(dataclasses.replace(films, triples=none, user_facts=films.user_facts[:0]))

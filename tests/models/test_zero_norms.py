@@ -8,8 +8,8 @@ from torch.nn.functional import normalize
 
 import kgrec
 from kgrec.errors import CapabilityError
-from kgrec.models.kgat import KGAT, KGATConfig
-from kgrec.models.kgin import KGIN, KGINConfig
+from kgrec.models.knowledge.kgat import KGAT, KGATConfig
+from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.nn.losses import cosine_softmax
 from kgrec.ops.rows import inverse_length, unit_rows
 

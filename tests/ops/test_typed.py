@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kgrec.errors import GraphError
-from kgrec.graph.typed import TypedMean
+from kgrec.graph.typed_mean import TypedMean
 from kgrec.ops.typed import TypedEdges, typed_products, typed_sum
 
 ROWS, COLUMNS, RELATIONS, EDGES = 6, 9, 4, 40

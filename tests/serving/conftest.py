@@ -62,10 +62,10 @@ def hostile_run(payloads):
     import polars as pl
 
     import kgrec
-    from kgrec.data.dataset import Dataset
-    from kgrec.data.interactions import Interactions
-    from kgrec.data.triples import Triples
-    from kgrec.data.vocabulary import Vocabulary
+    from kgrec.data.records.dataset import Dataset
+    from kgrec.data.records.interactions import Interactions
+    from kgrec.data.records.triples import Triples
+    from kgrec.data.records.vocabulary import Vocabulary
 
     size = len(payloads)
     rng = np.random.default_rng(0)

@@ -100,7 +100,7 @@ def tab_to(page, selector):
 
 def shown_literally(text, payloads):
     """Return the payloads that are not on a page as the text they are."""
-    from kgrec.explanation.sinks import terminal
+    from kgrec.escaping import terminal
 
     return [payload[:60] for payload in payloads if terminal(payload) not in text]
 

@@ -208,7 +208,7 @@ def test_a_million_paths_are_bounded_and_said(client, first):
 
 
 def test_the_explanation_is_the_stable_json_and_reads_back(client, first, hostile_run):
-    from kgrec.explanation.schema import Explanation
+    from kgrec.explanation.core.records import Explanation
 
     user, item = first
     found = client.get("/api/explain", params={"user": user, "item": item, "k": 7}).json()

@@ -10,12 +10,12 @@ import worlds
 from scipy import stats
 
 from kgrec.cli import run as command
-from kgrec.data.interactions import Interactions
+from kgrec.data.derive.variants import item_groups, user_groups, without_graph, without_relation
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.significance import holm
 from kgrec.study import ablate as study
 from kgrec.study.ablate import EVERYTHING, SHUFFLED, WITH, WITHOUT, Contrast, ablate, judge, paired_interval, training_noise
-from kgrec.study.variants import item_groups, user_groups, without_graph, without_relation
 
 NETWORK = {"epochs": 40, "batch_size": 64, "dim": 32}
 

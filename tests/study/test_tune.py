@@ -13,14 +13,14 @@ import pytest
 import worlds
 
 from kgrec.cli import run as command
-from kgrec.data.interactions import Interactions
-from kgrec.data.writing import locked
+from kgrec.data.derive.variants import without_test
+from kgrec.data.io.writing import locked
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.models.base import Span
-from kgrec.settings import choose
+from kgrec.runs.settings import choose
 from kgrec.study import tune as study
 from kgrec.study.tune import all_settings, to_toml, tune
-from kgrec.study.variants import without_test
 
 SPACE = {"dim": (4, 8), "num_layers": Span(0, 2), "learning_rate": Span(1e-3, 0.1, log=True)}
 QUICK = {"epochs": 4, "batch_size": 64}
@@ -87,7 +87,7 @@ def test_the_test_part_is_opened_once_and_only_for_the_best(data, tmp_path, monk
         seen.append(len(given.test))
         return fit(model, given, **arguments)
 
-    judge = sys.modules["kgrec.fitting"].evaluate
+    judge = sys.modules["kgrec.runs.fit"].evaluate
 
     def judged(scorer, given, on="test", **arguments):
         if on == "test":
@@ -95,7 +95,7 @@ def test_the_test_part_is_opened_once_and_only_for_the_best(data, tmp_path, monk
         return judge(scorer, given, on=on, **arguments)
 
     monkeypatch.setattr(study, "fit", watched)
-    monkeypatch.setattr("kgrec.fitting.evaluate", judged)
+    monkeypatch.setattr("kgrec.runs.fit.evaluate", judged)
     found = search(data, tmp_path / "t")
     assert seen == [0, 0, 0, 0, len(data.test)]
     assert whole == [5], "the test part was judged in a trial, or more than once"
@@ -290,7 +290,7 @@ def test_two_processes_do_not_share_a_folder(data, tmp_path):
 
 def test_the_command_tells_the_same_and_draws_it(found, data, tmp_path, monkeypatch, capsys):
     data.save(tmp_path / "d")
-    monkeypatch.setattr("kgrec.models.lightgcn.SPACE", SPACE)
+    monkeypatch.setattr("kgrec.models.graph.lightgcn.SPACE", SPACE)
     fixed = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
     arguments = [str(tmp_path / "d"), "--model", "lightgcn", "--trials", "4", "--out", str(tmp_path / "t"), *fixed]
     assert command(["-q", "tune", *arguments, "--json"]) == 0

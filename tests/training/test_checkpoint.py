@@ -3,7 +3,7 @@ import torch
 import worlds
 
 from kgrec.errors import CheckpointError
-from kgrec.models.bprmf import BPRMF, BPRMFConfig
+from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import TrainState, train
@@ -72,7 +72,7 @@ def test_a_missing_file_and_a_foreign_one_are_named(tmp_path):
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("kgrec.data.writing.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr("kgrec.data.io.writing.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         write_tensors(tmp_path / "weights", {"a": torch.zeros(2)}, {})
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,8 @@ import pytest
 import torch
 import worlds
 
-from kgrec.data.content import Impressions
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import ImpressionSource
 from kgrec.training.impressions import PairSampler, ShownSampler, impression_sampler

@@ -6,7 +6,7 @@ import worlds
 from kgrec.batches import PairwiseBatch
 from kgrec.errors import DivergedError
 from kgrec.models.base import Objective, Plan
-from kgrec.models.bprmf import BPRMF, BPRMFConfig
+from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
 from kgrec.training.samplers import make_sampler

@@ -6,7 +6,7 @@ import worlds
 from kgrec.batches import PairwiseBatch, PositiveBatch, Query, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, TripleSource
-from kgrec.settings import choose
+from kgrec.runs.settings import choose
 from kgrec.training import samplers
 from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler

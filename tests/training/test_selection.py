@@ -8,8 +8,8 @@ import worlds
 import kgrec
 from kgrec.cli import run as command
 from kgrec.errors import ConfigError
-from kgrec.folder import read_config, write_config
-from kgrec.settings import choose
+from kgrec.runs.folder import read_config, write_config
+from kgrec.runs.settings import choose
 from kgrec.study.ablate import ablate
 from kgrec.study.compare import compare
 from kgrec.study.tune import tune

@@ -1,6 +1,6 @@
 """The compiled reader of N-Triples and N-Quads, where it was built.
 
-``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without, ``kgrec.data.statements`` does the same
+``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without, ``kgrec.data.rdf.collect`` does the same
 in Python. The environment variable ``KGREC_BACKEND=torch`` leaves all compiled code out.
 """
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.content import Impressions
-from kgrec.data.dataset import PARTS, Dataset
-from kgrec.data.idlists import ENTITIES, ITEMS, RELATIONS, USERS, is_plain, list_text
-from kgrec.data.interactions import Interactions
+from kgrec.data.formats.id_lists import ENTITIES, ITEMS, RELATIONS, USERS, is_plain, list_text
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.dataset import PARTS, Dataset
+from kgrec.data.records.interactions import Interactions
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.interactions import Interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 from kgrec.data.writers.lists import write_graph

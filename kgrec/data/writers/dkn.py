@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.idlists import ENTITIES, USERS, is_plain
-from kgrec.data.interactions import Interactions
+from kgrec.data.formats.id_lists import ENTITIES, USERS, is_plain
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

@@ -10,10 +10,10 @@ from typing import IO
 
 import polars as pl
 
-from kgrec.data import property_graph
-from kgrec.data.dataset import Dataset
-from kgrec.data.idlists import escaped
-from kgrec.data.property_graph import EDGES, NODES
+from kgrec.data.formats import property_graph
+from kgrec.data.formats.id_lists import escaped
+from kgrec.data.formats.property_graph import EDGES, NODES
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

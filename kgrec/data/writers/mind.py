@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.content import Impressions
-from kgrec.data.dataset import Dataset
-from kgrec.data.idlists import ENTITIES
+from kgrec.data.formats.id_lists import ENTITIES
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Names, Written
 

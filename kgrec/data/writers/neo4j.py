@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
-from kgrec.data import property_graph
-from kgrec.data.dataset import Dataset
-from kgrec.data.property_graph import CLASS, ENTITY, INTERACTION, ITEM, LITERAL, TRIPLE, TYPE, USER, USER_FACT, VALUE
+from kgrec.data.formats import property_graph
+from kgrec.data.formats.property_graph import CLASS, ENTITY, INTERACTION, ITEM, LITERAL, TRIPLE, TYPE, USER, USER_FACT, VALUE
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

@@ -6,8 +6,8 @@ from typing import IO
 
 import polars as pl
 
-from kgrec.data import property_graph
-from kgrec.data.dataset import Dataset
+from kgrec.data.formats import property_graph
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

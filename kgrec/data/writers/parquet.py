@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data import property_graph
-from kgrec.data.dataset import Dataset
-from kgrec.data.files import write_parquet
-from kgrec.data.interactions import Interactions
+from kgrec.data.formats import property_graph
+from kgrec.data.io.files import write_parquet
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.idlists import ENTITIES, RELATIONS
+from kgrec.data.formats.id_lists import ENTITIES, RELATIONS
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

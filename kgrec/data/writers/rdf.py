@@ -2,7 +2,7 @@
 
 Keys that are IRIs stay as they are, blank nodes too. Other keys become ``urn:kgrec:entity:``, ``:relation:``, ``:class:``, ``:attribute:``
 or ``:graph:`` and the key percent-encoded; so do relations and attributes that the reader would take for labels or types.
-``kgrec.data.minted`` gives the keys back.
+``kgrec.data.rdf.iris`` gives the keys back.
 """
 
 import re
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import Dataset
-from kgrec.data.idlists import ITEMS, USERS
-from kgrec.data.minted import NAMESPACE, minted
-from kgrec.data.statements import LABEL_PREDICATES, TYPE_PREDICATE
+from kgrec.data.formats.id_lists import ITEMS, USERS
+from kgrec.data.rdf.collect import LABEL_PREDICATES, TYPE_PREDICATE
+from kgrec.data.rdf.iris import NAMESPACE, minted
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Written
 

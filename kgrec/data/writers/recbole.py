@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.dataset import Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.writers import base
 from kgrec.data.writers.base import Format, Names, Written
 

@@ -1,0 +1,1 @@
+"""``Dataset.build``: one dataset from many sources."""

@@ -1,0 +1,1 @@
+"""Triples in, triples out: assemble, join, filter, hold out."""

@@ -1,0 +1,432 @@
+"""From the terms of several sources to one ``Triples``: one numbering, one label per entity, no duplicates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from kgrec.data import native
+from kgrec.data.tables.column_kinds import TableColumn
+from kgrec.data.records.interactions import Dropped
+from kgrec.data.graphs.literals import categories
+from kgrec.data.tables.ordering import one_per_key, text_order
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.errors import ConfigError, FormatError
+
+BLANK = "_:"
+SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
+
+_LABELS = {"term": pl.Int32, "text": pl.String, "rank": pl.Int32}
+_TYPES = {"term": pl.Int32, "type": pl.String}
+_ATTRIBUTES = {"term": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String}
+_ANY_URI = "http://www.w3.org/2001/XMLSchema#anyURI"
+
+
+def _no_graphs() -> pl.Series:
+    return pl.Series("graph", [], dtype=pl.String)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one source (or one graph read before) says, over a numbering of its own.
+
+    Attributes:
+        sources: The file, or another origin in words.
+        terms: Keys of entities, relations and classes; blank nodes begin with ``_:``.
+        head: Term rows.
+        relation: Term rows.
+        tail: Term rows.
+        locator: Line or ordinal per triple.
+        labels: Columns ``term``, ``text``, ``rank`` (lower is preferred).
+        relation_labels: The same for relations.
+        types: Columns ``term``, ``type``.
+        attributes: Columns ``term``, ``name``, ``value``, ``datatype``, ``language``; ``locator`` where it was asked for.
+        dropped: What was left out while reading.
+        source: Position in ``sources`` per triple; all 0 where None.
+        graph: Position in ``graphs`` per triple, -1 for none; all -1 where None.
+        graphs: Names of the graphs.
+        formats: Format of each source, see ``Triples``.
+        counts: What happened while reading, by name.
+        columns: As of ``Triples``.
+    """
+
+    sources: tuple[str, ...]
+    terms: Sequence[str] | pl.Series
+    head: np.ndarray
+    relation: np.ndarray
+    tail: np.ndarray
+    locator: np.ndarray
+    labels: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_LABELS))
+    relation_labels: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_LABELS))
+    types: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TYPES))
+    attributes: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_ATTRIBUTES))
+    dropped: tuple[Dropped, ...] = ()
+    source: np.ndarray | None = None
+    graph: np.ndarray | None = None
+    graphs: pl.Series = field(default_factory=_no_graphs)
+    formats: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[TableColumn, ...] = ()
+
+
+def label_frame(rows: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
+    """Return label candidates (term, text, rank) as a frame."""
+    return pl.DataFrame(rows, schema=_LABELS, orient="row")
+
+
+def type_frame(rows: Sequence[tuple[int, str]]) -> pl.DataFrame:
+    """Return (term, class key) rows as a frame."""
+    return pl.DataFrame(rows, schema=_TYPES, orient="row")
+
+
+def attribute_frame(rows: Sequence[tuple[int, str, str, str, str]]) -> pl.DataFrame:
+    """Return (term, name, value, datatype, language) rows as a frame."""
+    return pl.DataFrame(rows, schema=_ATTRIBUTES, orient="row")
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Several sources over one numbering.
+
+    Attributes:
+        terms: Keys; a key may occur twice where it is no entity.
+        triples: Arrays ``head``, ``relation``, ``tail``, ``source``, ``locator``, and ``graph`` where there are named ones.
+        labels: As of ``Facts``, like the next ones.
+        relation_labels: Likewise.
+        types: Likewise.
+        attributes: Likewise.
+        counts: What happened, by name.
+    """
+
+    terms: pl.Series
+    triples: dict[str, np.ndarray]
+    labels: pl.DataFrame
+    relation_labels: pl.DataFrame
+    types: pl.DataFrame
+    attributes: pl.DataFrame
+    counts: dict[str, int]
+
+
+def assemble(parts: Iterable[Facts], *, same_as: str = "keep", literals: str = "attributes") -> Triples:
+    """Return the facts of several sources as one graph.
+
+    Equal keys are one entity, except blank nodes, which stay apart. A triple that occurs twice is kept where it came first; triples
+    whose head is their tail are left out; both are counted. Terms that only name relations or classes are no entities, what only
+    has a label, a type or a literal is one.
+
+    Args:
+        parts: What each source says.
+        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity whose key sorts first; the other names
+            become attributes of it.
+        literals: "attributes", or "entities" where they can be shared, see ``kgrec.data.graphs.literals``.
+
+    Raises:
+        ConfigError: If ``same_as`` or ``literals`` is unknown.
+        FormatError: If there are more than 65,535 sources.
+    """
+    for name, value, known in (("same_as", same_as, ("keep", "merge")), ("literals", literals, ("attributes", "entities"))):
+        if value not in known:
+            raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
+    joined, told = _joined(list(parts), literals == "entities")
+    if same_as == "merge":
+        joined = _merged(joined)
+    if literals == "entities":
+        joined = _with_categories(joined)
+    joined, dropped = _distinct(joined)
+    return _numbered(joined, replace(told, dropped=(*told.dropped, *dropped)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said of several sources beside their triples."""
+
+    sources: tuple[str, ...]
+    formats: tuple[str, ...]
+    graphs: pl.Series
+    dropped: tuple[Dropped, ...]
+    columns: tuple[TableColumn, ...]
+
+
+def _joined(parts: Sequence[Facts], placed: bool) -> tuple[_Joined, _Told]:
+    """Return the sources over one numbering, and what else they say."""
+    sources = tuple(source for part in parts for source in part.sources)
+    if len(sources) > np.iinfo(np.uint16).max:
+        raise FormatError(f"{len(sources)} sources are too many for one graph. Join the files first.")
+    terms, rows = _numbering([_own_terms(part, index if len(parts) > 1 else None) for index, part in enumerate(parts)])
+    graphs, graph_rows = _numbering([_own_graphs(part, index if len(parts) > 1 else None) for index, part in enumerate(parts)])
+    triples = {end: _concatenated([_renumbered(getattr(p, end), own) for p, own in zip(parts, rows, strict=True)]) for end in _ENDS}
+    first = np.cumsum([0, *(len(part.sources) for part in parts)])
+    of_triples = [np.full(len(p.head), n) if p.source is None else p.source + n for p, n in zip(parts, first, strict=False)]
+    triples["source"] = _concatenated([source.astype(np.uint16) for source in of_triples])
+    triples["locator"] = _concatenated([part.locator.astype(np.int64, copy=False) for part in parts])
+    if len(graphs):
+        named = [
+            np.full(len(p.head), -1, np.int32) if p.graph is None else _named(p.graph, own)
+            for p, own in zip(parts, graph_rows, strict=True)
+        ]
+        triples["graph"] = _concatenated(named)
+    attributes = [
+        _placed(part, int(n)) if placed else part.attributes.drop("locator", strict=False) for part, n in zip(parts, first, strict=False)
+    ]
+    counts: dict[str, int] = {}
+    for part in parts:
+        counts |= {name: counts.get(name, 0) + count for name, count in part.counts.items()}
+    joined = _Joined(
+        terms,
+        triples,
+        labels=_described([part.labels for part in parts], rows),
+        relation_labels=_described([part.relation_labels for part in parts], rows),
+        types=_described([part.types for part in parts], rows),
+        attributes=_described(attributes, rows),
+        counts=counts,
+    )
+    formats = tuple(format for part in parts for format in (part.formats or ("",) * len(part.sources)))
+    told = _Told(
+        sources,
+        formats if any(formats) else (),
+        graphs.rename("graph"),
+        tuple(d for part in parts for d in part.dropped),
+        tuple(column for part in parts for column in part.columns),
+    )
+    return joined, told
+
+
+_ENDS = ("head", "relation", "tail")
+
+
+def _own_terms(part: Facts, index: int | None) -> pl.Series:
+    """Return the keys of a part; of several parts' blank nodes each knows which part it is of."""
+    return _told_apart(part.terms if isinstance(part.terms, pl.Series) else pl.Series("key", part.terms, dtype=pl.String), index)
+
+
+def _own_graphs(part: Facts, index: int | None) -> pl.Series:
+    return _told_apart(part.graphs, index)
+
+
+def _told_apart(keys: pl.Series, index: int | None) -> pl.Series:
+    if index is None or not keys.str.starts_with(BLANK).any():
+        return keys
+    apart = pl.when(keys.str.starts_with(BLANK)).then(pl.lit(f"{BLANK}{index}.") + keys.str.slice(len(BLANK))).otherwise(keys)
+    return pl.select(apart.alias("key")).to_series()
+
+
+def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | None]]:
+    """Return the distinct keys in order of first appearance and the number of each part's; None where the numbers are the part's own."""
+    if len(keys) == 1:
+        return keys[0].rename("key"), [None]
+    every = pl.concat([own.rename("key") for own in keys])
+    distinct = every.unique(maintain_order=True)
+    numbers = pl.DataFrame({"key": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
+    found = pl.DataFrame({"key": every}).join(numbers, on="key", how="left", maintain_order="left")["row"].to_numpy()
+    return distinct, list(np.split(found, np.cumsum([len(own) for own in keys])[:-1]))
+
+
+def _renumbered(rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    return rows.astype(np.int32, copy=False) if own is None else own[rows]
+
+
+def _named(graph: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    return graph.astype(np.int32, copy=False) if own is None else np.append(own, np.int32(-1))[graph]
+
+
+def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _described(frames: Sequence[pl.DataFrame], rows: Sequence[np.ndarray | None]) -> pl.DataFrame:
+    return pl.concat(
+        frame if own is None else frame.with_columns(pl.Series("term", own[frame["term"].to_numpy()], dtype=pl.Int32))
+        for frame, own in zip(frames, rows, strict=True)
+    )
+
+
+def _placed(part: Facts, source: int) -> pl.DataFrame:
+    """Return the attributes of a part with the places they came from."""
+    known = part.attributes if "locator" in part.attributes.columns else part.attributes.with_columns(locator=pl.lit(0, dtype=pl.Int64))
+    return known.with_columns(source=pl.lit(source, dtype=pl.UInt16))
+
+
+def _merged(joined: _Joined) -> _Joined:
+    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by key, blank nodes last."""
+    known = joined.terms.index_of(SAME_AS)
+    stated = joined.triples["relation"] == known if known is not None else np.zeros(0, dtype=bool)
+    if not stated.any():
+        return joined
+    first = _first_names(joined.terms, joined.triples["head"][stated], joined.triples["tail"][stated])
+    triples = {name: column[~stated] for name, column in joined.triples.items()}
+    triples |= {end: first[triples[end]] for end in ("head", "tail")}
+    gone = np.flatnonzero(first != np.arange(len(first)))
+    names = joined.terms.gather(gone)
+    aliases = pl.DataFrame({"term": first[gone], "name": [SAME_AS] * len(gone), "value": names, "datatype": [_ANY_URI] * len(gone)})
+    aliases = aliases.with_columns(language=pl.lit("")).filter(~pl.col("value").str.starts_with(BLANK))
+    counts = joined.counts | {"owl:sameAs statements": int(stated.sum()), "entities merged into others": len(gone)}
+    return replace(
+        joined,
+        triples=triples,
+        labels=_described([joined.labels], [first]),
+        types=_described([joined.types], [first]),
+        attributes=pl.concat([_described([joined.attributes], [first]), aliases], how="diagonal"),
+        counts=counts,
+    )
+
+
+def _first_names(terms: pl.Series, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the number that each term gets: of those that are joined the first by key, before it any that is no blank node."""
+    from scipy.sparse import coo_array  # heavy, and needed on request only
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(terms)
+    group = connected_components(coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(size, size)), directed=False)[1]
+    blank = terms.str.starts_with(BLANK).to_numpy()
+    named = np.flatnonzero(~blank)
+    order = np.concatenate([named[text_order(terms.filter(~pl.Series(blank)))], np.flatnonzero(blank)])
+    leader = np.full(int(group.max()) + 1, -1, dtype=np.int32)
+    leader[group[order[::-1]]] = order[::-1]
+    first: np.ndarray = leader[group]
+    return first
+
+
+def _with_categories(joined: _Joined) -> _Joined:
+    """Return the graph with literals as entities where they can be shared."""
+    found = categories(joined.attributes.filter(pl.col("name") != SAME_AS))
+    kept = pl.concat([found.left, joined.attributes.filter(pl.col("name") == SAME_AS)])
+    made = found.made
+    terms, rows = _numbering([joined.terms, pl.concat([made["name"].unique(maintain_order=True), made["key"].unique(maintain_order=True)])])
+    before, number = rows[0], dict[str, np.ndarray]()
+    numbers = pl.DataFrame({"key": terms, "row": np.arange(len(terms), dtype=np.int32)})
+    for column in ("name", "key"):
+        number[column] = made.join(numbers, left_on=column, right_on="key", how="left", maintain_order="left")["row"].to_numpy()
+    own = {
+        "head": _renumbered(made["term"].to_numpy(), before),
+        "relation": number["name"],
+        "tail": number["key"],
+        "source": made["source"].fill_null(0).to_numpy(),
+        "locator": made["locator"].fill_null(0).to_numpy(),
+        "graph": np.full(made.height, -1, dtype=np.int32),
+    }
+    triples = {end: _renumbered(joined.triples[end], before) for end in _ENDS} | {k: v for k, v in joined.triples.items() if k not in _ENDS}
+    triples = {name: np.concatenate([column, own[name]]) for name, column in triples.items()}
+    named = pl.DataFrame({"term": number["key"], "text": made["label"], "rank": np.zeros(made.height, dtype=np.int32)}).unique(
+        maintain_order=True
+    )
+    counts = joined.counts | {
+        "literals turned into entities": made.height,
+        "entities made of literals": made["key"].n_unique(),
+        "literals left as attributes": found.left.height,
+    }
+    return _Joined(
+        terms,
+        triples,
+        labels=pl.concat([_described([joined.labels], [before]), named]),
+        relation_labels=_described([joined.relation_labels], [before]),
+        types=_described([joined.types], [before]),
+        attributes=_described([kept], [before]),
+        counts=counts,
+    )
+
+
+def _distinct(joined: _Joined) -> tuple[_Joined, tuple[Dropped, ...]]:
+    """Return the graph with each triple once and without loops, and how many others there were."""
+    head, relation, tail = (joined.triples[end] for end in _ENDS)
+    loops = int((head == tail).sum())
+    first = native.first_stated(head, relation, tail)
+    if first is None:
+        frame = pl.DataFrame({"head": head, "relation": relation, "tail": tail})
+        first = ((head != tail) & frame.select(pl.struct(_ENDS).is_first_distinct()).to_series().to_numpy()).astype(bool)
+    kept = int(first.sum())
+    counts = (("the head is the tail", loops), ("stated more than once", len(head) - loops - kept))
+    columns = joined.triples if kept == len(head) else {name: column[first] for name, column in joined.triples.items()}
+    return replace(joined, triples=columns), tuple(Dropped("triples", why, count) for why, count in counts if count)
+
+
+def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
+    mask = np.zeros(size, dtype=bool)
+    for some in rows:
+        mask[some] = True
+    return mask
+
+
+def _numbered(joined: _Joined, told: _Told) -> Triples:
+    """Return the graph with its entities and its relations numbered apart."""
+    terms, triples = joined.terms, joined.triples
+    size = len(terms)
+    in_triples, relations = _marked(size, triples["head"], triples["tail"]), _marked(size, triples["relation"])
+    mentioned = _marked(size, *(frame["term"].to_numpy() for frame in (joined.labels, joined.types, joined.attributes)))
+    schema_only = relations | terms.is_in(joined.types["type"].unique().implode()).to_numpy()
+    entity, relation = _positions(in_triples | (mentioned & ~schema_only)), _positions(relations)
+    attributes = joined.attributes.select(*_ATTRIBUTES)
+    return Triples(
+        entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity", checked=True),
+        relations=Vocabulary(terms.filter(pl.Series(relation >= 0)), kind="relation", checked=True),
+        head=entity[triples["head"]],
+        relation=relation[triples["relation"]],
+        tail=entity[triples["tail"]],
+        source=triples["source"],
+        locator=triples["locator"],
+        sources=told.sources,
+        labels=_best_labels(joined.labels, entity),
+        relation_labels=_best_labels(joined.relation_labels, relation),
+        types=_rows_of_entities(joined.types, entity).unique(maintain_order=True),
+        attributes=_rows_of_entities(attributes, entity).unique(maintain_order=True),
+        dropped=told.dropped,
+        graph=triples.get("graph", np.empty(0, dtype=np.int32)),
+        graphs=told.graphs,
+        formats=told.formats,
+        counts=joined.counts,
+        columns=told.columns,
+    )
+
+
+def _positions(mask: np.ndarray) -> np.ndarray:
+    """Return the row each marked term gets, -1 for the others."""
+    rows = np.full(len(mask), -1, dtype=np.int32)
+    rows[mask] = np.arange(int(mask.sum()), dtype=np.int32)
+    return rows
+
+
+def _rows_of_entities(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
+    entity = pl.Series("entity", rows[frame["term"].to_numpy()], dtype=pl.Int32)
+    return frame.drop("term").insert_column(0, entity).filter(pl.col("entity") >= 0)
+
+
+def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
+    own = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
+    chosen = np.full(int((rows >= 0).sum()), len(own), dtype=np.int64)
+    chosen[own["entity"].to_numpy()] = np.arange(len(own))
+    return pl.concat([own["text"], pl.Series("text", [None], dtype=pl.String)]).gather(chosen).rename("label")
+
+
+def as_facts(triples: Triples) -> Facts:
+    """Return a graph as facts again, for joining it with others."""
+    entities = len(triples.entities)
+    return Facts(
+        sources=triples.sources,
+        terms=pl.concat([triples.entities.series, triples.relations.series]),
+        head=triples.head,
+        relation=triples.relation + np.int32(entities),
+        tail=triples.tail,
+        locator=triples.locator,
+        labels=_labelled(triples.labels, 0),
+        relation_labels=_labelled(triples.relation_labels, entities),
+        types=triples.types.rename({"entity": "term"}),
+        attributes=triples.attributes.rename({"entity": "term"}),
+        dropped=triples.dropped,
+        source=triples.source,
+        graph=triples.graph if len(triples.graph) else None,
+        graphs=triples.graphs,
+        formats=triples.formats,
+        counts=triples.counts,
+        columns=triples.columns,
+    )
+
+
+def _labelled(labels: pl.Series, first: int) -> pl.DataFrame:
+    rows = pl.DataFrame({"term": np.arange(first, first + len(labels), dtype=np.int32), "text": labels.cast(pl.String)})
+    return rows.drop_nulls().with_columns(rank=pl.lit(0, dtype=pl.Int32))
+
+
+def merge(graphs: Sequence[Triples]) -> Triples:
+    """Return several graphs as one: equal keys are one entity, except blank nodes."""
+    return graphs[0] if len(graphs) == 1 else assemble([as_facts(graph) for graph in graphs])

@@ -1,0 +1,114 @@
+"""A knowledge graph in an order that depends on its keys alone, whatever the order of the lines that it was read from."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.records.content import Content
+from kgrec.data.graphs.assemble import BLANK
+from kgrec.data.tables.ordering import row_order, text_order
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
+
+
+def in_order(graph: Triples, num_items: int) -> Triples:
+    """Return the graph with its entities, relations, triples, types and attributes sorted.
+
+    The items stay the first entities, in their order. The others are sorted by their keys, relations likewise, by bytes in UTF-8; blank
+    nodes, whose names mean nothing, come last and keep the order in which they were met. Triples are sorted by head, relation and tail,
+    each with its own source and locator.
+
+    Args:
+        graph: The graph, the items its first entities.
+        num_items: Number of items.
+    """
+    entity, relation = _entity_order(graph.entities.series, num_items), text_order(graph.relations.series)
+    row, relation_row = _inverse(entity), _inverse(relation)
+    entities, relations = graph.entities, graph.relations
+    if _moves(entity):
+        entities = Vocabulary(entities.series.gather(entity), kind="entity", checked=True)
+    if _moves(relation):  # a list, since a series would keep the text of all entities in memory
+        relations = Vocabulary(relations.series.gather(relation).to_list(), kind="relation", checked=True)
+    return replace(
+        _sorted_triples(graph, row, relation_row),
+        entities=entities,
+        relations=relations,
+        labels=graph.labels.gather(entity),
+        relation_labels=graph.relation_labels.gather(relation),
+        types=_sorted_rows(graph.types, row),
+        attributes=_sorted_rows(graph.attributes, row),
+    )
+
+
+def with_further(graph: Triples, num_items: int, facts: np.ndarray, content: Content) -> tuple[Triples, np.ndarray, Content]:
+    """Return a graph to which entities were added, the facts about users and the content that name its rows, in order.
+
+    Args:
+        graph: A graph as ``in_order`` returns it, with the values of user attributes and entities that only texts name behind.
+        num_items: Number of items.
+        facts: (user, relation, entity) rows.
+        content: Whose mentions name entity rows.
+    """
+    if not (len(facts) or len(content.mentions)):
+        return graph, facts, content
+    row, relation_row = _inverse(_entity_order(graph.entities.series, num_items)), _inverse(text_order(graph.relations.series))
+    graph = in_order(graph, num_items)
+    facts = np.stack([facts[:, 0], relation_row[facts[:, 1]], row[facts[:, 2]]], axis=1) if len(facts) else facts
+    mentions = content.mentions.copy()
+    mentions[:, 3] = row[mentions[:, 3]]
+    return graph, _sorted_table(facts), replace(content, mentions=_sorted_table(mentions))
+
+
+def _entity_order(keys: pl.Series, num_items: int) -> np.ndarray:
+    """Return the places of the entities in their order: items, entities with a name, blank nodes."""
+    rest = keys.slice(num_items)
+    blank = rest.str.starts_with(BLANK)
+    if blank.any():
+        named = np.flatnonzero(~blank.to_numpy())
+        order = np.concatenate([named[text_order(rest.filter(~blank))], np.flatnonzero(blank.to_numpy())])
+    else:
+        order = text_order(rest)
+    return np.concatenate([np.arange(num_items), num_items + order])
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    """Return the place in the order of each row."""
+    row = np.empty(len(order), dtype=np.int32)
+    row[order] = np.arange(len(order), dtype=np.int32)
+    return row
+
+
+def _moves(order: np.ndarray) -> bool:
+    return bool((order[1:] < order[:-1]).any())
+
+
+def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -> Triples:
+    """Return the graph with its triples under other rows of entities and relations, sorted."""
+    behind = relation_row[graph.relation].astype(np.int64)
+    behind *= len(row)
+    behind += row[graph.tail]
+    order = row_order(row[graph.head], behind)
+    behind = behind[order]
+    relation = (behind // len(row)).astype(np.int32)
+    behind -= relation.astype(np.int64) * len(row)
+    return replace(
+        graph,
+        head=row[graph.head[order]],
+        relation=relation,
+        tail=behind.astype(np.int32),
+        source=graph.source[order] if len(graph.sources) > 1 else graph.source,
+        locator=graph.locator[order],
+        graph=graph.graph[order] if len(graph.graph) else graph.graph,
+    )
+
+
+def _sorted_rows(frame: pl.DataFrame, row: np.ndarray) -> pl.DataFrame:
+    """Return rows about entities under other entity rows, sorted by all columns."""
+    moved = frame.with_columns(entity=pl.Series(row[frame["entity"].to_numpy()], dtype=pl.Int32))
+    return moved.sort(moved.columns)
+
+
+def _sorted_table(rows: np.ndarray) -> np.ndarray:
+    """Return the rows of a table, sorted by their columns from left to right."""
+    return rows[row_order(*rows.T)] if len(rows) else rows

@@ -1,0 +1,1 @@
+"""Bytes in and out: files, compression, archives, the web, folders written whole."""

@@ -1,0 +1,1 @@
+"""Items <-> entities, users <-> facts."""

@@ -1,0 +1,1 @@
+"""The field's public data sets."""

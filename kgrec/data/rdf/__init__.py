@@ -1,0 +1,1 @@
+"""RDF in every serialization, SPARQL endpoints, and the guard of RDF/XML."""

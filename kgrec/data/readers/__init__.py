@@ -1,0 +1,1 @@
+"""Files and frames to triples, interactions, attributes, features and vectors."""

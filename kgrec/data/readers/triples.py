@@ -1,0 +1,306 @@
+"""Knowledge graphs from files, folders and other libraries' objects: ``read_triples``."""
+
+import inspect
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyoxigraph as ox
+
+from kgrec.data.graphs.assemble import Facts, as_facts, assemble, label_frame
+from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
+from kgrec.data.io.files import FilePath, bare_suffix, existing
+from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
+from kgrec.data.rdf.reader import FORMATS, format_of, gather, read_rdf, starting
+from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
+from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.triples import Triples
+from kgrec.data.tables.delimited import Table, as_ids, read_table
+from kgrec.errors import ConfigError, FormatError, nearest
+from kgrec.process import refuse_after_fork
+
+_log = logging.getLogger("kgrec.data")
+
+_TEXT = ("tsv", "csv", "kg", "txt", "text")
+_TOLD = ("tsv", "csv", "kg", "parquet")
+_UNTOLD = ("", "txt", "data", "dat", "json")
+_RDFLIB_DEFAULT = "urn:x-rdflib:default"
+_ENDS = ("head", "relation", "tail")
+_TRIPLE_NAMES = (
+    {"head", "head_id", "subject", "source", "h", "s"},
+    {"relation", "relation_id", "predicate", "r", "p"},
+    {"tail", "tail_id", "object", "target", "t", "o"},
+)
+
+
+def read_triples(
+    source: object,
+    *,
+    format: str | None = None,
+    base: str | None = None,
+    language: str = "en",
+    labels: Sequence[str] = LABEL_PREDICATES,
+    predicates: Sequence[str] = (),
+    without_predicates: Sequence[str] = (),
+    namespaces: Sequence[str] = (),
+    without_namespaces: Sequence[str] = (),
+    literals: str = "attributes",
+    same_as: str = "keep",
+    blank: str = "keep",
+    separator: str | None = None,
+    on_error: str = "stop",
+    max_unpacked: int = MAX_BYTES,
+    max_ratio: int = MAX_RATIO,
+) -> Triples:
+    """Read a knowledge graph.
+
+    RDF (Turtle, N-Triples, N-Quads, TriG, RDF/XML, JSON-LD) is streamed; literals become attributes, label predicates labels and
+    ``rdf:type`` types. Text is three columns, head relation tail, with or without a header: TSV, CSV, RecBole ``.kg``, KGAT's
+    ``kg_final.txt``. All may be compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched but
+    the answers to a ``SparqlQuery``.
+
+    Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every IRI that begins so. What they leave
+    out is counted.
+
+    Args:
+        source: A file; a folder, whose graph files are read in order of name; several of these, which become one graph; a polars or
+            pandas frame of three columns; a ``SparqlQuery``, whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a
+            networkx graph whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute ``entity``, else the
+            node as text; nodes of kind "user" are left out.
+        format: An extension such as "ttl", where neither the file's own nor its content says.
+        base: IRI that relative IRIs are resolved against; the file's own where None.
+        language: Preferred language of labels; labels without a language come next, then any.
+        labels: IRIs of the predicates that give labels, the preferred first.
+        predicates: Only statements with these predicates are read, besides labels and types; all where empty.
+        without_predicates: Statements with these predicates are left out.
+        namespaces: Only statements between entities with these IRIs are read; all where empty.
+        without_namespaces: Statements that concern entities with these IRIs are left out.
+        literals: "attributes", or "entities": numbers become ranges, dates years, short texts that entities share categories.
+        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" the entities that it joins.
+        blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
+        separator: Between the cells of text; found where None.
+        on_error: For text, N-Triples and N-Quads: "stop" at a malformed line, or "skip" it, count it and list the first.
+        max_unpacked: Most bytes that a compressed file may unpack to.
+        max_ratio: Most bytes that it may unpack to per byte of its own, beyond the first 16 MiB.
+
+    Raises:
+        ConfigError: If a setting is unknown.
+        MissingFileError: If a file is not there.
+        FormatError: If a file cannot be read; the message names file and line.
+        FetchError: If a SPARQL endpoint does not answer.
+    """
+    refuse_after_fork("Reading triples")
+    if format is not None and format.lower() not in (*FORMATS, *_TEXT):
+        raise ConfigError(f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: {', '.join((*FORMATS, *_TEXT))}.")
+    if isinstance(source, Triples):
+        return source
+    options = RdfOptions(
+        base=base,
+        language=language,
+        labels=_rules(labels),
+        predicates=_rules(predicates),
+        without_predicates=_rules(without_predicates),
+        namespaces=_rules(namespaces),
+        without_namespaces=_rules(without_namespaces),
+        blank=blank,
+        places=literals == "entities",
+        on_error=on_error,
+        limits=Limits(max_unpacked, max_ratio),
+    )
+    return assemble((_read(one, format, separator, options) for one in _sources(source)), same_as=same_as, literals=literals)
+
+
+_LISTS = ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces")
+_NUMBERS = ("max_unpacked", "max_ratio")
+
+
+def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings of ``read_triples`` by name; lists and numbers may come as text, lists with commas.
+
+    Raises:
+        ConfigError: If a name is unknown, or a number is none.
+    """
+    known = [name for name in inspect.signature(read_triples).parameters if name not in ("source", "on_error")]
+    settings: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"reading: {name!r} is no setting of read_triples.{nearest(name, known)} Known: {', '.join(known)}.")
+        if name in _LISTS and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if name in _NUMBERS and isinstance(value, str):
+            if not (value.isascii() and value.isdigit()):
+                raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
+            value = int(value)
+        settings[name] = list(value) if isinstance(value, tuple) else value
+    return settings
+
+
+def _rules(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _sources(source: object) -> list[object]:
+    """Return the files and objects that a source consists of."""
+    if isinstance(source, list | tuple):
+        if not source:
+            raise ConfigError("no triples given. Name at least one file.")
+        return [one for several in source for one in _sources(several)]
+    return list(_files(source)) if isinstance(source, str | PathLike) else [source]
+
+
+def _read(source: object, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
+    if isinstance(source, Triples):
+        return as_facts(source)
+    if isinstance(source, SparqlQuery):
+        return read_sparql(source, options)
+    if isinstance(source, str | PathLike):
+        return _read_file(source, format, separator, options)
+    return _from_object(source, options)
+
+
+def _files(source: FilePath) -> list[FilePath]:
+    if not Path(source).is_dir():
+        return [source]
+    known = {*FORMATS, "kg"}
+    inside = sorted(Path(source).iterdir())
+    files = [path for path in inside if path.is_file()]
+    found: list[FilePath] = [path for path in files if bare_suffix(path) in known or _shows_rdf(path)]
+    if not found:
+        raise FormatError(f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or name the files.")
+    if len(found) < len(inside):
+        left = [f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found]
+        shown = ", ".join(left[:8]) + (", ..." if len(left) > 8 else "")
+        _log.warning("%s: not read, since they are folders or no graph files: %s", source, shown)
+    return found
+
+
+def _shows_rdf(path: Path) -> bool:
+    """Return whether a file whose name says nothing holds RDF."""
+    if bare_suffix(path) not in _UNTOLD:
+        return False
+    try:
+        return format_of(path, starting(path)) is not None
+    except FormatError:
+        return False
+
+
+def _read_file(path: FilePath, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
+    existing(path)
+    suffix = (format or bare_suffix(path)).lower()
+    if suffix in FORMATS or (format is None and suffix not in _TOLD and format_of(path, starting(path, options)) is not None):
+        facts = read_rdf(path, format=format, options=options)
+    else:
+        names = {name for some in _TRIPLE_NAMES for name in some if len(name) > 1}
+        facts = _from_table(read_table(path, separator=separator, known=names, on_error=options.on_error), options.on_error)
+    _log.info("%s: %d triples", path, len(facts.head))
+    return facts
+
+
+def _from_table(table: Table, on_error: str = "stop") -> Facts:
+    columns = table.frame.columns
+    if len(columns) != 3:
+        where = f"{table.name}:{1 if table.header else table.line[0]}"
+        raise FormatError(
+            f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. Is the separator right? Links between items and "
+            "entities have two columns and belong to links."
+        )
+    order = columns
+    named = [next((c for c in columns if c.lower() in names), None) for names in _TRIPLE_NAMES]
+    if table.header and None not in named and len(set(named)) == 3:
+        order = [c for c in named if c is not None]
+    cells = pl.DataFrame([as_ids(table, column, on_error).alias(end) for column, end in zip(order, _ENDS, strict=True)])
+    filled = cells.with_columns(line=table.line).drop_nulls()
+    empty = (Dropped("triples", f"an empty cell in {table.name}", cells.height - filled.height),) if filled.height < cells.height else ()
+    head, relation, tail = (filled[end] for end in _ENDS)
+    terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
+    row = pl.DataFrame({"key": terms}).with_row_index("row")
+    heads, relations, tails = (
+        pl.DataFrame({"key": cells}).join(row, on="key", how="left", maintain_order="left")["row"].to_numpy().astype(np.int64)
+        for cells in (head, relation, tail)
+    )
+    return Facts(
+        (table.name,),
+        terms,
+        heads,
+        relations,
+        tails,
+        locator=filled["line"].to_numpy().astype(np.int64),
+        dropped=(*table.dropped, *empty),
+    )
+
+
+def _from_object(source: object, options: RdfOptions) -> Facts:
+    rdflib, networkx = sys.modules.get("rdflib"), sys.modules.get("networkx")
+    if rdflib is not None and isinstance(source, rdflib.Graph):
+        return _from_rdflib(source, options)
+    if networkx is not None and isinstance(source, networkx.Graph):
+        return _from_networkx(source)
+    return _from_table(read_table(source))
+
+
+def _from_rdflib(source: Any, options: RdfOptions) -> Facts:
+    """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements as text."""
+    import rdflib
+
+    several = isinstance(source, rdflib.ConjunctiveGraph)
+    rows = source.quads((None, None, None, None)) if several else ((*row, None) for row in source)
+    try:
+        quads = [_quad(*row) for row in rows]
+    except ValueError as error:
+        raise FormatError(f"rdflib graph: a term that is not valid RDF: {' '.join(str(error).split())[:300]}. Correct it.") from None
+    return gather(iter(sorted(quads, key=str)), "rdflib graph", options)
+
+
+def _quad(subject: Any, predicate: Any, value: Any, graph: Any) -> ox.Quad:
+    import rdflib
+
+    name = graph.identifier if isinstance(graph, rdflib.Graph) else graph
+    named = None if name is None or str(name) == _RDFLIB_DEFAULT else _node(name)
+    return ox.Quad(_node(subject), ox.NamedNode(str(predicate)), _node(value), named)
+
+
+def _node(term: Any) -> Any:
+    """Return an rdflib term as one of pyoxigraph.
+
+    Raises:
+        ValueError: If it is not valid RDF.
+    """
+    import rdflib
+
+    if isinstance(term, rdflib.BNode):
+        return ox.BlankNode(str(term))
+    if not isinstance(term, rdflib.Literal):
+        return ox.NamedNode(str(term))
+    if term.language:
+        return ox.Literal(str(term), language=term.language)
+    return ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)) if term.datatype else None)
+
+
+def _from_networkx(graph: object) -> Facts:
+    keys = {n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"}  # type: ignore[attr-defined]
+    terms: dict[str, int] = {}
+    rows = []
+    keyed = graph.is_multigraph()  # type: ignore[attr-defined]
+    for edge in graph.edges(keys=True, data=True) if keyed else graph.edges(data=True):  # type: ignore[attr-defined]
+        data, key = edge[-1], edge[2] if keyed else None
+        if edge[0] not in keys or edge[1] not in keys:
+            continue
+        relation = data.get("relation", data.get("label", key if isinstance(key, str) else "related"))
+        rows.append([terms.setdefault(term, len(terms)) for term in (keys[edge[0]], str(relation), keys[edge[1]])])
+    named = [(n, str(d["label"])) for n, d in graph.nodes(data=True) if n in keys and d.get("label") is not None]  # type: ignore[attr-defined]
+    labels = [(terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return Facts(
+        ("networkx graph",),
+        list(terms),
+        columns[:, 0],
+        columns[:, 1],
+        columns[:, 2],
+        locator=np.zeros(len(rows), np.int64),
+        labels=label_frame(labels),
+    )

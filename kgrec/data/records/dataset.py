@@ -1,0 +1,205 @@
+"""Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record without algorithms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.records.content import Content, Impressions
+from kgrec.data.records.interactions import Dropped, InteractionLog, Interactions
+from kgrec.data.records.triples import Triples
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.column_kinds import TableColumn
+
+if TYPE_CHECKING:
+    from kgrec.data.formats.convert import Conversion
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something about a dataset that is worth acting on.
+
+    Attributes:
+        what: What was found, in a sentence without its full stop.
+        remedy: What to do about it, a sentence or two.
+    """
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What was read, kept and dropped while a dataset was built.
+
+    Attributes:
+        sources: Files read, in order.
+        dropped: Rows left out, with the reason and the count.
+        notes: Sentences on what a reader should know: defaults taken, files unused, users without training interactions.
+        counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
+        warnings: What is worth acting on.
+        columns: What became of the columns of the table of items.
+    """
+
+    sources: tuple[str, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[Caution, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
+
+
+def _no_user_facts() -> np.ndarray:
+    return np.empty((0, 3), dtype=np.int32)
+
+
+PARTS = ("train", "valid", "test")
+
+
+def _told(dropped: Dropped) -> dict[str, Any]:
+    places = {"where": list(dropped.where)} if dropped.where else {}
+    return {"what": dropped.what, "why": dropped.why, "count": dropped.count, **places}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Everything a model is trained and judged on.
+
+    Items are the first ``num_items`` entities: item row ``i`` and entity row ``i`` are the same thing.
+
+    Attributes:
+        name: Short name, for tables and file names.
+        users: User ids.
+        items: Item ids, the caller's own.
+        triples: The knowledge graph; ``triples.entities`` holds the items first (under their entity's IRI where linked).
+        train: Training interactions.
+        valid: Validation interactions.
+        test: Test interactions.
+        user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
+        user_labels: Human-readable label per user, null where there is none.
+        content: Texts, features and vectors, where there are any.
+        negatives: Labelled negatives by part ("train", "valid", "test"): pairs known not to be interactions (click-through data).
+        impressions: Lists that were shown, with clicks, by part.
+        held_triples: Held-out triples by part ("valid", "test"), int32 (n, 3) of entity, relation, entity rows. ``triples`` holds the
+            training triples alone.
+        report: What was read, kept and dropped.
+        settings: How it was built (split, ratios, seed, thresholds), JSON-ready.
+        path: Folder it was opened from, or None.
+        checksum: SHA-256 over its stored files, or "" before it is saved.
+    """
+
+    name: str
+    users: Vocabulary
+    items: Vocabulary
+    triples: Triples
+    train: Interactions
+    valid: Interactions
+    test: Interactions
+    user_facts: np.ndarray = field(default_factory=_no_user_facts)
+    user_labels: pl.Series | None = None
+    content: Content = field(default_factory=Content)
+    negatives: Mapping[str, Interactions] = field(default_factory=dict)
+    impressions: Mapping[str, Impressions] = field(default_factory=dict)
+    held_triples: Mapping[str, np.ndarray] = field(default_factory=dict)
+    report: BuildReport = field(default_factory=BuildReport)
+    settings: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    checksum: str = ""
+
+    def __repr__(self) -> str:
+        """Return the counts in one line; the tables themselves would fill screens."""
+        parts = f"{len(self.train)} + {len(self.valid)} + {len(self.test)} interactions"
+        return f"Dataset({self.name!r}: {self.num_users} users, {self.num_items} items, {parts}, {self.triples!r})"
+
+    @property
+    def num_users(self) -> int:
+        """Number of users."""
+        return len(self.users)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalog."""
+        return len(self.items)
+
+    @property
+    def num_entities(self) -> int:
+        """Number of entities, items included."""
+        return len(self.triples.entities)
+
+    @property
+    def num_relations(self) -> int:
+        """Number of relations of the knowledge graph; neither ``interacts`` nor inverses are counted."""
+        return len(self.triples.relations)
+
+    def item_label(self, row: SupportsIndex) -> str:
+        """Return an item's label, its id where it has none."""
+        found = self.triples.labels[int(row)]
+        return self.items.key(row) if found is None else str(found)
+
+    def user_label(self, row: SupportsIndex) -> str:
+        """Return a user's label, the id where there is none."""
+        found = None if self.user_labels is None else self.user_labels[int(row)]
+        return self.users.key(row) if found is None else str(found)
+
+    @classmethod
+    def build(
+        cls,
+        log: InteractionLog | object | None = None,
+        triples: "Triples | Sequence[Triples] | object | None" = None,
+        links: "str | PathLike[str] | pl.DataFrame | object | None" = None,
+        split: str | None = None,
+        **settings: Any,
+    ) -> "Dataset":
+        """Build a dataset from its parts; see ``kgrec.data.building.build.build_dataset`` for every setting."""
+        from kgrec.data.building.build import build_dataset
+
+        return build_dataset(log, triples, links=links, split=split, **settings)
+
+    def save(self, path: str | PathLike[str]) -> "Dataset":
+        """Write the dataset as a folder (whole or not at all) and return it as stored there; see ``kgrec.data.storage``."""
+        from kgrec.data.storage import save_dataset
+
+        return save_dataset(self, path)
+
+    def convert(self, to: str, path: str | PathLike[str], *, force: bool = False) -> "Conversion":
+        """Write the dataset in a format of the field and return what that format could not carry; see ``kgrec.data.formats.convert``."""
+        from kgrec.data.formats.convert import convert
+
+        return convert(self, to, path, force=force)
+
+    def _content_counts(self) -> dict[str, int]:
+        """Return how many texts, mentions, features per item and vectors there are, 0 for none."""
+        content = self.content
+        return {
+            "texts": 0 if content.texts is None else len(content.texts) - content.texts.null_count(),
+            "mentions": len(content.mentions),
+            "features": 0 if content.features is None else content.features.shape[1],
+            "word_vectors": 0 if content.words is None else len(content.words.keys),
+            "entity_vectors": 0 if content.entities is None else len(content.entities.keys),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as JSON-ready values: the form of ``kgrec build --json``."""
+        return {
+            "name": self.name,
+            "users": self.num_users,
+            "items": self.num_items,
+            "entities": self.num_entities,
+            "relations": self.num_relations,
+            "triples": len(self.triples),
+            "interactions": {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)},
+            "content": self._content_counts(),
+            "negatives": {name: len(part) for name, part in self.negatives.items()},
+            "impressions": {name: len(part) for name, part in self.impressions.items()},
+            "held_triples": {name: len(part) for name, part in self.held_triples.items()},
+            "dropped": [_told(d) for d in self.report.dropped],
+            "notes": list(self.report.notes),
+            "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in self.report.warnings],
+            "columns": [asdict(column) for column in self.report.columns],
+            "counts": dict(self.report.counts),
+            "sources": list(self.report.sources),
+            "settings": dict(self.settings),
+        }

@@ -1,0 +1,1 @@
+"""Which interactions train, which stop the training, which test it."""

@@ -1,0 +1,1 @@
+"""Tables of text: delimited files, JSON Lines, what columns hold."""

@@ -1,0 +1,170 @@
+"""Interactions from large regular tables: read in blocks by polars, ids numbered as they come.
+
+Regular is what every line agrees on: one separator, no quotes, no empty lines or ids, plain numbers. The file is given back to the
+general reader at the first sign of anything else, so that there is one place for everything that can be wrong with a table.
+"""
+
+import codecs
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.io.files import FilePath, reading
+
+_Found = TypeVar("_Found")
+_BLOCK, _AT_ONCE = 1 << 22, 2
+_HEAD = 1 << 12
+_SPARSEST = 4  # numbers per row up to which a table of all of them is made
+_LEAST = 1 << 20
+_TENS = 10 ** np.arange(1, 19)
+
+
+def head(path: FilePath) -> str | None:
+    """Return the first lines of a text file, None where they are not regular."""
+    with reading(path) as stream:
+        data = stream.read(_HEAD)
+    whole, end, _ = data.rpartition(b"\n")
+    if not end or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _plain(whole + end):
+        return None
+    return whole.removeprefix(codecs.BOM_UTF8).decode()
+
+
+def read_regular(
+    path: FilePath,
+    separator: str,
+    width: int,
+    header: bool,
+    ids: dict[str, int],
+    numbers: dict[str, int],
+    texts: frozenset[str] = frozenset(),
+) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    """Read some columns of a table, or return None where it is not regular.
+
+    Args:
+        path: The file, plain or compressed.
+        separator: Between cells; one byte.
+        width: Number of columns.
+        header: Whether the first line names the columns.
+        ids: Positions of the columns of ids, by the name that each gets.
+        numbers: The same for columns of finite numbers.
+        texts: Columns of ids that are known not to be plain whole numbers; such numbers are several times as fast.
+
+    Returns:
+        The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number, in the order of first appearance.
+    """
+    kinds: dict[str, type[pl.DataType]] = {f"c{place}": pl.Float64 for place in numbers.values()}
+    kinds |= {f"c{place}": pl.Categorical if name in texts else pl.String for name, place in ids.items()}
+    names = {f"c{place}": name for name, place in (ids | numbers).items()}
+    first = separator.join(f"c{place}" for place in range(width)).encode() + b"\n"
+
+    def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
+        """Return a block as a frame, and the columns of ids that are no whole numbers; None where it is not regular."""
+        signs = np.frombuffer(block, np.uint8)  # counted without holding up the other thread
+        lines = int(np.count_nonzero(signs == ord("\n")))
+        if not _plain(block) or b'"' in block or np.count_nonzero(signs == ord(separator)) != lines * (width - 1):
+            return None
+        named = header and number == 0
+        rows = block[block.index(b"\n") + 1 :] if named else block
+        try:
+            frame = pl.read_csv(
+                first + rows, columns=list(names), separator=separator, quote_char=None, schema_overrides=kinds, infer_schema_length=0
+            ).rename(names)
+        except pl.exceptions.PolarsError:
+            return None
+        if frame.height != lines - named or any(frame[name].null_count() for name in ids):
+            return None
+        whole = {name: _whole_numbers(frame[name]) for name in ids if name not in texts}
+        return frame.with_columns(**whole), [name for name, column in whole.items() if column is None]
+
+    parts: list[pl.DataFrame] = []
+    for found in _in_threads(parsed, _blocks(path)):
+        if found is None:
+            return None
+        frame, other = found
+        if other:
+            return read_regular(path, separator, width, header, ids, numbers, texts.union(other))
+        parts.append(frame)
+    return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers) if parts else None
+
+
+def _in_threads(work: Callable[[int, bytes], _Found], blocks: Iterator[bytes]) -> Iterator[_Found]:
+    """Yield what the work gives for each block, in their order, a few at a time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ahead: deque[Future[_Found]] = deque()
+        for number, block in enumerate(blocks):
+            ahead.append(pool.submit(work, number, block))
+            if len(ahead) > _AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _whole_numbers(cells: pl.Series) -> pl.Series | None:
+    """Return text as int64, or int32 where that does, None where some of it is not exactly how a number from 0 is written."""
+    try:
+        found = cells.cast(pl.Int64)
+    except pl.exceptions.PolarsError:
+        return None
+    if not found.len():
+        return found.cast(pl.Int32)
+    if found.min() < 0:  # type: ignore[operator]
+        return None
+    digits = 1 + np.searchsorted(_TENS, found.to_numpy(), side="right")
+    if int(digits.sum()) != cells.str.len_bytes().sum():
+        return None
+    return found.cast(pl.Int32, strict=False) if found.max() < 1 << 31 else found  # type: ignore[operator]
+
+
+def _numbered(frame: pl.DataFrame, ids: dict[str, int], numbers: dict[str, int]) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    if not frame.height or not all(frame[name].is_finite().fill_null(False).all() for name in numbers):
+        return None
+    keys, columns = {}, {}
+    for name in ids:
+        first = frame[name].unique(maintain_order=True)
+        keys[name] = first.cast(pl.String).rename(name)
+        columns[name] = pl.Series(name, _ranks(_codes(first), _codes(frame[name])))
+    return frame.with_columns(**columns).select(*ids, *numbers), keys
+
+
+def _codes(ids: pl.Series) -> np.ndarray:
+    return (ids if ids.dtype.is_integer() else ids.to_physical()).to_numpy()
+
+
+def _ranks(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the position of each code among the distinct ones, int32."""
+    if first.max() < _SPARSEST * len(codes) + _LEAST:
+        place = np.zeros(int(first.max()) + 1, dtype=np.int32)
+        place[first] = np.arange(len(first), dtype=np.int32)
+        found: np.ndarray = place[codes]
+        return found
+    order = np.argsort(first)
+    ranks: np.ndarray = order[np.searchsorted(first[order], codes)].astype(np.int32)
+    return ranks
+
+
+def _blocks(path: FilePath) -> Iterator[bytes]:
+    """Yield the bytes of a file in pieces of whole lines, each with its last line's end, without a byte-order mark."""
+    rest, first = b"", True
+    with reading(path) as stream:
+        while data := stream.read(_BLOCK):
+            data, first = data.removeprefix(codecs.BOM_UTF8) if first else data, False
+            whole, end, after = data.rpartition(b"\n")
+            if end:
+                yield rest + whole + end
+            rest = after if end else rest + data
+    if rest:
+        yield rest + b"\n"
+
+
+def _plain(block: bytes) -> bool:
+    """Return whether whole lines are text without anything odd."""
+    if b"\r" in block or b"\0" in block:
+        return False
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,100 @@
+"""From the cells of a column to the values that become entities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from kgrec.data.graphs.literals import ranges
+from kgrec.data.tables.column_kinds import TRUE, as_number, as_text, as_year, split_cells
+
+_LAST_YEAR = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How cells are read.
+
+    Attributes:
+        separator: Between the values of a list, "" for JSON lists.
+        bins: Ranges of a number.
+        decades: Whether years become decades.
+    """
+
+    separator: str | None
+    bins: int
+    decades: bool
+
+
+def values_of(kind: str, cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    """Return the values of a column, and in words how its cells were read.
+
+    Args:
+        kind: "category", "list", "number", "year", "date" or "boolean".
+        cells: Columns ``row`` and ``cell``, without cells that say nothing.
+        how: Settings.
+
+    Returns:
+        Columns ``row`` and ``label`` (text), without the cells that could not be read, and the note.
+    """
+    return _READERS[kind](cells, how)
+
+
+def _category(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    return cells.select("row", label=as_text(cells["cell"])), ""
+
+
+def _list(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    column = cells["cell"]
+    if isinstance(column.dtype, pl.List | pl.Array):
+        lists, note = column.cast(pl.List(pl.String)), "lists"
+    else:
+        separator = how.separator or ""
+        lists, note = split_cells(as_text(column), separator), f"split at {separator!r}" if separator else "JSON lists"
+    values = pl.DataFrame({"row": cells["row"], "label": lists}).explode("label")
+    values = values.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
+    return values, note
+
+
+def _numbers(cells: pl.Series) -> pl.Series:
+    return as_number(cells) if cells.dtype == pl.String else cells.cast(pl.Float64, strict=False)
+
+
+def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    found = pl.DataFrame({"row": cells["row"], "number": _numbers(cells["cell"])}).drop_nulls().with_columns(name=pl.lit(""))
+    few = found["number"].n_unique() <= how.bins
+    return ranges(found, how.bins).select("row", "label"), "" if few else f"{how.bins} ranges with about as many items each"
+
+
+def _year(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    found = pl.DataFrame({"row": cells["row"], "year": _numbers(cells["cell"])}).drop_nulls()
+    whole = (pl.col("year") == pl.col("year").round()) & (pl.col("year").abs() < _LAST_YEAR)
+    return _years(found.filter(whole).cast({"year": pl.Int64}), how)
+
+
+def _date(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    column = cells["cell"]
+    years = column.dt.year().cast(pl.Int64) if column.dtype in (pl.Date, pl.Datetime) else as_year(as_text(column))
+    values, note = _years(pl.DataFrame({"row": cells["row"], "year": years}).drop_nulls(), how)
+    return values, note or "the year of each date"
+
+
+def _years(found: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    year = pl.col("year")
+    label = (year // 10 * 10).cast(pl.String) + "s" if how.decades else year.cast(pl.String)
+    return found.select("row", label=label), "the decade of each year" if how.decades else ""
+
+
+def _boolean(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    yes = as_text(cells["cell"]).str.to_lowercase().is_in(TRUE)
+    return cells.filter(yes).select("row", label=pl.lit("yes")), "rows that say yes"
+
+
+_READERS: dict[str, Callable[[pl.DataFrame, Reading], tuple[pl.DataFrame, str]]] = {
+    "category": _category,
+    "list": _list,
+    "number": _number,
+    "year": _year,
+    "date": _date,
+    "boolean": _boolean,
+}

@@ -1,0 +1,322 @@
+"""What the columns of a table of items hold: found from a sample of their cells, and said in words."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from kgrec.data.graphs.literals import written
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "\\N")
+SEPARATORS = ("|", ";", ",")
+TRUE, FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
+
+UNNAMED = ("genre", "has")
+
+_SAMPLE = 20_000
+_MOSTLY = 0.95
+_UNIQUE_FROM = 20
+_LONG_CHARS, _LONG_WORDS = 80, 8
+_PIECE_CHARS, _PIECE_WORDS = 40, 4
+_YEARS = (1800, 2100)
+_ID_NAME = re.compile(r"(?i:(^|[_\s.-])(id|ids|key|code|isbn|issn|ean|upc|sku|asin|uuid|guid|imdb|tmdb|barcode|index)$)|[a-z](Id|ID)$")
+YEAR_NAME = re.compile(r"(?i)(^|[^a-z])(year|yr|jahr|released?|published)([^a-z]|$)|Year$")
+_URL = r"^(?i:https?://|ftp://|www\.)\S+$"
+_MONTH = r"(?:0?[1-9]|1[0-2]|[A-Za-z]{3,9}\.?)"
+_YEAR_IN_DATE = (
+    r"^(-?\d{4})[-/.]" + _MONTH + r"(?:[-/.](?:0?[1-9]|[12]\d|3[01]))?(?:[T ][\d:.,]+ ?(?:Z|UTC|[+-]\d\d:?\d\d)?)?$",
+    r"^(?:\d{1,2}|[A-Za-z]{3,9}\.?)[-/. ](?:\d{1,2}|[A-Za-z]{3,9}\.?),?[-/. ](\d{4})$",
+)
+_NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
+_SUFFIXES = [
+    "inc",
+    "inc.",
+    "ltd",
+    "ltd.",
+    "llc",
+    "co.",
+    "corp.",
+    "jr.",
+    "jr",
+    "sr.",
+    "the",
+    "a",
+    "an",
+    "la",
+    "le",
+    "les",
+    "il",
+    "der",
+    "die",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """What became of a column of a table of items.
+
+    Attributes:
+        table: The file, or another origin in words.
+        column: The column's name.
+        kind: "item id", "title", "category", "list", "number", "year", "date", "boolean", "flag", "text", "identifier", "url",
+            "constant", "nested" or "empty".
+        relation: The relation that it became, "" where it was left out.
+        distinct: Distinct values that became entities; of a column left out, distinct cells.
+        rows: Rows that say something.
+        triples: Triples made, a repeated one counted once.
+        note: How its cells were read, or why it was left out.
+    """
+
+    table: str
+    column: str
+    kind: str
+    relation: str = ""
+    distinct: int = 0
+    rows: int = 0
+    triples: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a column seems to hold.
+
+    Attributes:
+        kind: As of ``TableColumn``.
+        separator: Between the values of a cell, "" for JSON lists, None where a cell is one value.
+        left_out: Why it makes no triples, "" where it does.
+        distinct: How many different cells there are, 0 where that was not counted.
+    """
+
+    kind: str
+    separator: str | None = None
+    left_out: str = ""
+    distinct: int = 0
+
+
+def as_text(cells: pl.Series, missing: Sequence[str] = MISSING) -> pl.Series:
+    """Return cells as text without white space around them, null where they say nothing; numbers as they are written."""
+    if cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
+        text = pl.select(written(pl.lit(cells))).to_series() if cells.dtype.is_float() else cells.cast(pl.String)
+    else:
+        text = cells.cast(pl.String).str.strip_chars()
+    return text.set(text.is_in(list(missing)).fill_null(False), None)
+
+
+def as_number(text: pl.Series) -> pl.Series:
+    """Return text as finite float64, null where it is none; "1,234", "$5" and "7 %" are numbers.
+
+    >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
+    [1234.0, 5.5, 7.0, None, None, None]
+    """
+    plain = text.str.extract(_NUMBER).str.replace_all(",", "", literal=True).cast(pl.Float64, strict=False)
+    return plain.set(~plain.is_finite().fill_null(False), None)
+
+
+def as_year(text: pl.Series) -> pl.Series:
+    """Return the years of dates as int64, null where a cell is no date; day and month may stand in either order.
+
+    >>> as_year(pl.Series(["1995-01-31", "01-Jan-1996", "3/12/1997", "March 5, 1998", "1999-05", "12-1995", "soon"])).to_list()
+    [1995, 1996, 1997, 1998, 1999, None, None]
+    """
+    found = [text.str.extract(pattern).cast(pl.Int64, strict=False) for pattern in _YEAR_IN_DATE]
+    return pl.select(pl.coalesce(found).alias(text.name)).to_series()
+
+
+def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Guess:
+    """Return what a column seems to hold.
+
+    Args:
+        name: The column's name, which tells an id or a year from another number.
+        cells: Its cells as the table has them, without those that say nothing.
+        rows: Rows of the table.
+        sequence: Whether the file's header says that a cell is several words (RecBole's ``token_seq``).
+    """
+    kind = _by_type(cells)
+    if kind is not None:
+        return kind
+    text = cells if cells.dtype == pl.String else as_text(cells)
+    distinct = text.n_unique()
+    if not len(text):
+        return Guess("empty", left_out="no cell says anything")
+    if distinct == 1 and len(text) == rows > 1:
+        return Guess("constant", left_out="every row says the same", distinct=1)
+    if sequence:
+        return Guess("list", " ")
+    if distinct <= len(TRUE) and text.str.to_lowercase().is_in([*TRUE, *FALSE]).all():
+        return Guess("boolean")
+    sample = _sample(text)
+    return replace(_of_text(name, text, sample, distinct), distinct=distinct)
+
+
+def _sample(text: pl.Series) -> pl.Series:
+    """Return some thousand cells, spread over all that occur; which ones does not depend on the order of the rows."""
+    step = len(text) // _SAMPLE
+    return text if step < 2 else text.gather(text.hash().arg_sort().gather_every(step))
+
+
+def _by_type(cells: pl.Series) -> Guess | None:
+    """Return what a column's type alone says."""
+    kind = cells.dtype
+    if isinstance(kind, pl.List | pl.Array):
+        inner = kind.inner
+        if isinstance(inner, pl.List | pl.Array | pl.Struct):
+            return Guess("nested", left_out="its cells are lists of records")
+        return Guess("list", "")
+    if isinstance(kind, pl.Struct):
+        return Guess("nested", left_out="its cells are records")
+    if kind in (pl.Object, pl.Binary, pl.Duration, pl.Time):
+        return Guess("nested", left_out=f"its cells are neither text, numbers nor dates ({kind})")
+    if kind == pl.Boolean:
+        return Guess("boolean")
+    return Guess("date") if kind in (pl.Date, pl.Datetime) else None
+
+
+def _share(mask: pl.Series) -> float:
+    return float(mask.fill_null(False).mean() or 0)  # type: ignore[arg-type]
+
+
+def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Guess:
+    own = distinct == len(text) >= _UNIQUE_FROM
+    if _share(sample.str.contains(_URL)) > _MOSTLY:
+        return Guess("url", left_out="addresses") if distinct > 0.9 * len(text) else Guess("category")
+    if _share(sample.str.starts_with("[") & sample.str.ends_with("]")) > _MOSTLY:
+        return _of_lists(sample)
+    if _share(as_year(sample).is_not_null()) > _MOSTLY:
+        return Guess("date")
+    codes = _share(sample.str.contains(r"^0\d+$")) > 0.01
+    if not codes and _share(as_number(sample).is_not_null()) > _MOSTLY:
+        return _of_numbers(name, as_number(text), own)
+    separator = find_separator(sample)
+    if separator is not None:
+        return Guess("list", separator)
+    long = _mean(sample.str.len_chars()) > _LONG_CHARS or _mean(sample.str.count_matches(r"\S+")) >= _LONG_WORDS
+    if long and distinct > len(text) / 2:
+        return Guess("text", left_out="free text")
+    if own:
+        return Guess("identifier", left_out="every row has its own value")
+    return Guess("category")
+
+
+def _mean(numbers: pl.Series) -> float:
+    return float(numbers.mean() or 0)  # type: ignore[arg-type]
+
+
+def _of_lists(sample: pl.Series) -> Guess:
+    nested = _share(sample.str.contains(r"^\[\s*[\[{]"))
+    return Guess("nested", left_out="its cells are lists of records") if nested > 0.05 else Guess("list", "")
+
+
+def _of_numbers(name: str, numbers: pl.Series, own: bool) -> Guess:
+    found = numbers.drop_nulls()
+    whole = bool((found == found.floor()).all())
+    low, high = float(found.min()), float(found.max())  # type: ignore[arg-type]
+    first, last = (1, 2200) if YEAR_NAME.search(name) else _YEARS
+    if whole and _share((found >= first) & (found <= last)) > _MOSTLY and found.median() >= 1000:  # type: ignore[operator]
+        return Guess("year")
+    if whole and _ID_NAME.search(name):
+        return Guess("identifier", left_out="every row has its own number") if own else Guess("category")
+    if whole and own and high - low + 1 == len(numbers):
+        return Guess("identifier", left_out="numbers in a row, a different one in every row")
+    return Guess("number")
+
+
+def find_separator(cells: pl.Series) -> str | None:
+    """Return what separates several values in a cell, None where a cell seems to be one value.
+
+    The parts must be short and recur. A comma also stands within names ("Scott, Ridley", "Paris, France"): it counts only where the parts
+    behind it also come first.
+
+    >>> find_separator(pl.Series(["Drama|War", "Drama", "Comedy|Drama"])), find_separator(pl.Series(["Paris, France", "Nice, France"]))
+    ('|', None)
+    """
+    cells = cells.unique(maintain_order=True)
+    return next((mark for mark in SEPARATORS if _separates(cells, mark)), None)
+
+
+def _separates(cells: pl.Series, mark: str) -> bool:
+    several = cells.str.contains(mark, literal=True)
+    if _share(several) < (0.1 if mark == "," else 0.02):
+        return False
+    lists = cells.str.split(mark)
+    pieces = lists.explode().str.strip_chars()
+    pieces = pieces.filter(pieces != "")
+    if not len(pieces) or _mean(pieces.str.count_matches(r"\S+")) > _PIECE_WORDS or _mean(pieces.str.len_chars()) > _PIECE_CHARS:
+        return False
+    if mark == "|":
+        return True
+    distinct = pieces.n_unique()
+    if mark == ";":
+        return distinct < len(pieces) or len(cells) < _UNIQUE_FROM
+    first = lists.list.first().str.strip_chars().unique()
+    behind = lists.list.slice(1).explode().drop_nulls().str.strip_chars().unique()
+    behind = behind.filter(~behind.str.to_lowercase().is_in(_SUFFIXES) & ~behind.str.contains(r"^\d*$"))
+    return len(behind) > 0 and len(pieces) >= 1.2 * distinct and _share(behind.is_in(first.implode())) >= 0.2
+
+
+def in_lists(text: pl.Series) -> pl.Series:
+    r"""Return cells that are lists as JSON or Python writes them as lists of text.
+
+    >>> in_lists(pl.Series(['["a", "b, c"]', "['x', \"it's\"]", "[1, 2]", "[]"])).to_list()
+    [['a', 'b, c'], ['x', "it's"], ['1', '2'], []]
+    """
+    pieces = text.str.extract_all(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\[\],\s"']+""")
+    inner = pl.element().str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}").str.replace_all(r"\\([^u])", "${1}")
+    return pieces.list.eval(inner)
+
+
+def split_cells(text: pl.Series, separator: str) -> pl.Series:
+    """Return the cells as lists of their parts; "" reads JSON lists."""
+    return in_lists(text) if separator == "" else text.str.split(separator)
+
+
+def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return columns of flags that together are one attribute: its name, and column and value of each.
+
+    Columns whose names begin alike ("genre_Action", "genre_War") are one group under that beginning; of the others, so many columns are
+    needed, and the group is called "genre" where most of them are genres, else "has".
+
+    >>> flag_groups(["g_War", "g_Drama", "new"])
+    [('g', [('g_War', 'War'), ('g_Drama', 'Drama')])]
+    """
+    parts = {name: re.match(r"^(.+?)(?:__?|[:.=/]\s?| - )(.+)$", name) for name in names}
+    heads = Counter(found[1] for found in parts.values() if found)
+    groups: dict[str, list[tuple[str, str]]] = {}
+    rest = []
+    for name, found in parts.items():
+        if found and heads[found[1]] > 1:
+            groups.setdefault(found[1], []).append((name, found[2]))
+        else:
+            rest.append(name)
+    if len(rest) >= least:
+        known = sum(name.lower().strip() in _GENRES for name in rest)
+        groups.setdefault("genre" if known * 2 > len(rest) else "has", []).extend((name, name) for name in rest)
+    return list(groups.items())
+
+
+_GENRES = frozenset(
+    re.split(
+        r"\|",
+        "action|adventure|animation|biography|children|children's|classical|comedy|crime|documentary|drama|family|fantasy|film-noir|folk|history"
+        "|horror|imax|jazz|music|musical|mystery|news|pop|rock|romance|sci-fi|scifi|short|sport|thriller|unknown|war|western",
+    )
+)
+
+
+def look_alikes(keys: pl.Series) -> int:
+    """Return how many of some distinct keys differ from another one only by white space, case or the form of letters (NFKC).
+
+    >>> look_alikes(pl.Series(["a", "A ", "b", "\uff42"]))
+    4
+    """
+    return int(plain_form(keys).is_duplicated().sum())
+
+
+def plain_form(keys: pl.Series) -> pl.Series:
+    """Return keys without white space around them, in lower case and in the plainest form of their letters (NFKC)."""
+    plain = keys.str.strip_chars().str.to_lowercase()
+    if (keys.str.len_bytes() == keys.str.len_chars()).all():
+        return plain
+    return plain.str.normalize("NFKC").str.to_lowercase()

@@ -1,0 +1,1 @@
+"""Texts of items: tokens and word numbers."""

@@ -1,0 +1,651 @@
+"""What an explanation is, and its JSON. Imports no torch: whatever shows explanations reads this alone."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from kgrec.data.io.writing import write_file
+from kgrec.errors import ExplanationError
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from torch_geometric.explain import Explanation as PygExplanation
+
+    from kgrec.explanation.explainer import Explainer
+
+SCHEMA = 1
+_TOLERANCE = 1e-4
+KINDS = ("user", "item", "entity", "users")
+BASES = ("exact", "measured", "linearised", "post-hoc")
+CAUSAL = ("exact", "measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One stop of a path.
+
+    Attributes:
+        kind: "user", "item", "entity", or "users": several other users, counted instead of named.
+        key: The caller's id; "" for "users".
+        label: What people read.
+    """
+
+    kind: str
+    key: str
+    label: str
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind, and what is no text."""
+        if not (isinstance(self.key, str) and isinstance(self.label, str)):
+            raise ExplanationError(f"a node has key {self.key!r} and label {self.label!r}. Both are text.")
+        if self.kind not in KINDS:
+            raise ExplanationError(f"node {self.key!r} has kind {self.kind!r}. Known kinds: {', '.join(KINDS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class FactRef:
+    """Where a fact was read.
+
+    Attributes:
+        source: Name of the file, without its folder; or an origin in words.
+        locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item took the fact over through its link.
+        ordinal: Whether ``locator`` counts triples instead of lines.
+        column: Column of the table whose row was read, "" where it is no table of items.
+        graph: Name of the graph that the fact stands in, "" for none.
+    """
+
+    source: str
+    locator: int = 0
+    ordinal: bool = False
+    column: str = ""
+    graph: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a source that is no text."""
+        if not isinstance(self.source, str):
+            raise ExplanationError(f"a place has source {self.source!r}. It is text.")
+
+    def __str__(self) -> str:
+        """Return source:locator."""
+        return self.source + self._place()
+
+    @property
+    def short(self) -> str:
+        """The same with the file's name alone, without its folder; an address stays whole."""
+        return _steps(self.source)[-1] + self._place()
+
+    def _place(self) -> str:
+        if self.locator == 0:
+            return ""
+        where = f" triple {abs(self.locator)}" if self.ordinal else f":{abs(self.locator)}"
+        column = f" column {self.column}" if self.column else ""
+        return where + column + (" (through the item's link)" if self.locator < 0 else "")
+
+
+def _steps(source: str) -> list[str]:
+    """Return the folders of a file and its name; an address of the web is one step."""
+    return [source] if source.startswith(("http://", "https://")) else source.replace("\\", "/").split("/")
+
+
+def short_names(sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the files' names without their folders; of files with equal names, as much of the folder as tells them apart.
+
+    An explanation travels, and the folders of the machine it was made on do not belong in it.
+
+    >>> short_names(("/data/a/kg.nt", "/data/b/kg.nt")), short_names(("/data/films.ttl", "the frame"))
+    (('a/kg.nt', 'b/kg.nt'), ('films.ttl', 'the frame'))
+    """
+    parts = [_steps(source) for source in sources]
+    depth, shown = 1, [part[-1] for part in parts]
+    while len(set(shown)) < len(set(sources)) and depth < max(map(len, parts)):
+        depth += 1
+        shown = ["/".join(part[-depth:]) for part in parts]
+    return tuple(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One relation that a hop follows.
+
+    Attributes:
+        key: Relation key, "interacts" for interactions.
+        label: What people read.
+        forward: True where the fact reads source - relation - target, False where it reads target - relation - source.
+        facts: Where it is stated.
+    """
+
+    key: str
+    label: str
+    forward: bool
+    facts: tuple[FactRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One edge of a path, in the order it is walked.
+
+    Attributes:
+        source: Where the hop starts.
+        target: Where it ends.
+        relations: The relations it follows; several where the model merges parallel ones into one weight.
+    """
+
+    source: Node
+    target: Node
+    relations: tuple[Relation, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a hop without a relation."""
+        if not self.relations:
+            raise ExplanationError(f"the hop from {self.source.key!r} to {self.target.key!r} names no relation.")
+
+    @property
+    def relation(self) -> str:
+        """Key of the first relation."""
+        return self.relations[0].key
+
+    @property
+    def relation_label(self) -> str:
+        """Label of the first relation."""
+        return self.relations[0].label
+
+    @property
+    def forward(self) -> bool:
+        """Direction of the first relation."""
+        return self.relations[0].forward
+
+    @property
+    def liked(self) -> bool:
+        """Whether the first relation is an interaction, and no relation of the graph that has the same key."""
+        return self.relation == "interacts" and bool({"user", "users"} & {self.source.kind, self.target.kind})
+
+    @property
+    def facts(self) -> tuple[FactRef, ...]:
+        """Where the hop's relations are stated, all of them."""
+        return tuple(fact for relation in self.relations for fact in relation.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A way from the user to the item, and what removing it does.
+
+    Attributes:
+        hops: The edges, first to last.
+        basis: What the drops are: "exact" (in closed form, equal to running the model again without the path), "measured" (it was run
+            again) or "post-hoc" (the graph has no effect on the score at inference).
+        drop_delete: Score minus the score of the model run again without the path's edges, everything else recomputed.
+        drop_mask: The same with the other edges' weights kept; None where it was not measured.
+        attribution: First-order effect of the path's edges, by which it was chosen; None where there is none.
+        users: Number of other users the path stands for; None where it stands for itself.
+        removed: Number of facts removed for ``drop_delete``.
+        joint: What the walks along this very path carry, which need every hop; None where the model has no such number. It is a part of
+            ``Budget.on_graph``, not a share of the score.
+        weight: Product of the hops' weights in the model; None where there is none.
+        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where there is none.
+        rank_after: Rank of the item without the path's edges; None where it was not asked for.
+    """
+
+    hops: tuple[Hop, ...]
+    basis: str
+    drop_delete: float
+    drop_mask: float | None = None
+    attribution: float | None = None
+    users: int | None = None
+    removed: int = 0
+    joint: float | None = None
+    weight: float | None = None
+    plausibility: float | None = None
+    rank_after: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the hops connect, visit no node twice, and that the numbers are finite."""
+        if not self.hops:
+            raise ExplanationError("a path needs at least one hop.")
+        for before, after in zip(self.hops, self.hops[1:], strict=False):
+            if before.target != after.source:
+                raise ExplanationError(f"a path breaks between {before.target.key!r} and {after.source.key!r}.")
+        stops = [(node.kind, node.key) for node in self.nodes if node.kind != "users"]
+        if len(set(stops)) < len(stops):
+            raise ExplanationError("a path visits a node twice.")
+        numbers = (self.drop_delete, self.drop_mask, self.attribution, self.joint, self.weight, self.plausibility)
+        if not all(math.isfinite(number) for number in numbers if number is not None):
+            raise ExplanationError("a path has a drop that is not a finite number.")
+        if self.basis not in ("exact", "measured", "post-hoc") or (self.basis == "post-hoc" and self.drop_delete != 0):
+            raise ExplanationError(f"a path has basis {self.basis!r} and drop {self.drop_delete}. Post-hoc paths have drop 0.")
+
+    @property
+    def length(self) -> int:
+        """Number of hops."""
+        return len(self.hops)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The stops, first to last."""
+        return (self.hops[0].source, *(hop.target for hop in self.hops))
+
+    @property
+    def causal(self) -> bool:
+        """Whether words may say "because": the drop was measured and is positive."""
+        return self.basis in CAUSAL and self.drop_delete > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a score that a node carries.
+
+    Attributes:
+        node: A liked item, or a neighbor of the item.
+        value: Its part of the score; signed.
+        supported: The piece of ``value`` where the liked item and a neighbor of the item are the same or joined by a fact; None where the
+            model does not tell pieces apart.
+    """
+
+    node: Node
+    value: float
+    supported: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A score as a sum, nothing left out: own + bias + ``by_liked`` + ``other`` + ``residual`` equals it.
+
+    Attributes:
+        score: The score.
+        own: What the user's own trained vector gives; tied to no edge.
+        bias: What biases give.
+        by_liked: What each liked item gives, largest first.
+        other: Further parts, by what they are in words.
+        residual: What rounding leaves.
+        basis: "exact", "linearised" (an identity at this point; gates move when the graph does) or "measured" (each part is the drop
+            without that like, found by running the model again; the rest is in ``other``).
+        by_property: A second cut of the same score, from the item's side: what each of its neighbors in the graph that is no user gives,
+            largest first; () where the model offers none.
+        by_users: The second cut's part of all users who have the item.
+        item_own: The second cut's part of the item's own vector: item_own + ``by_property`` + by_users + residual equals the score.
+        supported: The piece of ``by_liked`` where liked item and a neighbor of this item are the same or joined by a fact.
+        unsupported: The rest of ``by_liked``: learned similarity between nodes that no fact joins.
+        on_graph: What real walks from the user to the item carry, of all lengths the model knows.
+    """
+
+    score: float
+    own: float
+    bias: float
+    by_liked: tuple[Term, ...]
+    other: dict[str, float]
+    residual: float
+    basis: str
+    by_property: tuple[Term, ...] = ()
+    by_users: float | None = None
+    item_own: float | None = None
+    supported: float | None = None
+    unsupported: float | None = None
+    on_graph: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not add up."""
+        parts = [self.own, self.bias, self.residual, *(term.value for term in self.by_liked), *self.other.values()]
+        if not all(map(math.isfinite, parts)):
+            raise ExplanationError("a budget has a part that is not a finite number.")
+        if self.basis not in ("exact", "linearised", "measured"):
+            raise ExplanationError(f"a budget has basis {self.basis!r}.")
+        if abs(math.fsum(parts) - self.score) > _TOLERANCE * max(1.0, math.fsum(map(abs, parts))):
+            raise ExplanationError(f"the parts of a budget add up to {math.fsum(parts)}, not to the score {self.score}.")
+
+    @property
+    def liked(self) -> float:
+        """What all liked items give together."""
+        return math.fsum(term.value for term in self.by_liked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: nodes as in hops, terms with the keys of their node beside the numbers."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for name in ("by_liked", "by_property"):
+            out[name] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in out[name]]
+        return out | {"other": dict(self.other)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Budget":
+        """Return the budget of ``to_dict``."""
+        fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        for name in ("by_liked", "by_property"):
+            fields[name] = tuple(term_from_dict(term) for term in record[name])
+        return cls(**fields)
+
+
+def term_from_dict(record: Mapping[str, Any]) -> Term:
+    """Return the term of a record with a node's keys, ``value`` and ``supported``."""
+    return Term(Node(record["kind"], record["key"], record["label"]), record["value"], record["supported"])
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item is where it is for a user: paths in ranked order, and what was searched.
+
+    Attributes:
+        user: User id.
+        item: Item id.
+        user_label: Readable user.
+        item_label: Readable item.
+        score: The model's score.
+        rank: 1-based rank among the user's unseen items; None where the user already has the item.
+        paths: Best first.
+        counts: Paths found per length (keys "1", "2", ...), before other users are counted together.
+        truncated: Whether the search stopped at its budget, so that paths may be missing.
+        filters: Limits in force.
+        notes: What a reader must know.
+        manifest: Model, dataset, settings and versions.
+        budget: Parts of the score; None where the model offers none.
+        margin: Score minus that of the next candidate in the ranking; None where there is no rank or no next.
+        next_item: That candidate.
+        against: Liked items that pull the score down, the strongest first.
+        hidden: What filters left out: ``paths``, and their share of all first-order effects (``share``, None where there are none).
+    """
+
+    user: str
+    item: str
+    user_label: str
+    item_label: str
+    score: float
+    rank: int | None
+    paths: tuple[Path, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+    truncated: bool = False
+    filters: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    manifest: dict[str, Any] = field(default_factory=dict)
+    budget: Budget | None = None
+    margin: float | None = None
+    next_item: Node | None = None
+    against: tuple[Term, ...] = ()
+    hidden: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that every path joins the user and the item, and that the numbers are possible."""
+        if not math.isfinite(self.score) or (self.rank is not None and self.rank < 1):
+            raise ExplanationError(f"score {self.score} and rank {self.rank}: the score must be finite and the rank at least 1.")
+        for path in self.paths:
+            ends = (path.nodes[0].kind, path.nodes[0].key, path.nodes[-1].kind, path.nodes[-1].key)
+            if ends != ("user", self.user, "item", self.item):
+                raise ExplanationError(f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to {self.item!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form as a dictionary; see ``from_dict``."""
+        out: dict[str, Any] = {"schema": SCHEMA}
+        for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
+            out[name] = getattr(self, name)
+        out["next_item"] = asdict(self.next_item) if self.next_item else None
+        out["budget"] = self.budget.to_dict() if self.budget else None
+        out["against"] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in self.against]
+        out["paths"] = [_path_to_dict(path) for path in self.paths]
+        for name in ("counts", "truncated", "filters", "hidden", "manifest"):
+            out[name] = getattr(self, name)
+        return out | {"notes": list(self.notes)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Explanation":
+        """Return the explanation of a dictionary made by ``to_dict``.
+
+        Raises:
+            ExplanationError: If the record has another schema or lacks a field.
+        """
+        if record.get("schema") != SCHEMA:
+            raise ExplanationError(f"this is schema {record.get('schema')!r}; this version of kgrec reads schema {SCHEMA}.")
+        try:
+            _check_types(record)
+            fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+            fields["paths"] = tuple(_path_from_dict(path) for path in record["paths"])
+            fields["notes"] = tuple(record.get("notes", ()))
+            fields["against"] = tuple(term_from_dict(term) for term in record.get("against", ()))
+            fields["budget"] = Budget.from_dict(record["budget"]) if record.get("budget") else None
+            fields["next_item"] = Node(**record["next_item"]) if record.get("next_item") else None
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            if isinstance(error, ExplanationError):
+                raise
+            found = str(error).partition("\n")[0]
+            raise ExplanationError(f"the record is not an explanation: {found}. Write it with Explanation.to_json.") from error
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return the stable JSON form."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Explanation":
+        """Return the explanation that ``to_json`` wrote.
+
+        Raises:
+            ExplanationError: If the text is not JSON, or not of this schema.
+        """
+        return cls.from_record(read_json(text))
+
+    @classmethod
+    def from_record(cls, record: object) -> "Explanation":
+        """Return the explanation that some JSON holds; see ``from_dict``.
+
+        Raises:
+            ExplanationError: If it is no object, or not of this schema.
+        """
+        if not isinstance(record, dict):
+            raise ExplanationError("the JSON holds no object. Write it with Explanation.to_json.")
+        return cls.from_dict(record)
+
+    def to_text(self, width: int = 100) -> str:
+        """Return lines for a terminal, at most ``width`` characters long where words allow."""
+        from kgrec.explanation.render.sentences import text
+
+        return text(self, width)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row per hop and relation, paths in order."""
+        from kgrec.explanation.render.frames import to_frame
+
+        return to_frame(self)
+
+    def to_networkx(self) -> "nx.MultiDiGraph[Any]":
+        """Return the paths as a graph whose edges point as the facts do; see ``kgrec.explanation.render.frames``."""
+        from kgrec.explanation.render.frames import to_networkx
+
+        return to_networkx(self)
+
+    def to_pyg(self) -> "PygExplanation":
+        """Return the paths as an explanation of PyTorch Geometric with an ``edge_mask``; see ``kgrec.explanation.render.frames``."""
+        from kgrec.explanation.render.frames import to_pyg
+
+        return to_pyg(self)
+
+    def to_rdf(self, format: str = "turtle") -> str:
+        """Return the explanation as RDF, every number and every place kept; see ``kgrec.explanation.render.rdf``.
+
+        Args:
+            format: "turtle" or "ntriples".
+
+        Raises:
+            ConfigError: If the format is another one.
+        """
+        from kgrec.explanation.render.rdf import to_rdf
+
+        return to_rdf(self, format)
+
+    @classmethod
+    def from_rdf(cls, text: str, format: str = "turtle") -> "Explanation":
+        """Return the explanation that ``to_rdf`` wrote.
+
+        Raises:
+            ExplanationError: If the text is no such RDF.
+        """
+        from kgrec.explanation.render.rdf import from_rdf
+
+        return from_rdf(text, format)
+
+    def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
+        """Return the explanation as one HTML page without scripts, and write it to ``path`` where given."""
+        from kgrec.explanation.render.html import page
+
+        html = page([self], f"Why this recommendation for {self.user_label}?")
+        if path is not None:
+            write_file(path, lambda file: file.write_text(html, encoding="utf-8"))
+        return html
+
+    def verify(self, explainer: "Explainer") -> list[str]:
+        """Return what no longer holds, a line each; empty where every number and fact does; see ``kgrec.explanation.verify``."""
+        from kgrec.explanation.verify import verify
+
+        return verify(self, explainer)
+
+    def _repr_html_(self) -> str:
+        from kgrec.explanation.render.html import notebook
+
+        return notebook(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return the forms a notebook shows: HTML without scripts, and text."""
+        return {"text/html": self._repr_html_(), "text/plain": self.to_text()}
+
+
+def read_json(text: str) -> Any:
+    """Return what some JSON holds.
+
+    Raises:
+        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, has numbers of thousands of digits, or the same
+            key twice in one object.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ExplanationError(f"the JSON holds {constant}, which is no number of an explanation.")
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ExplanationError("in the JSON a key stands twice.")
+        return found
+
+    try:
+        found = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
+        if "\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except json.JSONDecodeError as error:
+        raise ExplanationError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from error
+    except RecursionError as error:
+        raise ExplanationError("the JSON is nested too deeply.") from error
+    except ExplanationError:
+        raise
+    except UnicodeEncodeError as error:
+        raise ExplanationError("the JSON holds half of a surrogate pair, which is no text.") from error
+    except ValueError as error:
+        raise ExplanationError("the JSON holds a number with thousands of digits.") from error
+
+
+_LARGEST, _MOST = sys.float_info.max, 2**62
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_TYPES: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("user", "item", "user_label", "item_label", "kind", "key", "label"), _is_text),
+    **dict.fromkeys(("relation", "relation_label", "basis", "column", "graph"), _is_text),
+    **dict.fromkeys(("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"), _is_number),
+    **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
+    **dict.fromkeys(("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number),
+    **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
+    **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
+}
+_OPTIONAL = (
+    *("rank", "margin", "by_users", "item_own", "supported", "unsupported", "on_graph", "rank_after"),
+    *("drop_mask", "attribution", "joint", "weight", "plausibility", "users"),
+)
+_MAPS: dict[str, Callable[[object], bool]] = {
+    "counts": _is_count,
+    "hidden": lambda value: value is None or _is_number(value),
+    "other": _is_number,
+    "filters": lambda value: True,
+    "manifest": lambda value: True,
+}
+
+
+def _check_types(record: Mapping[str, Any]) -> None:
+    """Refuse a record some of whose values are of a wrong type.
+
+    Raises:
+        TypeError: If one is; the caller says of what.
+    """
+    for name, value in record.items():
+        if name in _MAPS:
+            good = isinstance(value, dict) and all(map(_MAPS[name], value.values()))
+        elif name in _TYPES:
+            good = _TYPES[name](value) or (value is None and name in _OPTIONAL)
+        else:
+            good = name != "notes" or (isinstance(value, list) and all(map(_is_text, value)))
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, dict):
+                    _check_types(inner)
+        if not good:
+            raise TypeError(f"{name!r} has a value of a wrong type or size")
+
+
+def empty_frame() -> pl.DataFrame:
+    """Return the columns of ``Explanation.to_frame`` without rows."""
+    from kgrec.explanation.render.frames import FRAME
+
+    return pl.DataFrame(schema=FRAME)
+
+
+_PATH = (
+    *("drop_mask", "drop_delete", "basis", "attribution", "users", "removed"),
+    *("joint", "weight", "plausibility", "rank_after"),
+)
+
+
+def _path_to_dict(path: Path) -> dict[str, Any]:
+    out = {"length": path.length}
+    out |= {name: getattr(path, name) for name in _PATH}
+    return out | {"hops": [_hop_to_dict(hop) for hop in path.hops]}
+
+
+def _hop_to_dict(hop: Hop) -> dict[str, Any]:
+    """Return a hop with its first relation in the hop itself and further parallel ones under "also"."""
+    first, *others = [
+        {"relation": r.key, "relation_label": r.label, "forward": r.forward, "facts": [_fact_to_dict(fact) for fact in r.facts]}
+        for r in hop.relations
+    ]
+    return {"source": asdict(hop.source), "target": asdict(hop.target), **first, "also": others}
+
+
+def _fact_to_dict(fact: FactRef) -> dict[str, Any]:
+    """Return where a fact was read; column and graph only where there is one."""
+    return {name: value for name, value in asdict(fact).items() if name not in ("column", "graph") or value}
+
+
+def _path_from_dict(record: Mapping[str, Any]) -> Path:
+    path = Path(tuple(_hop_from_dict(hop) for hop in record["hops"]), **{name: record[name] for name in _PATH if name in record})
+    if record["length"] != path.length:
+        raise ExplanationError(f"a path says length {record['length']} and has {path.length} hops.")
+    return path
+
+
+def _hop_from_dict(record: Mapping[str, Any]) -> Hop:
+    relations = tuple(
+        Relation(part["relation"], part["relation_label"], part["forward"], tuple(FactRef(**fact) for fact in part["facts"]))
+        for part in (record, *record["also"])
+    )
+    return Hop(Node(**record["source"]), Node(**record["target"]), relations)

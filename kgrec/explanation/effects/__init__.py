@@ -1,0 +1,1 @@
+"""What paths and facts contribute to a score."""

@@ -1,0 +1,159 @@
+"""What a model says about one score, in edges of the path graph: effects of taking edges away, and what the score is made of."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
+from kgrec.explanation.search.all_paths import PathGraph
+from kgrec.models.capabilities import LinearlyPropagated, Rerunnable
+
+_IN_CLOSED_FORM = 40
+
+
+@runtime_checkable
+class Effects(Protocol):
+    """What can be said of the score of one user and item.
+
+    Attributes:
+        basis: "exact" or "measured": what ``without`` gives.
+    """
+
+    basis: str
+
+    def removal(self, edges: np.ndarray) -> np.ndarray:
+        """Return the first-order effect on the score of taking each edge away."""
+
+    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
+        """Return the score without each group of edges, the score with all of them first: (modes, 1 + groups)."""
+
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return, per path of one length, what its own walks carry and the product of its weights; None where there is no such thing."""
+
+
+@runtime_checkable
+class EffectsOf(Protocol):
+    """Gives the effects on the score of any user and item."""
+
+    def at(self, user: int, item: int) -> Effects:
+        """Return the effects on one score; rows of the dataset."""
+
+
+def effects_of(model: object, graph: PathGraph) -> EffectsOf | None:
+    """Return what the strongest capability of a model gives, None where the graph has no effect on its scores."""
+    if isinstance(model, LinearlyPropagated):
+        return LinearModel(model, graph)
+    return MeasuredModel(model, graph) if isinstance(model, Rerunnable) else None
+
+
+class LinearModel:
+    """Effects in closed form.
+
+    Args:
+        model: The model; its layers are computed here, once.
+        graph: The path graph of its graph, parallel relations merged.
+    """
+
+    def __init__(self, model: LinearlyPropagated, graph: PathGraph) -> None:
+        self.model, self.graph = model, graph
+        self.linear = Linear(model.propagation())
+
+    def at(self, user: int, item: int) -> "LinearEffects":
+        """Return the effects on one score."""
+        return LinearEffects(self, user, item)
+
+
+class LinearEffects:
+    """Effects on one score of a linear model.
+
+    Args:
+        of: The model.
+        user: User row.
+        item: Item row.
+    """
+
+    basis = "exact"
+
+    def __init__(self, of: LinearModel, user: int, item: int) -> None:
+        self._of, self._user, self._item = of, user, item
+        self.pair: Pair = of.linear.at(of.graph.ckg.user_node(user), item)
+
+    def removal(self, edges: np.ndarray) -> np.ndarray:
+        """Return the first-order effects with degrees recomputed."""
+        graph = self._of.graph
+        return self.pair.removal_effects(graph.low[edges], graph.high[edges])
+
+    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
+        """Return the scores: few edges in closed form, many by pushing two vectors through the edited graph."""
+        graph = self._of.graph
+        scores = np.full((len(modes), 1 + len(groups)), self.pair.score)
+        if not self._of.linear.num_layers:  # nothing is read from the graph: what differs would be rounding
+            return scores
+        small = [n for n, edges in enumerate(groups, 1) if len(edges) <= _IN_CLOSED_FORM]
+        edits = [Edit(np.stack([graph.low[groups[n - 1]], graph.high[groups[n - 1]]], 1)) for n in small]
+        if edits:
+            scores[:, small] = self.pair.scores(edits, modes)
+        large = [n for n, edges in enumerate(groups, 1) if len(edges) > _IN_CLOSED_FORM]
+        if large:
+            facts = [graph.facts_of(groups[n - 1]) for n in large]
+            scores[:, large] = _rerun(self._of.model, self._user, self._item, facts, modes)
+        return scores
+
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return c(p) of Eq. (3) and the product of weights."""
+        graph, degree = self._of.graph, self._of.linear.degree.astype(np.float64)
+        weight = (1 / np.sqrt(degree[graph.low[edges]] * degree[graph.high[edges]])).prod(1)
+        return self.pair.joint(nodes, weight), weight
+
+
+class MeasuredModel:
+    """Effects by running the model again.
+
+    Args:
+        model: The model.
+        graph: The path graph of its graph.
+    """
+
+    def __init__(self, model: Rerunnable, graph: PathGraph) -> None:
+        self.model, self.graph = model, graph
+
+    def at(self, user: int, item: int) -> "MeasuredEffects":
+        """Return the effects on one score."""
+        return MeasuredEffects(self.model, self.graph, user, item)
+
+
+class MeasuredEffects:
+    """Effects on one score of a model that is run again.
+
+    Args:
+        model: The model.
+        graph: The path graph of its graph.
+        user: User row.
+        item: Item row.
+    """
+
+    basis = "measured"
+
+    def __init__(self, model: Rerunnable, graph: PathGraph, user: int, item: int) -> None:
+        self._model, self._graph, self._user, self._item = model, graph, user, item
+        per_fact = model.screen(user, item).detach().double().cpu().numpy()
+        self._effect = per_fact[graph.first_facts()] if model.merges_relations else graph.per_edge(per_fact)
+
+    def removal(self, edges: np.ndarray) -> np.ndarray:
+        """Return the model's own first-order effects."""
+        return np.asarray(self._effect[edges])
+
+    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
+        """Return the scores of re-runs."""
+        facts = [np.empty(0, np.int64), *(self._graph.facts_of(edges) for edges in groups)]
+        return _rerun(self._model, self._user, self._item, facts, modes)
+
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> None:
+        """Return None: gates differ from walk to walk."""
+
+
+def _rerun(model: Rerunnable, user: int, item: int, facts: Sequence[np.ndarray], modes: Sequence[Mode]) -> np.ndarray:
+    groups = [group.tolist() for group in facts]
+    scores = [model.rerun(user, item, groups, keep_weights=mode == "mask").detach().double().cpu().numpy() for mode in modes]
+    return np.stack(scores)

@@ -1,0 +1,108 @@
+"""Which facts stand in the training graph: the judge of validity and leaks, independent of the search for paths."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
+from kgrec.errors import UnknownIdError
+from kgrec.explanation.core.records import Hop, Node, Path
+from kgrec.graph.ckg import USER_FACT, CollaborativeKG
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """What a graph holds that it must not.
+
+    Attributes:
+        strange: Facts of the graph that the training data does not state.
+        held_out: Interactions and triples of the graph that are held out for validation or test.
+        of: Facts of the graph.
+    """
+
+    strange: int
+    held_out: int
+    of: int
+
+
+class TrainingFacts:
+    """The facts of a dataset's training part, by value.
+
+    Args:
+        data: The dataset.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+        triples = data.triples
+        self._likes = np.unique(self._pairs(data.train))
+        self._triples = np.unique(self._codes(triples.head, triples.relation, triples.tail))
+        own = data.user_facts
+        self._own = np.unique(self._codes(own[:, 0], own[:, 1], own[:, 2]))
+        self._users_of = np.bincount(self._likes % max(data.num_items, 1), minlength=data.num_items)
+
+    def _pairs(self, part: Interactions) -> np.ndarray:
+        return np.asarray(np.asarray(part.user, np.int64) * self._data.num_items + part.item)
+
+    def _codes(self, head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray:
+        head, relation, tail = (np.asarray(column, np.int64) for column in (head, relation, tail))
+        return (head * max(self._data.num_relations, 1) + relation) * max(self._data.num_entities, 1) + tail
+
+    def leaks(self, ckg: CollaborativeKG) -> Leaks:
+        """Return what the graph that paths are drawn from holds beyond the training part."""
+        users, items = ckg.interactions()
+        likes = users * self._data.num_items + items
+        known, own = ckg.fact >= 0, ckg.fact == USER_FACT
+        facts = self._codes(ckg.head[known], ckg.relation[known] - 1, ckg.tail[known])
+        about = self._codes(ckg.head[own] - ckg.num_entities, ckg.relation[own] - 1, ckg.tail[own])
+        held = np.concatenate([self._pairs(self._data.valid), self._pairs(self._data.test)])
+        hidden = [self._codes(*part.T) for part in self._data.held_triples.values() if len(part)]
+        strange = [~np.isin(likes, self._likes), ~np.isin(facts, self._triples), ~np.isin(about, self._own)]
+        ahead = [np.isin(likes, held), np.isin(facts, np.concatenate(hidden))] if hidden else [np.isin(likes, held)]
+        return Leaks(sum(int(part.sum()) for part in strange), sum(int(part.sum()) for part in ahead), len(ckg.head))
+
+    def hop_holds(self, hop: Hop, user: str) -> bool:
+        """Return whether every relation of a hop is a fact of the training part in that direction.
+
+        Of counted users it is asked whether the item has another user at all.
+        """
+        try:
+            return all(self._states(*self._ends(hop, relation.forward), relation.key, user) for relation in hop.relations)
+        except UnknownIdError:
+            return False
+
+    def path_holds(self, path: Path, user: str) -> bool:
+        """Return whether every hop of a path holds."""
+        return all(self.hop_holds(hop, user) for hop in path.hops)
+
+    @staticmethod
+    def _ends(hop: Hop, forward: bool) -> tuple[Node, Node]:
+        return (hop.source, hop.target) if forward else (hop.target, hop.source)
+
+    def _states(self, head: Node, tail: Node, relation: str, user: str) -> bool:
+        data = self._data
+        if head.kind == "users":
+            return relation != "interacts" or self._others(data.items.row(tail.key), user) > 0
+        if head.kind == "user":
+            row = data.users.row(head.key)
+            if relation == "interacts" and tail.kind == "item":
+                return self._in(self._likes, row * data.num_items + data.items.row(tail.key))
+            return self._in(self._own, self._code(row, relation, tail))
+        return self._in(self._triples, self._code(self._row(head), relation, tail))
+
+    def _others(self, item: int, user: str) -> int:
+        mine = self._in(self._likes, self._data.users.row(user) * self._data.num_items + item)
+        return int(self._users_of[item]) - mine
+
+    def _code(self, head: int, relation: str, tail: Node) -> int:
+        row = self._data.triples.relations.row(relation)
+        return (head * max(self._data.num_relations, 1) + row) * max(self._data.num_entities, 1) + self._row(tail)
+
+    def _row(self, node: Node) -> int:
+        return self._data.items.row(node.key) if node.kind == "item" else self._data.triples.entities.row(node.key)
+
+    @staticmethod
+    def _in(codes: np.ndarray, code: int) -> bool:
+        place = int(np.searchsorted(codes, code))
+        return place < len(codes) and int(codes[place]) == code

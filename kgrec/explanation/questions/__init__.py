@@ -1,0 +1,1 @@
+"""Counterfactuals, summaries and batches."""

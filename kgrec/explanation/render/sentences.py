@@ -1,0 +1,441 @@
+"""Paths in words. Nothing is said that the path does not hold, and "because" only where removing it was measured to lower the score."""
+
+import textwrap
+from collections.abc import Sequence
+
+from kgrec.escaping import terminal
+from kgrec.explanation.core.answers import Answer, Change, Contrast, FlipSet, Ranked, Summary, WhatIf, WhyNot
+from kgrec.explanation.core.records import Budget, Explanation, Hop, Node, Path, Relation, Term
+
+# relation label: how a fact reads from head to tail, and from tail to head
+_WORDS = {
+    "director": ("directed by", "directed"),
+    "directed by": ("directed by", "directed"),
+    "actor": ("starring", "acted in"),
+    "starring": ("starring", "acted in"),
+    "cast": ("starring", "acted in"),
+    "genre": ("has the genre", "is the genre of"),
+    "music by": ("music by", "composed the music of"),
+    "music composer": ("music by", "composed the music of"),
+    "composer": ("composed by", "composed"),
+    "writer": ("written by", "wrote"),
+    "author": ("written by", "wrote"),
+    "producer": ("produced by", "produced"),
+    "editing": ("edited by", "edited"),
+    "cinematography": ("filmed by", "filmed"),
+    "publisher": ("published by", "published"),
+    "distributor": ("distributed by", "distributed"),
+    "country": ("from", "is the country of"),
+    "country of origin": ("from", "is the country of origin of"),
+    "is part of": ("is part of", "includes"),
+    "part of series": ("is part of", "includes"),
+    "is based on": ("is based on", "is the basis of"),
+    "based on": ("is based on", "is the basis of"),
+    "follows": ("follows", "is followed by"),
+    "subsequent work": ("is followed by", "follows"),
+    "previous work": ("follows", "is followed by"),
+    "subject": ("is about", "is the subject of"),
+}
+
+
+def wording(relation: Relation) -> str:
+    """Return how a relation reads in the direction it is walked: "directed by" forward, "directed" backward.
+
+    A relation outside the small table reads as its label forward and "is <label> of" backward.
+    """
+    known = _WORDS.get(relation.label.lower())
+    if known:
+        return known[0 if relation.forward else 1]
+    return relation.label if relation.forward else f"is {relation.label} of"
+
+
+def _hop_words(hop: Hop) -> str:
+    if hop.source.kind == "users" and hop.liked:
+        return "who also liked"
+    return " and ".join(_liked(r) if hop.liked and r.key == "interacts" else wording(r) for r in hop.relations)
+
+
+def _liked(relation: Relation) -> str:
+    return "liked" if relation.forward else "also liked by"
+
+
+def _named(node: Node) -> str:
+    return f"*{node.label}*" if node.kind == "item" else node.label
+
+
+def sentence(path: Path) -> str:
+    """Return a path in words, read from the user on, items between asterisks.
+
+    For example "You liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*". Labels are as they are: escape for where
+    the words go.
+    """
+    return " - ".join(_parts(path))
+
+
+def _parts(path: Path) -> list[str]:
+    first = path.hops[0]
+    parts = [f"You {_hop_words(first)} {_named(first.target)}"] if first.liked else ["You", *_step(first)]
+    for hop in path.hops[1:]:
+        parts += _step(hop)
+    return parts
+
+
+def _step(hop: Hop) -> list[str]:
+    return [_hop_words(hop), _named(hop.target)]
+
+
+def claim(path: Path) -> str:
+    """Return "because" for a measured path with a positive drop, "is connected through" for any other."""
+    return "because" if path.causal else "is connected through"
+
+
+def reason(explanation: Explanation) -> str:
+    """Return one line on why the item is there, from its best path.
+
+    For example "*Blade Runner*: because you liked *Alien* - ...", "*Blade Runner* is connected through: you liked ...".
+    """
+    title = f"*{explanation.item_label}*"
+    if not explanation.paths:
+        return f"{title}: no path within the limits"
+    best = explanation.paths[0]
+    words = sentence(best)
+    words = words[:1].lower() + words[1:]
+    return f"{title}: because {words}" if best.causal else f"{title} is connected through: {words}"
+
+
+def percent(share: float | int) -> str:
+    """Return a share for people to read: whole percents, below one percent two digits.
+
+    >>> percent(0.534), percent(0.00142), percent(-0.2)
+    ('53 %', '0.14 %', '-20 %')
+    """
+    return f"{100 * share:.0f} %" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.2g} %"
+
+
+def budget_parts(budget: Budget) -> list[tuple[str, float]]:
+    """Return the parts of a score by their names in words, without those that are zero; rounding only where it would show."""
+    named = [("own taste", budget.own), ("liked items", budget.liked), ("bias", budget.bias), *budget.other.items()]
+    if abs(budget.residual) > 0.005 * max(abs(budget.score), *(abs(value) for _, value in named)):
+        named.append(("rounding", budget.residual))
+    return [(name, value) for name, value in named if value]
+
+
+def as_shares(budget: Budget) -> bool:
+    """Return whether parts may be called shares of the score: it is positive, and so is all that it is made of."""
+    return budget.score > 0 and all(value >= -0.0005 * budget.score for _, value in budget_parts(budget))
+
+
+def budget_line(budget: Budget) -> str:
+    """Return the parts of a score in one line; as signed numbers where shares would mislead."""
+    shares = as_shares(budget)
+
+    def number(part: float) -> str:
+        return percent(part / budget.score) if shares else f"{part:+.3g}"
+
+    words = []
+    for name, value in budget_parts(budget):
+        inside = ""
+        if name == "liked items" and budget.supported is not None:
+            told = [("supported by a fact <= 3 hops", budget.supported)]
+            if not 0 <= budget.supported <= value:  # the rest pulls down: a piece larger than the whole needs it beside itself
+                told.append(("the rest", value - budget.supported))
+            inside = f" ({', '.join(f'{what}: {number(part)}' for what, part in told)})"
+        words.append(f"{name} {number(value)}{inside}")
+    return " | ".join(words) or "nothing: every part of the score is 0"
+
+
+_BUDGET_BASIS = {
+    "exact": "",
+    "linearised": "The parts add up at this point; when likes or facts change, what the parts are worth moves as well.",
+    "measured": "The part of a liked item is the drop of the score without that like, measured by running the model again.",
+}
+
+
+def walks_line(budget: Budget) -> str:
+    """Return what real walks carry of the score, "" where the model has no such number; a share only where it is one."""
+    if budget.on_graph is None:
+        return ""
+    walks = "Walks in the graph from the user to the item carry"
+    if as_shares(budget) and 0 <= budget.on_graph <= budget.score:
+        return f"{walks} {percent(budget.on_graph / budget.score)} of the score; the rest is learned similarity between different nodes."
+    rest = budget.score - budget.on_graph
+    return f"{walks} {budget.on_graph:+.3g}, learned similarity between different nodes gives {rest:+.3g}: {budget.score:.3g} together."
+
+
+def drop_words(path: Path, explanation: Explanation) -> str:
+    """Return what removing a path does: "drop 0.11 (48 % of the margin, rank 1 -> 3)"."""
+    if path.basis == "post-hoc":
+        return "no effect on the score"
+    inside = []
+    part = of_margin(path.drop_delete, explanation) or of_score(path.drop_delete, explanation)
+    if part:
+        inside.append(part)
+    if explanation.rank is not None and path.rank_after is not None:
+        inside.append(f"rank {explanation.rank} -> {path.rank_after}")
+    if path.drop_mask is not None:
+        inside.append(f"{path.drop_mask:.3g} with the other weights kept")
+    told = f" ({', '.join(inside)})" if inside else ""
+    rises = ": the score is higher without it" if path.drop_delete < 0 else ""
+    return f"drop {path.drop_delete:.3g}{told}{rises}"
+
+
+def of_margin(drop: float, explanation: Explanation) -> str:
+    """Return a drop as a share of the margin, "" where there is no margin or the score does not fall."""
+    margin = explanation.margin
+    if drop <= 0 or margin is None or margin <= 0:
+        return ""
+    return "over 10 times the margin" if drop > 10 * margin else f"{percent(drop / margin)} of the margin"
+
+
+def of_score(drop: float, explanation: Explanation) -> str:
+    """Return a drop as a share of the score, "" below a thousandth, and where the score is not positive or does not fall."""
+    return f"{percent(drop / explanation.score)} of the score" if drop > 0 and drop >= 0.001 * explanation.score > 0 else ""
+
+
+def standing(explanation: Explanation) -> str:
+    """Return rank, score, and how far off the next item is."""
+    rank = "not ranked" if explanation.rank is None else f"rank {explanation.rank}"
+    told = f"{rank}, score {explanation.score:.4g}"
+    if explanation.margin is None or explanation.next_item is None:
+        return told
+    following = explanation.score - explanation.margin
+    return f"{told} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin {explanation.margin:.3g})"
+
+
+def hidden_line(explanation: Explanation) -> str:
+    """Return what filters left out, "" where nothing."""
+    count, low, share = (explanation.hidden.get(name) for name in ("paths", "below_min_drop", "share"))
+    told = []
+    if count:
+        told.append(
+            f"{count:,} path{'' if count == 1 else 's'}" + (f", {percent(share)} of all first-order effects" if share is not None else "")
+        )
+    if low:
+        told.append(f"{low:,} of those measured, with a smaller drop than asked for")
+    return f"hidden by the filters: {'; '.join(told)}" if told else ""
+
+
+def searched_line(explanation: Explanation) -> str:
+    """Return how many paths were found, by length."""
+    found = ", ".join(f"{count:,} of {length} hop{'s' if length != '1' else ''}" for length, count in explanation.counts.items())
+    cut = " (truncated: the search stopped at its budget)" if explanation.truncated else ""
+    return f"paths found: {found or 'none'}{cut}"
+
+
+def places(path: Path, most: int = 6) -> str:
+    """Return where the facts of a path stand, the first few of them, safe for a terminal."""
+    facts = list(dict.fromkeys(fact.short for hop in path.hops for fact in hop.facts))
+    more = f" and {len(facts) - most:,} more" if len(facts) > most else ""
+    return ", ".join(map(terminal, facts[:most])) + more
+
+
+def joint_words(path: Path, budget: Budget | None) -> str:
+    """Return what the walks along a path carry, always beside what all walks do; "" where there is no such pair of numbers."""
+    if path.joint is None or budget is None or budget.on_graph is None:
+        return ""
+    return f"walks along this path carry {path.joint:.2g} of the {budget.on_graph:.2g} that all walks in the graph carry"
+
+
+def text(explanation: Explanation, width: int = 100) -> str:
+    """Return an explanation as lines for a terminal, every label made safe for it.
+
+    Lines are wrapped at ``width`` (at least 40) characters; a word longer than that stays whole.
+    """
+    width = max(width, 40)
+    lines = heading(explanation, width)
+    for number, path in enumerate(explanation.paths, 1):
+        lines += _wrapped(f"{number:>2}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}", width, "    ")
+        lines += _wrapped("    " + " - ".join(map(terminal, _parts(path))), width, "      ")
+        if explanation.filters.get("rank_by") == "joint" and joint_words(path, explanation.budget):
+            lines += _wrapped("    " + joint_words(path, explanation.budget), width, "      ")
+        lines += _wrapped(f"    facts: {places(path)}", width, "      ")
+    return "\n".join([*lines, *footing(explanation, width)])
+
+
+def heading(explanation: Explanation, width: int) -> list[str]:
+    """Return who and what, the standing, and the budget, wrapped."""
+    lines = _wrapped(
+        f'{terminal(explanation.item)} "{terminal(explanation.item_label)}" for {terminal(explanation.user_label)}', width, "  "
+    )
+    lines += _wrapped(standing(explanation), width, "  ")
+    if explanation.budget:
+        lines += _wrapped(f"budget   {budget_line(explanation.budget)}", width, "         ")
+        for words in (walks_line(explanation.budget), _BUDGET_BASIS[explanation.budget.basis]):
+            lines += _wrapped(f"         {words}", width, "         ") if words else []
+    return lines
+
+
+def footing(explanation: Explanation, width: int) -> list[str]:
+    """Return what speaks against, what the numbers mean, what was searched and hidden, and the notes, wrapped."""
+    lines = []
+    pulling = [term for term in explanation.budget.by_liked if term.value > 0] if explanation.budget else []
+    if pulling and explanation.paths and all(path.basis == "post-hoc" for path in explanation.paths):
+        lines += _wrapped(f"for      {_terms(pulling, 5)}", width, "         ")  # no path has an effect: these likes have
+    if explanation.against:
+        lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
+    if any(path.basis != "post-hoc" for path in explanation.paths):
+        lines += _wrapped("drop: how much the score falls when the path's facts are removed and everything is computed again.", width, "  ")
+    lines += _wrapped(searched_line(explanation), width, "  ")
+    if hidden_line(explanation):
+        lines += _wrapped(hidden_line(explanation), width, "  ")
+    for note in explanation.notes:
+        lines += _wrapped(f"note: {_long(note)}", width, "  ")
+    return lines
+
+
+def answer_text(answer: Answer, width: int = 100) -> str:
+    """Return an answer as lines for a terminal, every label made safe for it.
+
+    Lines are wrapped at ``width`` (at least 40) characters; a word longer than that stays whole.
+    """
+    width = max(width, 40)
+    if isinstance(answer, Contrast):
+        lines = _contrast(answer)
+    elif isinstance(answer, FlipSet):
+        lines = _flip(answer)
+    elif isinstance(answer, WhyNot):
+        lines = _why_not(answer)
+    elif isinstance(answer, WhatIf):
+        lines = _what_if(answer)
+    elif isinstance(answer, Summary):
+        lines = _summary(answer)
+    else:
+        raise TypeError(f"no words for {type(answer).__name__}")
+    note = getattr(answer, "note", "")
+    if note:
+        lines.append(f"note: {_long(note)}")
+    return "\n".join(part for line in lines for part in _wrapped(line, width, "         " if line[:1] != " " else "    "))
+
+
+def _contrast(answer: Contrast) -> list[str]:
+    first, second = _quoted(answer.first.item), _quoted(answer.second.item)
+    parts = [
+        ("own taste", answer.own),
+        ("liked items", sum(t.value for t in answer.by_liked)),
+        ("bias", answer.bias),
+        *answer.other.items(),
+    ]
+    told = " | ".join(f"{terminal(name)} {value:+.3g}" for name, value in parts if value)
+    up = [term for term in answer.by_liked if term.value > 0]
+    down = [term for term in reversed(answer.by_liked) if term.value < 0]
+    lines = [
+        f"{first} and {second} for {terminal(answer.user.label)}",
+        f"first    {_place(answer.first)}",
+        f"second   {_place(answer.second)}",
+        f"difference {answer.difference:+.4g} = {told or '0'}",
+    ]
+    if up:
+        lines.append(f"for the first, of the liked items: {_terms(up, 5)}")
+    if down:
+        lines.append(f"for the second, of the liked items: {_terms(down, 5)}")
+    for words, nodes in (
+        (f"only {first}", answer.only_first),
+        ("both", answer.shared),
+        (f"only {second}", answer.only_second),
+    ):
+        if nodes:
+            lines.append(f"{words}: {_names(nodes, 8)}")
+    if _BUDGET_BASIS[answer.basis]:
+        lines.append(_BUDGET_BASIS[answer.basis])
+    return lines + [_long(reason(one)) for one in answer.explanations if one.paths]
+
+
+def _flip(answer: FlipSet) -> list[str]:
+    item = _quoted(answer.item)
+    if not answer.removed or answer.rival is None or answer.after is None:
+        return [
+            f"{item} for {terminal(answer.user.label)}: no set of the {answer.likes:,} liked items was found without which another item is "
+            f"ahead of it ({answer.runs:,} rankings computed).",
+        ]
+    few = f"{len(answer.removed):,} of the {answer.likes:,} liked items"
+    how = "everything computed again" if answer.mode == "delete" else "the other weights kept"
+    checked = (
+        "verified: the whole ranking was computed again without them, and with each of them put back it is as before"
+        if answer.verified
+        else "not verified"
+    )
+    return [
+        f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for {terminal(answer.user.label)} ({how}).",
+        *(f"  without {_quoted(term.node)}  {term.value:+.3g}" for term in answer.removed),
+        f"before   {item} {answer.before[0]:.4g}, {_quoted(answer.rival)} {answer.before[1]:.4g}",
+        f"after    {item} {answer.after[0]:.4g}, {_quoted(answer.rival)} {answer.after[1]:.4g}",
+        f"{checked} ({answer.runs:,} rankings computed).",
+    ]
+
+
+def _why_not(answer: WhyNot) -> list[str]:
+    contrast = answer.contrast
+    place = "is not ranked" if contrast.first.rank is None else f"is at rank {contrast.first.rank:,}"
+    lines = [f"{_quoted(contrast.first.item)} {place}, and the list has {answer.k:,}.", *_contrast(contrast)]
+    if not answer.additions:
+        return lines
+    lines.append(f"liking one of these would change its score most: {_terms(answer.additions, 10)}")
+    if answer.enters is None:
+        lines += [] if answer.note else ["All of them together do not bring it into the list."]
+    else:
+        few = "The first one brings" if answer.enters == 1 else f"The first {answer.enters} of them together bring"
+        lines.append(f"{few} it into the list.")
+    return lines
+
+
+def _what_if(answer: WhatIf) -> list[str]:
+    lines = [f"What if, for {terminal(answer.user.label)}:"]
+    lines += [f"  {_changed(change)}" for change in answer.changes]
+    for before, after in zip(answer.before, answer.after, strict=True):
+        lines.append(f"  {_quoted(before.item)}  rank {_rank(before)} -> {_rank(after)}, score {before.score:.4g} -> {after.score:.4g}")
+    lines.append("The list then:")
+    lines += [f"  {_rank(one)}  {_quoted(one.item)}  {one.score:.4g}" for one in answer.top]
+    how = "everything that depends on the graph is computed again" if answer.mode == "delete" else "the other weights are kept"
+    return lines if answer.note else [*lines, f"Embeddings stay as trained; {how}."]
+
+
+def _changed(change: Change) -> str:
+    done = "added" if change.added else "taken away"
+    if change.what == "like":
+        return f"the like of {_quoted(change.tail)} {done}"
+    return f"the fact {_quoted(change.head)} {terminal(change.relation)} {_quoted(change.tail)} {done}"
+
+
+def _summary(answer: Summary) -> list[str]:
+    lines = [
+        f"What drives {answer.pairs:,} recommendations to {answer.users:,} users, by {answer.by}",
+        f"sum of scores {answer.score:.4g}; without any edge {answer.without_graph:.4g}; the rest by {answer.by}:",
+    ]
+    for share in answer.shares:
+        facts = "" if share.facts is None else f", {share.facts:,} facts"
+        change = "".join(f", {name} {value:+.4f} without it" for name, value in share.change.items())
+        same = "" if share.overlap is None else f", {percent(share.overlap)} of the lists stay"
+        lines.append(f"  {percent(share.share):>6}  {terminal(share.label)}  {share.value:+.4g}{facts}{change}{same}")
+    lines.append("Percents are of the sum of absolute values.")
+    return lines + ([_BUDGET_BASIS[answer.basis]] if _BUDGET_BASIS.get(answer.basis) else [])
+
+
+def _quoted(node: Node) -> str:
+    return f'"{terminal(node.label)}"'
+
+
+def _rank(ranked: Ranked) -> str:
+    return "-" if ranked.rank is None else f"{ranked.rank:,}"
+
+
+def _place(ranked: Ranked) -> str:
+    rank = "not ranked" if ranked.rank is None else f"rank {ranked.rank:,}"
+    return f"{_quoted(ranked.item)}, {rank}, score {ranked.score:.4g}"
+
+
+def _terms(terms: Sequence[Term], most: int) -> str:
+    more = f" and {len(terms) - most:,} more" if len(terms) > most else ""
+    return ", ".join(f"{_quoted(term.node)} {term.value:+.3g}" for term in terms[:most]) + more
+
+
+def _names(nodes: Sequence[Node], most: int) -> str:
+    more = f" and {len(nodes) - most:,} more" if len(nodes) > most else ""
+    return ", ".join(_quoted(node) for node in nodes[:most]) + more
+
+
+def _long(words: str) -> str:
+    return " ".join(map(terminal, words.split()))
+
+
+def _wrapped(line: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]

@@ -1,0 +1,1 @@
+"""The paths between a user and an item."""

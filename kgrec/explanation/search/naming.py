@@ -1,0 +1,89 @@
+"""From rows and nodes to what people read: ids, labels, relations, and where a fact is stated."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kgrec.data.records.dataset import Dataset
+from kgrec.explanation.core.records import FactRef, Hop, Node, Relation, short_names
+from kgrec.explanation.search.all_paths import PathGraph
+
+OTHERS = -1
+
+
+class Naming:
+    """Names the nodes and edges of a path graph.
+
+    Args:
+        data: Ids, labels and facts.
+        graph: The path graph.
+    """
+
+    def __init__(self, data: Dataset, graph: PathGraph) -> None:
+        self.data, self._graph = data, graph
+        sources = range(len(data.triples.sources))
+        self._sources = short_names(data.triples.sources)
+        self._ordinal = [data.triples.counts_statements(source) for source in sources]
+        self._column = [data.triples.column(source) for source in sources]
+
+    def node(self, node: int, count: int = 0) -> Node:
+        """Return a node; ``OTHERS`` stands for ``count`` other users."""
+        if node == OTHERS:
+            return Node("users", "", "1 other" if count == 1 else f"{count} others")
+        ckg = self._graph.ckg
+        return self.user(ckg.user_row(node)) if ckg.is_user(node) else self.entity(node)
+
+    def entity(self, row: int) -> Node:
+        """Return an item or entity by row of the triples' entities, of which the model's own graph may hold the items alone."""
+        if row < self.data.num_items:
+            return self.item(row)
+        return Node("entity", self.data.triples.entities.key(row), self.data.triples.label(row))
+
+    def user(self, row: int) -> Node:
+        """Return a user by row."""
+        return Node("user", self.data.users.key(row), self.data.user_label(row))
+
+    def item(self, row: int) -> Node:
+        """Return an item by row."""
+        return Node("item", self.data.items.key(row), self.data.item_label(row))
+
+    def hops(self, stops: Sequence[int], edges: Sequence[int], count: int) -> tuple[Hop, ...]:
+        """Return the hops of a path; ``count`` users stand at ``OTHERS``."""
+        nodes = [self.node(stop, count) for stop in stops]
+        hops = []
+        for position, edge in enumerate(edges):
+            ends = stops[position : position + 2]
+            hops.append(Hop(nodes[position], nodes[position + 1], self.relations(self._graph.facts(edge), ends, OTHERS in ends)))
+        return tuple(hops)
+
+    def relation_label(self, relation: int) -> str:
+        """Return the label of a relation of the graph."""
+        return "liked" if relation == 0 else self.data.triples.relation_label(relation - 1)
+
+    def relation_key(self, relation: int) -> str:
+        """Return the key of a relation of the graph."""
+        return "interacts" if relation == 0 else self.data.triples.relations.key(relation - 1)
+
+    def relations(self, facts: np.ndarray, ends: Sequence[int], counted: bool) -> tuple[Relation, ...]:
+        """Return the relations that some parallel facts state, each with its direction and where it is stated."""
+        ckg, triples = self._graph.ckg, self.data.triples
+        stated: dict[tuple[int, bool], list[FactRef]] = {}
+        for fact in facts.tolist():
+            row = int(ckg.fact[fact])
+            tail_is_target = int(ckg.tail[fact]) == ends[1]
+            if row >= 0:
+                source = int(triples.source[row])
+                at, graph = int(triples.locator[row]), triples.graph_name(row) or ""
+                place = FactRef(self._sources[source], at, self._ordinal[source], self._column[source], graph)
+            else:
+                place = FactRef("training interactions" if row == -1 else "user attributes")
+            stated.setdefault((int(ckg.relation[fact]), tail_is_target), []).append(place)
+        return tuple(
+            Relation(
+                self.relation_key(relation),
+                self.relation_label(relation),
+                forward,
+                tuple(dict.fromkeys(places)) if counted else tuple(places),
+            )
+            for (relation, forward), places in stated.items()
+        )

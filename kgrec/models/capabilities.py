@@ -1,0 +1,143 @@
+"""What explanation can do with a model (explanation.md 3.1): small protocols, each optional.
+
+The explainer takes the strongest that a model has: ``LinearlyPropagated`` (exact parts and effects in closed form), ``Rerunnable`` (effects
+measured by running it again), ``Parted`` (a score as a sum), and for the rest paths that connect without a claim.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.symmetric import PairGraph
+from kgrec.models.base import Recommender
+
+
+@runtime_checkable
+class Rerunnable(Protocol):
+    """A model whose score can be measured again on an edited graph.
+
+    Attributes:
+        ckg: The graph that carries its messages; facts are positions in its columns, nodes are its nodes.
+        merges_relations: True where parallel facts between two nodes share one weight, so that only all of them together can be removed.
+        through_users: Whether messages pass through other users. Where items gather from no user (False), a path through one has an effect
+            of exactly 0 beyond its first hop, and is no reason.
+    """
+
+    ckg: CollaborativeKG
+    merges_relations: bool
+    through_users: bool
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return, per fact, the first-order effect of its weight on the score of (user, item), both directions added up.
+
+        Where ``merges_relations``, each of several parallel facts carries the effect of their common weight.
+        """
+
+    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts.
+
+        Everything that depends on the graph is computed anew (the "delete" mode); with ``keep_weights`` the other edges' weights stay
+        as they were (the "mask" mode).
+        """
+
+
+@runtime_checkable
+class ByIntent(Rerunnable, Protocol):
+    """A model whose first-order effects fall into pieces of their own (KGIN's intents)."""
+
+    def screen_pieces(self, user: int, item: int) -> Mapping[str, Float[Tensor, " _"]]:
+        """Return pieces of ``screen``, by what they are in words; they add up to it."""
+
+
+@dataclass(frozen=True)
+class LinearPropagation:
+    """A model as linear propagation: Z = sum over k of c_k A^k X, score = z_u . z_i, A symmetric.
+
+    Attributes:
+        graph: The pairs that carry messages, and their weights A.
+        start: X, (nodes, dim).
+        coefficients: c_0 .. c_K.
+        by_direction: Whether items are compared by direction: score = z_u . z_i / |z_i|.
+    """
+
+    graph: PairGraph
+    start: Float[Tensor, "nodes dim"]
+    coefficients: tuple[float, ...]
+    by_direction: bool
+
+
+@runtime_checkable
+class LinearlyPropagated(Rerunnable, Protocol):
+    """A model that is linear in its node embeddings (LightGCN and its kin)."""
+
+    def propagation(self) -> LinearPropagation:
+        """Return the propagation that its scorer ranks by."""
+
+
+@dataclass(frozen=True)
+class ScoreParts:
+    """One score as a sum: own + bias + sum of ``liked`` + sum of ``other`` equals it.
+
+    Attributes:
+        own: What the user's own trained vector gives, tied to no edge and no item.
+        bias: What biases give.
+        items: Items whose use by the user carries a part each (rows).
+        liked: Their parts, as many as ``items``.
+        other: Further parts by what they are, in words: "knowledge embedding of the item".
+        basis: "exact" (the parts hold under change as well: taking the like away takes its part away, all else equal) or "linearised" (they
+            add up at this point; gates move when the input does).
+        pieces: ``liked`` cut further, by what the pieces are in words ("intent 1"): each has as many numbers as there are items, and they
+            add up to ``liked``; {} where the model makes no such cut.
+    """
+
+    own: float
+    bias: float = 0.0
+    items: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    liked: np.ndarray = field(default_factory=lambda: np.empty(0))
+    other: dict[str, float] = field(default_factory=dict)
+    basis: str = "exact"
+    pieces: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A model that says what a score is made of."""
+
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return the parts of the score that its scorer gives."""
+
+
+@runtime_checkable
+class GraphEditable(Protocol):
+    """A model that can be put on another graph of the same nodes and relations."""
+
+    ckg: CollaborativeKG
+
+    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
+        """Return a model with the same parameters over ``ckg``, everything that depends on the graph computed anew.
+
+        The parameters are shared with the old model and not to be trained.
+        """
+
+
+@runtime_checkable
+class HistoryEditable(Protocol):
+    """A model that knows a person by the items of the history, so that other histories can be tried."""
+
+    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for the user, had the history been each of these (item rows)."""
+
+
+@runtime_checkable
+class Plausible(Protocol):
+    """A model that says how plausible a fact is, though no fact enters its scores: ranks paths after the fact."""
+
+    def plausibility(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return the log-plausibility (at most 0) of triples, counted as ``Dataset.triples`` counts."""

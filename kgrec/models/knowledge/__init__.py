@@ -1,0 +1,1 @@
+"""Models of interactions and a knowledge graph."""

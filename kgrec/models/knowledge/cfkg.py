@@ -1,0 +1,348 @@
+"""CFKG: Learning Heterogeneous Knowledge Base Embeddings for Explainable Recommendation. Ai, Azizi, Chen and Zhang, Algorithms 2018.
+
+https://arxiv.org/abs/1805.03352
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import Known
+from kgrec.errors import ConfigError
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.reach import reached
+from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
+from kgrec.models.capabilities import ScoreParts
+from kgrec.nn.init import normal
+from kgrec.nn.losses import l2, logistic, margin_hinge
+from kgrec.ops.contrast import softmax_rows
+from kgrec.ops.rows import take_rows, unit_rows
+from kgrec.ops.sampling import TypedTails
+from kgrec.random import derive
+
+
+@dataclass(frozen=True, slots=True)
+class CFKGConfig:
+    """Hyper-parameters of CFKG.
+
+    Attributes:
+        dim: Embedding size d.
+        score: How close a head moved by its relation is to a tail, in training and in ranking alike: "inner" product as in the paper,
+            "cosine" over the temperature, or minus the "l1" or the squared "l2" distance.
+        loss: "sampling" of negatives as in the paper; "softmax", what that approximates, over all tails of ``interacts`` and over the
+            sampled negatives of a triple (inner and cosine only); "margin" between true and corrupted, as in the KGAT authors' code.
+        temperature: What a cosine is divided by, in (0, 1]; unused by the other scores.
+        sampling: "typed" trains interactions and triples in batches of their own, negatives drawn among tails of the same type; "any" as
+            the KGAT authors' code: one set of facts and their inverses, heads drawn uniformly, one negative among all nodes.
+        negatives: Negative tails per fact of "typed" sampling; 5 in the paper.
+        noise_power: Power of a tail's frequency among the facts of its relation that "typed" negatives are drawn by: 0 draws uniformly,
+            1 by frequency as the paper, 0.75 as its authors' code. Negatives of ``interacts`` and of its inverse are always uniform.
+        margin: Margin of the "margin" loss; 1 in the KGAT authors' code.
+        kg_weight: Weight of the mean over triples against the mean over interactions.
+        inverse: Whether every triple is also learned backwards, by an inverse relation.
+        l2_weight: Weight of half the squared norms of the rows of the batch, divided by its size.
+        init_scale: Standard deviation of the initial embeddings.
+    """
+
+    dim: int = 64
+    score: Literal["inner", "cosine", "l1", "l2"] = "cosine"
+    loss: Literal["softmax", "sampling", "margin"] = "softmax"
+    temperature: float = 0.2
+    sampling: Literal["typed", "any"] = "typed"
+    negatives: int = 5
+    noise_power: float = 0.0
+    margin: float = 1.0
+    kg_weight: float = 0.1
+    inverse: bool = False
+    l2_weight: float = 1e-4
+    init_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Reject values out of range."""
+        if self.dim < 1 or self.negatives < 1 or self.margin <= 0 or self.init_scale <= 0:
+            raise ConfigError("CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0.")
+        if min(self.kg_weight, self.l2_weight, self.noise_power) < 0 or not 0 < self.temperature <= 1:
+            raise ConfigError("CFKG needs kg_weight, l2_weight and noise_power >= 0, and a temperature in (0, 1].")
+        if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in ("softmax", "sampling", "margin"):
+            raise ConfigError('CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".')
+        if self.sampling not in ("typed", "any") or (self.sampling == "any" and not (self.inverse and self.loss == "margin")):
+            raise ConfigError('CFKG needs sampling "typed" or "any", the latter with inverse=true and loss "margin".')
+        if self.loss == "softmax" and self.score in ("l1", "l2"):
+            raise ConfigError(f'CFKG: loss "softmax" is over inner products, not over score {self.score!r}. Take "sampling" or "margin".')
+
+
+PRESETS = {
+    "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
+    "paper": Preset(
+        {"score": "inner", "loss": "sampling", "dim": 300, "noise_power": 1.0, "kg_weight": 1.0, "l2_weight": 0.0},
+        {"epochs": 20, "patience": 0, "batch_size": 64, "learning_rate": 1e-3},
+    ),
+    "official": Preset(
+        {"score": "l1", "loss": "margin", "sampling": "any", "inverse": True, "l2_weight": 0.0},
+        {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4},
+    ),
+    "fast": Preset(train={"learning_rate": 0.02, "epochs": 20, "patience": 5}),
+}
+SPACE = {
+    "learning_rate": Span(1e-3, 3e-2, log=True),
+    "temperature": (0.1, 0.15, 0.2, 0.25, 0.3),
+    "kg_weight": Span(1e-2, 10.0, log=True),
+    "l2_weight": Span(1e-6, 1e-2, log=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The scorer by distance: minus the L1 distance, or minus the squared L2 distance, from a moved user to an item.
+
+    Attributes:
+        users: Users, moved by ``interacts``.
+        items: One vector per item.
+        norm: 1 or 2.
+    """
+
+    users: Float[Tensor, "users dim"]
+    items: Float[Tensor, "items dim"]
+    norm: int
+
+    @property
+    def function(self) -> str:
+        """What makes a score of two vectors."""
+        return "negative_l1" if self.norm == 1 else "negative_squared_l2"
+
+    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+        """Return the negated distances; no array of every user's difference to every item is made."""
+        moved = self.users[query.user]
+        if items is None:
+            distance = torch.cdist(moved, self.items, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist")
+        else:
+            distance = (moved.unsqueeze(1) - self.items[items]).norm(p=self.norm, dim=2)
+        return -(distance if self.norm == 1 else distance.square())
+
+    def similar(self, item: int) -> Float[Tensor, " items"]:
+        """Return the cosine of each item's vector with one item's."""
+        items = unit_rows(self.items)
+        return items @ items[item]
+
+
+class TypedSampler:
+    """Facts in batches, shuffled, each with negative tails of its own tail's type.
+
+    A tail's type is the relation it is a tail of: negatives are other tails of the fact's relation, uniform or by their frequency
+    (``TypedTails``).
+
+    Args:
+        facts: Heads, relations and tails.
+        negatives: Negative tails of each fact.
+        batch_size: Facts in a batch; the last one may be short.
+        power: Power of the frequency that negatives of each relation are drawn by; None draws all uniformly.
+        seed: Seed of the draws.
+        name: Name of the stream of draws.
+
+    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the same type).
+    """
+
+    def __init__(
+        self,
+        facts: tuple[Tensor, Tensor, Tensor],
+        negatives: int,
+        batch_size: int,
+        *,
+        power: Tensor | None = None,
+        seed: int,
+        name: str,
+    ) -> None:
+        self._head, self._relation, self._tail = facts
+        self._tails = TypedTails(self._relation, self._tail, torch.zeros(1 + int(self._relation.max())) if power is None else power)
+        self._negatives, self._batch_size, self._seed, self._name = negatives, batch_size, seed, name
+
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self._head) // self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[CorruptedBatch]:
+        """Yield the batches of an epoch."""
+        device = self._head.device
+        generator = torch.Generator(device=device).manual_seed(derive(self._seed, self._name, epoch))
+        for rows in torch.split(torch.randperm(len(self._head), generator=generator, device=device), self._batch_size):
+            negative = self._tails.draw(rows, self._negatives, generator=generator)
+            forward = torch.zeros(len(rows), dtype=torch.bool, device=device)
+            yield CorruptedBatch(self._head[rows], self._relation[rows], self._tail[rows], negative, forward)
+
+
+class CFKG(Recommender):
+    """Embed users, items and entities by translation in one graph, in which an interaction is one more relation.
+
+        score(h, r, t) = e_t . (e_h + r),   score(u, i) that of (u, interacts, i)
+        loss = -log sigmoid(score(h, r, t)) - sum over k negatives t' of log sigmoid(-score(h, r, t'))
+
+    ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in one step.
+
+    Differs from the paper: by default ``t'`` is drawn uniformly, in the preset "paper" as there, by its frequency as a tail of r, and
+    uniformly for interactions alone; it is never the fact's own tail, which the paper does not leave out. Interactions and triples come
+    in batches of their own, whose means have a weight, where the paper adds up all facts alike; an entity's type is the relation it is a
+    tail of; Adam at a constant rate instead of SGD from .5 downwards with clipped gradients, a normal start; the "cosine" score and the
+    "softmax" loss are additions. The distances, the margin loss and "any" sampling make the preset "official", the baseline in the KGAT
+    authors' code, there with SGD and a Glorot normal start.
+
+    Args:
+        ckg: Graph with triples.
+        config: Hyper-parameters.
+        generator: Draws the initial embeddings.
+
+    Source: Ai et al., CFKG, Algorithms 11(9):137, 2018. https://arxiv.org/abs/1805.03352
+    """
+
+    warm_items: Tensor
+    warm_position: Tensor
+
+    def __init__(self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.ckg = ckg
+        self.config = config
+        relations = ckg.num_relations * (2 if config.inverse else 1)
+        self.nodes = nn.Parameter(normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator))  # e
+        self.relations = nn.Parameter(normal(relations, config.dim, scale=config.init_scale, generator=generator))  # r
+        warm, position = ckg.warm_items()
+        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
+        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+
+    @classmethod
+    def from_dataset(cls, data: Dataset, config: CFKGConfig, generator: torch.Generator) -> "CFKG":
+        """Take the collaborative knowledge graph."""
+        return cls(CollaborativeKG.from_dataset(data), config, generator)
+
+    def scores(self, moved: Float[Tensor, "batch dim"], tail: Float[Tensor, "batch cand dim"]) -> Float[Tensor, "batch cand"]:
+        """Return how close moved heads are to tails."""
+        kind = self.config.score
+        if kind == "cosine":
+            return (unit_rows(moved).unsqueeze(1) * unit_rows(tail.flatten(0, 1)).view_as(tail)).sum(2) / self.config.temperature
+        if kind == "inner":
+            return (moved.unsqueeze(1) * tail).sum(2)
+        difference = moved.unsqueeze(1) - tail
+        return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
+
+    def sampled_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
+        """Return the configured loss of facts against their negative tails, with L2 on their rows."""
+        count = batch.negative.shape[1] + 1
+        tails = torch.cat([batch.tail.unsqueeze(1), batch.negative], 1).flatten()
+        head, tail = torch.split(take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)])
+        relation = take_rows(self.relations, batch.relation)
+        tail = tail.view(-1, count, self.config.dim)
+        score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
+        if self.config.loss == "margin":
+            loss = margin_hinge(score[:, 0], score[:, 1:], self.config.margin)
+        elif self.config.loss == "sampling":
+            loss = logistic(score[:, 0], score[:, 1:])
+        else:
+            loss = (score.logsumexp(1) - score[:, 0]).mean()
+        return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
+
+    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the cross-entropy of interactions over all items that have any, with L2 on the rows of the batch."""
+        rows = torch.cat([batch.user + self.ckg.num_entities, self.warm_items])
+        user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), len(self.warm_items)])
+        relation, target = take_rows(self.relations, torch.zeros_like(batch.user)), self.warm_position[batch.positive]
+        regularizer = self.config.l2_weight * l2(user, relation, take_rows(items, target))
+        moved = user + relation
+        if self.config.score == "cosine":
+            moved, items = unit_rows(moved) / self.config.temperature, unit_rows(items)
+        return softmax_rows(moved, items, target) + regularizer
+
+    def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
+        """Return the configured loss of facts against one corrupted tail each."""
+        forward = torch.zeros_like(batch.head, dtype=torch.bool)
+        return self.sampled_loss(CorruptedBatch(batch.head, batch.relation, batch.tail, batch.negative_tail.unsqueeze(1), forward))
+
+    def kg_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
+        """Return the weighted loss of triples."""
+        return self.config.kg_weight * self.sampled_loss(batch)
+
+    def plan(self) -> Plan:
+        """Return interactions and triples, trained in one step, or all facts as one set."""
+        if self.config.sampling == "any":
+            head, relation, tail = (torch.from_numpy(part) for part in self._facts())
+            interactions = int((self.ckg.relation == 0).sum())
+            facts = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=True, num_interactions=interactions)
+            return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
+        first = (
+            Objective(PositiveBatch, self.softmax_loss, name="softmax")
+            if self.config.loss == "softmax"
+            else Objective(CorruptedBatch, self.sampled_loss, name="interactions", sampler=self._sampler(interactions=True))
+        )
+        if not (self.ckg.relation > 0).any():
+            return Plan((first,), joint=True)
+        return Plan((first, Objective(CorruptedBatch, self.kg_loss, name="triples", sampler=self._sampler(interactions=False))), joint=True)
+
+    def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.ckg.both_ways() if self.config.inverse else (self.ckg.head, self.ckg.relation, self.ckg.tail)
+
+    def _sampler(self, *, interactions: bool) -> SamplerFactory:
+        columns = self._facts()
+        chosen = np.nonzero((columns[1] == 0) == interactions)[0]
+        facts = tuple(torch.from_numpy(column[chosen]) for column in columns)
+        power = torch.full((len(self.relations),), self.config.noise_power)
+        power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
+
+        def make(data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> TypedSampler:
+            size = -(-len(facts[0]) // steps) if steps else batch_size
+            head, relation, tail = (part.to(device) for part in facts)
+            name = "interactions" if interactions else "triples"
+            return TypedSampler((head, relation, tail), self.config.negatives, size, power=power, seed=seed, name=name)
+
+        return make
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return the users and items that the graph joins to an interaction."""
+        return reached(self.ckg)
+
+    def scorer(self) -> Scorer:
+        """Return what ranks by the score that was trained."""
+        nodes = self.nodes.detach()
+        users, items = nodes[self.ckg.num_entities :] + self.relations[0].detach(), nodes[: self.ckg.num_items]
+        if self.config.score in ("l1", "l2"):
+            return Translation(users, items, 1 if self.config.score == "l1" else 2)
+        return DotProduct(users, unit_rows(items) if self.config.score == "cosine" else items)
+
+    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+        """Return the vectors as trained; users are not moved by ``interacts``."""
+        nodes, relations = self.nodes.detach(), self.relations.detach()
+        entities = nodes[: self.ckg.num_entities]
+        known, inverse = relations[1 : self.ckg.num_relations], relations[self.ckg.num_relations + 1 :]
+        own = {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities}
+        return {**own, "relations": known, "relations_inverse": inverse, "interacts": relations[:1]}
+
+    @torch.no_grad()
+    def parts(self, user: int, item: int) -> ScoreParts:
+        """Return what the user's own vector and what the relation ``interacts`` give; nothing that the user has used carries a part.
+
+        A product splits by its sum, e_i . e_u + e_i . r. The squared distance splits into 2 e_u . e_i - |e_u|^2, the relation's
+        2 r . e_i - |r|^2 - 2 e_u . r, and the bias -|e_i|^2. The L1 distance does not split and is one part.
+        """
+        nodes, kind = self.nodes, self.config.score
+        e_u, e_i = nodes[self.ckg.user_node(user)].double(), nodes[item].double()
+        relation, name = self.relations[0].double(), 'moved by "interacts"'
+        if kind == "l1":
+            return ScoreParts(0.0, other={"distance of the moved user to the item": -float((e_u + relation - e_i).abs().sum())})
+        if kind == "l2":
+            by_relation = 2 * relation @ e_i - relation @ relation - 2 * e_u @ relation
+            return ScoreParts(float(2 * e_u @ e_i - e_u @ e_u), -float(e_i @ e_i), other={name: float(by_relation)})
+        if kind == "cosine":
+            e_i = unit_rows(e_i.unsqueeze(0))[0]
+        return ScoreParts(float(e_u @ e_i), other={name: float(relation @ e_i)})
+
+    @torch.no_grad()
+    def plausibility(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return log sigmoid of the score that triples were trained by; triples as ``Dataset.triples`` counts them."""
+        moved = take_rows(self.nodes, head) + take_rows(self.relations, self.ckg.relation_of(relation))
+        return logsigmoid(self.scores(moved, take_rows(self.nodes, tail).unsqueeze(1)).squeeze(1))

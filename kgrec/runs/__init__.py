@@ -1,0 +1,1 @@
+"""A run: fitted, stored, opened, asked."""

@@ -1,0 +1,149 @@
+"""What this machine offers, and what a training would cost, before it starts."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kgrec import __version__
+from kgrec.data.records.dataset import Dataset
+from kgrec.evaluation.ranking import Lists, rank_users
+from kgrec.models.base import Plan, Recommender
+from kgrec.ops.backends import native
+from kgrec.ops.memory import keep_freed_memory
+from kgrec.ops.ranking import chunk_rows
+from kgrec.process import peak_memory, total_memory
+from kgrec.random import derive
+from kgrec.runs.settings import choose
+from kgrec.training.config import TrainConfig
+from kgrec.training.loop import Round, rounds_of, snapshot
+
+_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "polars", "psutil", "pyoxigraph", "rdflib", "networkx", "safetensors")
+_FEWEST_STEPS, _SECONDS = 3, 1.0  # steps that are timed, and for how long at least
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, threads, memory and devices, JSON-ready."""
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "kgrec": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": total_memory(),
+        "device": "cuda" if gpus else "cpu",
+        "gpus": gpus,
+        "backend": native.name(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a training would cost: an estimate from a few timed steps, not a promise.
+
+    Attributes:
+        model: Catalog name.
+        parameters: Trainable numbers.
+        steps: Steps of one epoch, per objective.
+        seconds_per_epoch: Sampling, steps and what follows an epoch; validation comes on top.
+        most_epochs: Epochs after which training ends at the latest.
+        peak_memory_bytes: Most memory of this process so far, data, model, gradients and optimizer included; validation may add to it.
+    """
+
+    model: str
+    parameters: int
+    steps: dict[str, int]
+    seconds_per_epoch: float
+    most_epochs: int
+    peak_memory_bytes: int
+
+
+def predict(
+    data: Dataset, model: str, settings: Mapping[str, Any] | None = None, *, preset: str = "default", device: str = "cpu", seed: int = 0
+) -> Prediction:
+    """Return what training a model on a dataset would cost: build it, time a few steps of each objective, and count.
+
+    Raises:
+        UnknownModelError: If there is no such model.
+        ConfigError: If a setting or the preset is unknown.
+    """
+    keep_freed_memory()
+    chosen = choose(model, preset, settings or {})
+    place = torch.device(device)
+    made = chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(derive(seed, "init"))).to(place)
+    plan = made.plan()
+    began = time.perf_counter()
+    steps: dict[str, int] = {}
+    if plan.fit is not None:
+        plan.fit()
+        seconds = time.perf_counter() - began
+    else:
+        seconds, steps = _epoch(made, plan, data, chosen.train, seed, place)
+        _rank_some(made, data, place)
+    return Prediction(
+        chosen.name,
+        sum(parameter.numel() for parameter in made.parameters() if parameter.requires_grad),
+        steps,
+        seconds,
+        1 if plan.fit is not None else chosen.train.epochs,
+        torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_memory(),
+    )
+
+
+def _epoch(
+    model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device
+) -> tuple[float, dict[str, int]]:
+    seconds, steps = 0.0, dict[str, int]()
+    model.train()
+    if plan.begin_epoch is not None:
+        plan.begin_epoch(1, seed)
+    for each in rounds_of(model, data, config, seed=seed, device=device):
+        count = each.feeds[0].steps()
+        steps |= {objective.name: count for objective in each.objectives}
+        times = _timed(each, device)
+        one = statistics.median(times[1:] or times)
+        seconds += (times[0] - one) + one * count  # the first step also draws the epoch's samples
+    began = time.perf_counter()
+    if plan.after_epoch is not None:
+        plan.after_epoch()
+    return seconds + _now(device) - began, steps
+
+
+def _timed(each: Round, device: torch.device) -> list[float]:
+    """Return the seconds of a few steps, the first of them with what comes before it."""
+    times: list[float] = []
+    start = began = _now(device)
+    for batches in each.batches(1):
+        each.step(batches)
+        times.append(_now(device) - began)
+        if len(times) > _FEWEST_STEPS and _now(device) - start > _SECONDS:
+            break
+        began = _now(device)
+    return times
+
+
+def _rank_some(model: Recommender, data: Dataset, device: torch.device) -> None:
+    """Rank for as many users as validation takes at a time, with the copies of parameters that training keeps: both count for memory."""
+    kept = snapshot(model), snapshot(model)
+    model.eval()
+    users = np.arange(min(data.num_users, chunk_rows(data.num_items, device)))
+    past = Lists.of(data.train, users)
+    with torch.inference_mode():
+        rank_users(model.scorer(), users, 10, num_items=data.num_items, seen=past, history=past, device=device)
+    del kept
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

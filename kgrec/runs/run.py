@@ -1,0 +1,682 @@
+"""Run: a fitted model with its ids, graph and facts. ``kgrec.runs.fit.fit`` makes one, ``load_run`` opens one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from kgrec.batches import Query
+from kgrec.data.io.writing import beside, discard
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.ids import Id, Ids, id_list, one_id
+from kgrec.data.records.interactions import concatenate
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.storage import open_dataset
+from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, KgrecError, UnknownIdError, nearest
+from kgrec.evaluation.ctr import evaluate_ctr
+from kgrec.evaluation.impressions import evaluate_impressions
+from kgrec.evaluation.ranking import Lists
+from kgrec.evaluation.report import Report, evaluate
+from kgrec.evaluation.sampled import evaluate_sampled
+from kgrec.evaluation.triples import HITS, evaluate_triples
+from kgrec.explanation.core.records import Explanation
+from kgrec.explanation.explainer import Explainer
+from kgrec.log import logger
+from kgrec.models.base import (
+    SCORE_FUNCTIONS,
+    DotProduct,
+    Embedded,
+    ItemToItem,
+    Recommender,
+    Scorer,
+    TripleScorer,
+    VectorScorer,
+    reads_history,
+)
+from kgrec.models.capabilities import Rerunnable
+from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
+from kgrec.ops.ranking import topk_scores
+from kgrec.ops.rows import unit_rows
+from kgrec.process import refuse_after_fork
+from kgrec.random import derive
+from kgrec.runs.folder import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    DONE,
+    REFIT_DATA,
+    STATE,
+    WEIGHTS,
+    find_dataset,
+    read_config,
+    record_of,
+    refuse_foreign,
+    seen_from,
+    write_config,
+    write_data,
+)
+from kgrec.runs.ranker import Ranked, Ranker
+from kgrec.runs.settings import Chosen, choose, restore
+from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
+from kgrec.training.config import TEST_SELECTED, TrainConfig
+from kgrec.training.loop import TrainState, snapshot
+
+PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of a run, and which function of them is its score.
+
+    Attributes:
+        frames: Tables with the columns ``id`` and ``vector`` by name, of users and items also ``known``, which is false where training has
+            told the model nothing, so that nothing is to be ranked by the vector: those of ``Run.embeddings``, and where the model has them
+            ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the relation of users to items, one row),
+            and ``score_users`` and ``score_items`` where the score is no function of ``users`` and ``items`` as they are.
+        function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table ``users`` and one of ``items``.
+        users: Name of the table of users that the score is made of.
+        items: Name of the table of items.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    function: str
+    users: str
+    items: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is said of the score, JSON-ready."""
+        items = self.frames[self.items]["vector"].to_numpy() if self.items in self.frames else np.empty((0, 1))
+        unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
+        return {
+            "function": self.function,
+            "formula": SCORE_FUNCTIONS[self.function],
+            "users": self.users,
+            "items": self.items,
+            "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
+            "left_out": "what the user has in the training and validation parts, and items whose column known is false",
+        }
+
+
+@dataclass(slots=True, repr=False)
+class Run:
+    """A fitted model and what it was fitted on. Ids in and out are the caller's own.
+
+    Attributes:
+        name: Model name.
+        model: The model, with its best parameters.
+        data: The dataset; of a loaded run, what the run keeps of it: training and validation, no test part.
+        chosen: Every setting.
+        seed: Seed of every draw.
+        history: One record per epoch.
+        summary: The form of ``kgrec train --json``.
+        dataset: Name, path and checksum of the dataset it was trained on.
+        refit: Whether it was trained once more on all interactions, so that nothing is held out.
+        path: Folder it is stored in, or None.
+        fallback: How users without usable history are answered.
+    """
+
+    name: str
+    model: Recommender
+    data: Dataset
+    chosen: Chosen
+    seed: int
+    history: list[dict[str, Any]]
+    summary: dict[str, Any]
+    dataset: dict[str, Any]
+    refit: bool = False
+    path: Path | None = None
+    fallback: FallbackChoice = field(default_factory=FallbackChoice)
+    _scorer: Scorer | None = None
+    _ranker: Ranker | None = None
+    _texts: tuple[np.ndarray, np.ndarray] | None = None
+    _explainers: dict[str, Explainer] = field(default_factory=dict)
+    _given: "Dataset | str | PathLike[str] | None" = None
+
+    def __repr__(self) -> str:
+        """Return a short description."""
+        return f"Run({self.name} on {self.data.name}, {len(self.history)} epochs)"
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self.chosen.config
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """The training settings."""
+        return self.chosen.train
+
+    def scorer(self) -> Scorer:
+        """Return the snapshot that ranks; computed once."""
+        if self._scorer is None:
+            self._scorer = snapshot_scorer(self.model)
+        return self._scorer
+
+    def evaluate(
+        self,
+        on: Literal["test", "valid"] = "test",
+        k: Sequence[int] | None = None,
+        *,
+        protocol: str = "ranking",
+        metrics: Sequence[str] | None = None,
+        beyond: bool = False,
+        negatives: int = 100,
+        seed: int = 0,
+        legacy_batch: int | None = None,
+        fallback: bool = True,
+        dataset: "Dataset | str | PathLike[str] | None" = None,
+    ) -> Report:
+        """Return the metrics on a held-out part.
+
+        Users whom the model does not know are ranked for by the run's fallback, as in ``recommend``; the report says how many they are
+        and gives the figures without them. In "ctr" and "impressions", pairs that the model does not know have the score 0.
+
+        Args:
+            on: "test" or "valid".
+            k: Cutoffs of ranking metrics; None takes 10 and 20, of "impressions" 5 and 10.
+            protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?), "impressions" (lists that were shown),
+                "sampled" (each held-out item among a few sampled ones), or "triples" (the missing end of held-out triples).
+            metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage. Another is
+                "ndcg-retrieved", the NDCG of KGAT's and NGCF's own code.
+            beyond: Of "ranking": also say what the lists are worth beyond their hits.
+            negatives: Of "sampled": items drawn per held-out item.
+            seed: Seed of sampled negatives.
+            legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published code does.
+            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for users whom the model does not know.
+            dataset: The dataset that a loaded run was trained on, or its folder, where it is no longer where it was; checked by its sum.
+
+        Raises:
+            ConfigError: If the protocol is unknown, or a setting out of range.
+            DataError: If the run was refit on everything, so that nothing is held out; or if nothing is there to judge by.
+            CheckpointError: If the dataset has moved or changed since (loaded runs).
+        """
+        if self.refit:
+            raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
+        if dataset is not None:
+            self._given = dataset
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
+        if metrics is not None and protocol != "ranking":
+            raise ConfigError(f"metrics belong to protocol ranking: {protocol} always reports all of its own. Leave them away.")
+        if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
+            return self._evaluate_triples(on, tuple(k or ()))
+        data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
+        if protocol in ("ctr", "impressions"):
+            scorer = served(self.model, self.scorer(), self.data, cold=0.0)
+        else:
+            scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
+        if protocol == "ctr":
+            report = evaluate_ctr(scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
+        elif protocol == "impressions":
+            report = evaluate_impressions(scorer, data, on, ks, model=self.name)
+        elif protocol == "sampled":
+            report = evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
+        else:
+            report = evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
+        return replace(report, **self._about(report, scorer, data, on))
+
+    def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
+        """Return notes and details on what the figures rest on: a choice by the test part, answers for strangers, facts without dates."""
+        notes, details = list(report.notes), dict(report.details)
+        if self.train_config.test_selected:
+            told = f"the epoch was chosen by {self.train_config.metric} on the test part. Compare with published figures alone."
+            notes.insert(0, f"Test-selected: {told}")
+            details["selection"] = TEST_SELECTED
+        if report.cold_users and isinstance(scorer, Served):
+            rows = data.users.rows(report.per_user["user"].to_list())[report.per_user["cold"].to_numpy()]
+            own = Lists.of(data.train if on == "valid" else concatenate([data.train, data.valid]), rows)
+            counts = torch.bincount(scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))), minlength=len(KINDS))
+            details["cold_users_by_kind"] = {kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count}
+            if scorer.fallback is None:
+                notes.append("The fallback is off: where the model knows nothing of a user, all items tie.")
+            else:
+                told = ", ".join(f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items())
+                notes.append(f"What users without training interactions get: {told}.")
+        if data.settings.get("split") == "temporal" and len(data.triples):
+            notes.append("The facts and links carry no dates: some may be newer than the moment at which training ends.")
+        return {"notes": tuple(notes), "details": details}
+
+    def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
+        if not isinstance(self.model, TripleScorer):
+            raise CapabilityError(f"{self.name} does not score triples. Train transe, distmult, complex or rotate.")
+        return evaluate_triples(self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name)
+
+    def ranker(self) -> Ranker:
+        """Return what makes the lists; made once."""
+        if self._ranker is None:
+            self._ranker = Ranker(self.model, self.scorer(), self.data, self.fallback)
+        return self._ranker
+
+    def recommend(
+        self,
+        users: Ids | None = None,
+        k: int = 10,
+        *,
+        history: Ids | None = None,
+        items: Ids | None = None,
+        exclude: Ids = (),
+        allow_seen: bool = False,
+        on_unknown: str = "error",
+    ) -> pl.DataFrame:
+        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``, ``kind``.
+
+        ``kind`` says where a place comes from: "personal" (the model, trained on the user), "history" (the model, by a history),
+        "content" (attributes that are shared) or "popular". Users without usable history get the run's fallback, and so do places at a
+        list's end for which the model knows no further candidate.
+
+        Items a user has (training and validation) are left out unless ``allow_seen``. Of equal scores the more popular item is first,
+        then the lower id. A user with fewer candidates than ``k`` gets fewer rows.
+
+        Ids are text or whole numbers, one or many: a list, an array, a column of a frame.
+
+        Args:
+            users: User ids, one id, or "all".
+            k: Items per user, at least 1.
+            history: Item ids of someone unseen, instead of ``users``; needs a model that reads histories.
+            items: Only these items are candidates.
+            exclude: These items are not.
+            allow_seen: Whether items that the user has are candidates.
+            on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and say so in the log.
+
+        Raises:
+            UnknownIdError: If a user or item is not known, or nothing is left of a list without those that are not.
+            CapabilityError: If the model cannot rank for someone unseen.
+        """
+        if k < 1:
+            raise ConfigError(f"k={k}: ask for at least 1 item.")
+        if (users is None) == (history is None):
+            raise ConfigError("give either users or a history.")
+        if on_unknown not in ("error", "ignore"):
+            raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
+        ignore, ranker = on_unknown == "ignore", self.ranker()
+        allowed = None
+        if items is not None or not (isinstance(exclude, tuple) and not exclude):
+            allowed = torch.full((self.data.num_items,), items is None)
+            if items is not None:
+                allowed[self._rows(self.data.items, items, ignore)] = True
+            allowed[self._rows(self.data.items, exclude, ignore, empty=True)] = False
+        if history is None:
+            rows = self._user_rows(users, ignore)
+            names, own = self.data.users.keys(rows), ranker.own_lists(rows)
+        else:
+            rows, names, own = np.array([-1]), [""], self._own_list(history, ignore)
+        ranked = ranker.rank(rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen)
+        if self.fallback.way == "off":
+            self._tell_strangers(names, ranked)
+        return self._frame(names, ranked)
+
+    def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
+        empty = (ranked.kinds < 0).all(1).nonzero().squeeze(1).tolist()
+        if empty:
+            logger.warning("%s", f"no list for {_some([names[row] for row in empty])}: no usable history, and the fallback is off.")
+
+    def similar_items(self, item: Id, k: int = 10) -> pl.DataFrame:
+        """Return the items nearest to an item: columns ``rank``, ``item``, ``label``, ``score``.
+
+        Near is the cosine between item vectors; of models from item to item, the score for someone who used this item alone. Items that
+        training has not touched are neither asked about nor shown.
+
+        Raises:
+            UnknownIdError: If the item is not known.
+            CapabilityError: If the model has neither, or has learned nothing about the item.
+        """
+        row = self.data.items.row(one_id(item))
+        scorer, known = self.scorer(), self.ranker().known
+        if isinstance(scorer, ItemToItem):
+            scores = scorer.similar(row)
+        elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
+            vectors = unit_rows(scorer.items)
+            scores = vectors @ vectors[row]
+        else:
+            raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
+        if not bool(known[row]):
+            raise CapabilityError(
+                f"{self.name} has learned nothing about item {one_id(item)!r}: no training interaction, and nothing else that it reads. "
+                "Ask for another item, or train a model that uses the graph."
+            )
+        scores = scores.masked_fill(~known, -torch.inf)
+        scores[row] = -torch.inf
+        order = self.ranker().order
+        best, at = topk_scores(scores[order].unsqueeze(0), min(k, self.data.num_items))
+        found = torch.where(at < 0, -1, order[at.clamp(min=0)])
+        frame = self._frame([""], Ranked(found.cpu(), best.cpu(), torch.zeros_like(found)))
+        return pl.DataFrame([frame[name] for name in ("rank", "item", "label", "score")])  # drop would hang after a fork
+
+    def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
+        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``, which is kept for the next call."""
+        key = repr(sorted(settings.items())) if "seen" not in settings else ""  # a matrix has no telling name
+        if key not in self._explainers or not key:
+            self._explainers[key] = self.explainer(**settings)
+        return self._explainers[key].explain(one_id(user), one_id(item), k=k)
+
+    def explainer(self, **settings: Any) -> Explainer:
+        """Return a new explainer over this run; keep it for many explanations."""
+        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+
+    def embeddings(self) -> dict[str, pl.DataFrame]:
+        """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
+
+        ``vectors`` gives the same with the function of them that is the score. It is the inner product of a user's and an item's vector
+        where the model does not say otherwise; entity vectors live in the space of the users'. Models of triples (transe and its kin) and
+        cfkg give the vectors they were trained with, from which their own score functions make the scores.
+
+        Raises:
+            CapabilityError: If the model has no embeddings.
+        """
+        if isinstance(self.model, Embedded):
+            found = self._trained(self.model)
+            return {name: found[name] for name in ("users", "items", "entities", "relations") if name in found}
+        scorer = self.scorer()
+        if not isinstance(scorer, DotProduct):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
+        frames = {"users": _vectors(self.data.users.series, scorer.users), "items": _vectors(self.data.items.series, scorer.items)}
+        if isinstance(self.model, Rerunnable) and self.model.ckg.num_entities == self.data.num_entities:
+            with torch.inference_mode():
+                nodes = self.model.eval()()
+            frames["entities"] = _vectors(self.data.triples.entities.series, nodes[: self.data.num_entities])
+        return frames
+
+    def vectors(self) -> Vectors:
+        """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and the function that does so.
+
+        Raises:
+            CapabilityError: If the model has no vectors.
+        """
+        frames = self._trained(self.model) if isinstance(self.model, Embedded) else self.embeddings()
+        scorer = self.scorer()
+        if not isinstance(scorer, VectorScorer):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
+        names = []
+        for kind, keys, rows in (("users", self.data.users, scorer.users), ("items", self.data.items, scorer.items)):
+            made = _vectors(keys.series, rows)
+            names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
+            if len(rows):
+                frames[names[-1]] = made
+        known = self.model.can_rank(self.data)
+        for table, told in (("users", known.users), ("items", known.items)):
+            for name in {table, f"score_{table}"} & set(frames):
+                frames[name] = pl.DataFrame([*frames[name].get_columns(), pl.Series("known", told)])
+        return Vectors(frames, scorer.function, *names)
+
+    def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:
+        """Return all vectors of a model by the caller's ids."""
+        ids = {"users": self.data.users.series, "items": self.data.items.series, "entities": self.data.triples.entities.series}
+        ids["relations"] = ids["relations_inverse"] = self.data.triples.relations.series
+        ids["interacts"] = pl.Series(["interacts"])
+        return {name: _vectors(ids[name], rows) for name, rows in model.embeddings().items() if len(rows)}
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write the run as a folder, whole or not at all, and return its path.
+
+        Raises:
+            CheckpointError: If the folder exists and is not a run, or ``overwrite`` is False.
+        """
+        refuse_after_fork(f"{path}: writing a run")
+        place = Path(path)
+        refuse_foreign(place, overwrite)
+        self.dataset = seen_from(place, self.dataset)
+        with beside(place) as scratch:
+            write_data(self.data, scratch / DATA)
+            self.write(scratch)
+        self.path = place
+        return place
+
+    save_pretrained = save
+
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str]) -> "Run":
+        """Return a stored run: ``load_run`` under the name that Hugging Face users know."""
+        return load_run(path)
+
+    def write(self, folder: Path, state: TrainState | None = None) -> None:
+        """Write weights, then the configuration that makes them count; a checkpoint goes last.
+
+        In this order the folder is that of an unfinished training or of a finished one at every moment, and opens.
+
+        Args:
+            folder: Where; the data lies there already, of a refit under ``REFIT_DATA`` or ``DATA``.
+            state: The last state of a training that can take more epochs; the weights and the configuration have the rest of it.
+        """
+        write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
+        if state is not None:
+            write_state(folder / STATE, replace(state, best={}, history=[]), {"phase": "fit"})
+        further: dict[str, Any] = {"state": STATE if state is not None else None}
+        if self.refit and (folder / REFIT_DATA).is_dir():
+            further["data"] = REFIT_DATA
+        told = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
+        record = record_of(self.chosen, self.seed, *told, **further)
+        write_config(folder, record)
+        clear(folder, record)
+
+    def _where(self) -> str:
+        return str(self.path) if self.path else f"this {self.name} run"
+
+    def _judged_on(self, on: str, protocol: str) -> Dataset:
+        """Return the dataset with what a protocol needs; a loaded run keeps only a part of its dataset."""
+        data = self.data
+        whole = len(data.test) or any(on in parts for parts in (data.negatives, data.impressions, data.held_triples))
+        enough = on == "valid" and (protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path"))
+        return data if self._given is None and (whole or enough) else self._whole_dataset()
+
+    def _whole_dataset(self) -> Dataset:
+        """Return the dataset the run was trained on, found and checked by its sum, parted as the run was trained."""
+        if self.path is None and self._given is None:
+            raise DataError(f"{self._where()} holds no test part, and its dataset was never saved. Save the dataset and train again.")
+        data = find_dataset(self.path or Path(self._where()), self.dataset, self._given)
+        return replace(data, train=self.data.train, valid=self.data.valid)
+
+    def _rows(self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False) -> np.ndarray:
+        """Return the rows of ids; those that are not known raise, or are left out and told of.
+
+        Raises:
+            UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if none of them is known.
+        """
+        keys = id_list(given)
+        if not ignore:
+            return ids.rows(keys)
+        rows = [ids.get(key) for key in keys]
+        found = np.array([row for row in rows if row is not None], dtype=np.int64)
+        unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
+        if unknown:
+            logger.warning("%s", f"ignored {len(unknown):,} unknown {ids.kind} {'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.")
+        if unknown and not len(found) and not empty:
+            raise UnknownIdError(f"none of {len(unknown):,} {ids.kind} ids is known, the first {unknown[0][:80]!r}. Nothing is left to do.")
+        return found
+
+    def _own_list(self, history: Ids, ignore: bool) -> Lists:
+        """Return the history of someone unseen as the one list of one user."""
+        if not reads_history(self.scorer()):
+            raise CapabilityError(f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, kgat or popularity.")
+        keys = id_list(history)
+        if not keys:
+            raise UnknownIdError("the history is empty. Name at least one item.")
+        rows = torch.from_numpy(np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist()))))
+        return Lists(torch.tensor([0, len(rows)]), rows)
+
+    def _user_rows(self, users: Ids | None, ignore: bool) -> np.ndarray:
+        if isinstance(users, str) and users == "all" and "all" not in self.data.users:
+            return np.arange(self.data.num_users)
+        return self._rows(self.data.users, () if users is None else users, ignore)
+
+    def _frame(self, users: list[str], ranked: Ranked) -> pl.DataFrame:
+        """Return ranked rows as a frame; empty places are left out."""
+        if self._texts is None:
+            items = self.data.items.series.to_list()
+            shown = [label or key for label, key in zip(self.data.triples.labels.to_list(), items, strict=False)]
+            self._texts = np.array(items, dtype=object), np.array(shown, dtype=object)
+        keys, labels = self._texts
+        owner, place = (ranked.items >= 0).numpy().nonzero()
+        rows = ranked.items.numpy()[owner, place]
+        return pl.DataFrame(
+            {
+                "user": [users[row] for row in owner.tolist()],
+                "rank": place + 1,
+                "item": keys[rows].tolist(),
+                "label": labels[rows].tolist(),
+                "score": ranked.scores.numpy()[owner, place].astype(np.float64),
+                "kind": [KINDS[kind] for kind in ranked.kinds.numpy()[owner, place].tolist()],
+            },
+            schema=_FRAME,
+        )
+
+
+_FRAME = {"user": pl.String, "rank": pl.Int64, "item": pl.String, "label": pl.String, "score": pl.Float64, "kind": pl.String}
+
+
+def _some(keys: Sequence[str]) -> str:
+    """Return ids for a message: the first five, and how many more."""
+    shown = ", ".join(repr(key[:40]) for key in keys[:5])
+    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5:,} more"
+
+
+def load_run(
+    path: str | PathLike[str],
+    model: type[Recommender] | None = None,
+    *,
+    dataset: "Dataset | str | PathLike[str] | None" = None,
+    unfinished: Literal["open", "refuse"] = "open",
+) -> Run:
+    """Return a stored run; one that was killed while training opens with its best parameters so far, and a line of the log says so.
+
+    Args:
+        path: The run's folder.
+        model: The class, for a model that is not in the catalog.
+        dataset: The dataset it was trained on, or its folder, where it is no longer where it was; evaluation reads it.
+        unfinished: "open" or "refuse" a run whose training has not come to its end.
+
+    Raises:
+        CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the run is unfinished and that is refused.
+    """
+    folder = Path(path)
+    while True:
+        stamp = _stamp(folder)
+        try:
+            run = _opened(folder, model, unfinished)
+        except (KgrecError, OSError):
+            if _stamp(folder) == stamp:
+                raise
+            continue  # it was finished or replaced meanwhile
+        run._given = dataset
+        return run
+
+
+def _stamp(folder: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a run is finished or replaced."""
+    try:
+        found = [place.stat() for place in (folder, folder / CONFIG)]
+    except OSError:
+        return None
+    return (*(one.st_ino for one in found), found[1].st_mtime_ns)
+
+
+def _opened(folder: Path, model: type[Recommender] | None, unfinished: str) -> Run:
+    record = read_config(folder)
+    if record["status"] != DONE and unfinished == "refuse":
+        raise CheckpointError(f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it is.")
+    chosen = stored_settings(record, model, folder)
+    tensors, history, place = _parameters(folder, record)
+    data = open_dataset(folder / place)
+    data = replace(data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or "")
+    built = _with_weights(chosen, data, record["seed"], tensors, folder)
+    told = record["summary"], record["dataset"], record["refit"], folder, fallback_of(record, folder)
+    return Run(chosen.name, built, data, chosen, record["seed"], history, *told)
+
+
+def _parameters(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]], str]:
+    """Return the parameters of a run, its history, and the name of the folder with its data.
+
+    Which of its files count is told by the configuration alone, so that those of a training killed while it finished do not.
+    """
+    if record["status"] == DONE:
+        return read_tensors(folder / WEIGHTS)[0], record["history"], record.get("data", DATA)
+    if not (folder / CHECKPOINT).exists() and (folder / WEIGHTS).exists():
+        logger.warning("%s: version 0.1 was killed while it finished this run. It opens; train it again for its figures.", folder)
+        return read_tensors(folder / WEIGHTS)[0], [], DATA
+    state, owner = read_state(folder / CHECKPOINT)
+    epochs = "the initial ones" if not state.epoch else f"the best of {state.epoch} epochs"
+    logger.warning("%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on with it.", folder, epochs)
+    refit = owner.get("phase") == "refit" and (folder / REFIT_DATA).exists()
+    return state.best, state.history, REFIT_DATA if refit else DATA
+
+
+def _with_weights(chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, Tensor], folder: Path) -> Recommender:
+    _check_sizes(chosen, folder)
+    try:
+        model = build_model(chosen, data, seed)
+        model.load_state_dict(tensors)
+    except KgrecError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
+        raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
+    return model.eval()
+
+
+def _check_sizes(chosen: Chosen, folder: Path) -> None:
+    """Refuse sizes that no model has, before memory is asked for them."""
+    for part in fields(chosen.config):
+        value = getattr(chosen.config, part.name)
+        most = _LARGEST.get(part.name, _LARGEST["dim"] if "dim" in part.name else _LARGEST["other"])
+        for number in value if isinstance(value, tuple) else (value,):
+            if (isinstance(number, int) and number > most) or (isinstance(value, tuple) and len(value) > _LARGEST["num_layers"]):
+                raise CheckpointError(f"{folder / CONFIG}: {part.name} of {str(value)[:40]} is larger than any model has. Train again.")
+
+
+_LARGEST = {"num_layers": 256, "dim": 1 << 16, "other": 1 << 31}
+
+
+def clear(folder: Path, record: dict[str, Any]) -> None:
+    """Remove what a finished run no longer needs; its configuration says what it does."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    if record.get("data", DATA) != DATA and (folder / DATA).exists():
+        discard(folder / DATA)
+
+
+def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
+    """Return the untrained model; its initial parameters depend on the seed alone."""
+    generator = torch.Generator().manual_seed(derive(seed, "init"))
+    return chosen.model.from_dataset(data, chosen.config, generator)
+
+
+def snapshot_scorer(model: Recommender) -> Scorer:
+    """Return what ranks, of a model in evaluation mode."""
+    model.eval()
+    with torch.inference_mode():
+        return model.scorer()
+
+
+def stored_settings(record: dict[str, Any], model: type[Recommender] | None, folder: Path) -> Chosen:
+    """Return the settings of a stored run; its folder names models of the catalog only, never code to import."""
+    template = choose(model if model is not None else record["model"], "default", {})
+    try:
+        config, settings = restore(type(template.config), record["config"]), restore(TrainConfig, record["train"])
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
+    return Chosen(template.name, template.model, config, settings, record["preset"])
+
+
+def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
+    """Return the fallback of a stored run; those of version 0.1 have none written down.
+
+    Raises:
+        CheckpointError: If it is broken.
+    """
+    stored = record.get("fallback", {})
+    known = {"way": str, "half_life": float | int, "reason": str}
+    sound = isinstance(stored, dict) and all(isinstance(value, known.get(key, ())) for key, value in stored.items())
+    try:
+        if not sound:
+            raise ConfigError("fields of the wrong kind")
+        return FallbackChoice(**{**stored, "half_life": float(stored.get("half_life", 0.0))})
+    except (ConfigError, OverflowError) as error:
+        raise CheckpointError(f"{folder}: its fallback is broken ({error}). Train again, or copy it anew.") from None
+
+
+def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:
+    values = rows.detach().float().cpu().numpy()
+    return pl.DataFrame({"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))})

@@ -1,0 +1,1 @@
+"""What tests of kgrec's own and of outside models share."""

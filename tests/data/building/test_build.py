@@ -1,0 +1,212 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kgrec.data.building.build import build_dataset
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import InteractionLog
+from kgrec.errors import ConfigError, DataError
+
+
+def log_of(rows, columns=("user", "item")):
+    types = {"user": pl.String, "item": pl.String, "time": pl.Float64, "rating": pl.Float64}
+    return InteractionLog(pl.DataFrame(rows, schema={c: types[c] for c in columns}, orient="row"))
+
+
+def pairs(data, part):
+    return sorted(zip(data.users.keys(part.user), data.items.keys(part.item), strict=True))
+
+
+TWENTY = log_of([(f"u{u}", f"i{i}") for u in range(2) for i in range(10)])
+
+
+def dropped(data):
+    return {(d.what, d.why): d.count for d in data.report.dropped}
+
+
+def test_repeated_pairs_keep_the_earliest_time_and_ids_are_sorted():
+    rows = [("b", "y", 5.0, 1.0), ("a", "x", 9.0, 2.0), ("b", "y", 3.0, 4.0), ("b", "x", 4.0, 5.0)]
+    data = build_dataset(log_of(rows, ("user", "item", "time", "rating")), split="leave-one-out")
+    assert (list(data.users), list(data.items)) == (["a", "b"], ["x", "y"])
+    assert dropped(data) == {("interactions", "repeated pairs, the earliest kept"): 1}
+    assert (data.train.user.tolist(), data.train.time.tolist(), data.train.rating.tolist()) == ([0, 1], [9.0, 3.0], [2.0, 4.0])
+    assert data.test.time.tolist() == [4.0]
+
+
+def test_random_split_partitions_and_repeats():
+    data, same, other = (build_dataset(TWENTY, seed=seed) for seed in (3, 3, 4))
+    assert [len(part) for part in (data.train, data.valid, data.test)] == [16, 2, 2]
+    assert sorted(pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)) == sorted(TWENTY.frame.rows())
+    assert pairs(data, data.test) == pairs(same, same.test)
+    assert pairs(data, data.test) + pairs(data, data.valid) != pairs(other, other.test) + pairs(other, other.valid)
+    assert data.settings == {
+        "split": "random",
+        "seed": 3,
+        "k_core": 0,
+        "catalog": "interactions",
+        "min_rating": None,
+        "ratios": [0.8, 0.1, 0.1],
+    }
+
+
+def test_interactions_are_sorted_by_user_then_time():
+    rows = [("a", "x", 3.0), ("b", "x", 1.0), ("a", "y", 1.0), ("a", "z", 2.0), ("b", "y", 0.0)]
+    data = build_dataset(log_of(rows, ("user", "item", "time")), split="leave-one-out")
+    everyone = build_dataset(train=log_of(rows, ("user", "item", "time")), test=log_of([("a", "w", 9.0)], ("user", "item", "time")), seed=1)
+    assert pairs(data, data.test) == [("a", "x"), ("b", "x")]
+    times = np.diff(everyone.train.time)[np.diff(everyone.train.user) == 0]
+    assert (times >= 0).all()
+    assert (np.diff(everyone.train.user) >= 0).all()
+
+
+def test_given_parts_overlaps_and_cold_ones_are_counted():
+    train, valid, test = (
+        log_of([("a", "x"), ("a", "x"), ("b", "y")]),
+        log_of([("a", "x"), ("a", "z")]),
+        log_of([("c", "y"), ("a", "z"), ("b", "w")]),
+    )
+    data = build_dataset(train=train, valid=valid, test=test)
+    assert data.settings["split"] == "given"
+    assert pairs(data, data.train) == [("a", "x"), ("b", "y")]
+    assert pairs(data, data.valid) == [("a", "z")]
+    assert pairs(data, data.test) == [("b", "w"), ("c", "y")]
+    assert dropped(data) == {
+        ("interactions", "repeated pairs, the earliest kept"): 1,
+        ("interactions", "in the validation part and already in an earlier one"): 1,
+        ("interactions", "in the test part and already in an earlier one"): 1,
+    }
+    assert data.report.counts == {
+        "validation items without training interactions": 1,
+        "test users without training interactions": 1,
+        "test items without training interactions": 1,
+    }
+
+
+def test_a_tenth_is_held_out_where_there_is_no_validation_part():
+    data = build_dataset(train=TWENTY, test=log_of([("u0", "i99")]), split="given")
+    assert (len(data.train), len(data.valid), len(data.test)) == (18, 2, 1)
+    assert any("a tenth of each user's training items was held out (2 interactions)" in note for note in data.report.notes)
+
+
+def test_given_parts_take_their_times_from_the_log():
+    log = log_of([("a", "x", 7.0), ("a", "y", 5.0), ("a", "z", 1.0)], ("user", "item", "time"))
+    data = build_dataset(log, train=log_of([("a", "x"), ("a", "y")]), valid=log_of([("b", "x")]), test=log_of([("a", "q")]))
+    assert data.train.time.tolist() == [5.0, 7.0]
+    assert list(data.items) == ["q", "x", "y"]
+
+
+def test_k_core():
+    rows = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"), ("c", "z"), ("d", "z")]
+    data = build_dataset(log_of(rows), k_core=2, ratios=(0.5, 0.0, 0.5))
+    kept = pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)
+    assert sorted(kept) == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+    assert dropped(data) == {
+        ("users", "outside the 2-core"): 2,
+        ("items", "outside the 2-core"): 1,
+        ("interactions", "outside the 2-core"): 3,
+    }
+    with pytest.raises(DataError, match="Lower min_rating or k_core"):
+        build_dataset(log_of(rows), k_core=9)
+
+
+def test_catalog_all_takes_items_known_only_from_links_and_tables():
+    triples = pl.DataFrame({"head": ["e1", "e2"], "relation": ["r", "r"], "tail": ["t", "t"]})
+    options = {
+        "links": pl.DataFrame({"item_id": ["i0", "new"], "entity": ["e1", "e2"]}),
+        "item_labels": pl.DataFrame({"item_id": ["i0", "other"], "title": ["Zero", "Other"]}),
+    }
+    few = build_dataset(TWENTY, triples, **options)
+    assert (few.num_items, few.num_entities) == (10, 12)
+    many = build_dataset(TWENTY, triples, catalog="all", **options)
+    assert list(many.items)[-2:] == ["new", "other"]
+    assert [many.item_label(0), many.item_label(11), many.item_label(10)] == ["Zero", "Other", "new"]
+    assert (many.triples.head.tolist(), many.triples.tail.tolist()) == ([0, 10], [12, 12])
+
+
+def test_items_without_an_entity_are_kept():
+    triples = pl.DataFrame({"head": ["i3", "q"], "relation": ["r", "r"], "tail": ["t", "t"]})
+    data = build_dataset(TWENTY, triples)
+    assert data.num_items == 10
+    assert list(data.triples.entities) == [*(f"i{i}" for i in range(10)), "q", "t"]
+    assert data.report.counts["items without an entity"] == 9
+    assert data.triples.head.tolist() == [3, 10]
+
+
+def test_triples_that_meet_no_item_are_noted():
+    data = build_dataset(TWENTY, pl.DataFrame({"head": ["q"], "relation": ["r"], "tail": ["t"]}))
+    assert any("No item is in the graph" in caution.what for caution in data.report.warnings)
+
+
+def test_user_attributes_become_facts():
+    table = pl.DataFrame({"user_id": ["u1", "u0", "gone"], "job": ["cook", "cook", "poet"], "age": [None, "30", "40"]})
+    data = build_dataset(TWENTY, user_attributes=table)
+    assert list(data.triples.relations) == ["age", "job"]
+    named = {
+        (data.users.key(u), data.triples.relations.key(r), data.triples.entities.key(e), data.triples.label(e))
+        for u, r, e in data.user_facts
+    }
+    assert named == {("u1", "job", "job=cook", "cook"), ("u0", "job", "job=cook", "cook"), ("u0", "age", "age=30", "30")}
+    assert dropped(data) == {("user attributes", "the user has no interaction"): 1}
+    assert data.user_facts.dtype == np.int32
+
+
+def test_user_attribute_keys_stay_clear_of_the_graphs():
+    triples = pl.DataFrame({"head": ["i0"], "relation": ["job"], "tail": ["job=cook"]})
+    data = build_dataset(TWENTY, triples, user_attributes=pl.DataFrame({"user_id": ["u0"], "job": ["cook"]}))
+    assert list(data.triples.relations) == ["job", "user:job"]
+    assert list(data.triples.entities)[-2:] == ["job=cook", "user:job=cook"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ConfigError, "no interactions"),
+        ({"train": TWENTY}, ConfigError, "there is no test part"),
+        ({"valid": TWENTY, "test": TWENTY}, ConfigError, "there is no train part"),
+        ({"log": TWENTY, "split": "given"}, ConfigError, "there is no train part"),
+        ({"train": TWENTY, "test": TWENTY, "split": "temporal"}, ConfigError, "exclude each other"),
+        ({"log": TWENTY, "split": "tempral"}, ConfigError, "Nearest: temporal"),
+        ({"log": TWENTY, "split": "temporal"}, DataError, "needs a time"),
+        ({"log": TWENTY, "catalog": "every"}, ConfigError, "catalog"),
+        ({"log": TWENTY, "k_core": -1}, ConfigError, "k_core"),
+        ({"log": TWENTY, "ratios": (1.0, 0.0, 0.0)}, DataError, "leaves nobody to evaluate"),
+        ({"log": log_of([("a", "x"), ("b", "x")])}, DataError, "leaves nobody to evaluate"),
+        ({"log": TWENTY, "links": pl.DataFrame({"item": ["a"], "entity": ["b"]})}, ConfigError, "links without triples"),
+        (
+            {"log": log_of([(u, "x", 1.0) for u in "abcd"], ("user", "item", "time")), "split": "temporal"},
+            DataError,
+            "leaves no training interaction",
+        ),
+    ],
+)
+def test_what_cannot_be_built(arguments, error, message):
+    with pytest.raises(error, match=message):
+        build_dataset(**arguments)
+
+
+def test_the_method_is_the_function():
+    assert Dataset.build(TWENTY, seed=3).summary() == build_dataset(TWENTY, seed=3).summary()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"), st.integers(0, 9)), min_size=6, max_size=40), st.integers(0, 5)
+)
+def test_nothing_is_lost_or_made_up(rows, seed):
+    log = log_of([(u, i, float(t)) for u, i, t in rows], ("user", "item", "time"))
+    try:
+        data = build_dataset(log, seed=seed, ratios=(0.5, 0.25, 0.25))
+    except DataError:
+        assert max(sum(u == who for u, _ in {(u, i) for u, i, _ in rows}) for who in "abcd") <= 2
+        return
+    kept = pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)
+    assert sorted(kept) == sorted({(u, i) for u, i, _ in rows})
+    assert set(data.test.user) | set(data.valid.user) <= set(data.train.user)
+    earliest = {}
+    for u, i, t in rows:
+        earliest[u, i] = min(t, earliest.get((u, i), t))
+    for part in (data.train, data.valid, data.test):
+        for u, i, t in zip(data.users.keys(part.user), data.items.keys(part.item), part.time, strict=True):
+            assert earliest[u, i] == t

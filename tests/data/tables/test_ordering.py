@@ -1,0 +1,48 @@
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrec.data.tables import ordering
+from kgrec.data.tables.ordering import numbered, one_per_key, row_order, text_order
+
+LARGE = st.integers(-(2**62), 2**62)
+SMALL = st.integers(-3, 3)
+FLOAT = st.sampled_from([1.5, 2.0, -0.5, float("nan"), float("inf"), 7.0])
+
+
+@given(st.lists(st.tuples(SMALL, FLOAT, LARGE, SMALL), max_size=30), st.permutations(range(4)))
+def test_rows_are_sorted_as_lexsort_sorts_them(rows, places):
+    columns = [np.array([row[place] for row in rows]) for place in places]
+    assert row_order(*columns).tolist() == np.lexsort(columns[::-1]).tolist()
+
+
+@given(st.lists(st.text(alphabet="ab\0é/😀", max_size=30), unique=True, max_size=30), st.sampled_from(["", "http://x.org/resource/"]))
+def test_texts_are_sorted_by_their_bytes_however_many_there_are(texts, prefix):
+    keys = pl.Series([prefix + text for text in texts], dtype=pl.String)
+    expected = sorted(keys.to_list(), key=str.encode)
+    with pytest.MonkeyPatch.context() as patch:
+        for many in (0, 1000):
+            patch.setattr(ordering, "_MANY", many)
+            assert keys.gather(text_order(keys)).to_list() == expected
+
+
+def test_many_texts_of_several_namespaces():
+    spaces = ("http://x.org/resource/", "http://x.org/resource/of/a/longer/path/", "urn:x:")
+    keys = pl.Series([spaces[n % 3] + str(n * 7919 % 200_003) for n in range(150_000)])
+    assert keys.gather(text_order(keys)).to_list() == sorted(keys.to_list())
+
+
+def test_numbers_follow_the_keys():
+    keys, rows = numbered(pl.Series(["b", "10", "9", "b", "10"]))
+    assert keys.to_list() == ["10", "9", "b"]
+    assert rows.tolist() == [2, 0, 1, 2, 0]
+
+
+@given(st.permutations([("a", "z"), ("a", None), ("a", "y"), ("b", None), ("c", "x")]))
+def test_of_several_rows_of_a_key_the_values_decide(rows):
+    frame = pl.DataFrame(rows, schema=["key", "value"], orient="row")
+    found = one_per_key(frame, "key", "value")
+    assert dict(found.rows()) == {"a": "y", "b": None, "c": "x"}
+    assert [key for key, _ in rows if key != "a"] == [key for key in found["key"] if key != "a"]
