@@ -10,9 +10,10 @@ WORKERS ?= auto
 BIN := .venv/bin
 SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
+FUZZ := $(wildcard tests/data/test_fuzz_*.py)
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
-.PHONY: demo test check fix slow unchecked fuzz bench clean
+.PHONY: demo test check fix slow slow-all unchecked fuzz bench clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -39,10 +40,13 @@ check: .venv/.installed-dev       ## format, lint, types, layers, quick tests wi
 	$(PYTEST)
 
 slow: .venv/.installed-dev        ## wheel, accuracy bands, whole-program tests
-	$(PYTEST) -m "slow and not gpu"
+	$(PYTEST) -m "slow and not long and not gpu"
+
+slow-all: .venv/.installed-dev    ## what takes minutes a test: by hand, before a release
+	$(PYTEST) -m "long and not gpu"
 
 unchecked: .venv/.installed-dev   ## the quick tests once more without the shape checks: nothing may depend on them
-	$(PYTEST) $(UNCHECKED) -m "not slow and not gpu"
+	$(PYTEST) $(UNCHECKED) -m "not slow and not long and not gpu" $(FUZZ:%=--ignore=%) --ignore=tests/folders
 
 fix: .venv/.installed-dev         ## format, mend what can be mended
 	$(BIN)/ruff format .

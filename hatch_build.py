@@ -1,4 +1,6 @@
-"""Compile kgrec's C++ sources while the project is built; without a compiler it is built without them."""
+"""Compile kgrec's C++ sources while the project is built; without a compiler it is built without
+them.
+"""
 
 import os
 import shutil
@@ -14,7 +16,15 @@ SOURCES = {  # what serves in the place of each library
     Path("kgrec/ops/backends/native.cpp"): "the kernels of torch will serve",
     Path("kgrec/data/native/ntriples.cpp"): "N-Triples will be read in Python",
 }
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-ffp-contract=fast")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-fno-math-errno",
+    "-ffp-contract=fast",
+)
 
 
 class NativeKernels(BuildHookInterface):
@@ -39,9 +49,13 @@ def target(source: Path) -> Path:
 
 
 def compile_source(root: Path, source: Path) -> bool:
-    """Compile a source in place and return whether that went well; what went wrong goes to standard error."""
+    """Compile a source in place and return whether that went well; what went wrong goes to standard
+    error.
+    """
     instead = SOURCES[source]
-    compiler = os.environ.get("CXX") or next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    compiler = os.environ.get("CXX") or next(
+        (name for name in ("c++", "g++", "clang++") if shutil.which(name)), None
+    )
     if compiler is None or sys.platform == "win32":
         print(f"kgrec: no C++ compiler found, {instead}.", file=sys.stderr)
         return False

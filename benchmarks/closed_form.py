@@ -1,11 +1,14 @@
-"""Models without gradients on the real data sets: quality, seconds, memory. Each fit is its own process.
+"""Models without gradients on the real data sets: quality, seconds, memory. Each fit is its own
+process.
 
-python benchmarks/closed_form.py                          ml-100k and lastfm-dbpedia, given splits, default settings
-python benchmarks/closed_form.py --gowalla [gfcf ease]    Gowalla at published settings (EASE: 8 GB of memory, minutes)
-python benchmarks/closed_form.py --report                 write the page from the figures kept
+python benchmarks/closed_form.py                          ml-100k and lastfm-dbpedia, given splits,
+default settings python benchmarks/closed_form.py --gowalla [gfcf ease]    Gowalla at published
+settings (EASE: 8 GB of memory, minutes) python benchmarks/closed_form.py --report
+write the page from the figures kept
 
-The defaults were chosen on the validation parts. Figures are kept in --cache and written together to docs/results/closed-form.md. The
-data are looked for in KGREC_SHARED_DATA, else in ../shared/data.
+The defaults were chosen on the validation parts. Figures are kept in --cache and written together
+to docs/results/closed-form.md. The data are looked for in KGREC_SHARED_DATA, else in
+../shared/data.
 """
 
 import argparse
@@ -52,7 +55,8 @@ GOWALLA: dict[str, tuple[dict[str, Any], tuple[float, float, str] | None]] = {
 def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> dict[str, Any]:
     """Fit a model in this process; return its figures on the test part.
 
-    ``everything`` takes the validation part back into training, and passes over the data a fixed number of times.
+    ``everything`` takes the validation part back into training, and passes over the data a fixed
+    number of times.
     """
     import torch
 
@@ -75,9 +79,18 @@ def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> 
         metric, _, cut = chosen.train.metric.partition("@")
 
         def validate(scorer: Any) -> float:
-            return evaluate(scorer, data, on="valid", ks=(int(cut),), metrics=(metric,)).metrics[chosen.train.metric]
+            return evaluate(scorer, data, on="valid", ks=(int(cut),), metrics=(metric,)).metrics[
+                chosen.train.metric
+            ]
 
-        train(fitted, data, chosen.train, seed=0, device=torch.device("cpu"), validate=validate if len(data.valid) else None)
+        train(
+            fitted,
+            data,
+            chosen.train,
+            seed=0,
+            device=torch.device("cpu"),
+            validate=validate if len(data.valid) else None,
+        )
     done = time.perf_counter()
     metrics = evaluate(snapshot_scorer(fitted), data, ks=(10, 20)).metrics
     return {
@@ -92,7 +105,13 @@ def measure(folder: Path, model: str, settings: dict[str, Any], everything: bool
     """Return the figures of one fit in a fresh process, so that its peak memory is its own."""
     request = json.dumps([str(folder), model, settings, everything])
     call = [sys.executable, __file__, "--one", request]
-    done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+    done = subprocess.run(
+        call,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -104,7 +123,9 @@ def datasets(scratch: Path, gowalla: bool) -> dict[str, Path]:
         return {"gowalla": scratch / "gowalla"}
     films = SHARED / "ml-100k"
     parts = {name: films / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
-    kgrec.Dataset.build(None, [films / "ml-100k.kg"], links=films / "ml-100k.link", split="given", **parts).save(scratch / "ml-100k")
+    kgrec.Dataset.build(
+        None, [films / "ml-100k.kg"], links=films / "ml-100k.link", split="given", **parts
+    ).save(scratch / "ml-100k")
     kgrec.load(SHARED / "lastfm-dbpedia").save(scratch / "lastfm-dbpedia")
     return {name: scratch / name for name in ("ml-100k", "lastfm-dbpedia")}
 
@@ -114,13 +135,28 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = ["# Closed forms", "", NOTES]
     for name, models in results.items():
         published = name == "gowalla"
-        head = ["model", *METRICS, *(["published R@20 / N@20"] if published else []), "fit (s)", "rank all users (s)", "peak memory (MB)"]
+        head = [
+            "model",
+            *METRICS,
+            *(["published R@20 / N@20"] if published else []),
+            "fit (s)",
+            "rank all users (s)",
+            "peak memory (MB)",
+        ]
         lines += [f"## {name}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         for model, found in models.items():
             figure = GOWALLA[model][1] if published else None
-            beside = [f"{figure[0]:.4f} / {figure[1]:.4f} ({figure[2]})" if figure else "-"] if published else []
+            beside = (
+                [f"{figure[0]:.4f} / {figure[1]:.4f} ({figure[2]})" if figure else "-"]
+                if published
+                else []
+            )
             cells = [model, *(f"{found['test'][metric]:.4f}" for metric in METRICS), *beside]
-            cells += [f"{found['fit_seconds']:.1f}", f"{found['rank_seconds']:.1f}", f"{found['memory'] / 2**20:.0f}"]
+            cells += [
+                f"{found['fit_seconds']:.1f}",
+                f"{found['rank_seconds']:.1f}",
+                f"{found['memory'] / 2**20:.0f}",
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
@@ -128,9 +164,16 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure, keep the figures, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--gowalla", nargs="*", choices=list(GOWALLA), help="these models on Gowalla; all where none is named")
+    parser.add_argument(
+        "--gowalla",
+        nargs="*",
+        choices=list(GOWALLA),
+        help="these models on Gowalla; all where none is named",
+    )
     parser.add_argument("--cache", type=Path, default=Path("bench/closed_form.json"))
     parser.add_argument("--report", action="store_true", help="measure nothing")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -140,11 +183,15 @@ def main() -> None:
         return
     results = json.loads(chosen.cache.read_text()) if chosen.cache.is_file() else {}
     gowalla = chosen.gowalla is not None
-    wanted = [] if chosen.report else (chosen.gowalla or list(GOWALLA)) if gowalla else chosen.models
+    wanted = (
+        [] if chosen.report else (chosen.gowalla or list(GOWALLA)) if gowalla else chosen.models
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for name, folder in (datasets(Path(scratch), gowalla) if wanted else {}).items():
             for model in wanted:
-                found = measure(folder, model, GOWALLA[model][0] if gowalla else {}, everything=gowalla)
+                found = measure(
+                    folder, model, GOWALLA[model][0] if gowalla else {}, everything=gowalla
+                )
                 kept = results.get(name, {}) | {model: found}
                 results[name] = {known: kept[known] for known in MODELS if known in kept}
                 chosen.cache.parent.mkdir(parents=True, exist_ok=True)

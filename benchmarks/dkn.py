@@ -2,7 +2,8 @@
 
 python benchmarks/dkn.py [--seeds 0 1 2 3 4] [--parts mind-sample dkn-news news_board]
 
-The data are looked for in KGREC_SHARED_DATA, else in ../shared/data; news_board is made here. One core, about five minutes.
+The data are looked for in KGREC_SHARED_DATA, else in ../shared/data; news_board is made here. One
+core, about five minutes.
 """
 
 import argparse
@@ -51,16 +52,25 @@ def mind_sample(seeds: Sequence[int]) -> list[str]:
     """Read, train and judge by impressions; too few are left to say anything of quality."""
     data = kgrec.load(SHARED / "mind-sample")
     counts = {part: len(shown) for part, shown in data.impressions.items()}
-    dropped = ", ".join(f"{d.count:,} {d.what} ({d.why})" for d in data.report.dropped if d.what != "interactions")
-    runs = [kgrec.fit("dkn", data, metric="auc", batch_size=32, epochs=10, patience=3, device="cpu", seed=seed) for seed in seeds]
+    dropped = ", ".join(
+        f"{d.count:,} {d.what} ({d.why})" for d in data.report.dropped if d.what != "interactions"
+    )
+    runs = [
+        kgrec.fit(
+            "dkn", data, metric="auc", batch_size=32, epochs=10, patience=3, device="cpu", seed=seed
+        )
+        for seed in seeds
+    ]
     reports = [run.evaluate(protocol="impressions") for run in runs]
     rows = [["DKN", *(spread([report.metrics[name] for report in reports]) for name in METRICS)]]
     judged = reports[0].to_dict()["impressions"]
     return [
         "## mind-sample",
         "",
-        f"{data.num_items:,} news, impressions {counts}; left out while reading: {dropped}. {judged} test impressions are judged, "
-        f"so the figures show that reader, training and protocol run, and nothing else. Mean over {len(seeds)} seeds.",
+        f"{data.num_items:,} news, impressions {counts}; left out while reading: {dropped}. "
+        f"{judged} test impressions are judged, "
+        "so the figures show that reader, training and protocol run, and nothing else. Mean "
+        f"over {len(seeds)} seeds.",
         "",
         *table(["model", *METRICS], rows),
         "",
@@ -76,37 +86,71 @@ def news_board(seeds: Sequence[int]) -> list[str]:
     for seed in seeds:
         data = worlds.news_board(seed)
         for label, config in VARIANTS.items():
-            run = kgrec.fit("dkn", data, metric="auc", batch_size=64, epochs=25, patience=6, device="cpu", seed=seed, **config)
+            run = kgrec.fit(
+                "dkn",
+                data,
+                metric="auc",
+                batch_size=64,
+                epochs=25,
+                patience=6,
+                device="cpu",
+                seed=seed,
+                **config,
+            )
             found[label].append(run.evaluate(protocol="impressions").metrics)
-    rows = [[label, *(spread([one[name] for one in own]) for name in METRICS)] for label, own in found.items()]
+    rows = [
+        [label, *(spread([one[name] for one in own]) for name in METRICS)]
+        for label, own in found.items()
+    ]
     margins = [a["auc"] - b["auc"] for a, b in zip(found[WITH], found[WITHOUT], strict=True)]
     return [
         "## news_board",
         "",
-        "A planted world (`tests/worlds.py`): held-out news are about new persons in new words, and only the triples of those persons "
-        f"join them to training. Entity vectors are trained here (TransD). {len(seeds)} seeds of world and model; mean ± deviation.",
+        "A planted world (`tests/worlds.py`): held-out news are about new persons in new words, "
+        "and only the triples of those persons "
+        f"join them to training. Entity vectors are trained here (TransD). {len(seeds)} seeds of "
+        "world and model; mean ± deviation.",
         "",
         *table(["model", *METRICS], rows),
         "",
-        f"AUC of DKN less that of DKN without entities and context, by seed: {', '.join(f'{margin:+.3f}' for margin in margins)}; "
+        "AUC of DKN less that of DKN without entities and context, by seed: "
+        f"{', '.join(f'{margin:+.3f}' for margin in margins)}; "
         f"the smallest is {min(margins):+.3f}.",
         "",
     ]
 
 
 def dkn_news(seeds: Sequence[int]) -> list[str]:
-    """DKN's sample, labelled pairs: DKN with and without entities, and logistic regression on the words of the title."""
+    """DKN's sample, labelled pairs: DKN with and without entities, and logistic regression on the
+    words of the title.
+    """
     data = kgrec.load(SHARED / "dkn-news")
     test = labelled_pairs(data, "test")
-    scores: dict[str, list[np.ndarray]] = {"logistic regression on title words": [regression(data, test)]}
+    scores: dict[str, list[np.ndarray]] = {
+        "logistic regression on title words": [regression(data, test)]
+    }
     for label in (WITH, WITHOUT):
-        runs = [kgrec.fit("dkn", data, metric="auc", epochs=8, patience=2, device="cpu", seed=seed, **VARIANTS[label]) for seed in seeds]
+        runs = [
+            kgrec.fit(
+                "dkn",
+                data,
+                metric="auc",
+                epochs=8,
+                patience=2,
+                device="cpu",
+                seed=seed,
+                **VARIANTS[label],
+            )
+            for seed in seeds
+        ]
         scores[label] = [scored(run, test) for run in runs]
 
     def over_seeds(label: str) -> tuple[Statistic, Statistic]:
         aucs = [pooled_auc(own, test.label) for own in scores[label]]
         f1s = [pooled_f1(own > 0, test.label) for own in scores[label]]
-        return (lambda w: np.mean([auc(w) for auc in aucs], axis=0)), (lambda w: np.mean([f1(w) for f1 in f1s], axis=0))
+        return (lambda w: np.mean([auc(w) for auc in aucs], axis=0)), (
+            lambda w: np.mean([f1(w) for f1 in f1s], axis=0)
+        )
 
     def interval(statistic: Statistic) -> tuple[float, float, float]:
         return bootstrap_pooled(statistic, test.user, generator=np.random.default_rng(0))
@@ -114,21 +158,30 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
     rows = []
     for label in scores:
         cells = [interval(statistic) for statistic in over_seeds(label)]
-        rows.append([label, *(f"{value:.3f} ({low:.3f} .. {high:.3f})" for value, low, high in cells)])
+        rows.append(
+            [label, *(f"{value:.3f} ({low:.3f} .. {high:.3f})" for value, low, high in cells)]
+        )
     verdicts = []
     for other in ("logistic regression on title words", WITHOUT):
         for at, name in enumerate(("AUC", "F1")):
             ours, theirs = over_seeds(WITH)[at], over_seeds(other)[at]
             gap, low, high = interval(lambda w, ours=ours, theirs=theirs: ours(w) - theirs(w))
-            verdict = "no difference shown" if low <= 0 <= high else "better" if gap > 0 else "worse"
-            verdicts.append([f"DKN, against {other}", name, f"{gap:+.3f} ({low:+.3f} .. {high:+.3f})", verdict])
+            verdict = (
+                "no difference shown" if low <= 0 <= high else "better" if gap > 0 else "worse"
+            )
+            verdicts.append(
+                [f"DKN, against {other}", name, f"{gap:+.3f} ({low:+.3f} .. {high:+.3f})", verdict]
+            )
     everything = pooled_f1(np.ones_like(test.label), test.label)(np.ones((1, len(test.label))))[0]
     return [
         "## dkn-news",
         "",
-        f"{len(test.label)} labelled test pairs ({int(test.label.sum())} clicks) of {len(np.unique(test.user))} users; a tenth of the "
-        "training rows held out for early stopping. The sample brings no graph: entity vectors are learned with the rest, and there is no "
-        f"context. DKN: mean over {len(seeds)} seeds. In brackets 95 % intervals by bootstrap over users. Calling every pair a click has "
+        f"{len(test.label)} labelled test pairs ({int(test.label.sum())} clicks) of "
+        f"{len(np.unique(test.user))} users; a tenth of the "
+        "training rows held out for early stopping. The sample brings no graph: entity vectors "
+        "are learned with the rest, and there is no "
+        f"context. DKN: mean over {len(seeds)} seeds. In brackets 95 % intervals by bootstrap "
+        "over users. Calling every pair a click has "
         f"F1 {everything:.3f}: at this share of clicks, F1 says little.",
         "",
         *table(["model", "AUC", "F1 at probability .5"], rows),
@@ -143,14 +196,23 @@ def scored(run: kgrec.Run, rows: LabelledPairs) -> np.ndarray:
     users, sizes = np.unique(rows.user, return_counts=True)
     pairs = Lists(*map(_tensor, (np.concatenate([[0], np.cumsum(sizes)]), rows.item)))
     known = concatenate([run.data.train, run.data.valid])
-    return score_candidates(run.scorer(), users, pairs, history=Lists.of(known, users)).double().numpy()
+    return (
+        score_candidates(run.scorer(), users, pairs, history=Lists.of(known, users))
+        .double()
+        .numpy()
+    )
 
 
 def regression(data: kgrec.Dataset, test: LabelledPairs) -> np.ndarray:
-    """Return log-odds of the test pairs by logistic regression on the words that DKN sees too; the penalty is chosen on validation."""
+    """Return log-odds of the test pairs by logistic regression on the words that DKN sees too; the
+    penalty is chosen on validation.
+    """
     catalog = NewsCatalog.from_dataset(data)
     places = np.nonzero(catalog.words)
-    words = sp.csr_matrix((np.ones(len(places[0])), (places[0], catalog.words[places])), shape=(data.num_items, catalog.words.max() + 1))
+    words = sp.csr_matrix(
+        (np.ones(len(places[0])), (places[0], catalog.words[places])),
+        shape=(data.num_items, catalog.words.max() + 1),
+    )
     words.data[:] = 1.0
     train = np.concatenate([data.train.item, data.negatives["train"].item])
     label = np.arange(len(train)) < len(data.train)
@@ -162,9 +224,13 @@ def regression(data: kgrec.Dataset, test: LabelledPairs) -> np.ndarray:
             score = x @ weights[:-1] + weights[-1]
             gap = expit(score) - label
             decay = np.append(weights[:-1], 0.0) * penalty
-            return float(np.logaddexp(0, score).sum() - score[label].sum() + decay @ weights / 2), np.append(x.T @ gap, gap.sum()) + decay
+            return float(
+                np.logaddexp(0, score).sum() - score[label].sum() + decay @ weights / 2
+            ), np.append(x.T @ gap, gap.sum()) + decay
 
-        found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        found = minimize(
+            loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        )
         return np.asarray(words @ found.x[:-1] + found.x[-1])
 
     def quality(score: np.ndarray) -> float:
@@ -184,7 +250,9 @@ def main() -> None:
     import torch
 
     makers = {"mind-sample": mind_sample, "dkn-news": dkn_news, "news_board": news_board}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--parts", nargs="+", choices=list(makers), default=list(makers))
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -197,7 +265,8 @@ def main() -> None:
         began, worked = time.perf_counter(), time.process_time()
         lines += makers[part](chosen.seeds[:3] if part == "dkn-news" else chosen.seeds)
         print(
-            f"{part}: {time.perf_counter() - began:.0f} s, {time.process_time() - worked:.0f} s of processor time",
+            f"{part}: {time.perf_counter() - began:.0f} s, {time.process_time() - worked:.0f} s "
+            "of processor time",
             file=sys.stderr,
             flush=True,
         )

@@ -1,10 +1,12 @@
-"""What `kgrec doctor DATASET --model M` foretells, against the training that follows; each in a process of its own.
+"""What `kgrec doctor DATASET --model M` foretells, against the training that follows; each in a
+process of its own.
 
-python benchmarks/doctor.py                             LightGCN, KGAT, CKE on ml-100k and lastfm-dbpedia, LightGCN on Gowalla
-python benchmarks/doctor.py films:kgat ml-100k:cke      pairs of your own
+python benchmarks/doctor.py                             LightGCN, KGAT, CKE on ml-100k and
+lastfm-dbpedia, LightGCN on Gowalla python benchmarks/doctor.py films:kgat ml-100k:cke      pairs of
+your own
 
-Seconds are those of the second epoch, validation apart; memory is the most that the process held. Data lie in KGREC_SHARED_DATA, else
-../shared/data.
+Seconds are those of the second epoch, validation apart; memory is the most that the process held.
+Data lie in KGREC_SHARED_DATA, else ../shared/data.
 """
 
 import argparse
@@ -17,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
-PAIRS = [f"{data}:{model}" for data in ("ml-100k", "lastfm-dbpedia") for model in ("lightgcn", "kgat", "cke")] + ["gowalla:lightgcn"]
+PAIRS = [
+    f"{data}:{model}"
+    for data in ("ml-100k", "lastfm-dbpedia")
+    for model in ("lightgcn", "kgat", "cke")
+] + ["gowalla:lightgcn"]
 EPOCHS = 2
 TRAIN = """
 import json, sys, kgrec
@@ -35,8 +41,12 @@ def dataset(name: str, work: Path) -> Path:
         return Path(name) if name == "films" else place
     folder = SHARED / name
     if name == "ml-100k":
-        parts = {part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid", "test")}
-        kgrec.Dataset.build(None, [folder / "ml-100k.kg"], links=folder / "ml-100k.link", split="given", **parts).save(place)
+        parts = {
+            part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid", "test")
+        }
+        kgrec.Dataset.build(
+            None, [folder / "ml-100k.kg"], links=folder / "ml-100k.link", split="given", **parts
+        ).save(place)
     else:
         kgrec.load(folder).save(place)
     return place
@@ -53,23 +63,34 @@ def output(words: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Print a table of predictions and what came of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pairs", nargs="*", default=PAIRS)
     parser.add_argument("--work", type=Path)
     chosen = parser.parse_args()
-    print("| data | model | seconds foretold | measured | off | MiB foretold | measured | off |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| data | model | seconds foretold | measured | off | MiB foretold | measured | off "
+        "|\n|---|---|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for pair in chosen.pairs:
             name, _, model = pair.partition(":")
             place = str(dataset(name, chosen.work or Path(scratch)))
-            told = output(["-m", "kgrec", "doctor", place, "--model", model, "--json"])["prediction"]
+            told = output(["-m", "kgrec", "doctor", place, "--model", model, "--json"])[
+                "prediction"
+            ]
             seen = output(["-c", TRAIN, place, model, str(EPOCHS)])
             parts = []
             for foretold, measured, unit in (
                 (told["seconds_per_epoch"], seen["seconds"], 1.0),
                 (told["peak_memory_bytes"], seen["bytes"], 2.0**20),
             ):
-                parts += [f"{foretold / unit:,.2f}", f"{measured / unit:,.2f}", f"{foretold / measured - 1:+.0%}"]
+                parts += [
+                    f"{foretold / unit:,.2f}",
+                    f"{measured / unit:,.2f}",
+                    f"{foretold / measured - 1:+.0%}",
+                ]
             print(f"| {name} | {model} | {' | '.join(parts)} |", flush=True)
 
 

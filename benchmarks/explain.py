@@ -1,12 +1,15 @@
-"""What an explanation costs, and what it rests on: ml-100k with DBpedia's facts, and a made graph of Amazon-Book's size with a hub.
+"""What an explanation costs, and what it rests on: ml-100k with DBpedia's facts, and a made graph
+of Amazon-Book's size with a hub.
 
-python benchmarks/explain.py                       both; KGREC_SHARED_DATA, else ../shared/data, holds ml-100k
-python benchmarks/explain.py ml-100k --pairs 50    one of them, fewer recommendations
-python benchmarks/explain.py --doc FILE            put the tables between the markers of a page as well
+python benchmarks/explain.py                       both; KGREC_SHARED_DATA, else ../shared/data,
+holds ml-100k python benchmarks/explain.py ml-100k --pairs 50    one of them, fewer recommendations
+python benchmarks/explain.py --doc FILE            put the tables between the markers of a page as
+well
 
-A LightGCN of three layers and 64 dimensions over the collaborative knowledge graph; ml-100k's is trained for eight epochs, the large one
-has random embeddings. Explanations are those of the command line: up to three hops, ten paths, both drops, budget. Beside them, what one
-deletion costs when everything is propagated again.
+A LightGCN of three layers and 64 dimensions over the collaborative knowledge graph; ml-100k's is
+trained for eight epochs, the large one has random embeddings. Explanations are those of the command
+line: up to three hops, ten paths, both drops, budget. Beside them, what one deletion costs when
+everything is propagated again.
 """
 
 import argparse
@@ -40,12 +43,16 @@ def ml_100k() -> Explainer:
     folder = SHARED / "ml-100k"
     parts = {name: folder / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
     triples = kgrec.read_triples(folder / "dbpedia-films.nt")
-    data = kgrec.Dataset.build(None, triples, links=folder / "dbpedia-films.link.tsv", split="given", **parts)
+    data = kgrec.Dataset.build(
+        None, triples, links=folder / "dbpedia-films.link.tsv", split="given", **parts
+    )
     return kgrec.fit("lightgcn-kg", data, preset="fast", num_layers=3, epochs=8).explainer()
 
 
 def amazon_book(seed: int = 0) -> Explainer:
-    """Return an explainer of a random model over a graph of Amazon-Book's published size, Zipf tails, one hub of degree 100,000."""
+    """Return an explainer of a random model over a graph of Amazon-Book's published size, Zipf
+    tails, one hub of degree 100,000.
+    """
     users, items, entities, likes, facts = 70_679, 24_915, 113_487, 652_514, 2_557_746
     rng = np.random.default_rng(seed)
 
@@ -53,7 +60,9 @@ def amazon_book(seed: int = 0) -> Explainer:
         weight = 1 / np.arange(1, size + 1) ** 0.8
         return rng.permutation(size)[rng.choice(size, count, p=weight / weight.sum())]
 
-    pairs = np.unique(np.stack([zipf(users, int(likes * 1.15)), zipf(items, int(likes * 1.15))], 1), axis=0)[:likes]
+    pairs = np.unique(
+        np.stack([zipf(users, int(likes * 1.15)), zipf(items, int(likes * 1.15))], 1), axis=0
+    )[:likes]
     head, tail = zipf(items, facts), items + zipf(entities - items, facts)
     hub = entities - 1
     head = np.concatenate([head, np.arange(items), rng.integers(items, entities - 1, 75_100)])
@@ -82,7 +91,9 @@ def amazon_book(seed: int = 0) -> Explainer:
         test=Interactions(),
     )
     config = LightGCNConfig(num_layers=3, knowledge=True)
-    model = LightGCN(CollaborativeKG.from_dataset(data), config, torch.Generator().manual_seed(seed)).eval()
+    model = LightGCN(
+        CollaborativeKG.from_dataset(data), config, torch.Generator().manual_seed(seed)
+    ).eval()
     return Explainer(model, data)
 
 
@@ -91,7 +102,9 @@ def drawn(ex: Explainer, count: int, seed: int = 0) -> list[tuple[int, int]]:
     rng = np.random.default_rng(seed)
     active = np.flatnonzero(np.diff(ex.train.indptr) > 0)
     users = rng.choice(active, min(count, len(active)), replace=False)
-    return [(int(user), int(ex.standing(int(user)).order()[int(rng.integers(10))])) for user in users]
+    return [
+        (int(user), int(ex.standing(int(user)).order()[int(rng.integers(10))])) for user in users
+    ]
 
 
 def timed(call: Any) -> tuple[float, Any]:
@@ -110,7 +123,10 @@ def measure(name: str, ex: Explainer, count: int) -> list[tuple[str, str, str]]:
     spent, told = zip(*(timed(lambda pair=pair: ex.explain(*pair)) for pair in ids), strict=True)
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     p50, p95, worst, longer, shares = GOALS[name]
-    deeper = [timed(lambda pair=pair: ex.explain(*pair, max_length=4, users="hide"))[0] for pair in ids[:20]]
+    deeper = [
+        timed(lambda pair=pair: ex.explain(*pair, max_length=4, users="hide"))[0]
+        for pair in ids[:20]
+    ]
     by_relation = timed(lambda: ex.summary(k=10))[0] / 1e3
     again = [anew(ex, *pair) for pair in pairs[:5]]
     graph = ex.graph
@@ -121,7 +137,11 @@ def measure(name: str, ex: Explainer, count: int) -> list[tuple[str, str, str]]:
         ("worst", f"{max(spent):.0f}", f"{worst}"),
         ("up to four hops, ms: median", f"{np.median(deeper):.0f}", f"{longer}"),
         ("shares of relations of 2,000 recommendations, s", f"{by_relation:.1f}", f"{shares}"),
-        ("memory above model and graph, MiB", f"{memory:.0f}", "200" if name == "ml-100k" else "1,000"),
+        (
+            "memory above model and graph, MiB",
+            f"{memory:.0f}",
+            "200" if name == "ml-100k" else "1,000",
+        ),
         ("one deletion by propagating anew, ms", f"{np.median(again):.0f}", ""),
         ("paths found, median and most", _counts(told), ""),
         *_parts(told),
@@ -142,9 +162,18 @@ def _counts(told: Any) -> str:
 
 
 def _parts(told: Any) -> list[tuple[str, str, str]]:
-    names = {"the user's own vector": "own", "liked items": "liked", "of it supported by a fact": "supported", "real walks": "on_graph"}
+    names = {
+        "the user's own vector": "own",
+        "liked items": "liked",
+        "of it supported by a fact": "supported",
+        "real walks": "on_graph",
+    }
     rows = [
-        (f"part of the score, median: {what}", f"{np.median([getattr(t.budget, n) / t.score for t in told]):.4f}", "")
+        (
+            f"part of the score, median: {what}",
+            f"{np.median([getattr(t.budget, n) / t.score for t in told]):.4f}",
+            "",
+        )
         for what, n in names.items()
     ]
     worst = max(abs(one.budget.residual) / max(1.0, abs(one.score)) for one in told)
@@ -165,35 +194,58 @@ def _fidelity(ex: Explainer, pairs: list[tuple[int, int]]) -> list[tuple[str, st
         drops = scores[:, :1] - scores[:, 1:]
         best.append(drops[0, :5].mean())
         chance.append(drops[0, 5:].mean())
-        kept = effects.pair.edge_effects(ex.graph.low[edges[chosen]], ex.graph.high[edges[chosen]]).sum(1)
+        kept = effects.pair.edge_effects(
+            ex.graph.low[edges[chosen]], ex.graph.high[edges[chosen]]
+        ).sum(1)
         ranks.append(spearmanr(kept, drops[1])[0])
         modes.append((drops[1].mean(), drops[0].mean()))
     mask, delete = np.mean(modes, axis=0)
     return [
-        ("drop of the five best paths over random ones of equal length", f"{np.mean(best) / np.mean(chance):.2f}", "1.5"),
-        ("rank correlation of screen and exact drop, weights kept", f"{np.median(ranks):.3f}", ".95"),
+        (
+            "drop of the five best paths over random ones of equal length",
+            f"{np.mean(best) / np.mean(chance):.2f}",
+            "1.5",
+        ),
+        (
+            "rank correlation of screen and exact drop, weights kept",
+            f"{np.median(ranks):.3f}",
+            ".95",
+        ),
         ("mean drop, weights kept and degrees recomputed", f"{mask:.4f}, {delete:.4f}", ""),
     ]
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="?", choices=GOALS, help="one of them; both where none is named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", nargs="?", choices=GOALS, help="one of them; both where none is named"
+    )
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--doc", type=Path)
     chosen = parser.parse_args()
     tables = []
     for name in [chosen.data] if chosen.data else GOALS:
         rows = measure(name, ml_100k() if name == "ml-100k" else amazon_book(), chosen.pairs)
-        lines = [f"**{name}**, {chosen.pairs} recommendations", "", "| | figure | goal |", "|---|---|---|"]
-        tables.append("\n".join([*lines, *(f"| {what} | {figure} | {goal} |" for what, figure, goal in rows)]))
+        lines = [
+            f"**{name}**, {chosen.pairs} recommendations",
+            "",
+            "| | figure | goal |",
+            "|---|---|---|",
+        ]
+        tables.append(
+            "\n".join([*lines, *(f"| {what} | {figure} | {goal} |" for what, figure, goal in rows)])
+        )
         print(tables[-1], flush=True)
     if chosen.doc:
         before, _, rest = chosen.doc.read_text(encoding="utf-8").partition("<!-- table -->")
         _, _, after = rest.partition("<!-- end of table -->")
         text = "\n\n".join(tables)
-        chosen.doc.write_text(f"{before}<!-- table -->\n{text}\n<!-- end of table -->{after}", encoding="utf-8")
+        chosen.doc.write_text(
+            f"{before}<!-- table -->\n{text}\n<!-- end of table -->{after}", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Everything that needs a CUDA device, in one run: the kernels against their references, what they reach of the bandwidth, whole epochs.
+"""Everything that needs a CUDA device, in one run: the kernels against their references, what they
+reach of the bandwidth, whole epochs.
 
-python benchmarks/gpu.py --out gpu.json                     made data of Gowalla's and Amazon-Book's size
-python benchmarks/gpu.py --data DIR ... --quality 1000      a saved Gowalla too: its epochs, and its Recall@20 after so many
+python benchmarks/gpu.py --out gpu.json                     made data of Gowalla's and Amazon-Book's
+size python benchmarks/gpu.py --data DIR ... --quality 1000      a saved Gowalla too: its epochs,
+and its Recall@20 after so many
 
-Needs a CUDA build of torch with Triton. Prints a line per check; exit code 1 if a result is wrong (not if it is slow).
+Needs a CUDA build of torch with Triton. Prints a line per check; exit code 1 if a result is wrong
+(not if it is slow).
 """
 
 import argparse
@@ -54,7 +57,9 @@ def bandwidth() -> float:
 
 
 def kernels(data: kgrec.Dataset) -> dict[str, Any]:
-    """Sparse products of a graph against float64, the same twice, and beside cuSPARSE; float32 and bfloat16 rows."""
+    """Sparse products of a graph against float64, the same twice, and beside cuSPARSE; float32 and
+    bfloat16 rows.
+    """
     graph = PairGraph(CollaborativeKG.from_dataset(data, knowledge=False)).to(DEVICE)
     csr, x = graph.csr, torch.randn(graph.num_nodes, 64, device=DEVICE)
     out = torch.full_like(x, torch.nan)
@@ -68,7 +73,9 @@ def kernels(data: kgrec.Dataset) -> dict[str, Any]:
     return {
         "error": float((out - exact).norm() / exact.norm()),
         "same_twice": torch.equal(out, again),
-        "edge_product_error": float((gpu.sddmm(csr.ptr, csr.idx, a, b) - edges).norm() / edges.norm()),
+        "edge_product_error": float(
+            (gpu.sddmm(csr.ptr, csr.idx, a, b) - edges).norm() / edges.norm()
+        ),
         "ms": 1e3 * seconds,
         "cusparse_ms": 1e3 * timed(lambda: torch.sparse.mm(matrix(csr, graph.weight), x)),
         "bfloat16_ms": 1e3 * timed(lambda: gpu.spmm(csr.ptr, csr.idx, graph.weight, half, out)),
@@ -77,13 +84,32 @@ def kernels(data: kgrec.Dataset) -> dict[str, Any]:
 
 
 def epochs(data: kgrec.Dataset, model: str, count: int, **settings: Any) -> dict[str, Any]:
-    """Train on the device and on the CPU with the same draws of parameters; seconds of the last epoch, and both losses of the first."""
+    """Train on the device and on the CPU with the same draws of parameters; seconds of the last
+    epoch, and both losses of the first.
+    """
     done = {}
     for device, times in (("cuda", count), ("cuda again", count), ("cpu", 1)):
-        run = kgrec.fit(model, data, device=device.split()[0], epochs=times, patience=0, validate_every=times, refit=False, **settings)
+        run = kgrec.fit(
+            model,
+            data,
+            device=device.split()[0],
+            epochs=times,
+            patience=0,
+            validate_every=times,
+            refit=False,
+            **settings,
+        )
         done[device] = run
-    first = {device: {k: v for k, v in run.history[0].items() if k != "seconds"} for device, run in done.items()}
-    same = all(torch.equal(a, b) for a, b in zip(done["cuda"].model.parameters(), done["cuda again"].model.parameters(), strict=True))
+    first = {
+        device: {k: v for k, v in run.history[0].items() if k != "seconds"}
+        for device, run in done.items()
+    }
+    same = all(
+        torch.equal(a, b)
+        for a, b in zip(
+            done["cuda"].model.parameters(), done["cuda again"].model.parameters(), strict=True
+        )
+    )
     return {
         "seconds": statistics.median(record["seconds"] for record in done["cuda"].history[1:]),
         "cpu_seconds": done["cpu"].history[0]["seconds"],
@@ -99,7 +125,10 @@ def ranking(data: kgrec.Dataset) -> dict[str, Any]:
     from kgrec.models.base import DotProduct
 
     draw = torch.Generator().manual_seed(0)
-    users, items = (torch.randn(size, 64, generator=draw).to(DEVICE) for size in (data.num_users, data.num_items))
+    users, items = (
+        torch.randn(size, 64, generator=draw).to(DEVICE)
+        for size in (data.num_users, data.num_items)
+    )
     seen = data.train.csr(data.num_users, data.num_items)
     ptr, idx = (torch.from_numpy(part).long().to(DEVICE) for part in (seen.indptr, seen.indices))
     _, ids = topk_masked(users[:500], items, 20, ptr[:501], idx)
@@ -111,7 +140,8 @@ def ranking(data: kgrec.Dataset) -> dict[str, Any]:
     return {
         "wrong_rows": int((ids != sorted_ids).any(1).sum()) - _ties(scores, ids, sorted_ids),
         "lists_ms": 1e3 * timed(lambda: topk_masked(users, items, 20, ptr, idx), 5),
-        "evaluation_ms": 1e3 * timed(lambda: evaluate(scorer, data, ks=(20,), metrics=("recall", "ndcg")), 5),
+        "evaluation_ms": 1e3
+        * timed(lambda: evaluate(scorer, data, ks=(20,), metrics=("recall", "ndcg")), 5),
         "of_scores": bool(topk_scores(scores[:5].clone(), 20)[1].shape == (5, 20)),
     }
 
@@ -126,11 +156,19 @@ def _ties(scores: torch.Tensor, ids: torch.Tensor, others: torch.Tensor) -> int:
 def kgat_steps() -> dict[str, Any]:
     """KGAT at Amazon-Book's size: attention, a step of each phase, and the epoch that they make."""
     data = made(70_679, 24_915, 113_487, 652_514, 2_557_746, 39)
-    model = KGAT.from_dataset(data, KGATConfig(loss="bpr", layer_dims=(64, 32, 16)), torch.Generator().manual_seed(0)).to(DEVICE)
+    model = KGAT.from_dataset(
+        data, KGATConfig(loss="bpr", layer_dims=(64, 32, 16)), torch.Generator().manual_seed(0)
+    ).to(DEVICE)
     out = {"attention_ms": 1e3 * timed(model.refresh_attention, 5)}
     seconds = out["attention_ms"] / 1e3
     model.train()
-    for each in rounds_of(model, data, TrainConfig(batch_size=1024, kg_batch_size=2048, epochs=1), seed=0, device=DEVICE):
+    for each in rounds_of(
+        model,
+        data,
+        TrainConfig(batch_size=1024, kg_batch_size=2048, epochs=1),
+        seed=0,
+        device=DEVICE,
+    ):
         batches = each.batches(1)
         step = timed(lambda each=each, batches=batches: each.step(next(batches)), 30)  # type: ignore[misc]
         out[f"{each.objectives[0].name}_step_ms"] = 1e3 * step
@@ -140,14 +178,22 @@ def kgat_steps() -> dict[str, Any]:
 
 def main() -> None:
     """Run all checks and print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="a saved Gowalla; made data of its size else")
-    parser.add_argument("--quality", type=int, default=0, help="epochs of the published recipe on --data")
+    parser.add_argument(
+        "--quality", type=int, default=0, help="epochs of the published recipe on --data"
+    )
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     if not torch.cuda.is_available() or not gpu.takes(torch.zeros(1, device="cuda")):
         sys.exit("no CUDA device with Triton: nothing to measure.")
-    data = kgrec.load(chosen.data) if chosen.data else made(29_858, 40_981, 40_981, 1_027_370, 1_000, 1)
+    data = (
+        kgrec.load(chosen.data)
+        if chosen.data
+        else made(29_858, 40_981, 40_981, 1_027_370, 1_000, 1)
+    )
     published = {"preset": "official", "num_layers": 3, "dim": 64}
     found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
     for name, job in {
@@ -163,8 +209,14 @@ def main() -> None:
         print(name, json.dumps(found[name], default=float), flush=True)
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=1, default=float))
-    wrong = found["spmm"]["error"] > 1e-5 or not found["spmm"]["same_twice"] or found["ranking"]["wrong_rows"]
-    sys.exit(1 if wrong or not (found["lightgcn"]["same_twice"] and found["bprmf"]["same_twice"]) else 0)
+    wrong = (
+        found["spmm"]["error"] > 1e-5
+        or not found["spmm"]["same_twice"]
+        or found["ranking"]["wrong_rows"]
+    )
+    sys.exit(
+        1 if wrong or not (found["lightgcn"]["same_twice"] and found["bprmf"]["same_twice"]) else 0
+    )
 
 
 def quality(data: kgrec.Dataset, count: int, settings: dict[str, Any]) -> dict[str, Any]:
@@ -173,8 +225,21 @@ def quality(data: kgrec.Dataset, count: int, settings: dict[str, Any]) -> dict[s
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(3):
             began = time.perf_counter()
-            run = kgrec.fit("lightgcn", data, device="cuda", epochs=count, seed=seed, out=str(Path(scratch) / str(seed)), **settings)
-            out.append({"recall@20": run.summary["test"]["recall@20"], "seconds": time.perf_counter() - began})
+            run = kgrec.fit(
+                "lightgcn",
+                data,
+                device="cuda",
+                epochs=count,
+                seed=seed,
+                out=str(Path(scratch) / str(seed)),
+                **settings,
+            )
+            out.append(
+                {
+                    "recall@20": run.summary["test"]["recall@20"],
+                    "seconds": time.perf_counter() - began,
+                }
+            )
     return {"seeds": out}
 
 

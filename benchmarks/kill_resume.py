@@ -1,9 +1,10 @@
-"""kill -9 at random moments of a training: does the run open, does --resume finish, are the weights those of the uninterrupted run?
+"""kill -9 at random moments of a training: does the run open, does --resume finish, are the weights
+those of the uninterrupted run?
 
 python benchmarks/kill_resume.py [--data films] [--model kgat] [--times 10] [--epochs 12] [--quick]
 
-With --quick every training is a fork of one process with the imports ready, and a checkpoint follows every epoch: a hundred kills
-in minutes.
+With --quick every training is a fork of one process with the imports ready, and a checkpoint
+follows every epoch: a hundred kills in minutes.
 """
 
 import argparse
@@ -26,8 +27,28 @@ from kgrec.training.checkpoint import read_tensors
 
 def command(arguments: argparse.Namespace, out: Path, *more: str) -> list[str]:
     """Return one ``kgrec train`` call."""
-    fixed = ["--set", f"epochs={arguments.epochs}", "--set", "patience=0", "--seed", "5", "--out", str(out)]
-    return [sys.executable, "-m", "kgrec", "-q", "train", arguments.data, "--model", arguments.model, *fixed, *more]
+    fixed = [
+        "--set",
+        f"epochs={arguments.epochs}",
+        "--set",
+        "patience=0",
+        "--seed",
+        "5",
+        "--out",
+        str(out),
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "kgrec",
+        "-q",
+        "train",
+        arguments.data,
+        "--model",
+        arguments.model,
+        *fixed,
+        *more,
+    ]
 
 
 class Fork:
@@ -83,7 +104,9 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def state_of(path: Path) -> str:
-    """Open a run, rank by it, and say where it stands; in a fork, so that this process stays fit to be forked."""
+    """Open a run, rank by it, and say where it stands; in a fork, so that this process stays fit to
+    be forked.
+    """
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -100,7 +123,9 @@ def state_of(path: Path) -> str:
 
 
 def main() -> None:
-    """Train once undisturbed, then kill, open, resume and compare, and print a line for each time."""
+    """Train once undisturbed, then kill, open, resume and compare, and print a line for each
+    time.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="films")
     parser.add_argument("--model", default="kgat")
@@ -117,12 +142,16 @@ def main() -> None:
         assert process.wait() == 0
         seconds = time.perf_counter() - began
         expected = weights(whole)
-        print(f"{chosen.model} on {chosen.data}: {seconds:.1f} s undisturbed from the first file on")
+        print(
+            f"{chosen.model} on {chosen.data}: {seconds:.1f} s undisturbed from the first file on"
+        )
         failures = 0
         for turn in range(chosen.times):
             out = Path(scratch) / f"killed-{turn}"
             process = started(chosen, out)
-            if turn % 10:  # one of ten is killed at any moment since its start, the others while they train
+            if (
+                turn % 10
+            ):  # one of ten is killed at any moment since its start, the others while they train
                 wait_for(out, process)
             moment = float(rng.uniform(0.0, 1.0)) * seconds
             try:
@@ -136,11 +165,14 @@ def main() -> None:
                 state = state_of(out)
             assert started(chosen, out, "--resume").wait() == 0
             found = weights(out)
-            equal = found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+            equal = found.keys() == expected.keys() and all(
+                torch.equal(found[name], expected[name]) for name in expected
+            )
             left = [path.name for path in Path(scratch).iterdir() if path.name.startswith(".")]
             failures += not equal
             print(
-                f"killed at {moment:5.1f} s: {state}; resumed: {'equal bit for bit' if equal else 'DIFFERENT'}; stale folders {left}",
+                f"killed at {moment:5.1f} s: {state}; resumed: "
+                f"{'equal bit for bit' if equal else 'DIFFERENT'}; stale folders {left}",
                 flush=True,
             )
         print(f"{chosen.times - failures} of {chosen.times} equal")

@@ -1,12 +1,16 @@
-"""Loading at scale, beside peers in the same run. Each work is its own process; printed are seconds, peak memory, and ratios.
+"""Loading at scale, beside peers in the same run. Each work is its own process; printed are
+seconds, peak memory, and ratios.
 
-python benchmarks/loading.py                   10 million triples, 10 million interactions: minutes, 6 GB of disk
-python benchmarks/loading.py --scale 0.1       a tenth of it
-python benchmarks/loading.py --only triples    one group: triples, turtle, interactions, opening, folders
+python benchmarks/loading.py                   10 million triples, 10 million interactions: minutes,
+6 GB of disk python benchmarks/loading.py --scale 0.1       a tenth of it
+python benchmarks/loading.py --only triples    one group: triples, turtle, interactions, opening,
+folders
 
-Triples: 10 million, 2 million distinct terms of 60 bytes on average, drawn Zipf-like after each was named once, a tenth of them labels.
-Interactions: 10 million rows of a CSV file with whole-number ids, ratings and times. rdflib parses a tenth, and its time is scaled. pandas
-and pyarrow are peers where they are installed. Figures are worth something on an idle machine only; the ratios less so elsewhere.
+Triples: 10 million, 2 million distinct terms of 60 bytes on average, drawn Zipf-like after each was
+named once, a tenth of them labels. Interactions: 10 million rows of a CSV file with whole-number
+ids, ratings and times. rdflib parses a tenth, and its time is scaled. pandas and pyarrow are peers
+where they are installed. Figures are worth something on an idle machine only; the ratios less so
+elsewhere.
 """
 
 import argparse
@@ -32,10 +36,18 @@ RDFLIB_SHARE = 10
 
 def main() -> None:
     """Make the files, run each work in its own process, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the 10 million")
-    parser.add_argument("--only", choices=tuple(GROUPS), action="append", help="one group of works; may be repeated")
-    parser.add_argument("--folder", type=Path, help="where the files are made and kept; a temporary folder where left away")
+    parser.add_argument(
+        "--only", choices=tuple(GROUPS), action="append", help="one group of works; may be repeated"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the files are made and kept; a temporary folder where left away",
+    )
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--work", choices=tuple(WORKS), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -51,14 +63,21 @@ def main() -> None:
         figures = {work: measured(work, folder) for group in groups for work in GROUPS[group]}
     show(figures, options.scale)
     if options.json:
-        options.json.write_text(json.dumps({"scale": options.scale, "works": figures}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps({"scale": options.scale, "works": figures}, indent=1) + "\n"
+        )
 
 
 def measured(work: str, folder: Path) -> dict[str, Any]:
-    """Run a work in a process of its own; return its seconds, imports included, its own time, and its peak memory in bytes."""
+    """Run a work in a process of its own; return its seconds, imports included, its own time, and
+    its peak memory in bytes.
+    """
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, __file__, "--work", work, "--folder", str(folder)], stdout=subprocess.PIPE, check=False, text=True
+        [sys.executable, __file__, "--work", work, "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        check=False,
+        text=True,
     )
     seconds = time.perf_counter() - began
     if done.returncode:
@@ -70,18 +89,32 @@ def measured(work: str, folder: Path) -> dict[str, Any]:
 
 
 def timed(work: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    """Return what a work tells, its seconds without the imports made before, those of its threads, and the process's peak memory."""
+    """Return what a work tells, its seconds without the imports made before, those of its threads,
+    and the process's peak memory.
+    """
     began, spent = time.perf_counter(), time.process_time()
     told = work() or {}
-    return told | {"own": time.perf_counter() - began, "cpu": time.process_time() - spent, "peak": peak_memory()}
+    return told | {
+        "own": time.perf_counter() - began,
+        "cpu": time.process_time() - spent,
+        "peak": peak_memory(),
+    }
 
 
 def peak_memory() -> int:
-    """Return the peak memory of this process in bytes; what getrusage says counts the process that forked it."""
+    """Return the peak memory of this process in bytes; what getrusage says counts the process that
+    forked it.
+    """
     status = Path("/proc/self/status")
     if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return next(
+            int(line.split()[1]) * 1024
+            for line in status.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def make_files(folder: Path, scale: float, groups: list[str]) -> None:
@@ -94,25 +127,45 @@ def make_files(folder: Path, scale: float, groups: list[str]) -> None:
 
 
 def make_graph(folder: Path, size: int, terms: int) -> None:
-    """Write the same graph as N-Triples and as Turtle, a tenth of each for rdflib, and a log of clicks on 1,000 of its entities."""
+    """Write the same graph as N-Triples and as Turtle, a tenth of each for rdflib, and a log of
+    clicks on 1,000 of its entities.
+    """
     import numpy as np
     import polars as pl
 
     rng = np.random.default_rng(0)
     length = rng.integers(12, 53, terms)
     names = pl.select(
-        (pl.Series(np.arange(terms)).cast(pl.String) + "-" + pl.Series(rng.integers(1 << 40, 1 << 60, (terms,))).cast(pl.String)).alias("n")
+        (
+            pl.Series(np.arange(terms)).cast(pl.String)
+            + "-"
+            + pl.Series(rng.integers(1 << 40, 1 << 60, (terms,))).cast(pl.String)
+        ).alias("n")
     ).to_series()
-    names = (names + "_" + names.reverse() + "_abcdefghijkl").str.slice(0, pl.Series(length)).rename("name")
+    names = (
+        (names + "_" + names.reverse() + "_abcdefghijkl")
+        .str.slice(0, pl.Series(length))
+        .rename("name")
+    )
     names = pl.Series([f"{number:x}_{name}" for number, name in enumerate(names)])
-    heads, tails = (np.floor(np.exp(rng.random(size) * np.log(terms))).astype(np.int64) - 1 for _ in range(2))
-    heads[: terms // 2], tails[: terms // 2] = np.arange(terms // 2), np.arange(terms // 2, terms // 2 * 2)
+    heads, tails = (
+        np.floor(np.exp(rng.random(size) * np.log(terms))).astype(np.int64) - 1 for _ in range(2)
+    )
+    heads[: terms // 2], tails[: terms // 2] = (
+        np.arange(terms // 2),
+        np.arange(terms // 2, terms // 2 * 2),
+    )
     relations = np.floor(np.exp(rng.random(size) * np.log(RELATIONS))).astype(np.int64) - 1
     labelled = rng.random(size) < 0.1
     labelled[: terms // 2] = False
     order = rng.permutation(size)
     with open(folder / "kg.nt", "wb") as lines, open(folder / "kg.ttl", "wb") as turtle:
-        turtle.write(f"@prefix e: <{NAMESPACE}> .\n@prefix o: <{ONTOLOGY}> .\n@prefix rdfs: <{LABEL.removesuffix('label')}> .\n".encode())
+        turtle.write(
+            (
+                f"@prefix e: <{NAMESPACE}> .\n@prefix o: <{ONTOLOGY}> .\n@prefix rdfs: "
+                f"<{LABEL.removesuffix('label')}> .\n"
+            ).encode()
+        )
         for start in range(0, size, PART):
             rows = order[start : start + PART]
             part = pl.DataFrame(
@@ -124,21 +177,39 @@ def make_graph(folder: Path, size: int, terms: int) -> None:
                 }
             )
             text = pl.format('"the entity of number {}"@en', "head")
-            full = pl.format(f"<{NAMESPACE}{{}}>", "tail"), pl.format(f"<{ONTOLOGY}relation{{}}>", "relation"), pl.lit(f"<{LABEL}>")
-            short = pl.format("e:{}", "tail"), pl.format("o:relation{}", "relation"), pl.lit("rdfs:label")
+            full = (
+                pl.format(f"<{NAMESPACE}{{}}>", "tail"),
+                pl.format(f"<{ONTOLOGY}relation{{}}>", "relation"),
+                pl.lit(f"<{LABEL}>"),
+            )
+            short = (
+                pl.format("e:{}", "tail"),
+                pl.format("o:relation{}", "relation"),
+                pl.lit("rdfs:label"),
+            )
             for file, head, (tail, relation, label) in (
                 (lines, pl.format(f"<{NAMESPACE}{{}}>", "head"), full),
                 (turtle, pl.format("e:{}", "head"), short),
             ):
                 object = pl.when("is label").then(text).otherwise(tail)
-                row = pl.format("{} {} {} .\n", head, pl.when("is label").then(label).otherwise(relation), object)
+                row = pl.format(
+                    "{} {} {} .\n",
+                    head,
+                    pl.when("is label").then(label).otherwise(relation),
+                    object,
+                )
                 file.write("".join(part.select(row.alias("row"))["row"].to_list()).encode())
     with open(folder / "kg.nt", "rb") as whole, open(folder / "tenth.nt", "wb") as tenth:
         tenth.writelines(line for number, line in enumerate(whole) if number % RDFLIB_SHARE == 0)
     with open(folder / "kg.ttl", "rb") as whole, open(folder / "tenth.ttl", "wb") as tenth:
-        tenth.writelines(line for number, line in enumerate(whole) if number % RDFLIB_SHARE == 0 or number < 3)
+        tenth.writelines(
+            line for number, line in enumerate(whole) if number % RDFLIB_SHARE == 0 or number < 3
+        )
     items = [NAMESPACE + name for name in names[:ITEMS]]
-    clicks = [f"u{(number * 31 + number // ITEMS * 7) % 50},{item},{number}\n" for number, item in enumerate(items * 5)]
+    clicks = [
+        f"u{(number * 31 + number // ITEMS * 7) % 50},{item},{number}\n"
+        for number, item in enumerate(items * 5)
+    ]
     (folder / "few.csv").write_text("user_id,item_id,timestamp\n" + "".join(clicks))
 
 
@@ -152,7 +223,9 @@ def make_log(path: Path, size: int) -> None:
     frame = pl.DataFrame(
         {
             "user_id": rng.integers(0, users, size) * 7919 % 1_000_003,
-            "item_id": np.floor(np.exp(rng.random(size) * np.log(items))).astype(np.int64) * 104_729 % 10_000_019,
+            "item_id": np.floor(np.exp(rng.random(size) * np.log(items))).astype(np.int64)
+            * 104_729
+            % 10_000_019,
             "rating": rng.integers(1, 11, size) / 2,
             "timestamp": rng.integers(1_000_000_000, 1_700_000_000, size),
         }
@@ -197,7 +270,10 @@ def rdflib_tenth(folder: Path, kg: str, format: str) -> dict[str, Any]:
     """Parse a tenth with rdflib; its time counts ten times."""
     import rdflib
 
-    return {"triples": len(rdflib.Graph().parse(str(folder / kg), format=format)), "share": RDFLIB_SHARE}
+    return {
+        "triples": len(rdflib.Graph().parse(str(folder / kg), format=format)),
+        "share": RDFLIB_SHARE,
+    }
 
 
 def own_log(folder: Path) -> dict[str, Any]:
@@ -221,7 +297,9 @@ def polars_log(folder: Path) -> dict[str, Any]:
     """The same in polars: ids as text, numbered in the order of first appearance."""
     import polars as pl
 
-    frame = pl.read_csv(folder / "clicks.csv", schema_overrides={"user_id": pl.String, "item_id": pl.String})
+    frame = pl.read_csv(
+        folder / "clicks.csv", schema_overrides={"user_id": pl.String, "item_id": pl.String}
+    )
     for column in ("user_id", "item_id"):
         distinct = frame[column].unique(maintain_order=True)
         numbers = pl.DataFrame({column: distinct}).with_row_index("row")
@@ -244,7 +322,9 @@ def pyarrow_log(folder: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.csv
 
-    options = pyarrow.csv.ConvertOptions(column_types={"user_id": pa.string(), "item_id": pa.string()})
+    options = pyarrow.csv.ConvertOptions(
+        column_types={"user_id": pa.string(), "item_id": pa.string()}
+    )
     table = pyarrow.csv.read_csv(folder / "clicks.csv", convert_options=options)
     for column in ("user_id", "item_id"):
         table[column].dictionary_encode()
@@ -271,7 +351,9 @@ def imported(*modules: str) -> None:
         __import__(module)
 
 
-def work(function: Callable[..., dict[str, Any]], *arguments: str, after: tuple[str, ...] = ()) -> Callable[[Path], dict[str, Any]]:
+def work(
+    function: Callable[..., dict[str, Any]], *arguments: str, after: tuple[str, ...] = ()
+) -> Callable[[Path], dict[str, Any]]:
     """Return a work: the modules it needs imported, then the function timed."""
 
     def run(folder: Path) -> dict[str, Any]:
@@ -284,7 +366,12 @@ def work(function: Callable[..., dict[str, Any]], *arguments: str, after: tuple[
     return run
 
 
-KGREC = ("kgrec.data.building.build", "kgrec.data.storage", "kgrec.data.readers.triples", "kgrec.data.readers.interactions")
+KGREC = (
+    "kgrec.data.building.build",
+    "kgrec.data.storage",
+    "kgrec.data.readers.triples",
+    "kgrec.data.readers.interactions",
+)
 WORKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "N-Triples to dataset": work(build, "kg.nt", after=KGREC),
     "N-Triples read": work(parse_only, "kg.nt", after=KGREC),
@@ -321,7 +408,11 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
             print(f"{name:28} {found.get('missing', 'failed')}")
             continue
         share = found.get("share", 1)
-        told = ", ".join(f"{key} {value:,}" for key, value in found.items() if key in ("triples", "entities", "rows"))
+        told = ", ".join(
+            f"{key} {value:,}"
+            for key, value in found.items()
+            if key in ("triples", "entities", "rows")
+        )
         times = f" (a tenth, times {share})" if share > 1 else ""
         seconds = f"{found['seconds']:9.2f} {found['own'] * share:9.2f} {found['cpu'] * share:9.2f}"
         print(f"{name:28} {seconds} {found['peak'] / 2**20:9.0f}  {told}{times}")
@@ -329,11 +420,23 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
     for work_name, peer, goal in GOALS:
         pair = [figures[name] for name in (work_name, peer) if "own" in figures.get(name, {})]
         if len(pair) == 2:
-            wall, spent = (pair[1][key] * pair[1].get("share", 1) / pair[0][key] for key in ("own", "cpu"))
-            print(f"{work_name}: {wall:.1f} times as fast as {peer}, {spent:.1f} by processor time (goal {goal})")
-    best = [found["own"] for name, found in figures.items() if name.startswith("interactions ") and "kgrec" not in name and "own" in found]
+            wall, spent = (
+                pair[1][key] * pair[1].get("share", 1) / pair[0][key] for key in ("own", "cpu")
+            )
+            print(
+                f"{work_name}: {wall:.1f} times as fast as {peer}, {spent:.1f} by processor time "
+                f"(goal {goal})"
+            )
+    best = [
+        found["own"]
+        for name, found in figures.items()
+        if name.startswith("interactions ") and "kgrec" not in name and "own" in found
+    ]
     if best and "own" in figures.get("interactions kgrec", {}):
-        print(f"interactions: {min(best) / figures['interactions kgrec']['own']:.2f} times the best peer's speed (goal 1)")
+        print(
+            f"interactions: {min(best) / figures['interactions kgrec']['own']:.2f} times the "
+            "best peer's speed (goal 1)"
+        )
 
 
 GOALS = (

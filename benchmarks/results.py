@@ -1,11 +1,14 @@
-"""The tables of docs/results: every model tuned on validation with the same budget, several seeds, and a test of the difference.
+"""The tables of docs/results: every model tuned on validation with the same budget, several seeds,
+and a test of the difference.
 
-python benchmarks/results.py ml-100k --models lightgcn kgat     tune these, then train them with their best settings on every seed
-python benchmarks/results.py ml-100k --report                   write docs/results/ml-100k.md from what is there
+python benchmarks/results.py ml-100k --models lightgcn kgat     tune these, then train them with
+their best settings on every seed python benchmarks/results.py ml-100k --report
+write docs/results/ml-100k.md from what is there
 
-Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed again. Trials see the validation part
-alone. The test part is ranked once per seed, with the settings that were best on validation. The data are looked for in
-KGREC_SHARED_DATA, else in ../shared/data.
+Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed
+again. Trials see the validation part alone. The test part is ranked once per seed, with the
+settings that were best on validation. The data are looked for in KGREC_SHARED_DATA, else in
+../shared/data.
 """
 
 import argparse
@@ -29,7 +32,21 @@ from kgrec.training.config import TEST_SELECTED
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr@10", "mrr@20")
 RANKERS = (
-    *("popularity", "itemknn", "ease", "ease-kg", "ials", "gfcf", "bprmf", "lightgcn", "lightgcn-kg", "cke", "cfkg", "kgat", "kgin"),
+    *(
+        "popularity",
+        "itemknn",
+        "ease",
+        "ease-kg",
+        "ials",
+        "gfcf",
+        "bprmf",
+        "lightgcn",
+        "lightgcn-kg",
+        "cke",
+        "cfkg",
+        "kgat",
+        "kgin",
+    ),
     *("transe", "transr", "transd", "distmult", "complex", "rotate"),
 )
 PEER_NAMES = {
@@ -75,7 +92,9 @@ def dataset(name: str, out: Path) -> str:
         table = tables()[name]
         if table.parts:
             parts = dict(table.parts)
-            kgrec.Dataset.build(None, list(parts.pop("kg")), split="given", name=name, **parts).save(place)
+            kgrec.Dataset.build(
+                None, list(parts.pop("kg")), split="given", name=name, **parts
+            ).save(place)
         else:
             kgrec.load(SHARED / name).save(place)
     return str(place)
@@ -90,7 +109,15 @@ def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         if find(model).search_space():
-            found = tune(dataset(name, out), model, trials=trials, minutes=minutes, seed=0, out=out / model / "tune", final=False)
+            found = tune(
+                dataset(name, out),
+                model,
+                trials=trials,
+                minutes=minutes,
+                seed=0,
+                out=out / model / "tune",
+                final=False,
+            )
             record = {
                 "settings": found.best,
                 "valid": found.value,
@@ -115,11 +142,16 @@ def measure(name: str, model: str, seed: int, out: Path, settings: dict[str, Any
     report.per_user.write_parquet(kept.with_suffix(".parquet"))
     record = {"summary": run.summary, "report": report.to_dict()}
     kept.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{name} {model} seed {seed}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS), flush=True)
+    print(
+        f"{name} {model} seed {seed}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS),
+        flush=True,
+    )
 
 
 def peers(split: str) -> dict[str, list[str]]:
-    """Return a peer's figures from the file beside the data: Recall@10, Recall@20, NDCG@10, NDCG@20, Hit@10, MRR@10 by model."""
+    """Return a peer's figures from the file beside the data: Recall@10, Recall@20, NDCG@10,
+    NDCG@20, Hit@10, MRR@10 by model.
+    """
     found = {}
     for line in (SHARED / "ml-100k" / "peers.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -131,11 +163,15 @@ def peers(split: str) -> dict[str, list[str]]:
 def spread(values: list[float]) -> str:
     """Return mean and standard deviation, without the leading zero."""
     text = f"{mean(values):.4f}"
-    return (f"{text} ± {stdev(values):.4f}" if len(values) > 1 and stdev(values) > 0 else text).replace("0.", ".")
+    return (
+        f"{text} ± {stdev(values):.4f}" if len(values) > 1 and stdev(values) > 0 else text
+    ).replace("0.", ".")
 
 
 def selected(summaries: list[dict[str, Any]]) -> str:
-    """Return what stands behind a model's name in a table whose rows are to be chosen by the validation part."""
+    """Return what stands behind a model's name in a table whose rows are to be chosen by the
+    validation part.
+    """
     found = {summary.get("selection") for summary in summaries} & {TEST_SELECTED}
     return f" ({TEST_SELECTED})" if found else ""
 
@@ -143,7 +179,9 @@ def selected(summaries: list[dict[str, Any]]) -> str:
 def report(name: str, out: Path, docs: Path) -> None:
     """Write the table of a data set."""
     table = tables()[name]
-    found = {model: _measured(out / model) for model in RANKERS if any((out / model).glob("seed-*.json"))}
+    found = {
+        model: _measured(out / model) for model in RANKERS if any((out / model).glob("seed-*.json"))
+    }
     beside = peers(table.peers) if table.peers else {}
     tuned = out.parent / table.tuned_on if table.tuned_on else out
     lines = [
@@ -155,7 +193,10 @@ def report(name: str, out: Path, docs: Path) -> None:
         best = json.loads((tuned / model / "best.json").read_text())
         valid[model] = mean(record["summary"]["valid"]["ndcg@10"] for record in records)
         knows = "yes" if "triples" in MODELS[model].needs else ""
-        cells = [spread([record["report"]["metrics"][metric] for record in records]) for metric in METRICS]
+        cells = [
+            spread([record["report"]["metrics"][metric] for record in records])
+            for metric in METRICS
+        ]
         seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
         label = f"**{model}**{selected([record['summary'] for record in records])}"
         lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
@@ -164,14 +205,26 @@ def report(name: str, out: Path, docs: Path) -> None:
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
     lines += ["", *_duel(found, valid, out)]
-    lines += ["", "What was searched, and the best on validation:", "", "| model | settings |", "|---|---|"]
+    lines += [
+        "",
+        "What was searched, and the best on validation:",
+        "",
+        "| model | settings |",
+        "|---|---|",
+    ]
     for model in found:
         settings = json.loads((tuned / model / "best.json").read_text())["settings"]
-        told = ", ".join(f"{name} {_short(settings[name])}" for name in find(model).search_space() if name in settings)
+        told = ", ".join(
+            f"{name} {_short(settings[name])}"
+            for name in find(model).search_space()
+            if name in settings
+        )
         lines.append(f"| {model} | {told or '-'} |")
     place = docs / f"{name}.md"
     start, end = "<!-- table -->\n", "<!-- end of table -->\n"
-    before, _, rest = (place.read_text() if place.is_file() else f"# {name}\n\n{start}{end}").partition(start)
+    before, _, rest = (
+        place.read_text() if place.is_file() else f"# {name}\n\n{start}{end}"
+    ).partition(start)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
     print("\n".join(lines))
@@ -186,13 +239,18 @@ def _measured(folder: Path) -> list[dict[str, Any]]:
 
 
 def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str]:
-    """Return the test of the best model with triples against the best without, each the best on validation."""
-    sides = [[m for m in found if ("triples" in MODELS[m].needs) is knows] for knows in (True, False)]
+    """Return the test of the best model with triples against the best without, each the best on
+    validation.
+    """
+    sides = [
+        [m for m in found if ("triples" in MODELS[m].needs) is knows] for knows in (True, False)
+    ]
     if not all(sides):
         return []
     ours, theirs = (max(side, key=lambda model: valid[model]) for side in sides)
     lines = [
-        f"Best on validation with triples: **{ours}**; without: **{theirs}**. Their difference on the test part, values per user averaged "
+        f"Best on validation with triples: **{ours}**; without: **{theirs}**. Their difference "
+        "on the test part, values per user averaged "
         "over seeds, 95 % interval by paired bootstrap over users:",
         "",
         "| metric | difference | interval | p (Wilcoxon) |",
@@ -200,21 +258,33 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
     ]
     first, second = _per_user(out / ours), _per_user(out / theirs)
     both = first.join(second, on="user", suffix="_other")
-    differences = np.column_stack([(both[metric] - both[f"{metric}_other"]).to_numpy() for metric in METRICS])
-    for metric, found_here in zip(METRICS, paired(differences, generator=np.random.default_rng(0)), strict=True):
+    differences = np.column_stack(
+        [(both[metric] - both[f"{metric}_other"]).to_numpy() for metric in METRICS]
+    )
+    for metric, found_here in zip(
+        METRICS, paired(differences, generator=np.random.default_rng(0)), strict=True
+    ):
         low, high = found_here.low, found_here.high
-        lines.append(f"| {metric} | {found_here.mean:+.4f} | {low:+.4f} .. {high:+.4f} | {found_here.p_wilcoxon:.2g} |")
+        lines.append(
+            f"| {metric} | {found_here.mean:+.4f} | {low:+.4f} .. {high:+.4f} | "
+            f"{found_here.p_wilcoxon:.2g} |"
+        )
     return lines
 
 
 def _per_user(folder: Path) -> pl.DataFrame:
-    frames = [pl.read_parquet(path).select("user", *METRICS) for path in sorted(folder.glob("seed-*.parquet"))]
+    frames = [
+        pl.read_parquet(path).select("user", *METRICS)
+        for path in sorted(folder.glob("seed-*.parquet"))
+    ]
     return pl.concat(frames).group_by("user", maintain_order=True).agg(pl.col(METRICS).mean())
 
 
 def main() -> None:
     """Tune and measure, or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", choices=list(tables()))
     parser.add_argument("--models", nargs="+", default=list(RANKERS))
     parser.add_argument("--trials", type=int, default=12)

@@ -1,11 +1,13 @@
-"""The same interactions in four row orders: figures must not move. Prints a table; exit status 1 where a figure does.
+"""The same interactions in four row orders: figures must not move. Prints a table; exit status 1
+where a figure does.
 
-python benchmarks/row_orders.py                           ml-100k, temporal split, six closed forms and LightGCN
-python benchmarks/row_orders.py ease lightgcn --epochs 5  models of your own
+python benchmarks/row_orders.py                           ml-100k, temporal split, six closed forms
+and LightGCN python benchmarks/row_orders.py ease lightgcn --epochs 5  models of your own
 python benchmarks/row_orders.py --seeds 3                 LightGCN's spread over seeds as well
 
-The interactions come as published, shuffled, those with popular items first, and those with rare items first; the triples and links are
-shuffled alongside. Data lie in KGREC_SHARED_DATA, else ../shared/data.
+The interactions come as published, shuffled, those with popular items first, and those with rare
+items first; the triples and links are shuffled alongside. Data lie in KGREC_SHARED_DATA, else
+../shared/data.
 """
 
 import argparse
@@ -38,10 +40,16 @@ def orders(log: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 
 def datasets(folder: Path, split: str) -> Iterator[tuple[str, kgrec.Dataset]]:
     """Yield the name of each order and the dataset built from it."""
-    log, kg, links = (pl.read_csv(folder / f"ml-100k.{kind}", separator="\t", infer_schema_length=0) for kind in ("inter", "kg", "link"))
+    log, kg, links = (
+        pl.read_csv(folder / f"ml-100k.{kind}", separator="\t", infer_schema_length=0)
+        for kind in ("inter", "kg", "link")
+    )
     parts = [frame.rename(lambda name: name.partition(":")[0]) for frame in (log, kg, links)]
     for number, (name, rows) in enumerate(orders(parts[0])):
-        graph, pairs = (frame.sample(fraction=1.0, shuffle=True, seed=number) if number else frame for frame in parts[1:])
+        graph, pairs = (
+            frame.sample(fraction=1.0, shuffle=True, seed=number) if number else frame
+            for frame in parts[1:]
+        )
         yield name, kgrec.Dataset.build(rows, graph, links=pairs, split=split)
 
 
@@ -51,8 +59,12 @@ def judged(model: str, data: kgrec.Dataset, epochs: int, seed: int = 0) -> Mappi
     return kgrec.fit(model, data, seed=seed, device="cpu", **settings).evaluate().metrics
 
 
-def measure(folder: Path, models: list[str], split: str, epochs: int, seeds: int) -> dict[str, dict[str, Mapping[str, float]]]:
-    """Return the metrics by model and by order; trained models also by seed, on the order as published."""
+def measure(
+    folder: Path, models: list[str], split: str, epochs: int, seeds: int
+) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Return the metrics by model and by order; trained models also by seed, on the order as
+    published.
+    """
     found: dict[str, dict[str, Mapping[str, float]]] = {model: {} for model in models}
     for number, (order, data) in enumerate(datasets(folder, split)):
         for model in models:
@@ -71,26 +83,40 @@ def spread(rows: Mapping[str, Mapping[str, float]], metric: str) -> float:
 
 def main() -> int:
     """Print a line per model and order, then how far apart the orders are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="*", default=[*CLOSED, *TRAINED])
     parser.add_argument("--split", default="temporal")
     parser.add_argument("--epochs", type=int, default=10, help="of trained models")
-    parser.add_argument("--seeds", type=int, default=1, help="train with so many seeds, on the order as published")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="train with so many seeds, on the order as published"
+    )
     parser.add_argument("--folder", type=Path, default=SHARED / "ml-100k")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     if not options.folder.is_dir():
-        sys.exit(f"{options.folder}: not there. Set KGREC_SHARED_DATA to the folder that holds ml-100k, or name it with --folder.")
+        sys.exit(
+            f"{options.folder}: not there. Set KGREC_SHARED_DATA to the folder that holds "
+            "ml-100k, or name it with --folder."
+        )
     found = measure(options.folder, options.models, options.split, options.epochs, options.seeds)
     print(f"| model | order | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}")
     worst = 0.0
     for model, rows in found.items():
         for order, metrics in rows.items():
-            print(f"| {model} | {order} | {' | '.join(f'{metrics[name]:.10f}' for name in SHOWN)} |")
-        by_order = {order: metrics for order, metrics in rows.items() if not order.startswith("seed")}
+            print(
+                f"| {model} | {order} | {' | '.join(f'{metrics[name]:.10f}' for name in SHOWN)} |"
+            )
+        by_order = {
+            order: metrics for order, metrics in rows.items() if not order.startswith("seed")
+        }
         worst = max(worst, *(spread(by_order, metric) for metric in next(iter(by_order.values()))))
         if len(by_order) < len(rows):
-            print(f"| {model} | spread over seeds | {' | '.join(f'{spread(rows, name):.4f}' for name in SHOWN)} |")
+            print(
+                f"| {model} | spread over seeds | "
+                f"{' | '.join(f'{spread(rows, name):.4f}' for name in SHOWN)} |"
+            )
     print(f"\nlargest difference between orders, over all models and metrics: {worst:.3g}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")

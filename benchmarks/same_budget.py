@@ -1,10 +1,13 @@
-"""Graph models with the paper's pairwise loss, at RecBole's settings and budget: docs/results/same-budget.md.
+"""Graph models with the paper's pairwise loss, at RecBole's settings and budget:
+docs/results/same-budget.md.
 
-python benchmarks/same_budget.py --models lightgcn kgat --seeds 0 1 2     train and rank; what is there is not computed again
-python benchmarks/same_budget.py --report                                 write docs/results/same-budget.md from what is there
+python benchmarks/same_budget.py --models lightgcn kgat --seeds 0 1 2     train and rank; what is
+there is not computed again python benchmarks/same_budget.py --report
+write docs/results/same-budget.md from what is there
 
-Nothing is tuned here: settings are those of RecBole 1.2.1's own model files, the learning rates those of its runs, and training
-stops as its runs did. The data are looked for in KGREC_SHARED_DATA, else in ../shared/data.
+Nothing is tuned here: settings are those of RecBole 1.2.1's own model files, the learning rates
+those of its runs, and training stops as its runs did. The data are looked for in KGREC_SHARED_DATA,
+else in ../shared/data.
 """
 
 import argparse
@@ -21,17 +24,31 @@ import kgrec
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 SPLITS = {"ml-100k": "split", "ml-100k-linked": "split-linked"}
 
-# Every RecBole run: at most 300 epochs of batches of 2,048, stopped after 10 epochs without a better NDCG@10 on validation.
-BUDGET: dict[str, Any] = {"epochs": 300, "batch_size": 2048, "patience": 10, "validate_every": 1, "metric": "ndcg@10"}
+# Every RecBole run: at most 300 epochs of batches of 2,048, stopped after 10 epochs without a
+# better NDCG@10 on validation.
+BUDGET: dict[str, Any] = {
+    "epochs": 300,
+    "batch_size": 2048,
+    "patience": 10,
+    "validate_every": 1,
+    "metric": "ndcg@10",
+}
 GCN = {"loss": "bpr", "num_layers": 2, "init": "glorot", "learning_rate": 5e-3}
 
-# RecBole takes L2 of un-squared norms, which kgrec has not: weights stay kgrec's defaults, but for models without any there.
+# RecBole takes L2 of un-squared norms, which kgrec has not: weights stay kgrec's defaults, but for
+# models without any there.
 SETTINGS: dict[str, dict[str, Any]] = {
     # Its Xavier normal start has standard deviations of .045 (users) and .034 (items).
     "bprmf": {"item_bias": False, "l2_weight": 0.0, "init_scale": 0.04, "learning_rate": 1e-3},
     "lightgcn": GCN,
     "lightgcn-kg": GCN,
-    "cke": {"loss": "bpr", "zero_offsets": False, "item_prior": "sum", "kg_batch_size": 2048, "learning_rate": 5e-3},
+    "cke": {
+        "loss": "bpr",
+        "zero_offsets": False,
+        "item_prior": "sum",
+        "kg_batch_size": 2048,
+        "learning_rate": 5e-3,
+    },
     "cfkg": {
         "score": "inner",
         "loss": "sampling",
@@ -41,7 +58,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "init_scale": 0.04,
         "learning_rate": 1e-3,
     },
-    # Its run was cut at epoch 24 by a limit on its time, so ours is, too; its 91,631 triples last 45 steps.
+    # Its run was cut at epoch 24 by a limit on its time, so ours is, too; its 91,631 triples last
+    # 45 steps.
     "kgat": {
         "loss": "bpr",
         "layer_dims": (64,),
@@ -71,25 +89,46 @@ def train(name: str, model: str, seed: int, out: Path) -> None:
 
     run = kgrec.fit(model, dataset(name, out / name), seed=seed, **BUDGET | SETTINGS[model])
     report = run.evaluate(k=(10, 20))
-    kept.write_text(json.dumps({"summary": run.summary, "metrics": report.metrics}, indent=1) + "\n")
+    kept.write_text(
+        json.dumps({"summary": run.summary, "metrics": report.metrics}, indent=1) + "\n"
+    )
     told = " ".join(f"{metric} {report.metrics[metric]:.4f}" for metric in METRICS)
-    print(f"{name} {model} seed {seed}: {told}, best epoch {run.summary['best_epoch']} of {run.summary['epochs']}", flush=True)
+    print(
+        f"{name} {model} seed {seed}: {told}, best epoch {run.summary['best_epoch']} of "
+        f"{run.summary['epochs']}",
+        flush=True,
+    )
 
 
 def table(name: str, out: Path) -> list[str]:
     """Return the rows of one split, RecBole's below ours."""
     beside = peers(SPLITS[name])
-    lines = [f"| model | {' | '.join(METRICS)} | seeds | epochs | best epoch |", "|---|" + "---|" * (len(METRICS) + 3)]
+    lines = [
+        f"| model | {' | '.join(METRICS)} | seeds | epochs | best epoch |",
+        "|---|" + "---|" * (len(METRICS) + 3),
+    ]
     for model in SETTINGS:
-        records = [json.loads(path.read_text()) for path in sorted((out / name).glob(f"{model}-[0-9]*.json"))]
+        records = [
+            json.loads(path.read_text())
+            for path in sorted((out / name).glob(f"{model}-[0-9]*.json"))
+        ]
         if not records:
             continue
         cells = [spread([record["metrics"][metric] for record in records]) for metric in METRICS]
-        epochs = [", ".join(str(record["summary"][key]) for record in records) for key in ("epochs", "best_epoch")]
-        lines.append(f"| **{model}**, pairwise loss | {' | '.join(cells)} | {len(records)} | {' | '.join(epochs)} |")
+        epochs = [
+            ", ".join(str(record["summary"][key]) for record in records)
+            for key in ("epochs", "best_epoch")
+        ]
+        lines.append(
+            f"| **{model}**, pairwise loss | {' | '.join(cells)} | {len(records)} | "
+            f"{' | '.join(epochs)} |"
+        )
         theirs = beside.get(PEER_NAMES.get(model, ""))
         if theirs:
-            lines.append(f"| RecBole {PEER_NAMES[model]} | {' | '.join([*theirs[:4], theirs[5], ''])} | 1 |  |  |")
+            lines.append(
+                f"| RecBole {PEER_NAMES[model]} | {' | '.join([*theirs[:4], theirs[5], ''])} | 1 "
+                "|  |  |"
+            )
     return lines
 
 
@@ -106,7 +145,9 @@ def report(out: Path, place: Path) -> None:
 
 def main() -> None:
     """Train what is missing, or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", nargs="+", choices=list(SPLITS), default=list(SPLITS))
     parser.add_argument("--models", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -118,7 +159,10 @@ def main() -> None:
         report(chosen.out, Path("docs/results/same-budget.md"))
         return
     if not (SHARED / "ml-100k").is_dir():
-        sys.exit(f"{SHARED / 'ml-100k'}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
+        sys.exit(
+            f"{SHARED / 'ml-100k'}: not there. Set KGREC_SHARED_DATA to the folder with the data "
+            "sets."
+        )
     for seed in chosen.seeds:
         for name in chosen.data:
             for model in chosen.models:

@@ -18,4 +18,6 @@ best = films["item"][0]
 explanation = run.explain("u0001", best, k=3)
 print(explanation.to_text())
 
-assert report.metrics["ndcg@10"] > baseline.evaluate(k=(10,)).metrics["ndcg@10"], "the graph should beat popularity"
+assert report.metrics["ndcg@10"] > baseline.evaluate(k=(10,)).metrics["ndcg@10"], (
+    "the graph should beat popularity"
+)

@@ -1,4 +1,6 @@
-"""The same data and split, several models, and a control: the knowledge graph with its triples shuffled."""
+"""The same data and split, several models, and a control: the knowledge graph with its triples
+shuffled.
+"""
 
 import numpy as np
 
@@ -19,7 +21,10 @@ for label, model, source in (
     rows[label] = run.evaluate(k=(10, 20)).metrics
 
 for label, metrics in rows.items():
-    print(f"{label:24} recall@20 {metrics['recall@20']:.4f}   ndcg@20 {metrics['ndcg@20']:.4f}   coverage@20 {metrics['coverage@20']:.3f}")
+    print(
+        f"{label:24} recall@20 {metrics['recall@20']:.4f}   ndcg@20 {metrics['ndcg@20']:.4f}   "
+        f"coverage@20 {metrics['coverage@20']:.3f}"
+    )
 
 # Facts in their true places say more than the same facts in random ones.
 assert rows["lightgcn-kg"]["ndcg@20"] > rows["lightgcn-kg, shuffled"]["ndcg@20"]

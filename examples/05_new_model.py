@@ -1,4 +1,5 @@
-"""A new model in one file: matrix factorization whose item vectors lean on the neighbors of the item in the knowledge graph.
+"""A new model in one file: matrix factorization whose item vectors lean on the neighbors of the
+item in the knowledge graph.
 
 CONTRIBUTING.md, "Add a model", explains the parts and how a model enters the catalog.
 """
@@ -34,7 +35,8 @@ class NeighborMFConfig:
 
 
 class NeighborMF(kgrec.Recommender):
-    """Factorize the interactions; an item's vector is its own plus its graph neighbors' normalized sum.
+    """Factorize the interactions; an item's vector is its own plus its graph neighbors' normalized
+    sum.
 
         z_i = x_i + sum over t in N(i) of x_t / sqrt(d_i d_t),   score(u, i) = p_u . z_i
 
@@ -46,18 +48,30 @@ class NeighborMF(kgrec.Recommender):
         generator: Draws the initial embeddings.
     """
 
-    def __init__(self, knowledge: kgrec.CollaborativeKG, config: NeighborMFConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, knowledge: kgrec.CollaborativeKG, config: NeighborMFConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.num_items = knowledge.num_items
         self.config = config
         self.graph = PairGraph(knowledge)
-        self.users = nn.Parameter(normal(knowledge.num_users, config.dim, scale=0.1, generator=generator))  # p
-        self.nodes = nn.Parameter(normal(knowledge.num_nodes, config.dim, scale=0.1, generator=generator))  # x
+        self.users = nn.Parameter(
+            normal(knowledge.num_users, config.dim, scale=0.1, generator=generator)
+        )  # p
+        self.nodes = nn.Parameter(
+            normal(knowledge.num_nodes, config.dim, scale=0.1, generator=generator)
+        )  # x
 
     @classmethod
-    def from_dataset(cls, data: kgrec.Dataset, config: NeighborMFConfig, generator: torch.Generator) -> "NeighborMF":
+    def from_dataset(
+        cls, data: kgrec.Dataset, config: NeighborMFConfig, generator: torch.Generator
+    ) -> "NeighborMF":
         """Take the triples; the interactions come in batches."""
-        return cls(kgrec.CollaborativeKG.from_dataset(replace(data, train=Interactions())), config, generator)
+        return cls(
+            kgrec.CollaborativeKG.from_dataset(replace(data, train=Interactions())),
+            config,
+            generator,
+        )
 
     def forward(self) -> Float[Tensor, "items dim"]:
         """Return the item vectors z."""
@@ -67,8 +81,14 @@ class NeighborMF(kgrec.Recommender):
     def loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return the pairwise ranking loss with L2 on the batch rows."""
         items = self()
-        user, positive, negative = take_rows(self.users, batch.user), take_rows(items, batch.positive), take_rows(items, batch.negative)
-        return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * l2(user, positive, negative)
+        user, positive, negative = (
+            take_rows(self.users, batch.user),
+            take_rows(items, batch.positive),
+            take_rows(items, batch.negative),
+        )
+        return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * l2(
+            user, positive, negative
+        )
 
     def plan(self) -> Plan:
         """Return one objective."""

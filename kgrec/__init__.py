@@ -1,6 +1,8 @@
-"""Load knowledge graphs, train graph-based recommenders, and inspect the paths that explain a recommendation.
+"""Load knowledge graphs, train graph-based recommenders, and inspect the paths that explain a
+recommendation.
 
-The public names below are resolved when they are first used, so that ``import kgrec`` costs milliseconds and no torch.
+The public names below are resolved when they are first used, so that ``import kgrec`` costs
+milliseconds and no torch.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Frozen batch types: what a sampler hands to a loss and a caller to a scorer.
 
-User, item, entity and relation fields are row numbers, never external ids. ``TripleBatch`` counts entities as the collaborative
-knowledge graph does (items first), so models need no arithmetic.
+User, item, entity and relation fields are row numbers, never external ids. ``TripleBatch`` counts
+entities as the collaborative knowledge graph does (items first), so models need no arithmetic.
 """
 
 from dataclasses import dataclass

@@ -11,14 +11,15 @@
     ├── GraphNotFoundError (FileNotFoundError)   a bundled graph that is not there
     ├── ConfigError (ValueError)        a setting that is unknown or out of range
     │   └── UnknownModelError (KeyError)
-    ├── CheckpointError (ValueError)    a dataset or run folder that is broken, foreign or of another version
-    ├── TrainingError (RuntimeError)
+    ├── CheckpointError (ValueError)    a dataset or run folder that is broken, foreign or of
+    another version ├── TrainingError (RuntimeError)
     │   └── DivergedError               a loss that is not a number
     ├── ForkError (RuntimeError)        work that would hang in a forked process
     └── ExplanationError (ValueError)   an explanation that cannot be given
         └── CapabilityError             a model that cannot do what was asked
 
-Every message says what was found, where, and what to do. The command line prints it as one line and exits with code 2.
+Every message says what was found, where, and what to do. The command line prints it as one line and
+exits with code 2.
 """
 
 import difflib
@@ -103,7 +104,8 @@ _MOST_CANDIDATES = 50_000
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     """Return a phrase naming the known words nearest to ``word``, or an empty string.
 
-    Only the first 50,000 candidates of similar length are compared, so that a typo in a large vocabulary costs well under a second.
+    Only the first 50,000 candidates of similar length are compared, so that a typo in a large
+    vocabulary costs well under a second.
     """
     close = []
     for candidate in known:
@@ -117,5 +119,12 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     matches = difflib.get_close_matches(word[:200], close, n=count, cutoff=0.5)
     if not matches:
         lowered = {c.lower(): c for c in close}
-        matches = [lowered[m] for m in difflib.get_close_matches(word.lower()[:200], list(lowered), n=count, cutoff=0.5)]
-    return f" Nearest: {', '.join(matches)}." if matches else ""
+        matches = [
+            lowered[m]
+            for m in difflib.get_close_matches(
+                word.lower()[:200], list(lowered), n=count, cutoff=0.5
+            )
+        ]
+    if matches:
+        return f" Nearest: {', '.join(matches)}."
+    return ""

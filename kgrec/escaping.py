@@ -1,4 +1,6 @@
-"""One escaping function per place a label can end up in. Labels come from other people's graphs and are hostile until escaped."""
+"""One escaping function per place a label can end up in. Labels come from other people's graphs and
+are hostile until escaped.
+"""
 
 import html
 import re
@@ -9,23 +11,37 @@ if TYPE_CHECKING:
 
 LONGEST = 200
 _READ = 10_000
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-_MARKS = re.compile("([\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{4})[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_MARKS = re.compile(
+    "([\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{4})[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+"
+)
 
 
 def terminal(text: str) -> str:
-    r"""Return text with control characters, invisible ones and bidirectional overrides written out, capped at 200 characters.
+    r"""Return text with control characters, invisible ones and bidirectional overrides written out,
+    capped at 200 characters.
 
     >>> terminal("a\x1b[31mb")
     'a\\x1b[31mb'
     """
     shown = _MARKS.sub(r"\1", text[:_READ])
-    shown = shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
-    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", shown)
+    if len(shown) <= LONGEST:
+        shown = shown
+    else:
+        shown = shown[: LONGEST - 1] + "…"
+    return _UNSAFE.sub(
+        lambda found: (
+            f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}"
+        ),
+        shown,
+    )
 
 
 def clean(text: str) -> str:
-    r"""Return text as one line that cannot drive a terminal: white space becomes blanks, control characters are written out.
+    r"""Return text as one line that cannot drive a terminal: white space becomes blanks, control
+    characters are written out.
 
     >>> clean("two\nlines"), clean("\x1b[31mred")
     ('two lines', '\\x1b[31mred')
@@ -40,7 +56,9 @@ def html_text(text: str) -> str:
 
 
 def csv_safe(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a frame whose text cells no spreadsheet takes for a formula: before ``= + - @`` (in full width, too) goes a quote."""
+    """Return a frame whose text cells no spreadsheet takes for a formula: before ``= + - @`` (in
+    full width, too) goes a quote.
+    """
     import polars as pl
 
     text = pl.selectors.string()

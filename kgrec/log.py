@@ -1,4 +1,6 @@
-"""The ``kgrec`` logger and progress: a bar on a terminal, lines elsewhere. Nothing else in kgrec touches logging set-up."""
+"""The ``kgrec`` logger and progress: a bar on a terminal, lines elsewhere. Nothing else in kgrec
+touches logging set-up.
+"""
 
 import json
 import logging
@@ -21,7 +23,9 @@ class Progress(Protocol):
     """What long work reports to."""
 
     def update(self, done: int, note: str = "", record: Mapping[str, Any] | None = None) -> None:
-        """Set the amount done, in the units of ``total``, a short note, and what JSON lines say instead of the note."""
+        """Set the amount done, in the units of ``total``, a short note, and what JSON lines say
+        instead of the note.
+        """
 
 
 class _Silent:
@@ -63,13 +67,25 @@ class _Lines:
     Args:
         title: What is going on.
         total: Amount of work.
-        epochs: Whether each update is an epoch: the first ones are told as they come, later ones at most once a second.
+        epochs: Whether each update is an epoch: the first ones are told as they come, later ones at
+            most once a second.
     """
 
     def __init__(self, title: str, total: int, epochs: bool) -> None:
-        self._title, self._total, self._epochs = title, total, epochs
-        self._seconds = (0.0 if total <= _FEW else 1.0) if epochs else _SECONDS
-        self._told = -math.inf if epochs else time.monotonic()
+        self._title = title
+        self._total = total
+        self._epochs = epochs
+        if epochs:
+            if total <= _FEW:
+                self._seconds = 0.0
+            else:
+                self._seconds = 1.0
+        else:
+            self._seconds = _SECONDS
+        if epochs:
+            self._told = -math.inf
+        else:
+            self._told = time.monotonic()
         self._waiting: tuple[int, str, Mapping[str, Any] | None] | None = None
         self._any = epochs
 
@@ -86,9 +102,14 @@ class _Lines:
         if self._waiting is None:
             return
         (done, note, record), self._waiting = self._waiting, None
-        self._told, self._any = time.monotonic(), True
+        self._told = time.monotonic()
+        self._any = True
         what = f"{self._title} {'epoch ' if self._epochs else ''}{done:,}/{self._total:,}"
-        fields = {"event": "epoch" if self._epochs else "progress", "title": self._title, "total": self._total}
+        fields = {
+            "event": "epoch" if self._epochs else "progress",
+            "title": self._title,
+            "total": self._total,
+        }
         extra = {"fields": fields | dict(record or {"done": done, "note": note})}
         logger.info("%s%s", what, f": {note}" if note else "", extra=extra)
 
@@ -98,8 +119,15 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        fields = vars(record).get("fields") or {"event": "log", "level": record.levelname.lower(), "message": record.getMessage()}
-        plain = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in fields.items()}
+        fields = vars(record).get("fields") or {
+            "event": "log",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        plain = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in fields.items()
+        }
         return json.dumps(plain, allow_nan=False)
 
 
@@ -123,7 +151,9 @@ def show(verbosity: int = 1) -> None:
     Args:
         verbosity: 0 for warnings alone, 1 for progress and a line per file, 2 for everything.
     """
-    _State.shown, _State.form, _State.busy = verbosity >= 1, "text", False
+    _State.shown = verbosity >= 1
+    _State.form = "text"
+    _State.busy = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
     handler = logging.StreamHandler(sys.stderr)
@@ -134,20 +164,26 @@ def show(verbosity: int = 1) -> None:
 
 @contextmanager
 def progress(title: str, total: int, *, epochs: bool = False) -> Iterator[Progress]:
-    """Give a progress bar on a terminal, lines in the log elsewhere, and silence where nothing is shown.
+    """Give a progress bar on a terminal, lines in the log elsewhere, and silence where nothing is
+    shown.
 
-    Lines come every few seconds, so that short work says nothing. Within other work that reports, nothing is said.
+    Lines come every few seconds, so that short work says nothing. Within other work that reports,
+    nothing is said.
 
     Args:
         title: What is going on.
         total: Amount of work, in the units of ``update``.
-        epochs: Whether an update is an epoch of training, which gets a line of its own: up to 100 of them always, more of them at most
-            one a second; the first and the last in any case.
+        epochs: Whether an update is an epoch of training, which gets a line of its own: up to 100
+            of them always, more of them at most one a second; the first and the last in any case.
     """
     if not _State.shown or _State.busy:
         yield _Silent()
         return
-    bar = _Bar(title, total) if _State.form == "text" and sys.stderr.isatty() else _Lines(title, total, epochs)
+    bar = (
+        _Bar(title, total)
+        if _State.form == "text" and sys.stderr.isatty()
+        else _Lines(title, total, epochs)
+    )
     _State.busy = True
     try:
         yield bar

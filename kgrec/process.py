@@ -1,8 +1,9 @@
 """This process: its memory, and what is left of it after a fork.
 
-A fork copies one thread. The pools of OpenMP (torch, the compiled kernels) and polars are then without threads and wait for them for
-ever. In a child, torch is therefore told to use one thread, which needs no pool; polars cannot be told so, and ``refuse_after_fork``
-refuses its work where it would hang.
+A fork copies one thread. The pools of OpenMP (torch, the compiled kernels) and polars are then
+without threads and wait for them for ever. In a child, torch is therefore told to use one thread,
+which needs no pool; polars cannot be told so, and ``refuse_after_fork`` refuses its work where it
+would hang.
 """
 
 import os
@@ -28,11 +29,13 @@ def refuse_after_fork(what: str) -> None:
         what: What cannot be done, as the beginning of a sentence.
 
     Raises:
-        ForkError: If this process was forked from one in which polars had already started its threads.
+        ForkError: If this process was forked from one in which polars had already started its
+            threads.
     """
     if _State.lost:
         raise ForkError(
-            f"{what} cannot be done in a process forked after its parent had read or written tables: polars would hang. Start processes "
+            f"{what} cannot be done in a process forked after its parent had read or written "
+            "tables: polars would hang. Start processes "
             'by multiprocessing.get_context("spawn") (gunicorn: without --preload), or do this before the fork.'
         )
 
@@ -48,7 +51,9 @@ def peak_memory() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     import resource  # Unix only
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def total_memory() -> int:
@@ -62,12 +67,16 @@ def total_memory() -> int:
 
 
 def _linux(file: str, name: str) -> int | None:
-    """Return the bytes that Linux says in a line of a file; None where there is no such line, or no Linux."""
+    """Return the bytes that Linux says in a line of a file; None where there is no such line, or no
+    Linux.
+    """
     try:
         lines = Path(file).read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None
+    )
 
 
 def _before_fork() -> None:
@@ -84,7 +93,10 @@ def _has_threads() -> bool:
 
 def _in_child() -> None:
     _State.lost = _State.lost or _State.used
-    torch = vars(sys.modules["torch"]) if "torch" in sys.modules else {}
+    if "torch" in sys.modules:
+        torch = vars(sys.modules["torch"])
+    else:
+        torch = {}
     if "set_num_threads" in torch:
         torch["set_num_threads"](1)
 

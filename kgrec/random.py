@@ -1,7 +1,8 @@
 """Independent random streams from one seed.
 
-Every stream is keyed by (seed, purpose, counters): drawing from one never shifts another, and the stream of epoch 17 can be opened
-without having lived through epochs 1 to 16. That is what makes a resumed run equal to an uninterrupted one.
+Every stream is keyed by (seed, purpose, counters): drawing from one never shifts another, and the
+stream of epoch 17 can be opened without having lived through epochs 1 to 16. That is what makes a
+resumed run equal to an uninterrupted one.
 """
 
 import hashlib

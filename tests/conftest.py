@@ -1,4 +1,6 @@
-"""Seeds, threads, and the way to data that is not in the repository. Imports nothing from kgrec: the shape hook comes first."""
+"""Seeds, threads, and the way to data that is not in the repository. Imports nothing from kgrec:
+the shape hook comes first.
+"""
 
 import os
 import random
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run on the CPU; it asks when it is imported
+os.environ.setdefault(
+    "TRITON_INTERPRET", "1"
+)  # Triton's kernels run on the CPU; it asks when it is imported
 ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("kgrec", deadline=None, derandomize=True, print_blob=True)
@@ -44,7 +48,10 @@ def shared_data() -> Callable[[str], Path]:
     def find(name: str) -> Path:
         path = base / name
         if not path.exists():
-            pytest.skip(f"needs {name} of the shared data: not in {base}. Set KGREC_SHARED_DATA to its folder.")
+            pytest.skip(
+                f"needs {name} of the shared data: not in {base}. Set KGREC_SHARED_DATA to its "
+                "folder."
+            )
         return path
 
     return find

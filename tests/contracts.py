@@ -1,4 +1,6 @@
-"""What every model must do; inherit, name a model and its settings, and the cases run (``tests/models``)."""
+"""What every model must do; inherit, name a model and its settings, and the cases run
+(``tests/models``).
+"""
 
 import itertools
 from typing import Any, ClassVar
@@ -41,7 +43,13 @@ class RecommenderContract:
     def run(self, data, seed=0, **more):
         from kgrec import fit
 
-        return fit(self.name, data, seed=seed, device="cpu", **{"epochs": 20, "batch_size": 64, **self.settings, **more})
+        return fit(
+            self.name,
+            data,
+            seed=seed,
+            device="cpu",
+            **{"epochs": 20, "batch_size": 64, **self.settings, **more},
+        )
 
     def scores(self, run):
         from kgrec.queries import queries
@@ -88,11 +96,15 @@ class RecommenderContract:
         run = self.run(self.prepared(worlds.checkerboard()), epochs=2)
         together = run.recommend("all", k=3)
         apart = [run.recommend(user, k=3) for user in run.data.users]
-        assert together["item"].to_list() == list(itertools.chain.from_iterable(frame["item"] for frame in apart))
+        assert together["item"].to_list() == list(
+            itertools.chain.from_iterable(frame["item"] for frame in apart)
+        )
 
     def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(self):
         data = self.prepared(worlds.checkerboard())
-        first, again, other = (self.scores(self.run(data, seed=seed, epochs=3)) for seed in (5, 5, 6))
+        first, again, other = (
+            self.scores(self.run(data, seed=seed, epochs=3)) for seed in (5, 5, 6)
+        )
         assert torch.equal(first, again)
         if self.seeded:
             assert not torch.equal(first, other)
@@ -129,8 +141,13 @@ class RecommenderContract:
         data = self.prepared(worlds.cold_items())
         order = np.random.default_rng(0).permutation(data.num_users)
         turned = worlds.dataset(
-            [(int(order[u]), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)],
-            test=[(int(order[u]), int(i)) for u, i in zip(data.test.user, data.test.item, strict=True)],
+            [
+                (int(order[u]), int(i))
+                for u, i in zip(data.train.user, data.train.item, strict=True)
+            ],
+            test=[
+                (int(order[u]), int(i)) for u, i in zip(data.test.user, data.test.item, strict=True)
+            ],
             triples=np.stack([data.triples.head, data.triples.relation, data.triples.tail], 1),
             num_entities=data.num_entities,
         )
@@ -150,7 +167,8 @@ class RecommenderContract:
             from kgrec.queries import queries
 
             plain, renumbered = (
-                model.scorer()(queries(d.train, np.arange(data.num_users))) for model, d in zip(models, (data, turned), strict=True)
+                model.scorer()(queries(d.train, np.arange(data.num_users)))
+                for model, d in zip(models, (data, turned), strict=True)
             )
         torch.testing.assert_close(renumbered[torch.from_numpy(order)], plain)
 
@@ -165,7 +183,13 @@ class RecommenderContract:
             pytest.skip("closed form")
         if plan.begin_epoch:
             plan.begin_epoch(1, 0)
-        batch = next(iter(_samplers(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[0].epoch(1)))
+        batch = next(
+            iter(
+                _samplers(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[0].epoch(
+                    1
+                )
+            )
+        )
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
         losses = []
         for _ in range(60):

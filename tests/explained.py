@@ -2,14 +2,41 @@
 
 from dataclasses import replace
 
-from kgrec.explanation.core.answers import Change, Contrast, FlipSet, Ranked, Share, Summary, WhatIf, WhyNot
-from kgrec.explanation.core.records import Budget, Explanation, FactRef, Hop, Node, Path, Relation, Term
+from kgrec.explanation.core.answers import (
+    Change,
+    Contrast,
+    FlipSet,
+    Ranked,
+    Share,
+    Summary,
+    WhatIf,
+    WhyNot,
+)
+from kgrec.explanation.core.records import (
+    Budget,
+    Explanation,
+    FactRef,
+    Hop,
+    Node,
+    Path,
+    Relation,
+    Term,
+)
 
-ANA, ALIEN, RUNNER = Node("user", "ana", "Ana"), Node("item", "f0", "Alien"), Node("item", "f2", "Blade Runner")
+ANA, ALIEN, RUNNER = (
+    Node("user", "ana", "Ana"),
+    Node("item", "f0", "Alien"),
+    Node("item", "f2", "Blade Runner"),
+)
 HEAT, SCOTT = Node("item", "f1", "Heat"), Node("entity", "http://x.org/Scott", "Ridley Scott")
 OTHERS = Node("users", "", "37 others")
 LIKED = Relation("interacts", "liked", True, (FactRef("training interactions"),))
-DIRECTOR = Relation("http://x.org/director", "director", True, (FactRef("films.ttl", 11, True, graph="http://x.org/g"), FactRef("b.nt", 4)))
+DIRECTOR = Relation(
+    "http://x.org/director",
+    "director",
+    True,
+    (FactRef("films.ttl", 11, True, graph="http://x.org/g"), FactRef("b.nt", 4)),
+)
 WRITER = Relation("x:wri ter", "writer", True, (FactRef("films.csv", -7, column="writer"),))
 
 
@@ -18,7 +45,11 @@ def backward(relation: Relation) -> Relation:
 
 
 PATH = Path(
-    (Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, SCOTT, (DIRECTOR,)), Hop(SCOTT, RUNNER, (backward(DIRECTOR), backward(WRITER)))),
+    (
+        Hop(ANA, ALIEN, (LIKED,)),
+        Hop(ALIEN, SCOTT, (DIRECTOR,)),
+        Hop(SCOTT, RUNNER, (backward(DIRECTOR), backward(WRITER))),
+    ),
     "exact",
     0.1 + 0.2,
     drop_mask=0.4,
@@ -29,7 +60,11 @@ PATH = Path(
     rank_after=4,
 )
 CROWD = Path(
-    (Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, OTHERS, (backward(LIKED),)), Hop(OTHERS, RUNNER, (LIKED,))),
+    (
+        Hop(ANA, ALIEN, (LIKED,)),
+        Hop(ALIEN, OTHERS, (backward(LIKED),)),
+        Hop(OTHERS, RUNNER, (LIKED,)),
+    ),
     "exact",
     -0.1,
     drop_mask=-0.2,
@@ -65,7 +100,13 @@ WHY = Explanation(
     truncated=True,
     filters={"users": "count", "max_length": 3, "relations": {"allow": None, "deny": ["x:genre"]}},
     notes=("Other users are counted.", "Second note."),
-    manifest={"model": "lightgcn-kg", "dataset": "films", "checksum": "ab12", "settings": {"k": 2}, "versions": {"kgrec": "0"}},
+    manifest={
+        "model": "lightgcn-kg",
+        "dataset": "films",
+        "checksum": "ab12",
+        "settings": {"k": 2},
+        "versions": {"kgrec": "0"},
+    },
     budget=BUDGET,
     margin=0.25,
     next_item=Node("item", "f3", "Thief"),
@@ -135,7 +176,9 @@ def hostile(label: str, why: Explanation = WHY) -> Explanation:
 
 
 def answers(label: str = "") -> tuple[Contrast, FlipSet, FlipSet, WhyNot, WhatIf, Summary]:
-    """Return one answer of each kind (and a flip set that is none), all labels being ``label`` where given."""
+    """Return one answer of each kind (and a flip set that is none), all labels being ``label``
+    where given.
+    """
 
     def named(node: Node) -> Node:
         return replace(node, label=label or node.label)
@@ -162,12 +205,29 @@ def answers(label: str = "") -> tuple[Contrast, FlipSet, FlipSet, WhyNot, WhatIf
     worse = replace(contrast, first=Ranked(runner, 57, 0.1), difference=-0.4, own=-1.1)
     return (
         contrast,
-        FlipSet(ana, runner, (Term(alien, 0.9),), heat, (1.5, 0.5), (0.4, 0.6), "delete", True, 12, 7),
-        FlipSet(ana, runner, (), None, (1.5, 1.4), None, "mask", False, 12, 40, note=label or "The user's own taste carries it."),
+        FlipSet(
+            ana, runner, (Term(alien, 0.9),), heat, (1.5, 0.5), (0.4, 0.6), "delete", True, 12, 7
+        ),
+        FlipSet(
+            ana,
+            runner,
+            (),
+            None,
+            (1.5, 1.4),
+            None,
+            "mask",
+            False,
+            12,
+            40,
+            note=label or "The user's own taste carries it.",
+        ),
         WhyNot(worse, 10, (Term(alien, 0.4), Term(heat, 0.1)), 2),
         WhatIf(
             ana,
-            (Change("like", False, ana, "interacts", alien), Change("fact", True, runner, label or "x:director", scott)),
+            (
+                Change("like", False, ana, "interacts", alien),
+                Change("fact", True, runner, label or "x:director", scott),
+            ),
             (first,),
             (Ranked(runner, 3, 1.1),),
             (Ranked(heat, 1, 1.2), Ranked(runner, 3, 1.1)),
@@ -179,7 +239,15 @@ def answers(label: str = "") -> tuple[Contrast, FlipSet, FlipSet, WhyNot, WhatIf
             900.0,
             500.0,
             (
-                Share(label or "x:director", label or "director", 300.0, 0.6, 812, {"ndcg@20": -0.012}, 0.83),
+                Share(
+                    label or "x:director",
+                    label or "director",
+                    300.0,
+                    0.6,
+                    812,
+                    {"ndcg@20": -0.012},
+                    0.83,
+                ),
                 Share("x:g", label or "genre", -100.0, 0.2),
             ),
             0.0,

@@ -2,16 +2,16 @@
 
 ``python tests/faults.py ROOT SCENARIO...`` runs commands in forks, under ROOT, and ends them there:
 
-    keep   the command runs once, and its folder is copied before each operation: what a kill would leave, in little time
-    kill   the command is run once for each operation, and dies there by kill -9
-    full   it is run once for each operation, and finds the disk full from there on
+    keep   the command runs once, and its folder is copied before each operation: what a kill would
+    leave, in little time kill   the command is run once for each operation, and dies there by kill
+    -9 full   it is run once for each operation, and finds the disk full from there on
 
-Then what is there is opened, gone on with, and the command is run again; one JSON document is printed for each command.
-Nothing in kgrec knows of it: operations are seen by an audit hook of the interpreter, and writes of other languages are
-stopped by a limit on the size of files.
+Then what is there is opened, gone on with, and the command is run again; one JSON document is
+printed for each command. Nothing in kgrec knows of it: operations are seen by an audit hook of the
+interpreter, and writes of other languages are stopped by a limit on the size of files.
 
-An operation is a file opened for writing, a rename, a removal, or a folder made or removed. A file opened for writing counts
-twice: the end comes before it is there, and when half of it is.
+An operation is a file opened for writing, a rename, a removal, or a folder made or removed. A file
+opened for writing counts twice: the end comes before it is there, and when half of it is.
 """
 
 import argparse
@@ -76,17 +76,34 @@ class Verdict:
     @property
     def holds(self) -> bool:
         """Whether nothing was found."""
-        return not (self.dead_ends or self.names_lost or self.leftovers or self.different or self.said)
+        return not (
+            self.dead_ends or self.names_lost or self.leftovers or self.different or self.said
+        )
 
 
 _RUN = ["train", "in/data", "--model", "lightgcn-kg", *SMALL, "--out", "in/run"]
 
 SCENARIOS: dict[str, Scenario] = {
     "build": Scenario(["build", "in/raw", "--out", "out"], ["out"], "dataset"),
-    "build over": Scenario(["build", "in/raw", "--out", "out"], ["out"], "dataset", [["build", "in/raw", "--seed", "7", "--out", "out"]]),
-    "train": Scenario([*TRAIN, "--out", "out"], ["out"], "run", resume=["train", "--resume", "--out", "out"], again=False),
+    "build over": Scenario(
+        ["build", "in/raw", "--out", "out"],
+        ["out"],
+        "dataset",
+        [["build", "in/raw", "--seed", "7", "--out", "out"]],
+    ),
+    "train": Scenario(
+        [*TRAIN, "--out", "out"],
+        ["out"],
+        "run",
+        resume=["train", "--resume", "--out", "out"],
+        again=False,
+    ),
     "train over": Scenario(
-        [*TRAIN, "--out", "out"], ["out"], "run", [[*TRAIN, "--seed", "7", "--out", "out"]], ["train", "--resume", "--out", "out"]
+        [*TRAIN, "--out", "out"],
+        ["out"],
+        "run",
+        [[*TRAIN, "--seed", "7", "--out", "out"]],
+        ["train", "--resume", "--out", "out"],
     ),
     "train more": Scenario(
         ["train", "--resume", "--out", "out", "--set", "epochs=3"],
@@ -95,7 +112,13 @@ SCENARIOS: dict[str, Scenario] = {
         [[*TRAIN, "--out", "out"]],
         ["train", "--resume", "--out", "out", "--set", "epochs=3"],
     ),
-    "train refit": Scenario([*TRAIN, "--refit", "--out", "out"], ["out"], "run", resume=["train", "--resume", "--out", "out"], again=False),
+    "train refit": Scenario(
+        [*TRAIN, "--refit", "--out", "out"],
+        ["out"],
+        "run",
+        resume=["train", "--resume", "--out", "out"],
+        again=False,
+    ),
     "train closed form": Scenario(
         ["train", "in/data", "--model", "ease", "--out", "out"],
         ["out"],
@@ -103,9 +126,27 @@ SCENARIOS: dict[str, Scenario] = {
         resume=["train", "--resume", "--out", "out"],
         again=False,
     ),
-    "tune": Scenario(["tune", "in/data", "--model", "bprmf", "--trials", "2", *SMALL[2:], "--out", "out"], ["out"], "study"),
+    "tune": Scenario(
+        ["tune", "in/data", "--model", "bprmf", "--trials", "2", *SMALL[2:], "--out", "out"],
+        ["out"],
+        "study",
+    ),
     "ablate": Scenario(
-        ["ablate", "in/data", "--model", "lightgcn-kg", "--seeds", "1", "--relations", "1", *SMALL, "--out", "out"], ["out"], "study"
+        [
+            "ablate",
+            "in/data",
+            "--model",
+            "lightgcn-kg",
+            "--seeds",
+            "1",
+            "--relations",
+            "1",
+            *SMALL,
+            "--out",
+            "out",
+        ],
+        ["out"],
+        "study",
     ),
     "convert over": Scenario(
         ["convert", "in/data", "--to", "recbole", "--force", "--out", "out"],
@@ -113,54 +154,110 @@ SCENARIOS: dict[str, Scenario] = {
         "conversion",
         [["convert", "in/data", "--to", "kgat", "--out", "out"]],
     ),
-    "recommend": Scenario(["recommend", "in/run", "--users", "all", "--out", "out.csv"], ["out.csv"], prepare=[_RUN]),
+    "recommend": Scenario(
+        ["recommend", "in/run", "--users", "all", "--out", "out.csv"], ["out.csv"], prepare=[_RUN]
+    ),
     "recommend over": Scenario(
         ["recommend", "in/run", "--users", "all", "--out", "out.parquet"],
         ["out.parquet"],
         prepare=[_RUN, ["recommend", "in/run", "--user", "u1", "--out", "out.parquet"]],
     ),
-    "evaluate": Scenario(["evaluate", "in/run", "--per-user", "out.parquet"], ["out.parquet"], prepare=[_RUN]),
+    "evaluate": Scenario(
+        ["evaluate", "in/run", "--per-user", "out.parquet"], ["out.parquet"], prepare=[_RUN]
+    ),
     "compare": Scenario(
         ["compare", "in/run", "in/other", "--plot", "out.svg"],
         ["out.svg"],
         prepare=[_RUN, [*TRAIN, "--out", "in/other"]],
         exact=False,
     ),
-    "export": Scenario(["export", "in/run", "--embeddings", "out"], ["out/users.parquet", "out/items.parquet"], prepare=[_RUN]),
-    "explain": Scenario(
-        ["explain", "in/run", "--user", "u1", "--top", "2", "--format", "json", "--out", "out.json"], ["out.json"], prepare=[_RUN]
+    "export": Scenario(
+        ["export", "in/run", "--embeddings", "out"],
+        ["out/users.parquet", "out/items.parquet"],
+        prepare=[_RUN],
     ),
-    "explain-batch": Scenario(["explain-batch", "in/run", "--users", "all", "--out", "out.jsonl"], ["out.jsonl"], "lines", prepare=[_RUN]),
-    "explain-summary": Scenario(["explain-summary", "in/run", "--plot", "out.png"], ["out.png"], prepare=[_RUN]),
+    "explain": Scenario(
+        [
+            "explain",
+            "in/run",
+            "--user",
+            "u1",
+            "--top",
+            "2",
+            "--format",
+            "json",
+            "--out",
+            "out.json",
+        ],
+        ["out.json"],
+        prepare=[_RUN],
+    ),
+    "explain-batch": Scenario(
+        ["explain-batch", "in/run", "--users", "all", "--out", "out.jsonl"],
+        ["out.jsonl"],
+        "lines",
+        prepare=[_RUN],
+    ),
+    "explain-summary": Scenario(
+        ["explain-summary", "in/run", "--plot", "out.png"], ["out.png"], prepare=[_RUN]
+    ),
     "explain-eval": Scenario(
         ["explain-eval", "in/run", "--users", "3", "--out", "out.json", "--plot", "out.svg"],
         ["out.json", "out.md"],
         prepare=[_RUN],
         exact=False,
     ),
-    "inspect": Scenario(["inspect", "in/run", "--export", "out.html"], ["out.html"], prepare=[_RUN]),
+    "inspect": Scenario(
+        ["inspect", "in/run", "--export", "out.html"], ["out.html"], prepare=[_RUN]
+    ),
     "info": Scenario(["info", "in/data", "--html", "out.html"], ["out.html"]),
 } | {
-    f"convert {name}": Scenario(["convert", "in/data", "--to", name, "--force", "--out", "out"], ["out"], "conversion")
-    for name in ("recbole", "kgat", "graphml", "ntriples", "openke", "parquet", "networkx", "neo4j", "pykeen")
+    f"convert {name}": Scenario(
+        ["convert", "in/data", "--to", name, "--force", "--out", "out"], ["out"], "conversion"
+    )
+    for name in (
+        "recbole",
+        "kgat",
+        "graphml",
+        "ntriples",
+        "openke",
+        "parquet",
+        "networkx",
+        "neo4j",
+        "pykeen",
+    )
 }
 
 
 def prepare_raw(folder: Path) -> None:
     """Write the sources of a dataset that is small enough to be built hundreds of times."""
     folder.mkdir(parents=True)
-    rows = [f"u{user}\ti{(user * 5 + step * 3) % 11}\t{step}" for user in range(9) for step in range(8)]
-    (folder / "raw.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *rows, ""]))
+    rows = [
+        f"u{user}\ti{(user * 5 + step * 3) % 11}\t{step}" for user in range(9) for step in range(8)
+    ]
+    (folder / "raw.inter").write_text(
+        "\n".join(["user_id:token\titem_id:token\ttimestamp:float", *rows, ""])
+    )
     (folder / "raw.kg").write_text(
         "\n".join(
-            ["head_id:token\trelation_id:token\ttail_id:token", *(f"e{item}\tr{item % 2}\te{11 + item % 3}" for item in range(11)), ""]
+            [
+                "head_id:token\trelation_id:token\ttail_id:token",
+                *(f"e{item}\tr{item % 2}\te{11 + item % 3}" for item in range(11)),
+                "",
+            ]
         )
     )
-    (folder / "raw.link").write_text("\n".join(["item_id:token\tentity_id:token", *(f"i{item}\te{item}" for item in range(11)), ""]))
+    (folder / "raw.link").write_text(
+        "\n".join(
+            ["item_id:token\tentity_id:token", *(f"i{item}\te{item}" for item in range(11)), ""]
+        )
+    )
 
 
 class Fault:
-    """Counts the file operations under a folder, and ends the process, or the disk's space, at one of them."""
+    """Counts the file operations under a folder, and ends the process, or the disk's space, at one
+    of them.
+    """
 
     def __init__(self, root: Path, mode: str, at: int) -> None:
         self.root, self.mode, self.at, self.seen = f"{root}{os.sep}", mode, at, 0
@@ -192,7 +289,11 @@ class Fault:
             if opens and self.at > first and not os.path.lexists(path):
                 Path(path).write_bytes(b"{")
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.mode == FULL and takes_space and (first <= self.at < self.seen or (self.spent and event != "os.rename")):
+        if (
+            self.mode == FULL
+            and takes_space
+            and (first <= self.at < self.seen or (self.spent and event != "os.rename"))
+        ):
             self.spent = True
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
             if not opens or self.at == first:  # else the file is made, and takes no byte
@@ -201,14 +302,22 @@ class Fault:
 
 def _opened(arguments: tuple) -> str | None:
     path, mode, flags = arguments
-    writes = any(sign in mode for sign in "wax+") if isinstance(mode, str) else flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    writes = (
+        any(sign in mode for sign in "wax+")
+        if isinstance(mode, str)
+        else flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
     return _absolute(path) if writes and not isinstance(path, int) else None
 
 
 def _absolute(path: object, folder: int = -1) -> str:
     name = os.fspath(path)
     name = os.fsdecode(name)
-    return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name) if folder >= 0 else os.path.abspath(name)
+    return (
+        os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
+        if folder >= 0
+        else os.path.abspath(name)
+    )
 
 
 _EVENTS: dict[str, Callable[[tuple], str | None]] = {
@@ -225,7 +334,9 @@ _EVENTS: dict[str, Callable[[tuple], str | None]] = {
 
 @dataclass
 class Ended:
-    """How work in a fork ended: exit code (negative: the signal), what it said, its file operations, and what it had imported."""
+    """How work in a fork ended: exit code (negative: the signal), what it said, its file
+    operations, and what it had imported.
+    """
 
     code: int
     said: str
@@ -300,8 +411,14 @@ def stamp(path: Path) -> str | None:
     if not path.exists():
         return None
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    kept = [p for p in files if p.suffix not in (".json", ".db", ".csv", ".png", ".toml") or path.is_file()]
-    return hashlib.sha256(b"".join(f"{p.relative_to(path)}\0".encode() + p.read_bytes() for p in kept)).hexdigest()
+    kept = [
+        p
+        for p in files
+        if p.suffix not in (".json", ".db", ".csv", ".png", ".toml") or path.is_file()
+    ]
+    return hashlib.sha256(
+        b"".join(f"{p.relative_to(path)}\0".encode() + p.read_bytes() for p in kept)
+    ).hexdigest()
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -310,7 +427,9 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1) -> Verdict:
-    """End a command at its operations, those of "kill" and "full" at every n-th, and return what was found."""
+    """End a command at its operations, those of "kill" and "full" at every n-th, and return what
+    was found.
+    """
     scenario, verdict = SCENARIOS[name], Verdict(name)
     start = root / "start"
     prepare_raw(start / "in" / "raw")
@@ -323,7 +442,11 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1) -> Verdic
     whole = in_fork(trial, command(scenario.command))
     assert whole.code in (0, 1 if "explain-eval" in scenario.command else 0), whole.said
     assert not leftovers(trial), leftovers(trial)
-    used = [name for output in scenario.outputs for name in in_fork(trial, opens(scenario.opens, trial / output)).modules]
+    used = [
+        name
+        for output in scenario.outputs
+        for name in in_fork(trial, opens(scenario.opens, trial / output)).modules
+    ]
     _import([*whole.modules, *used])
     after = {output: stamp(trial / output) for output in scenario.outputs if scenario.exact}
     verdict.operations = whole.operations
@@ -331,7 +454,11 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1) -> Verdic
 
     def judge(where: str, place: Path, ended: Ended | None) -> None:
         verdict.ends += 1
-        if ended is not None and (ended.code not in (0, 1, 2) or "Traceback" in ended.said or ended.said.strip().count("\n") > 0):
+        if ended is not None and (
+            ended.code not in (0, 1, 2)
+            or "Traceback" in ended.said
+            or ended.said.strip().count("\n") > 0
+        ):
             verdict.said.append(f"{where}: {ended.code}: {ended.said[-1500:]}")
         found = signature(place)
         if found not in judged:
@@ -360,7 +487,8 @@ _PASSING = re.compile(r"\.(?P<of>.+)\.(tmp|lock|(new|old|gone)-[0-9a-f]{8})")
 
 
 def signature(folder: Path) -> str:
-    """Return what tells apart what commands may leave: names and contents, where the passing ones that nobody reads are names alone.
+    """Return what tells apart what commands may leave: names and contents, where the passing ones
+    that nobody reads are names alone.
 
     A folder that is being filled is read from the moment on that it has its ``config.json``.
     """
@@ -385,7 +513,9 @@ def _masked(name: str) -> str:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import what forks have imported, so that the next ones need not; then keep the garbage collector from copying it."""
+    """Import what forks have imported, so that the next ones need not; then keep the garbage
+    collector from copying it.
+    """
     for name in dict.fromkeys(modules):
         if name not in sys.modules and name.partition(".")[0] not in ("triton", "__mp_main__"):
             with contextlib.suppress(ImportError):
@@ -399,7 +529,9 @@ def _fresh(start: Path, trial: Path) -> None:
     shutil.copytree(start, trial)
 
 
-def _judge(scenario: Scenario, verdict: Verdict, where: str, trial: Path, before: dict, after: dict) -> None:
+def _judge(
+    scenario: Scenario, verdict: Verdict, where: str, trial: Path, before: dict, after: dict
+) -> None:
     if scenario.resume and scenario.again:  # what goes on, and what begins anew, are two ways out
         _fresh(trial, trial.parent / "anew")
         _run_again(scenario, verdict, f"{where}, anew", trial.parent / "anew", after)
@@ -410,7 +542,9 @@ def _judge(scenario: Scenario, verdict: Verdict, where: str, trial: Path, before
             verdict.dead_ends.append(f"{where}: does not resume: {done.said[-1500:]}")
         elif not before[scenario.outputs[0]]:
             _compare(verdict, f"{where}, resumed", trial, after)
-    if (scenario.again and not scenario.resume) or not any((trial / output).exists() for output in scenario.outputs):
+    if (scenario.again and not scenario.resume) or not any(
+        (trial / output).exists() for output in scenario.outputs
+    ):
         _run_again(scenario, verdict, where, trial, after)
     elif left := leftovers(trial):
         verdict.leftovers.append(f"{where}: {left}")
@@ -439,11 +573,15 @@ def _run_again(scenario: Scenario, verdict: Verdict, where: str, trial: Path, af
 
 
 def _compare(verdict: Verdict, where: str, trial: Path, after: dict) -> None:
-    verdict.different += [f"{where}: {output}" for output, found in after.items() if stamp(trial / output) != found]
+    verdict.different += [
+        f"{where}: {output}" for output, found in after.items() if stamp(trial / output) != found
+    ]
 
 
 def get_ready() -> None:
-    """Import what commands need, so that forks need not; nothing is computed, and no thread is started."""
+    """Import what commands need, so that forks need not; nothing is computed, and no thread is
+    started.
+    """
     import matplotlib.figure  # noqa: F401
     import optuna  # noqa: F401
     import torch
@@ -460,11 +598,15 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("scenarios", nargs="+", choices=SCENARIOS)
     parser.add_argument("--modes", default=f"{KEEP},{FULL}")
-    parser.add_argument("--every", type=int, default=1, help="of kill and full: take every n-th operation")
+    parser.add_argument(
+        "--every", type=int, default=1, help="of kill and full: take every n-th operation"
+    )
     chosen = parser.parse_args()
     get_ready()
     for number, name in enumerate(chosen.scenarios):
-        found = sweep(name, chosen.root.resolve() / str(number), chosen.modes.split(","), chosen.every)
+        found = sweep(
+            name, chosen.root.resolve() / str(number), chosen.modes.split(","), chosen.every
+        )
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
         sys.stdout.flush()
 

@@ -13,12 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyoxigraph as ox
 
-os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))  # loopback is asked without anybody between
+os.environ["no_proxy"] = ",".join(
+    filter(None, [os.environ.get("no_proxy"), "127.0.0.1"])
+)  # loopback is asked without anybody between
 
 
 @dataclass
 class Reply:
-    """An answer: ``length`` lies about the body where it is not its own; ``cut`` ends the connection after so many bytes."""
+    """An answer: ``length`` lies about the body where it is not its own; ``cut`` ends the
+    connection after so many bytes.
+    """
 
     body: bytes = b""
     status: int = 200
@@ -32,7 +36,9 @@ class Reply:
 
 
 class Loopback:
-    """Serves ``route(request)``; the replies in ``faults`` go first, one a request, None for a sound one."""
+    """Serves ``route(request)``; the replies in ``faults`` go first, one a request, None for a
+    sound one.
+    """
 
     def __init__(self, route):
         self.route = route
@@ -66,7 +72,9 @@ class Loopback:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         self._thread.start()
         return self
 
@@ -90,13 +98,19 @@ class Loopback:
         if reply.chunked:
             request.send_header("Transfer-Encoding", "chunked")
         elif reply.length != "none":
-            request.send_header("Content-Length", str(len(reply.body) if reply.length is None else reply.length))
+            request.send_header(
+                "Content-Length", str(len(reply.body) if reply.length is None else reply.length)
+            )
         for name, value in reply.headers.items():
             request.send_header(name, value)
         request.end_headers()
         body = reply.body if reply.cut is None else reply.body[: reply.cut]
         if reply.chunked:
-            body = b"%x\r\n" % len(reply.body) + body + (b"\r\n0\r\n\r\n" if reply.cut is None else b"")
+            body = (
+                b"%x\r\n" % len(reply.body)
+                + body
+                + (b"\r\n0\r\n\r\n" if reply.cut is None else b"")
+            )
         if reply.drip:
             for byte in body:
                 request.wfile.write(bytes([byte]))
@@ -106,7 +120,8 @@ class Loopback:
 
 
 def sparql(store, most=None, pages=True, headers=None, zipped=False, **further):
-    """Return a route that answers SPARQL queries from a pyoxigraph store, as a SPARQL 1.1 endpoint does.
+    """Return a route that answers SPARQL queries from a pyoxigraph store, as a SPARQL 1.1 endpoint
+    does.
 
     ``most`` is the most solutions it gives, whatever is asked; without ``pages`` it ignores OFFSET.
     """
@@ -117,14 +132,21 @@ def sparql(store, most=None, pages=True, headers=None, zipped=False, **further):
         if not pages:
             lines = [line for line in lines if not line.startswith("OFFSET")]
         if most is not None:
-            lines = [f"LIMIT {min(most, int(line.split()[1]))}" if line.startswith("LIMIT") else line for line in lines]
+            lines = [
+                f"LIMIT {min(most, int(line.split()[1]))}" if line.startswith("LIMIT") else line
+                for line in lines
+            ]
         try:
             found = store.query("\n".join(lines))
         except SyntaxError as error:
             return Reply(f"the query: {error}".encode(), status=400)
         solved = isinstance(found, ox.QuerySolutions)
-        body = found.serialize(format=ox.QueryResultsFormat.JSON if solved else ox.RdfFormat.N_TRIPLES)
-        kind = "application/sparql-results+json" if solved else "application/n-triples;charset=utf-8"
+        body = found.serialize(
+            format=ox.QueryResultsFormat.JSON if solved else ox.RdfFormat.N_TRIPLES
+        )
+        kind = (
+            "application/sparql-results+json" if solved else "application/n-triples;charset=utf-8"
+        )
         own = dict(headers or {})
         if zipped:
             assert "gzip" in request.headers["Accept-Encoding"]
@@ -139,9 +161,23 @@ def asgi(app):
 
     def route(request):
         where = urlsplit(request.path)
-        headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
-        scope = {"type": "http", "method": request.command, "path": where.path, "query_string": where.query.encode(), "headers": headers}
-        scope |= {"http_version": "1.1", "scheme": "http", "root_path": "", "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}
+        headers = [
+            (name.lower().encode(), value.encode()) for name, value in request.headers.items()
+        ]
+        scope = {
+            "type": "http",
+            "method": request.command,
+            "path": where.path,
+            "query_string": where.query.encode(),
+            "headers": headers,
+        }
+        scope |= {
+            "http_version": "1.1",
+            "scheme": "http",
+            "root_path": "",
+            "server": ("127.0.0.1", 80),
+            "client": ("127.0.0.1", 1),
+        }
         sent = []
 
         async def receive():
@@ -152,6 +188,10 @@ def asgi(app):
 
         asyncio.run(app(scope | {"asgi": {"version": "3.0"}}, receive, send))
         kind = dict(sent[0]["headers"]).get(b"content-type", b"").decode()
-        return Reply(b"".join(part.get("body", b"") for part in sent[1:]), status=sent[0]["status"], kind=kind)
+        return Reply(
+            b"".join(part.get("body", b"") for part in sent[1:]),
+            status=sent[0]["status"],
+            kind=kind,
+        )
 
     return route

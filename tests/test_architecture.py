@@ -25,7 +25,9 @@ def sources(root, *folders):
 
 
 def python(code, root):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root
+    )
 
 
 def settings(root):
@@ -33,13 +35,22 @@ def settings(root):
 
 
 def test_layers_hold(root, tmp_path):
-    script = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(cache_dir=None))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=root)
+    script = (
+        "from importlinter.cli import lint_imports; import sys; "
+        "sys.exit(lint_imports(cache_dir=None))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=root
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_family_of_models_stands_in_the_contracts(root):
-    families = {f"kgrec.models.{path.name}.*" for path in (root / "kgrec/models").iterdir() if (path / "__init__.py").is_file()}
+    families = {
+        f"kgrec.models.{path.name}.*"
+        for path in (root / "kgrec/models").iterdir()
+        if (path / "__init__.py").is_file()
+    }
     contracts = {c["name"]: c for c in settings(root)["tool"]["importlinter"]["contracts"]}
     assert set(contracts["papers are independent"]["modules"]) == families
 
@@ -48,15 +59,23 @@ def test_every_model_is_tested_sourced_and_frozen(root):
     from kgrec.models.catalog import MODELS
 
     tests = "\n".join(path.read_text() for path in sources(root, "tests/models"))
-    contracts = re.findall(r"class \w+\((?:\w+\.)?RecommenderContract\):(.*?)(?=\nclass |\ndef |\Z)", tests, re.S)
+    contracts = re.findall(
+        r"class \w+\((?:\w+\.)?RecommenderContract\):(.*?)(?=\nclass |\ndef |\Z)", tests, re.S
+    )
     assert MODELS
     for name, entry in MODELS.items():
         model, config, _ = entry.load()
-        assert re.search(r"^\s*Source: .+", model.__doc__ or "", re.M), f"{name}: {model.__name__} has no Source line"
-        assert "Differs from the paper" in (model.__doc__ or ""), f"{name}: {model.__name__} does not say how it differs from the paper"
+        assert re.search(r"^\s*Source: .+", model.__doc__ or "", re.M), (
+            f"{name}: {model.__name__} has no Source line"
+        )
+        assert "Differs from the paper" in (model.__doc__ or ""), (
+            f"{name}: {model.__name__} does not say how it differs from the paper"
+        )
         assert dataclasses.is_dataclass(config), name
         assert config.__dataclass_params__.frozen, f"{name}: {config.__name__} is not frozen"
-        assert any(f'    name = "{name}"\n' in body for body in contracts), f"{name}: no contract test names it"
+        assert any(f'    name = "{name}"\n' in body for body in contracts), (
+            f"{name}: no contract test names it"
+        )
 
 
 def test_public_names_are_sorted_and_documented():
@@ -81,7 +100,12 @@ def test_every_name_in_all_exists(root):
     for path in sources(root, "kgrec"):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         tree = ast.parse(path.read_text())
-        lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in n.targets)]
+        lists = [
+            n.value
+            for n in tree.body
+            if isinstance(n, ast.Assign)
+            and any(getattr(t, "id", "") == "__all__" for t in n.targets)
+        ]
         if not lists:
             continue
         names = ast.literal_eval(lists[0])
@@ -92,7 +116,9 @@ def test_every_name_in_all_exists(root):
 
 
 def test_axis_names_come_from_the_list(root):
-    shape = re.compile(r"\b(?:Float|Int|Bool|UInt8|Int32|Int64|Float32|Float64|Shaped|Num|Real)\[\s*[\w.]+\s*,\s*\"([^\"]*)\"\s*\]")
+    shape = re.compile(
+        r"\b(?:Float|Int|Bool|UInt8|Int32|Int64|Float32|Float64|Shaped|Num|Real)\[\s*[\w.]+\s*,\s*\"([^\"]*)\"\s*\]"
+    )
     strange = []
     for path in sources(root, "kgrec"):
         for axes in shape.findall(path.read_text()):
@@ -108,7 +134,10 @@ def test_no_postponed_annotations_and_no_swallowed_errors(root):
     for path in sources(root, "kgrec", "tests", "examples", "benchmarks"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                found.append(f"{path}:{node.lineno}: __future__ import hides annotations from the shape checks")
+                found.append(
+                    f"{path}:{node.lineno}: __future__ import hides annotations from the shape "
+                    "checks"
+                )
             if isinstance(node, ast.ExceptHandler) and (
                 node.type is None or getattr(node.type, "id", "") in {"Exception", "BaseException"}
             ):
@@ -143,9 +172,22 @@ def test_graphs_hold_data_and_stay_small(root):
     assert sum(path.stat().st_size for path in files) <= 5_000_000
 
 
-@pytest.mark.parametrize("package", ["kgrec", "kgrec.cli", "kgrec.data", "kgrec.data.building.build", "kgrec.explanation.core.records"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        "kgrec",
+        "kgrec.cli",
+        "kgrec.data",
+        "kgrec.data.building.build",
+        "kgrec.explanation.core.records",
+    ],
+)
 def test_light_modules_leave_torch_alone(root, package):
-    done = python(f"import {package}, sys; sys.exit(any(m in sys.modules for m in ('torch', 'torch_geometric')))", root)
+    done = python(
+        f"import {package}, sys; sys.exit(any(m in sys.modules for m in ('torch', "
+        "'torch_geometric')))",
+        root,
+    )
     assert done.returncode == 0, f"import {package} loads torch\n{done.stderr}"
 
 
@@ -153,13 +195,20 @@ def test_help_is_quick_and_loads_no_torch(root):
     seconds = []
     for _ in range(3):
         start = perf_counter()
-        done = subprocess.run([sys.executable, "-m", "kgrec", "--help"], capture_output=True, text=True, timeout=60, cwd=root)
+        done = subprocess.run(
+            [sys.executable, "-m", "kgrec", "--help"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=root,
+        )
         seconds.append(perf_counter() - start)
         assert done.returncode == 0, done.stderr
     assert min(seconds) < 1.0, seconds
     loaded = python(
         "import sys\nfrom kgrec.cli import run\nassert run(['--help']) == 0\n"
-        "heavy = {'torch', 'torch_geometric', 'polars', 'scipy', 'matplotlib'} & set(sys.modules)\nsys.exit(', '.join(heavy) or 0)",
+        "heavy = {'torch', 'torch_geometric', 'polars', 'scipy', 'matplotlib'} & "
+        "set(sys.modules)\nsys.exit(', '.join(heavy) or 0)",
         root,
     )
     assert loaded.returncode == 0, loaded.stderr
@@ -168,6 +217,66 @@ def test_help_is_quick_and_loads_no_torch(root):
 def test_dev_tools_and_torch_are_pinned(root):
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (root / "constraints.txt").read_text(), re.M))
     project = settings(root)["project"]
-    wanted = [re.split(r"[<>=!~\[ ]", need)[0] for need in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    wanted = [
+        re.split(r"[<>=!~\[ ]", need)[0]
+        for need in project["dependencies"] + project["optional-dependencies"]["dev"]
+    ]
     assert pins["torch"] == "2.13.0"
     assert set(wanted) <= set(pins)
+
+
+def code_lines(path):
+    """Lines that hold code: no blank ones, no comments, no docstrings."""
+    source = path.read_text()
+    inside = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, str)
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = enumerate(source.splitlines(), start=1)
+    return sum(
+        1
+        for number, line in lines
+        if line.strip() and not line.lstrip().startswith("#") and number not in inside
+    )
+
+
+def test_lines_are_written_for_the_eye(root):
+    """At most .2 % of the lines over 100 columns; nothing is packed or nested."""
+    paths = sources(root, "kgrec")
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    assert sum(len(line) > 100 for line in lines) <= 0.002 * len(lines)
+
+    found = []
+    conditional = 0
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                packed = node.value.elts if isinstance(node.value, ast.Tuple) else ()
+                if len(packed) > 2:
+                    found.append(f"{where}: packs {len(packed)} assignments into one")
+            if isinstance(node, ast.IfExp):
+                conditional += 1
+                if sum(isinstance(part, ast.IfExp) for part in ast.walk(node)) > 1:
+                    found.append(f"{where}: a conditional expression within another")
+    assert not found, found
+    assert conditional <= 0.012 * sum(map(code_lines, paths)), conditional
+
+
+ROOMY = re.compile(
+    r"kgrec/(cli|ops|data/formats|models/\w+)$"
+)  # one file a command, kernel, format, paper
+
+
+def test_no_room_is_crowded(root):
+    folders = {path.parent for path in sources(root, "kgrec")}
+    crowded = {
+        str(folder.relative_to(root)): count
+        for folder in folders
+        if (count := len([p for p in folder.glob("*.py") if not p.stem.startswith("__")])) > 14
+        and not ROOMY.match(str(folder.relative_to(root)))
+    }
+    assert not crowded, crowded

@@ -15,7 +15,14 @@ SECONDS = 60
 
 def run(code, folder):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run([sys.executable, code], capture_output=True, text=True, timeout=SECONDS, cwd=folder, env=environment)
+    return subprocess.run(
+        [sys.executable, code],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=folder,
+        env=environment,
+    )
 
 
 def python_blocks(text):
@@ -52,7 +59,9 @@ def test_python_blocks(document, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md", "docs/explanations.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/decisions/README.md", "docs/explanations.md"]
+)
 def test_links_lead_somewhere(document):
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())

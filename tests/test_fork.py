@@ -1,4 +1,6 @@
-"""A process that is forked after its parent has worked with kgrec goes on working, or says at once what to do."""
+"""A process that is forked after its parent has worked with kgrec goes on working, or says at once
+what to do.
+"""
 
 import json
 import os
@@ -96,7 +98,13 @@ def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fork")
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-c", _SCRIPT],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1]), folder
@@ -116,5 +124,12 @@ def test_what_would_hang_is_refused_at_once(told):
 
 
 def test_a_fork_before_the_first_use_is_free_to_read(told):
-    done = subprocess.run([sys.executable, "-c", _EARLY], cwd=told[1], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _EARLY],
+        cwd=told[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,6 @@
-"""Progress without a terminal: a line per epoch, bounded, as text or JSON; what is long elsewhere every few seconds."""
+"""Progress without a terminal: a line per epoch, bounded, as text or JSON; what is long elsewhere
+every few seconds.
+"""
 
 import json
 
@@ -8,7 +10,10 @@ import worlds
 import kgrec
 from kgrec import log
 
-WORLD = worlds.dataset([(u, (u + n) % 6) for u in range(6) for n in range(3)], valid=[(u, (u + 3) % 6) for u in range(6)])
+WORLD = worlds.dataset(
+    [(u, (u + n) % 6) for u in range(6) for n in range(3)],
+    valid=[(u, (u + 3) % 6) for u in range(6)],
+)
 
 
 @pytest.fixture
@@ -53,7 +58,9 @@ def test_json_lines_hold_the_record(capsys):
     told = [json.loads(line) for line in lines(capsys)]
     assert [(line["event"], line["title"]) for line in told[:2]] == [("epoch", "lightgcn")] * 2
     assert {"epoch", "softmax", "ndcg@10", "seconds"} <= set(told[0])
-    assert told[1]["softmax"] == pytest.approx(kgrec.fit("lightgcn", WORLD, epochs=2).history[1]["softmax"])
+    assert told[1]["softmax"] == pytest.approx(
+        kgrec.fit("lightgcn", WORLD, epochs=2).history[1]["softmax"]
+    )
     assert told[-1]["title"] == "lightgcn refit"
     assert len(told) == 2 + run.summary["best_epoch"]
 

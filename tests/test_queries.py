@@ -10,7 +10,12 @@ def test_queries_are_padded_on_the_right():
     query = queries(SEEN, np.array([2, 0, 1, -1]))
     assert query.user.tolist() == [2, 0, 1, -1]
     assert query.history.tolist() == [[7, 0, 0], [5, 3, 4], [0, 0, 0], [0, 0, 0]]
-    assert query.history_mask.tolist() == [[True, False, False], [True] * 3, [False] * 3, [False] * 3]
+    assert query.history_mask.tolist() == [
+        [True, False, False],
+        [True] * 3,
+        [False] * 3,
+        [False] * 3,
+    ]
 
 
 def test_only_the_last_items_are_kept():

@@ -18,7 +18,9 @@ import kgrec
     ],
 )
 def test_ml_100k_fixed_split(shared_data, model, settings, low, high):
-    """NDCG@20 on the test part. RecBole 1.2.1 reaches .3108 with BPR-MF, .3465 with EASE (peers.md beside the data)."""
+    """NDCG@20 on the test part. RecBole 1.2.1 reaches .3108 with BPR-MF, .3465 with EASE (peers.md
+    beside the data).
+    """
     folder = shared_data("ml-100k")
     parts = {name: folder / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
     data = kgrec.Dataset.build(None, split="given", **parts)

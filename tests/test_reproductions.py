@@ -1,4 +1,6 @@
-"""The commands of docs/reproductions.md parse, name what exists, and run on a tiny folder of the same layout."""
+"""The commands of docs/reproductions.md parse, name what exists, and run on a tiny folder of the
+same layout.
+"""
 
 import re
 import shlex
@@ -28,7 +30,9 @@ def parsed(words):
     group = typer.main.get_command(app)
     context = group.make_context("kgrec", words)
     while hasattr(group, "commands"):
-        name, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        name, group, rest = group.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
         context = group.make_context(name, rest, parent=context)
     return context.params
 
@@ -43,7 +47,9 @@ def test_every_command_parses_and_names_what_exists(words):
     if words[:2] == ["data", "get"]:
         assert public_set(told["name"]).name == words[2]
     if words[0] == "train":
-        chosen = choose(told["model"], told["preset"], settings(told["set_"]) | {"selection": told["selection"]})
+        chosen = choose(
+            told["model"], told["preset"], settings(told["set_"]) | {"selection": told["selection"]}
+        )
         assert chosen.preset in MODELS[chosen.name].load()[2]
         assert chosen.train.validate_every == 10
 
@@ -55,7 +61,13 @@ def test_each_run_that_is_judged_was_trained_and_each_dataset_built():
     assert {words[1] for words in LINES if words[0] == "build"} == fetched
     assert {words[1] for words in TRAINED} == built
     assert len(trained) == len(TRAINED)
-    judged = {word for words in LINES if words[0] in ("evaluate", "compare") for word in words[1:] if word.startswith("runs/")}
+    judged = {
+        word
+        for words in LINES
+        if words[0] in ("evaluate", "compare")
+        for word in words[1:]
+        if word.startswith("runs/")
+    }
     assert judged <= trained
 
 
@@ -64,7 +76,10 @@ def test_the_table_names_every_published_preset():
     cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     for name, entry in MODELS.items():
         for preset in {"paper", "official", "recommenders"} & set(entry.load()[2]):
-            assert any(f"`{name}`" in cell and (f"`{preset}`" in cell or cell.endswith(" both ")) for cell in cells), (name, preset)
+            assert any(
+                f"`{name}`" in cell and (f"`{preset}`" in cell or cell.endswith(" both "))
+                for cell in cells
+            ), (name, preset)
 
 
 def test_the_commands_run_on_a_folder_of_the_same_layout(tmp_path, monkeypatch, capsys):
@@ -75,8 +90,14 @@ def test_the_commands_run_on_a_folder_of_the_same_layout(tmp_path, monkeypatch, 
     small = ["--set", "dim=4", "--set", "epochs=1", "--device", "cpu"]
     tried = {}
     for words in TRAINED:
-        model, preset, selection = (words[words.index(f"--{name}") + 1] for name in ("model", "preset", "selection"))
-        tried[model, preset, selection] = [*words, *small, *(["--set", "warm_start_epochs=1"] if model == "kgat" else [])]
+        model, preset, selection = (
+            words[words.index(f"--{name}") + 1] for name in ("model", "preset", "selection")
+        )
+        tried[model, preset, selection] = [
+            *words,
+            *small,
+            *(["--set", "warm_start_epochs=1"] if model == "kgat" else []),
+        ]
     for words in tried.values():
         words[1] = "sets/tiny"
         words[words.index("--out") + 1] = f"runs/{len(list(Path().glob('runs/*')))}"

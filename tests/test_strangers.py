@@ -1,4 +1,6 @@
-"""Users and items that training has not touched: who is answered by what, for every model that ranks."""
+"""Users and items that training has not touched: who is answered by what, for every model that
+ranks.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,7 +15,13 @@ import worlds
 import kgrec
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.tie_order import tie_order
-from kgrec.errors import CapabilityError, CheckpointError, ConfigError, ExplanationError, UnknownIdError
+from kgrec.errors import (
+    CapabilityError,
+    CheckpointError,
+    ConfigError,
+    ExplanationError,
+    UnknownIdError,
+)
 from kgrec.evaluation.strangers import choose_fallback
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
@@ -22,7 +30,10 @@ from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import Fallback, FallbackChoice, decayed_popularity
 
 WARM, TOLD, ALONE = 16, 16, 17  # item 16 has a fact, item 17 has none; neither has an interaction
-LATE, STRANGER = 12, 13  # users with validation interactions alone, and with test interactions alone
+LATE, STRANGER = (
+    12,
+    13,
+)  # users with validation interactions alone, and with test interactions alone
 TINY = {"epochs": 2, "batch_size": 32}
 RANKING = [name for name, entry in MODELS.items() if "texts" not in entry.needs]
 
@@ -34,9 +45,19 @@ class NoConfig:
 
 def world():
     rng = np.random.default_rng(5)
-    train = sorted({(user, int(item)) for user in range(12) for item in rng.choice(WARM, 5, replace=False) if item % 2 == user % 2})
+    train = sorted(
+        {
+            (user, int(item))
+            for user in range(12)
+            for item in rng.choice(WARM, 5, replace=False)
+            if item % 2 == user % 2
+        }
+    )
     train += [(user, item) for user, item in ((0, 1), (1, 0)) if (user, item) not in train]
-    left = [(user, next(item for item in range(WARM) if (user, item) not in train)) for user in range(12)]
+    left = [
+        (user, next(item for item in range(WARM) if (user, item) not in train))
+        for user in range(12)
+    ]
     kinds = [(item, 0, 18 + item % 2) for item in range(TOLD + 1)]
     return worlds.dataset(
         train,
@@ -60,7 +81,11 @@ def runs(data):
 def popular(data, user):
     counts = np.bincount(data.train.item, minlength=data.num_items)
     own = {int(item) for part in (data.train, data.valid) for item in part.item[part.user == user]}
-    return [f"i{row}" for row in sorted(range(data.num_items), key=lambda row: (-counts[row], f"i{row}")) if row not in own]
+    return [
+        f"i{row}"
+        for row in sorted(range(data.num_items), key=lambda row: (-counts[row], f"i{row}"))
+        if row not in own
+    ]
 
 
 @pytest.mark.parametrize("name", RANKING)
@@ -75,21 +100,33 @@ def test_no_list_holds_an_item_by_a_score_that_training_has_not_moved(runs, data
     graph = "triples" in MODELS[name].needs
     for user in ("u0", "u7"):
         frame = runs[name].recommend(user, k=100)
-        by_model = frame.filter(pl.col("kind") == ("popular" if name == "popularity" else "personal"))["item"].to_list()
+        by_model = frame.filter(
+            pl.col("kind") == ("popular" if name == "popularity" else "personal")
+        )["item"].to_list()
         if name != "popularity":
             assert (f"i{TOLD}" in by_model) == graph
             assert f"i{ALONE}" not in by_model
-        assert frame["item"].to_list()[: len(by_model)] == by_model, "places that the model cannot fill come last"
+        assert frame["item"].to_list()[: len(by_model)] == by_model, (
+            "places that the model cannot fill come last"
+        )
         assert f"i{ALONE}" in frame["item"].to_list()
 
 
 @pytest.mark.parametrize("name", RANKING)
-def test_someone_with_a_history_alone_is_ranked_for_by_it_where_the_model_reads_histories(runs, name):
+def test_someone_with_a_history_alone_is_ranked_for_by_it_where_the_model_reads_histories(
+    runs, name
+):
     run = runs[name]
     own = run.recommend(f"u{LATE}", k=5)
-    expected = "history" if getattr(run.scorer(), "reads_history", False) and name != "popularity" else "popular"
+    expected = (
+        "history"
+        if getattr(run.scorer(), "reads_history", False) and name != "popularity"
+        else "popular"
+    )
     assert set(own["kind"]) == {expected}
-    assert (expected == "history") == (name not in ("bprmf", "cke", "cfkg", "distmult", "complex", "popularity"))
+    assert (expected == "history") == (
+        name not in ("bprmf", "cke", "cfkg", "distmult", "complex", "popularity")
+    )
     if expected == "history":
         by_hand = run.recommend(history=["i2", "i4"], k=5)
         assert own.drop("user").equals(by_hand.drop("user"))
@@ -106,7 +143,9 @@ def test_a_scorer_that_does_not_say_that_it_reads_histories_is_not_asked(data):
 
         def scorer(self):
             table = torch.arange(14 * 18.0).view(14, 18)
-            return lambda query, items=None: table[query.user] if items is None else table[query.user].gather(1, items)
+            return lambda query, items=None: (
+                table[query.user] if items is None else table[query.user].gather(1, items)
+            )
 
     run = kgrec.fit(Table, data)
     with pytest.raises(CapabilityError, match="never saw"):
@@ -159,7 +198,9 @@ def test_without_a_fallback_a_stranger_has_no_list_and_all_items_tie(data):
     assert run.recommend(["u0", f"u{STRANGER}"], k=4)["user"].to_list() == ["u0"] * 4
     report = run.evaluate(k=(4,), fallback=False)
     row = report.per_user.filter(pl.col("user") == f"u{STRANGER}").row(0, named=True)
-    assert row["recall@4"] == pytest.approx(4 / 18)  # all 18 items tie, so each is among the first four so often
+    assert row["recall@4"] == pytest.approx(
+        4 / 18
+    )  # all 18 items tie, so each is among the first four so often
     assert run.evaluate(k=(4,)).metrics == report.metrics
 
 
@@ -170,7 +211,10 @@ def test_reports_give_figures_with_and_without_strangers(data):
     warm = report.per_user.filter(~pl.col("cold"))
     assert report.warm_user_part.metrics["ndcg@5"] == pytest.approx(warm["ndcg@5"].mean())
     assert run.summary["cold_users"] == {"valid": 1, "test": 2}
-    assert run.summary["warm"]["test"] == {"users": 6, "metrics": run.evaluate().warm_user_part.metrics}
+    assert run.summary["warm"]["test"] == {
+        "users": 6,
+        "metrics": run.evaluate().warm_user_part.metrics,
+    }
     assert json.loads(json.dumps(report.to_dict()))["warm_users"]["users"] == 6
 
 
@@ -192,7 +236,19 @@ def test_a_validation_part_of_strangers_stops_nothing(data):
 
 @pytest.mark.parametrize(
     "given",
-    [1, np.int64(1), "1", [1], ("1",), np.array([1]), np.array(["1"]), np.array(1), pl.Series([1]), {"1": 0}, (n for n in [1])],
+    [
+        1,
+        np.int64(1),
+        "1",
+        [1],
+        ("1",),
+        np.array([1]),
+        np.array(["1"]),
+        np.array(1),
+        pl.Series([1]),
+        {"1": 0},
+        (n for n in [1]),
+    ],
     ids=lambda given: type(given).__name__,
 )
 def test_ids_are_text_or_whole_numbers_one_or_many(given):
@@ -203,7 +259,9 @@ def test_ids_are_text_or_whole_numbers_one_or_many(given):
 def _numbered():
     data = world()
     keys = {"users": data.users, "items": data.items}
-    renamed = {name: type(own)([key[1:] for key in own], kind=own.kind) for name, own in keys.items()}
+    renamed = {
+        name: type(own)([key[1:] for key in own], kind=own.kind) for name, own in keys.items()
+    }
     return kgrec.fit("ease", replace(data, **renamed))
 
 
@@ -251,7 +309,9 @@ def test_decayed_popularity_is_the_sum_over_interactions(data):
     for item, moment in zip(data.train.item, time, strict=True):
         expected[item] += 0.5 ** ((time.max() - moment) / 10)
     np.testing.assert_allclose(decayed_popularity(timed, 10.0), expected)
-    np.testing.assert_array_equal(decayed_popularity(timed), np.bincount(data.train.item, minlength=18))
+    np.testing.assert_array_equal(
+        decayed_popularity(timed), np.bincount(data.train.item, minlength=18)
+    )
 
 
 def test_ties_go_to_the_more_popular_then_to_the_lower_id(data):
@@ -260,19 +320,37 @@ def test_ties_go_to_the_more_popular_then_to_the_lower_id(data):
 
 
 def drifting():
-    """Items 0..9 were popular long ago, items 10..19 are now; 40 new users in validation take what is popular now."""
+    """Items 0..9 were popular long ago, items 10..19 are now; 40 new users in validation take what
+    is popular now.
+    """
     rng = np.random.default_rng(0)
     rows = [
-        (user, item, day) for user in range(60) for item, day in zip(rng.choice(10, 4, replace=False), rng.uniform(0, 50, 4), strict=True)
+        (user, item, day)
+        for user in range(60)
+        for item, day in zip(rng.choice(10, 4, replace=False), rng.uniform(0, 50, 4), strict=True)
     ]
-    rows += [(60 + user, 10 + item, 90 + user / 10) for user in range(30) for item in rng.choice(10, 3, replace=False)]
+    rows += [
+        (60 + user, 10 + item, 90 + user / 10)
+        for user in range(30)
+        for item in rng.choice(10, 3, replace=False)
+    ]
     user, item, day = np.array(rows).T
     order = np.lexsort((day, user))
-    train = Interactions(user[order].astype(np.int32), item[order].astype(np.int32), day[order] * 86_400)
-    fresh = [(90 + user, 10 + int(item)) for user in range(40) for item in rng.choice(10, 2, replace=False)]
+    train = Interactions(
+        user[order].astype(np.int32), item[order].astype(np.int32), day[order] * 86_400
+    )
+    fresh = [
+        (90 + user, 10 + int(item))
+        for user in range(40)
+        for item in rng.choice(10, 2, replace=False)
+    ]
     held = np.array(sorted(fresh), dtype=np.int32).T
     base = worlds.dataset([(0, 0)], num_users=130, num_items=20)
-    return replace(base, train=train, valid=Interactions(held[0], held[1], np.full(len(held[0]), 95 * 86_400.0)))
+    return replace(
+        base,
+        train=train,
+        valid=Interactions(held[0], held[1], np.full(len(held[0]), 95 * 86_400.0)),
+    )
 
 
 def test_a_half_life_is_chosen_where_tastes_drift():
@@ -291,8 +369,16 @@ def test_a_half_life_is_chosen_where_tastes_drift():
 
 def test_attributes_of_users_are_taken_where_they_tell_more():
     rng = np.random.default_rng(2)
-    train = [(user, 2 * int(item) + user % 2) for user in range(60) for item in rng.choice(10, 4, replace=False)]
-    valid = [(60 + user, 2 * int(item) + user % 2) for user in range(40) for item in rng.choice(10, 2, replace=False)]
+    train = [
+        (user, 2 * int(item) + user % 2)
+        for user in range(60)
+        for item in rng.choice(10, 4, replace=False)
+    ]
+    valid = [
+        (60 + user, 2 * int(item) + user % 2)
+        for user in range(40)
+        for item in rng.choice(10, 2, replace=False)
+    ]
     data = worlds.dataset(sorted(train), valid=sorted(valid), triples=[(0, 0, 20), (1, 0, 21)])
     facts = np.array([(user, 0, 20 + user % 2) for user in range(100)], dtype=np.int32)
     data = replace(data, user_facts=facts)
@@ -303,11 +389,14 @@ def test_attributes_of_users_are_taken_where_they_tell_more():
         frame = run.recommend(f"u{user}", k=4)
         assert set(frame["kind"]) == {"content"}
         assert {int(item[1:]) % 2 for item in frame["item"]} == {user % 2}
-    # by hand: the share of each item among what users with the attribute used, smoothed by 100 interactions toward popularity
+    # by hand: the share of each item among what users with the attribute used, smoothed by 100
+    # interactions toward popularity
     from kgrec.batches import Query
 
     nobody = torch.zeros(1, 0, dtype=torch.int64)
-    found = Fallback(data, chosen).content(Query(torch.tensor([62]), nobody, nobody.bool()))[0].numpy()
+    found = (
+        Fallback(data, chosen).content(Query(torch.tensor([62]), nobody, nobody.bool()))[0].numpy()
+    )
     counts = np.bincount(data.train.item, minlength=20)
     even = np.bincount(data.train.item[data.train.user % 2 == 0], minlength=20)
     np.testing.assert_allclose(found, (even + 100 * counts / counts.sum()) / (even.sum() + 100))
@@ -350,8 +439,12 @@ def test_what_training_reaches_is_what_networkx_says(seed, hops):
     far = nx.multi_source_dijkstra_path_length(graph, used)
     near = {node for node, distance in far.items() if hops is None or distance <= hops}
     found = reached(ckg, hops)
-    assert set(np.flatnonzero(found.items).tolist()) == {node for node in near if node < ckg.num_items}
-    assert set(np.flatnonzero(found.users).tolist()) == {node - ckg.num_entities for node in near if node >= ckg.num_entities}
+    assert set(np.flatnonzero(found.items).tolist()) == {
+        node for node in near if node < ckg.num_items
+    }
+    assert set(np.flatnonzero(found.users).tolist()) == {
+        node - ckg.num_entities for node in near if node >= ckg.num_entities
+    }
 
 
 def test_comparisons_rest_on_users_with_training_interactions(data):

@@ -24,7 +24,10 @@ print(kgrec.__file__)
 def wheel(root, tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, root], check=True, timeout=300, capture_output=True
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, root],
+        check=True,
+        timeout=300,
+        capture_output=True,
     )
     (found,) = out.glob("kgrec-*.whl")
     return found
@@ -34,7 +37,10 @@ def wheel(root, tmp_path_factory):
 def test_the_wheel_holds_code_types_graphs_and_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "kgrec/py.typed" in names
-    assert {f"kgrec/serving/static/{name}" for name in ("index.html", "inspector.css", "inspector.js", "cytoscape.min.js")} <= set(names)
+    assert {
+        f"kgrec/serving/static/{name}"
+        for name in ("index.html", "inspector.css", "inspector.js", "cytoscape.min.js")
+    } <= set(names)
     assert "kgrec/serving/static/cytoscape.LICENSE" in names
     assert "kgrec/_graphs/films/manifest.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -49,8 +55,11 @@ def test_a_bundled_graph_loads_from_the_installed_wheel(wheel, tmp_path):
     (site,) = [p for p in home.rglob("site-packages") if p.is_dir()]
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)  # what an installer does with a pure wheel
-    # The dependencies of this environment, without its editable kgrec: that one comes by a .pth file, which is not read from here.
+    # The dependencies of this environment, without its editable kgrec: that one comes by a .pth
+    # file, which is not read from here.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    done = subprocess.run([python, "-c", LOAD], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = subprocess.run(
+        [python, "-c", LOAD], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stdout

@@ -1,4 +1,6 @@
-"""What only Unix has is neither imported nor called on the way of a command: a stand-in for Windows, on which nothing is tried here."""
+"""What only Unix has is neither imported nor called on the way of a command: a stand-in for
+Windows, on which nothing is tried here.
+"""
 
 import json
 import subprocess
@@ -33,18 +35,32 @@ def dataset(tmp_path_factory):
 
 
 def command(*arguments):
-    done = subprocess.run([sys.executable, "-c", _SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def kilobytes(file, name):
-    return next(int(line.split()[1]) * 1024 for line in Path(file).read_text().splitlines() if line.startswith(name))
+    return next(
+        int(line.split()[1]) * 1024
+        for line in Path(file).read_text().splitlines()
+        if line.startswith(name)
+    )
 
 
 def test_train_measures_memory(dataset, tmp_path):
     small = ["--set", "epochs=1", "--set", "dim=4"]
-    told = json.loads(command("train", dataset, "--model", "lightgcn-kg", "--out", tmp_path / "r", *small, "--json"))
+    told = json.loads(
+        command(
+            "train", dataset, "--model", "lightgcn-kg", "--out", tmp_path / "r", *small, "--json"
+        )
+    )
     assert 1e7 < told["peak_memory_bytes"] < 1e11
     assert command("recommend", tmp_path / "r", "--user", "u1", "-k", "2")
 
@@ -74,7 +90,9 @@ def test_on_windows_psutil_says_it(monkeypatch):
             return SimpleNamespace(rss=5, peak_wset=7)
 
     memory = SimpleNamespace(total=11)
-    monkeypatch.setitem(sys.modules, "psutil", SimpleNamespace(Process=Process, virtual_memory=lambda: memory))
+    monkeypatch.setitem(
+        sys.modules, "psutil", SimpleNamespace(Process=Process, virtual_memory=lambda: memory)
+    )
     monkeypatch.setitem(sys.modules, "resource", None)
     monkeypatch.setattr(process, "_linux", lambda file, name: None)
     monkeypatch.setattr(process.sys, "platform", "win32")

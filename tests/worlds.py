@@ -13,7 +13,17 @@ from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
 
 
-def dataset(train, valid=(), test=(), triples=(), *, num_users=None, num_items=None, num_entities=None, num_relations=None) -> Dataset:
+def dataset(
+    train,
+    valid=(),
+    test=(),
+    triples=(),
+    *,
+    num_users=None,
+    num_items=None,
+    num_entities=None,
+    num_relations=None,
+) -> Dataset:
     """Return a dataset from lists of (user, item) and (head, relation, tail) row numbers."""
     parts = [np.array(list(part), dtype=np.int64).reshape(-1, 2) for part in (train, valid, test)]
     pairs = np.concatenate(parts)
@@ -26,7 +36,11 @@ def dataset(train, valid=(), test=(), triples=(), *, num_users=None, num_items=N
         name="world",
         users=Vocabulary([f"u{row}" for row in range(users)], kind="user"),
         items=Vocabulary([f"i{row}" for row in range(items)], kind="item"),
-        triples=knowledge(facts, [*(f"i{row}" for row in range(items)), *(f"e{row}" for row in range(items, entities))], relations),
+        triples=knowledge(
+            facts,
+            [*(f"i{row}" for row in range(items)), *(f"e{row}" for row in range(items, entities))],
+            relations,
+        ),
         train=_interactions(parts[0]),
         valid=_interactions(parts[1]),
         test=_interactions(parts[2]),
@@ -64,16 +78,26 @@ TOY_ENTITIES = ((1.0, 1.0), (0.5, -0.5), (-1.0, 0.5), (0.2, 0.4))
 
 
 def checkerboard(size: int = 12) -> Dataset:
-    """Even users like even items, odd users odd items; each user's own number is withheld as the test item."""
-    train = [(user, item) for user in range(size) for item in range(size) if (user - item) % 2 == 0 and item != user]
+    """Even users like even items, odd users odd items; each user's own number is withheld as the
+    test item.
+    """
+    train = [
+        (user, item)
+        for user in range(size)
+        for item in range(size)
+        if (user - item) % 2 == 0 and item != user
+    ]
     test = [(user, user) for user in range(size)]
     hub = size
     triples = [(item, 0, hub + item % 2) for item in range(size)]
     return dataset(train, test=test, triples=triples)
 
 
-def cold_items(seed: int = 0, users: int = 60, warm: int = 40, cold: int = 20, likes: int = 8) -> Dataset:
-    """Two tastes, two kinds of item; cold items have no training interaction, only the knowledge graph says of which kind they are.
+def cold_items(
+    seed: int = 0, users: int = 60, warm: int = 40, cold: int = 20, likes: int = 8
+) -> Dataset:
+    """Two tastes, two kinds of item; cold items have no training interaction, only the knowledge
+    graph says of which kind they are.
 
     Test interactions are each user's cold items of their own kind.
     """
@@ -90,7 +114,9 @@ def cold_items(seed: int = 0, users: int = 60, warm: int = 40, cold: int = 20, l
 
 
 def knowledge_only(facts, num_entities, num_relations, held=None) -> Dataset:
-    """Return a dataset of triples alone, without users and items; ``held`` has the held-out ones by part."""
+    """Return a dataset of triples alone, without users and items; ``held`` has the held-out ones by
+    part.
+    """
     columns = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
     entities = [f"e{row}" for row in range(num_entities)]
     return Dataset(
@@ -101,15 +127,20 @@ def knowledge_only(facts, num_entities, num_relations, held=None) -> Dataset:
         train=Interactions(),
         valid=Interactions(),
         test=Interactions(),
-        held_triples={part: np.array(rows, dtype=np.int32).reshape(-1, 3) for part, rows in (held or {}).items()},
+        held_triples={
+            part: np.array(rows, dtype=np.int32).reshape(-1, 3)
+            for part, rows in (held or {}).items()
+        },
     )
 
 
 def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Dataset:
-    """Users keep to one kind of item; ``truth`` says what gives the kinds away: "interactions", "knowledge", or "both".
+    """Users keep to one kind of item; ``truth`` says what gives the kinds away: "interactions",
+    "knowledge", or "both".
 
-    Of interactions: 150 items, eight for each user to learn from, and triples that tell a kind at random. Of knowledge: 250 items, of
-    which a user has two, and triples that tell the kind. Both: the two side by side, each with users of its own.
+    Of interactions: 150 items, eight for each user to learn from, and triples that tell a kind at
+    random. Of knowledge: 250 items, of which a user has two, and triples that tell the kind. Both:
+    the two side by side, each with users of its own.
     """
     rng = np.random.default_rng(seed)
     blocks = {"interactions": [(150, 8, False)], "knowledge": [(250, 2, True)]}
@@ -121,22 +152,38 @@ def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Datas
         told += list(kind if honest else rng.permutation(kind))
         for user in range(users):
             own = first + rng.permutation(np.flatnonzero(kind == user % kinds))
-            for part, rows in zip(parts, np.split(own[: likes + 14], [likes, likes + 4]), strict=True):
+            for part, rows in zip(
+                parts, np.split(own[: likes + 14], [likes, likes + 4]), strict=True
+            ):
                 part += [(block * users + user, int(item)) for item in rows]
         first += size
     kinds_told = [(item, 0, first + kind) for item, kind in enumerate(told)]
-    makers = [(item, 1, first + kinds + 3 * kind + int(rng.integers(3))) for item, kind in enumerate(told)]
+    makers = [
+        (item, 1, first + kinds + 3 * kind + int(rng.integers(3))) for item, kind in enumerate(told)
+    ]
     return dataset(*parts, kinds_told + makers, num_items=first, num_entities=first + 4 * kinds)
 
 
 def random_world(seed: int) -> Dataset:
-    """Return a small graph with isolated nodes, triples between any two entities, and two parallel relations."""
+    """Return a small graph with isolated nodes, triples between any two entities, and two parallel
+    relations.
+    """
     rng = np.random.default_rng(seed)
     users, items, entities = 6, 8, 13
     train = {(int(rng.integers(users)), int(rng.integers(items))) for _ in range(20)} | {(0, 0)}
-    triples = {(int(rng.integers(entities)), int(rng.integers(3)), int(rng.integers(entities))) for _ in range(25)}
+    triples = {
+        (int(rng.integers(entities)), int(rng.integers(3)), int(rng.integers(entities)))
+        for _ in range(25)
+    }
     triples = {(h, r, t) for h, r, t in triples if h != t} | {(0, 0, 9), (0, 1, 9)}
-    return dataset(sorted(train), triples=sorted(triples), num_users=users, num_items=items, num_entities=entities, num_relations=3)
+    return dataset(
+        sorted(train),
+        triples=sorted(triples),
+        num_users=users,
+        num_items=items,
+        num_entities=entities,
+        num_relations=3,
+    )
 
 
 FILLER = ("today", "report", "says", "after", "new", "first", "week", "over")
@@ -146,14 +193,26 @@ def with_texts(data: Dataset, seed: int = 0) -> Dataset:
     """Return a dataset whose items have titles that say nothing: words drawn from the same few."""
     rng = np.random.default_rng(seed)
     titles = [" ".join(rng.choice(FILLER, 4, replace=False)) for _ in range(data.num_items)]
-    return replace(data, content=replace(data.content, texts=pl.Series("text", titles, dtype=pl.String)))
+    return replace(
+        data, content=replace(data.content, texts=pl.Series("text", titles, dtype=pl.String))
+    )
 
 
-def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int = 12, news: int = 30, impressions: int = 8) -> Dataset:
-    """Every user follows one topic. News of training say their topic in words; held-out news are about new persons in new words.
+def news_board(
+    seed: int = 0,
+    *,
+    users: int = 60,
+    topics: int = 4,
+    persons: int = 12,
+    news: int = 30,
+    impressions: int = 8,
+) -> Dataset:
+    """Every user follows one topic. News of training say their topic in words; held-out news are
+    about new persons in new words.
 
-    A person belongs to one of three clubs of their topic, and the clubs to its league: only these triples join the persons of
-    held-out news to those of training. Validation and test each have persons and topic words of their own.
+    A person belongs to one of three clubs of their topic, and the clubs to its league: only these
+    triples join the persons of held-out news to those of training. Validation and test each have
+    persons and topic words of their own.
     """
     rng = np.random.default_rng(seed)
     sizes = {"train": news, "valid": news // 2, "test": news // 2}
@@ -169,7 +228,14 @@ def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int 
                 before = " ".join(words[:at])
                 start = len(before) + (at > 0)
                 titles.append(" ".join([*words[:at], name, *words[at:]]))
-                named.append((len(topic_of), start, start + len(name), (number * topics + topic) * persons + person))
+                named.append(
+                    (
+                        len(topic_of),
+                        start,
+                        start + len(name),
+                        (number * topics + topic) * persons + person,
+                    )
+                )
                 topic_of.append(topic)
                 part_of.append(part)
     items, people = len(titles), len(sizes) * topics * persons
@@ -177,7 +243,9 @@ def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int 
     mentions = np.array(named, dtype=np.int32) + np.array([0, 0, 0, items], dtype=np.int32)
     clubs, league = items + people, items + people + 3 * topics
     topic_of_person = np.arange(people) // persons % topics
-    plays = [(items + p, 0, clubs + 3 * topic_of_person[p] + rng.integers(3)) for p in range(people)]
+    plays = [
+        (items + p, 0, clubs + 3 * topic_of_person[p] + rng.integers(3)) for p in range(people)
+    ]
     within = [(clubs + club, 1, league + club // 3) for club in range(3 * topics)]
     liked = rng.integers(topics, size=users)
 
@@ -187,24 +255,56 @@ def news_board(seed: int = 0, *, users: int = 60, topics: int = 4, persons: int 
         item = np.stack([rng.choice(pool, 6, replace=False) for _ in user])
         own = topic_of[item] == liked[user][:, None]
         clicked = rng.random(item.shape) < np.where(own, 0.8, 0.1)
-        read = [rng.choice(np.flatnonzero((topic_of == liked[u]) & (part_of == "train")), 5, replace=False) for u in user]
+        read = [
+            rng.choice(
+                np.flatnonzero((topic_of == liked[u]) & (part_of == "train")), 5, replace=False
+            )
+            for u in user
+        ]
         lists = np.arange(len(user) + 1)
         before = np.concatenate(read).astype(np.int32)
-        return Impressions(user.astype(np.int32), None, lists * 6, item.ravel().astype(np.int32), clicked.ravel(), lists * 5, before)
+        return Impressions(
+            user.astype(np.int32),
+            None,
+            lists * 6,
+            item.ravel().astype(np.int32),
+            clicked.ravel(),
+            lists * 5,
+            before,
+        )
 
     parts = {part: shown(part) for part in sizes}
-    clicks = {part: set(zip(np.repeat(x.user, 6)[x.clicked], x.item[x.clicked], strict=True)) for part, x in parts.items()}
-    clicks["train"] |= {pair for x in parts.values() for pair in zip(np.repeat(x.user, 5), x.history, strict=True)}
-    data = dataset(*(sorted(clicks[part]) for part in sizes), plays + within, num_users=users, num_items=items)
-    return replace(data, content=Content(texts=pl.Series("text", titles, dtype=pl.String), mentions=mentions), impressions=parts)
+    clicks = {
+        part: set(zip(np.repeat(x.user, 6)[x.clicked], x.item[x.clicked], strict=True))
+        for part, x in parts.items()
+    }
+    clicks["train"] |= {
+        pair for x in parts.values() for pair in zip(np.repeat(x.user, 5), x.history, strict=True)
+    }
+    data = dataset(
+        *(sorted(clicks[part]) for part in sizes), plays + within, num_users=users, num_items=items
+    )
+    return replace(
+        data,
+        content=Content(texts=pl.Series("text", titles, dtype=pl.String), mentions=mentions),
+        impressions=parts,
+    )
 
 
 def kgat_folder(place: Path) -> Path:
-    """Write a folder as KGAT's authors publish them: 20 users with 6 of 30 items in train.txt and 2 in test.txt, and triples."""
+    """Write a folder as KGAT's authors publish them: 20 users with 6 of 30 items in train.txt and 2
+    in test.txt, and triples.
+    """
     place.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     picked = [rng.permutation(30)[:8].tolist() for _ in range(20)]
     for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 8))):
-        (place / name).write_text("".join(f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)))
-    (place / "kg_final.txt").write_text("".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30)))
+        (place / name).write_text(
+            "".join(
+                f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)
+            )
+        )
+    (place / "kg_final.txt").write_text(
+        "".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30))
+    )
     return place

@@ -1,9 +1,12 @@
-"""Time RecBole's training steps and its full ranking; run by `benchmarks/engine.py` in RecBole's own environment.
+"""Time RecBole's training steps and its full ranking; run by `benchmarks/engine.py` in RecBole's
+own environment.
 
-ENV/bin/python benchmarks/peers/recbole_steps.py --scripts ../shared/peers --model LightGCN --folder DATA --out OUT.json --steps 60
+ENV/bin/python benchmarks/peers/recbole_steps.py --scripts ../shared/peers --model LightGCN --folder
+DATA --out OUT.json --steps 60
 
-An epoch is the median of warm steps, sampling included, times their number; for KGAT both phases and the attention. ``--fused`` takes
-torch's fused Adam, the one change to RecBole's own step. ``--rank SIZE`` times one evaluation instead, SIZE scores a batch.
+An epoch is the median of warm steps, sampling included, times their number; for KGAT both phases
+and the attention. ``--fused`` takes torch's fused Adam, the one change to RecBole's own step.
+``--rank SIZE`` times one evaluation instead, SIZE scores a batch.
 """
 
 import argparse
@@ -58,7 +61,10 @@ def main():
         "embedding_size": 64,
         "checkpoint_dir": os.environ.get("PEER_CK", "recbole-ck"),
         "state": "WARNING",
-        **{name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in chosen.set)},
+        **{
+            name: yaml.safe_load(value)
+            for name, value in (pair.split("=", 1) for pair in chosen.set)
+        },
     }
     sys.argv = sys.argv[:1]
     config = Config(model=chosen.model, dataset=chosen.folder.name, config_dict=settings)
@@ -69,7 +75,9 @@ def main():
     model = get_model(config["model"])(config, train._dataset)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
     if chosen.fused:
-        trainer.optimizer = torch.optim.Adam(model.parameters(), lr=config["learning_rate"], fused=True)
+        trainer.optimizer = torch.optim.Adam(
+            model.parameters(), lr=config["learning_rate"], fused=True
+        )
     found = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
     if chosen.rank:
         began = time.perf_counter()
@@ -96,12 +104,20 @@ def epoch(model, trainer, train, steps):
         began = time.perf_counter()
         model.update_attentive_A()
         attention = time.perf_counter() - began
-    parts = {"cf_step_ms": 1e3 * cf, "cf_steps": interactions, "kg_step_ms": 1e3 * kg, "kg_steps": triples, "attention_s": attention}
+    parts = {
+        "cf_step_ms": 1e3 * cf,
+        "cf_steps": interactions,
+        "kg_step_ms": 1e3 * kg,
+        "kg_steps": triples,
+        "attention_s": attention,
+    }
     return parts | {"seconds": cf * interactions + kg * triples + attention}
 
 
 def timed(loss, optimizer, batches, steps):
-    """Return the median seconds of a warm step, its batch's making included, and the number of steps in an epoch."""
+    """Return the median seconds of a warm step, its batch's making included, and the number of
+    steps in an epoch.
+    """
     times, feed = [], iter(batches)
     for _ in range(min(steps, len(batches))):
         began = time.perf_counter()

@@ -45,7 +45,8 @@ from kgrec.escaping import clean
 
 app = typer.Typer(
     name="kgrec",
-    help="Load knowledge graphs, train graph-based recommenders, and inspect the paths that explain a recommendation.",
+    help="Load knowledge graphs, train graph-based recommenders, and inspect the paths that "
+    "explain a recommendation.",
     add_completion=False,
     rich_markup_mode=None,  # plain help: half the start-up time of the drawn one
     pretty_exceptions_enable=False,
@@ -64,8 +65,16 @@ def _show_version(asked: bool) -> bool:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and warnings: no progress, no log lines.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Only results and warnings: no progress, no log lines."),
+    ] = False,
 ) -> None:
     log.show(0 if quiet else 1)
 
@@ -99,7 +108,9 @@ for _name, _group in _GROUPS.items():
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors that are not kgrec's, the caller's or the machine's pass through."""
+    """Run one command line and return its exit code; errors that are not kgrec's, the caller's or
+    the machine's pass through.
+    """
     command = typer.main.get_command(app)
     try:
         with command.make_context("kgrec", list(arguments) or ["--help"]) as context:
@@ -120,15 +131,20 @@ def run(arguments: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        return _fail("the memory of this machine does not suffice. Ask for less: a smaller dim or batch_size, a smaller k.", 2)
+        return _fail(
+            "the memory of this machine does not suffice. Ask for less: a smaller dim or "
+            "batch_size, a smaller k.",
+            2,
+        )
     return 0
 
 
 def main() -> None:
     """Run the command line of this process and exit.
 
-    Idle OpenMP threads spin for a few microseconds, then sleep: ones that sleep at once are woken for every small operation, ones that
-    spin on slow a training down many times where the machine has other work.
+    Idle OpenMP threads spin for a few microseconds, then sleep: ones that sleep at once are woken
+    for every small operation, ones that spin on slow a training down many times where the machine
+    has other work.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -143,31 +159,45 @@ def main() -> None:
         except OSError:
             let_go(stream)
     if code == _INTERRUPTED:
-        os._exit(code)  # an interrupt that passed through code run from text makes Python end itself by the signal
+        os._exit(
+            code
+            # an interrupt that passed through code run from text makes Python end itself by the signal
+        )
     sys.exit(code)
 
 
 def _again_in_utf8() -> None:
-    """Start again in Python's UTF-8 mode: where names of files are ASCII, the libraries that read and write here open no others."""
+    """Start again in Python's UTF-8 mode: where names of files are ASCII, the libraries that read
+    and write here open no others.
+    """
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _usage(message: str, arguments: Sequence[str]) -> str:
-    command = next((f"kgrec {word}" for word in arguments if word in _COMMANDS or word in _GROUPS), "kgrec")
+    command = next(
+        (f"kgrec {word}" for word in arguments if word in _COMMANDS or word in _GROUPS), "kgrec"
+    )
     message = message.replace(" Value error, ", " ")
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`."
 
 
 def _machine(error: OSError) -> str:
     what = error.strerror or str(error) or type(error).__name__
-    where = f"{error.filename}: " if error.filename else ""
+    if error.filename:
+        where = f"{error.filename}: "
+    else:
+        where = ""
     return f"{where}{what}. Check the path, its permissions and the space left on the disk."
 
 
 def _out_of_memory(error: Exception) -> bool:
     """Return whether memory ran out; torch says so by a ``RuntimeError``."""
     told = str(error)
-    return isinstance(error, MemoryError) or "can't allocate memory" in told or "CUDA out of memory" in told
+    return (
+        isinstance(error, MemoryError)
+        or "can't allocate memory" in told
+        or "CUDA out of memory" in told
+    )
 
 
 def _fail(message: str, code: int) -> int:

@@ -18,33 +18,61 @@ if TYPE_CHECKING:
 
 def build(
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE_DIR]", help="A recognized folder, or a bundled graph's name.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE_DIR]",
+            help="A recognized folder, or a bundled graph's name.",
+            show_default=False,
+        ),
     ] = None,
     *,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to write.")],
     interactions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Interactions: CSV, TSV, Parquet, RecBole.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Interactions: CSV, TSV, Parquet, RecBole.", show_default=False
+        ),
     ] = None,
-    user: Annotated[str | None, typer.Option(metavar="COL", help="Column of user ids.", show_default=False)] = None,
-    item: Annotated[str | None, typer.Option(metavar="COL", help="Column of item ids.", show_default=False)] = None,
-    time: Annotated[str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)] = None,
-    rating: Annotated[str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)] = None,
-    min_rating: Annotated[float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)] = None,
-    kg: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of user ids.", show_default=False)
+    ] = None,
+    item: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of item ids.", show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)
+    ] = None,
+    rating: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)
+    ] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)
+    ] = None,
+    kg: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False),
+    ] = None,
     sparql: Annotated[
-        str | None, typer.Option(metavar="URL", help="SPARQL endpoint to ask for a knowledge graph.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="URL", help="SPARQL endpoint to ask for a knowledge graph.", show_default=False
+        ),
     ] = None,
     query: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Query for --sparql: CONSTRUCT, or SELECT of head, relation, tail; may be repeated.", show_default=False
+            metavar="FILE",
+            help="Query for --sparql: CONSTRUCT, or SELECT of head, relation, tail; may be "
+            "repeated.",
+            show_default=False,
         ),
     ] = None,
     sparql_set: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="How to ask, for instance page=1000, cache=DIR, refresh=true, timeout=60, contact=me@example.org; may be repeated.",
+            help="How to ask, for instance page=1000, cache=DIR, refresh=true, timeout=60, "
+            "contact=me@example.org; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +80,8 @@ def build(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Table of items: CSV, TSV, JSON Lines, Parquet. Its titles become labels and texts, its other columns triples.",
+            help="Table of items: CSV, TSV, JSON Lines, Parquet. Its titles become labels and "
+            "texts, its other columns triples.",
             show_default=False,
         ),
     ] = None,
@@ -60,99 +89,168 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="How the columns of --items become triples, for instance spaces=director:person,actor:person, kinds=zip:category, "
-            "separators=genre:|, exclude=COL,COL, bins=5, years=decade, min_count=3; columns= for none. May be repeated.",
+            help="How the columns of --items become triples, for instance "
+            "spaces=director:person,actor:person, kinds=zip:category, "
+            "separators=genre:|, exclude=COL,COL, bins=5, years=decade, min_count=3; columns= "
+            "for none. May be repeated.",
             show_default=False,
         ),
     ] = None,
     link_by: Annotated[
         Literal["label-year", "label"] | None,
-        typer.Option(help="Link items by their titles to entities of the graph; needs --review.", show_default=False),
+        typer.Option(
+            help="Link items by their titles to entities of the graph; needs --review.",
+            show_default=False,
+        ),
     ] = None,
     review: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where --link-by lists what is sure, doubtful and unmatched. Edited, give it as --links.",
+            help="Where --link-by lists what is sure, doubtful and unmatched. Edited, give it as "
+            "--links.",
             show_default=False,
         ),
     ] = None,
     item_year: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of years in --items for --link-by; found where left away.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of years in --items for --link-by; found where left away.",
+            show_default=False,
+        ),
     ] = None,
     item_id: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of item ids in --items and --features.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of item ids in --items and --features.", show_default=False
+        ),
     ] = None,
     texts: Annotated[
         str | None,
         typer.Option(
-            metavar="COL", help="Column of texts in --items, or several with commas; the titles where left away.", show_default=False
+            metavar="COL",
+            help="Column of texts in --items, or several with commas; the titles where left away.",
+            show_default=False,
         ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Features of items: a table of ids and numbers, or .npy in the order of --items.", show_default=False
+            metavar="FILE",
+            help="Features of items: a table of ids and numbers, or .npy in the order of --items.",
+            show_default=False,
         ),
     ] = None,
     word_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Word vectors: GloVe or word2vec, text or binary.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Word vectors: GloVe or word2vec, text or binary.",
+            show_default=False,
+        ),
     ] = None,
     entity_vectors: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Entity vectors: an id and its numbers per line, or .npy with ids in a .txt beside.", show_default=False
+            metavar="FILE",
+            help="Entity vectors: an id and its numbers per line, or .npy with ids in a .txt "
+            "beside.",
+            show_default=False,
         ),
     ] = None,
-    links: Annotated[Path | None, typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False)] = None,
+    links: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False),
+    ] = None,
     user_attributes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table of users whose attributes become triples.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of users whose attributes become triples.",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[
         Literal["random", "temporal", "leave-one-out", "given"] | None,
-        typer.Option(help="How to divide; given where the source has parts, else random per user.", show_default=False),
+        typer.Option(
+            help="How to divide; given where the source has parts, else random per user.",
+            show_default=False,
+        ),
     ] = None,
     ratios: Annotated[
         str | None,
         typer.Option(
-            metavar="T,V,T", help="Shares of train, valid and test; 0.8,0.1,0.1, of labelled rows 0.6,0.2,0.2.", show_default=False
+            metavar="T,V,T",
+            help="Shares of train, valid and test; 0.8,0.1,0.1, of labelled rows 0.6,0.2,0.2.",
+            show_default=False,
         ),
     ] = None,
     triple_ratios: Annotated[
-        str | None, typer.Option(metavar="T,V,T", help="Hold out triples; needs no interactions.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="T,V,T", help="Hold out triples; needs no interactions.", show_default=False
+        ),
     ] = None,
-    train: Annotated[Path | None, typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False)] = None,
-    valid: Annotated[Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)] = None,
-    test: Annotated[Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False),
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)
+    ] = None,
     k_core: Annotated[
         str,
         typer.Option(
-            metavar="N[,M]", help="Leave out users with fewer than N interactions and items with fewer than M, until none is left."
+            metavar="N[,M]",
+            help="Leave out users with fewer than N interactions and items with fewer than M, "
+            "until none is left.",
         ),
     ] = "0",
     min_entity: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Leave out entities with fewer triples, until none is left; items stay.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Leave out entities with fewer triples, until none is left; items stay.",
+        ),
     ] = 0,
-    min_relation: Annotated[int, typer.Option(metavar="N", min=0, help="Leave out relations with fewer triples, likewise.")] = 0,
+    min_relation: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Leave out relations with fewer triples, likewise."),
+    ] = 0,
     without_relation: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Leave out a relation; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="Leave out a relation; may be repeated.", show_default=False
+        ),
     ] = None,
     leaks: Annotated[
-        Literal["keep", "drop"], typer.Option(help="What becomes of triples that state interactions between users and items.")
+        Literal["keep", "drop"],
+        typer.Option(
+            help="What becomes of triples that state interactions between users and items."
+        ),
     ] = "keep",
     catalog: Annotated[
-        Literal["interactions", "all"], typer.Option(help="Items with an interaction, or also those only in tables and links.")
+        Literal["interactions", "all"],
+        typer.Option(help="Items with an interaction, or also those only in tables and links."),
     ] = "interactions",
     kg_set: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Setting of the graph's reader, for instance literals=entities, same_as=merge, language=de; may be repeated. "
+            help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
+            "language=de; may be repeated. "
             "Lists have commas: predicates=IRI,IRI.",
             show_default=False,
         ),
     ] = None,
-    on_error: Annotated[Literal["stop", "skip"], typer.Option(help="At a malformed line.")] = "stop",
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="At a malformed line.")
+    ] = "stop",
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -166,7 +264,14 @@ def build(
     from kgrec.data.storage import KIND
 
     check_replaceable(out, KIND)
-    named = {"interactions": interactions, "train": train, "valid": valid, "test": test, "links": links, "items": items}
+    named = {
+        "interactions": interactions,
+        "train": train,
+        "valid": valid,
+        "test": test,
+        "links": links,
+        "items": items,
+    }
     named |= {"features": features, "word_vectors": word_vectors, "entity_vectors": entity_vectors}
     parts: dict[str, Any] = {name: str(path) for name, path in named.items() if path is not None}
     if texts is not None:
@@ -177,7 +282,9 @@ def build(
     parts |= {name: column for name, column in columns.items() if column is not None}
     further: dict[str, Any] = {
         "ratios": None if ratios is None else numbers(ratios, "--ratios"),
-        "triple_ratios": None if triple_ratios is None else numbers(triple_ratios, "--triple-ratios"),
+        "triple_ratios": None
+        if triple_ratios is None
+        else numbers(triple_ratios, "--triple-ratios"),
         "min_rating": min_rating,
         "user_attributes": None if user_attributes is None else str(user_attributes),
         "k_core": cores(k_core),
@@ -188,7 +295,9 @@ def build(
         "catalog": catalog,
         "on_error": on_error,
         "reading": settings(kg_set or [], None),
-        "item_attributes": None if items is None and items_set is None else settings(items_set or [], None),
+        "item_attributes": None
+        if items is None and items_set is None
+        else settings(items_set or [], None),
         "link_by": link_by,
         "review": None if review is None else str(review),
         "item_year": item_year,
@@ -198,7 +307,8 @@ def build(
         data = load(source, **parts, **further)
     elif interactions is None and train is None and (triple_ratios is None or "kg" not in parts):
         raise ConfigError(
-            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test FILE; or --kg FILE and --triple-ratios."
+            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
+            "FILE; or --kg FILE and --triple-ratios."
         )
     else:
         data = build_from_parts(Parts(**parts, name=out.name or "dataset"), **further)
@@ -210,7 +320,9 @@ def build(
     print(f"stored in {clean(str(out))}")
 
 
-def _queries(url: str | None, files: list[Path] | None, pairs: list[str] | None) -> "tuple[SparqlQuery, ...]":
+def _queries(
+    url: str | None, files: list[Path] | None, pairs: list[str] | None
+) -> "tuple[SparqlQuery, ...]":
     """Return the queries to an endpoint."""
     if url is None and not files and not pairs:
         return ()
@@ -220,5 +332,8 @@ def _queries(url: str | None, files: list[Path] | None, pairs: list[str] | None)
 
     own = settings(pairs or [], None)
     base = os.environ.get("XDG_CACHE_HOME")
-    further = {"cache": str(Path(base) / "kgrec" / "sparql")} if base and os.path.isabs(base) else {}
+    if base and os.path.isabs(base):
+        further = {"cache": str(Path(base) / "kgrec" / "sparql")}
+    else:
+        further = {}
     return tuple(query_from_file(url, file, further | own) for file in files)

@@ -16,17 +16,36 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of trained runs.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Folders of trained runs.", show_default=False),
+    ],
     on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
     protocol: Annotated[Protocol, typer.Option(help="As in kgrec evaluate.")] = "ranking",
-    k: Annotated[str | None, typer.Option("--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False)] = None,
+    k: Annotated[
+        str | None,
+        typer.Option(
+            "--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False
+        ),
+    ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(metavar="M1,M2", help="Metrics to test, for instance ndcg@10; the fewer, the sharper.", show_default=False),
+        typer.Option(
+            metavar="M1,M2",
+            help="Metrics to test, for instance ndcg@10; the fewer, the sharper.",
+            show_default=False,
+        ),
     ] = None,
-    against: Annotated[Literal["first", "best"], typer.Option(help="What the others are compared with.")] = "first",
+    against: Annotated[
+        Literal["first", "best"], typer.Option(help="What the others are compared with.")
+    ] = "first",
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png|svg", help="Draw the differences with their intervals.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|svg",
+            help="Draw the differences with their intervals.",
+            show_default=False,
+        ),
     ] = None,
     seed: SeedOption = 0,
     dataset: DatasetOption = None,
@@ -36,13 +55,18 @@ def compare(
 
     Runs that differ in nothing but the seed are taken together.
     """
-    counts = None if k is None else cutoffs(k)
+    if k is None:
+        counts = None
+    else:
+        counts = cutoffs(k)
     places = [place.resolve() for place in runs]
     twice = [run for at, run in enumerate(runs) if places[at] in places[:at]]
     if twice:
         raise ConfigError(f"{twice[0]}: is named twice. Name each run once.")
     if len(runs) < 2:
-        raise ConfigError(f"{runs[0]}: there is nothing to compare it with. Name at least two runs.")
+        raise ConfigError(
+            f"{runs[0]}: there is nothing to compare it with. Name at least two runs."
+        )
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
     from kgrec.runs.run import load_run
@@ -50,9 +74,14 @@ def compare(
 
     metrics = values(metric or "")
     opened = [load_run(run, dataset=dataset) for run in runs]
-    found = study.compare(opened, on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed)
+    found = study.compare(
+        opened, on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed
+    )
     if plot is not None and not found.contrasts:
-        raise ConfigError(f"--plot {plot}: the runs differ in their seeds alone, there is no difference to draw. Add another model's run.")
+        raise ConfigError(
+            f"--plot {plot}: the runs differ in their seeds alone, there is no difference to "
+            "draw. Add another model's run."
+        )
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))
     if json:
@@ -67,47 +96,95 @@ def _show(found: "Comparison") -> None:
     for metric in dict.fromkeys(name for entry in found.entries for name in entry.metrics):
         cells = []
         for entry in found.entries:
-            value, spread = entry.metrics.get(metric), entry.spread.get(metric)
-            cells.append("" if value is None else f"{value:.4f}" if spread is None else f"{value:.4f} ±{spread:.4f}")
+            value = entry.metrics.get(metric)
+            spread = entry.spread.get(metric)
+            if value is None:
+                cells.append("")
+            elif spread is None:
+                cells.append(f"{value:.4f}")
+            else:
+                cells.append(f"{value:.4f} ±{spread:.4f}")
         rows.append((metric, *cells))
     title = f"{clean(found.dataset)}, {found.split}, {found.users:,} {found.unit}"
-    show_table(("metric", *names), rows, title=title + ("" if found.protocol == "ranking" else f", {found.protocol}"), right=names)
+    show_table(
+        ("metric", *names),
+        rows,
+        title=title + ("" if found.protocol == "ranking" else f", {found.protocol}"),
+        right=names,
+    )
     if found.strangers:
         _show_strangers(found)
     tested = [contrast for contrast in found.contrasts if contrast.verdict is not None]
     if tested:
         print()
-        columns = ("run", "metric", "difference", "95 % interval", "d", "p (t)", "p (Wilcoxon)", "verdict")
-        told = f"Against {clean(found.against)}, paired by {found.unit}; p corrected for {_tests(len(tested))} (Holm)"
+        columns = (
+            "run",
+            "metric",
+            "difference",
+            "95 % interval",
+            "d",
+            "p (t)",
+            "p (Wilcoxon)",
+            "verdict",
+        )
+        told = (
+            f"Against {clean(found.against)}, paired by {found.unit}; p corrected for "
+            f"{_tests(len(tested))} (Holm)"
+        )
         show_table(columns, [_row(contrast) for contrast in tested], title=told, right=columns[2:7])
     for note in found.notes:
         print(clean(note))
 
 
 def _show_strangers(found: "Comparison") -> None:
-    """Show the figures with users without training interactions, and of them alone, by the metrics that were tested."""
+    """Show the figures with users without training interactions, and of them alone, by the metrics
+    that were tested.
+    """
     names = [entry.name for entry in found.entries]
     parts = {
         "all users": [entry.everyone for entry in found.entries],
         "without training interactions": [entry.strangers for entry in found.entries],
     }
-    rows = [(f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in told)) for metric in found.tested for part, told in parts.items()]
-    show_table(("metric", *names), rows, title=f"{found.strangers:,} users without training interactions", right=names)
+    rows = [
+        (f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in told))
+        for metric in found.tested
+        for part, told in parts.items()
+    ]
+    show_table(
+        ("metric", *names),
+        rows,
+        title=f"{found.strangers:,} users without training interactions",
+        right=names,
+    )
 
 
 def _tests(count: int) -> str:
-    return "1 test" if count == 1 else f"{count} tests"
+    if count == 1:
+        return "1 test"
+    return f"{count} tests"
 
 
 def _row(contrast: "Contrast") -> tuple[str, ...]:
     gap = contrast.difference
     interval = f"{gap.low:+.4f} to {gap.high:+.4f}"
     p = [_p(value) for value in (contrast.p_t, contrast.p_wilcoxon)]
-    return (contrast.run, contrast.metric, f"{gap.mean:+.4f}", interval, f"{gap.effect:+.2f}", *p, contrast.verdict or "")
+    return (
+        contrast.run,
+        contrast.metric,
+        f"{gap.mean:+.4f}",
+        interval,
+        f"{gap.effect:+.2f}",
+        *p,
+        contrast.verdict or "",
+    )
 
 
 def _p(value: float | None) -> str:
-    return "" if value is None else "< .0001" if value < 1e-4 else f"{value:.4f}"
+    if value is None:
+        return ""
+    if value < 1e-4:
+        return "< .0001"
+    return f"{value:.4f}"
 
 
 def _draw(found: "Comparison", path: Path, ending: str) -> None:
@@ -116,9 +193,12 @@ def _draw(found: "Comparison", path: Path, ending: str) -> None:
     panels: dict[str, list[Whisker]] = {}
     for contrast in found.contrasts:
         gap = contrast.difference
-        panels.setdefault(contrast.metric, []).append(Whisker(contrast.run, gap.mean, gap.low, gap.high))
+        panels.setdefault(contrast.metric, []).append(
+            Whisker(contrast.run, gap.mean, gap.low, gap.high)
+        )
     note = (
-        f"{found.dataset}, {found.split}, {found.users:,} {found.unit}. Lines: 95 % bootstrap intervals over {found.unit}, each by itself; "
+        f"{found.dataset}, {found.split}, {found.users:,} {found.unit}. Lines: 95 % bootstrap "
+        f"intervals over {found.unit}, each by itself; "
         "hollow where it holds 0."
     )
     plot_differences(panels, f"Difference from {found.against}", note, path, ending[1:].lower())

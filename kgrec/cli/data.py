@@ -14,7 +14,12 @@ app = typer.Typer(help="List, fetch and check the field's public data sets.", ri
 
 @app.command("list")
 def list_sets(
-    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to look for what is there, two folders deep.")] = Path(),
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--in", metavar="DIR", help="Where to look for what is there, two folders deep."
+        ),
+    ] = Path(),
     json: JsonOption = False,
 ) -> None:
     """List the public data sets, and which of them are here."""
@@ -42,14 +47,26 @@ def list_sets(
     for one in public_sets().values():
         size = f"{'' if one.whole else '> '}{one.size / 1e6:.1f} MB"
         place, count = here.get(one.name, (None, 0))
-        state = "" if place is None else f"{place}" if count == len(one.files) else f"{place}: {count} of {len(one.files)} files"
+        if place is None:
+            state = ""
+        elif count == len(one.files):
+            state = f"{place}"
+        else:
+            state = f"{place}: {count} of {len(one.files)} files"
         rows.append((one.name, len(one.files), size, one.papers, one.origin, one.terms, state))
-    show_table(("name", "files", "size", "figures by", "data from", "terms", "here"), rows, right=("files", "size"))
+    show_table(
+        ("name", "files", "size", "figures by", "data from", "terms", "here"),
+        rows,
+        right=("files", "size"),
+    )
 
 
 @app.command("get")
 def get_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `kgrec data list` shows it.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="As `kgrec data list` shows it.", show_default=False),
+    ],
     *,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
     mirror: Annotated[
@@ -57,7 +74,8 @@ def get_set(
         typer.Option(
             metavar="URL",
             envvar="KGREC_MIRROR",
-            help="Fetch from here, where the files lie as NAME/FILE or by the paths of their published addresses.",
+            help="Fetch from here, where the files lie as NAME/FILE or by the paths of their "
+            "published addresses.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +88,10 @@ def get_set(
 
     made = get(name, to, mirror=mirror)
     chosen = public_set(name)
-    print(f"{chosen.name}: {len(chosen.files)} files in {clean(str(to))}, {len(made)} of them new; every SHA-1 is the published one")
+    print(
+        f"{chosen.name}: {len(chosen.files)} files in {clean(str(to))}, {len(made)} of them new; "
+        "every SHA-1 is the published one"
+    )
     print(f"data from: {chosen.origin}. Terms: {chosen.terms}.")
     if chosen.needs:
         print(f"You also need {chosen.needs}.")
@@ -79,7 +100,10 @@ def get_set(
 
 @app.command("verify")
 def verify_set(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set.", show_default=False)], json: JsonOption = False
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a data set.", show_default=False)
+    ],
+    json: JsonOption = False,
 ) -> None:
     """Check the files of a data set against their published SHA-1.
 

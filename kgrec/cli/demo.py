@@ -1,4 +1,6 @@
-"""``kgrec demo``: the whole way on the bundled films, from Turtle to a ranked list and its reason."""
+"""``kgrec demo``: the whole way on the bundled films, from Turtle to a ranked list and its
+reason.
+"""
 
 from pathlib import Path
 from time import perf_counter
@@ -19,15 +21,28 @@ if TYPE_CHECKING:
     from kgrec.evaluation.report import Report
     from kgrec.runs.run import Run
 
-# Settings for this data, each model's chosen on the validation part; KGAT and its control share theirs.
-_PLAIN: dict[str, Any] = {"dim": 128, "temperature": 0.3, "l2_weight": 0.1, "init_scale": 0.01, "epochs": 40, "patience": 5}
+# Settings for this data, each model's chosen on the validation part; KGAT and its control share
+# theirs.
+_PLAIN: dict[str, Any] = {
+    "dim": 128,
+    "temperature": 0.3,
+    "l2_weight": 0.1,
+    "init_scale": 0.01,
+    "epochs": 40,
+    "patience": 5,
+}
 _GRAPH: dict[str, Any] = {**_PLAIN, "temperature": 0.2, "l2_weight": 10.0}
 _KGAT: dict[str, Any] = {"temperature": 0.25, "kg_steps": 1, "epochs": 40, "patience": 5}
 
 # What the table shows: label, model, kind of bar, settings. The last one is the control.
 _MODELS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("Popularity", "popularity", "interactions", {}),
-    ("BPR-MF", "bprmf", "interactions", {"learning_rate": 0.005, "l2_weight": 0.05, "epochs": 60, "patience": 5}),
+    (
+        "BPR-MF",
+        "bprmf",
+        "interactions",
+        {"learning_rate": 0.005, "l2_weight": 0.05, "epochs": 60, "patience": 5},
+    ),
     ("LightGCN", "lightgcn", "interactions", _PLAIN),
     ("LightGCN + KG", "lightgcn-kg", "knowledge", _GRAPH),
     ("KGAT", "kgat", "knowledge", _KGAT),
@@ -36,19 +51,23 @@ _MODELS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 _COLUMNS = ("recall@20", "ndcg@20", "mrr@10", "coverage@20")
 _EXPLAINED = 3
 _INTRO = (
-    "The facts about films are true; the users and what they watched are simulated. Each path was removed from the graph and the "
+    "The facts about films are true; the users and what they watched are simulated. Each path "
+    "was removed from the graph and the "
     "model run again: its number is how far the score fell."
 )
 _PAGES = ("metrics.png", "paths.html")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for metrics.png and paths.html.")] = Path("kgrec-demo"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for metrics.png and paths.html.")
+    ] = Path("kgrec-demo"),
     seed: SeedOption = 0,
 ) -> None:
     """Go the whole way on the bundled films.
 
-    Reads the graph, trains six models, evaluates, recommends and explains, in under two minutes on two cores.
+    Reads the graph, trains six models, evaluates, recommends and explains, in under two minutes on
+    two cores.
     """
     _check_place(out)
     from kgrec.data.formats.load import load
@@ -57,11 +76,18 @@ def demo(
     data = load("films")
     _heading("1. The graph", f"read from Turtle in {perf_counter() - began:.1f} s")
     show_dataset(data)
-    _heading("2. Models", "trained with early stopping on validation data, judged once on test data over the whole catalog")
+    _heading(
+        "2. Models",
+        "trained with early stopping on validation data, judged once on test data over the whole "
+        "catalog",
+    )
     runs = _train(data, seed)
     for label, control in (("KGAT", "KGAT, shuffled KG"), ("LightGCN + KG", "LightGCN")):
         print(_difference(label, runs[label][2], control, runs[control][2]))
-    best = max((run for run in runs.values() if run[1] == "knowledge"), key=lambda run: run[2].metrics["ndcg@20"])[0]
+    best = max(
+        (run for run in runs.values() if run[1] == "knowledge"),
+        key=lambda run: run[2].metrics["ndcg@20"],
+    )[0]
     user = data.users.key(0)
     _heading("3. Ten recommendations", f"for user {clean(user)}, by {best.name}")
     films = best.recommend([user], k=10)
@@ -69,14 +95,17 @@ def demo(
     _explain(best, user, films, out)
     whole(out / _PAGES[0], lambda path: _draw(runs, data, path))
     print(
-        f"\nWritten: {', '.join(clean(str(out / page)) for page in _PAGES)}. The whole demonstration took {perf_counter() - began:.0f} s."
+        f"\nWritten: {', '.join(clean(str(out / page)) for page in _PAGES)}. The whole "
+        f"demonstration took {perf_counter() - began:.0f} s."
     )
 
 
 def _check_place(out: Path) -> None:
     """Refuse a place that is not a folder, before minutes are spent."""
     if out.exists() and not out.is_dir():
-        raise CheckpointError(f"{out}: exists and is not a folder. Choose another place with --out.")
+        raise CheckpointError(
+            f"{out}: exists and is not a folder. Choose another place with --out."
+        )
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -100,17 +129,35 @@ def _train(data: "Dataset", seed: int) -> "dict[str, tuple[Run, str, Report]]":
         seconds = perf_counter() - began
         logger.info("%s trained in %.0f s", label, seconds)
         done[label] = (run, kind, report)
-        rows.append((label, *(f"{report.metrics[name]:.4f}" for name in _COLUMNS), run.summary["best_epoch"], f"{seconds:.1f}"))
-    show_table(("model", *_COLUMNS, "epochs", "seconds"), rows, right=(*_COLUMNS, "epochs", "seconds"))
+        rows.append(
+            (
+                label,
+                *(f"{report.metrics[name]:.4f}" for name in _COLUMNS),
+                run.summary["best_epoch"],
+                f"{seconds:.1f}",
+            )
+        )
+    show_table(
+        ("model", *_COLUMNS, "epochs", "seconds"), rows, right=(*_COLUMNS, "epochs", "seconds")
+    )
     return done
 
 
 def _difference(label: str, report: "Report", control: str, other: "Report") -> str:
     """Return in words by how much a model is ahead of its control, paired by user."""
     gap = report.per_user["ndcg@20"] - other.per_user["ndcg@20"]
-    mean, half = float(gap.sum()) / report.users, 1.96 * _spread(gap) / report.users**0.5
-    verdict = "ahead" if mean > half else "behind" if mean < -half else "no difference that these users can show"
-    return f"{label} against {control}: NDCG@20 {mean:+.4f} ± {half:.4f} (95 % interval over users): {verdict}"
+    mean = float(gap.sum()) / report.users
+    half = 1.96 * _spread(gap) / report.users**0.5
+    if mean > half:
+        verdict = "ahead"
+    elif mean < -half:
+        verdict = "behind"
+    else:
+        verdict = "no difference that these users can show"
+    return (
+        f"{label} against {control}: NDCG@20 {mean:+.4f} ± {half:.4f} (95 % interval over "
+        f"users): {verdict}"
+    )
 
 
 def _spread(values: "pl.Series") -> float:
@@ -122,7 +169,11 @@ def _explain(run: "Run", user: str, films: "pl.DataFrame", out: Path) -> None:
 
     explainer = run.explainer()
     told = [explainer.explain(user, item, k=5) for item in films["item"][:_EXPLAINED]]
-    _heading("4. Why the first one", "each number is the drop of its score, measured by removing the path and running the model again")
+    _heading(
+        "4. Why the first one",
+        "each number is the drop of its score, measured by removing the path and running the "
+        "model again",
+    )
     print(told[0].to_text())
     text = page(told, f"Why these films for {user}?", _INTRO, films.to_dicts())
     whole(out / _PAGES[1], lambda path: path.write_text(text, encoding="utf-8"))
@@ -136,6 +187,8 @@ def _draw(runs: "dict[str, tuple[Run, str, Report]]", data: "Dataset", path: Pat
     for label, (_, kind, report) in runs.items():
         errors = {name: 1.96 * _spread(report.per_user[name]) / report.users**0.5 for name in shown}
         bars.append(Bar(label, kind, {name: report.metrics[name] for name in shown}, errors))
-    size = f"{data.num_items} films, {len(data.triples):,} triples, {data.num_users:,} simulated users"
+    size = (
+        f"{data.num_items} films, {len(data.triples):,} triples, {data.num_users:,} simulated users"
+    )
     note = f"Bundled films: {size}. Whiskers: 95 % interval over users."
     plot_metrics(bars, shown, "Does the knowledge graph earn its keep?", note, path)

@@ -13,9 +13,16 @@ from kgrec.escaping import clean
 
 def doctor(
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Also predict what training on it would cost.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[DATASET]",
+            help="Also predict what training on it would cost.",
+            show_default=False,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model to train.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model to train.", show_default=False)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show the environment; predict a training.
@@ -37,14 +44,25 @@ def doctor(
         return
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     print(f"kgrec {found['kgrec']}, Python {found['python']}, {found['platform']}\n{packages}")
-    memory = "" if found["memory_bytes"] is None else f", {found['memory_bytes'] / 2**30:.1f} GiB memory"
+    if found["memory_bytes"] is None:
+        memory = ""
+    else:
+        memory = f", {found['memory_bytes'] / 2**30:.1f} GiB memory"
     gpus = ", ".join(found["gpus"]) or "none"
-    print(f"{found['cpus']} CPU cores, {found['threads']} threads{memory}; GPUs: {gpus}; kernels: {found['backend']}")
+    print(
+        f"{found['cpus']} CPU cores, {found['threads']} threads{memory}; GPUs: {gpus}; kernels: "
+        f"{found['backend']}"
+    )
     told = document["prediction"]
     if told:
-        steps = ", ".join(f"{count:,} of {name}" for name, count in told["steps"].items()) or "a closed form"
+        steps = (
+            ", ".join(f"{count:,} of {name}" for name, count in told["steps"].items())
+            or "a closed form"
+        )
         print(
-            f"{clean(told['model'])}: {told['parameters']:,} parameters; an epoch has {steps} steps and takes about "
-            f"{told['seconds_per_epoch']:.2f} s (validation comes on top), at most {told['most_epochs']:,} epochs; "
+            f"{clean(told['model'])}: {told['parameters']:,} parameters; an epoch has {steps} "
+            "steps and takes about "
+            f"{told['seconds_per_epoch']:.2f} s (validation comes on top), at most "
+            f"{told['most_epochs']:,} epochs; "
             f"about {told['peak_memory_bytes'] / 2**20:,.0f} MiB"
         )

@@ -21,40 +21,69 @@ def evaluate(
     on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
     protocol: Annotated[
         Protocol,
-        typer.Option(help="ranking: the whole catalog; ctr: pairs; impressions: lists shown; sampled: a few items; triples: links."),
+        typer.Option(
+            help="ranking: the whole catalog; ctr: pairs; impressions: lists shown; sampled: a "
+            "few items; triples: links."
+        ),
     ] = "ranking",
-    k: Annotated[str | None, typer.Option("--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False)] = None,
+    k: Annotated[
+        str | None,
+        typer.Option(
+            "--k", metavar="K1,K2", help="Cut-offs; 10,20, of impressions 5,10.", show_default=False
+        ),
+    ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="ranking: recall,ndcg,precision,hit,mrr,map,coverage if left away; ndcg-retrieved is KGAT's own.",
+            help="ranking: recall,ndcg,precision,hit,mrr,map,coverage if left away; "
+            "ndcg-retrieved is KGAT's own.",
             show_default=False,
         ),
     ] = None,
     per_user: Annotated[
-        Path | None, typer.Option(metavar="FILE.parquet", help="Also write every user's values.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE.parquet", help="Also write every user's values.", show_default=False
+        ),
     ] = None,
     negatives: Annotated[
-        int | None, typer.Option(min=1, help="sampled: items drawn per held-out item, 100 if left away.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="sampled: items drawn per held-out item, 100 if left away.",
+            show_default=False,
+        ),
     ] = None,
     seed: SeedOption = 0,
     legacy_batch: Annotated[
         int | None,
-        typer.Option(min=1, metavar="ROWS", help="ctr: mean over mini-batches, as some published code does.", show_default=False),
+        typer.Option(
+            min=1,
+            metavar="ROWS",
+            help="ctr: mean over mini-batches, as some published code does.",
+            show_default=False,
+        ),
     ] = None,
     fallback: Annotated[
-        Literal["on", "off"], typer.Option(help="Answer users without training interactions as the run does, or not at all.")
+        Literal["on", "off"],
+        typer.Option(
+            help="Answer users without training interactions as the run does, or not at all."
+        ),
     ] = "on",
     dataset: DatasetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a run on held-out interactions.
 
-    Every item is ranked for every user with held-out interactions; what the user already has is left out. Other protocols judge
-    labelled pairs, lists that were shown, or held-out items among sampled ones.
+    Every item is ranked for every user with held-out interactions; what the user already has is
+    left out. Other protocols judge labelled pairs, lists that were shown, or held-out items among
+    sampled ones.
     """
-    counts = None if k is None else cutoffs(k)
+    if k is None:
+        counts = None
+    else:
+        counts = cutoffs(k)
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
     settings = _settings(protocol, metrics, negatives, legacy_batch)
@@ -62,7 +91,9 @@ def evaluate(
     from kgrec.runs.run import load_run
 
     opened = load_run(run, dataset=dataset)
-    report = opened.evaluate(on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings)
+    report = opened.evaluate(
+        on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings
+    )
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
     if json:
@@ -71,16 +102,31 @@ def evaluate(
         _show(report)
 
 
-def _settings(protocol: str, metrics: str | None, negatives: int | None, legacy_batch: int | None) -> dict[str, Any]:
+def _settings(
+    protocol: str, metrics: str | None, negatives: int | None, legacy_batch: int | None
+) -> dict[str, Any]:
     """Return the settings of one protocol; those of another are refused."""
-    owned = ("--metrics", metrics, "ranking"), ("--negatives", negatives, "sampled"), ("--legacy-batch", legacy_batch, "ctr")
+    owned = (
+        ("--metrics", metrics, "ranking"),
+        ("--negatives", negatives, "sampled"),
+        ("--legacy-batch", legacy_batch, "ctr"),
+    )
     for option, value, owner in owned:
         if value is not None and protocol != owner:
-            raise ConfigError(f"{option} {value}: belongs to --protocol {owner}, not to {protocol}. Leave it away, or change the protocol.")
+            raise ConfigError(
+                f"{option} {value}: belongs to --protocol {owner}, not to {protocol}. Leave it "
+                "away, or change the protocol."
+            )
     if metrics is not None and not values(metrics):
         raise ConfigError("--metrics: name at least one, for instance recall,ndcg.")
-    given = {"metrics": metrics and values(metrics), "negatives": negatives, "legacy_batch": legacy_batch}
-    return {"beyond": protocol == "ranking"} | {name: value for name, value in given.items() if value is not None}
+    given = {
+        "metrics": metrics and values(metrics),
+        "negatives": negatives,
+        "legacy_batch": legacy_batch,
+    }
+    return {"beyond": protocol == "ranking"} | {
+        name: value for name, value in given.items() if value is not None
+    }
 
 
 def _show(report: "Report") -> None:
@@ -90,15 +136,35 @@ def _show(report: "Report") -> None:
         "cold items": report.cold_item_part,
         "cold users": report.cold_user_part,
     }
-    shown = {name: part for name, part in parts.items() if part.users and (report.cold_items or report.cold_users)}
+    shown = {
+        name: part
+        for name, part in parts.items()
+        if part.users and (report.cold_items or report.cold_users)
+    }
     columns = ("value", *shown)
     rows = [
-        (name, f"{value:.4f}", *(f"{part.metrics[name]:.4f}" if name in part.metrics else "" for part in shown.values()))
+        (
+            name,
+            f"{value:.4f}",
+            *(
+                f"{part.metrics[name]:.4f}" if name in part.metrics else ""
+                for part in shown.values()
+            ),
+        )
         for name, value in report.metrics.items()
     ]
-    judged = f"{report.details['triples']:,} triples" if report.protocol == "triples" else f"{report.users:,} users"
-    protocol = "" if report.protocol in ("ranking", "triples") else f", {report.protocol}"
-    selected = f" ({report.details['selection']})" if "selection" in report.details else ""
+    if report.protocol == "triples":
+        judged = f"{report.details['triples']:,} triples"
+    else:
+        judged = f"{report.users:,} users"
+    if report.protocol in ("ranking", "triples"):
+        protocol = ""
+    else:
+        protocol = f", {report.protocol}"
+    if "selection" in report.details:
+        selected = f" ({report.details['selection']})"
+    else:
+        selected = ""
     title = f"{clean(str(report.model))}{selected} on {report.split}, {judged}{protocol}"
     show_table(
         ("metric", *columns),
@@ -108,10 +174,15 @@ def _show(report: "Report") -> None:
     )
     if shown:
         told = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
-        print(f"Means over users and relevant items with and without training interactions: {told}.")
+        print(
+            f"Means over users and relevant items with and without training interactions: {told}."
+        )
     if report.beyond:
         show_table(
-            ("beyond accuracy", "value"), [(name, f"{value:.4f}") for name, value in report.beyond.items()], title="", right=("value",)
+            ("beyond accuracy", "value"),
+            [(name, f"{value:.4f}") for name, value in report.beyond.items()],
+            title="",
+            right=("value",),
         )
     for note in report.notes:
         print(clean(note))

@@ -20,15 +20,35 @@ if TYPE_CHECKING:
 Format = Literal["text", "tree", "json", "csv", "parquet", "html", "ttl"]
 RankBy = Literal["drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length"]
 Users = Literal["count", "hide", "show"]
-MaxLengthOption = Annotated[int | None, typer.Option(metavar="L", min=1, max=6, help="Longest path, in hops: 3.", show_default=False)]
-RankByOption = Annotated[RankBy | None, typer.Option(help="What paths are ranked by: drop.", show_default=False)]
+MaxLengthOption = Annotated[
+    int | None,
+    typer.Option(metavar="L", min=1, max=6, help="Longest path, in hops: 3.", show_default=False),
+]
+RankByOption = Annotated[
+    RankBy | None, typer.Option(help="What paths are ranked by: drop.", show_default=False)
+]
 RelationOption = Annotated[
-    list[str] | None, typer.Option(metavar="R", help="Follow only this relation after the likes; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        metavar="R",
+        help="Follow only this relation after the likes; may be repeated.",
+        show_default=False,
+    ),
 ]
 NotRelationOption = Annotated[
-    list[str] | None, typer.Option(metavar="R", help="Never follow this relation; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        metavar="R", help="Never follow this relation; may be repeated.", show_default=False
+    ),
 ]
-_ENDINGS = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".html": "html", ".txt": "text", ".ttl": "ttl"}
+_ENDINGS = {
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".html": "html",
+    ".txt": "text",
+    ".ttl": "ttl",
+}
 _FILES = ("html", "parquet")  # nothing for a terminal
 _PATHS = 10
 _WIDTH = 100
@@ -67,13 +87,26 @@ class _Asked:
             "--verify": self.verify is not None,
         }
         found = [name for name, given in forms.items() if given]
-        items = [name for name, given in (("--item", self.item is not None), ("--top", self.top is not None)) if given]
+        items = [
+            name
+            for name, given in (("--item", self.item is not None), ("--top", self.top is not None))
+            if given
+        ]
         if not found and not items:
-            raise ConfigError("explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if or --verify.")
+            raise ConfigError(
+                "explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if or "
+                "--verify."
+            )
         if len(found) > 1 or len(items) > 1:
-            both = found if len(found) > 1 else items
+            if len(found) > 1:
+                both = found
+            else:
+                both = items
             raise ConfigError(f"{both[0]} and {both[1]} ask different things. Pass either of them.")
-        form = found[0] if found else items[0]
+        if found:
+            form = found[0]
+        else:
+            form = items[0]
         if found and items and (form not in ("--flip", "--what-if") or items == ["--top"]):
             raise ConfigError(f"{form} does not go with {items[0]}. Pass either of them.")
         self._check(form)
@@ -82,7 +115,9 @@ class _Asked:
     def _check(self, form: str) -> None:
         """Refuse options that the form cannot heed, and the lack of one that it needs."""
         if form == "--verify" and (self.user is not None or self.k is not None):
-            raise ConfigError("--verify takes user, item and paths from the file. Leave --user and -k away.")
+            raise ConfigError(
+                "--verify takes user, item and paths from the file. Leave --user and -k away."
+            )
         if form != "--verify" and self.user is None:
             raise ConfigError("explain to whom? Pass --user.")
         if (self.remove or self.add) and form != "--what-if":
@@ -91,49 +126,99 @@ class _Asked:
             raise ConfigError("what if what? Pass items with --remove or --add.")
         if self.limits and form not in ("--item", "--top"):
             name = next(iter(self.limits))
-            raise ConfigError(f"--{name.replace('_', '-')} chooses paths. It goes with --item or --top, not with {form}.")
+            raise ConfigError(
+                f"--{name.replace('_', '-')} chooses paths. It goes with --item or --top, not "
+                f"with {form}."
+            )
         self._check_mode(form)
 
     def _check_mode(self, form: str) -> None:
         if self.mode is not None and form not in ("--item", "--top", "--flip"):
             raise ConfigError(f"--mode goes with --item, --top or --flip, not with {form}.")
         if self.mode is not None and self.limits.get("rank_by") not in (None, "drop"):
-            raise ConfigError("--mode and --rank-by both say what paths are ranked by. Pass either of them.")
+            raise ConfigError(
+                "--mode and --rank-by both say what paths are ranked by. Pass either of them."
+            )
         if self.lines and form not in ("--item", "--top"):
             raise ConfigError(f"--lines goes with --item or --top, not with {form}.")
 
 
 def explain(
     run: RunArgument,
-    user: Annotated[str | None, typer.Option(metavar="U", help="The user's id.", show_default=False)] = None,
-    item: Annotated[str | None, typer.Option(metavar="I", help="The item's id.", show_default=False)] = None,
-    top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Explain the user's N best items.", show_default=False)] = None,
-    contrast: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="Why item A and not B?", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="U", help="The user's id.", show_default=False)
+    ] = None,
+    item: Annotated[
+        str | None, typer.Option(metavar="I", help="The item's id.", show_default=False)
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Explain the user's N best items.", show_default=False
+        ),
+    ] = None,
+    contrast: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Why item A and not B?", show_default=False),
+    ] = None,
     flip: Annotated[
-        bool, typer.Option("--flip", help="Which liked items, if gone, take the item (or the first one) from the top?")
+        bool,
+        typer.Option(
+            "--flip",
+            help="Which liked items, if gone, take the item (or the first one) from the top?",
+        ),
     ] = False,
     why_not: Annotated[
-        str | None, typer.Option(metavar="X", help="Why is item X not among the first k, and what would bring it in?", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="X",
+            help="Why is item X not among the first k, and what would bring it in?",
+            show_default=False,
+        ),
     ] = None,
-    what_if: Annotated[bool, typer.Option("--what-if", help="What if likes were removed or added?")] = False,
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="What if likes were removed or added?")
+    ] = False,
     remove: Annotated[
-        list[str] | None, typer.Option(metavar="J", help="What if the user did not have item J; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="J",
+            help="What if the user did not have item J; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     add: Annotated[
-        list[str] | None, typer.Option(metavar="J", help="What if the user had item J; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="J", help="What if the user had item J; may be repeated.", show_default=False
+        ),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compute a saved explanation (.json, .jsonl, .ttl) again.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Compute a saved explanation (.json, .jsonl, .ttl) again.",
+            show_default=False,
+        ),
     ] = None,
     k: Annotated[
         int | None,
-        typer.Option("-k", min=1, help="Paths per item (10; 5 with --contrast); with --why-not and --what-if, length of the list."),
+        typer.Option(
+            "-k",
+            min=1,
+            help="Paths per item (10; 5 with --contrast); with --why-not and --what-if, length "
+            "of the list.",
+        ),
     ] = None,
     max_length: MaxLengthOption = None,
     rank_by: RankByOption = None,
     mode: Annotated[
         Literal["delete", "mask"] | None,
-        typer.Option(help="Rank by the drop with everything computed again (delete), or other weights kept (mask).", show_default=False),
+        typer.Option(
+            help="Rank by the drop with everything computed again (delete), or other weights "
+            "kept (mask).",
+            show_default=False,
+        ),
     ] = None,
     relation: RelationOption = None,
     not_relation: NotRelationOption = None,
@@ -147,32 +232,63 @@ def explain(
         ),
     ] = None,
     max_degree: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Pass through no stop with more edges.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Pass through no stop with more edges.", show_default=False
+        ),
     ] = None,
-    min_drop: Annotated[float | None, typer.Option(metavar="X", help="Only paths whose drop is at least this.", show_default=False)] = None,
-    ranks: Annotated[bool, typer.Option("--ranks", help="Also find the item's rank without each path; slower.")] = False,
+    min_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Only paths whose drop is at least this.", show_default=False
+        ),
+    ] = None,
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="Also find the item's rank without each path; slower.")
+    ] = False,
     users: Annotated[
         Users | None,
-        typer.Option(help="Other users on a path: count them (as without this), leave such paths out, or name them.", show_default=False),
+        typer.Option(
+            help="Other users on a path: count them (as without this), leave such paths out, or "
+            "name them.",
+            show_default=False,
+        ),
     ] = None,
     no_users: Annotated[bool, typer.Option("--no-users", help="The same as --users hide.")] = False,
     lines: Annotated[
-        bool, typer.Option("--lines", help="Give the line of facts that are counted as triples, read from the file as it is now.")
+        bool,
+        typer.Option(
+            "--lines",
+            help="Give the line of facts that are counted as triples, read from the file as it "
+            "is now.",
+        ),
     ] = False,
     form: Annotated[
-        Format | None, typer.Option("--format", help="The ending of --out where left away, else text.", show_default=False)
+        Format | None,
+        typer.Option(
+            "--format", help="The ending of --out where left away, else text.", show_default=False
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write there instead of to the terminal.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Say why an item is recommended, what a score is made of, and what would change it.
 
-    Paths are ranked by the drop of the score when the path's facts are removed; those through other users come last.
-    Exit code 3: there is no path within the limits. Exit code 1: --verify found what does not hold.
+    Paths are ranked by the drop of the score when the path's facts are removed; those through other
+    users come last. Exit code 3: there is no path within the limits. Exit code 1: --verify found
+    what does not hold.
     """
     if no_users and users not in (None, "hide"):
-        raise ConfigError(f"--no-users and --users {users} contradict each other. Pass either of them.")
+        raise ConfigError(
+            f"--no-users and --users {users} contradict each other. Pass either of them."
+        )
     given = {
         "max_length": max_length,
         "rank_by": rank_by,
@@ -186,7 +302,9 @@ def explain(
     }
     limits = {name: value for name, value in given.items() if value not in (None, [])}
     likes = tuple(remove or ()), tuple(add or ())
-    asked = _Asked(user, item, top, contrast, flip, why_not, what_if, *likes, verify, k, limits, mode, lines)
+    asked = _Asked(
+        user, item, top, contrast, flip, why_not, what_if, *likes, verify, k, limits, mode, lines
+    )
     question = asked.question()
     if question == "--verify":
         _refuse_output(form, out)
@@ -204,7 +322,9 @@ def explain(
 
 def _refuse_output(form: str | None, out: Path | None) -> None:
     if form is not None or out is not None:
-        raise ConfigError("--verify says what differs, and writes nothing. Leave --format and --out away.")
+        raise ConfigError(
+            "--verify says what differs, and writes nothing. Leave --format and --out away."
+        )
 
 
 def _open(run: Path) -> "Run":
@@ -226,31 +346,46 @@ def _form(form: str | None, out: Path | None, asked: _Asked) -> str:
     if shown in _FILES and out is None:
         raise ConfigError(f"--format {shown} is a file. Pass --out FILE.{shown}.")
     if asked.lines and shown not in ("text", "tree", "html"):
-        raise ConfigError(f"--lines is for people to read, and {shown} keeps the places as they were read. Leave it away.")
+        raise ConfigError(
+            f"--lines is for people to read, and {shown} keeps the places as they were read. "
+            "Leave it away."
+        )
     return shown
 
 
 def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, Any]:
     """Return options that choose paths as arguments of ``Explainer.explain``."""
-    out = {name: value for name, value in limits.items() if name not in ("relation", "not_relation", "type")}
+    out = {
+        name: value
+        for name, value in limits.items()
+        if name not in ("relation", "not_relation", "type")
+    }
     if mode == "mask":
         out["rank_by"] = "drop_mask"
     relations = {"allow": limits.get("relation"), "deny": limits.get("not_relation", [])}
     if relations["allow"] is not None or relations["deny"]:
-        out["relations"] = relations if relations["allow"] is not None else {"deny": relations["deny"]}
+        if relations["allow"] is not None:
+            out["relations"] = relations
+        else:
+            out["relations"] = {"deny": relations["deny"]}
     return out | ({"types": limits["type"]} if "type" in limits else {})
 
 
 def _first(run: "Run", user: str, top: int) -> list[str]:
     """Return a user's first items, without places at the end that the model could not fill."""
     listed = run.recommend([user], k=top)
-    return listed.filter(listed["kind"] == listed["kind"][0])["item"].to_list() if listed.height else []
+    if listed.height:
+        return listed.filter(listed["kind"] == listed["kind"][0])["item"].to_list()
+    return []
 
 
 def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
     opened = _open(run)
     assert asked.user is not None
-    items = [asked.item] if asked.item is not None else _first(opened, asked.user, asked.top or 1)
+    if asked.item is not None:
+        items = [asked.item]
+    else:
+        items = _first(opened, asked.user, asked.top or 1)
     explainer = opened.explainer()
     settings = path_settings(asked.limits, asked.mode)
     told = [explainer.explain(asked.user, one, k=asked.k or _PATHS, **settings) for one in items]
@@ -262,7 +397,12 @@ def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
         assert out is not None
         _parquet(told, out)
     else:
-        _put(_rendered(told, shown, asked.user, single=asked.item is not None, to_file=out is not None), out)
+        _put(
+            _rendered(
+                told, shown, asked.user, single=asked.item is not None, to_file=out is not None
+            ),
+            out,
+        )
     if not any(one.paths for one in told):
         raise typer.Exit(3)
 
@@ -277,7 +417,9 @@ def _answer(explainer: "Explainer", question: str, asked: _Asked) -> "Answer":
     if question == "--why-not":
         return explainer.why_not(user, asked.why_not or "", k=asked.k or _PATHS)
     items = () if asked.item is None else (asked.item,)
-    return explainer.what_if(user, remove=asked.remove, add=asked.add, items=items, k=asked.k or _PATHS)
+    return explainer.what_if(
+        user, remove=asked.remove, add=asked.add, items=items, k=asked.k or _PATHS
+    )
 
 
 def _frame(told: "list[Explanation]") -> Any:
@@ -307,10 +449,21 @@ def _rendered(told: "list[Explanation]", form: str, user: str, single: bool, to_
     if form == "html":
         from kgrec.explanation.render.html import page
 
-        named = told[0].user_label if told else user
-        return page(told, f"Why this recommendation for {named}?" if len(told) == 1 else f"Why these recommendations for {named}?")
+        if told:
+            named = told[0].user_label
+        else:
+            named = user
+        return page(
+            told,
+            f"Why this recommendation for {named}?"
+            if len(told) == 1
+            else f"Why these recommendations for {named}?",
+        )
     nothing = f"No item is left to recommend to {clean(user)}."
-    return "\n\n".join(map(_drawn, told) if form == "tree" and not to_file else _plain(told, form)) or nothing
+    return (
+        "\n\n".join(map(_drawn, told) if form == "tree" and not to_file else _plain(told, form))
+        or nothing
+    )
 
 
 def _drawn(one: "Explanation") -> str:
@@ -322,7 +475,10 @@ def _drawn(one: "Explanation") -> str:
     from kgrec.explanation.render.tree import tree
 
     terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns if terminal else _WIDTH
+    if terminal:
+        width = shutil.get_terminal_size((_WIDTH, 24)).columns
+    else:
+        width = _WIDTH
     return tree(one, width, color=terminal and not os.environ.get("NO_COLOR"))
 
 
@@ -346,7 +502,10 @@ def _verify(run: Path, file: Path) -> None:
         wrong += bool(found)
         for line in found:
             print(clean(f"{file}, explanation {number} ({one.user}, {one.item}): {line}"))
-    print(f"{clean(str(file))}: {len(saved) - wrong} of {len(saved)} explanation{'' if len(saved) == 1 else 's'} hold")
+    print(
+        f"{clean(str(file))}: {len(saved) - wrong} of {len(saved)} "
+        f"explanation{'' if len(saved) == 1 else 's'} hold"
+    )
     if wrong:
         raise typer.Exit(1)
 
@@ -370,7 +529,9 @@ def read_explanations(file: Path) -> "list[Explanation]":
             found = [Explanation.from_json(line) for line in text.split("\n") if line.strip()]
         else:
             read = read_json(text)
-            found = [Explanation.from_record(one) for one in (read if isinstance(read, list) else [read])]
+            found = [
+                Explanation.from_record(one) for one in (read if isinstance(read, list) else [read])
+            ]
     except ExplanationError as error:
         raise ExplanationError(f"{file}: {error}") from None
     if not found:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgrec.cli.explain import MaxLengthOption, NotRelationOption, RankByOption, RelationOption, Users, path_settings
+from kgrec.cli.explain import (
+    MaxLengthOption,
+    NotRelationOption,
+    RankByOption,
+    RelationOption,
+    Users,
+    path_settings,
+)
 from kgrec.cli.options import RunArgument, ids_in
 from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
@@ -19,11 +26,20 @@ _ENDINGS = (".jsonl", ".csv", ".parquet")
 
 def explain_batch(
     run: RunArgument,
-    users: Annotated[str, typer.Option(metavar="FILE|all", help="A file with one user id a line, or everyone.", show_default=False)],
+    users: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|all",
+            help="A file with one user id a line, or everyone.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
-            metavar="FILE.jsonl", help="Where to write, one explanation a line; or .csv or .parquet, a row a hop.", show_default=False
+            metavar="FILE.jsonl",
+            help="Where to write, one explanation a line; or .csv or .parquet, a row a hop.",
+            show_default=False,
         ),
     ],
     k: Annotated[int, typer.Option("-k", min=1, help="Paths per item.")] = 10,
@@ -33,30 +49,53 @@ def explain_batch(
     relation: RelationOption = None,
     not_relation: NotRelationOption = None,
     others: Annotated[
-        Users | None, typer.Option("--others", help="Other users on a path: count, hide or show them.", show_default=False)
+        Users | None,
+        typer.Option(
+            "--others", help="Other users on a path: count, hide or show them.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Explain the best items of many users, in the order of the users.
 
-    A JSON Lines file that is there already is gone on with: the same command after an interrupt adds what is missing.
+    A JSON Lines file that is there already is gone on with: the same command after an interrupt
+    adds what is missing.
     """
     ending = out.suffix.lower()
     if ending not in _ENDINGS:
-        raise ConfigError(f"--out {out}: the ending names no format. Name a file that ends in {', '.join(_ENDINGS)}.")
-    asked = None if users == "all" else ids_in(Path(users))
-    given = {"max_length": max_length, "rank_by": rank_by, "relation": relation, "not_relation": not_relation, "users": others}
-    settings = path_settings({name: value for name, value in given.items() if value not in (None, [])})
+        raise ConfigError(
+            f"--out {out}: the ending names no format. Name a file that ends in "
+            f"{', '.join(_ENDINGS)}."
+        )
+    if users == "all":
+        asked = None
+    else:
+        asked = ids_in(Path(users))
+    given = {
+        "max_length": max_length,
+        "rank_by": rank_by,
+        "relation": relation,
+        "not_relation": not_relation,
+        "users": others,
+    }
+    settings = path_settings(
+        {name: value for name, value in given.items() if value not in (None, [])}
+    )
     from kgrec.runs.run import load_run
 
     opened = load_run(run)
-    everyone = list(opened.data.users) if asked is None else asked
+    if asked is None:
+        everyone = list(opened.data.users)
+    else:
+        everyone = asked
     if ending == ".jsonl":
         _lines(opened.explainer(), everyone, out, k, top, settings)
     else:
         _table(opened.explainer(), everyone, out, k, top, settings)
 
 
-def _lines(explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]) -> None:
+def _lines(
+    explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]
+) -> None:
     from kgrec.explanation.questions.batch import write_batch
 
     try:
@@ -64,10 +103,15 @@ def _lines(explainer: "Explainer", users: list[str], out: Path, k: int, top: int
     except KeyboardInterrupt as stop:
         stop.add_note(f"{out} ends with a whole line: the same command goes on from there.")
         raise
-    print(f"{clean(str(out))}: {there + added} explanations" + (f", {there} of them there before" if there else ""))
+    print(
+        f"{clean(str(out))}: {there + added} explanations"
+        + (f", {there} of them there before" if there else "")
+    )
 
 
-def _table(explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]) -> None:
+def _table(
+    explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]
+) -> None:
     import polars as pl
 
     from kgrec.data.io.files import write_parquet

@@ -23,29 +23,46 @@ def explain_eval(
     users: Annotated[
         str | None,
         typer.Option(
-            metavar="N|FILE|all", help="Draw N users, or a file with one user id a line, or all; 50 if not given.", show_default=False
+            metavar="N|FILE|all",
+            help="Draw N users, or a file with one user id a line, or all; 50 if not given.",
+            show_default=False,
         ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="K", min=1, help="Recommendations of each user.")] = 5,
-    k: Annotated[int, typer.Option("-k", metavar="PATHS", min=1, help="Paths per explanation.")] = 5,
+    k: Annotated[
+        int, typer.Option("-k", metavar="PATHS", min=1, help="Paths per explanation.")
+    ] = 5,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="RUN2", help="Another run, such as one of another seed: how far do the paths agree?", show_default=False),
+        typer.Option(
+            metavar="RUN2",
+            help="Another run, such as one of another seed: how far do the paths agree?",
+            show_default=False,
+        ),
     ] = None,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="Write the report there, and as Markdown beside it in FILE.md.", show_default=False),
+        typer.Option(
+            metavar="FILE.json",
+            help="Write the report there, and as Markdown beside it in FILE.md.",
+            show_default=False,
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png|svg", help="Draw drops and AOPC against the controls.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|svg",
+            help="Draw drops and AOPC against the controls.",
+            show_default=False,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how good the explanations of a run are, against random and degree-matched paths.
 
-    Exit code 1 where a gate does not hold: budgets that do not add up, hops that are no training facts, held-out facts in the graph, or
-    recommendations that cannot be explained.
+    Exit code 1 where a gate does not hold: budgets that do not add up, hops that are no training
+    facts, held-out facts in the graph, or recommendations that cannot be explained.
     """
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
@@ -54,11 +71,18 @@ def explain_eval(
     asked = _asked(users)
     from kgrec.runs.run import load_run
 
-    opened, other = load_run(run), None if against is None else load_run(against).explainer()
+    opened = load_run(run)
+    if against is None:
+        other = None
+    else:
+        other = load_run(against).explainer()
     found = _explainer(opened).evaluate(asked, top, k, seed, other)
     if out is not None:
         whole(out, lambda path: path.write_text(to_json(found.to_dict()) + "\n", encoding="utf-8"))
-        whole(out.with_suffix(".md"), lambda path: path.write_text(found.to_markdown(), encoding="utf-8"))
+        whole(
+            out.with_suffix(".md"),
+            lambda path: path.write_text(found.to_markdown(), encoding="utf-8"),
+        )
     if plot is not None:
         _draw(found, plot)
     if json:
@@ -68,7 +92,11 @@ def explain_eval(
     else:
         _say(found, out)
     for gate in found.failed:
-        logger.warning("gate %s does not hold: %s", gate.name, clean(gate.note) or f"{gate.value:.3g}, allowed {gate.limit:.3g}")
+        logger.warning(
+            "gate %s does not hold: %s",
+            gate.name,
+            clean(gate.note) or f"{gate.value:.3g}, allowed {gate.limit:.3g}",
+        )
     if found.failed:
         raise typer.Exit(1)
 
@@ -84,11 +112,14 @@ def _asked(users: str | None) -> list[str] | str | int | None:
 
 
 def _explainer(run: "Run") -> "Explainer":
-    """Return the run's explainer, with the test part of its dataset where that is still in its place: leaks are looked for there."""
+    """Return the run's explainer, with the test part of its dataset where that is still in its
+    place: leaks are looked for there.
+    """
     from kgrec.data.storage import open_dataset
     from kgrec.explanation.explainer import Explainer
 
-    data, path = run.data, run.dataset.get("path")
+    data = run.data
+    path = run.dataset.get("path")
     if not len(data.test) and path and not run.refit and Path(path).is_dir():
         stored = open_dataset(path)
         if stored.checksum == run.dataset.get("checksum"):
@@ -97,9 +128,8 @@ def _explainer(run: "Run") -> "Explainer":
 
 
 def _say(found: "Quality", out: Path) -> None:
-    gates = ", ".join(
-        f"{gate.name} {'holds' if gate.held else 'not judged' if gate.held is None else 'DOES NOT HOLD'}" for gate in found.gates
-    )
+    words = {True: "holds", False: "DOES NOT HOLD", None: "not judged"}
+    gates = ", ".join(f"{gate.name} {words[gate.held]}" for gate in found.gates)
     print(f"{clean(str(out))}: {found.pairs:,} recommendations of {found.users:,} users; {gates}")
 
 
@@ -107,5 +137,8 @@ def _draw(found: "Quality", plot: Path) -> None:
     from kgrec.reports.plots import plot_quality
 
     if not found.curves:
-        raise ConfigError(f"--plot {plot}: {found.model}'s drops are 0 by construction, so there is nothing to draw.")
+        raise ConfigError(
+            f"--plot {plot}: {found.model}'s drops are 0 by construction, so there is nothing to "
+            "draw."
+        )
     whole(plot, lambda path: plot_quality(found, path, plot.suffix[1:].lower()))

@@ -16,28 +16,46 @@ if TYPE_CHECKING:
 
 def explain_summary(
     run: RunArgument,
-    by: Annotated[Literal["relation", "type", "pattern"], typer.Option(help="What to add up by.")] = "relation",
+    by: Annotated[
+        Literal["relation", "type", "pattern"], typer.Option(help="What to add up by.")
+    ] = "relation",
     users: Annotated[
         str | None,
-        typer.Option(metavar="FILE|all", help="A file with one user id a line, or all; 200 random ones if not given.", show_default=False),
+        typer.Option(
+            metavar="FILE|all",
+            help="A file with one user id a line, or all; 200 random ones if not given.",
+            show_default=False,
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Recommendations of each user.")] = 10,
     knock_out: Annotated[
-        bool, typer.Option("--knock-out", help="Take each of the 20 largest relations away as a whole; see what lists and figures do.")
+        bool,
+        typer.Option(
+            "--knock-out",
+            help="Take each of the 20 largest relations away as a whole; see what lists and "
+            "figures do.",
+        ),
     ] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png|svg", help="Draw the shares.", show_default=False)] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png|svg", help="Draw the shares.", show_default=False),
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Show what drives the recommendations of many users: shares of relations, of kinds of edges, or of path patterns.
+    """Show what drives the recommendations of many users: shares of relations, of kinds of edges,
+    or of path patterns.
 
-    Of linear models (lightgcn, lightgcn-kg) the shares are exact: they add up to what the graph adds to the scores. What a relation
-    carries and what is lost without it are two questions; --knock-out answers the second, on the validation part.
+    Of linear models (lightgcn, lightgcn-kg) the shares are exact: they add up to what the graph
+    adds to the scores. What a relation carries and what is lost without it are two questions;
+    --knock-out answers the second, on the validation part.
     """
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
     if knock_out and by != "relation":
-        raise ConfigError(f"--knock-out takes relations away. It goes with --by relation, not with --by {by}.")
+        raise ConfigError(
+            f"--knock-out takes relations away. It goes with --by relation, not with --by {by}."
+        )
     from kgrec.evaluation.report import evaluate
     from kgrec.models.base import Scorer
     from kgrec.runs.run import load_run
@@ -45,11 +63,15 @@ def explain_summary(
     opened = load_run(run)
 
     def judge(scorer: Scorer) -> dict[str, float]:
-        return evaluate(scorer, opened.data, on="valid", ks=(20,), metrics=("recall", "ndcg")).metrics
+        return evaluate(
+            scorer, opened.data, on="valid", ks=(20,), metrics=("recall", "ndcg")
+        ).metrics
 
-    asked = None if users is None else "all" if users == "all" else ids_in(Path(users))
+    asked = users if users in (None, "all") else ids_in(Path(users))
     judged = judge if knock_out and len(opened.data.valid) else None
-    found = opened.explainer().summary(asked, k=k, by=by, knock_out=knock_out, judge=judged, seed=seed)
+    found = opened.explainer().summary(
+        asked, k=k, by=by, knock_out=knock_out, judge=judged, seed=seed
+    )
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))
     if json:
@@ -66,11 +88,24 @@ def _show(found: "Summary") -> None:
     rows = []
     for share in found.shares:
         row = [clean(share.label), f"{share.value:.4g}", f"{share.share:.1%}", f"{share.facts:,}"]
-        row += ["" if share.overlap is None else f"{share.overlap:.0%}"] if knocked else []
-        rows.append([*row, *(f"{share.change[name]:+.4f}" if share.change else "" for name in metrics)])
-    show_table(columns, rows, f"{found.pairs:,} recommendations of {found.users:,} users, basis {found.basis}", right=columns[1:])
+        if knocked:
+            row += ["" if share.overlap is None else f"{share.overlap:.0%}"]
+        else:
+            row += []
+        rows.append(
+            [*row, *(f"{share.change[name]:+.4f}" if share.change else "" for name in metrics)]
+        )
+    show_table(
+        columns,
+        rows,
+        f"{found.pairs:,} recommendations of {found.users:,} users, basis {found.basis}",
+        right=columns[1:],
+    )
     if found.without_graph is not None:
-        print(f"scores {found.score:.5g} = without any edge {found.without_graph:.5g} + parts, residual {found.residual:.2g}")
+        print(
+            f"scores {found.score:.5g} = without any edge {found.without_graph:.5g} + parts, "
+            f"residual {found.residual:.2g}"
+        )
     print(found.note)
 
 
@@ -79,5 +114,6 @@ def _draw(found: "Summary", path: Path, ending: str) -> None:
 
     shown = [share for share in found.shares if share.value][:20]
     title = f"What carries {found.pairs:,} recommendations, by {found.by}"
-    labels, values = [clean(share.label) for share in shown], [share.value for share in shown]
+    labels = [clean(share.label) for share in shown]
+    values = [share.value for share in shown]
     plot_shares(labels, values, title, f"{found.basis}. {found.note}", path, ending[1:].lower())

@@ -17,7 +17,12 @@ _STATEMENT = "vectors.json"
 def export(
     run: RunArgument,
     embeddings: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for users, items and, where there are any, entities and relations (.parquet).")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for users, items and, where there are any, entities and relations "
+            "(.parquet).",
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
@@ -36,13 +41,30 @@ def export(
     for name, frame in vectors.frames.items():
         goal = embeddings / f"{name}.parquet"
         whole(goal, partial(write_parquet, frame))
-        tables[name] = {"file": goal.name, "rows": frame.height, "dim": frame["vector"].to_numpy().shape[1]}
+        tables[name] = {
+            "file": goal.name,
+            "rows": frame.height,
+            "dim": frame["vector"].to_numpy().shape[1],
+        }
     score = vectors.to_dict()
-    about = {"format": "kgrec-vectors", "version": 1, "kgrec": __version__, "model": loaded.name, "score": score, "tables": tables}
-    whole(embeddings / _STATEMENT, lambda path: path.write_text(dumps(about, indent=2) + "\n", encoding="utf-8"))
+    about = {
+        "format": "kgrec-vectors",
+        "version": 1,
+        "kgrec": __version__,
+        "model": loaded.name,
+        "score": score,
+        "tables": tables,
+    }
+    whole(
+        embeddings / _STATEMENT,
+        lambda path: path.write_text(dumps(about, indent=2) + "\n", encoding="utf-8"),
+    )
     if json:
         show_json(about)
         return
     for table in tables.values():
         print(f"{clean(str(embeddings / table['file']))}: {table['rows']:,} rows")
-    print(f"{clean(str(embeddings / _STATEMENT))}: score = {score['formula']}, u of {score['users']}, i of {score['items']}")
+    print(
+        f"{clean(str(embeddings / _STATEMENT))}: score = {score['formula']}, u of "
+        f"{score['users']}, i of {score['items']}"
+    )

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write it with plots as one HTML page.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write it with plots as one HTML page.", show_default=False
+    ),
 ]
 
 
 def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = False) -> None:
     """Say what a dataset holds.
 
-    Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about it.
+    Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about
+    it.
     """
     from kgrec.data.formats.load import load
     from kgrec.data.profile import profile
@@ -48,8 +52,14 @@ def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> N
     """Print what a dataset holds, and where there is one, its profile."""
     told = data.summary()
     parts = ", ".join(f"{count:,} {part}" for part, count in told["interactions"].items())
-    _print(f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: {parts}")
-    _print(f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items included), {told['relations']:,} relations")
+    _print(
+        f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: "
+        f"{parts}"
+    )
+    _print(
+        f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items "
+        f"included), {told['relations']:,} relations"
+    )
     _show_content(told)
     for name, count in told["counts"].items():
         print(f"{clean(name)}: {count:,}")
@@ -60,7 +70,10 @@ def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> N
     if profile is not None:
         _show_profile(profile)
     for lost in told["dropped"]:
-        _print(f"dropped {lost['count']:,} {clean(lost['what'])}: {clean(lost['why'])}{_places(lost.get('where', ()))}")
+        _print(
+            f"dropped {lost['count']:,} {clean(lost['what'])}: "
+            f"{clean(lost['why'])}{_places(lost.get('where', ()))}"
+        )
     for note in told["notes"]:
         _print(clean(note))
     for caution in (profile or told)["warnings"]:
@@ -70,58 +83,112 @@ def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> N
 def _show_columns(columns: Sequence[Mapping[str, Any]]) -> None:
     rows = []
     for told in columns:
-        numbers = (f"{told[name]:,}" if told["kind"] != "unused" else "" for name in ("distinct", "rows", "triples"))
+        numbers = (
+            f"{told[name]:,}" if told["kind"] != "unused" else ""
+            for name in ("distinct", "rows", "triples")
+        )
         relation = told["relation"] or ("-" if not told["triples"] else "")
-        rows.append((clean(told["column"]), told["kind"], clean(relation), *numbers, clean(told["note"])))
-    show_table(("column", "kind", "relation", "values", "rows", "triples", "note"), rows, right=("values", "rows", "triples"))
+        rows.append(
+            (clean(told["column"]), told["kind"], clean(relation), *numbers, clean(told["note"]))
+        )
+    show_table(
+        ("column", "kind", "relation", "values", "rows", "triples", "note"),
+        rows,
+        right=("values", "rows", "triples"),
+    )
 
 
 def _print(text: str) -> None:
     """Print a sentence, folded where there is a terminal."""
     width = max(shutil.get_terminal_size().columns, 20)
-    print(textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False) if sys.stdout.isatty() else text)
+    print(
+        textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
+        if sys.stdout.isatty()
+        else text
+    )
 
 
 def _places(places: Sequence[str]) -> str:
-    return f" (first {', '.join(map(clean, places[:3]))})" if places else ""
+    if places:
+        return f" (first {', '.join(map(clean, places[:3]))})"
+    return ""
 
 
 def _show_profile(profile: Mapping[str, Any]) -> None:
     rows: list[tuple[str, object, object, object, object]] = []
     if (own := profile["interactions"]) is not None:
-        rows += [_spread("interactions per user", own["per_user"]), _spread("interactions per item", own["per_item"])]
+        rows += [
+            _spread("interactions per user", own["per_user"]),
+            _spread("interactions per item", own["per_item"]),
+        ]
         _print(f"density: {100 * own['density']:.3g} % of all pairs of a user and an item")
-        _print(f"without a training interaction: {own['cold_items']:,} items, {own['cold_users']:,} users")
+        _print(
+            f"without a training interaction: {own['cold_items']:,} items, {own['cold_users']:,} "
+            "users"
+        )
         if (times := own["times"]) is not None:
             first, last = (times[f"{end}_date"] or f"{times[end]:g}" for end in ("first", "last"))
             _print(f"time: {first} to {last}")
     if (graph := profile["graph"]) is not None:
-        rows += [_spread("triples per item", graph["per_item"]), _spread("triples per other entity", graph["per_entity"])]
+        rows += [
+            _spread("triples per item", graph["per_item"]),
+            _spread("triples per other entity", graph["per_entity"]),
+        ]
         if own is not None and own["total"]:
             share = 100 * graph["interactions_with_triples"] / own["total"]
-            _print(f"coverage: {graph['items_with_triples']:,} items with triples have {share:.1f} % of the interactions")
+            _print(
+                f"coverage: {graph['items_with_triples']:,} items with triples have {share:.1f} "
+                "% of the interactions"
+            )
         parts = graph["components"]
-        _print(f"components: {parts['count']:,}, the largest with {parts['largest']:,} of {parts['entities']:,} entities with triples")
-        _print("hubs: " + ", ".join(f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]))
-    show_table(("", "least", "median", "mean", "most"), rows, right=("least", "median", "mean", "most"))
+        _print(
+            f"components: {parts['count']:,}, the largest with {parts['largest']:,} of "
+            f"{parts['entities']:,} entities with triples"
+        )
+        _print(
+            "hubs: "
+            + ", ".join(
+                f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]
+            )
+        )
+    show_table(
+        ("", "least", "median", "mean", "most"), rows, right=("least", "median", "mean", "most")
+    )
 
 
 def _spread(name: str, told: Mapping[str, Any]) -> tuple[str, object, object, object, object]:
-    return name, f"{told['least']:,}", f"{told['median']:g}", f"{told['mean']:.1f}", f"{told['most']:,}"
+    return (
+        name,
+        f"{told['least']:,}",
+        f"{told['median']:g}",
+        f"{told['mean']:.1f}",
+        f"{told['most']:,}",
+    )
 
 
 def _show_content(told: dict[str, Any]) -> None:
-    """Print what a dataset holds beyond interactions and triples, a line for each kind that is there."""
+    """Print what a dataset holds beyond interactions and triples, a line for each kind that is
+    there.
+    """
     content = told["content"]
     if content["texts"]:
-        print(f"texts: {content['texts']:,} of {told['items']:,} items, {content['mentions']:,} mentions of entities")
+        print(
+            f"texts: {content['texts']:,} of {told['items']:,} items, {content['mentions']:,} "
+            "mentions of entities"
+        )
     if content["features"]:
         print(f"features: {content['features']:,} numbers per item")
     if content["word_vectors"] or content["entity_vectors"]:
         print(f"vectors: {content['word_vectors']:,} words, {content['entity_vectors']:,} entities")
-    for name, kind in (("negatives", "labelled negatives"), ("impressions", "impressions"), ("held_triples", "held-out triples")):
+    for name, kind in (
+        ("negatives", "labelled negatives"),
+        ("impressions", "impressions"),
+        ("held_triples", "held-out triples"),
+    ):
         if told[name]:
-            print(f"{kind}: " + ", ".join(f"{count:,} {part}" for part, count in told[name].items()))
+            print(
+                f"{kind}: " + ", ".join(f"{count:,} {part}" for part, count in told[name].items())
+            )
 
 
 _MOST_RELATIONS = 20
@@ -133,7 +200,13 @@ def _show_relations(data: "Dataset") -> None:
     counts = np.bincount(data.triples.relation, minlength=data.num_relations)
     counts += np.bincount(data.user_facts[:, 1], minlength=data.num_relations)
     order = np.argsort(-counts, kind="stable")
-    rows = [(data.triples.relation_label(r), f"{counts[r]:,}", data.triples.relations.key(r)) for r in order[:_MOST_RELATIONS]]
+    rows = [
+        (data.triples.relation_label(r), f"{counts[r]:,}", data.triples.relations.key(r))
+        for r in order[:_MOST_RELATIONS]
+    ]
     show_table(("relation", "facts", "key"), rows, right=("facts",))
     if len(order) > _MOST_RELATIONS:
-        print(f"and {len(order) - _MOST_RELATIONS:,} more relations with {counts[order[_MOST_RELATIONS:]].sum():,} facts")
+        print(
+            f"and {len(order) - _MOST_RELATIONS:,} more relations with "
+            f"{counts[order[_MOST_RELATIONS:]].sum():,} facts"
+        )

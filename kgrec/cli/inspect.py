@@ -19,31 +19,56 @@ _EXPORTED = 5
 def inspect(
     run: RunArgument,
     port: Annotated[
-        int | None, typer.Option(metavar="P", min=0, max=65535, help="Port on 127.0.0.1; a free one where left away.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=65535,
+            help="Port on 127.0.0.1; a free one where left away.",
+            show_default=False,
+        ),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write one offline page instead of serving.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Write one offline page instead of serving.",
+            show_default=False,
+        ),
     ] = None,
     user: Annotated[
         list[str] | None,
-        typer.Option(metavar="U", help="A user of the offline page; may be repeated. Else the first five.", show_default=False),
+        typer.Option(
+            metavar="U",
+            help="A user of the offline page; may be repeated. Else the first five.",
+            show_default=False,
+        ),
     ] = None,
-    top: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="Items per user of the offline page.")] = 10,
-    browser: Annotated[bool, typer.Option("--browser", help="Open the address in a browser.")] = False,
+    top: Annotated[
+        int, typer.Option(metavar="N", min=1, max=50, help="Items per user of the offline page.")
+    ] = 10,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Open the address in a browser.")
+    ] = False,
 ) -> None:
     """Look at a run in the browser: users, recommendations, and the paths behind them.
 
     The server answers on this machine alone, to whoever has the address it prints. Ctrl-C ends it.
     """
     if export is None and user:
-        raise ConfigError("--user chooses whom the offline page shows. Pass --export FILE.html as well.")
+        raise ConfigError(
+            "--user chooses whom the offline page shows. Pass --export FILE.html as well."
+        )
     if export is not None and (port is not None or browser):
-        raise ConfigError("--export writes a file and serves nothing. Leave --port and --browser away.")
+        raise ConfigError(
+            "--export writes a file and serves nothing. Leave --port and --browser away."
+        )
     if export is None:
         missing = [name for name in _NEEDS if find_spec(name) is None]
         if missing:
             raise ConfigError(
-                f"the inspector needs {' and '.join(missing)}. Install kgrec[inspect], or write a page with --export FILE.html."
+                f"the inspector needs {' and '.join(missing)}. Install kgrec[inspect], or write "
+                "a page with --export FILE.html."
             )
         _serve(run, port, browser)
     else:
@@ -59,7 +84,10 @@ def _export(run: Path, export: Path, users: list[str], top: int) -> None:
     chosen = users or [row["user"] for row in inspector.users(limit=_EXPORTED)["rows"]]
     page = export_page(inspector, chosen, top)
     whole(export, lambda path: path.write_text(page, encoding="utf-8"))
-    print(f"{export}: {len(chosen)} user{'' if len(chosen) == 1 else 's'}, {len(page.encode()) / 1e6:.1f} MB. It holds their histories.")
+    print(
+        f"{export}: {len(chosen)} user{'' if len(chosen) == 1 else 's'}, "
+        f"{len(page.encode()) / 1e6:.1f} MB. It holds their histories."
+    )
 
 
 def _serve(run: Path, port: int | None, browser: bool) -> None:
@@ -69,7 +97,11 @@ def _serve(run: Path, port: int | None, browser: bool) -> None:
 
     listening = open_socket(port)  # before the run is loaded: a port in use is known at once
     service = Service(Inspector(load_run(run)), listening)
-    print(f"{service.address}\nOpen this address in a browser on this machine. Ctrl-C ends the inspector.", flush=True)
+    print(
+        f"{service.address}\nOpen this address in a browser on this machine. Ctrl-C ends the "
+        "inspector.",
+        flush=True,
+    )
     if browser:
         import webbrowser
 

@@ -9,6 +9,14 @@ def models(json: JsonOption = False) -> None:
     from kgrec.models.catalog import MODELS
 
     if json:
-        show_json([{"name": m.name, "summary": m.summary, "paper": m.paper, "needs": list(m.needs)} for m in MODELS.values()])
+        show_json(
+            [
+                {"name": m.name, "summary": m.summary, "paper": m.paper, "needs": list(m.needs)}
+                for m in MODELS.values()
+            ]
+        )
         return
-    show_table(("model", "what it does", "paper", "needs"), [(m.name, m.summary, m.paper, ", ".join(m.needs)) for m in MODELS.values()])
+    show_table(
+        ("model", "what it does", "paper", "needs"),
+        [(m.name, m.summary, m.paper, ", ".join(m.needs)) for m in MODELS.values()],
+    )

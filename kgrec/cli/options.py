@@ -10,30 +10,64 @@ import typer
 from kgrec.errors import ConfigError
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="A built dataset, a recognized folder, or a bundled graph's name.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="A built dataset, a recognized folder, or a bundled graph's name.",
+        show_default=False,
+    ),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a trained run.", show_default=False)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override one setting; may be repeated.",
+        show_default=False,
+    ),
 ]
-ConfigOption = Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Settings, one `key = value` a line.", show_default=False)]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml", help="Settings, one `key = value` a line.", show_default=False
+    ),
+]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="table, json, csv or parquet; the ending of --out where left away.", show_default=False)
+    str | None,
+    typer.Option(
+        "--format",
+        help="table, json, csv or parquet; the ending of --out where left away.",
+        show_default=False,
+    ),
 ]
 DatasetOption = Annotated[
     Path | None,
-    typer.Option("--dataset", metavar="DIR", help="The dataset the run was trained on, where it has moved.", show_default=False),
+    typer.Option(
+        "--dataset",
+        metavar="DIR",
+        help="The dataset the run was trained on, where it has moved.",
+        show_default=False,
+    ),
 ]
 OutFileOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False
+    ),
 ]
 
 
 def values(text: str) -> list[str]:
-    """Return the parts of a comma-separated option; a part with a comma in it goes between double quotes.
+    """Return the parts of a comma-separated option; a part with a comma in it goes between double
+    quotes.
 
     >>> values('1,"2,3",4')
     ['1', '2,3', '4']
@@ -49,7 +83,10 @@ def cutoffs(text: str) -> tuple[int, ...]:
     """
     parts = values(text)
     if not parts or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
-        raise ConfigError(f"--k {text}: expected positive whole numbers with commas between them, for instance 10,20.")
+        raise ConfigError(
+            f"--k {text}: expected positive whole numbers with commas between them, for instance "
+            "10,20."
+        )
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
@@ -61,8 +98,13 @@ def cores(text: str) -> int | tuple[int, ...]:
     """
     parts = values(text)
     if not 1 <= len(parts) <= 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ConfigError(f"--k-core {text}: expected a whole number, or one for users and one for items with a comma, such as 5,10.")
-    return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
+        raise ConfigError(
+            f"--k-core {text}: expected a whole number, or one for users and one for items with "
+            "a comma, such as 5,10."
+        )
+    if len(parts) == 1:
+        return int(parts[0])
+    return tuple(map(int, parts))
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -74,16 +116,22 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in values(text))
     except ValueError:
-        raise ConfigError(f"{option} {text}: expected numbers with commas between them, for instance 0.8,0.1,0.1.") from None
+        raise ConfigError(
+            f"{option} {text}: expected numbers with commas between them, for instance 0.8,0.1,0.1."
+        ) from None
 
 
 def settings(pairs: list[str], file: Path | None) -> dict[str, Any]:
-    """Return the settings of ``--config FILE.toml`` overridden by those of ``--set key=value``, as text where they were text.
+    """Return the settings of ``--config FILE.toml`` overridden by those of ``--set key=value``, as
+    text where they were text.
 
     Raises:
         ConfigError: If a pair has no ``=``, or the file is not flat TOML.
     """
-    found = {} if file is None else _toml(file)
+    if file is None:
+        found = {}
+    else:
+        found = _toml(file)
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator or not key.strip():
@@ -101,7 +149,10 @@ def _toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {error}. Write one `key = value` a line.") from None
     tables = [key for key, value in found.items() if isinstance(value, dict)]
     if tables:
-        raise ConfigError(f"{file}: [{tables[0]}] is a table. Write all settings at the top level, one `key = value` a line.")
+        raise ConfigError(
+            f"{file}: [{tables[0]}] is a table. Write all settings at the top level, one `key = "
+            "value` a line."
+        )
     return found
 
 

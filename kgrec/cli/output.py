@@ -19,9 +19,11 @@ FORMATS = ("table", "json", "csv", "parquet")
 
 
 def open_streams() -> None:
-    """Make the standard streams safe to write to: closed ones lead nowhere, and what an encoding lacks is written as escapes.
+    """Make the standard streams safe to write to: closed ones lead nowhere, and what an encoding
+    lacks is written as escapes.
 
-    The place of a closed one must not stay free: the next file that is opened would take it, and be printed into.
+    The place of a closed one must not stay free: the next file that is opened would take it, and be
+    printed into.
     """
     for number in range(3):
         try:
@@ -52,7 +54,9 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def show_json(document: Any) -> None:
@@ -60,7 +64,12 @@ def show_json(document: Any) -> None:
     print(to_json(document))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", right: Sequence[str] = ()) -> None:
+def show_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str = "",
+    right: Sequence[str] = (),
+) -> None:
     """Print a table; ``right`` names the columns that hold numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -82,7 +91,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
 
 
 def whole(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there; see ``kgrec.data.io.writing.write_file``."""
+    """Let ``write`` fill a file beside its place and move it there; see
+    ``kgrec.data.io.writing.write_file``.
+    """
     from kgrec.data.io.writing import write_file
 
     write_file(path, write)
@@ -94,21 +105,31 @@ def output_format(chosen: str | None, out: Path | None) -> str:
     Raises:
         ConfigError: If the format is not known, or cannot go where it was sent.
     """
-    ending = "" if out is None else out.suffix[1:].lower()
+    if out is None:
+        ending = ""
+    else:
+        ending = out.suffix[1:].lower()
     if chosen is None and out is not None and ending not in FORMATS[1:]:
-        raise ConfigError(f"--out {out}: the ending names no format. Pass --format json, csv or parquet.")
+        raise ConfigError(
+            f"--out {out}: the ending names no format. Pass --format json, csv or parquet."
+        )
     found = chosen or ("table" if out is None else ending)
     if found not in FORMATS:
         raise ConfigError(f"--format {found}: not one of {', '.join(FORMATS)}.")
     if found == "parquet" and out is None:
         raise ConfigError("--format parquet is not text. Pass --out FILE.parquet.")
     if found == "table" and out is not None:
-        raise ConfigError("--format table goes to the terminal. Leave --out away, or pass --format json, csv or parquet.")
+        raise ConfigError(
+            "--format table goes to the terminal. Leave --out away, or pass --format json, csv "
+            "or parquet."
+        )
     return found
 
 
 def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a frame for people to read: labels of other people's graphs may be books. Ids stay whole."""
+    """Return a frame for people to read: labels of other people's graphs may be books. Ids stay
+    whole.
+    """
     import polars as pl
 
     from kgrec.escaping import LONGEST
@@ -116,27 +137,44 @@ def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
     if "label" not in frame.columns:
         return frame
     label = pl.col("label")
-    cut = pl.when(label.str.len_chars() > LONGEST).then(label.str.slice(0, LONGEST - 1) + "…").otherwise(label)
+    cut = (
+        pl.when(label.str.len_chars() > LONGEST)
+        .then(label.str.slice(0, LONGEST - 1) + "…")
+        .otherwise(label)
+    )
     return frame.with_columns(cut.alias("label"))
 
 
-def show_frame(frame: "pl.DataFrame", chosen: str | None, out: Path | None, title: str = "") -> None:
+def show_frame(
+    frame: "pl.DataFrame", chosen: str | None, out: Path | None, title: str = ""
+) -> None:
     """Print a frame, or write it to ``out``, in one of ``FORMATS``."""
     from kgrec.data.io.files import write_parquet
     from kgrec.escaping import csv_safe
 
     form = output_format(chosen, out)
     if form == "csv" and "label" in frame.columns:
-        frame = frame.with_columns(csv_safe(frame.select("label")))  # ids stay exact, labels cannot be formulas
+        frame = frame.with_columns(
+            csv_safe(frame.select("label"))
+        )  # ids stay exact, labels cannot be formulas
     if form == "table":
         frame = _short_labels(frame)
         numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
-        rows = ([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in frame.iter_rows())
+        rows = (
+            [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]
+            for row in frame.iter_rows()
+        )
         show_table(frame.columns, rows, title, right=numbers)
     elif out is None:
-        print(to_json(frame.to_dicts()) if form == "json" else frame.write_csv(), end="\n" if form == "json" else "")
+        print(
+            to_json(frame.to_dicts()) if form == "json" else frame.write_csv(),
+            end="\n" if form == "json" else "",
+        )
     elif form == "parquet":
         whole(out, lambda path: write_parquet(frame, path))
     else:
-        text = to_json(frame.to_dicts()) + "\n" if form == "json" else frame.write_csv()
+        if form == "json":
+            text = to_json(frame.to_dicts()) + "\n"
+        else:
+            text = frame.write_csv()
         whole(out, lambda path: path.write_text(text, encoding="utf-8"))

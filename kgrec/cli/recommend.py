@@ -12,19 +12,44 @@ from kgrec.errors import ConfigError
 
 def recommend(
     run: RunArgument,
-    user: Annotated[str | None, typer.Option(metavar="U", help="One user's id.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="U", help="One user's id.", show_default=False)
+    ] = None,
     users: Annotated[
-        str | None, typer.Option(metavar="FILE|all", help="A file with one user id a line, or everyone.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="FILE|all",
+            help="A file with one user id a line, or everyone.",
+            show_default=False,
+        ),
     ] = None,
     history: Annotated[
-        str | None, typer.Option(metavar="I1,I2", help="Item ids of someone the model never saw.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="I1,I2", help="Item ids of someone the model never saw.", show_default=False
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 10,
-    items: Annotated[Path | None, typer.Option(metavar="FILE", help="Recommend only these, one id a line.", show_default=False)] = None,
-    exclude: Annotated[Path | None, typer.Option(metavar="FILE", help="Never recommend these, one id a line.", show_default=False)] = None,
-    allow_seen: Annotated[bool, typer.Option("--allow-seen", help="Also recommend what the user already has.")] = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Recommend only these, one id a line.", show_default=False
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Never recommend these, one id a line.", show_default=False
+        ),
+    ] = None,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Also recommend what the user already has.")
+    ] = False,
     on_unknown: Annotated[
-        Literal["error", "ignore"], typer.Option(help="What to do about ids that are not in the data; what is ignored is told.")
+        Literal["error", "ignore"],
+        typer.Option(
+            help="What to do about ids that are not in the data; what is ignored is told."
+        ),
     ] = "error",
     out: OutFileOption = None,
     form: FormatOption = None,
@@ -36,18 +61,35 @@ def recommend(
     if sum(one is not None for one in (user, users, history)) != 1:
         raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
     output_format(form, out)
-    liked = None if history is None else values(history)
+    if history is None:
+        liked = None
+    else:
+        liked = values(history)
     if liked == []:
         raise ConfigError("--history names no item. Pass item ids with commas between them.")
     asked: list[str] | str | None = [user] if user is not None else users
     if users is not None and users != "all":
         asked = ids_in(Path(users))
-    only = None if items is None else ids_in(items)
-    never = [] if exclude is None else ids_in(exclude, empty=True)
+    if items is None:
+        only = None
+    else:
+        only = ids_in(items)
+    if exclude is None:
+        never = []
+    else:
+        never = ids_in(exclude, empty=True)
     from kgrec.runs.run import load_run
 
     opened = load_run(run)
     if users == "all":
         asked = list(opened.data.users)
-    frame = opened.recommend(asked, k=k, history=liked, items=only, exclude=never, allow_seen=allow_seen, on_unknown=on_unknown)
+    frame = opened.recommend(
+        asked,
+        k=k,
+        history=liked,
+        items=only,
+        exclude=never,
+        allow_seen=allow_seen,
+        on_unknown=on_unknown,
+    )
     show_frame(frame, form, out)

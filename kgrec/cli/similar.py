@@ -17,7 +17,8 @@ def similar(
 ) -> None:
     """List the items nearest to an item.
 
-    Near is the cosine between the trained vectors; of models from item to item, the score for someone who used this item alone.
+    Near is the cosine between the trained vectors; of models from item to item, the score for
+    someone who used this item alone.
     """
     output_format(form, out)
     from kgrec.runs.run import load_run

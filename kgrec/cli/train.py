@@ -17,44 +17,76 @@ def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder to write.")],
     dataset: Annotated[
         str | None,
-        typer.Argument(metavar="DATASET", help="A built dataset, a recognized folder, or a bundled graph's name.", show_default=False),
+        typer.Argument(
+            metavar="DATASET",
+            help="A built dataset, a recognized folder, or a bundled graph's name.",
+            show_default=False,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="A name from `kgrec models`.", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A name from `kgrec models`.", show_default=False),
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="A named recipe of the model: default, paper, official or fast.", show_default="default")
+        str | None,
+        typer.Option(
+            help="A named recipe of the model: default, paper, official or fast.",
+            show_default="default",
+        ),
     ] = None,
     selection: Annotated[
         Literal["valid", "paper"] | None,
         typer.Option(
-            help="What chooses the epoch that is kept: the validation part, or, as in KGAT's and KGIN's code, recall@20 on the TEST part.",
+            help="What chooses the epoch that is kept: the validation part, or, as in KGAT's and "
+            "KGIN's code, recall@20 on the TEST part.",
             show_default=False,
         ),
     ] = None,
     set_: SetOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of every random draw.", show_default="0")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with RUN, with its own settings; --set epochs=N lets a finished run take more.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with RUN, with its own settings; --set epochs=N lets a finished run take "
+            "more.",
+        ),
     ] = False,
-    refit: Annotated[bool, typer.Option("--refit", help="Train once more on everything, for the best epoch's count.")] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Train once more on everything, for the best epoch's count."),
+    ] = False,
     fallback: Annotated[
         Literal["auto", "popularity", "attributes", "off"] | None,
-        typer.Option(help="How users without training interactions are answered.", show_default="auto"),
+        typer.Option(
+            help="How users without training interactions are answered.", show_default="auto"
+        ),
     ] = None,
     half_life: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="Of the fallback: age at which an interaction counts half.", show_default=False),
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Of the fallback: age at which an interaction counts half.",
+            show_default=False,
+        ),
     ] = None,
     log_format: Annotated[
-        str, typer.Option("--log-format", help="What standard error gets: text, or json for one object a line.")
+        str,
+        typer.Option(
+            "--log-format", help="What standard error gets: text, or json for one object a line."
+        ),
     ] = "text",
     json: JsonOption = False,
 ) -> None:
     """Train a model and store the run.
 
-    A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with --resume. A terminal shows a bar;
-    anything else gets a line per epoch on standard error.
+    A finished run in RUN stays until the new one is whole. DATASET and --model may be left out with
+    --resume. A terminal shows a bar; anything else gets a line per epoch on standard error.
     """
     if log_format not in ("text", "json"):
         raise ConfigError(f"--log-format {log_format}: not one of text, json.")
@@ -62,22 +94,35 @@ def train(
         log.as_json()
     chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     if not resume and (dataset is None or model is None):
-        raise typer.BadParameter(f"Missing {'argument DATASET' if dataset is None else 'option --model'}.")
+        raise typer.BadParameter(
+            f"Missing {'argument DATASET' if dataset is None else 'option --model'}."
+        )
     from kgrec.data.formats.load import load
     from kgrec.runs.fit import fit
     from kgrec.runs.settings import choose
     from kgrec.training.config import TEST_SELECTED
 
     if model is not None:
-        choose(model, preset or "default", chosen)  # a key that is no setting, but an argument of fit, is refused here
+        choose(
+            model, preset or "default", chosen
+        )  # a key that is no setting, but an argument of fit, is refused here
     data = None if dataset is None else load(dataset)
     try:
         strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
-        told: dict[str, Any] = {"out": out, "preset": preset, "device": device, "seed": seed, "resume": resume, "refit": refit or None}
+        told: dict[str, Any] = {
+            "out": out,
+            "preset": preset,
+            "device": device,
+            "seed": seed,
+            "resume": resume,
+            "refit": refit or None,
+        }
         run = fit(model, data, **told, **strangers, **chosen)
     except KeyboardInterrupt as stop:
         if (out / "config.json").is_file():
-            stop.add_note("The last checkpoint is whole: the same command with --resume goes on from it.")
+            stop.add_note(
+                "The last checkpoint is whole: the same command with --resume goes on from it."
+            )
         raise
     if json:
         show_json(run.summary)
@@ -87,28 +132,51 @@ def train(
     best = f"best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s"
     print(f"{clean(told['model'])}{selected}: {best}. Stored in {clean(str(out))}")
     parts = {part: told[part] for part in ("valid", "test") if told[part]}
-    names = list(dict.fromkeys(name for part in parts.values() for name, value in part.items() if isinstance(value, float)))
-    rows = [(part, *(_number(values.get(name)) for name in names)) for part, values in parts.items()]
+    names = list(
+        dict.fromkeys(
+            name
+            for part in parts.values()
+            for name, value in part.items()
+            if isinstance(value, float)
+        )
+    )
+    rows = [
+        (part, *(_number(values.get(name)) for name in names)) for part, values in parts.items()
+    ]
     show_table(("part", *names), rows, right=names)
     for line in _strangers(told):
         print(line)
 
 
 def _strangers(told: dict[str, Any]) -> Iterator[str]:
-    """Yield a line per part that has users without training interactions; summaries of version 0.1 do not tell of them."""
+    """Yield a line per part that has users without training interactions; summaries of version 0.1
+    do not tell of them.
+    """
     fallback, known, strangers = (told.get(name) for name in ("fallback", "warm", "cold_users"))
     if not (isinstance(fallback, dict) and isinstance(known, dict) and isinstance(strangers, dict)):
         return
     way = fallback.get("way")
     for part, warm in known.items():
         count = strangers.get(part)
-        if isinstance(count, int) and count and isinstance(warm, dict) and isinstance(warm.get("metrics"), dict):
+        if (
+            isinstance(count, int)
+            and count
+            and isinstance(warm, dict)
+            and isinstance(warm.get("metrics"), dict)
+        ):
             figures = ", ".join(
-                f"{name} {_number(value)}" for name, value in warm["metrics"].items() if name.startswith(("recall", "ndcg"))
+                f"{name} {_number(value)}"
+                for name, value in warm["metrics"].items()
+                if name.startswith(("recall", "ndcg"))
             )
             answer = "nothing (fallback off)" if way == "off" else way
-            yield f"{part}: {count:,} users without training interactions, answered by {answer}. The other {warm.get('users')}: {figures}."
+            yield (
+                f"{part}: {count:,} users without training interactions, answered by {answer}. "
+                f"The other {warm.get('users')}: {figures}."
+            )
 
 
 def _number(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return ""

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgrec.cli.options import DatasetArgument, DeviceOption, JsonOption, SeedOption, SetOption, settings
+from kgrec.cli.options import (
+    DatasetArgument,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    settings,
+)
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.escaping import clean
 
@@ -17,9 +24,14 @@ def tune(
     dataset: DatasetArgument,
     model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
     trials: Annotated[int, typer.Option(help="Most trials.")] = 12,
-    minutes: Annotated[float, typer.Option(help="Most minutes of all trials together; whichever ends first.")] = 15.0,
+    minutes: Annotated[
+        float, typer.Option(help="Most minutes of all trials together; whichever ends first.")
+    ] = 15.0,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the search; tune-NAME if not given.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the search; tune-NAME if not given.", show_default=False
+        ),
     ] = None,
     set_: SetOption = None,
     device: DeviceOption = "auto",
@@ -28,18 +40,31 @@ def tune(
 ) -> None:
     """Search a model's settings on validation data.
 
-    The first trial is the default preset; what --set gives is fixed. DIR gets trials.csv, trials.png, best.toml (for `kgrec train
-    --config`) and run: the best configuration, judged once on the test part. The same command goes on where it was interrupted, or
-    further with a larger budget.
+    The first trial is the default preset; what --set gives is fixed. DIR gets trials.csv,
+    trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, judged once
+    on the test part. The same command goes on where it was interrupted, or further with a larger
+    budget.
     """
     fixed = settings(set_ or [], None)
     from kgrec.models.catalog import find
     from kgrec.reports.plots import plot_trials
     from kgrec.study import tune as study
 
-    folder = out if out is not None else Path(f"tune-{find(model).name}")
+    if out is not None:
+        folder = out
+    else:
+        folder = Path(f"tune-{find(model).name}")
     try:
-        found = study.tune(dataset, model, out=folder, trials=trials, minutes=minutes, seed=seed, device=device, settings=fixed)
+        found = study.tune(
+            dataset,
+            model,
+            out=folder,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            device=device,
+            settings=fixed,
+        )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
             stop.add_note("The finished trials are kept: the same command goes on from them.")
@@ -57,14 +82,34 @@ def _show(found: "Tuning", folder: Path) -> None:
     names = list(found.space)
     rows = []
     for trial in found.tried:
-        value = "" if trial.value is None else f"{trial.value:.4f}"
+        if trial.value is None:
+            value = ""
+        else:
+            value = f"{trial.value:.4f}"
         settings = [to_toml(trial.settings[name]) for name in names]
-        rows.append((trial.number, trial.state, value, trial.best_epoch, f"{trial.seconds:.0f}", *settings, trial.note))
+        rows.append(
+            (
+                trial.number,
+                trial.state,
+                value,
+                trial.best_epoch,
+                f"{trial.seconds:.0f}",
+                *settings,
+                trial.note,
+            )
+        )
     columns = ("trial", "state", found.metric, "best epoch", "seconds", *names, "note")
     show_table(columns, rows, right=[name for name in columns if name not in ("state", "note")])
-    test = found.run.summary["test"] if found.run else None
-    told = f"; on the test part once: {found.metric} {test[found.metric]:.4f}" if test and found.metric in test else ""
+    if found.run:
+        test = found.run.summary["test"]
+    else:
+        test = None
+    if test and found.metric in test:
+        told = f"; on the test part once: {found.metric} {test[found.metric]:.4f}"
+    else:
+        told = ""
     print(
-        f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} {found.value:.4f} on the validation part{told}. "
+        f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} "
+        f"{found.value:.4f} on the validation part{told}. "
         f"Stored in {clean(str(folder))}"
     )

@@ -1,1 +1,3 @@
-"""Tables in, id-mapped arrays out: files, ids, splits, storage. Knows no graphs and loads no torch."""
+"""Tables in, id-mapped arrays out: files, ids, splits, storage. Knows no graphs and loads no
+torch.
+"""

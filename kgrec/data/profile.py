@@ -1,4 +1,6 @@
-"""Numbers about a dataset that tell whether a graph can help on it, and what to do where it cannot."""
+"""Numbers about a dataset that tell whether a graph can help on it, and what to do where it
+cannot.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,21 +22,25 @@ _CURVE_POINTS = 20
 def profile(data: Dataset) -> dict[str, Any]:
     """Return what the interactions and the graph of a dataset look like, as JSON-ready values.
 
-    Keys: ``interactions`` (None without users), ``graph`` (None without triples) and ``warnings``, those of the report first. Distributions
-    are lists of ``{"from", "to", "count"}``, their bounds whole numbers, both inclusive, doubling from bin to bin.
+    Keys: ``interactions`` (None without users), ``graph`` (None without triples) and ``warnings``,
+    those of the report first. Distributions are lists of ``{"from", "to", "count"}``, their bounds
+    whole numbers, both inclusive, doubling from bin to bin.
     """
     told = {
         "interactions": _interactions(data) if data.num_users else None,
         "graph": _graph(data) if len(data.triples) else None,
     }
     cautions = [*data.report.warnings, *_cautions(data, told)]
-    return told | {"warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in cautions]}
+    return told | {
+        "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in cautions]
+    }
 
 
 def _interactions(data: Dataset) -> dict[str, Any]:
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
     whole = concatenate([data.train, data.valid, data.test])
-    per_user, per_item = np.bincount(whole.user, minlength=data.num_users), np.bincount(whole.item, minlength=data.num_items)
+    per_user = np.bincount(whole.user, minlength=data.num_users)
+    per_item = np.bincount(whole.item, minlength=data.num_items)
     trained = np.zeros(data.num_items, dtype=bool)
     trained[data.train.item] = True
     known = np.zeros(data.num_users, dtype=bool)
@@ -48,7 +54,10 @@ def _interactions(data: Dataset) -> dict[str, Any]:
         "cold_items": int((~trained).sum()),
         "cold_users": int((~known).sum()),
         "held_out_cold": {
-            name: {"items": int((~trained[np.unique(part.item)]).sum()), "users": int((~known[np.unique(part.user)]).sum())}
+            name: {
+                "items": int((~trained[np.unique(part.item)]).sum()),
+                "users": int((~known[np.unique(part.user)]).sum()),
+            }
             for name, part in held.items()
         },
         "popularity": _curve(per_item),
@@ -76,13 +85,21 @@ def _bins(counts: np.ndarray) -> list[dict[str, int]]:
     level = np.zeros(len(counts), dtype=np.int64)
     level[counts > 0] = np.floor(np.log2(counts[counts > 0])).astype(np.int64) + 1
     found = np.bincount(level)
-    first = 0 if found[0] else int(np.argmax(found > 0))
+    if found[0]:
+        first = 0
+    else:
+        first = int(np.argmax(found > 0))
     edges = [(0, 0) if n == 0 else (2 ** (n - 1), 2**n - 1) for n in range(len(found))]
-    return [{"from": edges[n][0], "to": edges[n][1], "count": int(found[n])} for n in range(first, len(found))]
+    return [
+        {"from": edges[n][0], "to": edges[n][1], "count": int(found[n])}
+        for n in range(first, len(found))
+    ]
 
 
 def _curve(per_item: np.ndarray) -> list[list[float]]:
-    """Return pairs of a share of the items, the most popular first, and their share of the interactions."""
+    """Return pairs of a share of the items, the most popular first, and their share of the
+    interactions.
+    """
     total = int(per_item.sum())
     if not total:
         return []
@@ -92,12 +109,19 @@ def _curve(per_item: np.ndarray) -> list[list[float]]:
 
 
 def _times(parts: Mapping[str, Interactions]) -> dict[str, Any] | None:
-    """Return the range of times and how many interactions of each part are in each of 24 equal pieces of it."""
-    times = {name: part.time[np.isfinite(part.time)] for name, part in parts.items() if part.time is not None and len(part)}
+    """Return the range of times and how many interactions of each part are in each of 24 equal
+    pieces of it.
+    """
+    times = {
+        name: part.time[np.isfinite(part.time)]
+        for name, part in parts.items()
+        if part.time is not None and len(part)
+    }
     every = np.concatenate([*times.values(), np.empty(0)])
     if not len(every):
         return None
-    first, last = float(every.min()), float(every.max())
+    first = float(every.min())
+    last = float(every.max())
     dates = first >= _EARLIEST and last <= _LATEST
     return {
         "first": first,
@@ -110,10 +134,17 @@ def _times(parts: Mapping[str, Interactions]) -> dict[str, Any] | None:
 
 
 def _pieces(times: np.ndarray, first: float, last: float) -> list[int]:
-    """Return how many times are in each of 24 equal pieces of a range, which may be as wide as numbers go."""
+    """Return how many times are in each of 24 equal pieces of a range, which may be as wide as
+    numbers go.
+    """
     span = last / 4 - first / 4
-    place = np.floor((times / 4 - first / 4) / span * _TIME_BINS) if span > 0 else np.zeros(len(times))
-    counts: list[int] = np.bincount(np.clip(place, 0, _TIME_BINS - 1).astype(np.int64), minlength=_TIME_BINS).tolist()
+    if span > 0:
+        place = np.floor((times / 4 - first / 4) / span * _TIME_BINS)
+    else:
+        place = np.zeros(len(times))
+    counts: list[int] = np.bincount(
+        np.clip(place, 0, _TIME_BINS - 1).astype(np.int64), minlength=_TIME_BINS
+    ).tolist()
     return counts
 
 
@@ -122,7 +153,9 @@ def _date(seconds: float) -> str:
 
 
 def _ratings(rating: np.ndarray | None) -> list[list[float | int]] | None:
-    """Return each rating and how often it was given; None where there are none, or too many kinds."""
+    """Return each rating and how often it was given; None where there are none, or too many
+    kinds.
+    """
     if rating is None:
         return None
     values, counts = np.unique(rating[np.isfinite(rating)], return_counts=True)
@@ -132,7 +165,8 @@ def _ratings(rating: np.ndarray | None) -> list[list[float | int]] | None:
 
 
 def _graph(data: Dataset) -> dict[str, Any]:
-    graph, size = data.triples, data.num_entities
+    graph = data.triples
+    size = data.num_entities
     degree = np.bincount(graph.head, minlength=size) + np.bincount(graph.tail, minlength=size)
     covered = degree[: data.num_items] > 0
     items = np.concatenate([part.item for part in (data.train, data.valid, data.test)])
@@ -153,10 +187,17 @@ def _graph(data: Dataset) -> dict[str, Any]:
 def _relations(data: Dataset) -> dict[str, Any]:
     """Return the relations with the most triples, facts about users among them."""
     graph = data.triples
-    counts = np.bincount(graph.relation, minlength=data.num_relations) + np.bincount(data.user_facts[:, 1], minlength=data.num_relations)
+    counts = np.bincount(graph.relation, minlength=data.num_relations) + np.bincount(
+        data.user_facts[:, 1], minlength=data.num_relations
+    )
     order = np.argsort(-counts, kind="stable")
     shown = [
-        {"key": graph.relations.key(row), "label": graph.relation_label(row), "triples": int(counts[row])} for row in order[:_MOST_SHOWN]
+        {
+            "key": graph.relations.key(row),
+            "label": graph.relation_label(row),
+            "triples": int(counts[row]),
+        }
+        for row in order[:_MOST_SHOWN]
     ]
     return {
         "bins": _bins(counts),
@@ -167,7 +208,12 @@ def _relations(data: Dataset) -> dict[str, Any]:
 
 
 def _types(graph: Triples) -> list[dict[str, Any]]:
-    found = graph.types["type"].value_counts(sort=True).sort(["count", "type"], descending=[True, False]).head(_MOST_SHOWN)
+    found = (
+        graph.types["type"]
+        .value_counts(sort=True)
+        .sort(["count", "type"], descending=[True, False])
+        .head(_MOST_SHOWN)
+    )
     return [{"key": str(key), "entities": int(count)} for key, count in found.iter_rows()]
 
 
@@ -175,7 +221,12 @@ def _hubs(graph: Triples, degree: np.ndarray, num_items: int) -> list[dict[str, 
     """Return the entities with the most triples."""
     most = np.argsort(-degree, kind="stable")[: _MOST_SHOWN // 2]
     return [
-        {"key": graph.entities.key(row), "label": graph.label(row), "triples": int(degree[row]), "item": bool(row < num_items)}
+        {
+            "key": graph.entities.key(row),
+            "label": graph.label(row),
+            "triples": int(degree[row]),
+            "item": bool(row < num_items),
+        }
         for row in most
     ]
 
@@ -186,7 +237,9 @@ def _components(graph: Triples, used: np.ndarray, num_items: int) -> dict[str, A
     from scipy.sparse.csgraph import connected_components
 
     size = len(graph.entities)
-    edges = coo_array((np.ones(len(graph), dtype=bool), (graph.head, graph.tail)), shape=(size, size))
+    edges = coo_array(
+        (np.ones(len(graph), dtype=bool), (graph.head, graph.tail)), shape=(size, size)
+    )
     component = connected_components(edges, directed=False)[1]
     sizes = np.bincount(component[used])
     largest = int(np.argmax(sizes))
@@ -201,15 +254,23 @@ def _components(graph: Triples, used: np.ndarray, num_items: int) -> dict[str, A
 
 def _cautions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
     """Return what the numbers say that is worth acting on."""
-    own = [] if told["interactions"] is None else _of_interactions(data, told["interactions"])
+    if told["interactions"] is None:
+        own = []
+    else:
+        own = _of_interactions(data, told["interactions"])
     lost = [dropped for dropped in data.report.dropped if dropped.what == "lines"]
     if lost:
         count = sum(dropped.count for dropped in lost)
         first = next((place for dropped in lost for place in dropped.where), "")
         own.append(
-            Caution(f"{count:,} lines could not be read and were left out", f"Look at {first or 'the sources'}, and correct what is wrong.")
+            Caution(
+                f"{count:,} lines could not be read and were left out",
+                f"Look at {first or 'the sources'}, and correct what is wrong.",
+            )
         )
-    return own if told["graph"] is None else own + _of_graph(data, told)
+    if told["graph"] is None:
+        return own
+    return own + _of_graph(data, told)
 
 
 def _of_interactions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
@@ -218,39 +279,53 @@ def _of_interactions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
         found.append(
             Caution(
                 f"Half of the users have {told['per_user']['median']:g} interactions or fewer",
-                "Little can be learned of them. Build with --k-core 5 for figures that compare with papers.",
+                "Little can be learned of them. Build with --k-core 5 for figures that compare "
+                "with papers.",
             )
         )
     ratings = told["ratings"]
     if ratings and len(ratings) > 2 and data.settings.get("min_rating") is None:
         middle = (ratings[0][0] + ratings[-1][0]) / 2
-        low = sum(count for value, count in ratings if value < middle) / max(sum(count for _, count in ratings), 1)
+        low = sum(count for value, count in ratings if value < middle) / max(
+            sum(count for _, count in ratings), 1
+        )
         if low >= 0.1:
             found.append(
                 Caution(
-                    f"{low:.0%} of the ratings are below the middle of the scale, and count as interactions like the others",
-                    f"Leave out what was not liked with --min-rating, for instance {np.ceil(middle):g}.",
+                    f"{low:.0%} of the ratings are below the middle of the scale, and count as "
+                    "interactions like the others",
+                    "Leave out what was not liked with --min-rating, for instance "
+                    f"{np.ceil(middle):g}.",
                 )
             )
     return found
 
 
 def _of_graph(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
-    found, graph = [], told["graph"]
-    total = told["interactions"]["total"] if told["interactions"] else 0
-    missed = 1 - graph["interactions_with_triples"] / total if total else 0.0
+    found = []
+    graph = told["graph"]
+    if told["interactions"]:
+        total = told["interactions"]["total"]
+    else:
+        total = 0
+    if total:
+        missed = 1 - graph["interactions_with_triples"] / total
+    else:
+        missed = 0.0
     if graph["items_with_triples"] and missed >= 0.2:
         found.append(
             Caution(
                 f"{missed:.0%} of the interactions are with items that have no triple",
-                "There the graph cannot help. Link more items (--links), or add a graph that knows them (--kg).",
+                "There the graph cannot help. Link more items (--links), or add a graph that "
+                "knows them (--kg).",
             )
         )
     others = data.num_entities - data.num_items
     if others and graph["items_with_triples"] and graph["in_one_triple"] > others / 2:
         found.append(
             Caution(
-                f"{graph['in_one_triple'] / others:.0%} of the entities that are no items are in one triple only",
+                f"{graph['in_one_triple'] / others:.0%} of the entities that are no items are in "
+                "one triple only",
                 "They join nothing, and cost memory. Leave them out with --min-entity 2.",
             )
         )

@@ -1,4 +1,6 @@
-"""A dataset as a folder: JSON for what people read, Parquet for ids and tables, ``.npy`` for arrays."""
+"""A dataset as a folder: JSON for what people read, Parquet for ids and tables, ``.npy`` for
+arrays.
+"""
 
 import json
 import math
@@ -30,11 +32,18 @@ _ABOUT = "dataset.json"
 _NPY_START = 512
 _NPY_HEADER = re.compile(
     rb"\x93NUMPY\x01\x00[\x00-\xff]{2}"
-    rb"\{'descr': '(?P<dtype>[<|]\w\d)', 'fortran_order': False, 'shape': \((?P<shape>[\d, ]{1,40})\), \} *\n"
+    rb"\{'descr': '(?P<dtype>[<|]\w\d)', 'fortran_order': False, 'shape': \((?P<shape>[\d, "
+    rb"]{1,40})\), \} *\n"
 )
 _KEYED = {"key": pl.String, "label": pl.String}
 _TYPES = {"entity": pl.Int32, "type": pl.String}
-_ATTRIBUTES = {"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String}
+_ATTRIBUTES = {
+    "entity": pl.Int32,
+    "name": pl.String,
+    "value": pl.String,
+    "datatype": pl.String,
+    "language": pl.String,
+}
 _TEXT = {"text": pl.String}
 _KEY = {"key": pl.String}
 _HELD = ("valid", "test")
@@ -56,12 +65,16 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
         write_parquet(triples.types.select(list(_TYPES)), folder / "types.parquet")
         write_parquet(triples.attributes.select(list(_ATTRIBUTES)), folder / "attributes.parquet")
         if len(triples.graph):
-            write_parquet(pl.DataFrame({"key": triples.graphs.cast(pl.String)}), folder / "graphs.parquet")
+            write_parquet(
+                pl.DataFrame({"key": triples.graphs.cast(pl.String)}), folder / "graphs.parquet"
+            )
         for name, column in _texts_of(dataset.content).items():
             write_parquet(column.to_frame(), folder / f"{name}.parquet")
         for name, array in (_arrays(dataset) | _further_arrays(dataset)).items():
             _write_array(folder / f"{name}.npy", np.ascontiguousarray(array))
-        (folder / _ABOUT).write_text(json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / _ABOUT).write_text(
+            json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     return open_dataset(path)
 
 
@@ -78,14 +91,21 @@ def _about(dataset: Dataset) -> dict[str, Any]:
 
 
 def _write_table(folder: Path, name: str, keys: pl.Series, labels: pl.Series | None) -> None:
-    own = pl.Series("label", [None] * len(keys), dtype=pl.String) if labels is None else labels.cast(pl.String)
+    if labels is None:
+        own = pl.Series("label", [None] * len(keys), dtype=pl.String)
+    else:
+        own = labels.cast(pl.String)
     write_parquet(pl.DataFrame({"key": keys, "label": own}), folder / f"{name}.parquet")
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    """Write what ``numpy.save`` would; a full disk is the system's own error, which ``numpy.save`` rewords."""
+    """Write what ``numpy.save`` would; a full disk is the system's own error, which ``numpy.save``
+    rewords.
+    """
     with open(path, "wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        np.lib.format.write_array_header_1_0(
+            stream, np.lib.format.header_data_from_array_1_0(array)
+        )
         stream.write(array.reshape(-1).view(np.uint8).data)
 
 
@@ -99,7 +119,10 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
         "triple_locator": triples.locator,
         "user_facts": dataset.user_facts,
     }
-    arrays |= {"triple_graph": triples.graph} if len(triples.graph) else {}
+    if len(triples.graph):
+        arrays |= {"triple_graph": triples.graph}
+    else:
+        arrays |= {}
     for name, part in zip(PARTS, (dataset.train, dataset.valid, dataset.test), strict=True):
         arrays |= _columns(name, part)
     return arrays
@@ -125,24 +148,39 @@ def _texts_of(content: Content) -> dict[str, pl.Series]:
 def _further_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     """Return the arrays that not every dataset has."""
     content = dataset.content
-    arrays = {"mentions": content.mentions} if len(content.mentions) else {}
-    arrays |= {} if content.features is None else {"features": content.features}
+    if len(content.mentions):
+        arrays = {"mentions": content.mentions}
+    else:
+        arrays = {}
+    if content.features is None:
+        arrays |= {}
+    else:
+        arrays |= {"features": content.features}
     for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
-        arrays |= {} if vectors is None else {name: vectors.values}
+        if vectors is None:
+            arrays |= {}
+        else:
+            arrays |= {name: vectors.values}
     for part in PARTS:
         if part in dataset.negatives:
             arrays |= _columns(f"negatives_{part}", dataset.negatives[part])
         if part in dataset.impressions:
             arrays |= _columns(f"impressions_{part}", dataset.impressions[part])
-    return arrays | {f"held_triples_{part}": dataset.held_triples[part] for part in _HELD if part in dataset.held_triples}
+    return arrays | {
+        f"held_triples_{part}": dataset.held_triples[part]
+        for part in _HELD
+        if part in dataset.held_triples
+    }
 
 
 def open_dataset(path: FilePath) -> Dataset:
-    """Return the dataset stored in a folder, every file checked against its sum; arrays stay on disk, memory-mapped.
+    """Return the dataset stored in a folder, every file checked against its sum; arrays stay on
+    disk, memory-mapped.
 
     Raises:
         MissingFileError: If there is no such folder.
-        CheckpointError: If the folder is not a dataset, of another version, damaged, or contradicts itself.
+        CheckpointError: If the folder is not a dataset, of another version, damaged, or contradicts
+            itself.
     """
     refuse_after_fork(f"{path}: opening a dataset or run")
     sums = check_folder(path, KIND, VERSION)
@@ -156,16 +194,22 @@ def open_dataset(path: FilePath) -> Dataset:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{opened.folder / _ABOUT}: a field is missing or of the wrong kind ({reason}). Build the dataset again."
+            f"{opened.folder / _ABOUT}: a field is missing or of the wrong kind ({reason}). "
+            "Build the dataset again."
         ) from None
 
 
 def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
     about = opened.about()
     (users, user_labels), (items, _) = opened.keyed("users", "user"), opened.keyed("items", "item")
-    (entities, labels), (relations, relation_labels) = opened.keyed("entities", "entity"), opened.keyed("relations", "relation")
+    (entities, labels), (relations, relation_labels) = (
+        opened.keyed("entities", "entity"),
+        opened.keyed("relations", "relation"),
+    )
     if len(entities) < len(items):
-        raise CheckpointError(f"{path}: {len(entities)} entities for {len(items)} items. Build the dataset again.")
+        raise CheckpointError(
+            f"{path}: {len(entities)} entities for {len(items)} items. Build the dataset again."
+        )
     sources = _texts(about["sources"])
     size = opened.length("triple_head")
     triples = Triples(
@@ -199,10 +243,20 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         user_facts=opened.numbered("user_facts", (len(users), len(relations), len(entities))),
         user_labels=None if user_labels.null_count() == len(user_labels) else user_labels,
         content=_content(opened, len(items), len(entities)),
-        negatives={name: opened.part(f"negatives_{name}", *sizes) for name in PARTS if opened.has(f"negatives_{name}_user.npy")},
-        impressions={name: _impressions(opened, name, *sizes) for name in PARTS if opened.has(f"impressions_{name}_user.npy")},
+        negatives={
+            name: opened.part(f"negatives_{name}", *sizes)
+            for name in PARTS
+            if opened.has(f"negatives_{name}_user.npy")
+        },
+        impressions={
+            name: _impressions(opened, name, *sizes)
+            for name in PARTS
+            if opened.has(f"impressions_{name}_user.npy")
+        },
         held_triples={
-            name: opened.numbered(f"held_triples_{name}", (len(entities), len(relations), len(entities)))
+            name: opened.numbered(
+                f"held_triples_{name}", (len(entities), len(relations), len(entities))
+            )
             for name in _HELD
             if opened.has(f"held_triples_{name}.npy")
         },
@@ -218,11 +272,16 @@ def _graphs(opened: "_Opened", size: int) -> dict[str, Any]:
     if not opened.has("triple_graph.npy"):
         return {}
     graphs = Vocabulary(opened.strings("graphs", _KEY), kind="graph").series
-    return {"graph": opened.rows("triple_graph", np.int32, size, len(graphs), first=-1), "graphs": graphs.rename("graph")}
+    return {
+        "graph": opened.rows("triple_graph", np.int32, size, len(graphs), first=-1),
+        "graphs": graphs.rename("graph"),
+    }
 
 
 def _former_formats(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return formats for a dataset of kgrec 0.1.0, which counted the statements of every RDF file."""
+    """Return formats for a dataset of kgrec 0.1.0, which counted the statements of every RDF
+    file.
+    """
     return tuple("RDF" if bare_suffix(source) in RDF else "" for source in sources)
 
 
@@ -231,27 +290,49 @@ def _texts(values: Sequence[object]) -> tuple[str, ...]:
 
 
 def _dropped(rows: Sequence[dict[str, Any]]) -> tuple[Dropped, ...]:
-    return tuple(Dropped(str(row["what"]), str(row["why"]), int(row["count"]), _texts(row.get("where", ()))) for row in rows)
+    return tuple(
+        Dropped(str(row["what"]), str(row["why"]), int(row["count"]), _texts(row.get("where", ())))
+        for row in rows
+    )
 
 
 def _report(about: dict[str, Any]) -> BuildReport:
     counts = {str(name): int(count) for name, count in about["counts"].items()}
-    warnings = tuple(Caution(str(row["what"]), str(row["remedy"])) for row in about.get("warnings", ()))
+    warnings = tuple(
+        Caution(str(row["what"]), str(row["remedy"])) for row in about.get("warnings", ())
+    )
     columns = tuple(_column(row) for row in about.get("columns", ()))
-    return BuildReport(_texts(about["sources"]), _dropped(about["dropped"]), _texts(about["notes"]), counts, warnings, columns)
+    return BuildReport(
+        _texts(about["sources"]),
+        _dropped(about["dropped"]),
+        _texts(about["notes"]),
+        counts,
+        warnings,
+        columns,
+    )
 
 
 def _column(row: dict[str, Any]) -> TableColumn:
-    return TableColumn(**{f.name: f.type(row[f.name]) for f in fields(TableColumn) if isinstance(f.type, type)})
+    return TableColumn(
+        **{f.name: f.type(row[f.name]) for f in fields(TableColumn) if isinstance(f.type, type)}
+    )
 
 
 def _content(opened: "_Opened", items: int, entities: int) -> Content:
-    texts = opened.strings("texts", _TEXT) if opened.has("texts.parquet") else None
+    if opened.has("texts.parquet"):
+        texts = opened.strings("texts", _TEXT)
+    else:
+        texts = None
     if texts is not None and len(texts) != items:
-        raise CheckpointError(f"{opened.folder / 'texts.parquet'}: {len(texts)} texts for {items} items. Build the dataset again.")
+        raise CheckpointError(
+            f"{opened.folder / 'texts.parquet'}: {len(texts)} texts for {items} items. Build the "
+            "dataset again."
+        )
     return Content(
         texts=texts,
-        mentions=_mentions(opened, texts, items, entities) if opened.has("mentions.npy") else Content().mentions,
+        mentions=_mentions(opened, texts, items, entities)
+        if opened.has("mentions.npy")
+        else Content().mentions,
         features=opened.finite("features", (items, None)) if opened.has("features.npy") else None,
         words=_vectors(opened, "words"),
         entities=_vectors(opened, "entity_vectors"),
@@ -263,10 +344,15 @@ def _mentions(opened: "_Opened", texts: pl.Series | None, items: int, entities: 
     if texts is None:
         raise CheckpointError(f"{place}: mentions without texts. Build the dataset again.")
     lengths = texts.str.len_chars().fill_null(0).to_numpy()
-    longest = int(lengths.max()) + 1 if len(lengths) else 0
+    if len(lengths):
+        longest = int(lengths.max()) + 1
+    else:
+        longest = 0
     mentions = opened.numbered("mentions", (items, longest, longest, entities))
     if (mentions[:, 1] >= mentions[:, 2]).any() or (mentions[:, 2] > lengths[mentions[:, 0]]).any():
-        raise CheckpointError(f"{place}: a mention that is no part of its text. Build the dataset again.")
+        raise CheckpointError(
+            f"{place}: a mention that is no part of its text. Build the dataset again."
+        )
     return mentions
 
 
@@ -279,10 +365,14 @@ def _vectors(opened: "_Opened", name: str) -> Vectors | None:
 
 def _impressions(opened: "_Opened", part: str, users: int, items: int) -> Impressions:
     name = f"impressions_{part}"
-    size, shown, read = (opened.length(f"{name}_{column}") for column in ("user", "item", "history"))
+    size, shown, read = (
+        opened.length(f"{name}_{column}") for column in ("user", "item", "history")
+    )
     return Impressions(
         user=opened.rows(f"{name}_user", np.int32, size, users),
-        time=opened.array(f"{name}_time", np.float64, (size,)) if opened.has(f"{name}_time.npy") else None,
+        time=opened.array(f"{name}_time", np.float64, (size,))
+        if opened.has(f"{name}_time.npy")
+        else None,
         start=opened.starts(f"{name}_start", size, shown),
         item=opened.rows(f"{name}_item", np.int32, shown, items),
         clicked=opened.flags(f"{name}_clicked", shown),
@@ -296,14 +386,17 @@ def _in_order(part: Interactions) -> bool:
     after = part.user[1:] > part.user[:-1]
     if part.time is None:
         return bool((after | (part.user[1:] == part.user[:-1])).all())
-    within = (part.user[1:] == part.user[:-1]) & ((part.time[1:] >= part.time[:-1]) | np.isnan(part.time[1:]))
+    within = (part.user[1:] == part.user[:-1]) & (
+        (part.time[1:] >= part.time[:-1]) | np.isnan(part.time[1:])
+    )
     return bool((after | within).all())
 
 
 class _Opened:
     """Reads the files of a folder whose sums hold; believes nothing else about them.
 
-    Array files are read by their exact form rather than with ``numpy.load``, which would also take older and looser ones.
+    Array files are read by their exact form rather than with ``numpy.load``, which would also take
+    older and looser ones.
     """
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
@@ -315,7 +408,9 @@ class _Opened:
 
     def _path(self, name: str) -> Path:
         if name not in self._names:
-            raise CheckpointError(f"{self.folder / name}: not in the manifest. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}: not in the manifest. Build the dataset again."
+            )
         return self.folder / name
 
     def about(self) -> dict[str, Any]:
@@ -326,9 +421,13 @@ class _Opened:
         try:
             frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            raise CheckpointError(f"{path}: not a readable Parquet file. Build the dataset again.") from None
+            raise CheckpointError(
+                f"{path}: not a readable Parquet file. Build the dataset again."
+            ) from None
         if dict(frame.schema) != schema:
-            raise CheckpointError(f"{path}: its columns are not {', '.join(schema)}. Build the dataset again.")
+            raise CheckpointError(
+                f"{path}: its columns are not {', '.join(schema)}. Build the dataset again."
+            )
         return frame
 
     def keyed(self, name: str, kind: str) -> tuple[Vocabulary, pl.Series]:
@@ -339,7 +438,9 @@ class _Opened:
         frame = self._frame(name, schema)
         self._check_range(f"{name}.parquet", frame["entity"].to_numpy(), entities)
         if frame["entity"].null_count():
-            raise CheckpointError(f"{self.folder / name}.parquet: a row without an entity. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}.parquet: a row without an entity. Build the dataset again."
+            )
         return frame
 
     def array(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -347,12 +448,22 @@ class _Opened:
         with open(path, "rb") as stream:
             start = stream.read(_NPY_START)
         found = _NPY_HEADER.match(start)
-        have = tuple(int(size) for size in found["shape"].split(b",") if size.strip()) if found else ()
-        fits = len(have) == len(shape) and all(want in (None, size) for want, size in zip(shape, have, strict=True))
+        if found:
+            have = tuple(int(size) for size in found["shape"].split(b",") if size.strip())
+        else:
+            have = ()
+        fits = len(have) == len(shape) and all(
+            want in (None, size) for want, size in zip(shape, have, strict=True)
+        )
         if not found or found["dtype"].decode() != np.dtype(dtype).str or not fits:
-            raise CheckpointError(f"{path}: not an array of {np.dtype(dtype)} with the shape expected. Build the dataset again.")
+            raise CheckpointError(
+                f"{path}: not an array of {np.dtype(dtype)} with the shape expected. Build the "
+                "dataset again."
+            )
         if path.stat().st_size != found.end() + math.prod(have) * np.dtype(dtype).itemsize:
-            raise CheckpointError(f"{path}: its length is not that of its shape {have}. Build the dataset again.")
+            raise CheckpointError(
+                f"{path}: its length is not that of its shape {have}. Build the dataset again."
+            )
         if not math.prod(have):
             return np.empty(have, dtype=dtype)
         return np.memmap(path, dtype=dtype, mode="r", offset=found.end(), shape=have)
@@ -362,7 +473,10 @@ class _Opened:
 
     def _check_range(self, name: str, rows: np.ndarray, below: int, first: int = 0) -> None:
         if len(rows) and not (rows.min() >= first and rows.max() < below):
-            raise CheckpointError(f"{self.folder / name}: a row number outside {first}..{below - 1}. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}: a row number outside {first}..{below - 1}. Build the "
+                "dataset again."
+            )
 
     def rows(self, name: str, dtype: Any, size: int, below: int, first: int = 0) -> np.ndarray:
         array = self.array(name, dtype, (size,))
@@ -372,13 +486,19 @@ class _Opened:
     def part(self, name: str, users: int, items: int) -> Interactions:
         size = self.length(f"{name}_user")
         further = {
-            column: self.array(f"{name}_{column}", dtype, (size,)) if self.has(f"{name}_{column}.npy") else None
+            column: self.array(f"{name}_{column}", dtype, (size,))
+            if self.has(f"{name}_{column}.npy")
+            else None
             for column, dtype in (("time", np.float64), ("rating", np.float32))
         }
-        user, item = self.rows(f"{name}_user", np.int32, size, users), self.rows(f"{name}_item", np.int32, size, items)
+        user = self.rows(f"{name}_user", np.int32, size, users)
+        item = self.rows(f"{name}_item", np.int32, size, items)
         found = Interactions(user, item, further["time"], further["rating"])
         if not _in_order(found):
-            raise CheckpointError(f"{self.folder / name}_user.npy: not sorted by user, and by time within a user. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}_user.npy: not sorted by user, and by time within a user. "
+                "Build the dataset again."
+            )
         return found
 
     def numbered(self, name: str, below: tuple[int, ...]) -> np.ndarray:
@@ -392,19 +512,26 @@ class _Opened:
         """Return where each of the lists begins that together have ``size`` members."""
         starts = self.array(name, np.int64, (lists + 1,))
         if starts[0] != 0 or starts[-1] != size or (np.diff(starts) < 0).any():
-            raise CheckpointError(f"{self.folder / name}.npy: the lists do not follow one another. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}.npy: the lists do not follow one another. Build the "
+                "dataset again."
+            )
         return starts
 
     def finite(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
         values = self.array(name, np.float32, shape)
         if not np.isfinite(values).all():
-            raise CheckpointError(f"{self.folder / name}.npy: a number that is not finite. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}.npy: a number that is not finite. Build the dataset again."
+            )
         return values
 
     def flags(self, name: str, size: int) -> np.ndarray:
         flags = self.array(name, np.bool_, (size,))
         if (flags.view(np.uint8) > 1).any():
-            raise CheckpointError(f"{self.folder / name}.npy: neither true nor false. Build the dataset again.")
+            raise CheckpointError(
+                f"{self.folder / name}.npy: neither true nor false. Build the dataset again."
+            )
         return flags
 
     def strings(self, name: str, schema: dict[str, Any]) -> pl.Series:

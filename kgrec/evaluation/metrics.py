@@ -1,8 +1,10 @@
 """Metrics, as pure functions.
 
-Ranking metrics are expectations over the orders of candidates with equal scores, each order as likely as any other, so that no order
-of rows decides them. They read ``Places`` and a cutoff k >= 1, and return one float64 in [0, 1] per user. Exact for binary relevance,
-after McSherry and Najork, Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores, ECIR 2008.
+Ranking metrics are expectations over the orders of candidates with equal scores, each order as
+likely as any other, so that no order of rows decides them. They read ``Places`` and a cutoff k >=
+1, and return one float64 in [0, 1] per user. Exact for binary relevance, after McSherry and Najork,
+Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores,
+ECIR 2008.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +24,10 @@ _CELLS = 2**22
 class Places:
     """Where the relevant items of users are ranked.
 
-    Candidates of a user that have one score make a group: it takes the places ``above + 1`` to ``above + size``, in any order. Only groups
-    with a relevant item that begin within the first ``longest`` places are kept; the fields of a group are int64, its users ascending and
-    of one user the best group first.
+    Candidates of a user that have one score make a group: it takes the places ``above + 1`` to
+    ``above + size``, in any order. Only groups with a relevant item that begin within the first
+    ``longest`` places are kept; the fields of a group are int64, its users ascending and of one
+    user the best group first.
 
     Attributes:
         user: Position of the group's user in ``total``.
@@ -45,20 +48,32 @@ class Places:
     longest: int
 
     @classmethod
-    def of(cls, user: Int[Tensor, " _"], above: Int[Tensor, " _"], tied: Int[Tensor, " _"], num_users: int, longest: int) -> "Places":
+    def of(
+        cls,
+        user: Int[Tensor, " _"],
+        above: Int[Tensor, " _"],
+        tied: Int[Tensor, " _"],
+        num_users: int,
+        longest: int,
+    ) -> "Places":
         """Return the groups of relevant items.
 
         Args:
             user: User of each relevant item, in [0, num_users); each has at least one.
             above: Candidates of that user with a higher score than the item's.
-            tied: Candidates with the item's score, itself included; 0 where the item is in no list of that length.
+            tied: Candidates with the item's score, itself included; 0 where the item is in no list
+                of that length.
             num_users: Number of users.
             longest: The largest cutoff that will be asked for.
         """
         total = torch.bincount(user, minlength=num_users)
         kept = (tied > 0) & (above < longest)
-        user, above, tied = user[kept], above[kept], tied[kept]
-        keys, group, relevant = torch.unique(user * longest + above, return_inverse=True, return_counts=True)
+        user = user[kept]
+        above = above[kept]
+        tied = tied[kept]
+        keys, group, relevant = torch.unique(
+            user * longest + above, return_inverse=True, return_counts=True
+        )
         size = torch.empty_like(keys).scatter_(0, group, tied)
         owner = keys // longest
         before = relevant.cumsum(0) - relevant
@@ -83,7 +98,8 @@ def recall(places: Places, k: int) -> Float[Tensor, " users"]:
 
 
 def precision(places: Places, k: int) -> Float[Tensor, " users"]:
-    """Return the share of the first k places that hold relevant items; a list shorter than k counts as k.
+    """Return the share of the first k places that hold relevant items; a list shorter than k counts
+    as k.
 
     Source: models.md 0.7.
     """
@@ -91,18 +107,22 @@ def precision(places: Places, k: int) -> Float[Tensor, " users"]:
 
 
 def hit(places: Places, k: int) -> Float[Tensor, " users"]:
-    """Return the probability that a relevant item is among the first k: 1 or 0 unless k splits a group of equal scores.
+    """Return the probability that a relevant item is among the first k: 1 or 0 unless k splits a
+    group of equal scores.
 
-    Source: models.md 0.7; of a group, the hypergeometric probability 1 - C(size - relevant, n) / C(size, n) of n places.
+    Source: models.md 0.7; of a group, the hypergeometric probability 1 - C(size - relevant, n) /
+    C(size, n) of n places.
     """
     found = 1 - _missed(places.size, places.relevant, places.inside(k))
     return _per_user(places).scatter_reduce_(0, places.user, found, "amax")
 
 
 def ndcg(places: Places, k: int) -> Float[Tensor, " users"]:
-    """Return the discounted cumulative gain of the first k over that of the best list possible: the standard version.
+    """Return the discounted cumulative gain of the first k over that of the best list possible: the
+    standard version.
 
-        sum of hit_j / log2(j + 1) over j <= k,  divided by  sum of 1 / log2(j + 1) over j <= min(k, relevant)
+        sum of hit_j / log2(j + 1) over j <= k,  divided by  sum of 1 / log2(j + 1) over j <= min(k,
+        relevant)
 
     Source: Järvelin and Kekäläinen, TOIS 2002, with binary gains; version 1 of models.md 0.7.
     """
@@ -111,46 +131,68 @@ def ndcg(places: Places, k: int) -> Float[Tensor, " users"]:
 
 
 def ndcg_retrieved(places: Places, k: int) -> Float[Tensor, " users"]:
-    """Return the NDCG of KGAT's and NGCF's published code: the ideal list holds the hits that were found, not all relevant items.
+    """Return the NDCG of KGAT's and NGCF's published code: the ideal list holds the hits that were
+    found, not all relevant items.
 
-        sum of hit_j / log2(j + 1) over j <= k,  divided by  sum of 1 / log2(j + 1) over j <= min(k, found)
+        sum of hit_j / log2(j + 1) over j <= k,  divided by  sum of 1 / log2(j + 1) over j <= min(k,
+        found)
 
-    where ``found`` is the number of hits among the first ``places.longest``, the largest cutoff asked for (their K_max, 100 by default):
-    the value of one k changes with the other cutoffs. It is at least the standard NDCG, and 0 where nothing is found.
+    where ``found`` is the number of hits among the first ``places.longest``, the largest cutoff
+    asked for (their K_max, 100 by default): the value of one k changes with the other cutoffs. It
+    is at least the standard NDCG, and 0 where nothing is found.
 
-    Source: Wang et al., NGCF, SIGIR 2019, and KGAT, KDD 2019, as their code has it; version 2 of models.md 0.7.
+    Source: Wang et al., NGCF, SIGIR 2019, and KGAT, KDD 2019, as their code has it; version 2 of
+    models.md 0.7.
     """
     discounts = _discounts(places, k)
-    gains, reached = _gains(places, discounts, k), places.inside(places.longest)
+    gains = _gains(places, discounts, k)
+    reached = places.inside(places.longest)
     whole = reached == places.size
     gain = _per_user(places, torch.where(whole, gains, 0))
     found = _per_user(places, torch.where(whole, places.relevant, 0)).long()
     value = gain * _inverse(discounts[found.clamp(max=k)])
-    # The group that the end of the list splits, at most one per user: any number x of its relevant items may be in, by chance.
+    # The group that the end of the list splits, at most one per user: any number x of its relevant
+    # items may be in, by chance.
     for at in _pieces((~whole).nonzero().squeeze(1), places.relevant.minimum(reached)):
-        user, size, relevant, n = places.user[at], places.size[at], places.relevant[at], reached[at]
+        user = places.user[at]
+        size = places.size[at]
+        relevant = places.relevant[at]
+        n = reached[at]
         x, chance = _hypergeometric(size, relevant, n)
-        gap = discounts[(places.above[at] + n).clamp(max=k)] - discounts[places.above[at].clamp(max=k)]
-        mean_gain = gain[user].unsqueeze(1) + x * (gap / n).unsqueeze(1)  # given x, each of the n places holds one with x / n
-        value[user] = (chance * mean_gain * _inverse(discounts[(found[user].unsqueeze(1) + x).clamp(max=k)])).sum(1)
+        gap = (
+            discounts[(places.above[at] + n).clamp(max=k)]
+            - discounts[places.above[at].clamp(max=k)]
+        )
+        mean_gain = gain[user].unsqueeze(1) + x * (gap / n).unsqueeze(
+            1
+        )  # given x, each of the n places holds one with x / n
+        value[user] = (
+            chance * mean_gain * _inverse(discounts[(found[user].unsqueeze(1) + x).clamp(max=k)])
+        ).sum(1)
     return value
 
 
 def mrr(places: Places, k: int) -> Float[Tensor, " users"]:
     """Return 1 / (1-based rank of the first relevant item), 0 where none is among the first k.
 
-    In the first group with relevant items, the p-th place holds the first of them with probability C(size - p, relevant - 1) /
-    C(size, relevant).
+    In the first group with relevant items, the p-th place holds the first of them with probability
+    C(size - p, relevant - 1) / C(size, relevant).
 
     Source: Voorhees, TREC-8 question answering track report, 1999.
     """
-    above, size, relevant, inside = places.above, places.size, places.relevant, places.inside(k)
+    above = places.above
+    size = places.size
+    relevant = places.relevant
+    inside = places.inside(k)
     harmonic = _sums(1 / _upto(places, k))
-    value = (harmonic[above.clamp(max=k) + inside] - harmonic[above.clamp(max=k)]) / size  # right where one is relevant
+    value = (
+        harmonic[above.clamp(max=k) + inside] - harmonic[above.clamp(max=k)]
+    ) / size  # right where one is relevant
     several = ((relevant > 1) & (inside > 0)).nonzero().squeeze(1)
     for at in _pieces(several, inside):
         p = torch.arange(1, 1 + int(inside[at].max()), device=at.device)
-        rest, one = (size[at].unsqueeze(1) - p + 1).double(), relevant[at].unsqueeze(1)
+        rest = (size[at].unsqueeze(1) - p + 1).double()
+        one = relevant[at].unsqueeze(1)
         none_at_p = ((rest - one) / rest).clamp(min=0)  # given that none is before
         none_before = torch.nn.functional.pad(none_at_p[:, :-1].cumprod(1), (1, 0), value=1.0)
         chance = torch.where(p <= inside[at].unsqueeze(1), none_before * one / rest, 0)
@@ -159,18 +201,22 @@ def mrr(places: Places, k: int) -> Float[Tensor, " users"]:
 
 
 def average_precision(places: Places, k: int) -> Float[Tensor, " users"]:
-    """Return the sum of precision@j over the places j <= k of relevant items, divided by min(k, relevant).
+    """Return the sum of precision@j over the places j <= k of relevant items, divided by min(k,
+    relevant).
 
-    The p-th place of a group is relevant with probability relevant / size, and then holds on average
-    (p - 1)(relevant - 1) / (size - 1) others of the group before it.
+    The p-th place of a group is relevant with probability relevant / size, and then holds on
+    average (p - 1)(relevant - 1) / (size - 1) others of the group before it.
 
     Source: Manning et al., Introduction to Information Retrieval, 2008, Section 8.4, cut at k.
     """
-    above, inside = places.above.clamp(max=k), places.inside(k)
+    above = places.above.clamp(max=k)
+    inside = places.inside(k)
     harmonic = _sums(1 / _upto(places, k))
     slope = (places.relevant - 1) / (places.size - 1).clamp(min=1).double()
     # relevant_above + 1 + (p - 1) slope over j = above + p, summed over p
-    sums = slope * inside + (places.relevant_above + 1 - (above + 1) * slope) * (harmonic[above + inside] - harmonic[above])
+    sums = slope * inside + (places.relevant_above + 1 - (above + 1) * slope) * (
+        harmonic[above + inside] - harmonic[above]
+    )
     return _per_user(places, places.share() * sums) / places.total.clamp(max=k)
 
 
@@ -196,7 +242,10 @@ def ranking_metric(name: str) -> Metric:
         ConfigError: If there is no such metric; the message gives the nearest name.
     """
     if name not in RANKING:
-        raise ConfigError(f"unknown metric {name!r}. Choose from {', '.join(RANKING)}, coverage.{nearest(name, [*RANKING, 'coverage'])}")
+        raise ConfigError(
+            f"unknown metric {name!r}. Choose from {', '.join(RANKING)}, "
+            f"coverage.{nearest(name, [*RANKING, 'coverage'])}"
+        )
     return RANKING[name]
 
 
@@ -208,12 +257,16 @@ def check_cutoffs(ks: Iterable[int]) -> tuple[int, ...]:
     """
     cutoffs = tuple(sorted(set(ks)))
     if not cutoffs or cutoffs[0] < 1 or cutoffs[-1] >= 2**31:
-        raise ConfigError(f"cutoffs {list(cutoffs)} cannot be used. Give at least one, each at least 1, for instance (10, 20).")
+        raise ConfigError(
+            f"cutoffs {list(cutoffs)} cannot be used. Give at least one, each at least 1, for "
+            "instance (10, 20)."
+        )
     return cutoffs
 
 
 def auc(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
-    """Return the probability that a positive row scores above a negative one, ties counting one half; pooled over all rows.
+    """Return the probability that a positive row scores above a negative one, ties counting one
+    half; pooled over all rows.
 
     NaN where all labels are alike.
 
@@ -230,7 +283,8 @@ def auc(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> floa
 
 
 def logloss(probabilities: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
-    """Return the mean negative log-likelihood (nats) of binary labels; probabilities in [0, 1] are first kept 1e-7 off both ends.
+    """Return the mean negative log-likelihood (nats) of binary labels; probabilities in [0, 1] are
+    first kept 1e-7 off both ends.
 
     Source: binary cross-entropy, as models of click-through rate report it.
     """
@@ -247,12 +301,16 @@ def accuracy(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) 
 
 
 def f1(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
-    """Return the harmonic mean of precision and recall of the positive rows; 0 where no row is positive or predicted so.
+    """Return the harmonic mean of precision and recall of the positive rows; 0 where no row is
+    positive or predicted so.
 
     Source: van Rijsbergen, Information Retrieval, 1979, Chapter 7, with equal weights.
     """
-    wrong, right = int((predicted != labels).sum()), int((predicted & labels).sum())
-    return 2 * right / (2 * right + wrong) if right else 0.0
+    wrong = int((predicted != labels).sum())
+    right = int((predicted & labels).sum())
+    if right:
+        return 2 * right / (2 * right + wrong)
+    return 0.0
 
 
 def _hits(places: Places, k: int) -> Tensor:
@@ -272,9 +330,13 @@ def _discounts(places: Places, k: int) -> Tensor:
 
 
 def _upto(places: Places, k: int) -> Tensor:
-    """Return the places 1, 2, ... to k, or to the last that a relevant item or a best list can reach."""
+    """Return the places 1, 2, ... to k, or to the last that a relevant item or a best list can
+    reach.
+    """
     ends = torch.cat([places.above + places.size, places.total])
-    return torch.arange(1, 1 + min(k, int(ends.max()) if len(ends) else 0), dtype=torch.float64, device=ends.device)
+    return torch.arange(
+        1, 1 + min(k, int(ends.max()) if len(ends) else 0), dtype=torch.float64, device=ends.device
+    )
 
 
 def _sums(values: Tensor) -> Tensor:
@@ -284,7 +346,9 @@ def _sums(values: Tensor) -> Tensor:
 def _per_user(places: Places, values: Tensor | None = None) -> Tensor:
     """Return the sum of the groups' values of each user; zeros where there are none."""
     sums = torch.zeros(len(places.total), dtype=torch.float64, device=places.total.device)
-    return sums if values is None else sums.index_add_(0, places.user, values.double())
+    if values is None:
+        return sums
+    return sums.index_add_(0, places.user, values.double())
 
 
 def _inverse(sums: Tensor) -> Tensor:
@@ -298,23 +362,39 @@ def _pieces(rows: Tensor, widths: Tensor) -> Iterator[Tensor]:
 
 
 def _missed(size: Tensor, relevant: Tensor, n: Tensor) -> Tensor:
-    """Return the probability that n of ``size`` places hold none of the relevant ones: C(size - relevant, n) / C(size, n)."""
+    """Return the probability that n of ``size`` places hold none of the relevant ones: C(size -
+    relevant, n) / C(size, n).
+    """
     missed = (n == 0).double()
-    fewer, more = relevant.minimum(n), relevant.maximum(n)  # the formula is the same with both exchanged
+    fewer, more = (
+        relevant.minimum(n),
+        relevant.maximum(n),
+    )  # the formula is the same with both exchanged
     for at in _pieces(((n > 0) & (n + relevant <= size)).nonzero().squeeze(1), fewer):
         factor = torch.arange(int(fewer[at].max()), device=at.device)
         rest = size[at].unsqueeze(1) - factor
-        kept = torch.where(factor < fewer[at].unsqueeze(1), (rest - more[at].unsqueeze(1)) / rest.clamp(min=1).double(), 1)
+        kept = torch.where(
+            factor < fewer[at].unsqueeze(1),
+            (rest - more[at].unsqueeze(1)) / rest.clamp(min=1).double(),
+            1,
+        )
         missed[at] = kept.prod(1)
     return missed
 
 
 def _hypergeometric(size: Tensor, relevant: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many of the relevant ones may be among n of ``size`` places, and how likely each number is; rows are padded with 0."""
+    """Return how many of the relevant ones may be among n of ``size`` places, and how likely each
+    number is; rows are padded with 0.
+    """
     size, relevant, n = (count.unsqueeze(1) for count in (size, relevant, n))
-    low, high = (n + relevant - size).clamp(min=0), relevant.minimum(n)
+    low = (n + relevant - size).clamp(min=0)
+    high = relevant.minimum(n)
     x = low + torch.arange(1 + int((high - low).max()), device=size.device)
     last = x.minimum(high)
-    step = ((relevant - last) * (n - last)).double().log() - ((last + 1) * (size - relevant - n + last + 1)).double().log()
-    weight = torch.nn.functional.pad(step[:, :-1].cumsum(1), (1, 0)).masked_fill(x > high, -torch.inf)
+    step = ((relevant - last) * (n - last)).double().log() - (
+        (last + 1) * (size - relevant - n + last + 1)
+    ).double().log()
+    weight = torch.nn.functional.pad(step[:, :-1].cumsum(1), (1, 0)).masked_fill(
+        x > high, -torch.inf
+    )
     return last, weight.softmax(1)

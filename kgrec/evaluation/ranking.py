@@ -1,4 +1,6 @@
-"""Full ranking, the best k of the whole catalog for many users; and the scores of given candidates."""
+"""Full ranking, the best k of the whole catalog for many users; and the scores of given
+candidates.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ class Lists:
 
     @classmethod
     def of(cls, interactions: Interactions, users: np.ndarray) -> "Lists":
-        """Return the items of each of ``users`` (rows; -1 has none), in the order of ``interactions``, which are sorted by user."""
+        """Return the items of each of ``users`` (rows; -1 has none), in the order of
+        ``interactions``, which are sorted by user.
+        """
         start = np.searchsorted(interactions.user, users, side="left")
         size = np.searchsorted(interactions.user, users, side="right") - start
         ptr = np.concatenate([[0], np.cumsum(size)])
@@ -47,13 +51,21 @@ class Lists:
         """Return the lists at the given rows."""
         sizes = self.ptr.diff()[rows]
         ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
-        at = torch.arange(int(ptr[-1])) + torch.repeat_interleave(self.ptr[:-1][rows] - ptr[:-1], sizes)
+        at = torch.arange(int(ptr[-1])) + torch.repeat_interleave(
+            self.ptr[:-1][rows] - ptr[:-1], sizes
+        )
         return Lists(ptr, self.items[at])
 
-    def padded(self, start: int, stop: int) -> tuple[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]]:
-        """Return lists ``start`` to ``stop`` as rows padded with 0 at the right, and where they hold an item."""
+    def padded(
+        self, start: int, stop: int
+    ) -> tuple[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]]:
+        """Return lists ``start`` to ``stop`` as rows padded with 0 at the right, and where they
+        hold an item.
+        """
         sizes = self.ptr[start : stop + 1].diff()
-        mask = torch.arange(int(sizes.max()) if len(sizes) else 0, device=sizes.device) < sizes.unsqueeze(1)
+        mask = torch.arange(
+            int(sizes.max()) if len(sizes) else 0, device=sizes.device
+        ) < sizes.unsqueeze(1)
         history = torch.zeros(mask.shape, dtype=torch.int64, device=sizes.device)
         history[mask] = self.items[int(self.ptr[start]) : int(self.ptr[stop])]
         return history, mask
@@ -85,8 +97,9 @@ def rank_users(
 ) -> tuple[Float[Tensor, "users cand"], Int[Tensor, "users cand"]]:
     """Return the scores and rows of each user's k best items, on the CPU.
 
-    Higher score first; of equal scores, the one that is first in ``order``. Where fewer than k items may be shown, the rest is score
-    -inf, item -1. Users go in chunks, so memory does not grow with their number.
+    Higher score first; of equal scores, the one that is first in ``order``. Where fewer than k
+    items may be shown, the rest is score -inf, item -1. Users go in chunks, so memory does not grow
+    with their number.
 
     Args:
         scorer: What ranks. Inner products of a ``DotProduct`` are computed in place.
@@ -94,16 +107,20 @@ def rank_users(
         k: Length of each list.
         num_items: Size of the catalog.
         seen: Items to leave out, per user.
-        history: Past items, oldest first, per user; needed for users at -1 and by models that read histories.
+        history: Past items, oldest first, per user; needed for users at -1 and by models that read
+            histories.
         allowed: Items that may be shown at all; None allows every one.
-        order: All item rows in the order that breaks ties, as ``tie_order`` gives them; None takes the order of rows.
+        order: All item rows in the order that breaks ties, as ``tie_order`` gives them; None takes
+            the order of rows.
         device: Where the scorer computes.
     """
     catalog = _Catalog(scorer, num_items, allowed, order, device)
     parts = [(values, items) for _, _, values, items in catalog.best(users, k, seen, history)]
     if not parts:
         return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
-    return torch.cat([values for values, _ in parts]).cpu(), torch.cat([items for _, items in parts]).cpu()
+    return torch.cat([values for values, _ in parts]).cpu(), torch.cat(
+        [items for _, items in parts]
+    ).cpu()
 
 
 @torch.inference_mode()
@@ -119,10 +136,12 @@ def place_items(
     order: np.ndarray | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[Int[Tensor, "users cand"], Int[Tensor, " _"], Int[Tensor, " _"]]:
-    """Return the rows of each user's k best items, and where the wanted ones are, all by one table of scores; on the CPU.
+    """Return the rows of each user's k best items, and where the wanted ones are, all by one table
+    of scores; on the CPU.
 
-    The places of a wanted item are given by how many candidates have a higher score, and how many have its score, itself included: the
-    second is 0 where it is not among the k best, however ties are broken. Candidates are the items that are not seen.
+    The places of a wanted item are given by how many candidates have a higher score, and how many
+    have its score, itself included: the second is 0 where it is not among the k best, however ties
+    are broken. Candidates are the items that are not seen.
 
     Args:
         scorer: What ranks, as in ``rank_users``.
@@ -137,7 +156,9 @@ def place_items(
     """
     catalog = _Catalog(scorer, num_items, None, order, device)
     columns = catalog.columns(wanted)
-    lists, above, tied = [], [], []
+    lists = []
+    above = []
+    tied = []
     for start, scores, values, items in catalog.best(users, k, seen, history):
         at, real = columns.padded(start, start + len(scores))
         higher, equal = tied_places(scores, values, at)
@@ -158,7 +179,8 @@ def score_candidates(
 ) -> Float[Tensor, " _"]:
     """Return the score of every candidate, in the order of ``candidates.items``, on the CPU.
 
-    Long lists are cut into pieces and the pieces scored in chunks, so that neither one long list nor many users decide the memory.
+    Long lists are cut into pieces and the pieces scored in chunks, so that neither one long list
+    nor many users decide the memory.
 
     Args:
         scorer: What scores.
@@ -175,18 +197,28 @@ def score_candidates(
     sizes = candidates.ptr.diff()
     pieces = -(-sizes // _PIECE)
     owner = torch.repeat_interleave(torch.arange(len(users)), pieces)
-    first = candidates.ptr[:-1][owner] + _PIECE * (torch.arange(len(owner)) - (pieces.cumsum(0) - pieces)[owner])
+    first = candidates.ptr[:-1][owner] + _PIECE * (
+        torch.arange(len(owner)) - (pieces.cumsum(0) - pieces)[owner]
+    )
     cut = Lists(torch.cat([first, candidates.ptr[-1:]]), candidates.items).to(device)
     rows = torch.from_numpy(users.astype(np.int64))[owner].to(device)
-    past = None if history is None else history.pick(owner).to(device)
+    if history is None:
+        past = None
+    else:
+        past = history.pick(owner).to(device)
     parts = []
     for start in range(0, len(owner), _PIECES):
         stop = min(start + _PIECES, len(owner))
         items, mask = cut.padded(start, stop)
         parts.append(scorer(_query(scorer, rows, past, start, stop), items)[mask].cpu())
-    scores = torch.cat(parts) if parts else torch.empty(0)
+    if parts:
+        scores = torch.cat(parts)
+    else:
+        scores = torch.empty(0)
     if bool(scores.isnan().any()):
-        raise DivergedError("a score is not a number. The model has diverged; lower its learning rate.")
+        raise DivergedError(
+            "a score is not a number. The model has diverged; lower its learning rate."
+        )
     return scores
 
 
@@ -212,37 +244,71 @@ class _Catalog:
         self._scorer, self._num_items = scorer, num_items
         self._device = scorer.items.device if isinstance(scorer, DotProduct) else device
         self._hidden = None if allowed is None else (~allowed.to(self._device)).nonzero().squeeze(1)
-        self._items = None if order is None else torch.from_numpy(order.astype(np.int64)).to(self._device)
+        self._items = (
+            None if order is None else torch.from_numpy(order.astype(np.int64)).to(self._device)
+        )
         self._column = None if self._items is None else self._items.argsort()
-        self._item_at = None if self._items is None else torch.nn.functional.pad(self._items, (0, 1), value=-1)  # column -1 is none
+        self._item_at = (
+            None if self._items is None else torch.nn.functional.pad(self._items, (0, 1), value=-1)
+        )  # column -1 is none
 
     def columns(self, lists: Lists) -> Lists:
         """Return lists of items as lists of columns, on the scorer's device."""
         lists = lists.to(self._device)
-        return lists if self._column is None else Lists(lists.ptr, self._column[lists.items])
+        if self._column is None:
+            return lists
+        return Lists(lists.ptr, self._column[lists.items])
 
     def best(
         self, users: np.ndarray, k: int, seen: Lists | None, history: Lists | None
-    ) -> Iterator[tuple[int, Float[Tensor, "users cand"], Float[Tensor, "users cand"], Int[Tensor, "users cand"]]]:
-        """Yield, per chunk of users, the first of them, their scores (-inf where seen), and the k best scores and items."""
-        ptr, columns = (None, None) if seen is None else ((own := self.columns(seen)).ptr, own.items)
+    ) -> Iterator[
+        tuple[
+            int, Float[Tensor, "users cand"], Float[Tensor, "users cand"], Int[Tensor, "users cand"]
+        ]
+    ]:
+        """Yield, per chunk of users, the first of them, their scores (-inf where seen), and the k
+        best scores and items.
+        """
+        if seen is None:
+            ptr = None
+            columns = None
+        else:
+            ptr = (own := self.columns(seen)).ptr
+            columns = own.items
         rows = torch.from_numpy(users.astype(np.int64)).to(self._device)
-        for start, scores in self._scores(rows, None if history is None else history.to(self._device)):
-            some = None if ptr is None else ptr[start : start + len(scores) + 1]
+        for start, scores in self._scores(
+            rows, None if history is None else history.to(self._device)
+        ):
+            if ptr is None:
+                some = None
+            else:
+                some = ptr[start : start + len(scores) + 1]
             values, at = topk_unseen_(scores, k, some, columns)
             yield start, scores, values, at if self._item_at is None else self._item_at[at]
 
     def _scores(self, rows: Tensor, history: Lists | None) -> Iterator[tuple[int, Tensor]]:
-        scorer, step = self._scorer, chunk_rows(self._num_items, self._device)
-        if isinstance(scorer, DotProduct) and self._hidden is None and (self._items is None or len(rows) >= scorer.items.shape[1]):
-            items = scorer.items if self._items is None else scorer.items[self._items]
-            for start in _told(range(0, len(rows), 32 * step), len(rows)):  # vectors, not scores: the products are cut further
+        scorer = self._scorer
+        step = chunk_rows(self._num_items, self._device)
+        if (
+            isinstance(scorer, DotProduct)
+            and self._hidden is None
+            and (self._items is None or len(rows) >= scorer.items.shape[1])
+        ):
+            if self._items is None:
+                items = scorer.items
+            else:
+                items = scorer.items[self._items]
+            for start in _told(
+                range(0, len(rows), 32 * step), len(rows)
+            ):  # vectors, not scores: the products are cut further
                 query = _query(scorer, rows, history, start, min(start + 32 * step, len(rows)))
                 for further, scores in product_chunks(scorer.vectors(query), items):
                     yield start + further, scores
             return
         for start in _told(range(0, len(rows), step), len(rows)):
-            scores = scorer(_query(scorer, rows, history, start, min(start + step, len(rows)))).clone()
+            scores = scorer(
+                _query(scorer, rows, history, start, min(start + step, len(rows)))
+            ).clone()
             if self._hidden is not None:
                 scores.index_fill_(1, self._hidden, -torch.inf)
             yield start, scores if self._items is None else scores.index_select(1, self._items)

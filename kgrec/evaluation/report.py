@@ -42,21 +42,29 @@ class Report:
     Attributes:
         model: Name of the model, or None.
         split: "test" or "valid".
-        users: Users judged: in full ranking those with at least one relevant item that was not masked.
-        metrics: Means by name, for instance ``recall@20``; and ``coverage@20``, ``auc`` and others that are of all users together.
-        per_user: One row per user judged, whose id (the caller's) is the first column; then counts, and one column per metric that is
-            a mean over users.
+        users: Users judged: in full ranking those with at least one relevant item that was not
+            masked.
+        metrics: Means by name, for instance ``recall@20``; and ``coverage@20``, ``auc`` and others
+            that are of all users together.
+        per_user: One row per user judged, whose id (the caller's) is the first column; then counts,
+            and one column per metric that is a mean over users.
         protocol: "ranking", "ctr", "sampled", or the name of another.
         notes: What a reader must know to read the numbers, in sentences.
         details: Further values of the protocol by name, JSON-ready.
-        rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``, ``score``, ``probability``; else None.
-        warm_part: Of full ranking, the means over users and relevant items that have training interactions.
-        warm_user_part: The means over users who have training interactions, whatever items are relevant.
-        cold_item_part: The means over relevant items that have no training interaction, of all users.
+        rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``,
+            ``score``, ``probability``; else None.
+        warm_part: Of full ranking, the means over users and relevant items that have training
+            interactions.
+        warm_user_part: The means over users who have training interactions, whatever items are
+            relevant.
+        cold_item_part: The means over relevant items that have no training interaction, of all
+            users.
         cold_user_part: The means over users who have no training interaction.
         cold_items: Distinct relevant items that have no training interaction.
-        masked: Held-out interactions left out because the pair is also in a masked part, so that it can never be recommended.
-        beyond: What the lists are worth beyond their hits (``kgrec.evaluation.beyond``); empty where not asked for.
+        masked: Held-out interactions left out because the pair is also in a masked part, so that it
+            can never be recommended.
+        beyond: What the lists are worth beyond their hits (``kgrec.evaluation.beyond``); empty
+            where not asked for.
     """
 
     model: str | None
@@ -78,7 +86,9 @@ class Report:
 
     @property
     def warm(self) -> dict[str, float]:
-        """The means over users and relevant items that have training interactions; empty where there are none such."""
+        """The means over users and relevant items that have training interactions; empty where
+        there are none such.
+        """
         return self.warm_part.metrics
 
     @property
@@ -92,7 +102,9 @@ class Report:
         return self.cold_user_part.users
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the values per user, JSON-ready: the form of ``kgrec evaluate --json``."""
+        """Return everything but the values per user, JSON-ready: the form of
+        ``kgrec evaluate --json``.
+        """
         told = {
             "model": self.model,
             "split": self.split,
@@ -107,7 +119,10 @@ class Report:
         return told | {
             "warm": self.warm_part.to_dict(),
             "warm_users": self.warm_user_part.to_dict(),
-            "cold": {"items": self.cold_item_part.to_dict(), "users": self.cold_user_part.to_dict()},
+            "cold": {
+                "items": self.cold_item_part.to_dict(),
+                "users": self.cold_user_part.to_dict(),
+            },
             "cold_users": self.cold_users,
             "cold_items": self.cold_items,
             "masked": self.masked,
@@ -115,12 +130,22 @@ class Report:
         }
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the means as a frame: ``metric``, ``value``, and ``warm``, ``cold_items``, ``cold_users`` (null where there is none)."""
-        parts = {"warm": self.warm_part, "cold_items": self.cold_item_part, "cold_users": self.cold_user_part}
+        """Return the means as a frame: ``metric``, ``value``, and ``warm``, ``cold_items``,
+        ``cold_users`` (null where there is none).
+        """
+        parts = {
+            "warm": self.warm_part,
+            "cold_items": self.cold_item_part,
+            "cold_users": self.cold_user_part,
+        }
         names = list(self.metrics)
         columns: dict[str, Any] = {"metric": names, "value": list(self.metrics.values())}
-        columns |= {name: [part.metrics.get(metric) for metric in names] for name, part in parts.items()}
-        return pl.DataFrame(columns, schema={"metric": pl.String} | dict.fromkeys(["value", *parts], pl.Float64))
+        columns |= {
+            name: [part.metrics.get(metric) for metric in names] for name, part in parts.items()
+        }
+        return pl.DataFrame(
+            columns, schema={"metric": pl.String} | dict.fromkeys(["value", *parts], pl.Float64)
+        )
 
 
 def evaluate(
@@ -136,19 +161,21 @@ def evaluate(
 ) -> Report:
     """Rank the whole catalog for every user with held-out items, and report the means.
 
-    Training items are masked with -inf, and validation items as well when judging on "test". A relevant item that is masked too is
-    counted apart and judged nowhere. Repeated held-out pairs count once.
+    Training items are masked with -inf, and validation items as well when judging on "test". A
+    relevant item that is masked too is counted apart and judged nowhere. Repeated held-out pairs
+    count once.
 
-    Values of users are expectations over all orders of candidates with equal scores. Coverage and what is beyond hits need lists: there
-    equal scores go by ``tie_order``. So the numbering of items decides no value.
+    Values of users are expectations over all orders of candidates with equal scores. Coverage and
+    what is beyond hits need lists: there equal scores go by ``tie_order``. So the numbering of
+    items decides no value.
 
     Args:
         scorer: What ranks.
         dataset: Where the interactions are.
         on: "test" or "valid".
         ks: Cutoffs, each at least 1.
-        metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage. "ndcg-retrieved" is another,
-            whose lists reach to the largest of ``ks``.
+        metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and
+            coverage. "ndcg-retrieved" is another, whose lists reach to the largest of ``ks``.
         users: User rows to judge; None judges all.
         model: Name for the report.
         device: Where the scorer computes, if it is not a ``DotProduct``.
@@ -164,13 +191,24 @@ def evaluate(
     cutoffs = check_cutoffs(ks)
     names = STANDARD if metrics is None else tuple(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
-    known = dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
-    truth, masked = _truth(dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users)
+    if on == "valid":
+        known = dataset.train
+    else:
+        known = concatenate([dataset.train, dataset.valid])
+    truth, masked = _truth(
+        dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users
+    )
     if not len(truth):
-        raise DataError(f"nobody to judge: the {on} part has no pair of these users that is not in training too. Split the data anew.")
-    owner, item = truth // dataset.num_items, truth % dataset.num_items
+        raise DataError(
+            f"nobody to judge: the {on} part has no pair of these users that is not in training "
+            "too. Split the data anew."
+        )
+    owner = truth // dataset.num_items
+    item = truth % dataset.num_items
     judged, sizes = _runs(owner)
-    wanted = Lists(torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item))
+    wanted = Lists(
+        torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item)
+    )
     lists = Lists.of(known, judged)
     ranked, above, tied = place_items(
         scorer,
@@ -180,26 +218,44 @@ def evaluate(
         num_items=dataset.num_items,
         seen=lists,
         history=lists,
-        order=tie_order(dataset) if beyond or "coverage" in names else None,  # only lists need it, and it takes a sort
+        order=tie_order(dataset)
+        if beyond or "coverage" in names
+        else None,  # only lists need it, and it takes a sort
         device=device,
     )
 
     def values_of(chosen: np.ndarray) -> dict[str, np.ndarray]:
-        """Return each metric's values per user who has some of the chosen pairs, which alone are relevant."""
+        """Return each metric's values per user who has some of the chosen pairs, which alone are
+        relevant.
+        """
         users, position = np.unique(owner[chosen], return_inverse=True)
         at = torch.from_numpy(chosen)
         places = Places.of(torch.from_numpy(position), above[at], tied[at], len(users), cutoffs[-1])
-        return {f"{name}@{k}": metric(places, k).numpy() for k in cutoffs for name, metric in functions.items()}
+        return {
+            f"{name}@{k}": metric(places, k).numpy()
+            for k in cutoffs
+            for name, metric in functions.items()
+        }
 
     def part(chosen: np.ndarray) -> Part:
         users = len(np.unique(owner[chosen]))
-        return Part(users, {name: float(value.mean()) for name, value in values_of(chosen).items()} if users else {})
+        return Part(
+            users,
+            {name: float(value.mean()) for name, value in values_of(chosen).items()}
+            if users
+            else {},
+        )
 
     values = values_of(np.ones(len(truth), dtype=bool))
     means = {name: float(value.mean()) for name, value in values.items()}
-    means |= {f"coverage@{k}": coverage(ranked, dataset.num_items, k) for k in cutoffs if "coverage" in names}
+    means |= {
+        f"coverage@{k}": coverage(ranked, dataset.num_items, k)
+        for k in cutoffs
+        if "coverage" in names
+    }
     trained_user = np.isin(judged, dataset.train.user)
-    user_is_warm, item_is_warm = np.repeat(trained_user, sizes), np.isin(item, dataset.train.item)
+    user_is_warm = np.repeat(trained_user, sizes)
+    item_is_warm = np.isin(item, dataset.train.item)
     columns = {"user": dataset.users.keys(judged), "relevant": sizes, "cold": ~trained_user}
     return Report(
         model=model,
@@ -228,8 +284,12 @@ def check_part(on: str) -> None:
         raise ConfigError(f"there is no part {on!r} to judge on. Choose test or valid.")
 
 
-def _truth(held_out: Interactions, known: Interactions, num_items: int, users: np.ndarray | None) -> tuple[np.ndarray, int]:
-    """Return the keys ``user * num_items + item`` of the relevant pairs, ascending and distinct, and how many others are masked."""
+def _truth(
+    held_out: Interactions, known: Interactions, num_items: int, users: np.ndarray | None
+) -> tuple[np.ndarray, int]:
+    """Return the keys ``user * num_items + item`` of the relevant pairs, ascending and distinct,
+    and how many others are masked.
+    """
     keys, _ = _runs(np.sort(held_out.user.astype(np.int64) * num_items + held_out.item))
     if users is not None:
         keys = keys[np.isin(keys // num_items, users)]
@@ -238,13 +298,19 @@ def _truth(held_out: Interactions, known: Interactions, num_items: int, users: n
     return keys[~hidden], int(hidden.sum())
 
 
-def _notes(names: Iterable[str], cutoffs: tuple[int, ...], strangers: int, users: int) -> tuple[str, ...]:
+def _notes(
+    names: Iterable[str], cutoffs: tuple[int, ...], strangers: int, users: int
+) -> tuple[str, ...]:
     notes = []
     if strangers:
-        notes.append(f"{strangers:,} of {users:,} users have no training interactions; warm_users has the values without them.")
+        notes.append(
+            f"{strangers:,} of {users:,} users have no training interactions; warm_users has the "
+            "values without them."
+        )
     if "ndcg-retrieved" in names:
         notes.append(
-            f"ndcg-retrieved divides by the best order of the hits among the first {cutoffs[-1]}, the largest cutoff, as the code of KGAT "
+            "ndcg-retrieved divides by the best order of the hits among the first "
+            f"{cutoffs[-1]}, the largest cutoff, as the code of KGAT "
             "and NGCF does: it is higher than ndcg and not comparable with it."
         )
     return tuple(notes)

@@ -17,15 +17,21 @@ from kgrec.models.fallback import served
 
 
 def validator(
-    metric: str, data: Dataset, device: torch.device | str = "cpu", model: Recommender | None = None, on: str = "valid"
+    metric: str,
+    data: Dataset,
+    device: torch.device | str = "cpu",
+    model: Recommender | None = None,
+    on: str = "valid",
 ) -> Callable[[Scorer], float]:
-    """Return what measures a scorer on the validation part, or on another one (``on``), higher is better.
+    """Return what measures a scorer on the validation part, or on another one (``on``), higher is
+    better.
 
-    Rankings are judged by the users who have training interactions, where there are any: no training moves what the others get. Items
-    that the model does not know stay out of them.
+    Rankings are judged by the users who have training interactions, where there are any: no
+    training moves what the others get. Items that the model does not know stay out of them.
 
-    ``auc`` and ``ndcg@k`` are of the lists that were shown, where the part has such; ``auc`` is otherwise of labelled
-    pairs (``evaluate_ctr``). Every other ``name@k`` is of the whole catalog's ranking.
+    ``auc`` and ``ndcg@k`` are of the lists that were shown, where the part has such; ``auc`` is
+    otherwise of labelled pairs (``evaluate_ctr``). Every other ``name@k`` is of the whole catalog's
+    ranking.
 
     Raises:
         ConfigError: If there is no such metric.
@@ -34,24 +40,37 @@ def validator(
     ks = (int(cut),) if cut.isdigit() and int(cut) >= 1 else ()
     shown = data.impressions.get(on)
     if shown is not None and len(shown) and (metric == "auc" or (name == "ndcg" and ks)):
-        return lambda scorer: evaluate_impressions(scorer, data, on=on, ks=ks or (10,), device=device).metrics[metric]
+        return lambda scorer: evaluate_impressions(
+            scorer, data, on=on, ks=ks or (10,), device=device
+        ).metrics[metric]
     if metric == "auc":
-        return lambda scorer: evaluate_ctr(scorer, data, on=on, scaling="sigmoid", device=device).metrics["auc"]
+        return lambda scorer: evaluate_ctr(
+            scorer, data, on=on, scaling="sigmoid", device=device
+        ).metrics["auc"]
     if not ks:
-        raise ConfigError(f"metric {metric!r} is not of the form name@k, for instance ndcg@10; auc has no cutoff.")
+        raise ConfigError(
+            f"metric {metric!r} is not of the form name@k, for instance ndcg@10; auc has no cutoff."
+        )
     ranking_metric(name)
     users = warm_users(data, on)
     known = None if model is None else model.can_rank(data)
 
     def measure(scorer: Scorer) -> float:
-        ranks = scorer if model is None else served(model, scorer, data, known=known)
-        return evaluate(ranks, data, on=on, ks=ks, metrics=(name,), users=users, device=device).metrics[metric]
+        if model is None:
+            ranks = scorer
+        else:
+            ranks = served(model, scorer, data, known=known)
+        return evaluate(
+            ranks, data, on=on, ks=ks, metrics=(name,), users=users, device=device
+        ).metrics[metric]
 
     return measure
 
 
 def warm_users(data: Dataset, on: str) -> np.ndarray | None:
-    """Return the users (rows) of a held-out part who have training interactions; None for everyone, also where there are none such."""
+    """Return the users (rows) of a held-out part who have training interactions; None for everyone,
+    also where there are none such.
+    """
     users = np.unique((data.valid if on == "valid" else data.test).user)
     warm = users[with_interactions(data).users[users]]
     return warm if 0 < len(warm) < len(users) else None

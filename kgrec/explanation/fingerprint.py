@@ -13,7 +13,9 @@ _LENGTH = 32  # hexadecimal digits: 128 bits
 
 
 def parameters_sum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a sum over names, types, shapes and bits of a model's tensors (``state_dict()``); one flipped bit changes it."""
+    """Return a sum over names, types, shapes and bits of a model's tensors (``state_dict()``); one
+    flipped bit changes it.
+    """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
@@ -24,13 +26,28 @@ def parameters_sum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def graph_sum(data: Dataset) -> str:
-    """Return a sum over the ids, the training interactions and the triples of a dataset, with the places they were read from."""
+    """Return a sum over the ids, the training interactions and the triples of a dataset, with the
+    places they were read from.
+    """
     digest = hashlib.sha256()
     triples = data.triples
-    for ids in (data.users.series, data.items.series, triples.entities.series, triples.relations.series):
+    for ids in (
+        data.users.series,
+        data.items.series,
+        triples.entities.series,
+        triples.relations.series,
+    ):
         digest.update(ids.str.len_bytes().to_numpy().astype(np.int64).data)
         digest.update((ids.str.join("").item() or "").encode())
-    columns = (data.train.user, data.train.item, triples.head, triples.relation, triples.tail, triples.source, triples.locator)
+    columns = (
+        data.train.user,
+        data.train.item,
+        triples.head,
+        triples.relation,
+        triples.tail,
+        triples.source,
+        triples.locator,
+    )
     for column in columns:
         digest.update(np.ascontiguousarray(column, dtype=np.int64).data)
     digest.update("\n".join(triples.sources).encode("utf-8", "surrogatepass"))

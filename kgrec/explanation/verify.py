@@ -1,13 +1,16 @@
 """Compute a saved explanation again, and say what no longer holds.
 
-Checked: score, rank, margin and the next item, every part of the budget, what speaks against, the counts, what filters hide, and of every
-path its stops, relations, places and numbers; further, without the explainer's search, that each fact stands in the training graph in that
-direction and was read from those places; and the sums of model and graph, which one flipped bit changes. Numbers may differ by a hundred
-thousandth of the score or of the largest part or drop, since machines add up in different orders; weights, plausibilities and what walks
-carry by a hundred thousandth of themselves.
+Checked: score, rank, margin and the next item, every part of the budget, what speaks against, the
+counts, what filters hide, and of every path its stops, relations, places and numbers; further,
+without the explainer's search, that each fact stands in the training graph in that direction and
+was read from those places; and the sums of model and graph, which one flipped bit changes. Numbers
+may differ by a hundred thousandth of the score or of the largest part or drop, since machines add
+up in different orders; weights, plausibilities and what walks carry by a hundred thousandth of
+themselves.
 
-Not checked: the manifest's versions (another version that gives the same numbers is no difference), and whether the file that a place names
-is still the file that was read: the run holds the facts and their places, not the files.
+Not checked: the manifest's versions (another version that gives the same numbers is no difference),
+and whether the file that a place names is still the file that was read: the run holds the facts and
+their places, not the files.
 """
 
 import json
@@ -19,7 +22,16 @@ import numpy as np
 
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ExplanationError, KgrecError, UnknownIdError
-from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation, Term, short_names
+from kgrec.explanation.core.records import (
+    Explanation,
+    FactRef,
+    Hop,
+    Node,
+    Path,
+    Relation,
+    Term,
+    short_names,
+)
 from kgrec.explanation.search.all_paths import LONGEST
 from kgrec.explanation.search.filters import USERS
 
@@ -35,26 +47,43 @@ _EQUAL = ("basis", "users", "removed", "rank_after")
 
 
 def asked_of(explanation: Explanation) -> dict[str, Any]:
-    """Return the arguments of ``Explainer.explain`` that an explanation was made with, as its filters, manifest and paths tell.
+    """Return the arguments of ``Explainer.explain`` that an explanation was made with, as its
+    filters, manifest and paths tell.
 
     Raises:
         ExplanationError: If a filter is of a wrong type.
     """
-    found = {name: explanation.filters[name] for name in _ASKED if explanation.filters.get(name) is not None}
+    found = {
+        name: explanation.filters[name]
+        for name in _ASKED
+        if explanation.filters.get(name) is not None
+    }
     for name, value in found.items():
         if not _ASKED[name](value):
             raise ExplanationError(f"its filter {name} cannot be {value!r}.")
     k = _set(explanation).get("k")
     if "relations" in found:
-        found["relations"] = {name: names for name, names in found["relations"].items() if names is not None}
-    asked = k if _whole(k) else max(len(explanation.paths), 1)
-    return {"k": asked, "ranks": any(path.rank_after is not None for path in explanation.paths)} | found
+        found["relations"] = {
+            name: names for name, names in found["relations"].items() if names is not None
+        }
+    if _whole(k):
+        asked = k
+    else:
+        asked = max(len(explanation.paths), 1)
+    return {
+        "k": asked,
+        "ranks": any(path.rank_after is not None for path in explanation.paths),
+    } | found
 
 
 def settings_of(explanation: Explanation) -> dict[str, Any]:
-    """Return the settings of the ``Explainer`` that made an explanation, as far as its manifest names them and they make sense."""
+    """Return the settings of the ``Explainer`` that made an explanation, as far as its manifest
+    names them and they make sense.
+    """
     told = _set(explanation)
-    found = {name: min(told[name], _MOST) for name in _SET if _whole(told.get(name)) and told[name] > 0}
+    found = {
+        name: min(told[name], _MOST) for name in _SET if _whole(told.get(name)) and told[name] > 0
+    }
     if found.get("max_length", 1) > LONGEST:
         del found["max_length"]
     if told.get("users") in USERS:
@@ -65,7 +94,9 @@ def settings_of(explanation: Explanation) -> dict[str, Any]:
 
 def _set(explanation: Explanation) -> dict[str, Any]:
     told = explanation.manifest.get("settings")
-    return told if isinstance(told, dict) else {}
+    if isinstance(told, dict):
+        return told
+    return {}
 
 
 def _whole(value: object) -> bool:
@@ -78,7 +109,9 @@ def _texts(value: object) -> bool:
 
 _ASKED: dict[str, Callable[[Any], bool]] = {
     "rank_by": lambda value: isinstance(value, str),
-    "relations": lambda value: isinstance(value, dict) and all(one is None or _texts(one) for one in value.values()),
+    "relations": lambda value: (
+        isinstance(value, dict) and all(one is None or _texts(one) for one in value.values())
+    ),
     "types": _texts,
     "max_length": _whole,
     "max_degree": _whole,
@@ -87,12 +120,15 @@ _ASKED: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def verify(explanation: Explanation, explainer: "Explainer", tolerance: float = TOLERANCE) -> list[str]:
+def verify(
+    explanation: Explanation, explainer: "Explainer", tolerance: float = TOLERANCE
+) -> list[str]:
     """Return what does not hold of an explanation, a line each; empty where all of it does.
 
     Args:
         explanation: A saved explanation.
-        explainer: An explainer over the run that it should be true of, with the settings of its manifest.
+        explainer: An explainer over the run that it should be true of, with the settings of its
+            manifest.
         tolerance: How far numbers may differ, as a part of the largest of score, parts and drops.
     """
     try:
@@ -113,8 +149,18 @@ def verify(explanation: Explanation, explainer: "Explainer", tolerance: float = 
 def _largest(explanation: Explanation) -> float:
     """Return the scale of an explanation's numbers."""
     budget = explanation.budget
-    parts = [budget.own, budget.bias, *(term.value for term in budget.by_liked), *budget.other.values()] if budget else []
-    return max(map(abs, [explanation.score, *parts, *(path.drop_delete for path in explanation.paths)]))
+    if budget:
+        parts = [
+            budget.own,
+            budget.bias,
+            *(term.value for term in budget.by_liked),
+            *budget.other.values(),
+        ]
+    else:
+        parts = []
+    return max(
+        map(abs, [explanation.score, *parts, *(path.drop_delete for path in explanation.paths)])
+    )
 
 
 def _near(allowed: float, what: str, old: float | None, new: float | None) -> Iterator[str]:
@@ -133,7 +179,9 @@ def _same(what: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    if value is None:
+        return "none"
+    return str(value)
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +190,8 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _manifest(old: Explanation, new: Explanation) -> Iterator[str]:
-    before, now = _plain(old.manifest), _plain(new.manifest)
+    before = _plain(old.manifest)
+    now = _plain(new.manifest)
     for name in dict.fromkeys([*before, *now]):
         if name == "versions":
             continue
@@ -150,7 +199,11 @@ def _manifest(old: Explanation, new: Explanation) -> Iterator[str]:
             for inner in dict.fromkeys([*before[name], *now[name]]):
                 yield from _same(f"{name} {inner}", before[name].get(inner), now[name].get(inner))
         else:
-            yield from _same(f"sum of the {name}" if name in ("parameters", "graph") else name, before.get(name), now.get(name))
+            yield from _same(
+                f"sum of the {name}" if name in ("parameters", "graph") else name,
+                before.get(name),
+                now.get(name),
+            )
 
 
 def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
@@ -158,10 +211,13 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     yield from near("margin", old.margin, new.margin)
     for name in ("rank", "user_label", "item_label", "truncated"):
         yield from _same(name, getattr(old, name), getattr(new, name))
-    yield from _same("next item", old.next_item and old.next_item.key, new.next_item and new.next_item.key)
+    yield from _same(
+        "next item", old.next_item and old.next_item.key, new.next_item and new.next_item.key
+    )
     for name in ("counts", "filters"):
         yield from _same(name, _plain(getattr(old, name)), _plain(getattr(new, name)))
-    before, now = _plain(old.hidden), _plain(new.hidden)
+    before = _plain(old.hidden)
+    now = _plain(new.hidden)
     for name in ("paths", "below_min_drop"):
         yield from _same(f"hidden {name}", before.get(name), now.get(name))
     yield from _near(TOLERANCE, "hidden share", before.get("share"), now.get("share"))
@@ -170,13 +226,27 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
 
 
 def _budget(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
-    before, now = old.budget, new.budget
+    before = old.budget
+    now = new.budget
     if before is None or now is None:
         if before is not now:
-            yield f"budget: {'none' if before is None else 'one'} in the file, {'none' if now is None else 'one'} now"
+            yield (
+                f"budget: {'none' if before is None else 'one'} in the file, "
+                f"{'none' if now is None else 'one'} now"
+            )
         return
     yield from _same("basis of the budget", before.basis, now.basis)
-    names = ("score", "own", "bias", "residual", "by_users", "item_own", "supported", "unsupported", "on_graph")
+    names = (
+        "score",
+        "own",
+        "bias",
+        "residual",
+        "by_users",
+        "item_own",
+        "supported",
+        "unsupported",
+        "on_graph",
+    )
     for name in names:
         yield from near(f"budget {name}", getattr(before, name), getattr(now, name))
     for name in dict.fromkeys([*before.other, *now.other]):
@@ -186,10 +256,15 @@ def _budget(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
 
 
 def _terms(what: str, old: Sequence[Term], new: Sequence[Term], near: Any) -> Iterator[str]:
-    before, now = ({(term.node.kind, term.node.key): term for term in terms} for terms in (old, new))
+    before, now = (
+        {(term.node.kind, term.node.key): term for term in terms} for terms in (old, new)
+    )
     for key in dict.fromkeys([*before, *now]):
         if key not in before or key not in now:
-            yield f"{what}, {key[1]!r}: {'not in the file' if key not in before else 'in the file alone'}"
+            yield (
+                f"{what}, {key[1]!r}: "
+                f"{'not in the file' if key not in before else 'in the file alone'}"
+            )
             continue
         yield from near(f"{what}, {key[1]!r}", before[key].value, now[key].value)
         yield from near(f"{what}, {key[1]!r}, supported", before[key].supported, now[key].supported)
@@ -206,19 +281,26 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
             yield from near(f"path {rank}, {name}", getattr(path, name), getattr(again, name))
         for name in _OF_THEMSELVES:
             value = getattr(path, name)
-            yield from _near(tolerance * abs(value or 0.0), f"path {rank}, {name}", value, getattr(again, name))
+            yield from _near(
+                tolerance * abs(value or 0.0), f"path {rank}, {name}", value, getattr(again, name)
+            )
         for name in _EQUAL:
             yield from _same(f"path {rank}, {name}", getattr(path, name), getattr(again, name))
         for number, (one, other) in enumerate(zip(path.hops, again.hops, strict=True), 1):
             if one != other:
                 yield f"path {rank}, hop {number}: its labels or places are not those found now"
     for path in now.values():
-        yield f"a path is found now that is not in the file: {' - '.join(node.key or node.label for node in path.nodes)}"
+        yield (
+            "a path is found now that is not in the file: "
+            f"{' - '.join(node.key or node.label for node in path.nodes)}"
+        )
 
 
 def _steps(path: Path) -> tuple[Any, ...]:
     """Return what makes a path this path: its stops, its relations and their directions."""
-    relations = tuple(tuple((relation.key, relation.forward) for relation in hop.relations) for hop in path.hops)
+    relations = tuple(
+        tuple((relation.key, relation.forward) for relation in hop.relations) for hop in path.hops
+    )
     return tuple((node.kind, node.key) for node in path.nodes), relations
 
 
@@ -233,39 +315,63 @@ def _facts(explanation: Explanation, data: Dataset) -> Iterator[str]:
 
 
 def _fact(hop: Hop, relation: Relation, data: Dataset, sources: Sequence[str]) -> str:
-    """Return what is wrong with a relation of a hop as a fact of the training graph, "" where nothing is."""
-    head, tail = (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
+    """Return what is wrong with a relation of a hop as a fact of the training graph, "" where
+    nothing is.
+    """
+    if relation.forward:
+        head = hop.source
+        tail = hop.target
+    else:
+        head = hop.target
+        tail = hop.source
     if "users" in (head.kind, tail.kind):
         return ""  # counted, not named: the count was compared
     try:
         if head.kind == "user":
             liked = relation.key == "interacts" and tail.kind == "item"
-            return _interaction(data.users.row(head.key), data.items.row(tail.key), data) if liked else ""
+            if liked:
+                return _interaction(data.users.row(head.key), data.items.row(tail.key), data)
+            return ""
         ends = _row(head, data), _row(tail, data)
         row = data.triples.relations.row(relation.key)
     except UnknownIdError as error:
         return str(error)
     triples = data.triples
-    found = np.flatnonzero((triples.head == ends[0]) & (triples.relation == row) & (triples.tail == ends[1])).tolist()
+    found = np.flatnonzero(
+        (triples.head == ends[0]) & (triples.relation == row) & (triples.tail == ends[1])
+    ).tolist()
     if not found:
         return f"{head.key!r} {relation.key!r} {tail.key!r} is no fact of the training graph"
     known = {place_of(data, one, sources) for one in found}
     strange = [str(fact) for fact in relation.facts if fact not in known]
-    return f"{head.key!r} {relation.key!r} {tail.key!r} does not stand in {strange[0]}" if strange else ""
+    if strange:
+        return f"{head.key!r} {relation.key!r} {tail.key!r} does not stand in {strange[0]}"
+    return ""
 
 
 def place_of(data: Dataset, row: int, sources: Sequence[str]) -> FactRef:
     """Return where a triple was read; ``sources`` are the shortened names of the dataset's."""
     triples = data.triples
     source = int(triples.source[row])
-    ordinal, column = triples.counts_statements(source), triples.column(source)
-    return FactRef(sources[source], int(triples.locator[row]), ordinal, column, triples.graph_name(row) or "")
+    ordinal = triples.counts_statements(source)
+    column = triples.column(source)
+    return FactRef(
+        sources[source], int(triples.locator[row]), ordinal, column, triples.graph_name(row) or ""
+    )
 
 
 def _row(node: Node, data: Dataset) -> int:
-    return data.items.row(node.key) if node.kind == "item" else data.triples.entities.row(node.key)
+    if node.kind == "item":
+        return data.items.row(node.key)
+    return data.triples.entities.row(node.key)
 
 
 def _interaction(user: int, item: int, data: Dataset) -> str:
-    mine = data.train.item[np.searchsorted(data.train.user, user) : np.searchsorted(data.train.user, user, side="right")]
-    return "" if item in mine else f"{data.users.key(user)!r} and {data.items.key(item)!r} is no training interaction"
+    mine = data.train.item[
+        np.searchsorted(data.train.user, user) : np.searchsorted(
+            data.train.user, user, side="right"
+        )
+    ]
+    if item in mine:
+        return ""
+    return f"{data.users.key(user)!r} and {data.items.key(item)!r} is no training interaction"

@@ -1,1 +1,3 @@
-"""The graph builder: the collaborative knowledge graph, HeteroData, and the way to other libraries."""
+"""The graph builder: the collaborative knowledge graph, HeteroData, and the way to other
+libraries.
+"""

@@ -1,9 +1,11 @@
-"""The collaborative knowledge graph: users and entities in one id space, joined by interactions and triples.
+"""The collaborative knowledge graph: users and entities in one id space, joined by interactions and
+triples.
 
 The id convention, stated here once; no other file does this arithmetic:
 
     nodes       entity e is node e, the items are the first I of them; user u is node E + u
-    relations   0 is ``interacts`` (user -> item), r + 1 is relation r of the knowledge graph; the inverse of relation r is r + R
+    relations   0 is ``interacts`` (user -> item), r + 1 is relation r of the knowledge graph; the
+    inverse of relation r is r + R
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +33,8 @@ class CollaborativeKG:
         head: Nodes, int64 (facts). A fact reads head - relation -> tail.
         relation: Relations in [0, R), int64.
         tail: Nodes, int64.
-        fact: Row of the triple in ``Dataset.triples`` (>= 0), -1 for interactions, ``USER_FACT`` for facts about users; int64.
+        fact: Row of the triple in ``Dataset.triples`` (>= 0), -1 for interactions, ``USER_FACT``
+            for facts about users; int64.
     """
 
     num_users: int
@@ -47,35 +50,72 @@ class CollaborativeKG:
         """Check ranges and lengths."""
         if not len(self.head) == len(self.relation) == len(self.tail) == len(self.fact):
             raise GraphError("head, relation, tail and fact differ in length.")
-        if len(self.head) and not (min(self.head.min(), self.tail.min()) >= 0 and max(self.head.max(), self.tail.max()) < self.num_nodes):
+        if len(self.head) and not (
+            min(self.head.min(), self.tail.min()) >= 0
+            and max(self.head.max(), self.tail.max()) < self.num_nodes
+        ):
             raise GraphError(f"an edge names a node outside 0..{self.num_nodes - 1}.")
-        if len(self.relation) and not (self.relation.min() >= 0 and self.relation.max() < self.num_relations):
+        if len(self.relation) and not (
+            self.relation.min() >= 0 and self.relation.max() < self.num_relations
+        ):
             raise GraphError(f"an edge names a relation outside 0..{self.num_relations - 1}.")
 
     @classmethod
     def from_dataset(cls, data: Dataset, knowledge: bool = True) -> "CollaborativeKG":
         """Return the graph of a dataset's training interactions, triples and user facts.
 
-        ``knowledge=False`` leaves the triples and all entities but the items out: the user-item graph.
+        ``knowledge=False`` leaves the triples and all entities but the items out: the user-item
+        graph.
         """
-        entities = data.num_entities if knowledge else data.num_items
-        triples = data.triples if knowledge else empty_triples()
-        own = data.user_facts.astype(np.int64) if knowledge else np.empty((0, 3), np.int64)
+        if knowledge:
+            entities = data.num_entities
+        else:
+            entities = data.num_items
+        if knowledge:
+            triples = data.triples
+        else:
+            triples = empty_triples()
+        if knowledge:
+            own = data.user_facts.astype(np.int64)
+        else:
+            own = np.empty((0, 3), np.int64)
         pairs = np.unique(np.stack([data.train.user, data.train.item], 1).astype(np.int64), axis=0)
         return cls(
             num_users=data.num_users,
             num_items=data.num_items,
             num_entities=entities,
             num_relations=1 + len(triples.relations),
-            head=np.concatenate([pairs[:, 0] + entities, triples.head.astype(np.int64), own[:, 0] + entities]),
-            relation=np.concatenate([np.zeros(len(pairs), np.int64), triples.relation.astype(np.int64) + 1, own[:, 1] + 1]),
+            head=np.concatenate(
+                [pairs[:, 0] + entities, triples.head.astype(np.int64), own[:, 0] + entities]
+            ),
+            relation=np.concatenate(
+                [
+                    np.zeros(len(pairs), np.int64),
+                    triples.relation.astype(np.int64) + 1,
+                    own[:, 1] + 1,
+                ]
+            ),
             tail=np.concatenate([pairs[:, 1], triples.tail.astype(np.int64), own[:, 2]]),
-            fact=np.concatenate([np.full(len(pairs), -1, np.int64), np.arange(len(triples)), np.full(len(own), USER_FACT, np.int64)]),
+            fact=np.concatenate(
+                [
+                    np.full(len(pairs), -1, np.int64),
+                    np.arange(len(triples)),
+                    np.full(len(own), USER_FACT, np.int64),
+                ]
+            ),
         )
 
     def take(self, facts: np.ndarray) -> "CollaborativeKG":
-        """Return the graph of some facts, by position or as a mask, with all nodes and relations."""
-        return replace(self, head=self.head[facts], relation=self.relation[facts], tail=self.tail[facts], fact=self.fact[facts])
+        """Return the graph of some facts, by position or as a mask, with all nodes and
+        relations.
+        """
+        return replace(
+            self,
+            head=self.head[facts],
+            relation=self.relation[facts],
+            tail=self.tail[facts],
+            fact=self.fact[facts],
+        )
 
     @property
     def num_nodes(self) -> int:
@@ -96,12 +136,16 @@ class CollaborativeKG:
 
     @staticmethod
     def relation_of(row: _Rows) -> _Rows:
-        """Return the relation of rows of ``Dataset.triples.relations``: a number, an array or a tensor of them."""
+        """Return the relation of rows of ``Dataset.triples.relations``: a number, an array or a
+        tensor of them.
+        """
         shifted: _Rows = row + 1
         return shifted
 
     def warm_items(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the items with training interactions, ascending (int64), and each item's position among them (-1 for the others)."""
+        """Return the items with training interactions, ascending (int64), and each item's position
+        among them (-1 for the others).
+        """
         items = np.unique(self.tail[self.relation == 0])
         position = np.full(self.num_items, -1, dtype=np.int64)
         position[items] = np.arange(len(items))
@@ -121,11 +165,18 @@ class CollaborativeKG:
         return self.head[used] - self.num_entities, self.tail[used]
 
     def knowledge_both_ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (head, relation, tail) of every triple and of its inverse, the inverses last, without interactions and users.
+        """Return (head, relation, tail) of every triple and of its inverse, the inverses last,
+        without interactions and users.
 
         Relations are those of the knowledge graph, from 0; the inverse of ``r`` is ``r + R - 1``.
         """
         known = self.fact >= 0
-        head, relation, tail = self.head[known], self.relation[known] - 1, self.tail[known]
+        head = self.head[known]
+        relation = self.relation[known] - 1
+        tail = self.tail[known]
         inverse = relation + self.num_relations - 1
-        return np.concatenate([head, tail]), np.concatenate([relation, inverse]), np.concatenate([tail, head])
+        return (
+            np.concatenate([head, tail]),
+            np.concatenate([relation, inverse]),
+            np.concatenate([tail, head]),
+        )

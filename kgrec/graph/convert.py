@@ -1,7 +1,7 @@
 """To networkx, SciPy and rdflib, and back.
 
-Graphs go out under the caller's own keys and hold the training interactions only. What comes back is a ``Triples`` record: interactions are
-for ``Dataset.build`` to add.
+Graphs go out under the caller's own keys and hold the training interactions only. What comes back
+is a ``Triples`` record: interactions are for ``Dataset.build`` to add.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,17 +29,26 @@ INTERACTS = rdflib.URIRef(NAMESPACE + "interacts")
 def to_networkx(graph: Dataset | CollaborativeKG) -> "nx.MultiDiGraph[Any]":
     """Return the collaborative knowledge graph as a networkx graph.
 
-    From a dataset, nodes are the pairs ("user", user id), ("item", item id) and ("entity", entity key), so that equal ids of different
-    kinds stay apart; attributes ``kind``, ``label``, ``row`` and, on items and entities, ``entity`` (the entity key). Edges are keyed by
-    relation key, with attributes ``relation``, ``label``, ``fact`` ("interaction", "triple" or "user fact"), and on triples ``source``
-    and ``locator``. Interactions are keyed "interacts" (with "_" appended while a relation has that key). Repeated triples become one edge.
+    From a dataset, nodes are the pairs ("user", user id), ("item", item id) and ("entity", entity
+    key), so that equal ids of different kinds stay apart; attributes ``kind``, ``label``, ``row``
+    and, on items and entities, ``entity`` (the entity key). Edges are keyed by relation key, with
+    attributes ``relation``, ``label``, ``fact`` ("interaction", "triple" or "user fact"), and on
+    triples ``source`` and ``locator``. Interactions are keyed "interacts" (with "_" appended while
+    a relation has that key). Repeated triples become one edge.
 
-    From a ``CollaborativeKG`` alone, nodes and relations are numbers, and edges are keyed by relation.
+    From a ``CollaborativeKG`` alone, nodes and relations are numbers, and edges are keyed by
+    relation.
     """
     if isinstance(graph, CollaborativeKG):
         bare: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
         for node in range(graph.num_nodes):
-            bare.add_node(node, kind="user" if graph.is_user(node) else "item" if node < graph.num_items else "entity")
+            if graph.is_user(node):
+                kind = "user"
+            elif node < graph.num_items:
+                kind = "item"
+            else:
+                kind = "entity"
+            bare.add_node(node, kind=kind)
         for head, relation, tail, fact in _rows(graph.head, graph.relation, graph.tail, graph.fact):
             bare.add_edge(head, tail, key=relation, relation=relation, fact=fact)
         return bare
@@ -47,14 +56,20 @@ def to_networkx(graph: Dataset | CollaborativeKG) -> "nx.MultiDiGraph[Any]":
 
 
 def _named_networkx(data: Dataset) -> "nx.MultiDiGraph[Any]":
-    ckg, triples = CollaborativeKG.from_dataset(data), data.triples
+    ckg = CollaborativeKG.from_dataset(data)
+    triples = data.triples
     out: nx.MultiDiGraph[Any] = nx.MultiDiGraph(name=data.name)
     nodes: list[tuple[str, str]] = []
-    items, entities = data.items.series.to_list(), triples.entities.series.to_list()
+    items = data.items.series.to_list()
+    entities = triples.entities.series.to_list()
     for row, entity in enumerate(entities):
         nodes.append(("item", items[row]) if row < len(items) else ("entity", entity))
         out.add_node(
-            nodes[-1], kind=nodes[-1][0], label=data.item_label(row) if row < len(items) else triples.label(row), row=row, entity=entity
+            nodes[-1],
+            kind=nodes[-1][0],
+            label=data.item_label(row) if row < len(items) else triples.label(row),
+            row=row,
+            entity=entity,
         )
     for row, user in enumerate(data.users):
         nodes.append(("user", user))
@@ -66,9 +81,16 @@ def _named_networkx(data: Dataset) -> "nx.MultiDiGraph[Any]":
     labels = ["interacts", *(triples.relation_label(row) for row in range(len(triples.relations)))]
     for head, relation, tail, fact in _rows(ckg.head, ckg.relation, ckg.tail, ckg.fact):
         what = {-1: "interaction", -2: "user fact"}.get(fact, "triple")
-        attributes: dict[str, Any] = {"relation": relations[relation], "label": labels[relation], "fact": what}
+        attributes: dict[str, Any] = {
+            "relation": relations[relation],
+            "label": labels[relation],
+            "fact": what,
+        }
         if fact >= 0:
-            attributes |= {"source": triples.sources[int(triples.source[fact])], "locator": int(triples.locator[fact])}
+            attributes |= {
+                "source": triples.sources[int(triples.source[fact])],
+                "locator": int(triples.locator[fact]),
+            }
         out.add_edge(nodes[head], nodes[tail], key=relations[relation], **attributes)
     return out
 
@@ -80,9 +102,11 @@ def _rows(*columns: np.ndarray) -> Iterable[tuple[Any, ...]]:
 def from_networkx(graph: "nx.Graph[Any]") -> Triples:
     """Return the triples of a networkx graph: ``to_networkx``'s or any other.
 
-    An entity's key is the node's attribute ``entity``, else the node as text; its label the attribute ``label``. A relation's key is the
-    edge's attribute ``relation``, else the edge's key where that is text, else "related". Edges whose attribute ``fact`` says
-    "interaction" or "user fact" and nodes of kind "user" are left out. An undirected edge counts once, in the order networkx gives it.
+    An entity's key is the node's attribute ``entity``, else the node as text; its label the
+    attribute ``label``. A relation's key is the edge's attribute ``relation``, else the edge's key
+    where that is text, else "related". Edges whose attribute ``fact`` says "interaction" or "user
+    fact" and nodes of kind "user" are left out. An undirected edge counts once, in the order
+    networkx gives it.
 
     Raises:
         GraphError: If two nodes have the same key as text.
@@ -94,21 +118,41 @@ def from_networkx(graph: "nx.Graph[Any]") -> Triples:
             continue
         key = str(attributes.get("entity", node))
         if key in labels:
-            raise GraphError(f"two nodes are written {key!r}. Give nodes distinct names, or an attribute 'entity' that is distinct.")
+            raise GraphError(
+                f"two nodes are written {key!r}. Give nodes distinct names, or an attribute "
+                "'entity' that is distinct."
+            )
         label = attributes.get("label")
-        unnamed = (key, str(node[-1]) if isinstance(node, tuple) and node else key)  # items without a label carry their id
-        keys[node], labels[key] = key, None if label is None or str(label) in unnamed else str(label)
-    edges = graph.edges(keys=True, data=True) if graph.is_multigraph() else ((a, b, None, d) for a, b, d in graph.edges(data=True))
+        unnamed = (
+            key,
+            str(node[-1]) if isinstance(node, tuple) and node else key,
+        )  # items without a label carry their id
+        keys[node], labels[key] = (
+            key,
+            None if label is None or str(label) in unnamed else str(label),
+        )
+    if graph.is_multigraph():
+        edges = graph.edges(keys=True, data=True)
+    else:
+        edges = ((a, b, None, d) for a, b, d in graph.edges(data=True))
     found: list[tuple[str, str, str]] = []
     relation_labels: dict[str, str] = {}
     places: list[tuple[str, int]] = []
     for head, tail, edge_key, attributes in edges:
-        if attributes.get("fact") in ("interaction", "user fact") or head not in keys or tail not in keys:
+        if (
+            attributes.get("fact") in ("interaction", "user fact")
+            or head not in keys
+            or tail not in keys
+        ):
             continue
-        relation = str(attributes.get("relation", edge_key if isinstance(edge_key, str) else "related"))
+        relation = str(
+            attributes.get("relation", edge_key if isinstance(edge_key, str) else "related")
+        )
         relation_labels.setdefault(relation, str(attributes.get("label", "")))
         found.append((keys[head], relation, keys[tail]))
-        places.append((str(attributes.get("source", "networkx")), int(attributes.get("locator", 0))))
+        places.append(
+            (str(attributes.get("source", "networkx")), int(attributes.get("locator", 0)))
+        )
     return _triples(found, labels, relation_labels, places)
 
 
@@ -118,8 +162,11 @@ def _triples(
     relation_labels: Mapping[str, str],
     places: list[tuple[str, int]],
 ) -> Triples:
-    """Return a record of the (head, relation, tail) keys; ``labels`` names every entity in row order."""
-    entities, relations = Vocabulary(labels, kind="entity"), Vocabulary(relation_labels, kind="relation")
+    """Return a record of the (head, relation, tail) keys; ``labels`` names every entity in row
+    order.
+    """
+    entities = Vocabulary(labels, kind="entity")
+    relations = Vocabulary(relation_labels, kind="relation")
     sources = list(dict.fromkeys(source for source, _ in places))
     position = {source: number for number, source in enumerate(sources)}
     return Triples(
@@ -137,18 +184,23 @@ def _triples(
 
 
 def to_scipy(triples: Triples) -> dict[str, sp.csr_array]:
-    """Return one sparse (entities x entities) matrix per relation key: entry (head, tail) is how often the triple occurs, float32."""
+    """Return one sparse (entities x entities) matrix per relation key: entry (head, tail) is how
+    often the triple occurs, float32.
+    """
     shape = (len(triples.entities), len(triples.entities))
     out = {}
     for row, key in enumerate(triples.relations):
         chosen = triples.relation == row
         ones = np.ones(int(chosen.sum()), dtype=np.float32)
-        out[key] = sp.csr_array(sp.coo_array((ones, (triples.head[chosen], triples.tail[chosen])), shape=shape))
+        out[key] = sp.csr_array(
+            sp.coo_array((ones, (triples.head[chosen], triples.tail[chosen])), shape=shape)
+        )
     return out
 
 
 def from_scipy(matrices: Mapping[str, sp.sparray], entities: Iterable[str]) -> Triples:
-    """Return one triple per non-zero entry of each relation's (entities x entities) matrix, relation by relation, then row-major.
+    """Return one triple per non-zero entry of each relation's (entities x entities) matrix,
+    relation by relation, then row-major.
 
     Raises:
         GraphError: If a matrix is not square of the number of entities.
@@ -158,18 +210,25 @@ def from_scipy(matrices: Mapping[str, sp.sparray], entities: Iterable[str]) -> T
     for relation, matrix in matrices.items():
         if matrix.shape != (len(keys), len(keys)):
             raise GraphError(
-                f"matrix of relation {relation!r} has shape {matrix.shape}; {len(keys)} entities need ({len(keys)}, {len(keys)})."
+                f"matrix of relation {relation!r} has shape {matrix.shape}; {len(keys)} entities "
+                f"need ({len(keys)}, {len(keys)})."
             )
         csr = sp.csr_array(matrix)
         csr.eliminate_zeros()
         csr.sort_indices()
         coo = csr.tocoo()
         found += [(keys[head], str(relation), keys[tail]) for head, tail in _rows(coo.row, coo.col)]
-    return _triples(found, dict.fromkeys(keys), dict.fromkeys(map(str, matrices), ""), [("scipy", 0)] * len(found))
+    return _triples(
+        found,
+        dict.fromkeys(keys),
+        dict.fromkeys(map(str, matrices), ""),
+        [("scipy", 0)] * len(found),
+    )
 
 
 def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
-    """Return a ``pykeen.triples.TriplesFactory`` per part ("train", and "valid" and "test" where triples are held out).
+    """Return a ``pykeen.triples.TriplesFactory`` per part ("train", and "valid" and "test" where
+    triples are held out).
 
     They share one numbering, that of ``triples.entities`` and ``triples.relations``.
 
@@ -182,29 +241,44 @@ def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
         raise ConfigError("PyKEEN is not installed. Install it: pip install pykeen.") from None
     import torch
 
-    triples, held = (graph.triples, graph.held_triples) if isinstance(graph, Dataset) else (graph, {})
+    if isinstance(graph, Dataset):
+        triples = graph.triples
+        held = graph.held_triples
+    else:
+        triples = graph
+        held = {}
     parts = {"train": np.stack([triples.head, triples.relation, triples.tail], axis=1), **held}
     names = {
         kind: {key: row for row, key in enumerate(keys)}
-        for kind, keys in (("entity_to_id", triples.entities), ("relation_to_id", triples.relations))
+        for kind, keys in (
+            ("entity_to_id", triples.entities),
+            ("relation_to_id", triples.relations),
+        )
     }
-    return {part: TriplesFactory(torch.from_numpy(rows.astype(np.int64)), **names) for part, rows in parts.items()}
+    return {
+        part: TriplesFactory(torch.from_numpy(rows.astype(np.int64)), **names)
+        for part, rows in parts.items()
+    }
 
 
 def adjacency(ckg: CollaborativeKG) -> sp.csr_array:
-    """Return the symmetric (nodes x nodes) adjacency: the number of facts between two nodes, either direction, float32."""
+    """Return the symmetric (nodes x nodes) adjacency: the number of facts between two nodes, either
+    direction, float32.
+    """
     ones = np.ones(2 * len(ckg.head), dtype=np.float32)
     head, _, tail = ckg.both_ways()
     return sp.csr_array(sp.coo_array((ones, (head, tail)), shape=(ckg.num_nodes, ckg.num_nodes)))
 
 
 def to_rdflib(graph: Dataset | Triples) -> rdflib.Graph:
-    """Return an RDF graph of the triples, labels, classes and literals; from a dataset also its users and training interactions.
+    """Return an RDF graph of the triples, labels, classes and literals; from a dataset also its
+    users and training interactions.
 
-    Keys that are IRIs stay as they are; others become ``urn:kgrec:entity:``, ``:relation:``, ``:class:`` or ``:attribute:`` and the key
-    percent-encoded. Users are ``urn:kgrec:user:`` and their encoded id, interactions the predicate ``urn:kgrec:interacts``. Items stand
-    under their entity's key. RDF knows no repeated triples and no provenance of one, and a graph no named graphs: for these see
-    ``to_rdflib_dataset``.
+    Keys that are IRIs stay as they are; others become ``urn:kgrec:entity:``, ``:relation:``,
+    ``:class:`` or ``:attribute:`` and the key percent-encoded. Users are ``urn:kgrec:user:`` and
+    their encoded id, interactions the predicate ``urn:kgrec:interacts``. Items stand under their
+    entity's key. RDF knows no repeated triples and no provenance of one, and a graph no named
+    graphs: for these see ``to_rdflib_dataset``.
     """
     out = rdflib.Graph()
     for triple in _described(out, graph):
@@ -213,19 +287,32 @@ def to_rdflib(graph: Dataset | Triples) -> rdflib.Graph:
 
 
 def to_rdflib_dataset(graph: Dataset | Triples) -> rdflib.Dataset:
-    """Return what ``to_rdflib`` gives as an RDF dataset: each triple in its named graph, all else in the default graph."""
-    triples = graph.triples if isinstance(graph, Dataset) else graph
+    """Return what ``to_rdflib`` gives as an RDF dataset: each triple in its named graph, all else
+    in the default graph.
+    """
+    if isinstance(graph, Dataset):
+        triples = graph.triples
+    else:
+        triples = graph
     out = rdflib.Dataset()
     named = [out.graph(_iri(name, "graph")) for name in triples.graphs]
     for row, triple in enumerate(_described(out.default_graph, graph)):
-        number = int(triples.graph[row]) if len(triples.graph) else -1
+        if len(triples.graph):
+            number = int(triples.graph[row])
+        else:
+            number = -1
         (out.default_graph if number < 0 else named[number]).add(triple)
     return out
 
 
-def _described(out: rdflib.Graph, graph: Dataset | Triples) -> Iterator[tuple[rdflib.URIRef, rdflib.URIRef, rdflib.URIRef]]:
+def _described(
+    out: rdflib.Graph, graph: Dataset | Triples
+) -> Iterator[tuple[rdflib.URIRef, rdflib.URIRef, rdflib.URIRef]]:
     """Yield the triples, and add what else is known to ``out``."""
-    triples = graph.triples if isinstance(graph, Dataset) else graph
+    if isinstance(graph, Dataset):
+        triples = graph.triples
+    else:
+        triples = graph
     entities = [_iri(key, "entity") for key in triples.entities]
     relations = [_iri(key, "relation") for key in triples.relations]
     for head, relation, tail in _rows(triples.head, triples.relation, triples.tail):
@@ -237,13 +324,24 @@ def _described(out: rdflib.Graph, graph: Dataset | Triples) -> Iterator[tuple[rd
     for row, key in triples.types.select("entity", "type").iter_rows():
         out.add((entities[row], rdflib.RDF.type, _iri(key, "class")))
     for row, name, value, datatype, language in triples.attributes.iter_rows():
-        typed = rdflib.URIRef(datatype) if datatype and not language else None
-        out.add((entities[row], _iri(name, "attribute"), rdflib.Literal(value, lang=language or None, datatype=typed, normalize=False)))
+        if datatype and not language:
+            typed = rdflib.URIRef(datatype)
+        else:
+            typed = None
+        out.add(
+            (
+                entities[row],
+                _iri(name, "attribute"),
+                rdflib.Literal(value, lang=language or None, datatype=typed, normalize=False),
+            )
+        )
     if isinstance(graph, Dataset):
         _add_users(out, graph, entities, relations)
 
 
-def _add_users(out: rdflib.Graph, data: Dataset, entities: list[rdflib.URIRef], relations: list[rdflib.URIRef]) -> None:
+def _add_users(
+    out: rdflib.Graph, data: Dataset, entities: list[rdflib.URIRef], relations: list[rdflib.URIRef]
+) -> None:
     users = [rdflib.URIRef(f"{NAMESPACE}user:{quote(key, safe='')}") for key in data.users]
     for user, item in _rows(data.train.user, data.train.item):
         out.add((users[user], INTERACTS, entities[item]))
@@ -260,14 +358,18 @@ def _iri(key: str, kind: str) -> rdflib.URIRef:
 
 
 def _key(term: Any) -> str:
-    return f"_:{term}" if isinstance(term, rdflib.BNode) else key_of(str(term))
+    if isinstance(term, rdflib.BNode):
+        return f"_:{term}"
+    return key_of(str(term))
 
 
 def from_rdflib(graph: rdflib.Graph) -> Triples:
-    """Return the triples of an RDF graph or dataset, in the order of their terms; of one that stands in several graphs the first.
+    """Return the triples of an RDF graph or dataset, in the order of their terms; of one that
+    stands in several graphs the first.
 
-    ``rdf:type`` becomes ``types``, ``rdfs:label`` becomes labels (no language first, then English, then the first by text), other
-    literals become ``attributes``. Users and interactions written by ``to_rdflib`` are left out.
+    ``rdf:type`` becomes ``types``, ``rdfs:label`` becomes labels (no language first, then English,
+    then the first by text), other literals become ``attributes``. Users and interactions written by
+    ``to_rdflib`` are left out.
     """
     found: dict[tuple[str, str, str], str | None] = {}
     labels: dict[str, tuple[str, str]] = {}
@@ -284,7 +386,15 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
             labels[str(head)] = min(offer, labels.get(str(head), offer))
         elif isinstance(tail, rdflib.Literal):
             entities[str(head)] = None
-            attributes.append((str(head), _key(relation), str(tail), str(tail.datatype) if tail.datatype else None, tail.language))
+            attributes.append(
+                (
+                    str(head),
+                    _key(relation),
+                    str(tail),
+                    str(tail.datatype) if tail.datatype else None,
+                    tail.language,
+                )
+            )
         elif relation == rdflib.RDF.type:
             entities[str(head)] = None
             types.append((str(head), _key(tail)))
@@ -300,7 +410,12 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         [("rdflib", 0)] * len(found),
     )
     row = {term: number for number, term in enumerate(entities)}
-    graphs = {name: number for number, name in enumerate(dict.fromkeys(name for name in found.values() if name is not None))}
+    graphs = {
+        name: number
+        for number, name in enumerate(
+            dict.fromkeys(name for name in found.values() if name is not None)
+        )
+    }
     return replace(
         plain,
         types=pl.DataFrame(
@@ -309,16 +424,27 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         ),
         attributes=pl.DataFrame(
             [(row[term], *rest) for term, *rest in attributes],
-            schema={"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String},
+            schema={
+                "entity": pl.Int32,
+                "name": pl.String,
+                "value": pl.String,
+                "datatype": pl.String,
+                "language": pl.String,
+            },
             orient="row",
         ),
-        graph=np.array([-1 if name is None else graphs[name] for name in found.values()] if graphs else [], dtype=np.int32),
+        graph=np.array(
+            [-1 if name is None else graphs[name] for name in found.values() if graphs],
+            dtype=np.int32,
+        ),
         graphs=pl.Series("graph", list(graphs), dtype=pl.String),
     )
 
 
 def _quads(graph: rdflib.Graph) -> list[tuple[Any, Any, Any, str | None]]:
-    """Return the statements with the key of the graph each stands in, in the order of their terms."""
+    """Return the statements with the key of the graph each stands in, in the order of their
+    terms.
+    """
     if not isinstance(graph, rdflib.ConjunctiveGraph):
         return [(*row, None) for row in sorted(graph, key=lambda terms: tuple(map(_order, terms)))]
     named = [(*row[:3], _graph_key(row[3])) for row in graph.quads((None, None, None, None))]
@@ -326,9 +452,19 @@ def _quads(graph: rdflib.Graph) -> list[tuple[Any, Any, Any, str | None]]:
 
 
 def _graph_key(name: Any) -> str | None:
-    term = name.identifier if isinstance(name, rdflib.Graph) else name
-    return None if term is None or term == DATASET_DEFAULT_GRAPH_ID else _key(term)
+    if isinstance(name, rdflib.Graph):
+        term = name.identifier
+    else:
+        term = name
+    if term is None or term == DATASET_DEFAULT_GRAPH_ID:
+        return None
+    return _key(term)
 
 
 def _order(term: Any) -> tuple[str, ...]:
-    return type(term).__name__, str(term), str(getattr(term, "language", None)), str(getattr(term, "datatype", None))
+    return (
+        type(term).__name__,
+        str(term),
+        str(getattr(term, "language", None)),
+        str(getattr(term, "datatype", None)),
+    )

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
     """Return the training graph of a dataset as a typed graph.
 
-    Node types are ``user``, ``item`` and ``entity`` (entities that are not items; left out where there are none). With ``types="class"``
-    an entity's node type is the last part of its ``rdf:type`` class ("Person"); of several classes it takes the one with the fewest
-    members, then the alphabetically first; entities without a class stay ``entity``. Items stay ``item`` either way, so that there is
-    one type to rank over.
+    Node types are ``user``, ``item`` and ``entity`` (entities that are not items; left out where
+    there are none). With ``types="class"`` an entity's node type is the last part of its
+    ``rdf:type`` class ("Person"); of several classes it takes the one with the fewest members, then
+    the alphabetically first; entities without a class stay ``entity``. Items stay ``item`` either
+    way, so that there is one type to rank over.
 
-    Edge types are (source type, relation, target type), each with its inverse (target type, ``rev_`` + relation, source type). A
-    relation is named by its label in words joined by underscores; a second relation of the same name gets ``_2``.
+    Edge types are (source type, relation, target type), each with its inverse (target type,
+    ``rev_`` + relation, source type). A relation is named by its label in words joined by
+    underscores; a second relation of the same name gets ``_2``.
 
-    On every node type: ``num_nodes`` and ``row``, the rows in ``data.users`` or ``data.triples.entities`` (an item's entity row is its
-    item row). On every edge type: ``edge_index`` (int64) and ``triple``, the row in ``data.triples``, -1 for interactions, -2 for facts
-    about users. On the graph: ``relations``, relation name -> key in ``data.triples.relations`` ("" for interactions).
+    On every node type: ``num_nodes`` and ``row``, the rows in ``data.users`` or
+    ``data.triples.entities`` (an item's entity row is its item row). On every edge type:
+    ``edge_index`` (int64) and ``triple``, the row in ``data.triples``, -1 for interactions, -2 for
+    facts about users. On the graph: ``relations``, relation name -> key in
+    ``data.triples.relations`` ("" for interactions).
 
     Raises:
         ConfigError: If ``types`` is neither "role" nor "class".
@@ -41,7 +45,10 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
         raise ConfigError(f"types={types!r} is not known. Choose 'role' or 'class'.")
     ckg = CollaborativeKG.from_dataset(data)
     if not ckg.num_nodes:
-        raise GraphError(f"dataset {data.name!r} has no users and no entities. Build it from interactions or triples.")
+        raise GraphError(
+            f"dataset {data.name!r} has no users and no entities. Build it from interactions or "
+            "triples."
+        )
     names, kind = _node_types(data, ckg, by_class=types == "class")
     local = np.empty(ckg.num_nodes, dtype=np.int64)
     graph = HeteroData()
@@ -50,7 +57,9 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
         local[nodes] = np.arange(len(nodes))
         if len(nodes):
             graph[name].num_nodes = len(nodes)
-            graph[name].row = torch.from_numpy(np.where(nodes >= ckg.num_entities, nodes - ckg.num_entities, nodes))
+            graph[name].row = torch.from_numpy(
+                np.where(nodes >= ckg.num_entities, nodes - ckg.num_entities, nodes)
+            )
 
     relations = _relation_names(data)
     graph.relations = dict(zip(relations, ["", *data.triples.relations], strict=True))
@@ -63,13 +72,17 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
         edge_index = torch.from_numpy(np.stack([local[ckg.head[facts]], local[ckg.tail[facts]]]))
         triple = torch.from_numpy(ckg.fact[facts])
         forward = graph[names[head_type], relations[relation], names[tail_type]]
-        forward.edge_index, forward.triple = edge_index, triple
+        forward.edge_index = edge_index
+        forward.triple = triple
         backward = graph[names[tail_type], "rev_" + relations[relation], names[head_type]]
-        backward.edge_index, backward.triple = edge_index.flip(0).contiguous(), triple.clone()
+        backward.edge_index = edge_index.flip(0).contiguous()
+        backward.triple = triple.clone()
     return graph
 
 
-def _node_types(data: Dataset, ckg: CollaborativeKG, by_class: bool) -> tuple[list[str], np.ndarray]:
+def _node_types(
+    data: Dataset, ckg: CollaborativeKG, by_class: bool
+) -> tuple[list[str], np.ndarray]:
     """Return the node type names and, per node, the position of its type among them."""
     names = ["user", "item", "entity"]
     kind = np.full(ckg.num_nodes, 2, dtype=np.int64)
@@ -78,7 +91,11 @@ def _node_types(data: Dataset, ckg: CollaborativeKG, by_class: bool) -> tuple[li
     if not by_class:
         return names, kind
     refuse_after_fork("Typing nodes by class")
-    rows = data.triples.types.select("entity", "type").unique().filter(pl.col("entity") >= ckg.num_items)
+    rows = (
+        data.triples.types.select("entity", "type")
+        .unique()
+        .filter(pl.col("entity") >= ckg.num_items)
+    )
     chosen = (
         rows.with_columns(pl.len().over("type").alias("members"))
         .sort("entity", "members", "type")
@@ -92,7 +109,9 @@ def _node_types(data: Dataset, ckg: CollaborativeKG, by_class: bool) -> tuple[li
 
 
 def _relation_names(data: Dataset) -> list[str]:
-    """Return a name per relation of the CKG, such that no name and no inverse's name equals another."""
+    """Return a name per relation of the CKG, such that no name and no inverse's name equals
+    another.
+    """
     names = ["interacts"]
     taken = {"interacts", "rev_interacts"}
     for row in range(data.num_relations):
@@ -102,12 +121,16 @@ def _relation_names(data: Dataset) -> list[str]:
 
 
 def _identifier(text: str, fallback: str) -> str:
-    """Return the words of a text joined by single underscores: PyTorch refuses dots in module names, PyG joins names by two."""
+    """Return the words of a text joined by single underscores: PyTorch refuses dots in module
+    names, PyG joins names by two.
+    """
     return re.sub(r"[\W_]+", "_", text).strip("_")[:80] or fallback
 
 
 def _distinct(name: str, taken: set[str]) -> str:
-    candidate, number = name, 2
+    candidate = name
+    number = 2
     while candidate in taken or "rev_" + candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
+        candidate = f"{name}_{number}"
+        number = number + 1
     return candidate

@@ -9,10 +9,12 @@ from kgrec.graph.ckg import CollaborativeKG
 
 
 def reached(ckg: CollaborativeKG, hops: int | None = None) -> Known:
-    """Return the users and items joined by facts, at most ``hops`` in a row (None: any number), to one with an interaction.
+    """Return the users and items joined by facts, at most ``hops`` in a row (None: any number), to
+    one with an interaction.
 
-    A cold item with facts is reached by way of the entities that it shares with used ones; an item without facts, or among entities
-    that no used item touches, is not: nothing that it is ranked by has been moved by training.
+    A cold item with facts is reached by way of the entities that it shares with used ones; an item
+    without facts, or among entities that no used item touches, is not: nothing that it is ranked by
+    has been moved by training.
     """
     used = ckg.relation == 0
     nodes = np.zeros(ckg.num_nodes, dtype=bool)

@@ -1,4 +1,6 @@
-"""The collaborative knowledge graph with its relations, both ways, as a model propagates over it."""
+"""The collaborative knowledge graph with its relations, both ways, as a model propagates over
+it.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +15,8 @@ from kgrec.ops.relational import RelationEdges, by_relation
 
 
 class RelationalGraph(nn.Module):
-    """Every fact of a CKG and its inverse, sorted by head; moves between devices with the model that holds it.
+    """Every fact of a CKG and its inverse, sorted by head; moves between devices with the model
+    that holds it.
 
     An edge runs from the tail (source) to the head (destination): a head gathers from its tails.
 
@@ -29,14 +32,21 @@ class RelationalGraph(nn.Module):
 
     def __init__(self, ckg: CollaborativeKG) -> None:
         super().__init__()
-        self.num_nodes, self.num_relations = ckg.num_nodes, 2 * ckg.num_relations
+        self.num_nodes = ckg.num_nodes
+        self.num_relations = 2 * ckg.num_relations
         head, relation, tail = (torch.from_numpy(part) for part in ckg.both_ways())
         inverse = torch.arange(self.num_relations).roll(ckg.num_relations)
         csr, order = Csr.from_edges(head, tail, ckg.num_nodes, relation=relation, inverse=inverse)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order))
         self._groups: tuple[torch.device, tuple[RelationEdges, ...]] | None = None
-        parts = {"_ptr": csr.ptr, "_idx": csr.idx, "_rev": csr.rev, "_relation": csr.relation, "_edge": position[: len(ckg.head)]}
+        parts = {
+            "_ptr": csr.ptr,
+            "_idx": csr.idx,
+            "_rev": csr.rev,
+            "_relation": csr.relation,
+            "_edge": position[: len(ckg.head)],
+        }
         for name, value in parts.items():
             self.register_buffer(name, value, persistent=False)
 
@@ -51,7 +61,9 @@ class RelationalGraph(nn.Module):
         return self._relation
 
     def by_relation(self) -> tuple[RelationEdges, ...]:
-        """Return the edges of each relation; made at the first call, and again after a move to another device."""
+        """Return the edges of each relation; made at the first call, and again after a move to
+        another device.
+        """
         if self._groups is None or self._groups[0] != self._ptr.device:
             self._groups = self._ptr.device, by_relation(self.csr)
         return self._groups[1]
@@ -66,7 +78,8 @@ class RelationalGraph(nn.Module):
         return torch.cat([own, self._rev[own].long()])
 
     def static_weights(self) -> Float[Tensor, " edges"]:
-        """Return the sum over relations of row-normalized adjacencies, 1 / (edges of the same head and relation), in the default dtype.
+        """Return the sum over relations of row-normalized adjacencies, 1 / (edges of the same head
+        and relation), in the default dtype.
 
         A row adds up to the number of distinct relations at its node.
 

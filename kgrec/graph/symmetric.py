@@ -1,4 +1,6 @@
-"""The collaborative knowledge graph as a plain symmetric graph: parallel relations merged into one edge."""
+"""The collaborative knowledge graph as a plain symmetric graph: parallel relations merged into one
+edge.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +15,8 @@ from kgrec.ops.propagate import propagate
 
 
 class PairGraph(nn.Module):
-    """Distinct unordered node pairs of a CKG with weights 1 / sqrt(d_a d_b); moves between devices with the model that holds it.
+    """Distinct unordered node pairs of a CKG with weights 1 / sqrt(d_a d_b); moves between devices
+    with the model that holds it.
 
     Attributes:
         csr: Both directions of every pair.
@@ -29,17 +32,28 @@ class PairGraph(nn.Module):
     def __init__(self, ckg: CollaborativeKG) -> None:
         super().__init__()
         self.num_nodes = ckg.num_nodes
-        low, high = np.minimum(ckg.head, ckg.tail), np.maximum(ckg.head, ckg.tail)
+        low = np.minimum(ckg.head, ckg.tail)
+        high = np.maximum(ckg.head, ckg.tail)
         pairs, self._pair_of_fact = np.unique(low * ckg.num_nodes + high, return_inverse=True)
         low, high = np.divmod(pairs, ckg.num_nodes)
         self._size = np.bincount(self._pair_of_fact, minlength=len(pairs))
-        a, b = torch.from_numpy(low), torch.from_numpy(high)
+        a = torch.from_numpy(low)
+        b = torch.from_numpy(high)
         csr, order = Csr.from_edges(torch.cat([a, b]), torch.cat([b, a]), ckg.num_nodes)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order))
-        for name, value in (("_ptr", csr.ptr), ("_idx", csr.idx), ("_rev", csr.rev), ("_edge", position[: len(pairs)])):
-            self.register_buffer(name, value, persistent=False)  # _edge: directed edge of each pair, low -> high first
-        self.register_buffer("weight", symmetric_weights(csr, torch.get_default_dtype()), persistent=False)
+        for name, value in (
+            ("_ptr", csr.ptr),
+            ("_idx", csr.idx),
+            ("_rev", csr.rev),
+            ("_edge", position[: len(pairs)]),
+        ):
+            self.register_buffer(
+                name, value, persistent=False
+            )  # _edge: directed edge of each pair, low -> high first
+        self.register_buffer(
+            "weight", symmetric_weights(csr, torch.get_default_dtype()), persistent=False
+        )
 
     @property
     def csr(self) -> Csr:
@@ -47,35 +61,51 @@ class PairGraph(nn.Module):
         return Csr(self._ptr, self._idx, self._rev, None, self.num_nodes)
 
     def removal_effect(self, effect: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
-        """Return, per fact, what its pair carries beyond what a smaller degree at both ends gives back.
+        """Return, per fact, what its pair carries beyond what a smaller degree at both ends gives
+        back.
 
-        ``effect`` is weight times derivative per directed edge. Without a pair, every other weight at its ends grows by the factor
-        sqrt(d / (d - 1)), to first order by 1 / (2 d).
+        ``effect`` is weight times derivative per directed edge. Without a pair, every other weight
+        at its ends grows by the factor sqrt(d / (d - 1)), to first order by 1 / (2 d).
         """
         csr = self.csr
         pair = effect + effect[csr.rev.long()]
-        around = torch.segment_reduce(pair, "sum", lengths=csr.degree, unsafe=True) / (2 * csr.degree.clamp(min=1))
+        around = torch.segment_reduce(pair, "sum", lengths=csr.degree, unsafe=True) / (
+            2 * csr.degree.clamp(min=1)
+        )
         net = pair - around[csr.destinations()] - around[csr.idx.long()]
         return net[self._edge][torch.from_numpy(self._pair_of_fact).to(effect.device)]
 
     def rows_without(
-        self, ends: Sequence[int], groups: Sequence[Sequence[int]], coefficients: Sequence[float], keep_weights: bool = False
+        self,
+        ends: Sequence[int],
+        groups: Sequence[Sequence[int]],
+        coefficients: Sequence[float],
+        keep_weights: bool = False,
     ) -> Float[Tensor, "batch cand nodes"]:
-        """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being the graph without the group's facts.
+        """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being the graph
+        without the group's facts.
 
         A is normalized anew; with ``keep_weights`` the weights that are left stay as they were.
-        A pair goes when all of its facts go. One vector per end is pushed through the graph instead of every node's embedding, all groups
-        side by side: the edited matrix is S (B - D) S with the whole graph's ones B, the group's few entries D and its own scales S.
+        A pair goes when all of its facts go. One vector per end is pushed through the graph instead
+        of every node's embedding, all groups side by side: the edited matrix is S (B - D) S with
+        the whole graph's ones B, the group's few entries D and its own scales S.
         """
-        csr, dtype, count = self.csr, self.weight.dtype, len(ends)
+        csr = self.csr
+        dtype = self.weight.dtype
+        count = len(ends)
         gone = [self._directed(group) for group in groups]
-        column = torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(edges) for edges in gone])).to(self._edge.device)
+        column = torch.repeat_interleave(
+            torch.arange(len(groups)), torch.tensor([len(edges) for edges in gone])
+        ).to(self._edge.device)
         edges = torch.cat(gone)
-        to, source = torch.searchsorted(csr.ptr, edges, right=True) - 1, csr.idx[edges].long()
+        to = torch.searchsorted(csr.ptr, edges, right=True) - 1
+        source = csr.idx[edges].long()
         degree = csr.degree.to(dtype).unsqueeze(1).repeat(1, len(groups))
         if not keep_weights:
             degree.index_put_((to, column), -torch.ones_like(edges, dtype=dtype), accumulate=True)
-        scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(count, 1)  # (nodes, groups * ends)
+        scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(
+            count, 1
+        )  # (nodes, groups * ends)
         start = torch.zeros_like(scale)
         start[torch.tensor(list(ends)).repeat(len(groups)), torch.arange(start.shape[1])] = 1
         ones = torch.ones_like(self.weight)
@@ -84,12 +114,16 @@ class PairGraph(nn.Module):
             sent = scale * total
             received = propagate(sent, csr, ones, ones)
             blocked = sent.view(-1, len(groups), count)[source, column]
-            received.view(-1, len(groups), count).index_put_((to, column), -blocked, accumulate=True)
+            received.view(-1, len(groups), count).index_put_(
+                (to, column), -blocked, accumulate=True
+            )
             total = coefficient * start + scale * received
         return total.T.reshape(len(groups), count, -1)
 
     def _directed(self, facts: Sequence[int]) -> Tensor:
         """Return both directed edges of every pair all of whose facts are given."""
-        pair, count = np.unique(self._pair_of_fact[np.unique(np.asarray(facts, dtype=np.int64))], return_counts=True)
+        pair, count = np.unique(
+            self._pair_of_fact[np.unique(np.asarray(facts, dtype=np.int64))], return_counts=True
+        )
         gone = self._edge[torch.from_numpy(pair[count == self._size[pair]]).to(self._edge.device)]
         return torch.cat([gone, self._rev[gone].long()])

@@ -25,7 +25,10 @@ class TypedMean(nn.Module):
         super().__init__()
         count = edges.forward.ptr.diff()
         each = count.to(torch.get_default_dtype()).reciprocal()
-        parts = {"weight": torch.repeat_interleave(each, count, output_size=len(edges.turned)), "_turned": edges.turned}
+        parts = {
+            "weight": torch.repeat_interleave(each, count, output_size=len(edges.turned)),
+            "_turned": edges.turned,
+        }
         for side, segments in (("forward", edges.forward), ("backward", edges.backward)):
             parts |= {f"_{side}_{part}": getattr(segments, part) for part in _PARTS}
         for name, value in parts.items():
@@ -34,5 +37,8 @@ class TypedMean(nn.Module):
     @property
     def edges(self) -> TypedEdges:
         """The structure, on the device where the module is."""
-        forward, backward = (Segments(*(self.get_buffer(f"_{side}_{part}") for part in _PARTS)) for side in ("forward", "backward"))
+        forward, backward = (
+            Segments(*(self.get_buffer(f"_{side}_{part}") for part in _PARTS))
+            for side in ("forward", "backward")
+        )
         return TypedEdges(forward, backward, self._turned)

@@ -1,7 +1,8 @@
 """What every model is: three methods, no state, no training code.
 
-``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the snapshot that ranks. Everything else a
-model can do is a further small protocol (``kgrec.models.capabilities``) or an optional part of its scorer (``DotProduct.fold``).
+``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the
+snapshot that ranks. Everything else a model can do is a further small protocol
+(``kgrec.models.capabilities``) or an optional part of its scorer (``DotProduct.fold``).
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +25,9 @@ B = TypeVar("B")
 class Scorer(Protocol):
     """Anything that ranks."""
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
         """Return a score per candidate; ``items=None`` scores the whole catalog: (batch, items)."""
 
 
@@ -37,11 +40,14 @@ class TripleSource:
         relation: Relations.
         tail: Nodes or entities.
         num_tails: Corrupted tails are drawn from 0 .. num_tails - 1.
-        by_head: True draws distinct heads, then one triple of each; False draws triples uniformly, each once an epoch.
-        num_triples: By head: triples of the knowledge graph, in one direction. A batch then has ``num_triples // (num_interactions //
-            batch_size)`` heads, as in the authors' code of KGAT; 0 takes an even share of what is drawn from.
+        by_head: True draws distinct heads, then one triple of each; False draws triples uniformly,
+            each once an epoch.
+        num_triples: By head: triples of the knowledge graph, in one direction. A batch then has
+            ``num_triples // (num_interactions // batch_size)`` heads, as in the authors' code of
+            KGAT; 0 takes an even share of what is drawn from.
         num_interactions: By head: distinct training interactions.
-        edges_per_step: By head: ``len(head) // edges_per_step + 1`` steps make an epoch; 0 takes as many as the interactions have.
+        edges_per_step: By head: ``len(head) // edges_per_step + 1`` steps make an epoch; 0 takes as
+            many as the interactions have.
     """
 
     head: Int[Tensor, " edges"]
@@ -61,7 +67,8 @@ class ImpressionSource:
     Attributes:
         negatives: Items not clicked for each click, at least 1; fewer where fewer were shown.
         max_history: Most recent items of each history, at least 1.
-        grouped: Whether each click must stand among negatives of its own, so that labelled pairs cannot be used.
+        grouped: Whether each click must stand among negatives of its own, so that labelled pairs
+            cannot be used.
     """
 
     negatives: int
@@ -80,9 +87,11 @@ class Objective(Generic[B]):
         name: Short name for logs.
         triples: What a ``TripleBatch`` is drawn from.
         impressions: How an ``ImpressionBatch`` is put together.
-        sampler: Makes the sampler of a batch type that the training package does not know; see ``SamplerFactory``.
-        capturable: Whether a step may be recorded once and replayed on a CUDA device: on such a one, the loss depends on parameters and
-            batch alone (nothing that Python counts or draws), its shapes on the shapes of the batch, and it asks the host for nothing.
+        sampler: Makes the sampler of a batch type that the training package does not know; see
+            ``SamplerFactory``.
+        capturable: Whether a step may be recorded once and replayed on a CUDA device: on such a
+            one, the loss depends on parameters and batch alone (nothing that Python counts or
+            draws), its shapes on the shapes of the batch, and it asks the host for nothing.
     """
 
     batch: type[B]
@@ -97,7 +106,9 @@ class Objective(Generic[B]):
 
 @runtime_checkable
 class Batches(Protocol):
-    """Gives the batches of an epoch; its draws depend on (seed, epoch) alone, never on the epochs before."""
+    """Gives the batches of an epoch; its draws depend on (seed, epoch) alone, never on the epochs
+    before.
+    """
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
@@ -110,8 +121,12 @@ class Batches(Protocol):
 class SamplerFactory(Protocol):
     """Makes the batches of an objective."""
 
-    def __call__(self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> Batches:
-        """Return the batches; ``steps`` is how many the first objective has in an epoch (0 for the first itself)."""
+    def __call__(
+        self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
+    ) -> Batches:
+        """Return the batches; ``steps`` is how many the first objective has in an epoch (0 for the
+        first itself).
+        """
 
 
 @dataclass(frozen=True)
@@ -120,13 +135,16 @@ class Plan:
 
     Attributes:
         objectives: Losses in the order they are trained.
-        joint: True sums the losses in each step under one optimizer: as many steps as the first objective has, batches of the others
-            taken again where they are fewer; False runs one epoch after another, each with its own optimizer.
+        joint: True sums the losses in each step under one optimizer: as many steps as the first
+            objective has, batches of the others taken again where they are fewer; False runs one
+            epoch after another, each with its own optimizer.
         after_step: Called after every optimizer step.
         after_epoch: Called after every epoch, before validation.
-        begin_epoch: Called with the epoch's number (from 1) and the run's seed before it starts: reseeds what the model draws itself.
+        begin_epoch: Called with the epoch's number (from 1) and the run's seed before it starts:
+            reseeds what the model draws itself.
         fit: A closed form, run instead of any epochs; then ``objectives`` is empty.
-        warm_up: An objective trained alone before the first epoch, for so many epochs, with an optimizer of its own.
+        warm_up: An objective trained alone before the first epoch, for so many epochs, with an
+            optimizer of its own.
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -188,9 +206,11 @@ class Recommender(nn.Module, ABC):
         """
 
     def can_rank(self, data: Dataset) -> Known:
-        """Return the users and items that the trained model can tell something about; the others are never ranked by its scores.
+        """Return the users and items that the trained model can tell something about; the others
+        are never ranked by its scores.
 
-        Those with training interactions, unless a model reads more: a graph (``kgrec.graph.reach``), texts, features.
+        Those with training interactions, unless a model reads more: a graph
+        (``kgrec.graph.reach``), texts, features.
         """
         return with_interactions(data)
 
@@ -200,14 +220,17 @@ SCORE_FUNCTIONS: Mapping[str, str] = {
     "negative_l1": "- sum over k of |u_k - i_k|",
     "negative_l2": "- sqrt(sum over k of (u_k - i_k)^2)",
     "negative_squared_l2": "- sum over k of (u_k - i_k)^2",
-    "negative_complex_l1": "- sum over k = 1 .. d of sqrt((u_k - i_k)^2 + (u_(d+k) - i_(d+k))^2), d being half the size of the vectors",
+    "negative_complex_l1": "- sum over k = 1 .. d of sqrt((u_k - i_k)^2 + (u_(d+k) - "
+    "i_(d+k))^2), d being half the size of the vectors",
 }
 """The functions by which a user's vector u and an item's vector i can make a score, by name."""
 
 
 @runtime_checkable
 class VectorScorer(Protocol):
-    """A scorer that is a function of one vector per user and one per item: all that another program needs to rank as it does."""
+    """A scorer that is a function of one vector per user and one per item: all that another program
+    needs to rank as it does.
+    """
 
     @property
     def users(self) -> Float[Tensor, "users dim"]:
@@ -230,13 +253,19 @@ class DotProduct:
         function: What makes a score of two vectors.
         users: One vector per user.
         items: One vector per item.
-        fold: Vectors for users the model never saw, from their histories; None where the model cannot.
+        fold: Vectors for users the model never saw, from their histories; None where the model
+            cannot.
     """
 
     function: ClassVar[str] = "inner_product"
     users: Float[Tensor, "users dim"]
     items: Float[Tensor, "items dim"]
-    fold: Callable[[Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]] | None = None
+    fold: (
+        Callable[
+            [Int[Tensor, "batch hist"], Bool[Tensor, "batch hist"]], Float[Tensor, "batch dim"]
+        ]
+        | None
+    ) = None
 
     @property
     def reads_history(self) -> bool:
@@ -251,7 +280,9 @@ class DotProduct:
             return known
         return torch.where(unseen.unsqueeze(1), self.fold(query.history, query.history_mask), known)
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
         """Return inner products."""
         vectors = self.vectors(query)
         if items is None:
@@ -260,7 +291,9 @@ class DotProduct:
 
 
 def reads_history(scorer: Scorer) -> bool:
-    """Return whether a scorer declares that it ranks for someone unseen (user -1) by the history of the query."""
+    """Return whether a scorer declares that it ranks for someone unseen (user -1) by the history of
+    the query.
+    """
     return bool(getattr(scorer, "reads_history", False))
 
 
@@ -274,21 +307,31 @@ class ItemToItem(Protocol):
 
 @runtime_checkable
 class Embedded(Protocol):
-    """A model whose vectors say more than its scorer: entities, relations, or items that are compared by them."""
+    """A model whose vectors say more than its scorer: entities, relations, or items that are
+    compared by them.
+    """
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``, ``relations`` those that the model has.
+        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``,
+        ``relations`` those that the model has.
 
-        Further ones are ``relations_inverse``, in the order of the relations, and ``interacts``, one row: the relation of users to items.
+        Further ones are ``relations_inverse``, in the order of the relations, and ``interacts``,
+        one row: the relation of users to items.
         """
 
 
 @runtime_checkable
 class TripleScorer(Protocol):
-    """A model that says how plausible triples are; entities are those of ``Dataset.triples``, higher is more plausible."""
+    """A model that says how plausible triples are; entities are those of ``Dataset.triples``,
+    higher is more plausible.
+    """
 
-    def score_tails(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+    def score_tails(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (head, relation, t) for every entity t."""
 
-    def score_heads(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+    def score_heads(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (h, relation, tail) for every entity h."""

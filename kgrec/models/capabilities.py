@@ -1,7 +1,8 @@
 """What explanation can do with a model (explanation.md 3.1): small protocols, each optional.
 
-The explainer takes the strongest that a model has: ``LinearlyPropagated`` (exact parts and effects in closed form), ``Rerunnable`` (effects
-measured by running it again), ``Parted`` (a score as a sum), and for the rest paths that connect without a claim.
+The explainer takes the strongest that a model has: ``LinearlyPropagated`` (exact parts and effects
+in closed form), ``Rerunnable`` (effects measured by running it again), ``Parted`` (a score as a
+sum), and for the rest paths that connect without a claim.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,13 @@ class Rerunnable(Protocol):
     """A model whose score can be measured again on an edited graph.
 
     Attributes:
-        ckg: The graph that carries its messages; facts are positions in its columns, nodes are its nodes.
-        merges_relations: True where parallel facts between two nodes share one weight, so that only all of them together can be removed.
-        through_users: Whether messages pass through other users. Where items gather from no user (False), a path through one has an effect
-            of exactly 0 beyond its first hop, and is no reason.
+        ckg: The graph that carries its messages; facts are positions in its columns, nodes are its
+            nodes.
+        merges_relations: True where parallel facts between two nodes share one weight, so that only
+            all of them together can be removed.
+        through_users: Whether messages pass through other users. Where items gather from no user
+            (False), a path through one has an effect of exactly 0 beyond its first hop, and is no
+            reason.
     """
 
     ckg: CollaborativeKG
@@ -33,16 +37,20 @@ class Rerunnable(Protocol):
     through_users: bool
 
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
-        """Return, per fact, the first-order effect of its weight on the score of (user, item), both directions added up.
+        """Return, per fact, the first-order effect of its weight on the score of (user, item), both
+        directions added up.
 
-        Where ``merges_relations``, each of several parallel facts carries the effect of their common weight.
+        Where ``merges_relations``, each of several parallel facts carries the effect of their
+        common weight.
         """
 
-    def rerun(self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False) -> Float[Tensor, " batch"]:
+    def rerun(
+        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
+    ) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts.
 
-        Everything that depends on the graph is computed anew (the "delete" mode); with ``keep_weights`` the other edges' weights stay
-        as they were (the "mask" mode).
+        Everything that depends on the graph is computed anew (the "delete" mode); with
+        ``keep_weights`` the other edges' weights stay as they were (the "mask" mode).
         """
 
 
@@ -89,10 +97,12 @@ class ScoreParts:
         items: Items whose use by the user carries a part each (rows).
         liked: Their parts, as many as ``items``.
         other: Further parts by what they are, in words: "knowledge embedding of the item".
-        basis: "exact" (the parts hold under change as well: taking the like away takes its part away, all else equal) or "linearised" (they
-            add up at this point; gates move when the input does).
-        pieces: ``liked`` cut further, by what the pieces are in words ("intent 1"): each has as many numbers as there are items, and they
-            add up to ``liked``; {} where the model makes no such cut.
+        basis: "exact" (the parts hold under change as well: taking the like away takes its part
+            away, all else equal) or "linearised" (they add up at this point; gates move when the
+            input does).
+        pieces: ``liked`` cut further, by what the pieces are in words ("intent 1"): each has as
+            many numbers as there are items, and they add up to ``liked``; {} where the model makes
+            no such cut.
     """
 
     own: float
@@ -119,7 +129,8 @@ class GraphEditable(Protocol):
     ckg: CollaborativeKG
 
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
-        """Return a model with the same parameters over ``ckg``, everything that depends on the graph computed anew.
+        """Return a model with the same parameters over ``ckg``, everything that depends on the
+        graph computed anew.
 
         The parameters are shared with the old model and not to be trained.
         """
@@ -127,17 +138,30 @@ class GraphEditable(Protocol):
 
 @runtime_checkable
 class HistoryEditable(Protocol):
-    """A model that knows a person by the items of the history, so that other histories can be tried."""
+    """A model that knows a person by the items of the history, so that other histories can be
+    tried.
+    """
 
-    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
-        """Return the scores of the catalog for the user, had the history been each of these (item rows)."""
+    def history_scores(
+        self, user: int, histories: Sequence[Int[Tensor, " _"]]
+    ) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for the user, had the history been each of these (item
+        rows).
+        """
 
 
 @runtime_checkable
 class Plausible(Protocol):
-    """A model that says how plausible a fact is, though no fact enters its scores: ranks paths after the fact."""
+    """A model that says how plausible a fact is, though no fact enters its scores: ranks paths
+    after the fact.
+    """
 
     def plausibility(
-        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
     ) -> Float[Tensor, " batch"]:
-        """Return the log-plausibility (at most 0) of triples, counted as ``Dataset.triples`` counts."""
+        """Return the log-plausibility (at most 0) of triples, counted as ``Dataset.triples``
+        counts.
+        """

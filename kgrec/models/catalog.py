@@ -46,7 +46,11 @@ class ModelEntry:
     def load(self) -> "tuple[type[Recommender], type[Any], Mapping[str, Preset]]":
         """Return the model class, its configuration class and its presets."""
         module = importlib.import_module(self.module)
-        return vars(module)[self.model], vars(module)[self.config], vars(module).get(self.presets, {})
+        return (
+            vars(module)[self.model],
+            vars(module)[self.config],
+            vars(module).get(self.presets, {}),
+        )
 
     def search_space(self) -> "Space":
         """Return what tuning searches; empty where there is nothing to tune."""
@@ -253,7 +257,8 @@ def _plain(name: str) -> str:
 def find(name: str) -> ModelEntry:
     """Return the entry of a model; case, hyphens and underscores are ignored.
 
-    Names that are not built in are looked up among the entry points of the group ``kgrec.models``, whose values are ``ModelEntry``.
+    Names that are not built in are looked up among the entry points of the group ``kgrec.models``,
+    whose values are ``ModelEntry``.
 
     Raises:
         UnknownModelError: If there is no such model; the message gives the nearest names.

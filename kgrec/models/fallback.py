@@ -1,4 +1,5 @@
-"""A list for those whom a model cannot rank for: users without usable history, and items that no training has touched.
+"""A list for those whom a model cannot rank for: users without usable history, and items that no
+training has touched.
 
 Where a list comes from is its kind:
 
@@ -28,7 +29,9 @@ KINDS = ("personal", "history", "content", "popular")
 PERSONAL, HISTORY, CONTENT, POPULAR = range(len(KINDS))
 
 Way: TypeAlias = Literal["off", "popularity", "attributes"]
-_PRIOR_INTERACTIONS = 100.0  # what an attribute says of an item counts as much as popularity at so many interactions
+_PRIOR_INTERACTIONS = (
+    100.0  # what an attribute says of an item counts as much as popularity at so many interactions
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class FallbackChoice:
 
     Attributes:
         way: "popularity"; "attributes" (popularity where there are none); or "off".
-        half_life: Time after which an interaction counts half, in the units of the interaction times; 0 counts all alike.
+        half_life: Time after which an interaction counts half, in the units of the interaction
+            times; 0 counts all alike.
         reason: How that was chosen, in a sentence.
     """
 
@@ -48,7 +52,9 @@ class FallbackChoice:
     def __post_init__(self) -> None:
         """Reject what is no choice."""
         if self.way not in get_args(Way):
-            raise ConfigError(f"unknown fallback {self.way[:40]!r}. Choose from {', '.join(get_args(Way))}.")
+            raise ConfigError(
+                f"unknown fallback {self.way[:40]!r}. Choose from {', '.join(get_args(Way))}."
+            )
         if not (isinstance(self.half_life, int | float) and 0 <= self.half_life < float("inf")):
             raise ConfigError(f"a half-life of {self.half_life} cannot be used. Take 0 or more.")
 
@@ -65,18 +71,23 @@ class Fallback:
         self.choice = choice
         self.popularity = torch.from_numpy(decayed_popularity(data, choice.half_life))
         by_attributes = choice.way == "attributes"
-        self._by_user = _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
+        self._by_user = (
+            _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
+        )
         self._of_item = _item_content(data) if by_attributes and len(data.triples) else None
 
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
 
-        A history goes by the cosine of its items' attributes with each item's; where that tells nothing, a user goes by the interactions of
-        those who share an attribute, smoothed toward popularity.
+        A history goes by the cosine of its items' attributes with each item's; where that tells
+        nothing, a user goes by the interactions of those who share an attribute, smoothed toward
+        popularity.
         """
-        count, width = len(query.user), len(self.popularity)
+        count = len(query.user)
+        width = len(self.popularity)
         scores = np.zeros((count, width))
-        user, mask = query.user.cpu().numpy(), query.history_mask.cpu().numpy()
+        user = query.user.cpu().numpy()
+        mask = query.history_mask.cpu().numpy()
         if self._of_item is not None:
             row, place = mask.nonzero()
             item = query.history.cpu().numpy()[row, place]
@@ -89,7 +100,9 @@ class Fallback:
 
 
 def decayed_popularity(data: Dataset, half_life: float = 0.0) -> np.ndarray:
-    """Return the training interactions per item, float64 (items), each worth 2^(-age / half_life) where that is not 0."""
+    """Return the training interactions per item, float64 (items), each worth 2^(-age / half_life)
+    where that is not 0.
+    """
     train = data.train
     if not half_life or train.time is None or not len(train):
         return np.bincount(train.item, minlength=data.num_items).astype(np.float64)
@@ -99,7 +112,9 @@ def decayed_popularity(data: Dataset, half_life: float = 0.0) -> np.ndarray:
 
 
 class _ByUserAttributes:
-    """The mean over a user's attributes of what users who share each one use, smoothed toward popularity."""
+    """The mean over a user's attributes of what users who share each one use, smoothed toward
+    popularity.
+    """
 
     def __init__(self, facts: sp.csr_matrix, used: sp.csr_matrix) -> None:
         self._facts = facts
@@ -114,19 +129,27 @@ class _ByUserAttributes:
         weights = facts.multiply(1 / np.maximum(known, 1)[:, None]).tocsr()
         weights.data /= (self._sizes + _PRIOR_INTERACTIONS)[weights.indices]
         prior = np.asarray(weights.sum(axis=1)).ravel()
-        return np.asarray((weights @ self._counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self._share)
+        return np.asarray(
+            (weights @ self._counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self._share
+        )
 
 
 def _by_user_attributes(data: Dataset) -> _ByUserAttributes:
     user, relation, entity = data.user_facts.T.astype(np.int64)
     values, column = np.unique(relation * data.num_entities + entity, return_inverse=True)
-    facts = sp.csr_matrix((np.ones(len(user)), (user, column.ravel())), shape=(data.num_users, len(values)))
+    facts = sp.csr_matrix(
+        (np.ones(len(user)), (user, column.ravel())), shape=(data.num_users, len(values))
+    )
     facts.data[:] = 1.0
-    return _ByUserAttributes(facts, data.train.csr(data.num_users, data.num_items).astype(np.float64))
+    return _ByUserAttributes(
+        facts, data.train.csr(data.num_users, data.num_items).astype(np.float64)
+    )
 
 
 def _item_content(data: Dataset) -> sp.csr_matrix:
-    """Return unit rows of inverse-frequency weighted attributes per item; attributes of one item alone join nothing."""
+    """Return unit rows of inverse-frequency weighted attributes per item; attributes of one item
+    alone join nothing.
+    """
     matrix = ItemAttributes.from_dataset(data, min_items=2).matrix.astype(np.float64)
     rarity = np.log(data.num_items / np.maximum(1, np.asarray(matrix.sum(axis=0)).ravel())) + 1e-9
     weighted = sp.csr_matrix(matrix.multiply(rarity))
@@ -136,18 +159,20 @@ def _item_content(data: Dataset) -> sp.csr_matrix:
 
 @dataclass(frozen=True)
 class Served:
-    """A scorer with an answer for everyone: the model's for whom it knows, the fallback's for the others.
+    """A scorer with an answer for everyone: the model's for whom it knows, the fallback's for the
+    others.
 
-    No score comes from a vector that training has not moved. Items that the model does not know have the score ``cold`` in its rows.
-    Someone whom it does not know is scored by the history where the model reads such, else by the fallback; where that is off, all
-    items tie.
+    No score comes from a vector that training has not moved. Items that the model does not know
+    have the score ``cold`` in its rows. Someone whom it does not know is scored by the history
+    where the model reads such, else by the fallback; where that is off, all items tie.
 
     Attributes:
         scorer: The model's.
         users: Users that the model knows.
         items: Items that the model knows.
         fallback: Answers the others; None where it is off.
-        kind: Kind of the model's scores for each user, as a place in ``KINDS``; None for "personal" throughout.
+        kind: Kind of the model's scores for each user, as a place in ``KINDS``; None for "personal"
+            throughout.
         cold: Score of an item that the model does not know: -inf keeps it out of a ranking.
     """
 
@@ -163,7 +188,9 @@ class Served:
         """Whether the model's scorer ranks by a history."""
         return reads_history(self.scorer)
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
         """Return the scores of the catalog, or of the candidates."""
         by_model, by_history, usable = self._known(query)
         if bool(by_model.all()):
@@ -171,37 +198,61 @@ class Served:
 
         asked = by_model | by_history
         mask = torch.where(by_model.unsqueeze(1), query.history_mask, usable)
-        query = replace(query, user=torch.where(by_model, query.user, -1), history_mask=mask) if bool(asked.any()) else query
-        rest, width = ~asked, len(self.items) if items is None else items.shape[1]
-        table = query.history_mask.new_zeros(len(query.user), width, dtype=torch.get_default_dtype())
         if bool(asked.any()):
-            some = None if items is None else items[asked]
+            query = replace(query, user=torch.where(by_model, query.user, -1), history_mask=mask)
+        else:
+            query = query
+        rest = ~asked
+        if items is None:
+            width = len(self.items)
+        else:
+            width = items.shape[1]
+        table = query.history_mask.new_zeros(
+            len(query.user), width, dtype=torch.get_default_dtype()
+        )
+        if bool(asked.any()):
+            if items is None:
+                some = None
+            else:
+                some = items[asked]
             scores = self._without_cold(self.scorer(_rows(query, asked), some), some)
             table = table.to(scores.dtype)
             table[asked] = scores
         if self.fallback is not None:
             scores, _ = self._strangers(_rows(query, rest))
-            table[rest] = (scores if items is None else scores.gather(1, items[rest])).to(table.dtype)
+            table[rest] = (scores if items is None else scores.gather(1, items[rest])).to(
+                table.dtype
+            )
         return table
 
     def kinds(self, query: Query) -> Int[Tensor, " batch"]:
         """Return where each row's scores come from, as a place in ``KINDS``."""
         by_model, by_history, _ = self._known(query)
-        own = torch.full_like(query.user, PERSONAL) if self.kind is None else self.kind.to(query.user.device)[query.user.clamp(min=0)]
+        if self.kind is None:
+            own = torch.full_like(query.user, PERSONAL)
+        else:
+            own = self.kind.to(query.user.device)[query.user.clamp(min=0)]
         kind = torch.where(by_model, own, torch.where(by_history, HISTORY, POPULAR))
         rest = ~(by_model | by_history)
         if self.fallback is not None and bool(rest.any()):
             kind[rest] = torch.where(self._strangers(_rows(query, rest))[1], CONTENT, POPULAR)
         return kind
 
-    def _known(self, query: Query) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, " batch"], Bool[Tensor, "batch hist"]]:
-        """Return whom the model knows, whom it knows by the history, and what of the histories it knows."""
+    def _known(
+        self, query: Query
+    ) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, " batch"], Bool[Tensor, "batch hist"]]:
+        """Return whom the model knows, whom it knows by the history, and what of the histories it
+        knows.
+        """
         device = query.user.device
         by_model = query.user >= 0
         if len(self.users):
             by_model &= self.users.to(device)[query.user.clamp(min=0)]
         usable = query.history_mask & self.items.to(device)[query.history]
-        by_history = ~by_model & usable.any(1) if self.reads_history else torch.zeros_like(by_model)
+        if self.reads_history:
+            by_history = ~by_model & usable.any(1)
+        else:
+            by_history = torch.zeros_like(by_model)
         return by_model, by_history, usable
 
     def _without_cold(self, scores: Tensor, items: Tensor | None) -> Tensor:
@@ -210,13 +261,17 @@ class Served:
             return scores
         return scores.masked_fill(~known if items is None else ~known[items], self.cold)
 
-    def _strangers(self, query: Query) -> tuple[Float[Tensor, "batch items"], Bool[Tensor, " batch"]]:
+    def _strangers(
+        self, query: Query
+    ) -> tuple[Float[Tensor, "batch items"], Bool[Tensor, " batch"]]:
         """Return the fallback's score of every item, and which rows go by content."""
         if self.fallback is None:
             raise ConfigError("the fallback is off.")
         content = self.fallback.content(query).to(query.user.device)
         found = (content > 0).any(1)
-        return torch.where(found.unsqueeze(1), content, self.fallback.popularity.to(content.device)), found
+        return torch.where(
+            found.unsqueeze(1), content, self.fallback.popularity.to(content.device)
+        ), found
 
 
 def _rows(query: Query, rows: Bool[Tensor, " batch"]) -> Query:
@@ -232,20 +287,35 @@ def served(
     cold: float = -torch.inf,
     known: Known | None = None,
 ) -> Scorer:
-    """Return a model's scorer with an answer for everyone; the scorer itself where it knows everyone and everything.
+    """Return a model's scorer with an answer for everyone; the scorer itself where it knows
+    everyone and everything.
 
     Args:
         model: Says whom and what it knows.
         scorer: Its snapshot.
         data: What it was trained on.
         choice: The fallback; None leaves it off.
-        cold: Score of an item that the model does not know: -inf keeps it out of a ranking, 0 leaves it among labelled pairs.
+        cold: Score of an item that the model does not know: -inf keeps it out of a ranking, 0
+            leaves it among labelled pairs.
         known: What ``model.can_rank`` said; None asks it.
     """
     known = known or model.can_rank(data)
     if known.users.all() and known.items.all():
         return scorer
     warm = with_interactions(data).users
-    kind = np.where(warm, PERSONAL, CONTENT) if model.list_kind == "personal" else np.full(len(warm), POPULAR)
-    fallback = None if choice is None or choice.way == "off" else Fallback(data, choice)
-    return Served(scorer, torch.from_numpy(known.users), torch.from_numpy(known.items), fallback, torch.from_numpy(kind), cold)
+    if model.list_kind == "personal":
+        kind = np.where(warm, PERSONAL, CONTENT)
+    else:
+        kind = np.full(len(warm), POPULAR)
+    if choice is None or choice.way == "off":
+        fallback = None
+    else:
+        fallback = Fallback(data, choice)
+    return Served(
+        scorer,
+        torch.from_numpy(known.users),
+        torch.from_numpy(known.items),
+        fallback,
+        torch.from_numpy(kind),
+        cold,
+    )

@@ -8,10 +8,12 @@ from kgrec.random import derive
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose masks come from a stream that is reseeded every epoch, so that a resumed run drops the same values.
+    """Dropout whose masks come from a stream that is reseeded every epoch, so that a resumed run
+    drops the same values.
 
     Args:
-        probability: Share of the values set to zero in training, in [0, 1); the rest are scaled by 1 / (1 - probability).
+        probability: Share of the values set to zero in training, in [0, 1); the rest are scaled by
+            1 / (1 - probability).
     """
 
     def __init__(self, probability: float) -> None:
@@ -21,7 +23,8 @@ class SeededDropout(nn.Module):
 
     def reseed(self, seed: int) -> None:
         """Start the stream of masks anew."""
-        self._seed, self._calls = seed, 0
+        self._seed = seed
+        self._calls = 0
 
     def draw(self) -> tuple[float, int]:
         """Return the probability and the key of the next mask; probability 0 in evaluation."""

@@ -14,8 +14,8 @@ def normal(*shape: int, scale: float, generator: torch.Generator) -> Tensor:
 def glorot_uniform(*shape: int, generator: torch.Generator) -> Tensor:
     """Return draws from U(-b, b), b = sqrt(6 / (fan in + fan out)).
 
-    A stack of matrices ``(relations, rows, columns)`` has fan in ``relations * rows`` and fan out ``relations * columns``, as TensorFlow
-    counts them: what the official KGAT starts from.
+    A stack of matrices ``(relations, rows, columns)`` has fan in ``relations * rows`` and fan out
+    ``relations * columns``, as TensorFlow counts them: what the official KGAT starts from.
 
     Source: Glorot and Bengio, AISTATS 2010, Eq. (16).
     """

@@ -1,4 +1,6 @@
-"""Knowledge-graph embeddings: vectors with their score functions (higher is more plausible), and TransR energies (lower is)."""
+"""Knowledge-graph embeddings: vectors with their score functions (higher is more plausible), and
+TransR energies (lower is).
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -26,21 +28,33 @@ def transr_energies(
 ) -> tuple[
     Float[Tensor, " batch"],
     Float[Tensor, " batch"],
-    tuple[Float[Tensor, "batch dout"], Float[Tensor, "batch dout"], Float[Tensor, "batch dout"], Float[Tensor, "batch dout"]],
+    tuple[
+        Float[Tensor, "batch dout"],
+        Float[Tensor, "batch dout"],
+        Float[Tensor, "batch dout"],
+        Float[Tensor, "batch dout"],
+    ],
 ]:
-    """Return the energies of true and corrupted triples, and the projected rows (head, relation, tail, corrupted tail) for an L2 term.
+    """Return the energies of true and corrupted triples, and the projected rows (head, relation,
+    tail, corrupted tail) for an L2 term.
 
         g(h, r, t) = |W_r e_h + e_r - W_r e_t|^2
 
-    As in KGAT, Eq. (1); with ``normalized`` each of the three terms is made a unit vector first, as the KGAT authors do in CKE. The
-    rows for the L2 term are never normalized.
+    As in KGAT, Eq. (1); with ``normalized`` each of the three terms is made a unit vector first, as
+    the KGAT authors do in CKE. The rows for the L2 term are never normalized.
 
     Source: Lin et al., TransR, AAAI 2015, Eq. (8).
     """
     rows = torch.cat([head, tail, negative_tail])
     h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
     r = take_rows(relations, relation)
-    unit_h, unit_r, unit_t, unit_n = (unit_rows(part) for part in (h, r, t, n)) if normalized else (h, r, t, n)
+    if normalized:
+        unit_h, unit_r, unit_t, unit_n = (unit_rows(part) for part in (h, r, t, n))
+    else:
+        unit_h = h
+        unit_r = r
+        unit_t = t
+        unit_n = n
     moved = unit_h + unit_r
     return (moved - unit_t).square().sum(1), (moved - unit_n).square().sum(1), (h, r, t, n)
 
@@ -48,11 +62,13 @@ def transr_energies(
 class TripleTables(nn.Module, ABC):
     """Vectors of nodes and relations, and how plausible they make a triple.
 
-    Every score is a likeness of two vectors in the space of the relation: what the known end and the relation ask for, and the other
-    end as it is placed there. Higher is more plausible; an energy is a score with its sign turned.
+    Every score is a likeness of two vectors in the space of the relation: what the known end and
+    the relation ask for, and the other end as it is placed there. Higher is more plausible; an
+    energy is a score with its sign turned.
 
     Attributes:
-        nodes: One row per node; complex numbers are stored as all real parts, then all imaginary parts.
+        nodes: One row per node; complex numbers are stored as all real parts, then all imaginary
+            parts.
         relations: One row per relation, stored alike.
         function: Name of ``likeness`` among the functions of two vectors that make a score.
     """
@@ -62,36 +78,59 @@ class TripleTables(nn.Module, ABC):
     function: str
 
     @abstractmethod
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return where (head, relation) wants its tail."""
 
     @abstractmethod
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return where (relation, tail) wants its head."""
 
     @abstractmethod
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return nodes as the relation places them."""
 
     @abstractmethod
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return how near each row's candidates are to what it asks for."""
 
     @abstractmethod
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
-        """Return how near each of the same candidates is to each row, without a (batch, cand, dout) block."""
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
+        """Return how near each of the same candidates is to each row, without a (batch, cand, dout)
+        block.
+        """
 
     @abstractmethod
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
-        """Return the score of each row with each of the first ``count`` nodes, placed by the row's relation."""
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
+        """Return the score of each row with each of the first ``count`` nodes, placed by the row's
+        relation.
+        """
 
     @abstractmethod
     def constrain(self) -> None:
         """Put the vectors back under the paper's constraints, in place; after every step."""
 
-    def score(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    def score(
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
+    ) -> Float[Tensor, " batch"]:
         """Return the score of each triple."""
-        return self.likeness(self.asked_tail(head, relation), self.placed(tail, relation).unsqueeze(1)).squeeze(1)
+        return self.likeness(
+            self.asked_tail(head, relation), self.placed(tail, relation).unsqueeze(1)
+        ).squeeze(1)
 
     def corrupted(
         self,
@@ -101,9 +140,13 @@ class TripleTables(nn.Module, ABC):
         negative: Int[Tensor, "batch cand"],
         corrupts_head: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch cand"]:
-        """Return the scores of each triple with its head, or else its tail, replaced by each of its negatives."""
+        """Return the scores of each triple with its head, or else its tail, replaced by each of its
+        negatives.
+        """
         by_head = corrupts_head.unsqueeze(1)
-        asked = torch.where(by_head, self.asked_head(relation, tail), self.asked_tail(head, relation))
+        asked = torch.where(
+            by_head, self.asked_head(relation, tail), self.asked_tail(head, relation)
+        )
         placed = self.placed(negative.flatten(), relation.repeat_interleave(negative.shape[1]))
         return self.likeness(asked, placed.view(*negative.shape, -1))
 
@@ -139,36 +182,58 @@ class TransETables(TripleTables):
     Source: Bordes et al., TransE, NIPS 2013, Eq. (1) and Algorithm 1.
     """
 
-    def __init__(self, num_nodes: int, num_relations: int, dim: int, norm: str, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_nodes: int, num_relations: int, dim: int, norm: str, generator: torch.Generator
+    ) -> None:
         super().__init__()
         bound = 6 / math.sqrt(dim)
         self.norm = norm
         self.function = f"negative_{norm}"
         self.nodes = nn.Parameter(normalize(_uniform(num_nodes, dim, bound, generator), dim=1))
-        self.relations = nn.Parameter(normalize(_uniform(num_relations, dim, bound, generator), dim=1))
+        self.relations = nn.Parameter(
+            normalize(_uniform(num_relations, dim, bound, generator), dim=1)
+        )
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return h + r."""
         return take_rows(self.nodes, head) + take_rows(self.relations, relation)
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return t - r."""
         return take_rows(self.nodes, tail) - take_rows(self.relations, relation)
 
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the distances, sign turned."""
         apart = asked.unsqueeze(1) - placed
-        return -(apart.abs().sum(2) if self.norm == "l1" else torch.linalg.vector_norm(apart, dim=2))
+        return -(
+            apart.abs().sum(2) if self.norm == "l1" else torch.linalg.vector_norm(apart, dim=2)
+        )
 
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the distances, sign turned."""
-        return -(torch.cdist(asked, placed, p=1.0) if self.norm == "l1" else _squared(asked, placed).sqrt_())
+        return -(
+            torch.cdist(asked, placed, p=1.0)
+            if self.norm == "l1"
+            else _squared(asked, placed).sqrt_()
+        )
 
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
         return self.table(asked, self.nodes[:count])
 
@@ -188,7 +253,8 @@ class TransRTables(TripleTables):
         num_relations: Relations.
         dim: Size of the node vectors.
         relation_dim: Size of the relation vectors.
-        generator: Draws the initial vectors; projections start as the identity, cut or padded with zeros.
+        generator: Draws the initial vectors; projections start as the identity, cut or padded with
+            zeros.
         bound_relations: Whether relations too are held to length 1.
 
     Source: Lin et al., TransR, AAAI 2015, Eqs. (7)-(8).
@@ -208,31 +274,49 @@ class TransRTables(TripleTables):
     ) -> None:
         super().__init__()
         self.bound_relations = bound_relations
-        self.nodes = nn.Parameter(normalize(torch.randn(num_nodes, dim, generator=generator), dim=1))
-        self.relations = nn.Parameter(normalize(torch.randn(num_relations, relation_dim, generator=generator), dim=1))
-        self.projections = nn.Parameter(torch.eye(dim, relation_dim).repeat(num_relations, 1, 1))  # M_r, applied from the right
+        self.nodes = nn.Parameter(
+            normalize(torch.randn(num_nodes, dim, generator=generator), dim=1)
+        )
+        self.relations = nn.Parameter(
+            normalize(torch.randn(num_relations, relation_dim, generator=generator), dim=1)
+        )
+        self.projections = nn.Parameter(
+            torch.eye(dim, relation_dim).repeat(num_relations, 1, 1)
+        )  # M_r, applied from the right
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return M_r h + r."""
         return self.placed(head, relation) + take_rows(self.relations, relation)
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return M_r t - r."""
         return self.placed(tail, relation) - take_rows(self.relations, relation)
 
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return M_r e, Eq. (7)."""
         return rel_project(take_rows(self.nodes, node), relation, self.projections)
 
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
         return -(asked.unsqueeze(1) - placed).square().sum(2)
 
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
         return -_squared(asked, placed)
 
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes, projected once per relation present."""
         scores = asked.new_empty(len(asked), count)
         for row in torch.unique(relation).tolist():
@@ -256,7 +340,8 @@ class TransDTables(TripleTables):
         num_nodes: Nodes.
         num_relations: Relations.
         dim: Size of all vectors.
-        generator: Draws the initial vectors; those of the projections start at a tenth of the others' length.
+        generator: Draws the initial vectors; those of the projections start at a tenth of the
+            others' length.
         bound_relations: Whether relations too are held to length 1.
 
     Source: Ji et al., TransD, ACL 2015, Eqs. (11)-(15), for entities and relations of one size.
@@ -264,44 +349,75 @@ class TransDTables(TripleTables):
 
     function = "negative_squared_l2"
 
-    def __init__(self, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator, *, bound_relations: bool = True) -> None:
+    def __init__(
+        self,
+        num_nodes: int,
+        num_relations: int,
+        dim: int,
+        generator: torch.Generator,
+        *,
+        bound_relations: bool = True,
+    ) -> None:
         super().__init__()
         self.bound_relations = bound_relations
 
         def drawn(rows: int, length: float) -> nn.Parameter:
-            return nn.Parameter(normalize(torch.randn(rows, dim, generator=generator), dim=1) * length)
+            return nn.Parameter(
+                normalize(torch.randn(rows, dim, generator=generator), dim=1) * length
+            )
 
-        self.nodes, self.relations = drawn(num_nodes, 1.0), drawn(num_relations, 1.0)
-        self.projecting_nodes, self.projecting_relations = drawn(num_nodes, 0.1), drawn(num_relations, 0.1)  # e_p, r_p
+        self.nodes = drawn(num_nodes, 1.0)
+        self.relations = drawn(num_relations, 1.0)
+        self.projecting_nodes, self.projecting_relations = (
+            drawn(num_nodes, 0.1),
+            drawn(num_relations, 0.1),
+        )  # e_p, r_p
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return h_r + r."""
         return self.placed(head, relation) + take_rows(self.relations, relation)
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return t_r - r."""
         return self.placed(tail, relation) - take_rows(self.relations, relation)
 
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return e + (e_p . e) r_p."""
         entity = take_rows(self.nodes, node)
         along = (take_rows(self.projecting_nodes, node) * entity).sum(1, keepdim=True)
         return entity + along * take_rows(self.projecting_relations, relation)
 
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
         return -(asked.unsqueeze(1) - placed).square().sum(2)
 
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
         return -_squared(asked, placed)
 
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
-        """Return the scores with the first ``count`` nodes: |q - e - c r_p|^2 written out, with c = e_p . e."""
-        entity, by = self.nodes[:count], take_rows(self.projecting_relations, relation)
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
+        """Return the scores with the first ``count`` nodes: |q - e - c r_p|^2 written out, with c =
+        e_p . e.
+        """
+        entity = self.nodes[:count]
+        by = take_rows(self.projecting_relations, relation)
         along = (self.projecting_nodes[:count] * entity).sum(1)
         across = (asked * by).sum(1, keepdim=True) - by @ entity.T
-        squared = _squared(asked, entity) + along * (along * by.square().sum(1, keepdim=True) - 2 * across)
+        squared = _squared(asked, entity) + along * (
+            along * by.square().sum(1, keepdim=True) - 2 * across
+        )
         return -squared.clamp_(min=0.0)
 
     def constrain(self) -> None:
@@ -326,32 +442,46 @@ class DistMultTables(TripleTables):
 
     function = "inner_product"
 
-    def __init__(self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.nodes = nn.Parameter(normal(num_nodes, dim, scale=scale, generator=generator))
         self.relations = nn.Parameter(normal(num_relations, dim, scale=scale, generator=generator))
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return take_rows(self.nodes, head) * take_rows(self.relations, relation)
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return t * r."""
         return take_rows(self.nodes, tail) * take_rows(self.relations, relation)
 
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the inner products."""
         return (asked.unsqueeze(1) * placed).sum(2)
 
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the inner products."""
         return asked @ placed.T
 
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
         return self.table(asked, self.nodes[:count])
 
@@ -360,7 +490,8 @@ class DistMultTables(TripleTables):
 
 
 class ComplExTables(DistMultTables):
-    """DistMult over complex numbers: score(h, r, t) = Re sum of h * r * conj(t), which tells (h, r, t) from (t, r, h).
+    """DistMult over complex numbers: score(h, r, t) = Re sum of h * r * conj(t), which tells (h, r,
+    t) from (t, r, h).
 
     Args:
         num_nodes: Nodes.
@@ -372,14 +503,20 @@ class ComplExTables(DistMultTables):
     Source: Trouillon et al., ComplEx, ICML 2016, Eqs. (9)-(11). https://arxiv.org/abs/1606.06357
     """
 
-    def __init__(self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_nodes: int, num_relations: int, dim: int, scale: float, generator: torch.Generator
+    ) -> None:
         super().__init__(num_nodes, num_relations, 2 * dim, scale, generator)
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return _times(take_rows(self.nodes, head), take_rows(self.relations, relation))
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return t * conj(r)."""
         return _times(take_rows(self.nodes, tail), _conjugate(take_rows(self.relations, relation)))
 
@@ -408,25 +545,33 @@ class RotatETables(TripleTables):
         num_nodes: Nodes.
         num_relations: Relations.
         dim: Number of complex coordinates of a node, and of angles of a relation.
-        bound: Initial values of nodes and relations are uniform in +-bound; an angle is the relation's value times pi / bound.
+        bound: Initial values of nodes and relations are uniform in +-bound; an angle is the
+            relation's value times pi / bound.
         generator: Draws them.
 
-    Source: Sun et al., RotatE, ICLR 2019, Eq. (4), and the authors' code for the scale of the angles. https://arxiv.org/abs/1902.10197
+    Source: Sun et al., RotatE, ICLR 2019, Eq. (4), and the authors' code for the scale of the
+    angles. https://arxiv.org/abs/1902.10197
     """
 
     function = "negative_complex_l1"
 
-    def __init__(self, num_nodes: int, num_relations: int, dim: int, bound: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_nodes: int, num_relations: int, dim: int, bound: float, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.turn = math.pi / bound
         self.nodes = nn.Parameter(_uniform(num_nodes, 2 * dim, bound, generator))
         self.relations = nn.Parameter(_uniform(num_relations, dim, bound, generator))
 
-    def asked_tail(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_tail(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return _times(take_rows(self.nodes, head), self._rotation(relation))
 
-    def asked_head(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def asked_head(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return t * conj(r)."""
         return _times(take_rows(self.nodes, tail), _conjugate(self._rotation(relation)))
 
@@ -434,17 +579,23 @@ class RotatETables(TripleTables):
         angle = take_rows(self.relations, relation) * self.turn
         return torch.cat([torch.cos(angle), torch.sin(angle)], 1)
 
-    def placed(self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch dout"]:
+    def placed(
+        self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
-    def likeness(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]) -> Float[Tensor, "batch cand"]:
+    def likeness(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the sums of the moduli of the differences, sign turned."""
         apart = (asked.unsqueeze(1) - placed).view(*placed.shape[:2], 2, -1)
         moduli: Tensor = torch.linalg.vector_norm(apart, dim=2)
         return -moduli.sum(2)
 
-    def table(self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]) -> Float[Tensor, "batch cand"]:
+    def table(
+        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the same, one coordinate at a time."""
         real, imaginary = asked.T.unsqueeze(2).chunk(2)  # (dim, batch, 1)
         to_real, to_imaginary = placed.T.unsqueeze(1).chunk(2)
@@ -453,7 +604,9 @@ class RotatETables(TripleTables):
             total -= (a - c).square_().add_((b - d).square_()).sqrt_()
         return total
 
-    def against(self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int) -> Float[Tensor, "batch entities"]:
+    def against(
+        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+    ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
         return self.table(asked, self.nodes[:count])
 

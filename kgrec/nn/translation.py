@@ -10,7 +10,9 @@ from kgrec.ops.optimizer import adam
 from kgrec.ops.propagate import propagate
 
 
-def translation_tables(kind: str, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator) -> TripleTables:
+def translation_tables(
+    kind: str, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator
+) -> TripleTables:
     """Return untrained tables of a kind: "transe" (L1, as in Fast-TransX), "transr" or "transd"."""
     if kind == "transe":
         return TransETables(num_nodes, num_relations, dim, "l1", generator)
@@ -31,7 +33,8 @@ def train_translation(
     learning_rate: float = 0.02,
     margin: float = 1.0,
 ) -> None:
-    """Train tables in place: true triples by a margin above the same with the head or the tail (even odds) drawn anew.
+    """Train tables in place: true triples by a margin above the same with the head or the tail
+    (even odds) drawn anew.
 
         loss = mean of max(0, margin - score(h, r, t) + score(h', r, t'))
 
@@ -46,15 +49,21 @@ def train_translation(
         learning_rate: Of Adam.
         margin: More than 0.
 
-    Source: Bordes et al., TransE, NIPS 2013, Eq. (1) and Algorithm 1; corruptions uniform and unfiltered, as there.
+    Source: Bordes et al., TransE, NIPS 2013, Eq. (1) and Algorithm 1; corruptions uniform and
+    unfiltered, as there.
     """
-    optimizer, device = adam(tables.parameters(), learning_rate), head.device
+    optimizer = adam(tables.parameters(), learning_rate)
+    device = head.device
     for _ in range(epochs):
         order = torch.randperm(len(head), generator=generator)
         drawn = torch.randint(len(tables.nodes), (len(head),), generator=generator)
         by_head = torch.rand(len(head), generator=generator) < 0.5
         for rows, negative, corrupts_head in zip(
-            *(torch.split(part.to(device), batch_size) for part in (order, drawn.unsqueeze(1), by_head)), strict=True
+            *(
+                torch.split(part.to(device), batch_size)
+                for part in (order, drawn.unsqueeze(1), by_head)
+            ),
+            strict=True,
         ):
             triple = head[rows], relation[rows], tail[rows]
             optimizer.zero_grad(set_to_none=True)
@@ -65,17 +74,25 @@ def train_translation(
 
 
 def neighbor_mean(
-    vectors: Float[Tensor, "entities dim"], head: Int[Tensor, " edges"], tail: Int[Tensor, " edges"], known: Bool[Tensor, " entities"]
+    vectors: Float[Tensor, "entities dim"],
+    head: Int[Tensor, " edges"],
+    tail: Int[Tensor, " edges"],
+    known: Bool[Tensor, " entities"],
 ) -> Float[Tensor, "entities dim"]:
-    """Return the mean of the vectors of each entity's neighbors, whichever way the triple goes; 0 for an entity without any.
+    """Return the mean of the vectors of each entity's neighbors, whichever way the triple goes; 0
+    for an entity without any.
 
-    A neighbor counts once, however many triples join it; neighbors that are not ``known`` have no vector and are left out.
+    A neighbor counts once, however many triples join it; neighbors that are not ``known`` have no
+    vector and are left out.
 
-    Source: Wang et al., DKN, WWW 2018, Section 4.2 (context embedding). https://arxiv.org/abs/1801.08284
+    Source: Wang et al., DKN, WWW 2018, Section 4.2 (context embedding).
+    https://arxiv.org/abs/1801.08284
     """
     count = len(vectors)
     apart = head != tail
-    pairs = torch.unique(torch.cat([head[apart] * count + tail[apart], tail[apart] * count + head[apart]]))
+    pairs = torch.unique(
+        torch.cat([head[apart] * count + tail[apart], tail[apart] * count + head[apart]])
+    )
     graph, _ = Csr.from_edges(pairs // count, pairs % count, count)
     held = known.unsqueeze(1).to(vectors.dtype)
     sums = propagate(torch.cat([vectors * held, held], 1), graph, vectors.new_ones(graph.num_edges))

@@ -1,1 +1,3 @@
-"""Kernels on graphs: structure, propagation, attention, ranking and sampling, as functions of tensors."""
+"""Kernels on graphs: structure, propagation, attention, ranking and sampling, as functions of
+tensors.
+"""

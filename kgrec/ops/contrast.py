@@ -8,19 +8,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CELLS_AT_ONCE = 1 << 21  # scores held at a time: 8 MiB in float32; the fastest size measured, from 600 to 9,000 items
+_CELLS_AT_ONCE = (
+    1 << 21
+)  # scores held at a time: 8 MiB in float32; the fastest size measured, from 600 to 9,000 items
 
 
 def softmax_rows(
-    users: Float[Tensor, "batch dim"], items: Float[Tensor, "items dim"], positive: Int[Tensor, " batch"]
+    users: Float[Tensor, "batch dim"],
+    items: Float[Tensor, "items dim"],
+    positive: Int[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
     """Return the mean of ``-log softmax(users items^T)[positive]``.
 
-    Scores are made, used for the loss and for both gradients, and dropped, a few rows at a time; memory is that of the gradients.
-    Differentiable once, in ``users`` and ``items``.
+    Scores are made, used for the loss and for both gradients, and dropped, a few rows at a time;
+    memory is that of the gradients. Differentiable once, in ``users`` and ``items``.
 
-    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (4), over all items.
-    https://arxiv.org/abs/2201.02327
+    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS
+    2024, Eq. (4), over all items. https://arxiv.org/abs/2201.02327
     """
     result: Tensor = _SoftmaxRows.apply(users, items, positive)  # type: ignore[no-untyped-call]
     return result
@@ -33,9 +37,11 @@ def sampled_softmax_rows(
     same: tuple[Int[Tensor, " batch"], Int[Tensor, " cand"]],
     weight: float | int = 1.0,
 ) -> Float[Tensor, ""]:
-    """Return the mean of ``-log(exp(u . p) / (exp(u . p) + weight sum of exp(u . n)))`` over negatives that the batch shares.
+    """Return the mean of ``-log(exp(u . p) / (exp(u . p) + weight sum of exp(u . n)))`` over
+    negatives that the batch shares.
 
-    With ``weight`` the number of items per negative drawn, the sum stands for that over the whole catalog. As ``softmax_rows`` otherwise.
+    With ``weight`` the number of items per negative drawn, the sum stands for that over the whole
+    catalog. As ``softmax_rows`` otherwise.
 
     Args:
         users: Vectors of users.
@@ -44,8 +50,8 @@ def sampled_softmax_rows(
         same: Which items these are; one that is a row's own is no negative of it.
         weight: What a negative counts for.
 
-    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS 2024, Eq. (5).
-    https://arxiv.org/abs/2201.02327
+    Source: Wu et al., On the Effectiveness of Sampled Softmax Loss for Item Recommendation, TOIS
+    2024, Eq. (5). https://arxiv.org/abs/2201.02327
     """
     result: Tensor = _SampledSoftmaxRows.apply(users, items, negatives, same, float(weight))  # type: ignore[no-untyped-call]
     return result
@@ -53,18 +59,32 @@ def sampled_softmax_rows(
 
 class _SampledSoftmaxRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, negatives: Tensor, same: tuple[Tensor, Tensor], weight: float) -> Tensor:
-        to_users, to_items, to_negatives = torch.empty_like(users), torch.empty_like(items), torch.zeros_like(negatives)
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        items: Tensor,
+        negatives: Tensor,
+        same: tuple[Tensor, Tensor],
+        weight: float,
+    ) -> Tensor:
+        to_users = torch.empty_like(users)
+        to_items = torch.empty_like(items)
+        to_negatives = torch.zeros_like(negatives)
         total = users.new_zeros(())
         step = max(1, _CELLS_AT_ONCE // max(1, len(negatives)))
         for start in range(0, len(users), step):
             some = slice(start, start + step)
-            user, item = users[some], items[some]
+            user = users[some]
+            item = items[some]
             own = (user * item).sum(1, keepdim=True)
             scores = torch.addmm(own.new_full((), math.log(weight)), user, negatives.T)
             scores.masked_fill_(same[0][some].unsqueeze(1) == same[1], -torch.inf)
-            highest = torch.maximum(scores.amax(1, keepdim=True), own) if len(negatives) else own
-            share, chance = scores.sub_(highest).exp_(), (own - highest).exp_()
+            if len(negatives):
+                highest = torch.maximum(scores.amax(1, keepdim=True), own)
+            else:
+                highest = own
+            share = scores.sub_(highest).exp_()
+            chance = (own - highest).exp_()
             mass = share.sum(1, keepdim=True) + chance
             total += (mass.log() + highest - own).sum()
             share.div_(mass)
@@ -86,7 +106,8 @@ class _SampledSoftmaxRows(torch.autograd.Function):
 class _SoftmaxRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, positive: Tensor) -> Tensor:
-        to_users, to_items = torch.empty_like(users), torch.zeros_like(items)
+        to_users = torch.empty_like(users)
+        to_items = torch.zeros_like(items)
         total = users.new_zeros(())
         step = max(1, _CELLS_AT_ONCE // max(1, len(items)))
         for start in range(0, len(users), step):

@@ -16,8 +16,9 @@ _INT32_MAX = 2**31 - 1
 class Csr:
     """A directed graph with a reverse for every edge, grouped by destination.
 
-    The edges of node ``v`` are the positions ``ptr[v] .. ptr[v + 1] - 1``, sorted by relation, then source. Because the structure is
-    symmetric, the transpose of a weighted graph is the same structure with the weights ``weight[rev]``; nothing is ever transposed.
+    The edges of node ``v`` are the positions ``ptr[v] .. ptr[v + 1] - 1``, sorted by relation, then
+    source. Because the structure is symmetric, the transpose of a weighted graph is the same
+    structure with the weights ``weight[rev]``; nothing is ever transposed.
 
     Attributes:
         ptr: First edge of each node, and the number of edges last; int64 (nodes + 1).
@@ -42,7 +43,8 @@ class Csr:
         relation: np.ndarray | Tensor | None = None,
         inverse: np.ndarray | Tensor | None = None,
     ) -> "tuple[Csr, Tensor]":
-        """Return the structure, and the permutation ``order``: edge ``k`` of the structure is input edge ``order[k]`` (int64).
+        """Return the structure, and the permutation ``order``: edge ``k`` of the structure is input
+        edge ``order[k]`` (int64).
 
         Edges that occur several times are kept; equal ones stay in the order given.
 
@@ -54,24 +56,53 @@ class Csr:
             inverse: Inverse of each relation; None means that every relation is its own inverse.
 
         Raises:
-            GraphError: If a node or relation is out of range, the sizes do not fit, or an edge has no reverse.
+            GraphError: If a node or relation is out of range, the sizes do not fit, or an edge has
+                no reverse.
         """
-        head, tail = _column(destination), _column(source)
-        kind = None if relation is None else _column(relation)
+        head = _column(destination)
+        tail = _column(source)
+        if relation is None:
+            kind = None
+        else:
+            kind = _column(relation)
         if len(head) != len(tail) or (kind is not None and len(kind) != len(head)):
             raise GraphError(
-                f"{len(head)} destinations, {len(tail)} sources, {'no' if kind is None else len(kind)} relations. Pass one each per edge."
+                f"{len(head)} destinations, {len(tail)} sources, "
+                f"{'no' if kind is None else len(kind)} relations. Pass one each per edge."
             )
         _check_range("node", head, num_nodes)
         _check_range("node", tail, num_nodes)
-        back = None if kind is None else _inverse_table(kind, inverse)
-        num_relations = 1 if back is None else max(1, len(back))
-        if num_nodes > _INT32_MAX or len(head) > _INT32_MAX or num_nodes * num_nodes * num_relations >= 2**63:
-            raise GraphError(f"{num_nodes} nodes and {len(head)} edges are more than 32-bit positions can name. Split the graph.")
+        if kind is None:
+            back = None
+        else:
+            back = _inverse_table(kind, inverse)
+        if back is None:
+            num_relations = 1
+        else:
+            num_relations = max(1, len(back))
+        if (
+            num_nodes > _INT32_MAX
+            or len(head) > _INT32_MAX
+            or num_nodes * num_nodes * num_relations >= 2**63
+        ):
+            raise GraphError(
+                f"{num_nodes} nodes and {len(head)} edges are more than 32-bit positions can "
+                "name. Split the graph."
+            )
         key, order = torch.sort(_key(head, kind, tail, num_nodes, num_relations), stable=True)
-        head, tail = head[order], tail[order]
-        kind = None if kind is None else kind[order]
-        turned = _key(tail, None if back is None or kind is None else back[kind], head, num_nodes, num_relations)
+        head = head[order]
+        tail = tail[order]
+        if kind is None:
+            kind = None
+        else:
+            kind = kind[order]
+        turned = _key(
+            tail,
+            None if back is None or kind is None else back[kind],
+            head,
+            num_nodes,
+            num_relations,
+        )
         turned, reverse_of = torch.sort(turned, stable=True)
         if not torch.equal(turned, key):
             raise GraphError(_without_reverse(key, turned, reverse_of, num_nodes, num_relations))
@@ -98,8 +129,13 @@ class Csr:
 
     def to(self, device: torch.device | str) -> "Csr":
         """Return the structure on another device."""
-        relation = None if self.relation is None else self.relation.to(device)
-        return Csr(self.ptr.to(device), self.idx.to(device), self.rev.to(device), relation, self.num_nodes)
+        if self.relation is None:
+            relation = None
+        else:
+            relation = self.relation.to(device)
+        return Csr(
+            self.ptr.to(device), self.idx.to(device), self.rev.to(device), relation, self.num_nodes
+        )
 
 
 def symmetric_weights(graph: Csr, dtype: torch.dtype = torch.float32) -> Float[Tensor, " edges"]:
@@ -115,7 +151,9 @@ def symmetric_weights(graph: Csr, dtype: torch.dtype = torch.float32) -> Float[T
 
 def random_walk_weights(graph: Csr, dtype: torch.dtype = torch.float32) -> Float[Tensor, " edges"]:
     """Return ``1 / degree(destination)`` per edge: the weights of each node's edges add up to 1."""
-    return torch.repeat_interleave(graph.degree.double().reciprocal(), graph.degree, output_size=graph.num_edges).to(dtype)
+    return torch.repeat_interleave(
+        graph.degree.double().reciprocal(), graph.degree, output_size=graph.num_edges
+    ).to(dtype)
 
 
 def _column(values: np.ndarray | Tensor) -> Tensor:
@@ -126,32 +164,57 @@ def _check_range(what: str, values: Tensor, size: int) -> None:
     if len(values):
         low, high = (int(bound) for bound in values.aminmax())
         if low < 0 or high >= size:
-            raise GraphError(f"an edge names {what} {low if low < 0 else high}, outside 0..{size - 1}.")
+            raise GraphError(
+                f"an edge names {what} {low if low < 0 else high}, outside 0..{size - 1}."
+            )
 
 
 def _inverse_table(kind: Tensor, inverse: np.ndarray | Tensor | None) -> Tensor:
     if inverse is None:
-        most = int(kind.max()) + 1 if len(kind) else 0
+        if len(kind):
+            most = int(kind.max()) + 1
+        else:
+            most = 0
         _check_range("relation", kind, most)
         return torch.arange(most, device=kind.device)
     table = _column(inverse).to(kind.device)
     _check_range("inverse relation", table, len(table))
     if not torch.equal(table[table], torch.arange(len(table), device=kind.device)):
-        raise GraphError("the inverse of some relation's inverse is not the relation itself. Pair the relations up.")
+        raise GraphError(
+            "the inverse of some relation's inverse is not the relation itself. Pair the "
+            "relations up."
+        )
     _check_range("relation", kind, len(table))
     return table
 
 
-def _key(head: Tensor, kind: Tensor | None, tail: Tensor, num_nodes: int, num_relations: int) -> Tensor:
-    first = head if kind is None else head * num_relations + kind
+def _key(
+    head: Tensor, kind: Tensor | None, tail: Tensor, num_nodes: int, num_relations: int
+) -> Tensor:
+    if kind is None:
+        first = head
+    else:
+        first = head * num_relations + kind
     return first * num_nodes + tail
 
 
-def _without_reverse(key: Tensor, turned: Tensor, reverse_of: Tensor, num_nodes: int, num_relations: int) -> str:
-    """Return a message that names an edge whose reverse is missing, given the sorted keys of the edges and of their reverses."""
+def _without_reverse(
+    key: Tensor, turned: Tensor, reverse_of: Tensor, num_nodes: int, num_relations: int
+) -> str:
+    """Return a message that names an edge whose reverse is missing, given the sorted keys of the
+    edges and of their reverses.
+    """
     at = int((key != turned).nonzero()[0])
-    # Where the two sorted lists part, the smaller key is in one of them only: an edge that is no reverse, or the reverse of no edge.
+    # Where the two sorted lists part, the smaller key is in one of them only: an edge that is no
+    # reverse, or the reverse of no edge.
     lone = int(key[at] if key[at] < turned[at] else key[reverse_of[at]])
-    head, tail = lone // num_nodes // num_relations, lone % num_nodes
-    relation = f" by relation {lone // num_nodes % num_relations}" if num_relations > 1 else ""
-    return f"the edge from node {tail} to node {head}{relation} has no reverse. Give every edge its reverse."
+    head = lone // num_nodes // num_relations
+    tail = lone % num_nodes
+    if num_relations > 1:
+        relation = f" by relation {lone // num_nodes % num_relations}"
+    else:
+        relation = ""
+    return (
+        f"the edge from node {tail} to node {head}{relation} has no reverse. Give every edge "
+        "its reverse."
+    )

@@ -1,4 +1,6 @@
-"""Dropout whose mask is a function of a key and the place: nothing is drawn in order, nothing is kept for the gradient."""
+"""Dropout whose mask is a function of a key and the place: nothing is drawn in order, nothing is
+kept for the gradient.
+"""
 
 from typing import Any
 
@@ -13,17 +15,20 @@ _LOW = 0xFFFFFFFF
 
 
 def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Float[Tensor, "..."]:
-    """Return ``x`` with a share of its values set to zero and the rest divided by ``1 - probability``; ``x`` itself where that is 0.
+    """Return ``x`` with a share of its values set to zero and the rest divided by
+    ``1 - probability``; ``x`` itself where that is 0.
 
-    Value ``i`` (in memory order) stays where ``word(key, i) >= probability 2^32``, the words being those of a counter-based generator:
-    every backend, device and number of threads drops the same ones. Differentiable once.
+    Value ``i`` (in memory order) stays where ``word(key, i) >= probability 2^32``, the words being
+    those of a counter-based generator: every backend, device and number of threads drops the same
+    ones. Differentiable once.
 
     Args:
         x: Values.
         probability: Share to drop, in [0, 1).
         key: What the mask depends on, 0 to 2^64 - 1.
 
-    Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011, Section 2 (counter-based generators).
+    Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011, Section 2
+    (counter-based generators).
     """
     if probability == 0:
         return x

@@ -22,7 +22,8 @@ def bi_interaction(
     slope: float | int,
     drop: tuple[float, int] = (0.0, 0),
 ) -> Float[Tensor, "nodes dout"]:
-    """Return ``LeakyReLU((e + n) W1 + b1) + LeakyReLU((e * n) W2 + b2)``, after ``kgrec.ops.dropout`` by (probability, key).
+    """Return ``LeakyReLU((e + n) W1 + b1) + LeakyReLU((e * n) W2 + b2)``, after
+    ``kgrec.ops.dropout`` by (probability, key).
 
     Differentiable once, in all tensors.
 
@@ -50,7 +51,14 @@ class _Compiled(torch.autograd.Function):
         slope: float,
         drop: tuple[float, int],
     ) -> Tensor:
-        parts = ego.contiguous(), near.contiguous(), w1.contiguous(), b1.contiguous(), w2.contiguous(), b2.contiguous()
+        parts = (
+            ego.contiguous(),
+            near.contiguous(),
+            w1.contiguous(),
+            b1.contiguous(),
+            w2.contiguous(),
+            b2.contiguous(),
+        )
         key, threshold, scale = recipe(*drop)
         out, signs = native.interaction(parts, slope, (key, threshold, scale))
         ctx.factors = slope, scale
@@ -62,14 +70,31 @@ class _Compiled(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         ego, near, w1, b1, w2, b2, signs = ctx.saved_tensors
         slope, scale = ctx.factors
-        return *native.interaction_gradients((ego, near, w1, b1, w2, b2), slope, scale, upstream.contiguous(), signs), None, None
+        return (
+            *native.interaction_gradients(
+                (ego, near, w1, b1, w2, b2), slope, scale, upstream.contiguous(), signs
+            ),
+            None,
+            None,
+        )
 
 
 class _BiInteraction(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, ego: Tensor, near: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, slope: float) -> Tensor:
-        total, product = ego + near, ego * near
-        by_sum, by_product = torch.addmm(b1, total, w1), torch.addmm(b2, product, w2)
+    def forward(
+        ctx: Any,
+        ego: Tensor,
+        near: Tensor,
+        w1: Tensor,
+        b1: Tensor,
+        w2: Tensor,
+        b2: Tensor,
+        slope: float,
+    ) -> Tensor:
+        total = ego + near
+        product = ego * near
+        by_sum = torch.addmm(b1, total, w1)
+        by_product = torch.addmm(b2, product, w2)
         ctx.slope = slope
         ctx.save_for_backward(ego, near, w1, w2, total, product, by_sum > 0, by_product > 0)
         return leaky_relu(by_sum, slope) + leaky_relu(by_product, slope)
@@ -78,8 +103,12 @@ class _BiInteraction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         ego, near, w1, w2, total, product, *signs = ctx.saved_tensors
-        to_sum, to_product = (upstream * torch.where(sign, 1.0, ctx.slope).to(upstream) for sign in signs)
-        by_sum, by_product = to_sum @ w1.T, to_product @ w2.T
-        to_ego, to_near = by_sum + by_product * near, by_sum + by_product * ego
+        to_sum, to_product = (
+            upstream * torch.where(sign, 1.0, ctx.slope).to(upstream) for sign in signs
+        )
+        by_sum = to_sum @ w1.T
+        by_product = to_product @ w2.T
+        to_ego = by_sum + by_product * near
+        to_near = by_sum + by_product * ego
         biases = to_sum.sum(0, keepdim=True), to_product.sum(0, keepdim=True)
         return to_ego, to_near, total.T @ to_sum, biases[0], product.T @ to_product, biases[1], None

@@ -6,9 +6,13 @@ from torch import Tensor
 
 
 def last_of_lists(
-    start: Int[Tensor, " _"], values: Int[Tensor, " _"], rows: Int[Tensor, " batch"], most: int | None = None
+    start: Int[Tensor, " _"],
+    values: Int[Tensor, " _"],
+    rows: Int[Tensor, " batch"],
+    most: int | None = None,
 ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, "batch cand"]]:
-    """Return the last values of some lists as rows right-padded with 0, and where they hold a value.
+    """Return the last values of some lists as rows right-padded with 0, and where they hold a
+    value.
 
     Args:
         start: Where each list begins in ``values``, and the end of the last (lists + 1).

@@ -10,10 +10,12 @@ _LARGEST = 32 << 20  # more than this glibc refuses
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let freed blocks of up to 32 MB stay with the process, so that the next step's tables need no new pages; return whether they do.
+    """Let freed blocks of up to 32 MB stay with the process, so that the next step's tables need no
+    new pages; return whether they do.
 
-    glibc takes large blocks from the kernel and gives them back at once; at each step of a training the kernel would then clear the same
-    pages anew. On Gowalla's graph that was 12 ms of a LightGCN step of about 60. Does nothing without glibc.
+    glibc takes large blocks from the kernel and gives them back at once; at each step of a training
+    the kernel would then clear the same pages anew. On Gowalla's graph that was 12 ms of a LightGCN
+    step of about 60. Does nothing without glibc.
     """
     if sys.platform != "linux":
         return False

@@ -25,10 +25,11 @@ def bpr_rows(
 ) -> Float[Tensor, ""]:
     """Return BPR of rows of tables, and their L2.
 
-        mean of softplus(u . n + b_n - u . p - b_p) + l2_weight / 2 mean of |u|^2 + item_l2_weight / 2 mean of (|p|^2 + |n|^2)
+        mean of softplus(u . n + b_n - u . p - b_p) + l2_weight / 2 mean of |u|^2 + item_l2_weight /
+        2 mean of (|p|^2 + |n|^2)
 
-    Differentiable once, in ``users``, ``items`` and ``bias``. Gradients of a row that is taken several times are added in the order of
-    the batch.
+    Differentiable once, in ``users``, ``items`` and ``bias``. Gradients of a row that is taken
+    several times are added in the order of the batch.
 
     Args:
         users: Vectors of users.
@@ -50,7 +51,9 @@ def bpr_rows(
     p, n = take_rows(items, torch.cat([positive, negative])).chunk(2)
     margin = (u * n).sum(1) - (u * p).sum(1)
     if bias is not None:
-        above, below = take_rows(bias.unsqueeze(1), torch.cat([positive, negative])).squeeze(1).chunk(2)
+        above, below = (
+            take_rows(bias.unsqueeze(1), torch.cat([positive, negative])).squeeze(1).chunk(2)
+        )
         margin = margin + below - above
     squares = weights[0] * u.square().sum() + weights[1] * (p.square().sum() + n.square().sum())
     return softplus(margin).mean() + 0.5 * squares / len(user)
@@ -68,14 +71,25 @@ class _BprRows(torch.autograd.Function):
         negative: Tensor,
         weights: tuple[float, float],
     ) -> Tensor:
-        pairs = users.contiguous(), items.contiguous(), user.contiguous(), positive.contiguous(), negative.contiguous()
+        pairs = (
+            users.contiguous(),
+            items.contiguous(),
+            user.contiguous(),
+            positive.contiguous(),
+            negative.contiguous(),
+        )
         margin = native.pair_margins(pairs)
         if bias is not None:
             margin += bias[negative] - bias[positive]
         ctx.save_for_backward(*pairs, margin)
-        ctx.weights, ctx.one_table, ctx.biased = weights, users is items, bias is not None
+        ctx.weights = weights
+        ctx.one_table = users is items
+        ctx.biased = bias is not None
         loss = softplus(margin).mean()
-        for weight, table, rows in ((weights[0], users, (user,)), (weights[1], items, (positive, negative))):
+        for weight, table, rows in (
+            (weights[0], users, (user,)),
+            (weights[1], items, (positive, negative)),
+        ):
             if weight:
                 squares = table.square().sum(1)
                 loss += 0.5 * weight * torch.stack([squares[some].mean() for some in rows]).sum()
@@ -83,15 +97,24 @@ class _BprRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None, None, None]:
+    def backward(
+        ctx: Any, upstream: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None, None, None, None]:
         users, items, user, positive, negative, margin = ctx.saved_tensors
         pairs = users, items, user, positive, negative
         scale = float(upstream) / len(margin)
         slope = margin.sigmoid().mul_(scale)
         to_users = torch.zeros_like(users)
-        to_items = to_users if ctx.one_table else torch.zeros_like(items)
-        native.add_pair_gradients_(to_users, to_items, pairs, slope, (scale * ctx.weights[0], scale * ctx.weights[1]))
+        if ctx.one_table:
+            to_items = to_users
+        else:
+            to_items = torch.zeros_like(items)
+        native.add_pair_gradients_(
+            to_users, to_items, pairs, slope, (scale * ctx.weights[0], scale * ctx.weights[1])
+        )
         to_bias = None
         if ctx.biased:
-            to_bias = torch.bincount(torch.cat([positive, negative]), torch.cat([-slope, slope]), minlength=len(items))
+            to_bias = torch.bincount(
+                torch.cat([positive, negative]), torch.cat([-slope, slope]), minlength=len(items)
+            )
         return to_users, None if ctx.one_table else to_items, to_bias, None, None, None, None

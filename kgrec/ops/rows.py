@@ -13,11 +13,14 @@ from kgrec.ops.backends import gpu
 _LEAST_NORM = 1e-12  # as torch's normalize
 
 
-def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
+def take_rows(
+    table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch dim"]:
     """Return ``table[rows]``.
 
-    The gradients of a row that is taken several times are added in a fixed order. Plain indexing adds them with atomics from several
-    threads, so that two runs of one seed drift apart in the last bits.
+    The gradients of a row that is taken several times are added in a fixed order. Plain indexing
+    adds them with atomics from several threads, so that two runs of one seed drift apart in the
+    last bits.
     """
     if table.device.type == "cpu" or gpu.takes(table):
         result: Tensor = _TakeRows.apply(table, rows)  # type: ignore[no-untyped-call]
@@ -26,7 +29,9 @@ def take_rows(table: Float[Tensor, "nodes dim"], rows: Int[Tensor, " batch"]) ->
 
 
 class _TakeRows(torch.autograd.Function):
-    """Torch's own gradient is slower on the CPU, and asks the host how many rows are distinct, which no capture of a CUDA graph allows."""
+    """Torch's own gradient is slower on the CPU, and asks the host how many rows are distinct,
+    which no capture of a CUDA graph allows.
+    """
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
@@ -39,20 +44,25 @@ class _TakeRows(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (rows,) = ctx.saved_tensors
         if upstream.device.type == "cpu":
-            return upstream.new_zeros(ctx.size, upstream.shape[1]).index_add_(0, rows, upstream), None
+            return upstream.new_zeros(ctx.size, upstream.shape[1]).index_add_(
+                0, rows, upstream
+            ), None
         return gpu.row_sums(rows, upstream, ctx.size), None
 
 
 def fixed_shapes(batch: Tensor) -> bool:
-    """Return whether a step had better keep to shapes that do not depend on what is in its batch: off the CPU, where steps are recorded."""
+    """Return whether a step had better keep to shapes that do not depend on what is in its batch:
+    off the CPU, where steps are recorded.
+    """
     return batch.device.type != "cpu"
 
 
 def unit_rows(x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
     """Return each row divided by its length; rows of zeros stay so, and their gradient is 0.
 
-    Otherwise as torch's ``normalize``, with a gradient that passes over the table three times instead of eight. Differentiable once.
-    ``normalize`` multiplies the gradient of a row of zeros by 1e12: a few layers of that are beyond the largest number.
+    Otherwise as torch's ``normalize``, with a gradient that passes over the table three times
+    instead of eight. Differentiable once. ``normalize`` multiplies the gradient of a row of zeros
+    by 1e12: a few layers of that are beyond the largest number.
     """
     result: Tensor = _UnitRows.apply(x)  # type: ignore[no-untyped-call]
     return result

@@ -13,9 +13,11 @@ from kgrec.ops.propagate import matrix
 
 
 def edge_softmax(score: Float[Tensor, " edges"], graph: Csr) -> Float[Tensor, " edges"]:
-    """Return the softmax of ``score`` over each destination's edges: positive, adding up to 1 per node that has edges.
+    """Return the softmax of ``score`` over each destination's edges: positive, adding up to 1 per
+    node that has edges.
 
-    The largest score of a node is subtracted first, so that no finite score overflows. Differentiable once.
+    The largest score of a node is subtracted first, so that no finite score overflows.
+    Differentiable once.
 
     Source: Wang et al., KGAT, KDD 2019, Eq. (5). https://arxiv.org/abs/1905.07854
     """
@@ -43,7 +45,9 @@ class _EdgeSoftmax(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
         product = out * upstream
-        return torch.addcmul(product, out, _spread(_row_sum(product, ctx.graph), ctx.graph), value=-1.0), None
+        return torch.addcmul(
+            product, out, _spread(_row_sum(product, ctx.graph), ctx.graph), value=-1.0
+        ), None
 
 
 def _row_sum(values: Tensor, graph: Csr) -> Tensor:

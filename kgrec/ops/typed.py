@@ -1,4 +1,6 @@
-"""Sums over typed edges: neighbors are added up by relation, then scaled by its vector once; never one vector per edge."""
+"""Sums over typed edges: neighbors are added up by relation, then scaled by its vector once; never
+one vector per edge.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +49,15 @@ class Segments:
 
     def per_segment(self, rows: Float[Tensor, "_ dim"]) -> Float[Tensor, "_ dim"]:
         """Return the row of each segment."""
-        return torch.repeat_interleave(rows, self.first.diff(), dim=0, output_size=len(self.relation))
+        return torch.repeat_interleave(
+            rows, self.first.diff(), dim=0, output_size=len(self.relation)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TypedEdges:
-    """Edges that carry what is in their column to their row, with the same edges turned around for gradients.
+    """Edges that carry what is in their column to their row, with the same edges turned around for
+    gradients.
 
     Attributes:
         forward: By row.
@@ -74,17 +79,27 @@ class TypedEdges:
         relation: Int[Tensor, " edges"] | None = None,
         num_relations: int = 1,
     ) -> "tuple[TypedEdges, Tensor]":
-        """Return the structure, and the permutation ``order``: its edge ``k`` is input edge ``order[k]`` (int64).
+        """Return the structure, and the permutation ``order``: its edge ``k`` is input edge
+        ``order[k]`` (int64).
 
         Raises:
             GraphError: If a row, column or relation is out of range.
         """
-        kind = torch.zeros_like(row) if relation is None else relation
-        for what, values, size in (("row", row, num_rows), ("column", column, num_columns), ("relation", kind, num_relations)):
+        if relation is None:
+            kind = torch.zeros_like(row)
+        else:
+            kind = relation
+        for what, values, size in (
+            ("row", row, num_rows),
+            ("column", column, num_columns),
+            ("relation", kind, num_relations),
+        ):
             if len(values) and not (int(values.min()) >= 0 and int(values.max()) < size):
                 raise GraphError(f"an edge names a {what} outside 0..{size - 1}.")
         forward, order = _segments(row, kind, column, (num_rows, num_relations, num_columns))
-        backward, turned = _segments(column[order], kind[order], row[order], (num_columns, num_relations, num_rows))
+        backward, turned = _segments(
+            column[order], kind[order], row[order], (num_columns, num_relations, num_rows)
+        )
         return cls(forward, backward, turned), order
 
     @property
@@ -99,10 +114,11 @@ def typed_sum(
     weight: Float[Tensor, " edges"],
     vectors: Float[Tensor, "relations dim"] | None = None,
 ) -> Float[Tensor, "nodes dim"]:
-    """Return ``y[v] = sum of weight[e] vectors[relation of e] * x[column of e]`` over the edges ``e`` of row ``v``.
+    """Return ``y[v] = sum of weight[e] vectors[relation of e] * x[column of e]`` over the edges
+    ``e`` of row ``v``.
 
-    Rows without edges get 0. Differentiable once, in ``x`` and ``vectors``; no gradient reaches ``weight``. Memory beyond the result:
-    none with the compiled kernels, else one row per segment.
+    Rows without edges get 0. Differentiable once, in ``x`` and ``vectors``; no gradient reaches
+    ``weight``. Memory beyond the result: none with the compiled kernels, else one row per segment.
 
     Args:
         x: One row per column of the structure.
@@ -121,9 +137,11 @@ def typed_products(
     x: Float[Tensor, "entities dim"],
     vectors: Float[Tensor, "relations dim"] | None = None,
 ) -> Float[Tensor, " edges"]:
-    """Return the derivative of ``typed_sum`` by its weights: ``upstream[row of e] . (vectors[relation of e] * x[column of e])`` per edge.
+    """Return the derivative of ``typed_sum`` by its weights:
+    ``upstream[row of e] . (vectors[relation of e] * x[column of e])`` per edge.
 
-    Edges are in the order of ``edges.forward``. Memory beyond the result: one row per segment where there are vectors.
+    Edges are in the order of ``edges.forward``. Memory beyond the result: one row per segment where
+    there are vectors.
 
     Args:
         upstream: The gradient of what ``typed_sum`` gave.
@@ -134,21 +152,28 @@ def typed_products(
     by = edges.forward
     if vectors is None:
         return sampled_product(by.ptr.int(), by.idx, upstream, x)
-    return sampled_product(by.start.int(), by.idx, by.per_segment(upstream) * vectors[by.relation], x)
+    return sampled_product(
+        by.start.int(), by.idx, by.per_segment(upstream) * vectors[by.relation], x
+    )
 
 
 class _TypedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, vectors: Tensor | None, weight: Tensor, edges: TypedEdges) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, vectors: Tensor | None, weight: Tensor, edges: TypedEdges
+    ) -> Tensor:
         ctx.edges = edges
-        ctx.save_for_backward(x if vectors is not None and vectors.requires_grad else None, vectors, weight)
+        ctx.save_for_backward(
+            x if vectors is not None and vectors.requires_grad else None, vectors, weight
+        )
         return _sum(edges.forward, weight, x, vectors)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         x, vectors, weight = ctx.saved_tensors
-        by, weight = ctx.edges.backward, weight.index_select(0, ctx.edges.turned)
+        by = ctx.edges.backward
+        weight = weight.index_select(0, ctx.edges.turned)
         if x is None:
             return _sum(by, weight, upstream, vectors), None, None, None
         return *_both_sums(by, weight, upstream, vectors, x), None, None
@@ -159,16 +184,22 @@ def _sum(by: Segments, weight: Tensor, x: Tensor, vectors: Tensor | None) -> Ten
         return sparse_product(by.ptr.int(), by.idx, weight, x)
     if native.takes(x, weight, vectors):
         return native.typed_sum(_parts(by), weight, x, vectors)
-    return _over_segments(by, sparse_product(by.start.int(), by.idx, weight, x) * vectors[by.relation])
+    return _over_segments(
+        by, sparse_product(by.start.int(), by.idx, weight, x) * vectors[by.relation]
+    )
 
 
-def _both_sums(by: Segments, weight: Tensor, upstream: Tensor, vectors: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+def _both_sums(
+    by: Segments, weight: Tensor, upstream: Tensor, vectors: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the gradients of ``x`` and ``vectors``; ``by`` is sorted by the rows of ``x``."""
     if native.takes(x, weight, vectors, upstream):
         return native.typed_sums(_parts(by), weight, upstream, vectors, x)
     gathered = sparse_product(by.start.int(), by.idx, weight, upstream)
     order = torch.sort(by.relation, stable=True).indices
-    ptr = torch.nn.functional.pad(torch.bincount(by.relation, minlength=len(vectors)).cumsum(0), (1, 0))
+    ptr = torch.nn.functional.pad(
+        torch.bincount(by.relation, minlength=len(vectors)).cumsum(0), (1, 0)
+    )
     shares = by.per_segment(x) * gathered
     to_vectors = sparse_product(ptr.int(), order.int(), shares.new_ones(len(order)), shares)
     return _over_segments(by, gathered * vectors[by.relation]), to_vectors
@@ -183,13 +214,18 @@ def _parts(by: Segments) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return by.ptr, by.first, by.start, by.relation, by.idx
 
 
-def _segments(row: Tensor, kind: Tensor, column: Tensor, size: tuple[int, int, int]) -> tuple[Segments, Tensor]:
+def _segments(
+    row: Tensor, kind: Tensor, column: Tensor, size: tuple[int, int, int]
+) -> tuple[Segments, Tensor]:
     num_rows, num_relations, num_columns = size
     order = torch.sort((row * num_relations + kind) * num_columns + column, stable=True).indices
-    row, kind, column = row[order], kind[order], column[order]
+    row = row[order]
+    kind = kind[order]
+    column = column[order]
     pairs, edges = torch.unique_consecutive(row * num_relations + kind, return_counts=True)
     segments = torch.bincount(pairs // num_relations, minlength=num_rows)
     ptr, first, start = (
-        torch.nn.functional.pad(sizes.cumsum(0), (1, 0)) for sizes in (torch.bincount(row, minlength=num_rows), segments, edges)
+        torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+        for sizes in (torch.bincount(row, minlength=num_rows), segments, edges)
     )
     return Segments(ptr, first, start, (pairs % num_relations).int(), column.int()), order

@@ -37,25 +37,52 @@ class Bar:
     errors: dict[str, float]
 
 
-def plot_metrics(bars: Sequence[Bar], metrics: Sequence[str], title: str, footnote: str, path: Path) -> None:
+def plot_metrics(
+    bars: Sequence[Bar], metrics: Sequence[str], title: str, footnote: str, path: Path
+) -> None:
     """Draw one panel of horizontal bars per metric, with 95 % intervals over users, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(4.1 * len(metrics) + 1.4, 0.46 * len(bars) + 2.1), dpi=150, facecolor="white")
+    figure = Figure(
+        figsize=(4.1 * len(metrics) + 1.4, 0.46 * len(bars) + 2.1), dpi=150, facecolor="white"
+    )
     FigureCanvasAgg(figure)
     places = list(range(len(bars)))[::-1]
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
-        values, errors = [b.values[metric] for b in bars], [b.errors[metric] for b in bars]
+        values = [b.values[metric] for b in bars]
+        errors = [b.errors[metric] for b in bars]
         panel.barh(places, values, color=[COLORS[b.kind] for b in bars], height=0.62, zorder=2)
-        panel.errorbar(values, places, xerr=errors, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2.2, zorder=3)
+        panel.errorbar(
+            values,
+            places,
+            xerr=errors,
+            fmt="none",
+            ecolor=INK,
+            elinewidth=0.9,
+            capsize=2.2,
+            zorder=3,
+        )
         reach = max(v + e for v, e in zip(values, errors, strict=True)) or 1.0
         for place, value, error in zip(places, values, errors, strict=True):
-            panel.text(value + error + 0.02 * reach, place, f"{value:.3f}", va="center", fontsize=9, color=INK)
+            panel.text(
+                value + error + 0.02 * reach,
+                place,
+                f"{value:.3f}",
+                va="center",
+                fontsize=9,
+                color=INK,
+            )
         panel.set_xlim(0, 1.16 * reach)
-        panel.set_title(metric.replace("ndcg", "NDCG").replace("recall", "Recall"), loc="left", fontsize=10.5, color=INK, fontweight="bold")
+        panel.set_title(
+            metric.replace("ndcg", "NDCG").replace("recall", "Recall"),
+            loc="left",
+            fontsize=10.5,
+            color=INK,
+            fontweight="bold",
+        )
         panel.set_yticks(places, [b.label for b in bars], fontsize=10, color=INK)
         panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
         panel.tick_params(axis="y", length=0)
@@ -64,8 +91,12 @@ def plot_metrics(bars: Sequence[Bar], metrics: Sequence[str], title: str, footno
             side.set_visible(False)
     kinds = [kind for kind in LEGEND if any(b.kind == kind for b in bars)]
     inch = 1 / (0.46 * len(bars) + 2.1)
-    figure.subplots_adjust(left=0.17, right=0.985, top=1 - 0.98 * inch, bottom=0.68 * inch, wspace=0.08)
-    figure.text(0.015, 1 - 0.3 * inch, title, fontsize=13, fontweight="bold", color=INK, va="center")
+    figure.subplots_adjust(
+        left=0.17, right=0.985, top=1 - 0.98 * inch, bottom=0.68 * inch, wspace=0.08
+    )
+    figure.text(
+        0.015, 1 - 0.3 * inch, title, fontsize=13, fontweight="bold", color=INK, va="center"
+    )
     handles = [Patch(color=COLORS[kind], label=LEGEND[kind]) for kind in kinds]
     figure.legend(
         handles=handles,
@@ -100,8 +131,15 @@ class Whisker:
 _ACROSS = 3
 
 
-def plot_differences(panels: Mapping[str, Sequence[Whisker]], title: str, footnote: str, path: Path, form: str = "png") -> None:
-    """Draw one panel of differences with their intervals per metric, around a line at 0, as "png" or "svg".
+def plot_differences(
+    panels: Mapping[str, Sequence[Whisker]],
+    title: str,
+    footnote: str,
+    path: Path,
+    form: str = "png",
+) -> None:
+    """Draw one panel of differences with their intervals per metric, around a line at 0, as "png"
+    or "svg".
 
     An interval that holds 0 is drawn hollow.
     """
@@ -109,7 +147,9 @@ def plot_differences(panels: Mapping[str, Sequence[Whisker]], title: str, footno
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    labels = list(dict.fromkeys(whisker.label for whiskers in panels.values() for whisker in whiskers))
+    labels = list(
+        dict.fromkeys(whisker.label for whiskers in panels.values() for whisker in whiskers)
+    )
     columns = min(_ACROSS, len(panels))
     rows = math.ceil(len(panels) / columns)
     tall = rows * (0.34 * len(labels) + 0.75) + 0.95
@@ -119,12 +159,18 @@ def plot_differences(panels: Mapping[str, Sequence[Whisker]], title: str, footno
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten().tolist()
     for panel, (metric, whiskers) in zip(grid, panels.items(), strict=False):
         _draw_whiskers(panel, labels, whiskers)
-        panel.set_title(metric.replace("ndcg", "NDCG"), loc="left", fontsize=10, color=INK, fontweight="bold")
+        panel.set_title(
+            metric.replace("ndcg", "NDCG"), loc="left", fontsize=10, color=INK, fontweight="bold"
+        )
     for panel in grid[len(panels) :]:
         panel.set_visible(False)
-    figure.text(0.012, 1 - 0.3 / tall, title, fontsize=12, fontweight="bold", color=INK, va="center")
+    figure.text(
+        0.012, 1 - 0.3 / tall, title, fontsize=12, fontweight="bold", color=INK, va="center"
+    )
     figure.text(0.012, 0.16 / tall, footnote, fontsize=8, color="#52606d", va="center")
-    figure.savefig(path, format=form, metadata={"Software": None} if form == "png" else {"Date": None})
+    figure.savefig(
+        path, format=form, metadata={"Software": None} if form == "png" else {"Date": None}
+    )
 
 
 def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker]) -> None:
@@ -133,10 +179,36 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
         place = len(labels) - 1 - labels.index(whisker.label)
         open_ = whisker.low <= 0 <= whisker.high
         color = COLORS["interactions" if open_ else "knowledge"]
-        panel.plot([whisker.low, whisker.high], [place, place], color=color, linewidth=1.8, solid_capstyle="round", zorder=2)
-        face = "white" if open_ else color
-        panel.plot([whisker.value], [place], "o", markersize=6, color=face, markeredgecolor=color, markeredgewidth=1.4, zorder=3)
-        above = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7.5, "color": INK}
+        panel.plot(
+            [whisker.low, whisker.high],
+            [place, place],
+            color=color,
+            linewidth=1.8,
+            solid_capstyle="round",
+            zorder=2,
+        )
+        if open_:
+            face = "white"
+        else:
+            face = color
+        panel.plot(
+            [whisker.value],
+            [place],
+            "o",
+            markersize=6,
+            color=face,
+            markeredgecolor=color,
+            markeredgewidth=1.4,
+            zorder=3,
+        )
+        above = {
+            "xytext": (0, 5),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": 7.5,
+            "color": INK,
+        }
         panel.annotate(f"{whisker.value:+.4f}", (whisker.value, place), **above)
     ends = [0.0, *(end for whisker in whiskers for end in (whisker.low, whisker.high))]
     margin = 0.15 * (max(ends) - min(ends)) or 1.0
@@ -155,26 +227,43 @@ _TRIAL_COLUMNS = 4
 
 
 def plot_trials(found: "Tuning", path: Path) -> None:
-    """Draw a search as a PNG: the best so far by trial, and each searched setting against the validation value."""
+    """Draw a search as a PNG: the best so far by trial, and each searched setting against the
+    validation value.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    trials, space = found.tried, found.space
+    trials = found.tried
+    space = found.space
     count = 1 + len(space)
-    rows, columns = math.ceil(count / _TRIAL_COLUMNS), min(_TRIAL_COLUMNS, count)
-    figure = Figure(figsize=(3.0 * columns + 0.4, 2.5 * rows + 0.9), dpi=150, facecolor="white", layout="constrained")
+    rows = math.ceil(count / _TRIAL_COLUMNS)
+    columns = min(_TRIAL_COLUMNS, count)
+    figure = Figure(
+        figsize=(3.0 * columns + 0.4, 2.5 * rows + 0.9),
+        dpi=150,
+        facecolor="white",
+        layout="constrained",
+    )
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten().tolist()
     measured = [trial for trial in trials if trial.value is not None]
     _best_so_far(panels[0], trials)
     _points(panels[0], measured, [float(trial.number) for trial in measured], "trial")
     for panel, (name, span) in zip(panels[1:], space.items(), strict=False):
-        _points(panel, measured, _places(panel, span, [trial.settings[name] for trial in measured]), name)
+        _points(
+            panel,
+            measured,
+            _places(panel, span, [trial.settings[name] for trial in measured]),
+            name,
+        )
     for panel in panels[count:]:
         panel.set_visible(False)
     for panel in panels[:count:columns]:
         panel.set_ylabel(found.metric, fontsize=8.5, color=INK)
-    told = ", ".join(f"{sum(trial.state == state for trial in trials)} {state}" for state in ("done", "pruned", "failed"))
+    told = ", ".join(
+        f"{sum(trial.state == state for trial in trials)} {state}"
+        for state in ("done", "pruned", "failed")
+    )
     title = f"{found.model} on {found.dataset}: {found.metric} on the validation part"
     note = f"{told}; hollow: pruned, square: the default preset, yellow: the best"
     figure.suptitle(title, x=0.008, ha="left", fontsize=11, fontweight="bold", color=INK)
@@ -183,26 +272,36 @@ def plot_trials(found: "Tuning", path: Path) -> None:
 
 
 def _best_so_far(panel: Any, trials: "Sequence[Trial]") -> None:
-    best, line = -math.inf, []
+    best = -math.inf
+    line = []
     for trial in trials:
-        best = max(best, trial.value if trial.state == "done" and trial.value is not None else -math.inf)
+        best = max(
+            best, trial.value if trial.state == "done" and trial.value is not None else -math.inf
+        )
         line.append(best if best > -math.inf else math.nan)
-    panel.step([trial.number for trial in trials], line, where="post", color=FAINT, linewidth=1.4, zorder=1)
+    panel.step(
+        [trial.number for trial in trials], line, where="post", color=FAINT, linewidth=1.4, zorder=1
+    )
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _places(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) -> list[float]:
     """Return where values lie on a panel's axis, after setting up its range and its ticks."""
     if not isinstance(span, tuple):
-        low, high = min([span.low, *values]), max([span.high, *values])
+        low = min([span.low, *values])
+        high = max([span.high, *values])
         if span.log:
             panel.set_xscale("log")
             panel.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
-            panel.set_xticks(ticks := [low, math.sqrt(low * high), high], [f"{tick:.2g}" for tick in ticks])
+            panel.set_xticks(
+                ticks := [low, math.sqrt(low * high), high], [f"{tick:.2g}" for tick in ticks]
+            )
             panel.minorticks_off()
         else:
             panel.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-            panel.locator_params(axis="x", nbins=5, integer=isinstance(low, int) and isinstance(high, int))
+            panel.locator_params(
+                axis="x", nbins=5, integer=isinstance(low, int) and isinstance(high, int)
+            )
         return [float(value) for value in values]
     written = [_written(value) for value in values]
     names = list(dict.fromkeys([*map(_written, span), *written]))
@@ -212,14 +311,24 @@ def _places(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) -> li
 
 
 def _written(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value)
 
 
 def _points(panel: Any, trials: "Sequence[Trial]", places: list[float], name: str) -> None:
-    best = max((trial for trial in trials if trial.state == "done"), key=lambda trial: trial.value or 0.0)
+    best = max(
+        (trial for trial in trials if trial.state == "done"), key=lambda trial: trial.value or 0.0
+    )
     for trial, place in zip(trials, places, strict=True):
-        color = COLORS["shuffled"] if trial is best else COLORS["knowledge"]
-        face = color if trial.state == "done" else "white"
+        if trial is best:
+            color = COLORS["shuffled"]
+        else:
+            color = COLORS["knowledge"]
+        if trial.state == "done":
+            face = color
+        else:
+            face = "white"
         panel.plot(
             [place],
             [trial.value],
@@ -236,7 +345,14 @@ def _points(panel: Any, trials: "Sequence[Trial]", places: list[float], name: st
         side.set_visible(False)
 
 
-def plot_shares(labels: Sequence[str], values: Sequence[float], title: str, footnote: str, path: Path, form: str = "png") -> None:
+def plot_shares(
+    labels: Sequence[str],
+    values: Sequence[float],
+    title: str,
+    footnote: str,
+    path: Path,
+    form: str = "png",
+) -> None:
     """Draw one horizontal bar per label, those below zero in another color."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -245,9 +361,20 @@ def plot_shares(labels: Sequence[str], values: Sequence[float], title: str, foot
     FigureCanvasAgg(figure)
     panel = figure.subplots()
     places = list(range(len(labels)))[::-1]
-    panel.barh(places, values, color=[COLORS["knowledge" if value >= 0 else "shuffled"] for value in values], height=0.62, zorder=2)
+    panel.barh(
+        places,
+        values,
+        color=[COLORS["knowledge" if value >= 0 else "shuffled"] for value in values],
+        height=0.62,
+        zorder=2,
+    )
     panel.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
-    panel.set_yticks(places, [label if len(label) <= 60 else label[:59] + "…" for label in labels], fontsize=9, color=INK)
+    panel.set_yticks(
+        places,
+        [label if len(label) <= 60 else label[:59] + "…" for label in labels],
+        fontsize=9,
+        color=INK,
+    )
     panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
     panel.tick_params(axis="y", length=0)
     for side in ("top", "right", "left", "bottom"):
@@ -258,12 +385,18 @@ def plot_shares(labels: Sequence[str], values: Sequence[float], title: str, foot
     figure.savefig(path, format=form)
 
 
-PATHS = {"best": ("paths shown", "knowledge"), "matched": ("degree-matched paths", "shuffled"), "random": ("random paths", "interactions")}
+PATHS = {
+    "best": ("paths shown", "knowledge"),
+    "matched": ("degree-matched paths", "shuffled"),
+    "random": ("random paths", "interactions"),
+}
 _MODES = {"delete": "everything recomputed", "mask": "other weights kept"}
 
 
 def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
-    """Draw the drops of paths shown, degree-matched and random, and their AOPC curves by mode, with 95 % intervals over users."""
+    """Draw the drops of paths shown, degree-matched and random, and their AOPC curves by mode, with
+    95 % intervals over users.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -271,25 +404,47 @@ def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
 
     modes = [mode for mode in _MODES if any(curve.mode == mode for curve in found.curves)]
     layout = ConstrainedLayoutEngine(rect=(0.008, 0.07, 0.985, 0.75), wspace=0.06)
-    canvas = Canvas(figsize=(3.4 * (1 + len(modes)) + 0.6, 3.9), dpi=150, facecolor="white", layout=layout)
+    canvas = Canvas(
+        figsize=(3.4 * (1 + len(modes)) + 0.6, 3.9), dpi=150, facecolor="white", layout=layout
+    )
     FigureCanvasAgg(canvas)
-    first, *others = canvas.subplots(1, 1 + len(modes), squeeze=False, width_ratios=[1.15, *[1] * len(modes)])[0]
+    first, *others = canvas.subplots(
+        1, 1 + len(modes), squeeze=False, width_ratios=[1.15, *[1] * len(modes)]
+    )[0]
     _draw_drops(first, found, modes)
     for panel, mode in zip(others, modes, strict=True):
         _draw_aopc(panel, [curve for curve in found.curves if curve.mode == mode])
-        panel.set_title(f"AOPC, {_MODES[mode]}", loc="left", fontsize=9.5, color=INK, fontweight="bold")
+        panel.set_title(
+            f"AOPC, {_MODES[mode]}", loc="left", fontsize=9.5, color=INK, fontweight="bold"
+        )
     top = max(panel.get_ylim()[1] for panel in others)
     for panel in others:
         panel.set_ylim(min(0.0, *(panel.get_ylim()[0] for panel in others)), top)
-    title = f"Explanations of {found.model} on {found.dataset}: what taking paths away does to the score"
+    title = (
+        f"Explanations of {found.model} on {found.dataset}: what taking paths away does to "
+        "the score"
+    )
     canvas.text(0.012, 0.945, title, fontsize=11.5, fontweight="bold", color=INK, va="center")
     handles = [Patch(color=COLORS[color], label=label) for label, color in PATHS.values()]
-    canvas.legend(handles=handles, loc="center left", bbox_to_anchor=(0.004, 0.865), ncols=3, frameon=False, fontsize=9, labelcolor=INK)
+    canvas.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(0.004, 0.865),
+        ncols=3,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
     drawn = found.curves[0].points[0].count
-    told = f"{found.pairs:,} recommendations of {found.users:,} users ({drawn:,} in the curves), {found.paths:,} paths"
+    told = (
+        f"{found.pairs:,} recommendations of {found.users:,} users ({drawn:,} in the curves), "
+        f"{found.paths:,} paths"
+    )
     note = f"{told}; 95 % intervals over users; hollow: of the paths that have a degree-matched one"
     canvas.text(0.012, 0.035, note, fontsize=8, color="#52606d", va="center")
-    canvas.savefig(path, format=form, metadata={"Software": None} if form == "png" else {"Date": None})
+    canvas.savefig(
+        path, format=form, metadata={"Software": None} if form == "png" else {"Date": None}
+    )
 
 
 def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
@@ -302,13 +457,26 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
         low, high = _ends(figure)
         color = COLORS[PATHS[kind][1]]
         ends += [low, high]
-        panel.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", zorder=2)
+        panel.plot(
+            [low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", zorder=2
+        )
         panel.plot([figure.value], [place], "o", markersize=6.5, color=color, zorder=3)
-        above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7.5, "color": INK}
+        above = {
+            "xytext": (0, 6),
+            "textcoords": "offset points",
+            "ha": "center",
+            "va": "bottom",
+            "fontsize": 7.5,
+            "color": INK,
+        }
         panel.annotate(f"{figure.value:.3g}", (figure.value, place), **above)
         paired = found[f"necessity.paired.{mode}"].value
         if kind == "matched" and paired is not None:
-            hollow = {"color": "white", "markeredgecolor": COLORS["knowledge"], "markeredgewidth": 1.4}
+            hollow = {
+                "color": "white",
+                "markeredgecolor": COLORS["knowledge"],
+                "markeredgewidth": 1.4,
+            }
             panel.plot([paired], [place], "o", markersize=5.5, zorder=3, **hollow)
             ends.append(paired)
     margin = 0.1 * (max(ends) - min(ends)) or 1.0
@@ -317,13 +485,18 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
     names = [_MODES[mode].replace(" ", "\n") for mode in modes]
     panel.set_yticks([len(rows) - 2 - 3 * n for n in range(len(modes))], names)
     panel.set_ylim(-0.6, len(rows) - 0.2)
-    panel.set_title("Drop of one path, mean", loc="left", fontsize=9.5, color=INK, fontweight="bold")
+    panel.set_title(
+        "Drop of one path, mean", loc="left", fontsize=9.5, color=INK, fontweight="bold"
+    )
     _quiet(panel, "x")
 
 
 def _ends(figure: "Figure") -> tuple[float, float]:
     value = figure.value or 0.0
-    return (value if figure.low is None else figure.low, value if figure.high is None else figure.high)
+    return (
+        value if figure.low is None else figure.low,
+        value if figure.high is None else figure.high,
+    )
 
 
 def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:
@@ -332,7 +505,15 @@ def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:
         steps = range(1, len(curve.points) + 1)
         low, high = zip(*(_ends(point) for point in curve.points), strict=True)
         panel.fill_between(steps, low, high, color=color, alpha=0.16, linewidth=0, zorder=1)
-        panel.plot(steps, [point.value for point in curve.points], "o-", color=color, markersize=4, linewidth=1.8, zorder=3)
+        panel.plot(
+            steps,
+            [point.value for point in curve.points],
+            "o-",
+            color=color,
+            markersize=4,
+            linewidth=1.8,
+            zorder=3,
+        )
     panel.set_xlabel("paths taken away together", fontsize=8.5, color="#52606d")
     panel.xaxis.get_major_locator().set_params(integer=True)
     _quiet(panel, "y")

@@ -26,7 +26,18 @@ from kgrec.runs.settings import choose
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import Round, rounds_of, snapshot
 
-_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "polars", "psutil", "pyoxigraph", "rdflib", "networkx", "safetensors")
+_PACKAGES = (
+    "torch",
+    "torch-geometric",
+    "numpy",
+    "scipy",
+    "polars",
+    "psutil",
+    "pyoxigraph",
+    "rdflib",
+    "networkx",
+    "safetensors",
+)
 _FEWEST_STEPS, _SECONDS = 3, 1.0  # steps that are timed, and for how long at least
 
 
@@ -57,7 +68,8 @@ class Prediction:
         steps: Steps of one epoch, per objective.
         seconds_per_epoch: Sampling, steps and what follows an epoch; validation comes on top.
         most_epochs: Epochs after which training ends at the latest.
-        peak_memory_bytes: Most memory of this process so far, data, model, gradients and optimizer included; validation may add to it.
+        peak_memory_bytes: Most memory of this process so far, data, model, gradients and optimizer
+            included; validation may add to it.
     """
 
     model: str
@@ -69,9 +81,16 @@ class Prediction:
 
 
 def predict(
-    data: Dataset, model: str, settings: Mapping[str, Any] | None = None, *, preset: str = "default", device: str = "cpu", seed: int = 0
+    data: Dataset,
+    model: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    preset: str = "default",
+    device: str = "cpu",
+    seed: int = 0,
 ) -> Prediction:
-    """Return what training a model on a dataset would cost: build it, time a few steps of each objective, and count.
+    """Return what training a model on a dataset would cost: build it, time a few steps of each
+    objective, and count.
 
     Raises:
         UnknownModelError: If there is no such model.
@@ -80,7 +99,9 @@ def predict(
     keep_freed_memory()
     chosen = choose(model, preset, settings or {})
     place = torch.device(device)
-    made = chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(derive(seed, "init"))).to(place)
+    made = chosen.model.from_dataset(
+        data, chosen.config, torch.Generator().manual_seed(derive(seed, "init"))
+    ).to(place)
     plan = made.plan()
     began = time.perf_counter()
     steps: dict[str, int] = {}
@@ -101,9 +122,15 @@ def predict(
 
 
 def _epoch(
-    model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device
+    model: Recommender,
+    plan: Plan,
+    data: Dataset,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
 ) -> tuple[float, dict[str, int]]:
-    seconds, steps = 0.0, dict[str, int]()
+    seconds = 0.0
+    steps = dict[str, int]()
     model.train()
     if plan.begin_epoch is not None:
         plan.begin_epoch(1, seed)
@@ -133,13 +160,23 @@ def _timed(each: Round, device: torch.device) -> list[float]:
 
 
 def _rank_some(model: Recommender, data: Dataset, device: torch.device) -> None:
-    """Rank for as many users as validation takes at a time, with the copies of parameters that training keeps: both count for memory."""
+    """Rank for as many users as validation takes at a time, with the copies of parameters that
+    training keeps: both count for memory.
+    """
     kept = snapshot(model), snapshot(model)
     model.eval()
     users = np.arange(min(data.num_users, chunk_rows(data.num_items, device)))
     past = Lists.of(data.train, users)
     with torch.inference_mode():
-        rank_users(model.scorer(), users, 10, num_items=data.num_items, seen=past, history=past, device=device)
+        rank_users(
+            model.scorer(),
+            users,
+            10,
+            num_items=data.num_items,
+            seen=past,
+            history=past,
+            device=device,
+        )
     del kept
 
 

@@ -13,7 +13,16 @@ import torch
 
 from kgrec.data.derive.merge_parts import pool
 from kgrec.data.formats.load import load
-from kgrec.data.io.writing import filling, left_beside, locked, naming, put_back, sweep_beside, sweep_inside, take_place
+from kgrec.data.io.writing import (
+    filling,
+    left_beside,
+    locked,
+    naming,
+    put_back,
+    sweep_beside,
+    sweep_inside,
+    take_place,
+)
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
 from kgrec.data.storage import open_dataset
@@ -46,7 +55,15 @@ from kgrec.runs.folder import (
     write_config,
     write_data,
 )
-from kgrec.runs.run import Run, build_model, clear, fallback_of, load_run, snapshot_scorer, stored_settings
+from kgrec.runs.run import (
+    Run,
+    build_model,
+    clear,
+    fallback_of,
+    load_run,
+    snapshot_scorer,
+    stored_settings,
+)
 from kgrec.runs.settings import Chosen, choose, setting
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
@@ -73,26 +90,32 @@ def fit(
 ) -> Run:
     """Train a model and return the run.
 
-    Training ends by early stopping on the validation part; the best epoch's parameters are kept. The test part is looked at once, at
-    the end, for the summary. With ``selection="paper"`` it is looked at every ten epochs and chooses the one that is kept, as in the code
-    of KGAT and KGIN: such a run is called test-selected wherever its figures stand.
+    Training ends by early stopping on the validation part; the best epoch's parameters are kept.
+    The test part is looked at once, at the end, for the summary. With ``selection="paper"`` it is
+    looked at every ten epochs and chooses the one that is kept, as in the code of KGAT and KGIN:
+    such a run is called test-selected wherever its figures stand.
 
     Args:
-        model: Name in ``MODELS``, or a ``Recommender`` class; to go on with a training, the folder knows it.
+        model: Name in ``MODELS``, or a ``Recommender`` class; to go on with a training, the folder
+            knows it.
         data: A dataset, or anything ``kgrec.load`` takes; to go on, the folder knows it too.
-        out: Folder for the run; while training it holds a checkpoint, so that a killed run opens and can be resumed. A finished run that
-            is there stays until the new one is whole.
-        preset: Named recipe of the model, "default" where left out; "paper" and "official" train for their fixed epochs unless
-            ``selection`` or ``patience`` is given.
+        out: Folder for the run; while training it holds a checkpoint, so that a killed run opens
+            and can be resumed. A finished run that is there stays until the new one is whole.
+        preset: Named recipe of the model, "default" where left out; "paper" and "official" train
+            for their fixed epochs unless ``selection`` or ``patience`` is given.
         device: "auto", "cpu" or "cuda".
         seed: Seed of every draw, 0 or more; 0 where left out.
-        resume: Go on with the training in ``out``, from its checkpoint; where there is none, start it. Settings come from the folder.
-            Larger ``epochs`` or another ``patience`` let a finished run train on, beside itself until that is whole: from its last epoch,
-            after early stopping with the count of patience begun anew. Otherwise a finished run is returned as it is.
+        resume: Go on with the training in ``out``, from its checkpoint; where there is none, start
+            it. Settings come from the folder. Larger ``epochs`` or another ``patience`` let a
+            finished run train on, beside itself until that is whole: from its last epoch, after
+            early stopping with the count of patience begun anew. Otherwise a finished run is
+            returned as it is.
         refit: Train once more on all interactions, for as many epochs as were best.
-        fallback: How users without training interactions are answered: "popularity", "attributes" (of users and items; popularity where
-            there are none), "off", or "auto", which takes what ranks best on the validation part.
-        half_life: Days after which an interaction counts half for the fallback; 0 counts all alike, None leaves it to "auto".
+        fallback: How users without training interactions are answered: "popularity", "attributes"
+            (of users and items; popularity where there are none), "off", or "auto", which takes
+            what ranks best on the validation part.
+        half_life: Days after which an interaction counts half for the fallback; 0 counts all alike,
+            None leaves it to "auto".
         on_epoch: Called with the state after each epoch; what it raises ends the training.
         **settings: Model configuration and training settings by name; text is converted.
 
@@ -100,30 +123,59 @@ def fit(
         UnknownModelError: If there is no such model.
         ConfigError: If a setting is unknown or out of range.
         DataError: If the dataset lacks what the model needs.
-        CheckpointError: If ``out`` holds something else, or was started with another setting; if another process trains there.
+        CheckpointError: If ``out`` holds something else, or was started with another setting; if
+            another process trains there.
         DivergedError: If a loss is not a finite number.
     """
     if (
         resume
         and out is not None
-        and (run := _gone_on(Path(out), _Asked(model, data, preset, seed, refit, fallback, half_life, settings), device, on_epoch))
+        and (
+            run := _gone_on(
+                Path(out),
+                _Asked(model, data, preset, seed, refit, fallback, half_life, settings),
+                device,
+                on_epoch,
+            )
+        )
     ):
         return run
     if model is None or data is None:
-        there = "there is no run to go on with" if resume else "a training is started"
-        raise ConfigError(f"{'' if out is None else f'{out}: '}{there}: name a dataset and a model.")
-    preset, seed, refit = preset or "default", seed or 0, bool(refit)
+        if resume:
+            there = "there is no run to go on with"
+        else:
+            there = "a training is started"
+        raise ConfigError(
+            f"{'' if out is None else f'{out}: '}{there}: name a dataset and a model."
+        )
+    preset = preset or "default"
+    seed = seed or 0
+    refit = bool(refit)
     chosen = choose(model, preset, settings)
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
     if refit and preset in PUBLISHED and not chosen.train.patience:
-        raise ConfigError(f"the preset {preset!r} already trains for fixed epochs on everything but the test part. Leave refit out.")
-    whole = data if isinstance(data, Dataset) else load(data)
+        raise ConfigError(
+            f"the preset {preset!r} already trains for fixed epochs on everything but the test "
+            "part. Leave refit out."
+        )
+    if isinstance(data, Dataset):
+        whole = data
+    else:
+        whole = load(data)
     check_needs(chosen, whole)
     if refit and not len(whole.train):
-        raise ConfigError(f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out.")
+        raise ConfigError(
+            f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
+        )
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
-    told: dict[str, Any] = {"device": device, "seed": seed, "refit": refit, "fallback": choice, "on_epoch": on_epoch}
+    told: dict[str, Any] = {
+        "device": device,
+        "seed": seed,
+        "refit": refit,
+        "fallback": choice,
+        "on_epoch": on_epoch,
+    }
     return fit_chosen(measured_by(chosen, whole), whole, out=out, **told)
 
 
@@ -138,18 +190,26 @@ def fit_chosen(
     fallback: FallbackChoice | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
 ) -> Run:
-    """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the catalog says the model needs."""
+    """Train as ``fit`` does, with settings already chosen, and also on a dataset without what the
+    catalog says the model needs.
+    """
     if out is not None:
         refuse_after_fork(f"{out}: training into a folder")
-    place = None if out is None else Path(out)
-    part, choice = _training_part(data, chosen), fallback or FallbackChoice("off")
+    if out is None:
+        place = None
+    else:
+        place = Path(out)
+    part = _training_part(data, chosen)
+    choice = fallback or FallbackChoice("off")
     job = _Job(chosen, part, _device(device), seed, refit, place, choice, on_epoch)
     return job.run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a call that goes on with a training names again; None and no setting leave it to the folder."""
+    """What a call that goes on with a training names again; None and no setting leave it to the
+    folder.
+    """
 
     model: str | type[Recommender] | None
     data: "Dataset | str | PathLike[str] | None"
@@ -161,15 +221,28 @@ class _Asked:
     settings: dict[str, Any]
 
     def agreed(self, place: Path, record: dict[str, Any], stored: Chosen) -> Chosen:
-        """Return the settings to go on with: the folder's, where another number of epochs or patience may be asked for.
+        """Return the settings to go on with: the folder's, where another number of epochs or
+        patience may be asked for.
 
         Raises:
             CheckpointError: If something else is named that differs; the message says what.
         """
-        named = self.model if isinstance(self.model, str | None) else self.model.__name__
-        name = None if named is None else choose(self.model or "", "default", {}).name
-        told = {"model": (stored.name, name), "preset": (stored.preset, self.preset), "seed": (record["seed"], self.seed)}
-        for key, (found, asked) in (told | {"refit": (record["refit"], self.refit or None)}).items():
+        if isinstance(self.model, str | None):
+            named = self.model
+        else:
+            named = self.model.__name__
+        if named is None:
+            name = None
+        else:
+            name = choose(self.model or "", "default", {}).name
+        told = {
+            "model": (stored.name, name),
+            "preset": (stored.preset, self.preset),
+            "seed": (record["seed"], self.seed),
+        }
+        for key, (found, asked) in (
+            told | {"refit": (record["refit"], self.refit or None)}
+        ).items():
             if asked is not None and asked != found:
                 raise _differs(place, key, found, asked)
         own = fallback_of(record, place)
@@ -194,10 +267,15 @@ _MAY_CHANGE = ("epochs", "patience")
 
 
 def _differs(place: Path, key: str, found: Any, asked: Any) -> CheckpointError:
-    return CheckpointError(f"{place}: was started with {key} {found}, not {asked}. Leave it out, or train into another folder.")
+    return CheckpointError(
+        f"{place}: was started with {key} {found}, not {asked}. Leave it out, or train into "
+        "another folder."
+    )
 
 
-def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainState], None] | None) -> Run | None:
+def _gone_on(
+    out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainState], None] | None
+) -> Run | None:
     """Go on with the training in a folder, or beside it; None where there is none."""
     if not out.parent.is_dir():
         return None
@@ -213,7 +291,10 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
         sweep_inside(folder)
         sweep_beside(out, but=place)
         record = read_config(folder)
-        own = asked.model if isinstance(asked.model, type) else None
+        if isinstance(asked.model, type):
+            own = asked.model
+        else:
+            own = None
         stored = stored_settings(record, own, folder)
         chosen = asked.agreed(out, record, stored)
         if record["status"] == DONE and place is not None:  # killed before its last rename
@@ -222,13 +303,24 @@ def _gone_on(out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainSta
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
-            if missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"} - record["summary"].keys():
-                raise CheckpointError(f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again.")
+            if (
+                missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"}
+                - record["summary"].keys()
+            ):
+                raise CheckpointError(
+                    f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again."
+                )
             return load_run(out, own)
         data = _data_of(out, folder, record, asked)
-        part, fallback = _training_part(data, chosen), fallback_of(record, folder)
-        job = _Job(chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch)
-        job.folder = job.training_on(folder, record) if record["status"] == DONE else folder
+        part = _training_part(data, chosen)
+        fallback = fallback_of(record, folder)
+        job = _Job(
+            chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch
+        )
+        if record["status"] == DONE:
+            job.folder = job.training_on(folder, record)
+        else:
+            job.folder = folder
         return job.resumed(record)
 
 
@@ -242,17 +334,28 @@ def _training_beside(out: Path) -> Path | None:
 def _wants_more(record: dict[str, Any], stored: Chosen, chosen: Chosen) -> bool:
     done = len(record["history"])
     if chosen.train.epochs < done:
-        raise ConfigError(f"epochs={chosen.train.epochs}: the run has {done} already. Name more, or train into another folder.")
+        raise ConfigError(
+            f"epochs={chosen.train.epochs}: the run has {done} already. Name more, or train into "
+            "another folder."
+        )
     return chosen.train != stored.train and (chosen.train.epochs > done)
 
 
 def _data_of(out: Path, folder: Path, record: dict[str, Any], asked: _Asked) -> Dataset:
-    """Return the dataset of a training: the one that is named, else the one its folder remembers, else what the folder holds of it."""
+    """Return the dataset of a training: the one that is named, else the one its folder remembers,
+    else what the folder holds of it.
+    """
     known = record["dataset"]
     if asked.data is not None:
-        data = asked.data if isinstance(asked.data, Dataset) else load(asked.data)
+        if isinstance(asked.data, Dataset):
+            data = asked.data
+        else:
+            data = load(asked.data)
         if (known.get("checksum") or "") != data.checksum:
-            raise CheckpointError(f"{out}: was started on another state of the dataset. Train again into another folder.")
+            raise CheckpointError(
+                f"{out}: was started on another state of the dataset. Train again into another "
+                "folder."
+            )
         return data
     if known.get("path"):
         return find_dataset(out, known, remedy="Name it: kgrec train DATASET --resume")
@@ -263,7 +366,8 @@ def _data_of(out: Path, folder: Path, record: dict[str, Any], asked: _Asked) -> 
 class _Job:
     """One call of ``fit``: trains, keeps the folder up to date, and sums up.
 
-    ``out`` is where the run goes, ``folder`` where it is while it is trained: the same, or beside it.
+    ``out`` is where the run goes, ``folder`` where it is while it is trained: the same, or beside
+    it.
     """
 
     chosen: Chosen
@@ -278,7 +382,8 @@ class _Job:
     _written: float = 0.0
 
     def run(self) -> Run:
-        self._check_metric()  # a setting that cannot be measured is refused before anything is written
+        # a setting that cannot be measured is refused before anything is written
+        self._check_metric()
         if self.out is None:
             return self._first_pass(None)
         refuse_foreign(self.out, overwrite=True)
@@ -299,18 +404,30 @@ class _Job:
         logger.info("%s: resuming after epoch %d.", self.out, state.epoch)
         if owner.get("phase") == "refit":
             return self._second_pass(record["summary"], state)
-        state.stopping.patience = self.chosen.train.patience if state.stopping.best_epoch else state.stopping.patience
+        if state.stopping.best_epoch:
+            state.stopping.patience = self.chosen.train.patience
+        else:
+            state.stopping.patience = state.stopping.patience
         write_config(self.folder, self._record(record["summary"]))
         return self._first_pass(state)
 
     def training_on(self, run: Path, record: dict[str, Any]) -> Path:
-        """Make of a finished run, beside it, a training that goes on from its last epoch; return where."""
+        """Make of a finished run, beside it, a training that goes on from its last epoch; return
+        where.
+        """
         assert self.out is not None
         if record.get("state") is None or not (run / STATE).exists():
-            why = "was refit on everything" if self.refit else f"keeps no {STATE}: version 0.1, a closed form, or saved from memory"
-            raise CheckpointError(f"{self.out}: cannot take more epochs, it {why}. Train again with the epochs wanted.")
+            if self.refit:
+                why = "was refit on everything"
+            else:
+                why = f"keeps no {STATE}: version 0.1, a closed form, or saved from memory"
+            raise CheckpointError(
+                f"{self.out}: cannot take more epochs, it {why}. Train again with the epochs "
+                "wanted."
+            )
         state, _ = read_state(run / STATE)
-        state.best, state.history = read_tensors(run / WEIGHTS)[0], record["history"]
+        state.best = read_tensors(run / WEIGHTS)[0]
+        state.history = record["history"]
         if state.stopping.stop:
             state.stopping.since = 0
         sweep_beside(self.out)
@@ -321,7 +438,16 @@ class _Job:
         return fresh
 
     def _record(self, summary: dict[str, Any]) -> dict[str, Any]:
-        return record_of(self.chosen, self.seed, identity(self.data, self.out), self.refit, summary, [], TRAINING, self.fallback)
+        return record_of(
+            self.chosen,
+            self.seed,
+            identity(self.data, self.out),
+            self.refit,
+            summary,
+            [],
+            TRAINING,
+            self.fallback,
+        )
 
     def _first_pass(self, state: TrainState | None) -> Run:
         model = build_model(self.chosen, self.data, self.seed).to(self.device)
@@ -347,7 +473,8 @@ class _Job:
         config = replace(self.chosen.train, epochs=max(1, summary["best_epoch"]), patience=0)
         model = build_model(self.chosen, data, self.seed).to(self.device)
         if self.folder is not None and state is None:
-            # The checkpoint says which pass and which data count: killed before it, the folder is that of the first pass.
+            # The checkpoint says which pass and which data count: killed before it, the folder is
+            # that of the first pass.
             write_data(data, self.folder / REFIT_DATA)
             write_config(self.folder, self._record(summary))
             write_state(self.folder / CHECKPOINT, _untrained(model), {"phase": "refit"})
@@ -363,7 +490,9 @@ class _Job:
         )
         return self._finish(model, data, done, summary)
 
-    def _finish(self, model: Recommender, data: Dataset, done: TrainState, summary: dict[str, Any]) -> Run:
+    def _finish(
+        self, model: Recommender, data: Dataset, done: TrainState, summary: dict[str, Any]
+    ) -> Run:
         model.to("cpu").eval()  # a run ranks and explains where its ids and facts are
         known = identity(data, self.out)
         told = done.history, summary, known, self.refit, self.out, self.fallback
@@ -380,36 +509,64 @@ class _Job:
             self._check_test_selection(metric)
         if triple_metric(metric) is not None:
             if len(self.data.train) and not len(self.data.held_triples.get("valid", ())):
-                raise ConfigError(f"metric {metric!r} is of triples, and none are held out. Build the dataset with --triple-ratios.")
+                raise ConfigError(
+                    f"metric {metric!r} is of triples, and none are held out. Build the dataset "
+                    "with --triple-ratios."
+                )
             if not issubclass(self.chosen.model, TripleScorer):
-                raise ConfigError(f"metric {metric!r} is of triples, and {self.chosen.name} does not score them. Take ndcg@10.")
+                raise ConfigError(
+                    f"metric {metric!r} is of triples, and {self.chosen.name} does not score "
+                    "them. Take ndcg@10."
+                )
             return
         validator(metric, self.data, self.device)
 
     def _check_test_selection(self, metric: str) -> None:
         if self.refit:
-            raise ConfigError('selection "paper" chooses by the test part, and refit trains on it. Leave one of them out.')
+            raise ConfigError(
+                'selection "paper" chooses by the test part, and refit trains on it. Leave one of them out.'
+            )
         if triple_metric(metric) is not None:
-            raise ConfigError(f'selection "paper" is by a metric of items, not {metric!r}. Take recall@20.')
+            raise ConfigError(
+                f'selection "paper" is by a metric of items, not {metric!r}. Take recall@20.'
+            )
         if not len(self.data.test):
-            raise ConfigError(f'selection "paper" chooses by the test part, and {self.data.name} has none. Take valid.')
+            raise ConfigError(
+                f'selection "paper" chooses by the test part, and {self.data.name} has none. Take valid.'
+            )
 
     def _validator(self, model: Recommender) -> Callable[[Scorer], float] | None:
         metric = self.chosen.train.metric
         if triple_metric(metric) is not None:
             return self._triple_validator(model, int(metric.partition("@")[2] or 1))
         if self.chosen.train.test_selected:
-            logger.warning("%s: the epoch is chosen by the test part. Its figures are %s.", self.chosen.name, TEST_SELECTED)
+            logger.warning(
+                "%s: the epoch is chosen by the test part. Its figures are %s.",
+                self.chosen.name,
+                TEST_SELECTED,
+            )
             return validator(metric, self.data, self.device, model, on="test")
         if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
-        if len(self.data.valid) and not with_interactions(self.data).users[self.data.valid.user].any():
-            logger.warning("%s: no validation user has training interactions: nothing to stop by, all epochs are trained.", self.data.name)
+        if (
+            len(self.data.valid)
+            and not with_interactions(self.data).users[self.data.valid.user].any()
+        ):
+            logger.warning(
+                "%s: no validation user has training interactions: nothing to stop by, all "
+                "epochs are trained.",
+                self.data.name,
+            )
             return None
         warm = warm_users(self.data, "valid")
         if warm is not None and self.out is not None:
             every = len(np.unique(self.data.valid.user))
-            logger.info("%s: judged on the %d of %d validation users who have training interactions.", self.data.name, len(warm), every)
+            logger.info(
+                "%s: judged on the %d of %d validation users who have training interactions.",
+                self.data.name,
+                len(warm),
+                every,
+            )
         return validator(metric, self.data, self.device, model)
 
     def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:
@@ -422,9 +579,16 @@ class _Job:
 
         return validate
 
-    def _measured(self, model: Recommender, ranked: Report | None, part: str) -> dict[str, float] | None:
-        """Return the metrics of items and of triples on a held-out part, whichever it has; None where it has neither."""
-        found = {} if ranked is None else dict(ranked.metrics)
+    def _measured(
+        self, model: Recommender, ranked: Report | None, part: str
+    ) -> dict[str, float] | None:
+        """Return the metrics of items and of triples on a held-out part, whichever it has; None
+        where it has neither.
+        """
+        if ranked is None:
+            found = {}
+        else:
+            found = dict(ranked.metrics)
         if isinstance(model, TripleScorer) and len(self.data.held_triples.get(part, ())):
             found |= evaluate_triples(model, self.data, on=part, device=self.device).metrics
         return found or None
@@ -434,7 +598,9 @@ class _Job:
         scorer = served(model, snapshot_scorer(model), self.data, self.fallback)
         held = {"valid": self.data.valid, "test": self.data.test}
         ranked = {
-            part: evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device) if len(pairs) else None
+            part: evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device)
+            if len(pairs)
+            else None
             for part, pairs in held.items()
         }
         parts = {part: self._measured(model, report, part) for part, report in ranked.items()}
@@ -447,33 +613,55 @@ class _Job:
             "device": str(self.device),
             "epochs": done.epoch,
             "best_epoch": done.stopping.best_epoch or done.epoch,
-            "seconds": round(sum(seconds) + sum(record.get("validation_seconds", 0.0) for record in done.history), 3),
+            "seconds": round(
+                sum(seconds)
+                + sum(record.get("validation_seconds", 0.0) for record in done.history),
+                3,
+            ),
             "seconds_per_epoch": round(float(np.median(seconds)), 4) if seconds else 0.0,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "peak_memory_bytes": _peak_memory(self.device),
             "fallback": asdict(self.fallback),
-            "cold_users": {part: 0 if report is None else report.cold_users for part, report in ranked.items()},
-            "warm": {part: None if report is None else report.warm_user_part.to_dict() for part, report in ranked.items()},
+            "cold_users": {
+                part: 0 if report is None else report.cold_users for part, report in ranked.items()
+            },
+            "warm": {
+                part: None if report is None else report.warm_user_part.to_dict()
+                for part, report in ranked.items()
+            },
             **parts,
         }
 
     def _selection(self, done: TrainState) -> str:
-        """Return what chose the epoch: "valid", "test-selected", or "last epoch" where nothing was measured."""
+        """Return what chose the epoch: "valid", "test-selected", or "last epoch" where nothing was
+        measured.
+        """
         if self.chosen.train.test_selected:
             return TEST_SELECTED
-        return "valid" if done.stopping.best_epoch else "last epoch"
+        if done.stopping.best_epoch:
+            return "valid"
+        return "last epoch"
 
     def _start_folder(self, out: Path) -> Path:
-        """Write a run with the initial weights and return where: beside a finished run, which stays, else in its place.
+        """Write a run with the initial weights and return where: beside a finished run, which
+        stays, else in its place.
 
         From here on the folder opens at any moment, and the training can be gone on with.
         """
         put_back(out)
         refuse_foreign(out, overwrite=True)
         if is_unfinished(out):
-            raise CheckpointError(f"{out}: holds an unfinished training. Resume it (--resume), or remove the folder first.")
+            raise CheckpointError(
+                f"{out}: holds an unfinished training. Resume it (--resume), or remove the "
+                "folder first."
+            )
         if (left := _training_beside(out)) is not None and out.exists():
-            logger.warning("%s: a training that was killed beside it (%s) is removed; --resume would have gone on with it.", out, left.name)
+            logger.warning(
+                "%s: a training that was killed beside it (%s) is removed; --resume would have "
+                "gone on with it.",
+                out,
+                left.name,
+            )
         sweep_beside(out)
         model = build_model(self.chosen, self.data, self.seed)
         with filling(out) as fresh:
@@ -487,7 +675,10 @@ class _Job:
 
     def _after_epoch(self, phase: str) -> Callable[[TrainState], None]:
         def after(state: TrainState) -> None:
-            if self.folder is not None and time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS:
+            if (
+                self.folder is not None
+                and time.monotonic() - self._written >= _SECONDS_BETWEEN_CHECKPOINTS
+            ):
                 write_state(self.folder / CHECKPOINT, state, {"phase": phase})
                 self._written = time.monotonic()
             if self.on_epoch is not None:
@@ -508,14 +699,26 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"unknown device {name!r}. Use auto, cpu or cuda.") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch.")
+        raise ConfigError(
+            "device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA "
+            "build of torch."
+        )
     return device
 
 
 _NEEDS: dict[str, tuple[Callable[[Dataset], bool], str]] = {
-    "interactions": (lambda data: len(data.train) > 0, "Build the dataset with --interactions FILE."),
-    "triples": (lambda data: len(data.triples) > 0, "Build the dataset with --kg FILE, or use lightgcn."),
-    "texts": (lambda data: data.content.texts is not None, "Build the dataset with --items FILE --texts COL."),
+    "interactions": (
+        lambda data: len(data.train) > 0,
+        "Build the dataset with --interactions FILE.",
+    ),
+    "triples": (
+        lambda data: len(data.triples) > 0,
+        "Build the dataset with --kg FILE, or use lightgcn.",
+    ),
+    "texts": (
+        lambda data: data.content.texts is not None,
+        "Build the dataset with --items FILE --texts COL.",
+    ),
 }
 
 
@@ -525,7 +728,10 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
     Raises:
         DataError: With what is missing, and how to get it.
     """
-    needs = MODELS[chosen.name].needs if chosen.name in MODELS else ("interactions",)
+    if chosen.name in MODELS:
+        needs = MODELS[chosen.name].needs
+    else:
+        needs = ("interactions",)
     for need in needs:
         holds, remedy = _NEEDS[need]
         if not holds(data):
@@ -533,24 +739,36 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
 
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
-    """Return the data to train on: what nothing is chosen by, of a part held out of a given training file, is taken back."""
+    """Return the data to train on: what nothing is chosen by, of a part held out of a given
+    training file, is taken back.
+    """
     fixed = chosen.preset in PUBLISHED and not chosen.train.patience
     if (fixed or chosen.train.test_selected) and data.settings.get("valid_held_out"):
-        why = 'with selection "paper"' if chosen.train.test_selected else f"for the fixed epochs of the preset {chosen.preset!r}"
+        if chosen.train.test_selected:
+            why = 'with selection "paper"'
+        else:
+            why = f"for the fixed epochs of the preset {chosen.preset!r}"
         logger.info("%s: training on the validation part too, %s.", chosen.name, why)
         return pool(data, "valid")
     return data
 
 
 def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
-    """Return the settings with a metric that the dataset can be judged by: without interactions, how well triples are found."""
+    """Return the settings with a metric that the dataset can be judged by: without interactions,
+    how well triples are found.
+    """
     metric = chosen.train.metric
     if len(data.train) or triple_metric(metric) is not None:
         return chosen
     if chosen.train.test_selected:
-        raise ConfigError(f'selection "paper" chooses by held-out interactions, and {data.name} has no interactions. Take valid.')
+        raise ConfigError(
+            f'selection "paper" chooses by held-out interactions, and {data.name} has no interactions. Take valid.'
+        )
     if metric != TrainConfig().metric:
-        raise ConfigError(f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or hits@10.")
+        raise ConfigError(
+            f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or "
+            "hits@10."
+        )
     return replace(chosen, train=replace(chosen.train, metric="mrr"))
 
 

@@ -21,23 +21,40 @@ from kgrec.runs.settings import Chosen
 from kgrec.training.checkpoint import check_history
 
 FORMAT, VERSION = "kgrec-run", 1
-CONFIG, WEIGHTS, CHECKPOINT, STATE = "config.json", "model.safetensors", "checkpoint.safetensors", "state.safetensors"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+STATE = "state.safetensors"
 DATA, REFIT_DATA = "data", "data-refit"
 TRAINING, DONE = "training", "done"
 
 
 def identity(data: Dataset, out: Path | None = None) -> dict[str, Any]:
-    """Return what a run in the folder ``out`` remembers of its dataset: where it is, and its checksum."""
-    path = None if data.path is None else str(Path(data.path).resolve())
+    """Return what a run in the folder ``out`` remembers of its dataset: where it is, and its
+    checksum.
+    """
+    if data.path is None:
+        path = None
+    else:
+        path = str(Path(data.path).resolve())
     found = {"name": data.name, "path": path, "checksum": data.checksum}
-    return found if out is None else seen_from(out, found)
+    if out is None:
+        return found
+    return seen_from(out, found)
 
 
 def seen_from(out: Path, dataset: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run remembers of its dataset, with its place as seen from the run's folder, so that both can move together."""
+    """Return what a run remembers of its dataset, with its place as seen from the run's folder, so
+    that both can move together.
+    """
     found = {key: value for key, value in dataset.items() if key != "relative"}
-    relative = _relative(found["path"], out) if found.get("path") else None
-    return found if relative is None else found | {"relative": relative}
+    if found.get("path"):
+        relative = _relative(found["path"], out)
+    else:
+        relative = None
+    if relative is None:
+        return found
+    return found | {"relative": relative}
 
 
 def _relative(path: str, out: Path) -> str | None:
@@ -47,7 +64,9 @@ def _relative(path: str, out: Path) -> str | None:
         shared = os.path.commonpath([path, folder])
     except ValueError:  # two drives
         return None
-    return None if os.path.dirname(shared) == shared else os.path.relpath(path, folder)
+    if os.path.dirname(shared) == shared:
+        return None
+    return os.path.relpath(path, folder)
 
 
 def find_dataset(
@@ -61,7 +80,8 @@ def find_dataset(
     Args:
         folder: The run's.
         dataset: What the run remembers of it.
-        given: The dataset or its folder; None looks where it was, as seen from the run and on this machine.
+        given: The dataset or its folder; None looks where it was, as seen from the run and on this
+            machine.
         remedy: What to do where it is not found.
 
     Raises:
@@ -72,16 +92,28 @@ def find_dataset(
     if given is not None:
         data = given if isinstance(given, Dataset) else open_dataset(given)
         if not expected or data.checksum != expected:
-            held = "its own was never saved, and the run holds it" if not expected else "the sums differ"
-            raise CheckpointError(f"{given if not isinstance(given, Dataset) else data.name}: not the dataset of {folder} ({held}).")
+            held = (
+                "its own was never saved, and the run holds it"
+                if not expected
+                else "the sums differ"
+            )
+            raise CheckpointError(
+                f"{given if not isinstance(given, Dataset) else data.name}: not the dataset of "
+                f"{folder} ({held})."
+            )
         return data
     if not path:
-        raise DataError(f"{folder} holds no test part, and its dataset was never saved. Save the dataset and train again.")
+        raise DataError(
+            f"{folder} holds no test part, and its dataset was never saved. Save the dataset and "
+            "train again."
+        )
     relative = dataset.get("relative")
     places = [Path(os.path.normpath(folder.resolve() / relative))] if relative else []
     places = [place for place in dict.fromkeys([*places, Path(path)]) if _is_there(place)]
     if not places:
-        raise CheckpointError(f"{folder}: its dataset {name} is no longer at {path}. {remedy}, or train again.")
+        raise CheckpointError(
+            f"{folder}: its dataset {name} is no longer at {path}. {remedy}, or train again."
+        )
     for place in places:
         try:
             data = open_dataset(place)
@@ -91,7 +123,10 @@ def find_dataset(
             continue
         if data.checksum == expected:
             return data
-    raise CheckpointError(f"{folder}: the dataset at {places[-1]} has changed since training. {remedy}, or train again on it.")
+    raise CheckpointError(
+        f"{folder}: the dataset at {places[-1]} has changed since training. {remedy}, or train "
+        "again on it."
+    )
 
 
 def _is_there(place: Path) -> bool:
@@ -112,8 +147,8 @@ def record_of(
 ) -> dict[str, Any]:
     """Return what the configuration file of a run holds, JSON-ready.
 
-    ``further`` may be ``data``, the folder of the run's data where that is another than ``DATA``, and ``state``, the file of the last
-    training state where a finished run keeps one.
+    ``further`` may be ``data``, the folder of the run's data where that is another than ``DATA``,
+    and ``state``, the file of the last training state where a finished run keeps one.
     """
     return further | {
         "format": FORMAT,
@@ -129,7 +164,10 @@ def record_of(
         "dataset": dataset,
         "summary": summary,
         "history": history,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("kgrec", "torch", "numpy")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("kgrec", "torch", "numpy")},
+        },
     }
 
 
@@ -148,23 +186,41 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     existing(folder, folder=True)
     if not os.path.lexists(folder / CONFIG):
-        raise CheckpointError(f"{folder}: not a kgrec run (no {CONFIG}). Give the folder that kgrec train wrote.")
+        raise CheckpointError(
+            f"{folder}: not a kgrec run (no {CONFIG}). Give the folder that kgrec train wrote."
+        )
     record = read_record(folder / CONFIG)
     if record.get("format") != FORMAT:
-        raise CheckpointError(f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train wrote.")
+        raise CheckpointError(
+            f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train "
+            "wrote."
+        )
     if record.get("version") != VERSION:
         found = repr(record.get("version"))[:20]
-        raise CheckpointError(f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or train again.")
+        raise CheckpointError(
+            f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or "
+            "train again."
+        )
     if record.pop("sha256", None) != _digest(record):
         raise CheckpointError(
-            f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. Train again, or copy it anew."
+            f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. "
+            "Train again, or copy it anew."
         )
     missing = _FIELDS.keys() - record.keys()
     if missing:
-        raise CheckpointError(f"{folder}: {CONFIG} lacks {', '.join(sorted(missing))}. Train again, or copy it anew.")
-    wrong = [name for name, fits in (_FIELDS | _FURTHER).items() if name in record and not fits(record[name])]
+        raise CheckpointError(
+            f"{folder}: {CONFIG} lacks {', '.join(sorted(missing))}. Train again, or copy it anew."
+        )
+    wrong = [
+        name
+        for name, fits in (_FIELDS | _FURTHER).items()
+        if name in record and not fits(record[name])
+    ]
     if wrong:
-        raise CheckpointError(f"{folder / CONFIG}: {wrong[0]} has a value of a wrong kind or size. Train again, or copy it anew.")
+        raise CheckpointError(
+            f"{folder / CONFIG}: {wrong[0]} has a value of a wrong kind or size. Train again, or "
+            "copy it anew."
+        )
     return record
 
 
@@ -181,20 +237,31 @@ def _is_number(value: object) -> bool:
 
 
 def _is_dataset(value: object) -> bool:
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), str | None) for key in ("name", "path", "checksum", "relative")):
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(key), str | None) for key in ("name", "path", "checksum", "relative")
+    ):
         return False
     return all("\0" not in (value.get(key) or "") for key in ("path", "relative"))
 
 
 def _is_summary(value: object) -> bool:
-    """Return whether what a run says of its training can be shown; what is not known here is not judged."""
+    """Return whether what a run says of its training can be shown; what is not known here is not
+    judged.
+    """
     if not isinstance(value, dict):
         return False
-    counts, numbers = ("epochs", "best_epoch", "seed", "parameters", "peak_memory_bytes"), ("seconds", "seconds_per_epoch")
-    fits = all(_is_count(value[key]) for key in counts if key in value) and all(_is_number(value[key]) for key in numbers if key in value)
+    counts = ("epochs", "best_epoch", "seed", "parameters", "peak_memory_bytes")
+    numbers = ("seconds", "seconds_per_epoch")
+    fits = all(_is_count(value[key]) for key in counts if key in value) and all(
+        _is_number(value[key]) for key in numbers if key in value
+    )
     parts = [value.get(part) for part in ("valid", "test")]
     known = all(
-        part is None or (isinstance(part, dict) and not any(isinstance(one, str | bool) for one in part.values())) for part in parts
+        part is None
+        or (
+            isinstance(part, dict) and not any(isinstance(one, str | bool) for one in part.values())
+        )
+        for part in parts
     )
     return fits and known and _is_text(value.get("model", ""))
 
@@ -232,12 +299,15 @@ def _digest(record: dict[str, Any]) -> str:
 def write_data(data: Dataset, place: Path) -> None:
     """Store what ranking and explaining need.
 
-    The test part, and the labels, lists and triples that only judging needs, stay with the dataset, unless that was never saved.
+    The test part, and the labels, lists and triples that only judging needs, stay with the dataset,
+    unless that was never saved.
     """
     if data.path:
         negatives = {name: part for name, part in data.negatives.items() if name == "train"}
         impressions = {name: part for name, part in data.impressions.items() if name == "train"}
-        data = replace(data, test=Interactions(), negatives=negatives, impressions=impressions, held_triples={})
+        data = replace(
+            data, test=Interactions(), negatives=negatives, impressions=impressions, held_triples={}
+        )
     save_dataset(data, place)
 
 
@@ -248,7 +318,9 @@ def refuse_foreign(place: Path, overwrite: bool) -> None:
         CheckpointError: If the place is taken.
     """
     if place.is_file() or (place.is_dir() and any(place.iterdir()) and not is_run(place)):
-        raise CheckpointError(f"{place}: exists and is not a kgrec run. Choose another folder, or remove it.")
+        raise CheckpointError(
+            f"{place}: exists and is not a kgrec run. Choose another folder, or remove it."
+        )
     if not overwrite and place.is_dir() and any(place.iterdir()):
         raise CheckpointError(f"{place}: exists. Choose another folder, or pass overwrite=True.")
 
@@ -265,7 +337,11 @@ def is_run(place: Path) -> bool:
 def is_unfinished(place: Path) -> bool:
     """Return whether a folder holds a training that can be gone on with.
 
-    One that was killed by version 0.1 in its last moment has its weights and neither a checkpoint nor the record that it is done: it opens,
-    and is trained anew.
+    One that was killed by version 0.1 in its last moment has its weights and neither a checkpoint
+    nor the record that it is done: it opens, and is trained anew.
     """
-    return (place / CONFIG).is_file() and read_config(place)["status"] != DONE and os.path.lexists(place / CHECKPOINT)
+    return (
+        (place / CONFIG).is_file()
+        and read_config(place)["status"] != DONE
+        and os.path.lexists(place / CHECKPOINT)
+    )

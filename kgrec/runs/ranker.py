@@ -42,12 +42,14 @@ _NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)
 class Ranker:
     """Ranks for known users, for histories, and for strangers by the fallback.
 
-    Tables of scores have the items in the order that breaks ties: by training interactions, then by id.
+    Tables of scores have the items in the order that breaks ties: by training interactions, then by
+    id.
 
     Args:
         model: Says whom and what it knows.
         scorer: Its snapshot, on the CPU.
-        data: Training and validation interactions, which are a user's own, and what the fallback needs.
+        data: Training and validation interactions, which are a user's own, and what the fallback
+            needs.
         choice: The fallback.
 
     Attributes:
@@ -56,12 +58,26 @@ class Ranker:
         order: Item rows in the order that breaks ties.
     """
 
-    def __init__(self, model: Recommender, scorer: Scorer, data: Dataset, choice: FallbackChoice) -> None:
+    def __init__(
+        self, model: Recommender, scorer: Scorer, data: Dataset, choice: FallbackChoice
+    ) -> None:
         self.scorer = served(model, scorer, data, choice)
-        part = self.scorer if isinstance(self.scorer, Served) else None
-        self.known = torch.ones(data.num_items, dtype=torch.bool) if part is None else part.items
-        self._known_users = np.ones(data.num_users, dtype=bool) if part is None else part.users.numpy()
-        self._kind = None if part is None else part.kind
+        if isinstance(self.scorer, Served):
+            part = self.scorer
+        else:
+            part = None
+        if part is None:
+            self.known = torch.ones(data.num_items, dtype=torch.bool)
+        else:
+            self.known = part.items
+        if part is None:
+            self._known_users = np.ones(data.num_users, dtype=bool)
+        else:
+            self._known_users = part.users.numpy()
+        if part is None:
+            self._kind = None
+        else:
+            self._kind = part.kind
         self._own_kind = KINDS.index(model.list_kind)
         self._model_scorer = scorer
         self._off = choice.way == "off"
@@ -71,7 +87,9 @@ class Ranker:
         self._cold = self._column[~self.known]
         self._catalog = scorer.items[self.order].T if isinstance(scorer, DotProduct) else None
         log = concatenate([data.train, data.valid])
-        ptr = np.searchsorted(log.user, np.arange(data.num_users + 1, dtype=log.user.dtype)).astype(np.int64)
+        ptr = np.searchsorted(log.user, np.arange(data.num_users + 1, dtype=log.user.dtype)).astype(
+            np.int64
+        )
         self._log = Lists(torch.from_numpy(ptr), torch.from_numpy(log.item.astype(np.int64)))
 
     def own_lists(self, rows: np.ndarray) -> Lists:
@@ -83,11 +101,19 @@ class Ranker:
 
     @torch.inference_mode()
     def rank(
-        self, rows: np.ndarray, own: Lists, k: int, *, allowed: Bool[Tensor, " items"] | None = None, allow_seen: bool = False
+        self,
+        rows: np.ndarray,
+        own: Lists,
+        k: int,
+        *,
+        allowed: Bool[Tensor, " items"] | None = None,
+        allow_seen: bool = False,
     ) -> Ranked:
-        """Return the k best items for each user; of equal scores the more popular, then the lower id.
+        """Return the k best items for each user; of equal scores the more popular, then the lower
+        id.
 
-        Places that the model cannot fill, since it does not know enough of the candidates, are filled with those that it does not know.
+        Places that the model cannot fill, since it does not know enough of the candidates, are
+        filled with those that it does not know.
 
         Args:
             rows: User rows; -1 for someone unseen.
@@ -105,35 +131,66 @@ class Ranker:
     def _chunks(
         self, rows: np.ndarray, own: Lists, k: int, allowed: Tensor | None, allow_seen: bool
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield items, scores and kinds, a chunk of users at a time, so that memory does not grow with their number."""
-        hidden = None if allowed is None else self._column[~allowed]
-        user, seen = torch.from_numpy(rows), Lists(own.ptr, self._column[own.items])
+        """Yield items, scores and kinds, a chunk of users at a time, so that memory does not grow
+        with their number.
+        """
+        if allowed is None:
+            hidden = None
+        else:
+            hidden = self._column[~allowed]
+        user = torch.from_numpy(rows)
+        seen = Lists(own.ptr, self._column[own.items])
         step = chunk_rows(self._num_items, "cpu")
         for start in range(0, len(rows), step):
             stop = min(start + step, len(rows))
-            ptr = None if allow_seen else seen.ptr[start : stop + 1]
+            if allow_seen:
+                ptr = None
+            else:
+                ptr = seen.ptr[start : stop + 1]
             query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
-            if self._off and self._own_kind != POPULAR:  # without a fallback, a stranger's items all tie: there is no list
+            if (
+                self._off and self._own_kind != POPULAR
+            ):  # without a fallback, a stranger's items all tie: there is no list
                 columns = columns.masked_fill(kinds == POPULAR, NONE)
-                scores, kinds = scores.masked_fill(columns < 0, -torch.inf), kinds.masked_fill(columns < 0, NONE)
+                scores = scores.masked_fill(columns < 0, -torch.inf)
+                kinds = kinds.masked_fill(columns < 0, NONE)
             elif not self._off and not bool(self.known.all()) and bool((columns < 0).any()):
-                scores, columns, kinds = self._filled(query, scores, columns, kinds, hidden, ptr, seen.items)
+                scores, columns, kinds = self._filled(
+                    query, scores, columns, kinds, hidden, ptr, seen.items
+                )
             yield torch.where(columns < 0, -1, self.order[columns.clamp(min=0)]), scores, kinds
 
-    def _scored(self, rows: np.ndarray, user: Tensor, own: Lists, start: int) -> tuple[Query, Tensor, Tensor]:
-        """Return the query of some users, their scores by column, free to be overwritten, and the kind of each row."""
-        if self._catalog is not None and isinstance(self._model_scorer, DotProduct) and (rows >= 0).all() and self._known_users[rows].all():
-            query = Query(user, _NO_HISTORY.expand(len(rows), 0), _NO_HISTORY.expand(len(rows), 0).bool())
+    def _scored(
+        self, rows: np.ndarray, user: Tensor, own: Lists, start: int
+    ) -> tuple[Query, Tensor, Tensor]:
+        """Return the query of some users, their scores by column, free to be overwritten, and the
+        kind of each row.
+        """
+        if (
+            self._catalog is not None
+            and isinstance(self._model_scorer, DotProduct)
+            and (rows >= 0).all()
+            and self._known_users[rows].all()
+        ):
+            query = Query(
+                user, _NO_HISTORY.expand(len(rows), 0), _NO_HISTORY.expand(len(rows), 0).bool()
+            )
             scores = self._model_scorer.vectors(query) @ self._catalog
             if len(self._cold):
                 scores.index_fill_(1, self._cold, -torch.inf)
-            return query, scores, torch.full_like(user, self._own_kind) if self._kind is None else self._kind[user]
+            return (
+                query,
+                scores,
+                torch.full_like(user, self._own_kind) if self._kind is None else self._kind[user],
+            )
         query = Query(user, *own.padded(start, start + len(rows)))
         return query, self.scorer(query)[:, self.order], self._kinds(query)
 
-    def _best(self, scores: Tensor, k: int, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def _best(
+        self, scores: Tensor, k: int, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
         if hidden is not None:
             scores.index_fill_(1, hidden, -torch.inf)
         return topk_unseen_(scores, k, ptr, seen)
@@ -141,23 +198,43 @@ class Ranker:
     def _kinds(self, query: Query) -> Tensor:
         if isinstance(self.scorer, Served):
             return self.scorer.kinds(query)
-        unseen = HISTORY if self._own_kind != POPULAR else POPULAR
+        if self._own_kind != POPULAR:
+            unseen = HISTORY
+        else:
+            unseen = POPULAR
         return torch.where(query.user < 0, unseen, self._own_kind)
 
     def _filled(
-        self, query: Query, scores: Tensor, columns: Tensor, kinds: Tensor, hidden: Tensor | None, ptr: Tensor | None, seen: Tensor
+        self,
+        query: Query,
+        scores: Tensor,
+        columns: Tensor,
+        kinds: Tensor,
+        hidden: Tensor | None,
+        ptr: Tensor | None,
+        seen: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Fill places at the end of lists with items that the model does not know, by content where that tells something."""
-        fallback = self.scorer.fallback if isinstance(self.scorer, Served) else None
+        """Fill places at the end of lists with items that the model does not know, by content where
+        that tells something.
+        """
+        if isinstance(self.scorer, Served):
+            fallback = self.scorer.fallback
+        else:
+            fallback = None
         if fallback is None:
             return scores, columns, kinds
         further = fallback.content(query)[:, self.order].to(scores.dtype)
         further[:, self.known[self.order]] = -torch.inf
         values, at = self._best(further, columns.shape[1], hidden, ptr, seen)
         first = (columns >= 0).sum(1, keepdim=True)
-        place = torch.arange(columns.shape[1]) - first  # of a filled place, its place among the further ones
+        place = (
+            torch.arange(columns.shape[1]) - first
+        )  # of a filled place, its place among the further ones
         use = place >= 0
         place = place.clamp(min=0)
-        columns, scores = torch.where(use, at.gather(1, place), columns), torch.where(use, values.gather(1, place), scores)
-        kinds = torch.where(use, torch.where(scores > 0, CONTENT, POPULAR), kinds).masked_fill(columns < 0, NONE)
+        columns = torch.where(use, at.gather(1, place), columns)
+        scores = torch.where(use, values.gather(1, place), scores)
+        kinds = torch.where(use, torch.where(scores > 0, CONTENT, POPULAR), kinds).masked_fill(
+            columns < 0, NONE
+        )
         return scores, columns, kinds

@@ -1,4 +1,6 @@
-"""Run: a fitted model with its ids, graph and facts. ``kgrec.runs.fit.fit`` makes one, ``load_run`` opens one."""
+"""Run: a fitted model with its ids, graph and facts. ``kgrec.runs.fit.fit`` makes one, ``load_run``
+opens one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,7 +20,15 @@ from kgrec.data.records.ids import Id, Ids, id_list, one_id
 from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.storage import open_dataset
-from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, KgrecError, UnknownIdError, nearest
+from kgrec.errors import (
+    CapabilityError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    KgrecError,
+    UnknownIdError,
+    nearest,
+)
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.ranking import Lists
@@ -75,11 +85,14 @@ class Vectors:
     """The vectors of a run, and which function of them is its score.
 
     Attributes:
-        frames: Tables with the columns ``id`` and ``vector`` by name, of users and items also ``known``, which is false where training has
-            told the model nothing, so that nothing is to be ranked by the vector: those of ``Run.embeddings``, and where the model has them
-            ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the relation of users to items, one row),
-            and ``score_users`` and ``score_items`` where the score is no function of ``users`` and ``items`` as they are.
-        function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table ``users`` and one of ``items``.
+        frames: Tables with the columns ``id`` and ``vector`` by name, of users and items also
+            ``known``, which is false where training has told the model nothing, so that nothing is
+            to be ranked by the vector: those of ``Run.embeddings``, and where the model has them
+            ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the
+            relation of users to items, one row), and ``score_users`` and ``score_items`` where the
+            score is no function of ``users`` and ``items`` as they are.
+        function: Name in ``kgrec.models.base.SCORE_FUNCTIONS``; it takes a row of the table
+            ``users`` and one of ``items``.
         users: Name of the table of users that the score is made of.
         items: Name of the table of items.
     """
@@ -91,7 +104,10 @@ class Vectors:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is said of the score, JSON-ready."""
-        items = self.frames[self.items]["vector"].to_numpy() if self.items in self.frames else np.empty((0, 1))
+        if self.items in self.frames:
+            items = self.frames[self.items]["vector"].to_numpy()
+        else:
+            items = np.empty((0, 1))
         unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
         return {
             "function": self.function,
@@ -99,7 +115,8 @@ class Vectors:
             "users": self.users,
             "items": self.items,
             "ranks_as": "cosine" if unit and self.function == "inner_product" else self.function,
-            "left_out": "what the user has in the training and validation parts, and items whose column known is false",
+            "left_out": "what the user has in the training and validation parts, and items whose "
+            "column known is false",
         }
 
 
@@ -110,7 +127,8 @@ class Run:
     Attributes:
         name: Model name.
         model: The model, with its best parameters.
-        data: The dataset; of a loaded run, what the run keeps of it: training and validation, no test part.
+        data: The dataset; of a loaded run, what the run keeps of it: training and validation, no
+            test part.
         chosen: Every setting.
         seed: Seed of every draw.
         history: One record per epoch.
@@ -174,78 +192,129 @@ class Run:
     ) -> Report:
         """Return the metrics on a held-out part.
 
-        Users whom the model does not know are ranked for by the run's fallback, as in ``recommend``; the report says how many they are
-        and gives the figures without them. In "ctr" and "impressions", pairs that the model does not know have the score 0.
+        Users whom the model does not know are ranked for by the run's fallback, as in
+        ``recommend``; the report says how many they are and gives the figures without them. In
+        "ctr" and "impressions", pairs that the model does not know have the score 0.
 
         Args:
             on: "test" or "valid".
             k: Cutoffs of ranking metrics; None takes 10 and 20, of "impressions" 5 and 10.
-            protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?), "impressions" (lists that were shown),
-                "sampled" (each held-out item among a few sampled ones), or "triples" (the missing end of held-out triples).
-            metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and coverage. Another is
-                "ndcg-retrieved", the NDCG of KGAT's and NGCF's own code.
+            protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?),
+                "impressions" (lists that were shown), "sampled" (each held-out item among a few
+                sampled ones), or "triples" (the missing end of held-out triples).
+            metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision,
+                hit, mrr, map and coverage. Another is "ndcg-retrieved", the NDCG of KGAT's and
+                NGCF's own code.
             beyond: Of "ranking": also say what the lists are worth beyond their hits.
             negatives: Of "sampled": items drawn per held-out item.
             seed: Seed of sampled negatives.
-            legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published code does.
-            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for users whom the model does not know.
-            dataset: The dataset that a loaded run was trained on, or its folder, where it is no longer where it was; checked by its sum.
+            legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published
+                code does.
+            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for
+                users whom the model does not know.
+            dataset: The dataset that a loaded run was trained on, or its folder, where it is no
+                longer where it was; checked by its sum.
 
         Raises:
             ConfigError: If the protocol is unknown, or a setting out of range.
-            DataError: If the run was refit on everything, so that nothing is held out; or if nothing is there to judge by.
+            DataError: If the run was refit on everything, so that nothing is held out; or if
+                nothing is there to judge by.
             CheckpointError: If the dataset has moved or changed since (loaded runs).
         """
         if self.refit:
-            raise DataError(f"{self._where()} was refit on all interactions: nothing is held out. Its summary has the figures before.")
+            raise DataError(
+                f"{self._where()} was refit on all interactions: nothing is held out. Its "
+                "summary has the figures before."
+            )
         if dataset is not None:
             self._given = dataset
         if protocol not in PROTOCOLS:
-            raise ConfigError(f"unknown protocol {protocol!r}. Choose from {', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}")
+            raise ConfigError(
+                f"unknown protocol {protocol!r}. Choose from "
+                f"{', '.join(PROTOCOLS)}.{nearest(protocol, PROTOCOLS)}"
+            )
         if metrics is not None and protocol != "ranking":
-            raise ConfigError(f"metrics belong to protocol ranking: {protocol} always reports all of its own. Leave them away.")
+            raise ConfigError(
+                f"metrics belong to protocol ranking: {protocol} always reports all of its own. "
+                "Leave them away."
+            )
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
-        data, ks = self._judged_on(on, protocol), tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
+        data = self._judged_on(on, protocol)
+        ks = tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
         if protocol in ("ctr", "impressions"):
             scorer = served(self.model, self.scorer(), self.data, cold=0.0)
         else:
-            scorer = served(self.model, self.scorer(), self.data, self.fallback if fallback else None)
+            scorer = served(
+                self.model, self.scorer(), self.data, self.fallback if fallback else None
+            )
         if protocol == "ctr":
-            report = evaluate_ctr(scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name)
+            report = evaluate_ctr(
+                scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name
+            )
         elif protocol == "impressions":
             report = evaluate_impressions(scorer, data, on, ks, model=self.name)
         elif protocol == "sampled":
-            report = evaluate_sampled(scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name)
+            report = evaluate_sampled(
+                scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name
+            )
         else:
-            report = evaluate(scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond)
+            report = evaluate(
+                scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
+            )
         return replace(report, **self._about(report, scorer, data, on))
 
     def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
-        """Return notes and details on what the figures rest on: a choice by the test part, answers for strangers, facts without dates."""
-        notes, details = list(report.notes), dict(report.details)
+        """Return notes and details on what the figures rest on: a choice by the test part, answers
+        for strangers, facts without dates.
+        """
+        notes = list(report.notes)
+        details = dict(report.details)
         if self.train_config.test_selected:
-            told = f"the epoch was chosen by {self.train_config.metric} on the test part. Compare with published figures alone."
+            told = (
+                f"the epoch was chosen by {self.train_config.metric} on the test part. "
+                "Compare with published figures alone."
+            )
             notes.insert(0, f"Test-selected: {told}")
             details["selection"] = TEST_SELECTED
         if report.cold_users and isinstance(scorer, Served):
-            rows = data.users.rows(report.per_user["user"].to_list())[report.per_user["cold"].to_numpy()]
-            own = Lists.of(data.train if on == "valid" else concatenate([data.train, data.valid]), rows)
-            counts = torch.bincount(scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))), minlength=len(KINDS))
-            details["cold_users_by_kind"] = {kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count}
+            rows = data.users.rows(report.per_user["user"].to_list())[
+                report.per_user["cold"].to_numpy()
+            ]
+            own = Lists.of(
+                data.train if on == "valid" else concatenate([data.train, data.valid]), rows
+            )
+            counts = torch.bincount(
+                scorer.kinds(Query(torch.from_numpy(rows), *own.padded(0, len(rows)))),
+                minlength=len(KINDS),
+            )
+            details["cold_users_by_kind"] = {
+                kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count
+            }
             if scorer.fallback is None:
-                notes.append("The fallback is off: where the model knows nothing of a user, all items tie.")
+                notes.append(
+                    "The fallback is off: where the model knows nothing of a user, all items tie."
+                )
             else:
-                told = ", ".join(f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items())
+                told = ", ".join(
+                    f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items()
+                )
                 notes.append(f"What users without training interactions get: {told}.")
         if data.settings.get("split") == "temporal" and len(data.triples):
-            notes.append("The facts and links carry no dates: some may be newer than the moment at which training ends.")
+            notes.append(
+                "The facts and links carry no dates: some may be newer than the moment at which "
+                "training ends."
+            )
         return {"notes": tuple(notes), "details": details}
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
         if not isinstance(self.model, TripleScorer):
-            raise CapabilityError(f"{self.name} does not score triples. Train transe, distmult, complex or rotate.")
-        return evaluate_triples(self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name)
+            raise CapabilityError(
+                f"{self.name} does not score triples. Train transe, distmult, complex or rotate."
+            )
+        return evaluate_triples(
+            self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name
+        )
 
     def ranker(self) -> Ranker:
         """Return what makes the lists; made once."""
@@ -264,28 +333,34 @@ class Run:
         allow_seen: bool = False,
         on_unknown: str = "error",
     ) -> pl.DataFrame:
-        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``, ``score``, ``kind``.
+        """Return the best items: columns ``user``, ``rank`` (from 1), ``item``, ``label``,
+        ``score``, ``kind``.
 
-        ``kind`` says where a place comes from: "personal" (the model, trained on the user), "history" (the model, by a history),
-        "content" (attributes that are shared) or "popular". Users without usable history get the run's fallback, and so do places at a
-        list's end for which the model knows no further candidate.
+        ``kind`` says where a place comes from: "personal" (the model, trained on the user),
+        "history" (the model, by a history), "content" (attributes that are shared) or "popular".
+        Users without usable history get the run's fallback, and so do places at a list's end for
+        which the model knows no further candidate.
 
-        Items a user has (training and validation) are left out unless ``allow_seen``. Of equal scores the more popular item is first,
-        then the lower id. A user with fewer candidates than ``k`` gets fewer rows.
+        Items a user has (training and validation) are left out unless ``allow_seen``. Of equal
+        scores the more popular item is first, then the lower id. A user with fewer candidates than
+        ``k`` gets fewer rows.
 
         Ids are text or whole numbers, one or many: a list, an array, a column of a frame.
 
         Args:
             users: User ids, one id, or "all".
             k: Items per user, at least 1.
-            history: Item ids of someone unseen, instead of ``users``; needs a model that reads histories.
+            history: Item ids of someone unseen, instead of ``users``; needs a model that reads
+                histories.
             items: Only these items are candidates.
             exclude: These items are not.
             allow_seen: Whether items that the user has are candidates.
-            on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and say so in the log.
+            on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and
+                say so in the log.
 
         Raises:
-            UnknownIdError: If a user or item is not known, or nothing is left of a list without those that are not.
+            UnknownIdError: If a user or item is not known, or nothing is left of a list without
+                those that are not.
             CapabilityError: If the model cannot rank for someone unseen.
         """
         if k < 1:
@@ -294,7 +369,8 @@ class Run:
             raise ConfigError("give either users or a history.")
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
-        ignore, ranker = on_unknown == "ignore", self.ranker()
+        ignore = on_unknown == "ignore"
+        ranker = self.ranker()
         allowed = None
         if items is not None or not (isinstance(exclude, tuple) and not exclude):
             allowed = torch.full((self.data.num_items,), items is None)
@@ -303,10 +379,15 @@ class Run:
             allowed[self._rows(self.data.items, exclude, ignore, empty=True)] = False
         if history is None:
             rows = self._user_rows(users, ignore)
-            names, own = self.data.users.keys(rows), ranker.own_lists(rows)
+            names = self.data.users.keys(rows)
+            own = ranker.own_lists(rows)
         else:
-            rows, names, own = np.array([-1]), [""], self._own_list(history, ignore)
-        ranked = ranker.rank(rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen)
+            rows = np.array([-1])
+            names = [""]
+            own = self._own_list(history, ignore)
+        ranked = ranker.rank(
+            rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen
+        )
         if self.fallback.way == "off":
             self._tell_strangers(names, ranked)
         return self._frame(names, ranked)
@@ -314,30 +395,40 @@ class Run:
     def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
         empty = (ranked.kinds < 0).all(1).nonzero().squeeze(1).tolist()
         if empty:
-            logger.warning("%s", f"no list for {_some([names[row] for row in empty])}: no usable history, and the fallback is off.")
+            logger.warning(
+                "%s",
+                f"no list for {_some([names[row] for row in empty])}: no usable history, and the "
+                "fallback is off.",
+            )
 
     def similar_items(self, item: Id, k: int = 10) -> pl.DataFrame:
         """Return the items nearest to an item: columns ``rank``, ``item``, ``label``, ``score``.
 
-        Near is the cosine between item vectors; of models from item to item, the score for someone who used this item alone. Items that
-        training has not touched are neither asked about nor shown.
+        Near is the cosine between item vectors; of models from item to item, the score for someone
+        who used this item alone. Items that training has not touched are neither asked about nor
+        shown.
 
         Raises:
             UnknownIdError: If the item is not known.
             CapabilityError: If the model has neither, or has learned nothing about the item.
         """
         row = self.data.items.row(one_id(item))
-        scorer, known = self.scorer(), self.ranker().known
+        scorer = self.scorer()
+        known = self.ranker().known
         if isinstance(scorer, ItemToItem):
             scores = scorer.similar(row)
         elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
             vectors = unit_rows(scorer.items)
             scores = vectors @ vectors[row]
         else:
-            raise CapabilityError(f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg or kgat.")
+            raise CapabilityError(
+                f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg "
+                "or kgat."
+            )
         if not bool(known[row]):
             raise CapabilityError(
-                f"{self.name} has learned nothing about item {one_id(item)!r}: no training interaction, and nothing else that it reads. "
+                f"{self.name} has learned nothing about item {one_id(item)!r}: no training "
+                "interaction, and nothing else that it reads. "
                 "Ask for another item, or train a model that uses the graph."
             )
         scores = scores.masked_fill(~known, -torch.inf)
@@ -346,11 +437,17 @@ class Run:
         best, at = topk_scores(scores[order].unsqueeze(0), min(k, self.data.num_items))
         found = torch.where(at < 0, -1, order[at.clamp(min=0)])
         frame = self._frame([""], Ranked(found.cpu(), best.cpu(), torch.zeros_like(found)))
-        return pl.DataFrame([frame[name] for name in ("rank", "item", "label", "score")])  # drop would hang after a fork
+        return pl.DataFrame(
+            [frame[name] for name in ("rank", "item", "label", "score")]
+        )  # drop would hang after a fork
 
     def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
-        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``, which is kept for the next call."""
-        key = repr(sorted(settings.items())) if "seen" not in settings else ""  # a matrix has no telling name
+        """Return why an item is ranked where it is for a user; settings are those of ``Explainer``,
+        which is kept for the next call.
+        """
+        key = (
+            repr(sorted(settings.items())) if "seen" not in settings else ""
+        )  # a matrix has no telling name
         if key not in self._explainers or not key:
             self._explainers[key] = self.explainer(**settings)
         return self._explainers[key].explain(one_id(user), one_id(item), k=k)
@@ -360,40 +457,62 @@ class Run:
         return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
 
     def embeddings(self) -> dict[str, pl.DataFrame]:
-        """Return the vectors of users, items and (where the model has them) all entities and relations: columns ``id`` and ``vector``.
+        """Return the vectors of users, items and (where the model has them) all entities and
+        relations: columns ``id`` and ``vector``.
 
-        ``vectors`` gives the same with the function of them that is the score. It is the inner product of a user's and an item's vector
-        where the model does not say otherwise; entity vectors live in the space of the users'. Models of triples (transe and its kin) and
-        cfkg give the vectors they were trained with, from which their own score functions make the scores.
+        ``vectors`` gives the same with the function of them that is the score. It is the inner
+        product of a user's and an item's vector where the model does not say otherwise; entity
+        vectors live in the space of the users'. Models of triples (transe and its kin) and cfkg
+        give the vectors they were trained with, from which their own score functions make the
+        scores.
 
         Raises:
             CapabilityError: If the model has no embeddings.
         """
         if isinstance(self.model, Embedded):
             found = self._trained(self.model)
-            return {name: found[name] for name in ("users", "items", "entities", "relations") if name in found}
+            return {
+                name: found[name]
+                for name in ("users", "items", "entities", "relations")
+                if name in found
+            }
         scorer = self.scorer()
         if not isinstance(scorer, DotProduct):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
-        frames = {"users": _vectors(self.data.users.series, scorer.users), "items": _vectors(self.data.items.series, scorer.items)}
-        if isinstance(self.model, Rerunnable) and self.model.ckg.num_entities == self.data.num_entities:
+        frames = {
+            "users": _vectors(self.data.users.series, scorer.users),
+            "items": _vectors(self.data.items.series, scorer.items),
+        }
+        if (
+            isinstance(self.model, Rerunnable)
+            and self.model.ckg.num_entities == self.data.num_entities
+        ):
             with torch.inference_mode():
                 nodes = self.model.eval()()
-            frames["entities"] = _vectors(self.data.triples.entities.series, nodes[: self.data.num_entities])
+            frames["entities"] = _vectors(
+                self.data.triples.entities.series, nodes[: self.data.num_entities]
+            )
         return frames
 
     def vectors(self) -> Vectors:
-        """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and the function that does so.
+        """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and
+        the function that does so.
 
         Raises:
             CapabilityError: If the model has no vectors.
         """
-        frames = self._trained(self.model) if isinstance(self.model, Embedded) else self.embeddings()
+        if isinstance(self.model, Embedded):
+            frames = self._trained(self.model)
+        else:
+            frames = self.embeddings()
         scorer = self.scorer()
         if not isinstance(scorer, VectorScorer):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
         names = []
-        for kind, keys, rows in (("users", self.data.users, scorer.users), ("items", self.data.items, scorer.items)):
+        for kind, keys, rows in (
+            ("users", self.data.users, scorer.users),
+            ("items", self.data.items, scorer.items),
+        ):
             made = _vectors(keys.series, rows)
             names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
             if len(rows):
@@ -406,10 +525,18 @@ class Run:
 
     def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:
         """Return all vectors of a model by the caller's ids."""
-        ids = {"users": self.data.users.series, "items": self.data.items.series, "entities": self.data.triples.entities.series}
+        ids = {
+            "users": self.data.users.series,
+            "items": self.data.items.series,
+            "entities": self.data.triples.entities.series,
+        }
         ids["relations"] = ids["relations_inverse"] = self.data.triples.relations.series
         ids["interacts"] = pl.Series(["interacts"])
-        return {name: _vectors(ids[name], rows) for name, rows in model.embeddings().items() if len(rows)}
+        return {
+            name: _vectors(ids[name], rows)
+            for name, rows in model.embeddings().items()
+            if len(rows)
+        }
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write the run as a folder, whole or not at all, and return its path.
@@ -437,11 +564,13 @@ class Run:
     def write(self, folder: Path, state: TrainState | None = None) -> None:
         """Write weights, then the configuration that makes them count; a checkpoint goes last.
 
-        In this order the folder is that of an unfinished training or of a finished one at every moment, and opens.
+        In this order the folder is that of an unfinished training or of a finished one at every
+        moment, and opens.
 
         Args:
             folder: Where; the data lies there already, of a refit under ``REFIT_DATA`` or ``DATA``.
-            state: The last state of a training that can take more epochs; the weights and the configuration have the rest of it.
+            state: The last state of a training that can take more epochs; the weights and the
+                configuration have the rest of it.
         """
         write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
         if state is not None:
@@ -455,27 +584,45 @@ class Run:
         clear(folder, record)
 
     def _where(self) -> str:
-        return str(self.path) if self.path else f"this {self.name} run"
+        if self.path:
+            return str(self.path)
+        return f"this {self.name} run"
 
     def _judged_on(self, on: str, protocol: str) -> Dataset:
-        """Return the dataset with what a protocol needs; a loaded run keeps only a part of its dataset."""
+        """Return the dataset with what a protocol needs; a loaded run keeps only a part of its
+        dataset.
+        """
         data = self.data
-        whole = len(data.test) or any(on in parts for parts in (data.negatives, data.impressions, data.held_triples))
-        enough = on == "valid" and (protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path"))
-        return data if self._given is None and (whole or enough) else self._whole_dataset()
+        whole = len(data.test) or any(
+            on in parts for parts in (data.negatives, data.impressions, data.held_triples)
+        )
+        enough = on == "valid" and (
+            protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path")
+        )
+        if self._given is None and (whole or enough):
+            return data
+        return self._whole_dataset()
 
     def _whole_dataset(self) -> Dataset:
-        """Return the dataset the run was trained on, found and checked by its sum, parted as the run was trained."""
+        """Return the dataset the run was trained on, found and checked by its sum, parted as the
+        run was trained.
+        """
         if self.path is None and self._given is None:
-            raise DataError(f"{self._where()} holds no test part, and its dataset was never saved. Save the dataset and train again.")
+            raise DataError(
+                f"{self._where()} holds no test part, and its dataset was never saved. Save the "
+                "dataset and train again."
+            )
         data = find_dataset(self.path or Path(self._where()), self.dataset, self._given)
         return replace(data, train=self.data.train, valid=self.data.valid)
 
-    def _rows(self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False) -> np.ndarray:
+    def _rows(
+        self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False
+    ) -> np.ndarray:
         """Return the rows of ids; those that are not known raise, or are left out and told of.
 
         Raises:
-            UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if none of them is known.
+            UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if
+                none of them is known.
         """
         keys = id_list(given)
         if not ignore:
@@ -484,19 +631,31 @@ class Run:
         found = np.array([row for row in rows if row is not None], dtype=np.int64)
         unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
         if unknown:
-            logger.warning("%s", f"ignored {len(unknown):,} unknown {ids.kind} {'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.")
+            logger.warning(
+                "%s",
+                f"ignored {len(unknown):,} unknown {ids.kind} "
+                f"{'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.",
+            )
         if unknown and not len(found) and not empty:
-            raise UnknownIdError(f"none of {len(unknown):,} {ids.kind} ids is known, the first {unknown[0][:80]!r}. Nothing is left to do.")
+            raise UnknownIdError(
+                f"none of {len(unknown):,} {ids.kind} ids is known, the first "
+                f"{unknown[0][:80]!r}. Nothing is left to do."
+            )
         return found
 
     def _own_list(self, history: Ids, ignore: bool) -> Lists:
         """Return the history of someone unseen as the one list of one user."""
         if not reads_history(self.scorer()):
-            raise CapabilityError(f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, kgat or popularity.")
+            raise CapabilityError(
+                f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, "
+                "kgat or popularity."
+            )
         keys = id_list(history)
         if not keys:
             raise UnknownIdError("the history is empty. Name at least one item.")
-        rows = torch.from_numpy(np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist()))))
+        rows = torch.from_numpy(
+            np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist())))
+        )
         return Lists(torch.tensor([0, len(rows)]), rows)
 
     def _user_rows(self, users: Ids | None, ignore: bool) -> np.ndarray:
@@ -508,7 +667,10 @@ class Run:
         """Return ranked rows as a frame; empty places are left out."""
         if self._texts is None:
             items = self.data.items.series.to_list()
-            shown = [label or key for label, key in zip(self.data.triples.labels.to_list(), items, strict=False)]
+            shown = [
+                label or key
+                for label, key in zip(self.data.triples.labels.to_list(), items, strict=False)
+            ]
             self._texts = np.array(items, dtype=object), np.array(shown, dtype=object)
         keys, labels = self._texts
         owner, place = (ranked.items >= 0).numpy().nonzero()
@@ -526,13 +688,22 @@ class Run:
         )
 
 
-_FRAME = {"user": pl.String, "rank": pl.Int64, "item": pl.String, "label": pl.String, "score": pl.Float64, "kind": pl.String}
+_FRAME = {
+    "user": pl.String,
+    "rank": pl.Int64,
+    "item": pl.String,
+    "label": pl.String,
+    "score": pl.Float64,
+    "kind": pl.String,
+}
 
 
 def _some(keys: Sequence[str]) -> str:
     """Return ids for a message: the first five, and how many more."""
     shown = ", ".join(repr(key[:40]) for key in keys[:5])
-    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5:,} more"
+    if len(keys) <= 5:
+        return shown
+    return f"{shown} and {len(keys) - 5:,} more"
 
 
 def load_run(
@@ -542,16 +713,19 @@ def load_run(
     dataset: "Dataset | str | PathLike[str] | None" = None,
     unfinished: Literal["open", "refuse"] = "open",
 ) -> Run:
-    """Return a stored run; one that was killed while training opens with its best parameters so far, and a line of the log says so.
+    """Return a stored run; one that was killed while training opens with its best parameters so
+    far, and a line of the log says so.
 
     Args:
         path: The run's folder.
         model: The class, for a model that is not in the catalog.
-        dataset: The dataset it was trained on, or its folder, where it is no longer where it was; evaluation reads it.
+        dataset: The dataset it was trained on, or its folder, where it is no longer where it was;
+            evaluation reads it.
         unfinished: "open" or "refuse" a run whose training has not come to its end.
 
     Raises:
-        CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the run is unfinished and that is refused.
+        CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the
+            run is unfinished and that is refused.
     """
     folder = Path(path)
     while True:
@@ -578,34 +752,62 @@ def _stamp(folder: Path) -> tuple[int, ...] | None:
 def _opened(folder: Path, model: type[Recommender] | None, unfinished: str) -> Run:
     record = read_config(folder)
     if record["status"] != DONE and unfinished == "refuse":
-        raise CheckpointError(f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it is.")
+        raise CheckpointError(
+            f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it "
+            "is."
+        )
     chosen = stored_settings(record, model, folder)
     tensors, history, place = _parameters(folder, record)
     data = open_dataset(folder / place)
-    data = replace(data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or "")
+    data = replace(
+        data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or ""
+    )
     built = _with_weights(chosen, data, record["seed"], tensors, folder)
-    told = record["summary"], record["dataset"], record["refit"], folder, fallback_of(record, folder)
+    told = (
+        record["summary"],
+        record["dataset"],
+        record["refit"],
+        folder,
+        fallback_of(record, folder),
+    )
     return Run(chosen.name, built, data, chosen, record["seed"], history, *told)
 
 
-def _parameters(folder: Path, record: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]], str]:
+def _parameters(
+    folder: Path, record: dict[str, Any]
+) -> tuple[dict[str, Tensor], list[dict[str, Any]], str]:
     """Return the parameters of a run, its history, and the name of the folder with its data.
 
-    Which of its files count is told by the configuration alone, so that those of a training killed while it finished do not.
+    Which of its files count is told by the configuration alone, so that those of a training killed
+    while it finished do not.
     """
     if record["status"] == DONE:
         return read_tensors(folder / WEIGHTS)[0], record["history"], record.get("data", DATA)
     if not (folder / CHECKPOINT).exists() and (folder / WEIGHTS).exists():
-        logger.warning("%s: version 0.1 was killed while it finished this run. It opens; train it again for its figures.", folder)
+        logger.warning(
+            "%s: version 0.1 was killed while it finished this run. It opens; train it again for "
+            "its figures.",
+            folder,
+        )
         return read_tensors(folder / WEIGHTS)[0], [], DATA
     state, owner = read_state(folder / CHECKPOINT)
-    epochs = "the initial ones" if not state.epoch else f"the best of {state.epoch} epochs"
-    logger.warning("%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on with it.", folder, epochs)
+    if not state.epoch:
+        epochs = "the initial ones"
+    else:
+        epochs = f"the best of {state.epoch} epochs"
+    logger.warning(
+        "%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on "
+        "with it.",
+        folder,
+        epochs,
+    )
     refit = owner.get("phase") == "refit" and (folder / REFIT_DATA).exists()
     return state.best, state.history, REFIT_DATA if refit else DATA
 
 
-def _with_weights(chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, Tensor], folder: Path) -> Recommender:
+def _with_weights(
+    chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, Tensor], folder: Path
+) -> Recommender:
     _check_sizes(chosen, folder)
     try:
         model = build_model(chosen, data, seed)
@@ -613,7 +815,10 @@ def _with_weights(chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, T
     except KgrecError:
         raise
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
-        raise CheckpointError(f"{folder}: the weights do not fit the model or its data. The folder was put together wrongly.") from None
+        raise CheckpointError(
+            f"{folder}: the weights do not fit the model or its data. The folder was put "
+            "together wrongly."
+        ) from None
     return model.eval()
 
 
@@ -623,8 +828,13 @@ def _check_sizes(chosen: Chosen, folder: Path) -> None:
         value = getattr(chosen.config, part.name)
         most = _LARGEST.get(part.name, _LARGEST["dim"] if "dim" in part.name else _LARGEST["other"])
         for number in value if isinstance(value, tuple) else (value,):
-            if (isinstance(number, int) and number > most) or (isinstance(value, tuple) and len(value) > _LARGEST["num_layers"]):
-                raise CheckpointError(f"{folder / CONFIG}: {part.name} of {str(value)[:40]} is larger than any model has. Train again.")
+            if (isinstance(number, int) and number > most) or (
+                isinstance(value, tuple) and len(value) > _LARGEST["num_layers"]
+            ):
+                raise CheckpointError(
+                    f"{folder / CONFIG}: {part.name} of {str(value)[:40]} is larger than any "
+                    "model has. Train again."
+                )
 
 
 _LARGEST = {"num_layers": 256, "dim": 1 << 16, "other": 1 << 31}
@@ -650,11 +860,16 @@ def snapshot_scorer(model: Recommender) -> Scorer:
         return model.scorer()
 
 
-def stored_settings(record: dict[str, Any], model: type[Recommender] | None, folder: Path) -> Chosen:
-    """Return the settings of a stored run; its folder names models of the catalog only, never code to import."""
+def stored_settings(
+    record: dict[str, Any], model: type[Recommender] | None, folder: Path
+) -> Chosen:
+    """Return the settings of a stored run; its folder names models of the catalog only, never code
+    to import.
+    """
     template = choose(model if model is not None else record["model"], "default", {})
     try:
-        config, settings = restore(type(template.config), record["config"]), restore(TrainConfig, record["train"])
+        config = restore(type(template.config), record["config"])
+        settings = restore(TrainConfig, record["train"])
     except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
     return Chosen(template.name, template.model, config, settings, record["preset"])
@@ -668,15 +883,21 @@ def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
     """
     stored = record.get("fallback", {})
     known = {"way": str, "half_life": float | int, "reason": str}
-    sound = isinstance(stored, dict) and all(isinstance(value, known.get(key, ())) for key, value in stored.items())
+    sound = isinstance(stored, dict) and all(
+        isinstance(value, known.get(key, ())) for key, value in stored.items()
+    )
     try:
         if not sound:
             raise ConfigError("fields of the wrong kind")
         return FallbackChoice(**{**stored, "half_life": float(stored.get("half_life", 0.0))})
     except (ConfigError, OverflowError) as error:
-        raise CheckpointError(f"{folder}: its fallback is broken ({error}). Train again, or copy it anew.") from None
+        raise CheckpointError(
+            f"{folder}: its fallback is broken ({error}). Train again, or copy it anew."
+        ) from None
 
 
 def _vectors(ids: pl.Series, rows: Tensor) -> pl.DataFrame:
     values = rows.detach().float().cpu().numpy()
-    return pl.DataFrame({"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))})
+    return pl.DataFrame(
+        {"id": ids, "vector": pl.Series(values, dtype=pl.Array(pl.Float32, values.shape[1]))}
+    )

@@ -1,4 +1,6 @@
-"""Settings by name -> a model's configuration and the training settings. The one place where keys are checked and values converted."""
+"""Settings by name -> a model's configuration and the training settings. The one place where keys
+are checked and values converted.
+"""
 
 import math
 from collections.abc import Mapping
@@ -40,53 +42,85 @@ class Chosen:
 
 
 def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, Any]) -> Chosen:
-    """Return a model's settings: the class defaults, overridden by the preset, overridden by ``settings``.
+    """Return a model's settings: the class defaults, overridden by the preset, overridden by
+    ``settings``.
 
     Args:
         model: Catalog name, or a class whose ``from_dataset`` annotates its configuration.
         preset: Name of one of the model's presets.
-        settings: Values by field name; RecBole's names for the common ones are understood. Text is converted ("64,32" to a tuple).
+        settings: Values by field name; RecBole's names for the common ones are understood. Text is
+            converted ("64,32" to a tuple).
 
     Raises:
         UnknownModelError: If there is no such model.
-        ConfigError: If a preset or a setting is unknown (with the nearest name), fixed for this model, or out of range.
+        ConfigError: If a preset or a setting is unknown (with the nearest name), fixed for this
+            model, or out of range.
     """
-    entry = find(model) if isinstance(model, str) else None
-    cls, config_type, presets = entry.load() if entry else _from_class(model)
-    name = entry.name if entry else cls.__name__
+    if isinstance(model, str):
+        entry = find(model)
+    else:
+        entry = None
+    if entry:
+        cls, config_type, presets = entry.load()
+    else:
+        cls, config_type, presets = _from_class(model)
+    if entry:
+        name = entry.name
+    else:
+        name = cls.__name__
     if preset not in presets and preset != "default":
-        raise ConfigError(f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}.")
+        raise ConfigError(
+            f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}."
+        )
     recipe = presets.get(preset, Preset())
-    config_types, train_types = _types(config_type), _types(TrainConfig)
-    config, train = dict(recipe.config), dict(recipe.train)
+    config_types = _types(config_type)
+    train_types = _types(TrainConfig)
+    config = dict(recipe.config)
+    train = dict(recipe.train)
     if settings.get("selection") == "paper" or ("selection" in settings and preset in PUBLISHED):
-        train |= PAPER_SELECTION  # "valid" said of a published recipe: the authors' rule, on the validation part
+        # "valid" said of a published recipe: the authors' rule, on the validation part
+        train |= PAPER_SELECTION
     for given, value in settings.items():
-        key = given if given in config_types or given in train_types else ALIASES.get(given, given)
+        if given in config_types or given in train_types:
+            key = given
+        else:
+            key = ALIASES.get(given, given)
         if key in config_types and not (entry and key in entry.fixed):
             config[key] = _convert(key, value, config_types[key])
         elif key in train_types:
             train[key] = _convert(key, value, train_types[key])
         else:
             raise ConfigError(_unknown(name, given, key, entry, [*config_types, *train_types]))
-    return Chosen(name, cls, config_type(**config | dict(entry.fixed if entry else {})), TrainConfig(**train), preset)
+    return Chosen(
+        name,
+        cls,
+        config_type(**config | dict(entry.fixed if entry else {})),
+        TrainConfig(**train),
+        preset,
+    )
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
     """Return the field that a setting's name means, and its value; ``choose`` knows the name."""
     parts = {field.name: part for part in (chosen.train, chosen.config) for field in fields(part)}
-    key = name if name in parts else ALIASES.get(name, name)
+    if name in parts:
+        key = name
+    else:
+        key = ALIASES.get(name, name)
     return key, getattr(parts[key], key)
 
 
 def refuse_test_selection(chosen: Chosen, study: str) -> None:
-    """Refuse settings that choose by the test part where a study's own answer must not have seen it.
+    """Refuse settings that choose by the test part where a study's own answer must not have seen
+    it.
 
     Raises:
         ConfigError: If they do.
     """
     if chosen.train.test_selected:
-        raise ConfigError(f'{study} must not choose by the test part, which selection "paper" does. Leave it out.')
+        raise ConfigError(
+            f'{study} must not choose by the test part, which selection "paper" does. Leave it out.'
+        )
 
 
 def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -107,7 +141,10 @@ def _from_class(model: Any) -> tuple[type[Recommender], type[Any], Mapping[str, 
         raise ConfigError(f"{model!r} is neither a model name nor a Recommender class.")
     config = get_type_hints(model.from_dataset).get("config")
     if not isinstance(config, type):
-        raise ConfigError(f"{model.__name__}.from_dataset does not annotate its config. Write config: <your dataclass>.")
+        raise ConfigError(
+            f"{model.__name__}.from_dataset does not annotate its config. Write config: <your "
+            "dataclass>."
+        )
     return model, config, {}
 
 
@@ -119,7 +156,10 @@ def _types(kind: type[Any]) -> dict[str, Any]:
 def _unknown(name: str, given: str, key: str, entry: ModelEntry | None, known: list[str]) -> str:
     if entry and key in entry.fixed:
         return f"{given!r} is fixed to {entry.fixed[key]} for {name}."
-    return f"{name} has no setting {given!r}.{nearest(given, known) or ' Known: ' + ', '.join(sorted(known)) + '.'}"
+    return (
+        f"{name} has no setting "
+        f"{given!r}.{nearest(given, known) or ' Known: ' + ', '.join(sorted(known)) + '.'}"
+    )
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
@@ -135,7 +175,10 @@ def _as(value: Any, kind: Any) -> Any:
     if origin is Literal:
         return get_args(kind)[get_args(kind).index(value)]
     if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
+        if isinstance(value, str):
+            parts = value.split(",")
+        else:
+            parts = value
         return tuple(_as(part, get_args(kind)[0]) for part in parts if part != "")
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()]
@@ -152,4 +195,6 @@ def _words(kind: Any) -> str:
         return "one of " + ", ".join(str(arm) for arm in get_args(kind))
     if origin is tuple:
         return f"{_words(get_args(kind)[0])}s separated by commas"
-    return {int: "a whole number", float: "a finite number", bool: "true or false"}.get(kind, "text")
+    return {int: "a whole number", float: "a finite number", bool: "true or false"}.get(
+        kind, "text"
+    )

@@ -1,4 +1,6 @@
-"""The inspector's server: what a browser may ask, who may ask it, and what an answer may do in a browser."""
+"""The inspector's server: what a browser may ask, who may ask it, and what an answer may do in a
+browser.
+"""
 
 import hmac
 import json
@@ -50,16 +52,20 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """Let through what comes from this machine's own browser to this address, with the token; harden every answer.
+    """Let through what comes from this machine's own browser to this address, with the token;
+    harden every answer.
 
     Args:
         app: What is guarded.
         token: Who knows it may ask.
-        hosts: Values of the Host header that name this server. Another name that leads here is another site's (DNS rebinding).
+        hosts: Values of the Host header that name this server. Another name that leads here is
+            another site's (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str]) -> None:
-        self._app, self._token, self._hosts = app, token.encode(), frozenset(hosts)
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,7 +77,9 @@ class Guard:
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [pair for pair in message["headers"] if pair[0].decode().lower() not in _HEADERS] + own
+                message["headers"] = [
+                    pair for pair in message["headers"] if pair[0].decode().lower() not in _HEADERS
+                ] + own
             await send(message)
 
         refused = self._refusal(Request(scope))
@@ -81,21 +89,34 @@ class Guard:
             await _error(refused.status, str(refused))(scope, receive, hardened)
 
     def _refusal(self, request: Request) -> RefusedError | None:
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        host = request.headers.get("host", "")
+        origin = request.headers.get("origin")
         if host not in self._hosts or len(request.headers.getlist("host")) != 1:
-            return RefusedError(421, "this server answers to its own address alone. Open the address that kgrec inspect printed.")
+            return RefusedError(
+                421,
+                "this server answers to its own address alone. Open the address that kgrec "
+                "inspect printed.",
+            )
         if origin is not None and origin != f"http://{host}":
             return RefusedError(403, "requests from other sites are not answered.")
         if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return RefusedError(403, "requests from other sites are not answered.")
-        if request.method not in ("GET", "HEAD") and not (request.method == "POST" and request.url.path == "/api/what-if"):
+        if request.method not in ("GET", "HEAD") and not (
+            request.method == "POST" and request.url.path == "/api/what-if"
+        ):
             return RefusedError(405, f"{request.method} is not answered here.")
-        if request.url.path.startswith("/api/") and not hmac.compare_digest(request.headers.get(HEADER, "").encode(), self._token):
-            return RefusedError(401, "the token is missing or wrong. Open the address that kgrec inspect printed.")
+        if request.url.path.startswith("/api/") and not hmac.compare_digest(
+            request.headers.get(HEADER, "").encode(), self._token
+        ):
+            return RefusedError(
+                401, "the token is missing or wrong. Open the address that kgrec inspect printed."
+            )
         return None
 
 
-def make_app(inspector: Inspector, token: str, hosts: Sequence[str], worker: Worker | None = None) -> ASGIApp:
+def make_app(
+    inspector: Inspector, token: str, hosts: Sequence[str], worker: Worker | None = None
+) -> ASGIApp:
     """Return the server.
 
     Args:
@@ -107,22 +128,44 @@ def make_app(inspector: Inspector, token: str, hosts: Sequence[str], worker: Wor
     turns = worker or Worker()
     asked: dict[str, Question] = {
         "recommend": lambda q: lambda: inspector.recommend(_id(q, "user"), _whole(q, "k", 10)),
-        "explain": lambda q: lambda: inspector.explain(_id(q, "user"), _id(q, "item"), _whole(q, "k", 10), filters_of(q)),
-        "compare": lambda q: lambda: inspector.compare(_id(q, "user"), _id(q, "first"), _id(q, "second")),
-        "flip": lambda q: lambda: inspector.flip(_id(q, "user"), q.get("item"), _word(q, "mode", ("delete", "mask"))),
-        "why-not": lambda q: lambda: inspector.why_not(_id(q, "user"), _id(q, "item"), _whole(q, "k", 10)),
+        "explain": lambda q: (
+            lambda: inspector.explain(
+                _id(q, "user"), _id(q, "item"), _whole(q, "k", 10), filters_of(q)
+            )
+        ),
+        "compare": lambda q: (
+            lambda: inspector.compare(_id(q, "user"), _id(q, "first"), _id(q, "second"))
+        ),
+        "flip": lambda q: (
+            lambda: inspector.flip(
+                _id(q, "user"), q.get("item"), _word(q, "mode", ("delete", "mask"))
+            )
+        ),
+        "why-not": lambda q: (
+            lambda: inspector.why_not(_id(q, "user"), _id(q, "item"), _whole(q, "k", 10))
+        ),
         "summary": lambda q: (
-            lambda: inspector.summary(_word(q, "by", ("relation", "type", "pattern")), q.get("knock_out") == "1", _whole(q, "users", 200))
+            lambda: inspector.summary(
+                _word(q, "by", ("relation", "type", "pattern")),
+                q.get("knock_out") == "1",
+                _whole(q, "users", 200),
+            )
         ),
     }
     at_once: dict[str, Question] = {  # no model runs: these need not wait for their turn
         "run": lambda q: inspector.about,
-        "users": lambda q: lambda: inspector.users(_text(q, "q"), _whole(q, "offset", 0), min(_whole(q, "limit", 50), 200)),
+        "users": lambda q: (
+            lambda: inspector.users(
+                _text(q, "q"), _whole(q, "offset", 0), min(_whole(q, "limit", 50), 200)
+            )
+        ),
         "items": lambda q: lambda: inspector.items(_text(q, "q"), min(_whole(q, "limit", 20), 200)),
         "facts": lambda q: lambda: inspector.facts(_id(q, "item")),
     }
 
-    def answer(question: Question, ask: Callable[[Callable[[], Any]], Any]) -> Callable[[Request], Any]:
+    def answer(
+        question: Question, ask: Callable[[Callable[[], Any]], Any]
+    ) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             return JSONResponse(await ask(question(_checked(request.query_params))))
 
@@ -143,15 +186,31 @@ def make_app(inspector: Inspector, token: str, hosts: Sequence[str], worker: Wor
 
     async def export(request: Request) -> Response:
         query = _checked(request.query_params)
-        user, top = _id(query, "user"), min(_whole(query, "k", 10), 50)
+        user = _id(query, "user")
+        top = min(_whole(query, "k", 10), 50)
         text = await turns.ask(lambda: export_page(inspector, [user], top))
-        return Response(text, media_type="text/html; charset=utf-8", headers={"content-disposition": 'attachment; filename="kgrec.html"'})
+        return Response(
+            text,
+            media_type="text/html; charset=utf-8",
+            headers={"content-disposition": 'attachment; filename="kgrec.html"'},
+        )
 
     routes = [Route("/", page), *(Route(f"/{name}", static(name)) for name in ASSETS)]
-    routes += [Route(f"/api/{name}", answer(question, turns.ask)) for name, question in asked.items()]
-    routes += [Route(f"/api/{name}", answer(question, run_in_threadpool)) for name, question in at_once.items()]
+    routes += [
+        Route(f"/api/{name}", answer(question, turns.ask)) for name, question in asked.items()
+    ]
+    routes += [
+        Route(f"/api/{name}", answer(question, run_in_threadpool))
+        for name, question in at_once.items()
+    ]
     routes += [Route("/api/what-if", what_if, methods=["POST"]), Route("/api/export", export)]
-    handlers = {KgrecError: _told, RefusedError: _told, BusyError: _told, 404: _missing, 405: _missing}
+    handlers = {
+        KgrecError: _told,
+        RefusedError: _told,
+        BusyError: _told,
+        404: _missing,
+        405: _missing,
+    }
     return Guard(Starlette(routes=routes, exception_handlers=handlers), token, hosts)
 
 
@@ -165,7 +224,9 @@ def filters_of(query: QueryParams) -> Filters:
     return Filters(
         allow=tuple(query.getlist("allow")),
         deny=tuple(query.getlist("deny")),
-        types=tuple(kind for kind in query.getlist("type") if kind != "none") if "type" in query else None,
+        types=tuple(kind for kind in query.getlist("type") if kind != "none")
+        if "type" in query
+        else None,
         max_length=_whole(query, "max_length", 0) if "max_length" in query else None,
         max_degree=_whole(query, "max_degree", 0) if "max_degree" in query else None,
         users=_word(query, "users", ("count", "hide", "show")) if "users" in query else None,
@@ -178,7 +239,9 @@ def _checked(query: QueryParams) -> QueryParams:
     """Return a query that is not made to fill memory."""
     parts = query.multi_items()
     if len(parts) > 2 * MOST_CHANGES or any(len(value) > LONGEST_ID for _, value in parts):
-        raise ConfigError(f"too much at once: at most {2 * MOST_CHANGES} parts of {LONGEST_ID:,} characters.")
+        raise ConfigError(
+            f"too much at once: at most {2 * MOST_CHANGES} parts of {LONGEST_ID:,} characters."
+        )
     return query
 
 
@@ -197,8 +260,12 @@ def _whole(query: QueryParams, name: str, default: int) -> int:
     found = query.get(name)
     if found is None:
         return default
-    if not (found.isascii() and found.isdigit() and len(found) <= 10 and int(found) <= _MOST_NUMBER):
-        raise ConfigError(f"{name}={found[:40]}: expected a whole number of at most {_MOST_NUMBER:,}.")
+    if not (
+        found.isascii() and found.isdigit() and len(found) <= 10 and int(found) <= _MOST_NUMBER
+    ):
+        raise ConfigError(
+            f"{name}={found[:40]}: expected a whole number of at most {_MOST_NUMBER:,}."
+        )
     return int(found)
 
 
@@ -220,7 +287,9 @@ def _word(query: QueryParams, name: str, known: tuple[str, ...]) -> str:
 
 
 async def _body(request: Request) -> Any:
-    """Return the JSON of a request that is not larger than the limit, whatever it says of itself."""
+    """Return the JSON of a request that is not larger than the limit, whatever it says of
+    itself.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RefusedError(415, "the body must be application/json.")
     found = b""
@@ -240,15 +309,22 @@ def _changes(body: Any) -> dict[str, Any]:
     Raises:
         ConfigError: If something else than ids is there.
     """
-    lists, facts = ("remove", "add", "items"), ("remove_facts", "add_facts")
-    if not isinstance(body, dict) or set(body) - {"user", *lists, *facts} or not _is_id(body.get("user")):
+    lists = ("remove", "add", "items")
+    facts = ("remove_facts", "add_facts")
+    if (
+        not isinstance(body, dict)
+        or set(body) - {"user", *lists, *facts}
+        or not _is_id(body.get("user"))
+    ):
         raise ConfigError(f"expected an object with user and any of {', '.join([*lists, *facts])}.")
     for name in lists:
         if not isinstance(body.get(name, []), list) or not all(map(_is_id, body.get(name, []))):
             raise ConfigError(f"{name}: expected a list of ids.")
     for name in facts:
         rows = body.get(name, [])
-        if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 and all(map(_is_id, row)) for row in rows):
+        if not isinstance(rows, list) or not all(
+            isinstance(row, list) and len(row) == 3 and all(map(_is_id, row)) for row in rows
+        ):
             raise ConfigError(f"{name}: expected a list of [head, relation, tail].")
     return body
 
@@ -267,7 +343,12 @@ async def _told(request: Request, error: Exception) -> Response:
         return _error(error.status, str(error))
     if isinstance(error, BusyError):
         return _error(503, str(error))
-    status = 404 if isinstance(error, UnknownIdError) else 409 if isinstance(error, CapabilityError) else 400
+    if isinstance(error, UnknownIdError):
+        status = 404
+    elif isinstance(error, CapabilityError):
+        status = 409
+    else:
+        status = 400
     return _error(status, str(error))
 
 

@@ -12,10 +12,11 @@ _PAIRS = 10
 
 
 def export_page(inspector: Inspector, users: Sequence[str], top: int = 10) -> str:
-    """Return one HTML file with the lists of some users, the explanations of their items, and the comparisons between them.
+    """Return one HTML file with the lists of some users, the explanations of their items, and the
+    comparisons between them.
 
-    The numbers are those of the server; what needs the model itself (another search, a change of the likes) is not in the file, and the
-    page says so.
+    The numbers are those of the server; what needs the model itself (another search, a change of
+    the likes) is not in the file, and the page says so.
 
     Raises:
         UnknownIdError: If a user is not known.
@@ -27,7 +28,9 @@ def export_page(inspector: Inspector, users: Sequence[str], top: int = 10) -> st
 
 
 def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, Any]:
-    """Return the data of the offline page; answers that the model cannot give are in it as their errors."""
+    """Return the data of the offline page; answers that the model cannot give are in it as their
+    errors.
+    """
     data: dict[str, Any] = {
         "offline": True,
         "run": inspector.about(),
@@ -43,11 +46,22 @@ def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, A
         items = [row["item"] for row in listed["rows"]]
         data["users"].append({"user": user, "label": history["label"], "history": history["total"]})
         data["recommend"][user] = listed
-        data["explain"][user] = {item: _or_error(lambda user=user, item=item: inspector.explain(user, item, PATHS)) for item in items}
-        pairs = [(first, second) for place, first in enumerate(items[:_PAIRS]) for second in items[place + 1 : _PAIRS]]
-        data["compare"][user] = [[first, second, _slim(inspector, user, first, second)] for first, second in pairs]
+        data["explain"][user] = {
+            item: _or_error(lambda user=user, item=item: inspector.explain(user, item, PATHS))
+            for item in items
+        }
+        pairs = [
+            (first, second)
+            for place, first in enumerate(items[:_PAIRS])
+            for second in items[place + 1 : _PAIRS]
+        ]
+        data["compare"][user] = [
+            [first, second, _slim(inspector, user, first, second)] for first, second in pairs
+        ]
         data["flip"][user] = _or_error(lambda user=user: inspector.flip(user))
-    data["summary"] = {by: _or_error(lambda by=by: inspector.summary(by)) for by in ("relation", "type")}
+    data["summary"] = {
+        by: _or_error(lambda by=by: inspector.summary(by)) for by in ("relation", "type")
+    }
     return data
 
 

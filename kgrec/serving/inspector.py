@@ -1,4 +1,6 @@
-"""What the path inspector shows of a run, as JSON-ready dictionaries. Knows nothing of HTTP, and reads no file."""
+"""What the path inspector shows of a run, as JSON-ready dictionaries. Knows nothing of HTTP, and
+reads no file.
+"""
 
 import json
 import math
@@ -41,16 +43,27 @@ class Explaining(Protocol):
     def compare(self, user: str, first: str, second: str, k: int = 5) -> Contrast:
         """Return why one item and not another."""
 
-    def flip(self, user: str, item: str | None = None, mode: str = "delete", max_size: int = 50) -> FlipSet:
+    def flip(
+        self, user: str, item: str | None = None, mode: str = "delete", max_size: int = 50
+    ) -> FlipSet:
         """Return the likes without which another item is at the top."""
 
     def why_not(self, user: str, item: str, k: int = 10) -> WhyNot:
         """Return why an item is not in the list."""
 
-    def what_if(self, user: str, remove: Sequence[str] = (), add: Sequence[str] = (), items: Sequence[str] = (), **changes: Any) -> WhatIf:
+    def what_if(
+        self,
+        user: str,
+        remove: Sequence[str] = (),
+        add: Sequence[str] = (),
+        items: Sequence[str] = (),
+        **changes: Any,
+    ) -> WhatIf:
         """Return the ranking under other likes and facts."""
 
-    def summary(self, users: Any = None, k: int = 10, by: str = "relation", knock_out: bool = False) -> Summary:
+    def summary(
+        self, users: Any = None, k: int = 10, by: str = "relation", knock_out: bool = False
+    ) -> Summary:
         """Return what drives many recommendations."""
 
 
@@ -61,7 +74,8 @@ class Filters:
     Attributes:
         allow: Relations that alone may occur.
         deny: Relations that may not.
-        types: Kinds of nodes that may stand after the first stop: "item", "entity", "users"; None is every one.
+        types: Kinds of nodes that may stand after the first stop: "item", "entity", "users"; None
+            is every one.
         max_length: Longest path, in hops.
         max_degree: Most facts of a node between the ends.
         users: "count", "hide" or "show".
@@ -81,7 +95,9 @@ class Filters:
     def settings(self) -> dict[str, Any]:
         """Return the keywords of ``Explainer.explain`` that differ from its own settings."""
         out: dict[str, Any] = {}
-        relations = {name: list(keys) for name, keys in (("allow", self.allow), ("deny", self.deny)) if keys}
+        relations = {
+            name: list(keys) for name, keys in (("allow", self.allow), ("deny", self.deny)) if keys
+        }
         if relations:
             out["relations"] = relations
         if self.types is not None:
@@ -95,7 +111,8 @@ class Filters:
 class Inspector:
     """A run and what can be asked of it; answers are kept, so that going back costs nothing.
 
-    Not safe for several threads at once, apart from ``users``, ``items``, ``history`` and ``about``: ask one question after another.
+    Not safe for several threads at once, apart from ``users``, ``items``, ``history`` and
+    ``about``: ask one question after another.
 
     Args:
         run: The run.
@@ -106,14 +123,18 @@ class Inspector:
         self.run = run
         self.data: Dataset = run.data
         if not self.data.num_users or not self.data.num_items:
-            raise ConfigError(f"{run!r} has no users and items to inspect. Train a recommender on interactions.")
+            raise ConfigError(
+                f"{run!r} has no users and items to inspect. Train a recommender on interactions."
+            )
         # A page has room for more paths through one liked item than a terminal.
         own: Any = run.explainer(per_liked=5, per_middle=10) if explainer is None else explainer
         self._explainer: Explaining = own
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
         self._user_labels = _readable(self.data.users.series, self.data.user_labels)
-        self._item_labels = _readable(self.data.items.series, self.data.triples.labels.slice(0, self.data.num_items))
+        self._item_labels = _readable(
+            self.data.items.series, self.data.triples.labels.slice(0, self.data.num_items)
+        )
         self._history_sizes = np.bincount(self.data.train.user, minlength=self.data.num_users)
         triples = self.data.triples
         ends = np.concatenate([triples.head, triples.tail, self.data.train.item])
@@ -121,20 +142,31 @@ class Inspector:
 
     def about(self) -> dict[str, Any]:
         """Return model, dataset, settings, figures and limits."""
-        data, run = self.data, self.run
+        data = self.data
+        run = self.run
         facts = np.bincount(data.triples.relation, minlength=data.num_relations)
         relations = [
-            {"key": data.triples.relations.key(row), "label": _cut(data.triples.relation_label(row)), "facts": int(facts[row])}
+            {
+                "key": data.triples.relations.key(row),
+                "label": _cut(data.triples.relation_label(row)),
+                "facts": int(facts[row]),
+            }
             for row in np.argsort(-facts, kind="stable")[:MOST_ROWS].tolist()
         ]
-        sizes = {"users": data.num_users, "items": data.num_items, "entities": data.num_entities, "triples": len(data.triples)}
+        sizes = {
+            "users": data.num_users,
+            "items": data.num_items,
+            "entities": data.num_entities,
+            "triples": len(data.triples),
+        }
         return {
             "model": run.name,
             "preset": run.chosen.preset,
             "dataset": data.name,
             "checksum": data.checksum,
             "seed": run.seed,
-            "sizes": sizes | {"relations": data.num_relations, "train": len(data.train), "valid": len(data.valid)},
+            "sizes": sizes
+            | {"relations": data.num_relations, "train": len(data.train), "valid": len(data.valid)},
             "relations": relations,
             "config": _plain(run.config),
             "training": {
@@ -143,17 +175,32 @@ class Inspector:
                 "selection": run.summary.get("selection"),
                 "refit": run.refit,
             },
-            "metrics": {part: _finite(run.summary[part]) for part in ("test", "valid") if run.summary.get(part)},
+            "metrics": {
+                part: _finite(run.summary[part])
+                for part in ("test", "valid")
+                if run.summary.get(part)
+            },
             "versions": {"kgrec": __version__},
-            "limits": {"paths": MOST_PATHS, "items": MOST_ITEMS, "users": MOST_USERS, "changes": MOST_CHANGES},
+            "limits": {
+                "paths": MOST_PATHS,
+                "items": MOST_ITEMS,
+                "users": MOST_USERS,
+                "changes": MOST_CHANGES,
+            },
         }
 
     def users(self, words: str = "", offset: int = 0, limit: int = 50) -> dict[str, Any]:
-        """Return the users whose id or label has ``words`` in it, the ones that begin with it first."""
+        """Return the users whose id or label has ``words`` in it, the ones that begin with it
+        first.
+        """
         rows = _search(words, self.data.users.series, self._user_labels)
         page = rows[offset : offset + limit].tolist()
         found = [
-            {"user": self.data.users.key(row), "label": _cut(self.data.user_label(row)), "history": int(self._history_sizes[row])}
+            {
+                "user": self.data.users.key(row),
+                "label": _cut(self.data.user_label(row)),
+                "history": int(self._history_sizes[row]),
+            }
             for row in page
         ]
         return {"total": len(rows), "offset": offset, "rows": found}
@@ -171,7 +218,12 @@ class Inspector:
             low, high = np.searchsorted(part.user, [row, row + 1])
             out += [(int(item), name) for item in part.item[low:high]]
         shown = [self._item(item) | {"part": name} for item, name in reversed(out[-1_000:])]
-        return {"user": user, "label": _cut(self.data.user_label(row)), "total": len(out), "rows": shown}
+        return {
+            "user": user,
+            "label": _cut(self.data.user_label(row)),
+            "total": len(out),
+            "rows": shown,
+        }
 
     def recommend(self, user: str, k: int = 10) -> dict[str, Any]:
         """Return a user's list and history."""
@@ -179,34 +231,56 @@ class Inspector:
 
         def answer() -> dict[str, Any]:
             frame = self.run.recommend([user], k=given)
-            rows = [{name: row[name] for name in ("rank", "item", "label", "score", "kind")} for row in frame.iter_rows(named=True)]
-            return {"history": self.history(user), "rows": [row | {"label": _cut(row["label"])} for row in rows]} | _bounded(k, given)
+            rows = [
+                {name: row[name] for name in ("rank", "item", "label", "score", "kind")}
+                for row in frame.iter_rows(named=True)
+            ]
+            return {
+                "history": self.history(user),
+                "rows": [row | {"label": _cut(row["label"])} for row in rows],
+            } | _bounded(k, given)
 
         return self._kept(answer, "recommend", user, given, k)
 
-    def explain(self, user: str, item: str, k: int = 10, filters: Filters | None = None) -> dict[str, Any]:
+    def explain(
+        self, user: str, item: str, k: int = 10, filters: Filters | None = None
+    ) -> dict[str, Any]:
         """Return an explanation, and beside it what a page needs to show it."""
-        given, settings = min(k, MOST_PATHS), (filters or Filters()).settings()
+        given = min(k, MOST_PATHS)
+        settings = (filters or Filters()).settings()
 
         def answer() -> dict[str, Any]:
-            return self.view(self._explainer.explain(user, item, k=given, **settings)) | _bounded(k, given)
+            return self.view(self._explainer.explain(user, item, k=given, **settings)) | _bounded(
+                k, given
+            )
 
         return self._kept(answer, "explain", user, item, k, settings)
 
     def compare(self, user: str, first: str, second: str) -> dict[str, Any]:
-        """Return why one item and not another, with both explanations as ``explain`` returns them."""
+        """Return why one item and not another, with both explanations as ``explain`` returns
+        them.
+        """
 
         def answer() -> dict[str, Any]:
             told = self._explainer.compare(user, first, second)
             record = told.to_dict()
             del record["explanations"]
-            return {"contrast": _shortened(record), "views": [self.view(one) for one in told.explanations]}
+            return {
+                "contrast": _shortened(record),
+                "views": [self.view(one) for one in told.explanations],
+            }
 
         return self._kept(answer, "compare", user, first, second)
 
     def flip(self, user: str, item: str | None = None, mode: str = "delete") -> dict[str, Any]:
         """Return the likes without which another item is at the top."""
-        return self._kept(lambda: {"flip": _shortened(self._explainer.flip(user, item, mode).to_dict())}, "flip", user, item, mode)
+        return self._kept(
+            lambda: {"flip": _shortened(self._explainer.flip(user, item, mode).to_dict())},
+            "flip",
+            user,
+            item,
+            mode,
+        )
 
     def why_not(self, user: str, item: str, k: int = 10) -> dict[str, Any]:
         """Return why an item is not among the first ``k``."""
@@ -230,42 +304,81 @@ class Inspector:
         """Return the ranking under other likes and facts, at most ``MOST_CHANGES`` of them."""
         asked = len(remove) + len(add) + len(remove_facts) + len(add_facts)
         if asked > MOST_CHANGES or len(items) > MOST_ITEMS:
-            raise ConfigError(f"{asked} changes: at most {MOST_CHANGES} at once, and {MOST_ITEMS} items asked about.")
+            raise ConfigError(
+                f"{asked} changes: at most {MOST_CHANGES} at once, and {MOST_ITEMS} items asked "
+                "about."
+            )
         facts: dict[str, Any] = {
-            name: [tuple(fact) for fact in given] for name, given in (("remove_facts", remove_facts), ("add_facts", add_facts)) if given
+            name: [tuple(fact) for fact in given]
+            for name, given in (("remove_facts", remove_facts), ("add_facts", add_facts))
+            if given
         }
 
         def answer() -> dict[str, Any]:
-            return {"what_if": _shortened(self._explainer.what_if(user, tuple(remove), tuple(add), tuple(items), **facts).to_dict())}
+            return {
+                "what_if": _shortened(
+                    self._explainer.what_if(
+                        user, tuple(remove), tuple(add), tuple(items), **facts
+                    ).to_dict()
+                )
+            }
 
         return self._kept(answer, "what-if", user, list(remove), list(add), list(items), facts)
 
-    def summary(self, by: str = "relation", knock_out: bool = False, users: int = 200) -> dict[str, Any]:
-        """Return what drives the recommendations of the first ``users`` users with a history; of patterns, which cost most, fewer."""
+    def summary(
+        self, by: str = "relation", knock_out: bool = False, users: int = 200
+    ) -> dict[str, Any]:
+        """Return what drives the recommendations of the first ``users`` users with a history; of
+        patterns, which cost most, fewer.
+        """
         given = min(users, MOST_PATTERN_USERS if by == "pattern" else MOST_USERS)
 
         def answer() -> dict[str, Any]:
             chosen = np.flatnonzero(self._history_sizes)[:given]
-            told = self._explainer.summary(self.data.users.keys(chosen), k=10, by=by, knock_out=knock_out)
+            told = self._explainer.summary(
+                self.data.users.keys(chosen), k=10, by=by, knock_out=knock_out
+            )
             return {"summary": _shortened(told.to_dict())} | _bounded(users, given)
 
         return self._kept(answer, "summary", by, knock_out, users)
 
     def facts(self, item: str) -> dict[str, Any]:
-        """Return the facts of an item, at most 200, each with the keys by which ``what_if`` knows it."""
-        row, triples = self.data.items.row(item), self.data.triples
+        """Return the facts of an item, at most 200, each with the keys by which ``what_if`` knows
+        it.
+        """
+        row = self.data.items.row(item)
+        triples = self.data.triples
         found = np.flatnonzero((triples.head == row) | (triples.tail == row))
         rows = []
         for fact in found[:MOST_ROWS].tolist():
-            head, relation, tail = int(triples.head[fact]), int(triples.relation[fact]), int(triples.tail[fact])
-            key = [triples.entities.key(head), triples.relations.key(relation), triples.entities.key(tail)]
+            head = int(triples.head[fact])
+            relation = int(triples.relation[fact])
+            tail = int(triples.tail[fact])
+            key = [
+                triples.entities.key(head),
+                triples.relations.key(relation),
+                triples.entities.key(tail),
+            ]
             labels = [triples.label(head), triples.relation_label(relation), triples.label(tail)]
-            rows.append({"key": key, "labels": [_cut(label) for label in labels], "place": self._place(fact)})
+            rows.append(
+                {
+                    "key": key,
+                    "labels": [_cut(label) for label in labels],
+                    "place": self._place(fact),
+                }
+            )
         return {"item": item, "total": len(found), "rows": rows}
 
     def view(self, explanation: Explanation) -> dict[str, Any]:
-        """Return an explanation as its stable JSON under ``explanation``, and what is only for showing it beside that."""
-        nodes = {(node.kind, node.key): node for path in explanation.paths for node in path.nodes if node.kind != "users"}
+        """Return an explanation as its stable JSON under ``explanation``, and what is only for
+        showing it beside that.
+        """
+        nodes = {
+            (node.kind, node.key): node
+            for path in explanation.paths
+            for node in path.nodes
+            if node.kind != "users"
+        }
         return {
             "explanation": _shortened(explanation.to_dict()),
             "paths": [_shown(path) for path in explanation.paths],
@@ -292,15 +405,25 @@ class Inspector:
     def _place(self, fact: int) -> str:
         triples = self.data.triples
         source = int(triples.source[fact])
-        ref = FactRef(triples.sources[source], int(triples.locator[fact]), triples.counts_statements(source), triples.column(source))
+        ref = FactRef(
+            triples.sources[source],
+            int(triples.locator[fact]),
+            triples.counts_statements(source),
+            triples.column(source),
+        )
         return ref.short
 
     def _node(self, node: Node) -> dict[str, Any]:
-        """Return what there is to say of a node besides its label; an item's IRI is that of its entity."""
+        """Return what there is to say of a node besides its label; an item's IRI is that of its
+        entity.
+        """
         if node.kind == "user":
             row = self.data.users.get(node.key)
             return {"iri": "", "degree": 0 if row is None else int(self._history_sizes[row])}
-        known = self.data.items if node.kind == "item" else self.data.triples.entities
+        if node.kind == "item":
+            known = self.data.items
+        else:
+            known = self.data.triples.entities
         row = known.get(node.key)
         if row is None:
             return {"iri": "", "degree": 0}
@@ -308,9 +431,15 @@ class Inspector:
 
 
 def _shown(path: Path) -> dict[str, Any]:
-    """Return whether a path may be called a cause, and each hop's relations in words with the places that state them."""
+    """Return whether a path may be called a cause, and each hop's relations in words with the
+    places that state them.
+    """
     hops = [
-        {"words": _words(hop), "places": [[fact.short for fact in relation.facts[:20]] for relation in hop.relations]} for hop in path.hops
+        {
+            "words": _words(hop),
+            "places": [[fact.short for fact in relation.facts[:20]] for relation in hop.relations],
+        }
+        for hop in path.hops
     ]
     return {"causal": path.causal, "hops": hops}
 
@@ -325,35 +454,51 @@ def _words(hop: Hop) -> list[str]:
 
 def _bounded(asked: int, given: int) -> dict[str, Any]:
     """Return what was asked for and what is given, where they differ."""
-    return {"bounded": {"asked": asked, "given": given}} if asked > given else {}
+    if asked > given:
+        return {"bounded": {"asked": asked, "given": given}}
+    return {}
 
 
 def _cut(label: str) -> str:
     """Return a label that cannot fill memory; the page itself shows less."""
-    return label if len(label) <= 5 * LONGEST else label[: 5 * LONGEST - 1] + "…"
+    if len(label) <= 5 * LONGEST:
+        return label
+    return label[: 5 * LONGEST - 1] + "…"
 
 
 def _shortened(record: Any) -> Any:
     """Return a JSON record whose labels are cut."""
     if isinstance(record, dict):
-        return {key: _cut(value) if key in _LABELS and isinstance(value, str) else _shortened(value) for key, value in record.items()}
-    return [_shortened(value) for value in record] if isinstance(record, list) else record
+        return {
+            key: _cut(value) if key in _LABELS and isinstance(value, str) else _shortened(value)
+            for key, value in record.items()
+        }
+    if isinstance(record, list):
+        return [_shortened(value) for value in record]
+    return record
 
 
 def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
     """Return what a search looks at besides the ids, in lower case."""
     refuse_after_fork("Making an inspector")
-    shown = keys if labels is None else pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
+    if labels is None:
+        shown = keys
+    else:
+        shown = pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
     return shown.str.to_lowercase()
 
 
 def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:
-    """Return the rows with ``words`` in id or label: equal ones first, then those that begin with it, then in order."""
+    """Return the rows with ``words`` in id or label: equal ones first, then those that begin with
+    it, then in order.
+    """
     wanted = words.strip().lower()
     if not wanted:
         return np.arange(len(keys))
     lowered = keys.str.to_lowercase()
-    inside = (lowered.str.contains(wanted, literal=True) | labels.str.contains(wanted, literal=True)).to_numpy()
+    inside = (
+        lowered.str.contains(wanted, literal=True) | labels.str.contains(wanted, literal=True)
+    ).to_numpy()
     begins = (lowered.str.starts_with(wanted) | labels.str.starts_with(wanted)).to_numpy()
     equal = ((lowered == wanted) | (labels == wanted)).to_numpy()
     rows = np.flatnonzero(inside)
@@ -363,8 +508,15 @@ def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:
 def _plain(config: Any) -> Mapping[str, Any]:
     names = getattr(config, "__dataclass_fields__", {})
     values = {name: getattr(config, name) for name in names}
-    return {name: value if isinstance(value, str | int | None) else str(value) for name, value in values.items()}
+    return {
+        name: value if isinstance(value, str | int | None) else str(value)
+        for name, value in values.items()
+    }
 
 
 def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }

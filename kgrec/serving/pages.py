@@ -7,7 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-# Cytoscape adds this element to a page that lacks it; it is there from the start, under a policy that names its hash.
+# Cytoscape adds this element to a page that lacks it; it is there from the start, under a policy
+# that names its hash.
 _CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 _TRUST = "require-trusted-types-for 'script'"
 ASSETS = {
@@ -65,7 +66,8 @@ def served_page() -> str:
 
 def offline_page(data: Any) -> str:
     """Return one file that holds the page, its library and its data, and may ask for nothing."""
-    style, scripts = asset("inspector.css"), [asset("cytoscape.min.js"), asset("inspector.js")]
+    style = asset("inspector.css")
+    scripts = [asset("cytoscape.min.js"), asset("inspector.js")]
     policy = "; ".join(
         [
             "default-src 'none'",

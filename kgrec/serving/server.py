@@ -46,14 +46,19 @@ def _bound(port: int) -> socket.socket:
         found.listen(128)
     except OSError as error:
         found.close()
-        raise ConfigError(f"port {port}: {error.strerror}. Pass another --port, or leave it away to get a free one.") from None
+        raise ConfigError(
+            f"port {port}: {error.strerror}. Pass another --port, or leave it away to get a free "
+            "one."
+        ) from None
     return found
 
 
 class _Timed(H11Protocol):
-    """A connection with a limit on the time that a request takes to arrive whole, and on how long an answer may wait to be taken.
+    """A connection with a limit on the time that a request takes to arrive whole, and on how long
+    an answer may wait to be taken.
 
-    uvicorn has none: so many clients that stop within a request as it takes connections would keep it from answering for good.
+    uvicorn has none: so many clients that stop within a request as it takes connections would keep
+    it from answering for good.
     """
 
     _slow: asyncio.TimerHandle | None = None
@@ -67,7 +72,9 @@ class _Timed(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Go on waiting where a request is not whole; what has come of it gives it no more time."""
         super().data_received(data)
-        begun = self.conn.their_state is h11.SEND_BODY or (self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0]))
+        begun = self.conn.their_state is h11.SEND_BODY or (
+            self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        )
         if not begun:
             self._slow = _stopped(self._slow)
         elif self._slow is None:
@@ -104,14 +111,16 @@ class Service:
         listening: From ``open_socket``; closed at the end.
 
     Attributes:
-        address: What to open in a browser. The token stands in the fragment, which browsers send to nobody.
+        address: What to open in a browser. The token stands in the fragment, which browsers send to
+            nobody.
     """
 
     def __init__(self, inspector: Inspector, listening: socket.socket) -> None:
         port = listening.getsockname()[1]
         token = secrets.token_urlsafe(24)
         self.address = f"http://{HOST}:{port}/#token={token}"
-        self._listening, self._worker = listening, Worker()
+        self._listening = listening
+        self._worker = Worker()
         self._server = uvicorn.Server(
             uvicorn.Config(
                 make_app(inspector, token, [f"{HOST}:{port}", f"localhost:{port}"], self._worker),

@@ -13,10 +13,12 @@ class BusyError(Exception):
 
 
 class Worker:
-    """A thread that answers questions in the order they come, so that models never run twice at once.
+    """A thread that answers questions in the order they come, so that models never run twice at
+    once.
 
     Args:
-        seconds: How long a caller waits for an answer. The work goes on after that, and its answer is kept for who asks again.
+        seconds: How long a caller waits for an answer. The work goes on after that, and its answer
+            is kept for who asks again.
     """
 
     def __init__(self, seconds: float = 60.0) -> None:
@@ -39,7 +41,8 @@ class Worker:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(answer)), self.seconds)
         except TimeoutError:
             raise BusyError(
-                f"no answer within {self.seconds:g} s. It is still being worked on: ask again later, or ask for less."
+                f"no answer within {self.seconds:g} s. It is still being worked on: ask again "
+                "later, or ask for less."
             ) from None
 
     def stop(self) -> bool:

@@ -1,4 +1,6 @@
-"""Does the graph help here? The same model with the graph, without it, with shuffled triples, and with single relations left out."""
+"""Does the graph help here? The same model with the graph, without it, with shuffled triples, and
+with single relations left out.
+"""
 
 import json
 import time
@@ -13,7 +15,13 @@ import polars as pl
 from scipy import stats
 
 from kgrec.data.derive.shuffle_triples import shuffle_triples
-from kgrec.data.derive.variants import item_groups, user_groups, without_graph, without_relation, without_test
+from kgrec.data.derive.variants import (
+    item_groups,
+    user_groups,
+    without_graph,
+    without_relation,
+    without_test,
+)
 from kgrec.data.formats.load import load
 from kgrec.data.io.files import write_parquet
 from kgrec.data.io.writing import write_whole
@@ -34,7 +42,9 @@ from kgrec.runs.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
 
-WITH, WITHOUT, SHUFFLED = "with the graph", "no graph", "shuffled triples"
+WITH = "with the graph"
+WITHOUT = "no graph"
+SHUFFLED = "shuffled triples"
 EVERYTHING = "all users and items"
 STRANGERS = "users without training interactions"
 _CUTOFFS = (10, 20)
@@ -54,7 +64,8 @@ class Contrast:
         low: Lower end of its 95 % interval.
         high: Upper end.
         p: Two-sided p of no difference.
-        p_adjusted: The same after Holm's correction, over the groups or over the relations of one pair of variants.
+        p_adjusted: The same after Holm's correction, over the groups or over the relations of one
+            pair of variants.
     """
 
     first: str
@@ -80,8 +91,8 @@ class Ablation:
         seeds: Trainings of each variant.
         means: Mean of every metric per variant, over users and seeds.
         contrasts: Every difference.
-        answer: "yes" (better than without, and than with shuffled triples), "not the facts" (better than without, not than shuffled),
-            "no" (no difference shown), or "it hurts".
+        answer: "yes" (better than without, and than with shuffled triples), "not the facts" (better
+            than without, not than shuffled), "no" (no difference shown), or "it hurts".
         verdict: The same in words, with the numbers that carry it.
         settings: Every setting of the variants with triples.
         out: Folder of the study.
@@ -122,29 +133,36 @@ def ablate(
     on: Literal["test", "valid"] = "test",
     device: str = "auto",
 ) -> Ablation:
-    """Train a model with the graph, without it, with shuffled triples and without single relations, and compare, paired by user and seed.
+    """Train a model with the graph, without it, with shuffled triples and without single relations,
+    and compare, paired by user and seed.
 
-    Without the graph the same model is trained on the same dataset with no triples. Values per user are kept in ``out/runs``; the same
-    call goes on where it was interrupted, or further with more seeds or relations. Where two seeds give the same values the model draws
-    nothing, and only the shuffling is repeated. Users without training interactions are a group of their own: the verdict, and the means,
-    are over the others.
+    Without the graph the same model is trained on the same dataset with no triples. Values per user
+    are kept in ``out/runs``; the same call goes on where it was interrupted, or further with more
+    seeds or relations. Where two seeds give the same values the model draws nothing, and only the
+    shuffling is repeated. Users without training interactions are a group of their own: the
+    verdict, and the means, are over the others.
 
     Args:
         data: A dataset with triples, or anything ``kgrec.load`` takes.
         model: Name in ``MODELS``, or a ``Recommender`` class.
         out: Folder of the study: ``runs``, ``differences.csv``, ``ablation.json``.
         seeds: Trainings of each variant, with seeds 0, 1, ...
-        relations: How many of the largest relations to leave out, one at a time; "all" takes every one.
+        relations: How many of the largest relations to leave out, one at a time; "all" takes every
+            one.
         preset: Named recipe of the model.
         settings: Settings by name.
-        without_settings: Those that the variant without the graph has instead, where it was tuned by itself.
-        metric: What the verdict is about, ``name@k``; None takes the one that the training validates by.
+        without_settings: Those that the variant without the graph has instead, where it was tuned
+            by itself.
+        metric: What the verdict is about, ``name@k``; None takes the one that the training
+            validates by.
         on: "test" or "valid".
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        ConfigError: If the model uses no graph, or a setting, the metric or a number is out of range.
-        DataError: If the dataset has no triples or nothing to judge on, or lacks what the model needs.
+        ConfigError: If the model uses no graph, or a setting, the metric or a number is out of
+            range.
+        DataError: If the dataset has no triples or nothing to judge on, or lacks what the model
+            needs.
         CheckpointError: If ``out`` holds something else, or a study started otherwise.
         DivergedError: If a loss is not a finite number.
     """
@@ -157,16 +175,40 @@ def ablate(
     _cutoffs(metric)
     _check_numbers(seeds, relations)
     if chosen.name in MODELS and not {"triples", "texts"} & set(MODELS[chosen.name].needs):
-        known = ", ".join(name for name, entry in MODELS.items() if {"interactions", "triples"} <= set(entry.needs))
-        raise ConfigError(f"{chosen.name} uses no knowledge graph, so there is nothing to leave out. Ablate one of {known}.")
-    whole = data if isinstance(data, Dataset) else load(data)
+        known = ", ".join(
+            name
+            for name, entry in MODELS.items()
+            if {"interactions", "triples"} <= set(entry.needs)
+        )
+        raise ConfigError(
+            f"{chosen.name} uses no knowledge graph, so there is nothing to leave out. Ablate "
+            f"one of {known}."
+        )
+    if isinstance(data, Dataset):
+        whole = data
+    else:
+        whole = load(data)
     if not len(whole.triples):
-        raise DataError(f"{whole.name} has no triples, so there is no graph to leave out. Build the dataset with --kg FILE.")
+        raise DataError(
+            f"{whole.name} has no triples, so there is no graph to leave out. Build the dataset "
+            "with --kg FILE."
+        )
     check_needs(chosen, whole)
     if not len(whole.test if on == "test" else whole.valid):
-        raise DataError(f"{whole.name} has no interactions in its {on} part to judge on. Build it with --ratios 0.8,0.1,0.1.")
-    started: dict[str, Any] = {"model": chosen.name, "dataset": fingerprint(whole), "metric": metric, "on": on}
-    started |= {"settings": plain(all_settings(chosen)), "without_settings": plain(all_settings(bare))}
+        raise DataError(
+            f"{whole.name} has no interactions in its {on} part to judge on. Build it with "
+            "--ratios 0.8,0.1,0.1."
+        )
+    started: dict[str, Any] = {
+        "model": chosen.name,
+        "dataset": fingerprint(whole),
+        "metric": metric,
+        "on": on,
+    }
+    started |= {
+        "settings": plain(all_settings(chosen)),
+        "without_settings": plain(all_settings(bare)),
+    }
     with study_folder(Path(out), "ablate", started) as folder:
         study = _Study(whole, _variants(whole, chosen, bare, relations), on, metric, device, folder)
         found = _sum_up(study, study.run(seeds), chosen, seeds)
@@ -178,7 +220,9 @@ def ablate(
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """One way to train: its file name, its name in words, its settings, and what it makes of the dataset with a seed."""
+    """One way to train: its file name, its name in words, its settings, and what it makes of the
+    dataset with a seed.
+    """
 
     key: str
     label: str
@@ -187,7 +231,9 @@ class _Variant:
     draws: bool = False
 
 
-def _variants(data: Dataset, chosen: Chosen, bare: Chosen, relations: int | Literal["all"]) -> list[_Variant]:
+def _variants(
+    data: Dataset, chosen: Chosen, bare: Chosen, relations: int | Literal["all"]
+) -> list[_Variant]:
     found = [
         _Variant("graph", WITH, chosen, lambda given, seed: given),
         _Variant("none", WITHOUT, bare, lambda given, seed: without_graph(given)),
@@ -196,8 +242,13 @@ def _variants(data: Dataset, chosen: Chosen, bare: Chosen, relations: int | Lite
     count = np.bincount(data.triples.relation, minlength=data.num_relations)
     order = [int(row) for row in np.argsort(-count, kind="stable") if count[row]]
     labels = [data.triples.relation_label(row) for row in order]
-    for row, label in list(zip(order, labels, strict=True))[: None if relations == "all" else relations]:
-        told = label if labels.count(label) == 1 else data.triples.relations.key(row)
+    for row, label in list(zip(order, labels, strict=True))[
+        : None if relations == "all" else relations
+    ]:
+        if labels.count(label) == 1:
+            told = label
+        else:
+            told = data.triples.relations.key(row)
         found.append(_Variant(f"without-{row}", f"without {told}", chosen, _leaving_out(row)))
     return found
 
@@ -217,12 +268,19 @@ def _stored(place: Path, metric: str) -> pl.DataFrame:
         CheckpointError: If the file is none of that kind.
     """
     try:
-        frame = pl.read_parquet(place, glob=False, hive_partitioning=False) if place.is_file() else pl.DataFrame()
+        if place.is_file():
+            frame = pl.read_parquet(place, glob=False, hive_partitioning=False)
+        else:
+            frame = pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         frame = pl.DataFrame()
     numbers = [name for name in frame.columns if name not in ("user", "items")]
-    if not {"user", "items", metric} <= set(frame.columns) or not all(frame.schema[name].is_numeric() for name in numbers):
-        raise CheckpointError(f"{place}: not the values of a training. Remove it, and they are made again.")
+    if not {"user", "items", metric} <= set(frame.columns) or not all(
+        frame.schema[name].is_numeric() for name in numbers
+    ):
+        raise CheckpointError(
+            f"{place}: not the values of a training. Remove it, and they are made again."
+        )
     return frame
 
 
@@ -238,14 +296,20 @@ class _Study:
     folder: Path
 
     def run(self, seeds: int) -> dict[str, list[pl.DataFrame]]:
-        """Return the values per user and group of items of each variant, by label, one frame per seed."""
+        """Return the values per user and group of items of each variant, by label, one frame per
+        seed.
+        """
         (self.folder / "runs").mkdir(exist_ok=True)
         found: dict[str, list[pl.DataFrame]] = {variant.label: [] for variant in self.variants}
         drawless = False
         for seed in range(seeds):
             for number, variant in enumerate(self.variants):
                 frames = found[variant.label]
-                frames.append(frames[0] if drawless and not variant.draws else self._values(variant, seed, number, seeds))
+                frames.append(
+                    frames[0]
+                    if drawless and not variant.draws
+                    else self._values(variant, seed, number, seeds)
+                )
                 drawless = drawless or (seed > 0 and number == 0 and frames[0].equals(frames[1]))
         return found
 
@@ -254,62 +318,141 @@ class _Study:
         if place.exists():
             return _stored(place, self.metric)
         began = time.monotonic()
-        run = fit_chosen(variant.chosen, variant.make(without_test(self.data), seed), device=self.device, seed=seed)
+        run = fit_chosen(
+            variant.chosen,
+            variant.make(without_test(self.data), seed),
+            device=self.device,
+            seed=seed,
+        )
         frame = self._judge(served(run.model, run.scorer(), run.data))
         write_whole(place, lambda file: write_parquet(frame, file))
-        told = _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric].to_numpy().mean()
-        at, total, seconds = seed * len(self.variants) + number + 1, seeds * len(self.variants), time.monotonic() - began
-        logger.info("run %d of %d: %s, seed %d: %s %.4f, %.0f s", at, total, variant.label, seed, self.metric, told, seconds)
+        told = (
+            _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric]
+            .to_numpy()
+            .mean()
+        )
+        at = seed * len(self.variants) + number + 1
+        total = seeds * len(self.variants)
+        seconds = time.monotonic() - began
+        logger.info(
+            "run %d of %d: %s, seed %d: %s %.4f, %.0f s",
+            at,
+            total,
+            variant.label,
+            seed,
+            self.metric,
+            told,
+            seconds,
+        )
         return frame
 
     def _judge(self, scorer: Any) -> pl.DataFrame:
-        """Return each user's values: over all relevant items, and over those of each group alone."""
-        held = self.data.test if self.on == "test" else self.data.valid
+        """Return each user's values: over all relevant items, and over those of each group
+        alone.
+        """
+        if self.on == "test":
+            held = self.data.test
+        else:
+            held = self.data.valid
         everything = np.ones(self.data.num_items, dtype=bool)
-        frames, reported = [], (*STANDARD, self.metric.partition("@")[0])
+        frames = []
+        reported = (*STANDARD, self.metric.partition("@")[0])
         for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
             part = held.take(items[held.item])
             if len(part):
-                given = replace(self.data, test=part) if self.on == "test" else replace(self.data, valid=part)
-                report = evaluate(scorer, given, on=self.on, ks=_cutoffs(self.metric), metrics=reported, device="cpu")
-                frames.append(report.per_user.drop("relevant", "cold").with_columns(pl.lit(name).alias("items")))
+                if self.on == "test":
+                    given = replace(self.data, test=part)
+                else:
+                    given = replace(self.data, valid=part)
+                report = evaluate(
+                    scorer,
+                    given,
+                    on=self.on,
+                    ks=_cutoffs(self.metric),
+                    metrics=reported,
+                    device="cpu",
+                )
+                frames.append(
+                    report.per_user.drop("relevant", "cold").with_columns(
+                        pl.lit(name).alias("items")
+                    )
+                )
         return pl.concat(frames)
 
 
-def _sum_up(study: _Study, values: Mapping[str, list[pl.DataFrame]], chosen: Chosen, seeds: int) -> Ablation:
+def _sum_up(
+    study: _Study, values: Mapping[str, list[pl.DataFrame]], chosen: Chosen, seeds: int
+) -> Ablation:
     metric = study.metric
     everything = {
-        label: [_of_known(study.data, frame.filter(pl.col("items") == EVERYTHING)) for frame in frames] for label, frames in values.items()
+        label: [
+            _of_known(study.data, frame.filter(pl.col("items") == EVERYTHING)) for frame in frames
+        ]
+        for label, frames in values.items()
     }
     names = [name for name in everything[WITH][0].columns if name not in ("user", "items")]
     means = {
-        label: {name: float(np.mean([frame[name].to_numpy().mean() for frame in frames])) for name in names}
+        label: {
+            name: float(np.mean([frame[name].to_numpy().mean() for frame in frames]))
+            for name in names
+        }
         for label, frames in everything.items()
     }
     contrasts = _contrasts(study.data, values, metric)
     answer, verdict = judge(contrasts, means[WITHOUT][metric], metric, seeds)
     strangers = next((contrast.users for contrast in contrasts if contrast.group == STRANGERS), 0)
     if strangers:
-        verdict += f" {strangers:,} users without training interactions are a group of their own and not in the verdict."
+        verdict += (
+            f" {strangers:,} users without training interactions are a group of their own "
+            "and not in the verdict."
+        )
     settings = plain(all_settings(chosen))
     out = study.folder
-    return Ablation(chosen.name, study.data.name, metric, study.on, seeds, means, contrasts, answer, verdict, settings, out)
+    return Ablation(
+        chosen.name,
+        study.data.name,
+        metric,
+        study.on,
+        seeds,
+        means,
+        contrasts,
+        answer,
+        verdict,
+        settings,
+        out,
+    )
 
 
 _Values = Mapping[str, list[pl.DataFrame]]
 
 
 def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, ...]:
-    """Return the differences between variants over everything, then by groups, then those of single relations."""
+    """Return the differences between variants over everything, then by groups, then those of single
+    relations.
+    """
     users, whole, strangers = _table(data, values, EVERYTHING, metric)
-    groups = [(STRANGERS, strangers)] if len(strangers[WITH]) > 1 else []
-    groups += [(name, {label: rows[inside] for label, rows in whole.items()}) for name, inside in user_groups(data, users).items()]
-    names = [name for name in values[WITH][0]["items"].unique(maintain_order=True) if name != EVERYTHING]
+    if len(strangers[WITH]) > 1:
+        groups = [(STRANGERS, strangers)]
+    else:
+        groups = []
+    groups += [
+        (name, {label: rows[inside] for label, rows in whole.items()})
+        for name, inside in user_groups(data, users).items()
+    ]
+    names = [
+        name for name in values[WITH][0]["items"].unique(maintain_order=True) if name != EVERYTHING
+    ]
     groups += [(name, _table(data, values, name, metric)[1]) for name in names]
     found: list[Contrast] = []
     for first, second in ((WITH, WITHOUT), (WITH, SHUFFLED), (SHUFFLED, WITHOUT)):
         found.append(_contrast(first, second, EVERYTHING, whole))
-        found += _adjusted([_contrast(first, second, name, table) for name, table in groups if len(table[first]) > 1])
+        found += _adjusted(
+            [
+                _contrast(first, second, name, table)
+                for name, table in groups
+                if len(table[first]) > 1
+            ]
+        )
     single = [label for label in values if label not in (WITH, WITHOUT, SHUFFLED)]
     return (*found, *_adjusted([_contrast(WITH, label, EVERYTHING, whole) for label in single]))
 
@@ -317,24 +460,34 @@ def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, .
 _Tables = dict[str, np.ndarray]
 
 
-def _table(data: Dataset, values: _Values, items: str, metric: str) -> tuple[np.ndarray, _Tables, _Tables]:
-    """Return the users (rows) judged by a group of items who have training interactions, and each variant's values of the metric.
+def _table(
+    data: Dataset, values: _Values, items: str, metric: str
+) -> tuple[np.ndarray, _Tables, _Tables]:
+    """Return the users (rows) judged by a group of items who have training interactions, and each
+    variant's values of the metric.
 
     Values are (users, seeds); those of the users without training interactions are the last.
     """
-    tables, users = {}, np.empty(0)
+    tables = {}
+    users = np.empty(0)
     for label, frames in values.items():
         ordered = [frame.filter(pl.col("items") == items).sort("user") for frame in frames]
         users = data.users.rows(ordered[0]["user"])
         tables[label] = np.stack([frame[metric].to_numpy() for frame in ordered], axis=1)
     known = _known(data, users)
-    return users[known], {label: rows[known] for label, rows in tables.items()}, {label: rows[~known] for label, rows in tables.items()}
+    return (
+        users[known],
+        {label: rows[known] for label, rows in tables.items()},
+        {label: rows[~known] for label, rows in tables.items()},
+    )
 
 
 def _known(data: Dataset, users: np.ndarray) -> np.ndarray:
     """Return which users (rows) have training interactions; all, where none has."""
     known: np.ndarray = with_interactions(data).users[users]
-    return known if known.any() else ~known
+    if known.any():
+        return known
+    return ~known
 
 
 def _of_known(data: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
@@ -342,20 +495,27 @@ def _of_known(data: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contrast(first: str, second: str, group: str, tables: Mapping[str, np.ndarray]) -> Contrast:
-    mean, low, high, p = paired_interval(tables[first] - tables[second], training_noise(list(tables.values())))
+    mean, low, high, p = paired_interval(
+        tables[first] - tables[second], training_noise(list(tables.values()))
+    )
     return Contrast(first, second, group, len(tables[first]), mean, low, high, p, p)
 
 
 def _adjusted(contrasts: list[Contrast]) -> list[Contrast]:
     p = holm(np.array([contrast.p for contrast in contrasts]))
-    return [replace(contrast, p_adjusted=float(value)) for contrast, value in zip(contrasts, p, strict=True)]
+    return [
+        replace(contrast, p_adjusted=float(value))
+        for contrast, value in zip(contrasts, p, strict=True)
+    ]
 
 
 def training_noise(tables: Sequence[np.ndarray]) -> tuple[float, int] | None:
-    """Return how much the difference of two variants' means varies from one seed to the next (a variance), and its degrees of freedom.
+    """Return how much the difference of two variants' means varies from one seed to the next (a
+    variance), and its degrees of freedom.
 
-    It is taken to be the same for all variants: two trainings or three say little about one of them, but more about all together. What
-    a seed does to all variants alike is left out. None where fewer than two variants vary at all.
+    It is taken to be the same for all variants: two trainings or three say little about one of
+    them, but more about all together. What a seed does to all variants alike is left out. None
+    where fewer than two variants vary at all.
 
     Args:
         tables: Values of each variant (users, seeds).
@@ -372,37 +532,53 @@ def training_noise(tables: Sequence[np.ndarray]) -> tuple[float, int] | None:
 def paired_interval(
     differences: np.ndarray, noise: tuple[float, int] | None = None, confidence: float = _CONFIDENCE
 ) -> tuple[float, float, float, float]:
-    """Return the mean of differences (users, seeds), its interval and the two-sided p of no difference.
+    """Return the mean of differences (users, seeds), its interval and the two-sided p of no
+    difference.
 
-    Users and seeds both count as drawn at random: the variance of the mean is that of a two-way layout with random rows and columns and
-    one value in each cell, its degrees of freedom by Satterthwaite. With one seed, or where seeds do not differ beyond what users do
-    within them, it is the t interval over the users' means.
+    Users and seeds both count as drawn at random: the variance of the mean is that of a two-way
+    layout with random rows and columns and one value in each cell, its degrees of freedom by
+    Satterthwaite. With one seed, or where seeds do not differ beyond what users do within them, it
+    is the t interval over the users' means.
 
     Args:
         differences: Paired differences, float64.
-        noise: Variance between seeds of the mean over users and its degrees of freedom, see ``training_noise``; None takes that of
-            ``differences`` alone.
+        noise: Variance between seeds of the mean over users and its degrees of freedom, see
+            ``training_noise``; None takes that of ``differences`` alone.
         confidence: Share of intervals that hold the true mean, in (0, 1).
 
     Raises:
         DataError: If there are fewer than two users.
 
-    Source: Scheffe, The Analysis of Variance, 1959, Section 7.4; Satterthwaite, Biometrics Bulletin 1946.
+    Source: Scheffe, The Analysis of Variance, 1959, Section 7.4; Satterthwaite, Biometrics Bulletin
+    1946.
     """
     users, seeds = differences.shape
     if users < 2:
         raise DataError("a difference needs at least two users. Judge on a larger part.")
     mean = float(differences.mean())
-    rows, columns = differences.mean(axis=1, keepdims=True), differences.mean(axis=0, keepdims=True)
+    rows = differences.mean(axis=1, keepdims=True)
+    columns = differences.mean(axis=0, keepdims=True)
     by_user = float(((rows - mean) ** 2).sum()) / (users - 1) / users
-    variance, freedom = by_user, float(users - 1)
+    variance = by_user
+    freedom = float(users - 1)
     if seeds > 1 and np.ptp(columns) > 0:
-        spread, spread_freedom = noise or (float(((columns - mean) ** 2).sum()) / (seeds - 1), seeds - 1)
+        spread, spread_freedom = noise or (
+            float(((columns - mean) ** 2).sum()) / (seeds - 1),
+            seeds - 1,
+        )
         within_freedom = (users - 1) * (seeds - 1)
-        within = float(((differences - rows - columns + mean) ** 2).sum()) / within_freedom / (users * seeds)
+        within = (
+            float(((differences - rows - columns + mean) ** 2).sum())
+            / within_freedom
+            / (users * seeds)
+        )
         if spread / seeds > within:
             variance = by_user + spread / seeds - within
-            parts = (by_user**2 / (users - 1), (spread / seeds) ** 2 / spread_freedom, within**2 / within_freedom)
+            parts = (
+                by_user**2 / (users - 1),
+                (spread / seeds) ** 2 / spread_freedom,
+                within**2 / within_freedom,
+            )
             freedom = variance**2 / sum(parts)
     if variance <= 0:
         return mean, mean, mean, float(mean == 0)
@@ -421,28 +597,45 @@ def judge(
         metric: Its name.
         seeds: Trainings behind each variant.
     """
-    none, shuffled, noise = (_find(contrasts, first, second) for first, second in ((WITH, WITHOUT), (WITH, SHUFFLED), (SHUFFLED, WITHOUT)))
-    share = f", {100 * none.mean / base:+.1f} %" if abs(none.mean) < 10 * base else ""
+    none, shuffled, noise = (
+        _find(contrasts, first, second)
+        for first, second in ((WITH, WITHOUT), (WITH, SHUFFLED), (SHUFFLED, WITHOUT))
+    )
+    if abs(none.mean) < 10 * base:
+        share = f", {100 * none.mean / base:+.1f} %"
+    else:
+        share = ""
     over = f"{_told(none, metric, share)} over no graph"
     against = f"{_told(shuffled, metric)} over shuffled triples"
     answer: Literal["yes", "not the facts", "no", "it hurts"]
     if none.low > 0 and shuffled.low > 0:
-        answer, text = "yes", f"Yes. The graph adds {over}, and {against}: the gain comes from what the facts say."
+        answer = "yes"
+        text = f"Yes. The graph adds {over}, and {against}: the gain comes from what the facts say."
     elif none.low > 0:
         answer = "not the facts"
-        text = f"Not by what it says. The graph adds {over}, but {against}: facts at random do as well, as far as can be told."
+        text = (
+            f"Not by what it says. The graph adds {over}, but {against}: facts at random do "
+            "as well, as far as can be told."
+        )
     elif none.high < 0:
-        answer, text = "it hurts", f"No, it hurts. The graph changes the result by {over}, and by {against}."
+        answer = "it hurts"
+        text = f"No, it hurts. The graph changes the result by {over}, and by {against}."
     else:
         answer = "no"
-        text = f"No gain shown. The graph changes the result by {over}, within chance; it is {against}."
+        text = (
+            f"No gain shown. The graph changes the result by {over}, within chance; it is "
+            f"{against}."
+        )
         if noise.high < 0:
             text += f" Facts at random do harm ({_told(noise, metric)} over no graph)."
     return answer, " ".join([text, *_where(contrasts), *_which(contrasts), *_caution(seeds)])
 
 
 def _told(contrast: Contrast, metric: str, more: str = "") -> str:
-    return f"{contrast.mean:+.4f} {metric} (95 % interval {contrast.low:+.4f} to {contrast.high:+.4f}{more})"
+    return (
+        f"{contrast.mean:+.4f} {metric} (95 % interval {contrast.low:+.4f} to "
+        f"{contrast.high:+.4f}{more})"
+    )
 
 
 def _find(contrasts: Sequence[Contrast], first: str, second: str) -> Contrast:
@@ -451,10 +644,14 @@ def _find(contrasts: Sequence[Contrast], first: str, second: str) -> Contrast:
 
 def _where(contrasts: Sequence[Contrast]) -> list[str]:
     """Return a sentence on the groups that differ beyond chance, over no graph."""
-    groups = [c for c in contrasts if (c.first, c.second) == (WITH, WITHOUT) and c.group != EVERYTHING]
+    groups = [
+        c for c in contrasts if (c.first, c.second) == (WITH, WITHOUT) and c.group != EVERYTHING
+    ]
     sure = sorted((c for c in groups if c.p_adjusted < _LEVEL), key=lambda c: -c.mean)
     if not sure:
-        return ["By itself no group of users or items differs beyond chance."] if groups else []
+        if groups:
+            return ["By itself no group of users or items differs beyond chance."]
+        return []
     return ["Beyond chance by group: " + ", ".join(f"{c.group} {c.mean:+.4f}" for c in sure) + "."]
 
 
@@ -471,7 +668,9 @@ def _which(contrasts: Sequence[Contrast]) -> list[str]:
 
 
 def _caution(seeds: int) -> list[str]:
-    return ["One seed only: the intervals know users, not how much trainings differ."] if seeds == 1 else []
+    if seeds == 1:
+        return ["One seed only: the intervals know users, not how much trainings differ."]
+    return []
 
 
 def _cutoffs(metric: str) -> tuple[int, ...]:

@@ -36,7 +36,8 @@ class Entry:
         metrics: Mean over the seeds by name.
         spread: Standard deviation over the seeds by name; empty for one seed.
         per_user: Values per user, averaged over the seeds.
-        everyone: Mean over all users, those without training interactions included; empty where there are none such.
+        everyone: Mean over all users, those without training interactions included; empty where
+            there are none such.
         strangers: Mean over the users without training interactions.
         test_selected: Whether their epochs were chosen by the test part; the name says so, too.
     """
@@ -61,9 +62,11 @@ class Contrast:
         run: Name of the entry.
         metric: Name of the metric.
         difference: Entry minus the other, over paired users.
-        p_t: p of the t-test, corrected for all tests that were asked for; None where this metric was not among them.
+        p_t: p of the t-test, corrected for all tests that were asked for; None where this metric
+            was not among them.
         p_wilcoxon: The same of Wilcoxon's test.
-        verdict: "ahead", "behind" or that there is nothing to see, by the corrected t-test at .05; None where not tested.
+        verdict: "ahead", "behind" or that there is nothing to see, by the corrected t-test at .05;
+            None where not tested.
     """
 
     run: str
@@ -83,7 +86,8 @@ class Comparison:
         split: "test" or "valid".
         protocol: How they were judged.
         users: Users they were paired by; impressions or triples where those were judged.
-        strangers: Users without training interactions, who are told of apart: no training moves what they get.
+        strangers: Users without training interactions, who are told of apart: no training moves
+            what they get.
         against: Name of the entry that the others are compared with.
         tested: Metrics that were tested.
         entries: The runs, seeds of one model taken together.
@@ -105,12 +109,23 @@ class Comparison:
     @property
     def unit(self) -> str:
         """What the runs are paired by: "users", "impressions" or "triples"."""
-        return self.protocol if self.protocol in ("impressions", "triples") else "users"
+        if self.protocol in ("impressions", "triples"):
+            return self.protocol
+        return "users"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the values per user, JSON-ready: the form of ``kgrec compare --json``."""
+        """Return everything but the values per user, JSON-ready: the form of
+        ``kgrec compare --json``.
+        """
         runs = [
-            {"name": e.name, "model": e.model, "seeds": list(e.seeds), "folders": list(e.folders), "metrics": e.metrics, "spread": e.spread}
+            {
+                "name": e.name,
+                "model": e.model,
+                "seeds": list(e.seeds),
+                "folders": list(e.folders),
+                "metrics": e.metrics,
+                "spread": e.spread,
+            }
             | {"all_users": e.everyone or e.metrics, "cold_users": e.strangers}
             | ({"selection": TEST_SELECTED} if e.test_selected else {})
             for e in self.entries
@@ -120,7 +135,10 @@ class Comparison:
             | {"p_t_corrected": c.p_t, "p_wilcoxon_corrected": c.p_wilcoxon, "verdict": c.verdict}
             for c in self.contrasts
         ]
-        told = {name: getattr(self, name) for name in ("dataset", "split", "protocol", "users", "against")}
+        told = {
+            name: getattr(self, name)
+            for name in ("dataset", "split", "protocol", "users", "against")
+        }
         return told | {
             "cold_users": self.strangers,
             "tested": list(self.tested),
@@ -142,23 +160,28 @@ def compare(
     against: Literal["first", "best"] = "first",
     seed: int = 0,
 ) -> Comparison:
-    """Judge runs on the same held-out users and test their differences from one of them, paired by user.
+    """Judge runs on the same held-out users and test their differences from one of them, paired by
+    user.
 
-    Runs that differ in nothing but the seed are one entry: their values are averaged per user before they are paired. Intervals are 95 %
-    bootstrap intervals over users, each by itself. Users without training interactions, whom every model would answer by its fallback,
-    are told of apart, and no verdict rests on them. The p-values are two-sided, corrected (Holm) over all entries and tested metrics.
+    Runs that differ in nothing but the seed are one entry: their values are averaged per user
+    before they are paired. Intervals are 95 % bootstrap intervals over users, each by itself. Users
+    without training interactions, whom every model would answer by its fallback, are told of apart,
+    and no verdict rests on them. The p-values are two-sided, corrected (Holm) over all entries and
+    tested metrics.
 
     Args:
         runs: At least two, of one dataset.
         on: "test" or "valid".
         k: Cutoffs of ranking metrics; see ``Run.evaluate``.
         protocol: See ``Run.evaluate``.
-        metrics: Metrics to test; where empty, the one that stands for the protocol, for instance ndcg at the first cutoff.
+        metrics: Metrics to test; where empty, the one that stands for the protocol, for instance
+            ndcg at the first cutoff.
         against: What to compare with: the first run, or the best by the first tested metric.
         seed: Seed of resamples and of sampled negatives.
 
     Raises:
-        ConfigError: If there are fewer than two runs, or a metric is not among those that have a value per user.
+        ConfigError: If there are fewer than two runs, or a metric is not among those that have a
+            value per user.
         DataError: If the runs are of different datasets or splits.
     """
     refuse_after_fork("Comparing runs")
@@ -169,19 +192,32 @@ def compare(
     if protocol == "ranking":
         k = (*(k or (10, 20)), *map(_cutoff, metrics))
     reported = (*STANDARD, *(name.partition("@")[0] for name in metrics))
-    settings: dict[str, Any] = {"beyond": True, "metrics": reported} if protocol == "ranking" else {}
+    settings: dict[str, Any] = (
+        {"beyond": True, "metrics": reported} if protocol == "ranking" else {}
+    )
     reports = [run.evaluate(on, k, protocol=protocol, seed=seed, **settings) for run in runs]
     for report in reports[1:]:
         _check_same_users(reports[0], report)
-    strangers = reports[0].cold_users if reports[0].warm_user_part.users else 0
+    if reports[0].warm_user_part.users:
+        strangers = reports[0].cold_users
+    else:
+        strangers = 0
     entries = _entries(runs, reports)
     columns = [name for name in reports[0].metrics if name in reports[0].per_user.columns]
     tested = tuple(dict.fromkeys(metrics)) or _telling(columns)
     for name in tested:
         if name not in columns:
-            raise ConfigError(f"metric {name!r} has no value per user here. Choose from {', '.join(columns)}.{nearest(name, columns)}")
-    base = entries[0] if against == "first" else max(entries, key=lambda entry: _goodness(entry, tested[0]))
-    contrasts = _contrasts(base, [entry for entry in entries if entry is not base], columns, tested, seed)
+            raise ConfigError(
+                f"metric {name!r} has no value per user here. Choose from "
+                f"{', '.join(columns)}.{nearest(name, columns)}"
+            )
+    if against == "first":
+        base = entries[0]
+    else:
+        base = max(entries, key=lambda entry: _goodness(entry, tested[0]))
+    contrasts = _contrasts(
+        base, [entry for entry in entries if entry is not base], columns, tested, seed
+    )
     return Comparison(
         dataset=runs[0].data.name,
         split=on,
@@ -191,7 +227,8 @@ def compare(
         tested=tested,
         entries=tuple(entries),
         contrasts=tuple(contrasts),
-        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)) + _notes(entries, against, strangers),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes))
+        + _notes(entries, against, strangers),
         strangers=strangers,
     )
 
@@ -200,85 +237,143 @@ def _cutoff(metric: str) -> int:
     """Return the cutoff of a ranking metric's name."""
     name, _, cut = metric.partition("@")
     if name not in RANKING or not (cut.isascii() and cut.isdigit() and int(cut)):
-        raise ConfigError(f"metric {metric!r} is not {', '.join(RANKING)} with a cutoff, for instance ndcg@10.{nearest(name, RANKING)}")
+        raise ConfigError(
+            f"metric {metric!r} is not {', '.join(RANKING)} with a cutoff, for instance "
+            f"ndcg@10.{nearest(name, RANKING)}"
+        )
     return int(cut)
 
 
 def _telling(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the metric that stands for a protocol."""
-    wanted = [*(name for name in columns if name.startswith("ndcg@")), "user_auc", "auc", "mrr", *columns]
+    wanted = [
+        *(name for name in columns if name.startswith("ndcg@")),
+        "user_auc",
+        "auc",
+        "mrr",
+        *columns,
+    ]
     return (next(name for name in wanted if name in columns),)
 
 
 def _goodness(entry: Entry, metric: str) -> float:
-    return -entry.metrics[metric] if metric in LOWER_IS_BETTER else entry.metrics[metric]
+    if metric in LOWER_IS_BETTER:
+        return -entry.metrics[metric]
+    return entry.metrics[metric]
 
 
 def _check_same_data(one: Run, other: Run) -> None:
     sums = [str(run.dataset.get("checksum") or "") for run in (one, other)]
-    same = sums[0] == sums[1] if any(sums) else _same_parts(one, other)
+    if any(sums):
+        same = sums[0] == sums[1]
+    else:
+        same = _same_parts(one, other)
     if not same:
         names = [
             f"{_place(run)} ({run.dataset.get('name')}, checksum {total[:12] or 'none'})"
             for run, total in zip((one, other), sums, strict=True)
         ]
-        raise DataError(f"{names[0]} and {names[1]} are of different datasets or splits. Train them on one built dataset.")
+        raise DataError(
+            f"{names[0]} and {names[1]} are of different datasets or splits. Train them on one "
+            "built dataset."
+        )
 
 
 def _same_parts(one: Run, other: Run) -> bool:
     """Return whether two datasets that were never saved hold out the same."""
-    first, second = one.data, other.data
+    first = one.data
+    second = other.data
     same = len(first.users) == len(second.users) and len(first.items) == len(second.items)
-    return same and all(np.array_equal(getattr(first.test, name), getattr(second.test, name)) for name in ("user", "item"))
+    return same and all(
+        np.array_equal(getattr(first.test, name), getattr(second.test, name))
+        for name in ("user", "item")
+    )
 
 
 def _check_same_users(one: Report, other: Report) -> None:
     key = one.per_user.columns[0]
     counts = [key, *(name for name in _COUNTS if name in one.per_user.columns)]
     if not one.per_user.select(counts).equals(other.per_user.select(counts)):
-        raise DataError("the runs were judged on different users or items, although their datasets are the same. Train them anew.")
+        raise DataError(
+            "the runs were judged on different users or items, although their datasets are the "
+            "same. Train them anew."
+        )
 
 
 def _place(run: Run) -> str:
-    return str(run.path) if run.path else f"the {run.name} run"
+    if run.path:
+        return str(run.path)
+    return f"the {run.name} run"
 
 
 def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
     """Return the runs, those that differ only in their seeds taken together."""
     groups: dict[str, list[int]] = {}
     for at, run in enumerate(runs):
-        settings = json.dumps([run.name, asdict(run.config), asdict(run.train_config)], sort_keys=True, default=str)
+        settings = json.dumps(
+            [run.name, asdict(run.config), asdict(run.train_config)], sort_keys=True, default=str
+        )
         taken = groups.get(settings, [])
         if run.seed in [runs[other].seed for other in taken]:
             settings = f"{settings} {at}"  # the same run twice is no second seed
         groups.setdefault(settings, []).append(at)
     names = _names([runs[group[0]] for group in groups.values()])
     return [
-        _entry(name, [runs[at] for at in group], [reports[at] for at in group]) for name, group in zip(names, groups.values(), strict=True)
+        _entry(name, [runs[at] for at in group], [reports[at] for at in group])
+        for name, group in zip(names, groups.values(), strict=True)
     ]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Return distinct names: the model's, with the folder's where several have it, with a number where that does not do."""
-    models = [f"{run.name} ({TEST_SELECTED})" if run.train_config.test_selected else run.name for run in runs]
-    names = [f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name for name, run in zip(models, runs, strict=True)]
-    return [f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name for at, name in enumerate(names)]
+    """Return distinct names: the model's, with the folder's where several have it, with a number
+    where that does not do.
+    """
+    models = [
+        f"{run.name} ({TEST_SELECTED})" if run.train_config.test_selected else run.name
+        for run in runs
+    ]
+    names = [
+        f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name
+        for name, run in zip(models, runs, strict=True)
+    ]
+    return [
+        f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name
+        for at, name in enumerate(names)
+    ]
 
 
 def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
     told = [{**report.metrics, **report.beyond} for report in reports]
     apart = bool(reports[0].cold_users and reports[0].warm_user_part.users)
-    everyone, strangers = (
-        (_means([report.metrics for report in reports]), _means([r.cold_user_part.metrics for r in reports])) if apart else ({}, {})
-    )
     if apart:
-        told = [one | report.warm_user_part.metrics for one, report in zip(told, reports, strict=True)]
-    values = {metric: [one[metric] for one in told] for metric in told[0] if all(metric in one for one in told)}
-    spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()} if len(reports) > 1 else {}
+        everyone = _means([report.metrics for report in reports])
+        strangers = _means([r.cold_user_part.metrics for r in reports])
+    else:
+        everyone = {}
+        strangers = {}
+    if apart:
+        told = [
+            one | report.warm_user_part.metrics for one, report in zip(told, reports, strict=True)
+        ]
+    values = {
+        metric: [one[metric] for one in told]
+        for metric in told[0]
+        if all(metric in one for one in told)
+    }
+    if len(reports) > 1:
+        spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()}
+    else:
+        spread = {}
     first = reports[0].per_user
-    kept = ~first["cold"] if apart else pl.Series([True] * first.height, dtype=pl.Boolean)
+    if apart:
+        kept = ~first["cold"]
+    else:
+        kept = pl.Series([True] * first.height, dtype=pl.Boolean)
     columns = [metric for metric in reports[0].metrics if metric in first.columns]
-    means = {metric: np.mean([_column(r.per_user, metric) for r in reports], axis=0) for metric in columns}
+    means = {
+        metric: np.mean([_column(r.per_user, metric) for r in reports], axis=0)
+        for metric in columns
+    }
     return Entry(
         name=name,
         model=runs[0].name,
@@ -286,7 +381,9 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         folders=tuple(str(run.path) for run in runs if run.path),
         metrics={metric: float(np.mean(found)) for metric, found in values.items()},
         spread=spread,
-        per_user=first.with_columns(pl.Series(metric, mean) for metric, mean in means.items()).filter(kept),
+        per_user=first.with_columns(
+            pl.Series(metric, mean) for metric, mean in means.items()
+        ).filter(kept),
         everyone=everyone,
         strangers=strangers,
         test_selected=runs[0].train_config.test_selected,
@@ -302,21 +399,36 @@ def _column(frame: pl.DataFrame, name: str) -> np.ndarray:
     return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _contrasts(base: Entry, others: Sequence[Entry], columns: Sequence[str], tested: Sequence[str], seed: int) -> list[Contrast]:
+def _contrasts(
+    base: Entry, others: Sequence[Entry], columns: Sequence[str], tested: Sequence[str], seed: int
+) -> list[Contrast]:
     found: list[tuple[str, str, Difference]] = []
     for entry in others:
-        gaps = np.stack([_column(entry.per_user, name) - _column(base.per_user, name) for name in columns], axis=1)
+        gaps = np.stack(
+            [_column(entry.per_user, name) - _column(base.per_user, name) for name in columns],
+            axis=1,
+        )
         results = paired(gaps, generator=numpy_generator(seed, "bootstrap"))
         found += [(entry.name, name, result) for name, result in zip(columns, results, strict=True)]
     asked = [metric in tested for _, metric, _ in found]
     p_t, p_wilcoxon = (
-        holm(np.array([getattr(d, test) for (_, _, d), ask in zip(found, asked, strict=True) if ask])) for test in ("p_t", "p_wilcoxon")
+        holm(
+            np.array([getattr(d, test) for (_, _, d), ask in zip(found, asked, strict=True) if ask])
+        )
+        for test in ("p_t", "p_wilcoxon")
     )
     corrected = iter(zip(p_t.tolist(), p_wilcoxon.tolist(), strict=True))
     contrasts = []
     for (run, metric, difference), ask in zip(found, asked, strict=True):
-        t, wilcoxon = next(corrected) if ask else (None, None)
-        verdict = None if t is None else _verdict(difference.mean, t, metric)
+        if ask:
+            t, wilcoxon = next(corrected)
+        else:
+            t = None
+            wilcoxon = None
+        if t is None:
+            verdict = None
+        else:
+            verdict = _verdict(difference.mean, t, metric)
         contrasts.append(Contrast(run, metric, difference, t, wilcoxon, verdict))
     return contrasts
 
@@ -324,24 +436,33 @@ def _contrasts(base: Entry, others: Sequence[Entry], columns: Sequence[str], tes
 def _verdict(mean: float, p: float, metric: str) -> str:
     if not p < LEVEL:
         return NO_DIFFERENCE
-    return "ahead" if (mean > 0) != (metric in LOWER_IS_BETTER) else "behind"
+    if (mean > 0) != (metric in LOWER_IS_BETTER):
+        return "ahead"
+    return "behind"
 
 
 def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str, ...]:
     notes = []
     if strangers:
         notes.append(
-            f"Verdicts rest on the {entries[0].per_user.height:,} users with training interactions; the {strangers:,} without are told of "
+            f"Verdicts rest on the {entries[0].per_user.height:,} users with training "
+            f"interactions; the {strangers:,} without are told of "
             "apart."
         )
     chosen = [entry.test_selected for entry in entries]
     if any(chosen) and not all(chosen):
         names = ", ".join(entry.name for entry in entries if entry.test_selected)
-        notes.append(f"No fair comparison: {names} saw the test part when the epoch was chosen, the others did not.")
+        notes.append(
+            f"No fair comparison: {names} saw the test part when the epoch was chosen, the "
+            "others did not."
+        )
     if any(len(entry.seeds) > 1 for entry in entries):
         notes.append(
-            "Several seeds: values are means over seeds, ± their standard deviation; users' values are averaged over seeds before pairing."
+            "Several seeds: values are means over seeds, ± their standard deviation; users' "
+            "values are averaged over seeds before pairing."
         )
     if against == "best":
-        notes.append("The best was chosen on the same users it is compared on, which favors it a little.")
+        notes.append(
+            "The best was chosen on the same users it is compared on, which favors it a little."
+        )
     return tuple(notes)

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from kgrec.data.io.files import read_record
-from kgrec.data.io.writing import discard, filling, locked, naming, put_back, sweep_beside, sweep_inside, take_place
+from kgrec.data.io.writing import (
+    discard,
+    filling,
+    locked,
+    naming,
+    put_back,
+    sweep_beside,
+    sweep_inside,
+    take_place,
+)
 from kgrec.data.records.dataset import PARTS, Dataset
 from kgrec.errors import CheckpointError, ConfigError, DataError
 
@@ -31,7 +40,8 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
         started: What may not change from one session to the next, JSON-ready.
 
     Raises:
-        CheckpointError: If the folder holds something else, a study started otherwise, or one that another process works on.
+        CheckpointError: If the folder holds something else, a study started otherwise, or one that
+            another process works on.
     """
     record = {"format": f"kgrec-{kind}", "version": VERSION, **plain(started)}
     if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -62,7 +72,9 @@ def plain(value: Any) -> Any:
 
 
 def fingerprint(data: Dataset) -> str:
-    """Return what tells one dataset from another: its checksum, or a sum over ids, interactions and triples where it was never saved."""
+    """Return what tells one dataset from another: its checksum, or a sum over ids, interactions and
+    triples where it was never saved.
+    """
     if data.checksum:
         return data.checksum
     digest = hashlib.sha256()
@@ -70,24 +82,43 @@ def fingerprint(data: Dataset) -> str:
         digest.update("\n".join(keys.series.to_list()).encode())
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
     columns = [column for part in PARTS for column in (parts[part].user, parts[part].item)]
-    for array in (*columns, data.triples.head, data.triples.relation, data.triples.tail, data.user_facts):
+    for array in (
+        *columns,
+        data.triples.head,
+        data.triples.relation,
+        data.triples.tail,
+        data.user_facts,
+    ):
         digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
 def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
     """Return whether a study of this kind, started alike, is in the folder."""
-    if not path.exists() or {one.name for one in path.iterdir()} <= {f".{STUDY}.tmp"}:  # version 0.1, killed as it began
+    if not path.exists() or {one.name for one in path.iterdir()} <= {
+        f".{STUDY}.tmp"
+    }:  # version 0.1, killed as it began
         return False
     if not os.path.lexists(path / STUDY):
-        raise CheckpointError(f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or remove it.")
+        raise CheckpointError(
+            f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or "
+            "remove it."
+        )
     found = read_record(path / STUDY)
     if found.get("format") != record["format"] or found.get("version") != VERSION:
-        raise CheckpointError(f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or remove it.")
+        raise CheckpointError(
+            f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or "
+            "remove it."
+        )
     for key, value in record.items():
         if found.get(key) != value:
-            told = "on another state of the dataset" if key == "dataset" else _other(key, found.get(key), value)
-            raise CheckpointError(f"{path}: was started {told}. Go on with the same, or choose another folder.")
+            if key == "dataset":
+                told = "on another state of the dataset"
+            else:
+                told = _other(key, found.get(key), value)
+            raise CheckpointError(
+                f"{path}: was started {told}. Go on with the same, or choose another folder."
+            )
     return True
 
 

@@ -1,4 +1,6 @@
-"""Search a model's declared space on validation data; open the test part once, at the end, for the best configuration."""
+"""Search a model's declared space on validation data; open the test part once, at the end, for the
+best configuration.
+"""
 
 import json
 import math
@@ -33,7 +35,10 @@ from kgrec.training.loop import TrainState
 if TYPE_CHECKING:
     import optuna
 
-_STORAGE, _BEST, _TABLE, _RUN = "optuna.db", "best.toml", "trials.csv", "run"
+_STORAGE = "optuna.db"
+_BEST = "best.toml"
+_TABLE = "trials.csv"
+_RUN = "run"
 _RANDOM_TRIALS = 4
 _EPOCHS_BEFORE_PRUNING = 10
 _DIGITS = 3
@@ -76,7 +81,8 @@ class Tuning:
         tried: Every trial in order.
         chosen: The best of those that are done.
         best: Every setting of it: what ``best.toml`` holds, and ``fit`` takes.
-        run: The run of the best configuration, whose summary has the one look at the test part; None where that was not asked for.
+        run: The run of the best configuration, whose summary has the one look at the test part;
+            None where that was not asked for.
         out: Folder of the study.
     """
 
@@ -93,7 +99,9 @@ class Tuning:
     @property
     def value(self) -> float:
         """Validation value of the best trial."""
-        return float("nan") if self.chosen.value is None else self.chosen.value
+        if self.chosen.value is None:
+            return float("nan")
+        return self.chosen.value
 
     @property
     def trials(self) -> int:
@@ -128,7 +136,9 @@ class Tuning:
         }
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the trials as a frame: number, state, validation value, epochs, seconds, a column per searched setting, note."""
+        """Return the trials as a frame: number, state, validation value, epochs, seconds, a column
+        per searched setting, note.
+        """
         return _frame(self.tried, self.metric)
 
 
@@ -145,19 +155,23 @@ def tune(
     settings: Mapping[str, Any] | None = None,
     final: bool = True,
 ) -> Tuning:
-    """Search a model's settings by their validation value, and train the best configuration once more into ``out/run``.
+    """Search a model's settings by their validation value, and train the best configuration once
+    more into ``out/run``.
 
-    The first trial is the default preset. Later ones are drawn by a tree-structured Parzen estimator, and end early where they fall
-    behind the median of the others. Rankings are judged by the validation users who have training interactions. Trials are given the
-    data without its test part. The folder can be gone on with, by the same call,
-    after an interruption of any kind (an interrupted trial starts anew) or with a larger budget.
+    The first trial is the default preset. Later ones are drawn by a tree-structured Parzen
+    estimator, and end early where they fall behind the median of the others. Rankings are judged by
+    the validation users who have training interactions. Trials are given the data without its test
+    part. The folder can be gone on with, by the same call, after an interruption of any kind (an
+    interrupted trial starts anew) or with a larger budget.
 
     Args:
         data: A dataset with a validation part, or anything ``kgrec.load`` takes.
         model: Name in ``MODELS``, or a ``Recommender`` class.
-        out: Folder of the study: ``optuna.db``, ``trials.csv``, ``best.toml`` (for ``kgrec train --config``), ``run``.
+        out: Folder of the study: ``optuna.db``, ``trials.csv``, ``best.toml`` (for
+            ``kgrec train --config``), ``run``.
         trials: Most trials, pruned and failed ones included.
-        minutes: Most minutes of all trials together; the one that runs then is cut and counts with what it reached.
+        minutes: Most minutes of all trials together; the one that runs then is cut and counts with
+            what it reached.
         seed: Seed of the search and of every training.
         device: "auto", "cpu" or "cuda".
         space: What to search; None takes the model's own ``SPACE``.
@@ -165,12 +179,14 @@ def tune(
         final: Whether to train the best configuration into ``out/run`` and open the test part.
 
     Raises:
-        ConfigError: If optuna is missing, the model declares nothing to search, or a setting or budget is out of range.
+        ConfigError: If optuna is missing, the model declares nothing to search, or a setting or
+            budget is out of range.
         DataError: If the dataset lacks a validation part or what the model needs.
         CheckpointError: If ``out`` holds something else, or a search started otherwise.
         TrainingError: If no trial came to an end.
 
-    Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Akiba et al., Optuna, KDD 2019.
+    Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Akiba et
+    al., Optuna, KDD 2019.
     """
     refuse_after_fork("Tuning")
     _require_optuna()
@@ -179,20 +195,52 @@ def tune(
     refuse_test_selection(chosen, "tune")
     _check_budget(trials, minutes, seed)
     searched = _searched(model, chosen, space, fixed)
-    whole = data if isinstance(data, Dataset) else load(data)
+    if isinstance(data, Dataset):
+        whole = data
+    else:
+        whole = load(data)
     check_needs(chosen, whole)
     chosen = measured_by(chosen, whole)
-    if not (len(whole.valid) or len(whole.impressions.get("valid", ())) or len(whole.held_triples.get("valid", ()))):
-        raise DataError(f"{whole.name} has no validation part, so there is nothing to tune on. Build it with --ratios 0.8,0.1,0.1.")
-    started = {"model": chosen.name, "seed": seed, "dataset": fingerprint(whole), "space": _written(searched), "fixed": plain(fixed)}
+    if not (
+        len(whole.valid)
+        or len(whole.impressions.get("valid", ()))
+        or len(whole.held_triples.get("valid", ()))
+    ):
+        raise DataError(
+            f"{whole.name} has no validation part, so there is nothing to tune on. Build it with "
+            "--ratios 0.8,0.1,0.1."
+        )
+    started = {
+        "model": chosen.name,
+        "seed": seed,
+        "dataset": fingerprint(whole),
+        "space": _written(searched),
+        "fixed": plain(fixed),
+    }
     with study_folder(Path(out), "tune", started) as folder:
         search = _Search(model, chosen, without_test(whole), searched, fixed, seed, device, folder)
         tried = search.run(trials, minutes * 60)
         best = _best(tried)
         if best is None:
-            raise TrainingError(f"none of {len(tried)} trials came to an end; the last: {tried[-1].note} See {folder / _TABLE}.")
-        run = _open_test(search, best, whole) if final else None
-        return Tuning(chosen.name, whole.name, search.metric, searched, tried, best, search.settings_of(best), run, folder)
+            raise TrainingError(
+                f"none of {len(tried)} trials came to an end; the last: {tried[-1].note} See "
+                f"{folder / _TABLE}."
+            )
+        if final:
+            run = _open_test(search, best, whole)
+        else:
+            run = None
+        return Tuning(
+            chosen.name,
+            whole.name,
+            search.metric,
+            searched,
+            tried,
+            best,
+            search.settings_of(best),
+            run,
+            folder,
+        )
 
 
 class _OutOfTimeError(Exception):
@@ -214,7 +262,8 @@ class _Watch:
         self.epoch = state.epoch
         value = state.history[-1].get(self.metric)
         if value is not None:
-            self.best, self.best_epoch = state.stopping.best, state.stopping.best_epoch
+            self.best = state.stopping.best
+            self.best_epoch = state.stopping.best_epoch
             self.trial.report(value, state.epoch)
             if self.trial.should_prune():
                 raise _optuna().TrialPruned
@@ -257,39 +306,77 @@ class _Search:
             )
             _close_interrupted(study)
             found = _counted(study)
-            while len(found) < trials and (left := seconds - sum(trial.seconds for trial in found)) > 0:
+            while (
+                len(found) < trials
+                and (left := seconds - sum(trial.seconds for trial in found)) > 0
+            ):
                 self._one(study, len(found), time.monotonic() + left)
                 found = _counted(study)
                 self._report(found, trials)
             return found
 
     def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
-        """Train and judge one configuration; what is drawn depends on the seed and the trials before, not on when it is."""
-        optuna, began = _optuna(), time.monotonic()
+        """Train and judge one configuration; what is drawn depends on the seed and the trials
+        before, not on when it is.
+        """
+        optuna = _optuna()
+        began = time.monotonic()
         study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_RANDOM_TRIALS, multivariate=True, seed=derive(self.seed, "tune", number) % 2**32
+            n_startup_trials=_RANDOM_TRIALS,
+            multivariate=True,
+            seed=derive(self.seed, "tune", number) % 2**32,
         )
-        if number == 0 and not any(trial.state == optuna.trial.TrialState.WAITING for trial in study.trials):
-            study.enqueue_trial({name: _encoded(self.space[name], value) for name, value in self.defaults.items()})
-        trial = study.ask({name: _distribution(span, self.defaults[name]) for name, span in self.space.items()})
-        values = dict(self.defaults) if number == 0 else self._decoded(trial.params)
+        if number == 0 and not any(
+            trial.state == optuna.trial.TrialState.WAITING for trial in study.trials
+        ):
+            study.enqueue_trial(
+                {name: _encoded(self.space[name], value) for name, value in self.defaults.items()}
+            )
+        trial = study.ask(
+            {name: _distribution(span, self.defaults[name]) for name, span in self.space.items()}
+        )
+        if number == 0:
+            values = dict(self.defaults)
+        else:
+            values = self._decoded(trial.params)
         trial.set_user_attr("settings", plain(values))
         watch = _Watch(trial, self.metric, deadline)
-        state, value, note = optuna.trial.TrialState.COMPLETE, None, ""
+        state = optuna.trial.TrialState.COMPLETE
+        value = None
+        note = ""
         try:
-            run = fit(self.model, self.data, device=self.device, seed=self.seed, fallback="off", on_epoch=watch, **{**self.fixed, **values})
+            run = fit(
+                self.model,
+                self.data,
+                device=self.device,
+                seed=self.seed,
+                fallback="off",
+                on_epoch=watch,
+                **{**self.fixed, **values},
+            )
             value = max(record[self.metric] for record in run.history if self.metric in record)
-            watch.epoch, watch.best_epoch = run.summary["epochs"], run.summary["best_epoch"]
+            watch.epoch = run.summary["epochs"]
+            watch.best_epoch = run.summary["best_epoch"]
         except optuna.TrialPruned:
             state = optuna.trial.TrialState.PRUNED
         except _OutOfTimeError:
-            value, note = watch.best, "cut by the time budget"
+            value = watch.best
+            note = "cut by the time budget"
         except (DivergedError, ConfigError, MemoryError, torch.OutOfMemoryError) as error:
             if isinstance(error, ConfigError) and number == 0:
                 raise
-            state, note = optuna.trial.TrialState.FAIL, str(error) or "out of memory"
-        told = {"seconds": time.monotonic() - began, "epochs": watch.epoch, "best_epoch": watch.best_epoch, "note": note}
-        told["value"] = watch.best if value is None else value
+            state = optuna.trial.TrialState.FAIL
+            note = str(error) or "out of memory"
+        told = {
+            "seconds": time.monotonic() - began,
+            "epochs": watch.epoch,
+            "best_epoch": watch.best_epoch,
+            "note": note,
+        }
+        if value is None:
+            told["value"] = watch.best
+        else:
+            told["value"] = value
         trial.set_user_attr("told", told)
         study.tell(trial, value, state)
 
@@ -298,7 +385,10 @@ class _Search:
         for name, span in self.space.items():
             if isinstance(span, Span):
                 drawn_value, low, high = drawn[name], *_bounds(span, self.defaults[name])
-                values[name] = min(max(float(f"{drawn_value:.{_DIGITS}g}"), low), high) if isinstance(drawn_value, float) else drawn_value
+                if isinstance(drawn_value, float):
+                    values[name] = min(max(float(f"{drawn_value:.{_DIGITS}g}"), low), high)
+                else:
+                    values[name] = drawn_value
             else:
                 values[name] = _choices(span, self.defaults[name])[drawn[name]]
         return values
@@ -306,7 +396,10 @@ class _Search:
     def _report(self, found: tuple[Trial, ...], trials: int) -> None:
         """Log the newest trial, and write the table and the best configuration so far."""
         last = found[-1]
-        value = "-" if last.value is None else f"{last.value:.4f}"
+        if last.value is None:
+            value = "-"
+        else:
+            value = f"{last.value:.4f}"
         told = ", ".join(f"{name}={to_toml(value)}" for name, value in last.settings.items())
         best = _best(found)
         logger.info(
@@ -324,14 +417,27 @@ class _Search:
         )
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
         if best is not None:
-            lines = "".join(f"{name} = {to_toml(value)}\n" for name, value in self.settings_of(best).items())
+            lines = "".join(
+                f"{name} = {to_toml(value)}\n" for name, value in self.settings_of(best).items()
+            )
             write_whole(self.folder / _BEST, lambda file: file.write_text(lines, encoding="utf-8"))
 
     def settings_of(self, trial: Trial) -> dict[str, Any]:
-        """Return every setting of a trial, those of the default preset included, so that they stand by themselves."""
-        entry = find(self.model) if isinstance(self.model, str) else None
-        everything = all_settings(choose(self.model, "default", {**self.fixed, **trial.settings, "metric": self.metric}))
-        return {name: value for name, value in everything.items() if value is not None and not (entry and name in entry.fixed)}
+        """Return every setting of a trial, those of the default preset included, so that they stand
+        by themselves.
+        """
+        if isinstance(self.model, str):
+            entry = find(self.model)
+        else:
+            entry = None
+        everything = all_settings(
+            choose(self.model, "default", {**self.fixed, **trial.settings, "metric": self.metric})
+        )
+        return {
+            name: value
+            for name, value in everything.items()
+            if value is not None and not (entry and name in entry.fixed)
+        }
 
 
 @contextmanager
@@ -352,7 +458,10 @@ def _storage(path: Path) -> Iterator[Any]:
         yield storage
     except (SQLAlchemyError, StorageInternalError) as error:
         why = str(getattr(error, "orig", None) or error.__cause__ or error).split("\n")[0][:120]
-        raise CheckpointError(f"{path}: cannot be read or written ({why}). Check the space left, or search into another folder.") from None
+        raise CheckpointError(
+            f"{path}: cannot be read or written ({why}). Check the space left, or search into "
+            "another folder."
+        ) from None
     finally:
         if storage is not None:
             storage.remove_session()
@@ -361,7 +470,11 @@ def _storage(path: Path) -> Iterator[Any]:
 
 def all_settings(chosen: Chosen) -> dict[str, Any]:
     """Return the model's configuration and the training settings by name."""
-    return {part.name: getattr(source, part.name) for source in (chosen.config, chosen.train) for part in fields(source)}
+    return {
+        part.name: getattr(source, part.name)
+        for source in (chosen.config, chosen.train)
+        for part in fields(source)
+    }
 
 
 def to_toml(value: Any) -> str:
@@ -377,12 +490,25 @@ def to_toml(value: Any) -> str:
 
 def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
     """Train the best configuration again, with the one look at the test part."""
-    settings, place = search.settings_of(best), search.folder / _RUN
+    settings = search.settings_of(best)
+    place = search.folder / _RUN
     if (place / CONFIG).is_file() and not _same(place, choose(search.model, "default", settings)):
-        logger.info("%s: a larger search found a better configuration; the run of the former best is replaced.", search.folder)
+        logger.info(
+            "%s: a larger search found a better configuration; the run of the former best is "
+            "replaced.",
+            search.folder,
+        )
         discard(place)
     logger.info("training the best configuration (trial %d) into %s", best.number, place)
-    return fit(search.model, whole, out=place, device=search.device, seed=search.seed, resume=True, **settings)
+    return fit(
+        search.model,
+        whole,
+        out=place,
+        device=search.device,
+        seed=search.seed,
+        resume=True,
+        **settings,
+    )
 
 
 def _same(place: Path, chosen: Chosen) -> bool:
@@ -390,17 +516,25 @@ def _same(place: Path, chosen: Chosen) -> bool:
         record = read_config(place)
     except CheckpointError:
         return False
-    return bool(record["config"] == plain(asdict(chosen.config)) and record["train"] == plain(asdict(chosen.train)))
+    return bool(
+        record["config"] == plain(asdict(chosen.config))
+        and record["train"] == plain(asdict(chosen.train))
+    )
 
 
 def _best(found: tuple[Trial, ...]) -> Trial | None:
     """Return the best trial that is done; the first of equals."""
     done = [trial for trial in found if trial.state == "done"]
-    return max(done, key=lambda trial: trial.value if trial.value is not None else -math.inf, default=None)
+    return max(
+        done, key=lambda trial: trial.value if trial.value is not None else -math.inf, default=None
+    )
 
 
 def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
-    names = list(found[0].settings) if found else []
+    if found:
+        names = list(found[0].settings)
+    else:
+        names = []
     columns: dict[str, list[Any]] = {
         "trial": [trial.number for trial in found],
         "state": [trial.state for trial in found],
@@ -411,21 +545,39 @@ def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
     }
     for name in names:
         values = [trial.settings[name] for trial in found]
-        columns[name] = values if all(isinstance(value, int | float | str) for value in values) else [to_toml(value) for value in values]
+        if all(isinstance(value, int | float | str) for value in values):
+            columns[name] = values
+        else:
+            columns[name] = [to_toml(value) for value in values]
     return pl.DataFrame({**columns, "note": [trial.note for trial in found]}, strict=False)
 
 
 def _counted(study: "optuna.Study") -> tuple[Trial, ...]:
     """Return the trials that came to some end; interrupted ones are as if they had never been."""
-    names: dict[str, Literal["done", "pruned", "failed"]] = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
+    names: dict[str, Literal["done", "pruned", "failed"]] = {
+        "COMPLETE": "done",
+        "PRUNED": "pruned",
+        "FAIL": "failed",
+    }
     try:
-        ended = [trial for trial in study.trials if trial.state.name in names and "told" in trial.user_attrs]
+        ended = [
+            trial
+            for trial in study.trials
+            if trial.state.name in names and "told" in trial.user_attrs
+        ]
         return tuple(
-            Trial(number=number, state=names[trial.state.name], settings=dict(trial.user_attrs["settings"]), **_told(trial))
+            Trial(
+                number=number,
+                state=names[trial.state.name],
+                settings=dict(trial.user_attrs["settings"]),
+                **_told(trial),
+            )
             for number, trial in enumerate(ended, 1)
         )
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise CheckpointError(f"{_STORAGE}: a trial in it is none of kgrec's. Search into another folder.") from None
+        raise CheckpointError(
+            f"{_STORAGE}: a trial in it is none of kgrec's. Search into another folder."
+        ) from None
 
 
 def _told(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
@@ -442,7 +594,9 @@ def _told(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
 
 
 def _close_interrupted(study: "optuna.Study") -> None:
-    """Mark trials of a killed session as failed; without ``told`` they are not counted, and the search draws them again."""
+    """Mark trials of a killed session as failed; without ``told`` they are not counted, and the
+    search draws them again.
+    """
     states = _optuna().trial.TrialState
     for trial in study.trials:
         if trial.state == states.RUNNING:
@@ -453,16 +607,30 @@ def _searched(
     model: str | type[Recommender], chosen: Chosen, space: Space | None, settings: Mapping[str, Any]
 ) -> dict[str, Span | tuple[Any, ...]]:
     """Return what is left to search."""
-    declared = space if space is not None else (find(model).search_space() if isinstance(model, str) else {})
+    if space is not None:
+        declared = space
+    elif isinstance(model, str):
+        declared = find(model).search_space()
+    else:
+        declared = {}
     if not declared:
-        raise ConfigError(f"{chosen.name} declares nothing to tune (no SPACE in its module). Train it as it is: kgrec train.")
+        raise ConfigError(
+            f"{chosen.name} declares nothing to tune (no SPACE in its module). Train it as it "
+            "is: kgrec train."
+        )
     unknown = set(declared) - set(all_settings(chosen))
     if unknown:
-        raise ConfigError(f"the search space of {chosen.name} names {', '.join(sorted(unknown))}, which is no setting of it.")
+        raise ConfigError(
+            f"the search space of {chosen.name} names {', '.join(sorted(unknown))}, which is no "
+            "setting of it."
+        )
     fixed = set(settings) | {ALIASES.get(name, name) for name in settings}
     left = {name: span for name, span in declared.items() if name not in fixed}
     if not left:
-        raise ConfigError(f"every setting that {chosen.name} would search ({', '.join(declared)}) is fixed. Leave one out of --set.")
+        raise ConfigError(
+            f"every setting that {chosen.name} would search ({', '.join(declared)}) is fixed. "
+            "Leave one out of --set."
+        )
     return left
 
 
@@ -487,17 +655,25 @@ def _choices(span: tuple[Any, ...], default: Any) -> dict[str, Any]:
 
 
 def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:
-    return value if isinstance(span, Span) else to_toml(value)
+    if isinstance(span, Span):
+        return value
+    return to_toml(value)
 
 
 def _written(space: Space) -> dict[str, Any]:
     """Return a space as the folder's record has it."""
-    return {name: plain(asdict(span) if isinstance(span, Span) else list(span)) for name, span in space.items()}
+    return {
+        name: plain(asdict(span) if isinstance(span, Span) else list(span))
+        for name, span in space.items()
+    }
 
 
 def _check_budget(trials: int, minutes: float, seed: int) -> None:
     if trials < 1 or not (math.isfinite(minutes) and minutes > 0):
-        raise ConfigError(f"{trials} trials in {minutes} minutes: take at least 1 trial and a positive number of minutes.")
+        raise ConfigError(
+            f"{trials} trials in {minutes} minutes: take at least 1 trial and a positive number "
+            "of minutes."
+        )
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
 
@@ -512,4 +688,7 @@ def _require_optuna() -> None:
     try:
         _optuna().logging.set_verbosity(_optuna().logging.WARNING)
     except ImportError:
-        raise ConfigError("kgrec tune needs optuna, which is not installed. Install it: pip install 'kgrec[tune]'.") from None
+        raise ConfigError(
+            "kgrec tune needs optuna, which is not installed. Install it: pip install "
+            "'kgrec[tune]'."
+        ) from None

@@ -1,14 +1,15 @@
 """Simulated interactions with planted tastes.
 
-Every user likes a few properties (a director, a genre, a decade, any relation and tail), and chooses items by
+Every user likes a few properties (a director, a genre, a decade, any relation and tail), and
+chooses items by
 
     utility(u, i) = taste_weight * sum of the weights of the liked properties of i
                   + popularity_weight * log popularity(i)
                   + noise_weight * Gumbel(0, 1)
 
-taking the best without replacement. What was planted is returned beside what came out, so that a test can ask whether a model
-found it. The interactions of the bundled films graph come from :func:`films_world`; tests build their own worlds with
-:func:`simulate_interactions`.
+taking the best without replacement. What was planted is returned beside what came out, so that a
+test can ask whether a model found it. The interactions of the bundled films graph come from
+:func:`films_world`; tests build their own worlds with :func:`simulate_interactions`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,8 @@ class Family:
     Attributes:
         name: For instance ``"director"``.
         fewest: Fewest liked properties of this family per user, at least 0.
-        most: Most liked properties per user, at least ``fewest``; the number is uniform between the two.
+        most: Most liked properties per user, at least ``fewest``; the number is uniform between the
+            two.
         weight: Mean utility that one matched property adds, at least 0.
     """
 
@@ -45,9 +47,14 @@ class Family:
     def __post_init__(self) -> None:
         """Reject numbers out of range."""
         if not 0 <= self.fewest <= self.most:
-            raise ConfigError(f"Family {self.name!r}: 0 <= fewest <= most does not hold for {self.fewest} and {self.most}.")
+            raise ConfigError(
+                f"Family {self.name!r}: 0 <= fewest <= most does not hold for {self.fewest} and "
+                f"{self.most}."
+            )
         if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise ConfigError(f"Family {self.name!r}: weight is {self.weight}; give a number that is at least 0.")
+            raise ConfigError(
+                f"Family {self.name!r}: weight is {self.weight}; give a number that is at least 0."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ class Tastes:
     Attributes:
         user: User rows, ascending.
         property: Property rows.
-        weight: Utility that the property adds, before ``taste_weight``; positive unless the family's weight is 0.
+        weight: Utility that the property adds, before ``taste_weight``; positive unless the
+            family's weight is 0.
     """
 
     user: IntArray
@@ -76,7 +84,8 @@ class World:
         tastes: What each user likes.
         popularity: Planted share of each item, positive, sums to 1.
         item_properties: One row (item row, property row) per fact, sorted, without repetition.
-        property_names: ``(family, key)`` of each property row; the key is the row number as text where none was given.
+        property_names: ``(family, key)`` of each property row; the key is the row number as text
+            where none was given.
     """
 
     user: IntArray
@@ -98,7 +107,8 @@ class World:
         return len(self.popularity)
 
     def to_tsv(self, items: Sequence[str]) -> str:
-        """Return ``user_id, item_id, timestamp`` as tab-separated text with a header; users are ``u0001`` and so on.
+        """Return ``user_id, item_id, timestamp`` as tab-separated text with a header; users are
+        ``u0001`` and so on.
 
         Args:
             items: External key of each item row.
@@ -107,9 +117,13 @@ class World:
             DataError: If there is not exactly one key for each item.
         """
         if len(items) != self.num_items:
-            raise DataError(f"{len(items)} item keys for {self.num_items} items; give one for each.")
+            raise DataError(
+                f"{len(items)} item keys for {self.num_items} items; give one for each."
+            )
         lines = ["user_id\titem_id\ttimestamp"]
-        for user, item, time in zip(self.user.tolist(), self.item.tolist(), self.time.tolist(), strict=True):
+        for user, item, time in zip(
+            self.user.tolist(), self.item.tolist(), self.time.tolist(), strict=True
+        ):
             lines.append(f"u{user + 1:04d}\t{items[item]}\t{time}")
         return "\n".join(lines) + "\n"
 
@@ -156,17 +170,20 @@ def simulate_interactions(
 ) -> World:
     """Simulate users whose choices follow planted tastes.
 
-    A property is liked with probability proportional to the number of its items; properties of a single item are liked by nobody
-    unless the family has no others. A user's items appear in phases, those of one liked property near each other in time.
-    All randomness comes from ``rng``: the same state gives the same world.
+    A property is liked with probability proportional to the number of its items; properties of a
+    single item are liked by nobody unless the family has no others. A user's items appear in
+    phases, those of one liked property near each other in time. All randomness comes from ``rng``:
+    the same state gives the same world.
 
     Args:
-        item_properties: Rows (item, property), integer, shape (facts, 2); may be empty; repetitions are ignored.
+        item_properties: Rows (item, property), integer, shape (facts, 2); may be empty; repetitions
+            are ignored.
         property_family: Position in ``families`` for each property.
         families: Kinds of properties.
         num_users: At least 1.
         num_items: At least 1.
-        num_interactions: From ``num_users * least_activity`` to ``num_users * num_items``; met exactly.
+        num_interactions: From ``num_users * least_activity`` to ``num_users * num_items``; met
+            exactly.
         rng: Source of all draws.
         taste_weight: Scale of the tastes, at least 0; 0 plants tastes that nobody follows.
         popularity_weight: Scale of the log popularity, at least 0.
@@ -183,7 +200,8 @@ def simulate_interactions(
 
     Raises:
         ConfigError: If a number is out of range.
-        DataError: If ``item_properties``, ``property_family`` or ``property_keys`` do not fit each other.
+        DataError: If ``item_properties``, ``property_family`` or ``property_keys`` do not fit each
+            other.
     """
     _check_numbers(
         num_users,
@@ -199,9 +217,14 @@ def simulate_interactions(
         end,
     )
     facts, family_of = _check_facts(item_properties, property_family, len(families), num_items)
-    keys = [str(row) for row in range(len(family_of))] if property_keys is None else list(property_keys)
+    if property_keys is None:
+        keys = [str(row) for row in range(len(family_of))]
+    else:
+        keys = list(property_keys)
     if len(keys) != len(family_of):
-        raise DataError(f"{len(keys)} property keys for {len(family_of)} properties; give one for each.")
+        raise DataError(
+            f"{len(keys)} property keys for {len(family_of)} properties; give one for each."
+        )
 
     order = np.argsort(facts[:, 1], kind="stable")
     starts = np.searchsorted(facts[order, 1], np.arange(len(family_of) + 1))
@@ -211,17 +234,22 @@ def simulate_interactions(
     popularity[rng.permutation(num_items)] = np.arange(1.0, num_items + 1) ** -zipf_exponent
     popularity /= popularity.sum()
     base = popularity_weight * np.log(popularity)
-    activity = _activity(num_users, num_items, num_interactions, least_activity, activity_spread, rng)
+    activity = _activity(
+        num_users, num_items, num_interactions, least_activity, activity_spread, rng
+    )
     tastes = _tastes(num_users, family_of, families, np.diff(starts), rng)
 
     first = np.searchsorted(tastes.user, np.arange(num_users + 1))
-    all_items, all_times = [], []
+    all_items = []
+    all_times = []
     for user in range(num_users):
         liked = slice(first[user], first[user + 1])
         taste = np.zeros(num_items)
         strongest = np.zeros(num_items)
         place = rng.random(num_items)
-        for prop, weight in zip(tastes.property[liked].tolist(), tastes.weight[liked].tolist(), strict=True):
+        for prop, weight in zip(
+            tastes.property[liked].tolist(), tastes.weight[liked].tolist(), strict=True
+        ):
             of_property = items_of[starts[prop] : starts[prop + 1]]
             taste[of_property] += weight
             phase = rng.random()
@@ -240,7 +268,10 @@ def simulate_interactions(
         tastes=tastes,
         popularity=popularity,
         item_properties=facts,
-        property_names=tuple((families[family].name, key) for family, key in zip(family_of.tolist(), keys, strict=True)),
+        property_names=tuple(
+            (families[family].name, key)
+            for family, key in zip(family_of.tolist(), keys, strict=True)
+        ),
     )
 
 
@@ -259,16 +290,19 @@ def films_world(
 ) -> World:
     """Simulate interactions with films from the facts of a graph.
 
-    The relations of ``FILM_RELATIONS`` and the decade of the year become properties. The order of ``triples`` does not matter.
+    The relations of ``FILM_RELATIONS`` and the decade of the year become properties. The order of
+    ``triples`` does not matter.
 
     Args:
         films: Entity of each item row; without repetition.
-        triples: (head, relation, tail) as IRIs; heads that are no film and other relations are passed over.
+        triples: (head, relation, tail) as IRIs; heads that are no film and other relations are
+            passed over.
         years: Year of publication by film; films without one have no decade.
         rng: Source of all draws.
         num_users: At least 1.
         num_interactions: At least 10 per user.
-        families: Kinds of properties and how they are liked; a kind that is missing here is liked by nobody.
+        families: Kinds of properties and how they are liked; a kind that is missing here is liked
+            by nobody.
         taste_weight: As in :func:`simulate_interactions`.
         popularity_weight: As in :func:`simulate_interactions`.
         noise_weight: As in :func:`simulate_interactions`.
@@ -279,7 +313,9 @@ def films_world(
     """
     row_of = {film: row for row, film in enumerate(films)}
     if len(row_of) != len(films):
-        raise DataError(f"{len(films) - len(row_of)} films occur more than once; give each film one row.")
+        raise DataError(
+            f"{len(films) - len(row_of)} films occur more than once; give each film one row."
+        )
     position = {family.name: place for place, family in enumerate(families)}
     facts: set[tuple[int, int, str]] = set()
     for head, relation, tail in triples:
@@ -336,15 +372,22 @@ def _check_numbers(
         if not (np.isfinite(scale) and scale >= 0):
             raise ConfigError(f"{name} is {scale}; give a finite number that is at least 0.")
     if least_activity > num_items:
-        raise ConfigError(f"least_activity is {least_activity}, but there are only {num_items} items; lower it.")
-    least, most = num_users * least_activity, num_users * num_items
+        raise ConfigError(
+            f"least_activity is {least_activity}, but there are only {num_items} items; lower it."
+        )
+    least = num_users * least_activity
+    most = num_users * num_items
     if not least <= num_interactions <= most:
-        raise ConfigError(f"num_interactions is {num_interactions}; {num_users} users allow {least} to {most}.")
+        raise ConfigError(
+            f"num_interactions is {num_interactions}; {num_users} users allow {least} to {most}."
+        )
     if end <= start:
         raise ConfigError(f"end ({end}) is not after start ({start}).")
 
 
-def _check_facts(item_properties: ArrayLike, property_family: ArrayLike, num_families: int, num_items: int) -> tuple[IntArray, IntArray]:
+def _check_facts(
+    item_properties: ArrayLike, property_family: ArrayLike, num_families: int, num_items: int
+) -> tuple[IntArray, IntArray]:
     facts = np.asarray(item_properties)
     family_of = np.asarray(property_family)
     if facts.size == 0:
@@ -352,18 +395,35 @@ def _check_facts(item_properties: ArrayLike, property_family: ArrayLike, num_fam
     if family_of.size == 0:
         family_of = np.empty(0, dtype=np.int32)
     if facts.ndim != 2 or facts.shape[1] != 2 or not np.issubdtype(facts.dtype, np.integer):
-        raise DataError(f"item_properties has shape {facts.shape} and type {facts.dtype}; give integer rows (item, property).")
+        raise DataError(
+            f"item_properties has shape {facts.shape} and type {facts.dtype}; give integer rows "
+            "(item, property)."
+        )
     if family_of.ndim != 1 or not np.issubdtype(family_of.dtype, np.integer):
-        raise DataError(f"property_family has shape {family_of.shape} and type {family_of.dtype}; give one integer per property.")
-    limits = (("item", facts[:, 0], num_items), ("property", facts[:, 1], len(family_of)), ("family", family_of, num_families))
+        raise DataError(
+            f"property_family has shape {family_of.shape} and type {family_of.dtype}; give one "
+            "integer per property."
+        )
+    limits = (
+        ("item", facts[:, 0], num_items),
+        ("property", facts[:, 1], len(family_of)),
+        ("family", family_of, num_families),
+    )
     for name, values, limit in limits:
         if values.size and not (values.min() >= 0 and values.max() < limit):
-            raise DataError(f"A {name} row lies outside 0 .. {limit - 1}: found {values.min()} to {values.max()}.")
+            raise DataError(
+                f"A {name} row lies outside 0 .. {limit - 1}: found {values.min()} to "
+                f"{values.max()}."
+            )
     return np.unique(facts, axis=0).astype(np.int32), family_of.astype(np.int32)
 
 
-def _activity(num_users: int, num_items: int, total: int, least: int, spread: float, rng: np.random.Generator) -> IntArray:
-    """Return interactions per user: long-tailed, each in [least, num_items], adding up to ``total``."""
+def _activity(
+    num_users: int, num_items: int, total: int, least: int, spread: float, rng: np.random.Generator
+) -> IntArray:
+    """Return interactions per user: long-tailed, each in [least, num_items], adding up to
+    ``total``.
+    """
     share = rng.lognormal(0.0, spread, size=num_users)
     count = np.full(num_users, least, dtype=np.int64)
     while (left := total - int(count.sum())) > 0:
@@ -372,17 +432,27 @@ def _activity(num_users: int, num_items: int, total: int, least: int, spread: fl
         wish = weight / weight.sum() * left
         step = np.minimum(np.floor(wish).astype(np.int64), room)
         if not step.any():
-            best = np.argsort(-np.where(room > 0, wish, -1.0), kind="stable")[: min(left, int((room > 0).sum()))]
+            best = np.argsort(-np.where(room > 0, wish, -1.0), kind="stable")[
+                : min(left, int((room > 0).sum()))
+            ]
             step[best] = 1
         count += step
     return count.astype(np.int32)
 
 
 def _tastes(
-    num_users: int, family_of: IntArray, families: Sequence[Family], num_of_property: LongArray, rng: np.random.Generator
+    num_users: int,
+    family_of: IntArray,
+    families: Sequence[Family],
+    num_of_property: LongArray,
+    rng: np.random.Generator,
 ) -> Tastes:
-    """Draw each user's liked properties and their weights, between half and one and a half times the family's."""
-    users, properties, weights = [], [], []
+    """Draw each user's liked properties and their weights, between half and one and a half times
+    the family's.
+    """
+    users = []
+    properties = []
+    weights = []
     pools = []
     for row in range(len(families)):
         members = np.flatnonzero((family_of == row) & (num_of_property > 0))
@@ -400,11 +470,17 @@ def _tastes(
             weights.append(family.weight * rng.uniform(0.5, 1.5, size=count))
     if not users:
         return Tastes(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
-    return Tastes(np.concatenate(users).astype(np.int32), np.concatenate(properties).astype(np.int32), np.concatenate(weights))
+    return Tastes(
+        np.concatenate(users).astype(np.int32),
+        np.concatenate(properties).astype(np.int32),
+        np.concatenate(weights),
+    )
 
 
 def _times(count: int, start: int, end: int, rng: np.random.Generator) -> LongArray:
-    """Return ascending timestamps in [start, end): a period of activity of random place and length, with uneven gaps."""
+    """Return ascending timestamps in [start, end): a period of activity of random place and length,
+    with uneven gaps.
+    """
     bounds = np.sort(rng.random(2))
     gaps = rng.exponential(size=count + 1).cumsum()
     place = bounds[0] + (bounds[1] - bounds[0]) * gaps[:-1] / gaps[-1]

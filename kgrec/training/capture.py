@@ -9,23 +9,32 @@ from torch import Tensor
 
 from kgrec.log import logger
 
-_FIRST_STEPS = 3  # run as they are, so that what a step allocates or chooses at its first run is settled
+_FIRST_STEPS = (
+    3  # run as they are, so that what a step allocates or chooses at its first run is settled
+)
 
 Step = Callable[[Sequence[Any]], Tensor]
 
 
 class Capture:
-    """Runs a step; after the first few, as a recorded graph where the batch has the recorded shapes.
+    """Runs a step; after the first few, as a recorded graph where the batch has the recorded
+    shapes.
 
-    A step that cannot be recorded (it asks the host for a number, or its shapes depend on the batch) goes on as it is.
+    A step that cannot be recorded (it asks the host for a number, or its shapes depend on the
+    batch) goes on as it is.
 
     Args:
         step: Trains on batches and returns the losses.
         record: Returns what runs the recorded work again, and the losses that it leaves.
     """
 
-    def __init__(self, step: Step, record: "Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]] | None" = None) -> None:
-        self._step, self._record = step, record or _record
+    def __init__(
+        self,
+        step: Step,
+        record: "Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]] | None" = None,
+    ) -> None:
+        self._step = step
+        self._record = record or _record
         self._left = _FIRST_STEPS
         self._batches: list[Any] | None = None
         self._replay: Callable[[], None] | None = None
@@ -50,10 +59,17 @@ class Capture:
         """Record the step, on batches of its own."""
         self._batches = []
         if not all(
-            is_dataclass(batch) and all(isinstance(getattr(batch, field.name), Tensor) for field in fields(batch)) for batch in batches
+            is_dataclass(batch)
+            and all(isinstance(getattr(batch, field.name), Tensor) for field in fields(batch))
+            for batch in batches
         ):
             return
-        self._batches = [type(batch)(**{field.name: getattr(batch, field.name).clone() for field in fields(batch)}) for batch in batches]
+        self._batches = [
+            type(batch)(
+                **{field.name: getattr(batch, field.name).clone() for field in fields(batch)}
+            )
+            for batch in batches
+        ]
         try:
             self._replay, self._losses = self._record(lambda: self._step(self._batches or []))
         except RuntimeError as error:

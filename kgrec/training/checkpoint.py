@@ -30,10 +30,11 @@ _DTYPES = {
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and a JSON record as one file, beside its place and then renamed; a SHA-256 over both goes along.
+    """Write tensors and a JSON record as one file, beside its place and then renamed; a SHA-256
+    over both goes along.
 
-    Equal tensors and records give equal bytes. The library's own writer gives them not: it keeps metadata in a hash map, whose order is
-    another in every process.
+    Equal tensors and records give equal bytes. The library's own writer gives them not: it keeps
+    metadata in a hash map, whose order is another in every process.
 
     Raises:
         CheckpointError: If a tensor is of a type that the format has not.
@@ -41,15 +42,24 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]
     """
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(record, sort_keys=True)
-    order = sorted(stored, key=lambda name: (-stored[name].element_size(), name))  # so that each begins at a multiple of its size
+    order = sorted(
+        stored, key=lambda name: (-stored[name].element_size(), name)
+    )  # so that each begins at a multiple of its size
     header: dict[str, Any] = {"__metadata__": {"record": text, "sha256": _digest(stored, text)}}
     end = 0
     for name in order:
         value = stored[name]
         if value.dtype not in _DTYPES:
-            raise CheckpointError(f"{path}: {name} is of type {value.dtype}, which cannot be stored. Use float32.")
-        begin, end = end, end + value.numel() * value.element_size()
-        header[name] = {"dtype": _DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
+            raise CheckpointError(
+                f"{path}: {name} is of type {value.dtype}, which cannot be stored. Use float32."
+            )
+        begin = end
+        end = end + value.numel() * value.element_size()
+        header[name] = {
+            "dtype": _DTYPES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [begin, end],
+        }
     head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     head += b" " * (-len(head) % 8)
 
@@ -69,8 +79,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         CheckpointError: If the file is missing, cut short, or its sum does not hold.
     """
     if not path.is_file():
-        found = "not a plain file" if path.exists() else "not there"
-        raise CheckpointError(f"{path}: {found}. The run folder is incomplete: train again, or copy it anew.")
+        if path.exists():
+            found = "not a plain file"
+        else:
+            found = "not there"
+        raise CheckpointError(
+            f"{path}: {found}. The run folder is incomplete: train again, or copy it anew."
+        )
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
@@ -79,24 +94,49 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         record = json.loads(text)
         if not isinstance(record, dict):
             raise TypeError("its record is no object")
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a readable weights file ({type(error).__name__}). Train again, or copy it anew.") from None
+    except (
+        safetensors.SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        RecursionError,
+    ) as error:
+        raise CheckpointError(
+            f"{path}: not a readable weights file ({type(error).__name__}). Train again, or copy "
+            "it anew."
+        ) from None
     if metadata.get("sha256") != _digest(tensors, text):
-        raise CheckpointError(f"{path}: its SHA-256 does not hold, the file was changed or damaged. Train again, or copy it anew.")
+        raise CheckpointError(
+            f"{path}: its SHA-256 does not hold, the file was changed or damaged. Train again, "
+            "or copy it anew."
+        )
     return tensors, record
 
 
 def write_state(path: Path, state: TrainState, identity: dict[str, Any]) -> None:
-    """Write a training state; ``identity`` says what it belongs to and is compared when it is read."""
+    """Write a training state; ``identity`` says what it belongs to and is compared when it is
+    read.
+    """
     tensors = {f"model/{name}": value for name, value in state.model.items()}
     tensors |= {f"best/{name}": value for name, value in state.best.items()}
     groups = []
     for number, optimizer in enumerate(state.optimizers):
         groups.append(optimizer["param_groups"])
         for parameter, slots in optimizer["state"].items():
-            tensors |= {f"optimizer/{number}/{parameter}/{slot}": value for slot, value in slots.items()}
-    stopping = asdict(state.stopping) | {"best": state.stopping.best if state.stopping.best_epoch else None}
-    record = {"epoch": state.epoch, "history": state.history, "stopping": stopping, "groups": groups, "identity": identity}
+            tensors |= {
+                f"optimizer/{number}/{parameter}/{slot}": value for slot, value in slots.items()
+            }
+    stopping = asdict(state.stopping) | {
+        "best": state.stopping.best if state.stopping.best_epoch else None
+    }
+    record = {
+        "epoch": state.epoch,
+        "history": state.history,
+        "stopping": stopping,
+        "groups": groups,
+        "identity": identity,
+    }
     write_tensors(path, tensors, record)
 
 
@@ -108,22 +148,37 @@ def read_state(path: Path) -> tuple[TrainState, dict[str, Any]]:
     """
     tensors, record = read_tensors(path)
     try:
-        told, identity = dict(record["stopping"]), record["identity"]
-        best = float("-inf") if told["best"] is None else float(told["best"])
-        stopping = Stopping(_count(told["patience"]), best, _count(told["best_epoch"]), _count(told["since"]))
-        optimizers: list[dict[str, Any]] = [{"state": {}, "param_groups": group} for group in record["groups"]]
+        told = dict(record["stopping"])
+        identity = record["identity"]
+        if told["best"] is None:
+            best = float("-inf")
+        else:
+            best = float(told["best"])
+        stopping = Stopping(
+            _count(told["patience"]), best, _count(told["best_epoch"]), _count(told["since"])
+        )
+        optimizers: list[dict[str, Any]] = [
+            {"state": {}, "param_groups": group} for group in record["groups"]
+        ]
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 _, number, parameter, slot = name.split("/", 3)
-                optimizers[_count(int(number))]["state"].setdefault(_count(int(parameter)), {})[slot] = value
+                optimizers[_count(int(number))]["state"].setdefault(_count(int(parameter)), {})[
+                    slot
+                ] = value
         history = check_history(record["history"])
         if not isinstance(identity, dict):
             raise TypeError("what it belongs to is no object")
-        model, kept = _under("model/", tensors), _under("best/", tensors)
-        return TrainState(_count(record["epoch"]), model, optimizers, kept, stopping, history), identity
+        model = _under("model/", tensors)
+        kept = _under("best/", tensors)
+        return TrainState(
+            _count(record["epoch"]), model, optimizers, kept, stopping, history
+        ), identity
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         why = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path}: not a training state ({type(error).__name__}: {why}). Train again.") from None
+        raise CheckpointError(
+            f"{path}: not a training state ({type(error).__name__}: {why}). Train again."
+        ) from None
 
 
 def check_history(told: Any) -> list[dict[str, Any]]:
@@ -148,7 +203,11 @@ def _count(value: object) -> int:
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

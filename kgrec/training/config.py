@@ -1,4 +1,6 @@
-"""Training settings: how long, how fast, when to stop. What a model is lies in its own configuration."""
+"""Training settings: how long, how fast, when to stop. What a model is lies in its own
+configuration.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -25,23 +27,28 @@ class TrainConfig:
     Attributes:
         epochs: Most epochs; one epoch passes over every training interaction once.
         batch_size: Interactions per step.
-        kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as the interactions, or what the model's
-            published code takes.
-        kg_steps: Steps on triples in an epoch: fewer than they last see a random part of them, more begin again with them, shuffled
-            anew; 0 takes them once, or as many steps as the model's published code does.
+        kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as
+            the interactions, or what the model's published code takes.
+        kg_steps: Steps on triples in an epoch: fewer than they last see a random part of them, more
+            begin again with them, shuffled anew; 0 takes them once, or as many steps as the model's
+            published code does.
         learning_rate: Learning rate of Adam.
-        sampler: "interaction" shuffles all interactions; the others draw users, then one interaction of each: "user_uniform" distinct
-            users in a batch, as the authors' code of KGAT; "user_uniform_replace" users with replacement and "per_user_quota" each user
+        sampler: "interaction" shuffles all interactions; the others draw users, then one
+            interaction of each: "user_uniform" distinct users in a batch, as the authors' code of
+            KGAT; "user_uniform_replace" users with replacement and "per_user_quota" each user
             equally often, as the two samplers of LightGCN's authors.
-        drop_last: Whether an epoch's last batch is left out where it is short, as the authors' code of KGIN does.
+        drop_last: Whether an epoch's last batch is left out where it is short, as the authors' code
+            of KGIN does.
         patience: Validations without improvement before training stops; 0 never stops early.
         validate_every: Epochs between validations.
-        metric: What validation measures, ``name@k``; of triples ``mrr`` or ``hits@k``, which is what is measured where there are no
-            interactions.
-        selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the **test** part, as the authors of KGAT,
-            KGIN and others do (models.md 0.7), with ``PAPER_SELECTION`` where nothing else is set. Figures of such a run are
-            called ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset, "valid" sets
-            ``PAPER_SELECTION`` too and holds the validation part out: the same rule, played fair.
+        metric: What validation measures, ``name@k``; of triples ``mrr`` or ``hits@k``, which is
+            what is measured where there are no interactions.
+        selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the
+            **test** part, as the authors of KGAT, KGIN and others do (models.md 0.7), with
+            ``PAPER_SELECTION`` where nothing else is set. Figures of such a run are called
+            ``TEST_SELECTED``: they compare with published ones alone. Said of a published preset,
+            "valid" sets ``PAPER_SELECTION`` too and holds the validation part out: the same rule,
+            played fair.
     """
 
     epochs: int = 200
@@ -65,9 +72,13 @@ class TrainConfig:
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
         if self.sampler not in get_args(Sampler):
-            raise ConfigError(f"unknown sampler {self.sampler!r}. Known: {', '.join(get_args(Sampler))}.")
+            raise ConfigError(
+                f"unknown sampler {self.sampler!r}. Known: {', '.join(get_args(Sampler))}."
+            )
         if self.selection not in get_args(Selection):
-            raise ConfigError(f"unknown selection {self.selection!r}. Known: {', '.join(get_args(Selection))}.")
+            raise ConfigError(
+                f"unknown selection {self.selection!r}. Known: {', '.join(get_args(Selection))}."
+            )
 
     @property
     def test_selected(self) -> bool:

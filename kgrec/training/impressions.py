@@ -18,28 +18,47 @@ from kgrec.random import derive
 
 
 class ShownSampler:
-    """Each click of an impression with a few of the items that were shown beside it, drawn anew every epoch without repetition.
+    """Each click of an impression with a few of the items that were shown beside it, drawn anew
+    every epoch without repetition.
 
     Impressions without a click, or with nothing else, are left out.
 
-    Source: Wu et al., NPA, KDD 2019, Section 3.4 (negatives from the same impression), as in recommenders' DKN.
+    Source: Wu et al., NPA, KDD 2019, Section 3.4 (negatives from the same impression), as in
+    recommenders' DKN.
     """
 
-    def __init__(self, shown: Impressions, source: ImpressionSource, batch_size: int, *, seed: int, device: torch.device) -> None:
-        self._source, self._size, self._seed = source, batch_size, seed
+    def __init__(
+        self,
+        shown: Impressions,
+        source: ImpressionSource,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._source = source
+        self._size = batch_size
+        self._seed = seed
         owner = np.repeat(np.arange(len(shown)), np.diff(shown.start))
         passed = owner[~shown.clicked]
         usable = shown.clicked & np.isin(owner, passed)
         if not usable.any():
-            raise DataError("no training impression has both a click and an item not clicked. Nothing can be learned from them.")
+            raise DataError(
+                "no training impression has both a click and an item not clicked. Nothing can be "
+                "learned from them."
+            )
         start = np.searchsorted(passed, np.arange(len(shown) + 1))
 
         def moved(values: np.ndarray) -> Tensor:
             return torch.from_numpy(values.astype(np.int64)).to(device)
 
-        self._owner, self._positive = moved(owner[usable]), moved(shown.item[usable])
-        self._passed_start, self._passed = moved(start), moved(shown.item[~shown.clicked])
-        self._user, self._history_start, self._history = moved(shown.user), moved(shown.history_start), moved(shown.history)
+        self._owner = moved(owner[usable])
+        self._positive = moved(shown.item[usable])
+        self._passed_start = moved(start)
+        self._passed = moved(shown.item[~shown.clicked])
+        self._user = moved(shown.user)
+        self._history_start = moved(shown.history_start)
+        self._history = moved(shown.history)
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
@@ -48,22 +67,32 @@ class ShownSampler:
     def epoch(self, epoch: int) -> Iterator[ImpressionBatch]:
         """Yield the batches of an epoch."""
         device = self._owner.device
-        generator = torch.Generator(device=device).manual_seed(derive(self._seed, "impressions", epoch))
-        for rows in torch.split(torch.randperm(len(self._owner), generator=generator, device=device), self._size):
+        generator = torch.Generator(device=device).manual_seed(
+            derive(self._seed, "impressions", epoch)
+        )
+        for rows in torch.split(
+            torch.randperm(len(self._owner), generator=generator, device=device), self._size
+        ):
             owner = self._owner[rows]
             passed, there = last_of_lists(self._passed_start, self._passed, owner)
-            lot = torch.rand(passed.shape, generator=generator, device=device).masked_fill(~there, 2.0)
+            lot = torch.rand(passed.shape, generator=generator, device=device).masked_fill(
+                ~there, 2.0
+            )
             drawn = torch.sort(lot, dim=1).indices[:, : self._source.negatives]
-            negative, held = passed.gather(1, drawn), there.gather(1, drawn)
-            history, mask = last_of_lists(self._history_start, self._history, owner, self._source.max_history)
+            negative = passed.gather(1, drawn)
+            held = there.gather(1, drawn)
+            history, mask = last_of_lists(
+                self._history_start, self._history, owner, self._source.max_history
+            )
             yield _batch(self._user[owner], history, mask, self._positive[rows], negative, held)
 
 
 class PairSampler:
     """Interactions as lists of one click: with sampled negatives, or labelled pairs one by one.
 
-    The history is the user's other training items. Every pair is shown to a history that lacks one of them: its own item, or for a
-    labelled negative a random one, so that the length of a history does not give the label away.
+    The history is the user's other training items. Every pair is shown to a history that lacks one
+    of them: its own item, or for a labelled negative a random one, so that the length of a history
+    does not give the label away.
 
     Args:
         data: Its training part, and its labelled negatives where there are any.
@@ -77,11 +106,21 @@ class PairSampler:
         DataError: If negatives are to be sampled and a user has every item.
     """
 
-    def __init__(self, data: Dataset, source: ImpressionSource, batch_size: int, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        source: ImpressionSource,
+        batch_size: int,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         negatives = data.negatives.get("train", Interactions())
         self._labelled = len(negatives) > 0
         if self._labelled and source.grouped:
-            raise ConfigError('labelled pairs stand alone, and a softmax needs a click among negatives of its own. Use loss="bce".')
+            raise ConfigError(
+                'labelled pairs stand alone, and a softmax needs a click among negatives of its own. Use loss="bce".'
+            )
         matrix = data.train.csr(data.num_users, data.num_items)
 
         def moved(values: np.ndarray) -> Tensor:
@@ -92,7 +131,10 @@ class PairSampler:
         self._user = moved(np.concatenate([data.train.user, negatives.user]))
         self._shown = moved(np.concatenate([data.train.item, negatives.item]))
         self._seen = moved(matrix.indptr), moved(matrix.indices)
-        self._num_items, self._source, self._size, self._seed = data.num_items, source, batch_size, seed
+        self._num_items = data.num_items
+        self._source = source
+        self._size = batch_size
+        self._seed = seed
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
@@ -100,14 +142,17 @@ class PairSampler:
 
     def epoch(self, epoch: int) -> Iterator[ImpressionBatch]:
         """Yield the batches of an epoch."""
-        device, count = self._user.device, len(self._user)
+        device = self._user.device
+        count = len(self._user)
         generator = torch.Generator(device=device).manual_seed(derive(self._seed, "pairs", epoch))
         order = torch.randperm(count, generator=generator, device=device)
         lot = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
         negatives = torch.empty(count, 0, dtype=torch.int64, device=device)
         if not self._labelled:
             wanted = self._user.repeat_interleave(self._source.negatives)
-            negatives = sample_negatives(wanted, *self._seen, self._num_items, generator=generator).view(count, -1)
+            negatives = sample_negatives(
+                wanted, *self._seen, self._num_items, generator=generator
+            ).view(count, -1)
         for rows in torch.split(order, self._size):
             user = self._user[rows]
             size = self._start[user + 1] - self._start[user]
@@ -115,7 +160,14 @@ class PairSampler:
             left_out = torch.where(own, rows - self._start[user], (lot[rows] * size).long())
             history, mask = self._without(user, size, left_out)
             negative = negatives[rows]
-            batch = _batch(user, history, mask, self._shown[rows], negative, torch.ones_like(negative, dtype=torch.bool))
+            batch = _batch(
+                user,
+                history,
+                mask,
+                self._shown[rows],
+                negative,
+                torch.ones_like(negative, dtype=torch.bool),
+            )
             batch.label[:, 0] = own.to(batch.label.dtype)
             yield batch
 
@@ -123,7 +175,9 @@ class PairSampler:
         """Return the last items of each user but the one at place ``left_out`` of the list."""
         most = self._source.max_history + 1
         history, mask = last_of_lists(self._start, self._item, user, most)
-        place = torch.arange(history.shape[1], device=user.device) + (size - most).clamp(min=0).unsqueeze(1)
+        place = torch.arange(history.shape[1], device=user.device) + (size - most).clamp(
+            min=0
+        ).unsqueeze(1)
         gone = place == torch.maximum(left_out, (size - most).clamp(min=0)).unsqueeze(1)
         return history, mask & ~gone
 
@@ -131,16 +185,26 @@ class PairSampler:
 def impression_sampler(
     data: Dataset, source: ImpressionSource, batch_size: int, *, seed: int, device: torch.device
 ) -> ShownSampler | PairSampler:
-    """Return batches of the lists that were shown in training, of labelled pairs, or of interactions: the first that the data has."""
+    """Return batches of the lists that were shown in training, of labelled pairs, or of
+    interactions: the first that the data has.
+    """
     shown = data.impressions.get("train")
     if shown is not None and len(shown):
         return ShownSampler(shown, source, batch_size, seed=seed, device=device)
     return PairSampler(data, source, batch_size, seed=seed, device=device)
 
 
-def _batch(user: Tensor, history: Tensor, mask: Tensor, positive: Tensor, negative: Tensor, held: Tensor) -> ImpressionBatch:
+def _batch(
+    user: Tensor, history: Tensor, mask: Tensor, positive: Tensor, negative: Tensor, held: Tensor
+) -> ImpressionBatch:
     """Return clicks in front of their negatives."""
-    label = torch.zeros(len(user), 1 + negative.shape[1], device=user.device, dtype=torch.get_default_dtype())
+    label = torch.zeros(
+        len(user), 1 + negative.shape[1], device=user.device, dtype=torch.get_default_dtype()
+    )
     label[:, 0] = 1.0
-    shown = torch.cat([torch.ones_like(held[:, :1]) if held.shape[1] else mask.new_ones(len(user), 1), held], 1)
-    return ImpressionBatch(user, history, mask, torch.cat([positive.unsqueeze(1), negative], 1), label, shown)
+    shown = torch.cat(
+        [torch.ones_like(held[:, :1]) if held.shape[1] else mask.new_ones(len(user), 1), held], 1
+    )
+    return ImpressionBatch(
+        user, history, mask, torch.cat([positive.unsqueeze(1), negative], 1), label, shown
+    )

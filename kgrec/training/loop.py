@@ -32,9 +32,11 @@ class TrainState:
         epoch: Epochs done.
         model: Parameters and buffers after them.
         optimizers: State of each optimizer.
-        best: Parameters and buffers at the best validation, or after the last epoch where nothing validates.
+        best: Parameters and buffers at the best validation, or after the last epoch where nothing
+            validates.
         stopping: What early stopping has seen.
-        history: One record per epoch: its number, losses, seconds, and the validation metric where measured.
+        history: One record per epoch: its number, losses, seconds, and the validation metric where
+            measured.
     """
 
     epoch: int
@@ -65,7 +67,8 @@ def train(
         config: Training settings.
         seed: Seed of every draw.
         device: Where batches are made.
-        validate: Returns the number to maximize for a scorer; None trains all epochs and keeps the last parameters.
+        validate: Returns the number to maximize for a scorer; None trains all epochs and keeps the
+            last parameters.
         state: Where to go on from; None starts anew.
         on_epoch: Called with the state after each epoch.
         title: Name for the progress bar.
@@ -90,7 +93,10 @@ def train(
     with progress(title, config.epochs, epochs=True) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
-            record = {"epoch": state.epoch + 1, **_epoch(model, plan, rounds, state.epoch + 1, seed)}
+            record = {
+                "epoch": state.epoch + 1,
+                **_epoch(model, plan, rounds, state.epoch + 1, seed),
+            }
             record["seconds"] = time.perf_counter() - began
             _judge(model, state, record, config, validate)
             state.model = snapshot(model)
@@ -103,7 +109,8 @@ def train(
 
 
 def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: TrainState) -> None:
-    """Bring a model and its optimizers to a state; what Adam is told (its learning rate, say) comes from the settings.
+    """Bring a model and its optimizers to a state; what Adam is told (its learning rate, say) comes
+    from the settings.
 
     Raises:
         CheckpointError: If the state is of another model.
@@ -114,11 +121,15 @@ def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: T
             own = optimizer.state_dict()["param_groups"]
             sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
             for number, slots in stored["state"].items():
-                if any(value.ndim and tuple(value.shape) != sizes[number] for value in slots.values()):
+                if any(
+                    value.ndim and tuple(value.shape) != sizes[number] for value in slots.values()
+                ):
                     raise ValueError(f"moments of parameter {number}")
             optimizer.load_state_dict({"state": stored["state"], "param_groups": own})
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the training state does not fit the model ({str(error)[:80]}). Train again.") from None
+        raise CheckpointError(
+            f"the training state does not fit the model ({str(error)[:80]}). Train again."
+        ) from None
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -144,13 +155,29 @@ def _closed_form(
     return state
 
 
-def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device, title: str) -> None:
-    """Train what comes before the first epoch. No checkpoint is written in it: a run killed here does it again, from the same draws."""
+def _warm_up(
+    model: Recommender,
+    plan: Plan,
+    data: Dataset,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+    title: str,
+) -> None:
+    """Train what comes before the first epoch. No checkpoint is written in it: a run killed here
+    does it again, from the same draws.
+    """
     if plan.warm_up is None:
         return
     objective, epochs = plan.warm_up
-    alone, own = Plan((objective,)), derive(seed, "warm up")
-    rounds = _rounds(alone, _samplers(alone, data, config, own, device), _optimizers(model, alone, config), device)
+    alone = Plan((objective,))
+    own = derive(seed, "warm up")
+    rounds = _rounds(
+        alone,
+        _samplers(alone, data, config, own, device),
+        _optimizers(model, alone, config),
+        device,
+    )
     with progress(f"{title} warming up", epochs, epochs=True) as bar:
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
@@ -159,17 +186,27 @@ def _warm_up(model: Recommender, plan: Plan, data: Dataset, config: TrainConfig,
             bar.update(epoch, _line(record), record)
 
 
-def _samplers(plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device) -> list[Batches]:
+def _samplers(
+    plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device
+) -> list[Batches]:
     samplers: list[Batches] = []
     for objective in plan.objectives:
-        steps = samplers[0].steps() if samplers else 0
-        samplers.append(make_sampler(objective, data, config, seed=seed, device=device, steps=steps))
+        if samplers:
+            steps = samplers[0].steps()
+        else:
+            steps = 0
+        samplers.append(
+            make_sampler(objective, data, config, seed=seed, device=device, steps=steps)
+        )
     return samplers
 
 
 def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[torch.optim.Optimizer]:
     groups = [None] if plan.joint else [objective.parameters for objective in plan.objectives]
-    return [adam(model.parameters() if group is None else group, config.learning_rate) for group in groups]
+    return [
+        adam(model.parameters() if group is None else group, config.learning_rate)
+        for group in groups
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +226,51 @@ class Round:
     def batches(self, epoch: int) -> Iterator[Sequence[Any]]:
         """Yield what the steps of an epoch are trained on."""
         first, *others = self.feeds
-        yield from zip(first.epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in others), strict=False)
+        yield from zip(
+            first.epoch(epoch), *(cycle(feed.epoch(epoch)) for feed in others), strict=False
+        )
 
 
-def rounds_of(model: Recommender, data: Dataset, config: TrainConfig, *, seed: int, device: torch.device) -> list[Round]:
-    """Return the rounds of an epoch of a model that is trained by gradients, with optimizers of their own."""
+def rounds_of(
+    model: Recommender, data: Dataset, config: TrainConfig, *, seed: int, device: torch.device
+) -> list[Round]:
+    """Return the rounds of an epoch of a model that is trained by gradients, with optimizers of
+    their own.
+    """
     plan = model.plan()
-    return _rounds(plan, _samplers(plan, data, config, seed, device), _optimizers(model, plan, config), device)
+    return _rounds(
+        plan, _samplers(plan, data, config, seed, device), _optimizers(model, plan, config), device
+    )
 
 
-def _rounds(plan: Plan, samplers: list[Batches], optimizers: list[torch.optim.Optimizer], device: torch.device) -> list[Round]:
-    pieces, every = Pieces(), [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
+def _rounds(
+    plan: Plan,
+    samplers: list[Batches],
+    optimizers: list[torch.optim.Optimizer],
+    device: torch.device,
+) -> list[Round]:
+    pieces = Pieces()
+    every = [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
     rounds: list[Round] = []
-    for (objectives, feeds), optimizer in zip([(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True):
-        step: Callable[[Sequence[Any]], Tensor] = partial(_step, objectives, optimizer=optimizer, plan=plan, pieces=pieces)
-        if device.type == "cuda" and plan.after_step is None and all(objective.capturable for objective in objectives):
+    for (objectives, feeds), optimizer in zip(
+        [(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True
+    ):
+        step: Callable[[Sequence[Any]], Tensor] = partial(
+            _step, objectives, optimizer=optimizer, plan=plan, pieces=pieces
+        )
+        if (
+            device.type == "cuda"
+            and plan.after_step is None
+            and all(objective.capturable for objective in objectives)
+        ):
             step = Capture(step)
         rounds.append(Round(objectives, feeds, step))
     return rounds
 
 
-def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, seed: int) -> dict[str, Any]:
+def _epoch(
+    model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, seed: int
+) -> dict[str, Any]:
     """Train one epoch; return the mean loss of each objective by its name."""
     model.train()
     if plan.begin_epoch is not None:
@@ -220,7 +281,8 @@ def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, 
         bad = torch.nonzero(~torch.isfinite(means).all(1))
         if len(bad):
             raise DivergedError(
-                f"the loss is not a finite number at epoch {epoch}, step {int(bad[0]) + 1}. Lower learning_rate, or raise l2 weights."
+                f"the loss is not a finite number at epoch {epoch}, step {int(bad[0]) + 1}. "
+                "Lower learning_rate, or raise l2 weights."
             )
         for objective, value in zip(each.objectives, means.mean(0).tolist(), strict=True):
             losses[objective.name] = value
@@ -232,8 +294,8 @@ def _epoch(model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, 
 def _losses(each: Round, epoch: int) -> Tensor:
     """Train a round's steps; return their losses.
 
-    They go into one table: a small tensor kept from every step would lie between the large blocks that steps free, and memory would grow
-    by megabytes a step.
+    They go into one table: a small tensor kept from every step would lie between the large blocks
+    that steps free, and memory would grow by megabytes a step.
     """
     table: Tensor | None = None
     count = 0
@@ -242,11 +304,18 @@ def _losses(each: Round, epoch: int) -> Tensor:
         if table is None:
             table = losses.new_empty(each.feeds[0].steps(), len(losses))
         table[count - 1] = losses
-    return torch.empty(0, len(each.objectives)) if table is None else table[:count]
+    if table is None:
+        return torch.empty(0, len(each.objectives))
+    return table[:count]
 
 
 def _step(
-    objectives: Sequence[Objective[Any]], batches: Sequence[Any], *, optimizer: torch.optim.Optimizer, plan: Plan, pieces: Pieces
+    objectives: Sequence[Objective[Any]],
+    batches: Sequence[Any],
+    *,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    pieces: Pieces,
 ) -> Tensor:
     while True:
         optimizer.zero_grad(set_to_none=True)
@@ -265,7 +334,9 @@ def _step(
 def _backward(objectives: Sequence[Objective[Any]], batches: Sequence[Any], count: int) -> Tensor:
     """Add the gradients up; return the losses."""
     if count == 1:
-        parts = torch.stack([objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)])
+        parts = torch.stack(
+            [objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)]
+        )
         torch.autograd.backward(parts.sum())
         return parts.detach()
     values = []
@@ -274,13 +345,20 @@ def _backward(objectives: Sequence[Objective[Any]], batches: Sequence[Any], coun
         for piece, share in in_pieces(batch, count):
             part = share * objective.loss(piece)
             torch.autograd.backward(part)
-            total = part.detach() if total is None else total + part.detach()
+            if total is None:
+                total = part.detach()
+            else:
+                total = total + part.detach()
         values.append(total)
     return torch.stack([value for value in values if value is not None])
 
 
 def _judge(
-    model: Recommender, state: TrainState, record: dict[str, Any], config: TrainConfig, validate: Callable[[Scorer], float] | None
+    model: Recommender,
+    state: TrainState,
+    record: dict[str, Any],
+    config: TrainConfig,
+    validate: Callable[[Scorer], float] | None,
 ) -> None:
     """Validate where it is due, and keep the best parameters."""
     state.epoch = int(record["epoch"])
@@ -301,5 +379,9 @@ def _judge(
 
 
 def _line(record: dict[str, Any]) -> str:
-    parts = [f"{name} {value:.4f}" for name, value in record.items() if isinstance(value, float) and not name.endswith("seconds")]
+    parts = [
+        f"{name} {value:.4f}"
+        for name, value in record.items()
+        if isinstance(value, float) and not name.endswith("seconds")
+    ]
     return ", ".join([*parts, f"{record['seconds'] + record.get('validation_seconds', 0.0):.2f} s"])

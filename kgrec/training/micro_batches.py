@@ -21,7 +21,9 @@ class Pieces:
         self.count = 1
 
     def more(self, error: Exception, batches: Sequence[Any]) -> bool:
-        """Take twice as many pieces from here on, and say so; return False where that cannot help."""
+        """Take twice as many pieces from here on, and say so; return False where that cannot
+        help.
+        """
         rows = [_rows(batch) for batch in batches]
         if not out_of_memory(error) or any(size is None or size < 2 * self.count for size in rows):
             return False
@@ -30,7 +32,8 @@ class Pieces:
             torch.cuda.empty_cache()
         size = max(-(-(size or 0) // self.count) for size in rows)
         logger.warning(
-            "memory ran out: batches are taken in %d pieces of up to %d rows from here on. Gradients add up to the same; a smaller "
+            "memory ran out: batches are taken in %d pieces of up to %d rows from here on. "
+            "Gradients add up to the same; a smaller "
             "batch_size or dim needs less.",
             self.count,
             size,
@@ -40,11 +43,14 @@ class Pieces:
 
 def out_of_memory(error: Exception) -> bool:
     """Return whether memory ran out; torch says so by a ``RuntimeError``."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(
+        error, (MemoryError, torch.OutOfMemoryError)
+    ) or "can't allocate memory" in str(error)
 
 
 def in_pieces(batch: Any, count: int) -> Iterator[tuple[Any, float]]:
-    """Yield a batch in pieces of equal size (the last may be smaller), each with its share of the rows.
+    """Yield a batch in pieces of equal size (the last may be smaller), each with its share of the
+    rows.
 
     The mean of a loss over the batch is the sum of its means over the pieces times these shares.
     """
@@ -52,14 +58,22 @@ def in_pieces(batch: Any, count: int) -> Iterator[tuple[Any, float]]:
     assert size is not None
     step = -(-size // count)
     for start in range(0, size, step):
-        columns = {field.name: getattr(batch, field.name)[start : start + step] for field in fields(batch)}
+        columns = {
+            field.name: getattr(batch, field.name)[start : start + step] for field in fields(batch)
+        }
         yield type(batch)(**columns), min(step, size - start) / size
 
 
 def _rows(batch: Any) -> int | None:
-    """Return the rows of a batch of tensors; None for a batch of another make, which cannot be cut."""
+    """Return the rows of a batch of tensors; None for a batch of another make, which cannot be
+    cut.
+    """
     if not is_dataclass(batch):
         return None
     columns = [getattr(batch, field.name) for field in fields(batch)]
-    sizes = {len(column) if isinstance(column, Tensor) and column.dim() else None for column in columns}
-    return sizes.pop() if len(sizes) == 1 else None
+    sizes = {
+        len(column) if isinstance(column, Tensor) and column.dim() else None for column in columns
+    }
+    if len(sizes) == 1:
+        return sizes.pop()
+    return None

@@ -25,9 +25,13 @@ class Stopping:
         return 0 < self.patience <= self.since
 
     def update(self, value: float, epoch: int) -> bool:
-        """Take a validation into account; return whether it is the best so far. A tie is no improvement."""
+        """Take a validation into account; return whether it is the best so far. A tie is no
+        improvement.
+        """
         if value > self.best:
-            self.best, self.best_epoch, self.since = value, epoch, 0
+            self.best = value
+            self.best_epoch = epoch
+            self.since = 0
             return True
         self.since += 1
         return False

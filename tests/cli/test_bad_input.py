@@ -19,7 +19,9 @@ GOOD = b"user_id,item_id,stars\na,x,5\na,y,4\na,z,3\nb,x,2\nb,y,1\nb,z,5\n"
 
 @pytest.fixture
 def refused(tmp_path, capsys, monkeypatch):
-    """Run a command in a folder with the given files; return its one line after checking that nothing was left."""
+    """Run a command in a folder with the given files; return its one line after checking that
+    nothing was left.
+    """
     monkeypatch.chdir(tmp_path)
 
     def check(arguments, code=2, **files):
@@ -40,7 +42,18 @@ def refused(tmp_path, capsys, monkeypatch):
 
 
 def build(*more):
-    return ["build", "--interactions", "log.csv", "--split", "random", "--ratios", "0.4,0.3,0.3", *more, "--out", "d"]
+    return [
+        "build",
+        "--interactions",
+        "log.csv",
+        "--split",
+        "random",
+        "--ratios",
+        "0.4,0.3,0.3",
+        *more,
+        "--out",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,11 +87,19 @@ def test_interactions(content, more, words, refused):
     [
         ("kg.nt", None, ["kg.nt"]),
         ("kg.nt", b"<http://x/a> <http://x/r> .\n", ["kg.nt:1"]),
-        ("kg.nt", b"<http://x/a> <http://x/r> <http://x/b> .\n<http://x/a> <http://x/r>\n", ["kg.nt:"]),
+        (
+            "kg.nt",
+            b"<http://x/a> <http://x/r> <http://x/b> .\n<http://x/a> <http://x/r>\n",
+            ["kg.nt:"],
+        ),
         ("kg.ttl", b"@prefix : <http://x/> .\n:a :r\n", ["kg.ttl"]),
         ("kg.tsv", b"a\tr\tb\na\tr\n", ["kg.tsv:2"]),
         ("kg.nt", b"<http://x/\xff> <http://x/r> <http://x/b> .\n", ["kg.nt"]),
-        ("kg.nt.gz", gzip.compress(b"<http://x/a> <http://x/r> <http://x/b> .\n" * 1000, mtime=0)[:60], ["kg.nt.gz"]),
+        (
+            "kg.nt.gz",
+            gzip.compress(b"<http://x/a> <http://x/r> <http://x/b> .\n" * 1000, mtime=0)[:60],
+            ["kg.nt.gz"],
+        ),
     ],
 )
 def test_graphs(name, content, words, refused):
@@ -94,7 +115,9 @@ def test_an_unrecognized_folder(refused, tmp_path):
     assert "notes.txt" in refused(["build", "stuff", "--out", "d"])
 
 
-@pytest.mark.parametrize("command", [["build", "films"], ["train", "films", "--model", "popularity"]])
+@pytest.mark.parametrize(
+    "command", [["build", "films"], ["train", "films", "--model", "popularity"]]
+)
 def test_a_place_that_is_not_ours(command, refused, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
@@ -128,7 +151,21 @@ def test_a_model_that_needs_triples(refused, sources):
     for name, content in files.items():
         with open(name.replace("__", "."), "wb") as stream:
             stream.write(content)
-    assert run(["-q", "build", "--interactions", "log.csv", "--split", "leave-one-out", "--out", "plain"]) == 0
+    assert (
+        run(
+            [
+                "-q",
+                "build",
+                "--interactions",
+                "log.csv",
+                "--split",
+                "leave-one-out",
+                "--out",
+                "plain",
+            ]
+        )
+        == 0
+    )
     assert "triples" in refused(["train", "plain", "--model", "kgat", "--out", "r"])
 
 
@@ -146,7 +183,9 @@ def test_a_model_that_needs_triples(refused, sources):
     ],
 )
 def test_unknown_ids_and_runs(arguments, words, refused, trained):
-    told = refused([str(trained) if word == "RUN" else word for word in arguments], ids__txt=b"f77\n")
+    told = refused(
+        [str(trained) if word == "RUN" else word for word in arguments], ids__txt=b"f77\n"
+    )
     for word in words:
         assert word in told, told
 
@@ -154,7 +193,10 @@ def test_unknown_ids_and_runs(arguments, words, refused, trained):
 def damaged(folder, tmp_path, name):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    victim = max((path for path in copy.rglob("*") if path.is_file() and name in path.name), key=lambda path: path.stat().st_size)
+    victim = max(
+        (path for path in copy.rglob("*") if path.is_file() and name in path.name),
+        key=lambda path: path.stat().st_size,
+    )
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 0xFF
     victim.write_bytes(content)
@@ -199,13 +241,25 @@ def limited(size):
 def program(arguments, folder, **more):
     command = [sys.executable, "-m", "kgrec", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE")
 @pytest.mark.parametrize(
-    "arguments", [["build", "films", "--out", "d"], ["train", "films", "--model", "bprmf", "--set", "epochs=1", "--out", "r"]]
+    "arguments",
+    [
+        ["build", "films", "--out", "d"],
+        ["train", "films", "--model", "bprmf", "--set", "epochs=1", "--out", "r"],
+    ],
 )
 def test_a_disk_that_takes_no_more(arguments, tmp_path):
     process = program(["-q", *arguments], tmp_path, preexec_fn=limited(20_000))
@@ -218,7 +272,19 @@ def test_a_disk_that_takes_no_more(arguments, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
-    command = ["-q", "train", "films", "--model", "bprmf", "--set", "epochs=100000", "--set", "patience=0", "--out", "r"]
+    command = [
+        "-q",
+        "train",
+        "films",
+        "--model",
+        "bprmf",
+        "--set",
+        "epochs=100000",
+        "--set",
+        "patience=0",
+        "--out",
+        "r",
+    ]
     process = program(command, tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "r" / "config.json").exists() and time.monotonic() < deadline:

@@ -31,7 +31,10 @@ def popular(dataset, tmp_path_factory):
 def second_seed(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("second") / "r1"
     settings = ["--set", "dim=8", "--set", "epochs=3", "--set", "patience=0", "--seed", "1"]
-    assert run(["-q", "train", str(dataset), "--model", "lightgcn-kg", "--out", str(out), *settings]) == 0
+    assert (
+        run(["-q", "train", str(dataset), "--model", "lightgcn-kg", "--out", str(out), *settings])
+        == 0
+    )
     return out
 
 
@@ -39,24 +42,38 @@ def test_ranking_says_what_lists_are_worth_beyond_hits(trained, capsys):
     assert run(["evaluate", str(trained), "--k", "2", "--json"]) == 0
     told = document(capsys)
     assert told["protocol"] == "ranking"
-    assert {"gini@2", "popularity@2", "longtail@2", "novelty@2", "diversity@2", "entity_diversity@2"} == set(told["beyond"])
+    assert {
+        "gini@2",
+        "popularity@2",
+        "longtail@2",
+        "novelty@2",
+        "diversity@2",
+        "entity_diversity@2",
+    } == set(told["beyond"])
     assert set(told["cold"]) == {"items", "users"}
     assert run(["evaluate", str(trained)]) == 0
     assert "beyond accuracy" in capsys.readouterr().out
 
 
 def test_metrics_by_name(trained, capsys):
-    assert run(["evaluate", str(trained), "--k", "2,4", "--metrics", "ndcg,ndcg-retrieved", "--json"]) == 0
+    assert (
+        run(["evaluate", str(trained), "--k", "2,4", "--metrics", "ndcg,ndcg-retrieved", "--json"])
+        == 0
+    )
     told = document(capsys)
     assert list(told["metrics"]) == ["ndcg@2", "ndcg-retrieved@2", "ndcg@4", "ndcg-retrieved@4"]
     assert told["metrics"]["ndcg-retrieved@2"] >= told["metrics"]["ndcg@2"]
     assert any("first 4" in note and "not comparable" in note for note in told["notes"])
-    assert "Nearest: ndcg-retrieved" in refused(capsys, ["evaluate", str(trained), "--metrics", "ndcg-retreived"])
+    assert "Nearest: ndcg-retrieved" in refused(
+        capsys, ["evaluate", str(trained), "--metrics", "ndcg-retreived"]
+    )
 
 
 def test_ctr(trained, tmp_path, capsys):
     out = tmp_path / "users.parquet"
-    assert run(["evaluate", str(trained), "--protocol", "ctr", "--per-user", str(out), "--json"]) == 0
+    assert (
+        run(["evaluate", str(trained), "--protocol", "ctr", "--per-user", str(out), "--json"]) == 0
+    )
     told = document(capsys)
     assert {"auc", "f1", "accuracy", "logloss", "user_auc"} <= set(told["metrics"])
     assert told["rows"]["sampled"] is True
@@ -74,7 +91,22 @@ def test_a_loaded_run_is_judged_by_ctr_on_valid_too(trained, capsys):
 
 
 def test_sampled_is_labelled(trained, capsys):
-    assert run(["evaluate", str(trained), "--protocol", "sampled", "--negatives", "2", "--k", "1", "--json"]) == 0
+    assert (
+        run(
+            [
+                "evaluate",
+                str(trained),
+                "--protocol",
+                "sampled",
+                "--negatives",
+                "2",
+                "--k",
+                "1",
+                "--json",
+            ]
+        )
+        == 0
+    )
     told = document(capsys)
     assert (told["protocol"], told["negatives"]) == ("sampled", 2)
     assert "hit@1" in told["metrics"]
@@ -103,14 +135,41 @@ def test_settings_of_another_protocol_are_refused(trained, arguments, words, cap
 
 def test_compare_shows_runs_side_by_side(popular, trained, second_seed, tmp_path, capsys):
     plot = tmp_path / "difference.svg"
-    assert run(["compare", str(popular), str(trained), str(second_seed), "--plot", str(plot), "--k", "2,3"]) == 0
+    assert (
+        run(
+            [
+                "compare",
+                str(popular),
+                str(trained),
+                str(second_seed),
+                "--plot",
+                str(plot),
+                "--k",
+                "2,3",
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "popularity" in shown
     assert "lightgcn-kg" in shown
     assert "±" in shown
     assert "Against popularity, paired by users; p corrected for 1 test" in shown
     assert plot.read_text().startswith("<?xml")
-    assert run(["compare", str(popular), str(trained), str(second_seed), "--metric", "recall@2,mrr@3", "--json"]) == 0
+    assert (
+        run(
+            [
+                "compare",
+                str(popular),
+                str(trained),
+                str(second_seed),
+                "--metric",
+                "recall@2,mrr@3",
+                "--json",
+            ]
+        )
+        == 0
+    )
     told = document(capsys)
     assert [entry["seeds"] for entry in told["runs"]] == [[0], [0, 1]]
     assert told["tested"] == ["recall@2", "mrr@3"]
@@ -129,7 +188,9 @@ def test_a_picture_is_a_png_where_asked_for(popular, trained, tmp_path, capsys):
 def test_seeds_alone_have_no_difference_to_draw(trained, second_seed, tmp_path, capsys):
     assert run(["compare", str(trained), str(second_seed)]) == 0
     assert "±" in capsys.readouterr().out
-    assert "seeds alone" in refused(capsys, ["compare", str(trained), str(second_seed), "--plot", str(tmp_path / "d.png")])
+    assert "seeds alone" in refused(
+        capsys, ["compare", str(trained), str(second_seed), "--plot", str(tmp_path / "d.png")]
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,9 +212,31 @@ def test_what_cannot_be_compared(popular, trained, arguments, words, tmp_path, m
 
 
 def test_runs_of_another_split_are_refused(popular, sources, tmp_path, capsys):
-    other = ["--interactions", str(sources / "clicks.csv"), "--split", "leave-one-out", "--seed", "1", "--out", str(tmp_path / "d")]
+    other = [
+        "--interactions",
+        str(sources / "clicks.csv"),
+        "--split",
+        "leave-one-out",
+        "--seed",
+        "1",
+        "--out",
+        str(tmp_path / "d"),
+    ]
     assert run(["-q", "build", *other]) == 0
-    assert run(["-q", "train", str(tmp_path / "d"), "--model", "popularity", "--out", str(tmp_path / "r")]) == 0
+    assert (
+        run(
+            [
+                "-q",
+                "train",
+                str(tmp_path / "d"),
+                "--model",
+                "popularity",
+                "--out",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     told = refused(capsys, ["compare", str(popular), str(tmp_path / "r")])
     assert "different datasets or splits" in told

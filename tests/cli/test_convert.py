@@ -29,11 +29,15 @@ def test_what_is_lost_is_printed_and_written(dataset, tmp_path, capsys):
     assert statement["carried"]["interactions"] == 96
     for what in statement["lost"]:
         assert f"{what} " in said.out
-    assert set(statement["files"]) == {path.name for path in (tmp_path / "k").iterdir()} - {STATEMENT}
+    assert set(statement["files"]) == {path.name for path in (tmp_path / "k").iterdir()} - {
+        STATEMENT
+    }
 
 
 def test_json_is_one_document(dataset, tmp_path, capsys):
-    code, said = kgrec("convert", dataset, "--to", "neo4j", "--out", tmp_path / "n", "--json", capsys=capsys)
+    code, said = kgrec(
+        "convert", dataset, "--to", "neo4j", "--out", tmp_path / "n", "--json", capsys=capsys
+    )
     told = json.loads(said.out)
     assert code == 0
     assert told["to"] == "neo4j"
@@ -41,10 +45,14 @@ def test_json_is_one_document(dataset, tmp_path, capsys):
     assert told["files"]["triples.csv"] == (tmp_path / "n/triples.csv").stat().st_size
 
 
-@pytest.mark.parametrize("form", [name for name in FORMATS if name not in ("mind", "openke", "pykeen")])
+@pytest.mark.parametrize(
+    "form", [name for name in FORMATS if name not in ("mind", "openke", "pykeen")]
+)
 def test_every_format_is_built_again(form, dataset, tmp_path, capsys):
     assert kgrec("convert", dataset, "--to", form, "--out", tmp_path / form, capsys=capsys)[0] == 0
-    code, said = kgrec("build", tmp_path / form, "--out", tmp_path / "again", "--json", capsys=capsys)
+    code, said = kgrec(
+        "build", tmp_path / form, "--out", tmp_path / "again", "--json", capsys=capsys
+    )
     assert code == 0, said.err
     told = json.loads(said.out)
     assert (told["users"], told["items"], sum(told["interactions"].values())) == (24, 6, 96)
@@ -54,7 +62,9 @@ def test_every_format_is_built_again(form, dataset, tmp_path, capsys):
 @pytest.mark.parametrize("form", ["openke", "pykeen"])
 def test_graph_formats_are_built_as_triples_alone(form, dataset, tmp_path, capsys):
     assert kgrec("convert", dataset, "--to", form, "--out", tmp_path / form, capsys=capsys)[0] == 0
-    code, said = kgrec("build", tmp_path / form, "--out", tmp_path / "again", "--json", capsys=capsys)
+    code, said = kgrec(
+        "build", tmp_path / form, "--out", tmp_path / "again", "--json", capsys=capsys
+    )
     assert code == 0
     assert (json.loads(said.out)["users"], json.loads(said.out)["triples"]) == (0, 6)
 
@@ -62,12 +72,26 @@ def test_graph_formats_are_built_as_triples_alone(form, dataset, tmp_path, capsy
 def test_a_folder_that_exists_is_refused(dataset, tmp_path, capsys):
     assert kgrec("convert", dataset, "--to", "kgat", "--out", tmp_path / "k", capsys=capsys)[0] == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "k").iterdir()}
-    code, said = kgrec("convert", dataset, "--to", "lightgcn", "--out", tmp_path / "k", capsys=capsys)
+    code, said = kgrec(
+        "convert", dataset, "--to", "lightgcn", "--out", tmp_path / "k", capsys=capsys
+    )
     assert code == 2
     assert "--force" in said.err
     assert len(said.err.splitlines()) == 1
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "k").iterdir()}
-    assert kgrec("convert", dataset, "--to", "lightgcn", "--out", tmp_path / "k", "--force", capsys=capsys)[0] == 0
+    assert (
+        kgrec(
+            "convert",
+            dataset,
+            "--to",
+            "lightgcn",
+            "--out",
+            tmp_path / "k",
+            "--force",
+            capsys=capsys,
+        )[0]
+        == 0
+    )
     assert not (tmp_path / "k/kg_final.txt").exists()
 
 
@@ -78,16 +102,26 @@ def test_force_replaces_nothing_of_others(dataset, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     for place in ("mine", "file", "link"):
-        code, said = kgrec("convert", dataset, "--to", "kgat", "--out", tmp_path / place, "--force", capsys=capsys)
+        code, said = kgrec(
+            "convert", dataset, "--to", "kgat", "--out", tmp_path / place, "--force", capsys=capsys
+        )
         assert code == 2
         assert len(said.err.splitlines()) == 1
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
-    assert kgrec("convert", dataset, "--to", "kgat", "--out", dataset, "--force", capsys=capsys)[0] == 2
+    assert (
+        kgrec("convert", dataset, "--to", "kgat", "--out", dataset, "--force", capsys=capsys)[0]
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
     ("form", "told"),
-    [("recbol", "Nearest: recbole"), ("mind", "has no impressions"), ("", "Known: recbole"), ("../x", "is unknown")],
+    [
+        ("recbol", "Nearest: recbole"),
+        ("mind", "has no impressions"),
+        ("", "Known: recbole"),
+        ("../x", "is unknown"),
+    ],
 )
 def test_what_cannot_be_written_is_said_before_anything_is(form, told, dataset, tmp_path, capsys):
     code, said = kgrec("convert", dataset, "--to", form, "--out", tmp_path / "k", capsys=capsys)

@@ -16,16 +16,28 @@ from kgrec.data.io.downloads import Pinned
 from kgrec.data.public import catalog as public
 from kgrec.data.public.catalog import PublicFile, PublicSet
 
-FILES = {"train.txt": b"".join(b"%d 1 2 3 4 5\n" % user for user in range(9)), "test.txt": b"0 6\n1 7\n"}
+FILES = {
+    "train.txt": b"".join(b"%d 1 2 3 4 5\n" % user for user in range(9)),
+    "test.txt": b"0 6\n1 7\n",
+}
 
 
 @pytest.fixture
 def server(monkeypatch):
     served = {f"/{name}": data for name, data in FILES.items()}
-    with Loopback(lambda request: Reply(served[request.path]) if request.path in served else Reply(status=404)) as running:
-        pins = {name: Pinned(hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), len(data)) for name, data in FILES.items()}
+    with Loopback(
+        lambda request: Reply(served[request.path]) if request.path in served else Reply(status=404)
+    ) as running:
+        pins = {
+            name: Pinned(hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), len(data))
+            for name, data in FILES.items()
+        }
         files = tuple(PublicFile(name, f"{running.url}/{name}", pins[name]) for name in FILES)
-        sets = {"made/lists": PublicSet("made/lists", files, "KGAT", "nowhere", "free", needs="patience")}
+        sets = {
+            "made/lists": PublicSet(
+                "made/lists", files, "KGAT", "nowhere", "free", needs="patience"
+            )
+        }
         monkeypatch.setattr(public, "public_sets", lambda: sets)
         monkeypatch.delenv("KGREC_MIRROR", raising=False)
         running.served = served
@@ -37,7 +49,11 @@ def test_list_get_list_verify_build(server, tmp_path, capsys, monkeypatch):
     assert run(["data", "list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told[0]["name"] == "made/lists"
-    assert (told[0]["files"], told[0]["bytes"], told[0]["here"]) == (2, sum(map(len, FILES.values())), None)
+    assert (told[0]["files"], told[0]["bytes"], told[0]["here"]) == (
+        2,
+        sum(map(len, FILES.values())),
+        None,
+    )
     assert not server.seen, "list fetches nothing"
     assert run(["-q", "data", "get", "made/lists", "--to", "there is/d"]) == 0
     said = capsys.readouterr().out
@@ -71,8 +87,24 @@ def test_wrong_bytes_are_one_line_and_exit_code_2(server, tmp_path, capsys):
 
 
 def test_a_mirror_by_option_and_by_environment(server, tmp_path, capsys, monkeypatch):
-    with Loopback(lambda request: Reply(FILES[request.path.removeprefix("/made/lists/")])) as mirror:
-        assert run(["-q", "data", "get", "made/lists", "--to", str(tmp_path / "a"), "--mirror", mirror.url]) == 0
+    with Loopback(
+        lambda request: Reply(FILES[request.path.removeprefix("/made/lists/")])
+    ) as mirror:
+        assert (
+            run(
+                [
+                    "-q",
+                    "data",
+                    "get",
+                    "made/lists",
+                    "--to",
+                    str(tmp_path / "a"),
+                    "--mirror",
+                    mirror.url,
+                ]
+            )
+            == 0
+        )
         monkeypatch.setenv("KGREC_MIRROR", mirror.url)
         assert run(["-q", "data", "get", "made/lists", "--to", str(tmp_path / "b")]) == 0
         assert len(mirror.seen) == 4
@@ -84,7 +116,10 @@ def test_a_mirror_by_option_and_by_environment(server, tmp_path, capsys, monkeyp
     [
         (["get", "made/list", "--to", "x"], "no public data set 'made/list'. Nearest: made/lists"),
         (["get", "made/lists"], "Missing option '--to'. See `kgrec data --help`."),
-        (["get", "made/lists", "--to", "x", "--mirror", "ftp://x.org"], "not an http or https address"),
+        (
+            ["get", "made/lists", "--to", "x", "--mirror", "ftp://x.org"],
+            "not an http or https address",
+        ),
         (["verify", "nowhere"], "no such folder"),
         (["verify", "."], "holds no file of a public data set"),
         (["frobnicate"], "No such command"),
@@ -109,9 +144,21 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, capsys):
 def test_an_interrupt_ends_with_130_and_keeps_the_part(tmp_path, root):
     """The real program, the real list, a mirror that is slow."""
     with Loopback(lambda request: Reply(b"x" * 5000, length=1810815, drip=0.002)) as slow:
-        words = ["data", "get", "kgat/amazon-book", "--to", str(tmp_path / "d"), "--mirror", slow.url]
+        words = [
+            "data",
+            "get",
+            "kgat/amazon-book",
+            "--to",
+            str(tmp_path / "d"),
+            "--mirror",
+            slow.url,
+        ]
         program = subprocess.Popen(
-            [sys.executable, "-m", "kgrec", *words], stderr=subprocess.PIPE, text=True, cwd=root, env=dict(os.environ)
+            [sys.executable, "-m", "kgrec", *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=dict(os.environ),
         )
         part = tmp_path / "d" / "entity_list.txt.part"
         until = time.monotonic() + 30

@@ -72,12 +72,29 @@ def test_what_was_written_verifies_and_a_changed_number_does_not(ask, trained, t
     out = tmp_path / f"why.{ending}"
     if ending == "jsonl":
         (tmp_path / "users.txt").write_text("u1\nu2\n")
-        assert run(["-q", "explain-batch", str(trained), "--users", str(tmp_path / "users.txt"), "--out", str(out)]) == 0
+        assert (
+            run(
+                [
+                    "-q",
+                    "explain-batch",
+                    str(trained),
+                    "--users",
+                    str(tmp_path / "users.txt"),
+                    "--out",
+                    str(out),
+                ]
+            )
+            == 0
+        )
     else:
         ask("--user", "u1", "--top", "2", "--out", str(out))
     assert "2 of 2 explanations hold" in ask("--verify", str(out))
     text = out.read_text()
-    wrong = text.replace('"forward": true', '"forward": false', 1) if ending != "ttl" else text.replace("k:removed ", "k:removed 1", 1)
+    wrong = (
+        text.replace('"forward": true', '"forward": false', 1)
+        if ending != "ttl"
+        else text.replace("k:removed ", "k:removed 1", 1)
+    )
     assert wrong != text
     out.write_text(wrong)
     shown = ask("--verify", str(out), code=1)
@@ -88,16 +105,24 @@ def test_what_was_written_verifies_and_a_changed_number_does_not(ask, trained, t
 def test_another_run_does_not_verify(ask, dataset, tmp_path):
     other = tmp_path / "other"
     settings = ["--set", "dim=8", "--set", "epochs=3", "--set", "patience=0", "--seed", "5"]
-    assert run(["-q", "train", str(dataset), "--model", "lightgcn-kg", "--out", str(other), *settings]) == 0
+    assert (
+        run(["-q", "train", str(dataset), "--model", "lightgcn-kg", "--out", str(other), *settings])
+        == 0
+    )
     ask("--user", "u1", "--top", "1", "--out", str(tmp_path / "why.json"))
     assert run(["explain", str(other), "--verify", str(tmp_path / "why.json")]) == 1
 
 
-def test_a_dataset_that_has_gone_takes_nothing_from_an_explanation(dataset, trained, tmp_path, capsys):
+def test_a_dataset_that_has_gone_takes_nothing_from_an_explanation(
+    dataset, trained, tmp_path, capsys
+):
     gone, moved, why = tmp_path / "gone", tmp_path / "moved", tmp_path / "why.json"
     shutil.copytree(dataset, gone)
     settings = ["--set", "dim=8", "--set", "epochs=1", "--set", "patience=0"]
-    assert run(["-q", "train", str(gone), "--model", "lightgcn-kg", "--out", str(moved), *settings]) == 0
+    assert (
+        run(["-q", "train", str(gone), "--model", "lightgcn-kg", "--out", str(moved), *settings])
+        == 0
+    )
     assert run(["-q", "explain", str(moved), "--user", "u1", "--top", "1", "--out", str(why)]) == 0
     shutil.rmtree(gone)
     assert run(["-q", "explain", str(moved), "--verify", str(why)]) == 0
@@ -107,7 +132,9 @@ def test_a_dataset_that_has_gone_takes_nothing_from_an_explanation(dataset, trai
 
 def test_no_path_is_code_3_and_the_budget_is_there(ask, first):
     assert "budget   " in ask("--user", "u1", "--item", first[0], "--max-length", "1", code=3)
-    shown = ask("--user", "u1", "--item", first[0], "--not-relation", "director", "--no-users", code=3)
+    shown = ask(
+        "--user", "u1", "--item", first[0], "--not-relation", "director", "--no-users", code=3
+    )
     assert "hidden by the filters: " in shown
     assert "100 % of all first-order effects" in shown
     assert "budget   " in shown
@@ -117,13 +144,21 @@ def test_filters_and_ranking(ask, first):
     own = ask("--user", "u1", "--item", first[0], "--relation", "director", "--format", "json")
     relations = {hop["relation"] for path in json.loads(own)["paths"] for hop in path["hops"]}
     assert relations == {"interacts", "http://x.org/director"}
-    mask = json.loads(ask("--user", "u1", "--item", first[0], "--mode", "mask", "--no-users", "--format", "json"))
+    mask = json.loads(
+        ask("--user", "u1", "--item", first[0], "--mode", "mask", "--no-users", "--format", "json")
+    )
     drops = [path["drop_mask"] for path in mask["paths"]]
     assert drops == sorted(drops, reverse=True)
-    ranked = json.loads(ask("--user", "u1", "--item", first[0], "--ranks", "-k", "2", "--format", "json"))
+    ranked = json.loads(
+        ask("--user", "u1", "--item", first[0], "--ranks", "-k", "2", "--format", "json")
+    )
     assert all(path["rank_after"] >= 1 for path in ranked["paths"])
-    assert "along this path" in ask("--user", "u1", "--item", first[0], "--rank-by", "joint", "-k", "1")
-    least = json.loads(ask("--user", "u1", "--item", first[0], "--min-drop", "1000", "--format", "json", code=3))
+    assert "along this path" in ask(
+        "--user", "u1", "--item", first[0], "--rank-by", "joint", "-k", "1"
+    )
+    least = json.loads(
+        ask("--user", "u1", "--item", first[0], "--min-drop", "1000", "--format", "json", code=3)
+    )
     assert least["hidden"]["below_min_drop"] > 0
 
 
@@ -132,7 +167,13 @@ def test_contrast_flip_why_not_and_what_if(ask, first):
     assert "difference +" in shown
     told = json.loads(ask("--user", "u1", "--contrast", first[1], first[0], "--format", "json"))
     assert told["kind"] == "contrast"
-    parts = told["own"] + told["bias"] + sum(term["value"] for term in told["by_liked"]) + sum(told["other"].values()) + told["residual"]
+    parts = (
+        told["own"]
+        + told["bias"]
+        + sum(term["value"] for term in told["by_liked"])
+        + sum(told["other"].values())
+        + told["residual"]
+    )
     assert parts == pytest.approx(told["difference"], abs=1e-5)
     flip = json.loads(ask("--user", "u1", "--flip", "--format", "json"))
     assert (flip["kind"], flip["mode"]) == ("flip", "delete")
@@ -166,16 +207,25 @@ def test_a_million_paths_are_bounded(ask, first):
         (["--user", "u1", "--item", "f1", "--top", "2"], "--item and --top"),
         (["--user", "u1", "--flip", "--why-not", "f1"], "--flip and --why-not"),
         (["--user", "u1", "--flip", "--top", "2"], "--flip does not go with --top"),
-        (["--user", "u1", "--contrast", "f1", "f2", "--item", "f3"], "--contrast does not go with --item"),
+        (
+            ["--user", "u1", "--contrast", "f1", "f2", "--item", "f3"],
+            "--contrast does not go with --item",
+        ),
         (["--user", "u1", "--contrast", "f1"], "--contrast"),
         (["--user", "u1", "--what-if"], "--remove or --add"),
         (["--user", "u1", "--item", "f1", "--add", "f2"], "--what-if"),
         (["--user", "u1", "--flip", "--relation", "director"], "--relation chooses paths"),
         (["--user", "u1", "--why-not", "f1", "--no-users"], "--users chooses paths"),
         (["--user", "u1", "--item", "f1", "--no-users", "--users", "show"], "contradict"),
-        (["--user", "u1", "--item", "f1", "--mode", "mask", "--rank-by", "joint"], "--mode and --rank-by"),
+        (
+            ["--user", "u1", "--item", "f1", "--mode", "mask", "--rank-by", "joint"],
+            "--mode and --rank-by",
+        ),
         (["--user", "u1", "--contrast", "f1", "f2", "--mode", "mask"], "--mode goes with"),
-        (["--user", "u1", "--flip", "--format", "html", "--out", "x.html"], "--flip has no html form"),
+        (
+            ["--user", "u1", "--flip", "--format", "html", "--out", "x.html"],
+            "--flip has no html form",
+        ),
         (["--user", "u1", "--item", "f1", "--format", "parquet"], "--out FILE.parquet"),
         (["--user", "u1", "--item", "f1", "--lines", "--format", "json"], "--lines"),
         (["--user", "u1", "--flip", "--lines"], "--lines"),
@@ -230,21 +280,53 @@ def hostile_run(tmp_path_factory):
     """A run whose labels, ids and relation are what an attacker would call them."""
     folder = tmp_path_factory.mktemp("hostile")
     names = [payload for payload in PAYLOADS if payload]
-    rows = [f"u{user}\ti{(user + step) % len(names)}\t{step}" for user in range(20) for step in range(4)]
+    rows = [
+        f"u{user}\ti{(user + step) % len(names)}\t{step}" for user in range(20) for step in range(4)
+    ]
     (folder / "log.tsv").write_text("user\titem\ttimestamp\n" + "\n".join(rows) + "\n")
 
     def literal(text):
         return json.dumps(text, ensure_ascii=False)
 
-    lines = ["@prefix x: <http://x.org/> .", "@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> ."]
-    lines += [f"x:i{n} rdfs:label {literal(name)} ; x:made x:m{n % 3} ." for n, name in enumerate(names)]
-    lines += [f"x:m{n} rdfs:label {literal(name)} ." for n, name in enumerate(names[:3])] + [f"x:made rdfs:label {literal(names[0])} ."]
+    lines = [
+        "@prefix x: <http://x.org/> .",
+        "@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .",
+    ]
+    lines += [
+        f"x:i{n} rdfs:label {literal(name)} ; x:made x:m{n % 3} ." for n, name in enumerate(names)
+    ]
+    lines += [f"x:m{n} rdfs:label {literal(name)} ." for n, name in enumerate(names[:3])] + [
+        f"x:made rdfs:label {literal(names[0])} ."
+    ]
     (folder / "kg.ttl").write_text("\n".join(lines) + "\n")
-    (folder / "links.tsv").write_text("item\tentity\n" + "".join(f"i{n}\thttp://x.org/i{n}\n" for n in range(len(names))))
-    parts = ["--interactions", str(folder / "log.tsv"), "--kg", str(folder / "kg.ttl"), "--links", str(folder / "links.tsv")]
+    (folder / "links.tsv").write_text(
+        "item\tentity\n" + "".join(f"i{n}\thttp://x.org/i{n}\n" for n in range(len(names)))
+    )
+    parts = [
+        "--interactions",
+        str(folder / "log.tsv"),
+        "--kg",
+        str(folder / "kg.ttl"),
+        "--links",
+        str(folder / "links.tsv"),
+    ]
     assert run(["-q", "build", *parts, "--split", "leave-one-out", "--out", str(folder / "d")]) == 0
     settings = ["--set", "dim=4", "--set", "epochs=1", "--set", "patience=0"]
-    assert run(["-q", "train", str(folder / "d"), "--model", "lightgcn-kg", "--out", str(folder / "r"), *settings]) == 0
+    assert (
+        run(
+            [
+                "-q",
+                "train",
+                str(folder / "d"),
+                "--model",
+                "lightgcn-kg",
+                "--out",
+                str(folder / "r"),
+                *settings,
+            ]
+        )
+        == 0
+    )
     return folder / "r"
 
 
@@ -252,10 +334,29 @@ def hostile_run(tmp_path_factory):
 def test_hostile_labels_on_the_command_line(hostile_run, form, capsys):
     for user in range(0, 20, 4):
         capsys.readouterr()
-        assert run(["-q", "explain", str(hostile_run), "--user", f"u{user}", "--top", "3", "--format", form]) == 0
+        assert (
+            run(
+                [
+                    "-q",
+                    "explain",
+                    str(hostile_run),
+                    "--user",
+                    f"u{user}",
+                    "--top",
+                    "3",
+                    "--format",
+                    form,
+                ]
+            )
+            == 0
+        )
         shown = capsys.readouterr().out
         if form in ("text", "tree"):
-            assert not [c for c in shown if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029")]
+            assert not [
+                c
+                for c in shown
+                if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029")
+            ]
         elif form == "csv":
             assert "\n=" not in shown
             assert ",=" not in shown
@@ -268,11 +369,20 @@ def test_hostile_labels_on_the_command_line(hostile_run, form, capsys):
 
 
 def test_hostile_labels_in_answers(hostile_run, capsys):
-    for more in (["--contrast", "i0", "i1"], ["--flip"], ["--why-not", "i3", "-k", "1"], ["--what-if", "--add", "i2"]):
+    for more in (
+        ["--contrast", "i0", "i1"],
+        ["--flip"],
+        ["--why-not", "i3", "-k", "1"],
+        ["--what-if", "--add", "i2"],
+    ):
         capsys.readouterr()
         if run(["-q", "explain", str(hostile_run), "--user", "u9", *more]) == 0:
             shown = capsys.readouterr().out
-            assert not [c for c in shown if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029")]
+            assert not [
+                c
+                for c in shown
+                if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029")
+            ]
 
 
 def test_batch(trained, tmp_path, capsys):
@@ -280,7 +390,24 @@ def test_batch(trained, tmp_path, capsys):
     users.write_text("u3\nu1\nu2\n")
     for ending, read in (("csv", pl.read_csv), ("parquet", pl.read_parquet)):
         out = tmp_path / f"why.{ending}"
-        assert run(["-q", "explain-batch", str(trained), "--users", str(users), "--out", str(out), "--top", "2", "-k", "2"]) == 0
+        assert (
+            run(
+                [
+                    "-q",
+                    "explain-batch",
+                    str(trained),
+                    "--users",
+                    str(users),
+                    "--out",
+                    str(out),
+                    "--top",
+                    "2",
+                    "-k",
+                    "2",
+                ]
+            )
+            == 0
+        )
         assert read(out)["user"].unique(maintain_order=True).to_list() == ["u3", "u1", "u2"]
     out = tmp_path / "why.jsonl"
     command = ["-q", "explain-batch", str(trained), "--users", str(users), "--out", str(out)]
@@ -292,7 +419,22 @@ def test_batch(trained, tmp_path, capsys):
     assert run(command) == 0
     assert "3 explanations, 2 of them there before" in capsys.readouterr().out
     assert out.read_bytes() == text
-    assert run(["-q", "explain-batch", str(trained), "--users", "all", "--out", str(tmp_path / "all.jsonl"), "-k", "1"]) == 0
+    assert (
+        run(
+            [
+                "-q",
+                "explain-batch",
+                str(trained),
+                "--users",
+                "all",
+                "--out",
+                str(tmp_path / "all.jsonl"),
+                "-k",
+                "1",
+            ]
+        )
+        == 0
+    )
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 24
 
 

@@ -40,18 +40,33 @@ def test_a_report_for_people_names_gates_controls_and_groups(ask):
 def test_json_is_one_document_and_the_same_again(ask):
     command = ("--users", "4", "--top", "2", "-k", "2", "--seed", "3", "--json")
     told = json.loads(ask(*command).out)
-    assert (told["schema"], told["kind"], told["users"], told["top"], told["k"]) == (1, "quality", 4, 2, 2)
+    assert (told["schema"], told["kind"], told["users"], told["top"], told["k"]) == (
+        1,
+        "quality",
+        4,
+        2,
+        2,
+    )
     assert all(gate["held"] for gate in told["gates"])
     again = json.loads(ask(*command).out)
     assert told["gates"] == again["gates"]
-    assert [f for f in told["figures"] if "latency" not in f["key"]] == [f for f in again["figures"] if "latency" not in f["key"]]
+    assert [f for f in told["figures"] if "latency" not in f["key"]] == [
+        f for f in again["figures"] if "latency" not in f["key"]
+    ]
 
 
 def test_files_and_pictures_are_written(ask, tmp_path, trained):
     (tmp_path / "users.txt").write_text("u1\nu2\n")
     plots = [tmp_path / "q.png", tmp_path / "q.svg"]
     out, _ = ask(
-        "--users", str(tmp_path / "users.txt"), "--out", str(tmp_path / "q.json"), "--plot", str(plots[0]), "--against", str(trained)
+        "--users",
+        str(tmp_path / "users.txt"),
+        "--out",
+        str(tmp_path / "q.json"),
+        "--plot",
+        str(plots[0]),
+        "--against",
+        str(trained),
     )
     assert "of 2 users; completeness holds" in out
     told = json.loads((tmp_path / "q.json").read_text())
@@ -63,7 +78,9 @@ def test_files_and_pictures_are_written(ask, tmp_path, trained):
     assert plots[0].read_bytes()[:4] == b"\x89PNG"
     assert "<svg" in plots[1].read_text()
     ask("--users", "2", "--top", "1", "--plot", str(tmp_path / "again.svg"))
-    assert (tmp_path / "again.svg").read_text().count("<path") == plots[1].read_text().count("<path")
+    assert (tmp_path / "again.svg").read_text().count("<path") == plots[1].read_text().count(
+        "<path"
+    )
 
 
 def test_a_test_edge_that_was_trained_on_is_exit_code_1(ask, trained, tmp_path):
@@ -76,9 +93,21 @@ def test_a_test_edge_that_was_trained_on_is_exit_code_1(ask, trained, tmp_path):
     from kgrec.data.storage import open_dataset
 
     data = open_dataset(opened.dataset["path"])
-    rows = np.concatenate([np.stack([data.train.user, data.train.item]), np.stack([data.test.user[:1], data.test.item[:1]])], 1)
+    rows = np.concatenate(
+        [
+            np.stack([data.train.user, data.train.item]),
+            np.stack([data.test.user[:1], data.test.item[:1]]),
+        ],
+        1,
+    )
     train = Interactions(*rows[:, np.lexsort(rows[::-1])])
-    leaky = kgrec.fit("lightgcn-kg", replace(data, train=train, valid=Interactions(), path=None), dim=8, epochs=1, patience=0)
+    leaky = kgrec.fit(
+        "lightgcn-kg",
+        replace(data, train=train, valid=Interactions(), path=None),
+        dim=8,
+        epochs=1,
+        patience=0,
+    )
     leaky.data = replace(leaky.data, test=Interactions())
     leaky.dataset.update(opened.dataset)
     leaky.save(tmp_path / "leaky")
@@ -90,7 +119,9 @@ def test_a_test_edge_that_was_trained_on_is_exit_code_1(ask, trained, tmp_path):
 
 
 def test_models_without_effects_are_reported_and_not_drawn(dataset, tmp_path, ask):
-    assert run(["-q", "train", str(dataset), "--model", "ease", "--out", str(tmp_path / "ease")]) == 0
+    assert (
+        run(["-q", "train", str(dataset), "--model", "ease", "--out", str(tmp_path / "ease")]) == 0
+    )
     out, _ = ask("--users", "3", of=tmp_path / "ease")
     assert "post-hoc" in out
     assert "0 by construction" in out

@@ -14,8 +14,41 @@ from kgrec.reports.dataset_html import page
 VOID = {"meta", "br", "line", "rect", "polyline"}
 HOSTILE = "<script>alert(1)</script>\"'&amp;<img src=x onerror=y>"
 ALLOWED = {
-    *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "dl", "dt", "dd", "div", "ul", "li", "strong"),
-    *("figure", "figcaption", "svg", "text", "line", "rect", "polyline", "details", "summary", "table", "caption", "thead", "tbody"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "main",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "dl",
+        "dt",
+        "dd",
+        "div",
+        "ul",
+        "li",
+        "strong",
+    ),
+    *(
+        "figure",
+        "figcaption",
+        "svg",
+        "text",
+        "line",
+        "rect",
+        "polyline",
+        "details",
+        "summary",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+    ),
     *("tr", "th", "td", "span", "bdi", "small", "br", "i", "b"),
 }
 
@@ -63,12 +96,20 @@ def told(data):
 
 def hostile(tmp_path):
     clicks = ["user,item,time,rating"]
-    clicks += [f"u{u},i{i},{10**9 + 86400 * (u + i)},{1 + (u + i) % 5}" for u in range(6) for i in range(6)]
+    clicks += [
+        f"u{u},i{i},{10**9 + 86400 * (u + i)},{1 + (u + i) % 5}" for u in range(6) for i in range(6)
+    ]
     (tmp_path / "clicks.csv").write_text("\n".join(clicks) + "\n")
     rows = [f"i{i}\tr{HOSTILE}{i % 2}\t\u202e{HOSTILE}{n}" for i in range(6) for n in range(4)]
-    (tmp_path / "kg.tsv").write_text("head\trelation\ttail\n" + "\n".join(rows) + "\nx\ty\n", encoding="utf-8")
+    (tmp_path / "kg.tsv").write_text(
+        "head\trelation\ttail\n" + "\n".join(rows) + "\nx\ty\n", encoding="utf-8"
+    )
     return build_dataset(
-        tmp_path / "clicks.csv", tmp_path / "kg.tsv", on_error="skip", name=f"a {HOSTILE}\x1b[31m", notes=(f"Note {HOSTILE}",)
+        tmp_path / "clicks.csv",
+        tmp_path / "kg.tsv",
+        on_error="skip",
+        name=f"a {HOSTILE}\x1b[31m",
+        notes=(f"Note {HOSTILE}",),
     )
 
 
@@ -79,7 +120,11 @@ def test_a_page_shows_hostile_names_as_text(tmp_path):
     assert "\x1b" not in text
     assert any(HOSTILE in part for part in shown.texts)
     assert sum(tag == "bdi" for tag in re.findall(r"<(\w+)", text)) > 10
-    policy = [value for tag, name, value in shown.attributes if tag == "meta" and name == "content" and "default-src" in value]
+    policy = [
+        value
+        for tag, name, value in shown.attributes
+        if tag == "meta" and name == "content" and "default-src" in value
+    ]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
 
 
@@ -95,7 +140,9 @@ def test_every_picture_has_a_name_and_a_table(tmp_path):
 
 
 def test_a_page_of_nothing_but_triples(tmp_path):
-    (tmp_path / "kg.tsv").write_text("".join(f"e{a}\tr\te{b}\n" for a in range(6) for b in range(6) if a != b))
+    (tmp_path / "kg.tsv").write_text(
+        "".join(f"e{a}\tr\te{b}\n" for a in range(6) for b in range(6) if a != b)
+    )
     data = build_dataset(None, tmp_path / "kg.tsv", triple_ratios=(0.8, 0.1, 0.1))
     read(page(told(data)))
 
@@ -128,16 +175,44 @@ def test_a_bundled_graph_has_a_page(name, tmp_path):
 
 
 def test_build_leaves_out_what_it_is_told_to(sources, tmp_path, capsys):
-    (tmp_path / "kg.nt").write_text("".join(f"<http://x/f{n}> <http://x/by> <http://x/s> .\n" for n in range(1, 7)))
-    given = ["--interactions", str(sources / "clicks.csv"), "--kg", str(tmp_path / "kg.nt"), "--out", str(tmp_path / "d"), "--json"]
-    options = ["--k-core", "2,3", "--min-entity", "2", "--min-relation", "2", "--leaks", "drop", "--split", "leave-one-out"]
+    (tmp_path / "kg.nt").write_text(
+        "".join(f"<http://x/f{n}> <http://x/by> <http://x/s> .\n" for n in range(1, 7))
+    )
+    given = [
+        "--interactions",
+        str(sources / "clicks.csv"),
+        "--kg",
+        str(tmp_path / "kg.nt"),
+        "--out",
+        str(tmp_path / "d"),
+        "--json",
+    ]
+    options = [
+        "--k-core",
+        "2,3",
+        "--min-entity",
+        "2",
+        "--min-relation",
+        "2",
+        "--leaks",
+        "drop",
+        "--split",
+        "leave-one-out",
+    ]
     assert run(["-q", "build", *given, *options]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
-    assert (settings["k_core"], settings["min_entity"], settings["min_relation"], settings["leaks"]) == ([2, 3], 2, 2, "drop")
+    assert (
+        settings["k_core"],
+        settings["min_entity"],
+        settings["min_relation"],
+        settings["leaks"],
+    ) == ([2, 3], 2, 2, "drop")
     for wrong in ("x", "1,2,3", "-1", ""):
         assert run(["-q", "build", *given, "--k-core", wrong]) == 2
         said = capsys.readouterr().err
         assert "--k-core" in said
         assert said.count("\n") == 1
-    assert run(["-q", "build", *given, "--split", "leave-one-out", "--without-relation", "nope"]) == 2
+    assert (
+        run(["-q", "build", *given, "--split", "leave-one-out", "--without-relation", "nope"]) == 2
+    )
     assert "nope" in capsys.readouterr().err

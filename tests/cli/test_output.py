@@ -52,7 +52,9 @@ def test_frames_come_back_from_every_format(ending, tmp_path):
     if ending == "json":
         assert json.loads(goal.read_text()) == frame.to_dicts()
     else:
-        read = pl.read_parquet(goal) if ending == "parquet" else pl.read_csv(goal, schema=frame.schema)
+        read = (
+            pl.read_parquet(goal) if ending == "parquet" else pl.read_csv(goal, schema=frame.schema)
+        )
         assert read.equals(frame)
 
 
@@ -71,10 +73,16 @@ def test_a_table_that_is_not_on_a_terminal_is_not_folded(capsys):
 def test_settings_of_a_file_are_overridden_by_the_command_line(tmp_path):
     file = tmp_path / "s.toml"
     file.write_text('dim = 32\nloss = "bpr"\n')
-    assert options.settings(["dim=64", "learning-rate=1e-3"], file) == {"dim": "64", "loss": "bpr", "learning_rate": "1e-3"}
+    assert options.settings(["dim=64", "learning-rate=1e-3"], file) == {
+        "dim": "64",
+        "loss": "bpr",
+        "learning_rate": "1e-3",
+    }
 
 
-@pytest.mark.parametrize(("text", "words"), [("dim: 3", "s.toml"), ("[model]\ndim = 3", "top level")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("dim: 3", "s.toml"), ("[model]\ndim = 3", "top level")]
+)
 def test_a_settings_file_must_be_flat_toml(text, words, tmp_path):
     file = tmp_path / "s.toml"
     file.write_text(text)

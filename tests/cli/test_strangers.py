@@ -13,11 +13,45 @@ from kgrec.cli import run
 def folder(tmp_path_factory):
     """Write a temporal log in which u9 comes after the cut, and i9 is used by it alone."""
     place = tmp_path_factory.mktemp("late")
-    rows = [(f"u{user}", f"i{(user + step) % 8}", 10 * step + user) for user in range(8) for step in range(5)]
+    rows = [
+        (f"u{user}", f"i{(user + step) % 8}", 10 * step + user)
+        for user in range(8)
+        for step in range(5)
+    ]
     rows += [("u9", "i1", 41), ("u9", "i9", 200), ("u1", "i6", 201), ("u8", "i2", 202)]
-    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(place / "log.csv")
-    assert run(["build", "--interactions", str(place / "log.csv"), "--split", "temporal", "--out", str(place / "data")]) == 0
-    assert run(["train", str(place / "data"), "--model", "bprmf", "--set", "epochs=2", "--out", str(place / "run"), "--json"]) == 0
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(
+        place / "log.csv"
+    )
+    assert (
+        run(
+            [
+                "build",
+                "--interactions",
+                str(place / "log.csv"),
+                "--split",
+                "temporal",
+                "--out",
+                str(place / "data"),
+            ]
+        )
+        == 0
+    )
+    assert (
+        run(
+            [
+                "train",
+                str(place / "data"),
+                "--model",
+                "bprmf",
+                "--set",
+                "epochs=2",
+                "--out",
+                str(place / "run"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     return place
 
 
@@ -57,7 +91,17 @@ def test_nothing_of_a_stranger_is_explained(folder, capsys):
 
 def test_unknown_ids_stop_the_request_or_are_told(folder, capsys, tmp_path):
     (tmp_path / "stock.txt").write_text("i1\ni2\nnew\n")
-    asked = ["recommend", str(folder / "run"), "--user", "u1", "--items", str(tmp_path / "stock.txt"), "--allow-seen", "--format", "json"]
+    asked = [
+        "recommend",
+        str(folder / "run"),
+        "--user",
+        "u1",
+        "--items",
+        str(tmp_path / "stock.txt"),
+        "--allow-seen",
+        "--format",
+        "json",
+    ]
     assert run(asked) == 2
     assert "'new'" in capsys.readouterr().err
     assert run([*asked, "--on-unknown", "ignore"]) == 0
@@ -67,7 +111,15 @@ def test_unknown_ids_stop_the_request_or_are_told(folder, capsys, tmp_path):
 
 
 def test_the_fallback_is_chosen_when_training(folder, capsys, tmp_path):
-    asked = ["train", str(folder / "data"), "--model", "ease", "--out", str(tmp_path / "run"), "--json"]
+    asked = [
+        "train",
+        str(folder / "data"),
+        "--model",
+        "ease",
+        "--out",
+        str(tmp_path / "run"),
+        "--json",
+    ]
     assert run([*asked, "--fallback", "popularity", "--half-life", "0.0001"]) == 0
     assert document(capsys)["fallback"]["half_life"] == pytest.approx(8.64)
     assert kgrec.load_run(tmp_path / "run").fallback.half_life == pytest.approx(8.64)

@@ -1,4 +1,6 @@
-"""Closed streams, readers that leave, and locales that know ASCII alone: no traceback, an exit code that means something."""
+"""Closed streams, readers that leave, and locales that know ASCII alone: no traceback, an exit code
+that means something.
+"""
 
 import os
 import shlex
@@ -16,9 +18,24 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX s
 def shell(root, arguments, redirected="", **environment):
     """Return exit code, standard output and standard error of a command line."""
     command = shlex.join([sys.executable, "-m", "kgrec", *map(str, arguments)])
-    script = f"{{ ({command}; echo $? >&3) {redirected}; }} 3>&1" if redirected.startswith("|") else f"{command} {redirected}"
-    done = subprocess.run(["sh", "-c", script], cwd=root, env=os.environ | environment, capture_output=True, timeout=300, check=False)
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    script = (
+        f"{{ ({command}; echo $? >&3) {redirected}; }} 3>&1"
+        if redirected.startswith("|")
+        else f"{command} {redirected}"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=root,
+        env=os.environ | environment,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    return (
+        done.returncode,
+        done.stdout.decode("utf-8", "replace"),
+        done.stderr.decode("utf-8", "replace"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +44,23 @@ def folder(tmp_path_factory, sources):
     place = tmp_path_factory.mktemp("streams") / "日本 données"
     place.mkdir()
     for name in ("clicks.csv", "kg.ttl", "links.csv"):
-        (place / name).write_text((sources / name).read_text().replace('"Alien"', '"Чужой"'), encoding="utf-8")
+        (place / name).write_text(
+            (sources / name).read_text().replace('"Alien"', '"Чужой"'), encoding="utf-8"
+        )
     return place
 
 
 def built(folder):
-    return ["--interactions", folder / "clicks.csv", "--kg", folder / "kg.ttl", "--links", folder / "links.csv", "--split", "leave-one-out"]
+    return [
+        "--interactions",
+        folder / "clicks.csv",
+        "--kg",
+        folder / "kg.ttl",
+        "--links",
+        folder / "links.csv",
+        "--split",
+        "leave-one-out",
+    ]
 
 
 @pytest.mark.parametrize("closed", CLOSED.values(), ids=CLOSED)
@@ -93,7 +121,18 @@ def test_training_and_what_follows(mode, folder, root):
         assert shell(root, ["-q", "build", *built(folder), "--out", data])[0] == 0
     redirected, environment = CLOSED.get(mode, ""), ASCII if mode == "ascii" else {}
     commands = [
-        ["train", data, "--model", "lightgcn-kg", "--set", "epochs=1", "--set", "dim=4", "--out", run],
+        [
+            "train",
+            data,
+            "--model",
+            "lightgcn-kg",
+            "--set",
+            "epochs=1",
+            "--set",
+            "dim=4",
+            "--out",
+            run,
+        ],
         ["recommend", run, "--user", "u1"],
         ["explain", run, "--user", "u1", "--top", "1"],
         ["evaluate", run, "--json"],

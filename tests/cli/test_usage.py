@@ -81,10 +81,16 @@ def test_no_arguments_show_the_help(capsys):
         (["explain", "somewhere", "--user", "1"], "--top"),
         (["explain", "somewhere", "--user", "1", "--item", "2", "--top", "3"], "either"),
         (["explain", "somewhere", "--user", "1", "--item", "2", "--format", "html"], "--out"),
-        (["explain", "somewhere", "--user", "1", "--item", "2", "--max-length", "50"], "--max-length"),
+        (
+            ["explain", "somewhere", "--user", "1", "--item", "2", "--max-length", "50"],
+            "--max-length",
+        ),
         (["train", "films", "--out", "r"], "--model"),
         (["train", "films", "--model", "bprmf", "--out", "r", "--set", "dim"], "key=value"),
-        (["train", "films", "--model", "bprmf", "--out", "r", "--config", "missing.toml"], "missing.toml"),
+        (
+            ["train", "films", "--model", "bprmf", "--out", "r", "--config", "missing.toml"],
+            "missing.toml",
+        ),
         (["build", "--out", "d"], "--interactions"),
         (["build", "films"], "--out"),
         (["build", "films", "--out", "d", "--ratios", "a,b"], "--ratios"),
@@ -103,8 +109,16 @@ def test_bad_usage_is_one_line_and_code_2(arguments, words, capsys, tmp_path, mo
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (FormatError("a.csv:3: two columns.\nGive\x1b[31m three."), 2, r"a.csv:3: two columns. Give\x1b[31m three."),
-        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "runs/x: No space left on device"),
+        (
+            FormatError("a.csv:3: two columns.\nGive\x1b[31m three."),
+            2,
+            r"a.csv:3: two columns. Give\x1b[31m three.",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/x"),
+            2,
+            "runs/x: No space left on device",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "data"), 2, "data: Permission denied"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
@@ -131,18 +145,29 @@ def test_a_bug_keeps_its_traceback(command):
 
 def test_a_reader_that_has_enough_is_no_error(root):
     program = f"{sys.executable} -m kgrec models --json | head -n 1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, timeout=60, cwd=root)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {program}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=root,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     closed = (
-        "import os, sys; from kgrec.cli import main; sys.argv = ['kgrec', 'models']; r, w = os.pipe(); os.close(r); os.dup2(w, 1); main()"
+        "import os, sys; from kgrec.cli import main; sys.argv = ['kgrec', 'models']; r, w = "
+        "os.pipe(); os.close(r); os.dup2(w, 1); main()"
     )
-    done = subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, timeout=60, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", closed], capture_output=True, text=True, timeout=60, cwd=root
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_installed_program_says_2_without_a_traceback(tmp_path):
     program = os.path.join(os.path.dirname(sys.executable), "kgrec")
-    done = subprocess.run([program, "info", "nowhere"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run(
+        [program, "info", "nowhere"], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -160,7 +185,11 @@ def test_models_as_json_and_as_a_table(capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
 )
 def test_memory_that_does_not_suffice_is_the_machine_in_the_way(error, command, capsys):
     command(error)

@@ -1,4 +1,6 @@
-"""Input made to take time or memory is refused by one line, soon: each limit is tried with what would take minutes or gigabytes."""
+"""Input made to take time or memory is refused by one line, soon: each limit is tried with what
+would take minutes or gigabytes.
+"""
 
 import gzip
 import time
@@ -25,8 +27,14 @@ def nested(opening, closing, count):
 
 
 CASES = {
-    "attributes": (lambda: node(" " + " ".join(f'x:a{n}="1"' for n in range(MANY)) + ">"), "attributes on one element"),
-    "prefixes": (lambda: node(">", " " + " ".join(f'xmlns:n{n}="http://x/{n}"' for n in range(MANY))), "prefixes declared at once"),
+    "attributes": (
+        lambda: node(" " + " ".join(f'x:a{n}="1"' for n in range(MANY)) + ">"),
+        "attributes on one element",
+    ),
+    "prefixes": (
+        lambda: node(">", " " + " ".join(f'xmlns:n{n}="http://x/{n}"' for n in range(MANY))),
+        "prefixes declared at once",
+    ),
     "prefixes within literals": (
         lambda: node(
             '><x:p rdf:parseType="Literal">'
@@ -37,9 +45,11 @@ CASES = {
         "prefixes declared at once",
     ),
     "bases": (
-        lambda: nested(f'<x:p><rdf:Description xml:base="http://x/{"b/" * 900}" rdf:about="c">', "</rdf:Description></x:p>", 100).replace(
-            "http://x/b/", "b/"
-        ),
+        lambda: nested(
+            f'<x:p><rdf:Description xml:base="http://x/{"b/" * 900}" rdf:about="c">',
+            "</rdf:Description></x:p>",
+            100,
+        ).replace("http://x/b/", "b/"),
         "xml:base of more than",
     ),
 }
@@ -60,7 +70,9 @@ def test_as_many_attributes_as_are_read(tmp_path):
 
 
 def test_markup_declares_a_prefix_again_after_it_was_changed_within(tmp_path):
-    """Exclusive canonicalization, with one table of prefixes that is taken back at the end of each element."""
+    """Exclusive canonicalization, with one table of prefixes that is taken back at the end of each
+    element.
+    """
     literal = '<p:a xmlns:p="http://1"><p:b xmlns:p="http://2"><p:c/></p:b><p:d/><b xmlns="http://3"/></p:a>'
     (tmp_path / "g.rdf").write_text(node(f'><x:p rdf:parseType="Literal">{literal}</x:p>'))
     values = kgrec.read_triples(tmp_path / "g.rdf").attributes["value"].to_list()
@@ -72,7 +84,9 @@ def test_markup_declares_a_prefix_again_after_it_was_changed_within(tmp_path):
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
 def test_columns(read, name, tmp_path):
     separator = "," if name.endswith("csv") else "\t"
-    (tmp_path / name).write_text(separator.join(f"c{n}" for n in range(MANY)) + "\n" + separator.join("1" * MANY) + "\n")
+    (tmp_path / name).write_text(
+        separator.join(f"c{n}" for n in range(MANY)) + "\n" + separator.join("1" * MANY) + "\n"
+    )
     began = time.monotonic()
     with pytest.raises(FormatError, match=r"200,000 columns, at most 10,000"):
         read(tmp_path / name)
@@ -81,7 +95,9 @@ def test_columns(read, name, tmp_path):
 
 @pytest.mark.parametrize("read", [kgrec.read_interactions, kgrec.triples_from_table])
 def test_names_of_json_lines(read, tmp_path):
-    (tmp_path / "t.jsonl").write_text("".join(f'{{"item_id": "{n}", "k{n}": 1}}\n' for n in range(20_000)))
+    (tmp_path / "t.jsonl").write_text(
+        "".join(f'{{"item_id": "{n}", "k{n}": 1}}\n' for n in range(20_000))
+    )
     began = time.monotonic()
     with pytest.raises(FormatError, match="different names"):
         read(tmp_path / "t.jsonl")

@@ -18,7 +18,11 @@ BOMB = '<!DOCTYPE l [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
 
 
 def openke(folder, **files):
-    own = {"entity2id": "2\na\t0\nb\t1\n", "relation2id": "1\nr\t0\n", "train2id": "1\n0 1 0\n"} | files
+    own = {
+        "entity2id": "2\na\t0\nb\t1\n",
+        "relation2id": "1\nr\t0\n",
+        "train2id": "1\n0 1 0\n",
+    } | files
     for name, text in own.items():
         (folder / f"{name}.txt").write_text(text)
 
@@ -63,7 +67,10 @@ def test_openke_of_others_needs_no_held_out_part(tmp_path):
     ("text", "told"),
     [
         (BOMB + GRAPHML.format("<graph>&b;</graph>"), "document type declaration"),
-        ('<!DOCTYPE g SYSTEM "file:///etc/passwd">' + GRAPHML.format("<graph/>"), "document type declaration"),
+        (
+            '<!DOCTYPE g SYSTEM "file:///etc/passwd">' + GRAPHML.format("<graph/>"),
+            "document type declaration",
+        ),
         ("<html/>", "not graphml"),
         ("<graphml>", "not well-formed"),
         ("", "not well-formed"),
@@ -71,7 +78,10 @@ def test_openke_of_others_needs_no_held_out_part(tmp_path):
         (GRAPHML.format("<graph><node/></graph>"), "a node without id"),
         (GRAPHML.format('<graph><node id="a"/><edge source="a"/></graph>'), "an edge without"),
         (GRAPHML.format('<graph><node id="a"/><edge source="a" target="b"/></graph>'), "no node"),
-        (GRAPHML.format('<graph><node id="a"/><node id="a"/></graph>'), "'a' is no id that one node"),
+        (
+            GRAPHML.format('<graph><node id="a"/><node id="a"/></graph>'),
+            "'a' is no id that one node",
+        ),
     ],
 )
 def test_graphml(text, told, tmp_path):
@@ -134,7 +144,10 @@ def test_node_links_of_networkx(edges, tmp_path):
     ("name", "text"),
     [
         ("entities.csv", '":ID(Entity)"\nx\n'),
-        ("triples.csv", '":START_ID(Entity)",":END_ID(Entity)",":TYPE","locator:long"\n"n0","n0","r","x"\n'),
+        (
+            "triples.csv",
+            '":START_ID(Entity)",":END_ID(Entity)",":TYPE","locator:long"\n"n0","n0","r","x"\n',
+        ),
         ("triples.csv", '":START_ID(Entity)"\n"n0"\n'),
         ("triples.csv", '":START_ID(Entity)",":END_ID(Entity)",":TYPE"\n"n0","n9","r"\n'),
         ("triples.csv", ""),
@@ -175,11 +188,17 @@ def test_parquet_of_others_needs_the_keys_alone(tmp_path):
     ("changed", "told"),
     [
         ({"triples": {"head": ["x"], "relation": ["r"], "tail": ["e"]}}, "no table of entities"),
-        ({"triples": {"head": ["i"], "relation": ["q"], "tail": ["e"]}}, "no table of entities or relations"),
+        (
+            {"triples": {"head": ["i"], "relation": ["q"], "tail": ["e"]}},
+            "no table of entities or relations",
+        ),
         ({"triples": {"head": ["i"], "relation": [None], "tail": ["e"]}}, "empty cell"),
         ({"triples": {"head": [["i"]], "relation": ["r"], "tail": ["e"]}}, "not of its kind"),
         ({"triples": {"head": ["i"]}}, "no column 'relation'"),
-        ({"triples": {"head": ["i"], "relation": ["r"], "tail": ["e"], "locator": ["x"]}}, "not of its kind"),
+        (
+            {"triples": {"head": ["i"], "relation": ["r"], "tail": ["e"], "locator": ["x"]}},
+            "not of its kind",
+        ),
         ({"entities": {"entity": ["i", "i"], "label": [None, None]}}, "names something twice"),
         ({"items": {"item_id": ["i", "i"], "entity": ["i", "j"]}}, "names something twice"),
         ({"train": {"user_id": ["u"], "item_id": [None]}}, "empty cell"),
@@ -202,8 +221,18 @@ def test_a_damaged_parquet_file(tmp_path):
 
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(
-    name=st.sampled_from(["g.graphml", "graph.json", "entities.csv", "train2id.txt", "triples_train.tsv", "item_list.txt"]),
-    data=st.binary(max_size=60) | st.text("<>&;\"',:{}[]\\/n\n\t 0ard", max_size=60).map(str.encode),
+    name=st.sampled_from(
+        [
+            "g.graphml",
+            "graph.json",
+            "entities.csv",
+            "train2id.txt",
+            "triples_train.tsv",
+            "item_list.txt",
+        ]
+    ),
+    data=st.binary(max_size=60)
+    | st.text("<>&;\"',:{}[]\\/n\n\t 0ard", max_size=60).map(str.encode),
 )
 def test_no_bytes_crash_a_reader(name, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")

@@ -41,7 +41,9 @@ def as_blanks(before):
 
 
 @pytest.mark.parametrize("form", BUILT)
-@settings(max_examples=15, suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # to shrink a dataset takes minutes
+@settings(
+    max_examples=15, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)  # to shrink a dataset takes minutes
 @given(build=datasets())
 def test_what_a_format_carries_comes_back(form, build, tmp_path):
     data = build()
@@ -53,26 +55,51 @@ def test_what_a_format_carries_comes_back(form, build, tmp_path):
         raise
     statement = json.loads((tmp_path / form / STATEMENT).read_text())
     if form == "recbole":
-        given_labels, before[base.ITEM_LABELS] = before[base.ITEM_LABELS], as_blanks(before[base.ITEM_LABELS])
+        given_labels, before[base.ITEM_LABELS] = (
+            before[base.ITEM_LABELS],
+            as_blanks(before[base.ITEM_LABELS]),
+        )
         touched = sum(any(c in "\t\n\r\0" for c in label) for label in given_labels.values())
-        assert statement["lost"].get("tabs and line ends in titles and texts, now blanks", 0) == touched
+        assert (
+            statement["lost"].get("tabs and line ends in titles and texts, now blanks", 0)
+            == touched
+        )
     check(form, before, after, skip=(base.TEXTS,))  # a title is a text too
     for aspect, count in base.ASPECTS.items():
         there = count(data)
         assert aspect in FORMATS[form].carries or statement["lost"].get(aspect, 0) == there
-        assert not there or aspect in statement["carried"] or aspect in statement["lost"] or sum(statement["lost"].values())
+        assert (
+            not there
+            or aspect in statement["carried"]
+            or aspect in statement["lost"]
+            or sum(statement["lost"].values())
+        )
 
 
-@pytest.mark.parametrize("name", ["ml-100k", "lastfm-dbpedia", "dkn-news"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("ml-100k", marks=pytest.mark.long),
+        pytest.param("lastfm-dbpedia", marks=pytest.mark.long),
+        "dkn-news",
+    ],
+)
 @pytest.mark.parametrize("form", BUILT)
 def test_real_files_come_back(form, name, shared_data, tmp_path):
     facts = name == "ml-100k"
     data = load(shared_data(name), **({"user_attributes": True} if facts else {}))
     if FORMATS[form].needs and not base.ASPECTS[FORMATS[form].needs](data):
         pytest.skip(f"{name} has no {FORMATS[form].needs}")
-    before, after = again(data, form, tmp_path, **({"user_attributes": True} if facts and base.USER_FACTS in FORMATS[form].carries else {}))
+    before, after = again(
+        data,
+        form,
+        tmp_path,
+        **({"user_attributes": True} if facts and base.USER_FACTS in FORMATS[form].carries else {}),
+    )
     skip = ()
-    if form == "ctr" and name == "dkn-news":  # parts are gone: a negative that is an interaction of another part cannot stay one
+    if (
+        form == "ctr" and name == "dkn-news"
+    ):  # parts are gone: a negative that is an interaction of another part cannot stay one
         own, back = ({pair[1:] for pair in one[base.NEGATIVES]} for one in (before, after))
         assert back == own - before[base.INTERACTIONS]
         skip = (base.NEGATIVES,)
@@ -82,7 +109,10 @@ def test_real_files_come_back(form, name, shared_data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["recbole", "kgat", "lightgcn", "ctr", "ntriples", "parquet", "networkx", "graphml", "neo4j"])
+@pytest.mark.parametrize(
+    "form",
+    ["recbole", "kgat", "lightgcn", "ctr", "ntriples", "parquet", "networkx", "graphml", "neo4j"],
+)
 def test_gowalla_comes_back(form, shared_data, tmp_path):
     data = load(shared_data("gowalla"))
     data.convert(form, tmp_path / form)
@@ -98,15 +128,29 @@ def test_a_second_conversion_writes_the_same_bytes(tmp_path, shared_data):
             continue
         for place in ("one", "two"):
             data.convert(form, tmp_path / place / form)
-        files = [{p.name: p.read_bytes() for p in (tmp_path / place / form).rglob("*") if p.is_file()} for place in ("one", "two")]
+        files = [
+            {p.name: p.read_bytes() for p in (tmp_path / place / form).rglob("*") if p.is_file()}
+            for place in ("one", "two")
+        ]
         assert files[0] == files[1], form
 
 
 def test_times_are_exact(tmp_path):
     times = [881250949.123456, 1e-9, 1.5e300, math.pi]
-    log = pl.DataFrame({"user_id": ["u"] * 4, "item_id": list("abcd"), "timestamp": times, "rating": [1.0, 2.5, 3.0, 1 / 3]})
+    log = pl.DataFrame(
+        {
+            "user_id": ["u"] * 4,
+            "item_id": list("abcd"),
+            "timestamp": times,
+            "rating": [1.0, 2.5, 3.0, 1 / 3],
+        }
+    )
     data = Dataset.build(log, split="leave-one-out")
     for form in ("recbole", "ntriples", "parquet", "networkx", "graphml", "neo4j"):
         before, after = again(data, form, tmp_path)
-        assert after[base.TIMES] == before[base.TIMES] == dict(zip([("u", c) for c in "abcd"], times, strict=True))
+        assert (
+            after[base.TIMES]
+            == before[base.TIMES]
+            == dict(zip([("u", c) for c in "abcd"], times, strict=True))
+        )
         assert after[base.RATINGS] == before[base.RATINGS]

@@ -117,7 +117,9 @@ def test_the_graph_is_small_and_says_what_is_simulated(manifest: dict[str, Any])
     assert "SIMULATED" in manifest["simulated_note"]
 
 
-def test_counts_are_as_claimed(manifest: dict[str, Any], graph: Graph, rows: list[tuple[str, str, int]]) -> None:
+def test_counts_are_as_claimed(
+    manifest: dict[str, Any], graph: Graph, rows: list[tuple[str, str, int]]
+) -> None:
     counts = manifest["counts"]
     classes = Counter(name for names in graph.types.values() for name in names)
     relations = Counter(relation.removeprefix(SCHEMA) for _, relation, _ in graph.triples)
@@ -154,7 +156,9 @@ def test_every_entity_has_one_label_and_one_fitting_type(graph: Graph) -> None:
 
 @pytest.mark.parametrize("of_kind", ["person", "genre", "country", "series"])
 def test_one_label_names_one_entity(graph: Graph, of_kind: str) -> None:
-    names = Counter(graph.labels[entity][0].value for entity in graph.types if kind(entity) == of_kind)
+    names = Counter(
+        graph.labels[entity][0].value for entity in graph.types if kind(entity) == of_kind
+    )
     assert max(names.values()) == 1
 
 
@@ -174,7 +178,11 @@ def test_every_film_has_its_facts(graph: Graph) -> None:
 
 
 def test_a_film_is_younger_than_the_film_it_is_based_on(graph: Graph) -> None:
-    based = [(head, tail) for head, relation, tail in graph.triples if relation == SCHEMA + "isBasedOn" and kind(tail) == "film"]
+    based = [
+        (head, tail)
+        for head, relation, tail in graph.triples
+        if relation == SCHEMA + "isBasedOn" and kind(tail) == "film"
+    ]
     assert based
     for head, tail in based:
         assert int(graph.years[head][0].value) > int(graph.years[tail][0].value)
@@ -185,7 +193,10 @@ def test_people_are_shared_between_films_and_roles(graph: Graph) -> None:
     for head, relation, tail in graph.triples:
         if kind(head) == "film" and kind(tail) == "person":
             roles[tail][relation.removeprefix(SCHEMA)].add(head)
-    per_role = {role: sum(len(of[role]) >= 2 for of in roles.values()) for role in ("director", "actor", "musicBy")}
+    per_role = {
+        role: sum(len(of[role]) >= 2 for of in roles.values())
+        for role in ("director", "actor", "musicBy")
+    }
     assert per_role["director"] >= 60
     assert per_role["actor"] >= 300
     assert per_role["musicBy"] >= 60
@@ -194,9 +205,13 @@ def test_people_are_shared_between_films_and_roles(graph: Graph) -> None:
     assert len(both) >= 10
 
 
-def test_every_item_is_linked_to_a_labelled_film(graph: Graph, links: dict[str, str], rows: list[tuple[str, str, int]]) -> None:
+def test_every_item_is_linked_to_a_labelled_film(
+    graph: Graph, links: dict[str, str], rows: list[tuple[str, str, int]]
+) -> None:
     assert {item for _, item, _ in rows} <= set(links)
-    assert set(links.values()) == {entity for entity, types in graph.types.items() if "Movie" in types}
+    assert set(links.values()) == {
+        entity for entity, types in graph.types.items() if "Movie" in types
+    }
     for item, film in links.items():
         assert film == f"{BASE}film/{item}"
         assert film in graph.labels
@@ -204,14 +219,18 @@ def test_every_item_is_linked_to_a_labelled_film(graph: Graph, links: dict[str, 
 
 def test_interactions_are_distinct_and_in_order(rows: list[tuple[str, str, int]]) -> None:
     assert len({(user, item) for user, item, _ in rows}) == len(rows)
-    assert [(user, time) for user, _, time in rows] == sorted((user, time) for user, _, time in rows)
+    assert [(user, time) for user, _, time in rows] == sorted(
+        (user, time) for user, _, time in rows
+    )
     times = [time for _, _, time in rows]
     assert min(times) >= 1_577_836_800
     assert max(times) < 1_735_689_600
     assert min(Counter(user for user, _, _ in rows).values()) >= 10
 
 
-def test_interactions_can_be_made_again(manifest: dict[str, Any], graph: Graph, links: dict[str, str], interactions: str) -> None:
+def test_interactions_can_be_made_again(
+    manifest: dict[str, Any], graph: Graph, links: dict[str, str], interactions: str
+) -> None:
     years = {film: int(year.value) for film, (year,) in graph.years.items()}
     rng = np.random.default_rng(manifest["simulation"]["seed"])
     world = films_world(list(links.values()), graph.triples, years, rng=rng)

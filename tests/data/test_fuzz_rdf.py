@@ -1,4 +1,5 @@
-"""Whatever bytes an RDF file holds, it is read or refused in one line that names it, soon and in little memory.
+"""Whatever bytes an RDF file holds, it is read or refused in one line that names it, soon and in
+little memory.
 
 200 examples each; ``make fuzz`` raises that to 100,000.
 """
@@ -27,16 +28,23 @@ EXAMPLES = max(200, settings().max_examples)
 MOST_SECONDS, MOST_BYTES = 2.0, 512 << 20
 COMPILED = native.library()
 
-_spec = importlib.util.spec_from_file_location("syntax", Path(__file__).with_name("test_rdf_syntax.py"))
+_spec = importlib.util.spec_from_file_location(
+    "syntax", Path(__file__).with_name("test_rdf_syntax.py")
+)
 syntax = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(syntax)
 
-SAMPLES = {suffix: [text for text, _ in texts.values()] for suffix, texts in syntax.POSITIVE.items()}
+SAMPLES = {
+    suffix: [text for text, _ in texts.values()] for suffix, texts in syntax.POSITIVE.items()
+}
 for suffix in ("nt", "nq"):
     SAMPLES[suffix] += syntax.BAD_LINES.values()
 SAMPLES["ttl"] += [text for text, _ in syntax.BAD_TURTLE.values()]
 SAMPLES["trig"] += [text for text, _ in (syntax.BAD_TURTLE | syntax.BAD_TRIG).values()]
-SAMPLES["rdf"] += [*syntax.BAD_XML.values(), '<!DOCTYPE r [<!ENTITY a "b"><!ENTITY c "&a;&a;">]>' + syntax.document("&a;&c;")]
+SAMPLES["rdf"] += [
+    *syntax.BAD_XML.values(),
+    '<!DOCTYPE r [<!ENTITY a "b"><!ENTITY c "&a;&a;">]>' + syntax.document("&a;&c;"),
+]
 SAMPLES["jsonld"] += [text for text, _ in syntax.BAD_JSONLD.values()]
 PACKINGS = (gzip.compress, bz2.compress, lzma.compress, zstandard.compress)
 
@@ -52,7 +60,12 @@ def documents(suffix):
     change = st.tuples(
         st.integers(0, 2000),
         st.integers(0, 30),
-        st.one_of(st.sampled_from(pieces(known)).map(str.encode), st.sampled_from(known).map(str.encode), st.binary(max_size=4), st.none()),
+        st.one_of(
+            st.sampled_from(pieces(known)).map(str.encode),
+            st.sampled_from(known).map(str.encode),
+            st.binary(max_size=4),
+            st.none(),
+        ),
     )
 
     def changed(text, changes, packed, cut):
@@ -67,7 +80,13 @@ def documents(suffix):
         return data
 
     packings = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(PACKINGS))
-    return st.builds(changed, st.sampled_from(known), st.lists(change, max_size=4), packings, st.sampled_from([0, 0, 1, 9]))
+    return st.builds(
+        changed,
+        st.sampled_from(known),
+        st.lists(change, max_size=4),
+        packings,
+        st.sampled_from([0, 0, 1, 9]),
+    )
 
 
 def read(path, options, compiled):
@@ -84,7 +103,15 @@ def read(path, options, compiled):
         assert time.process_time() - began < MOST_SECONDS
     named = [re.sub(r"^_:.*", "_:", key) for key in facts.terms]
     literals = facts.attributes.select("name", "value", "datatype", "language").rows()
-    return named.count("_:"), sorted(named), facts.locator.tolist(), facts.graphs.len(), sorted(literals), facts.dropped, dict(facts.counts)
+    return (
+        named.count("_:"),
+        sorted(named),
+        facts.locator.tolist(),
+        facts.graphs.len(),
+        sorted(literals),
+        facts.dropped,
+        dict(facts.counts),
+    )
 
 
 @pytest.mark.parametrize("suffix", SAMPLES)
@@ -93,7 +120,9 @@ def read(path, options, compiled):
 def test_any_file_is_read_or_refused(tmp_path, suffix, data, lenient, places, drop):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(data.draw(documents(suffix)))
-    options = RdfOptions(on_error="skip" if lenient else "stop", places=places, blank="drop" if drop else "keep")
+    options = RdfOptions(
+        on_error="skip" if lenient else "stop", places=places, blank="drop" if drop else "keep"
+    )
     said = read(path, options, compiled=False)
     if isinstance(said, str):
         assert "\n" not in said
@@ -128,7 +157,26 @@ def test_any_file_of_any_name_becomes_a_graph_or_is_refused(tmp_path, data, suff
 @pytest.mark.parametrize("suffix", SAMPLES)
 @pytest.mark.parametrize(
     "piece",
-    ["(", "[", "{", "<", '"', "_:a ", "<x:a> ", "\\", "é", "\0", "[]", '{"@id":', "<a>", "<!--", "a:", "@prefix a: <x:> .", "# c\n", "\r"],
+    [
+        "(",
+        "[",
+        "{",
+        "<",
+        '"',
+        "_:a ",
+        "<x:a> ",
+        "\\",
+        "é",
+        "\0",
+        "[]",
+        '{"@id":',
+        "<a>",
+        "<!--",
+        "a:",
+        "@prefix a: <x:> .",
+        "# c\n",
+        "\r",
+    ],
 )
 def test_a_piece_again_and_again(tmp_path, suffix, piece):
     path = tmp_path / f"a.{suffix}"

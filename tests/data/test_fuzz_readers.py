@@ -1,4 +1,5 @@
-"""Whatever bytes a table, a folder, a file of vectors or an archive holds, it is read or refused in one line, soon and in little memory.
+"""Whatever bytes a table, a folder, a file of vectors or an archive holds, it is read or refused in
+one line, soon and in little memory.
 
 200 examples each; ``make fuzz`` raises that to 100,000. RDF has a file of its own.
 """
@@ -57,8 +58,34 @@ ODD = [
         b"::",
         b" ",
     ),
-    *("\u2028\u0085\u200b\u202e".encode(), "\u0661\u0662".encode(), "\uff11".encode(), b"9" * 40, b"-1", b"-0", b"1e999", b"nan", b"0x1"),
-    *(b"{", b"[", b"[[[[", b'{"a":', b"null", b"#", b";", b":", b"-0", b"-1", b"=", b"user_id", b"item_id", b"a:token", b"b:float_seq"),
+    *(
+        "\u2028\u0085\u200b\u202e".encode(),
+        "\u0661\u0662".encode(),
+        "\uff11".encode(),
+        b"9" * 40,
+        b"-1",
+        b"-0",
+        b"1e999",
+        b"nan",
+        b"0x1",
+    ),
+    *(
+        b"{",
+        b"[",
+        b"[[[[",
+        b'{"a":',
+        b"null",
+        b"#",
+        b";",
+        b":",
+        b"-0",
+        b"-1",
+        b"=",
+        b"user_id",
+        b"item_id",
+        b"a:token",
+        b"b:float_seq",
+    ),
 ]
 
 
@@ -74,13 +101,20 @@ def pieces(text):
 
 
 def changes(contents):
-    """Return changes of any of some contents: a place, how much goes, and what comes (None: what was there, three times)."""
+    """Return changes of any of some contents: a place, how much goes, and what comes (None: what
+    was there, three times).
+    """
     known = sorted({piece for content in contents for piece in pieces(content[:4000])})
     return st.lists(
         st.tuples(
             st.integers(0, 4000),
             st.sampled_from([0, 0, 1, 2, 9, 60]),
-            st.one_of(st.sampled_from(ODD), st.sampled_from(known or [b""]), st.binary(max_size=4), st.none()),
+            st.one_of(
+                st.sampled_from(ODD),
+                st.sampled_from(known or [b""]),
+                st.binary(max_size=4),
+                st.none(),
+            ),
         ),
         min_size=1,
         max_size=4,
@@ -90,11 +124,15 @@ def changes(contents):
 def changed(data, some):
     for place, length, put in some:
         at = place % (len(data) + 1)
-        data = data[:at] + (data[at : at + length] * 3 if put is None else put) + data[at + length :]
+        data = (
+            data[:at] + (data[at : at + length] * 3 if put is None else put) + data[at + length :]
+        )
     return data
 
 
-PACKED = st.tuples(st.one_of(st.none(), st.none(), st.sampled_from(PACKINGS)), st.sampled_from([0, 0, 1, 9]))
+PACKED = st.tuples(
+    st.one_of(st.none(), st.none(), st.sampled_from(PACKINGS)), st.sampled_from([0, 0, 1, 9])
+)
 
 
 def packed(data, how):
@@ -103,7 +141,9 @@ def packed(data, how):
 
 
 def said(work, *names):
-    """Do it; return what it says where it refuses, after looking at the form of that and the time it took."""
+    """Do it; return what it says where it refuses, after looking at the form of that and the time
+    it took.
+    """
     began = time.process_time()
     try:
         work()
@@ -119,17 +159,24 @@ def said(work, *names):
 
 def parquet():
     stream = io.BytesIO()
-    pl.DataFrame({"user_id": ["a", "b"], "item_id": ["1", "2"], "rating": [1.0, 2.0]}).write_parquet(stream)
+    pl.DataFrame(
+        {"user_id": ["a", "b"], "item_id": ["1", "2"], "rating": [1.0, 2.0]}
+    ).write_parquet(stream)
     return stream.getvalue()
 
 
-CSV = b'user_id,item_id,rating,timestamp\n1,"a, b",3.5,10\n2,b,4,2020-01-02\n3,"c ""d""\n e",1e3,12\n'
+CSV = (
+    b'user_id,item_id,rating,timestamp\n1,"a, b",3.5,10\n2,b,4,2020-01-02\n3,"c ""d""\n e",1e3,12\n'
+)
 FILES = {
     "a.csv": (read_interactions, CSV),
     "a.tsv": (read_interactions, b"user_id\titem_id\trating\n1\ta\t3.5\n2\tb\t4\n"),
     "a.dat": (read_interactions, b"1::a::3::10\n2::b::4::11\n"),
     "a.inter": (read_interactions, b"user_id:token\titem_id:token\trating:float\n1\t2\t3\n"),
-    "b.jsonl": (read_interactions, b'{"user_id": "a", "item_id": 1, "tags": ["x"]}\n{"user_id": "b", "item_id": 2}\n'),
+    "b.jsonl": (
+        read_interactions,
+        b'{"user_id": "a", "item_id": 1, "tags": ["x"]}\n{"user_id": "b", "item_id": 2}\n',
+    ),
     "b.parquet": (read_interactions, parquet()),
     "a.txt": (read_item_lists, b"0 1 2 3\n1\n2 5 6\n"),
     "a.link": (read_links, b"item_id:token\tentity_id:token\n1\tm.1\n2\tm.2\n"),
@@ -158,16 +205,33 @@ def array(values):
 
 
 NUMBERS = {
-    "glove.txt": (b"the 1 2\nRome 3 4e-3\n. . 5 6\n", lambda path, skipped: read_vectors(path, lambda key: True, skipped)),
-    "w2v.txt": (b"2 2\nthe 1 2\nRome 3 4\n", lambda path, skipped: read_vectors(path, lambda key: True, skipped)),
-    "word2vec.bin": (
-        b"2 2\ngolf " + np.array([1, 2], "<f4").tobytes() + b"\nrome " + np.array([3, 4], "<f4").tobytes() + b"\n",
+    "glove.txt": (
+        b"the 1 2\nRome 3 4e-3\n. . 5 6\n",
         lambda path, skipped: read_vectors(path, lambda key: True, skipped),
     ),
-    "f.csv": (b"item_id,x,y\na,1,2\nb,3,4\n", lambda path, _: read_features(path, Vocabulary(["a", "b"]), None)),
+    "w2v.txt": (
+        b"2 2\nthe 1 2\nRome 3 4\n",
+        lambda path, skipped: read_vectors(path, lambda key: True, skipped),
+    ),
+    "word2vec.bin": (
+        b"2 2\ngolf "
+        + np.array([1, 2], "<f4").tobytes()
+        + b"\nrome "
+        + np.array([3, 4], "<f4").tobytes()
+        + b"\n",
+        lambda path, skipped: read_vectors(path, lambda key: True, skipped),
+    ),
+    "f.csv": (
+        b"item_id,x,y\na,1,2\nb,3,4\n",
+        lambda path, _: read_features(path, Vocabulary(["a", "b"]), None),
+    ),
     "f.npy": (
         array(np.array([[1.0, 2.0], [3.0, 4.0]])),
-        lambda path, _: read_features(path, Vocabulary(["1"]), read_items(pl.DataFrame({"item_id": ["1", "2"], "title": ["", ""]}))),
+        lambda path, _: read_features(
+            path,
+            Vocabulary(["1"]),
+            read_items(pl.DataFrame({"item_id": ["1", "2"], "title": ["", ""]})),
+        ),
     ),
 }
 
@@ -206,14 +270,25 @@ NEWS = (
     b'"SurfaceForms": ["Paris"]}]\t[]\nN2\tsport\tgolf\tGolf\t\thttps://y\t\t[]\n'
 )
 BEHAVIORS = (
-    b"1\tU1\t11/9/2019 9:05:00 AM\tN2\tN1-1 N2-0\n2\tU2\t11/10/2019 9:05:00 PM\t\tN1-0 N2-1\n3\tU2\t11/11/2019 9:05:00 PM\tN2\tN1-0 N2-1\n"
+    b"1\tU1\t11/9/2019 9:05:00 AM\tN2\tN1-1 N2-0\n2\tU2\t11/10/2019 9:05:00 PM\t\tN1-0 "
+    b"N2-1\n3\tU2\t11/11/2019 9:05:00 PM\tN2\tN1-0 N2-1\n"
 )
 RAW = b"1\tParis beats Rome\t1\t5:Paris;6:Rome\n1\tGolf\t0\t\n2\tGolf\t1\t7:Golf\n"
 FOLDERS = {
-    "mind": {"news.tsv": NEWS, "behaviors.tsv": BEHAVIORS, "entity_embedding.vec": b"Q90\t1\t2\nQ91\t3\t4\n"},
-    "ctr": {"ratings_final.txt": b"1\t1\t1\n1\t2\t0\n2\t1\t1\n2\t2\t1\n2\t3\t1\n", "kg_final.txt": b"1 0 7\n2 1 7\n"},
+    "mind": {
+        "news.tsv": NEWS,
+        "behaviors.tsv": BEHAVIORS,
+        "entity_embedding.vec": b"Q90\t1\t2\nQ91\t3\t4\n",
+    },
+    "ctr": {
+        "ratings_final.txt": b"1\t1\t1\n1\t2\t0\n2\t1\t1\n2\t2\t1\n2\t3\t1\n",
+        "kg_final.txt": b"1 0 7\n2 1 7\n",
+    },
     "dkn": {"raw_train.txt": RAW, "raw_test.txt": RAW.replace(b"Golf", b"Ski")},
-    "numbered": {"train.txt": b"1\t4,5,0\t0,9,0\t1\n1\t5,6,0\t0,0,0\t0\n", "test.txt": b"2\t4,6,0\t0,0,0\t1\n"},
+    "numbered": {
+        "train.txt": b"1\t4,5,0\t0,9,0\t1\n1\t5,6,0\t0,0,0\t0\n",
+        "test.txt": b"2\t4,6,0\t0,0,0\t1\n",
+    },
 }
 
 
@@ -234,14 +309,28 @@ def test_any_folder_is_read_or_refused(tmp_path, form, data, lenient):
     refused_or_read(tmp_path, FOLDERS[form], data, lenient)
 
 
-WRITTEN = ("recbole", "kgat", "lightgcn", "openke", "pykeen", "ntriples", "networkx", "graphml", "neo4j", "parquet")
+WRITTEN = (
+    "recbole",
+    "kgat",
+    "lightgcn",
+    "openke",
+    "pykeen",
+    "ntriples",
+    "networkx",
+    "graphml",
+    "neo4j",
+    "parquet",
+)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """Give the files of a small dataset in each of our own formats."""
     place = tmp_path_factory.mktemp("written")
-    own = {"ratings_final.txt": FOLDERS["ctr"]["ratings_final.txt"], "kg_final.txt": FOLDERS["ctr"]["kg_final.txt"]}
+    own = {
+        "ratings_final.txt": FOLDERS["ctr"]["ratings_final.txt"],
+        "kg_final.txt": FOLDERS["ctr"]["kg_final.txt"],
+    }
     (place / "ctr").mkdir()
     for name, content in own.items():
         (place / "ctr" / name).write_bytes(content)
@@ -249,7 +338,11 @@ def written(tmp_path_factory):
     files = {}
     for form in WRITTEN:
         convert(data, form, place / form)
-        files[form] = {str(file.relative_to(place / form)): file.read_bytes() for file in (place / form).rglob("*") if file.is_file()}
+        files[form] = {
+            str(file.relative_to(place / form)): file.read_bytes()
+            for file in (place / form).rglob("*")
+            if file.is_file()
+        }
     return files
 
 

@@ -22,7 +22,9 @@ from kgrec.errors import KgrecError
 
 XML = b"""<?xml version="1.0"?><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="http://e/">
 <r:Description r:about="http://e/a"><e:r r:resource="http://e/b"/><e:s>text</e:s></r:Description></r:RDF>"""
-TURTLE = b'@prefix e: <http://e/> . e:a a e:T ; e:r e:b , [ e:s "x"@en , 1.5 ] . e:b e:r ( e:a e:c ) .'
+TURTLE = (
+    b'@prefix e: <http://e/> . e:a a e:T ; e:r e:b , [ e:s "x"@en , 1.5 ] . e:b e:r ( e:a e:c ) .'
+)
 TABLE = b'user_id,item_id,rating,timestamp\n1,"a, b",3.5,10\n2,b,4,11\n3,c,1e3,12\n'
 
 READERS = {
@@ -35,16 +37,26 @@ READERS = {
     "a.user": (read_user_table, b"user_id:token\tage:token\n1\t30\n2\t\n"),
     "a.kg": (read_triples, b"head_id:token\trelation_id:token\ttail_id:token\na\tr\tb\nb\tr\tc\n"),
     "kg_final.txt": (read_triples, b"0 0 1\n1 1 2\n"),
-    "a.nt": (read_triples, b'<http://e/a> <http://e/r> <http://e/b> .\n_:x <http://e/r> "t"@en .\n'),
+    "a.nt": (
+        read_triples,
+        b'<http://e/a> <http://e/r> <http://e/b> .\n_:x <http://e/r> "t"@en .\n',
+    ),
     "a.nq": (read_triples, b"<http://e/a> <http://e/r> <http://e/b> <http://e/g> .\n"),
     "a.ttl": (read_triples, TURTLE),
     "a.trig": (read_triples, b"@prefix e: <http://e/> . e:g { e:a e:r e:b }"),
     "a.rdf": (read_triples, XML),
-    "a.jsonld": (read_triples, b'{"@id": "http://e/a", "http://e/r": [{"@id": "http://e/b"}, {"@value": "t", "@language": "en"}]}'),
+    "a.jsonld": (
+        read_triples,
+        b'{"@id": "http://e/a", "http://e/r": [{"@id": "http://e/b"}, {"@value": "t", "@language": "en"}]}',
+    ),
 }
 
 DAMAGE = st.lists(
-    st.tuples(st.integers(0, 400), st.sampled_from(["put", "cut", "add", "twice"]), st.binary(min_size=1, max_size=6)),
+    st.tuples(
+        st.integers(0, 400),
+        st.sampled_from(["put", "cut", "add", "twice"]),
+        st.binary(min_size=1, max_size=6),
+    ),
     min_size=1,
     max_size=5,
 )
@@ -63,7 +75,9 @@ def damaged(content, damage):
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(damage=DAMAGE, packed=st.sampled_from(["no", "yes", "damaged"]))
 def test_damaged_files(tmp_path, name, damage, packed):
     reader, content = READERS[name]
@@ -96,19 +110,41 @@ NEWS = (
     b'"SurfaceForms": ["Paris"]}]\t[]\nN2\tsport\tgolf\tGolf\t\thttps://y\t\t[]\n'
 )
 BEHAVIORS = (
-    b"1\tU1\t11/9/2019 9:05:00 AM\tN2\tN1-1 N2-0\n2\tU2\t11/10/2019 9:05:00 PM\t\tN1-0 N2-1\n3\tU2\t11/11/2019 9:05:00 PM\tN2\tN1-0 N2-1\n"
+    b"1\tU1\t11/9/2019 9:05:00 AM\tN2\tN1-1 N2-0\n2\tU2\t11/10/2019 9:05:00 PM\t\tN1-0 "
+    b"N2-1\n3\tU2\t11/11/2019 9:05:00 PM\tN2\tN1-0 N2-1\n"
 )
 RAW = b"1\tParis beats Rome\t1\t5:Paris;6:Rome\n1\tGolf\t0\t\n2\tGolf\t1\t7:Golf\n"
-WORD2VEC = b"2 2\n" + b"golf " + np.array([1, 2], "<f4").tobytes() + b"\nrome " + np.array([3, 4], "<f4").tobytes() + b"\n"
+WORD2VEC = (
+    b"2 2\n"
+    + b"golf "
+    + np.array([1, 2], "<f4").tobytes()
+    + b"\nrome "
+    + np.array([3, 4], "<f4").tobytes()
+    + b"\n"
+)
 FOLDERS = {
-    "mind": {"news.tsv": NEWS, "behaviors.tsv": BEHAVIORS, "entity_embedding.vec": b"Q90\t1\t2\nQ91\t3\t4\n"},
-    "ctr": {"ratings_final.txt": b"1\t1\t1\n1\t2\t0\n2\t1\t1\n2\t2\t1\n2\t3\t1\n", "kg_final.txt": b"1 0 7\n2 1 7\n"},
+    "mind": {
+        "news.tsv": NEWS,
+        "behaviors.tsv": BEHAVIORS,
+        "entity_embedding.vec": b"Q90\t1\t2\nQ91\t3\t4\n",
+    },
+    "ctr": {
+        "ratings_final.txt": b"1\t1\t1\n1\t2\t0\n2\t1\t1\n2\t2\t1\n2\t3\t1\n",
+        "kg_final.txt": b"1 0 7\n2 1 7\n",
+    },
     "dkn": {"raw_train.txt": RAW, "raw_test.txt": RAW.replace(b"Golf", b"Ski")},
-    "numbered": {"train.txt": b"1\t4,5,0\t0,9,0\t1\n1\t5,6,0\t0,0,0\t0\n", "test.txt": b"2\t4,6,0\t0,0,0\t1\n"},
+    "numbered": {
+        "train.txt": b"1\t4,5,0\t0,9,0\t1\n1\t5,6,0\t0,0,0\t0\n",
+        "test.txt": b"2\t4,6,0\t0,0,0\t1\n",
+    },
 }
 FILES = {
     "f.csv": lambda path: read_features(path, Vocabulary(["a", "b"]), None),
-    "f.npy": lambda path: read_features(path, Vocabulary(["1"]), read_items(pl.DataFrame({"item_id": ["1", "2"], "title": ["", ""]}))),
+    "f.npy": lambda path: read_features(
+        path,
+        Vocabulary(["1"]),
+        read_items(pl.DataFrame({"item_id": ["1", "2"], "title": ["", ""]})),
+    ),
     "glove.txt": lambda path: read_vectors(path, lambda key: True),
     "word2vec.bin": lambda path: read_vectors(path, lambda key: True),
 }
@@ -129,12 +165,16 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_damaged_folders(tmp_path, name, data):
     victim = data.draw(st.sampled_from(sorted(FOLDERS[name])))
     for file, content in FOLDERS[name].items():
-        (tmp_path / file).write_bytes(damaged(content, data.draw(DAMAGE)) if file == victim else content)
+        (tmp_path / file).write_bytes(
+            damaged(content, data.draw(DAMAGE)) if file == victim else content
+        )
     said = ""
     try:
         load(tmp_path)
@@ -144,7 +184,9 @@ def test_damaged_folders(tmp_path, name, data):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(damage=DAMAGE, packed=st.booleans())
 def test_damaged_numbers(tmp_path, name, damage, packed):
     content = damaged(CONTENTS[name], damage)

@@ -1,4 +1,6 @@
-"""A graph from a table of items: what its columns hold is found, said, and made into triples; nothing is lost without a word."""
+"""A graph from a table of items: what its columns hold is found, said, and made into triples;
+nothing is lost without a word.
+"""
 
 import contextlib
 import datetime
@@ -15,7 +17,19 @@ from kgrec.data.readers.attributes import table_settings
 from kgrec.data.tables.column_kinds import find_separator, flag_groups, in_lists
 from kgrec.errors import ConfigError, FormatError, KgrecError, MissingFileError
 
-GENRES = ["unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir"]
+GENRES = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+]
 GENRES += ["Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"]
 
 FILMS = """item_id,title,genres,director,actor,price,in_color,zip,plot,link,tags,released,studio
@@ -36,7 +50,14 @@ def films(tmp_path):
 
 def stated(triples):
     keys = triples.entities.keys
-    return sorted(zip(keys(triples.head), triples.relations.keys(triples.relation), keys(triples.tail), strict=True))
+    return sorted(
+        zip(
+            keys(triples.head),
+            triples.relations.keys(triples.relation),
+            keys(triples.tail),
+            strict=True,
+        )
+    )
 
 
 def about(triples, head, relation):
@@ -68,13 +89,25 @@ def test_what_columns_hold_is_found_and_said(films):
         "released": "date",
         "studio": "constant",
     }
-    assert (told["genres"].distinct, told["genres"].rows, told["genres"].triples, told["genres"].note) == (4, 4, 6, "split at ','")
-    assert {name: column.note for name, column in told.items() if name in ("plot", "link", "studio")} == {
+    assert (
+        told["genres"].distinct,
+        told["genres"].rows,
+        told["genres"].triples,
+        told["genres"].note,
+    ) == (4, 4, 6, "split at ','")
+    assert {
+        name: column.note for name, column in told.items() if name in ("plot", "link", "studio")
+    } == {
         "plot": "free text",
         "link": "addresses",
         "studio": "every row says the same",
     }
-    assert (told["zip"].rows, told["zip"].triples, told["zip"].relation, told["plot"].relation) == (3, 3, "zip", "")
+    assert (told["zip"].rows, told["zip"].triples, told["zip"].relation, told["plot"].relation) == (
+        3,
+        3,
+        "zip",
+        "",
+    )
 
 
 def test_values_become_entities_with_labels_and_places(films):
@@ -82,11 +115,24 @@ def test_values_become_entities_with_labels_and_places(films):
     assert about(triples, "1", "genres") == ["genres=Horror", "genres=SciFi"]
     assert about(triples, "1", "tags") == ["tags=a", "tags=b, c"]
     assert about(triples, "3", "price") == ["price=1234"]
-    assert [about(triples, item, "released") for item in "1234"] == [["released=1979"], ["released=1995"], ["released=1986"], []]
-    assert [about(triples, item, "in_color") for item in "1234"] == [["in_color=yes"], [], [], ["in_color=yes"]]
+    assert [about(triples, item, "released") for item in "1234"] == [
+        ["released=1979"],
+        ["released=1995"],
+        ["released=1986"],
+        [],
+    ]
+    assert [about(triples, item, "in_color") for item in "1234"] == [
+        ["in_color=yes"],
+        [],
+        [],
+        ["in_color=yes"],
+    ]
     assert triples.label(triples.entities.row("1")) == "Alien"
     assert triples.label(triples.entities.row("director=Mann")) == "Mann"
-    place = {(int(line), triples.column(int(source))) for line, source in zip(triples.locator, triples.source, strict=True)}
+    place = {
+        (int(line), triples.column(int(source)))
+        for line, source in zip(triples.locator, triples.source, strict=True)
+    }
     assert (2, "genres") in place
     assert (5, "director") in place
     assert {line for line, _ in place} == {2, 3, 4, 5}
@@ -97,26 +143,40 @@ def test_values_become_entities_with_labels_and_places(films):
 def test_columns_can_share_their_entities(films):
     triples = kgrec.triples_from_table(films, spaces={"director": "person", "actor": "person"})
     assert about(triples, "4", "director") == about(triples, "4", "actor") == ["person=Mann"]
-    assert set(triples.types.filter(pl.col("entity") == triples.entities.row("person=Mann"))["type"]) == {"person"}
-    assert table_settings({"spaces": "director:person,actor:person"}) == {"spaces": {"director": "person", "actor": "person"}}
+    assert set(
+        triples.types.filter(pl.col("entity") == triples.entities.row("person=Mann"))["type"]
+    ) == {"person"}
+    assert table_settings({"spaces": "director:person,actor:person"}) == {
+        "spaces": {"director": "person", "actor": "person"}
+    }
 
 
 def test_columns_are_chosen_excluded_and_forced(films):
-    assert set(kgrec.triples_from_table(films, columns=["studio", "plot"]).relations) == {"studio", "plot"}
+    assert set(kgrec.triples_from_table(films, columns=["studio", "plot"]).relations) == {
+        "studio",
+        "plot",
+    }
     assert set(kgrec.triples_from_table(films, columns=["genres"]).relations) == {"genres"}
     assert "genres" not in kgrec.triples_from_table(films, exclude="genres").relations
     assert len(kgrec.triples_from_table(films, columns=[])) == 0
-    forced = kgrec.triples_from_table(films, kinds={"price": "category", "in_color": "category", "genres": "category", "plot": "text"})
+    forced = kgrec.triples_from_table(
+        films,
+        kinds={"price": "category", "in_color": "category", "genres": "category", "plot": "text"},
+    )
     assert about(forced, "1", "price") == ["price=$9.99"]
     assert about(forced, "2", "in_color") == ["in_color=no"]
     assert about(forced, "1", "genres") == ["genres=Horror, SciFi"]
-    assert forced.attributes["value"].to_list() == [f"{TEXT} {word}" for word in ("one", "two", "three", "four")]
+    assert forced.attributes["value"].to_list() == [
+        f"{TEXT} {word}" for word in ("one", "two", "three", "four")
+    ]
     assert columns_of(forced)["plot"].note == "kept as text of the items"
 
 
 def test_separators():
     cells = {"|": ["a|b", "b", "c|a|b"], ";": ["a; b", "b", "c;a"], ",": ["a, b", "b, c", "c", "a"]}
-    assert {mark: find_separator(pl.Series(own)) for mark, own in cells.items()} == {mark: mark for mark in cells}
+    assert {mark: find_separator(pl.Series(own)) for mark, own in cells.items()} == {
+        mark: mark for mark in cells
+    }
     for one_value in (
         ["Scott, Ridley", "Mann, Michael", "Scott, Tony"],
         ["Paris, France", "Nice, France", "Lyon, France"],
@@ -125,17 +185,32 @@ def test_separators():
         ["1,234", "2,345", "1,345"],
     ):
         assert find_separator(pl.Series(one_value)) is None, one_value
-    given_one = kgrec.triples_from_table(pl.DataFrame({"id": ["1", "2"], "g": ["a / b", "b"]}), separators={"g": "/"})
+    given_one = kgrec.triples_from_table(
+        pl.DataFrame({"id": ["1", "2"], "g": ["a / b", "b"]}), separators={"g": "/"}
+    )
     assert stated(given_one) == [("1", "g", "g=a"), ("1", "g", "g=b"), ("2", "g", "g=b")]
 
 
 @given(
     st.lists(
-        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\\\"'\x00"), min_size=1, max_size=5), max_size=4), min_size=1
+        st.lists(
+            st.text(
+                st.characters(codec="utf-8", exclude_characters="\\\"'\x00"), min_size=1, max_size=5
+            ),
+            max_size=4,
+        ),
+        min_size=1,
     )
 )
 def test_json_lists_are_read_as_json_reads_them(lists):
-    cells = pl.Series([json.dumps(cell, ensure_ascii=False) for cell in lists if all(part.isprintable() for part in cell)], dtype=pl.String)
+    cells = pl.Series(
+        [
+            json.dumps(cell, ensure_ascii=False)
+            for cell in lists
+            if all(part.isprintable() for part in cell)
+        ],
+        dtype=pl.String,
+    )
     assert in_lists(cells).to_list() == [json.loads(cell) for cell in cells]
 
 
@@ -149,18 +224,37 @@ def test_python_lists_are_read_too():
 
 def test_the_flags_of_movielens(tmp_path):
     chosen = random.Random(0)
-    rows = [[str(n), f"Film {n}", f"{n % 28 + 1:02d}-Jan-{1960 + n % 30}", "", f"http://us.imdb.com/M/{n}"] for n in range(1, 101)]
+    rows = [
+        [
+            str(n),
+            f"Film {n}",
+            f"{n % 28 + 1:02d}-Jan-{1960 + n % 30}",
+            "",
+            f"http://us.imdb.com/M/{n}",
+        ]
+        for n in range(1, 101)
+    ]
     flags = [[chosen.choice("0001") for _ in GENRES[1:]] for _ in rows]
-    (tmp_path / "u.item").write_text("".join("|".join([*row, "0", *own]) + "\n" for row, own in zip(rows, flags, strict=True)))
+    (tmp_path / "u.item").write_text(
+        "".join("|".join([*row, "0", *own]) + "\n" for row, own in zip(rows, flags, strict=True))
+    )
     names = ["movie id", "movie title", "release date", "video release date", "IMDb URL", *GENRES]
     triples = kgrec.triples_from_table(str(tmp_path / "u.item"), item="movie id", names=names)
     assert set(triples.relations) == {"release date", "genre"}
-    assert about(triples, "7", "genre") == sorted(f"genre={name}" for name, flag in zip(GENRES[1:], flags[6], strict=True) if flag == "1")
+    assert about(triples, "7", "genre") == sorted(
+        f"genre={name}" for name, flag in zip(GENRES[1:], flags[6], strict=True) if flag == "1"
+    )
     told = columns_of(triples)
     assert {told[name].kind for name in GENRES} == {"flag"}
-    assert (told["unknown"].triples, told["video release date"].kind, told["IMDb URL"].kind) == (0, "empty", "url")
+    assert (told["unknown"].triples, told["video release date"].kind, told["IMDb URL"].kind) == (
+        0,
+        "empty",
+        "url",
+    )
     assert triples.label(triples.entities.row("7")) == "Film 7"
-    row = next(r for r in range(len(triples)) if triples.relations.key(triples.relation[r]) == "genre")
+    row = next(
+        r for r in range(len(triples)) if triples.relations.key(triples.relation[r]) == "genre"
+    )
     assert triples.column(int(triples.source[row])) in GENRES
     unnamed = kgrec.triples_from_table(str(tmp_path / "u.item"), flags="genre")
     assert "genre" in unnamed.relations
@@ -174,7 +268,9 @@ def test_flag_columns_that_begin_alike_are_one_relation():
         ("1", "new", "new=yes"),
         ("2", "genre", "genre=Drama"),
     ]
-    assert flag_groups(["wifi", "pool", "bar", "sea"]) == [("has", [("wifi", "wifi"), ("pool", "pool"), ("bar", "bar"), ("sea", "sea")])]
+    assert flag_groups(["wifi", "pool", "bar", "sea"]) == [
+        ("has", [("wifi", "wifi"), ("pool", "pool"), ("bar", "bar"), ("sea", "sea")])
+    ]
 
 
 def test_numbers_become_ranges_with_as_many_items_each():
@@ -182,7 +278,12 @@ def test_numbers_become_ranges_with_as_many_items_each():
     triples = kgrec.triples_from_table(pl.DataFrame({"id": range(100), "size": numbers}), bins=4)
     groups = pl.Series(triples.entities.keys(triples.tail)).value_counts().sort("count")
     assert groups["count"].to_list() == [25, 25, 25, 25]
-    assert set(groups[groups.columns[0]]) == {"size=0 to 576", "size=625 to 2401", "size=2500 to 5476", "size=5625 to 9801"}
+    assert set(groups[groups.columns[0]]) == {
+        "size=0 to 576",
+        "size=625 to 2401",
+        "size=2500 to 5476",
+        "size=5625 to 9801",
+    }
     few = table_of(id=range(40), stars=[n % 5 for n in range(40)])
     assert set(few.entities.keys(few.tail)) == {f"stars={n}" for n in range(5)}
 
@@ -199,10 +300,21 @@ def test_years_dates_and_decades():
     triples = kgrec.triples_from_table(frame)
     assert stated(triples) == [
         *[("1", "at", "at=1997"), ("1", "when", "when=1987"), ("1", "year", "year=1999")],
-        *[("2", "at", "at=1998"), ("2", "year", "year=2001"), ("3", "at", "at=1998"), ("3", "when", "when=1991")],
+        *[
+            ("2", "at", "at=1998"),
+            ("2", "year", "year=2001"),
+            ("3", "at", "at=1998"),
+            ("3", "when", "when=1991"),
+        ],
     ]
     decades = kgrec.triples_from_table(frame, years="decade")
-    assert set(decades.entities.keys(decades.tail)) == {"at=1990s", "when=1980s", "when=1990s", "year=1990s", "year=2000s"}
+    assert set(decades.entities.keys(decades.tail)) == {
+        "at=1990s",
+        "when=1980s",
+        "when=1990s",
+        "year=1990s",
+        "year=2000s",
+    }
 
 
 def test_identifiers_are_left_out_and_references_kept():
@@ -217,7 +329,11 @@ def test_identifiers_are_left_out_and_references_kept():
             votes=[n * n for n in many],
         )
     )
-    assert {name: (column.kind, bool(column.relation)) for name, column in told.items() if name != "item_id"} == {
+    assert {
+        name: (column.kind, bool(column.relation))
+        for name, column in told.items()
+        if name != "item_id"
+    } == {
         "imdb": ("identifier", False),
         "row": ("identifier", False),
         "tmdbId": ("identifier", False),
@@ -235,15 +351,21 @@ def test_rare_values_are_cut_and_counted():
         ("values", "a: fewer than 2 items have them"): 2,
         ("values", "b: fewer than 2 items have them"): 3,
     }
-    shared = kgrec.triples_from_table(frame, min_count=2, separators={"a": "|"}, spaces={"a": "v", "b": "v"})
+    shared = kgrec.triples_from_table(
+        frame, min_count=2, separators={"a": "|"}, spaces={"a": "v", "b": "v"}
+    )
     assert stated(shared) == [("1", "a", "v=x"), ("2", "a", "v=x"), ("3", "b", "v=x")]
-    large = pl.DataFrame({"id": range(1_000), "a": [f"v{max(n, 3)}" if n < 10 else "common" for n in range(1_000)]})
+    large = pl.DataFrame(
+        {"id": range(1_000), "a": [f"v{max(n, 3)}" if n < 10 else "common" for n in range(1_000)]}
+    )
     assert len(kgrec.triples_from_table(large)) == 990 + 4
     assert len(kgrec.triples_from_table(large, min_count=1)) == 1_000
 
 
 def test_several_rows_of_an_item_add_up():
-    triples = table_of(id=["1", "1", "1", "2"], title=["A", "B", None, "C"], tag=["x", "y", "x", "y"])
+    triples = table_of(
+        id=["1", "1", "1", "2"], title=["A", "B", None, "C"], tag=["x", "y", "x", "y"]
+    )
     assert stated(triples) == [("1", "tag", "tag=x"), ("1", "tag", "tag=y"), ("2", "tag", "tag=y")]
     assert triples.counts["rows of an item that an earlier row names"] == 2
     assert triples.label(triples.entities.row("1")) == "A"
@@ -251,7 +373,9 @@ def test_several_rows_of_an_item_add_up():
 
 
 def test_ids_stay_as_they_are_and_look_alikes_are_counted(tmp_path):
-    (tmp_path / "t.csv").write_text("item_id,genre\na ,x\nA,y\n\uff41,y\nb c,x\ngenre=x,x\n", encoding="utf-8")
+    (tmp_path / "t.csv").write_text(
+        "item_id,genre\na ,x\nA,y\n\uff41,y\nb c,x\ngenre=x,x\n", encoding="utf-8"
+    )
     triples = kgrec.triples_from_table(str(tmp_path / "t.csv"))
     assert {"a ", "A", "\uff41", "b c", "genre=x"} <= set(triples.entities)
     assert about(triples, "genre=x", "genre") == ["value:genre=x"]
@@ -272,7 +396,10 @@ def test_ragged_rows_and_missing_ids_can_be_skipped(tmp_path):
     (tmp_path / "t.csv").write_text("item_id,genre\n1,a\n,b\n2,a\n3\n")
     triples = kgrec.triples_from_table(str(tmp_path / "t.csv"), on_error="skip")
     assert stated(triples) == [("1", "genre", "genre=a"), ("2", "genre", "genre=a")]
-    assert {d.what: (d.count, d.where) for d in triples.dropped}["rows"] == (1, (f"{tmp_path / 't.csv'}:3",))
+    assert {d.what: (d.count, d.where) for d in triples.dropped}["rows"] == (
+        1,
+        (f"{tmp_path / 't.csv'}:3",),
+    )
     assert {d.what: d.count for d in triples.dropped}["lines"] == 1
 
 
@@ -286,9 +413,21 @@ def test_ragged_rows_and_missing_ids_can_be_skipped(tmp_path):
         ("item_id\n1\n", {}, "one column"),
         ("", {}, "the file is empty"),
         ("item_id,genre\n1,a\n", {"item": "id"}, "no column 'id'"),
-        ("item_id,genre\n1,a\n", {"columns": ["genres"]}, r"columns: .*t\.csv has no column 'genres'\. Nearest: genre"),
-        ("item_id,genre\n1,a\n", {"kinds": {"genre": "lst"}}, "kinds: genre='lst' is unknown. Nearest: list"),
-        ("item_id,genre\n1,a\n", {"kinds": {"genre": "list"}}, "no separator was found in column 'genre'"),
+        (
+            "item_id,genre\n1,a\n",
+            {"columns": ["genres"]},
+            r"columns: .*t\.csv has no column 'genres'\. Nearest: genre",
+        ),
+        (
+            "item_id,genre\n1,a\n",
+            {"kinds": {"genre": "lst"}},
+            "kinds: genre='lst' is unknown. Nearest: list",
+        ),
+        (
+            "item_id,genre\n1,a\n",
+            {"kinds": {"genre": "list"}},
+            "no separator was found in column 'genre'",
+        ),
         ("item_id,genre\n1,a\n", {"spaces": {"director": "person"}}, "no column 'director'"),
         ("item_id,genre\n1,a\n", {"years": "century"}, "years: 'century' is neither"),
         ("item_id,genre\n1,a\n", {"bins": 1}, "bins: 1 is too few"),
@@ -312,12 +451,16 @@ def test_what_is_no_table():
         kgrec.triples_from_table("nothing.csv")
     with pytest.raises(FormatError, match="holds Float64; ids are text or whole numbers"):
         table_of(id=[1.5], x=["a"])
-    with pytest.raises(ConfigError, match="column 'x' of the frame holds lists and cannot be 'number'"):
+    with pytest.raises(
+        ConfigError, match="column 'x' of the frame holds lists and cannot be 'number'"
+    ):
         kgrec.triples_from_table(pl.DataFrame({"id": ["1"], "x": [["a"]]}), kinds={"x": "number"})
 
 
 def test_a_number_that_is_no_year_is_counted():
-    triples = kgrec.triples_from_table(pl.DataFrame({"id": ["1", "2", "3"], "x": [2**63, 1999, 7]}), kinds={"x": "year"})
+    triples = kgrec.triples_from_table(
+        pl.DataFrame({"id": ["1", "2", "3"], "x": [2**63, 1999, 7]}), kinds={"x": "year"}
+    )
     assert stated(triples) == [("2", "x", "x=1999"), ("3", "x", "x=7")]
     assert [(d.what, d.count, d.where) for d in triples.dropped] == [("cells", 1, ("the frame:1",))]
 
@@ -343,7 +486,14 @@ def test_settings_as_text(name, value, message):
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_every_format_makes_the_same_triples(tmp_path, suffix):
-    frame = pl.DataFrame({"item_id": ["1", "2", "3"], "genre": ["a|b", "b", "a"], "n": [1, 2, 2], "note": ['say "hi"', "x", "x"]})
+    frame = pl.DataFrame(
+        {
+            "item_id": ["1", "2", "3"],
+            "genre": ["a|b", "b", "a"],
+            "n": [1, 2, 2],
+            "note": ['say "hi"', "x", "x"],
+        }
+    )
     path = tmp_path / f"t.{suffix}"
     writers = {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}
     if suffix == "tsv":
@@ -360,13 +510,21 @@ def test_pandas(tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     frame = pandas.DataFrame({"item_id": [1, 2], "genre": ["a", "b"]})
-    assert stated(kgrec.triples_from_table(frame)) == [("1", "genre", "genre=a"), ("2", "genre", "genre=b")]
+    assert stated(kgrec.triples_from_table(frame)) == [
+        ("1", "genre", "genre=a"),
+        ("2", "genre", "genre=b"),
+    ]
 
 
 def test_lists_records_and_odd_types():
     told = columns_of(
         table_of(
-            id=["1", "2"], tags=[["a", "b"], ["a"]], record=[{"x": 1}, {"x": 2}], raw=[b"a", b"b"], many=[[{"x": 1}], []], none=[None, None]
+            id=["1", "2"],
+            tags=[["a", "b"], ["a"]],
+            record=[{"x": 1}, {"x": 2}],
+            raw=[b"a", b"b"],
+            many=[[{"x": 1}], []],
+            none=[None, None],
         )
     )
     assert {name: column.kind for name, column in told.items() if name != "id"} == {
@@ -384,7 +542,10 @@ def test_lists_records_and_odd_types():
         ('{"item_id":1,"g":"a"}\n{bad\n', r"t\.jsonl:2: not JSON"),
         ("[1]\n", r"t\.jsonl:1: not a JSON object"),
         ('{"a":' + "[" * 100_000 + "\n", r"t\.jsonl:1: objects within objects"),
-        ('{"item_id":1,"g":[1]}\n\n{"item_id":2,"g":3}\n', r"t\.jsonl:3: 'g' is a single value here, a list before"),
+        (
+            '{"item_id":1,"g":[1]}\n\n{"item_id":2,"g":3}\n',
+            r"t\.jsonl:3: 'g' is a single value here, a list before",
+        ),
         ('{"item_id":1,"g":"a"}{"item_id":2}\n', r"t\.jsonl:1: not JSON"),
         ("\xff", "not"),
     ],
@@ -408,8 +569,16 @@ def test_no_text_crashes_the_reader(tmp_path_factory, text):
 def test_movielens_titles_years_and_genres(shared_data):
     triples = kgrec.triples_from_table(shared_data("ml-100k") / "ml-100k.item")
     told = columns_of(triples)
-    assert (told["movie_title"].kind, told["release_year"].kind, told["class"].kind) == ("title", "year", "list")
-    assert (told["class"].distinct, told["class"].triples, told["class"].note) == (19, 2_893, "split at ' '")
+    assert (told["movie_title"].kind, told["release_year"].kind, told["class"].kind) == (
+        "title",
+        "year",
+        "list",
+    )
+    assert (told["class"].distinct, told["class"].triples, told["class"].note) == (
+        19,
+        2_893,
+        "split at ' '",
+    )
     assert {d.why: d.count for d in triples.dropped if d.what == "cells"} == {
         f"no year, in column release_year of {shared_data('ml-100k') / 'ml-100k.item'}": 2
     }

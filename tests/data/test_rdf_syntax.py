@@ -1,4 +1,6 @@
-"""What the grammars of RDF 1.1 allow is read, what they forbid is refused with its place; production by production."""
+"""What the grammars of RDF 1.1 allow is read, what they forbid is refused with its place;
+production by production.
+"""
 
 import gzip
 
@@ -24,15 +26,33 @@ def either(request, monkeypatch):
 
 
 def said(path, options=PLAIN):
-    """Return what a file says, a line a statement: `head relation tail [graph]`, `head "value"` with its type or language."""
+    """Return what a file says, a line a statement: `head relation tail [graph]`, `head "value"`
+    with its type or language.
+    """
     facts = read_rdf(path, options=options)
     terms, base = list(facts.terms), path.absolute().as_uri()
-    graphs = [""] * len(facts.head) if facts.graph is None else [("" if g < 0 else f" {facts.graphs[int(g)]}") for g in facts.graph]
-    rows = [f"{terms[h]} {terms[r]} {terms[t]}{g}" for h, r, t, g in zip(facts.head, facts.relation, facts.tail, graphs, strict=True)]
+    graphs = (
+        [""] * len(facts.head)
+        if facts.graph is None
+        else [("" if g < 0 else f" {facts.graphs[int(g)]}") for g in facts.graph]
+    )
+    rows = [
+        f"{terms[h]} {terms[r]} {terms[t]}{g}"
+        for h, r, t, g in zip(facts.head, facts.relation, facts.tail, graphs, strict=True)
+    ]
     rows += [f"{terms[term]} a {kind}" for term, kind in facts.types.iter_rows()]
-    for term, name, value, datatype, language in facts.attributes.select("term", "name", "value", "datatype", "language").iter_rows():
+    for term, name, value, datatype, language in facts.attributes.select(
+        "term", "name", "value", "datatype", "language"
+    ).iter_rows():
         rows.append(
-            f'{terms[term]} {name} "{value}"' + (f"@{language}" if language else "" if datatype == XSD + "string" else f"^^{datatype}")
+            f'{terms[term]} {name} "{value}"'
+            + (
+                f"@{language}"
+                if language
+                else ""
+                if datatype == XSD + "string"
+                else f"^^{datatype}"
+            )
         )
     return sorted(row.replace(base, "FILE").replace(XSD, "xsd:") for row in rows)
 
@@ -45,18 +65,27 @@ LINES = {
     "IRIs": ("<x:a> <x:r> <x:b> .\n", ["x:a x:r x:b"]),
     "no white space": ("<x:a><x:r><x:b>.\n", ["x:a x:r x:b"]),
     "tabs and spaces": ("\t <x:a>\t\t<x:r>  <x:b>\t.\t\n", ["x:a x:r x:b"]),
-    "a comment behind": ("<x:a> <x:r> <x:b> . # x\n<x:a> <x:r> <x:c> .#\n", ["x:a x:r x:b", "x:a x:r x:c"]),
+    "a comment behind": (
+        "<x:a> <x:r> <x:b> . # x\n<x:a> <x:r> <x:c> .#\n",
+        ["x:a x:r x:b", "x:a x:r x:c"],
+    ),
     "no line end at the end": ("<x:a> <x:r> <x:b> .", ["x:a x:r x:b"]),
     "CR LF": ("<x:a> <x:r> <x:b> .\r\n<x:a> <x:r> <x:c> .\r\n", ["x:a x:r x:b", "x:a x:r x:c"]),
     "CR": ("<x:a> <x:r> <x:b> .\r<x:a> <x:r> <x:c> .\r", ["x:a x:r x:b", "x:a x:r x:c"]),
     "a byte-order mark": ("\ufeff<x:a> <x:r> <x:b> .\n", ["x:a x:r x:b"]),
     "escapes in an IRI": ("<x:\\u0061\\U00000062> <x:r> <x:b> .\n", ["x:ab x:r x:b"]),
-    "an IRI beyond ASCII": ("<http://例え/é?ü#ß> <x:r> <x:\U0001f600> .\n", ["http://例え/é?ü#ß x:r x:\U0001f600"]),
+    "an IRI beyond ASCII": (
+        "<http://例え/é?ü#ß> <x:r> <x:\U0001f600> .\n",
+        ["http://例え/é?ü#ß x:r x:\U0001f600"],
+    ),
     "schemes and ports": (
         "<a+b-c.d:e> <x:r> <http://u@e.org:80/a;b,c='(*)!$&?d=%41#f> .\n",
         ["a+b-c.d:e x:r http://u@e.org:80/a;b,c='(*)!$&?d=%41#f"],
     ),
-    "an IP address": ("<http://[::1]:8080/> <x:r> <file:///a> .\n", ["http://[::1]:8080/ x:r file:///a"]),
+    "an IP address": (
+        "<http://[::1]:8080/> <x:r> <file:///a> .\n",
+        ["http://[::1]:8080/ x:r file:///a"],
+    ),
     "blank nodes": ("_:a <x:r> _:b .\n_:a <x:r> <x:b> .\n", ["_:b0 x:r _:b1", "_:b0 x:r x:b"]),
     "labels of blank nodes": (
         "_:0 <x:r> _:a.b .\n_:a-1 <x:r> _:_ .\n_:é <x:r> _:x .\n",
@@ -67,12 +96,24 @@ LINES = {
     "empty text": ('<x:a> <x:r> "" .\n', ['x:a x:r ""']),
     "text beyond ASCII": ('<x:a> <x:r> "é漢\U0001f600" .\n', ['x:a x:r "é漢\U0001f600"']),
     "named escapes": (r'<x:a> <x:r> "\t\b\n\r\f\"\'\\" .' + "\n", ['x:a x:r "\t\b\n\r\f"\'\\"']),
-    "numbered escapes": (r'<x:a> <x:r> "\u00e9\u20AC\U0001F600\u0000" .' + "\n", ['x:a x:r "é€\U0001f600\0"']),
+    "numbered escapes": (
+        r'<x:a> <x:r> "\u00e9\u20AC\U0001F600\u0000" .' + "\n",
+        ['x:a x:r "é€\U0001f600\0"'],
+    ),
     "control characters": ('<x:a> <x:r> "\0\t\x0b\x1f\x7f" .\n', ['x:a x:r "\0\t\x0b\x1f\x7f"']),
-    "backslashes before the quote": (r'<x:a> <x:r> "\\" .' + "\n" + r'<x:a> <x:s> "\\\"" .' + "\n", ['x:a x:r "\\"', 'x:a x:s "\\""']),
+    "backslashes before the quote": (
+        r'<x:a> <x:r> "\\" .' + "\n" + r'<x:a> <x:s> "\\\"" .' + "\n",
+        ['x:a x:r "\\"', 'x:a x:s "\\""'],
+    ),
     "languages": (
         '<x:a> <x:r> "b"@en .\n<x:a> <x:r> "b"@en-US .\n<x:a> <x:r> "b"@zh-Hant-TW .\n<x:a> <x:r> "b"@es-419 .\n<x:a> <x:r> "b"@DE.\n',
-        ['x:a x:r "b"@de', 'x:a x:r "b"@en', 'x:a x:r "b"@en-us', 'x:a x:r "b"@es-419', 'x:a x:r "b"@zh-hant-tw'],
+        [
+            'x:a x:r "b"@de',
+            'x:a x:r "b"@en',
+            'x:a x:r "b"@en-us',
+            'x:a x:r "b"@es-419',
+            'x:a x:r "b"@zh-hant-tw',
+        ],
     ),
     "datatypes": (
         f'<x:a> <x:r> "1"^^<{XSD}integer> .\n<x:a> <x:r> "x"^^<{XSD}integer> .\n'
@@ -82,8 +123,14 @@ LINES = {
     "classes": ("<x:a> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <x:T> .\n", ["x:a a x:T"]),
 }
 GRAPHS = {
-    "a graph": ("<x:a> <x:r> <x:b> <x:g> .\n<x:a> <x:r> <x:c> .\n", ["x:a x:r x:b x:g", "x:a x:r x:c"]),
-    "a blank graph": ("_:g <x:r> <x:b> _:g .\n<x:a> <x:r> <x:b> _:h .\n", ["_:b0 x:r x:b _:b0", "x:a x:r x:b _:b1"]),
+    "a graph": (
+        "<x:a> <x:r> <x:b> <x:g> .\n<x:a> <x:r> <x:c> .\n",
+        ["x:a x:r x:b x:g", "x:a x:r x:c"],
+    ),
+    "a blank graph": (
+        "_:g <x:r> <x:b> _:g .\n<x:a> <x:r> <x:b> _:h .\n",
+        ["_:b0 x:r x:b _:b0", "x:a x:r x:b _:b1"],
+    ),
     "a literal in a graph": ('<x:a> <x:r> "b"@en <x:g> .\n', ['x:a x:r "b"@en']),
     "a graph without white space": ("<x:a><x:r><x:b><x:g>.#\n", ["x:a x:r x:b x:g"]),
 }
@@ -93,14 +140,23 @@ TURTLE = {
     "a comment": ("# only this", []),
     "directives": (
         "@prefix p: <x:> . @base <http://e/d/> . p:a p:r <b> , <../c> , <#d> , <?e> , </f> .",
-        ["x:a x:r http://e/c", "x:a x:r http://e/d/#d", "x:a x:r http://e/d/?e", "x:a x:r http://e/d/b", "x:a x:r http://e/f"],
+        [
+            "x:a x:r http://e/c",
+            "x:a x:r http://e/d/#d",
+            "x:a x:r http://e/d/?e",
+            "x:a x:r http://e/d/b",
+            "x:a x:r http://e/f",
+        ],
     ),
     "SPARQL's directives": (
         "PREFIX p: <x:>\nBASE <http://e/>\np:a p:r <b> . prefix p: <y:> p:a <x:r> p:b .",
         ["x:a x:r http://e/b", "y:a x:r y:b"],
     ),
     "the file's own IRI": ("<> <x:r> <#a> .", ["FILE x:r FILE#a"]),
-    "lists of predicates and objects": (PREFIXED + ":a :r :b , :c ; :s :d ;; .", ["x:a x:r x:b", "x:a x:r x:c", "x:a x:s x:d"]),
+    "lists of predicates and objects": (
+        PREFIXED + ":a :r :b , :c ; :s :d ;; .",
+        ["x:a x:r x:b", "x:a x:r x:c", "x:a x:s x:d"],
+    ),
     "a": (PREFIXED + ":a a :T .", ["x:a a x:T"]),
     "the empty prefix and local names": (
         PREFIXED + r"x:a.b :r x:1 , x:a\,b , x:%41 , x::c , x:é .",
@@ -117,7 +173,10 @@ TURTLE = {
             'x:a x:r "1e3"^^xsd:double',
         ],
     ),
-    "truth values": (PREFIXED + ":a :r true , false .", ['x:a x:r "false"^^xsd:boolean', 'x:a x:r "true"^^xsd:boolean']),
+    "truth values": (
+        PREFIXED + ":a :r true , false .",
+        ['x:a x:r "false"^^xsd:boolean', 'x:a x:r "true"^^xsd:boolean'],
+    ),
     "quotes": (
         PREFIXED + ":a :r \"b\" , 'c' , \"\"\"d\"e\n\"\"\" , '''f'g''' .",
         ['x:a x:r "b"', 'x:a x:r "c"', 'x:a x:r "d"e\n"', 'x:a x:r "f\'g"'],
@@ -134,7 +193,8 @@ TURTLE = {
         PREFIXED + ":a :r ( :b ) . () :s :c .",
         [
             "_:b0 http://www.w3.org/1999/02/22-rdf-syntax-ns#first x:b",
-            "_:b0 http://www.w3.org/1999/02/22-rdf-syntax-ns#rest http://www.w3.org/1999/02/22-rdf-syntax-ns#nil",
+            "_:b0 http://www.w3.org/1999/02/22-rdf-syntax-ns#rest "
+            "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil",
             "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil x:s x:c",
             "x:a x:r _:b0",
         ],
@@ -144,11 +204,24 @@ TURTLE = {
 }
 TRIG = {
     "graphs": (
-        PREFIXED + ":g { :a :r :b . :a :r :c } GRAPH <x:h> { :a :r :d } [] { :a :r :e } _:k {} :a :r :f .",
-        ["x:a x:r x:b x:g", "x:a x:r x:c x:g", "x:a x:r x:d x:h", "x:a x:r x:e _:b0", "x:a x:r x:f"],
+        PREFIXED
+        + ":g { :a :r :b . :a :r :c } GRAPH <x:h> { :a :r :d } [] { :a :r :e } _:k {} :a :r :f .",
+        [
+            "x:a x:r x:b x:g",
+            "x:a x:r x:c x:g",
+            "x:a x:r x:d x:h",
+            "x:a x:r x:e _:b0",
+            "x:a x:r x:f",
+        ],
     ),
-    "the default graph in brackets": (PREFIXED + "{ :a :r :b ; :s [] } {}", ["x:a x:r x:b", "x:a x:s _:b0"]),
-    "blank nodes span graphs": (PREFIXED + ":g { _:a :r :b } :h { _:a :r :c }", ["_:b0 x:r x:b x:g", "_:b0 x:r x:c x:h"]),
+    "the default graph in brackets": (
+        PREFIXED + "{ :a :r :b ; :s [] } {}",
+        ["x:a x:r x:b", "x:a x:s _:b0"],
+    ),
+    "blank nodes span graphs": (
+        PREFIXED + ":g { _:a :r :b } :h { _:a :r :c }",
+        ["_:b0 x:r x:b x:g", "_:b0 x:r x:c x:h"],
+    ),
 }
 HEAD = '<?xml version="1.0"?>\n<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:x="x:">\n'
 TAIL = "</rdf:RDF>\n"
@@ -161,42 +234,72 @@ def document(body):
 XML = {
     "nothing": (document(""), []),
     "nodes and properties": (
-        document('<rdf:Description rdf:about="x:a"><x:r rdf:resource="x:b"/><x:s>c</x:s></rdf:Description>'),
+        document(
+            '<rdf:Description rdf:about="x:a"><x:r rdf:resource="x:b"/><x:s>c</x:s></rdf:Description>'
+        ),
         ["x:a x:r x:b", 'x:a x:s "c"'],
     ),
-    "one node": ('<x:T rdf:about="x:a" xmlns:x="x:" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>', ["x:a a x:T"]),
+    "one node": (
+        '<x:T rdf:about="x:a" xmlns:x="x:" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>',
+        ["x:a a x:T"],
+    ),
     "attributes": (document('<x:T rdf:about="x:a" x:r="b"/>'), ["x:a a x:T", 'x:a x:r "b"']),
-    "nested nodes": (document('<x:T rdf:about="x:a"><x:r><x:U rdf:about="x:b"/></x:r></x:T>'), ["x:a a x:T", "x:a x:r x:b", "x:b a x:U"]),
+    "nested nodes": (
+        document('<x:T rdf:about="x:a"><x:r><x:U rdf:about="x:b"/></x:r></x:T>'),
+        ["x:a a x:T", "x:a x:r x:b", "x:b a x:U"],
+    ),
     "languages": (
-        document('<rdf:Description rdf:about="x:a" xml:lang="en"><x:r>b</x:r><x:r xml:lang="">c</x:r></rdf:Description>'),
+        document(
+            '<rdf:Description rdf:about="x:a" xml:lang="en"><x:r>b</x:r><x:r xml:lang="">c</x:r></rdf:Description>'
+        ),
         ['x:a x:r "b"@en', 'x:a x:r "c"'],
     ),
     "datatypes": (
-        document(f'<rdf:Description rdf:about="x:a"><x:r rdf:datatype="{XSD}int">1</x:r></rdf:Description>'),
+        document(
+            f'<rdf:Description rdf:about="x:a"><x:r rdf:datatype="{XSD}int">1</x:r></rdf:Description>'
+        ),
         ['x:a x:r "1"^^xsd:int'],
     ),
-    "the file's own IRI": (document('<rdf:Description rdf:ID="i"><x:r rdf:resource=""/></rdf:Description>'), ["FILE#i x:r FILE"]),
+    "the file's own IRI": (
+        document('<rdf:Description rdf:ID="i"><x:r rdf:resource=""/></rdf:Description>'),
+        ["FILE#i x:r FILE"],
+    ),
     "a base": (
-        document('<rdf:Description xml:base="http://e/d/" rdf:about="../a"><x:r rdf:resource="b"/></rdf:Description>'),
+        document(
+            '<rdf:Description xml:base="http://e/d/" rdf:about="../a"><x:r rdf:resource="b"/></rdf:Description>'
+        ),
         ["http://e/a x:r http://e/d/b"],
     ),
     "blank nodes": (
-        document('<rdf:Description rdf:nodeID="n"><x:r rdf:parseType="Resource"><x:s>c</x:s></x:r></rdf:Description>'),
+        document(
+            '<rdf:Description rdf:nodeID="n"><x:r rdf:parseType="Resource"><x:s>c</x:s></x:r></rdf:Description>'
+        ),
         ["_:b0 x:r _:b1", '_:b1 x:s "c"'],
     ),
     "markup as text": (
-        document('<rdf:Description rdf:about="x:a"><x:r rdf:parseType="Literal"><b>c</b></x:r></rdf:Description>'),
+        document(
+            '<rdf:Description rdf:about="x:a"><x:r rdf:parseType="Literal"><b>c</b></x:r></rdf:Description>'
+        ),
         ['x:a x:r "<b>c</b>"^^http://www.w3.org/1999/02/22-rdf-syntax-ns#XMLLiteral'],
     ),
     "members": (
         document('<rdf:Seq rdf:about="x:a"><rdf:li rdf:resource="x:b"/></rdf:Seq>'),
-        ["x:a a http://www.w3.org/1999/02/22-rdf-syntax-ns#Seq", "x:a http://www.w3.org/1999/02/22-rdf-syntax-ns#_1 x:b"],
+        [
+            "x:a a http://www.w3.org/1999/02/22-rdf-syntax-ns#Seq",
+            "x:a http://www.w3.org/1999/02/22-rdf-syntax-ns#_1 x:b",
+        ],
     ),
     "CDATA and numbered characters": (
-        document('<rdf:Description rdf:about="x:a"><x:r><![CDATA[<&]]>&#233;&lt;</x:r></rdf:Description>'),
+        document(
+            '<rdf:Description rdf:about="x:a"><x:r><![CDATA[<&]]>&#233;&lt;</x:r></rdf:Description>'
+        ),
         ['x:a x:r "<&é<"'],
     ),
-    "comments and instructions": ("<!-- <a> -->\n<?x y?>\n" + document("<!-- b --><?z?>").removeprefix('<?xml version="1.0"?>\n'), []),
+    "comments and instructions": (
+        "<!-- <a> -->\n<?x y?>\n"
+        + document("<!-- b --><?z?>").removeprefix('<?xml version="1.0"?>\n'),
+        [],
+    ),
     "flat entities": (
         '<?xml version="1.0"?>\n<!-- c --><!DOCTYPE rdf:RDF [\n  <!ENTITY e "x:">\n<!ENTITY a \'&#233;&amp;&#38;lt;"\'><!-- d --><?e f?>\n'
         '  <!ELEMENT x (y|z)><!ATTLIST x y CDATA ">">]>\n'
@@ -205,7 +308,10 @@ XML = {
         ).removeprefix('<?xml version="1.0"?>\n'),
         ["x:a x:r x:b", 'x:a x:s "é&<"&a;"'],
     ),
-    "a declaration without entities": ("<!DOCTYPE rdf:RDF>" + document("").removeprefix('<?xml version="1.0"?>\n'), []),
+    "a declaration without entities": (
+        "<!DOCTYPE rdf:RDF>" + document("").removeprefix('<?xml version="1.0"?>\n'),
+        [],
+    ),
 }
 JSONLD = {
     "nothing": ("[]", []),
@@ -218,20 +324,35 @@ JSONLD = {
         ["http://e/a x:r http://e/b"],
     ),
     "types": ('{"@id": "x:a", "@type": "x:T"}', ["x:a a x:T"]),
-    "graphs": ('{"@id": "x:g", "@graph": [{"@id": "x:a", "x:r": {"@id": "x:b"}}]}', ["x:a x:r x:b x:g"]),
+    "graphs": (
+        '{"@id": "x:g", "@graph": [{"@id": "x:a", "x:r": {"@id": "x:b"}}]}',
+        ["x:a x:r x:b x:g"],
+    ),
     "numbers": (
         '{"@id": "x:a", "x:r": [1, 1.5, true]}',
         ['x:a x:r "1"^^xsd:integer', 'x:a x:r "1.5E0"^^xsd:double', 'x:a x:r "true"^^xsd:boolean'],
     ),
     "the file's own IRI": ('{"@id": "", "x:r": {"@id": "#b"}}', ["FILE x:r FILE#b"]),
     "blank nodes": ('{"x:r": {"x:s": "c"}}', ["_:b0 x:r _:b1", '_:b1 x:s "c"']),
-    "an array of objects": ('[{"@id": "x:a", "x:r": "b"}, {"@id": "x:b", "x:r": "c"}]', ['x:a x:r "b"', 'x:b x:r "c"']),
+    "an array of objects": (
+        '[{"@id": "x:a", "x:r": "b"}, {"@id": "x:b", "x:r": "c"}]',
+        ['x:a x:r "b"', 'x:b x:r "c"'],
+    ),
 }
-POSITIVE = {"nt": LINES, "nq": LINES | GRAPHS, "ttl": TURTLE, "trig": TURTLE | TRIG, "rdf": XML, "jsonld": JSONLD}
+POSITIVE = {
+    "nt": LINES,
+    "nq": LINES | GRAPHS,
+    "ttl": TURTLE,
+    "trig": TURTLE | TRIG,
+    "rdf": XML,
+    "jsonld": JSONLD,
+}
 
 
 @pytest.mark.usefixtures("either")
-@pytest.mark.parametrize(("suffix", "name"), [(suffix, name) for suffix, texts in POSITIVE.items() for name in texts])
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(suffix, name) for suffix, texts in POSITIVE.items() for name in texts]
+)
 def test_what_the_grammar_allows_is_read(tmp_path, suffix, name):
     text, expected = POSITIVE[suffix][name]
     (tmp_path / f"a.{suffix}").write_bytes(text.encode())
@@ -239,7 +360,8 @@ def test_what_the_grammar_allows_is_read(tmp_path, suffix, name):
     read_triples(str(tmp_path / f"a.{suffix}"))
 
 
-# Each: the text, and the line at fault; a good statement stands before and behind where the syntax allows.
+# Each: the text, and the line at fault; a good statement stands before and behind where the syntax
+# allows.
 GOOD = "<x:a> <x:r> <x:b> .\n"
 BAD_LINES = {
     "a relative IRI": "<a> <x:r> <x:b> .",
@@ -318,17 +440,24 @@ BAD_BYTES = {
 @pytest.mark.parametrize("line", list(BAD_LINES.values()) + list(BAD_BYTES.values()))
 def test_a_line_that_the_grammar_forbids_is_named(tmp_path, suffix, line):
     path = tmp_path / f"a.{suffix}"
-    path.write_bytes(GOOD.encode() + (line if isinstance(line, bytes) else line.encode()) + b"\n" + GOOD.encode())
+    path.write_bytes(
+        GOOD.encode() + (line if isinstance(line, bytes) else line.encode()) + b"\n" + GOOD.encode()
+    )
     with pytest.raises(FormatError, match=rf"a\.{suffix}:2: ") as caught:
         read_triples(str(path))
     assert "\n" not in str(caught.value)
     kept = read_triples(str(path), on_error="skip")
-    assert ([(d.what, d.count, d.where) for d in kept.dropped[:1]], len(kept)) == ([("lines", 1, (f"{path}:2",))], 1)
+    assert ([(d.what, d.count, d.where) for d in kept.dropped[:1]], len(kept)) == (
+        [("lines", 1, (f"{path}:2",))],
+        1,
+    )
 
 
 @pytest.mark.usefixtures("either")
 @pytest.mark.parametrize(
-    ("suffix", "line"), [("nt", line) for line in ONLY_TRIPLES.values()] + [("nq", line) for line in ONLY_QUADS.values()]
+    ("suffix", "line"),
+    [("nt", line) for line in ONLY_TRIPLES.values()]
+    + [("nq", line) for line in ONLY_QUADS.values()],
 )
 def test_graphs_stand_only_where_they_may(tmp_path, suffix, line):
     path = tmp_path / f"a.{suffix}"
@@ -376,7 +505,10 @@ BAD_TURTLE = {
     "a semicolon first": (PREFIXED + ":a ; :r :b .", 3),
     "a literal with a blank datatype": (PREFIXED + ':a :r "b"^^_:t .', 3),
 }
-NOT_TURTLE = {"a graph": (PREFIXED + ":g { :a :r :b }", 3), "the word graph": (PREFIXED + "GRAPH :g { :a :r :b }", 3)}
+NOT_TURTLE = {
+    "a graph": (PREFIXED + ":g { :a :r :b }", 3),
+    "the word graph": (PREFIXED + "GRAPH :g { :a :r :b }", 3),
+}
 BAD_TRIG = {
     "an open graph": (PREFIXED + ":g { :a :r :b .", 3),
     "a graph in a graph": (PREFIXED + ":g { :h { :a :r :b } }", 3),
@@ -386,15 +518,22 @@ BAD_TRIG = {
     "the word graph without a name": (PREFIXED + "GRAPH { :a :r :b }", 3),
     "a directive in a graph": (PREFIXED + ":g { @prefix y: <y:> . :a :r :b }", 3),
 }
-NEGATIVE = {"ttl": BAD_TURTLE | NOT_TURTLE, "trig": {k: v for k, v in BAD_TURTLE.items() if "formula" not in k} | BAD_TRIG}
+NEGATIVE = {
+    "ttl": BAD_TURTLE | NOT_TURTLE,
+    "trig": {k: v for k, v in BAD_TURTLE.items() if "formula" not in k} | BAD_TRIG,
+}
 
 
 @pytest.mark.usefixtures("either")
-@pytest.mark.parametrize(("suffix", "name"), [(suffix, name) for suffix, texts in NEGATIVE.items() for name in texts])
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(suffix, name) for suffix, texts in NEGATIVE.items() for name in texts]
+)
 def test_what_the_grammar_of_turtle_forbids_is_refused(tmp_path, suffix, name):
     text, line = NEGATIVE[suffix][name]
     (tmp_path / f"a.{suffix}").write_bytes(text.encode())
-    with pytest.raises(FormatError, match=rf"a\.{suffix}:{line}: not valid (Turtle|TriG): .") as caught:
+    with pytest.raises(
+        FormatError, match=rf"a\.{suffix}:{line}: not valid (Turtle|TriG): ."
+    ) as caught:
         read_triples(str(tmp_path / f"a.{suffix}"))
     assert "\n" not in str(caught.value)
     with pytest.raises(FormatError, match="Only N-Triples and N-Quads can go on"):
@@ -416,18 +555,25 @@ BAD_XML = {
     "two names": document('<rdf:Description rdf:about="x:a" rdf:ID="b"/>'),
     "a name and a node ID": document('<rdf:Description rdf:about="x:a" rdf:nodeID="b"/>'),
     "a resource and text": document(ABOUT + '<x:r rdf:resource="x:b">c</x:r></rdf:Description>'),
-    "a resource and a literal": document(ABOUT + '<x:r rdf:resource="x:b" rdf:parseType="Literal"/></rdf:Description>'),
+    "a resource and a literal": document(
+        ABOUT + '<x:r rdf:resource="x:b" rdf:parseType="Literal"/></rdf:Description>'
+    ),
     "aboutEach": document('<rdf:Description rdf:aboutEach="x:a"/>'),
     "bagID": document('<rdf:Description rdf:about="x:a" rdf:bagID="b"/>'),
     "li as an attribute": document('<rdf:Description rdf:about="x:a" rdf:li="b"/>'),
-    "two nodes in a property": document(ABOUT + "<x:r><rdf:Description/><rdf:Description/></x:r></rdf:Description>"),
+    "two nodes in a property": document(
+        ABOUT + "<x:r><rdf:Description/><rdf:Description/></x:r></rdf:Description>"
+    ),
     "text between nodes": document("b"),
-    "an IRI with a space": document('<rdf:Description rdf:about="x:a b"><x:r>c</x:r></rdf:Description>'),
+    "an IRI with a space": document(
+        '<rdf:Description rdf:about="x:a b"><x:r>c</x:r></rdf:Description>'
+    ),
     "an unknown entity": document(ABOUT + "<x:r>&e;</x:r></rdf:Description>"),
     "an attribute twice": document('<rdf:Description rdf:about="x:a" rdf:about="x:b"/>'),
     "an attribute without quotes": document("<rdf:Description rdf:about=x:a/>"),
     "only a declaration": '<?xml version="1.0"?>',
-    "an unknown encoding": '<?xml version="1.0" encoding="klingon"?>' + document("").partition("\n")[2],
+    "an unknown encoding": '<?xml version="1.0" encoding="klingon"?>'
+    + document("").partition("\n")[2],
 }
 
 
@@ -446,13 +592,19 @@ BAD_JSONLD = {
     "a comma too many": ('{"@id": "x:a",\n}', 2),
     "no JSON": ("{x}", 1),
     "a remote context": ('{"@id": "x:a",\n"@context": "http://e/c.jsonld", "r": "b"}', 2),
-    "one of several contexts remote": ('{\n"@context": [{"r": "x:r"}, "http://e/c"], "@id": "x:a", "r": "b"}', 0),
+    "one of several contexts remote": (
+        '{\n"@context": [{"r": "x:r"}, "http://e/c"], "@id": "x:a", "r": "b"}',
+        0,
+    ),
     "a number as ID": ('{"@id": 5}', 0),
     "a number as language": ('{"@id": "x:a", "x:r": {"@value": "b", "@language": 5}}', 0),
     "a value with a list": ('{"@id": "x:a", "x:r": {"@value": ["b"]}}', 0),
     "a term that is no IRI": ('{"@context": {"r": 5}, "@id": "x:a"}', 0),
     "a keyword as term": ('{"@context": {"@type": "x:t"}, "@id": "x:a"}', 0),
-    "an unknown direction of a container": ('{"@context": {"r": {"@id": "x:r", "@container": "@bag"}}, "@id": "x:a", "r": "b"}', 0),
+    "an unknown direction of a container": (
+        '{"@context": {"r": {"@id": "x:r", "@container": "@bag"}}, "@id": "x:a", "r": "b"}',
+        0,
+    ),
 }
 
 
@@ -461,7 +613,9 @@ BAD_JSONLD = {
 def test_what_json_ld_forbids_is_refused(tmp_path, name):
     text, line = BAD_JSONLD[name]
     (tmp_path / "a.jsonld").write_text(text)
-    with pytest.raises(FormatError, match=rf"a\.jsonld:{line}: ." if line else r"a\.jsonld(:\d+)?: .") as caught:
+    with pytest.raises(
+        FormatError, match=rf"a\.jsonld:{line}: ." if line else r"a\.jsonld(:\d+)?: ."
+    ) as caught:
         read_triples(str(tmp_path / "a.jsonld"))
     assert "\n" not in str(caught.value)
     if "remote" in name:

@@ -12,9 +12,20 @@ from kgrec.evaluation.beyond import beyond_accuracy, coverage, gini
 def world(seed=0, triples=True):
     rng = np.random.default_rng(seed)
     items = [int(item) for item in (30 * rng.random(160) ** 2)]
-    train = sorted({(int(user), item) for user, item in zip(rng.integers(20, size=160), items, strict=True)})
-    facts = sorted({(int(h), int(r), int(t)) for h, r, t in rng.integers((40, 3, 40), size=(60, 3)) if h != t})
-    return worlds.dataset(train, triples=facts if triples else (), num_users=20, num_items=30, num_entities=40, num_relations=3)
+    train = sorted(
+        {(int(user), item) for user, item in zip(rng.integers(20, size=160), items, strict=True)}
+    )
+    facts = sorted(
+        {(int(h), int(r), int(t)) for h, r, t in rng.integers((40, 3, 40), size=(60, 3)) if h != t}
+    )
+    return worlds.dataset(
+        train,
+        triples=facts if triples else (),
+        num_users=20,
+        num_items=30,
+        num_entities=40,
+        num_relations=3,
+    )
 
 
 def lists(seed=1, users=17, k=6):
@@ -49,15 +60,35 @@ def brute(ranked, data, k):
     own = [[item for item in row[:k] if item >= 0] for row in ranked.tolist()]
 
     def pairs(row, sets, distance):
-        found = [distance(sets[a], sets[b]) for a, b in itertools.combinations(row, 2) if sets[a] and sets[b]]
+        found = [
+            distance(sets[a], sets[b])
+            for a, b in itertools.combinations(row, 2)
+            if sets[a] and sets[b]
+        ]
         return sum(found) / len(found) if found else None
 
     return {
-        f"popularity@{k}": mean([sum(counts[i] for i in row) / len(row) if row else None for row in own]),
-        f"longtail@{k}": mean([sum(i not in head for i in row) / len(row) if row else None for row in own]),
-        f"novelty@{k}": mean([sum(-np.log2(max(1, counts[i]) / 20) for i in row) / len(row) if row else None for row in own]),
-        f"diversity@{k}": mean([pairs(row, users, lambda a, b: 1 - len(a & b) / np.sqrt(len(a) * len(b))) for row in own]),
-        f"entity_diversity@{k}": mean([pairs(row, near, lambda a, b: 1 - len(a & b) / len(a | b)) for row in own]),
+        f"popularity@{k}": mean(
+            [sum(counts[i] for i in row) / len(row) if row else None for row in own]
+        ),
+        f"longtail@{k}": mean(
+            [sum(i not in head for i in row) / len(row) if row else None for row in own]
+        ),
+        f"novelty@{k}": mean(
+            [
+                sum(-np.log2(max(1, counts[i]) / 20) for i in row) / len(row) if row else None
+                for row in own
+            ]
+        ),
+        f"diversity@{k}": mean(
+            [
+                pairs(row, users, lambda a, b: 1 - len(a & b) / np.sqrt(len(a) * len(b)))
+                for row in own
+            ]
+        ),
+        f"entity_diversity@{k}": mean(
+            [pairs(row, near, lambda a, b: 1 - len(a & b) / len(a | b)) for row in own]
+        ),
     }
 
 
@@ -69,7 +100,11 @@ def test_as_brute_force(block, monkeypatch):
     for k in (2, 5, 9):
         expected = brute(ranked, data, k)
         assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
-    assert set(found) == {f"{name}@{k}" for name in [*(key[:-2] for key in brute(ranked, data, 2)), "gini"] for k in (2, 5, 9)}
+    assert set(found) == {
+        f"{name}@{k}"
+        for name in [*(key[:-2] for key in brute(ranked, data, 2)), "gini"]
+        for k in (2, 5, 9)
+    }
 
 
 def test_gini_by_its_pairwise_definition():

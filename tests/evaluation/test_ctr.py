@@ -18,16 +18,25 @@ USERS, ITEMS = 12, 40
 def world(seed=0, valid=True):
     rng = np.random.default_rng(seed)
     pairs = [(user, int(item)) for user in range(USERS) for item in rng.permutation(ITEMS)[:12]]
-    parts = [[pair for at, pair in enumerate(pairs) if at % 4 in places] for places in ((0, 1), (2,), (3,))]
-    return worlds.dataset(parts[0], parts[1] if valid else (), parts[2], num_users=USERS, num_items=ITEMS)
+    parts = [
+        [pair for at, pair in enumerate(pairs) if at % 4 in places]
+        for places in ((0, 1), (2,), (3,))
+    ]
+    return worlds.dataset(
+        parts[0], parts[1] if valid else (), parts[2], num_users=USERS, num_items=ITEMS
+    )
 
 
 def scorer(data, seed=0, scale=1.0):
-    """Whole numbers, so that scores tie; higher for pairs of the test part, so that there is something to see."""
+    """Whole numbers, so that scores tie; higher for pairs of the test part, so that there is
+    something to see.
+    """
     table = np.random.default_rng(seed).integers(6, size=(USERS, ITEMS)).astype(float)
     table[data.test.user, data.test.item] += 2
     table[data.valid.user, data.valid.item] += 2
-    return table, DotProduct(torch.eye(USERS, dtype=torch.float64), torch.from_numpy(scale * table).T.contiguous())
+    return table, DotProduct(
+        torch.eye(USERS, dtype=torch.float64), torch.from_numpy(scale * table).T.contiguous()
+    )
 
 
 def labels(pairs):
@@ -37,7 +46,10 @@ def labels(pairs):
 
 def with_labels(data, seed=3):
     rng = np.random.default_rng(seed)
-    parts = {name: labels({(int(u), int(i)) for u, i in rng.integers((USERS, ITEMS), size=(50, 2))}) for name in ("valid", "test")}
+    parts = {
+        name: labels({(int(u), int(i)) for u, i in rng.integers((USERS, ITEMS), size=(50, 2))})
+        for name in ("valid", "test")
+    }
     return dataclasses.replace(data, negatives=parts)
 
 
@@ -64,13 +76,18 @@ def test_as_brute_force_on_given_labels():
     rows += [(u, i, False) for u, i in zip(negatives.user, negatives.item, strict=True)]
     scores, label = np.array([table[u, i] for u, i, _ in rows]), np.array([y for *_, y in rows])
     told = report.to_dict()
-    assert told["rows"] == {"positive": len(data.test), "negative": 50 - (50 - len(negatives)), "sampled": False}
+    assert told["rows"] == {
+        "positive": len(data.test),
+        "negative": 50 - (50 - len(negatives)),
+        "sampled": False,
+    }
     fitted = told["scaling"]
     expected = brute(scores, label, special.expit(fitted["slope"] * scores + fitted["intercept"]))
     assert {name: report.metrics[name] for name in expected} == pytest.approx(expected)
     assert not any("sampled" in note for note in report.notes)
     own = [
-        brute(scores[at], label[at], np.full(at.sum(), 0.5))["auc"] for at in (np.array([u for u, *_ in rows]) == u for u in range(USERS))
+        brute(scores[at], label[at], np.full(at.sum(), 0.5))["auc"]
+        for at in (np.array([u for u, *_ in rows]) == u for u in range(USERS))
     ]
     assert report.per_user["user_auc"].to_list() == pytest.approx(own)
     assert report.metrics["user_auc"] == pytest.approx(np.mean(own))
@@ -80,7 +97,9 @@ def test_as_brute_force_on_given_labels():
 
 
 def test_users_with_one_kind_of_row_have_no_auc_of_their_own():
-    data = dataclasses.replace(world(), negatives={"test": labels({(0, 0), (0, 1)}), "valid": labels({(0, 2)})})
+    data = dataclasses.replace(
+        world(), negatives={"test": labels({(0, 0), (0, 1)}), "valid": labels({(0, 2)})}
+    )
     report = evaluate_ctr(scorer(data)[1], data)
     assert report.per_user["user_auc"].null_count() == USERS - 1
     assert report.metrics["user_auc"] == report.per_user["user_auc"][0]
@@ -89,8 +108,14 @@ def test_users_with_one_kind_of_row_have_no_auc_of_their_own():
 def test_sampled_negatives_are_unseen_seeded_and_said_to_be_sampled():
     data = world()
     rows = labelled_pairs(data, "test", seed=1)
-    own = {(int(u), int(i)) for part in (data.train, data.valid, data.test) for u, i in zip(part.user, part.item, strict=True)}
-    drawn = {(int(u), int(i)) for u, i, y in zip(rows.user, rows.item, rows.label, strict=True) if not y}
+    own = {
+        (int(u), int(i))
+        for part in (data.train, data.valid, data.test)
+        for u, i in zip(part.user, part.item, strict=True)
+    }
+    drawn = {
+        (int(u), int(i)) for u, i, y in zip(rows.user, rows.item, rows.label, strict=True) if not y
+    }
     assert rows.sampled
     assert not drawn & own
     assert np.array_equal(np.bincount(rows.user[rows.label]), np.bincount(rows.user[~rows.label]))
@@ -105,7 +130,12 @@ def test_sampled_negatives_are_unseen_seeded_and_said_to_be_sampled():
 def test_validation_negatives_know_nothing_of_the_test_part():
     data = world()
     some = [labelled_pairs(data, "valid", seed) for seed in range(20)]
-    drawn = {(int(u), int(i)) for rows in some for u, i, y in zip(rows.user, rows.item, rows.label, strict=True) if not y}
+    drawn = {
+        (int(u), int(i))
+        for rows in some
+        for u, i, y in zip(rows.user, rows.item, rows.label, strict=True)
+        if not y
+    }
     assert drawn & set(zip(data.test.user.tolist(), data.test.item.tolist(), strict=True))
 
 
@@ -127,7 +157,12 @@ def test_platt_is_the_minimum_of_its_loss():
         score = weights[0] * scores + weights[1]
         return (np.logaddexp(0, score) - target * score).sum()
 
-    best = optimize.minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-10, "maxiter": 5000})
+    best = optimize.minimize(
+        loss,
+        [0.0, 0.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-10, "maxiter": 5000},
+    )
     found = platt(torch.from_numpy(scores), torch.from_numpy(label))
     assert found == pytest.approx(best.x, rel=1e-4)
     assert loss(found) <= best.fun + 1e-9
@@ -144,9 +179,14 @@ def test_platt_is_finite_for_separable_and_for_constant_scores():
 
 def test_the_scale_of_scores_changes_nothing_but_under_the_sigmoid():
     data = world()
-    plain, scaled = (evaluate_ctr(scorer(data, scale=scale)[1], data).metrics for scale in (1.0, 0.001))
+    plain, scaled = (
+        evaluate_ctr(scorer(data, scale=scale)[1], data).metrics for scale in (1.0, 0.001)
+    )
     assert scaled == pytest.approx(plain, rel=1e-5)
-    plain, scaled = (evaluate_ctr(scorer(data, scale=scale)[1], data, scaling="sigmoid").metrics for scale in (1.0, 0.001))
+    plain, scaled = (
+        evaluate_ctr(scorer(data, scale=scale)[1], data, scaling="sigmoid").metrics
+        for scale in (1.0, 0.001)
+    )
     assert plain["auc"] == scaled["auc"]
     assert plain["logloss"] > scaled["logloss"] + 0.5
 
@@ -180,11 +220,15 @@ def test_legacy_is_the_mean_over_full_batches():
     assert any("Legacy" in note for note in report.notes)
     from kgrec.random import derive
 
-    order = torch.randperm(rows.height, generator=torch.Generator().manual_seed(derive(0, "ctr batches"))).numpy()
+    order = torch.randperm(
+        rows.height, generator=torch.Generator().manual_seed(derive(0, "ctr batches"))
+    ).numpy()
     scores, label = rows["score"].to_numpy(), rows["label"].to_numpy()
     batches = [order[start : start + 16] for start in range(0, rows.height - 15, 16)]
     each = [brute(scores[at], label[at], special.expit(scores[at])) for at in batches]
-    assert report.metrics == pytest.approx({name: np.mean([found[name] for found in each]) for name in report.metrics})
+    assert report.metrics == pytest.approx(
+        {name: np.mean([found[name] for found in each]) for name in report.metrics}
+    )
     whole = evaluate_ctr(product, data)
     assert whole.metrics["auc"] != pytest.approx(report.metrics["auc"], abs=1e-6)
 

@@ -17,7 +17,10 @@ def brute(name, hits, relevant, k):
     """One user, in plain Python."""
     places = [j for j, found in enumerate(hits[:k], start=1) if found]
     gain = sum(1 / math.log2(j + 1) for j in places)
-    best = [sum(1 / math.log2(j + 1) for j in range(1, min(k, count) + 1)) for count in (relevant, sum(hits))]
+    best = [
+        sum(1 / math.log2(j + 1) for j in range(1, min(k, count) + 1))
+        for count in (relevant, sum(hits))
+    ]
     return {
         "recall": len(places) / relevant,
         "precision": len(places) / k,
@@ -30,7 +33,8 @@ def brute(name, hits, relevant, k):
 
 
 def places_of(users, longest):
-    """Return the places of users given as groups of equal scores, best first, and the number of their relevant items ranked nowhere.
+    """Return the places of users given as groups of equal scores, best first, and the number of
+    their relevant items ranked nowhere.
 
     A group is the number of its candidates and that of the relevant ones among them.
     """
@@ -45,18 +49,33 @@ def places_of(users, longest):
         user += [row] * elsewhere
         above += [start] * elsewhere
         tied += [0] * elsewhere
-    return metrics.Places.of(*(torch.tensor(column, dtype=torch.int64) for column in (user, above, tied)), len(users), longest)
+    return metrics.Places.of(
+        *(torch.tensor(column, dtype=torch.int64) for column in (user, above, tied)),
+        len(users),
+        longest,
+    )
 
 
 def of_hits(hits, relevant):
-    """Return the places of lists without ties; a list is True where it is relevant, and some relevant items are ranked nowhere."""
-    users = [([(1, int(found)) for found in row], count - sum(row)) for row, count in zip(hits, relevant, strict=True)]
+    """Return the places of lists without ties; a list is True where it is relevant, and some
+    relevant items are ranked nowhere.
+    """
+    users = [
+        ([(1, int(found)) for found in row], count - sum(row))
+        for row, count in zip(hits, relevant, strict=True)
+    ]
     return places_of(users, len(hits[0]))
 
 
 def every_order(groups):
     """Yield the hits of every order of the groups; orders of alike items are one."""
-    ways = [[[place in chosen for place in range(size)] for chosen in itertools.combinations(range(size), r)] for size, r in groups]
+    ways = [
+        [
+            [place in chosen for place in range(size)]
+            for chosen in itertools.combinations(range(size), r)
+        ]
+        for size, r in groups
+    ]
     for picked in itertools.product(*ways):
         yield [found for group in picked for found in group]
 
@@ -65,8 +84,13 @@ def every_order(groups):
 def tied(draw):
     """Users with at least one relevant item, and a longest list that ends anywhere."""
     group = st.integers(1, 5).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
-    users = st.lists(st.tuples(st.lists(group, max_size=2), st.integers(0, 2)), min_size=1, max_size=3)
-    found = [(groups, elsewhere or int(not any(r for _, r in groups))) for groups, elsewhere in draw(users)]
+    users = st.lists(
+        st.tuples(st.lists(group, max_size=2), st.integers(0, 2)), min_size=1, max_size=3
+    )
+    found = [
+        (groups, elsewhere or int(not any(r for _, r in groups)))
+        for groups, elsewhere in draw(users)
+    ]
     longest = draw(st.integers(1, 20))
     return found, longest, draw(st.integers(1, longest))
 
@@ -89,7 +113,9 @@ def test_as_the_mean_over_every_order(world):
 @st.composite
 def judged(draw):
     length = draw(st.integers(1, 8))
-    hits = draw(st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=5))
+    hits = draw(
+        st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=5)
+    )
     relevant = [max(1, sum(row)) + draw(st.integers(0, 4)) for row in hits]
     return hits, relevant, draw(st.integers(1, length))
 
@@ -115,8 +141,12 @@ def test_the_ndcgs_of_the_sheet():
     # models.md 0.7: hits 0,1,0,1; 5 relevant; k = 3. KGAT's own depends on how long its list is.
     hits = [False, True, False, True]
     assert metrics.ndcg(of_hits([hits], [5]), 3).item() == pytest.approx(0.296082, abs=1e-6)
-    assert metrics.ndcg_retrieved(of_hits([hits], [5]), 3).item() == pytest.approx(0.386853, abs=1e-6)
-    assert metrics.ndcg_retrieved(of_hits([hits[:3]], [5]), 3).item() == pytest.approx(0.630930, abs=1e-6)
+    assert metrics.ndcg_retrieved(of_hits([hits], [5]), 3).item() == pytest.approx(
+        0.386853, abs=1e-6
+    )
+    assert metrics.ndcg_retrieved(of_hits([hits[:3]], [5]), 3).item() == pytest.approx(
+        0.630930, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", metrics.RANKING)
@@ -127,7 +157,9 @@ def test_a_list_shorter_than_k(name):
 
 
 def test_large_groups_are_exact():
-    """A catalog of 40,000 tied items, 300 of them relevant: hypergeometric values of scipy, and sums by hand."""
+    """A catalog of 40,000 tied items, 300 of them relevant: hypergeometric values of scipy, and
+    sums by hand.
+    """
     places = places_of([([(40_000, 300)], 0)], 500)
     none = [scipy.stats.hypergeom(40_000, 300, n).pmf(0) for n in range(501)]
     assert metrics.hit(places, 500).item() == pytest.approx(1 - none[500], rel=1e-9)
@@ -154,7 +186,10 @@ def test_unknown_metric_and_cutoffs():
 def test_auc_counts_pairs(rows):
     positive = [score for score, label in rows if label]
     negative = [score for score, label in rows if not label]
-    got = metrics.auc(torch.tensor([float(score) for score, _ in rows]), torch.tensor([label for _, label in rows]))
+    got = metrics.auc(
+        torch.tensor([float(score) for score, _ in rows]),
+        torch.tensor([label for _, label in rows]),
+    )
     if positive and negative:
         pairs = [(p > n) + (p == n) / 2 for p in positive for n in negative]
         assert got == pytest.approx(sum(pairs) / len(pairs))
@@ -165,7 +200,9 @@ def test_auc_counts_pairs(rows):
 def test_logloss_by_hand():
     got = metrics.logloss(torch.tensor([0.8, 0.4]), torch.tensor([True, False]))
     assert got == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
-    assert metrics.logloss(torch.tensor([1.0, 0.0]), torch.tensor([False, False])) == pytest.approx(-math.log(1e-7) / 2, rel=1e-6)
+    assert metrics.logloss(torch.tensor([1.0, 0.0]), torch.tensor([False, False])) == pytest.approx(
+        -math.log(1e-7) / 2, rel=1e-6
+    )
 
 
 def test_coverage_counts_distinct_items_in_the_first_k():
@@ -178,5 +215,9 @@ def test_f1_and_accuracy_count_rows(rows):
     predicted, labels = (torch.tensor(column) for column in zip(*rows, strict=True))
     hit = sum(p and y for p, y in rows)
     precision, recall = hit / max(1, sum(p for p, _ in rows)), hit / max(1, sum(y for _, y in rows))
-    assert metrics.f1(predicted, labels) == pytest.approx(2 * precision * recall / (precision + recall) if hit else 0.0)
-    assert metrics.accuracy(predicted, labels) == pytest.approx(sum(p == y for p, y in rows) / len(rows))
+    assert metrics.f1(predicted, labels) == pytest.approx(
+        2 * precision * recall / (precision + recall) if hit else 0.0
+    )
+    assert metrics.accuracy(predicted, labels) == pytest.approx(
+        sum(p == y for p, y in rows) / len(rows)
+    )

@@ -45,7 +45,11 @@ def by_sorting(scores, seen, users, k, allowed):
     out = []
     for user in users:
         hidden = set(seen.item[seen.user == user].tolist()) | set(np.flatnonzero(~allowed).tolist())
-        left = [(-scores[user, item].item(), item) for item in range(scores.shape[1]) if item not in hidden]
+        left = [
+            (-scores[user, item].item(), item)
+            for item in range(scores.shape[1])
+            if item not in hidden
+        ]
         out.append(([item for _, item in sorted(left)] + [-1] * k)[:k])
     return out
 
@@ -54,7 +58,9 @@ def by_sorting(scores, seen, users, k, allowed):
 @pytest.mark.parametrize("limited", [False, True])
 @pytest.mark.parametrize("count", [33, 2])
 def test_ties_go_by_the_order_given(as_table, limited, count, monkeypatch):
-    """Few users permute their scores, many the item vectors; lists are those of a sort by score, then by place in the order."""
+    """Few users permute their scores, many the item vectors; lists are those of a sort by score,
+    then by place in the order.
+    """
     monkeypatch.setattr(ranking, "chunk_rows", lambda *_: 7)
     product, seen = world()
     scores = product.users @ product.items.T
@@ -64,10 +70,18 @@ def test_ties_go_by_the_order_given(as_table, limited, count, monkeypatch):
     allowed[[0, 5]] = not limited
     hidden = torch.from_numpy(allowed) if limited else None
     scorer = Table(scores) if as_table else product
-    got, ids = rank_users(scorer, users, 9, num_items=12, seen=Lists.of(seen, users), allowed=hidden, order=order)
+    got, ids = rank_users(
+        scorer, users, 9, num_items=12, seen=Lists.of(seen, users), allowed=hidden, order=order
+    )
     place = np.argsort(order)
-    left = [[item for item in range(12) if allowed[item] and item not in seen.item[seen.user == user]] for user in users]
-    expected = [sorted(items, key=lambda item: (-scores[user, item].item(), place[item])) for user, items in zip(users, left, strict=True)]
+    left = [
+        [item for item in range(12) if allowed[item] and item not in seen.item[seen.user == user]]
+        for user in users
+    ]
+    expected = [
+        sorted(items, key=lambda item: (-scores[user, item].item(), place[item]))
+        for user, items in zip(users, left, strict=True)
+    ]
     assert ids.tolist() == [(items + [-1] * 9)[:9] for items in expected]
     shown = ids >= 0
     assert torch.equal(got[shown], scores[users].gather(1, ids.clamp(min=0))[shown])
@@ -86,7 +100,12 @@ def test_fast_and_general_way_are_a_full_sort(as_table, limited, monkeypatch):
     allowed = np.ones(12, bool)
     allowed[[0, 5]] = not limited
     got, ids = rank_users(
-        scorer, users, 4, num_items=12, seen=Lists.of(seen, users), allowed=torch.from_numpy(allowed) if limited else None
+        scorer,
+        users,
+        4,
+        num_items=12,
+        seen=Lists.of(seen, users),
+        allowed=torch.from_numpy(allowed) if limited else None,
     )
     assert ids.tolist() == by_sorting(scores, seen, users, 4, allowed)
     assert torch.equal(got, scores[users].gather(1, ids))
@@ -101,18 +120,28 @@ def test_histories_reach_scorers_that_read_them_and_strangers():
     assert query.history.tolist() == [[4, 0, 2], [3, 1, 0]]
     assert query.history_mask.tolist() == [[True] * 3, [True, True, False]]
     product = DotProduct(
-        torch.zeros(1, 1), torch.arange(5.0).unsqueeze(1), lambda history, mask: (history * mask).sum(1, keepdim=True) - 4.5
+        torch.zeros(1, 1),
+        torch.arange(5.0).unsqueeze(1),
+        lambda history, mask: (history * mask).sum(1, keepdim=True) - 4.5,
     )
     strangers = Lists(torch.tensor([0, 1, 2]), torch.tensor([4, 1]))
     _, ids = rank_users(product, np.array([-1, -1]), 2, num_items=5, history=strangers)
     assert ids.tolist() == [[0, 1], [0, 1]]
-    _, ids = rank_users(product, np.array([-1]), 2, num_items=5, history=Lists(torch.tensor([0, 2]), torch.tensor([4, 1])))
+    _, ids = rank_users(
+        product,
+        np.array([-1]),
+        2,
+        num_items=5,
+        history=Lists(torch.tensor([0, 2]), torch.tensor([4, 1])),
+    )
     assert ids.tolist() == [[4, 3]]
 
 
 def test_nobody():
     product, seen = world()
-    scores, ids = rank_users(product, np.empty(0, np.int64), 3, num_items=12, seen=Lists.of(seen, np.empty(0, np.int64)))
+    scores, ids = rank_users(
+        product, np.empty(0, np.int64), 3, num_items=12, seen=Lists.of(seen, np.empty(0, np.int64))
+    )
     assert scores.shape == ids.shape == (0, 3)
 
 
@@ -121,7 +150,9 @@ def test_candidates_are_scored_in_order_whatever_the_pieces(monkeypatch):
     scores = torch.from_numpy(rng.normal(size=(6, 50)))
     users = np.array([4, 1, 4, 0, 5])
     sizes = [0, 37, 3, 11, 0]
-    candidates = Lists(torch.tensor([0, *np.cumsum(sizes)]), torch.from_numpy(rng.integers(50, size=sum(sizes))))
+    candidates = Lists(
+        torch.tensor([0, *np.cumsum(sizes)]), torch.from_numpy(rng.integers(50, size=sum(sizes)))
+    )
     expected = scores[torch.from_numpy(np.repeat(users, sizes)), candidates.items]
     product = DotProduct(torch.eye(6, dtype=torch.float64), scores.T.contiguous())
     for pieces in ((128, 1024), (4, 3)):
@@ -138,13 +169,25 @@ def test_every_piece_of_a_list_comes_with_its_history(monkeypatch):
     score_candidates(table, users, candidates, history=Lists.of(SEEN, users))
     (query,) = table.queries
     assert query.user.tolist() == [2, 2, 1, 0]
-    assert [row[mask].tolist() for row, mask in zip(query.history, query.history_mask, strict=True)] == [[4, 0, 2], [4, 0, 2], [], [3, 1]]
+    assert [
+        row[mask].tolist() for row, mask in zip(query.history, query.history_mask, strict=True)
+    ] == [[4, 0, 2], [4, 0, 2], [], [3, 1]]
 
 
 def test_a_score_that_is_no_number_is_a_diverged_model():
     with pytest.raises(DivergedError):
-        score_candidates(Table(torch.full((1, 3), float("nan"))), np.array([0]), Lists(torch.tensor([0, 1]), torch.tensor([2])))
+        score_candidates(
+            Table(torch.full((1, 3), float("nan"))),
+            np.array([0]),
+            Lists(torch.tensor([0, 1]), torch.tensor([2])),
+        )
     assert (
-        len(score_candidates(Table(torch.zeros(1, 3)), np.array([0]), Lists(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64))))
+        len(
+            score_candidates(
+                Table(torch.zeros(1, 3)),
+                np.array([0]),
+                Lists(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64)),
+            )
+        )
         == 0
     )

@@ -31,13 +31,17 @@ def dataset(train, valid, test):
 
 
 def scorer_of(table):
-    return DotProduct(torch.eye(USERS, dtype=torch.float64), torch.as_tensor(table, dtype=torch.float64).T.contiguous())
+    return DotProduct(
+        torch.eye(USERS, dtype=torch.float64),
+        torch.as_tensor(table, dtype=torch.float64).T.contiguous(),
+    )
 
 
 def brute(table, masked, held_out, ks, train):
     """The protocol in plain Python: means over users with a relevant item that is not masked.
 
-    An item that ties is at any place of its group alike. Lists break ties by training interactions, then by id.
+    An item that ties is at any place of its group alike. Lists break ties by training interactions,
+    then by id.
     """
     rows, shown = [], {k: set() for k in ks}
     popularity = [sum(item == row for _, item in train) for row in range(ITEMS)]
@@ -53,13 +57,20 @@ def brute(table, masked, held_out, ks, train):
             for k in ks:
                 shown[k].update(ranked[:k])
                 chances = [  # of each place to hold a relevant item
-                    sum(other in relevant for other in ranked if table[user][other] == score) / scores.count(score) for score in scores[:k]
+                    sum(other in relevant for other in ranked if table[user][other] == score)
+                    / scores.count(score)
+                    for score in scores[:k]
                 ]
                 row[f"recall@{k}"] = sum(chances) / len(relevant)
                 best = sum(1 / math.log2(j + 1) for j in range(1, min(k, len(relevant)) + 1))
-                row[f"ndcg@{k}"] = sum(chance / math.log2(j + 1) for j, chance in enumerate(chances, start=1)) / best
+                row[f"ndcg@{k}"] = (
+                    sum(chance / math.log2(j + 1) for j, chance in enumerate(chances, start=1))
+                    / best
+                )
             rows.append((user, row))
-    means = {name: sum(row[name] for _, row in rows) / len(rows) for name in rows[0][1]} if rows else {}
+    means = (
+        {name: sum(row[name] for _, row in rows) / len(rows) for name in rows[0][1]} if rows else {}
+    )
     return rows, means | {f"coverage@{k}": len(shown[k]) / ITEMS for k in ks}
 
 
@@ -76,7 +87,9 @@ def test_as_brute_force(train, valid, test, seed, on):
         with pytest.raises(DataError, match="nobody to judge"):
             evaluate(scorer_of(table), data, on=on)
         return
-    report = evaluate(scorer_of(table), data, on=on, ks=(5, 2), metrics=("recall", "ndcg", "coverage"))
+    report = evaluate(
+        scorer_of(table), data, on=on, ks=(5, 2), metrics=("recall", "ndcg", "coverage")
+    )
     assert report.metrics == pytest.approx(means)
     assert report.users == len(rows)
     assert report.per_user["user"].to_list() == [f"u{user}" for user, _ in rows]
@@ -84,28 +97,46 @@ def test_as_brute_force(train, valid, test, seed, on):
     assert report.masked == len(set(held_out) & masked)
     trained_users, trained_items = {user for user, _ in train}, {item for _, item in train}
     assert report.cold_users == sum(user not in trained_users for user, _ in rows)
-    assert report.cold_items == len({item for pair in set(held_out) - masked for item in pair[1:] if item not in trained_items})
-    warm = [(user, item) for user, item in held_out if user in trained_users and item in trained_items]
+    assert report.cold_items == len(
+        {item for pair in set(held_out) - masked for item in pair[1:] if item not in trained_items}
+    )
+    warm = [
+        (user, item) for user, item in held_out if user in trained_users and item in trained_items
+    ]
     warm_rows, warm_means = brute(table, masked, warm, (2, 5), train)
     assert report.warm_users == len(warm_rows)
-    assert report.warm == pytest.approx({name: value for name, value in warm_means.items() if warm_rows and "coverage" not in name})
+    assert report.warm == pytest.approx(
+        {name: value for name, value in warm_means.items() if warm_rows and "coverage" not in name}
+    )
     of_cold_items = [(user, item) for user, item in held_out if item not in trained_items]
     of_cold_users = [(user, item) for user, item in held_out if user not in trained_users]
-    for part, pairs in ((report.cold_item_part, of_cold_items), (report.cold_user_part, of_cold_users)):
+    for part, pairs in (
+        (report.cold_item_part, of_cold_items),
+        (report.cold_user_part, of_cold_users),
+    ):
         part_rows, part_means = brute(table, masked, pairs, (2, 5), train)
         assert part.users == len(part_rows)
-        assert part.metrics == pytest.approx({name: value for name, value in part_means.items() if part_rows and "coverage" not in name})
+        assert part.metrics == pytest.approx(
+            {
+                name: value
+                for name, value in part_means.items()
+                if part_rows and "coverage" not in name
+            }
+        )
 
 
 def small():
     table = np.zeros((USERS, ITEMS))
     table[0] = [9, 8, 7, 6, 5, 4, 3, 2, 1]
     table[3] = table[0]
-    return scorer_of(table), dataset([(0, 0), (1, 1), (2, 2)], [(0, 1)], [(0, 2), (0, 8), (3, 1), (0, 0)])
+    return scorer_of(table), dataset(
+        [(0, 0), (1, 1), (2, 2)], [(0, 1)], [(0, 2), (0, 8), (3, 1), (0, 0)]
+    )
 
 
 def test_by_hand():
-    # u0 sees i2 i3 ... i8 (i0, i1 masked): hit at 1. u3, never trained on, sees i0 i1 ...: hit at 2. (u0, i0) is in training too.
+    # u0 sees i2 i3 ... i8 (i0, i1 masked): hit at 1. u3, never trained on, sees i0 i1 ...: hit at
+    # 2. (u0, i0) is in training too.
     report = evaluate(*small(), ks=(2,), model="toy")
     assert report.metrics == pytest.approx(
         {
@@ -120,7 +151,10 @@ def test_by_hand():
     )
     assert (report.users, report.masked, report.cold_users, report.cold_items) == (2, 1, 1, 1)
     assert (report.warm_users, report.warm["recall@2"]) == (1, 1.0)
-    assert report.per_user.select("user", "relevant", "cold").rows() == [("u0", 2, False), ("u3", 1, True)]
+    assert report.per_user.select("user", "relevant", "cold").rows() == [
+        ("u0", 2, False),
+        ("u3", 1, True),
+    ]
 
 
 def test_validation_items_are_candidates_when_judging_on_valid():
@@ -143,9 +177,15 @@ def test_json_and_frame():
         "users": 2,
         "metrics": {"recall@2": 0.75, "coverage@2": 4 / 9},
     }
-    assert report.to_frame().rows() == [("recall@2", 0.75, 1.0, 0.0, 1.0), ("coverage@2", 4 / 9, None, None, None)]
+    assert report.to_frame().rows() == [
+        ("recall@2", 0.75, 1.0, 0.0, 1.0),
+        ("coverage@2", 4 / 9, None, None, None),
+    ]
     assert document["warm"] == {"users": 1, "metrics": {"recall@2": 1.0}}
-    assert document["cold"] == {"items": {"users": 1, "metrics": {"recall@2": 0.0}}, "users": {"users": 1, "metrics": {"recall@2": 1.0}}}
+    assert document["cold"] == {
+        "items": {"users": 1, "metrics": {"recall@2": 0.0}},
+        "users": {"users": 1, "metrics": {"recall@2": 1.0}},
+    }
     assert (document["protocol"], document["beyond"]) == ("ranking", {})
     assert isinstance(report.per_user, pl.DataFrame)
 
@@ -160,7 +200,11 @@ def test_what_lists_are_worth_beyond_their_hits_is_told_apart():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"on": "train"}, "no part 'train'"), ({"ks": (0,)}, "at least 1"), ({"metrics": ("recal",)}, "Nearest: recall")],
+    [
+        ({"on": "train"}, "no part 'train'"),
+        ({"ks": (0,)}, "at least 1"),
+        ({"metrics": ("recal",)}, "Nearest: recall"),
+    ],
 )
 def test_bad_settings(settings, message):
     with pytest.raises(ConfigError, match=message):

@@ -50,18 +50,33 @@ def test_a_scorer_without_opinion_hits_as_chance_would():
     """All tie: k of n + 1."""
     data = world(users=20, items=60)
     flat = DotProduct(torch.zeros(20, 1), torch.zeros(60, 1))
-    assert evaluate_sampled(flat, data, ks=(5,), negatives=19).metrics["hit@5"] == pytest.approx(0.25, abs=1e-15)
+    assert evaluate_sampled(flat, data, ks=(5,), negatives=19).metrics["hit@5"] == pytest.approx(
+        0.25, abs=1e-15
+    )
 
 
 def test_the_note_says_how_many_were_really_there():
     data = worlds.dataset([(0, 0), (0, 1), (0, 2), (0, 3)], test=[(0, 8)], num_items=9)
     last = DotProduct(torch.ones(1, 1), -torch.arange(9.0).unsqueeze(1))
     report = evaluate_sampled(last, data, ks=(2, 10), negatives=100)
-    assert report.metrics == pytest.approx({"hit@2": 0, "ndcg@2": 0, "mrr@2": 0, "hit@10": 1, "ndcg@10": 1 / np.log2(6), "mrr@10": 1 / 5})
+    assert report.metrics == pytest.approx(
+        {
+            "hit@2": 0,
+            "ndcg@2": 0,
+            "mrr@2": 0,
+            "hit@10": 1,
+            "ndcg@10": 1 / np.log2(6),
+            "mrr@10": 1 / 5,
+        }
+    )
     assert "among at most 4 sampled items (asked for 100)" in report.notes[0]
     assert report.notes[1].startswith("hit@10 is 1 whatever")
-    assert [report.details[name] for name in ("negatives", "least_negatives", "most_negatives")] == [100, 4, 4]
-    two = worlds.dataset([(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)], test=[(0, 8), (1, 8)], num_items=9)
+    assert [
+        report.details[name] for name in ("negatives", "least_negatives", "most_negatives")
+    ] == [100, 4, 4]
+    two = worlds.dataset(
+        [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)], test=[(0, 8), (1, 8)], num_items=9
+    )
     report = evaluate_sampled(DotProduct(torch.ones(2, 1), last.items), two, ks=(2,), negatives=7)
     assert "among at most 7 sampled items, of some users fewer (from 4): " in report.notes[0]
     assert report.details["least_negatives"] == 4
@@ -91,7 +106,9 @@ def test_several_held_out_items_are_averaged_per_user():
 def test_the_same_seed_draws_the_same():
     data = world()
     scorer = product(30, 25)
-    first, again, other = (evaluate_sampled(scorer, data, ks=(3,), negatives=4, seed=seed) for seed in (5, 5, 6))
+    first, again, other = (
+        evaluate_sampled(scorer, data, ks=(3,), negatives=4, seed=seed) for seed in (5, 5, 6)
+    )
     assert first.per_user.equals(again.per_user)
     assert not first.per_user.equals(other.per_user)
 
@@ -112,12 +129,17 @@ def test_negatives_are_distinct_unseen_and_even(count):
         counts = np.bincount(rows[real], minlength=30)
         assert not counts[own].any()
         expected = 3000 * min(count, free) / free
-        assert np.abs(counts[[item for item in range(30) if item not in own]] - expected).max() < 5 * np.sqrt(expected) + 1
+        assert (
+            np.abs(counts[[item for item in range(30) if item not in own]] - expected).max()
+            < 5 * np.sqrt(expected) + 1
+        )
 
 
 def test_pairs_that_are_in_training_too_are_judged_nowhere():
     data = worlds.dataset([(0, 0), (0, 1)], test=[(0, 0), (0, 2)], num_items=5)
-    report = evaluate_sampled(DotProduct(torch.ones(1, 1), torch.arange(5.0).unsqueeze(1)), data, negatives=2)
+    report = evaluate_sampled(
+        DotProduct(torch.ones(1, 1), torch.arange(5.0).unsqueeze(1)), data, negatives=2
+    )
     assert report.per_user["relevant"].to_list() == [1]
     assert report.to_dict()["masked"] == 1
     with pytest.raises(DataError, match="nobody to judge"):
@@ -126,7 +148,11 @@ def test_pairs_that_are_in_training_too_are_judged_nowhere():
 
 def test_bad_requests():
     data = world()
-    for settings, words in (({"negatives": 0}, "at least 1"), ({"ks": ()}, "cutoffs"), ({"on": "all"}, "no part")):
+    for settings, words in (
+        ({"negatives": 0}, "at least 1"),
+        ({"ks": ()}, "cutoffs"),
+        ({"on": "all"}, "no part"),
+    ):
         with pytest.raises(ConfigError, match=words):
             evaluate_sampled(product(30, 25), data, **settings)
 

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kgrec.errors import ConfigError
-from kgrec.evaluation.significance import bonferroni, bootstrap_mean, bootstrap_pooled, holm, paired, pooled_auc, pooled_f1
+from kgrec.evaluation.significance import (
+    bonferroni,
+    bootstrap_mean,
+    bootstrap_pooled,
+    holm,
+    paired,
+    pooled_auc,
+    pooled_f1,
+)
 
 
 def generator(seed=0):
@@ -22,7 +30,13 @@ def one(values, **settings):
 @pytest.mark.parametrize("method", ["bca", "percentile"])
 def test_intervals_are_those_of_scipy(method):
     values = generator(3).exponential(size=80)
-    expected = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=method.replace("bca", "BCa"), rng=generator(1))
+    expected = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=20_000,
+        method=method.replace("bca", "BCa"),
+        rng=generator(1),
+    )
     low, high = bootstrap_mean(values[:, None], generator=generator(2), draws=20_000, method=method)
     error = 0.02 * values.std()  # of a quantile among 20,000 resamples
     assert low[0] == pytest.approx(expected.confidence_interval.low, abs=error)
@@ -31,7 +45,10 @@ def test_intervals_are_those_of_scipy(method):
 
 def test_the_two_methods_differ_where_values_are_skewed():
     values = generator(3).exponential(size=40)[:, None] ** 2
-    bca, percentile = (bootstrap_mean(values, generator=generator(), method=method) for method in ("bca", "percentile"))
+    bca, percentile = (
+        bootstrap_mean(values, generator=generator(), method=method)
+        for method in ("bca", "percentile")
+    )
     assert bca[1] > percentile[1] + 0.02
 
 
@@ -39,7 +56,9 @@ def test_tests_and_effect_are_those_of_scipy():
     first, second = generator(0).normal(0.3, 1, 60), generator(1).normal(0, 1, 60)
     found = one(first - second)
     assert found.p_t == pytest.approx(stats.ttest_rel(first, second).pvalue)
-    assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(first, second, method="asymptotic").pvalue)
+    assert found.p_wilcoxon == pytest.approx(
+        stats.wilcoxon(first, second, method="asymptotic").pvalue
+    )
     assert found.effect == pytest.approx((first - second).mean() / (first - second).std(ddof=1))
     assert (found.users, found.above + found.below) == (60, 60)
     assert found.low < found.mean < found.high
@@ -64,7 +83,14 @@ def test_columns_are_judged_alike_alone_and_together():
 
 def test_systems_that_never_differ():
     found = one(np.zeros(20))
-    assert (found.mean, found.low, found.high, found.effect, found.p_t, found.p_wilcoxon) == (0, 0, 0, 0, 1, 1)
+    assert (found.mean, found.low, found.high, found.effect, found.p_t, found.p_wilcoxon) == (
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+    )
 
 
 def test_systems_that_always_differ_by_the_same():
@@ -115,7 +141,10 @@ def test_weights_are_repeated_rows():
     scores, labels = generator(0).integers(5, size=30), generator(1).random(30) < 0.4
     weights = generator(2).integers(4, size=(6, 30))
     predicted = scores >= 3
-    auc, f1 = pooled_auc(scores, labels)(weights.astype(float)), pooled_f1(predicted, labels)(weights.astype(float))
+    auc, f1 = (
+        pooled_auc(scores, labels)(weights.astype(float)),
+        pooled_f1(predicted, labels)(weights.astype(float)),
+    )
     for row, counts in enumerate(weights):
         s, y, p = (np.repeat(values, counts) for values in (scores, labels, predicted))
         assert auc[row] == pytest.approx(brute_auc(s, y))
@@ -123,7 +152,9 @@ def test_weights_are_repeated_rows():
 
 
 def test_pooled_intervals_draw_whole_groups():
-    """Rows that only repeat each other widen nothing when they are one group, and would narrow the interval if they were not."""
+    """Rows that only repeat each other widen nothing when they are one group, and would narrow the
+    interval if they were not.
+    """
     scores, labels = generator(0).normal(size=60), np.arange(60) % 2 == 0
     scores = scores + 0.5 * labels
     groups = np.arange(60)
@@ -138,13 +169,17 @@ def test_pooled_intervals_draw_whole_groups():
 
 
 def test_a_pooled_statistic_that_is_never_defined():
-    whole, low, high = bootstrap_pooled(pooled_auc(np.arange(4), np.ones(4, bool)), np.arange(4), generator=generator(), draws=100)
+    whole, low, high = bootstrap_pooled(
+        pooled_auc(np.arange(4), np.ones(4, bool)), np.arange(4), generator=generator(), draws=100
+    )
     assert np.isnan([whole, low, high]).all()
 
 
 @pytest.mark.slow
 def test_nothing_is_found_five_times_in_a_hundred_where_there_is_nothing():
-    """On null data each test errs in about 5 % of 2,000 trials, and each interval misses 0 in about as many (skewed: somewhat more)."""
+    """On null data each test errs in about 5 % of 2,000 trials, and each interval misses 0 in about
+    as many (skewed: somewhat more).
+    """
     rng = generator(11)
     values = rng.normal(size=(2_000, 100)).T
     ours = paired(values, generator=rng, draws=1_000)

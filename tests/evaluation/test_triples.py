@@ -24,7 +24,10 @@ class Table:
 
 def world(seed, entities=9, relations=3, facts=60):
     rng = np.random.default_rng(seed)
-    drawn = np.unique(np.stack([rng.integers(size, size=facts) for size in (entities, relations, entities)], 1), axis=0)
+    drawn = np.unique(
+        np.stack([rng.integers(size, size=facts) for size in (entities, relations, entities)], 1),
+        axis=0,
+    )
     drawn = drawn[rng.permutation(len(drawn))]
     cut = len(drawn) // 4
     parts = {"test": drawn[:cut].astype(np.int32), "valid": drawn[cut : 2 * cut].astype(np.int32)}
@@ -33,14 +36,20 @@ def world(seed, entities=9, relations=3, facts=60):
 
 def by_hand(scores, data, on):
     """Every question one by one, on Python sets."""
-    facts = {(int(h), int(r), int(t)) for h, r, t in zip(data.triples.head, data.triples.relation, data.triples.tail, strict=True)}
+    facts = {
+        (int(h), int(r), int(t))
+        for h, r, t in zip(data.triples.head, data.triples.relation, data.triples.tail, strict=True)
+    }
     facts |= {tuple(map(int, row)) for part in data.held_triples.values() for row in part}
     ranks = []
     for h, r, t in data.held_triples[on].tolist():
         tails = [scores[r, h, x] for x in range(data.num_entities) if (h, r, x) not in facts]
         heads = [scores[r, x, t] for x in range(data.num_entities) if (x, r, t) not in facts]
         own = scores[r, h, t]
-        ranks += [1 + sum(o > own for o in others) + 0.5 * sum(o == own for o in others) for others in (tails, heads)]
+        ranks += [
+            1 + sum(o > own for o in others) + 0.5 * sum(o == own for o in others)
+            for others in (tails, heads)
+        ]
     return np.array(ranks)
 
 
@@ -70,8 +79,12 @@ def test_a_model_that_says_nothing_gets_the_average_rank():
 
 
 def test_other_right_answers_are_no_candidates():
-    """The training, validation and test tails of the same question all score higher; filtered, they cost nothing."""
-    data = worlds.knowledge_only([(0, 0, 1)], 6, 1, {"valid": [(0, 0, 2)], "test": [(0, 0, 3), (0, 0, 4)]})
+    """The training, validation and test tails of the same question all score higher; filtered, they
+    cost nothing.
+    """
+    data = worlds.knowledge_only(
+        [(0, 0, 1)], 6, 1, {"valid": [(0, 0, 2)], "test": [(0, 0, 3), (0, 0, 4)]}
+    )
     scores = np.zeros((1, 6, 6))
     scores[0, 0] = [0, 4, 5, 1, 3, 2]
     assert evaluate_triples(Table(scores), data).per_user["tail_rank"].to_list() == [2.0, 1.0]
@@ -81,8 +94,15 @@ def test_relations_apart_and_one_row_per_triple():
     data = world(3)
     report = evaluate_triples(Table(np.random.default_rng(0).random((3, 9, 9))), data)
     told = report.details["relations"]
-    assert [part["triples"] for part in told] == sorted((part["triples"] for part in told), reverse=True)
-    assert sum(part["triples"] for part in told) == report.details["triples"] == report.per_user.height == len(data.held_triples["test"])
+    assert [part["triples"] for part in told] == sorted(
+        (part["triples"] for part in told), reverse=True
+    )
+    assert (
+        sum(part["triples"] for part in told)
+        == report.details["triples"]
+        == report.per_user.height
+        == len(data.held_triples["test"])
+    )
     mean = sum(part["mrr"] * part["triples"] for part in told) / report.details["triples"]
     assert mean == pytest.approx(report.metrics["mrr"])
     assert report.per_user["mrr"].mean() == pytest.approx(report.metrics["mrr"])
@@ -116,4 +136,7 @@ def test_nothing_to_judge_and_nothing_to_judge_by():
 
 def test_names_by_which_training_may_stop():
     assert [triple_metric(name) for name in ("mrr", "hits@10")] == [0, 10]
-    assert [triple_metric(name) for name in ("mrr@10", "hit@10", "hits@0", "hits", "mean_rank", "ndcg@10")] == [None] * 6
+    assert [
+        triple_metric(name)
+        for name in ("mrr@10", "hit@10", "hits@0", "hits", "mean_rank", "ndcg@10")
+    ] == [None] * 6

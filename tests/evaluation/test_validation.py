@@ -19,7 +19,10 @@ def board():
 
 def scorer(data):
     generator = torch.Generator().manual_seed(0)
-    return DotProduct(torch.randn(data.num_users, 4, generator=generator), torch.randn(data.num_items, 4, generator=generator))
+    return DotProduct(
+        torch.randn(data.num_users, 4, generator=generator),
+        torch.randn(data.num_items, 4, generator=generator),
+    )
 
 
 @pytest.mark.parametrize("metric", ["auc", "ndcg@10", "ndcg@3"])
@@ -31,13 +34,18 @@ def test_lists_that_were_shown_come_first(board, metric):
 def test_other_metrics_rank_the_catalog(board):
     plain = replace(board, impressions={})
     for metric, data in (("recall@10", board), ("ndcg@10", plain), ("ndcg-retrieved@10", board)):
-        judged = evaluate(scorer(data), data, on="valid", ks=(10,), metrics=(metric.partition("@")[0],))
+        judged = evaluate(
+            scorer(data), data, on="valid", ks=(10,), metrics=(metric.partition("@")[0],)
+        )
         assert validator(metric, data)(scorer(data)) == judged.metrics[metric]
 
 
 def test_auc_without_lists_is_of_pairs(board):
     plain = replace(board, impressions={})
-    assert validator("auc", plain)(scorer(plain)) == evaluate_ctr(scorer(plain), plain, on="valid").metrics["auc"]
+    assert (
+        validator("auc", plain)(scorer(plain))
+        == evaluate_ctr(scorer(plain), plain, on="valid").metrics["auc"]
+    )
 
 
 @pytest.mark.parametrize("metric", ["ndcg", "ndcg@0", "ndcg@ten", "nothing@10", "auc@5", "mrr"])

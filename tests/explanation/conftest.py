@@ -5,7 +5,9 @@ import pytest
 
 @pytest.fixture
 def films():
-    """Three users and five films. Ana liked 0 and 1; film 2 shares a director with 0; film 3 two relations with a person of 1."""
+    """Three users and five films. Ana liked 0 and 1; film 2 shares a director with 0; film 3 two
+    relations with a person of 1.
+    """
     import numpy as np
     import polars as pl
 
@@ -17,8 +19,27 @@ def films():
     def ids(*values):
         return np.array(values, dtype=np.int32)
 
-    labels = ["Alien", "Heat", "Blade Runner", "Thief", "Solaris", "Ridley Scott", "Michael Mann", "science fiction"]
-    facts = [(0, 0, 5), (2, 0, 5), (1, 0, 6), (3, 0, 6), (3, 1, 6), (0, 2, 7), (2, 2, 7), (4, 2, 7), (1, 3, 3)]
+    labels = [
+        "Alien",
+        "Heat",
+        "Blade Runner",
+        "Thief",
+        "Solaris",
+        "Ridley Scott",
+        "Michael Mann",
+        "science fiction",
+    ]
+    facts = [
+        (0, 0, 5),
+        (2, 0, 5),
+        (1, 0, 6),
+        (3, 0, 6),
+        (3, 1, 6),
+        (0, 2, 7),
+        (2, 2, 7),
+        (4, 2, 7),
+        (1, 3, 3),
+    ]
     triples = Triples(
         entities=Vocabulary([f"x:{name}" for name in labels]),
         relations=Vocabulary(["x:director", "x:writer", "x:genre", "x:resembles"], kind="relation"),
@@ -52,26 +73,34 @@ def toy():
     from kgrec.graph.ckg import CollaborativeKG
 
     class Dense:
-        """LightGCN over the CKG; parallel facts are one edge (``merges``), or add up as separate ones."""
+        """LightGCN over the CKG; parallel facts are one edge (``merges``), or add up as separate
+        ones.
+        """
 
         def __init__(self, data, merges, seed=0, layers=3):
             self.ckg = CollaborativeKG.from_dataset(data)
             self.merges_relations = merges
             self.through_users = True
             self.layers = layers
-            self.base = torch.from_numpy(np.random.default_rng(seed).normal(size=(self.ckg.num_nodes, 6)))
+            self.base = torch.from_numpy(
+                np.random.default_rng(seed).normal(size=(self.ckg.num_nodes, 6))
+            )
 
         def weights(self, removed=(), keep_weights=False):
             """Return the normalized matrix and the pairs' number of facts that are left."""
             left = np.ones(len(self.ckg.head), dtype=bool)
             left[list(removed)] = False
             count = torch.zeros(self.ckg.num_nodes, self.ckg.num_nodes, dtype=torch.float64)
-            for h, t in zip(self.ckg.head[left].tolist(), self.ckg.tail[left].tolist(), strict=True):
+            for h, t in zip(
+                self.ckg.head[left].tolist(), self.ckg.tail[left].tolist(), strict=True
+            ):
                 count[h, t] += 1
                 count[t, h] += 1
             most = 1 if self.merges_relations else float("inf")
             full = count.clamp(max=most)
-            degree = (self.weights()[1].clamp(max=most) if keep_weights else full).sum(1).clamp(min=1)
+            degree = (
+                (self.weights()[1].clamp(max=most) if keep_weights else full).sum(1).clamp(min=1)
+            )
             return full / (degree[:, None] * degree[None, :]).sqrt(), count
 
         def embed(self, weight):
@@ -93,7 +122,11 @@ def toy():
             effect = (weight * gradient).detach()
             effect = effect + effect.T
             per_fact = effect[self.ckg.head, self.ckg.tail]
-            return per_fact if self.merges_relations else per_fact / count[self.ckg.head, self.ckg.tail]
+            return (
+                per_fact
+                if self.merges_relations
+                else per_fact / count[self.ckg.head, self.ckg.tail]
+            )
 
         def rerun(self, user, item, removed, keep_weights=False):
             return torch.stack([self.score(user, item, group, keep_weights) for group in removed])

@@ -1,6 +1,8 @@
-"""What explanations promise, on trained models and real data: exact budgets, exact deletions, found reasons, bounded hubs, speed.
+"""What explanations promise, on trained models and real data: exact budgets, exact deletions, found
+reasons, bounded hubs, speed.
 
-ml-100k is given with DBpedia's facts about its films; a LightGCN of three layers over both is trained here in seconds.
+ml-100k is given with DBpedia's facts about its films; a LightGCN of three layers over both is
+trained here in seconds.
 """
 
 import time
@@ -30,7 +32,9 @@ def run(request, tmp_path_factory):
     folder = request.getfixturevalue("shared_data")("ml-100k")
     parts = {name: folder / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
     triples = kgrec.read_triples(folder / "dbpedia-films.nt")
-    data = kgrec.Dataset.build(None, triples, links=folder / "dbpedia-films.link.tsv", split="given", **parts)
+    data = kgrec.Dataset.build(
+        None, triples, links=folder / "dbpedia-films.link.tsv", split="given", **parts
+    )
     return kgrec.fit("lightgcn-kg", data, preset="fast", num_layers=3, epochs=8)
 
 
@@ -45,7 +49,9 @@ def pairs(run, count, seed=0):
     users = rng.choice(run.data.num_users, count, replace=False)
     ids = [run.data.users.key(int(user)) for user in users]
     lists = run.recommend(ids, k=10)
-    return [(user, lists.filter(pl.col("user") == user)["item"][int(rng.integers(10))]) for user in ids]
+    return [
+        (user, lists.filter(pl.col("user") == user)["item"][int(rng.integers(10))]) for user in ids
+    ]
 
 
 def doubled(run):
@@ -59,7 +65,9 @@ def doubled(run):
 
 def dense_weights(model):
     degree = model.graph.csr.degree.numpy().astype(np.float64)
-    return 1 / np.sqrt(np.repeat(degree, model.graph.csr.degree.numpy()) * degree[model.graph.csr.idx.numpy()])
+    return 1 / np.sqrt(
+        np.repeat(degree, model.graph.csr.degree.numpy()) * degree[model.graph.csr.idx.numpy()]
+    )
 
 
 def test_the_budget_of_200_recommendations_is_complete(run, explainer):
@@ -73,8 +81,14 @@ def test_the_budget_of_200_recommendations_is_complete(run, explainer):
             parts = told.own + told.bias + told.liked + sum(told.other.values())
             side = told.item_own + told.by_users + sum(term.value for term in told.by_property)
             assert told.supported + told.unsupported == pytest.approx(told.liked, abs=1e-9)
-            worst[name] = max(worst[name], abs(parts - told.score) / abs(told.score), abs(side - told.score) / abs(told.score))
-        shares.append((told.own / told.score, told.supported / told.score, told.on_graph / told.score))
+            worst[name] = max(
+                worst[name],
+                abs(parts - told.score) / abs(told.score),
+                abs(side - told.score) / abs(told.score),
+            )
+        shares.append(
+            (told.own / told.score, told.supported / told.score, told.on_graph / told.score)
+        )
     own, _, on_graph = np.median(shares, axis=0)
     assert worst["float32"] < 1e-5
     assert worst["float64"] < 1e-10
@@ -82,7 +96,9 @@ def test_the_budget_of_200_recommendations_is_complete(run, explainer):
 
 
 def test_deletions_are_exact_and_ten_times_faster(run, explainer):
-    """Five hundred paths, the heaviest hubs and parallel relations among them, against propagating everything again."""
+    """Five hundred paths, the heaviest hubs and parallel relations among them, against propagating
+    everything again.
+    """
     model = doubled(run)
     ex = Explainer(model, run.data, screen_top=60, per_liked=60, per_middle=60, users="show")
     linear, ckg = ex.effects.linear, ex.graph.ckg
@@ -95,7 +111,15 @@ def test_deletions_are_exact_and_ten_times_faster(run, explainer):
         began = time.perf_counter()
         pair = linear.at(ckg.user_node(u), i)
         edits = [
-            Edit(np.array([sorted(node_of(ex, node) for node in (hop.source, hop.target)) for hop in path.hops])) for path in told.paths
+            Edit(
+                np.array(
+                    [
+                        sorted(node_of(ex, node) for node in (hop.source, hop.target))
+                        for hop in path.hops
+                    ]
+                )
+            )
+            for path in told.paths
         ]
         both = pair.scores(edits, ("delete", "mask"))
         fast += (time.perf_counter() - began) / len(edits) / 2
@@ -118,11 +142,17 @@ def test_deletions_are_exact_and_ten_times_faster(run, explainer):
 def node_of(ex, node):
     if node.kind == "user":
         return ex.graph.ckg.user_node(ex.data.users.row(node.key))
-    return ex.data.items.row(node.key) if node.kind == "item" else ex.data.triples.entities.row(node.key)
+    return (
+        ex.data.items.row(node.key)
+        if node.kind == "item"
+        else ex.data.triples.entities.row(node.key)
+    )
 
 
 def test_best_paths_drop_more_than_random_ones(run, explainer):
-    """Two hundred users: the five best against random connecting paths of equal length, and against the five largest drops there are."""
+    """Two hundred users: the five best against random connecting paths of equal length, and against
+    the five largest drops there are.
+    """
     rng = np.random.default_rng(3)
     best, chance, oracle, ranks = [], [], [], []
     for number, (user, item) in enumerate(pairs(run, 200, seed=2)):
@@ -142,9 +172,16 @@ def test_best_paths_drop_more_than_random_ones(run, explainer):
             scores = effects.without([edges[n] for n in chosen], ("delete", "mask"))
             drops = scores[:, :1] - scores[:, 1:]
             ranks.append(
-                spearmanr(effects.pair.edge_effects(ex.graph.low[edges[chosen]], ex.graph.high[edges[chosen]]).sum(1), drops[1])[0]
+                spearmanr(
+                    effects.pair.edge_effects(
+                        ex.graph.low[edges[chosen]], ex.graph.high[edges[chosen]]
+                    ).sum(1),
+                    drops[1],
+                )[0]
             )
-            oracle.append(drops[0][np.searchsorted(chosen, top)].mean() / np.sort(drops[0])[-5:].mean())
+            oracle.append(
+                drops[0][np.searchsorted(chosen, top)].mean() / np.sort(drops[0])[-5:].mean()
+            )
         scores = effects.without([edges[n] for n in [*top, *picked]], ("delete",))
         drops = scores[0, 0] - scores[0, 1:]
         best.append(drops[:5].mean())
@@ -157,15 +194,22 @@ def test_best_paths_drop_more_than_random_ones(run, explainer):
 
 
 def planted(seed, real=True, users=600, items=400, values=20, families=7, mine=6, noise=10):
-    """Likes caused by one property of seven; ten random ones each. ``real=False``: likes are random, no property causes them."""
+    """Likes caused by one property of seven; ten random ones each. ``real=False``: likes are
+    random, no property causes them.
+    """
     rng = np.random.default_rng(seed)
     family = np.stack([rng.permutation(np.arange(items) % values) for _ in range(families)])
     taste, likes, held = rng.integers(0, values, users), set(), []
     for user in range(users):
-        own = rng.permutation(np.flatnonzero(family[0] == taste[user]) if real else items)[: mine + 1]
+        own = rng.permutation(np.flatnonzero(family[0] == taste[user]) if real else items)[
+            : mine + 1
+        ]
         likes |= {(user, int(item)) for item in own[:mine]}
         held.append(int(own[mine]))
-        likes |= {(user, int(item)) for item in rng.choice(np.setdiff1d(np.arange(items), own), noise, replace=False)}
+        likes |= {
+            (user, int(item))
+            for item in rng.choice(np.setdiff1d(np.arange(items), own), noise, replace=False)
+        }
     head, relation = np.tile(np.arange(items), families), np.repeat(np.arange(families), items)
     keys = [f"e{n}" for n in range(items + families * values)]
     triples = Triples(
@@ -194,7 +238,9 @@ def planted(seed, real=True, users=600, items=400, values=20, families=7, mine=6
 
 
 def reasons(seed, real):
-    """Return, per ranking, how often the best path passes through the true property, and the mean drop of the best paths."""
+    """Return, per ranking, how often the best path passes through the true property, and the mean
+    drop of the best paths.
+    """
     data, held = planted(seed, real)
     ex = kgrec.fit("lightgcn-kg", data, preset="fast", seed=seed).explainer(users="hide")
     right, drops = {by: 0 for by in ("drop", "attribution", "weight")}, []
@@ -208,7 +254,10 @@ def reasons(seed, real):
 
 def test_a_planted_reason_is_found_and_none_where_there_is_none():
     found = [reasons(seed, real=True) for seed in range(5)]
-    shares = {by: float(np.mean([one[0][by] for one in found])) for by in ("drop", "attribution", "weight")}
+    shares = {
+        by: float(np.mean([one[0][by] for one in found]))
+        for by in ("drop", "attribution", "weight")
+    }
     control = [reasons(seed, real=False) for seed in range(2)]
     true, none = np.mean([one[1] for one in found]), np.mean([one[1] for one in control])
     assert all(one[0]["drop"] >= 0.95 and one[0]["attribution"] >= 0.95 for one in found)
@@ -223,11 +272,18 @@ def test_a_hub_is_bounded_exact_and_said():
     items, users, entities = hub + extra, 100_050, hub + extra + 200
     rng = np.random.default_rng(0)
     fans = np.stack([np.arange(100_000), np.zeros(100_000, np.int64)], 1)
-    likes = np.concatenate([fans, np.stack([np.repeat(np.arange(100_000, 100_050), 20), rng.integers(0, items, 1000)], 1)])
+    likes = np.concatenate(
+        [
+            fans,
+            np.stack([np.repeat(np.arange(100_000, 100_050), 20), rng.integers(0, items, 1000)], 1),
+        ]
+    )
     mine = np.array([[100_000, 0], [100_000, 1], [100_000, 2]])
     likes = np.unique(np.concatenate([likes, mine]), axis=0)
     genre = np.stack([np.arange(hub), np.ones(hub, np.int64), np.full(hub, items)], 1)
-    others = np.stack([rng.integers(0, items, 2000), np.full(2000, 2), items + rng.integers(1, 200, 2000)], 1)
+    others = np.stack(
+        [rng.integers(0, items, 2000), np.full(2000, 2), items + rng.integers(1, 200, 2000)], 1
+    )
     facts = np.unique(np.concatenate([genre, others]), axis=0)
     ckg = CollaborativeKG(
         users,
@@ -262,7 +318,9 @@ def test_a_hub_is_bounded_exact_and_said():
         valid=Interactions(),
         test=Interactions(),
     )
-    model = LightGCN(ckg, LightGCNConfig(dim=16, num_layers=3, knowledge=True), torch.Generator().manual_seed(0)).eval()
+    model = LightGCN(
+        ckg, LightGCNConfig(dim=16, num_layers=3, knowledge=True), torch.Generator().manual_seed(0)
+    ).eval()
     ex = Explainer(model, data)
     ex.explain("u100000", "i5")
     tracemalloc.start()
@@ -276,9 +334,15 @@ def test_a_hub_is_bounded_exact_and_said():
     assert not told.truncated
     neighbors = {int(row) for row in likes[likes[:, 0] == 100_000, 1]}
     near = [set(facts[facts[:, 0] == item, 2].tolist()) for item in (5, *neighbors)]
-    through = sum(len(near[0] & one) for item, one in zip(neighbors, near[1:], strict=True) if item != 5)
+    through = sum(
+        len(near[0] & one) for item, one in zip(neighbors, near[1:], strict=True) if item != 5
+    )
     both = {int(u) for u in likes[likes[:, 1] == 5, 0]} - {100_000}
-    through += sum(len(both & {int(u) for u in likes[likes[:, 1] == item, 0]}) for item in neighbors if item != 5)
+    through += sum(
+        len(both & {int(u) for u in likes[likes[:, 1] == item, 0]})
+        for item in neighbors
+        if item != 5
+    )
     assert told.counts["3"] == through
     capped = Explainer(model, data, budget=50_000).explain("u100000", "i5")
     assert capped.truncated
@@ -298,7 +362,9 @@ def test_an_explanation_is_ten_times_cheaper_than_deleting_by_propagation(run, e
         seconds.append(time.perf_counter() - began)
         u = ckg.user_node(run.data.users.row(user))
         began = time.perf_counter()
-        linear.ranking(u, ckg.num_items, Edit(np.array([[u, run.data.items.row(told.paths[0].nodes[1].key)]])))
+        linear.ranking(
+            u, ckg.num_items, Edit(np.array([[u, run.data.items.row(told.paths[0].nodes[1].key)]]))
+        )
         anew.append(time.perf_counter() - began)
     measured = 30 * 2  # paths that are measured in two modes
     ratio = np.median(anew) * measured / np.median(seconds)
@@ -307,13 +373,21 @@ def test_an_explanation_is_ten_times_cheaper_than_deleting_by_propagation(run, e
 
 def test_only_training_facts_explain(run, explainer):
     """Test and validation interactions are no paths, and every hop is in the training graph."""
-    held = {(int(u), int(i)) for part in (run.data.valid, run.data.test) for u, i in zip(part.user, part.item, strict=True)}
+    held = {
+        (int(u), int(i))
+        for part in (run.data.valid, run.data.test)
+        for u, i in zip(part.user, part.item, strict=True)
+    }
     seen = 0
     for user, item in pairs(run, 40, seed=6):
         for path in explainer.explain(user, item, users="show").paths:
             for hop in path.hops:
                 if hop.liked:
-                    who, what = (hop.source, hop.target) if hop.source.kind == "user" else (hop.target, hop.source)
+                    who, what = (
+                        (hop.source, hop.target)
+                        if hop.source.kind == "user"
+                        else (hop.target, hop.source)
+                    )
                     pair = run.data.users.row(who.key), run.data.items.row(what.key)
                     assert pair not in held
                     assert explainer.train[pair] == 1
@@ -327,8 +401,13 @@ def test_other_embeddings_give_other_reasons(run, explainer):
     other = Explainer(model, run.data)
     same = []
     for user, item in pairs(run, 40, seed=8):
-        one, two = ({tuple(node.key for node in path.nodes) for path in ex.explain(user, item, k=5).paths} for ex in (explainer, other))
+        one, two = (
+            {tuple(node.key for node in path.nodes) for path in ex.explain(user, item, k=5).paths}
+            for ex in (explainer, other)
+        )
         same.append(len(one & two) / max(1, len(one | two)))
     assert np.mean(same) < 0.5
     drawn = pairs(run, 5, seed=8)
-    assert [explainer.explain(*pair).to_json() for pair in drawn] == [run.explainer().explain(*pair).to_json() for pair in drawn]
+    assert [explainer.explain(*pair).to_json() for pair in drawn] == [
+        run.explainer().explain(*pair).to_json() for pair in drawn
+    ]

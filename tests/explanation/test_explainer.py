@@ -1,4 +1,6 @@
-"""The explainer against brute force: every path by networkx, every drop by running the model again without it."""
+"""The explainer against brute force: every path by networkx, every drop by running the model again
+without it.
+"""
 
 import dataclasses
 
@@ -34,7 +36,11 @@ def oracle(model, data, user, item, longest=3):
     for path in nx.all_simple_edge_paths(graph, start, item, cutoff=longest):
         hops, removed = [], []
         for a, b, edge in path:
-            mine = [n for n, (h, r, t) in enumerate(facts) if {h, t} == {a, b} and (edge == "any" or (r, h) == edge)]
+            mine = [
+                n
+                for n, (h, r, t) in enumerate(facts)
+                if {h, t} == {a, b} and (edge == "any" or (r, h) == edge)
+            ]
             removed += mine
             hops.append((names[a], names[b], relations[facts[mine[0]][1]]))
         if len(path) > 1 or hops[0][2] != "interacts":
@@ -59,12 +65,22 @@ def test_every_path_and_its_drop_equal_brute_force(films, toy, merges, user, ite
 
 
 def test_parallel_relations_are_one_hop_where_merged_and_two_paths_where_not(films, toy):
-    together = Explainer(model := toy(films, True), films, scorer=model.scorer, **WIDE).explain("ana", "f3")
+    together = Explainer(model := toy(films, True), films, scorer=model.scorer, **WIDE).explain(
+        "ana", "f3"
+    )
     (path,) = [p for p in together.paths if p.length == 3 and p.nodes[2].label == "Michael Mann"]
-    assert [(r.label, r.forward) for r in path.hops[2].relations] == [("director", False), ("writer", False)]
-    assert [str(fact) for fact in path.hops[2].facts] == ["films.ttl triple 14", "films.ttl triple 15"]
+    assert [(r.label, r.forward) for r in path.hops[2].relations] == [
+        ("director", False),
+        ("writer", False),
+    ]
+    assert [str(fact) for fact in path.hops[2].facts] == [
+        "films.ttl triple 14",
+        "films.ttl triple 15",
+    ]
     assert path.removed == 4
-    apart = Explainer(model := toy(films, False), films, scorer=model.scorer, **WIDE).explain("ana", "f3")
+    apart = Explainer(model := toy(films, False), films, scorer=model.scorer, **WIDE).explain(
+        "ana", "f3"
+    )
     through = [p for p in apart.paths if p.length == 3 and p.nodes[2].label == "Michael Mann"]
     assert sorted(p.hops[2].relation for p in through) == ["x:director", "x:writer"]
     assert {p.removed for p in through} == {3}
@@ -79,9 +95,15 @@ def test_other_users_are_counted_and_removed_together(films, toy):
     assert [h.forward for h in path.hops] == [True, False, True]
     ckg, node = model.ckg, model.ckg.user_node
     wanted = {(node(0), 0), (node(1), 0), (node(2), 0), (node(1), 2), (node(2), 2)}
-    removed = [n for n, pair in enumerate(zip(ckg.head.tolist(), ckg.tail.tolist(), strict=True)) if pair in wanted]
+    removed = [
+        n
+        for n, pair in enumerate(zip(ckg.head.tolist(), ckg.tail.tolist(), strict=True))
+        if pair in wanted
+    ]
     assert path.removed == len(removed) == 5
-    assert path.drop_delete == pytest.approx(float(model.score(0, 2) - model.score(0, 2, removed)), abs=1e-12)
+    assert path.drop_delete == pytest.approx(
+        float(model.score(0, 2) - model.score(0, 2, removed)), abs=1e-12
+    )
     text = found.to_json() + found.to_text()
     assert "bo" not in text.replace("about", "").split()
     assert not any(node.key in ("bo", "cy") for p in found.paths for node in p.nodes)
@@ -106,9 +128,21 @@ def test_rank_is_among_unseen_items_with_ties_by_row(films, toy):
     assert seen.rank is None
     assert any("already has" in note for note in seen.notes)
     assert all(p.length > 1 for p in seen.paths)
-    held = Explainer(model, dataclasses.replace(films, valid=films.train.take(np.array([3]))), scorer=model.scorer)
-    assert [held.explain("bo", f"f{i}").rank is None for i in range(5)] == [True, False, True, False, False]
-    own = dataclasses.replace(films, valid=Interactions(np.array([0], np.int32), np.array([by_score[0]], np.int32)))
+    held = Explainer(
+        model,
+        dataclasses.replace(films, valid=films.train.take(np.array([3]))),
+        scorer=model.scorer,
+    )
+    assert [held.explain("bo", f"f{i}").rank is None for i in range(5)] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    own = dataclasses.replace(
+        films, valid=Interactions(np.array([0], np.int32), np.array([by_score[0]], np.int32))
+    )
     assert Explainer(model, own, scorer=model.scorer).explain("ana", f"f{by_score[1]}").rank == 1
     flat = Explainer(model, films, scorer=lambda query, items=None: torch.zeros(1, 5))
     assert [flat.explain("ana", f"f{i}").rank for i in (2, 3, 4)] == [1, 2, 3]
@@ -116,13 +150,21 @@ def test_rank_is_among_unseen_items_with_ties_by_row(films, toy):
 
 def test_variety_limits_are_kept_and_the_best_survive(films, toy):
     model = toy(films, True)
-    every = Explainer(model, films, scorer=model.scorer, users="show", **WIDE).explain("ana", "f2", k=1000)
-    few = Explainer(model, films, scorer=model.scorer, users="show", per_liked=1, per_middle=1).explain("ana", "f2")
+    every = Explainer(model, films, scorer=model.scorer, users="show", **WIDE).explain(
+        "ana", "f2", k=1000
+    )
+    few = Explainer(
+        model, films, scorer=model.scorer, users="show", per_liked=1, per_middle=1
+    ).explain("ana", "f2")
     assert len({p.nodes[1] for p in few.paths}) == len(few.paths)
-    assert len({p.nodes[-2] for p in few.paths if p.length > 2}) == len([p for p in few.paths if p.length > 2])
+    assert len({p.nodes[-2] for p in few.paths if p.length > 2}) == len(
+        [p for p in few.paths if p.length > 2]
+    )
     best = max(every.paths, key=lambda p: p.attribution)
     assert key(few, best) in {key(few, p) for p in few.paths}
-    one = Explainer(model, films, scorer=model.scorer, screen_top=1, users="hide").explain("ana", "f2", k=1)
+    one = Explainer(model, films, scorer=model.scorer, screen_top=1, users="hide").explain(
+        "ana", "f2", k=1
+    )
     assert len(one.paths) == 1
 
 
@@ -160,7 +202,9 @@ def test_truncation_and_absence_are_said(films, toy):
     cut = Explainer(model, films, scorer=model.scorer, budget=3).explain("ana", "f2")
     assert cut.truncated
     assert any("budget of 3" in note for note in cut.notes)
-    alone = dataclasses.replace(films, triples=dataclasses.replace(films.triples, tail=np.full(9, 5, np.int32)))
+    alone = dataclasses.replace(
+        films, triples=dataclasses.replace(films.triples, tail=np.full(9, 5, np.int32))
+    )
     model = toy(alone, True)
     none = Explainer(model, alone, scorer=model.scorer, max_length=1).explain("ana", "f4")
     assert none.paths == ()
@@ -169,7 +213,10 @@ def test_truncation_and_absence_are_said(films, toy):
 
 
 def test_the_same_twice_is_the_same(films, toy):
-    a, b = (Explainer(m := toy(films, False), films, scorer=m.scorer).explain("ana", "f2").to_json() for _ in range(2))
+    a, b = (
+        Explainer(m := toy(films, False), films, scorer=m.scorer).explain("ana", "f2").to_json()
+        for _ in range(2)
+    )
     assert a == b
 
 
@@ -184,7 +231,14 @@ def test_bad_input(films, toy):
         ex.explain("ana", "f2", k=0)
     with pytest.raises(ConfigError, match="scorer"):
         Explainer(model, films)
-    for bad in ({"users": "all"}, {"max_length": 7}, {"max_length": 0}, {"screen_top": 0}, {"modes": ["mask"]}, {"modes": ["delete", "x"]}):
+    for bad in (
+        {"users": "all"},
+        {"max_length": 7},
+        {"max_length": 0},
+        {"screen_top": 0},
+        {"modes": ["mask"]},
+        {"modes": ["delete", "x"]},
+    ):
         with pytest.raises(KgrecError):
             Explainer(model, films, scorer=model.scorer, **bad)
 
@@ -194,8 +248,12 @@ def test_user_facts_are_reasons_too(films, toy):
     model = toy(data, True)
     found = Explainer(model, data, scorer=model.scorer, **WIDE).explain("ana", "f4", k=100)
     direct = [p for p in found.paths if p.length == 1]
-    assert [(p.hops[0].relation, str(p.hops[0].facts[0])) for p in direct] == [("x:resembles", "user attributes")]
-    assert any([n.label for n in p.nodes] == ["ana", "science fiction", "Solaris"] for p in found.paths)
+    assert [(p.hops[0].relation, str(p.hops[0].facts[0])) for p in direct] == [
+        ("x:resembles", "user attributes")
+    ]
+    assert any(
+        [n.label for n in p.nodes] == ["ana", "science fiction", "Solaris"] for p in found.paths
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -221,7 +279,9 @@ def test_a_planted_property_is_the_first_reason(toy, films, seed):
         locator=np.zeros(len(head), np.int64),
         labels=pl.Series("label", keys),
     )
-    likes = [(u, i) for u in range(30) for i in rng.permutation(np.flatnonzero(maker == u % makers))[:6]]
+    likes = [
+        (u, i) for u in range(30) for i in rng.permutation(np.flatnonzero(maker == u % makers))[:6]
+    ]
     data = dataclasses.replace(
         films,
         users=Vocabulary([f"u{n}" for n in range(30)], kind="user"),
@@ -230,7 +290,9 @@ def test_a_planted_property_is_the_first_reason(toy, films, seed):
         train=Interactions(*np.array(sorted(likes), dtype=np.int32).T),
     )
     model = toy(data, True)
-    model.base = torch.eye(model.ckg.num_nodes, dtype=torch.float64)  # the score is then the weight of real walks alone
+    model.base = torch.eye(
+        model.ckg.num_nodes, dtype=torch.float64
+    )  # the score is then the weight of real walks alone
     ex = Explainer(model, data, scorer=model.scorer, users="hide")
     right = 0
     for user in range(12):
@@ -250,8 +312,16 @@ def test_the_drop_of_a_real_model_is_that_of_one_built_without_the_facts(films, 
     def build(data):
         generator = torch.Generator().manual_seed(5)
         if name == "lightgcn":
-            return LightGCN.from_dataset(data, LightGCNConfig(dim=8, knowledge=True), generator).double().eval()
-        model = KGAT.from_dataset(data, KGATConfig(dim=8, relation_dim=8, layer_dims=(8, 4)), generator).double().eval()
+            return (
+                LightGCN.from_dataset(data, LightGCNConfig(dim=8, knowledge=True), generator)
+                .double()
+                .eval()
+            )
+        model = (
+            KGAT.from_dataset(data, KGATConfig(dim=8, relation_dim=8, layer_dims=(8, 4)), generator)
+            .double()
+            .eval()
+        )
         model.refresh_attention()
         return model
 
@@ -263,9 +333,18 @@ def test_the_drop_of_a_real_model_is_that_of_one_built_without_the_facts(films, 
         lines = {fact.locator for hop in path.hops for fact in hop.facts if fact.locator}
         kept = ~np.isin(films.triples.locator, list(lines))
         t = films.triples
-        parts = {column: getattr(t, column)[kept] for column in ("head", "relation", "tail", "source", "locator")}
-        liked = ~((films.train.user == 0) & (films.train.item == films.items.row(path.nodes[1].key)))
-        edited = build(dataclasses.replace(films, triples=dataclasses.replace(t, **parts), train=films.train.take(liked)))
+        parts = {
+            column: getattr(t, column)[kept]
+            for column in ("head", "relation", "tail", "source", "locator")
+        }
+        liked = ~(
+            (films.train.user == 0) & (films.train.item == films.items.row(path.nodes[1].key))
+        )
+        edited = build(
+            dataclasses.replace(
+                films, triples=dataclasses.replace(t, **parts), train=films.train.take(liked)
+            )
+        )
         score = float(edited.rerun(0, 2, [[]])[0])
         assert path.drop_delete == pytest.approx(found.score - score, abs=1e-7)
 
@@ -276,14 +355,20 @@ def test_a_run_is_taken_as_it_is(films):
     class Fitted:
         name = "lightgcn"
         data = films
-        model = LightGCN.from_dataset(films, LightGCNConfig(dim=4), torch.Generator().manual_seed(0))
+        model = LightGCN.from_dataset(
+            films, LightGCNConfig(dim=4), torch.Generator().manual_seed(0)
+        )
 
         def scorer(self):
             return self.model.eval().scorer()
 
     found = Explainer(Fitted()).explain("ana", "f2")
     assert found.manifest["model"] == "lightgcn"
-    assert {n.kind for p in found.paths for n in p.nodes} == {"user", "item", "users"}  # this model's graph has no triples
+    assert {n.kind for p in found.paths for n in p.nodes} == {
+        "user",
+        "item",
+        "users",
+    }  # this model's graph has no triples
     with pytest.raises(ConfigError, match="dataset"):
         Explainer(Fitted.model)
 
@@ -299,7 +384,9 @@ def test_notes_speak_of_the_paths_shown_alone(films, toy):
 
 
 def test_a_length_without_any_walk_is_not_called_cut(films, toy):
-    """Users, items and entities alternate here: no path has an even length, however small the budget."""
+    """Users, items and entities alternate here: no path has an even length, however small the
+    budget.
+    """
     model = toy(films, True)
     told = Explainer(model, films, scorer=model.scorer, budget=3).explain("ana", "f2", max_length=6)
     assert not any("about 0 walks" in note for note in told.notes)

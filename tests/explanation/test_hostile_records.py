@@ -1,4 +1,6 @@
-"""Records that somebody changed by hand are refused in one line, or are shown; they never break what shows them."""
+"""Records that somebody changed by hand are refused in one line, or are shown; they never break
+what shows them.
+"""
 
 import copy
 import json
@@ -14,7 +16,26 @@ from kgrec.explanation.render.tree import tree
 from kgrec.explanation.verify import asked_of, settings_of
 
 RECORD = WHY.to_dict()
-STRANGE = [None, True, -1, 0, 10**400, 1e308, -1e308, 5e-324, "", "x", [], [1], {}, {"a": []}, [[]], "\ud800", "9" * 50, -0.0]
+STRANGE = [
+    None,
+    True,
+    -1,
+    0,
+    10**400,
+    1e308,
+    -1e308,
+    5e-324,
+    "",
+    "x",
+    [],
+    [1],
+    {},
+    {"a": []},
+    [[]],
+    "\ud800",
+    "9" * 50,
+    -0.0,
+]
 
 
 def places(value, where=()):
@@ -69,7 +90,18 @@ INFINITE = WHY.to_json().replace("0.35", "Infinity")
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"schema": 1}', '{"schema": true}', "[" * 100_000, "9" * 10_000, '{"schema": NaN}', INFINITE],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"schema": 1}',
+        '{"schema": true}',
+        "[" * 100_000,
+        "9" * 10_000,
+        '{"schema": NaN}',
+        INFINITE,
+    ],
     ids=range(10),
 )
 def test_what_is_no_explanation_is_one_line(text):

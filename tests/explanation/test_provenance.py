@@ -1,4 +1,6 @@
-"""Every hop leads to the triple it was read from; nothing held out explains; exports reload equal (acceptance check 14)."""
+"""Every hop leads to the triple it was read from; nothing held out explains; exports reload equal
+(acceptance check 14).
+"""
 
 import csv
 import json
@@ -29,12 +31,18 @@ EXPLANATIONS = 250  # of films, and as many of ml-100k; 500 each were checked on
 
 
 def baited(data, each=120):
-    """Return a dataset with strange interactions in its test part: ``each`` per user, none of them known."""
+    """Return a dataset with strange interactions in its test part: ``each`` per user, none of them
+    known.
+    """
     generator = np.random.default_rng(3)
     mine = set(zip(data.train.user.tolist(), data.train.item.tolist(), strict=True)) | set(
         zip(data.valid.user.tolist(), data.valid.item.tolist(), strict=True)
     )
-    pairs = {(user, int(item)) for user in range(data.num_users) for item in generator.choice(data.num_items, each, replace=False)} - mine
+    pairs = {
+        (user, int(item))
+        for user in range(data.num_users)
+        for item in generator.choice(data.num_items, each, replace=False)
+    } - mine
     columns = np.array(sorted(pairs), dtype=np.int32).T
     bait = type(data.test)(np.ascontiguousarray(columns[0]), np.ascontiguousarray(columns[1]))
     return replace(data, test=bait)
@@ -97,7 +105,9 @@ def check_hops(found, sources, train):
         for path in why.paths:
             for hop in path.hops:
                 for relation in hop.relations:
-                    head, tail = (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
+                    head, tail = (
+                        (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
+                    )
                     if relation.key == "interacts":
                         assert {str(fact) for fact in relation.facts} == {"training interactions"}
                         assert head.kind in ("user", "users")
@@ -120,7 +130,9 @@ def pairs(data, part):
 def iri(node, rank, place, base):
     if node.kind == "users":
         return f"{base}#path-{rank}-stop-{place}-counted"
-    return node.key if node.kind == "entity" else f"urn:kgrec:{node.kind}:{quote(node.key, safe='')}"
+    return (
+        node.key if node.kind == "entity" else f"urn:kgrec:{node.kind}:{quote(node.key, safe='')}"
+    )
 
 
 def expected_rows(why, base):
@@ -129,7 +141,11 @@ def expected_rows(why, base):
         for number, hop in enumerate(path.hops, 1):
             ends = iri(hop.source, rank, number - 1, base), iri(hop.target, rank, number, base)
             for relation in hop.relations:
-                key = "urn:kgrec:explanation:interacts" if relation.key == "interacts" else relation.key
+                key = (
+                    "urn:kgrec:explanation:interacts"
+                    if relation.key == "interacts"
+                    else relation.key
+                )
                 head, tail = ends if relation.forward else ends[::-1]
                 rows.append((str(rank), str(number), head, key, tail))
     return sorted(rows)
@@ -142,7 +158,10 @@ def check_exports(found, by_rdflib=4):
         assert Explanation.from_rdf(turtle) == why
         base = re.search(r"@prefix e: <([^#]+)#>", turtle)[1]
         if number < by_rdflib:
-            rows = [tuple(str(value) for value in row) for row in rdflib.Graph().parse(data=turtle, format="turtle").query(HOPS)]
+            rows = [
+                tuple(str(value) for value in row)
+                for row in rdflib.Graph().parse(data=turtle, format="turtle").query(HOPS)
+            ]
         else:
             store = ox.Store()
             store.load(turtle.encode(), format=ox.RdfFormat.TURTLE)
@@ -155,9 +174,16 @@ def check_all(run, found, path, links):
     train, bait = pairs(data, data.train), pairs(data, data.test)
     assert bait
     assert not train & bait
-    assert any((one.user, one.item) in bait for one in found)  # a path of one hop would be right there
+    assert any(
+        (one.user, one.item) in bait for one in found
+    )  # a path of one hop would be right there
     looked = check_hops(found, Sources(path, links_of(links)), train)
-    likes = {(p.hops[0].source.key, p.hops[0].target.key) for one in found for p in one.paths if p.hops[0].liked}
+    likes = {
+        (p.hops[0].source.key, p.hops[0].target.key)
+        for one in found
+        for p in one.paths
+        if p.hops[0].liked
+    }
     assert likes
     assert likes <= train
     assert all(one.counts["1"] == 0 for one in found)
@@ -175,9 +201,13 @@ def test_films_resolve_to_their_triples_and_lines():
     run = trained(baited(load("films")))
     found = told(run, 30)
     assert check_all(run, found, folder / "films.ttl", folder / "links.tsv") > 200
-    place = next(fact for path in found[0].paths for hop in path.hops for fact in hop.facts if fact.ordinal)
+    place = next(
+        fact for path in found[0].paths for hop in path.hops for fact in hop.facts if fact.ordinal
+    )
     line = line_of(folder / "films.ttl", place.locator)
-    triple = list(ox.parse(path=folder / "films.ttl", format=ox.RdfFormat.TURTLE))[place.locator - 1]
+    triple = list(ox.parse(path=folder / "films.ttl", format=ox.RdfFormat.TURTLE))[
+        place.locator - 1
+    ]
     words = (folder / "films.ttl").read_text(encoding="utf-8").splitlines()[line - 1]
     assert re.split(r"[/#]", triple.object.value)[-1].strip('"') in words
 
@@ -188,7 +218,9 @@ def test_a_thousand_explanations_the_films():
 
     folder = bundled.folder("films")
     run = trained(baited(load("films")))
-    assert check_all(run, told(run, EXPLANATIONS), folder / "films.ttl", folder / "links.tsv") > 2500
+    assert (
+        check_all(run, told(run, EXPLANATIONS), folder / "films.ttl", folder / "links.tsv") > 2500
+    )
     broken(run)
 
 
@@ -223,9 +255,13 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
         graph = f"x:g{number % 2} " if number % 3 else ""
         lines.append(f"{graph}{{ x:i{number} x:by x:m{number % 3} . }}")
     (tmp_path / "kg.trig").write_text("\n".join(lines) + "\n")
-    rows = ["user\titem"] + [f"u{user}\ti{(user * 2 + step) % 9}" for user in range(12) for step in range(6)]
+    rows = ["user\titem"] + [
+        f"u{user}\ti{(user * 2 + step) % 9}" for user in range(12) for step in range(6)
+    ]
     (tmp_path / "log.tsv").write_text("\n".join(rows) + "\n")
-    links = "item\tentity\n" + "".join(f"i{number}\thttp://x.org/i{number}\n" for number in range(9))
+    links = "item\tentity\n" + "".join(
+        f"i{number}\thttp://x.org/i{number}\n" for number in range(9)
+    )
     (tmp_path / "links.tsv").write_text(links)
     from kgrec.data.readers.interactions import read_interactions
     from kgrec.data.readers.triples import read_triples
@@ -233,12 +269,19 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
 
     triples = read_triples(tmp_path / "kg.trig")
     assert isinstance(triples, Triples)
-    data = build_dataset(read_interactions(tmp_path / "log.tsv"), triples, links=str(tmp_path / "links.tsv"), split="random")
+    data = build_dataset(
+        read_interactions(tmp_path / "log.tsv"),
+        triples,
+        links=str(tmp_path / "links.tsv"),
+        split="random",
+    )
     run = trained(data)
     graphs: dict[str, set[tuple[str, str, str]]] = {}
     for quad in ox.parse(path=tmp_path / "kg.trig", format=ox.RdfFormat.TRIG):
         name = "" if quad.graph_name == ox.DefaultGraph() else quad.graph_name.value
-        graphs.setdefault(name, set()).add((quad.subject.value, quad.predicate.value, quad.object.value))
+        graphs.setdefault(name, set()).add(
+            (quad.subject.value, quad.predicate.value, quad.object.value)
+        )
     seen = set()
     for why in explanations(run.explainer(), list(run.data.users), 10, top=3):
         assert Explanation.from_rdf(why.to_rdf()) == why
@@ -248,8 +291,13 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
                 for relation in hop.relations:
                     if relation.key == "interacts":
                         continue
-                    head, tail = (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
-                    stated = tuple(f"http://x.org/{node.key}" if node.kind == "item" else node.key for node in (head, tail))
+                    head, tail = (
+                        (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
+                    )
+                    stated = tuple(
+                        f"http://x.org/{node.key}" if node.kind == "item" else node.key
+                        for node in (head, tail)
+                    )
                     for place in relation.facts:
                         assert (stated[0], relation.key, stated[1]) in graphs[place.graph]
                         seen.add(place.graph)

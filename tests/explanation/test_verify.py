@@ -64,7 +64,9 @@ def test_it_is_computed_again_as_it_was_asked(explainer, why, how):
 
 
 def test_the_explainer_is_set_as_it_was(run, why):
-    saved = run.explainer(screen_top=7, per_liked=1, max_length=2, users="hide", modes=("delete",)).explain("u0", why.item)
+    saved = run.explainer(
+        screen_top=7, per_liked=1, max_length=2, users="hide", modes=("delete",)
+    ).explain("u0", why.item)
     told = settings_of(Explanation.from_json(saved.to_json()))
     assert saved.verify(run.explainer(**told)) == []
     assert any("screen_top" in line for line in saved.verify(run.explainer()))
@@ -77,53 +79,98 @@ def wrong_number(path: Path, name: str, by: float) -> Path:
 def test_every_changed_number_is_named(why, explainer):
     path = why.paths[0]
     budget = why.budget
-    terms = (replace(budget.by_liked[0], value=budget.by_liked[0].value + 0.1), *budget.by_liked[1:])
+    terms = (
+        replace(budget.by_liked[0], value=budget.by_liked[0].value + 0.1),
+        *budget.by_liked[1:],
+    )
     changed = {
         "score": replace(why, score=why.score + 0.001, budget=None),
         "margin": replace(why, margin=why.margin + 0.001),
         "rank": replace(why, rank=why.rank + 1),
         "truncated": replace(why, truncated=True),
         "counts": replace(why, counts={**why.counts, "3": 999}),
-        "next item": replace(why, next_item=Node("item", "i7", "i7") if why.next_item.key != "i7" else Node("item", "i6", "i6")),
+        "next item": replace(
+            why,
+            next_item=Node("item", "i7", "i7")
+            if why.next_item.key != "i7"
+            else Node("item", "i6", "i6"),
+        ),
         "item_label": replace(why, item_label="another"),
-        "budget own": replace(why, budget=replace(budget, own=budget.own + 0.1, residual=budget.residual - 0.1)),
-        "budget by_liked": replace(why, budget=replace(budget, by_liked=terms, residual=budget.residual - 0.1)),
+        "budget own": replace(
+            why, budget=replace(budget, own=budget.own + 0.1, residual=budget.residual - 0.1)
+        ),
+        "budget by_liked": replace(
+            why, budget=replace(budget, by_liked=terms, residual=budget.residual - 0.1)
+        ),
         "budget on_graph": replace(why, budget=replace(budget, on_graph=budget.on_graph + 0.01)),
-        "path 1, drop_delete": replace(why, paths=(wrong_number(path, "drop_delete", 0.001), *why.paths[1:])),
-        "path 1, drop_mask": replace(why, paths=(wrong_number(path, "drop_mask", 0.001), *why.paths[1:])),
-        "path 1, attribution": replace(why, paths=(wrong_number(path, "attribution", 0.001), *why.paths[1:])),
-        "path 1, joint": replace(why, paths=(replace(path, joint=path.joint * 1.001), *why.paths[1:])),
-        "path 1, removed": replace(why, paths=(replace(path, removed=path.removed + 1), *why.paths[1:])),
+        "path 1, drop_delete": replace(
+            why, paths=(wrong_number(path, "drop_delete", 0.001), *why.paths[1:])
+        ),
+        "path 1, drop_mask": replace(
+            why, paths=(wrong_number(path, "drop_mask", 0.001), *why.paths[1:])
+        ),
+        "path 1, attribution": replace(
+            why, paths=(wrong_number(path, "attribution", 0.001), *why.paths[1:])
+        ),
+        "path 1, joint": replace(
+            why, paths=(replace(path, joint=path.joint * 1.001), *why.paths[1:])
+        ),
+        "path 1, removed": replace(
+            why, paths=(replace(path, removed=path.removed + 1), *why.paths[1:])
+        ),
         "path 1, basis": replace(why, paths=(replace(path, basis="measured"), *why.paths[1:])),
         "a path is found now that is not in the file": replace(why, paths=why.paths[1:]),
         "notes": replace(why, notes=("Trust me.",)),
         "model": replace(why, manifest={**why.manifest, "model": "kgat"}),
         "sum of the graph": replace(why, manifest={**why.manifest, "graph": "0" * 32}),
-        "settings screen_top": replace(why, manifest={**why.manifest, "settings": {**why.manifest["settings"], "screen_top": 31}}),
+        "settings screen_top": replace(
+            why,
+            manifest={**why.manifest, "settings": {**why.manifest["settings"], "screen_top": 31}},
+        ),
     }
     for words, saved in changed.items():
         found = verify(saved, explainer)
         assert any(line.startswith(words) for line in found), (words, found)
-    assert verify(replace(why, score=why.score * (1 + 1e-9), budget=None), explainer) == verify(replace(why, budget=None), explainer)
+    assert verify(replace(why, score=why.score * (1 + 1e-9), budget=None), explainer) == verify(
+        replace(why, budget=None), explainer
+    )
 
 
 def with_fact(why: Explanation, change) -> tuple[Explanation, int]:
-    """Return an explanation with one fact of the graph on its first such hop changed, and the number of the path."""
+    """Return an explanation with one fact of the graph on its first such hop changed, and the
+    number of the path.
+    """
     for rank, path in enumerate(why.paths):
         for place, hop in enumerate(path.hops):
             if hop.relation.startswith("r"):
                 hops = [*path.hops]
                 hops[place] = Hop(hop.source, hop.target, tuple(map(change, hop.relations)))
-                return replace(why, paths=(*why.paths[:rank], replace(path, hops=tuple(hops)), *why.paths[rank + 1 :])), rank + 1
+                return replace(
+                    why,
+                    paths=(
+                        *why.paths[:rank],
+                        replace(path, hops=tuple(hops)),
+                        *why.paths[rank + 1 :],
+                    ),
+                ), rank + 1
     raise AssertionError("no path through a fact")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda relation: replace(relation, forward=not relation.forward), "is no fact of the training graph"),
-        (lambda relation: replace(relation, key="r1" if relation.key == "r0" else "r0"), "is no fact of the training graph"),
-        (lambda relation: replace(relation, facts=(FactRef("world", 99),)), "does not stand in world:99"),
+        (
+            lambda relation: replace(relation, forward=not relation.forward),
+            "is no fact of the training graph",
+        ),
+        (
+            lambda relation: replace(relation, key="r1" if relation.key == "r0" else "r0"),
+            "is no fact of the training graph",
+        ),
+        (
+            lambda relation: replace(relation, facts=(FactRef("world", 99),)),
+            "does not stand in world:99",
+        ),
         (lambda relation: replace(relation, key="invented"), "unknown relation"),
     ],
 )
@@ -134,10 +181,16 @@ def test_an_invented_fact_is_found_without_the_search(why, explainer, change, wo
 
 def test_a_like_that_is_none_is_found(run, explainer, why):
     mine = set(explainer.liked(0).tolist())
-    strange = next(item for item in range(run.data.num_items) if item not in mine and f"i{item}" != why.item)
+    strange = next(
+        item for item in range(run.data.num_items) if item not in mine and f"i{item}" != why.item
+    )
     node = Node("item", f"i{strange}", f"i{strange}")
     path = why.paths[0]
-    hops = (replace(path.hops[0], target=node), Hop(node, path.hops[1].target, path.hops[1].relations), *path.hops[2:])
+    hops = (
+        replace(path.hops[0], target=node),
+        Hop(node, path.hops[1].target, path.hops[1].relations),
+        *path.hops[2:],
+    )
     saved = replace(why, paths=(replace(path, hops=hops), *why.paths[1:]))
     assert any("is no training interaction" in line for line in saved.verify(explainer))
 
@@ -178,7 +231,10 @@ def replace_data(run, data):
 
 def test_a_user_or_item_that_is_gone_is_one_line(why, explainer):
     node = Node("user", "nobody", "nobody")
-    paths = tuple(replace(path, hops=(replace(path.hops[0], source=node), *path.hops[1:])) for path in why.paths)
+    paths = tuple(
+        replace(path, hops=(replace(path.hops[0], source=node), *path.hops[1:]))
+        for path in why.paths
+    )
     (line,) = replace(why, user="nobody", paths=paths).verify(explainer)
     assert "cannot be computed again" in line
     assert "nobody" in line
@@ -207,7 +263,15 @@ def test_filters_that_make_no_sense_are_one_line(why, explainer, filters):
 
 
 def test_settings_of_a_hostile_file_are_bounded(why):
-    settings = {"screen_top": 10**18, "budget": -1, "per_liked": "7", "per_middle": True, "max_length": 50, "users": "root", "k": [1]}
+    settings = {
+        "screen_top": 10**18,
+        "budget": -1,
+        "per_liked": "7",
+        "per_middle": True,
+        "max_length": 50,
+        "users": "root",
+        "k": [1],
+    }
     saved = replace(why, manifest={"settings": settings})
     assert settings_of(saved) == {"screen_top": 20_000_000, "modes": ("delete", "mask")}
     assert asked_of(replace(saved, filters={}))["k"] == len(why.paths)
@@ -218,7 +282,14 @@ def test_sums_see_names_shapes_types_and_ids(run):
     one = torch.tensor([1.0, 2.0])
     sums = [
         parameters_sum(state)
-        for state in ({"a": one}, {"b": one}, {"a": one.reshape(2, 1)}, {"a": one.double()}, {"a": torch.empty(0)}, {})
+        for state in (
+            {"a": one},
+            {"b": one},
+            {"a": one.reshape(2, 1)},
+            {"a": one.double()},
+            {"a": torch.empty(0)},
+            {},
+        )
     ]
     assert len(set(sums)) == len(sums)
     assert parameters_sum({"a": one, "b": one}) == parameters_sum({"b": one, "a": one})
@@ -232,5 +303,7 @@ def test_sums_see_names_shapes_types_and_ids(run):
 def test_relations_with_a_user_that_are_no_likes_are_left_to_the_search(why, explainer):
     first = why.paths[0].hops[0]
     both = replace(first, relations=(*first.relations, Relation("age", "age", True)))
-    saved = replace(why, paths=(replace(why.paths[0], hops=(both, *why.paths[0].hops[1:])), *why.paths[1:]))
+    saved = replace(
+        why, paths=(replace(why.paths[0], hops=(both, *why.paths[0].hops[1:])), *why.paths[1:])
+    )
     assert saved.verify(explainer)

@@ -1,4 +1,6 @@
-"""Every command, ended at each of its file operations: what is left opens, goes on, and is written again; see ``faults.py``."""
+"""Every command, ended at each of its file operations: what is left opens, goes on, and is written
+again; see ``faults.py``.
+"""
 
 import json
 import os
@@ -31,14 +33,23 @@ def test_whatever_ends_a_command_what_it_left_opens_goes_on_and_is_written_again
     for one in found:
         assert one["operations"] >= 5
         assert one["ends"] >= one["operations"]
-        wrong = {kind: one[kind] for kind in ("dead_ends", "names_lost", "leftovers", "different", "said") if one[kind]}
+        wrong = {
+            kind: one[kind]
+            for kind in ("dead_ends", "names_lost", "leftovers", "different", "said")
+            if one[kind]
+        }
         assert not wrong, f"{one['scenario']}: {json.dumps(wrong, indent=1)}"
 
 
 def swept(root, *names):
     """Sweep commands in a process that has computed nothing yet, so that it can be forked."""
     here = Path(faults.__file__)
-    environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(here.parent.parent)}
+    environment = {
+        **os.environ,
+        "POLARS_MAX_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(here.parent.parent),
+    }
     call = [sys.executable, str(here), str(root), *names, "--every", "17"]
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

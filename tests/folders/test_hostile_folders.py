@@ -19,20 +19,41 @@ from kgrec.errors import KgrecError
 from kgrec.study import tune as study
 from kgrec.study.ablate import ablate
 
-NASTY = [None, True, -1, 10**9, 10**400, 1e30, float("inf"), float("nan"), "x\ny", "\0", [[]], {"a": None}]
+NASTY = [
+    None,
+    True,
+    -1,
+    10**9,
+    10**400,
+    1e30,
+    float("inf"),
+    float("nan"),
+    "x\ny",
+    "\0",
+    [[]],
+    {"a": None},
+]
 SMALL = {"epochs": 2, "dim": 4, "batch_size": 64}
 
 
 def signed(record):
     plain = {key: value for key, value in record.items() if key != "sha256"}
-    return json.dumps(plain | {"sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()})
+    return json.dumps(
+        plain | {"sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()}
+    )
 
 
 def places(value, path=()):
     """Yield the way to every value in a document; of lists, to the first."""
     if path:
         yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:1])
+        if isinstance(value, list)
+        else ()
+    )
     for key, one in inner:
         yield from places(one, (*path, key))
 
@@ -112,7 +133,9 @@ def test_any_value_of_any_field_of_a_dataset(made, tmp_path, name):
             (place / name).write_bytes(text)
             if name != "manifest.json":
                 entry = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-                (place / "manifest.json").write_text(json.dumps(changed(manifest, ("files", name), entry)))
+                (place / "manifest.json").write_text(
+                    json.dumps(changed(manifest, ("files", name), entry))
+                )
             survives(lambda: open_dataset(place).summary())
 
 
@@ -130,13 +153,17 @@ DOCUMENTS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["lightgcn-kg/config.json", "data/manifest.json", "data/dataset.json"])
+@pytest.mark.parametrize(
+    "name", ["lightgcn-kg/config.json", "data/manifest.json", "data/dataset.json"]
+)
 def test_documents_of_any_shape_and_files_that_are_none(made, tmp_path, name):
     shutil.copytree(made, tmp_path / "m")
     file = tmp_path / "m" / name
 
     def opens():
-        return kgrec.load_run(file.parent) if file.name == "config.json" else open_dataset(file.parent)
+        return (
+            kgrec.load_run(file.parent) if file.name == "config.json" else open_dataset(file.parent)
+        )
 
     for document in DOCUMENTS:
         file.write_bytes(document)
@@ -144,13 +171,20 @@ def test_documents_of_any_shape_and_files_that_are_none(made, tmp_path, name):
     with open(file, "wb") as stream:
         stream.truncate(1 << 33)  # 8 GiB that take no space
     assert survives(opens)
-    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir, lambda path: path.symlink_to(path)):
+    for make in (
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        os.mkdir,
+        lambda path: path.symlink_to(path),
+    ):
         shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
         make(file)
         assert survives(opens)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "data", "data/train_user.npy", "state.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "data", "data/train_user.npy", "state.safetensors"]
+)
 @pytest.mark.parametrize("kind", ["fifo", "zero", "gone"])
 def test_no_pipe_and_no_device_in_the_place_of_a_file_is_waited_for(made, tmp_path, name, kind):
     place = tmp_path / "r"
@@ -191,11 +225,19 @@ def header(tensors, metadata):
         b"",
         b"\xff" * 8,
         struct.pack("<Q", 2**63) + b"{}",
-        header({"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}, {"record": "{}"}) + b"\0" * 4,
-        header({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, {"record": "{}"}) + b"\0" * 4,
-        header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, {"record": "{}"}) + b"\0" * 4,
-        header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 2**40]}}, {"record": "{}"}) + b"\0" * 4,
-        header({"a": {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, {"record": "{}"}) + b"\0" * 4,
+        header(
+            {"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}},
+            {"record": "{}"},
+        )
+        + b"\0" * 4,
+        header({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, {"record": "{}"})
+        + b"\0" * 4,
+        header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}, {"record": "{}"})
+        + b"\0" * 4,
+        header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 2**40]}}, {"record": "{}"})
+        + b"\0" * 4,
+        header({"a": {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, {"record": "{}"})
+        + b"\0" * 4,
         header({}, {"record": "[" * 100_000}),
         header({}, {"record": "[]", "sha256": hashlib.sha256(b"[]").hexdigest()}),
     ],
@@ -244,7 +286,9 @@ def forged(place, name, array):
 
 @pytest.mark.parametrize("part", ["train_user.npy", "train_time.npy"])
 def test_interactions_in_another_order_are_refused(tmp_path, part):
-    log = pl.DataFrame({"user": list("aaaabbbb"), "item": list("wxyzwxyz"), "time": [1.0, 2, 3, 4, 5, 6, 7, 8]})
+    log = pl.DataFrame(
+        {"user": list("aaaabbbb"), "item": list("wxyzwxyz"), "time": [1.0, 2, 3, 4, 5, 6, 7, 8]}
+    )
     from kgrec.data.building.build import build_dataset
 
     place = tmp_path / "d"
@@ -261,7 +305,9 @@ def test_studies_that_someone_made(made, tmp_path):
     settings = {"epochs": 1, "dim": 2}
 
     def search():
-        return study.tune(data, "bprmf", out=tmp_path / "t", trials=1, settings=settings, final=False)
+        return study.tune(
+            data, "bprmf", out=tmp_path / "t", trials=1, settings=settings, final=False
+        )
 
     search()
     record = json.loads((tmp_path / "t" / "study.json").read_text())
@@ -281,7 +327,15 @@ def test_studies_that_someone_made(made, tmp_path):
     assert "plain file" in survives(search)
 
     def ask():
-        return ablate(data, "lightgcn-kg", out=tmp_path / "a", seeds=1, relations=0, settings=settings, on="valid")
+        return ablate(
+            data,
+            "lightgcn-kg",
+            out=tmp_path / "a",
+            seeds=1,
+            relations=0,
+            settings=settings,
+            on="valid",
+        )
 
     ask()
     kept = tmp_path / "a" / "runs" / "graph-0.parquet"

@@ -77,7 +77,9 @@ def test_a_finished_run_stays_until_the_new_one_is_whole(data, tmp_path, dies):
     assert equal(kgrec.load_run(tmp_path / "r"), new)
 
 
-def test_a_training_killed_beside_a_run_is_removed_by_one_that_begins_anew(data, tmp_path, dies, caplog):
+def test_a_training_killed_beside_a_run_is_removed_by_one_that_begins_anew(
+    data, tmp_path, dies, caplog
+):
     kgrec.fit("bprmf", data, out=tmp_path / "r", **SMALL)
     dies(1)
     with pytest.raises(Killed):
@@ -105,26 +107,49 @@ def test_a_second_training_into_a_folder_is_refused(data, tmp_path, capsys):
     seen = []
 
     def meanwhile(state):
-        arguments = ["-q", "train", str(data.path), "--model", "bprmf", "--out", str(tmp_path / "r")]
+        arguments = [
+            "-q",
+            "train",
+            str(data.path),
+            "--model",
+            "bprmf",
+            "--out",
+            str(tmp_path / "r"),
+        ]
         seen.extend([command(arguments), command([*arguments, "--resume"])])
 
     kgrec.fit("bprmf", data, out=tmp_path / "r", on_epoch=meanwhile, **(SMALL | {"epochs": 1}))
     assert seen == [2, 2]
     told = capsys.readouterr().err.splitlines()
-    assert told == [f"kgrec: {tmp_path / 'r'}: another kgrec is at work there. Wait for it, or choose another place."] * 2
+    assert (
+        told
+        == [
+            f"kgrec: {tmp_path / 'r'}: another kgrec is at work there. Wait for it, or choose "
+            "another place."
+        ]
+        * 2
+    )
     assert os.listdir(tmp_path) == ["r"]
 
 
 def test_the_lock_of_a_dead_process_is_no_lock(data, tmp_path):
-    code = "import os, sys; from pathlib import Path; from kgrec.data.io.writing import locked\nwith locked(Path(sys.argv[1])): os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "r")], check=False).returncode == 9
+    code = (
+        "import os, sys; from pathlib import Path; from kgrec.data.io.writing import "
+        "locked\nwith locked(Path(sys.argv[1])): os._exit(9)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "r")], check=False).returncode
+        == 9
+    )
     assert os.listdir(tmp_path) == [".r.lock"]
     kgrec.fit("popularity", data, out=tmp_path / "r")
     assert os.listdir(tmp_path) == ["r"]
 
 
 @pytest.mark.parametrize("last", ["write_config", "write_tensors"])
-def test_a_kill_in_the_last_moment_leaves_a_folder_that_opens_and_resumes(data, tmp_path, monkeypatch, last):
+def test_a_kill_in_the_last_moment_leaves_a_folder_that_opens_and_resumes(
+    data, tmp_path, monkeypatch, last
+):
     """Between the weights and the configuration, and before both."""
 
     def ends(*_):
@@ -137,7 +162,12 @@ def test_a_kill_in_the_last_moment_leaves_a_folder_that_opens_and_resumes(data, 
     assert len(kgrec.load_run(tmp_path / "r").recommend("u1", k=3)) == 3
     done = kgrec.fit("bprmf", data, out=tmp_path / "r", resume=True, **SMALL)
     assert equal(done, kgrec.fit("bprmf", data, **SMALL))
-    assert sorted(os.listdir(tmp_path / "r")) == ["config.json", "data", "model.safetensors", "state.safetensors"]
+    assert sorted(os.listdir(tmp_path / "r")) == [
+        "config.json",
+        "data",
+        "model.safetensors",
+        "state.safetensors",
+    ]
 
 
 def test_what_version_0_1_left_in_its_last_moment_opens_and_is_trained_anew(data, tmp_path, dies):
@@ -147,7 +177,9 @@ def test_what_version_0_1_left_in_its_last_moment_opens_and_is_trained_anew(data
     dies(None)
     whole = kgrec.fit("bprmf", data, **SMALL)
     (tmp_path / "r" / "checkpoint.safetensors").unlink()
-    write_tensors(tmp_path / "r" / "model.safetensors", whole.model.state_dict(), {"model": "bprmf"})
+    write_tensors(
+        tmp_path / "r" / "model.safetensors", whole.model.state_dict(), {"model": "bprmf"}
+    )
     shutil.copytree(tmp_path / "r", tmp_path / "again")
     assert equal(kgrec.load_run(tmp_path / "r"), whole)
     assert equal(kgrec.fit(out=tmp_path / "r", resume=True), whole)
@@ -159,12 +191,25 @@ def test_a_refit_killed_at_its_start_has_the_data_of_its_first_pass(data, tmp_pa
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("kgrec.runs.fit._untrained", lambda model, real=kgrec.runs.fit._untrained: real(model))
+        patch.setattr(
+            "kgrec.runs.fit._untrained", lambda model, real=kgrec.runs.fit._untrained: real(model)
+        )
         real = kgrec.runs.fit.write_config
         calls = []
-        patch.setattr("kgrec.runs.fit.write_config", lambda *rest: ends() if calls else (calls.append(1), real(*rest)))
+        patch.setattr(
+            "kgrec.runs.fit.write_config",
+            lambda *rest: ends() if calls else (calls.append(1), real(*rest)),
+        )
         with pytest.raises(Killed):
-            kgrec.fit("kgat", data, out=tmp_path / "r", refit=True, layer_dims=(4,), relation_dim=4, **SMALL)
+            kgrec.fit(
+                "kgat",
+                data,
+                out=tmp_path / "r",
+                refit=True,
+                layer_dims=(4,),
+                relation_dim=4,
+                **SMALL,
+            )
     opened = kgrec.load_run(tmp_path / "r")
     assert len(opened.data.train) == len(data.train)
     done = kgrec.fit(out=tmp_path / "r", resume=True)
@@ -173,7 +218,9 @@ def test_a_refit_killed_at_its_start_has_the_data_of_its_first_pass(data, tmp_pa
     assert sorted(os.listdir(tmp_path / "r")) == ["config.json", "data-refit", "model.safetensors"]
 
 
-def test_a_finished_run_takes_more_epochs_as_if_it_had_been_asked_for_them_at_once(data, tmp_path, dies):
+def test_a_finished_run_takes_more_epochs_as_if_it_had_been_asked_for_them_at_once(
+    data, tmp_path, dies
+):
     at_once = kgrec.fit("lightgcn", data, seed=2, **(SMALL | {"epochs": 6}))
     kgrec.fit("lightgcn", data, out=tmp_path / "r", seed=2, **SMALL)
     assert read_config(tmp_path / "r")["state"] == "state.safetensors"
@@ -182,7 +229,9 @@ def test_a_finished_run_takes_more_epochs_as_if_it_had_been_asked_for_them_at_on
         kgrec.fit(out=tmp_path / "r", resume=True, epochs=6)
     assert len(kgrec.load_run(tmp_path / "r", unfinished="refuse").history) == 3
     dies(None)
-    assert command(["-q", "train", "--resume", "--out", str(tmp_path / "r"), "--set", "epochs=6"]) == 0
+    assert (
+        command(["-q", "train", "--resume", "--out", str(tmp_path / "r"), "--set", "epochs=6"]) == 0
+    )
     more = kgrec.load_run(tmp_path / "r")
     assert equal(more, at_once)
     assert [record["epoch"] for record in more.history] == [1, 2, 3, 4, 5, 6]
@@ -222,7 +271,9 @@ def test_what_cannot_take_more_epochs_says_why(data, tmp_path):
     kgrec.fit("ease", data, out=tmp_path / "e")
     with pytest.raises(CheckpointError, match="closed form"):
         kgrec.fit(out=tmp_path / "e", resume=True, epochs=1000)
-    with pytest.raises(ConfigError, match="there is no run to go on with: name a dataset and a model"):
+    with pytest.raises(
+        ConfigError, match="there is no run to go on with: name a dataset and a model"
+    ):
         kgrec.fit(out=tmp_path / "none", resume=True)
     assert command(["-q", "train", "--out", str(tmp_path / "none")]) == 2
     assert sorted(os.listdir(tmp_path)) == ["e"]
@@ -234,7 +285,9 @@ def test_a_training_on_a_dataset_that_was_never_saved_goes_on_from_what_it_holds
     with pytest.raises(Killed):
         kgrec.fit("bprmf", world, out=tmp_path / "r", seed=3, **SMALL)
     dies(None)
-    assert equal(kgrec.fit(out=tmp_path / "r", resume=True), kgrec.fit("bprmf", world, seed=3, **SMALL))
+    assert equal(
+        kgrec.fit(out=tmp_path / "r", resume=True), kgrec.fit("bprmf", world, seed=3, **SMALL)
+    )
 
 
 def test_a_run_and_its_dataset_move_together_or_apart(data, tmp_path, capsys):
@@ -250,12 +303,27 @@ def test_a_run_and_its_dataset_move_together_or_apart(data, tmp_path, capsys):
     with pytest.raises(CheckpointError, match=r"no longer at .*--dataset DIR"):
         kgrec.load_run(place).evaluate()
     assert kgrec.load_run(place).evaluate(dataset=tmp_path / "elsewhere").metrics == expected
-    assert kgrec.load_run(place, dataset=kgrec.load(tmp_path / "elsewhere")).evaluate().metrics == expected
-    assert command(["-q", "evaluate", str(place), "--dataset", str(tmp_path / "elsewhere"), "--json"]) == 0
+    assert (
+        kgrec.load_run(place, dataset=kgrec.load(tmp_path / "elsewhere")).evaluate().metrics
+        == expected
+    )
+    assert (
+        command(["-q", "evaluate", str(place), "--dataset", str(tmp_path / "elsewhere"), "--json"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["metrics"] == pytest.approx(expected)
-    other = kgrec.fit("popularity", kgrec.load(tmp_path / "elsewhere"), out=tmp_path / "b" / "other")
+    other = kgrec.fit(
+        "popularity", kgrec.load(tmp_path / "elsewhere"), out=tmp_path / "b" / "other"
+    )
     assert other.name == "popularity"
-    arguments = ["-q", "compare", str(place), str(tmp_path / "b" / "other"), "--dataset", str(tmp_path / "elsewhere")]
+    arguments = [
+        "-q",
+        "compare",
+        str(place),
+        str(tmp_path / "b" / "other"),
+        "--dataset",
+        str(tmp_path / "elsewhere"),
+    ]
     assert command(arguments) == 0
     worlds.toy().save(tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="sums differ"):
@@ -278,10 +346,22 @@ def test_equal_trainings_give_equal_bytes_in_every_process(data, tmp_path):
         "import hashlib, sys, kgrec\n"
         "from pathlib import Path\n"
         "kgrec.fit('bprmf', sys.argv[1], out=sys.argv[2], epochs=2, dim=4, batch_size=64)\n"
-        "print([hashlib.sha256((Path(sys.argv[2]) / f).read_bytes()).hexdigest() for f in ('model.safetensors', 'state.safetensors')])"
+        "print([hashlib.sha256((Path(sys.argv[2]) / f).read_bytes()).hexdigest() for f in "
+        "('model.safetensors', 'state.safetensors')])"
     )
-    calls = [[sys.executable, "-c", code, str(data.path), str(tmp_path / f"r{number}")] for number in range(3)]
-    assert len({subprocess.run(call, check=True, capture_output=True, text=True).stdout for call in calls}) == 1
+    calls = [
+        [sys.executable, "-c", code, str(data.path), str(tmp_path / f"r{number}")]
+        for number in range(3)
+    ]
+    assert (
+        len(
+            {
+                subprocess.run(call, check=True, capture_output=True, text=True).stdout
+                for call in calls
+            }
+        )
+        == 1
+    )
     records = [read_config(tmp_path / f"r{number}") for number in range(3)]
     timed = ("seconds", "seconds_per_epoch", "validation_seconds", "peak_memory_bytes")
     for record in records:
@@ -294,11 +374,19 @@ def test_equal_trainings_give_equal_bytes_in_every_process(data, tmp_path):
 def test_weights_of_the_library_and_of_kgrec_are_read_by_each_other(tmp_path):
     from safetensors.torch import load_file
 
-    tensors = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor(3), "c": torch.empty(0, 4), "d": torch.tensor([True])}
+    tensors = {
+        "b": torch.arange(6.0).reshape(2, 3),
+        "a": torch.tensor(3),
+        "c": torch.empty(0, 4),
+        "d": torch.tensor([True]),
+    }
     write_tensors(tmp_path / "w", tensors, {"x": 1})
     found = load_file(tmp_path / "w")
     assert found.keys() == tensors.keys()
-    assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in tensors.items())
+    assert all(
+        torch.equal(found[name], value) and found[name].dtype == value.dtype
+        for name, value in tensors.items()
+    )
 
 
 def test_a_reader_waits_for_a_swap_that_is_under_way(data, tmp_path):

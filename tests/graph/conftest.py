@@ -3,12 +3,21 @@
 import pytest
 
 FILMS = ["http://x.org/Alien", "Blade Runner <1982>", 'a "quoted" \\ film']
-PEOPLE = ["http://x.org/Ridley_Scott", "Søren & Łukasz 🎬", "http://x.org/bad iri", "100% sure", "urn:kgrec:entity:trap", "Sci-Fi"]
+PEOPLE = [
+    "http://x.org/Ridley_Scott",
+    "Søren & Łukasz 🎬",
+    "http://x.org/bad iri",
+    "100% sure",
+    "urn:kgrec:entity:trap",
+    "Sci-Fi",
+]
 
 
 @pytest.fixture
 def films():
-    """Two users, three items, six further entities with hostile keys, three relations (two with one label), one user fact."""
+    """Two users, three items, six further entities with hostile keys, three relations (two with one
+    label), one user fact.
+    """
     import numpy as np
     import polars as pl
 
@@ -22,19 +31,32 @@ def films():
 
     triples = Triples(
         entities=Vocabulary([*FILMS, *PEOPLE]),
-        relations=Vocabulary(["http://x.org/director", "directed by", "http://y.org/director"], kind="relation"),
+        relations=Vocabulary(
+            ["http://x.org/director", "directed by", "http://y.org/director"], kind="relation"
+        ),
         head=ids(0, 1, 0, 2, 2, 3, 0),
         relation=ids(0, 0, 2, 1, 1, 2, 1),
         tail=ids(3, 3, 8, 8, 4, 7, 1),
         source=np.array([0, 0, 0, 1, 1, 1, 1], dtype=np.uint16),
         locator=np.arange(1, 8, dtype=np.int64),
         sources=("a.nt", "b.nt"),
-        labels=pl.Series("label", ["Alien", None, "Quote", "Ridley Scott", None, None, None, None, "Science fiction"], dtype=pl.String),
+        labels=pl.Series(
+            "label",
+            ["Alien", None, "Quote", "Ridley Scott", None, None, None, None, "Science fiction"],
+            dtype=pl.String,
+        ),
         relation_labels=pl.Series("label", [None, None, None], dtype=pl.String),
         types=pl.DataFrame(
             {
                 "entity": [0, 3, 3, 4, 5, 8],
-                "type": ["http://x/Film", "http://x/Thing", "http://x/Person", "http://x/Person", "http://x/Thing", "http://x/Thing"],
+                "type": [
+                    "http://x/Film",
+                    "http://x/Thing",
+                    "http://x/Person",
+                    "http://x/Person",
+                    "http://x/Thing",
+                    "http://x/Thing",
+                ],
             },
             schema={"entity": pl.Int32, "type": pl.String},
         ),
@@ -46,7 +68,13 @@ def films():
                 "datatype": ["http://www.w3.org/2001/XMLSchema#integer", None, None],
                 "language": [None, "en", None],
             },
-            schema={"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String},
+            schema={
+                "entity": pl.Int32,
+                "name": pl.String,
+                "value": pl.String,
+                "datatype": pl.String,
+                "language": pl.String,
+            },
         ),
     )
     return Dataset(

@@ -12,8 +12,22 @@ from kgrec.graph.ckg import CollaborativeKG
 
 def test_items_come_first_users_last_and_relation_zero_is_interacts(films):
     ckg = CollaborativeKG.from_dataset(films)
-    assert (ckg.num_users, ckg.num_items, ckg.num_entities, ckg.num_relations, ckg.num_nodes) == (2, 3, 9, 4, 11)
-    facts = list(zip(ckg.head.tolist(), ckg.relation.tolist(), ckg.tail.tolist(), ckg.fact.tolist(), strict=True))
+    assert (ckg.num_users, ckg.num_items, ckg.num_entities, ckg.num_relations, ckg.num_nodes) == (
+        2,
+        3,
+        9,
+        4,
+        11,
+    )
+    facts = list(
+        zip(
+            ckg.head.tolist(),
+            ckg.relation.tolist(),
+            ckg.tail.tolist(),
+            ckg.fact.tolist(),
+            strict=True,
+        )
+    )
     assert facts == [
         (9, 0, 0, -1),
         (9, 0, 1, -1),
@@ -27,7 +41,12 @@ def test_items_come_first_users_last_and_relation_zero_is_interacts(films):
         (0, 2, 1, 6),
         (10, 2, 8, -2),
     ]
-    assert [ckg.user_node(1), ckg.user_row(10), ckg.is_user(9), ckg.is_user(8)] == [10, 1, True, False]
+    assert [ckg.user_node(1), ckg.user_row(10), ckg.is_user(9), ckg.is_user(8)] == [
+        10,
+        1,
+        True,
+        False,
+    ]
 
 
 def test_both_ways_adds_every_inverse_with_its_own_relation(films):
@@ -60,5 +79,9 @@ def test_some_facts_make_a_graph_of_the_same_nodes_and_relations():
     ckg = CollaborativeKG.from_dataset(worlds.toy())
     some = ckg.take(ckg.relation == 0)
     assert (some.num_nodes, some.num_relations) == (ckg.num_nodes, ckg.num_relations)
-    assert list(zip(some.head.tolist(), some.tail.tolist(), strict=True)) == [(4, 0), (4, 1), (5, 1)]
+    assert list(zip(some.head.tolist(), some.tail.tolist(), strict=True)) == [
+        (4, 0),
+        (4, 1),
+        (5, 1),
+    ]
     assert ckg.take(np.array([5, 0])).fact.tolist() == [2, -1]

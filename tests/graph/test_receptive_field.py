@@ -1,4 +1,6 @@
-"""Balls against breadth-first search by networkx, and weights that add up to a whole against a loop."""
+"""Balls against breadth-first search by networkx, and weights that add up to a whole against a
+loop.
+"""
 
 import networkx as nx
 import numpy as np
@@ -10,7 +12,11 @@ from kgrec.graph.receptive_field import Ball, removal_effect, renormalized
 
 def random_graph(seed, nodes=14, edges=24):
     rng = np.random.default_rng(seed)
-    row, column, relation = rng.integers(nodes, size=edges), rng.integers(nodes, size=edges), rng.integers(3, size=edges)
+    row, column, relation = (
+        rng.integers(nodes, size=edges),
+        rng.integers(nodes, size=edges),
+        rng.integers(3, size=edges),
+    )
     return torch.from_numpy(row), torch.from_numpy(column), torch.from_numpy(relation)
 
 
@@ -24,7 +30,9 @@ def test_a_ball_holds_every_edge_that_matters_and_no_other(seed, hops):
     graph.add_nodes_from(range(14))
     far = nx.multi_source_dijkstra_path_length(graph, few)
     assert ball.nodes[:2].tolist() == few
-    assert sorted(ball.nodes.tolist()) == sorted(node for node, distance in far.items() if distance <= hops)
+    assert sorted(ball.nodes.tolist()) == sorted(
+        node for node, distance in far.items() if distance <= hops
+    )
     distances = [far[node] for node in ball.nodes.tolist()]
     assert distances == sorted(distances)
     wanted = [n for n, to in enumerate(row.tolist()) if far.get(to, hops) < hops]
@@ -41,11 +49,15 @@ def test_layers_over_a_ball_give_the_few_nodes_what_the_whole_graph_gives(hops):
 
     row, column, relation = random_graph(7)
     rng = np.random.default_rng(0)
-    weight, x, vectors = (torch.from_numpy(rng.normal(size=shape)) for shape in ((24,), (14, 5), (3, 5)))
+    weight, x, vectors = (
+        torch.from_numpy(rng.normal(size=shape)) for shape in ((24,), (14, 5), (3, 5))
+    )
     whole = x
     for _ in range(hops):
         after = torch.zeros_like(whole)
-        for to, source, kind, w in zip(row.tolist(), column.tolist(), relation.tolist(), weight, strict=True):
+        for to, source, kind, w in zip(
+            row.tolist(), column.tolist(), relation.tolist(), weight, strict=True
+        ):
             after[to] += w * vectors[kind] * whole[source]
         whole = after
     ball = Ball.around([3, 11], hops, row, column, 14, relation, 3)

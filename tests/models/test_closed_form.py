@@ -73,7 +73,12 @@ class TestClosedForm:
     def test_candidates_in_chunks_are_those_of_the_whole_table(self, name, monkeypatch):
         run = fit(name, worlds.cold_items())
         query = queries(run.data.train, np.arange(run.data.num_users))
-        candidates = torch.randint(0, run.data.num_items, (run.data.num_users, 3), generator=torch.Generator().manual_seed(0))
+        candidates = torch.randint(
+            0,
+            run.data.num_items,
+            (run.data.num_users, 3),
+            generator=torch.Generator().manual_seed(0),
+        )
         expected = run.scorer()(query).gather(1, candidates)
         monkeypatch.setattr("kgrec.models.closed_form.chunk_rows", lambda *_: 7)
         torch.testing.assert_close(run.scorer()(query, candidates), expected)
@@ -104,7 +109,9 @@ def test_the_unknown_and_the_known_stand_in_one_batch_and_an_empty_history_score
     data = worlds.cold_items()
     run = fit(name, data, epochs=2)
     mixed = Query(
-        torch.tensor([2, -1, -1]), torch.tensor([[0, 1], [4, 0], [0, 0]]), torch.tensor([[True, True], [True, False], [False, False]])
+        torch.tensor([2, -1, -1]),
+        torch.tensor([[0, 1], [4, 0], [0, 0]]),
+        torch.tensor([[True, True], [True, False], [False, False]]),
     )
     scores = run.scorer()(mixed)
     torch.testing.assert_close(scores[:1], run.scorer()(queries(data.train, np.array([2]))))
@@ -112,17 +119,28 @@ def test_the_unknown_and_the_known_stand_in_one_batch_and_an_empty_history_score
     assert (scores[2] == 0).all()
 
 
-FORMS = [("itemknn", {}), ("ease", {}), ("ease-kg", {"form": "collective"}), ("ease-kg", {"form": "additive"}), ("gfcf", {"k": 4})]
+FORMS = [
+    ("itemknn", {}),
+    ("ease", {}),
+    ("ease-kg", {"form": "collective"}),
+    ("ease-kg", {"form": "additive"}),
+    ("gfcf", {"k": 4}),
+]
 
 
 @pytest.mark.parametrize(("name", "settings"), FORMS)
 def test_a_like_taken_away_takes_exactly_its_part_away(name, settings, float64):
-    """Parts against the scores of the history without the like, and their sum against the scorer."""
+    """Parts against the scores of the history without the like, and their sum against the
+    scorer.
+    """
     data = worlds.cold_items(users=20)
     run = fit(name, data, **settings)
     model, scores = run.model, run.scorer()(queries(data.train, np.arange(20)))
     for user, item in ((0, 5), (3, 41), (11, 2)):
-        got, own = model.parts(user, item), torch.from_numpy(data.train.item[data.train.user == user].astype(np.int64))
+        got, own = (
+            model.parts(user, item),
+            torch.from_numpy(data.train.item[data.train.user == user].astype(np.int64)),
+        )
         assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "exact")
         assert got.items.tolist() == sorted(own.tolist())
         assert got.liked.sum() == pytest.approx(float(scores[user, item]), abs=1e-10)
@@ -132,12 +150,16 @@ def test_a_like_taken_away_takes_exactly_its_part_away(name, settings, float64):
 
 
 def test_parts_of_ease_are_its_weights_and_of_nobody_nothing(float64):
-    data = worlds.dataset([(0, 0), (0, 1), (1, 1), (1, 2)], test=[(2, 0)], triples=[(0, 0, 3), (1, 0, 3)], num_items=3)
+    data = worlds.dataset(
+        [(0, 0), (0, 1), (1, 1), (1, 2)], test=[(2, 0)], triples=[(0, 0, 3), (1, 0, 3)], num_items=3
+    )
     for name in ("ease", "ease-kg"):
         model = fit(name, data).model
         got = model.parts(0, 2)
         assert got.items.tolist() == [0, 1]
-        assert got.liked.tolist() == pytest.approx([float(model.weights[0, 2]), float(model.weights[1, 2])])
+        assert got.liked.tolist() == pytest.approx(
+            [float(model.weights[0, 2]), float(model.weights[1, 2])]
+        )
         assert len(model.parts(2, 0).liked) == 0
         assert model.history_scores(2, []).shape == (0, 3)
 
@@ -150,7 +172,9 @@ def test_ranks_for_someone_unseen(name):
 
 @pytest.mark.parametrize("name", FOLDING)
 def test_a_user_without_training_interactions_gets_equal_scores(name):
-    data = worlds.dataset([(0, 0), (0, 1), (1, 1), (1, 2)], test=[(2, 0)], triples=[(0, 0, 3), (1, 0, 3)], num_items=3)
+    data = worlds.dataset(
+        [(0, 0), (0, 1), (1, 1), (1, 2)], test=[(2, 0)], triples=[(0, 0, 3), (1, 0, 3)], num_items=3
+    )
     run = fit(name, data, epochs=3)
     assert (run.scorer()(queries(data.train, np.array([2]))) == 0).all()
 

@@ -55,12 +55,27 @@ def test_deep_kgin_trains_on_the_films():
 @pytest.mark.parametrize("form", ["code", "paper"])
 @pytest.mark.parametrize("loss", ["softmax", "bpr"])
 def test_gradients_of_deep_kgin_are_finite_differences(form, loss):
-    """Entities without triples become rows of zeros after a layer: in the graph of cold items and in one whose last entity is alone."""
-    data = worlds.dataset([(0, 0), (0, 1), (1, 2)], triples=[(0, 0, 3), (1, 1, 3)], num_items=3, num_entities=5, num_relations=2)
-    config = KGINConfig(dim=4, num_layers=6, form=form, loss=loss, node_dropout=0.0, message_dropout=0.0)
+    """Entities without triples become rows of zeros after a layer: in the graph of cold items and
+    in one whose last entity is alone.
+    """
+    data = worlds.dataset(
+        [(0, 0), (0, 1), (1, 2)],
+        triples=[(0, 0, 3), (1, 1, 3)],
+        num_items=3,
+        num_entities=5,
+        num_relations=2,
+    )
+    config = KGINConfig(
+        dim=4, num_layers=6, form=form, loss=loss, node_dropout=0.0, message_dropout=0.0
+    )
     model = KGIN.from_dataset(data, config, torch.Generator().manual_seed(0)).double()
     (objective,) = model.plan().objectives
-    batch = objective.batch(*(torch.tensor(part) for part in ([0, 0, 1], [0, 1, 2], [2, 2, 0])[: 3 if loss == "bpr" else 2]))
+    batch = objective.batch(
+        *(
+            torch.tensor(part)
+            for part in ([0, 0, 1], [0, 1, 2], [2, 2, 0])[: 3 if loss == "bpr" else 2]
+        )
+    )
     moved = list(model.parameters())
     gradients = torch.autograd.grad(objective.loss(batch), moved)
     with torch.no_grad():
@@ -72,10 +87,16 @@ def test_gradients_of_deep_kgin_are_finite_differences(form, loss):
                     flat[place] = old + step
                     values.append(float(objective.loss(batch)))
                 flat[place] = old
-                assert float(gradient.view(-1)[place]) == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-7)
+                assert float(gradient.view(-1)[place]) == pytest.approx(
+                    (values[0] - values[1]) / 2e-6, abs=1e-7
+                )
 
 
-NO_LAYERS = [("lightgcn", {"num_layers": 0}), ("lightgcn-kg", {"num_layers": 0, "loss": "bpr"}), ("kgat", {"layer_dims": ()})]
+NO_LAYERS = [
+    ("lightgcn", {"num_layers": 0}),
+    ("lightgcn-kg", {"num_layers": 0, "loss": "bpr"}),
+    ("kgat", {"layer_dims": ()}),
+]
 
 
 @pytest.mark.parametrize(("name", "settings"), NO_LAYERS, ids=str)
@@ -90,7 +111,9 @@ def test_without_layers_the_vectors_are_all(name, settings):
     bare = float(user @ item) / (1.0 if settings.get("loss") == "bpr" else float(item.norm()))
     assert explained.score == pytest.approx(bare, rel=1e-5)
     assert explained.budget.own == pytest.approx(bare, rel=1e-5)
-    assert all(path.drop_delete == path.drop_mask == 0 and not path.causal for path in explained.paths)
+    assert all(
+        path.drop_delete == path.drop_mask == 0 and not path.causal for path in explained.paths
+    )
     assert run.explainer().compare("u4", first, second).to_text()
     assert run.explainer().why_not("u4", second, k=1).to_text()
     assert run.explainer().flip("u4").to_text()
@@ -115,7 +138,9 @@ def test_an_item_vector_of_zeros_scores_0_and_is_explained():
 
 def test_a_state_of_zeros_carries_nothing_in_kgat():
     data = worlds.cold_items()
-    model = KGAT.from_dataset(data, KGATConfig(dim=4, layer_dims=(4, 4)), torch.Generator().manual_seed(0)).eval()
+    model = KGAT.from_dataset(
+        data, KGATConfig(dim=4, layer_dims=(4, 4)), torch.Generator().manual_seed(0)
+    ).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

@@ -47,7 +47,9 @@ def test_noise_masks_the_input_in_training_alone_and_the_clean_input_is_reconstr
     h = masked
     for weight, bias in zip(list(clean.weights)[2:], list(clean.biases)[2:], strict=True):
         h = torch.sigmoid(h @ weight + bias)
-    assert float(error.detach()) == pytest.approx(float((h - x).square().sum(1).mean().detach()), abs=1e-12)
+    assert float(error.detach()) == pytest.approx(
+        float((h - x).square().sum(1).mean().detach()), abs=1e-12
+    )
     torch.testing.assert_close(made.eval()(x)[0], clean(x)[0])
 
 

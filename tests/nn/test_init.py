@@ -13,4 +13,7 @@ def test_glorot_bound_of_a_stack_counts_as_tensorflow_does():
 
 
 def test_normal_has_the_scale_asked_for():
-    assert abs(float(normal(20000, scale=0.1, generator=torch.Generator().manual_seed(0)).std()) - 0.1) < 0.002
+    assert (
+        abs(float(normal(20000, scale=0.1, generator=torch.Generator().manual_seed(0)).std()) - 0.1)
+        < 0.002
+    )

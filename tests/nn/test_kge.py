@@ -29,18 +29,29 @@ def test_transr_energies_of_the_toy_triple():
     nodes = torch.tensor([[1.0, 1.0], [0.2, 0.4], [-1.0, 0.5]], dtype=torch.float64)
     relations = torch.tensor([[0.0, 0.1]], dtype=torch.float64)
     one = torch.tensor([0])
-    true, corrupted, rows = transr_energies(nodes, relations, torch.eye(2).double().unsqueeze(0), one, one, one + 1, one + 2)
+    true, corrupted, rows = transr_energies(
+        nodes, relations, torch.eye(2).double().unsqueeze(0), one, one, one + 1, one + 2
+    )
     assert float(true[0]) == pytest.approx(1.13)
     assert float(corrupted[0]) == pytest.approx(4.36)
     assert [row.tolist()[0] for row in rows] == [[1.0, 1.0], [0.0, 0.1], [0.2, 0.4], [-1.0, 0.5]]
 
 
 def test_normalized_transr_energies_of_the_toy_triple():
-    """models.md 1.4: W = I, h = i0, e_r = (0, .1), t = e3, corrupted i2; the rows for the norm stay as they are."""
+    """models.md 1.4: W = I, h = i0, e_r = (0, .1), t = e3, corrupted i2; the rows for the norm stay
+    as they are.
+    """
     nodes = torch.tensor([[1.0, 1.0], [0.2, 0.4], [-1.0, 0.5]])
     one = torch.tensor([0])
     true, corrupted, rows = transr_energies(
-        nodes, torch.tensor([[0.0, 0.1]]), torch.eye(2).unsqueeze(0), one, one, one + 1, one + 2, normalized=True
+        nodes,
+        torch.tensor([[0.0, 0.1]]),
+        torch.eye(2).unsqueeze(0),
+        one,
+        one,
+        one + 1,
+        one + 2,
+        normalized=True,
     )
     assert float(true[0]) == pytest.approx(0.727993, abs=1e-6)
     assert float(corrupted[0]) == pytest.approx(4.152242, abs=1e-6)
@@ -62,8 +73,19 @@ H, R, T = (1.0, 2.0), (0.5, -0.5), (1.0, 1.0)
 ONE = torch.tensor([0])
 BY_HAND = [
     (lambda: filled(TransETables(2, 1, 2, "l1", generator()), nodes=[H, T], relations=[R]), -1.0),
-    (lambda: filled(TransETables(2, 1, 2, "l2", generator()), nodes=[H, T], relations=[R]), -0.707107),
-    (lambda: filled(TransRTables(2, 1, 2, 2, generator()), nodes=[H, T], relations=[R], projections=[[[1.0, 0], [0, 2]]]), -2.5),
+    (
+        lambda: filled(TransETables(2, 1, 2, "l2", generator()), nodes=[H, T], relations=[R]),
+        -0.707107,
+    ),
+    (
+        lambda: filled(
+            TransRTables(2, 1, 2, 2, generator()),
+            nodes=[H, T],
+            relations=[R],
+            projections=[[[1.0, 0], [0, 2]]],
+        ),
+        -2.5,
+    ),
     (
         lambda: filled(
             TransDTables(2, 1, 2, generator()),
@@ -76,14 +98,19 @@ BY_HAND = [
     ),
     (lambda: filled(DistMultTables(2, 1, 2, 0.1, generator()), nodes=[H, T], relations=[R]), -0.5),
     (lambda: filled(ComplExTables(2, 1, 1, 0.1, generator()), nodes=[H, T], relations=[R]), 2.0),
-    (lambda: filled(RotatETables(2, 1, 1, 1.0, generator()), nodes=[H, T], relations=[(0.5,)]), -3.0),
+    (
+        lambda: filled(RotatETables(2, 1, 1, 1.0, generator()), nodes=[H, T], relations=[(0.5,)]),
+        -3.0,
+    ),
 ]
 NAMES = ["TransE L1", "TransE L2", "TransR", "TransD", "DistMult", "ComplEx", "RotatE"]
 
 
 @pytest.mark.parametrize(("make", "expected"), BY_HAND, ids=NAMES)
 def test_scores_by_hand(make, expected):
-    """models.md 2.20; TransR: M_r h + r = (1.5, 3.5), M_r t = (1, 2), squared distance 2.5. RotatE turns by half of pi."""
+    """models.md 2.20; TransR: M_r h + r = (1.5, 3.5), M_r t = (1, 2), squared distance 2.5. RotatE
+    turns by half of pi.
+    """
     assert float(make().score(ONE, ONE, ONE + 1).detach()) == pytest.approx(expected, abs=1e-6)
 
 
@@ -117,10 +144,16 @@ def score_by_hand(name, tables, h, r, t):
     if name.startswith("TransE"):
         return -np.linalg.norm(head + relation - tail, 1 if name.endswith("L1") else 2)
     if name == "TransR":
-        return -((head @ arrays["projections"][r] + relation - tail @ arrays["projections"][r]) ** 2).sum()
+        return -(
+            (head @ arrays["projections"][r] + relation - tail @ arrays["projections"][r]) ** 2
+        ).sum()
     if name == "TransD":
-        across = np.outer(arrays["projecting_relations"][r], arrays["projecting_nodes"][[h, t]]).reshape(4, 2, 4)
-        projected = [(across[:, end] + np.eye(4)) @ vector for end, vector in enumerate((head, tail))]
+        across = np.outer(
+            arrays["projecting_relations"][r], arrays["projecting_nodes"][[h, t]]
+        ).reshape(4, 2, 4)
+        projected = [
+            (across[:, end] + np.eye(4)) @ vector for end, vector in enumerate((head, tail))
+        ]
         return -((projected[0] + relation - projected[1]) ** 2).sum()
     if name == "DistMult":
         return (head * relation * tail).sum()
@@ -134,20 +167,31 @@ def score_by_hand(name, tables, h, r, t):
 def test_every_form_of_a_score_equals_the_equation(name):
     """One triple, one among corrupted ones, and against all entities, as tail and as head."""
     tables = random_tables(name)
-    head, relation, tail = torch.tensor([0, 3, 6, 2]), torch.tensor([0, 2, 1, 2]), torch.tensor([1, 1, 6, 5])
+    head, relation, tail = (
+        torch.tensor([0, 3, 6, 2]),
+        torch.tensor([0, 2, 1, 2]),
+        torch.tensor([1, 1, 6, 5]),
+    )
     rows = list(zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True))
     every = np.array([[score_by_hand(name, tables, h, r, x) for x in range(6)] for h, r, _ in rows])
-    others = np.array([[score_by_hand(name, tables, x, r, t) for x in range(6)] for _, r, t in rows])
+    others = np.array(
+        [[score_by_hand(name, tables, x, r, t) for x in range(6)] for _, r, t in rows]
+    )
     with torch.no_grad():
         own = tables.score(head, relation, tail)
         tails = tables.against(tables.asked_tail(head, relation), relation, 6)
         heads = tables.against(tables.asked_head(relation, tail), relation, 6)
         negative = torch.tensor([[4, 0], [5, 1], [2, 2], [3, 5]])
-        corrupted = tables.corrupted(head, relation, tail, negative, torch.tensor([True, False, True, False]))
+        corrupted = tables.corrupted(
+            head, relation, tail, negative, torch.tensor([True, False, True, False])
+        )
     np.testing.assert_allclose(own, [score_by_hand(name, tables, *row) for row in rows], atol=1e-9)
     np.testing.assert_allclose(tails, every, atol=1e-6)
     np.testing.assert_allclose(heads, others, atol=1e-6)
-    expected = [(others if by_head else every)[row, negative[row]] for row, by_head in enumerate((True, False, True, False))]
+    expected = [
+        (others if by_head else every)[row, negative[row]]
+        for row, by_head in enumerate((True, False, True, False))
+    ]
     np.testing.assert_allclose(corrupted, expected, atol=1e-9)
 
 
@@ -201,4 +245,6 @@ def test_short_rows_are_left_alone():
 
 
 def test_moduli_of_complex_rows():
-    torch.testing.assert_close(moduli(torch.tensor([[3.0, 0.0, 4.0, -2.0]])), torch.tensor([[5.0, 2.0]]))
+    torch.testing.assert_close(
+        moduli(torch.tensor([[3.0, 0.0, 4.0, -2.0]])), torch.tensor([[5.0, 2.0]])
+    )

@@ -7,7 +7,10 @@ from kgrec.nn.translation import neighbor_mean, train_translation, translation_t
 
 def test_neighbors_count_once_in_both_directions():
     vectors = torch.tensor([[1.0, 0.0], [0.0, 2.0], [4.0, 4.0], [9.0, 9.0], [5.0, 5.0]])
-    head, tail = torch.tensor([0, 1, 0, 2, 3]), torch.tensor([1, 0, 2, 2, 0])  # 0-1 twice, 2 with itself
+    head, tail = (
+        torch.tensor([0, 1, 0, 2, 3]),
+        torch.tensor([1, 0, 2, 2, 0]),
+    )  # 0-1 twice, 2 with itself
     known = torch.tensor([True, True, True, False, True])
     expected = torch.tensor([[2.0, 3.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     torch.testing.assert_close(neighbor_mean(vectors, head, tail, known), expected)
@@ -15,14 +18,23 @@ def test_neighbors_count_once_in_both_directions():
 
 def test_no_triples_no_context():
     nothing = torch.zeros(0, dtype=torch.int64)
-    assert bool((neighbor_mean(torch.ones(3, 2), nothing, nothing, torch.ones(3, dtype=torch.bool)) == 0).all())
+    assert bool(
+        (
+            neighbor_mean(torch.ones(3, 2), nothing, nothing, torch.ones(3, dtype=torch.bool)) == 0
+        ).all()
+    )
 
 
 def world(members=8, groups=4):
-    """Members of a group share their tail; relation 0 names it, relation 1 leads from there to a further one."""
+    """Members of a group share their tail; relation 0 names it, relation 1 leads from there to a
+    further one.
+    """
     people = members * groups
     head = [*range(people), *(people + g for g in range(groups))]
-    tail = [*(people + p % groups for p in range(people)), *(people + groups + g for g in range(groups))]
+    tail = [
+        *(people + p % groups for p in range(people)),
+        *(people + groups + g for g in range(groups)),
+    ]
     relation = [0] * people + [1] * groups
     return tuple(torch.tensor(column) for column in (head, relation, tail)), people, groups
 

@@ -9,7 +9,10 @@ from kgrec.ops import contrast
 def test_loss_and_gradients_are_those_of_cross_entropy(cells, monkeypatch):
     monkeypatch.setattr(contrast, "_CELLS_AT_ONCE", cells)
     generator = torch.Generator().manual_seed(0)
-    users, items = (torch.randn(n, 5, generator=generator, dtype=torch.float64).requires_grad_() for n in (17, 11))
+    users, items = (
+        torch.randn(n, 5, generator=generator, dtype=torch.float64).requires_grad_()
+        for n in (17, 11)
+    )
     positive = torch.randint(11, (17,), generator=generator)
     expected = cross_entropy(users @ items.T, positive)
     to_users, to_items = torch.autograd.grad(3 * expected, (users, items))
@@ -30,7 +33,10 @@ def test_scores_far_apart_do_not_overflow():
 def test_sampled_loss_and_gradients_are_those_of_a_loop(cells, weight, monkeypatch):
     monkeypatch.setattr(contrast, "_CELLS_AT_ONCE", cells)
     generator = torch.Generator().manual_seed(1)
-    parts = [torch.randn(size, 4, generator=generator, dtype=torch.float64).requires_grad_() for size in (9, 9, 6)]
+    parts = [
+        torch.randn(size, 4, generator=generator, dtype=torch.float64).requires_grad_()
+        for size in (9, 9, 6)
+    ]
     same = torch.arange(9) % 5, torch.tensor([0, 1, 1, 7, 8, 9])
     users, items, negatives = parts
     losses = []
@@ -41,7 +47,9 @@ def test_sampled_loss_and_gradients_are_those_of_a_loop(cells, weight, monkeypat
     expected = torch.stack(losses).mean()
     got = contrast.sampled_softmax_rows(*parts, same, weight)
     torch.testing.assert_close(got, expected)
-    for ours, reference in zip(torch.autograd.grad(got, parts), torch.autograd.grad(expected, parts), strict=True):
+    for ours, reference in zip(
+        torch.autograd.grad(got, parts), torch.autograd.grad(expected, parts), strict=True
+    ):
         torch.testing.assert_close(ours, reference)
 
 

@@ -12,7 +12,9 @@ from kgrec.ops.csr import Csr, random_walk_weights, symmetric_weights
 
 @st.composite
 def typed_graphs(draw):
-    """Facts with relations in [0, 3); relation r + 3 is the inverse of r. Parallel facts, repeated facts and self-loops included."""
+    """Facts with relations in [0, 3); relation r + 3 is the inverse of r. Parallel facts, repeated
+    facts and self-loops included.
+    """
     nodes = draw(st.integers(1, 6))
     node = st.integers(0, nodes - 1)
     facts = draw(st.lists(st.tuples(node, st.integers(0, 2), node), max_size=20))
@@ -28,9 +30,18 @@ def test_hand_computed():
     assert graph.idx.tolist() == [1, 2, 0, 0]
     assert graph.rev.tolist() == [2, 3, 0, 1]
     assert order.tolist() == [0, 2, 1, 3]
-    assert (graph.num_edges, graph.degree.tolist(), graph.destinations().tolist()) == (4, [2, 1, 1, 0], [0, 0, 1, 2])
+    assert (graph.num_edges, graph.degree.tolist(), graph.destinations().tolist()) == (
+        4,
+        [2, 1, 1, 0],
+        [0, 0, 1, 2],
+    )
     assert graph.relation is None
-    assert (graph.ptr.dtype, graph.idx.dtype, graph.rev.dtype, order.dtype) == (torch.int64, torch.int32, torch.int32, torch.int64)
+    assert (graph.ptr.dtype, graph.idx.dtype, graph.rev.dtype, order.dtype) == (
+        torch.int64,
+        torch.int32,
+        torch.int32,
+        torch.int64,
+    )
 
 
 @given(typed_graphs())
@@ -38,7 +49,9 @@ def test_structure_is_the_sorted_input(world):
     nodes, head, relation, tail = world
     inverse = np.array([3, 4, 5, 0, 1, 2])
     graph, order = Csr.from_edges(head, tail, nodes, relation=relation, inverse=inverse)
-    got = list(zip(graph.destinations().tolist(), graph.relation.tolist(), graph.idx.tolist(), strict=True))
+    got = list(
+        zip(graph.destinations().tolist(), graph.relation.tolist(), graph.idx.tolist(), strict=True)
+    )
     assert got == sorted(zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True))
     assert sorted(order.tolist()) == list(range(len(head)))
     assert [(head[k], relation[k], tail[k]) for k in order.tolist()] == got
@@ -60,7 +73,10 @@ def test_weights_are_those_of_the_dense_matrix(world):
         walk = np.nan_to_num(dense / degree[:, None], nan=0.0)
     weight = symmetric_weights(graph, torch.float64)
     assert torch.equal(weight, weight[graph.rev])
-    for weights, expected in ((weight, symmetric), (random_walk_weights(graph, torch.float64), walk)):
+    for weights, expected in (
+        (weight, symmetric),
+        (random_walk_weights(graph, torch.float64), walk),
+    ):
         got = np.zeros((nodes, nodes))
         np.add.at(got, (graph.destinations().numpy(), graph.idx.numpy()), weights.numpy())
         np.testing.assert_allclose(got, expected, atol=1e-12)
@@ -69,12 +85,19 @@ def test_weights_are_those_of_the_dense_matrix(world):
 
 def test_one_node_and_no_edges():
     graph, order = Csr.from_edges(np.empty(0, np.int64), np.empty(0, np.int64), 1)
-    assert (graph.ptr.tolist(), graph.num_edges, len(order), graph.degree.tolist()) == ([0, 0], 0, 0, [0])
+    assert (graph.ptr.tolist(), graph.num_edges, len(order), graph.degree.tolist()) == (
+        [0, 0],
+        0,
+        0,
+        [0],
+    )
     assert len(symmetric_weights(graph)) == 0
 
 
 def test_tensors_are_taken_too():
-    graph, _ = Csr.from_edges(torch.tensor([0, 1], dtype=torch.int32), torch.tensor([1, 0], dtype=torch.int32), 2)
+    graph, _ = Csr.from_edges(
+        torch.tensor([0, 1], dtype=torch.int32), torch.tensor([1, 0], dtype=torch.int32), 2
+    )
     moved = graph.to("cpu")
     assert moved.idx.tolist() == [1, 0]
     assert moved.num_nodes == 2

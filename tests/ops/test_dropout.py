@@ -32,8 +32,12 @@ def backend(request, monkeypatch):
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 0.999])
 def test_every_backend_drops_what_the_formula_says(backend, key, probability):
     x = torch.randn(37, 29, generator=torch.Generator().manual_seed(0))
-    kept = torch.tensor([word(place, key) >= round(probability * 2**32) for place in range(x.numel())]).view(x.shape)
-    torch.testing.assert_close(dropout(x, probability, key), torch.where(kept, x / (1 - probability), 0.0))
+    kept = torch.tensor(
+        [word(place, key) >= round(probability * 2**32) for place in range(x.numel())]
+    ).view(x.shape)
+    torch.testing.assert_close(
+        dropout(x, probability, key), torch.where(kept, x / (1 - probability), 0.0)
+    )
 
 
 def test_the_gradient_is_dropped_alike(backend):
@@ -45,7 +49,9 @@ def test_the_gradient_is_dropped_alike(backend):
 
 
 def test_words_are_uniform_and_those_of_neighboring_keys_and_places_are_unlike():
-    table = torch.stack([words(1 << 14, key, torch.device("cpu")) for key in (0, 1, 2, 1 << 32, 2 << 32)])
+    table = torch.stack(
+        [words(1 << 14, key, torch.device("cpu")) for key in (0, 1, 2, 1 << 32, 2 << 32)]
+    )
     bits = (table.unsqueeze(2) >> torch.arange(32)) & 1
     assert float((bits.double().mean((0, 1)) - 0.5).abs().max()) < 0.01
     for left in range(len(table)):

@@ -1,4 +1,6 @@
-"""Every op on graphs at the edge of what a graph can be, against sums over the edges in double precision."""
+"""Every op on graphs at the edge of what a graph can be, against sums over the edges in double
+precision.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ class World:
     relations: int
 
     def typed(self) -> TypedEdges:
-        edges, order = TypedEdges.from_edges(self.head, self.tail, self.nodes, self.nodes, self.kind, self.relations)
+        edges, order = TypedEdges.from_edges(
+            self.head, self.tail, self.nodes, self.nodes, self.kind, self.relations
+        )
         assert torch.equal(order, torch.arange(len(self.head)))
         return edges
 
@@ -62,10 +66,16 @@ class World:
         return torch.tensor(sorted(found, reverse=True))
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The first edges as pairs, which are all the hub's; and some nodes with themselves. Negatives are any nodes."""
+        """The first edges as pairs, which are all the hub's; and some nodes with themselves.
+        Negatives are any nodes.
+        """
         own = self.some()
         user, positive = torch.cat([self.head[:4_000], own]), torch.cat([self.tail[:4_000], own])
-        return user, positive, torch.randint(self.nodes, (len(user),), generator=torch.Generator().manual_seed(0))
+        return (
+            user,
+            positive,
+            torch.randint(self.nodes, (len(user),), generator=torch.Generator().manual_seed(0)),
+        )
 
 
 def facts_of(name: str) -> tuple[int, int, np.ndarray]:
@@ -75,7 +85,11 @@ def facts_of(name: str) -> tuple[int, int, np.ndarray]:
         "one node": (1, 2, []),
         "no relation": (4, 0, []),
         "isolated nodes": (12, 1, [(2, 0, 5), (5, 0, 7), (2, 0, 7), (7, 0, 7)]),
-        "parallel relations": (2, 20, [(0, r, 1) for r in range(20)] + [(1, 3, 0), (0, 3, 1), (0, 3, 1)]),
+        "parallel relations": (
+            2,
+            20,
+            [(0, r, 1) for r in range(20)] + [(1, 3, 0), (0, 3, 1), (0, 3, 1)],
+        ),
         "relations without edges": (9, 8, [(0, 1, 4), (3, 1, 4), (3, 6, 8), (8, 6, 0), (3, 1, 5)]),
         "untyped": (5, 1, [(0, 0, 1), (1, 0, 2), (0, 0, 3)]),
         "hub": (SPOKES + 10, 3, np.stack([np.full(SPOKES, 5), spokes % 2, spokes + 8], 1)),
@@ -84,13 +98,24 @@ def facts_of(name: str) -> tuple[int, int, np.ndarray]:
     return nodes, relations, np.array(found, dtype=np.int64).reshape(-1, 3)
 
 
-WORLDS = ["one node", "no relation", "isolated nodes", "parallel relations", "relations without edges", "untyped", "hub"]
+WORLDS = [
+    "one node",
+    "no relation",
+    "isolated nodes",
+    "parallel relations",
+    "relations without edges",
+    "untyped",
+    "hub",
+]
 
 
 @cache
 def world(name: str) -> World:
     nodes, relations, facts = facts_of(name)
-    head, tail = np.concatenate([facts[:, 0], facts[:, 2]]), np.concatenate([facts[:, 2], facts[:, 0]])
+    head, tail = (
+        np.concatenate([facts[:, 0], facts[:, 2]]),
+        np.concatenate([facts[:, 2], facts[:, 0]]),
+    )
     if name == "untyped":
         graph, order = Csr.from_edges(head, tail, nodes)
         kind = torch.zeros(len(head), dtype=torch.int64)
@@ -99,23 +124,32 @@ def world(name: str) -> World:
         inverse = np.concatenate([np.arange(relations) + relations, np.arange(relations)])
         graph, order = Csr.from_edges(head, tail, nodes, relation=both, inverse=inverse)
         kind, relations = torch.from_numpy(both)[order], 2 * relations
-    return World(graph, torch.from_numpy(head)[order], torch.from_numpy(tail)[order], kind, nodes, relations)
+    return World(
+        graph, torch.from_numpy(head)[order], torch.from_numpy(tail)[order], kind, nodes, relations
+    )
 
 
 def pairwise(w: World, users: Tensor, items: Tensor, bias: Tensor) -> Tensor:
     user, positive, negative = w.pairs()
     u, p, n = users[user], items[positive], items[negative]
     margin = (u * (n - p)).sum(1) + bias[negative] - bias[positive]
-    return torch.log1p(margin.exp()).mean() + 0.05 * (u.square() + p.square() + n.square()).sum(1).mean()
+    return (
+        torch.log1p(margin.exp()).mean()
+        + 0.05 * (u.square() + p.square() + n.square()).sum(1).mean()
+    )
 
 
-def interaction(w: World, ego: Tensor, near: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+def interaction(
+    w: World, ego: Tensor, near: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+) -> Tensor:
     parts = (ego + near) @ w1 + b1, (ego * near) @ w2 + b2
     return sum(torch.where(part > 0, part, 0.2 * part) for part in parts)
 
 
 def kept(x: Tensor) -> Tensor:
-    """Which values stay at a dropout of 0.3, as the formula has it, in numpy's wrapping integers."""
+    """Which values stay at a dropout of 0.3, as the formula has it, in numpy's wrapping
+    integers.
+    """
 
     def mix(word: np.ndarray) -> np.ndarray:
         word = (word ^ (word >> np.uint32(16))) * np.uint32(0x7FEB352D)
@@ -163,13 +197,20 @@ def unit(w: World, x: Tensor) -> Tensor:
 
 OPS = {
     "propagate": Op(lambda w, x, a: propagate(x, w.graph, a), World.neighbors, weighted),
-    "propagate rows": Op(lambda w, x, a: propagate(x, w.graph, a, rows=w.some()), lambda w, x, a: w.neighbors(x, a)[w.some()], weighted, 1),
+    "propagate rows": Op(
+        lambda w, x, a: propagate(x, w.graph, a, rows=w.some()),
+        lambda w, x, a: w.neighbors(x, a)[w.some()],
+        weighted,
+        1,
+    ),
     "poly": Op(lambda w, x: poly(x, w.graph, symmetric_weights(w.graph), COEFFICIENTS), polynomial),
     "poly rows": Op(
         lambda w, x: poly_rows(x, w.graph, symmetric_weights(w.graph), COEFFICIENTS, w.some()),
         lambda w, x: (polynomial(w, x)[w.some()], x[w.some()]),
     ),
-    "segment sum": Op(lambda w, values: segment_sum(values, w.graph), World.sums, lambda w: [(len(w.head), DIM)]),
+    "segment sum": Op(
+        lambda w, values: segment_sum(values, w.graph), World.sums, lambda w: [(len(w.head), DIM)]
+    ),
     "edge softmax": Op(
         lambda w, score: edge_softmax(score, w.graph),
         lambda w, score: score.exp() / w.sums(score.exp())[w.head],
@@ -181,7 +222,9 @@ OPS = {
         lambda w: [(w.nodes, DIM), (w.relations, DIM), (len(w.head),)],
         fixed=1,
     ),
-    "typed sum without vectors": Op(lambda w, x, a: typed_sum(x, w.typed(), a), World.neighbors, weighted, fixed=1),
+    "typed sum without vectors": Op(
+        lambda w, x, a: typed_sum(x, w.typed(), a), World.neighbors, weighted, fixed=1
+    ),
     "rel project": Op(
         lambda w, x, matrices: rel_project(x, w.kind, matrices),
         lambda w, x, matrices: torch.einsum("bi,bio->bo", x, matrices[w.kind]),
@@ -194,7 +237,9 @@ OPS = {
     ),
     "softmax rows": Op(
         lambda w, users, items: softmax_rows(users, items, w.some()),
-        lambda w, users, items: -torch.log_softmax(users @ items.T, 1)[torch.arange(len(users)), w.some()].mean(),
+        lambda w, users, items: (
+            -torch.log_softmax(users @ items.T, 1)[torch.arange(len(users)), w.some()].mean()
+        ),
         lambda w: [(len(w.some()), 64), (w.nodes, 64)],
     ),
     "take rows": Op(lambda w, x: take_rows(x, w.head), lambda w, x: x[w.head]),
@@ -205,7 +250,9 @@ OPS = {
         interaction,
         lambda w: [(w.nodes, 16), (w.nodes, 16), (16, 32), (1, 32), (16, 32), (1, 32)],
     ),
-    "dropout": Op(lambda w, x: dropout(x, 0.3, KEY), lambda w, x: torch.where(kept(x), x / 0.7, 0.0)),
+    "dropout": Op(
+        lambda w, x: dropout(x, 0.3, KEY), lambda w, x: torch.where(kept(x), x / 0.7, 0.0)
+    ),
 }
 
 
@@ -232,7 +279,9 @@ def as_tuple(result: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("op", OPS)
 def test_value_and_gradients(backend, op, name):
     case, w, draw = OPS[op], world(name), torch.Generator().manual_seed(0)
-    tolerance = 1e-4 if name == "hub" and native.library() is None else 1e-5  # torch's product adds a row up edge after edge
+    tolerance = (
+        1e-4 if name == "hub" and native.library() is None else 1e-5
+    )  # torch's product adds a row up edge after edge
     parts = [case.scale * torch.randn(*shape, generator=draw) for shape in case.shapes(w)]
     exact = [part.double() for part in parts]
     free = slice(len(parts) - case.fixed)
@@ -258,7 +307,10 @@ def test_products_of_edges(backend, name):
 @pytest.mark.parametrize("name", [name for name in WORLDS if name != "untyped"])
 def test_scores_of_typed_edges(backend, name):
     w, draw = world(name), torch.Generator().manual_seed(0)
-    x, matrices, vectors = (torch.randn(*shape, generator=draw) for shape in ((w.nodes, DIM), (w.relations, DIM, 4), (w.relations, 4)))
+    x, matrices, vectors = (
+        torch.randn(*shape, generator=draw)
+        for shape in ((w.nodes, DIM), (w.relations, DIM, 4), (w.relations, 4))
+    )
     e, m, r = x.double(), matrices.double()[w.kind], vectors.double()[w.kind]
     left, right = (torch.einsum("bi,bio->bo", e[ends], m) for ends in (w.head, w.tail))
     assert_near(rel_scores(x, matrices, vectors, w.graph), (right * torch.tanh(left + r)).sum(1))
@@ -282,19 +334,26 @@ SEEN = [
 def test_ranking_is_a_full_sort_up_to_ties(backend, items, seen, k):
     ptr, idx = seen
     draw = torch.Generator().manual_seed(k)
-    users, catalog = torch.randn(len(ptr) - 1, DIM, generator=draw), torch.randn(items, DIM, generator=draw)
+    users, catalog = (
+        torch.randn(len(ptr) - 1, DIM, generator=draw),
+        torch.randn(items, DIM, generator=draw),
+    )
     exact = users.double() @ catalog.double().T
     for user, some in enumerate(torch.split(idx, ptr.diff().tolist())):
         exact[user, some] = -torch.inf
     scores, ids = topk_masked(users, catalog, k, ptr, idx)
-    expected = torch.nn.functional.pad(exact.sort(1, descending=True).values[:, :k], (0, max(0, k - items)), value=-torch.inf)
+    expected = torch.nn.functional.pad(
+        exact.sort(1, descending=True).values[:, :k], (0, max(0, k - items)), value=-torch.inf
+    )
     torch.testing.assert_close(scores.double(), expected, rtol=1e-5, atol=1e-5)
     listed = ids >= 0
     assert torch.equal(listed, expected > -torch.inf)
     for user, row in enumerate(ids):
         found = row[listed[user]]
         assert len(found.unique()) == len(found)
-        torch.testing.assert_close(exact[user, found], expected[user][listed[user]], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            exact[user, found], expected[user][listed[user]], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(("items", "seen"), SEEN)
@@ -313,7 +372,9 @@ def test_negatives_are_what_is_free(backend, items, seen):
 
 @dataclass(frozen=True)
 class Hubs:
-    """Rows as long as one can be before it is cut, one edge longer, empty, next to each other, and last; and what kernels take."""
+    """Rows as long as one can be before it is cut, one edge longer, empty, next to each other, and
+    last; and what kernels take.
+    """
 
     ptr: Tensor
     row: Tensor
@@ -330,7 +391,10 @@ class Hubs:
 
     @classmethod
     def draw(cls, dim: int) -> "Hubs":
-        sizes, draw = torch.tensor([3, 8_192, 8_193, 0, 40_000, 30_001, 7, 0, 1, 5, 9_216, 12_345]), torch.Generator().manual_seed(0)
+        sizes, draw = (
+            torch.tensor([3, 8_192, 8_193, 0, 40_000, 30_001, 7, 0, 1, 5, 9_216, 12_345]),
+            torch.Generator().manual_seed(0),
+        )
         nodes, edges, columns, kinds = len(sizes), int(sizes.sum()), 50, 6
         row = torch.repeat_interleave(torch.arange(nodes), sizes)
         kind = torch.sort(row * kinds + torch.randint(kinds, (edges,), generator=draw)).values
@@ -352,14 +416,39 @@ class Hubs:
 
 def by_kernels(h: Hubs) -> dict[str, Tensor]:
     dim, sums = h.x.shape[1], {}
-    starts = torch.cat([torch.ones(1, dtype=torch.bool), (h.row.diff() != 0) | (h.kind.diff() != 0)]).nonzero().squeeze(1)
+    starts = (
+        torch.cat([torch.ones(1, dtype=torch.bool), (h.row.diff() != 0) | (h.kind.diff() != 0)])
+        .nonzero()
+        .squeeze(1)
+    )
     first = torch.searchsorted(starts, h.ptr)
     by = h.ptr, first, torch.cat([starts, h.ptr[-1:]]), h.kind[starts].int(), h.idx
     sums["typed"], sums["of relations"] = native.typed_sums(by, h.weight, h.x, h.vectors, h.own)
     return sums | {
-        "all": native.spmm(h.ptr, h.idx, h.weight, h.x, torch.empty_like(h.added), h.added, 0.5, 2.0),
-        "rows": native.spmm(h.ptr, h.idx, h.weight, h.x, torch.empty(len(h.rows), dim), h.added, 0.5, 2.0, rows=h.rows),
-        "places": native.spmm(h.ptr, h.idx, h.weight, h.x, torch.empty_like(h.added), h.added, x_place=h.place, added_place=h.added_place),
+        "all": native.spmm(
+            h.ptr, h.idx, h.weight, h.x, torch.empty_like(h.added), h.added, 0.5, 2.0
+        ),
+        "rows": native.spmm(
+            h.ptr,
+            h.idx,
+            h.weight,
+            h.x,
+            torch.empty(len(h.rows), dim),
+            h.added,
+            0.5,
+            2.0,
+            rows=h.rows,
+        ),
+        "places": native.spmm(
+            h.ptr,
+            h.idx,
+            h.weight,
+            h.x,
+            torch.empty_like(h.added),
+            h.added,
+            x_place=h.place,
+            added_place=h.added_place,
+        ),
         "typed alone": native.typed_sum(by, h.weight, h.x, h.vectors),
         "products": native.sddmm(h.ptr, h.idx, h.own, h.x),
         "softmax": native.edge_softmax(h.ptr, h.weight),
@@ -368,7 +457,9 @@ def by_kernels(h: Hubs) -> dict[str, Tensor]:
 
 def by_edges(h: Hubs) -> dict[str, Tensor]:
     """The same in double precision."""
-    x, added, own, vectors, weight = (part.double() for part in (h.x, h.added, h.own, h.vectors, h.weight))
+    x, added, own, vectors, weight = (
+        part.double() for part in (h.x, h.added, h.own, h.vectors, h.weight)
+    )
     carried = weight.unsqueeze(1) * x[h.idx]
     every = 2.0 * h.sums(carried) + 0.5 * added
     placed = torch.where((h.place >= 0).unsqueeze(1), x[h.place.clamp(min=0)], 0.0)
@@ -386,7 +477,9 @@ def by_edges(h: Hubs) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.skipif(native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)")
+@pytest.mark.skipif(
+    native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)"
+)
 @pytest.mark.parametrize("dim", [1, 16, 100])
 def test_rows_that_threads_share(monkeypatch, dim):
     """They are right, and have the same bits whatever the number of threads."""

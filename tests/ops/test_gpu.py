@@ -1,4 +1,6 @@
-"""The Triton kernels by Triton's interpreter, on the CPU; the same checks run on a device by `benchmarks/gpu.py`."""
+"""The Triton kernels by Triton's interpreter, on the CPU; the same checks run on a device by
+`benchmarks/gpu.py`.
+"""
 
 import pytest
 import torch
@@ -31,7 +33,10 @@ def dense(csr, weight):
 @pytest.mark.parametrize("whole", [False, True])
 def test_products_agree_with_double_precision(dim, added, whole):
     csr = graph(60, 15)
-    weight, x = symmetric_weights(csr), torch.randn(csr.num_nodes, dim, generator=torch.Generator().manual_seed(dim))
+    weight, x = (
+        symmetric_weights(csr),
+        torch.randn(csr.num_nodes, dim, generator=torch.Generator().manual_seed(dim)),
+    )
     more = torch.ones_like(x) if added else None
     out = torch.full_like(x, torch.nan)
     gpu.spmm(csr.ptr, csr.idx, weight, x, out, more, 0.5, 2.0, whole=whole)
@@ -50,7 +55,9 @@ def test_rows_gathered_in_bfloat16_are_added_in_single_precision():
 def test_pieces_cover_every_edge_once():
     csr = graph(60, 15)
     work = gpu._cut(csr.ptr)
-    covered = torch.cat([torch.arange(int(a), int(b)) for a, b in zip(work.start, work.stop, strict=True)])
+    covered = torch.cat(
+        [torch.arange(int(a), int(b)) for a, b in zip(work.start, work.stop, strict=True)]
+    )
     assert torch.equal(covered, torch.arange(csr.num_edges))
     assert len(work.cut) > 0
     assert int((work.stop - work.start).max()) <= 20
@@ -76,7 +83,10 @@ def test_no_edges_and_no_columns():
     csr, _ = Csr.from_edges(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 3)
     out = gpu.spmm(csr.ptr, csr.idx, torch.zeros(0), torch.ones(3, 2), torch.full((3, 2), 7.0))
     assert torch.equal(out, torch.zeros(3, 2))
-    assert gpu.spmm(csr.ptr, csr.idx, torch.zeros(0), torch.ones(3, 0), torch.ones(3, 0)).shape == (3, 0)
+    assert gpu.spmm(csr.ptr, csr.idx, torch.zeros(0), torch.ones(3, 0), torch.ones(3, 0)).shape == (
+        3,
+        0,
+    )
 
 
 def test_the_ops_of_a_step_take_the_kernels(monkeypatch):
@@ -91,7 +101,9 @@ def test_the_ops_of_a_step_take_the_kernels(monkeypatch):
 
     def run():
         table = x.clone().requires_grad_()
-        z = propagate.poly(table, csr, weight, (0.25, 0.25, 0.25, 0.25)) + propagate.propagate(table, csr, weight)
+        z = propagate.poly(table, csr, weight, (0.25, 0.25, 0.25, 0.25)) + propagate.propagate(
+            table, csr, weight
+        )
         loss = rows.take_rows(z, picked).square().sum()
         return loss.detach(), torch.autograd.grad(loss, table)[0], propagate.sddmm(csr, x, x)
 
@@ -129,5 +141,10 @@ build(kernels.edge_products, [I, L, L, I, F, F, F, "i32"], EDGES=16, COLUMNS=64)
 """
     import os
 
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TRITON_INTERPRET": "0"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -13,14 +13,28 @@ def formula(ego, near, w1, b1, w2, b2, slope):
 
 def tensors(nodes, dim_in, dim_out, dtype):
     generator = torch.Generator().manual_seed(nodes)
-    shapes = ((nodes, dim_in), (nodes, dim_in), (dim_in, dim_out), (1, dim_out), (dim_in, dim_out), (1, dim_out))
-    return [torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+    shapes = (
+        (nodes, dim_in),
+        (nodes, dim_in),
+        (dim_in, dim_out),
+        (1, dim_out),
+        (dim_in, dim_out),
+        (1, dim_out),
+    )
+    return [
+        torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes
+    ]
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
 @pytest.mark.parametrize("nodes", [0, 1, 5, 1000])
-@pytest.mark.parametrize(("dim_in", "dim_out"), [(64, 64), (64, 32), (32, 16), (16, 16), (16, 48), (5, 3), (1, 1), (17, 16)])
-def test_value_and_gradients_are_those_of_the_formula_in_double_precision(monkeypatch, backend, nodes, dim_in, dim_out):
+@pytest.mark.parametrize(
+    ("dim_in", "dim_out"),
+    [(64, 64), (64, 32), (32, 16), (16, 16), (16, 48), (5, 3), (1, 1), (17, 16)],
+)
+def test_value_and_gradients_are_those_of_the_formula_in_double_precision(
+    monkeypatch, backend, nodes, dim_in, dim_out
+):
     if backend == "native" and native.library() is None:
         pytest.skip("the compiled kernels were not built here (no C++ compiler)")
     if backend == "torch":
@@ -49,7 +63,10 @@ def test_columns_that_lie_apart_are_read_as_they_are():
     parts = tensors(9, 32, 16, torch.float32)
     turned = [part.detach().T.contiguous().T.requires_grad_() for part in parts]
     upstream = torch.randn(16, 9).T
-    results = [(out := bi_interaction(*some, 0.2), *torch.autograd.grad(out, some, upstream)) for some in (parts, turned)]
+    results = [
+        (out := bi_interaction(*some, 0.2), *torch.autograd.grad(out, some, upstream))
+        for some in (parts, turned)
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -61,12 +78,17 @@ def test_dropout_within_is_dropout_after(sizes):
     outs = bi_interaction(*parts, 0.2, drop), dropout(bi_interaction(*parts, 0.2), *drop)
     assert torch.equal(*outs)
     assert 0.25 < float((outs[0] == 0).float().mean()) < 0.35
-    for one, other in zip(*(torch.autograd.grad(out, parts, upstream) for out in outs), strict=True):
+    for one, other in zip(
+        *(torch.autograd.grad(out, parts, upstream) for out in outs), strict=True
+    ):
         assert torch.equal(one, other)
 
 
 def test_the_number_of_threads_changes_no_bit():
-    parts, upstream = tensors(1003, 64, 32, torch.float32), torch.randn(1003, 32, generator=torch.Generator().manual_seed(1))
+    parts, upstream = (
+        tensors(1003, 64, 32, torch.float32),
+        torch.randn(1003, 32, generator=torch.Generator().manual_seed(1)),
+    )
     results, threads = [], torch.get_num_threads()
     try:
         for number in (1, 2, 3):

@@ -13,7 +13,10 @@ def random_graph(seed, nodes=9):
     """A hub, parallel and repeated edges, a self-loop, and two isolated nodes (the last ones)."""
     rng = np.random.default_rng(seed)
     a, b = rng.integers(nodes - 2, size=(2, 15))
-    a, b = np.concatenate([a, np.zeros(nodes - 2, np.int64), [3]]), np.concatenate([b, np.arange(nodes - 2), [3]])
+    a, b = (
+        np.concatenate([a, np.zeros(nodes - 2, np.int64), [3]]),
+        np.concatenate([b, np.arange(nodes - 2), [3]]),
+    )
     return Csr.from_edges(np.concatenate([a, b]), np.concatenate([b, a]), nodes)[0]
 
 
@@ -43,21 +46,29 @@ def test_propagate_by_hand():
     # 0 - 1, 0 - 2: symmetric weights are 1 / sqrt(2); node 3 alone
     graph, _ = Csr.from_edges(np.array([0, 1, 0, 2]), np.array([1, 0, 2, 0]), 4)
     x = torch.tensor([[2.0], [4.0], [6.0], [8.0]])
-    torch.testing.assert_close(propagate(x, graph, symmetric_weights(graph)), torch.tensor([[10.0], [2.0], [2.0], [0.0]]) / 2**0.5)
+    torch.testing.assert_close(
+        propagate(x, graph, symmetric_weights(graph)),
+        torch.tensor([[10.0], [2.0], [2.0], [0.0]]) / 2**0.5,
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS[:2])
 def test_propagate_beside_is_the_dense_product_and_the_rows(graph, last, dtype):
-    x, weight = torch.randn(graph.num_nodes, 3, dtype=dtype, requires_grad=True), torch.randn(graph.num_edges, dtype=dtype)
+    x, weight = (
+        torch.randn(graph.num_nodes, 3, dtype=dtype, requires_grad=True),
+        torch.randn(graph.num_edges, dtype=dtype),
+    )
     rows = torch.tensor([4, 0, 7])
     near = dense(graph, weight) @ x
     expected = (x[rows], x[rows], near[rows]) if last else (x[rows], x, near)
     got = propagate_beside(x, graph, weight, weight[graph.rev], rows, last=last)
     torch.testing.assert_close(got, expected)
     upstream = [torch.randn_like(part) for part in expected]
-    torch.testing.assert_close(torch.autograd.grad(got, x, upstream), torch.autograd.grad(expected, x, upstream))
+    torch.testing.assert_close(
+        torch.autograd.grad(got, x, upstream), torch.autograd.grad(expected, x, upstream)
+    )
 
 
 def test_given_reverse_weights_are_used():
@@ -67,7 +78,9 @@ def test_given_reverse_weights_are_used():
     upstream = torch.randn(graph.num_nodes, 2, dtype=torch.float64)
     (plain,) = torch.autograd.grad(propagate(x, graph, weight), x, upstream)
     (kept,) = torch.autograd.grad(propagate(x, graph, weight, weight[graph.rev]), x, upstream)
-    (doubled,) = torch.autograd.grad(propagate(x, graph, weight, 2 * weight[graph.rev]), x, upstream)
+    (doubled,) = torch.autograd.grad(
+        propagate(x, graph, weight, 2 * weight[graph.rev]), x, upstream
+    )
     assert torch.equal(plain, kept)
     torch.testing.assert_close(doubled, 2 * plain)
 
@@ -117,7 +130,9 @@ ROW_GRAPHS = [
 
 @pytest.mark.parametrize(("graph", "rows"), ROW_GRAPHS)
 @pytest.mark.parametrize("layers", [0, 1, 2, 3, 4])
-def test_rows_of_a_polynomial_are_those_of_the_whole_with_both_gradients(backend, graph, rows, layers):
+def test_rows_of_a_polynomial_are_those_of_the_whole_with_both_gradients(
+    backend, graph, rows, layers
+):
     rows = torch.tensor(rows, dtype=torch.int64)
     draw = torch.Generator().manual_seed(layers)
     coefficients = torch.rand(layers + 1, generator=draw).tolist()
@@ -141,12 +156,21 @@ def test_rows_of_a_polynomial_are_those_of_the_whole_with_both_gradients(backend
 def test_rows_of_a_product_are_those_of_the_whole(backend, graph, rows):
     rows = torch.tensor(rows, dtype=torch.int64)
     draw = torch.Generator().manual_seed(0)
-    start, weight = torch.randn(graph.num_nodes, 65, generator=draw), torch.randn(graph.num_edges, generator=draw)
+    start, weight = (
+        torch.randn(graph.num_nodes, 65, generator=draw),
+        torch.randn(graph.num_edges, generator=draw),
+    )
     upstream = torch.randn(len(rows), 65, generator=draw)
     x, exact = start.clone().requires_grad_(), start.double().requires_grad_()
-    ours, theirs = propagate(x, graph, weight, rows=rows), (dense(graph, weight.double()) @ exact)[rows]
+    ours, theirs = (
+        propagate(x, graph, weight, rows=rows),
+        (dense(graph, weight.double()) @ exact)[rows],
+    )
     torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
-    (to_x,), (to_exact,) = torch.autograd.grad(ours, x, upstream), torch.autograd.grad(theirs, exact, upstream.double())
+    (to_x,), (to_exact,) = (
+        torch.autograd.grad(ours, x, upstream),
+        torch.autograd.grad(theirs, exact, upstream.double()),
+    )
     torch.testing.assert_close(to_x.double(), to_exact, rtol=1e-5, atol=1e-5)
 
 
@@ -169,7 +193,9 @@ def test_poly_refuses_what_it_cannot_do():
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_segment_sum_adds_each_nodes_edges(graph):
     values = torch.randn(graph.num_edges, 3, dtype=torch.float64, requires_grad=True)
-    expected = torch.zeros(graph.num_nodes, 3, dtype=torch.float64).index_add(0, graph.destinations(), values)
+    expected = torch.zeros(graph.num_nodes, 3, dtype=torch.float64).index_add(
+        0, graph.destinations(), values
+    )
     torch.testing.assert_close(segment_sum(values, graph), expected)
     assert not len(values) or gradcheck(lambda values: segment_sum(values, graph), values)
 
@@ -177,7 +203,9 @@ def test_segment_sum_adds_each_nodes_edges(graph):
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_sddmm_is_the_sampled_product(graph):
     a, b = torch.randn(2, graph.num_nodes, 3, dtype=torch.float64)
-    torch.testing.assert_close(sddmm(graph, a, b), (a @ b.T)[graph.destinations(), graph.idx.long()])
+    torch.testing.assert_close(
+        sddmm(graph, a, b), (a @ b.T)[graph.destinations(), graph.idx.long()]
+    )
 
 
 def test_no_transpose_and_no_coo_in_a_step(monkeypatch):
@@ -190,4 +218,6 @@ def test_no_transpose_and_no_coo_in_a_step(monkeypatch):
         poly(x, graph, weight.detach(), (0.5, 0.5)).square().sum().backward()
     names = {event.key for event in profile.key_averages()}
     assert "aten::addmm" in names
-    assert not [name for name in names if "coo" in name or "to_sparse" in name or "index_add" in name]
+    assert not [
+        name for name in names if "coo" in name or "to_sparse" in name or "index_add" in name
+    ]

@@ -45,7 +45,13 @@ def test_ties_go_to_the_lower_column():
     assert values.tolist() == [[3, 3, 2, 2]]
 
 
-@given(st.integers(1, 5), st.integers(0, 70), st.integers(1, 12), st.integers(1, 4), st.integers(0, 10**6))
+@given(
+    st.integers(1, 5),
+    st.integers(0, 70),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+)
 def test_as_a_full_sort_with_planted_ties(rows, columns, k, distinct, seed):
     rng = np.random.default_rng(seed)
     scores = torch.from_numpy(rng.integers(distinct, size=(rows, columns)).astype(np.float32))
@@ -75,8 +81,11 @@ def test_strided_scores():
 def test_masked_ranking_over_several_chunks(items, dtype, monkeypatch):
     monkeypatch.setattr(ranking, "_CHUNK_ON_CPU", 16 * items)
     rng = np.random.default_rng(1)
-    # Small integers: sums are exact, so any order of the products gives the same scores, ties included.
-    users, catalog = (torch.from_numpy(rng.integers(-2, 3, size=(n, 4))).to(dtype) for n in (50, items))
+    # Small integers: sums are exact, so any order of the products gives the same scores, ties
+    # included.
+    users, catalog = (
+        torch.from_numpy(rng.integers(-2, 3, size=(n, 4))).to(dtype) for n in (50, items)
+    )
     rows = [np.sort(rng.choice(items, size=rng.integers(0, 25), replace=False)) for _ in range(50)]
     rows[3] = np.arange(items)  # has seen everything
     rows[4] = np.arange(items - 2)
@@ -99,7 +108,9 @@ def test_fewer_items_than_asked_for():
 
 
 def test_nobody():
-    scores, ids = topk_masked(torch.ones(0, 2), torch.ones(3, 2), 2, torch.tensor([0]), torch.zeros(0, dtype=torch.int64))
+    scores, ids = topk_masked(
+        torch.ones(0, 2), torch.ones(3, 2), 2, torch.tensor([0]), torch.zeros(0, dtype=torch.int64)
+    )
     assert scores.shape == ids.shape == (0, 2)
 
 
@@ -109,7 +120,13 @@ def test_mask_may_be_a_slice_of_a_longer_one():
     assert (scores == -torch.inf).tolist() == [[False, True, False], [True, False, True]]
 
 
-@given(st.integers(1, 6), st.integers(1, 70), st.integers(1, 12), st.integers(1, 4), st.integers(0, 10**6))
+@given(
+    st.integers(1, 6),
+    st.integers(1, 70),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+)
 def test_places_are_counts_of_scores_above_and_equal(rows, columns, k, distinct, seed):
     rng = np.random.default_rng(seed)
     scores = torch.from_numpy(rng.integers(distinct, size=(rows, columns)).astype(np.float32))

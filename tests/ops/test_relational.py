@@ -10,23 +10,37 @@ from kgrec.ops.relational import rel_project, rel_scores
 
 
 def typed_graph(seed):
-    """Relations 0..2 and inverses 3..5 of which 1 and 4 are not used; parallel relations; an isolated node."""
+    """Relations 0..2 and inverses 3..5 of which 1 and 4 are not used; parallel relations; an
+    isolated node.
+    """
     rng = np.random.default_rng(seed)
     head, tail = rng.integers(7, size=(2, 20))
     relation = rng.choice([0, 2], size=20)
-    head, tail, relation = np.append(head, head[0]), np.append(tail, tail[0]), np.append(relation, 2 - relation[0])
-    columns = (np.concatenate(pair) for pair in ((head, tail), (tail, head), (relation, relation + 3)))
+    head, tail, relation = (
+        np.append(head, head[0]),
+        np.append(tail, tail[0]),
+        np.append(relation, 2 - relation[0]),
+    )
+    columns = (
+        np.concatenate(pair) for pair in ((head, tail), (tail, head), (relation, relation + 3))
+    )
     destination, source, kind = columns
-    return Csr.from_edges(destination, source, 8, relation=kind, inverse=np.array([3, 4, 5, 0, 1, 2]))[0]
+    return Csr.from_edges(
+        destination, source, 8, relation=kind, inverse=np.array([3, 4, 5, 0, 1, 2])
+    )[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_are_the_formula_edge_by_edge(seed):
     graph = typed_graph(seed)
-    x, projection, vectors = (torch.randn(*shape, dtype=torch.float64) for shape in ((8, 4), (6, 4, 3), (6, 3)))
+    x, projection, vectors = (
+        torch.randn(*shape, dtype=torch.float64) for shape in ((8, 4), (6, 4, 3), (6, 3))
+    )
     expected = [
         (x[t] @ projection[r]) @ torch.tanh(x[h] @ projection[r] + vectors[r])
-        for h, r, t in zip(graph.destinations().tolist(), graph.relation.tolist(), graph.idx.tolist(), strict=True)
+        for h, r, t in zip(
+            graph.destinations().tolist(), graph.relation.tolist(), graph.idx.tolist(), strict=True
+        )
     ]
     torch.testing.assert_close(rel_scores(x, projection, vectors, graph), torch.stack(expected))
     single = rel_scores(x.float(), projection.float(), vectors.float(), graph)
@@ -36,16 +50,23 @@ def test_scores_are_the_formula_edge_by_edge(seed):
 def test_more_equal_triples_than_cells():
     twice = np.array([0, 1, 0, 1])
     graph, _ = Csr.from_edges(twice, 1 - twice, 2, relation=twice, inverse=np.array([1, 0]))
-    x, projection, vectors = (torch.randn(*shape, dtype=torch.float64) for shape in ((2, 4), (2, 4, 3), (2, 3)))
+    x, projection, vectors = (
+        torch.randn(*shape, dtype=torch.float64) for shape in ((2, 4), (2, 4, 3), (2, 3))
+    )
     scores = rel_scores(x, projection, vectors, graph)
-    expected = [(x[1 - r] @ projection[r]) @ torch.tanh(x[r] @ projection[r] + vectors[r]) for r in (0, 0, 1, 1)]
+    expected = [
+        (x[1 - r] @ projection[r]) @ torch.tanh(x[r] @ projection[r] + vectors[r])
+        for r in (0, 0, 1, 1)
+    ]
     torch.testing.assert_close(scores, torch.stack(expected))
 
 
 def test_no_edges():
     none = np.empty(0, np.int64)
     graph, _ = Csr.from_edges(none, none, 2, relation=none, inverse=np.array([1, 0]))
-    assert rel_scores(torch.randn(2, 3), torch.randn(2, 3, 3), torch.randn(2, 3), graph).tolist() == []
+    assert (
+        rel_scores(torch.randn(2, 3), torch.randn(2, 3, 3), torch.randn(2, 3), graph).tolist() == []
+    )
 
 
 def test_a_graph_without_relations_or_with_too_many_is_refused():
@@ -53,7 +74,13 @@ def test_a_graph_without_relations_or_with_too_many_is_refused():
     x, projection, vectors = torch.randn(2, 3), torch.randn(2, 3, 3), torch.randn(2, 3)
     with pytest.raises(GraphError, match="no relations"):
         rel_scores(x, projection, vectors, plain)
-    typed, _ = Csr.from_edges(np.array([0, 1]), np.array([1, 0]), 2, relation=np.array([2, 3]), inverse=np.array([0, 1, 3, 2]))
+    typed, _ = Csr.from_edges(
+        np.array([0, 1]),
+        np.array([1, 0]),
+        2,
+        relation=np.array([2, 3]),
+        inverse=np.array([0, 1, 3, 2]),
+    )
     with pytest.raises(GraphError, match="relation 3, but there are 2 projections"):
         rel_scores(x, projection, vectors, typed)
 
@@ -62,19 +89,28 @@ def test_rel_project_is_one_product_per_row():
     x = torch.randn(11, 4, dtype=torch.float64, requires_grad=True)
     projection = torch.randn(5, 4, 3, dtype=torch.float64, requires_grad=True)
     relation = torch.tensor([3, 0, 3, 1, 0, 0, 3, 4, 1, 0, 3])  # 2 is absent
-    torch.testing.assert_close(rel_project(x, relation, projection), torch.einsum("bi,bio->bo", x, projection[relation]))
+    torch.testing.assert_close(
+        rel_project(x, relation, projection), torch.einsum("bi,bio->bo", x, projection[relation])
+    )
     assert gradcheck(lambda x, projection: rel_project(x, relation, projection), (x, projection))
     (gradient,) = torch.autograd.grad(rel_project(x, relation, projection).sum(), projection)
     assert gradient[2].abs().sum() == 0
 
 
 @pytest.mark.parametrize(("dim_in", "dim_out"), [(64, 32), (16, 48), (16, 16)])
-def test_rel_project_in_single_precision_is_that_in_double_for_any_number_of_threads(dim_in, dim_out):
+def test_rel_project_in_single_precision_is_that_in_double_for_any_number_of_threads(
+    dim_in, dim_out
+):
     if native.library() is None:
         pytest.skip("the compiled kernels were not built here (no C++ compiler)")
     generator = torch.Generator().manual_seed(0)
-    relation = torch.randint(0, 9, (700,), generator=generator) ** 2 // 9  # of unequal size, some absent
-    x, projection = torch.randn(700, dim_in, generator=generator), torch.randn(9, dim_in, dim_out, generator=generator)
+    relation = (
+        torch.randint(0, 9, (700,), generator=generator) ** 2 // 9
+    )  # of unequal size, some absent
+    x, projection = (
+        torch.randn(700, dim_in, generator=generator),
+        torch.randn(9, dim_in, dim_out, generator=generator),
+    )
     upstream = torch.randn(700, dim_out, generator=generator)
 
     def run(*parts):
@@ -96,4 +132,6 @@ def test_rel_project_in_single_precision_is_that_in_double_for_any_number_of_thr
 
 
 def test_rel_project_of_nothing():
-    assert rel_project(torch.randn(0, 4), torch.zeros(0, dtype=torch.int64), torch.randn(2, 4, 3)).shape == (0, 3)
+    assert rel_project(
+        torch.randn(0, 4), torch.zeros(0, dtype=torch.int64), torch.randn(2, 4, 3)
+    ).shape == (0, 3)

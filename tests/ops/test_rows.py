@@ -7,9 +7,15 @@ from kgrec.ops.rows import take_rows, unit_rows
 def test_rows_and_gradient_are_those_of_indexing():
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(7, 3, generator=generator, dtype=torch.float64).requires_grad_()
-    rows, weight = torch.tensor([2, 2, 0, 6, 2]), torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    rows, weight = (
+        torch.tensor([2, 2, 0, 6, 2]),
+        torch.randn(5, 3, generator=generator, dtype=torch.float64),
+    )
     torch.testing.assert_close(take_rows(table, rows), table[rows])
-    found, expected = (torch.autograd.grad((f * weight).sum(), table)[0] for f in (take_rows(table, rows), table[rows]))
+    found, expected = (
+        torch.autograd.grad((f * weight).sum(), table)[0]
+        for f in (take_rows(table, rows), table[rows])
+    )
     torch.testing.assert_close(found, expected)
 
 
@@ -20,8 +26,13 @@ def test_the_gradient_is_the_same_every_time_on_several_threads():
     try:
         generator = torch.Generator().manual_seed(0)
         table = torch.randn(50, 64, generator=generator).requires_grad_()
-        rows, weight = torch.randint(50, (20_000,), generator=generator), torch.randn(20_000, 64, generator=generator)
-        first, *others = (torch.autograd.grad((take_rows(table, rows) * weight).sum(), table)[0] for _ in range(6))
+        rows, weight = (
+            torch.randint(50, (20_000,), generator=generator),
+            torch.randn(20_000, 64, generator=generator),
+        )
+        first, *others = (
+            torch.autograd.grad((take_rows(table, rows) * weight).sum(), table)[0] for _ in range(6)
+        )
         assert all(torch.equal(first, other) for other in others)
     finally:
         torch.set_num_threads(threads)

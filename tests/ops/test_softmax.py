@@ -13,7 +13,11 @@ def graph_of(pairs, nodes):
     return Csr.from_edges(np.concatenate([a, b]), np.concatenate([b, a]), nodes)[0]
 
 
-GRAPHS = [graph_of([(0, i) for i in range(1, 7)] + [(2, 3), (2, 3), (4, 4)], 9), graph_of([], 2), graph_of([(0, 0)], 1)]
+GRAPHS = [
+    graph_of([(0, i) for i in range(1, 7)] + [(2, 3), (2, 3), (4, 4)], 9),
+    graph_of([], 2),
+    graph_of([(0, 0)], 1),
+]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -25,7 +29,11 @@ def test_each_row_is_a_softmax(graph):
         assert gradcheck(lambda score: edge_softmax(score, graph), score)
         upstream = torch.randn(graph.num_edges, dtype=torch.float64)
         ours = torch.autograd.grad(edge_softmax(score, graph), score, upstream)
-        theirs = torch.autograd.grad(torch.cat([torch.softmax(p, 0) for p in torch.split(score, graph.degree.tolist())]), score, upstream)
+        theirs = torch.autograd.grad(
+            torch.cat([torch.softmax(p, 0) for p in torch.split(score, graph.degree.tolist())]),
+            score,
+            upstream,
+        )
         torch.testing.assert_close(ours, theirs)
 
 
@@ -49,11 +57,16 @@ def test_scores_are_left_as_they_were():
     assert torch.equal(score, before)
 
 
-@pytest.mark.skipif(native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)")
+@pytest.mark.skipif(
+    native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)"
+)
 @pytest.mark.parametrize("spread", [0.0, 1.0, 30.0, 300.0])
 def test_compiled_weights_are_those_of_double_precision(spread):
     rng = np.random.default_rng(0)
-    a, b = np.concatenate([np.zeros(5_000, np.int64), rng.integers(200, size=3_000)]), rng.integers(200, size=8_000)
+    a, b = (
+        np.concatenate([np.zeros(5_000, np.int64), rng.integers(200, size=3_000)]),
+        rng.integers(200, size=8_000),
+    )
     graph = Csr.from_edges(np.concatenate([a, b]), np.concatenate([b, a]), 203)[0]
     score = spread * torch.randn(graph.num_edges, generator=torch.Generator().manual_seed(0))
     exact = edge_softmax(score.double(), graph)

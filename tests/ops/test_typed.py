@@ -11,7 +11,9 @@ ROWS, COLUMNS, RELATIONS, EDGES = 6, 9, 4, 40
 
 def edges(seed, count=EDGES):
     rng = np.random.default_rng(seed)
-    return tuple(torch.from_numpy(rng.integers(size, size=count)) for size in (ROWS, COLUMNS, RELATIONS - 1))  # relation 3 has no edge
+    return tuple(
+        torch.from_numpy(rng.integers(size, size=count)) for size in (ROWS, COLUMNS, RELATIONS - 1)
+    )  # relation 3 has no edge
 
 
 def problem(seed):
@@ -19,7 +21,8 @@ def problem(seed):
     structure, order = TypedEdges.from_edges(row, column, ROWS, COLUMNS, relation, RELATIONS)
     generator = torch.Generator().manual_seed(seed)
     x, vectors, weight = (
-        torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((COLUMNS, 5), (RELATIONS, 5), (EDGES,))
+        torch.randn(*shape, generator=generator, dtype=torch.float64)
+        for shape in ((COLUMNS, 5), (RELATIONS, 5), (EDGES,))
     )
     return structure, order, (row, column, relation), x, vectors, weight
 
@@ -33,7 +36,9 @@ def test_sums_over_typed_edges(seed, typed):
     for place, edge in enumerate(order.tolist()):
         message = x[column[edge]] * (vectors[relation[edge]] if typed else 1.0)
         expected[row[edge]] += weight[place] * message
-    torch.testing.assert_close(typed_sum(x, structure, weight, vectors if typed else None), expected)
+    torch.testing.assert_close(
+        typed_sum(x, structure, weight, vectors if typed else None), expected
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,7 +48,9 @@ def test_gradients_equal_finite_differences(seed):
     vectors.requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: typed_sum(a, structure, weight, b), (x, vectors))
     assert torch.autograd.gradcheck(lambda a: typed_sum(a, structure, weight), (x,))
-    assert torch.autograd.gradcheck(lambda b: typed_sum(x.detach(), structure, weight, b), (vectors,))
+    assert torch.autograd.gradcheck(
+        lambda b: typed_sum(x.detach(), structure, weight, b), (vectors,)
+    )
 
 
 @pytest.mark.parametrize("typed", [True, False])
@@ -72,7 +79,9 @@ def test_mean_weights_add_up_to_one_in_every_row_with_edges():
     assert 0 < int((sums > 0).sum()) < ROWS
 
 
-@pytest.mark.parametrize(("what", "edge"), [("row", (6, 0, 0)), ("column", (0, -1, 0)), ("relation", (0, 0, 4))])
+@pytest.mark.parametrize(
+    ("what", "edge"), [("row", (6, 0, 0)), ("column", (0, -1, 0)), ("relation", (0, 0, 4))]
+)
 def test_an_edge_out_of_range_is_refused(what, edge):
     row, column, relation = (torch.tensor([value]) for value in edge)
     with pytest.raises(GraphError, match=f"names a {what} outside 0\\.\\."):

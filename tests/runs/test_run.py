@@ -11,7 +11,14 @@ import torch
 import worlds
 
 import kgrec
-from kgrec.errors import CapabilityError, CheckpointError, ConfigError, DataError, UnknownIdError, UnknownModelError
+from kgrec.errors import (
+    CapabilityError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    UnknownIdError,
+    UnknownModelError,
+)
 from kgrec.training import loop
 
 SMALL = {"epochs": 3, "batch_size": 64, "dim": 8}
@@ -28,7 +35,9 @@ def data():
 
 @pytest.fixture(scope="module")
 def run(data):
-    return kgrec.fit("lightgcn-kg", data, **(SMALL | {"epochs": 30}), num_layers=2, learning_rate=0.02)
+    return kgrec.fit(
+        "lightgcn-kg", data, **(SMALL | {"epochs": 30}), num_layers=2, learning_rate=0.02
+    )
 
 
 def test_recommends_what_a_full_sort_gives_without_what_the_user_has(run, data):
@@ -46,8 +55,12 @@ def test_recommends_what_a_full_sort_gives_without_what_the_user_has(run, data):
 
 
 def test_filters_narrow_the_candidates(run):
-    assert set(run.recommend("u0", k=10, items=["i1", "i3", "i5"], exclude=["i3"], allow_seen=True)["item"]) == {"i1", "i5"}
-    seen = set(run.recommend("u0", k=60, allow_seen=True)["item"]) - set(run.recommend("u0", k=60)["item"])
+    assert set(
+        run.recommend("u0", k=10, items=["i1", "i3", "i5"], exclude=["i3"], allow_seen=True)["item"]
+    ) == {"i1", "i5"}
+    seen = set(run.recommend("u0", k=60, allow_seen=True)["item"]) - set(
+        run.recommend("u0", k=60)["item"]
+    )
     assert len(seen) == 8
     assert run.recommend("all", k=1)["user"].to_list() == [f"u{row}" for row in range(30)]
 
@@ -78,7 +91,16 @@ def test_inner_products_of_exported_embeddings_are_the_scores(run):
 
 
 def test_the_summary_has_what_train_json_promises(run):
-    assert {"model", "epochs", "best_epoch", "seconds", "seconds_per_epoch", "valid", "test", "peak_memory_bytes"} <= set(run.summary)
+    assert {
+        "model",
+        "epochs",
+        "best_epoch",
+        "seconds",
+        "seconds_per_epoch",
+        "valid",
+        "test",
+        "peak_memory_bytes",
+    } <= set(run.summary)
     assert run.summary["test"] == pytest.approx(run.evaluate().metrics)
     json.dumps(run.summary)
 
@@ -248,9 +270,13 @@ def test_two_processes_with_several_threads_give_the_same_bits(model):
     code = (
         "import hashlib, sys, kgrec\n"
         "run = kgrec.fit(sys.argv[1], 'films', epochs=3, patience=0)\n"
-        "print(hashlib.sha256(b''.join(v.numpy().tobytes() for v in run.model.state_dict().values())).hexdigest())"
+        "print(hashlib.sha256(b''.join(v.numpy().tobytes() for v in "
+        "run.model.state_dict().values())).hexdigest())"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "PASSIVE"}
     call = [sys.executable, "-c", code, model]
-    found = {subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    found = {
+        subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    }
     assert len(found) == 1

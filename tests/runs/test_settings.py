@@ -12,7 +12,11 @@ from kgrec.runs.settings import choose, restore
 def test_presets_override_defaults_and_settings_override_presets():
     plain, paper = choose("kgat", "default", {}), choose("KGAT", "paper", {"epochs": 7})
     assert plain.config.loss == "softmax"
-    assert (paper.config.loss, paper.config.kg_sampling, paper.train.sampler) == ("bpr", "head", "user_uniform")
+    assert (paper.config.loss, paper.config.kg_sampling, paper.train.sampler) == (
+        "bpr",
+        "head",
+        "user_uniform",
+    )
     assert (paper.train.epochs, paper.train.patience) == (7, 0)
 
 
@@ -59,6 +63,9 @@ def test_a_class_is_a_model_too():
     assert choose(KGAT, "default", {"dim": 8}).config == KGATConfig(dim=8)
 
 
-@pytest.mark.parametrize("config", [KGATConfig(), KGATConfig(dim=7, layer_dims=(), message_dropout=0.99, attention="static_si")])
+@pytest.mark.parametrize(
+    "config",
+    [KGATConfig(), KGATConfig(dim=7, layer_dims=(), message_dropout=0.99, attention="static_si")],
+)
 def test_settings_survive_json(config):
     assert restore(KGATConfig, json.loads(json.dumps(dataclasses.asdict(config)))) == config

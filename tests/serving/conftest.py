@@ -1,4 +1,6 @@
-"""A small trained world, hostile labels for all that has one, a server in a thread, and a real browser where there is one."""
+"""A small trained world, hostile labels for all that has one, a server in a thread, and a real
+browser where there is one.
+"""
 
 import shutil
 import threading
@@ -57,7 +59,9 @@ def payloads():
 
 @pytest.fixture(scope="session")
 def hostile_run(payloads):
-    """A trained model whose users, items, entities, relations, file and name all have such labels."""
+    """A trained model whose users, items, entities, relations, file and name all have such
+    labels.
+    """
     import numpy as np
     import polars as pl
 
@@ -69,13 +73,18 @@ def hostile_run(payloads):
 
     size = len(payloads)
     rng = np.random.default_rng(0)
-    # Item i has relation i to entity i, and relation i - 1 to entity i - 1: neighbors in number share an entity.
+    # Item i has relation i to entity i, and relation i - 1 to entity i - 1: neighbors in number
+    # share an entity.
     facts = [(i, r % size, size + r % size) for i in range(size) for r in (i, i - 1)]
     head, relation, tail = (np.array(column, dtype=np.int32) for column in zip(*facts, strict=True))
-    keys = [f"http://example.org/{n}" for n in range(size)] + [f"{text[:60]} {n}" for n, text in enumerate(payloads)]
+    keys = [f"http://example.org/{n}" for n in range(size)] + [
+        f"{text[:60]} {n}" for n, text in enumerate(payloads)
+    ]
     triples = Triples(
         entities=Vocabulary(keys),
-        relations=Vocabulary([f"{text[:60]} r{n}" for n, text in enumerate(payloads)], kind="relation"),
+        relations=Vocabulary(
+            [f"{text[:60]} r{n}" for n, text in enumerate(payloads)], kind="relation"
+        ),
         head=head,
         relation=relation,
         tail=tail,
@@ -85,7 +94,13 @@ def hostile_run(payloads):
         labels=pl.Series("label", [*payloads, *payloads], dtype=pl.String),
         relation_labels=pl.Series("label", payloads, dtype=pl.String),
     )
-    likes = sorted({(user, int(item) % size) for user in range(size) for item in [user, user + 1, user + 3, rng.integers(size)]})
+    likes = sorted(
+        {
+            (user, int(item) % size)
+            for user in range(size)
+            for item in [user, user + 1, user + 3, rng.integers(size)]
+        }
+    )
     users, items = (np.array(column, dtype=np.int32) for column in zip(*likes, strict=True))
     data = Dataset(
         name=payloads[0],
@@ -125,19 +140,32 @@ def _serving(inspector):
 
 @pytest.fixture(scope="session")
 def serving():
-    """Return a context that serves an inspector in a thread and gives the address, token included."""
+    """Return a context that serves an inspector in a thread and gives the address, token
+    included.
+    """
     return _serving
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """Debian's Chromium under Playwright, or a skip that says what is missing."""
-    path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    path = next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
     if path is None:
         pytest.skip("needs Chromium on the PATH (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright, of the dev extra"
+    )
     with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = tool.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield browser
         browser.close()
 
@@ -151,11 +179,16 @@ class Watch:
         self.page = self.context.new_page()
         self.dialogs, self.elsewhere, self.errors = [], [], []
         note = "(e) => window.__reports.push(`${e.violatedDirective} ${e.blockedURI}`)"
-        self.page.add_init_script(f"window.__reports = []; document.addEventListener('securitypolicyviolation', {note});")
+        self.page.add_init_script(
+            f"window.__reports = []; document.addEventListener('securitypolicyviolation', {note});"
+        )
         self.page.on("dialog", self._dialog)
         self.page.on("request", lambda request: self._requested(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type == "error" else None,
+        )
         self.page.set_default_timeout(30_000)
 
     def _dialog(self, dialog):
@@ -171,7 +204,12 @@ class Watch:
 
     def told(self):
         """Everything that must not have happened and did."""
-        return {"dialogs": self.dialogs, "requests": self.elsewhere, "policy": self.reports(), "errors": self.errors}
+        return {
+            "dialogs": self.dialogs,
+            "requests": self.elsewhere,
+            "policy": self.reports(),
+            "errors": self.errors,
+        }
 
     def text(self):
         return self.page.evaluate("document.body.textContent")

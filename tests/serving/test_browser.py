@@ -1,4 +1,6 @@
-"""The inspector in a real browser: hostile labels stay text, and the journey from a user to a saved page works."""
+"""The inspector in a real browser: hostile labels stay text, and the journey from a user to a saved
+page works.
+"""
 
 import json
 import re
@@ -33,7 +35,9 @@ def films(films_run, serving):
 def go(page, screen, **params):
     """Open a screen and wait until it is whole."""
     page.evaluate("delete document.body.dataset.ready")
-    page.evaluate("(hash) => { location.hash = hash; }", f"#/{screen}?{urlencode(params, doseq=True)}")
+    page.evaluate(
+        "(hash) => { location.hash = hash; }", f"#/{screen}?{urlencode(params, doseq=True)}"
+    )
     ready(page, {"recommendations": "reasons", "why": "paths"}.get(screen, screen))
 
 
@@ -68,12 +72,22 @@ def api(page, question, body=None, **params):
 
 
 def as_number(shown):
-    return float(shown.replace(MINUS, "-").replace("+", "").replace(",", "").removesuffix("%").removesuffix("times").strip())
+    return float(
+        shown.replace(MINUS, "-")
+        .replace("+", "")
+        .replace(",", "")
+        .removesuffix("%")
+        .removesuffix("times")
+        .strip()
+    )
 
 
 def check_numbers(page):
     """Every number of the page is the one of the JSON, to the digits that are shown."""
-    pairs = page.evaluate("[...document.querySelectorAll('[data-value]')].map((e) => [e.textContent, Number(e.dataset.value)])")
+    pairs = page.evaluate(
+        "[...document.querySelectorAll('[data-value]')].map((e) => [e.textContent, "
+        "Number(e.dataset.value)])"
+    )
     assert pairs
     for shown, value in pairs:
         if "under" in shown or not re.search(r"\d", shown):
@@ -83,7 +97,10 @@ def check_numbers(page):
         digits = len(mantissa[1].partition(".")[2])
         power = int(mantissa[2] or "0")
         scale = 100 if "%" in shown else 1
-        assert abs(as_number(shown) - scale * value) <= 0.500001 * 10.0 ** (power - digits), (shown, value)
+        assert abs(as_number(shown) - scale * value) <= 0.500001 * 10.0 ** (power - digits), (
+            shown,
+            value,
+        )
 
 
 def tab_to(page, selector):
@@ -106,7 +123,9 @@ def shown_literally(text, payloads):
 
 
 def tour(seen, users, items):
-    """Open every screen with hostile labels on it, press what there is to press, and return all text."""
+    """Open every screen with hostile labels on it, press what there is to press, and return all
+    text.
+    """
     page, text, opened = seen.page, [seen.text()], 0
     while page.get_by_role("button", name="Show more").count():
         page.get_by_role("button", name="Show more").click()
@@ -131,7 +150,9 @@ def test_hostile_labels_are_text_on_the_served_pages(watch, hostile, hostile_run
     seen = watch(hostile.partition("#")[0])
     page = start(seen, hostile)
     data = hostile_run.data
-    text = tour(seen, ["u0", "u9", "u18", "u27", "u36"], [data.items.key(n) for n in (2, 11, 20, 29, 38)])
+    text = tour(
+        seen, ["u0", "u9", "u18", "u27", "u36"], [data.items.key(n) for n in (2, 11, 20, 29, 38)]
+    )
     go(page, "compare", user="u5", first=data.items.key(20), second=data.items.key(21))
     go(page, "what-if", user="u5", item=data.items.key(20), remove=data.items.key(5))
     text += seen.text()
@@ -140,10 +161,18 @@ def test_hostile_labels_are_text_on_the_served_pages(watch, hostile, hostile_run
     go(page, "overall")
     go(page, "about")
     assert shown_literally(text, payloads) == []
-    strange = "main img, main script, main iframe, main style, main base, main form, main object, svg[onload]"
+    strange = (
+        "main img, main script, main iframe, main style, main base, main form, main "
+        "object, svg[onload]"
+    )
     assert page.locator(strange).count() == 0
-    links = page.evaluate("[...document.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.rel])")
-    assert all(address.startswith("#") or (address.startswith("http") and rel == "noopener noreferrer") for address, rel in links)
+    links = page.evaluate(
+        "[...document.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.rel])"
+    )
+    assert all(
+        address.startswith("#") or (address.startswith("http") and rel == "noopener noreferrer")
+        for address, rel in links
+    )
     assert seen.told() == NOTHING
 
 
@@ -167,7 +196,10 @@ def test_hostile_labels_are_text_in_a_notebook(watch, hostile_run, payloads, tmp
     file = tmp_path / "notebook.html"
     explainer, data = hostile_run.explainer(), hostile_run.data
     told = [explainer.explain(f"u{n}", data.items.key((n + 2) % 40), k=5) for n in range(40)]
-    file.write_text(f"<!doctype html><meta charset=utf-8><body>{''.join(one._repr_html_() for one in told)}", encoding="utf-8")
+    file.write_text(
+        f"<!doctype html><meta charset=utf-8><body>{''.join(one._repr_html_() for one in told)}",
+        encoding="utf-8",
+    )
     seen = watch(file.as_uri())
     seen.page.goto(file.as_uri())
     seen.page.wait_for_timeout(500)
@@ -204,7 +236,9 @@ def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch
 
 
 def test_the_journey_with_the_mouse(watch, films, tmp_path):
-    seen = watch(films.partition("#")[0], viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    seen = watch(
+        films.partition("#")[0], viewport={"width": 1280, "height": 900}, accept_downloads=True
+    )
     page = start(seen, films)
     assert "token" not in page.url
     page.get_by_role("searchbox").fill("u0003")
@@ -220,7 +254,9 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     ready(page, "paths")
     item = re.search(r"item=([^&]+)", page.url)[1]
     told = api(page, "explain", user="u0003", item=item)["explanation"]
-    drops = page.locator(".effect .drop").evaluate_all("(all) => all.map((e) => Number(e.dataset.value))")
+    drops = page.locator(".effect .drop").evaluate_all(
+        "(all) => all.map((e) => Number(e.dataset.value))"
+    )
     assert sorted(drops) == sorted(path["drop_delete"] for path in told["paths"])
     check_numbers(page)
     before = sum(told["counts"].values())
@@ -233,7 +269,10 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     after = sum(asked["counts"].values())
     assert 0 < after < before
     assert page.locator("#count-after").text_content() == f"{after:,}"
-    assert float(page.locator("#hidden [data-value]").get_attribute("data-value")) == asked["hidden"]["share"]
+    assert (
+        float(page.locator("#hidden [data-value]").get_attribute("data-value"))
+        == asked["hidden"]["share"]
+    )
     check_numbers(page)
 
     page.reload()
@@ -241,14 +280,19 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     assert page.locator("#count-after").text_content() == f"{after:,}"
     assert not page.locator(f'.filters input[value="{relation}"]').is_checked()
     page.go_back()
-    until(page, "!document.querySelector('#count-after') && document.querySelector('#count-before')")
+    until(
+        page, "!document.querySelector('#count-after') && document.querySelector('#count-before')"
+    )
     assert page.locator("#count-before").text_content() == f"{before:,}"
 
     page.get_by_role("link", name="Compare", exact=True).last.click()
     ready(page, "compare")
     second = re.search(r"second=([^&]+)", page.url)[1]
     contrast = api(page, "compare", user="u0003", first=item, second=second)["contrast"]
-    assert float(page.locator("#difference [data-value]").get_attribute("data-value")) == contrast["difference"]
+    assert (
+        float(page.locator("#difference [data-value]").get_attribute("data-value"))
+        == contrast["difference"]
+    )
     check_numbers(page)
 
     page.get_by_role("link", name="What if").click()
@@ -256,10 +300,16 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     removed = told["paths"][0]["hops"][0]["target"]["key"]
     page.locator(f'.ticks input[value="{removed}"]').uncheck()
     page.wait_for_selector("#new-rank")
-    changed = api(page, "what-if", {"user": "u0003", "remove": [removed], "add": [], "items": [item], "remove_facts": []})["what_if"]
+    changed = api(
+        page,
+        "what-if",
+        {"user": "u0003", "remove": [removed], "add": [], "items": [item], "remove_facts": []},
+    )["what_if"]
     mine = next(row for row in changed["after"] if row["item"]["key"] == item)
     assert page.locator("#new-rank").text_content() == f"{mine['rank']:,}"
-    assert float(page.locator("#new-score [data-value]").get_attribute("data-value")) == mine["score"]
+    assert (
+        float(page.locator("#new-score [data-value]").get_attribute("data-value")) == mine["score"]
+    )
     check_numbers(page)
 
     with page.expect_download() as saved:
@@ -276,14 +326,25 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     assert other.locator(".recs .reason").all_text_contents() == reasons
     other.locator(".recs a.title").first.click()
     ready(other, "paths")
-    assert other.locator(".effect .drop").evaluate_all("(all) => all.map((e) => Number(e.dataset.value))") == drops
+    assert (
+        other.locator(".effect .drop").evaluate_all(
+            "(all) => all.map((e) => Number(e.dataset.value))"
+        )
+        == drops
+    )
     other.locator(f'.filters input[value="{relation}"]').uncheck()
     other.wait_for_selector("#count-after")
     assert "Hidden by the filters" in other.locator("#hidden").text_content()
     go(other, "compare", user="u0003", first=item, second=second)
-    assert float(other.locator("#difference [data-value]").get_attribute("data-value")) == contrast["difference"]
+    assert (
+        float(other.locator("#difference [data-value]").get_attribute("data-value"))
+        == contrast["difference"]
+    )
     go(other, "compare", user="u0003", first=second, second=item)
-    assert float(other.locator("#difference [data-value]").get_attribute("data-value")) == -contrast["difference"]
+    assert (
+        float(other.locator("#difference [data-value]").get_attribute("data-value"))
+        == -contrast["difference"]
+    )
     assert offline.told() == NOTHING
 
 
@@ -296,7 +357,9 @@ def test_the_journey_with_the_keyboard(watch, films):
     tab_to(page, "tbody a")
     page.keyboard.press("Enter")
     ready(page, "reasons")
-    assert page.evaluate("document.activeElement.tagName") == "H1"  # the next thing a screen reader reads
+    assert (
+        page.evaluate("document.activeElement.tagName") == "H1"
+    )  # the next thing a screen reader reads
     tab_to(page, ".recs a.title")
     page.keyboard.press("Enter")
     ready(page, "paths")
@@ -333,9 +396,17 @@ SCREENS = ["users", "recommendations", "why", "compare", "what-if", "overall", "
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_no_serious_fault_for_a_screen_reader(watch, films, films_run, tmp_path, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python, of the dev extra")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="needs axe-playwright-python, of the dev extra",
+    )
     items = films_run.recommend(["u0003"], k=2)["item"].to_list()
-    seen = watch(films.partition("#")[0], viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)  # axe is a script
+    seen = watch(
+        films.partition("#")[0],
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        bypass_csp=True,
+    )  # axe is a script
     page = start(seen, films)
     for screen in SCREENS:
         go(page, screen, user="u0003", item=items[0], first=items[0], second=items[1])
@@ -343,12 +414,14 @@ def test_no_serious_fault_for_a_screen_reader(watch, films, films_run, tmp_path,
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         found = axe.Axe().run(page).response["violations"]
         serious = [
-            (one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found if one["impact"] in ("serious", "critical")
+            (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
+            for one in found
+            if one["impact"] in ("serious", "critical")
         ]
         assert serious == [], screen
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (
-            f"{screen} is wider than the window"
-        )
+        assert page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        ), f"{screen} is wider than the window"
 
 
 OPENED = """async (hash) => {
@@ -387,7 +460,11 @@ def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving)
             page.goto("about:blank")
             page.goto(address.partition("#")[0])
             ready(page, "users")
-            took.append(page.evaluate(OPENED, f"#/why?{urlencode({'user': 'u0003', 'item': item, 'k': 500})}"))
+            took.append(
+                page.evaluate(
+                    OPENED, f"#/why?{urlencode({'user': 'u0003', 'item': item, 'k': 500})}"
+                )
+            )
         interactive, whole = min(one[0] for one in took), min(one[1] for one in took)
         assert interactive < 1_000, took
         assert whole < 10_000, took
@@ -423,7 +500,10 @@ def test_two_browsers_at_once(watch, films, films_run):
     items = films_run.recommend(["u0003", "u0004"], k=1)["item"].to_list()
     pages = [start(watch(films.partition("#")[0]), films) for _ in items]
     for page, user, item in zip(pages, ("u0003", "u0004"), items, strict=True):
-        page.evaluate("(hash) => { location.hash = hash; }", f"#/why?{urlencode({'user': user, 'item': item})}")
+        page.evaluate(
+            "(hash) => { location.hash = hash; }",
+            f"#/why?{urlencode({'user': user, 'item': item})}",
+        )
     for page, user in zip(pages, ("u0003", "u0004"), strict=True):
         ready(page, "paths")
         assert f"for user {user}" in page.text_content("main")
@@ -433,8 +513,24 @@ def test_the_offline_page_is_as_the_command_writes_it(films_run, tmp_path, capsy
     from kgrec.cli import run
 
     films_run.save(tmp_path / "run")
-    assert run(["inspect", str(tmp_path / "run"), "--export", str(tmp_path / "out.html"), "--user", "u0003", "--top", "2"]) == 0
+    assert (
+        run(
+            [
+                "inspect",
+                str(tmp_path / "run"),
+                "--export",
+                str(tmp_path / "out.html"),
+                "--user",
+                "u0003",
+                "--top",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert "1 user" in capsys.readouterr().out
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
-    assert [row["item"] for row in data["recommend"]["u0003"]["rows"]] == films_run.recommend(["u0003"], k=2)["item"].to_list()
+    assert [row["item"] for row in data["recommend"]["u0003"]["rows"]] == films_run.recommend(
+        ["u0003"], k=2
+    )["item"].to_list()

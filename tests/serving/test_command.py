@@ -41,14 +41,25 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(capsys, stored):
 def test_a_missing_extra_is_one_line(capsys, stored, monkeypatch):
     from kgrec.cli import inspect
 
-    monkeypatch.setattr(inspect, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name))
+    monkeypatch.setattr(
+        inspect, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name)
+    )
     code, _, err = called(capsys, stored)
     assert code == 2
-    assert err == "kgrec: the inspector needs uvicorn. Install kgrec[inspect], or write a page with --export FILE.html.\n"
+    assert err == (
+        "kgrec: the inspector needs uvicorn. Install kgrec[inspect], or write a page with "
+        "--export FILE.html.\n"
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--user", "u5"], ["--export", "x.html", "--port", "0"], ["--export", "x.html", "--browser"], ["--port", "70000"]]
+    "arguments",
+    [
+        ["--user", "u5"],
+        ["--export", "x.html", "--port", "0"],
+        ["--export", "x.html", "--browser"],
+        ["--port", "70000"],
+    ],
 )
 def test_options_that_do_not_go_together_are_told(capsys, stored, arguments):
     code, out, err = called(capsys, stored, *arguments)
@@ -71,19 +82,27 @@ def test_an_unknown_user_writes_nothing(capsys, stored, tmp_path):
 
 def test_help_loads_neither_torch_nor_the_server(root):
     code = "import sys\nfrom kgrec.cli import run\nassert run(['inspect', '--help']) == 0\n"
-    code += "sys.exit(', '.join({'torch', 'starlette', 'uvicorn', 'polars'} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root)
+    code += (
+        "sys.exit(', '.join({'torch', 'starlette', 'uvicorn', 'polars'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=root
+    )
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_it_serves_until_it_is_interrupted_and_ends_cleanly(root, stored):
     command = [sys.executable, "-m", "kgrec", "inspect", stored, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    ) as process:
         address = process.stdout.readline().strip()
         found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)#token=([\w-]{32})", address)
         assert found, address
-        question = urllib.request.Request(f"{found[1]}api/users?limit=1", headers={"x-kgrec-token": found[2]})
+        question = urllib.request.Request(
+            f"{found[1]}api/users?limit=1", headers={"x-kgrec-token": found[2]}
+        )
         with urllib.request.urlopen(question, timeout=60) as answer:
             assert b'"total":40' in answer.read()
         process.send_signal(signal.SIGINT)

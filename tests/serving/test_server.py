@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("starlette", reason="needs starlette, of the inspect extra")
 TOKEN = "secret-of-the-test"
 HOST = "127.0.0.1:8008"
-CYTOSCAPE = "081591ab735b2b6a3b31a3c60f8f3a3e2fee8c92939e0c7820ad1208571b6cd8"  # 3.34.4, dist/cytoscape.min.js
+# 3.34.4, dist/cytoscape.min.js
+CYTOSCAPE = "081591ab735b2b6a3b31a3c60f8f3a3e2fee8c92939e0c7820ad1208571b6cd8"
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,17 @@ def app(inspector):
 def client(app):
     from starlette.testclient import TestClient
 
-    return TestClient(app, base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN}, follow_redirects=False)
+    return TestClient(
+        app, base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN}, follow_redirects=False
+    )
 
 
 @pytest.fixture
 def first(client):
     """A user and the first item of the list."""
-    return "u5", client.get("/api/recommend", params={"user": "u5", "k": 3}).json()["rows"][0]["item"]
+    return "u5", client.get("/api/recommend", params={"user": "u5", "k": 3}).json()["rows"][0][
+        "item"
+    ]
 
 
 def error(response):
@@ -48,11 +53,15 @@ def error(response):
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1]])
-@pytest.mark.parametrize("address", ["/api/run", "/api/users", "/api/export?user=u5", "/api/nothing"])
+@pytest.mark.parametrize(
+    "address", ["/api/run", "/api/users", "/api/export?user=u5", "/api/nothing"]
+)
 def test_data_needs_the_token(app, token, address):
     from starlette.testclient import TestClient
 
-    stranger = TestClient(app, base_url=f"http://{HOST}", headers={} if token is None else {"x-kgrec-token": token})
+    stranger = TestClient(
+        app, base_url=f"http://{HOST}", headers={} if token is None else {"x-kgrec-token": token}
+    )
     status, told = error(stranger.get(address))
     assert status == 401
     assert "token" in told
@@ -61,12 +70,24 @@ def test_data_needs_the_token(app, token, address):
 def test_the_token_in_the_address_or_a_cookie_opens_nothing(app):
     from starlette.testclient import TestClient
 
-    stranger = TestClient(app, base_url=f"http://{HOST}", cookies={"x-kgrec-token": TOKEN, "token": TOKEN})
-    assert stranger.get("/api/run", params={"token": TOKEN, "x-kgrec-token": TOKEN}).status_code == 401
+    stranger = TestClient(
+        app, base_url=f"http://{HOST}", cookies={"x-kgrec-token": TOKEN, "token": TOKEN}
+    )
+    assert (
+        stranger.get("/api/run", params={"token": TOKEN, "x-kgrec-token": TOKEN}).status_code == 401
+    )
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1", "127.0.0.1:8009", "localhost.evil.example:8008", "127.0.0.1:8008.evil.example", ""]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:8009",
+        "localhost.evil.example:8008",
+        "127.0.0.1:8008.evil.example",
+        "",
+    ],
 )
 def test_another_name_for_this_machine_is_refused(client, host):
     for address in ("/", "/inspector.js", "/api/run"):
@@ -76,7 +97,13 @@ def test_another_name_for_this_machine_is_refused(client, host):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}]
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
 )
 def test_other_sites_are_refused(client, headers):
     assert client.get("/api/run", headers=headers).status_code == 403
@@ -95,12 +122,41 @@ def test_what_if_needs_the_token_and_a_small_json_body(app, client):
 
     stranger = TestClient(app, base_url=f"http://{HOST}")
     assert stranger.post("/api/what-if", json={"user": "u5"}).status_code == 401
-    assert error(client.post("/api/what-if", content="{}", headers={"content-type": "text/plain"}))[0] == 415
-    assert error(client.post("/api/what-if", content="{", headers={"content-type": "application/json"}))[0] == 400
-    assert error(client.post("/api/what-if", content="[" * 60_000, headers={"content-type": "application/json"}))[0] == 400
-    assert error(client.post("/api/what-if", content=b"x" * 100_000, headers={"content-type": "application/json"}))[0] == 413
+    assert (
+        error(client.post("/api/what-if", content="{}", headers={"content-type": "text/plain"}))[0]
+        == 415
+    )
+    assert (
+        error(
+            client.post("/api/what-if", content="{", headers={"content-type": "application/json"})
+        )[0]
+        == 400
+    )
+    assert (
+        error(
+            client.post(
+                "/api/what-if", content="[" * 60_000, headers={"content-type": "application/json"}
+            )
+        )[0]
+        == 400
+    )
+    assert (
+        error(
+            client.post(
+                "/api/what-if", content=b"x" * 100_000, headers={"content-type": "application/json"}
+            )
+        )[0]
+        == 413
+    )
     chunks = (b"x" * 10_000 for _ in range(100))  # no length is told beforehand
-    assert error(client.post("/api/what-if", content=chunks, headers={"content-type": "application/json"}))[0] == 413
+    assert (
+        error(
+            client.post(
+                "/api/what-if", content=chunks, headers={"content-type": "application/json"}
+            )
+        )[0]
+        == 413
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,11 +200,22 @@ def test_the_page_holds_nothing_of_the_run(client, payloads):
     text = client.get("/").text
     assert "u5" not in text
     assert payloads[0] not in text
-    assert re.findall(r'(?:src|href)="(?!#|data:)([^"]+)"', text) == ["/inspector.css", "/cytoscape.min.js", "/inspector.js"]
+    assert re.findall(r'(?:src|href)="(?!#|data:)([^"]+)"', text) == [
+        "/inspector.css",
+        "/cytoscape.min.js",
+        "/inspector.js",
+    ]
 
 
 @pytest.mark.parametrize(
-    "address", ["/static/index.html", "/../pyproject.toml", "/..%2f..%2fetc/passwd", "/cytoscape.LICENSE", "/index.html"]
+    "address",
+    [
+        "/static/index.html",
+        "/../pyproject.toml",
+        "/..%2f..%2fetc/passwd",
+        "/cytoscape.LICENSE",
+        "/index.html",
+    ],
 )
 def test_only_known_addresses_are_answered(client, address):
     assert error(client.get(address))[0] == 404
@@ -189,7 +256,15 @@ def test_a_question_out_of_range_is_refused(client, query):
 
 
 @pytest.mark.parametrize(
-    "query", [{"max_length": "0"}, {"max_length": "50"}, {"k": "0"}, {"rank_by": "magic"}, {"deny": "no such relation"}, {"type": "planet"}]
+    "query",
+    [
+        {"max_length": "0"},
+        {"max_length": "50"},
+        {"k": "0"},
+        {"rank_by": "magic"},
+        {"deny": "no such relation"},
+        {"type": "planet"},
+    ],
 )
 def test_settings_that_make_no_sense_are_told(client, first, query):
     user, item = first
@@ -214,7 +289,9 @@ def test_the_explanation_is_the_stable_json_and_reads_back(client, first, hostil
     found = client.get("/api/explain", params={"user": user, "item": item, "k": 7}).json()
     told = Explanation.from_dict(found["explanation"])
     assert (told.user, told.item) == (user, item)
-    assert told.score == pytest.approx(float(hostile_run.recommend([user], k=1)["score"][0]), rel=1e-6)
+    assert told.score == pytest.approx(
+        float(hostile_run.recommend([user], k=1)["score"][0]), rel=1e-6
+    )
     assert len(found["paths"]) == len(told.paths) > 0
     assert [shown["causal"] for shown in found["paths"]] == [path.causal for path in told.paths]
     assert [len(shown["hops"]) for shown in found["paths"]] == [path.length for path in told.paths]
@@ -224,7 +301,13 @@ def test_a_label_of_a_megabyte_is_cut_on_its_way(client):
     about = client.get("/api/run")
     assert len(about.content) < 100_000
     assert max(len(relation["label"]) for relation in about.json()["relations"]) <= 1_000
-    assert max(len(row["label"]) for row in client.get("/api/users", params={"limit": 200}).json()["rows"]) <= 1_000
+    assert (
+        max(
+            len(row["label"])
+            for row in client.get("/api/users", params={"limit": 200}).json()["rows"]
+        )
+        <= 1_000
+    )
     assert len(client.get("/api/recommend", params={"user": "u3", "k": 40}).content) < 100_000
 
 
@@ -235,7 +318,9 @@ def test_answers_are_json_that_no_browser_takes_for_a_page(client, payloads):
 
 
 def test_search_finds_ids_and_labels_the_equal_one_first(client):
-    assert [row["user"] for row in client.get("/api/users", params={"q": "U1"}).json()["rows"]][:2] == ["u1", "u10"]
+    assert [row["user"] for row in client.get("/api/users", params={"q": "U1"}).json()["rows"]][
+        :2
+    ] == ["u1", "u10"]
     assert client.get("/api/users", params={"q": "onerror"}).json()["total"] == 2
     assert client.get("/api/users", params={"q": "(.*)"}).json()["total"] == 0  # no pattern
     page = client.get("/api/users", params={"offset": 38, "limit": 50}).json()
@@ -257,7 +342,12 @@ def test_facts_of_an_item_carry_their_keys_and_places(client, hostile_run):
     found = client.get("/api/facts", params={"item": item}).json()
     assert found["total"] == len(found["rows"]) == 2
     assert {tuple(row["key"]) for row in found["rows"]} == {
-        (data.triples.entities.key(5), data.triples.relations.key(r), data.triples.entities.key(40 + r)) for r in (4, 5)
+        (
+            data.triples.entities.key(5),
+            data.triples.relations.key(r),
+            data.triples.entities.key(40 + r),
+        )
+        for r in (4, 5)
     }
     assert all(re.search(r":\d+$", row["place"]) for row in found["rows"])
 
@@ -279,7 +369,9 @@ def test_filters_reach_the_explainer(inspector, client, first):
 
     recording = Recording()
     other = TestClient(
-        make_app(Inspector(inspector.run, recording), TOKEN, [HOST]), base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN}
+        make_app(Inspector(inspector.run, recording), TOKEN, [HOST]),
+        base_url=f"http://{HOST}",
+        headers={"x-kgrec-token": TOKEN},
     )
     user, item = first
     query = {
@@ -292,7 +384,13 @@ def test_filters_reach_the_explainer(inspector, client, first):
         "rank_by": "length",
     }
     assert other.get("/api/explain", params={"user": user, "item": item} | query).status_code == 200
-    expected = {"relations": {"deny": ["a", "b"]}, "types": ("item",), "max_length": 2, "max_degree": 9, "users": "hide"}
+    expected = {
+        "relations": {"deny": ["a", "b"]},
+        "types": ("item",),
+        "max_length": 2,
+        "max_degree": 9,
+        "users": "hide",
+    }
     assert recording.asked == expected | {"min_drop": -0.5, "rank_by": "length"}
     other.get("/api/explain", params={"user": user, "item": item, "type": "none"})
     assert recording.asked == {"types": ()}
@@ -330,7 +428,11 @@ def test_two_browsers_at_once_are_answered_one_after_the_other(hostile_run):
 
     with TestClient(app, base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN}) as client:
         ask = [
-            threading.Thread(target=lambda u=u: found.append(client.get("/api/explain", params={"user": u, "item": item}).status_code))
+            threading.Thread(
+                target=lambda u=u: found.append(
+                    client.get("/api/explain", params={"user": u, "item": item}).status_code
+                )
+            )
             for u in ("u1", "u2", "u3")
         ]
         for one in ask:
@@ -402,7 +504,9 @@ def test_the_script_writes_text_alone(root):
         assert sink not in script, sink
     for page in ("index.html", "inspector.css"):
         text = (root / "kgrec/serving/static" / page).read_text()
-        assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+        assert "http" not in text.replace("http-equiv", "").replace(
+            "http://www.w3.org/2000/svg", ""
+        )
     assert " style=" not in (root / "kgrec/serving/static/index.html").read_text()
 
 
@@ -418,7 +522,10 @@ def test_the_offline_page_holds_its_hashes_and_no_way_out_of_its_data(inspector,
     styles = re.findall(r"<style[^>]*>(.*?)</style>", page, re.S)
     assert len(scripts) == len(styles) == 2
     for text in scripts + styles:
-        assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
+        assert (
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+            in policy
+        )
     (block,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
     assert not re.search(r"[<>&\u2028\u2029]", block)
     data = json.loads(block)

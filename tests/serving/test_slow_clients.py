@@ -69,7 +69,10 @@ def test_the_server_recovers_from_half_sent_requests(head, hostile_run, monkeypa
 
 
 def test_a_drip_gives_no_more_time(hostile_run, monkeypatch):
-    with served(hostile_run, monkeypatch, 1.0) as port, socket.create_connection(("127.0.0.1", port)) as slow:
+    with (
+        served(hostile_run, monkeypatch, 1.0) as port,
+        socket.create_connection(("127.0.0.1", port)) as slow,
+    ):
         began = time.monotonic()
         with suppress(ConnectionError):
             for byte in b"GET / HTTP/1.1\r\n" + b"X-Slow: drop\r\n" * 1000:
@@ -100,5 +103,7 @@ def test_a_connection_serves_one_request_after_another(hostile_run, monkeypatch)
             answer = asked.getresponse()
             assert answer.status == 200
             assert answer.read()
-            time.sleep(1.3)  # longer than a request may take: between requests nothing is asked of anyone
+            time.sleep(
+                1.3
+            )  # longer than a request may take: between requests nothing is asked of anyone
         asked.close()

@@ -15,7 +15,17 @@ from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.significance import holm
 from kgrec.study import ablate as study
-from kgrec.study.ablate import EVERYTHING, SHUFFLED, WITH, WITHOUT, Contrast, ablate, judge, paired_interval, training_noise
+from kgrec.study.ablate import (
+    EVERYTHING,
+    SHUFFLED,
+    WITH,
+    WITHOUT,
+    Contrast,
+    ablate,
+    judge,
+    paired_interval,
+    training_noise,
+)
 
 NETWORK = {"epochs": 40, "batch_size": 64, "dim": 32}
 
@@ -31,10 +41,14 @@ def found(data, tmp_path_factory):
 
 
 def contrast(found, first, second, group=EVERYTHING):
-    return next(c for c in found.contrasts if (c.first, c.second, c.group) == (first, second, group))
+    return next(
+        c for c in found.contrasts if (c.first, c.second, c.group) == (first, second, group)
+    )
 
 
-@pytest.mark.parametrize(("truth", "answer"), [("interactions", "no"), ("knowledge", "yes"), ("both", "yes")])
+@pytest.mark.parametrize(
+    ("truth", "answer"), [("interactions", "no"), ("knowledge", "yes"), ("both", "yes")]
+)
 def test_the_closed_form_is_on_the_side_of_the_truth(truth, answer, tmp_path):
     found = ablate(worlds.planted(truth), "ease-kg", out=tmp_path / "a", relations=0)
     assert found.answer == answer, found.verdict
@@ -45,42 +59,69 @@ def test_the_closed_form_is_on_the_side_of_the_truth(truth, answer, tmp_path):
 @pytest.mark.parametrize(
     ("model", "truth", "more"),
     [
-        *((model, truth, {}) for model in ("lightgcn-kg", "kgat", "kgin", "cfkg") for truth in ("interactions", "knowledge")),
-        *(("cke", truth, {"kg_weight": 10.0, "learning_rate": 0.02}) for truth in ("interactions", "knowledge")),
+        *(
+            (model, truth, {})
+            for model in ("lightgcn-kg", "kgat", "kgin", "cfkg")
+            for truth in ("interactions", "knowledge")
+        ),
+        *(
+            ("cke", truth, {"kg_weight": 10.0, "learning_rate": 0.02})
+            for truth in ("interactions", "knowledge")
+        ),
         ("lightgcn-kg", "both", {}),
     ],
 )
 def test_every_family_is_on_the_side_of_the_truth(model, truth, more, tmp_path):
-    found = ablate(worlds.planted(truth), model, out=tmp_path / "a", relations=0, settings=NETWORK | more)
+    found = ablate(
+        worlds.planted(truth), model, out=tmp_path / "a", relations=0, settings=NETWORK | more
+    )
     assert found.answer == ("no" if truth == "interactions" else "yes"), found.verdict
 
 
 def test_a_metric_that_is_off_by_default_can_be_judged_by(data, tmp_path):
-    found = ablate(data, "ease-kg", out=tmp_path / "a", seeds=1, relations=0, metric="ndcg-retrieved@10")
+    found = ablate(
+        data, "ease-kg", out=tmp_path / "a", seeds=1, relations=0, metric="ndcg-retrieved@10"
+    )
     assert found.means[WITH]["ndcg-retrieved@10"] >= found.means[WITH]["ndcg@10"]
 
 
 def test_where_only_the_graph_knows_the_words_say_so_with_the_numbers(found):
     gain, real = contrast(found, WITH, WITHOUT), contrast(found, WITH, SHUFFLED)
     assert found.verdict.startswith("Yes.")
-    assert f"{gain.mean:+.4f} ndcg@10 (95 % interval {gain.low:+.4f} to {gain.high:+.4f}" in found.verdict
-    assert f"{real.mean:+.4f} ndcg@10 (95 % interval {real.low:+.4f} to {real.high:+.4f}) over shuffled triples" in found.verdict
+    assert (
+        f"{gain.mean:+.4f} ndcg@10 (95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+        in found.verdict
+    )
+    assert (
+        f"{real.mean:+.4f} ndcg@10 (95 % interval {real.low:+.4f} to {real.high:+.4f}) over "
+        "shuffled triples" in found.verdict
+    )
     assert "cold items" in found.verdict
 
 
 def test_differences_are_those_of_the_means(found):
     for c in found.contrasts:
         if c.group == EVERYTHING:
-            assert c.mean == pytest.approx(found.means[c.first]["ndcg@10"] - found.means[c.second]["ndcg@10"], abs=1e-12)
+            assert c.mean == pytest.approx(
+                found.means[c.first]["ndcg@10"] - found.means[c.second]["ndcg@10"], abs=1e-12
+            )
             assert c.low < c.mean < c.high
 
 
 def test_with_the_graph_is_what_training_gives(found, data):
     from kgrec import fit
 
-    assert found.means[WITH]["recall@20"] == pytest.approx(fit("ease-kg", data).summary["test"]["recall@20"], abs=1e-12)
-    shuffled = fit("ease-kg", study.shuffle_triples(data, generator=study.numpy_generator(0, "shuffled triples")), **found.settings)
-    first = pl.read_parquet(found.out / "runs" / "shuffled-0.parquet").filter(pl.col("items") == EVERYTHING)
+    assert found.means[WITH]["recall@20"] == pytest.approx(
+        fit("ease-kg", data).summary["test"]["recall@20"], abs=1e-12
+    )
+    shuffled = fit(
+        "ease-kg",
+        study.shuffle_triples(data, generator=study.numpy_generator(0, "shuffled triples")),
+        **found.settings,
+    )
+    first = pl.read_parquet(found.out / "runs" / "shuffled-0.parquet").filter(
+        pl.col("items") == EVERYTHING
+    )
     assert shuffled.summary["test"]["ndcg@10"] == pytest.approx(first["ndcg@10"].mean(), abs=1e-12)
 
 
@@ -142,14 +183,17 @@ def test_what_is_there_is_not_trained_again(data, found, tmp_path, monkeypatch):
     count = len(calls)
     assert ablate(data, "ease-kg", out=tmp_path / "a", relations="all").contrasts == found.contrasts
     assert len(calls) == count
-    # A model that draws nothing: twice with the graph, three shuffles, and the rest once; one call was interrupted.
+    # A model that draws nothing: twice with the graph, three shuffles, and the rest once; one call
+    # was interrupted.
     assert count == 2 + 1 + 3 + 2 + 1
 
 
 def test_the_folder_holds_differences_and_values_per_user(found):
     table = pl.read_csv(found.out / "differences.csv")
     assert table["mean"].to_list() == pytest.approx([c.mean for c in found.contrasts])
-    assert json.loads((found.out / "ablation.json").read_text()) == json.loads(json.dumps(found.to_dict()))
+    assert json.loads((found.out / "ablation.json").read_text()) == json.loads(
+        json.dumps(found.to_dict())
+    )
     values = pl.read_parquet(found.out / "runs" / "graph-0.parquet")
     whole = values.filter(pl.col("items") == EVERYTHING)
     assert whole["user"].n_unique() == len(whole) == 60
@@ -159,10 +203,18 @@ def test_the_folder_holds_differences_and_values_per_user(found):
 def test_the_variant_without_the_graph_may_have_its_own_settings(data, tmp_path):
     from kgrec import fit
 
-    found = ablate(data, "ease-kg", out=tmp_path / "a", seeds=1, relations=0, without_settings={"l2": 3.0})
-    expected = study.fit_chosen(study.choose("ease-kg", "default", {"l2": 3.0}), without_graph(data))
-    assert found.means[WITHOUT]["ndcg@10"] == pytest.approx(expected.summary["test"]["ndcg@10"], abs=1e-12)
-    assert found.means[WITH]["ndcg@10"] == pytest.approx(fit("ease-kg", data).summary["test"]["ndcg@10"], abs=1e-12)
+    found = ablate(
+        data, "ease-kg", out=tmp_path / "a", seeds=1, relations=0, without_settings={"l2": 3.0}
+    )
+    expected = study.fit_chosen(
+        study.choose("ease-kg", "default", {"l2": 3.0}), without_graph(data)
+    )
+    assert found.means[WITHOUT]["ndcg@10"] == pytest.approx(
+        expected.summary["test"]["ndcg@10"], abs=1e-12
+    )
+    assert found.means[WITH]["ndcg@10"] == pytest.approx(
+        fit("ease-kg", data).summary["test"]["ndcg@10"], abs=1e-12
+    )
 
 
 def test_one_seed_gives_the_t_interval_over_users():
@@ -189,14 +241,19 @@ def test_no_difference_at_all_is_no_evidence():
         paired_interval(np.ones((1, 3)))
 
 
-@pytest.mark.parametrize(("seeds", "variants", "noise"), [(1, 3, 0.0), (2, 6, 0.02), (3, 4, 0.05), (3, 4, 0.0)])
+@pytest.mark.parametrize(
+    ("seeds", "variants", "noise"), [(1, 3, 0.0), (2, 6, 0.02), (3, 4, 0.05), (3, 4, 0.0)]
+)
 def test_intervals_hold_the_truth_as_often_as_they_say(seeds, variants, noise):
     rng = np.random.default_rng(0)
     inside, rounds, users = 0, 1000, 60
     for _ in range(rounds):
         alike = rng.normal(0, 0.3, (users, 1)) + rng.normal(0, 0.05, (1, seeds))
         tables = [
-            alike + rng.normal(0, 0.1, (users, 1)) + rng.normal(0, noise, (1, seeds)) + rng.normal(0, 0.2, (users, seeds))
+            alike
+            + rng.normal(0, 0.1, (users, 1))
+            + rng.normal(0, noise, (1, seeds))
+            + rng.normal(0, 0.2, (users, seeds))
             for _ in range(variants)
         ]
         _, low, high, _ = paired_interval(tables[0] - tables[1], training_noise(tables))
@@ -205,7 +262,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(seeds, variants, noise):
 
 
 def test_training_noise_is_the_residual_of_variants_and_seeds():
-    """Hand: residuals of means [[1, 3], [2, 2]] are +-1/2, so twice their squares' sum is 2 at one degree of freedom."""
+    """Hand: residuals of means [[1, 3], [2, 2]] are +-1/2, so twice their squares' sum is 2 at one
+    degree of freedom.
+    """
     tables = [np.array([[1.0, 3.0]] * 4), np.array([[2.0, 1.0], [2.0, 3.0]] * 2)]
     assert training_noise(tables) is None, "the second does not vary"
     tables = [np.array([[1.0, 3.0]] * 4), np.array([[2.0, 3.0]] * 4)]
@@ -217,7 +276,11 @@ def verdict(none, shuffled, noise=(0.0, -0.01, 0.01), groups=(), relations=()):
         mean, low, high, *p = numbers
         return Contrast(first, second, group, 10, mean, low, high, *(p * 2 or (0.5, 0.5)))
 
-    whole = [made(WITH, WITHOUT, EVERYTHING, none), made(WITH, SHUFFLED, EVERYTHING, shuffled), made(SHUFFLED, WITHOUT, EVERYTHING, noise)]
+    whole = [
+        made(WITH, WITHOUT, EVERYTHING, none),
+        made(WITH, SHUFFLED, EVERYTHING, shuffled),
+        made(SHUFFLED, WITHOUT, EVERYTHING, noise),
+    ]
     whole += [made(WITH, WITHOUT, name, numbers) for name, numbers in groups]
     whole += [made(WITH, f"without {name}", EVERYTHING, numbers) for name, numbers in relations]
     return judge(whole, 0.2, "ndcg@10", 3)
@@ -228,7 +291,10 @@ def test_the_verdict_says_what_the_numbers_carry():
     assert verdict(gain, gain)[0] == "yes"
     answer, text = verdict(gain, nothing)
     assert answer == "not the facts"
-    assert text.startswith("Not by what it says. The graph adds +0.0070 ndcg@10 (95 % interval +0.0040 to +0.0100, +3.5 %) over no graph")
+    assert text.startswith(
+        "Not by what it says. The graph adds +0.0070 ndcg@10 (95 % interval +0.0040 to +0.0100, "
+        "+3.5 %) over no graph"
+    )
     assert "facts at random do as well" in text
     assert verdict(loss, nothing)[0] == "it hurts"
     answer, text = verdict(nothing, gain, noise=loss)
@@ -241,8 +307,14 @@ def test_the_verdict_names_the_groups_and_relations_that_matter():
     _, text = verdict(
         gain,
         gain,
-        groups=[("cold items", (0.05, 0.04, 0.06, 0.001)), ("head items", (0.001, -0.01, 0.01, 0.9))],
-        relations=[("director", (0.003, 0.001, 0.005, 0.01)), ("genre", (-0.0001, -0.001, 0.001, 0.8))],
+        groups=[
+            ("cold items", (0.05, 0.04, 0.06, 0.001)),
+            ("head items", (0.001, -0.01, 0.01, 0.9)),
+        ],
+        relations=[
+            ("director", (0.003, 0.001, 0.005, 0.01)),
+            ("genre", (-0.0001, -0.001, 0.001, 0.8)),
+        ],
     )
     assert "Beyond chance by group: cold items +0.0500." in text
     assert "Of 2 relations left out one at a time, these matter: without director -0.0030." in text
@@ -252,10 +324,18 @@ def test_the_verdict_names_the_groups_and_relations_that_matter():
 
 def test_p_values_are_corrected_over_groups_and_over_relations(found):
     for second in (WITHOUT, SHUFFLED):
-        groups = [c for c in found.contrasts if (c.first, c.second) == (WITH, second) and c.group != EVERYTHING]
-        assert [c.p_adjusted for c in groups] == pytest.approx(holm(np.array([c.p for c in groups])).tolist())
+        groups = [
+            c
+            for c in found.contrasts
+            if (c.first, c.second) == (WITH, second) and c.group != EVERYTHING
+        ]
+        assert [c.p_adjusted for c in groups] == pytest.approx(
+            holm(np.array([c.p for c in groups])).tolist()
+        )
     single = [c for c in found.contrasts if c.second.startswith("without ")]
-    assert [c.p_adjusted for c in single] == pytest.approx(holm(np.array([c.p for c in single])).tolist())
+    assert [c.p_adjusted for c in single] == pytest.approx(
+        holm(np.array([c.p for c in single])).tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,7 +352,9 @@ def test_p_values_are_corrected_over_groups_and_over_relations(found):
         ("ease-kg", {"preset": "papre"}, ConfigError, "preset"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_computed(data, tmp_path, model, more, error, words):
+def test_bad_input_is_refused_before_anything_is_computed(
+    data, tmp_path, model, more, error, words
+):
     with pytest.raises(error, match=words) as told:
         ablate(data, model, out=tmp_path / "a", **more)
     assert "\n" not in str(told.value)
@@ -306,7 +388,17 @@ def test_foreign_folders_and_other_studies_are_left_alone(data, found, tmp_path)
 
 def test_the_command_tells_the_same_and_draws_it(found, data, tmp_path, capsys):
     data.save(tmp_path / "d")
-    arguments = ["-q", "ablate", str(tmp_path / "d"), "--model", "ease-kg", "--relations", "all", "--out", str(tmp_path / "a")]
+    arguments = [
+        "-q",
+        "ablate",
+        str(tmp_path / "d"),
+        "--model",
+        "ease-kg",
+        "--relations",
+        "all",
+        "--out",
+        str(tmp_path / "a"),
+    ]
     assert command([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["answer"] == "yes"
@@ -348,5 +440,18 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["kgrec.study.ablate"], "fit_chosen", interrupted)
-    assert command(["-q", "ablate", str(tmp_path / "d"), "--model", "ease-kg", "--out", str(tmp_path / "a")]) == 130
+    assert (
+        command(
+            [
+                "-q",
+                "ablate",
+                str(tmp_path / "d"),
+                "--model",
+                "ease-kg",
+                "--out",
+                str(tmp_path / "a"),
+            ]
+        )
+        == 130
+    )
     assert "the same command goes on" in capsys.readouterr().err

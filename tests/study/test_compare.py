@@ -19,7 +19,10 @@ USERS, ITEMS = 60, 30
 def world(seed=0):
     rng = np.random.default_rng(seed)
     picked = [(user, int(item)) for user in range(USERS) for item in rng.permutation(ITEMS)[:8]]
-    parts = [[pair for at, pair in enumerate(picked) if at % 8 in places] for places in ((0, 1, 2, 3), (4,), (5, 6, 7))]
+    parts = [
+        [pair for at, pair in enumerate(picked) if at % 8 in places]
+        for places in ((0, 1, 2, 3), (4,), (5, 6, 7))
+    ]
     return worlds.dataset(*parts, num_users=USERS, num_items=ITEMS)
 
 
@@ -34,7 +37,10 @@ def table(data, knowledge, seed):
 def fitted(data, knowledge=0.0, seed=0, **settings):
     """A run whose scorer is a table."""
     run = kgrec.fit("bprmf", data, epochs=1, seed=seed, **{"dim": 2} | settings)
-    run._scorer = DotProduct(torch.eye(USERS, dtype=torch.float64), torch.from_numpy(table(data, knowledge, seed)).T.contiguous())
+    run._scorer = DotProduct(
+        torch.eye(USERS, dtype=torch.float64),
+        torch.from_numpy(table(data, knowledge, seed)).T.contiguous(),
+    )
     return run
 
 
@@ -46,12 +52,18 @@ def data():
 def test_tests_are_paired_by_user_and_corrected(data):
     runs = [fitted(data), fitted(data, 0.5, 1, dim=3), fitted(data, 0.1, 2, dim=4)]
     found = compare(runs, k=(5, 10), metrics=("ndcg@5", "recall@10"))
-    assert (found.against, found.users, found.tested) == ("bprmf #1", USERS, ("ndcg@5", "recall@10"))
+    assert (found.against, found.users, found.tested) == (
+        "bprmf #1",
+        USERS,
+        ("ndcg@5", "recall@10"),
+    )
     reports = [run.evaluate(k=(5, 10)) for run in runs]
     raw = []
     for contrast in found.contrasts:
         at = [entry.name for entry in found.entries].index(contrast.run)
-        gap = (reports[at].per_user[contrast.metric] - reports[0].per_user[contrast.metric]).to_numpy()
+        gap = (
+            reports[at].per_user[contrast.metric] - reports[0].per_user[contrast.metric]
+        ).to_numpy()
         assert contrast.difference.mean == pytest.approx(gap.mean())
         assert (contrast.p_t is None) == (contrast.metric not in found.tested)
         if contrast.p_t is not None:
@@ -65,7 +77,10 @@ def test_tests_are_paired_by_user_and_corrected(data):
 def test_verdicts(data):
     found = compare([fitted(data), fitted(data, 3.0, 1, dim=3), fitted(data, 0.0, 2, dim=4)])
     assert found.tested == ("ndcg@10",)
-    assert [contrast.verdict for contrast in found.contrasts if contrast.verdict] == ["ahead", NO_DIFFERENCE]
+    assert [contrast.verdict for contrast in found.contrasts if contrast.verdict] == [
+        "ahead",
+        NO_DIFFERENCE,
+    ]
     turned = compare([fitted(data, 3.0, 1, dim=3), fitted(data)])
     assert [contrast.verdict for contrast in turned.contrasts if contrast.verdict] == ["behind"]
     best = compare([fitted(data), fitted(data, 3.0, 1, dim=3)], against="best")
@@ -74,15 +89,27 @@ def test_verdicts(data):
 
 
 def test_a_lower_loss_is_ahead(data):
-    found = compare([fitted(data), fitted(data, 4.0, 1, dim=3)], protocol="ctr", metrics=("user_logloss", "user_auc"))
-    gaps = {contrast.metric: (contrast.difference.mean, contrast.verdict) for contrast in found.contrasts}
+    found = compare(
+        [fitted(data), fitted(data, 4.0, 1, dim=3)],
+        protocol="ctr",
+        metrics=("user_logloss", "user_auc"),
+    )
+    gaps = {
+        contrast.metric: (contrast.difference.mean, contrast.verdict)
+        for contrast in found.contrasts
+    }
     assert gaps["user_logloss"][0] < 0 < gaps["user_auc"][0]
     assert {verdict for _, verdict in gaps.values() if verdict} == {"ahead"}
     assert any("sampled" in note for note in found.notes)
 
 
 def test_seeds_of_one_model_are_one_entry(data):
-    runs = [fitted(data, seed=0, dim=3), fitted(data, 1.0, 1), fitted(data, 1.0, 2), fitted(data, 1.0, 5)]
+    runs = [
+        fitted(data, seed=0, dim=3),
+        fitted(data, 1.0, 1),
+        fitted(data, 1.0, 2),
+        fitted(data, 1.0, 5),
+    ]
     found = compare(runs, k=(10,))
     assert [entry.seeds for entry in found.entries] == [(0,), (1, 2, 5)]
     values = [run.evaluate(k=(10,)) for run in runs[1:]]
@@ -90,7 +117,9 @@ def test_seeds_of_one_model_are_one_entry(data):
     entry = found.entries[1]
     assert entry.metrics["ndcg@10"] == pytest.approx(np.mean(ndcg))
     assert entry.spread["ndcg@10"] == pytest.approx(np.std(ndcg, ddof=1))
-    assert entry.per_user["ndcg@10"].to_numpy() == pytest.approx(np.mean([report.per_user["ndcg@10"] for report in values], axis=0))
+    assert entry.per_user["ndcg@10"].to_numpy() == pytest.approx(
+        np.mean([report.per_user["ndcg@10"] for report in values], axis=0)
+    )
     assert found.entries[0].spread == {}
     assert any("seeds" in note for note in found.notes)
 
@@ -115,17 +144,25 @@ def test_a_metric_brings_its_cutoff(data):
 
 
 def test_a_metric_that_is_off_by_default_can_be_tested(data):
-    found = compare([fitted(data), fitted(data, 1.0, 1, dim=3)], k=(10,), metrics=("ndcg-retrieved@5",))
+    found = compare(
+        [fitted(data), fitted(data, 1.0, 1, dim=3)], k=(10,), metrics=("ndcg-retrieved@5",)
+    )
     assert found.tested == ("ndcg-retrieved@5",)
     assert found.entries[0].metrics["ndcg-retrieved@5"] >= found.entries[0].metrics["ndcg@5"]
     assert "not comparable" in found.notes[0]
 
 
 def test_the_document_is_json(data):
-    document = json.loads(json.dumps(compare([fitted(data), fitted(data, 1.0, 1, dim=3)]).to_dict(), allow_nan=False))
-    assert {"dataset", "split", "users", "against", "tested", "runs", "differences"} <= set(document)
+    document = json.loads(
+        json.dumps(compare([fitted(data), fitted(data, 1.0, 1, dim=3)]).to_dict(), allow_nan=False)
+    )
+    assert {"dataset", "split", "users", "against", "tested", "runs", "differences"} <= set(
+        document
+    )
     assert [run["model"] for run in document["runs"]] == ["bprmf", "bprmf"]
-    assert {"run", "metric", "mean", "low", "high", "p_t", "p_t_corrected", "verdict"} <= set(document["differences"][0])
+    assert {"run", "metric", "mean", "low", "high", "p_t", "p_t_corrected", "verdict"} <= set(
+        document["differences"][0]
+    )
 
 
 def test_what_cannot_be_compared(data, tmp_path):

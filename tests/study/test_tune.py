@@ -34,7 +34,9 @@ def data():
 
 
 def search(data, out, **more):
-    return tune(data, "lightgcn", **{"out": out, "trials": 4, "space": SPACE, "settings": QUICK, **more})
+    return tune(
+        data, "lightgcn", **{"out": out, "trials": 4, "space": SPACE, "settings": QUICK, **more}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,15 @@ def test_the_best_configuration_trains_by_itself(found, data, tmp_path, capsys):
     expected = all_settings(choose("lightgcn", "default", {**QUICK, **found.chosen.settings}))
     assert settings == {name: value for name, value in expected.items() if name != "knowledge"}
     data.save(tmp_path / "d")
-    arguments = ["--model", "lightgcn", "--config", str(found.out / "best.toml"), "--out", str(tmp_path / "r"), "--json"]
+    arguments = [
+        "--model",
+        "lightgcn",
+        "--config",
+        str(found.out / "best.toml"),
+        "--out",
+        str(tmp_path / "r"),
+        "--json",
+    ]
     assert command(["-q", "train", str(tmp_path / "d"), *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["valid"]["ndcg@10"] == found.chosen.value
 
@@ -74,7 +84,18 @@ def test_the_folder_holds_the_trials_and_the_run(found):
     from kgrec import load_run
 
     table = pl.read_csv(found.out / "trials.csv")
-    assert table.columns == ["trial", "state", "ndcg@10", "best_epoch", "epochs", "seconds", "dim", "num_layers", "learning_rate", "note"]
+    assert table.columns == [
+        "trial",
+        "state",
+        "ndcg@10",
+        "best_epoch",
+        "epochs",
+        "seconds",
+        "dim",
+        "num_layers",
+        "learning_rate",
+        "note",
+    ]
     assert table["ndcg@10"].to_list() == [trial.value for trial in found.tried]
     assert load_run(found.out / "run").summary == found.run.summary
     assert not list(found.out.glob(".*"))
@@ -113,12 +134,18 @@ def test_the_test_part_can_be_left_closed(data, tmp_path):
 def test_trials_do_not_depend_on_the_test_part(found, data, tmp_path):
     other = replace(data, test=data.test.take(np.arange(len(data.test)) % 3 == 0))
     again = search(other, tmp_path / "t")
-    assert [(trial.settings, trial.value) for trial in again.tried] == [(trial.settings, trial.value) for trial in found.tried]
+    assert [(trial.settings, trial.value) for trial in again.tried] == [
+        (trial.settings, trial.value) for trial in found.tried
+    ]
 
 
 def test_held_out_labels_and_triples_of_the_test_are_not_given_either(data):
     held = np.zeros((1, 3), dtype=np.int32)
-    full = replace(data, negatives={"valid": data.valid, "test": data.valid}, held_triples={"valid": held, "test": held})
+    full = replace(
+        data,
+        negatives={"valid": data.valid, "test": data.valid},
+        held_triples={"valid": held, "test": held},
+    )
     given = without_test(full)
     assert len(given.test) == 0
     assert set(given.negatives) == set(given.held_triples) == {"valid"}
@@ -127,7 +154,9 @@ def test_held_out_labels_and_triples_of_the_test_are_not_given_either(data):
 def test_a_search_cut_in_two_is_the_search_in_one(found, data, tmp_path):
     search(data, tmp_path / "t", trials=2)
     again = search(data, tmp_path / "t")
-    assert [(trial.settings, trial.value) for trial in again.tried] == [(trial.settings, trial.value) for trial in found.tried]
+    assert [(trial.settings, trial.value) for trial in again.tried] == [
+        (trial.settings, trial.value) for trial in found.tried
+    ]
     assert search(data, tmp_path / "t").run.summary == again.run.summary
 
 
@@ -145,7 +174,9 @@ def test_an_interrupted_trial_is_repeated(found, data, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             search(data, tmp_path / "t")
     again = search(data, tmp_path / "t")
-    assert [(trial.settings, trial.value) for trial in again.tried] == [(trial.settings, trial.value) for trial in found.tried]
+    assert [(trial.settings, trial.value) for trial in again.tried] == [
+        (trial.settings, trial.value) for trial in found.tried
+    ]
 
 
 def test_another_seed_searches_elsewhere(found, data, tmp_path):
@@ -164,7 +195,13 @@ def test_the_time_budget_cuts_a_trial_and_starts_no_other(data, tmp_path, monkey
         return fit(*arguments, out=out, on_epoch=None if on_epoch is None else after, **more)
 
     monkeypatch.setattr(study, "fit", paced)
-    found = search(data, tmp_path / "t", trials=50, minutes=0.02, settings={**QUICK, "epochs": 40, "patience": 0})
+    found = search(
+        data,
+        tmp_path / "t",
+        trials=50,
+        minutes=0.02,
+        settings={**QUICK, "epochs": 40, "patience": 0},
+    )
     assert len(found.tried) == 1
     assert found.chosen.note == "cut by the time budget"
     assert found.chosen.epochs < 40
@@ -199,7 +236,10 @@ def test_a_trial_that_diverges_counts_as_failed(data, tmp_path, monkeypatch):
     found = search(data, tmp_path / "t", trials=6)
     failed = [trial for trial in found.tried if trial.state == "failed"]
     assert failed
-    assert all(trial.settings["dim"] == 4 and "finite" in trial.note and trial.value is None for trial in failed)
+    assert all(
+        trial.settings["dim"] == 4 and "finite" in trial.note and trial.value is None
+        for trial in failed
+    )
     assert len(found.tried) == 6
 
 
@@ -220,7 +260,9 @@ def test_closed_forms_are_tuned_alike(data, tmp_path):
 
 def test_settings_become_toml_and_come_back():
     for value in (1, 0.1, 1e-05, 2.5e20, True, False, "bpr", 'a "b" ü', (64, 32), ()):
-        assert tomllib.loads(f"x = {to_toml(value)}")["x"] == (list(value) if isinstance(value, tuple) else value)
+        assert tomllib.loads(f"x = {to_toml(value)}")["x"] == (
+            list(value) if isinstance(value, tuple) else value
+        )
 
 
 @pytest.mark.parametrize(
@@ -284,7 +326,10 @@ def test_another_search_in_the_same_folder_is_refused(data, tmp_path):
 
 def test_two_processes_do_not_share_a_folder(data, tmp_path):
     search(data, tmp_path / "t", trials=1)
-    with locked(tmp_path / "t"), pytest.raises(CheckpointError, match="another kgrec tune is at work"):
+    with (
+        locked(tmp_path / "t"),
+        pytest.raises(CheckpointError, match="another kgrec tune is at work"),
+    ):
         search(data, tmp_path / "t")
 
 
@@ -292,7 +337,16 @@ def test_the_command_tells_the_same_and_draws_it(found, data, tmp_path, monkeypa
     data.save(tmp_path / "d")
     monkeypatch.setattr("kgrec.models.graph.lightgcn.SPACE", SPACE)
     fixed = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
-    arguments = [str(tmp_path / "d"), "--model", "lightgcn", "--trials", "4", "--out", str(tmp_path / "t"), *fixed]
+    arguments = [
+        str(tmp_path / "d"),
+        "--model",
+        "lightgcn",
+        "--trials",
+        "4",
+        "--out",
+        str(tmp_path / "t"),
+        *fixed,
+    ]
     assert command(["-q", "tune", *arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [trial["value"] for trial in told["trials"]] == [trial.value for trial in found.tried]
@@ -335,8 +389,22 @@ def test_bad_command_lines_are_one_line(arguments, words, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_ctrl_c_says_how(tmp_path, shared_data):
-    """kill -9 in the middle of a trial, then Ctrl-C, then to the end: the same trials as without."""
-    films = ["films", "--model", "lightgcn", "--trials", "4", "--set", "epochs=15", "--set", "patience=0", "--set", "dim=8"]
+    """kill -9 in the middle of a trial, then Ctrl-C, then to the end: the same trials as
+    without.
+    """
+    films = [
+        "films",
+        "--model",
+        "lightgcn",
+        "--trials",
+        "4",
+        "--set",
+        "epochs=15",
+        "--set",
+        "patience=0",
+        "--set",
+        "dim=8",
+    ]
 
     def start(out):
         return subprocess.Popen(
@@ -348,7 +416,9 @@ def test_a_killed_search_goes_on_and_ctrl_c_says_how(tmp_path, shared_data):
 
     def wait_for(out, lines):
         table, end = out / "trials.csv", time.monotonic() + 60
-        while time.monotonic() < end and not (table.is_file() and len(table.read_text().splitlines()) > lines):
+        while time.monotonic() < end and not (
+            table.is_file() and len(table.read_text().splitlines()) > lines
+        ):
             time.sleep(0.05)
         time.sleep(0.2)
 

@@ -5,26 +5,41 @@ from kgrec.errors import ConfigError, DataError, KgrecError
 from kgrec.testing.simulate import Family, World, films_world, simulate_interactions
 
 NUM_ITEMS = 300
-FAMILIES = (Family("person", fewest=2, most=4, weight=2.5), Family("genre", fewest=1, most=2, weight=1.0))
+FAMILIES = (
+    Family("person", fewest=2, most=4, weight=2.5),
+    Family("genre", fewest=1, most=2, weight=1.0),
+)
 NUM_PEOPLE, NUM_GENRES = 60, 8
 
 
 def facts() -> tuple[np.ndarray, np.ndarray]:
     """Give each item two people and one genre, from a stream of its own."""
     rng = np.random.default_rng(99)
-    people = np.stack([np.repeat(np.arange(NUM_ITEMS), 2), rng.integers(0, NUM_PEOPLE, 2 * NUM_ITEMS)], axis=1)
-    genres = np.stack([np.arange(NUM_ITEMS), NUM_PEOPLE + rng.integers(0, NUM_GENRES, NUM_ITEMS)], axis=1)
+    people = np.stack(
+        [np.repeat(np.arange(NUM_ITEMS), 2), rng.integers(0, NUM_PEOPLE, 2 * NUM_ITEMS)], axis=1
+    )
+    genres = np.stack(
+        [np.arange(NUM_ITEMS), NUM_PEOPLE + rng.integers(0, NUM_GENRES, NUM_ITEMS)], axis=1
+    )
     return np.concatenate([people, genres]), np.repeat([0, 1], [NUM_PEOPLE, NUM_GENRES])
 
 
 def world(seed: int = 0, **settings: object) -> World:
     item_properties, property_family = facts()
-    given: dict[str, object] = {"num_users": 120, "num_items": NUM_ITEMS, "num_interactions": 3_000} | settings
-    return simulate_interactions(item_properties, property_family, FAMILIES, rng=np.random.default_rng(seed), **given)  # type: ignore[arg-type]
+    given: dict[str, object] = {
+        "num_users": 120,
+        "num_items": NUM_ITEMS,
+        "num_interactions": 3_000,
+    } | settings
+    return simulate_interactions(
+        item_properties, property_family, FAMILIES, rng=np.random.default_rng(seed), **given
+    )  # type: ignore[arg-type]
 
 
 def lift(made: World, family: str) -> float:
-    """Share of choices that match a liked property of the family, over the share that choices by popularity would reach."""
+    """Share of choices that match a liked property of the family, over the share that choices by
+    popularity would reach.
+    """
     has = np.zeros((made.num_items, len(made.property_names)), dtype=bool)
     has[made.item_properties[:, 0], made.item_properties[:, 1]] = True
     of_family = np.array([name == family for name, _ in made.property_names])
@@ -38,7 +53,10 @@ def lift(made: World, family: str) -> float:
 
 
 def same(left: World, right: World) -> bool:
-    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in ("user", "item", "time", "popularity"))
+    return all(
+        np.array_equal(getattr(left, name), getattr(right, name))
+        for name in ("user", "item", "time", "popularity")
+    )
 
 
 def test_same_seed_same_world() -> None:
@@ -100,7 +118,10 @@ def test_popularity_is_a_zipf_law_and_shows_in_the_counts() -> None:
     assert made.popularity.sum() == pytest.approx(1.0)
     assert ranked[0] / ranked[9] == pytest.approx(10**1.2)
     counts = np.bincount(made.item, minlength=NUM_ITEMS)
-    assert np.corrcoef(np.argsort(np.argsort(counts)), np.argsort(np.argsort(made.popularity)))[0, 1] > 0.6
+    assert (
+        np.corrcoef(np.argsort(np.argsort(counts)), np.argsort(np.argsort(made.popularity)))[0, 1]
+        > 0.6
+    )
     assert (counts < 5).mean() > 0.2
 
 
@@ -149,14 +170,18 @@ def test_without_noise_the_best_items_are_taken() -> None:
 
 
 def test_a_world_without_properties_has_no_tastes() -> None:
-    made = simulate_interactions([], [], (), num_users=5, num_items=30, num_interactions=60, rng=np.random.default_rng(0))
+    made = simulate_interactions(
+        [], [], (), num_users=5, num_items=30, num_interactions=60, rng=np.random.default_rng(0)
+    )
     assert len(made.user) == 60
     assert len(made.tastes.user) == 0
     assert made.property_names == ()
 
 
 def test_to_tsv_writes_header_and_keys() -> None:
-    made = simulate_interactions([], [], (), num_users=1, num_items=10, num_interactions=10, rng=np.random.default_rng(0))
+    made = simulate_interactions(
+        [], [], (), num_users=1, num_items=10, num_interactions=10, rng=np.random.default_rng(0)
+    )
     lines = made.to_tsv([f"item{row}" for row in range(10)]).splitlines()
     assert lines[0] == "user_id\titem_id\ttimestamp"
     assert lines[1] == f"u0001\titem{made.item[0]}\t{made.time[0]}"
@@ -189,7 +214,9 @@ def test_numbers_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     assert isinstance(caught.value, KgrecError)
 
 
-@pytest.mark.parametrize("settings", [(-1, 2, 1.0), (3, 2, 1.0), (0, 1, -1.0), (0, 1, float("nan"))], ids=str)
+@pytest.mark.parametrize(
+    "settings", [(-1, 2, 1.0), (3, 2, 1.0), (0, 1, -1.0), (0, 1, float("nan"))], ids=str
+)
 def test_family_refuses_nonsense(settings: tuple[int, int, float]) -> None:
     with pytest.raises(ConfigError, match="Family 'person'"):
         Family("person", *settings)
@@ -208,7 +235,9 @@ def test_family_refuses_nonsense(settings: tuple[int, int, float]) -> None:
     ],
     ids=str,
 )
-def test_facts_that_do_not_fit_are_refused(item_properties: list[list[float]], property_family: list[int]) -> None:
+def test_facts_that_do_not_fit_are_refused(
+    item_properties: list[list[float]], property_family: list[int]
+) -> None:
     with pytest.raises(DataError):
         simulate_interactions(
             item_properties,
@@ -233,16 +262,26 @@ def film_facts() -> tuple[list[str], list[tuple[str, str, str]], dict[str, int]]
     films = [f"film/{row}" for row in range(40)]
     triples = [(film, SCHEMA + "director", f"person/{row % 5}") for row, film in enumerate(films)]
     triples += [(film, SCHEMA + "genre", f"genre/{row % 3}") for row, film in enumerate(films)]
-    triples += [(films[0], SCHEMA + "isBasedOn", "work/1"), ("work/1", SCHEMA + "director", "person/1")]
+    triples += [
+        (films[0], SCHEMA + "isBasedOn", "work/1"),
+        ("work/1", SCHEMA + "director", "person/1"),
+    ]
     return films, triples, {film: 1950 + row for row, film in enumerate(films)}
 
 
 def test_films_world_reads_relations_and_decades() -> None:
     films, triples, years = film_facts()
-    made = films_world(films, triples, years, rng=np.random.default_rng(0), num_users=20, num_interactions=250)
+    made = films_world(
+        films, triples, years, rng=np.random.default_rng(0), num_users=20, num_interactions=250
+    )
     names = set(made.property_names)
     assert {family for family, _ in names} == {"director", "genre", "decade"}
-    assert {key for family, key in names if family == "decade"} == {"1950s", "1960s", "1970s", "1980s"}
+    assert {key for family, key in names if family == "decade"} == {
+        "1950s",
+        "1960s",
+        "1970s",
+        "1980s",
+    }
     assert len(made.item_properties) == 3 * 40
 
 
@@ -250,7 +289,9 @@ def test_films_world_does_not_depend_on_the_order_of_triples() -> None:
     films, triples, years = film_facts()
     settings = {"num_users": 20, "num_interactions": 250}
     first = films_world(films, triples, years, rng=np.random.default_rng(0), **settings)
-    second = films_world(films, triples[::-1] + triples, years, rng=np.random.default_rng(0), **settings)
+    second = films_world(
+        films, triples[::-1] + triples, years, rng=np.random.default_rng(0), **settings
+    )
     assert same(first, second)
     assert first.property_names == second.property_names
 

@@ -1,4 +1,6 @@
-"""Recording needs a CUDA device; what is around it does not: here "recorded" work is a function that is called again."""
+"""Recording needs a CUDA device; what is around it does not: here "recorded" work is a function
+that is called again.
+"""
 
 import pytest
 import torch
@@ -18,18 +20,25 @@ class Regression:
         (batch,) = batches
         self.seen.append(batch.user.data_ptr())
         error = self.weight[0] * batch.user + self.weight[1] * batch.positive - batch.negative
-        self.weight -= 0.01 * torch.stack([(error * batch.user).mean(), (error * batch.positive).mean()])
+        self.weight -= 0.01 * torch.stack(
+            [(error * batch.user).mean(), (error * batch.positive).mean()]
+        )
         return error.square().mean().unsqueeze(0)
 
 
 def batches():
     draw = torch.Generator().manual_seed(0)
     sizes = [8] * 9 + [5]
-    return [(PairwiseBatch(*(torch.randint(-3, 4, (size,), generator=draw) for _ in range(3))),) for size in sizes]
+    return [
+        (PairwiseBatch(*(torch.randint(-3, 4, (size,), generator=draw) for _ in range(3))),)
+        for size in sizes
+    ]
 
 
 def again(step):
-    """Stand for a graph: the work is done at each replay, on the batches that were there at the recording."""
+    """Stand for a graph: the work is done at each replay, on the batches that were there at the
+    recording.
+    """
     losses = torch.empty(1)
     return lambda: losses.copy_(step()), losses
 
@@ -40,7 +49,9 @@ def test_replayed_steps_are_the_steps():
     for batch in batches():
         torch.testing.assert_close(run(batch), plain.step(batch), rtol=0, atol=0)
     assert torch.equal(plain.weight, recorded.weight)
-    assert len(set(recorded.seen[3:9])) == 1  # the batches were copied to where the recording reads them
+    assert (
+        len(set(recorded.seen[3:9])) == 1
+    )  # the batches were copied to where the recording reads them
     assert recorded.seen[9] != recorded.seen[3]  # the short one was not
 
 

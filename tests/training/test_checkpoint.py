@@ -12,7 +12,10 @@ from kgrec.training.loop import TrainState, train
 def trained(epochs, state=None, seen=None):
     data = worlds.cold_items(users=20)
     model = BPRMF.from_dataset(data, BPRMFConfig(dim=4), torch.Generator().manual_seed(0))
-    values = lambda scorer: float((scorer.users * 0.01).sum())  # noqa: E731
+
+    def values(scorer):
+        return float((scorer.users * 0.01).sum())
+
     return train(
         model,
         data,
@@ -72,7 +75,10 @@ def test_a_missing_file_and_a_foreign_one_are_named(tmp_path):
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("kgrec.data.io.writing.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "kgrec.data.io.writing.os.fsync",
+        lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
     with pytest.raises(OSError, match="No space"):
         write_tensors(tmp_path / "weights", {"a": torch.zeros(2)}, {})
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""The published recipes under the compiled kernels and under torch alone: the same loss curves, the same negatives."""
+"""The published recipes under the compiled kernels and under torch alone: the same loss curves, the
+same negatives.
+"""
 
 import pytest
 import worlds
@@ -16,14 +18,29 @@ RECIPES = [
 ]
 
 
-@pytest.mark.skipif(native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)")
+@pytest.mark.skipif(
+    native.library() is None, reason="the compiled kernels were not built here (no C++ compiler)"
+)
 @pytest.mark.parametrize(("model", "preset", "settings"), RECIPES)
 def test_loss_curves_do_not_depend_on_the_kernels(monkeypatch, model, preset, settings):
     data = worlds.planted("both")
 
     def curve():
-        run = kgrec.fit(model, data, preset=preset, dim=8, epochs=4, patience=0, learning_rate=0.01, seed=3, **settings)
-        return [{name: value for name, value in record.items() if name in losses} for record in run.history], run.history
+        run = kgrec.fit(
+            model,
+            data,
+            preset=preset,
+            dim=8,
+            epochs=4,
+            patience=0,
+            learning_rate=0.01,
+            seed=3,
+            **settings,
+        )
+        return [
+            {name: value for name, value in record.items() if name in losses}
+            for record in run.history
+        ], run.history
 
     losses = {"bpr", "softmax", "transr", "kg"}
     fast, history = curve()

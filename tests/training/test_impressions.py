@@ -31,14 +31,24 @@ def shown(*lists, histories=None):
 def rows(sampler, epoch=1):
     """Return (user, history, candidates, labels) of every row of an epoch."""
     return [
-        (int(b.user[n]), b.history[n][b.history_mask[n]].tolist(), b.candidates[n][b.mask[n]].tolist(), b.label[n][b.mask[n]].tolist())
+        (
+            int(b.user[n]),
+            b.history[n][b.history_mask[n]].tolist(),
+            b.candidates[n][b.mask[n]].tolist(),
+            b.label[n][b.mask[n]].tolist(),
+        )
         for b in sampler.epoch(epoch)
         for n in range(len(b.user))
     ]
 
 
 class TestShown:
-    LISTS = ([(1, True), (2, False), (3, False), (4, True), (5, False)], [(6, True), (7, False)], [(8, True)], [(9, False)])
+    LISTS = (
+        [(1, True), (2, False), (3, False), (4, True), (5, False)],
+        [(6, True), (7, False)],
+        [(8, True)],
+        [(9, False)],
+    )
 
     def sampler(self, seed=0, negatives=2, size=2):
         data = shown(*self.LISTS, histories=[[1, 2, 3], [], [4], [5]])
@@ -46,7 +56,11 @@ class TestShown:
 
     def test_every_click_stands_once_among_other_items_of_its_list(self):
         found = rows(self.sampler())
-        assert sorted((user, candidates[0]) for user, _, candidates, _ in found) == [(0, 1), (0, 4), (1, 6)]
+        assert sorted((user, candidates[0]) for user, _, candidates, _ in found) == [
+            (0, 1),
+            (0, 4),
+            (1, 6),
+        ]
         assert self.sampler().steps() == 2
         for user, history, candidates, label in found:
             assert history == ([2, 3] if user == 0 else [])  # the last two
@@ -56,7 +70,12 @@ class TestShown:
 
     def test_negatives_are_drawn_anew_and_evenly(self):
         sampler = self.sampler(negatives=1)
-        drawn = [candidates[1] for epoch in range(1, 301) for user, _, candidates, _ in rows(sampler, epoch) if user == 0]
+        drawn = [
+            candidates[1]
+            for epoch in range(1, 301)
+            for user, _, candidates, _ in rows(sampler, epoch)
+            if user == 0
+        ]
         counts = np.unique(drawn, return_counts=True)
         assert counts[0].tolist() == [2, 3, 5]
         assert counts[1].min() > 150
@@ -68,7 +87,9 @@ class TestShown:
 
     def test_lists_without_a_click_or_anything_else_are_refused_where_there_are_no_others(self):
         with pytest.raises(DataError, match="click"):
-            ShownSampler(shown([(1, True)], [(2, False)]), ImpressionSource(1, 2), 2, seed=0, device=CPU)
+            ShownSampler(
+                shown([(1, True)], [(2, False)]), ImpressionSource(1, 2), 2, seed=0, device=CPU
+            )
 
 
 class TestPairs:
@@ -83,7 +104,9 @@ class TestPairs:
 
     def test_interactions_with_items_the_user_has_not(self):
         found = rows(PairSampler(self.data(), ImpressionSource(3, 2), 3, seed=0, device=CPU))
-        assert sorted((user, candidates[0]) for user, _, candidates, _ in found) == sorted(self.TRAIN)
+        assert sorted((user, candidates[0]) for user, _, candidates, _ in found) == sorted(
+            self.TRAIN
+        )
         for user, history, candidates, label in found:
             own = [item for u, item in self.TRAIN if u == user]
             assert history == [item for item in own if item != candidates[0]][-2:]
@@ -97,8 +120,12 @@ class TestPairs:
         left_out = set()
         for epoch in range(1, 40):
             found = rows(sampler, epoch)
-            assert sorted((user, candidates[0]) for user, _, candidates, label in found if label == [1.0]) == sorted(self.TRAIN)
-            assert sorted((user, candidates[0]) for user, _, candidates, label in found if label == [0.0]) == sorted(negatives)
+            assert sorted(
+                (user, candidates[0]) for user, _, candidates, label in found if label == [1.0]
+            ) == sorted(self.TRAIN)
+            assert sorted(
+                (user, candidates[0]) for user, _, candidates, label in found if label == [0.0]
+            ) == sorted(negatives)
             for user, history, candidates, _ in found:
                 assert len(candidates) == 1
                 own = [item for u, item in self.TRAIN if u == user]
@@ -110,10 +137,16 @@ class TestPairs:
 
     def test_labelled_pairs_cannot_stand_in_groups(self):
         with pytest.raises(ConfigError, match="bce"):
-            PairSampler(self.data([(0, 7)]), ImpressionSource(4, 10, grouped=True), 4, seed=0, device=CPU)
+            PairSampler(
+                self.data([(0, 7)]), ImpressionSource(4, 10, grouped=True), 4, seed=0, device=CPU
+            )
 
     def test_lists_come_before_pairs(self):
         data = replace(self.data([(0, 7)]), impressions={"train": shown([(1, True), (2, False)])})
-        assert isinstance(impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), ShownSampler)
+        assert isinstance(
+            impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), ShownSampler
+        )
         data = replace(data, impressions={"train": Impressions()})
-        assert isinstance(impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), PairSampler)
+        assert isinstance(
+            impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), PairSampler
+        )

@@ -15,7 +15,9 @@ CPU = torch.device("cpu")
 
 
 def model_for(data, **config):
-    return BPRMF.from_dataset(data, BPRMFConfig(dim=3, item_bias=False, **config), torch.Generator().manual_seed(0))
+    return BPRMF.from_dataset(
+        data, BPRMFConfig(dim=3, item_bias=False, **config), torch.Generator().manual_seed(0)
+    )
 
 
 def adam_by_hand(users, items, batches, rate, weight):
@@ -38,13 +40,21 @@ def adam_by_hand(users, items, batches, rate, weight):
 
 
 def test_two_epochs_of_fit_equal_adam_written_by_hand():
-    """Catches gradients that are never cleared, steps that are skipped, and a loss that is summed instead of averaged."""
+    """Catches gradients that are never cleared, steps that are skipped, and a loss that is summed
+    instead of averaged.
+    """
     data = worlds.cold_items(users=20)
     config = TrainConfig(epochs=2, batch_size=50, learning_rate=0.1, patience=0)
     model = model_for(data, l2_weight=0.3).double()
     users, items = (p.detach().numpy().copy() for p in (model.users, model.items))
-    sampler = make_sampler(Objective(PairwiseBatch, model.cf_loss), data, config, seed=3, device=CPU, steps=0)
-    batches = [(b.user.numpy(), b.positive.numpy(), b.negative.numpy()) for epoch in (1, 2) for b in sampler.epoch(epoch)]
+    sampler = make_sampler(
+        Objective(PairwiseBatch, model.cf_loss), data, config, seed=3, device=CPU, steps=0
+    )
+    batches = [
+        (b.user.numpy(), b.positive.numpy(), b.negative.numpy())
+        for epoch in (1, 2)
+        for b in sampler.epoch(epoch)
+    ]
     assert len(batches) == 8
     train(model, data, config, seed=3, device=CPU)
     expected = adam_by_hand(users, items, batches, 0.1, 0.3)
@@ -60,7 +70,14 @@ def test_the_best_epoch_is_kept_and_patience_ends_training():
         seen.append(scorer.users.clone())
         return next(values)
 
-    state = train(model, data, TrainConfig(epochs=50, patience=3, batch_size=8), seed=0, device=CPU, validate=validate)
+    state = train(
+        model,
+        data,
+        TrainConfig(epochs=50, patience=3, batch_size=8),
+        seed=0,
+        device=CPU,
+        validate=validate,
+    )
     assert state.epoch == 5
     assert state.stopping.best_epoch == 2
     assert torch.equal(model.users, seen[1])
@@ -72,7 +89,16 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step():
     class Diverging(BPRMF):
         def plan(self):
             calls = iter(range(100))
-            return Plan((Objective(PairwiseBatch, lambda batch: self.cf_loss(batch) * (float("nan") if next(calls) == 9 else 1.0)),))
+            return Plan(
+                (
+                    Objective(
+                        PairwiseBatch,
+                        lambda batch: (
+                            self.cf_loss(batch) * (float("nan") if next(calls) == 9 else 1.0)
+                        ),
+                    ),
+                )
+            )
 
     model = Diverging(12, 12, BPRMFConfig(dim=2), torch.Generator().manual_seed(0))
     with pytest.raises(DivergedError, match=r"epoch 2, step 2.*learning_rate"):
@@ -89,7 +115,9 @@ def test_joint_objectives_share_one_step():
             return Plan((half, half), joint=True)
 
     whole = model_for(data)
-    halves = Halves(whole.users.shape[0], whole.items.shape[0], whole.config, torch.Generator().manual_seed(0))
+    halves = Halves(
+        whole.users.shape[0], whole.items.shape[0], whole.config, torch.Generator().manual_seed(0)
+    )
     config = TrainConfig(epochs=2, batch_size=40, learning_rate=0.05)
     for model in (whole, halves):
         train(model, data, config, seed=0, device=CPU)
@@ -112,7 +140,9 @@ def test_the_first_of_joint_objectives_sets_the_steps_and_shorter_ones_start_ove
                 seen.append(batch)
                 return self.users.sum() * 0
 
-            second = Objective(tuple, note, sampler=lambda data, batch_size, *, seed, device, steps: Short())
+            second = Objective(
+                tuple, note, sampler=lambda data, batch_size, *, seed, device, steps: Short()
+            )
             return Plan((Objective(PairwiseBatch, self.cf_loss), second), joint=True)
 
     model = Uneven(20, 60, BPRMFConfig(dim=2), torch.Generator().manual_seed(0))

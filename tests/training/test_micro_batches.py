@@ -14,7 +14,9 @@ from kgrec.training.micro_batches import Pieces, in_pieces
 
 
 class Hungry(Recommender):
-    """Matrix factorization on fewer rows at once than ``most``; more are too much for the memory."""
+    """Matrix factorization on fewer rows at once than ``most``; more are too much for the
+    memory.
+    """
 
     def __init__(self, most, users, items, error=torch.OutOfMemoryError):
         super().__init__()
@@ -29,10 +31,16 @@ class Hungry(Recommender):
 
     def loss(self, batch):
         if len(batch.user) > self.most:
-            raise self.error("CUDA out of memory" if self.error is torch.OutOfMemoryError else "[enforce fail] can't allocate memory")
+            raise self.error(
+                "CUDA out of memory"
+                if self.error is torch.OutOfMemoryError
+                else "[enforce fail] can't allocate memory"
+            )
         self.seen.append(len(batch.user))
         user = self.users[batch.user]
-        return torch.nn.functional.softplus((user * (self.items[batch.negative] - self.items[batch.positive])).sum(1)).mean()
+        return torch.nn.functional.softplus(
+            (user * (self.items[batch.negative] - self.items[batch.positive])).sum(1)
+        ).mean()
 
     def plan(self):
         return Plan((Objective(PairwiseBatch, self.loss),))
@@ -48,7 +56,9 @@ def data():
 
 def trained(data, most, **settings):
     model = Hungry(most, data.num_users, data.num_items, **settings)
-    state = train(model, data, TrainConfig(epochs=2, batch_size=64), seed=0, device=torch.device("cpu"))
+    state = train(
+        model, data, TrainConfig(epochs=2, batch_size=64), seed=0, device=torch.device("cpu")
+    )
     return model, state
 
 
@@ -57,7 +67,9 @@ def test_pieces_train_the_same_model_and_say_so_once_a_size(data, caplog, error)
     whole, expected = trained(data, 10_000)
     with caplog.at_level(logging.WARNING, logger="kgrec"):
         cut, state = trained(data, 20, error=error)
-    told = [record.getMessage() for record in caplog.records if "memory ran out" in record.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if "memory ran out" in record.getMessage()
+    ]
     assert len(told) == 2
     assert "4 pieces of up to 16 rows" in told[-1]
     assert max(cut.seen) <= 20

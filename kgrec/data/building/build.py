@@ -9,7 +9,13 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.building.content import ContentSources, describe
-from kgrec.data.building.item_table import LinkBy, attribute_settings, links_by_label, read_item_table, with_attributes
+from kgrec.data.building.item_table import (
+    LinkBy,
+    attribute_settings,
+    links_by_label,
+    read_item_table,
+    with_attributes,
+)
 from kgrec.data.building.leaks import check_graph, check_ids
 from kgrec.data.building.report_builder import Draft
 from kgrec.data.graphs.assemble import merge
@@ -84,54 +90,72 @@ def build_dataset(
 ) -> Dataset:
     """Build a dataset from its parts.
 
-    No order of lines decides anything: users and items are numbered by their ids, sorted by their bytes in UTF-8, other entities and
-    relations by their keys (blank nodes last, as they come), interactions are sorted by user, time and item, and triples by head,
-    relation and tail, before anything is drawn. Of repeated (user, item) pairs the earliest is kept, among equal times the one with the
-    lowest rating; a pair that is in an earlier part leaves the later one. Items without an entity are kept.
+    No order of lines decides anything: users and items are numbered by their ids, sorted by their
+    bytes in UTF-8, other entities and relations by their keys (blank nodes last, as they come),
+    interactions are sorted by user, time and item, and triples by head, relation and tail, before
+    anything is drawn. Of repeated (user, item) pairs the earliest is kept, among equal times the
+    one with the lowest rating; a pair that is in an earlier part leaves the later one. Items
+    without an entity are kept.
 
     Args:
-        log: Interactions, or what ``read_interactions`` reads. With given parts it only lends its times to them. Without interactions
-            of any kind, the triples and ``triple_ratios`` make a dataset without users and items.
+        log: Interactions, or what ``read_interactions`` reads. With given parts it only lends its
+            times to them. Without interactions of any kind, the triples and ``triple_ratios`` make
+            a dataset without users and items.
         triples: A knowledge graph, several of them, or what ``read_triples`` reads.
-        links: File or frame of two columns, item and entity. Without links, items whose id equals an entity's key link themselves;
-            with links, the others do so only where the key is an IRI.
-        split: "random" (per user; labelled rows without regard to users), "temporal" (two moments for all), "leave-one-out" (per user,
-            the latest), or "given". Where None: given parts if there are any; impressions with times "temporal"; else "random".
-        ratios: Shares of train, valid and test for the first two; 0.8, 0.1, 0.1 where None, of labelled rows 0.6, 0.2, 0.2.
+        links: File or frame of two columns, item and entity. Without links, items whose id equals
+            an entity's key link themselves; with links, the others do so only where the key is an
+            IRI.
+        split: "random" (per user; labelled rows without regard to users), "temporal" (two moments
+            for all), "leave-one-out" (per user, the latest), or "given". Where None: given parts if
+            there are any; impressions with times "temporal"; else "random".
+        ratios: Shares of train, valid and test for the first two; 0.8, 0.1, 0.1 where None, of
+            labelled rows 0.6, 0.2, 0.2.
         train: Training part of a given split: a log, file or frame.
-        valid: Validation part; a tenth of each user's training items is held out where it is missing.
+        valid: Validation part; a tenth of each user's training items is held out where it is
+            missing.
         test: Test part.
-        labelled: Rows with labels, in the place of a log; those with label 0 become ``Dataset.negatives``.
-        impressions: Lists that were shown, in the place of a log; they become ``Dataset.impressions``.
+        labelled: Rows with labels, in the place of a log; those with label 0 become
+            ``Dataset.negatives``.
+        impressions: Lists that were shown, in the place of a log; they become
+            ``Dataset.impressions``.
         triple_ratios: Shares of the triples for train, valid and test; all train where None.
-        held: Held-out triples by part ("valid", "test"): columns ``head``, ``relation``, ``tail`` (keys). An empty mapping says that
-            triples alone make the dataset.
+        held: Held-out triples by part ("valid", "test"): columns ``head``, ``relation``, ``tail``
+            (keys). An empty mapping says that triples alone make the dataset.
         user_attributes: File or frame: user id and attributes, which become facts about users.
         item_labels: File or frame of items with a column of titles.
-        item_attributes: True, or settings of ``triples_from_table`` by name: the columns of ``item_labels`` become triples as well.
-        link_by: "label-year" or "label": items are linked by the titles of ``item_labels`` to entities of the graph, in the place of
-            ``links``; see ``kgrec.data.linking.match.match_items``. Only what is sure is linked.
-        review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it can be given as ``links``.
+        item_attributes: True, or settings of ``triples_from_table`` by name: the columns of
+            ``item_labels`` become triples as well.
+        link_by: "label-year" or "label": items are linked by the titles of ``item_labels`` to
+            entities of the graph, in the place of ``links``; see
+            ``kgrec.data.linking.match.match_items``. Only what is sure is linked.
+        review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
+            can be given as ``links``.
         item_year: Column of years in ``item_labels``, for ``link_by``; found where None.
-        texts: Columns of ``item_labels`` whose texts, joined by a space, are the items' texts; the titles where None.
+        texts: Columns of ``item_labels`` whose texts, joined by a space, are the items' texts; the
+            titles where None.
         mentions: Entities named in the texts, as ``kgrec.data.linking.mentions.MENTIONS``.
         features: Feature vectors of the items, see ``kgrec.data.readers.features.read_features``.
-        word_vectors: File of word vectors, see ``kgrec.data.readers.vectors.read_vectors``; only words of the texts are kept.
-        entity_vectors: File of entity vectors, or several; only entities of the graph and the mentions are kept.
+        word_vectors: File of word vectors, see ``kgrec.data.readers.vectors.read_vectors``; only
+            words of the texts are kept.
+        entity_vectors: File of entity vectors, or several; only entities of the graph and the
+            mentions are kept.
         user: User column of parts and tables, where present.
         item: Item column of parts and links, where present.
         item_id: Item column of ``item_labels`` and ``features``.
         min_rating: Ratings below it are left out (where ``log`` is a file).
-        k_core: Users and items with fewer interactions are left out, again and again until none is left; 0 keeps all. Two numbers are
-            one for users and one for items.
-        min_entity: Entities with fewer triples are left out with them, again and again; items stay; 0 keeps all.
+        k_core: Users and items with fewer interactions are left out, again and again until none is
+            left; 0 keeps all. Two numbers are one for users and one for items.
+        min_entity: Entities with fewer triples are left out with them, again and again; items stay;
+            0 keeps all.
         min_relation: Relations with fewer triples are left out, likewise.
         without_relation: Relations that are left out, by key or label.
-        leaks: "keep" triples that state interactions between users and items, with a warning, or "drop" them.
-        catalog: "interactions" (every item with an interaction in any part, labelled or shown) or "all" (also those only in links or the
-            item table).
+        leaks: "keep" triples that state interactions between users and items, with a warning, or
+            "drop" them.
+        catalog: "interactions" (every item with an interaction in any part, labelled or shown) or
+            "all" (also those only in links or the item table).
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
-        reading: Further settings of ``read_triples`` by name, for instance ``{"same_as": "merge"}``.
+        reading: Further settings of ``read_triples`` by name, for instance
+            ``{"same_as": "merge"}``.
         seed: Of every draw.
         name: Short name.
         notes: Sentences to begin the report's notes with.
@@ -141,28 +165,43 @@ def build_dataset(
         DataError: If nothing is left to train on, or nobody to evaluate.
     """
     refuse_after_fork("Building a dataset")
-    cores = _check_settings(catalog, k_core, {"min_entity": min_entity, "min_relation": min_relation}, leaks)
+    cores = _check_settings(
+        catalog, k_core, {"min_entity": min_entity, "min_relation": min_relation}, leaks
+    )
     by = LinkBy(link_by, review, item_year)
     by.check(links, triples, item_labels)
     draft = Draft(notes=list(notes))
     check_held(held, triple_ratios)
-    triple_shares = None if triple_ratios is None else check_ratios(tuple(triple_ratios), "triple_ratios")
+    if triple_ratios is None:
+        triple_shares = None
+    else:
+        triple_shares = check_ratios(tuple(triple_ratios), "triple_ratios")
     judged = _judged(labelled, impressions, (log, train, valid, test), split, ratios, seed)
     if judged is not None:
         rows = _from_judged(judged, draft, seed)
-    elif log is None and train is None and test is None and (triple_shares is not None or held is not None):
+    elif (
+        log is None
+        and train is None
+        and test is None
+        and (triple_shares is not None or held is not None)
+    ):
         rows = _Rows(*_merged(_no_rows(), None, draft), "given", divided="none")
     else:
         own = _read_log(log, min_rating, user, item, on_error)
-        rows = _from_logs(own, (train, valid, test), split, ratios, user, item, on_error, draft, seed)
+        rows = _from_logs(
+            own, (train, valid, test), split, ratios, user, item, on_error, draft, seed
+        )
     frame = _core(rows.frame, cores, draft)
     cored = max(cores) > 1
-    users, item_keys = _users(frame, rows.ids, judged, cored), _item_keys(frame, rows.ids, judged, cored)
+    users = _users(frame, rows.ids, judged, cored)
+    item_keys = _item_keys(frame, rows.ids, judged, cored)
     link_frame = _links(links, item, on_error, draft)
     table = read_item_table(item_labels, item_id, texts, item_attributes, on_error, draft)
     items = _catalog(item_keys, catalog, link_frame, None if table is None else titles(table))
     for column, known in (("user", users), ("item", items)):
-        frame = frame.with_columns(pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()]))
+        frame = frame.with_columns(
+            pl.Series(column, known.match(rows.ids[column])[frame[column].to_numpy()])
+        )
     parts = _divide(frame, rows.split, rows.shares, seed)
     _check_parts(parts, rows.divided or rows.split, judged, draft)
     read = reader_settings(reading or {})
@@ -173,16 +212,27 @@ def build_dataset(
     graph = _filtered(graph, len(items), tuple(without_relation), min_entity, min_relation, draft)
     graph = in_order(graph, len(items))
     held_out = triple_shares is not None or bool(held)
-    graph = check_graph(graph, users, len(items), dict(zip(PARTS, parts, strict=True)), leaks, held_out, draft)
+    graph = check_graph(
+        graph, users, len(items), dict(zip(PARTS, parts, strict=True)), leaks, held_out, draft
+    )
     graph, facts = _with_users(graph, users, user_attributes, user, on_error, draft)
     sources = ContentSources(texts, mentions, features, word_vectors, entity_vectors, on_error)
     content, graph = describe(items, graph, sources, table, item_id, draft)
     if rows.split == "temporal" and len(graph):
-        draft.notes.append("Facts and links carry no dates: under the temporal split, some may be newer than the moment training ends.")
+        draft.notes.append(
+            "Facts and links carry no dates: under the temporal split, some may be newer than "
+            "the moment training ends."
+        )
     graph, facts, content = with_further(graph, len(items), facts, content)
     graph, held_rows = _held_triples(graph, triple_shares, held or {}, seed, draft)
     negatives, shown = _numbered(judged, users, items, draft)
-    _log.info("%d users, %d items, %d entities, %d triples", len(users), len(items), len(graph.entities), len(graph))
+    _log.info(
+        "%d users, %d items, %d entities, %d triples",
+        len(users),
+        len(items),
+        len(graph.entities),
+        len(graph),
+    )
     return Dataset(
         name=name,
         users=users,
@@ -233,10 +283,15 @@ def _judged(
     if not given:
         return None
     if len(given) > 1 or any(one is not None for one in others):
-        raise ConfigError("labelled rows, impressions and interactions of another source exclude each other. Leave all but one out.")
+        raise ConfigError(
+            "labelled rows, impressions and interactions of another source exclude each other. "
+            "Leave all but one out."
+        )
     if labelled is not None:
         return divide_labels(labelled, split, ratios, seed)
-    return None if impressions is None else divide_impressions(impressions, split, ratios, seed)
+    if impressions is None:
+        return None
+    return divide_impressions(impressions, split, ratios, seed)
 
 
 def _from_judged(judged: Judged, draft: Draft, seed: int) -> _Rows:
@@ -260,7 +315,12 @@ def _from_logs(
     shares = check_ratios(tuple(_RATIOS if ratios is None else ratios))
     split = split or "random"
     if any(part is not None for part in parts) or split.lower() == "given":
-        return _Rows(*_given(log, parts, split, user, item, on_error, draft, seed), "given", shares, parts[VALID] is None)
+        return _Rows(
+            *_given(log, parts, split, user, item, on_error, draft, seed),
+            "given",
+            shares,
+            parts[VALID] is None,
+        )
     return _Rows(*_one_log(log, draft), split, shares)
 
 
@@ -269,12 +329,18 @@ def _no_rows() -> pl.DataFrame:
 
 
 def _users(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> Vocabulary:
-    further = [] if judged is None or cored else [judged.users().rename("user")]
+    if judged is None or cored:
+        further = []
+    else:
+        further = [judged.users().rename("user")]
     return Vocabulary(_sorted([_keys_in(frame, ids, "user"), *further]), kind="user")
 
 
 def _item_keys(frame: pl.DataFrame, ids: _Ids, judged: Judged | None, cored: bool) -> pl.Series:
-    further = [] if judged is None or cored else [judged.items.rename("item")]
+    if judged is None or cored:
+        further = []
+    else:
+        further = [judged.items.rename("item")]
     return _sorted([_keys_in(frame, ids, "item"), *further])
 
 
@@ -294,7 +360,11 @@ def _keys_in(frame: pl.DataFrame, ids: _Ids, column: str) -> pl.Series:
 
 
 def _held_triples(
-    graph: Triples, shares: tuple[float, float, float] | None, given: Mapping[str, pl.DataFrame], seed: int, draft: Draft
+    graph: Triples,
+    shares: tuple[float, float, float] | None,
+    given: Mapping[str, pl.DataFrame],
+    seed: int,
+    draft: Draft,
 ) -> tuple[Triples, dict[str, np.ndarray]]:
     if shares is None:
         held, unknown = number_held(graph, given)
@@ -302,7 +372,10 @@ def _held_triples(
         return graph, held
     graph, held, moved = hold_out_triples(graph, shares, generator=numpy_generator(seed, "triples"))
     if moved:
-        draft.notes.append(f"Triples drawn to be held out, but kept since an entity or relation would be unknown without them: {moved}.")
+        draft.notes.append(
+            "Triples drawn to be held out, but kept since an entity or relation would be "
+            f"unknown without them: {moved}."
+        )
     return graph, held
 
 
@@ -318,24 +391,39 @@ def _numbered(
     return negatives, shown
 
 
-def _check_settings(catalog: str, k_core: int | Sequence[int], least: Mapping[str, int], leaks: str) -> tuple[int, int]:
+def _check_settings(
+    catalog: str, k_core: int | Sequence[int], least: Mapping[str, int], leaks: str
+) -> tuple[int, int]:
     """Return the cores of users and items."""
-    for name, value, known in (("catalog", catalog, ("interactions", "all")), ("leaks", leaks, ("keep", "drop"))):
+    for name, value, known in (
+        ("catalog", catalog, ("interactions", "all")),
+        ("leaks", leaks, ("keep", "drop")),
+    ):
         if value not in known:
             raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
     cores = (k_core, k_core) if isinstance(k_core, int) else tuple(k_core)
     if len(cores) != 2:
-        raise ConfigError(f"k_core: {len(cores)} numbers. Give one, or one for users and one for items.")
+        raise ConfigError(
+            f"k_core: {len(cores)} numbers. Give one, or one for users and one for items."
+        )
     for name, number in (("k_core", min(cores)), *least.items()):
         if number < 0:
             raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
     return cores
 
 
-def _cuts(min_entity: int, min_relation: int, without_relation: tuple[str, ...], leaks: str) -> dict[str, Any]:
+def _cuts(
+    min_entity: int, min_relation: int, without_relation: tuple[str, ...], leaks: str
+) -> dict[str, Any]:
     """Return the settings that cut the graph, only those that do."""
-    given = {"min_entity": min_entity, "min_relation": min_relation, "without_relation": list(without_relation)}
-    return {name: value for name, value in given.items() if value} | ({"leaks": leaks} if leaks != "keep" else {})
+    given = {
+        "min_entity": min_entity,
+        "min_relation": min_relation,
+        "without_relation": list(without_relation),
+    }
+    return {name: value for name, value in given.items() if value} | (
+        {"leaks": leaks} if leaks != "keep" else {}
+    )
 
 
 def _settings(
@@ -348,13 +436,27 @@ def _settings(
 ) -> dict[str, Any]:
     split = rows.divided or rows.split
     k_core = cores[0] if cores[0] == cores[1] else list(cores)
-    own: dict[str, Any] = {"split": split, "seed": seed, "k_core": k_core, "catalog": catalog, "min_rating": min_rating}
-    own |= {"ratios": list(rows.shares)} if split in ("random", "temporal") else {}
-    own |= {"valid_held_out": True} if rows.valid_held_out else {}
+    own: dict[str, Any] = {
+        "split": split,
+        "seed": seed,
+        "k_core": k_core,
+        "catalog": catalog,
+        "min_rating": min_rating,
+    }
+    if split in ("random", "temporal"):
+        own |= {"ratios": list(rows.shares)}
+    else:
+        own |= {}
+    if rows.valid_held_out:
+        own |= {"valid_held_out": True}
+    else:
+        own |= {}
     return own | ({} if triple_shares is None else {"triple_ratios": list(triple_shares)})
 
 
-def _read_log(log: object, min_rating: float | int | None, user: str | None, item: str | None, on_error: str) -> InteractionLog | None:
+def _read_log(
+    log: object, min_rating: float | int | None, user: str | None, item: str | None, on_error: str
+) -> InteractionLog | None:
     if log is None or isinstance(log, InteractionLog):
         return log
     return read_log(log, wanted=(user, item, None, None), min_rating=min_rating, on_error=on_error)
@@ -382,26 +484,42 @@ def _given(
     if split.lower() not in ("random", "given"):
         raise ConfigError(f"split: {split!r} and given parts exclude each other. Leave one out.")
     if sources[TRAIN] is None or sources[TEST] is None:
-        missing = "train" if sources[TRAIN] is None else "test"
+        if sources[TRAIN] is None:
+            missing = "train"
+        else:
+            missing = "test"
         raise ConfigError(f"split: given, but there is no {missing} part. Name it with {missing}=.")
-    frames, numbered = [], None
+    frames = []
+    numbered = None
     for part, source in enumerate(sources):
         if source is None:
             continue
-        own = source if isinstance(source, InteractionLog) else read_part(source, user=user, item=item, on_error=on_error)
+        if isinstance(source, InteractionLog):
+            own = source
+        else:
+            own = read_part(source, user=user, item=item, on_error=on_error)
         draft.sources += own.sources
         draft.dropped += own.dropped
         frames.append(own.frame.with_columns(part=pl.lit(part, dtype=pl.Int8)))
         numbered = own.ids
-    frame, ids = _merged(_with_times(pl.concat(frames, how="diagonal"), log, draft), numbered, draft)
+    frame, ids = _merged(
+        _with_times(pl.concat(frames, how="diagonal"), log, draft), numbered, draft
+    )
     if sources[VALID] is not None:
         return frame, ids
     training = frame["part"].to_numpy() == TRAIN
     rows = frame["user"].to_numpy()[training]
     held = np.zeros(frame.height, dtype=bool)
-    held[np.flatnonzero(training)[hold_out(rows, HELD_OUT, generator=numpy_generator(seed, "split"))]] = True
-    draft.notes.append(f"No validation part: a tenth of each user's training items was held out ({int(held.sum())} interactions).")
-    return frame.with_columns(part=pl.when(pl.Series(held)).then(pl.lit(VALID, dtype=pl.Int8)).otherwise("part")), ids
+    held[
+        np.flatnonzero(training)[hold_out(rows, HELD_OUT, generator=numpy_generator(seed, "split"))]
+    ] = True
+    draft.notes.append(
+        "No validation part: a tenth of each user's training items was held out "
+        f"({int(held.sum())} interactions)."
+    )
+    return frame.with_columns(
+        part=pl.when(pl.Series(held)).then(pl.lit(VALID, dtype=pl.Int8)).otherwise("part")
+    ), ids
 
 
 def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -> pl.DataFrame:
@@ -409,7 +527,9 @@ def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -
     if log is None or "time" in frame.columns or "time" not in log.frame.columns:
         return frame
     draft.sources += log.sources
-    draft.notes.append(f"The given parts have no times; those of {', '.join(log.sources)} were taken.")
+    draft.notes.append(
+        f"The given parts have no times; those of {', '.join(log.sources)} were taken."
+    )
     first = log.named().group_by("user", "item").agg(pl.col("time").min())
     return frame.join(first, on=["user", "item"], how="left", maintain_order="left")
 
@@ -417,8 +537,9 @@ def _with_times(frame: pl.DataFrame, log: InteractionLog | None, draft: Draft) -
 def _merged(frame: pl.DataFrame, ids: _Ids | None, draft: Draft) -> tuple[pl.DataFrame, _Ids]:
     """Return one row per (user, item), sorted by user, time and item; earlier parts go first.
 
-    Of repeated pairs the earliest stays, among equal times the one with the lowest rating. Users and items become numbers over the keys
-    that come with them, sorted, a fraction of the memory of text; they may be numbers already.
+    Of repeated pairs the earliest stays, among equal times the one with the lowest rating. Users
+    and items become numbers over the keys that come with them, sorted, a fraction of the memory of
+    text; they may be numbers already.
     """
     frame, ids = _by_key(frame, ids)
     pair = frame["user"].to_numpy().astype(np.int64)
@@ -432,12 +553,21 @@ def _merged(frame: pl.DataFrame, ids: _Ids | None, draft: Draft) -> tuple[pl.Dat
     repeated = ~new | ~np.append(new[1:], True)
     if repeated.any():
         rows = order[repeated]
-        order[repeated] = rows[row_order(pair[repeated], *(values[rows] for values in _columns(frame, PLACE, "time", "rating")))]
+        order[repeated] = rows[
+            row_order(
+                pair[repeated],
+                *(values[rows] for values in _columns(frame, PLACE, "time", "rating")),
+            )
+        ]
     own = pair[new]
     draft.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(own))
     again = np.diff(own >> 2, prepend=-1) == 0
     for part, name in ((VALID, "validation"), (TEST, "test")):
-        draft.drop("interactions", f"in the {name} part and already in an earlier one", int((own[again] & 3 == part + 1).sum()))
+        draft.drop(
+            "interactions",
+            f"in the {name} part and already in an earlier one",
+            int((own[again] & 3 == part + 1).sum()),
+        )
     del pair, own, repeated
     order = order[new][~again]
     when = [values[order] for values in _columns(frame, "user", PLACE, "time")]
@@ -465,17 +595,29 @@ def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
 def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
     """Return those of the columns that are there, NaN for what is missing."""
     found = [frame[name] for name in names if name in frame.columns]
-    return [(column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy() for column in found]
+    return [
+        (column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy()
+        for column in found
+    ]
 
 
 def _core(frame: pl.DataFrame, cores: tuple[int, int], draft: Draft) -> pl.DataFrame:
-    """Return the largest set of interactions in which every user and every item has as many as its core."""
+    """Return the largest set of interactions in which every user and every item has as many as its
+    core.
+    """
     before = frame
     frame = interaction_core(frame, *cores)
-    limit = f"the {cores[0]}-core" if cores[0] == cores[1] else f"the core of {cores[0]} interactions a user and {cores[1]} an item"
+    if cores[0] == cores[1]:
+        limit = f"the {cores[0]}-core"
+    else:
+        limit = f"the core of {cores[0]} interactions a user and {cores[1]} an item"
     if frame.height < before.height:
         for column in ("user", "item"):
-            draft.drop(f"{column}s", f"outside {limit}", before[column].n_unique() - frame[column].n_unique())
+            draft.drop(
+                f"{column}s",
+                f"outside {limit}",
+                before[column].n_unique() - frame[column].n_unique(),
+            )
         draft.drop("interactions", f"outside {limit}", before.height - frame.height)
     if frame.height == 0 < before.height:
         raise DataError("no interaction is left. Lower min_rating or k_core.")
@@ -486,40 +628,76 @@ def _divide(
     frame: pl.DataFrame, split: str, ratios: tuple[float, float, float], seed: int
 ) -> tuple[Interactions, Interactions, Interactions]:
     user = frame["user"].to_numpy()
-    time = frame["time"].fill_null(np.nan).to_numpy() if "time" in frame.columns else None
-    divide = find_split(split) if split != "given" else None
-    part = divide(user, time, ratios, generator=numpy_generator(seed, "split")) if divide else frame["part"].to_numpy()
-    rating = frame["rating"].fill_null(np.nan).to_numpy().astype(np.float32) if "rating" in frame.columns else None
-    everything = Interactions(user.astype(np.int32), frame["item"].to_numpy().astype(np.int32), time, rating)
-    return everything.take(part == TRAIN), everything.take(part == VALID), everything.take(part == TEST)
+    if "time" in frame.columns:
+        time = frame["time"].fill_null(np.nan).to_numpy()
+    else:
+        time = None
+    if split != "given":
+        divide = find_split(split)
+    else:
+        divide = None
+    if divide:
+        part = divide(user, time, ratios, generator=numpy_generator(seed, "split"))
+    else:
+        part = frame["part"].to_numpy()
+    if "rating" in frame.columns:
+        rating = frame["rating"].fill_null(np.nan).to_numpy().astype(np.float32)
+    else:
+        rating = None
+    everything = Interactions(
+        user.astype(np.int32), frame["item"].to_numpy().astype(np.int32), time, rating
+    )
+    return (
+        everything.take(part == TRAIN),
+        everything.take(part == VALID),
+        everything.take(part == TEST),
+    )
 
 
-def _check_parts(parts: tuple[Interactions, Interactions, Interactions], split: str, judged: Judged | None, draft: Draft) -> None:
+def _check_parts(
+    parts: tuple[Interactions, Interactions, Interactions],
+    split: str,
+    judged: Judged | None,
+    draft: Draft,
+) -> None:
     train, valid, test = parts
     if split == "none":
         return
     if not len(train):
-        raise DataError(f"split {split!r} leaves no training interaction. Change the ratios, or give more interactions.")
+        raise DataError(
+            f"split {split!r} leaves no training interaction. Change the ratios, or give more "
+            "interactions."
+        )
     if not len(test) and not (judged is not None and judged.impressions):
-        raise DataError(f"split {split!r} leaves nobody to evaluate: the test part is empty. Change the ratios, or give more interactions.")
+        raise DataError(
+            f"split {split!r} leaves nobody to evaluate: the test part is empty. Change the "
+            "ratios, or give more interactions."
+        )
     if not len(valid):
         draft.notes.append("The validation part is empty: training cannot stop early.")
     for name, part in (("validation", valid), ("test", test)):
-        for what, rows, known in (("users", part.user, train.user), ("items", part.item, train.item)):
+        for what, rows, known in (
+            ("users", part.user, train.user),
+            ("items", part.item, train.item),
+        ):
             cold = _strangers(rows, known)
             if cold:
                 draft.counts[f"{name} {what} without training interactions"] = cold
     unknown = _strangers(test.item, train.item, valid.item)
     if unknown:
         draft.warn(
-            f"{unknown:,} of the test part's {len(np.unique(test.item)):,} items are in no other part",
-            "What learns from interactions alone cannot rank them: compare on them models that use the graph or texts.",
+            f"{unknown:,} of the test part's {len(np.unique(test.item)):,} items are in no other "
+            "part",
+            "What learns from interactions alone cannot rank them: compare on them models that "
+            "use the graph or texts.",
         )
 
 
 def _strangers(rows: np.ndarray, *known: np.ndarray) -> int:
     """Return how many distinct rows are among none of the known ones."""
-    mask = np.zeros(1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0), dtype=bool)
+    mask = np.zeros(
+        1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0), dtype=bool
+    )
     mask[rows] = True
     for some in known:
         mask[some] = False
@@ -536,7 +714,9 @@ def _links(links: object, item: str | None, on_error: str, draft: Draft) -> pl.D
     return frame
 
 
-def _catalog(keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: pl.DataFrame | None) -> Vocabulary:
+def _catalog(
+    keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: pl.DataFrame | None
+) -> Vocabulary:
     if catalog == "all":
         known = [frame["item"].rename("item") for frame in (links, table) if frame is not None]
         keys = _sorted([keys, *known])
@@ -563,15 +743,30 @@ def _graph(
     read = replace(read, columns=())
     linked = link(items, read, links, _item_labels(items, None if table is None else titles(table)))
     if triples is not None:
-        draft.counts["triples read"] = len(read) + sum(d.count for d in read.dropped if d.what == "triples")
-        draft.counts |= linked.counts if len(items) else {}
+        draft.counts["triples read"] = len(read) + sum(
+            d.count for d in read.dropped if d.what == "triples"
+        )
+        if len(items):
+            draft.counts |= linked.counts
+        else:
+            draft.counts |= {}
     draft.dropped += linked.dropped
     if triples is not None and len(items) and not linked.counts["items in the graph"]:
-        draft.warn("No item is in the graph: the triples can help through texts alone", "Give links that name the graph's entities.")
+        draft.warn(
+            "No item is in the graph: the triples can help through texts alone",
+            "Give links that name the graph's entities.",
+        )
     return linked.triples
 
 
-def _filtered(graph: Triples, num_items: int, without: tuple[str, ...], min_entity: int, min_relation: int, draft: Draft) -> Triples:
+def _filtered(
+    graph: Triples,
+    num_items: int,
+    without: tuple[str, ...],
+    min_entity: int,
+    min_relation: int,
+    draft: Draft,
+) -> Triples:
     """Return the graph without the relations that are not wanted, then without what is rare."""
     graph, unwanted = without_relations(graph, num_items, without)
     graph, rare = frequent(graph, num_items, min_entity=min_entity, min_relation=min_relation)
@@ -580,9 +775,16 @@ def _filtered(graph: Triples, num_items: int, without: tuple[str, ...], min_enti
 
 
 def _with_users(
-    graph: Triples, users: Vocabulary, user_attributes: object, user: str | None, on_error: str, draft: Draft
+    graph: Triples,
+    users: Vocabulary,
+    user_attributes: object,
+    user: str | None,
+    on_error: str,
+    draft: Draft,
 ) -> tuple[Triples, np.ndarray]:
-    """Return the graph with the values of user attributes as entities, and the facts about users."""
+    """Return the graph with the values of user attributes as entities, and the facts about
+    users.
+    """
     if user_attributes is None:
         return graph, np.empty((0, 3), dtype=np.int32)
     about, column = read_user_table(user_attributes, user=user, on_error=on_error)
@@ -599,7 +801,11 @@ def _read_graph(triples: object, linked: bool, reading: Mapping[str, Any]) -> Tr
         return empty_triples()
     if isinstance(triples, Triples):
         return triples
-    if isinstance(triples, list | tuple) and triples and all(isinstance(one, Triples) for one in triples):
+    if (
+        isinstance(triples, list | tuple)
+        and triples
+        and all(isinstance(one, Triples) for one in triples)
+    ):
         return merge(triples)
     return read_triples(triples, **reading)
 
@@ -607,5 +813,7 @@ def _read_graph(triples: object, linked: bool, reading: Mapping[str, Any]) -> Tr
 def _item_labels(items: Vocabulary, table: pl.DataFrame | None) -> pl.Series:
     if table is None:
         return pl.Series("label", [None] * len(items), dtype=pl.String)
-    own = pl.DataFrame({"item": items.series}).join(table, on="item", how="left", maintain_order="left")
+    own = pl.DataFrame({"item": items.series}).join(
+        table, on="item", how="left", maintain_order="left"
+    )
     return own["label"]

@@ -45,9 +45,15 @@ class ContentSources:
 
 
 def describe(
-    items: Vocabulary, triples: Triples, sources: ContentSources, table: ItemTable | None, item: str | None, draft: Draft
+    items: Vocabulary,
+    triples: Triples,
+    sources: ContentSources,
+    table: ItemTable | None,
+    item: str | None,
+    draft: Draft,
 ) -> tuple[Content, Triples]:
-    """Return the content of a dataset, and its graph with the entities that texts name and it did not have.
+    """Return the content of a dataset, and its graph with the entities that texts name and it did
+    not have.
 
     Args:
         items: Item ids.
@@ -62,26 +68,51 @@ def describe(
         DataError: If no word or no entity has a vector, or an item has no features.
     """
     if sources.texts is not None and table is None:
-        raise ConfigError("texts name columns of the table of items, and there is none. Name the table as items.")
+        raise ConfigError(
+            "texts name columns of the table of items, and there is none. Name the table as items."
+        )
     columns = () if table is None else text_columns(table, sources.texts)
     own = None
     mentions = Content().mentions
     if table is not None and columns:
-        cells = pl.DataFrame({"item": items.series}).join(texts(table, columns), on="item", how="left", maintain_order="left")
+        cells = pl.DataFrame({"item": items.series}).join(
+            texts(table, columns), on="item", how="left", maintain_order="left"
+        )
         own = cells["cells"].list.drop_nulls().list.join(" ")
         own = own.set((own == "").fill_null(False), None).rename("text")
         if sources.mentions is not None:
             numbered = cells.with_columns(item=pl.Series(range(len(items)), dtype=pl.Int64))
-            mentions, triples, dropped = number_mentions(sources.mentions, items, numbered, columns, triples)
+            mentions, triples, dropped = number_mentions(
+                sources.mentions, items, numbered, columns, triples
+            )
             draft.add((), dropped)
             draft.counts["entities mentioned"] = len(np.unique(mentions[:, 3]))
-    features = None if sources.features is None else _features(sources.features, items, table, item, sources.on_error, draft)
-    words = None if sources.word_vectors is None else _word_vectors(sources.word_vectors, own, sources.on_error, draft)
-    entities = None if sources.entity_vectors is None else _entity_vectors(sources.entity_vectors, triples, sources.on_error, draft)
+    features = (
+        None
+        if sources.features is None
+        else _features(sources.features, items, table, item, sources.on_error, draft)
+    )
+    words = (
+        None
+        if sources.word_vectors is None
+        else _word_vectors(sources.word_vectors, own, sources.on_error, draft)
+    )
+    entities = (
+        None
+        if sources.entity_vectors is None
+        else _entity_vectors(sources.entity_vectors, triples, sources.on_error, draft)
+    )
     return Content(own, mentions, features, words, entities), triples
 
 
-def _features(source: object, items: Vocabulary, table: ItemTable | None, item: str | None, on_error: str, draft: Draft) -> np.ndarray:
+def _features(
+    source: object,
+    items: Vocabulary,
+    table: ItemTable | None,
+    item: str | None,
+    on_error: str,
+    draft: Draft,
+) -> np.ndarray:
     own = feature_table(source, item, on_error)
     features, name, unknown = read_features(own, items, table, item=item)
     draft.add((), own.dropped if isinstance(own, Table) else ())
@@ -92,28 +123,46 @@ def _features(source: object, items: Vocabulary, table: ItemTable | None, item: 
 
 def _word_vectors(source: object, own: pl.Series | None, on_error: str, draft: Draft) -> Vectors:
     if own is None:
-        raise ConfigError("word vectors without texts. Name a table of items, and the columns of texts in it.")
+        raise ConfigError(
+            "word vectors without texts. Name a table of items, and the columns of texts in it."
+        )
     counts = Counter(plain_word(word) for text in own.drop_nulls() for word, _, _ in words_in(text))
     vectors, paths, _ = _read(source, lambda key: plain_word(key) in counts, on_error, draft)
     found = {plain_word(key) for key in vectors.keys}
     if not found:
-        raise DataError(f"{paths}: no word of the texts has a vector. Are they of the same language?")
+        raise DataError(
+            f"{paths}: no word of the texts has a vector. Are they of the same language?"
+        )
     draft.counts |= {"words of the texts": len(counts), "words with a vector": len(found)}
     share = sum(counts[word] for word in found) / sum(counts.values())
-    draft.notes.append(f"{paths}: {len(found) / len(counts):.1%} of the distinct words have a vector, {share:.1%} of all words.")
+    draft.notes.append(
+        f"{paths}: {len(found) / len(counts):.1%} of the distinct words have a vector, "
+        f"{share:.1%} of all words."
+    )
     return vectors
 
 
 def _entity_vectors(source: object, triples: Triples, on_error: str, draft: Draft) -> Vectors:
     vectors, paths, read = _read(source, triples.entities.__contains__, on_error, draft)
     if not len(vectors.keys):
-        raise DataError(f"{paths}: none of its {read} ids is an entity here. Are the ids those of the graph or of the mentions?")
-    draft.drop("entity vectors", "the entity is neither in the graph nor mentioned, or comes twice", read - len(vectors.keys))
+        raise DataError(
+            f"{paths}: none of its {read} ids is an entity here. Are the ids those of the graph "
+            "or of the mentions?"
+        )
+    draft.drop(
+        "entity vectors",
+        "the entity is neither in the graph nor mentioned, or comes twice",
+        read - len(vectors.keys),
+    )
     return vectors
 
 
-def _read(source: object, wanted: Callable[[str], bool], on_error: str, draft: Draft) -> tuple[Vectors, str, int]:
-    """Return the wanted vectors of one file or several, the files' names, and how many vectors they hold."""
+def _read(
+    source: object, wanted: Callable[[str], bool], on_error: str, draft: Draft
+) -> tuple[Vectors, str, int]:
+    """Return the wanted vectors of one file or several, the files' names, and how many vectors they
+    hold.
+    """
     paths = [str(path) for path in (source if isinstance(source, list | tuple) else [source])]
     keys: list[pl.Series] = []
     rows: list[np.ndarray] = []
@@ -126,15 +175,24 @@ def _read(source: object, wanted: Callable[[str], bool], on_error: str, draft: D
         read += count
         if len(vectors.keys):
             if rows and rows[0].shape[1] != vectors.values.shape[1]:
-                wide, before = vectors.values.shape[1], rows[0].shape[1]
-                raise DataError(f"{path}: vectors of {wide} numbers, those of the file before have {before}. Give files of one length.")
+                wide = vectors.values.shape[1]
+                before = rows[0].shape[1]
+                raise DataError(
+                    f"{path}: vectors of {wide} numbers, those of the file before have {before}. "
+                    "Give files of one length."
+                )
             keys.append(vectors.keys)
             rows.append(vectors.values)
             seen.update(vectors.keys)
     draft.add(paths)
     name = " and ".join(paths)
     if not rows:
-        return Vectors(pl.Series("key", [], dtype=pl.String), np.empty((0, 0), dtype=np.float32)), name, read
-    every, values = pl.concat(keys), np.concatenate(rows)
+        return (
+            Vectors(pl.Series("key", [], dtype=pl.String), np.empty((0, 0), dtype=np.float32)),
+            name,
+            read,
+        )
+    every = pl.concat(keys)
+    values = np.concatenate(rows)
     order = text_order(every)
     return Vectors(every.gather(order), values[order]), name, read

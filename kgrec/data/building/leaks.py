@@ -20,12 +20,16 @@ _SHOWN = 3
 _INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"  # zero-width spaces and marks, soft hyphens
 
 
-def stated_interactions(triples: Triples, users: Vocabulary, num_items: int, parts: Mapping[str, Interactions]) -> dict[str, np.ndarray]:
-    """Return, for each part, which triples state one of its interactions, in either direction: positions, ascending.
+def stated_interactions(
+    triples: Triples, users: Vocabulary, num_items: int, parts: Mapping[str, Interactions]
+) -> dict[str, np.ndarray]:
+    """Return, for each part, which triples state one of its interactions, in either direction:
+    positions, ascending.
 
-    A user is in the graph where an entity, no item, has the user's id as its key. Published numberings give users and entities the same
-    plain numbers without meaning the same, so an id of digits alone counts only in relations that state interactions in at least half of
-    the triples between such an entity and an item.
+    A user is in the graph where an entity, no item, has the user's id as its key. Published
+    numberings give users and entities the same plain numbers without meaning the same, so an id of
+    digits alone counts only in relations that state interactions in at least half of the triples
+    between such an entity and an item.
 
     Args:
         triples: The graph, the items its first entities.
@@ -40,21 +44,29 @@ def stated_interactions(triples: Triples, users: Vocabulary, num_items: int, par
     none = {name: np.empty(0, dtype=np.int64) for name in parts}
     if not len(known) or not len(triples):
         return none
-    places, pairs = [], []
+    places = []
+    pairs = []
     for one, other in ((triples.head, triples.tail), (triples.tail, triples.head)):
         between = np.flatnonzero((user_of[one] >= 0) & (other < num_items))
         places.append(between)
         pairs.append(user_of[one[between]] * num_items + other[between])
-    place, pair = np.concatenate(places), np.concatenate(pairs)
-    stated = {name: np.isin(pair, part.user.astype(np.int64) * num_items + part.item) for name, part in parts.items()}
+    place = np.concatenate(places)
+    pair = np.concatenate(pairs)
+    stated = {
+        name: np.isin(pair, part.user.astype(np.int64) * num_items + part.item)
+        for name, part in parts.items()
+    }
     digits = users.series.str.contains(r"^\d+$").to_numpy()[pair // max(num_items, 1)]
-    trusted = ~digits | _telling(triples.relation[place], np.logical_or.reduce(list(stated.values())), len(triples.relations))
+    trusted = ~digits | _telling(
+        triples.relation[place], np.logical_or.reduce(list(stated.values())), len(triples.relations)
+    )
     return {name: np.sort(place[mask & trusted]) for name, mask in stated.items()}
 
 
 def _telling(relation: np.ndarray, stated: np.ndarray, relations: int) -> np.ndarray:
     """Return which rows are of a relation that states interactions in at least half of its rows."""
-    every, some = np.bincount(relation, minlength=relations), np.bincount(relation[stated], minlength=relations)
+    every = np.bincount(relation, minlength=relations)
+    some = np.bincount(relation[stated], minlength=relations)
     telling: np.ndarray = (2 * some >= every)[relation]
     return telling
 
@@ -79,36 +91,45 @@ class Likeness:
 
 
 def like_relations(triples: Triples, least: float = 0.8) -> list[Likeness]:
-    """Return the pairs of relations where one states at least ``least`` of the other's triples, forwards or backwards; most shared first.
+    """Return the pairs of relations where one states at least ``least`` of the other's triples,
+    forwards or backwards; most shared first.
 
-    Relations with fewer than 5 triples, or 5 in common, are not compared. Where more than 32 relations join the same two entities, each is
-    compared with 32 others.
+    Relations with fewer than 5 triples, or 5 in common, are not compared. Where more than 32
+    relations join the same two entities, each is compared with 32 others.
     """
     size = len(triples.relations)
     count = np.bincount(triples.relation, minlength=size)
     rows = np.flatnonzero(count[triples.relation] >= _FEWEST)
-    head, tail = triples.head[rows], triples.tail[rows]
-    low, high = np.minimum(head, tail), np.maximum(head, tail)
+    head = triples.head[rows]
+    tail = triples.tail[rows]
+    low = np.minimum(head, tail)
+    high = np.maximum(head, tail)
     order = row_order(low, high)
-    low, high = low[order], high[order]
+    low = low[order]
+    high = high[order]
     again = np.zeros(len(order), dtype=bool)
     same = (low[1:] == low[:-1]) & (high[1:] == high[:-1])
     again[1:] |= same
     again[:-1] |= same
-    order, pair = order[again], low[again].astype(np.int64) * len(triples.entities) + high[again]
-    relation, forward = triples.relation[rows[order]].astype(np.int64), head[order] < tail[order]
+    order = order[again]
+    pair = low[again].astype(np.int64) * len(triples.entities) + high[again]
+    relation = triples.relation[rows[order]].astype(np.int64)
+    forward = head[order] < tail[order]
     shared = _shared(pair, relation, forward, size)
     return _alike(shared, count, size, least)
 
 
 def _shared(pair: np.ndarray, relation: np.ndarray, forward: np.ndarray, size: int) -> pl.DataFrame:
-    """Return columns ``code`` (two relations and whether they are inverse) and ``shared``, over rows sorted by pair."""
+    """Return columns ``code`` (two relations and whether they are inverse) and ``shared``, over
+    rows sorted by pair.
+    """
     found = [pl.DataFrame(schema={"code": pl.Int64, "shared": pl.Int64})]
     for step in range(1, min(_NEIGHBORS, len(pair) - 1) + 1):
         first = np.flatnonzero(pair[step:] == pair[:-step])
         if not len(first):
             break
-        one, other = relation[first], relation[first + step]
+        one = relation[first]
+        other = relation[first + step]
         inverse = forward[first] != forward[first + step]
         code = (np.minimum(one, other) * size + np.maximum(one, other)) * 2 + inverse
         numbers, times = np.unique(code, return_counts=True)
@@ -117,20 +138,35 @@ def _shared(pair: np.ndarray, relation: np.ndarray, forward: np.ndarray, size: i
 
 
 def _alike(shared: pl.DataFrame, count: np.ndarray, size: int, least: float) -> list[Likeness]:
-    code, times = shared["code"].to_numpy(), shared["shared"].to_numpy()
-    one, other, inverse = code // 2 // size, code // 2 % size, code % 2 == 1
-    times = np.where(one == other, 2 * times, times)  # both triples of a pair are the relation's own
+    code = shared["code"].to_numpy()
+    times = shared["shared"].to_numpy()
+    one = code // 2 // size
+    other = code // 2 % size
+    inverse = code % 2 == 1
+    times = np.where(
+        one == other, 2 * times, times
+    )  # both triples of a pair are the relation's own
     share = times / np.minimum(count[one], count[other])
     kept = (share >= least) & (times >= _FEWEST) & ((one != other) | inverse)
     order = np.flatnonzero(kept)
     order = order[np.lexsort((code[order], -times[order]))]
-    return [Likeness(int(one[n]), int(other[n]), bool(inverse[n]), int(times[n]), float(share[n])) for n in order]
+    return [
+        Likeness(int(one[n]), int(other[n]), bool(inverse[n]), int(times[n]), float(share[n]))
+        for n in order
+    ]
 
 
 def check_graph(
-    graph: Triples, users: Vocabulary, num_items: int, parts: Mapping[str, Interactions], leaks: str, held_out: bool, draft: Draft
+    graph: Triples,
+    users: Vocabulary,
+    num_items: int,
+    parts: Mapping[str, Interactions],
+    leaks: str,
+    held_out: bool,
+    draft: Draft,
 ) -> Triples:
-    """Return the graph, without the triples that state interactions where ``leaks`` is "drop"; what was found goes to the report.
+    """Return the graph, without the triples that state interactions where ``leaks`` is "drop"; what
+    was found goes to the report.
 
     Args:
         graph: The graph, the items its first entities.
@@ -138,12 +174,16 @@ def check_graph(
         num_items: Number of items.
         parts: Interactions by part: train, valid, test.
         leaks: "keep" or "drop".
-        held_out: Whether triples will be held out, which relations that say the same would give away.
+        held_out: Whether triples will be held out, which relations that say the same would give
+            away.
         draft: The report, which is added to.
     """
     stated = stated_interactions(graph, users, num_items, parts)
     if any(map(len, stated.values())):
-        graph = _without_stated(graph, num_items, stated, draft) if leaks == "drop" else _with_stated(graph, stated, draft)
+        if leaks == "drop":
+            graph = _without_stated(graph, num_items, stated, draft)
+        else:
+            graph = _with_stated(graph, stated, draft)
     alike = like_relations(graph)
     for inverse, kind in ((True, "near-inverse"), (False, "near-duplicate")):
         pairs = [like for like in alike if like.inverse == inverse and like.one != like.other]
@@ -151,12 +191,17 @@ def check_graph(
             draft.counts[f"{kind} pairs of relations"] = len(pairs)
             draft.warn(_listed(graph, pairs), _remedy(graph, pairs[0], held_out))
     symmetric = sum(like.one == like.other for like in alike)
-    draft.counts |= {"relations that are their own inverse": symmetric} if symmetric else {}
+    if symmetric:
+        draft.counts |= {"relations that are their own inverse": symmetric}
+    else:
+        draft.counts |= {}
     return graph
 
 
 def check_ids(ids: Vocabulary, draft: Draft) -> None:
-    """Warn of ids that look alike: the same but for white space around them and the way that Unicode writes them (NFKC)."""
+    """Warn of ids that look alike: the same but for white space around them and the way that
+    Unicode writes them (NFKC).
+    """
     seen = ids.series.str.normalize("NFKC").str.strip_chars().str.replace_all(_INVISIBLE, "")
     again = seen.is_duplicated()
     if again.any():
@@ -179,18 +224,23 @@ def _with_stated(graph: Triples, stated: Mapping[str, np.ndarray], draft: Draft)
     if held:
         told = " and ".join(f"{len(rows):,} {_PART_NAMES[part]}" for part, rows in held.items())
         draft.warn(
-            f"The graph states {told} interactions, the first in {_place(graph, int(next(iter(held.values()))[0]))}",
-            "A model that reads the graph is told what it is judged on. Leave such triples out with --leaks drop.",
+            f"The graph states {told} interactions, the first in "
+            f"{_place(graph, int(next(iter(held.values()))[0]))}",
+            "A model that reads the graph is told what it is judged on. Leave such triples out "
+            "with --leaks drop.",
         )
     if len(stated["train"]):
         draft.warn(
             f"{len(stated['train']):,} triples restate training interactions",
-            "Models with the graph see them twice, the others once. Leave such triples out with --leaks drop.",
+            "Models with the graph see them twice, the others once. Leave such triples out with "
+            "--leaks drop.",
         )
     return graph
 
 
-def _without_stated(graph: Triples, num_items: int, stated: Mapping[str, np.ndarray], draft: Draft) -> Triples:
+def _without_stated(
+    graph: Triples, num_items: int, stated: Mapping[str, np.ndarray], draft: Draft
+) -> Triples:
     kept = np.ones(len(graph), dtype=bool)
     for part, rows in stated.items():
         kept[rows] = False
@@ -200,24 +250,42 @@ def _without_stated(graph: Triples, num_items: int, stated: Mapping[str, np.ndar
 
 def _place(graph: Triples, row: int) -> str:
     """Return the source of a triple, with its line where that is known."""
-    source, line = int(graph.source[row]), abs(int(graph.locator[row]))
+    source = int(graph.source[row])
+    line = abs(int(graph.locator[row]))
     if not line or source >= len(graph.sources):
-        return graph.sources[source] if source < len(graph.sources) else "the graph"
-    return f"{graph.sources[source]}, statement {line:,}" if graph.counts_statements(source) else f"{graph.sources[source]}:{line}"
+        if source < len(graph.sources):
+            return graph.sources[source]
+        return "the graph"
+    if graph.counts_statements(source):
+        return f"{graph.sources[source]}, statement {line:,}"
+    return f"{graph.sources[source]}:{line}"
 
 
 def _listed(graph: Triples, pairs: Sequence[Likeness]) -> str:
     shown = [
-        f"{graph.relations.key(like.one)} and {graph.relations.key(like.other)} ({int(100 * like.share)} % of the smaller one)"
+        f"{graph.relations.key(like.one)} and {graph.relations.key(like.other)} "
+        f"({int(100 * like.share)} % of the smaller one)"
         for like in pairs[:_SHOWN]
     ]
-    more = f", and {len(pairs) - _SHOWN:,} more pairs" if len(pairs) > _SHOWN else ""
-    return f"{'Relations that are nearly inverse' if pairs[0].inverse else 'Relations that say the same'}: {', '.join(shown)}{more}"
+    if len(pairs) > _SHOWN:
+        more = f", and {len(pairs) - _SHOWN:,} more pairs"
+    else:
+        more = ""
+    return (
+        f"{'Relations that are nearly inverse' if pairs[0].inverse else 'Relations that say the same'}: "
+        f"{', '.join(shown)}{more}"
+    )
 
 
 def _remedy(graph: Triples, like: Likeness, held_out: bool) -> str:
     count = np.bincount(graph.relation, minlength=len(graph.relations))
     smaller = graph.relations.key(like.one if count[like.one] < count[like.other] else like.other)
-    twice = "Models add inverses of their own, so such facts count twice." if like.inverse else "Such facts count twice."
-    why = "Held-out triples can be read off the other relation." if held_out else twice
+    if like.inverse:
+        twice = "Models add inverses of their own, so such facts count twice."
+    else:
+        twice = "Such facts count twice."
+    if held_out:
+        why = "Held-out triples can be read off the other relation."
+    else:
+        why = twice
     return f"{why} Leave one out, for instance with --without-relation {shlex.quote(smaller)}."

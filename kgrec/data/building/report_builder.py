@@ -43,11 +43,20 @@ class Draft:
         self.warnings.append(Caution(what, remedy))
 
     def report(self) -> BuildReport:
-        """Return the finished report; a source counts once, and what was left out for the same reason is one entry."""
+        """Return the finished report; a source counts once, and what was left out for the same
+        reason is one entry.
+        """
         sources = tuple(dict.fromkeys(self.sources))
         dropped: dict[tuple[str, str], Dropped] = {}
         for one in self.dropped:
             before = dropped.get((one.what, one.why), Dropped(one.what, one.why, 0))
             where = (*before.where, *one.where)[: Skipped.MOST_LISTED]
             dropped[one.what, one.why] = Dropped(one.what, one.why, before.count + one.count, where)
-        return BuildReport(sources, tuple(dropped.values()), tuple(self.notes), self.counts, tuple(self.warnings), tuple(self.columns))
+        return BuildReport(
+            sources,
+            tuple(dropped.values()),
+            tuple(self.notes),
+            self.counts,
+            tuple(self.warnings),
+            tuple(self.columns),
+        )

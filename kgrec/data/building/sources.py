@@ -82,7 +82,8 @@ class Parts:
 def override(parts: Parts, given: Parts) -> Parts:
     """Return the parts with those that are given in their place.
 
-    A log takes the place of a split, a split keeps the log for its times; both take that of labelled rows and impressions.
+    A log takes the place of a split, a split keeps the log for its times; both take that of
+    labelled rows and impressions.
     """
     own = {f.name: getattr(given, f.name) for f in fields(given)}
     changes: dict[str, Any] = {name: value for name, value in own.items() if not _is_nothing(value)}
@@ -113,7 +114,8 @@ def build_from_parts(
 
     Args:
         parts: The parts.
-        split: See ``build_dataset``. Another split than "given" joins the parts of a given one and divides them anew.
+        split: See ``build_dataset``. Another split than "given" joins the parts of a given one and
+            divides them anew.
         user_attributes: A table of users whose attributes become facts; True takes ``parts.users``.
         min_rating: Ratings below it are left out.
         separator: Between the cells of the interactions.
@@ -121,9 +123,13 @@ def build_from_parts(
         settings: Further arguments of ``build_dataset``.
 
     Raises:
-        ConfigError: If there are no interactions, or user attributes are asked for and there are none.
+        ConfigError: If there are no interactions, or user attributes are asked for and there are
+            none.
     """
-    given = parts.split if split is None else split.lower() == "given"
+    if split is None:
+        given = parts.split
+    else:
+        given = split.lower() == "given"
     log = _log(parts, given, min_rating, separator, on_error)
     if user_attributes is True and parts.users is None:
         raise ConfigError("user attributes are asked for and there are none. Name a file of them.")
@@ -155,37 +161,63 @@ def build_from_parts(
     )
 
 
-def _log(parts: Parts, given: bool, min_rating: float | int | None, separator: str | None, on_error: str) -> InteractionLog | None:
+def _log(
+    parts: Parts, given: bool, min_rating: float | int | None, separator: str | None, on_error: str
+) -> InteractionLog | None:
     if parts.interactions is None:
-        return _joined(parts, on_error) if parts.split and not given else None
+        if parts.split and not given:
+            return _joined(parts, on_error)
+        return None
     if isinstance(parts.interactions, InteractionLog):
         return parts.interactions
     wanted = (parts.user, parts.item, parts.time, parts.rating)
-    return read_log(parts.interactions, wanted=wanted, min_rating=min_rating, separator=separator, on_error=on_error)
+    return read_log(
+        parts.interactions,
+        wanted=wanted,
+        min_rating=min_rating,
+        separator=separator,
+        on_error=on_error,
+    )
 
 
 def _joined(parts: Parts, on_error: str) -> InteractionLog:
     """Return the parts of a given split as one log."""
     sources = [source for source in (parts.train, parts.valid, parts.test) if source is not None]
     logs = [
-        source if isinstance(source, InteractionLog) else read_part(source, user=parts.user, item=parts.item, on_error=on_error)
+        source
+        if isinstance(source, InteractionLog)
+        else read_part(source, user=parts.user, item=parts.item, on_error=on_error)
         for source in sources
     ]
     frame = pl.concat([log.frame for log in logs], how="diagonal")
-    return InteractionLog(frame, tuple(s for log in logs for s in log.sources), tuple(d for log in logs for d in log.dropped))
+    return InteractionLog(
+        frame,
+        tuple(s for log in logs for s in log.sources),
+        tuple(d for log in logs for d in log.dropped),
+    )
 
 
 def _name(source: object) -> str:
     """Return what a part is called in a sentence."""
-    return source.name if isinstance(source, Table) else str(source) if isinstance(source, str | PathLike) else "The frame"
+    if isinstance(source, Table):
+        return source.name
+    if isinstance(source, str | PathLike):
+        return str(source)
+    return "The frame"
 
 
 def _notes(parts: Parts, with_users: bool) -> tuple[str, ...]:
     notes = list(parts.notes)
     if parts.users is not None and not with_users:
-        notes.append(f"{_name(parts.users)}: user attributes are unused. Ask for them with user_attributes.")
+        notes.append(
+            f"{_name(parts.users)}: user attributes are unused. Ask for them with user_attributes."
+        )
     if parts.links is not None and parts.kg is None:
         notes.append(f"{_name(parts.links)}: links are unused, since there is no knowledge graph.")
     read = {str(one) for one in parts.kg or ()}
-    notes += [f"{path}: a graph file that is not read. Name it as kg to use it." for path in parts.beside if path not in read]
+    notes += [
+        f"{path}: a graph file that is not read. Name it as kg to use it."
+        for path in parts.beside
+        if path not in read
+    ]
     return tuple(notes)

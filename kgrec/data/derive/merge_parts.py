@@ -1,4 +1,6 @@
-"""A dataset with held-out parts taken into training, for recipes and refits that train on more than the training part."""
+"""A dataset with held-out parts taken into training, for recipes and refits that train on more than
+the training part.
+"""
 
 from dataclasses import replace
 
@@ -10,19 +12,28 @@ from kgrec.data.splitting.impressions import join_impressions
 
 
 def pool(data: Dataset, *parts: str) -> Dataset:
-    """Return the dataset with the interactions, labelled negatives and impressions of ``parts`` ("valid", "test") moved into training.
+    """Return the dataset with the interactions, labelled negatives and impressions of ``parts``
+    ("valid", "test") moved into training.
 
     A labelled negative that is an interaction of the new training part is left out.
     """
     taken = ("train", *parts)
     train = concatenate([getattr(data, part) for part in taken])
-    negatives, impressions = dict(data.negatives), dict(data.impressions)
+    negatives = dict(data.negatives)
+    impressions = dict(data.impressions)
     if labelled := [negatives.pop(part) for part in taken if part in negatives]:
         together = concatenate(labelled)
         size = max(data.num_items, 1)
-        used = np.isin(together.user.astype(np.int64) * size + together.item, train.user.astype(np.int64) * size + train.item)
+        used = np.isin(
+            together.user.astype(np.int64) * size + together.item,
+            train.user.astype(np.int64) * size + train.item,
+        )
         negatives["train"] = together.take(~used)
     if shown := [impressions.pop(part) for part in taken if part in impressions]:
         impressions["train"] = join_impressions(shown)
-    valid, test = (Interactions() if part in parts else getattr(data, part) for part in ("valid", "test"))
-    return replace(data, train=train, valid=valid, test=test, negatives=negatives, impressions=impressions)
+    valid, test = (
+        Interactions() if part in parts else getattr(data, part) for part in ("valid", "test")
+    )
+    return replace(
+        data, train=train, valid=valid, test=test, negatives=negatives, impressions=impressions
+    )

@@ -1,4 +1,6 @@
-"""The control for every claim that a knowledge graph helps: the same graph with its triples shuffled."""
+"""The control for every claim that a knowledge graph helps: the same graph with its triples
+shuffled.
+"""
 
 from dataclasses import replace
 
@@ -8,19 +10,30 @@ from kgrec.data.records.dataset import Dataset
 
 
 def shuffle_triples(data: Dataset, *, generator: np.random.Generator) -> Dataset:
-    """Return the dataset with the tails of its triples, and of its facts about users, permuted within each relation.
+    """Return the dataset with the tails of its triples, and of its facts about users, permuted
+    within each relation.
 
-    Every entity keeps, relation by relation, how often it is a head and how often a tail; what is said about whom becomes chance.
-    Interactions, ids, labels and the split stay as they are. Repeated triples can arise and are kept, so that the counts stay equal.
+    Every entity keeps, relation by relation, how often it is a head and how often a tail; what is
+    said about whom becomes chance. Interactions, ids, labels and the split stay as they are.
+    Repeated triples can arise and are kept, so that the counts stay equal.
     """
     facts = data.user_facts.copy()
     facts[:, 2] = _permuted(facts[:, 2], facts[:, 1], data.num_relations, generator)
     tail = _permuted(data.triples.tail, data.triples.relation, data.num_relations, generator)
     triples = replace(data.triples, tail=tail)
-    return replace(data, name=f"{data.name} (triples shuffled)", triples=triples, user_facts=facts, path=None, checksum="")
+    return replace(
+        data,
+        name=f"{data.name} (triples shuffled)",
+        triples=triples,
+        user_facts=facts,
+        path=None,
+        checksum="",
+    )
 
 
-def _permuted(tail: np.ndarray, relation: np.ndarray, relations: int, generator: np.random.Generator) -> np.ndarray:
+def _permuted(
+    tail: np.ndarray, relation: np.ndarray, relations: int, generator: np.random.Generator
+) -> np.ndarray:
     mixed = tail.copy()
     for number in range(relations):
         rows = np.flatnonzero(relation == number)

@@ -28,7 +28,9 @@ def without_test(data: Dataset) -> Dataset:
 
 
 def without_graph(data: Dataset) -> Dataset:
-    """Return the dataset without triples and facts about users; ids stay as they are, so entities that are no items stand alone."""
+    """Return the dataset without triples and facts about users; ids stay as they are, so entities
+    that are no items stand alone.
+    """
     bare = _keep_triples(data, np.zeros(len(data.triples), dtype=bool))
     return replace(bare, name=f"{data.name} (no graph)", user_facts=data.user_facts[:0])
 
@@ -42,20 +44,26 @@ def without_relation(data: Dataset, relation: int) -> Dataset:
 def item_groups(data: Dataset) -> dict[str, np.ndarray]:
     """Return the items (True) of each group by popularity; a group without items is left out.
 
-    Head items are the most popular ones that together hold half of the training interactions, tail items the others that have any; cold
-    items have none.
+    Head items are the most popular ones that together hold half of the training interactions, tail
+    items the others that have any; cold items have none.
     """
     count = np.bincount(data.train.item, minlength=data.num_items)
     order = tie_order(data)
     before = np.cumsum(count[order]) - count[order]
     head = np.zeros(data.num_items, dtype=bool)
     head[order[2 * before < len(data.train)]] = True
-    groups = {"head items": head & (count > 0), "tail items": ~head & (count > 0), "cold items": count == 0}
+    groups = {
+        "head items": head & (count > 0),
+        "tail items": ~head & (count > 0),
+        "cold items": count == 0,
+    }
     return {name: items for name, items in groups.items() if items.any()}
 
 
 def user_groups(data: Dataset, users: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which of ``users`` (rows) belong to each quarter by training interactions; equal counts stay together."""
+    """Return which of ``users`` (rows) belong to each quarter by training interactions; equal
+    counts stay together.
+    """
     count = np.bincount(data.train.user, minlength=data.num_users)[users]
     edges = np.quantile(count, np.arange(1, _QUARTERS) / _QUARTERS)
     quarter = np.searchsorted(edges, count, side="left")
@@ -63,8 +71,13 @@ def user_groups(data: Dataset, users: np.ndarray) -> dict[str, np.ndarray]:
     for number in range(_QUARTERS):
         inside = quarter == number
         if inside.any():
-            low, high = int(count[inside].min()), int(count[inside].max())
-            groups[f"users with {low} to {high} interactions" if low < high else f"users with {low} interactions"] = inside
+            low = int(count[inside].min())
+            high = int(count[inside].max())
+            groups[
+                f"users with {low} to {high} interactions"
+                if low < high
+                else f"users with {low} interactions"
+            ] = inside
     return groups
 
 

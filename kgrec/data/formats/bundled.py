@@ -1,4 +1,6 @@
-"""The graphs that come with kgrec: looked up in the installed package, then beside it in a checkout, and checked against their manifest."""
+"""The graphs that come with kgrec: looked up in the installed package, then beside it in a
+checkout, and checked against their manifest.
+"""
 
 import tomllib
 from importlib.resources import files
@@ -14,26 +16,34 @@ MANIFEST = "manifest.toml"
 
 
 def places() -> tuple[Path, Path]:
-    """Return the two folders that may hold bundled graphs: inside the wheel, and beside the package in a checkout."""
+    """Return the two folders that may hold bundled graphs: inside the wheel, and beside the package
+    in a checkout.
+    """
     package = Path(str(files("kgrec")))
     return package / "_graphs", package.parent / "graphs"
 
 
 def names() -> list[str]:
     """Return the names of the bundled graphs, sorted."""
-    return sorted({p.parent.name for place in places() if place.is_dir() for p in place.glob(f"*/{MANIFEST}")})
+    return sorted(
+        {p.parent.name for place in places() if place.is_dir() for p in place.glob(f"*/{MANIFEST}")}
+    )
 
 
 def folder(name: str) -> Path:
     """Return the folder of a bundled graph.
 
     Raises:
-        GraphNotFoundError: If there is none of that name; the message gives the nearest name and the places searched.
+        GraphNotFoundError: If there is none of that name; the message gives the nearest name and
+            the places searched.
     """
     if name in names():
         return next(place / name for place in places() if (place / name / MANIFEST).is_file())
     where = " or ".join(str(place) for place in places())
-    raise GraphNotFoundError(f"no bundled graph {name!r} in {where}.{nearest(name, names())} Bundled: {', '.join(names()) or 'none'}.")
+    raise GraphNotFoundError(
+        f"no bundled graph {name!r} in {where}.{nearest(name, names())} Bundled: "
+        f"{', '.join(names()) or 'none'}."
+    )
 
 
 def load(name: str, **settings: Any) -> Dataset:
@@ -47,7 +57,8 @@ def load(name: str, **settings: Any) -> Dataset:
 
 
 def read_folder(path: Path) -> Parts:
-    """Return the parts named by a folder's ``manifest.toml``, each file checked against its size and SHA-256.
+    """Return the parts named by a folder's ``manifest.toml``, each file checked against its size
+    and SHA-256.
 
     Raises:
         CheckpointError: If the manifest cannot be read, or a file is missing or another one.
@@ -56,21 +67,34 @@ def read_folder(path: Path) -> Parts:
     roles: dict[str, str] = {}
     for entry in manifest["files"]:
         roles[str(entry.get("role"))] = str(_checked(path, entry))
-    notes = [str(manifest["simulated_note"])] if "simulated_note" in manifest else []
+    if "simulated_note" in manifest:
+        notes = [str(manifest["simulated_note"])]
+    else:
+        notes = []
     own = Parts(
-        interactions=roles.get("interactions"), links=roles.get("links"), name=str(manifest.get("name", path.name)), notes=tuple(notes)
+        interactions=roles.get("interactions"),
+        links=roles.get("links"),
+        name=str(manifest.get("name", path.name)),
+        notes=tuple(notes),
     )
-    return override(own, Parts(kg=(roles["graph"],))) if "graph" in roles else own
+    if "graph" in roles:
+        return override(own, Parts(kg=(roles["graph"],)))
+    return own
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as TOML ({error}). Install kgrec again, or check out the file again.") from None
+        raise CheckpointError(
+            f"{path}: not readable as TOML ({error}). Install kgrec again, or check out the file "
+            "again."
+        ) from None
     entries = manifest.get("files")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise CheckpointError(f"{path}: names no [[files]]. Install kgrec again, or check out the file again.")
+        raise CheckpointError(
+            f"{path}: names no [[files]]. Install kgrec again, or check out the file again."
+        )
     return manifest
 
 
@@ -78,7 +102,13 @@ def _checked(path: Path, entry: dict[str, Any]) -> Path:
     name = str(entry.get("name"))
     file = path / name
     if Path(name).name != name or not file.is_file():
-        raise CheckpointError(f"{file}: named in {MANIFEST} and not there. Install kgrec again, or check out the file again.")
+        raise CheckpointError(
+            f"{file}: named in {MANIFEST} and not there. Install kgrec again, or check out the "
+            "file again."
+        )
     if file.stat().st_size != entry.get("bytes") or sha256(file) != entry.get("sha256"):
-        raise CheckpointError(f"{file}: its size or SHA-256 is not that of {MANIFEST}. Install kgrec again, or check out the file again.")
+        raise CheckpointError(
+            f"{file}: its size or SHA-256 is not that of {MANIFEST}. Install kgrec again, or "
+            "check out the file again."
+        )
     return file

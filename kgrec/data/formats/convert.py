@@ -1,4 +1,6 @@
-"""A dataset written in a format of the field, with a statement of what that format could not carry."""
+"""A dataset written in a format of the field, with a statement of what that format could not
+carry.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -50,10 +52,13 @@ class Conversion:
         }
 
 
-def convert(dataset: Dataset | FilePath, to: str, path: FilePath, *, force: bool = False) -> Conversion:
+def convert(
+    dataset: Dataset | FilePath, to: str, path: FilePath, *, force: bool = False
+) -> Conversion:
     """Write a dataset in a format of the field, whole or not at all.
 
-    Beside the files stands ``conversion.json``: what they hold, and what the format could not carry. ``kgrec build`` reads the folder.
+    Beside the files stands ``conversion.json``: what they hold, and what the format could not
+    carry. ``kgrec build`` reads the folder.
 
     Args:
         dataset: A dataset, or what ``kgrec.load`` opens.
@@ -62,28 +67,52 @@ def convert(dataset: Dataset | FilePath, to: str, path: FilePath, *, force: bool
         force: Replace a folder that was written by a conversion before.
 
     Raises:
-        ConfigError: If the format is unknown, or needs what the dataset has not (interactions, triples, impressions).
+        ConfigError: If the format is unknown, or needs what the dataset has not (interactions,
+            triples, impressions).
         CheckpointError: If something else stands at ``path``, or a conversion without ``force``.
     """
     refuse_after_fork(f"{path}: converting a dataset")
-    form, to = find_format(to), to.lower()
+    form = find_format(to)
+    to = to.lower()
     target = Path(path)
     check_free(target, force)
-    data = dataset if isinstance(dataset, Dataset) else _loaded(dataset)
+    if isinstance(dataset, Dataset):
+        data = dataset
+    else:
+        data = _loaded(dataset)
     if form.needs is not None and not ASPECTS[form.needs](data):
-        raise ConfigError(f"{data.name}: has no {form.needs}, without which there is no {to}. Choose another of {', '.join(FORMATS)}.")
+        raise ConfigError(
+            f"{data.name}: has no {form.needs}, without which there is no {to}. Choose another "
+            f"of {', '.join(FORMATS)}."
+        )
     with beside(target) as fresh:
         written = form.write(data, fresh, _file_name(target))
-        files = {str(p.relative_to(fresh)): p.stat().st_size for p in sorted(fresh.rglob("*")) if p.is_file()}
+        files = {
+            str(p.relative_to(fresh)): p.stat().st_size
+            for p in sorted(fresh.rglob("*"))
+            if p.is_file()
+        }
         counts = {what: count(data) for what, count in ASPECTS.items()}
         lost = {what: count for what, count in counts.items() if count and what not in form.carries}
-        lost |= {what: count for what, count in _entities(data, form).items() if count} | written.lost
-        carried = {what: count - written.fewer.get(what, 0) for what, count in counts.items() if what in form.carries}
+        lost |= {
+            what: count for what, count in _entities(data, form).items() if count
+        } | written.lost
+        carried = {
+            what: count - written.fewer.get(what, 0)
+            for what, count in counts.items()
+            if what in form.carries
+        }
         carried = {what: count for what, count in carried.items() if count > 0}
         done = Conversion(to, str(path), files, carried, lost, tuple(written.notes))
-        statement = {"format": KIND, "version": VERSION, "dataset": {"name": data.name, "checksum": data.checksum}} | done.summary()
+        statement = {
+            "format": KIND,
+            "version": VERSION,
+            "dataset": {"name": data.name, "checksum": data.checksum},
+        } | done.summary()
         del statement["path"]
-        (fresh / STATEMENT).write_text(json.dumps(statement, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (fresh / STATEMENT).write_text(
+            json.dumps(statement, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         check_free(target, force)
     return done
 
@@ -96,7 +125,9 @@ def find_format(name: str) -> Format:
     """
     found = FORMATS.get(name.lower())
     if found is None:
-        raise ConfigError(f"format: {name!r} is unknown.{nearest(name, FORMATS)} Known: {', '.join(FORMATS)}.")
+        raise ConfigError(
+            f"format: {name!r} is unknown.{nearest(name, FORMATS)} Known: {', '.join(FORMATS)}."
+        )
     return found
 
 
@@ -107,7 +138,9 @@ def check_free(target: Path, force: bool) -> None:
         CheckpointError: If the place is taken; the message says by what.
     """
     if target.is_symlink():
-        raise CheckpointError(f"{target}: exists and is a link. Name the folder that it leads to, or another place.")
+        raise CheckpointError(
+            f"{target}: exists and is a link. Name the folder that it leads to, or another place."
+        )
     if not target.exists():
         return
     if not target.is_dir():
@@ -115,9 +148,14 @@ def check_free(target: Path, force: bool) -> None:
     if not any(target.iterdir()):
         return
     if statement(target) is None:
-        raise CheckpointError(f"{target}: exists and was not written by kgrec convert. Choose another place, or remove it yourself.")
+        raise CheckpointError(
+            f"{target}: exists and was not written by kgrec convert. Choose another place, or "
+            "remove it yourself."
+        )
     if not force:
-        raise CheckpointError(f"{target}: exists. Choose another place, or pass --force (force=True) to replace it.")
+        raise CheckpointError(
+            f"{target}: exists. Choose another place, or pass --force (force=True) to replace it."
+        )
 
 
 def statement(folder: Path) -> dict[str, Any] | None:
@@ -126,7 +164,9 @@ def statement(folder: Path) -> dict[str, Any] | None:
         found = read_record(folder / STATEMENT)
     except (OSError, CheckpointError):
         return None
-    return found if found.get("format") == KIND else None
+    if found.get("format") == KIND:
+        return found
+    return None
 
 
 def _loaded(source: FilePath) -> Dataset:
@@ -149,4 +189,6 @@ def _entities(data: Dataset, form: Format) -> dict[str, int]:
         kept[data.user_facts[:, 2]] = True
     if base.MENTIONS in form.carries:
         kept[data.content.mentions[:, 3]] = True
-    return {"entities without a triple": int((~kept).sum())} if base.TRIPLES in form.carries else {}
+    if base.TRIPLES in form.carries:
+        return {"entities without a triple": int((~kept).sum())}
+    return {}

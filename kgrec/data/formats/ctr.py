@@ -1,4 +1,6 @@
-"""Click-through files: ``ratings_final.txt``, one ``user item label`` a line, as RippleNet, KGCN and their kin read them."""
+"""Click-through files: ``ratings_final.txt``, one ``user item label`` a line, as RippleNet, KGCN
+and their kin read them.
+"""
 
 from functools import partial
 
@@ -21,16 +23,20 @@ def read_ratings(path: FilePath, *, on_error: str = "stop") -> LabelledLog:
     Raises:
         FormatError: If a line has not three columns, or a label is neither 0 nor 1.
     """
-    table, dropped = labelled_rows(read_columns(path, ("user", "item", "label"), on_error=on_error), on_error)
+    table, dropped = labelled_rows(
+        read_columns(path, ("user", "item", "label"), on_error=on_error), on_error
+    )
     frame = table.frame.select("user", "item", clicked=as_clicks(table))
     return LabelledLog(frame, (table.name,), dropped)
 
 
 def labelled_rows(table: Table, on_error: str) -> tuple[Table, tuple[Dropped, ...]]:
-    """Return a table whose columns ``user`` and ``item`` are filled and whose ``label`` is 0 or 1, and what was left out for that.
+    """Return a table whose columns ``user`` and ``item`` are filled and whose ``label`` is 0 or 1,
+    and what was left out for that.
 
     Raises:
-        FormatError: At the first row that is otherwise, with file and line, unless ``on_error`` is "skip".
+        FormatError: At the first row that is otherwise, with file and line, unless ``on_error`` is
+            "skip".
     """
     skipped = Skipped.where_allowed(table.name, on_error)
     for column in ("user", "item"):

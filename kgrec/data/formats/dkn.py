@@ -1,4 +1,6 @@
-"""DKN's files: what readers were shown and whether they clicked, with titles and the entities linked in them."""
+"""DKN's files: what readers were shown and whether they clicked, with titles and the entities
+linked in them.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +36,11 @@ class Clicks:
 
 
 def read_raw(files: Sequence[tuple[FilePath, int]], *, on_error: str = "stop") -> Clicks:
-    """Read ``raw_train.txt`` and its like: user, title, label, ``id:entity;id:entity``, between tabs.
+    """Read ``raw_train.txt`` and its like: user, title, label, ``id:entity;id:entity``, between
+    tabs.
 
-    News are their titles. An entity is mentioned by every word of the title that is one of its own words; neighboring words are one
-    mention, and a word belongs to the first entity that has it.
+    News are their titles. An entity is mentioned by every word of the title that is one of its own
+    words; neighboring words are one mention, and a word belongs to the first entity that has it.
 
     Args:
         files: Paths, each with its part (0 train, 1 valid, 2 test).
@@ -53,7 +56,8 @@ def read_raw(files: Sequence[tuple[FilePath, int]], *, on_error: str = "stop") -
 
 
 def read_numbered(files: Sequence[tuple[FilePath, int]], *, on_error: str = "stop") -> Clicks:
-    """Read DKN's preprocessed text: user, word numbers, entity numbers (commas between), label, between tabs; number 0 is padding.
+    """Read DKN's preprocessed text: user, word numbers, entity numbers (commas between), label,
+    between tabs; number 0 is padding.
 
     News are their word numbers, which also are their texts.
 
@@ -69,26 +73,48 @@ def read_numbered(files: Sequence[tuple[FilePath, int]], *, on_error: str = "sto
     texts: list[str | None] = []
     rows: list[_Mention] = []
     for item, cell in news.iter_rows():
-        words, entities = item.split(","), cell.split(",")
-        real = [(word.strip(), entity.strip()) for word, entity in zip(words, entities, strict=True) if word.strip() != "0"]
+        words = item.split(",")
+        entities = cell.split(",")
+        real = [
+            (word.strip(), entity.strip())
+            for word, entity in zip(words, entities, strict=True)
+            if word.strip() != "0"
+        ]
         texts.append(" ".join(word for word, _ in real) or None)
         at = 0
         for word, entity in real:
             if entity != "0" and word and entity:
                 rows.append((item, "title", at, at + len(word), entity, None))
             at += len(word) + 1
-    return _clicks(tables, [part for _, part in files], news["item"], pl.Series(texts, dtype=pl.String), rows, dropped)
+    return _clicks(
+        tables,
+        [part for _, part in files],
+        news["item"],
+        pl.Series(texts, dtype=pl.String),
+        rows,
+        dropped,
+    )
 
 
 def _tables(
-    files: Sequence[tuple[FilePath, int]], columns: Sequence[str], wrong: Callable[[str, str], str | None], on_error: str
+    files: Sequence[tuple[FilePath, int]],
+    columns: Sequence[str],
+    wrong: Callable[[str, str], str | None],
+    on_error: str,
 ) -> tuple[list[Table], tuple[Dropped, ...]]:
-    """Return the files as tables without malformed rows, and what was left out; ``wrong`` says what is the matter with a news."""
-    tables, dropped = [], list[Dropped]()
+    """Return the files as tables without malformed rows, and what was left out; ``wrong`` says what
+    is the matter with a news.
+    """
+    tables = []
+    dropped = list[Dropped]()
     for path, _ in files:
-        table, lost = labelled_rows(read_columns(path, columns, separator="\t", on_error=on_error), on_error)
+        table, lost = labelled_rows(
+            read_columns(path, columns, separator="\t", on_error=on_error), on_error
+        )
         news = one_per_key(table.frame.select("item", "entities"), "item", "entities")
-        reasons = {item: why for item, cell in news.iter_rows() if (why := wrong(item, cell)) is not None}
+        reasons = {
+            item: why for item, cell in news.iter_rows() if (why := wrong(item, cell)) is not None
+        }
         skipped = Skipped.where_allowed(table.name, on_error)
         bad = table.frame["item"].is_in(list(reasons))
         tables.append(without_rows(table, bad, skipped, partial(_refused, reasons)))
@@ -102,13 +128,20 @@ def _refused(reasons: Mapping[str, str], row: dict[str, str]) -> str:
 
 def _unlinked(title: str, cell: str) -> str | None:
     entries = ((entry, *entry.partition(":")[:2]) for entry in cell.split(";") if entry.strip())
-    bad = next((entry for entry, key, separator in entries if not key.strip() or not separator), None)
-    return None if bad is None else f"{bad[:40]!r} is not id:entity. Correct the line."
+    bad = next(
+        (entry for entry, key, separator in entries if not key.strip() or not separator), None
+    )
+    if bad is None:
+        return None
+    return f"{bad[:40]!r} is not id:entity. Correct the line."
 
 
 def _unequal(item: str, cell: str) -> str | None:
-    words, entities = item.count(",") + 1, cell.count(",") + 1
-    return None if words == entities else f"{words} words and {entities} entities. Give every word an entity, or 0."
+    words = item.count(",") + 1
+    entities = cell.count(",") + 1
+    if words == entities:
+        return None
+    return f"{words} words and {entities} entities. Give every word an entity, or 0."
 
 
 def _distinct(tables: Sequence[Table], columns: Sequence[str]) -> pl.DataFrame:
@@ -135,7 +168,14 @@ def _matches(title: str, entities: Iterator[tuple[str, str]]) -> Iterator[_Menti
             yield open_mention
             open_mention = None
         if found is not None:
-            open_mention = (title, "title", first if open_mention is None else open_mention[2], end, found[0], found[1] or None)
+            open_mention = (
+                title,
+                "title",
+                first if open_mention is None else open_mention[2],
+                end,
+                found[0],
+                found[1] or None,
+            )
     if open_mention is not None:
         yield open_mention
 
@@ -149,9 +189,20 @@ def _clicks(
     dropped: tuple[Dropped, ...],
 ) -> Clicks:
     frames = [
-        table.frame.select("user", "item", clicked=as_clicks(table), part=pl.lit(part, dtype=pl.Int8))
+        table.frame.select(
+            "user", "item", clicked=as_clicks(table), part=pl.lit(part, dtype=pl.Int8)
+        )
         for table, part in zip(tables, parts, strict=True)
     ]
     names = tuple(table.name for table in tables)
-    table = Table(" and ".join(names), pl.DataFrame({"item_id": items, "title": texts}), pl.Series(range(1, len(items) + 1)), header=True)
-    return Clicks(LabelledLog(pl.concat(frames), names, dropped), table, pl.DataFrame(mentions, schema=MENTIONS, orient="row"))
+    table = Table(
+        " and ".join(names),
+        pl.DataFrame({"item_id": items, "title": texts}),
+        pl.Series(range(1, len(items) + 1)),
+        header=True,
+    )
+    return Clicks(
+        LabelledLog(pl.concat(frames), names, dropped),
+        table,
+        pl.DataFrame(mentions, schema=MENTIONS, orient="row"),
+    )

@@ -1,4 +1,6 @@
-"""Folders of graphs: OpenKE, PyKEEN, GraphML, node-link JSON, Neo4j's CSV, and RDF that ``kgrec convert`` wrote."""
+"""Folders of graphs: OpenKE, PyKEEN, GraphML, node-link JSON, Neo4j's CSV, and RDF that
+``kgrec convert`` wrote.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +31,11 @@ def pykeen(folder: Path) -> Parts:
     """Return the parts in files of labelled triples."""
     ends = ("head", "relation", "tail")
     tables = {part: folder / f"triples_{part}.tsv" for part in PARTS}
-    frames = {part: read_columns(path, ends, separator="\t") for part, path in tables.items() if path.is_file()}
+    frames = {
+        part: read_columns(path, ends, separator="\t")
+        for part, path in tables.items()
+        if path.is_file()
+    }
     held = {part: table.frame for part, table in frames.items() if part != "train"}
     return triples_under_ids(folder, read_triples(frames["train"]), held)
 
@@ -57,7 +63,9 @@ def is_rdf(folder: Path) -> bool:
 
 def is_openke(folder: Path) -> bool:
     """Return whether a folder holds OpenKE's files."""
-    return all((folder / name).is_file() for name in ("entity2id.txt", "relation2id.txt", "train2id.txt"))
+    return all(
+        (folder / name).is_file() for name in ("entity2id.txt", "relation2id.txt", "train2id.txt")
+    )
 
 
 def is_pykeen(folder: Path) -> bool:
@@ -86,7 +94,9 @@ def is_neo4j(folder: Path) -> bool:
 
 def rdf(folder: Path) -> Parts:
     """Return the parts in a graph without interactions that ``kgrec convert`` wrote as RDF."""
-    return replace(under_keys(folder, Parts(kg=(str(_rdf_file(folder)),), name=folder.resolve().name)), held={})
+    return replace(
+        under_keys(folder, Parts(kg=(str(_rdf_file(folder)),), name=folder.resolve().name)), held={}
+    )
 
 
 def was_written(folder: Path, *formats: str) -> bool:
@@ -96,4 +106,6 @@ def was_written(folder: Path, *formats: str) -> bool:
 
 
 def _rdf_file(folder: Path) -> Path | None:
-    return next((path for path in (folder / "graph.nt", folder / "graph.nq") if path.is_file()), None)
+    return next(
+        (path for path in (folder / "graph.nt", folder / "graph.nq") if path.is_file()), None
+    )

@@ -1,9 +1,11 @@
-"""Id lists: ``org_id remap_id``, a line for each number that stands for an id in the text formats of the field.
+"""Id lists: ``org_id remap_id``, a line for each number that stands for an id in the text formats
+of the field.
 
-KGAT, LightGCN and their kin number users, items, entities and relations from 0 and keep what the numbers stand for in
-``user_list.txt``, ``item_list.txt`` (with the item's entity in a third column), ``entity_list.txt`` and ``relation_list.txt``. Where an id
-holds white space or characters that cannot be seen, the first line says ``escaped_id`` in the place of ``org_id``, and ids are written as
-JSON writes them.
+KGAT, LightGCN and their kin number users, items, entities and relations from 0 and keep what the
+numbers stand for in ``user_list.txt``, ``item_list.txt`` (with the item's entity in a third
+column), ``entity_list.txt`` and ``relation_list.txt``. Where an id holds white space or characters
+that cannot be seen, the first line says ``escaped_id`` in the place of ``org_id``, and ids are
+written as JSON writes them.
 """
 
 import json
@@ -21,14 +23,20 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.splitting.labels import LabelledLog
 from kgrec.errors import FormatError
 
-USERS, ITEMS, ENTITIES, RELATIONS = "user_list.txt", "item_list.txt", "entity_list.txt", "relation_list.txt"
+USERS = "user_list.txt"
+ITEMS = "item_list.txt"
+ENTITIES = "entity_list.txt"
+RELATIONS = "relation_list.txt"
 
-_PLAIN, _ESCAPED, _NUMBER = "org_id", "escaped_id", "remap_id"
+_PLAIN = "org_id"
+_ESCAPED = "escaped_id"
+_NUMBER = "remap_id"
 _HIDDEN = re.compile(r"[\s\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def is_plain(key: str) -> bool:
-    """Return whether a key has neither white space nor characters that cannot be seen, and is not empty.
+    """Return whether a key has neither white space nor characters that cannot be seen, and is not
+    empty.
 
     >>> is_plain("http://dbpedia.org/resource/Amélie"), is_plain("two words"), is_plain("")
     (True, False, False)
@@ -37,7 +45,8 @@ def is_plain(key: str) -> bool:
 
 
 def escaped(key: str) -> str:
-    r"""Return a key without white space and characters that cannot be seen; ``unescaped`` gives it back.
+    r"""Return a key without white space and characters that cannot be seen; ``unescaped`` gives it
+    back.
 
     >>> print(escaped("two words"), escaped('"'))
     two\u0020words \"
@@ -59,41 +68,65 @@ def unescaped(text: str) -> str:
 
 
 def list_text(keys: Sequence[str], beside: Sequence[str] | None = None) -> str:
-    """Return the text of an id list: a line for each key, in order, with what stands beside it in a third column."""
+    """Return the text of an id list: a line for each key, in order, with what stands beside it in a
+    third column.
+    """
     escape = not all(map(is_plain, keys)) or not all(map(is_plain, beside or ()))
     shown = [escaped(key) for key in keys] if escape else keys
-    further = [""] * len(keys) if beside is None else [f" {escaped(key) if escape else key}" for key in beside]
+    if beside is None:
+        further = [""] * len(keys)
+    elif escape:
+        further = [f" {escaped(key)}" for key in beside]
+    else:
+        further = [f" {key}" for key in beside]
+
     first = f"{_ESCAPED if escape else _PLAIN} {_NUMBER}{'' if beside is None else ' entity_id'}\n"
-    return first + "".join(f"{key} {number}{more}\n" for number, (key, more) in enumerate(zip(shown, further, strict=True)))
+    return first + "".join(
+        f"{key} {number}{more}\n"
+        for number, (key, more) in enumerate(zip(shown, further, strict=True))
+    )
 
 
 def read_list(path: FilePath) -> pl.DataFrame:
     """Return columns ``number`` and ``key`` (text) of an id list.
 
     Raises:
-        FormatError: If a line is not ``id number``, an escaped id is not as JSON writes it, or an id or a number occurs twice.
+        FormatError: If a line is not ``id number``, an escaped id is not as JSON writes it, or an
+            id or a number occurs twice.
     """
     first, *lines = read_text(path).split("\n")
     escape = first.split(" ")[0].strip() == _ESCAPED
     if first.split()[:2] not in ([_PLAIN, _NUMBER], [_ESCAPED, _NUMBER]):
-        raise FormatError(f"{path}:1: expected the line '{_PLAIN} {_NUMBER}'. Add it, or take the file away and go by numbers.")
+        raise FormatError(
+            f"{path}:1: expected the line '{_PLAIN} {_NUMBER}'. Add it, or take the file away "
+            "and go by numbers."
+        )
     rows = []
     for at, line in enumerate(lines, start=2):
         cells = line.rstrip("\r").split(" ")
         if cells == [""]:
             continue
         try:
-            number, key = cells[1], unescaped(cells[0]) if escape else cells[0]
+            number = cells[1]
+            if escape:
+                key = unescaped(cells[0])
+            else:
+                key = cells[0]
             if not (number.isascii() and number.isdigit()):
                 raise ValueError(number)
             rows.append((number.lstrip("0") or "0", key))
         except (ValueError, IndexError):
-            raise FormatError(f"{path}:{at}: not an id and its number with a space between. Correct the line.") from None
+            raise FormatError(
+                f"{path}:{at}: not an id and its number with a space between. Correct the line."
+            ) from None
     frame = pl.DataFrame(rows, schema={"number": pl.String, "key": pl.String}, orient="row")
     for column in frame.columns:
         twice = frame[column].is_duplicated()
         if twice.any():
-            raise FormatError(f"{path}: {column} {frame[column].filter(twice)[0][:60]!r} occurs twice. Correct the list.")
+            raise FormatError(
+                f"{path}: {column} {frame[column].filter(twice)[0][:60]!r} occurs twice. Correct "
+                "the list."
+            )
     return frame
 
 
@@ -122,7 +155,8 @@ class IdLists:
         """Return the lists in a folder. One that cannot be used is left, and a note says so."""
         names = {"users": USERS, "items": ITEMS, "entities": ENTITIES, "relations": RELATIONS}
         found: dict[str, pl.DataFrame] = {}
-        notes, sources = [], []
+        notes = []
+        sources = []
         for kind, name in names.items():
             path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
             if path is None:
@@ -131,7 +165,9 @@ class IdLists:
                 found[kind] = read_list(path)
                 sources.append(str(path))
             except FormatError as error:
-                notes.append(f"Ids are the numbers of the files, since a list cannot be used. {error}")
+                notes.append(
+                    f"Ids are the numbers of the files, since a list cannot be used. {error}"
+                )
         return cls(**found, sources=tuple(sources), notes=tuple(notes))
 
     def log(self, log: InteractionLog) -> InteractionLog:
@@ -150,11 +186,15 @@ class IdLists:
         if self.entities is None and self.relations is None:
             return triples
         facts = as_facts(triples)
-        terms = pl.concat([self.entity_ids(triples.entities.series), self.relation_ids(triples.relations.series)])
+        terms = pl.concat(
+            [self.entity_ids(triples.entities.series), self.relation_ids(triples.relations.series)]
+        )
         return assemble([replace(facts, terms=terms)])
 
     def user_ids(self, numbers: pl.Series) -> pl.Series:
-        """Return the ids of users that numbers stand for; the numbers where there is no list, as in the next ones."""
+        """Return the ids of users that numbers stand for; the numbers where there is no list, as in
+        the next ones.
+        """
         return named(numbers, self.users, USERS)
 
     def item_ids(self, numbers: pl.Series) -> pl.Series:
@@ -191,10 +231,13 @@ def named(numbers: pl.Series, known: pl.DataFrame | None, what: str) -> pl.Serie
     """
     if known is None:
         return numbers
-    frame = pl.DataFrame({"number": numbers}).join(known, on="number", how="left", maintain_order="left")
+    frame = pl.DataFrame({"number": numbers}).join(
+        known, on="number", how="left", maintain_order="left"
+    )
     missing = frame["key"].is_null()
     if missing.any():
         raise FormatError(
-            f"{what}: does not say what {frame['number'].filter(missing)[0][:60]!r} stands for. Complete the list, or take it away."
+            f"{what}: does not say what {frame['number'].filter(missing)[0][:60]!r} stands for. "
+            "Complete the list, or take it away."
         )
     return frame["key"].rename(numbers.name)

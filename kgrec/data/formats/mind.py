@@ -1,4 +1,6 @@
-"""MIND's files: news with titles and the entities they name, and the lists of news that readers were shown."""
+"""MIND's files: news with titles and the entities they name, and the lists of news that readers
+were shown.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,9 +23,21 @@ from kgrec.data.tables.delimited import Table, column_blocks, read_columns, with
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import FormatError
 
-NEWS, BEHAVIORS, ENTITIES, RELATIONS = "news.tsv", "behaviors.tsv", "entity_embedding.vec", "relation_embedding.vec"
+NEWS = "news.tsv"
+BEHAVIORS = "behaviors.tsv"
+ENTITIES = "entity_embedding.vec"
+RELATIONS = "relation_embedding.vec"
 
-_NEWS = ("item_id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities")
+_NEWS = (
+    "item_id",
+    "category",
+    "subcategory",
+    "title",
+    "abstract",
+    "url",
+    "title_entities",
+    "abstract_entities",
+)
 _BEHAVIORS = ("impression", "user", "time", "history", "shown")
 _ENDINGS = {"train": TRAIN, "valid": VALID, "val": VALID, "dev": VALID, "test": TEST}
 _TIME = "%m/%d/%Y %I:%M:%S %p"
@@ -36,7 +50,8 @@ class News:
 
     Attributes:
         table: One row per news: ``item_id``, ``title``, ``abstract``.
-        mentions: Columns ``item``, ``column`` (title or abstract), ``first``, ``end`` (characters), ``entity``, ``label``.
+        mentions: Columns ``item``, ``column`` (title or abstract), ``first``, ``end`` (characters),
+            ``entity``, ``label``.
         triples: Their categories and subcategories.
         dropped: Malformed lines left out.
     """
@@ -48,12 +63,17 @@ class News:
 
 
 def find_parts(folder: Path) -> dict[int | None, list[Path]]:
-    """Return the folders of news and behaviors by part: the folder itself (None), or those inside, named like ``MINDsmall_train``."""
+    """Return the folders of news and behaviors by part: the folder itself (None), or those inside,
+    named like ``MINDsmall_train``.
+    """
     if _is_one(folder):
         return {None: [folder]}
     found: dict[int | None, list[Path]] = {}
     for inside in sorted(folder.iterdir()):
-        part = next((part for ending, part in _ENDINGS.items() if inside.name.lower().endswith(ending)), None)
+        part = next(
+            (part for ending, part in _ENDINGS.items() if inside.name.lower().endswith(ending)),
+            None,
+        )
         if part is not None and inside.is_dir() and _is_one(inside):
             found.setdefault(part, []).append(inside)
     return found
@@ -62,7 +82,8 @@ def find_parts(folder: Path) -> dict[int | None, list[Path]]:
 def read_mind(
     found: dict[int | None, list[Path]], *, on_error: str = "stop"
 ) -> tuple[News, ImpressionLog, tuple[str, ...], tuple[str, ...]]:
-    """Return the news, the impressions, the files of entity vectors, and notes, of folders that ``find_parts`` found.
+    """Return the news, the impressions, the files of entity vectors, and notes, of folders that
+    ``find_parts`` found.
 
     Where there is no test folder, the validation folder ("dev") is the test part.
 
@@ -72,7 +93,10 @@ def read_mind(
     notes: list[str] = []
     if None not in found and TRAIN not in found:
         names = ", ".join(str(path) for paths in found.values() for path in paths)
-        raise FormatError(f"{names}: no folder of training impressions beside it. Add the one whose name ends with train.")
+        raise FormatError(
+            f"{names}: no folder of training impressions beside it. Add the one whose name ends "
+            "with train."
+        )
     if VALID in found and TEST not in found:
         notes.append("The dev folder is the test part, since there is no other.")
         found = {TEST if part == VALID else part: paths for part, paths in found.items()}
@@ -81,8 +105,16 @@ def read_mind(
     behaviors = [(path / BEHAVIORS, part) for part, paths in found.items() for path in paths]
     log = read_behaviors(behaviors, news.table.frame["item_id"], on_error=on_error)
     vectors = tuple(str(path / ENTITIES) for path in places if (path / ENTITIES).is_file())
-    notes += [f"{path / RELATIONS}: vectors of relations are unused." for path in places if (path / RELATIONS).is_file()]
-    log = replace(log, sources=(*log.sources, *(str(path / NEWS) for path in places)), dropped=(*news.dropped, *log.dropped))
+    notes += [
+        f"{path / RELATIONS}: vectors of relations are unused."
+        for path in places
+        if (path / RELATIONS).is_file()
+    ]
+    log = replace(
+        log,
+        sources=(*log.sources, *(str(path / NEWS) for path in places)),
+        dropped=(*news.dropped, *log.dropped),
+    )
     return news, log, vectors, tuple(notes)
 
 
@@ -91,30 +123,50 @@ def _is_one(folder: Path) -> bool:
 
 
 def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
-    """Read ``news.tsv``, several of which become one; of several rows of a news one of the first file counts, the first as text sorts.
+    """Read ``news.tsv``, several of which become one; of several rows of a news one of the first
+    file counts, the first as text sorts.
 
     Args:
         paths: The files.
         on_error: "stop" at a malformed line, or "skip" it and count it.
 
     Raises:
-        FormatError: If a line has not eight columns, or its entities are no JSON list as MIND writes it.
+        FormatError: If a line has not eight columns, or its entities are no JSON list as MIND
+            writes it.
     """
     skipped = [Skipped.where_allowed(str(path), on_error) for path in paths]
     tables = [
-        without_rows(table, table.frame["item_id"] == "", noted, lambda _: "column 'item_id' is empty. Give every row an id.")
-        for noted, table in zip(skipped, (read_columns(path, _NEWS, separator="\t", on_error=on_error) for path in paths), strict=True)
+        without_rows(
+            table,
+            table.frame["item_id"] == "",
+            noted,
+            lambda _: "column 'item_id' is empty. Give every row an id.",
+        )
+        for noted, table in zip(
+            skipped,
+            (read_columns(path, _NEWS, separator="\t", on_error=on_error) for path in paths),
+            strict=True,
+        )
     ]
-    frame = pl.concat([table.frame.with_columns(line=table.line, file=pl.lit(n)) for n, table in enumerate(tables)])
+    frame = pl.concat(
+        [
+            table.frame.with_columns(line=table.line, file=pl.lit(n))
+            for n, table in enumerate(tables)
+        ]
+    )
     frame = one_per_key(frame, "item_id", "file", *_NEWS[1:])
     names = [table.name for table in tables]
     rows: list[tuple[str, str, int, int, str, str | None]] = []
     bad: set[str] = set()
     for column in ("title", "abstract"):
         cells = frame.filter(~pl.col(f"{column}_entities").str.strip_chars().is_in(["", "[]"]))
-        for item, cell, file, line in cells.select("item_id", f"{column}_entities", "file", "line").iter_rows():
+        for item, cell, file, line in cells.select(
+            "item_id", f"{column}_entities", "file", "line"
+        ).iter_rows():
             try:
-                rows += [(item, column, *found) for found in _entities(cell, f"{names[file]}:{line}")]
+                rows += [
+                    (item, column, *found) for found in _entities(cell, f"{names[file]}:{line}")
+                ]
             except FormatError:
                 if (noted := skipped[file]) is None:
                     raise
@@ -126,23 +178,43 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
         rows = [row for row in rows if row[0] not in bad]
     if not frame.height:
         raise FormatError(f"{' and '.join(names)}: no line can be read. Is this the right file?")
-    dropped = (*(d for table in tables for d in table.dropped), *(d for noted in skipped if noted is not None for d in noted.dropped()))
-    named = Table(" and ".join(names), frame.select("item_id", "title", "abstract"), frame["line"], header=True)
-    return News(named, pl.DataFrame(rows, schema=MENTIONS, orient="row"), assemble(_categories(frame, names)), dropped)
+    dropped = (
+        *(d for table in tables for d in table.dropped),
+        *(d for noted in skipped if noted is not None for d in noted.dropped()),
+    )
+    named = Table(
+        " and ".join(names),
+        frame.select("item_id", "title", "abstract"),
+        frame["line"],
+        header=True,
+    )
+    return News(
+        named,
+        pl.DataFrame(rows, schema=MENTIONS, orient="row"),
+        assemble(_categories(frame, names)),
+        dropped,
+    )
 
 
 def _entities(cell: str, where: str) -> Iterator[tuple[int, int, str, str | None]]:
     """Yield the mentions in a cell: first character, the one behind the last, entity, label."""
     try:
         for entity in json.loads(cell):
-            key, label = _text(entity["WikidataId"]), _text(entity["Label"]) if entity.get("Label") else None
-            for first, form in zip(entity["OccurrenceOffsets"], entity["SurfaceForms"], strict=True):
+            key = _text(entity["WikidataId"])
+            if entity.get("Label"):
+                label = _text(entity["Label"])
+            else:
+                label = None
+            for first, form in zip(
+                entity["OccurrenceOffsets"], entity["SurfaceForms"], strict=True
+            ):
                 if not isinstance(first, int) or not 0 <= first < _MOST_CHARACTERS:
                     raise ValueError(first)
                 yield first, first + len(_text(form)), key, label
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise FormatError(
-            f"{where}: the entities are not a JSON list with WikidataId, OccurrenceOffsets and SurfaceForms. Correct it, or write []."
+            f"{where}: the entities are not a JSON list with WikidataId, OccurrenceOffsets and "
+            "SurfaceForms. Correct it, or write []."
         ) from None
 
 
@@ -162,29 +234,55 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[Facts]:
         labels: list[tuple[int, str, int]] = []
         columns: list[tuple[int, int, int, int]] = []
         for relation in ("category", "subcategory"):
-            for item, value, line in rows.filter(pl.col(relation).str.strip_chars() != "").select("item_id", relation, "line").iter_rows():
+            for item, value, line in (
+                rows.filter(pl.col(relation).str.strip_chars() != "")
+                .select("item_id", relation, "line")
+                .iter_rows()
+            ):
                 key = f"{relation}={value}"
                 if key not in terms:
                     labels.append((len(terms), value, 0))
                 tail = terms.setdefault(key, len(terms))
-                columns.append((terms.setdefault(item, len(terms)), terms.setdefault(relation, len(terms)), tail, line))
+                columns.append(
+                    (
+                        terms.setdefault(item, len(terms)),
+                        terms.setdefault(relation, len(terms)),
+                        tail,
+                        line,
+                    )
+                )
         head, predicate, tails, line = np.array(columns, dtype=np.int64).reshape(-1, 4).T
-        facts.append(Facts((name,), list(terms), head, predicate, tails, locator=line, labels=label_frame(labels)))
+        facts.append(
+            Facts(
+                (name,),
+                list(terms),
+                head,
+                predicate,
+                tails,
+                locator=line,
+                labels=label_frame(labels),
+            )
+        )
     return facts
 
 
-def read_behaviors(files: Sequence[tuple[FilePath, int | None]], news: pl.Series, *, on_error: str = "stop") -> ImpressionLog:
+def read_behaviors(
+    files: Sequence[tuple[FilePath, int | None]], news: pl.Series, *, on_error: str = "stop"
+) -> ImpressionLog:
     """Read ``behaviors.tsv`` of one or several parts, some thousand lines at a time.
 
-    News without a row in ``news.tsv`` are left out of lists and histories, and counted. Lists without labels are hidden.
+    News without a row in ``news.tsv`` are left out of lists and histories, and counted. Lists
+    without labels are hidden.
 
     Args:
-        files: Paths, each with the part its impressions belong to; None where they are to be divided.
+        files: Paths, each with the part its impressions belong to; None where they are to be
+            divided.
         news: Ids of the news that are known.
         on_error: "stop" at a malformed line, or "skip" it and count it.
 
     Raises:
-        FormatError: If a line has not five columns, a time or a label that cannot be read, or no candidate.
+        FormatError: If a line has not five columns, a time or a label that cannot be read, or no
+            candidate.
     """
     known = Vocabulary(news, kind="item")
     skipped = [Skipped.where_allowed(str(path), on_error) for path, _ in files]
@@ -196,10 +294,18 @@ def read_behaviors(files: Sequence[tuple[FilePath, int | None]], news: pl.Series
     blocks = [lists for _, lists in read]
     user = pl.concat([block.user for block in blocks])
     if not len(user):
-        raise FormatError(f"{' and '.join(str(path) for path, _ in files)}: no line can be read. Is this the right file?")
+        raise FormatError(
+            f"{' and '.join(str(path) for path, _ in files)}: no line can be read. Is this the "
+            "right file?"
+        )
     users = Vocabulary(user.unique(maintain_order=True), kind="user")
-    part = np.concatenate([np.full(len(block.user), -1 if own is None else own, dtype=np.int8) for own, block in read])
-    unknown = (("candidates", sum(block.unknown[0] for block in blocks)), ("news in histories", sum(block.unknown[1] for block in blocks)))
+    part = np.concatenate(
+        [np.full(len(block.user), -1 if own is None else own, dtype=np.int8) for own, block in read]
+    )
+    unknown = (
+        ("candidates", sum(block.unknown[0] for block in blocks)),
+        ("news in histories", sum(block.unknown[1] for block in blocks)),
+    )
     malformed = tuple(d for noted in skipped if noted is not None for d in noted.dropped())
     return ImpressionLog(
         users,
@@ -209,15 +315,20 @@ def read_behaviors(files: Sequence[tuple[FilePath, int | None]], news: pl.Series
         thinned=np.concatenate([block.thinned for block in blocks]),
         part=None if (part < 0).any() else part,
         sources=tuple(str(path) for path, _ in files),
-        dropped=(*malformed, *(Dropped(what, f"without a row in {NEWS}", count) for what, count in unknown if count)),
+        dropped=(
+            *malformed,
+            *(Dropped(what, f"without a row in {NEWS}", count) for what, count in unknown if count),
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """Some lines: users, times, and the known candidates and histories as item rows, with their sizes per line.
+    """Some lines: users, times, and the known candidates and histories as item rows, with their
+    sizes per line.
 
-    ``thinned`` says which lines have candidates that are not known, ``unknown`` how many candidates and past news are not.
+    ``thinned`` says which lines have candidates that are not known, ``unknown`` how many candidates
+    and past news are not.
     """
 
     user: pl.Series
@@ -233,11 +344,18 @@ class _Lists:
 
 
 def _moments(table: Table) -> pl.Series:
-    return table.frame["time"].str.strip_chars().str.to_datetime(_TIME, time_unit="us", strict=False)
+    return (
+        table.frame["time"].str.strip_chars().str.to_datetime(_TIME, time_unit="us", strict=False)
+    )
 
 
 def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
-    table = without_rows(table, table.frame["user"] == "", skipped, lambda _: "column 'user' is empty. Give every row an id.")
+    table = without_rows(
+        table,
+        table.frame["user"] == "",
+        skipped,
+        lambda _: "column 'user' is empty. Give every row an id.",
+    )
     table = without_rows(table, _moments(table).is_null(), skipped, _no_time)
     table = without_rows(
         table,
@@ -253,14 +371,18 @@ def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
     if mixed.any():
         why = "some candidates have the label -0 or -1 and some have none. Correct the line."
         return _lists(without_rows(table, pl.Series(mixed), skipped, lambda _: why), news, skipped)
-    rows = news.match(pl.select(pl.when(labelled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()).astype(np.int32)
+    rows = news.match(
+        pl.select(pl.when(labelled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()
+    ).astype(np.int32)
     known = rows >= 0
     kept = np.bincount(line[known], minlength=len(shown))
     words, place, size = _words(table.frame["history"])
     history = news.match(words).astype(np.int32)
     before = history >= 0
     return _Lists(
-        pl.Series("user", table.frame["user"].to_list(), dtype=pl.String),  # a column of its own, or the whole block stays in memory
+        pl.Series(
+            "user", table.frame["user"].to_list(), dtype=pl.String
+        ),  # a column of its own, or the whole block stays in memory
         _moments(table).dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6,
         kept,
         rows[known],
@@ -278,17 +400,26 @@ def _no_time(row: dict[str, str]) -> str:
 
 
 def _words(cells: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
-    """Return what stands between the spaces of all cells, in which cell each stands, and how much stands in each."""
+    """Return what stands between the spaces of all cells, in which cell each stands, and how much
+    stands in each.
+    """
     words = cells.str.split(" ")
     line = np.repeat(np.arange(len(cells)), words.list.len().to_numpy())
     every = words.explode()
     filled = (every != "").to_numpy()
-    return every.filter(pl.Series(filled)), line[filled], np.bincount(line[filled], minlength=len(cells))
+    return (
+        every.filter(pl.Series(filled)),
+        line[filled],
+        np.bincount(line[filled], minlength=len(cells)),
+    )
 
 
 def _joined(user: np.ndarray, blocks: Sequence[_Lists]) -> Impressions:
     """Return the lines of several blocks as impressions."""
-    shown, read = (np.concatenate([[0], *sizes]).astype(np.int64) for sizes in ([b.shown for b in blocks], [b.read for b in blocks]))
+    shown, read = (
+        np.concatenate([[0], *sizes]).astype(np.int64)
+        for sizes in ([b.shown for b in blocks], [b.read for b in blocks])
+    )
     return Impressions(
         user=user,
         time=np.concatenate([block.time for block in blocks]),

@@ -1,4 +1,6 @@
-"""OpenKE's files: ``entity2id.txt``, ``relation2id.txt``, and triples as head, tail, relation in ``train2id.txt`` and its like."""
+"""OpenKE's files: ``entity2id.txt``, ``relation2id.txt``, and triples as head, tail, relation in
+``train2id.txt`` and its like.
+"""
 
 from pathlib import Path
 
@@ -20,9 +22,11 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
     """Return the training triples, and the held-out ones by part under the keys of their ends.
 
     Raises:
-        FormatError: If a file does not begin with the number of its lines, a line is not what it should be, or an id is in no list.
+        FormatError: If a file does not begin with the number of its lines, a line is not what it
+            should be, or an id is in no list.
     """
-    entities, relations = _names(folder / ENTITIES), _names(folder / RELATIONS)
+    entities = _names(folder / ENTITIES)
+    relations = _names(folder / RELATIONS)
     train = _rows(folder / PARTS["train"], len(entities), len(relations))
     triples = assemble(
         [
@@ -39,10 +43,18 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
     held = {}
     for part in ("valid", "test"):
         path = folder / PARTS[part]
-        rows = _rows(path, len(entities), len(relations)) if path.is_file() else train[:0]
+        if path.is_file():
+            rows = _rows(path, len(entities), len(relations))
+        else:
+            rows = train[:0]
         if len(rows):
             columns = {"head": (entities, 0), "relation": (relations, 2), "tail": (entities, 1)}
-            held[part] = pl.DataFrame({name: keys.gather(pl.Series(rows[:, column])) for name, (keys, column) in columns.items()})
+            held[part] = pl.DataFrame(
+                {
+                    name: keys.gather(pl.Series(rows[:, column]))
+                    for name, (keys, column) in columns.items()
+                }
+            )
     return triples, held
 
 
@@ -56,7 +68,10 @@ def _lines(path: FilePath) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     if not _is_number(first) or int(first) != len(lines):
-        raise FormatError(f"{path}:1: {first[:40]!r} is not the number of the {len(lines)} lines below. Correct it.")
+        raise FormatError(
+            f"{path}:1: {first[:40]!r} is not the number of the {len(lines)} lines below. "
+            "Correct it."
+        )
     return lines
 
 
@@ -65,29 +80,58 @@ def _names(path: FilePath) -> pl.Series:
     names: dict[int, str] = {}
     for at, line in enumerate(_lines(path), start=2):
         name, tab, number = line.rpartition("\t")
-        name, number = (name, number) if tab else (line.rpartition(" ")[0], line.rpartition(" ")[2])
+        if tab:
+            name = name
+            number = number
+        else:
+            name = line.rpartition(" ")[0]
+            number = line.rpartition(" ")[2]
         if not name or not _is_number(number) or int(number) in names:
-            raise FormatError(f"{path}:{at}: not a name and a number of its own with a tab between. Correct the line.")
+            raise FormatError(
+                f"{path}:{at}: not a name and a number of its own with a tab between. Correct "
+                "the line."
+            )
         names[int(number)] = name
     if sorted(names) != list(range(len(names))):
-        raise FormatError(f"{path}: the numbers are not 0 to {len(names) - 1}. Number the names without gaps.")
+        raise FormatError(
+            f"{path}: the numbers are not 0 to {len(names) - 1}. Number the names without gaps."
+        )
     keys = pl.Series("key", [names[number] for number in range(len(names))], dtype=pl.String)
     if keys.n_unique() < len(keys):
-        raise FormatError(f"{path}: {keys.filter(keys.is_duplicated())[0][:60]!r} occurs twice. Names must be distinct.")
+        raise FormatError(
+            f"{path}: {keys.filter(keys.is_duplicated())[0][:60]!r} occurs twice. Names must be "
+            "distinct."
+        )
     return keys
 
 
 def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
     """Return head, tail, relation as numbers, int64 (n, 3)."""
-    lines = pl.Series(_lines(path), dtype=pl.String).str.strip_chars().str.replace_all(r"[ \t]+", " ").str.split(" ")
+    lines = (
+        pl.Series(_lines(path), dtype=pl.String)
+        .str.strip_chars()
+        .str.replace_all(r"[ \t]+", " ")
+        .str.split(" ")
+    )
     widths = lines.list.len() == 3
     if not widths.all():
-        raise FormatError(f"{path}:{widths.not_().arg_true()[0] + 2}: expected three numbers: head, tail, relation. Correct the line.")
+        raise FormatError(
+            f"{path}:{widths.not_().arg_true()[0] + 2}: expected three numbers: head, tail, "
+            "relation. Correct the line."
+        )
     columns = []
-    for place, (what, below) in enumerate((("head", entities), ("tail", entities), ("relation", relations))):
-        numbers = lines.list.get(place).cast(pl.Int64, strict=False) if len(lines) else pl.Series([], dtype=pl.Int64)
+    for place, (what, below) in enumerate(
+        (("head", entities), ("tail", entities), ("relation", relations))
+    ):
+        if len(lines):
+            numbers = lines.list.get(place).cast(pl.Int64, strict=False)
+        else:
+            numbers = pl.Series([], dtype=pl.Int64)
         wrong = ~numbers.is_between(0, below - 1).fill_null(False)
         if wrong.any():
-            raise FormatError(f"{path}:{wrong.arg_true()[0] + 2}: the {what} is not a number from 0 to {below - 1}. Correct the line.")
+            raise FormatError(
+                f"{path}:{wrong.arg_true()[0] + 2}: the {what} is not a number from 0 to "
+                f"{below - 1}. Correct the line."
+            )
         columns.append(numbers.to_numpy())
     return np.stack(columns, axis=1)

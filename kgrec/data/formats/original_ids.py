@@ -30,7 +30,13 @@ def under_ids(folder: Path, parts: Parts, on_error: str = "stop") -> Parts:
     try:
         return replace(_renamed(parts, lists, on_error), notes=(*parts.notes, *lists.notes))
     except FormatError as error:
-        return replace(parts, notes=(*parts.notes, f"Ids are the numbers of the files, since a list cannot be used. {error}"))
+        return replace(
+            parts,
+            notes=(
+                *parts.notes,
+                f"Ids are the numbers of the files, since a list cannot be used. {error}",
+            ),
+        )
 
 
 def _renamed(parts: Parts, lists: IdLists, on_error: str) -> Parts:
@@ -39,8 +45,14 @@ def _renamed(parts: Parts, lists: IdLists, on_error: str) -> Parts:
         for name in ("interactions", "train", "valid", "test")
         if (source := getattr(parts, name)) is not None
     }
-    kg = None if parts.kg is None else tuple(lists.graph(read_triples(one, on_error=on_error)) for one in parts.kg)
-    links = lists.links() if parts.links is None else lists.named_links(read_links(parts.links, on_error=on_error)[0])
+    if parts.kg is None:
+        kg = None
+    else:
+        kg = tuple(lists.graph(read_triples(one, on_error=on_error)) for one in parts.kg)
+    if parts.links is None:
+        links = lists.links()
+    else:
+        links = lists.named_links(read_links(parts.links, on_error=on_error)[0])
     return replace(
         parts,
         **logs,
@@ -53,10 +65,14 @@ def _renamed(parts: Parts, lists: IdLists, on_error: str) -> Parts:
 
 
 def _log_of(source: object, on_error: str = "stop") -> InteractionLog:
-    return source if isinstance(source, InteractionLog) else read_part(source, on_error=on_error)
+    if isinstance(source, InteractionLog):
+        return source
+    return read_part(source, on_error=on_error)
 
 
-def _renamed_table(source: object | None, ids: Callable[[pl.Series], pl.Series], on_error: str) -> Table | None:
+def _renamed_table(
+    source: object | None, ids: Callable[[pl.Series], pl.Series], on_error: str
+) -> Table | None:
     """Return a table whose first column is ids under the ids that they stand for."""
     if source is None:
         return None
@@ -69,15 +85,26 @@ def news_under_ids(folder: Path, parts: Parts) -> Parts:
     lists = IdLists.find(folder)
     if not lists.sources or parts.impressions is None or parts.mentions is None or parts.kg is None:
         return parts
-    log, table, (graph,) = parts.impressions, cast(Table, parts.items), cast(Sequence[Triples], parts.kg)
+    log = parts.impressions
+    table = cast(Table, parts.items)
+    (graph,) = cast(Sequence[Triples], parts.kg)
     users = Vocabulary(lists.user_ids(log.users.series), kind="user")
     items = Vocabulary(lists.item_ids(log.items.series), kind="item")
     frame = table.frame.with_columns(lists.item_ids(table.frame["item_id"]))
-    mentions = parts.mentions.with_columns(lists.item_ids(parts.mentions["item"]), lists.entity_ids(parts.mentions["entity"]))
+    mentions = parts.mentions.with_columns(
+        lists.item_ids(parts.mentions["item"]), lists.entity_ids(parts.mentions["entity"])
+    )
     facts = as_facts(graph)
-    known = lists.items if lists.items is not None else pl.DataFrame(schema={"number": pl.String, "key": pl.String})
-    terms = pl.DataFrame({"number": facts.terms}).join(known, on="number", how="left", maintain_order="left")
-    kg = assemble([replace(facts, terms=terms.select(pl.coalesce("key", "number").alias("key")).to_series())])
+    if lists.items is not None:
+        known = lists.items
+    else:
+        known = pl.DataFrame(schema={"number": pl.String, "key": pl.String})
+    terms = pl.DataFrame({"number": facts.terms}).join(
+        known, on="number", how="left", maintain_order="left"
+    )
+    kg = assemble(
+        [replace(facts, terms=terms.select(pl.coalesce("key", "number").alias("key")).to_series())]
+    )
     return replace(
         parts,
         impressions=replace(log, users=users, items=items),
@@ -89,22 +116,46 @@ def news_under_ids(folder: Path, parts: Parts) -> Parts:
 
 def under_keys(folder: Path, parts: Parts) -> Parts:
     """Return the parts under the keys that the IRIs in their graph were minted of."""
-    kg = None if parts.kg is None else tuple(without_minted(read_triples(one)) for one in parts.kg)
-    frame = None if parts.links is None else read_links(parts.links)[0]
-    links = None if frame is None else frame.with_columns(keys_of(frame["entity"]))
+    if parts.kg is None:
+        kg = None
+    else:
+        kg = tuple(without_minted(read_triples(one)) for one in parts.kg)
+    if parts.links is None:
+        frame = None
+    else:
+        frame = read_links(parts.links)[0]
+    if frame is None:
+        links = None
+    else:
+        links = frame.with_columns(keys_of(frame["entity"]))
     lists = IdLists.find(folder)
     if lists.sources:
-        logs: dict[str, Any] = {part: lists.log(_log_of(getattr(parts, part))) for part in PARTS if getattr(parts, part) is not None}
+        logs: dict[str, Any] = {
+            part: lists.log(_log_of(getattr(parts, part)))
+            for part in PARTS
+            if getattr(parts, part) is not None
+        }
         parts = replace(parts, **logs)
-        links = None if links is None else links.with_columns(lists.item_ids(links["item"]))
+        if links is None:
+            links = None
+        else:
+            links = links.with_columns(lists.item_ids(links["item"]))
     return replace(parts, kg=kg, links=links)
 
 
 def triples_under_ids(folder: Path, triples: Triples, held: dict[str, pl.DataFrame]) -> Parts:
-    """Return triples alone as parts, under the keys that the id lists say their numbers stand for."""
+    """Return triples alone as parts, under the keys that the id lists say their numbers stand
+    for.
+    """
     lists = IdLists.find(folder)
     named = {
-        part: frame.with_columns(lists.entity_ids(frame["head"]), lists.relation_ids(frame["relation"]), lists.entity_ids(frame["tail"]))
+        part: frame.with_columns(
+            lists.entity_ids(frame["head"]),
+            lists.relation_ids(frame["relation"]),
+            lists.entity_ids(frame["tail"]),
+        )
         for part, frame in held.items()
     }
-    return Parts(kg=(lists.graph(triples),), held=named, name=folder.resolve().name, notes=lists.notes)
+    return Parts(
+        kg=(lists.graph(triples),), held=named, name=folder.resolve().name, notes=lists.notes
+    )

@@ -232,7 +232,9 @@ def _named(graph: np.ndarray, own: np.ndarray | None) -> np.ndarray:
 
 
 def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays)
 
 
 def _described(frames: Sequence[pl.DataFrame], rows: Sequence[np.ndarray | None]) -> pl.DataFrame:
@@ -244,14 +246,20 @@ def _described(frames: Sequence[pl.DataFrame], rows: Sequence[np.ndarray | None]
 
 def _placed(part: Facts, source: int) -> pl.DataFrame:
     """Return the attributes of a part with the places they came from."""
-    known = part.attributes if "locator" in part.attributes.columns else part.attributes.with_columns(locator=pl.lit(0, dtype=pl.Int64))
+    if "locator" in part.attributes.columns:
+        known = part.attributes
+    else:
+        known = part.attributes.with_columns(locator=pl.lit(0, dtype=pl.Int64))
     return known.with_columns(source=pl.lit(source, dtype=pl.UInt16))
 
 
 def _merged(joined: _Joined) -> _Joined:
     """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by key, blank nodes last."""
     known = joined.terms.index_of(SAME_AS)
-    stated = joined.triples["relation"] == known if known is not None else np.zeros(0, dtype=bool)
+    if known is not None:
+        stated = joined.triples["relation"] == known
+    else:
+        stated = np.zeros(0, dtype=bool)
     if not stated.any():
         return joined
     first = _first_names(joined.terms, joined.triples["head"][stated], joined.triples["tail"][stated])
@@ -294,7 +302,8 @@ def _with_categories(joined: _Joined) -> _Joined:
     kept = pl.concat([found.left, joined.attributes.filter(pl.col("name") == SAME_AS)])
     made = found.made
     terms, rows = _numbering([joined.terms, pl.concat([made["name"].unique(maintain_order=True), made["key"].unique(maintain_order=True)])])
-    before, number = rows[0], dict[str, np.ndarray]()
+    before = rows[0]
+    number = dict[str, np.ndarray]()
     numbers = pl.DataFrame({"key": terms, "row": np.arange(len(terms), dtype=np.int32)})
     for column in ("name", "key"):
         number[column] = made.join(numbers, left_on=column, right_on="key", how="left", maintain_order="left")["row"].to_numpy()
@@ -337,7 +346,10 @@ def _distinct(joined: _Joined) -> tuple[_Joined, tuple[Dropped, ...]]:
         first = ((head != tail) & frame.select(pl.struct(_ENDS).is_first_distinct()).to_series().to_numpy()).astype(bool)
     kept = int(first.sum())
     counts = (("the head is the tail", loops), ("stated more than once", len(head) - loops - kept))
-    columns = joined.triples if kept == len(head) else {name: column[first] for name, column in joined.triples.items()}
+    if kept == len(head):
+        columns = joined.triples
+    else:
+        columns = {name: column[first] for name, column in joined.triples.items()}
     return replace(joined, triples=columns), tuple(Dropped("triples", why, count) for why, count in counts if count)
 
 
@@ -350,12 +362,15 @@ def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
 
 def _numbered(joined: _Joined, told: _Told) -> Triples:
     """Return the graph with its entities and its relations numbered apart."""
-    terms, triples = joined.terms, joined.triples
+    terms = joined.terms
+    triples = joined.triples
     size = len(terms)
-    in_triples, relations = _marked(size, triples["head"], triples["tail"]), _marked(size, triples["relation"])
+    in_triples = _marked(size, triples["head"], triples["tail"])
+    relations = _marked(size, triples["relation"])
     mentioned = _marked(size, *(frame["term"].to_numpy() for frame in (joined.labels, joined.types, joined.attributes)))
     schema_only = relations | terms.is_in(joined.types["type"].unique().implode()).to_numpy()
-    entity, relation = _positions(in_triples | (mentioned & ~schema_only)), _positions(relations)
+    entity = _positions(in_triples | (mentioned & ~schema_only))
+    relation = _positions(relations)
     attributes = joined.attributes.select(*_ATTRIBUTES)
     return Triples(
         entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity", checked=True),
@@ -429,4 +444,6 @@ def _labelled(labels: pl.Series, first: int) -> pl.DataFrame:
 
 def merge(graphs: Sequence[Triples]) -> Triples:
     """Return several graphs as one: equal keys are one entity, except blank nodes."""
-    return graphs[0] if len(graphs) == 1 else assemble([as_facts(graph) for graph in graphs])
+    if len(graphs) == 1:
+        return graphs[0]
+    return assemble([as_facts(graph) for graph in graphs])

@@ -23,9 +23,12 @@ def in_order(graph: Triples, num_items: int) -> Triples:
         graph: The graph, the items its first entities.
         num_items: Number of items.
     """
-    entity, relation = _entity_order(graph.entities.series, num_items), text_order(graph.relations.series)
-    row, relation_row = _inverse(entity), _inverse(relation)
-    entities, relations = graph.entities, graph.relations
+    entity = _entity_order(graph.entities.series, num_items)
+    relation = text_order(graph.relations.series)
+    row = _inverse(entity)
+    relation_row = _inverse(relation)
+    entities = graph.entities
+    relations = graph.relations
     if _moves(entity):
         entities = Vocabulary(entities.series.gather(entity), kind="entity", checked=True)
     if _moves(relation):  # a list, since a series would keep the text of all entities in memory
@@ -52,9 +55,13 @@ def with_further(graph: Triples, num_items: int, facts: np.ndarray, content: Con
     """
     if not (len(facts) or len(content.mentions)):
         return graph, facts, content
-    row, relation_row = _inverse(_entity_order(graph.entities.series, num_items)), _inverse(text_order(graph.relations.series))
+    row = _inverse(_entity_order(graph.entities.series, num_items))
+    relation_row = _inverse(text_order(graph.relations.series))
     graph = in_order(graph, num_items)
-    facts = np.stack([facts[:, 0], relation_row[facts[:, 1]], row[facts[:, 2]]], axis=1) if len(facts) else facts
+    if len(facts):
+        facts = np.stack([facts[:, 0], relation_row[facts[:, 1]], row[facts[:, 2]]], axis=1)
+    else:
+        facts = facts
     mentions = content.mentions.copy()
     mentions[:, 3] = row[mentions[:, 3]]
     return graph, _sorted_table(facts), replace(content, mentions=_sorted_table(mentions))

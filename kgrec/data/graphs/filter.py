@@ -45,7 +45,8 @@ def _counted(ends: Sequence[np.ndarray], rows: np.ndarray, nodes: int) -> np.nda
 
 def _peeled(ends: Sequence[np.ndarray], least: np.ndarray) -> np.ndarray:
     """Return what ``core`` does, looking in each round only at the rows of the nodes that fall: for chains that need many rounds."""
-    size, nodes = len(ends[0]), np.concatenate(ends)
+    size = len(ends[0])
+    nodes = np.concatenate(ends)
     row = np.argsort(nodes, kind="stable") % max(size, 1)
     degree = np.bincount(nodes, minlength=len(least))
     start = np.concatenate([[0], np.cumsum(degree)])
@@ -69,7 +70,8 @@ def interaction_core(frame: pl.DataFrame, users: int, items: int) -> pl.DataFram
     if max(users, items) < 2 or not frame.height:
         return frame
     user, item = (frame[column].to_numpy().astype(np.int64) for column in ("user", "item"))
-    num_users, num_items = int(user.max()) + 1, int(item.max()) + 1
+    num_users = int(user.max()) + 1
+    num_items = int(item.max()) + 1
     return frame.filter(pl.Series(core((user, item + num_users), np.repeat([users, items], [num_users, num_items]))))
 
 
@@ -86,7 +88,8 @@ def frequent(triples: Triples, num_items: int, *, min_entity: int, min_relation:
     """
     if max(min_entity, min_relation) < 2 or not len(triples):
         return triples, ()
-    entities, relations = len(triples.entities), len(triples.relations)
+    entities = len(triples.entities)
+    relations = len(triples.relations)
     needed = np.concatenate([np.full(entities, min_entity), np.full(relations, min_relation)])
     needed[:num_items] = 0
     kept = core((triples.head, triples.tail, triples.relation + np.int64(entities)), needed)
@@ -134,7 +137,8 @@ def without_unused(triples: Triples, num_items: int) -> Triples:
     named[triples.relation] = True
     if used.all() and named.all():
         return triples
-    entity, relation = _renumbering(used), _renumbering(named)
+    entity = _renumbering(used)
+    relation = _renumbering(named)
     return replace(
         triples,
         entities=Vocabulary(triples.entities.series.filter(pl.Series(used)), kind="entity", checked=True),

@@ -33,7 +33,8 @@ def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dic
         triples: The training triples.
         held: Columns ``head``, ``relation``, ``tail`` (keys) by part.
     """
-    numbered, unknown = {}, 0
+    numbered = {}
+    unknown = 0
     for part, frame in held.items():
         known = (triples.entities.match(frame["head"]), triples.relations.match(frame["relation"]), triples.entities.match(frame["tail"]))
         rows = np.stack(known, axis=1).astype(np.int32)
@@ -75,13 +76,16 @@ def hold_out_triples(
 
 def _move_unknown(triples: Triples, part: np.ndarray, order: np.ndarray) -> int:
     """Move held-out triples to training where an end or the relation is unknown there; each that is moved makes its own known."""
-    entity, relation = np.zeros(len(triples.entities), dtype=bool), np.zeros(len(triples.relations), dtype=bool)
+    entity = np.zeros(len(triples.entities), dtype=bool)
+    relation = np.zeros(len(triples.relations), dtype=bool)
     kept = part == TRAIN
     entity[triples.head[kept]] = entity[triples.tail[kept]] = relation[triples.relation[kept]] = True
     known = entity[triples.head] & entity[triples.tail] & relation[triples.relation]
     moved = 0
     for row in order[~known[order]].tolist():
-        head, predicate, tail = triples.head[row], triples.relation[row], triples.tail[row]
+        head = triples.head[row]
+        predicate = triples.relation[row]
+        tail = triples.tail[row]
         if not (entity[head] and entity[tail] and relation[predicate]):
             part[row], moved = TRAIN, moved + 1
             entity[head] = entity[tail] = relation[predicate] = True

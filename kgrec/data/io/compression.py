@@ -1,6 +1,8 @@
-"""Compressed bytes, unpacked as they are read: gzip, bzip2, xz and zstd, told apart by their first bytes.
+"""Compressed bytes, unpacked as they are read: gzip, bzip2, xz and zstd, told apart by their first
+bytes.
 
-Whatever is wrong with a stream becomes one clear line, and none grows without end: its size and its ratio are capped.
+Whatever is wrong with a stream becomes one clear line, and none grows without end: its size and its
+ratio are capped.
 """
 
 import bz2
@@ -40,7 +42,8 @@ class Limits:
 
     Attributes:
         max_bytes: Most unpacked bytes.
-        max_ratio: Most unpacked bytes per packed one, beyond the first 16 MiB. Text packs 5 to 50 times, a bomb 1,000 times and more.
+        max_ratio: Most unpacked bytes per packed one, beyond the first 16 MiB. Text packs 5 to 50
+            times, a bomb 1,000 times and more.
 
     Raises:
         ConfigError: If one of them is below 1.
@@ -52,7 +55,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in (("max_unpacked", self.max_bytes), ("max_ratio", self.max_ratio)):
             if value < 1:
-                raise ConfigError(f"{name}: {value} is below 1. Give the most that a compressed file may grow to.")
+                raise ConfigError(
+                    f"{name}: {value} is below 1. Give the most that a compressed file may grow to."
+                )
 
 
 @runtime_checkable
@@ -97,7 +102,9 @@ class _Deflated:
 
 
 class _Zstandard:
-    """zstandard's decoder in the form of the others. It knows no limit, so it is fed little at a time: 4 bytes can become 128 KiB."""
+    """zstandard's decoder in the form of the others. It knows no limit, so it is fed little at a
+    time: 4 bytes can become 128 KiB.
+    """
 
     def __init__(self, library: Any) -> None:
         self._own = library.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
@@ -145,13 +152,16 @@ def unpacked(raw: io.BufferedReader, name: str, limits: Limits) -> io.BufferedRe
 
     Raises:
         ConfigError: If it is zstd and the library for that is not installed.
-        FormatError: If the stream is damaged, cut short, followed by something else, or beyond the limits; raised from where it is read.
+        FormatError: If the stream is damaged, cut short, followed by something else, or beyond the
+            limits; raised from where it is read.
     """
     start = raw.read(_LONGEST_MAGIC)
     raw.seek(0)
     for kind, magic, decoder in _MAGIC:
         if magic.match(start):
-            pieces = _within(_pieces(raw, name, kind, decoder or _zstd_decoder(name)), raw, name, limits)
+            pieces = _within(
+                _pieces(raw, name, kind, decoder or _zstd_decoder(name)), raw, name, limits
+            )
             return io.BufferedReader(Pieces(pieces), _PIECE)
     return raw
 
@@ -160,12 +170,17 @@ def _zstd_decoder(name: str) -> Callable[[], Decoder]:
     try:
         import zstandard
     except ImportError:
-        raise ConfigError(f"{name}: is compressed with zstd, which takes a further package. Run: pip install 'kgrec[zstd]'") from None
+        raise ConfigError(
+            f"{name}: is compressed with zstd, which takes a further package. Run: pip install "
+            "'kgrec[zstd]'"
+        ) from None
     return lambda: _Zstandard(zstandard)
 
 
 class Pieces(io.RawIOBase):
-    """An unbuffered stream over pieces of bytes: a read yields no more than the rest of one piece."""
+    """An unbuffered stream over pieces of bytes: a read yields no more than the rest of one
+    piece.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -197,12 +212,16 @@ class Pieces(io.RawIOBase):
 
 def _pieces(raw: ByteStream, name: str, kind: str, new: Callable[[], Decoder]) -> Iterator[bytes]:
     """Yield what the members of a compressed stream unpack to."""
-    decoder, data = new(), raw.read(_STEP)
+    decoder = new()
+    data = raw.read(_STEP)
     while True:
         try:
             piece = decoder.decompress(data, _PIECE)
         except _damage() as error:
-            raise FormatError(f"{name}: damaged {kind} stream ({_reason(error)}). Fetch or compress the file again.") from None
+            raise FormatError(
+                f"{name}: damaged {kind} stream ({_reason(error)}). Fetch or compress the file "
+                "again."
+            ) from None
         yield piece
         if decoder.eof:
             data = decoder.unused_data.lstrip(b"\0") or _after_padding(raw)
@@ -212,7 +231,9 @@ def _pieces(raw: ByteStream, name: str, kind: str, new: Callable[[], Decoder]) -
         elif decoder.needs_input:
             data = raw.read(_STEP)
             if not data:
-                raise FormatError(f"{name}: the {kind} stream ends too early. Fetch or compress the file again.")
+                raise FormatError(
+                    f"{name}: the {kind} stream ends too early. Fetch or compress the file again."
+                )
         else:
             data = b""
 
@@ -227,22 +248,30 @@ def _after_padding(raw: ByteStream) -> bytes:
 
 def _damage() -> tuple[type[Exception], ...]:
     zstandard = sys.modules.get("zstandard")
-    return _DAMAGE if zstandard is None else (*_DAMAGE, zstandard.ZstdError)
+    if zstandard is None:
+        return _DAMAGE
+    return (*_DAMAGE, zstandard.ZstdError)
 
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
 
-def _within(pieces: Iterator[bytes], raw: io.BufferedReader, name: str, limits: Limits) -> Iterator[bytes]:
+def _within(
+    pieces: Iterator[bytes], raw: io.BufferedReader, name: str, limits: Limits
+) -> Iterator[bytes]:
     size = 0
     for piece in pieces:
         size += len(piece)
         if size > limits.max_bytes:
-            raise FormatError(f"{name}: unpacks to more than {limits.max_bytes:,} bytes. If that is right, raise max_unpacked.")
+            raise FormatError(
+                f"{name}: unpacks to more than {limits.max_bytes:,} bytes. If that is right, "
+                "raise max_unpacked."
+            )
         if size > _FREE and size > limits.max_ratio * raw.tell():
             raise FormatError(
-                f"{name}: unpacks to more than {limits.max_ratio} times its size, as a bomb would. If that is right, raise max_ratio."
+                f"{name}: unpacks to more than {limits.max_ratio} times its size, as a bomb "
+                "would. If that is right, raise max_ratio."
             )
         if piece:
             yield piece

@@ -1,4 +1,6 @@
-"""Files from the web that are known beforehand: fetched in pieces that outlive an interruption, and checked by Git blob SHA-1."""
+"""Files from the web that are known beforehand: fetched in pieces that outlive an interruption, and
+checked by Git blob SHA-1.
+"""
 
 import hashlib
 import logging
@@ -8,7 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kgrec.data.io.files import FilePath
-from kgrec.data.io.web import Address, Answer, Manners, NotThereError, Passing, RangeError, asked, patiently
+from kgrec.data.io.web import (
+    Address,
+    Answer,
+    Manners,
+    NotThereError,
+    Passing,
+    RangeError,
+    asked,
+    patiently,
+)
 from kgrec.errors import FetchError
 from kgrec.log import progress
 
@@ -35,7 +46,9 @@ class Pinned:
 
     def fits(self, path: FilePath) -> bool:
         """Return whether a file is the one."""
-        return (self.size is None or Path(path).stat().st_size == self.size) and blob_sha1(path) == self.sha1
+        return (self.size is None or Path(path).stat().st_size == self.size) and blob_sha1(
+            path
+        ) == self.sha1
 
 
 def blob_sha1(path: FilePath) -> str:
@@ -51,7 +64,8 @@ def blob_sha1(path: FilePath) -> str:
 def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manners) -> bool:
     """Fetch a file, unless it is there, and return whether that was needed.
 
-    What has come is kept beside it under the name with ".part", from where an interrupted fetch goes on.
+    What has come is kept beside it under the name with ".part", from where an interrupted fetch
+    goes on.
 
     Args:
         places: Where it may be, the likeliest first.
@@ -65,7 +79,9 @@ def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manner
     if goal.exists():
         if pinned.fits(goal):
             return False
-        raise FetchError(f"{goal}: is there and is not the published file. Move it away and get it again.")
+        raise FetchError(
+            f"{goal}: is there and is not the published file. Move it away and get it again."
+        )
     part = goal.with_name(goal.name + PART)
     resumed = _try_places(places, part, pinned, manners)
     if resumed and not pinned.fits(part):
@@ -76,14 +92,17 @@ def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manner
         found = blob_sha1(part)
         part.unlink()
         raise FetchError(
-            f"{goal}: what came is another file (Git blob SHA-1 {found}, expected {pinned.sha1}) and was removed. Try a mirror."
+            f"{goal}: what came is another file (Git blob SHA-1 {found}, expected {pinned.sha1}) "
+            "and was removed. Try a mirror."
         )
     part.replace(goal)
     return True
 
 
 def _try_places(places: Sequence[Address], part: Path, pinned: Pinned, manners: Manners) -> bool:
-    """Fetch from the first place that has the file and return whether that went on from an earlier piece."""
+    """Fetch from the first place that has the file and return whether that went on from an earlier
+    piece.
+    """
     for place, where in enumerate(places):
         download = _Download(where, part, pinned.size, manners)
         try:
@@ -121,7 +140,10 @@ class _Download:
         self.resumed |= have > 0
         if self._size is not None and have == self._size:
             return
-        headers = {"Range": f"bytes={have}-"} if have else {}
+        if have:
+            headers = {"Range": f"bytes={have}-"}
+        else:
+            headers = {}
         try:
             with asked(self._where, self._manners, headers) as answer:
                 self._write(answer, have)
@@ -131,12 +153,17 @@ class _Download:
         except Passing as trouble:
             raise Passing(str(trouble), trouble.wait, gained=self._have() - have >= _GAIN) from None
         except KeyboardInterrupt as stop:
-            stop.add_note(f"What has come is kept in {self._part}; the same command goes on from there.")
+            stop.add_note(
+                f"What has come is kept in {self._part}; the same command goes on from there."
+            )
             raise
 
     def _have(self) -> int:
         """Return how much has come; a part that is too long is none."""
-        have = self._part.stat().st_size if self._part.exists() else 0
+        if self._part.exists():
+            have = self._part.stat().st_size
+        else:
+            have = 0
         if self._size is not None and have > self._size:
             self._part.unlink()
             return 0
@@ -145,9 +172,15 @@ class _Download:
     def _write(self, answer: Answer, have: int) -> None:
         start, total = self._bounds(answer, have)
         if self._size is not None and total is not None and total != self._size:
-            raise FetchError(f"{self._where.shown}: {total:,} bytes, the published file has {self._size:,}. Try a mirror.")
+            raise FetchError(
+                f"{self._where.shown}: {total:,} bytes, the published file has {self._size:,}. "
+                "Try a mirror."
+            )
         most = self._size or _MOST
-        with open(self._part, "ab" if start else "wb") as stream, progress(self._part.name.removesuffix(PART), total or most) as bar:
+        with (
+            open(self._part, "ab" if start else "wb") as stream,
+            progress(self._part.name.removesuffix(PART), total or most) as bar,
+        ):
             done = start
             for piece in answer.pieces():
                 done += len(piece)
@@ -170,4 +203,7 @@ class _Download:
 
     def _too_long(self, most: int) -> FetchError:
         self._part.unlink(missing_ok=True)
-        return FetchError(f"{self._where.shown}: more than {most:,} bytes, which the published file does not have. Try a mirror.")
+        return FetchError(
+            f"{self._where.shown}: more than {most:,} bytes, which the published file does not "
+            "have. Try a mirror."
+        )

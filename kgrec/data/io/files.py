@@ -1,4 +1,6 @@
-"""Bytes and text from files, plain or compressed; whatever is wrong with them becomes one clear line."""
+"""Bytes and text from files, plain or compressed; whatever is wrong with them becomes one clear
+line.
+"""
 
 import hashlib
 import io
@@ -36,7 +38,10 @@ def existing(path: FilePath, folder: bool = False) -> Path:
         FormatError: If a folder stands where a file was expected, or the other way round.
     """
     found = Path(path)
-    kind = "folder" if folder else "file"
+    if folder:
+        kind = "folder"
+    else:
+        kind = "file"
     if folder:
         find_again(found)
     try:
@@ -44,15 +49,29 @@ def existing(path: FilePath, folder: bool = False) -> Path:
     except ValueError:
         raise MissingFileError(f"{str(path)!r}: not a possible path. Check the name.") from None
     if not there:
-        beside = sorted(p.name for p in found.parent.iterdir()) if found.parent.is_dir() else []
+        if found.parent.is_dir():
+            beside = sorted(p.name for p in found.parent.iterdir())
+        else:
+            beside = []
         left = next((name for name in beside if name.startswith(f".{found.name}.old-")), None)
         if left is not None:
-            raise MissingFileError(f"{path}: no such {kind}. A killed replacement left {left}: rename it to {found.name}.")
-        raise MissingFileError(f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path.")
+            raise MissingFileError(
+                f"{path}: no such {kind}. A killed replacement left {left}: rename it to "
+                f"{found.name}."
+            )
+        raise MissingFileError(
+            f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path."
+        )
     if found.is_dir() != folder:
-        raise FormatError(f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} itself.")
+        raise FormatError(
+            f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} "
+            "itself."
+        )
     if not folder and not found.is_file():
-        raise FormatError(f"{path}: is a pipe or device, and files are read more than once. Write it to a file first.")
+        raise FormatError(
+            f"{path}: is a pipe or device, and files are read more than once. Write it to a file "
+            "first."
+        )
     return found
 
 
@@ -61,22 +80,30 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
 
     Raises:
         MissingFileError: If the file is not there.
-        CheckpointError: If it is no plain file, longer than ``longest`` bytes, or no JSON object; if a key stands twice in it, or a text
-            is none.
+        CheckpointError: If it is no plain file, longer than ``longest`` bytes, or no JSON object;
+            if a key stands twice in it, or a text is none.
     """
     if Path(path).is_dir() or (Path(path).exists() and not Path(path).is_file()):
         raise CheckpointError(f"{path}: not a plain file. Make it again, or copy it anew.")
     with open(existing(path), "rb") as stream:
         data = stream.read(longest + 1)
     if len(data) > longest:
-        raise CheckpointError(f"{path}: longer than {longest:,} bytes, which no such file is. Make it again, or copy it anew.")
+        raise CheckpointError(
+            f"{path}: longer than {longest:,} bytes, which no such file is. Make it again, or "
+            "copy it anew."
+        )
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
         if b"\\ud" in data.lower():
             json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:80]
-        raise CheckpointError(f"{path}: not valid JSON ({why}). Make it again, or copy it anew.") from None
+        if isinstance(error, RecursionError):
+            why = "nested too deeply"
+        else:
+            why = " ".join(str(error).split())[:80]
+        raise CheckpointError(
+            f"{path}: not valid JSON ({why}). Make it again, or copy it anew."
+        ) from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: not an object. Make it again, or copy it anew.")
     return found
@@ -98,7 +125,9 @@ def bare_suffix(path: FilePath) -> str:
     suffixes = [s.lower() for s in Path(path).suffixes]
     if suffixes and suffixes[-1] in SUFFIXES:
         suffixes.pop()
-    return suffixes[-1][1:] if suffixes else ""
+    if suffixes:
+        return suffixes[-1][1:]
+    return ""
 
 
 @contextmanager
@@ -108,7 +137,8 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
     Raises:
         MissingFileError: If the file is not there.
         ConfigError: If it is zstd and the library for that is not installed.
-        FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from wherever the bytes are consumed.
+        FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from
+            wherever the bytes are consumed.
     """
     place = existing(path)
     size = place.stat().st_size
@@ -116,7 +146,10 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         with open(place, "rb") as raw:
             yield unpacked(raw, str(path), limits)
         return
-    with progress(f"reading {place.name}, MB", size // 1_000_000) as bar, _open(_Told(place, bar)) as raw:
+    with (
+        progress(f"reading {place.name}, MB", size // 1_000_000) as bar,
+        _open(_Told(place, bar)) as raw,
+    ):
         yield unpacked(raw, str(path), limits)
 
 
@@ -145,38 +178,56 @@ def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
         skipped: Where lines that are no text are noted; they are empty in what is returned.
 
     Raises:
-        FormatError: If the file is empty, is not UTF-8, holds NUL bytes (the message names the line), or has more lines than memory is for.
+        FormatError: If the file is empty, is not UTF-8, holds NUL bytes (the message names the
+            line), or has more lines than memory is for.
     """
     with reading(path, _TEXT_LIMITS) as stream:
         data = stream.read()
     lines = data.count(b"\n")
     if lines > MOST_LINES:
-        raise FormatError(f"{path}: {lines:,} lines, at most {MOST_LINES:,} are read at once. Split the file, or write it as Parquet.")
+        raise FormatError(
+            f"{path}: {lines:,} lines, at most {MOST_LINES:,} are read at once. Split the file, "
+            "or write it as Parquet."
+        )
     text = _decoded(_unmarked(data, path), path, 1, skipped)
     if not text.strip():
         raise _empty(path)
     return text
 
 
-def text_blocks(path: FilePath, skipped: Skipped | None = None, size: int = 1 << 22) -> Iterator[tuple[str, int]]:
-    """Yield the text of ``read_text`` in pieces of whole lines, each with the number of its first line, in little memory.
+def text_blocks(
+    path: FilePath, skipped: Skipped | None = None, size: int = 1 << 22
+) -> Iterator[tuple[str, int]]:
+    """Yield the text of ``read_text`` in pieces of whole lines, each with the number of its first
+    line, in little memory.
 
     Raises:
         FormatError: As ``read_text``, and for a line longer than 64 MiB.
     """
-    line, rest, filled = 1, b"", False
+    line = 1
+    rest = b""
+    filled = False
     with reading(path) as stream:
         while data := stream.read(size):
-            data = _unmarked(data, path) if line == 1 and not rest else data
+            if line == 1 and not rest:
+                data = _unmarked(data, path)
+            else:
+                data = data
             whole, end, after = data.rpartition(b"\n")
             if not end and len(rest) + len(data) > _LONGEST_LINE:
-                raise FormatError(f"{path}:{line}: the line is longer than {_LONGEST_LINE:,} bytes. Is this the right file?")
+                raise FormatError(
+                    f"{path}:{line}: the line is longer than {_LONGEST_LINE:,} bytes. Is this "
+                    "the right file?"
+                )
             if end:
                 text = _decoded(rest + whole + end, path, line, skipped)
                 filled = filled or not text.isspace()
                 yield text, line
                 line += text.count("\n")
-            rest = after if end else rest + data
+            if end:
+                rest = after
+            else:
+                rest = rest + data
     if rest:
         text = _decoded(rest, path, line, skipped)
         filled = filled or bool(text.strip())
@@ -188,7 +239,9 @@ def text_blocks(path: FilePath, skipped: Skipped | None = None, size: int = 1 <<
 def _unmarked(data: bytes, path: FilePath) -> bytes:
     """Return the bytes of a file without the mark that they may begin with."""
     if data.startswith(b"PK\x03\x04"):
-        raise FormatError(f"{path}: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV.")
+        raise FormatError(
+            f"{path}: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV."
+        )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
     return data.removeprefix(b"\xef\xbb\xbf")
@@ -202,13 +255,19 @@ def _decoded(data: bytes, path: FilePath, line: int, skipped: Skipped | None) ->
         if skipped is None:
             line += data.count(b"\n", 0, error.start)
             remedy = "Convert the file to UTF-8, or leave such lines out with on_error skip."
-            raise FormatError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. {remedy}") from None
-        text = "\n".join(_line_or_nothing(one, line + n, skipped) for n, one in enumerate(data.split(b"\n")))
+            raise FormatError(
+                f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8. {remedy}"
+            ) from None
+        text = "\n".join(
+            _line_or_nothing(one, line + n, skipped) for n, one in enumerate(data.split(b"\n"))
+        )
     if "\0" not in text:
         return text
     if skipped is None:
         line += text.count("\n", 0, text.index("\0"))
-        raise FormatError(f"{path}:{line}: a NUL byte. The file is binary or damaged; give a text file.")
+        raise FormatError(
+            f"{path}:{line}: a NUL byte. The file is binary or damaged; give a text file."
+        )
     lines = text.split("\n")
     bad = [n for n, one in enumerate(lines) if "\0" in one]
     skipped.extend(line + n for n in bad)

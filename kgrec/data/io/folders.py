@@ -1,7 +1,7 @@
 """Folders that are written whole or not at all, and that know when they are broken.
 
-A folder carries ``manifest.json``: what it is, its format version, and the size and SHA-256 of every file. Datasets and runs are both
-stored this way.
+A folder carries ``manifest.json``: what it is, its format version, and the size and SHA-256 of
+every file. Datasets and runs are both stored this way.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ _LONGEST_MANIFEST = 1 << 22
 def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
     """Give an empty folder to fill; on leaving, add its manifest and move it to ``path``.
 
-    It is made beside its place and renamed, so that no reader sees half of it and a failure leaves nothing behind. A folder of the same
-    kind at ``path`` is replaced, an empty one too.
+    It is made beside its place and renamed, so that no reader sees half of it and a failure leaves
+    nothing behind. A folder of the same kind at ``path`` is replaced, an empty one too.
 
     Raises:
         CheckpointError: If something that is not a folder of this kind stands at ``path``.
@@ -47,11 +47,16 @@ def check_replaceable(path: FilePath, kind: str) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if target.is_symlink():
-        raise CheckpointError(f"{path}: exists and is a link. Name the folder that it leads to, or another place.")
+        raise CheckpointError(
+            f"{path}: exists and is a link. Name the folder that it leads to, or another place."
+        )
     if not target.is_dir():
         raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
     if any(target.iterdir()) and folder_kind(target) != kind:
-        raise CheckpointError(f"{path}: exists and is not a {kind} folder. Choose another place, or remove it yourself.")
+        raise CheckpointError(
+            f"{path}: exists and is not a {kind} folder. Choose another place, or remove it "
+            "yourself."
+        )
 
 
 def folder_kind(path: FilePath) -> str | None:
@@ -61,7 +66,9 @@ def folder_kind(path: FilePath) -> str | None:
     except (OSError, CheckpointError):
         return None
     kind = read.get("format")
-    return kind.removeprefix("kgrec-") if isinstance(kind, str) and kind.startswith("kgrec-") else None
+    if isinstance(kind, str) and kind.startswith("kgrec-"):
+        return kind.removeprefix("kgrec-")
+    return None
 
 
 def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
@@ -69,18 +76,26 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
 
     Raises:
         MissingFileError: If there is no such folder.
-        CheckpointError: If it is not of this kind or version, or a file is missing, of another size, or of another sum.
+        CheckpointError: If it is not of this kind or version, or a file is missing, of another
+            size, or of another sum.
     """
     folder = existing(path, folder=True)
     if not os.path.lexists(folder / MANIFEST):
-        raise CheckpointError(f"{path}: not a kgrec {kind} folder: {MANIFEST} is missing. Name a folder that kgrec wrote.")
+        raise CheckpointError(
+            f"{path}: not a kgrec {kind} folder: {MANIFEST} is missing. Name a folder that kgrec "
+            "wrote."
+        )
     manifest = read_record(folder / MANIFEST, _LONGEST_MANIFEST)
     if manifest.get("format") != f"kgrec-{kind}":
-        raise CheckpointError(f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected 'kgrec-{kind}'.")
+        raise CheckpointError(
+            f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected "
+            f"'kgrec-{kind}'."
+        )
     if manifest.get("version") != version:
         found = repr(manifest.get("version"))[:20]
         raise CheckpointError(
-            f"{folder / MANIFEST}: format version {found}, this kgrec reads {version}. Make the {kind} again, or use another kgrec."
+            f"{folder / MANIFEST}: format version {found}, this kgrec reads {version}. Make the "
+            f"{kind} again, or use another kgrec."
         )
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
@@ -90,28 +105,46 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
 
 def combined_sum(sums: dict[str, str]) -> str:
     """Return one SHA-256 over the names and sums of a folder's files."""
-    return hashlib.sha256("".join(f"{name} {sums[name]}\n" for name in sorted(sums)).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name} {sums[name]}\n" for name in sorted(sums)).encode()
+    ).hexdigest()
 
 
 def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
-    if not isinstance(entry, dict) or Path(name).name != name or name in ("", ".", "..", MANIFEST) or "\\" in name or "\0" in name:
-        raise CheckpointError(f"{folder / MANIFEST}: the entry {name[:80]!r} is not a file of this folder. Make the {kind} again.")
+    if (
+        not isinstance(entry, dict)
+        or Path(name).name != name
+        or name in ("", ".", "..", MANIFEST)
+        or "\\" in name
+        or "\0" in name
+    ):
+        raise CheckpointError(
+            f"{folder / MANIFEST}: the entry {name[:80]!r} is not a file of this folder. Make "
+            f"the {kind} again."
+        )
     file = folder / name
     if not file.is_file() or file.is_symlink():
         raise CheckpointError(f"{file}: missing. Make the {kind} again, or copy it whole.")
     if file.stat().st_size != entry.get("bytes"):
         raise CheckpointError(
-            f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the manifest says. Make the {kind} again."
+            f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the "
+            f"manifest says. Make the {kind} again."
         )
     found = sha256(file)
     if found != entry.get("sha256"):
-        raise CheckpointError(f"{file}: its SHA-256 is not the manifest's: the file was changed or damaged. Make the {kind} again.")
+        raise CheckpointError(
+            f"{file}: its SHA-256 is not the manifest's: the file was changed or damaged. Make "
+            f"the {kind} again."
+        )
     return found
 
 
 def _write_manifest(folder: Path, kind: str, version: int) -> None:
     names = sorted(p.name for p in folder.iterdir())
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in names}
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}
+        for name in names
+    }
     manifest = {"format": f"kgrec-{kind}", "version": version, "files": files}
     with open(folder / MANIFEST, "w", encoding="utf-8") as stream:
         json.dump(manifest, stream, indent=1)

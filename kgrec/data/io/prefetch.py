@@ -8,9 +8,11 @@ Piece = TypeVar("Piece")
 
 
 def overlapped(pieces: Iterable[Piece], take: Callable[[Piece], None]) -> None:
-    """Call ``take`` with each piece in turn, in another thread, while this one makes the next piece.
+    """Call ``take`` with each piece in turn, in another thread, while this one makes the next
+    piece.
 
-    An error of ``take`` ends it; where making a piece fails as well, the error of the earlier piece is the one that is raised.
+    An error of ``take`` ends it; where making a piece fails as well, the error of the earlier piece
+    is the one that is raised.
     """
     source = iter(pieces)
     first = next(source, None)

@@ -1,4 +1,6 @@
-"""Addresses of the web, asked politely and patiently: http and https alone, bounded in time, size, redirects and repetitions."""
+"""Addresses of the web, asked politely and patiently: http and https alone, bounded in time, size,
+redirects and repetitions.
+"""
 
 import base64
 import http.client
@@ -39,9 +41,11 @@ class Manners:
         longest: Seconds after which an attempt ends in any case.
         attempts: How often the same thing is asked for in a row.
         pause: Seconds before the second attempt; each further pause is twice as long.
-        longest_pause: Most seconds of a pause. A server that asks for a longer one is not asked again.
+        longest_pause: Most seconds of a pause. A server that asks for a longer one is not asked
+            again.
         max_bytes: Most bytes of an answer.
-        contact: An address or a page where the server's keepers reach you; sent with the name of the program.
+        contact: An address or a page where the server's keepers reach you; sent with the name of
+            the program.
 
     Raises:
         ConfigError: If a number is out of range, or the contact is more than one line.
@@ -64,12 +68,18 @@ class Manners:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is below 1.")
         if not (self.contact.isascii() and (self.contact.isprintable() or not self.contact)):
-            raise ConfigError(f"contact: {self.contact!r} is not one line of plain ASCII. Give an e-mail address or a page.")
+            raise ConfigError(
+                f"contact: {self.contact!r} is not one line of plain ASCII. Give an e-mail "
+                "address or a page."
+            )
 
     @property
     def agent(self) -> str:
         """What the program calls itself."""
-        return f"kgrec/{__version__} (knowledge graphs for recommenders{'; ' if self.contact else ''}{self.contact})"
+        return (
+            f"kgrec/{__version__} (knowledge graphs for "
+            f"recommenders{'; ' if self.contact else ''}{self.contact})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,10 @@ class Address:
 
     Attributes:
         url: What is asked.
-        shown: What people and files see: without the values in the query part, which may be keys; names of graphs stay.
-        authorization: Header made of the user and password in the address; None where there are none.
+        shown: What people and files see: without the values in the query part, which may be keys;
+            names of graphs stay.
+        authorization: Header made of the user and password in the address; None where there are
+            none.
     """
 
     url: str = field(repr=False)
@@ -95,18 +107,34 @@ def address(url: str) -> Address:
     """
     try:
         parts = urlsplit(url.strip())
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError:
-        raise ConfigError("an address that cannot be read as one. Give one such as https://example.org/sparql.") from None
+        raise ConfigError(
+            "an address that cannot be read as one. Give one such as https://example.org/sparql."
+        ) from None
     bare = url.rsplit("@", 1)[-1].partition("?")[0][:200]
     if parts.scheme.lower() not in _SCHEMES or not host:
-        raise ConfigError(f"{bare!r}: not an http or https address. Give one such as https://example.org/sparql.")
+        raise ConfigError(
+            f"{bare!r}: not an http or https address. Give one such as https://example.org/sparql."
+        )
     if not url.isascii() or any(c <= " " or c == "\x7f" for c in url.strip()):
-        raise ConfigError(f"{bare!r}: an address of plain ASCII without blanks is needed. Write other characters as %XX.")
-    place = f"[{host}]" if ":" in host else host
-    place += f":{port}" if port is not None else ""
+        raise ConfigError(
+            f"{bare!r}: an address of plain ASCII without blanks is needed. Write other "
+            "characters as %XX."
+        )
+    if ":" in host:
+        place = f"[{host}]"
+    else:
+        place = host
+    if port is not None:
+        place += f":{port}"
+    else:
+        place += ""
     plain = urlunsplit((parts.scheme.lower(), place, parts.path or "/", parts.query, ""))
-    kept = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] in _NAMES_OF_GRAPHS], safe=":/#")
+    kept = urlencode(
+        [pair for pair in parse_qsl(parts.query) if pair[0] in _NAMES_OF_GRAPHS], safe=":/#"
+    )
     shown = urlunsplit((parts.scheme.lower(), place, parts.path or "/", kept, ""))
     if parts.username is None:
         return Address(plain, shown)
@@ -129,7 +157,8 @@ class Passing(Exception):  # noqa: N818 - a trouble that may pass, and no error 
 
 
 def patiently(attempt: Callable[[], Result], manners: Manners, name: str) -> Result:
-    """Return what an attempt returns, made again after growing pauses where it fails by ``Passing``.
+    """Return what an attempt returns, made again after growing pauses where it fails by
+    ``Passing``.
 
     Args:
         attempt: What to do.
@@ -144,19 +173,40 @@ def patiently(attempt: Callable[[], Result], manners: Manners, name: str) -> Res
         try:
             return attempt()
         except Passing as trouble:
-            failed = 1 if trouble.gained else failed + 1
+            if trouble.gained:
+                failed = 1
+            else:
+                failed = failed + 1
             if failed >= manners.attempts:
-                often = f", {failed} times in a row" if failed > 1 else ""
-                raise FetchError(f"{name}: {trouble}{often}. Check the address and the connection, or try again later.") from None
+                if failed > 1:
+                    often = f", {failed} times in a row"
+                else:
+                    often = ""
+                raise FetchError(
+                    f"{name}: {trouble}{often}. Check the address and the connection, or try "
+                    "again later."
+                ) from None
             pause = _pause(trouble, failed, manners, name)
-            _log.warning("%s: %s; asked again in %.3g s (attempt %d of %d)", name, trouble, pause, failed + 1, manners.attempts)
+            _log.warning(
+                "%s: %s; asked again in %.3g s (attempt %d of %d)",
+                name,
+                trouble,
+                pause,
+                failed + 1,
+                manners.attempts,
+            )
         time.sleep(pause)
 
 
 def _pause(trouble: Passing, failed: int, manners: Manners, name: str) -> float:
     if trouble.wait is not None and trouble.wait > manners.longest_pause:
-        raise FetchError(f"{name}: {trouble}, and asks to wait {trouble.wait:.0f} s. Try again then, or raise longest_pause.")
-    return max(trouble.wait or 0.0, min(manners.pause * 2.0 ** min(failed - 1, 60), manners.longest_pause))
+        raise FetchError(
+            f"{name}: {trouble}, and asks to wait {trouble.wait:.0f} s. Try again then, or raise "
+            "longest_pause."
+        )
+    return max(
+        trouble.wait or 0.0, min(manners.pause * 2.0 ** min(failed - 1, 60), manners.longest_pause)
+    )
 
 
 class Answer:
@@ -181,7 +231,9 @@ class Answer:
     def length(self) -> int | None:
         """The length of the body that the server names, None where it names none."""
         text = self.header("Content-Length").strip()
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+        if text.isascii() and text.isdigit() and len(text) < 20:
+            return int(text)
+        return None
 
     @property
     def bounded(self) -> bool:
@@ -199,7 +251,10 @@ class Answer:
         while piece := self._next():
             size += len(piece)
             if size > self._manners.max_bytes:
-                raise FetchError(f"{self._where.shown}: an answer of more than {self._manners.max_bytes:,} bytes. Ask for less at once.")
+                raise FetchError(
+                    f"{self._where.shown}: an answer of more than {self._manners.max_bytes:,} "
+                    "bytes. Ask for less at once."
+                )
             yield piece
         if self._guard.late:
             raise Passing(_late(self._manners))
@@ -212,16 +267,22 @@ class Answer:
 
 
 @contextmanager
-def asked(where: Address, manners: Manners, headers: Mapping[str, str], data: bytes | None = None) -> Iterator[Answer]:
+def asked(
+    where: Address, manners: Manners, headers: Mapping[str, str], data: bytes | None = None
+) -> Iterator[Answer]:
     """Ask an address once and give its answer: GET, or POST where there is ``data``.
 
-    Up to ten redirects are followed, to http and https alone, and never from https to http; a user and a password are not sent on.
+    Up to ten redirects are followed, to http and https alone, and never from https to http; a user
+    and a password are not sent on.
 
     Raises:
-        Passing: If it may go better when asked again: 429, 5xx, a time-out, a connection that broke.
+        Passing: If it may go better when asked again: 429, 5xx, a time-out, a connection that
+            broke.
         FetchError: If it will not.
     """
-    request = urllib.request.Request(where.url, data=data, headers={"User-Agent": manners.agent, **headers})
+    request = urllib.request.Request(
+        where.url, data=data, headers={"User-Agent": manners.agent, **headers}
+    )
     if where.authorization is not None:
         request.add_unredirected_header("Authorization", where.authorization)
     with _Guard(manners.longest) as guard:
@@ -256,7 +317,10 @@ def _translated(where: Address, guard: "_Guard", manners: Manners) -> Iterator[N
 
 
 def _untrusted(where: Address, error: ssl.SSLCertVerificationError) -> FetchError:
-    return FetchError(f"{where.shown}: its certificate cannot be trusted ({error.verify_message}). Check the address and the clock.")
+    return FetchError(
+        f"{where.shown}: its certificate cannot be trusted ({error.verify_message}). Check the "
+        "address and the clock."
+    )
 
 
 def _reason(error: object, manners: Manners) -> str:
@@ -264,7 +328,10 @@ def _reason(error: object, manners: Manners) -> str:
         return f"nothing came for {manners.timeout:g} s"
     if isinstance(error, http.client.IncompleteRead):
         return "the answer breaks off"
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    else:
+        said = str(error)
     return f"no answer ({' '.join(said.split())[:_SNIPPET] or type(error).__name__})"
 
 
@@ -273,12 +340,17 @@ def _refusal(where: Address, error: urllib.error.HTTPError) -> Exception:
     if error.code in _PASSING:
         return Passing(said, wait=_retry_after(error.headers))
     if error.code in (401, 403):
-        return FetchError(f"{where.shown}: {said}. It wants a user and a password, or does not serve you: see its own pages.")
+        return FetchError(
+            f"{where.shown}: {said}. It wants a user and a password, or does not serve you: see "
+            "its own pages."
+        )
     if error.code == 404:
         return NotThereError(f"{where.shown}: {said}. Check the address.")
     if error.code == 416:
         return RangeError(f"{where.shown}: {said}. Ask for the whole.")
-    return FetchError(f"{where.shown}: {said}{_first_words(error)}. Check the address and what was asked.")
+    return FetchError(
+        f"{where.shown}: {said}{_first_words(error)}. Check the address and what was asked."
+    )
 
 
 class NotThereError(FetchError):
@@ -293,13 +365,18 @@ def _first_words(error: urllib.error.HTTPError) -> str:
     """Return the first words of a refusal, which often say what is wrong with a query."""
     with suppress(OSError, ValueError, http.client.HTTPException):
         text = " ".join(error.read(4 * _SNIPPET).decode("utf-8", "replace").split())[:_SNIPPET]
-        return f": {text}".rstrip(".") if text else ""
+        if text:
+            return f": {text}".rstrip(".")
+        return ""
     return ""
 
 
 def _retry_after(headers: Message | None) -> float | None:
     """Return how many seconds a server asks to wait: a number, or a moment."""
-    text = "" if headers is None else str(headers.get("Retry-After", "")).strip()
+    if headers is None:
+        text = ""
+    else:
+        text = str(headers.get("Retry-After", "")).strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
     with suppress(ValueError, TypeError, OverflowError):
@@ -337,7 +414,9 @@ class _Guard:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects with the same method and body, except after 303, and never to a less safe scheme."""
+    """Follows redirects with the same method and body, except after 303, and never to a less safe
+    scheme.
+    """
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -351,14 +430,30 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         try:
             goal = address(newurl)
         except ConfigError:
-            raise FetchError(f"{where}: redirects to what is no http or https address. Ask its keepers.") from None
+            raise FetchError(
+                f"{where}: redirects to what is no http or https address. Ask its keepers."
+            ) from None
         if req.type == "https" and not goal.url.startswith("https:"):
             raise FetchError(
-                f"{where}: redirects from https to {goal.shown}, which anybody can read. Give that address yourself to use it."
+                f"{where}: redirects from https to {goal.shown}, which anybody can read. Give "
+                "that address yourself to use it."
             )
-        kept = {name: value for name, value in req.headers.items() if code != 303 or name.lower() != "content-type"}
-        data = None if code == 303 else req.data
-        return urllib.request.Request(goal.url, data=data, headers=kept, origin_req_host=req.origin_req_host, unverifiable=True)
+        kept = {
+            name: value
+            for name, value in req.headers.items()
+            if code != 303 or name.lower() != "content-type"
+        }
+        if code == 303:
+            data = None
+        else:
+            data = req.data
+        return urllib.request.Request(
+            goal.url,
+            data=data,
+            headers=kept,
+            origin_req_host=req.origin_req_host,
+            unverifiable=True,
+        )
 
 
 def _opener(guard: _Guard) -> urllib.request.OpenerDirector:

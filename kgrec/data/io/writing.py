@@ -1,12 +1,13 @@
-"""How kgrec writes: files and folders are whole or absent, one writer at a time, and what a dead writer left is removed by the next.
+"""How kgrec writes: files and folders are whole or absent, one writer at a time, and what a dead
+writer left is removed by the next.
 
 Beside a place ``NAME`` may lie, until the next writer of ``NAME`` has been there:
 
-    .NAME.lock          who holds it writes ``NAME``; the system lets go of it when the process ends, however it ends
-    .NAME.tmp           a file that is being written
+    .NAME.lock          who holds it writes ``NAME``; the system lets go of it when the process
+    ends, however it ends .NAME.tmp           a file that is being written
     .NAME.new-1a2b3c4d  a folder that is being filled
-    .NAME.old-1a2b3c4d  the folder that ``NAME`` was, whole; it is ``NAME`` again if the new one never came
-    .NAME.gone-1a2b3c4d a folder that is being removed
+    .NAME.old-1a2b3c4d  the folder that ``NAME`` was, whole; it is ``NAME`` again if the new one
+    never came .NAME.gone-1a2b3c4d a folder that is being removed
 
 Decision 0015 says why.
 """
@@ -35,18 +36,24 @@ _SECONDS_FOR_A_SWAP = 1.0
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Name ``target`` in errors of the system about what is written beside it under a passing name, or about no file at all."""
+    """Name ``target`` in errors of the system about what is written beside it under a passing name,
+    or about no file at all.
+    """
     try:
         yield
     except OSError as error:
-        passing = error.filename is None or any(part.startswith(f".{target.name}.") for part in Path(str(error.filename)).parts)
+        passing = error.filename is None or any(
+            part.startswith(f".{target.name}.") for part in Path(str(error.filename)).parts
+        )
         if passing and error.errno is not None and not isinstance(error, KgrecError):
             error.filename = str(target)
         raise
 
 
 @contextmanager
-def locked(target: Path, who: str = "kgrec", wait: float = 0.0, error: type[KgrecError] = CheckpointError) -> Iterator[None]:
+def locked(
+    target: Path, who: str = "kgrec", wait: float = 0.0, error: type[KgrecError] = CheckpointError
+) -> Iterator[None]:
     """Keep other writers of a file or folder out.
 
     Args:
@@ -66,7 +73,9 @@ def locked(target: Path, who: str = "kgrec", wait: float = 0.0, error: type[Kgre
         try:
             guard.acquire()
         except Timeout:
-            raise error(f"{target}: another {who} is at work there. Wait for it, or choose another place.") from None
+            raise error(
+                f"{target}: another {who} is at work there. Wait for it, or choose another place."
+            ) from None
     try:
         yield
     finally:
@@ -76,7 +85,8 @@ def locked(target: Path, who: str = "kgrec", wait: float = 0.0, error: type[Kgre
 
 
 def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place, and move it there. Whoever calls holds the lock of the file, or of its folder.
+    """Let ``write`` fill a file beside its place, and move it there. Whoever calls holds the lock
+    of the file, or of its folder.
 
     Raises:
         OSError: If the place takes no more; the error names ``goal``.
@@ -94,7 +104,8 @@ def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it; a second writer waits.
+    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it;
+    a second writer waits.
 
     A link is followed; a device or a pipe is written to as it is.
 
@@ -109,21 +120,28 @@ def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> No
         with naming(goal):
             write(goal)
         return
-    goal = Path(os.path.realpath(goal)) if goal.is_symlink() else goal
+    if goal.is_symlink():
+        goal = Path(os.path.realpath(goal))
+    else:
+        goal = goal
     with locked(goal, wait=_SECONDS_FOR_A_FILE):
         write_whole(goal, write)
 
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is there, else nothing has happened.
+    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is
+    there, else nothing has happened.
 
     Raises:
-        CheckpointError: If ``target`` is a link, which a rename would replace, or if another process is at work there.
+        CheckpointError: If ``target`` is a link, which a rename would replace, or if another
+            process is at work there.
         OSError: If the place takes no more; the error names ``target``.
     """
     if target.is_symlink():
-        raise CheckpointError(f"{target}: exists and is a link. Name the folder that it leads to, or another place.")
+        raise CheckpointError(
+            f"{target}: exists and is a link. Name the folder that it leads to, or another place."
+        )
     with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target):
@@ -136,7 +154,9 @@ def beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target`` that is removed if filling it fails. Whoever calls holds the lock of ``target``."""
+    """Give an empty folder next to ``target`` that is removed if filling it fails. Whoever calls
+    holds the lock of ``target``.
+    """
     fresh = _passing_name(target, "new")
     fresh.mkdir()
     filled = False
@@ -149,11 +169,16 @@ def filling(target: Path) -> Iterator[Path]:
 
 
 def take_place(fresh: Path, target: Path) -> None:
-    """Put a folder into the place of ``target``, and remove what was there. Whoever calls holds the lock of ``target``.
+    """Put a folder into the place of ``target``, and remove what was there. Whoever calls holds the
+    lock of ``target``.
 
-    Killed between the two renames, it leaves what was there under a name from which ``put_back`` takes it.
+    Killed between the two renames, it leaves what was there under a name from which ``put_back``
+    takes it.
     """
-    old = _passing_name(target, "old") if os.path.lexists(target) else None
+    if os.path.lexists(target):
+        old = _passing_name(target, "old")
+    else:
+        old = None
     if old is not None:
         target.rename(old)
     try:
@@ -166,7 +191,9 @@ def take_place(fresh: Path, target: Path) -> None:
 
 
 def put_back(target: Path) -> None:
-    """Give a folder its name again that a killed replacement took. Whoever calls holds the lock of ``target``."""
+    """Give a folder its name again that a killed replacement took. Whoever calls holds the lock of
+    ``target``.
+    """
     if os.path.lexists(target):
         return
     for old in left_beside(target, "old"):
@@ -175,7 +202,9 @@ def put_back(target: Path) -> None:
 
 
 def find_again(target: Path) -> None:
-    """Do what ``put_back`` does for someone who wants to read, where a replacement was killed and the place can be written."""
+    """Do what ``put_back`` does for someone who wants to read, where a replacement was killed and
+    the place can be written.
+    """
     if os.path.lexists(target) or not left_beside(target, "old"):
         return
     with suppress(OSError, CheckpointError), locked(target, wait=_SECONDS_FOR_A_SWAP):
@@ -194,7 +223,9 @@ def left_beside(target: Path, state: State) -> list[Path]:
 
 
 def sweep_beside(target: Path, but: Path | None = None) -> None:
-    """Remove what dead writers left beside a folder, ``but`` one of it. Whoever calls holds its lock, and has put it back."""
+    """Remove what dead writers left beside a folder, ``but`` one of it. Whoever calls holds its
+    lock, and has put it back.
+    """
     states: tuple[State, ...] = ("new", "old", "gone")
     for state in states:
         for left in left_beside(target, state):
@@ -203,7 +234,9 @@ def sweep_beside(target: Path, but: Path | None = None) -> None:
 
 
 def sweep_inside(folder: Path) -> None:
-    """Remove what dead writers left in a folder of ours. Whoever calls holds the lock of the folder."""
+    """Remove what dead writers left in a folder of ours. Whoever calls holds the lock of the
+    folder.
+    """
     for path in sorted(folder.iterdir()):
         found = _PASSING.fullmatch(path.name)
         if found is None:
@@ -211,16 +244,23 @@ def sweep_inside(folder: Path) -> None:
         if path.name.endswith(".lock"):  # of someone who writes in there alone; locking removes it
             with suppress(OSError, CheckpointError), locked(folder / found["of"]):
                 put_back(folder / found["of"])
-        elif not path.name.startswith(f".{found['of']}.old-") or os.path.lexists(folder / found["of"]):
+        elif not path.name.startswith(f".{found['of']}.old-") or os.path.lexists(
+            folder / found["of"]
+        ):
             discard(path)
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder; a folder under another name, so that one killed in between leaves no half of it behind as a whole."""
+    """Remove a file or a folder; a folder under another name, so that one killed in between leaves
+    no half of it behind as a whole.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    gone = path if ".gone-" in path.name else _passing_name(_bare(path), "gone")
+    if ".gone-" in path.name:
+        gone = path
+    else:
+        gone = _passing_name(_bare(path), "gone")
     if gone != path:
         with suppress(OSError):
             path.rename(gone)
@@ -230,12 +270,17 @@ def discard(path: Path) -> None:
 def _bare(path: Path) -> Path:
     """Return the place that a passing folder lies beside; of any other folder, itself."""
     found = re.fullmatch(r"\.(.+)\.(?:new|old)-[0-9a-f]{8}", path.name)
-    return path.with_name(found[1]) if found else path
+    if found:
+        return path.with_name(found[1])
+    return path
 
 
 def _passing_name(target: Path, state: str) -> Path:
     place = Path(os.path.abspath(target))
-    mark = "" if state in ("tmp", "lock") else f"-{uuid.uuid4().hex[:8]}"
+    if state in ("tmp", "lock"):
+        mark = ""
+    else:
+        mark = f"-{uuid.uuid4().hex[:8]}"
     return place.parent / f".{place.name}.{state}{mark}"
 
 

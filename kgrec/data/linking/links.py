@@ -1,4 +1,6 @@
-"""Items and entities under one numbering: the items first, each carrying the triples of its entities."""
+"""Items and entities under one numbering: the items first, each carrying the triples of its
+entities.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -21,11 +23,15 @@ _YES, _NO = ("yes", "y", "true", "1"), ("no", "n", "false", "0", "?", "")
 _MOST_COPIES = 200_000_000
 
 
-def read_links(source: object, *, item: str | None = None, on_error: str = "stop") -> tuple[pl.DataFrame, str, tuple[Dropped, ...]]:
-    """Return item-to-entity links: a frame with columns ``item`` and ``entity`` (text), the source's name, and what was left out.
+def read_links(
+    source: object, *, item: str | None = None, on_error: str = "stop"
+) -> tuple[pl.DataFrame, str, tuple[Dropped, ...]]:
+    """Return item-to-entity links: a frame with columns ``item`` and ``entity`` (text), the
+    source's name, and what was left out.
 
-    Of a review of matches (columns ``link`` and ``status``, see ``kgrec.data.linking.match``) only the rows that say yes are links. The columns
-    go by ``item`` where given and present and by well-known names (``entity_iri``, ``entity_id``), else they are the first two.
+    Of a review of matches (columns ``link`` and ``status``, see ``kgrec.data.linking.match``) only
+    the rows that say yes are links. The columns go by ``item`` where given and present and by
+    well-known names (``entity_iri``, ``entity_id``), else they are the first two.
 
     Raises:
         FormatError: If the file cannot be read or has one column.
@@ -34,17 +40,29 @@ def read_links(source: object, *, item: str | None = None, on_error: str = "stop
     table = read_table(source, known=known, on_error=on_error)
     columns = table.frame.columns
     if len(columns) < 2:
-        raise FormatError(f"{table.name}: one column, expected an item and an entity column. Is the separator right?")
+        raise FormatError(
+            f"{table.name}: one column, expected an item and an entity column. Is the separator "
+            "right?"
+        )
     if {_DECISION, "status"} <= set(columns):
         table = _decided(table)
         columns = table.frame.columns
     entity = find_column(table, None, _ENTITY_NAMES, taken=() if item is None else (item,))
-    chosen = item if item in columns else next((c for c in columns if c != entity), columns[0])
+    if item in columns:
+        chosen = item
+    else:
+        chosen = next((c for c in columns if c != entity), columns[0])
     if entity is None or entity == chosen:
         entity = next(c for c in columns if c != chosen)
-    frame = pl.DataFrame({"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)})
+    frame = pl.DataFrame(
+        {"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)}
+    )
     kept = frame.drop_nulls()
-    empty = (Dropped("links", f"an empty id in {table.name}", frame.height - kept.height),) if kept.height < frame.height else ()
+    empty = (
+        (Dropped("links", f"an empty id in {table.name}", frame.height - kept.height),)
+        if kept.height < frame.height
+        else ()
+    )
     return kept, table.name, (*table.dropped, *empty)
 
 
@@ -58,12 +76,17 @@ def _decided(table: Table) -> Table:
     strange = ~said.is_in([*_YES, *_NO])
     if strange.any():
         row = strange.arg_true()[0]
-        raise FormatError(f"{table.at(row)}: column {_DECISION!r} holds {said[row]!r}. Write yes or no; ? and nothing are no.")
+        raise FormatError(
+            f"{table.at(row)}: column {_DECISION!r} holds {said[row]!r}. Write yes or no; ? and "
+            "nothing are no."
+        )
     yes = said.is_in(_YES)
     left = int((~yes).sum())
     dropped = (Dropped("links", f"not said yes to in {table.name}", left),) if left else ()
     frame = table.frame.drop(_DECISION, "status").filter(yes)
-    return replace(table, frame=frame, line=table.line.filter(yes), dropped=(*table.dropped, *dropped))
+    return replace(
+        table, frame=frame, line=table.line.filter(yes), dropped=(*table.dropped, *dropped)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +104,23 @@ class Linked:
     dropped: tuple[Dropped, ...]
 
 
-def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_labels: pl.Series) -> Linked:
+def link(
+    items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_labels: pl.Series
+) -> Linked:
     """Return the graph with the items as its first entities.
 
-    A one-to-one link makes item and entity one node under the entity's key. Where items share an entity or an item has several, each
-    item takes over a copy of its entities' triples, marked by a negative locator, and the entity itself goes. Items without an entity stay
-    as entities of their own. Entities without a triple go.
+    A one-to-one link makes item and entity one node under the entity's key. Where items share an
+    entity or an item has several, each item takes over a copy of its entities' triples, marked by a
+    negative locator, and the entity itself goes. Items without an entity stay as entities of their
+    own. Entities without a triple go.
 
     Args:
         items: Item ids.
         triples: The graph as read.
-        links: Columns ``item`` and ``entity``, or None; items then link themselves where their id equals an entity's key.
-        item_labels: Label per item from elsewhere, null where there is none; goes before the graph's own.
+        links: Columns ``item`` and ``entity``, or None; items then link themselves where their id
+            equals an entity's key.
+        item_labels: Label per item from elsewhere, null where there is none; goes before the
+            graph's own.
 
     Raises:
         LinkError: If shared entities would multiply the triples beyond 200 million.
@@ -102,27 +130,52 @@ def link(items: Vocabulary, triples: Triples, links: pl.DataFrame | None, item_l
     copied, repeated = _copied(triples, places)
     entities, collisions = _keys(items, triples.entities, pairs, places)
     labels = _labels(triples.labels, places, item_labels, len(entities))
-    counts |= {"items whose id another entity has": collisions} if collisions else {}
-    counts |= {"triples of items that share an entity or have several": int((copied.locator < 0).sum())}
+    if collisions:
+        counts |= {"items whose id another entity has": collisions}
+    else:
+        counts |= {}
+    counts |= {
+        "triples of items that share an entity or have several": int((copied.locator < 0).sum())
+    }
     blank = int(entities.series.str.starts_with(BLANK).sum())
-    counts |= {"blank nodes": blank} if blank else {}
+    if blank:
+        counts |= {"blank nodes": blank}
+    else:
+        counts |= {}
     graph = replace(
-        copied, entities=entities, labels=labels, types=_moved(triples.types, places), attributes=_moved(triples.attributes, places)
+        copied,
+        entities=entities,
+        labels=labels,
+        types=_moved(triples.types, places),
+        attributes=_moved(triples.attributes, places),
     )
     return Linked(graph, counts, (*dropped, *repeated))
 
 
 def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:
-    """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another; -1 where it is unknown."""
+    """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another; -1
+    where it is unknown.
+    """
     rows = triples.entities.match(keys)
-    aliases = one_per_key(triples.attributes.filter(pl.col("name") == SAME_AS).select("entity", key="value"), "key", "entity")
+    aliases = one_per_key(
+        triples.attributes.filter(pl.col("name") == SAME_AS).select("entity", key="value"),
+        "key",
+        "entity",
+    )
     if not aliases.height or (rows >= 0).all():
         return rows
-    other = pl.DataFrame({"key": keys}).join(aliases, on="key", how="left", maintain_order="left")["entity"].fill_null(-1).to_numpy()
+    other = (
+        pl.DataFrame({"key": keys})
+        .join(aliases, on="key", how="left", maintain_order="left")["entity"]
+        .fill_null(-1)
+        .to_numpy()
+    )
     return np.where(rows >= 0, rows, other)
 
 
-def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
+def _pairs(
+    items: Vocabulary, triples: Triples, links: pl.DataFrame | None
+) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
     """Return columns ``item``, ``entity`` (rows) and ``alone`` (one-to-one)."""
     own = _entity_rows(items.series, triples)
     counts: dict[str, int] = {}
@@ -130,7 +183,9 @@ def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> t
     rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
     if links is not None:
         links = links.unique().sort("item", "entity")
-        rows = pl.DataFrame({"item": items.match(links["item"]), "entity": _entity_rows(links["entity"], triples)})
+        rows = pl.DataFrame(
+            {"item": items.match(links["item"]), "entity": _entity_rows(links["entity"], triples)}
+        )
         known = rows.filter(pl.col("item") >= 0)
         dropped = [
             Dropped("links", "the item is not in the catalog", rows.height - known.height),
@@ -138,10 +193,17 @@ def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> t
         ]
         counts["items linked"] = known["item"].n_unique()
         rows = known.filter(pl.col("entity") >= 0)
-        keep = np.fromiter((_IRI.match(key) is not None for key in items), dtype=bool, count=len(items))
+        keep = np.fromiter(
+            (_IRI.match(key) is not None for key in items), dtype=bool, count=len(items)
+        )
         own = np.where(keep & ~_mask(len(items), known["item"].to_numpy()), own, -1)
     itself = np.flatnonzero(own >= 0)
-    rows = pl.concat([rows, pl.DataFrame({"item": itself.astype(np.int64), "entity": own[itself].astype(np.int64)})])
+    rows = pl.concat(
+        [
+            rows,
+            pl.DataFrame({"item": itself.astype(np.int64), "entity": own[itself].astype(np.int64)}),
+        ]
+    )
     rows = rows.with_columns(
         alone=(pl.len().over("item") == 1) & (pl.len().over("entity") == 1),
     )
@@ -153,7 +215,11 @@ def _pairs(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> t
         "items with several entities": rows.filter(pl.len().over("item") > 1)["item"].n_unique(),
         "entities shared by items": rows.filter(pl.len().over("entity") > 1)["entity"].n_unique(),
     }
-    return rows, counts | {k: v for k, v in shared.items() if v}, tuple(d for d in dropped if d.count)
+    return (
+        rows,
+        counts | {k: v for k, v in shared.items() if v},
+        tuple(d for d in dropped if d.count),
+    )
 
 
 def _mask(size: int, *rows: np.ndarray) -> np.ndarray:
@@ -164,26 +230,48 @@ def _mask(size: int, *rows: np.ndarray) -> np.ndarray:
 
 
 def _places(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataFrame:
-    """Return columns ``entity`` (row as read), ``place`` (row as linked) and ``copied``: an entity may have several places, or none."""
+    """Return columns ``entity`` (row as read), ``place`` (row as linked) and ``copied``: an entity
+    may have several places, or none.
+    """
     taken = _mask(len(used), pairs["entity"].to_numpy())
     rest = np.flatnonzero(used & ~taken)
     linked = pairs.select("entity", place="item", copied=~pl.col("alone"))
-    others = pl.DataFrame({"entity": rest, "place": num_items + np.arange(len(rest)), "copied": np.zeros(len(rest), dtype=bool)})
+    others = pl.DataFrame(
+        {
+            "entity": rest,
+            "place": num_items + np.arange(len(rest)),
+            "copied": np.zeros(len(rest), dtype=bool),
+        }
+    )
     return pl.concat([linked, others.cast({"entity": pl.Int64, "place": pl.Int64})])
 
 
 def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
-    """Return the triples between places; one per combination of its head's and its tail's places."""
+    """Return the triples between places; one per combination of its head's and its tail's
+    places.
+    """
     if not places["copied"].any():
         return _renumbered(triples, places), ()
     ways = np.bincount(places["entity"].to_numpy(), minlength=len(triples.entities))
-    total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum()) if len(triples) else 0
+    if len(triples):
+        total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum())
+    else:
+        total = 0
     if total > _MOST_COPIES:
-        raise LinkError(f"links: shared entities would turn {len(triples)} triples into {total}. Are the columns of the links right?")
-    ends = pl.DataFrame({"head": triples.head, "tail": triples.tail}).cast(pl.Int64).with_columns(row=np.arange(len(triples)))
+        raise LinkError(
+            f"links: shared entities would turn {len(triples)} triples into {total}. Are the "
+            "columns of the links right?"
+        )
+    ends = (
+        pl.DataFrame({"head": triples.head, "tail": triples.tail})
+        .cast(pl.Int64)
+        .with_columns(row=np.arange(len(triples)))
+    )
     for end in ("head", "tail"):
         own = places.rename({"place": f"{end} place", "copied": f"{end} copied"})
-        ends = ends.join(own, left_on=end, right_on="entity", how="inner", maintain_order="left_right")
+        ends = ends.join(
+            own, left_on=end, right_on="entity", how="inner", maintain_order="left_right"
+        )
     frame = ends.select(
         "row",
         head=pl.col("head place").cast(pl.Int32),
@@ -192,14 +280,18 @@ def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Drop
         through=pl.col("head copied") | pl.col("tail copied"),
     )
     without_loops = frame.filter(pl.col("head") != pl.col("tail"))
-    kept = without_loops.unique(subset=["head", "relation", "tail"], keep="first", maintain_order=True)
+    kept = without_loops.unique(
+        subset=["head", "relation", "tail"], keep="first", maintain_order=True
+    )
     counts = (
         ("between entities of one item", frame.height - without_loops.height),
         ("stated of several entities of one item", without_loops.height - kept.height),
     )
     taken = triples.take(kept["row"].to_numpy())
     locator = np.where(kept["through"].to_numpy(), -np.abs(taken.locator), taken.locator)
-    moved = replace(taken, head=kept["head"].to_numpy(), tail=kept["tail"].to_numpy(), locator=locator)
+    moved = replace(
+        taken, head=kept["head"].to_numpy(), tail=kept["tail"].to_numpy(), locator=locator
+    )
     return moved, tuple(Dropped("triples", why, count) for why, count in counts if count)
 
 
@@ -210,8 +302,12 @@ def _renumbered(triples: Triples, places: pl.DataFrame) -> Triples:
     return replace(triples, head=place[triples.head], tail=place[triples.tail])
 
 
-def _keys(items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: pl.DataFrame) -> tuple[Vocabulary, int]:
-    """Return the keys of items and remaining entities, and how many items could not keep their id as key."""
+def _keys(
+    items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: pl.DataFrame
+) -> tuple[Vocabulary, int]:
+    """Return the keys of items and remaining entities, and how many items could not keep their id
+    as key.
+    """
     alone = pairs.filter("alone")
     rest = entities.series.gather(places.filter(pl.col("place") >= len(items))["entity"])
     merged = entities.series.gather(alone["entity"])
@@ -220,7 +316,9 @@ def _keys(items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: 
     taken = pl.concat([rest, merged])
     if not taken.is_in(own.gather(single).implode()).any():
         return Vocabulary(pl.concat([own, rest]), kind="entity", checked=True), 0
-    keys, known, collisions = own.to_list(), set(taken), 0
+    keys = own.to_list()
+    known = set(taken)
+    collisions = 0
     for row in single.tolist():
         free = free_key(keys[row], "item:", known)
         collisions += free != keys[row]
@@ -236,14 +334,31 @@ def free_key(key: str, prefix: str, taken: set[str]) -> str:
     return key
 
 
-def _labels(labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, count: int) -> pl.Series:
+def _labels(
+    labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, count: int
+) -> pl.Series:
     """Return a label per place: the item table's, else that of its first entity that has one."""
-    found = places.select("place", label=labels.gather(places["entity"])).drop_nulls().unique("place", keep="first", maintain_order=True)
-    merged = pl.DataFrame({"place": np.arange(count)}).join(found, on="place", how="left", maintain_order="left")
-    given = item_labels.extend_constant(None, count - len(item_labels)) if count > len(item_labels) else item_labels
+    found = (
+        places.select("place", label=labels.gather(places["entity"]))
+        .drop_nulls()
+        .unique("place", keep="first", maintain_order=True)
+    )
+    merged = pl.DataFrame({"place": np.arange(count)}).join(
+        found, on="place", how="left", maintain_order="left"
+    )
+    if count > len(item_labels):
+        given = item_labels.extend_constant(None, count - len(item_labels))
+    else:
+        given = item_labels
     return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
 
 
 def _moved(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
-    moved = frame.cast({"entity": pl.Int64}).join(places.select("entity", "place"), on="entity", how="inner", maintain_order="left_right")
-    return moved.with_columns(entity=pl.col("place").cast(pl.Int32)).drop("place").unique(maintain_order=True)
+    moved = frame.cast({"entity": pl.Int64}).join(
+        places.select("entity", "place"), on="entity", how="inner", maintain_order="left_right"
+    )
+    return (
+        moved.with_columns(entity=pl.col("place").cast(pl.Int32))
+        .drop("place")
+        .unique(maintain_order=True)
+    )

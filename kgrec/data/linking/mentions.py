@@ -10,27 +10,47 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import one_per_key
 
-MENTIONS = {"item": pl.String, "column": pl.String, "first": pl.Int64, "end": pl.Int64, "entity": pl.String, "label": pl.String}
+MENTIONS = {
+    "item": pl.String,
+    "column": pl.String,
+    "first": pl.Int64,
+    "end": pl.Int64,
+    "entity": pl.String,
+    "label": pl.String,
+}
 
 
 def number_mentions(
-    mentions: pl.DataFrame, items: Vocabulary, cells: pl.DataFrame, columns: tuple[str, ...], triples: Triples
+    mentions: pl.DataFrame,
+    items: Vocabulary,
+    cells: pl.DataFrame,
+    columns: tuple[str, ...],
+    triples: Triples,
 ) -> tuple[np.ndarray, Triples, tuple[Dropped, ...]]:
-    """Return mentions as rows of a dataset, the graph with the entities that were not in it, and what was left out.
+    """Return mentions as rows of a dataset, the graph with the entities that were not in it, and
+    what was left out.
 
-    A row is the item, the first character, the one behind the last, and the entity, int32; rows are sorted.
+    A row is the item, the first character, the one behind the last, and the entity, int32; rows are
+    sorted.
 
     Args:
         mentions: Columns as ``MENTIONS``; offsets count characters of one column's cell.
         items: Item ids.
-        cells: Columns ``item`` (row) and ``cells``: what the columns of texts hold, which are joined by a space where they are not null.
+        cells: Columns ``item`` (row) and ``cells``: what the columns of texts hold, which are
+            joined by a space where they are not null.
         columns: Names of these columns; mentions in others are left out.
         triples: The graph, items first.
     """
     own = mentions.with_columns(item=pl.Series(items.match(mentions["item"])))
     own = own.filter((pl.col("item") >= 0) & pl.col("column").is_in(columns))
-    placed = own.join(_places(cells, columns), on=["item", "column"], how="left", maintain_order="left")
-    inside = placed.filter((pl.col("first") >= 0) & (pl.col("first") < pl.col("end")) & (pl.col("end") <= pl.col("length")))
+    placed = own.join(
+        _places(cells, columns), on=["item", "column"], how="left", maintain_order="left"
+    )
+    inside = placed.filter(
+        (pl.col("first") >= 0)
+        & (pl.col("first") < pl.col("end"))
+        & (pl.col("end") <= pl.col("length"))
+    )
     outside = placed.height - inside.height
     dropped = (Dropped("mentions", "outside their text", outside),) if outside else ()
     triples = _with_entities(triples, inside.select("entity", "label"))
@@ -45,8 +65,11 @@ def number_mentions(
 
 
 def _places(cells: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Return columns ``item``, ``column``, ``length`` and ``shift``: where the column's cell begins in the text."""
-    frames, before = [], pl.lit(0, dtype=pl.Int64)
+    """Return columns ``item``, ``column``, ``length`` and ``shift``: where the column's cell begins
+    in the text.
+    """
+    frames = []
+    before = pl.lit(0, dtype=pl.Int64)
     for at, column in enumerate(columns):
         length = pl.col("cells").list.get(at).str.len_chars().cast(pl.Int64)
         frames.append(cells.select("item", column=pl.lit(column), length=length, shift=before))

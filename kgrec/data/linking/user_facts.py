@@ -14,27 +14,40 @@ from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
 from kgrec.errors import FormatError
 
 
-def read_user_table(source: object, *, user: str | None = None, on_error: str = "stop") -> tuple[Table, str]:
-    """Return a table of user attributes and the name of its id column: ``user`` where present, a well-known name, else the first.
+def read_user_table(
+    source: object, *, user: str | None = None, on_error: str = "stop"
+) -> tuple[Table, str]:
+    """Return a table of user attributes and the name of its id column: ``user`` where present, a
+    well-known name, else the first.
 
     Raises:
         FormatError: If there is no column besides the ids.
     """
-    table = read_table(source, known={*USER_NAMES, *({user.lower()} if user else ())}, on_error=on_error)
+    table = read_table(
+        source, known={*USER_NAMES, *({user.lower()} if user else ())}, on_error=on_error
+    )
     columns = table.frame.columns
     if len(columns) < 2:
-        raise FormatError(f"{table.name}: one column, expected a user id and at least one attribute. Is the separator right?")
+        raise FormatError(
+            f"{table.name}: one column, expected a user id and at least one attribute. Is the "
+            "separator right?"
+        )
     return table, user if user in columns else find_column(table, None, USER_NAMES) or columns[0]
 
 
-def add_user_facts(users: Vocabulary, triples: Triples, table: Table, user: str) -> tuple[Triples, np.ndarray, tuple[Dropped, ...]]:
-    """Return the graph with the attribute values as entities, the facts (user, relation, entity; int32 rows), and what was dropped.
+def add_user_facts(
+    users: Vocabulary, triples: Triples, table: Table, user: str
+) -> tuple[Triples, np.ndarray, tuple[Dropped, ...]]:
+    """Return the graph with the attribute values as entities, the facts (user, relation, entity;
+    int32 rows), and what was dropped.
 
-    Each column is a relation, each of its values an entity with the key ``column=value`` and the value as label; empty cells say nothing.
+    Each column is a relation, each of its values an entity with the key ``column=value`` and the
+    value as label; empty cells say nothing.
     """
     row = users.match(as_ids(table, user))
     unknown = int((row < 0).sum())
-    taken, relations_taken = set(triples.entities), set(triples.relations)
+    taken = set(triples.entities)
+    relations_taken = set(triples.relations)
     keys: list[str] = []
     labels: list[str] = []
     relations: list[str] = []
@@ -43,7 +56,9 @@ def add_user_facts(users: Vocabulary, triples: Triples, table: Table, user: str)
         if column == user:
             continue
         cells = pl.DataFrame({"user": row, "value": table.frame[column].cast(pl.String)})
-        cells = cells.filter((pl.col("user") >= 0) & pl.col("value").is_not_null() & (pl.col("value") != "")).unique(maintain_order=True)
+        cells = cells.filter(
+            (pl.col("user") >= 0) & pl.col("value").is_not_null() & (pl.col("value") != "")
+        ).unique(maintain_order=True)
         values = Vocabulary(cells["value"].unique(maintain_order=True))
         entity = len(triples.entities) + len(keys) + values.match(cells["value"])
         relation = np.full(cells.height, len(triples.relations) + len(relations))
@@ -54,15 +69,28 @@ def add_user_facts(users: Vocabulary, triples: Triples, table: Table, user: str)
             keys.append(free_key(f"{column}={value}", "user:", taken))
             taken.add(keys[-1])
             labels.append(value)
-    dropped = (Dropped("user attributes", "the user has no interaction", unknown),) if unknown else ()
-    return _extended(triples, keys, labels, relations), np.concatenate(facts).astype(np.int32), dropped
+    dropped = (
+        (Dropped("user attributes", "the user has no interaction", unknown),) if unknown else ()
+    )
+    return (
+        _extended(triples, keys, labels, relations),
+        np.concatenate(facts).astype(np.int32),
+        dropped,
+    )
 
 
-def _extended(triples: Triples, keys: list[str], labels: list[str], relations: list[str]) -> Triples:
+def _extended(
+    triples: Triples, keys: list[str], labels: list[str], relations: list[str]
+) -> Triples:
     return replace(
         triples,
-        entities=Vocabulary(pl.concat([triples.entities.series, pl.Series("key", keys, dtype=pl.String)]), kind="entity"),
+        entities=Vocabulary(
+            pl.concat([triples.entities.series, pl.Series("key", keys, dtype=pl.String)]),
+            kind="entity",
+        ),
         relations=Vocabulary([*triples.relations, *relations], kind="relation"),
         labels=pl.concat([triples.labels, pl.Series("label", labels, dtype=pl.String)]),
-        relation_labels=pl.concat([triples.relation_labels, pl.Series("label", [None] * len(relations), dtype=pl.String)]),
+        relation_labels=pl.concat(
+            [triples.relation_labels, pl.Series("label", [None] * len(relations), dtype=pl.String)]
+        ),
     )

@@ -1,7 +1,8 @@
 """The compiled reader of N-Triples and N-Quads, where it was built.
 
-``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without, ``kgrec.data.rdf.collect`` does the same
-in Python. The environment variable ``KGREC_BACKEND=torch`` leaves all compiled code out.
+``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without,
+``kgrec.data.rdf.collect`` does the same in Python. The environment variable ``KGREC_BACKEND=torch``
+leaves all compiled code out.
 """
 
 import ctypes
@@ -16,12 +17,32 @@ import polars as pl
 
 _VERSION = 1
 _FILE = "_ntriples.so"
-_POINTER, _LONG, _INT, _TEXT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_char_p
+_POINTER = ctypes.c_void_p
+_LONG = ctypes.c_int64
+_INT = ctypes.c_int32
+_TEXT = ctypes.c_char_p
 
-_RULES = ("label", "allowed", "denied", "inside", "outside", "type", "language", "drop blank", "keep lines")
+_RULES = (
+    "label",
+    "allowed",
+    "denied",
+    "inside",
+    "outside",
+    "type",
+    "language",
+    "drop blank",
+    "keep lines",
+)
 _NUMBERS = (
     *("head", "relation", "tail", "graph", "label term", "label rank", "type term", "type name"),
-    *("attribute term", "attribute name", "attribute datatype", "attribute language", "line", "attribute line"),
+    *(
+        "attribute term",
+        "attribute name",
+        "attribute datatype",
+        "attribute language",
+        "line",
+        "attribute line",
+    ),
 )
 _TEXTS = ("terms", "names", "label text", "value", "languages")
 _COLUMNS = {name: place for place, name in enumerate((*_NUMBERS, *_TEXTS))}
@@ -32,7 +53,9 @@ _SCHEMA_SIZE, _ARRAY_SIZE = 72, 80
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled reader, or None where there is none, it is of another version, or ``KGREC_BACKEND`` says torch."""
+    """Return the compiled reader, or None where there is none, it is of another version, or
+    ``KGREC_BACKEND`` says torch.
+    """
     place = Path(__file__).with_name(_FILE)
     if os.environ.get("KGREC_BACKEND") == "torch" or not place.is_file():
         return None
@@ -54,7 +77,8 @@ def library() -> ctypes.CDLL | None:
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(found, f"kgrec_ntriples_{name}")
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = arguments
     return found
 
 
@@ -75,7 +99,9 @@ class Reader:
             raise MemoryError("no memory for the reader of N-Triples.")
         for name, text in rules:
             encoded = text.encode("utf-8", "surrogatepass")
-            self._check(library.kgrec_ntriples_rule(self._own, _RULES.index(name), encoded, len(encoded)))
+            self._check(
+                library.kgrec_ntriples_rule(self._own, _RULES.index(name), encoded, len(encoded))
+            )
 
     def __del__(self) -> None:
         """Free the columns that were not given away."""
@@ -83,7 +109,13 @@ class Reader:
             self._library.kgrec_ntriples_free(self._own)
 
     def feed(
-        self, block: bytes, line: int, *, trusted: bool = False, step: int = 1, odd: Callable[[bytes, int], None] | None = None
+        self,
+        block: bytes,
+        line: int,
+        *,
+        trusted: bool = False,
+        step: int = 1,
+        odd: Callable[[bytes, int], None] | None = None,
     ) -> int:
         """Take the lines of a block and return the number of the line after it.
 
@@ -95,7 +127,8 @@ class Reader:
             odd: Called with the bytes and the number of each line that is not plain beyond doubt.
 
         Raises:
-            MemoryError: If there is not enough memory, or there are more terms than int32 can number.
+            MemoryError: If there is not enough memory, or there are more terms than int32 can
+                number.
         """
         start = ctypes.cast(ctypes.c_char_p(block), ctypes.c_void_p).value or 0
         at = 0
@@ -108,9 +141,13 @@ class Reader:
                 return int(self._state[2])
             begin, end, line = (int(place) for place in self._state)
             if odd is None:
-                raise ValueError(f"statement {line} of pyoxigraph's own text was not understood: {block[at + begin : at + end][:200]!r}")
+                raise ValueError(
+                    f"statement {line} of pyoxigraph's own text was not understood: "
+                    f"{block[at + begin : at + end][:200]!r}"
+                )
             odd(block[at + begin : at + end], line)
-            at, line = at + end, line + step
+            at = at + end
+            line = line + step
 
     def counts(self) -> dict[str, int]:
         """Return how many statements there were, and how many of which kind were left out."""
@@ -121,13 +158,19 @@ class Reader:
     def column(self, name: str) -> pl.Series:
         """Move a column out, without a copy; asked for again, it is empty."""
         schema, array = (ctypes.create_string_buffer(size) for size in (_SCHEMA_SIZE, _ARRAY_SIZE))
-        self._check(self._library.kgrec_ntriples_give(self._own, _COLUMNS[name], ctypes.addressof(schema), ctypes.addressof(array)))
+        self._check(
+            self._library.kgrec_ntriples_give(
+                self._own, _COLUMNS[name], ctypes.addressof(schema), ctypes.addressof(array)
+            )
+        )
         return pl.Series(_Capsules(schema, array)).rename(name)
 
     @staticmethod
     def _check(code: int) -> None:
         if code:
-            raise MemoryError("more terms than int32 can number." if code == -1 else "no memory for the triples.")
+            raise MemoryError(
+                "more terms than int32 can number." if code == -1 else "no memory for the triples."
+            )
 
 
 class _Capsules:
@@ -138,17 +181,26 @@ class _Capsules:
 
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
         make = ctypes.pythonapi.PyCapsule_New
-        make.restype, make.argtypes = ctypes.py_object, [_POINTER, _TEXT, _POINTER]
-        schema, array = (make(ctypes.addressof(structure), name, None) for structure, name in self._structures)
+        make.restype = ctypes.py_object
+        make.argtypes = [_POINTER, _TEXT, _POINTER]
+        schema, array = (
+            make(ctypes.addressof(structure), name, None) for structure, name in self._structures
+        )
         return schema, array
 
 
 def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray | None:
-    """Return which triples (int32 columns) are stated for the first time and are no loop; None where this was not compiled."""
+    """Return which triples (int32 columns) are stated for the first time and are no loop; None
+    where this was not compiled.
+    """
     found = library()
     if found is None or len(head) >= np.iinfo(np.uint32).max:
         return None
     columns = [np.ascontiguousarray(column, dtype=np.int32) for column in (head, relation, tail)]
     first = np.empty(len(head), dtype=np.bool_)
-    Reader._check(found.kgrec_ntriples_first(*(column.ctypes.data for column in columns), len(first), first.ctypes.data))
+    Reader._check(
+        found.kgrec_ntriples_first(
+            *(column.ctypes.data for column in columns), len(first), first.ctypes.data
+        )
+    )
     return first

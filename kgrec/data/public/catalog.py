@@ -1,4 +1,6 @@
-"""The field's standard data sets: what they are, where they lie, and how they become folders that kgrec reads."""
+"""The field's standard data sets: what they are, where they lie, and how they become folders that
+kgrec reads.
+"""
 
 import csv
 import json
@@ -91,11 +93,17 @@ def public_sets() -> dict[str, PublicSet]:
     own = files("kgrec.data.public")
     about: dict[str, dict[str, Any]] = tomllib.loads((own / _SETS).read_text(encoding="utf-8"))
     found: dict[str, list[PublicFile]] = {name: [] for name in about}
-    for row in csv.DictReader((own / _FILES).read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+    for row in csv.DictReader(
+        (own / _FILES).read_text(encoding="utf-8").splitlines(), delimiter="\t"
+    ):
         pinned = Pinned(row["git_blob_sha1"], int(row["bytes"]) if row["bytes"] else None)
         found[row["dataset"]].append(PublicFile(row["file"], row["url"], pinned))
     return {
-        name: PublicSet(name, tuple(found[name]), **told | {"prepare": tuple((what, file) for what, file in told.get("prepare", ()))})
+        name: PublicSet(
+            name,
+            tuple(found[name]),
+            **told | {"prepare": tuple((what, file) for what, file in told.get("prepare", ()))},
+        )
         for name, told in about.items()
     }
 
@@ -109,11 +117,15 @@ def public_set(name: str) -> PublicSet:
     known = public_sets()
     found = known.get(name.strip().lower())
     if found is None:
-        raise ConfigError(f"no public data set {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+        raise ConfigError(
+            f"no public data set {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
+        )
     return found
 
 
-def get(name: str, folder: FilePath, *, mirror: str | None = None, manners: Manners | None = None) -> list[Path]:
+def get(
+    name: str, folder: FilePath, *, mirror: str | None = None, manners: Manners | None = None
+) -> list[Path]:
     """Fetch the files of a data set into a folder and return those that were not there before.
 
     Files that are there are checked and left; what an interrupted call has begun goes on.
@@ -121,22 +133,32 @@ def get(name: str, folder: FilePath, *, mirror: str | None = None, manners: Mann
     Args:
         name: Of the data set.
         folder: Made where it is not there.
-        mirror: Address to fetch from instead, under which the files lie as ``NAME/FILE`` or by the paths of their published addresses.
+        mirror: Address to fetch from instead, under which the files lie as ``NAME/FILE`` or by the
+            paths of their published addresses.
         manners: How patiently to ask.
 
     Raises:
         ConfigError: If there is no such data set, or the mirror is no http or https address.
         CheckpointError: If the folder holds another data set.
-        FetchError: If a file cannot be had, or another file came in its place; if another call is at work there.
+        FetchError: If a file cannot be had, or another file came in its place; if another call is
+            at work there.
     """
     chosen = public_set(name)
-    base = None if mirror is None else address(mirror)
+    if mirror is None:
+        base = None
+    else:
+        base = address(mirror)
     place = Path(folder)
-    held = recorded(place) if place.is_dir() else None
+    if place.is_dir():
+        held = recorded(place)
+    else:
+        held = None
     if held not in (None, chosen.name):
         raise CheckpointError(f"{folder}: holds {held}. Choose another folder for {chosen.name}.")
     place.mkdir(parents=True, exist_ok=True)
-    with locked(place / RECORD, "kgrec data get", error=FetchError):  # what lies beside the folder is not ours, and may not take a lock
+    with locked(
+        place / RECORD, "kgrec data get", error=FetchError
+    ):  # what lies beside the folder is not ours, and may not take a lock
         return _filled(chosen, place, base, manners or Manners())
 
 
@@ -149,8 +171,16 @@ def _filled(chosen: PublicSet, place: Path, base: Address | None, manners: Manne
             _log.info("%s: fetched, its SHA-1 is the published one", place / file.name)
             made.append(place / file.name)
     made += _prepare(chosen, place)
-    record = {"data set": chosen.name, "origin": chosen.origin, "terms": chosen.terms, "from": [file.url for file in chosen.files]}
-    write_whole(place / RECORD, lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+    record = {
+        "data set": chosen.name,
+        "origin": chosen.origin,
+        "terms": chosen.terms,
+        "from": [file.url for file in chosen.files],
+    }
+    write_whole(
+        place / RECORD,
+        lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"),
+    )
     return made
 
 
@@ -162,7 +192,9 @@ def _places(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> tupl
     tails = (f"{chosen.name}/{file.name}", urlsplit(file.url).path.lstrip("/"))
     urls = [parts._replace(path=f"{parts.path.rstrip('/')}/{tail}").geturl() for tail in tails]
     shown = [f"{mirror.shown.partition('?')[0].rstrip('/')}/{tail}" for tail in tails]
-    return tuple(Address(url, told, mirror.authorization) for url, told in zip(urls, shown, strict=True))
+    return tuple(
+        Address(url, told, mirror.authorization) for url, told in zip(urls, shown, strict=True)
+    )
 
 
 def recorded(folder: FilePath) -> str | None:
@@ -171,17 +203,26 @@ def recorded(folder: FilePath) -> str | None:
         name = read_record(Path(folder) / RECORD, _LONGEST_RECORD).get("data set")
     except (OSError, CheckpointError):
         return None
-    return name if isinstance(name, str) and name in public_sets() else None
+    if isinstance(name, str) and name in public_sets():
+        return name
+    return None
 
 
 def _unquoted(path: Path, folder: Path) -> list[Path]:
-    """Write a CSV of quoted cells between semicolons as TSV, each cell without its first and last sign, as the papers' code reads it."""
+    """Write a CSV of quoted cells between semicolons as TSV, each cell without its first and last
+    sign, as the papers' code reads it.
+    """
     goal = folder / f"{path.stem}.tsv"
-    with open(path, encoding="utf-8", newline="\n") as stream, open(goal, "w", encoding="utf-8", newline="\n") as out:
+    with (
+        open(path, encoding="utf-8", newline="\n") as stream,
+        open(goal, "w", encoding="utf-8", newline="\n") as out,
+    ):
         for number, line in enumerate(stream, start=1):
             cells = [cell[1:-1] for cell in line.strip().split(";")]
             if len(cells) != 3 or any("\t" in cell for cell in cells):
-                raise FormatError(f"{path}:{number}: expected three quoted cells. Get the file again.")
+                raise FormatError(
+                    f"{path}:{number}: expected three quoted cells. Get the file again."
+                )
             out.write("\t".join(("user_id", "item_id", "rating") if number == 1 else cells) + "\n")
     return [goal]
 
@@ -192,7 +233,9 @@ def _lines_of_array(path: Path, folder: Path) -> list[Path]:
         with open(path, "rb") as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise FormatError(f"{path}: not an array ({' '.join(str(error).split())[:120]}). Get the file again.") from None
+        raise FormatError(
+            f"{path}: not an array ({' '.join(str(error).split())[:120]}). Get the file again."
+        ) from None
     if array.ndim != 2 or array.dtype.kind not in "iu":
         raise FormatError(f"{path}: not a table of whole numbers. Get the file again.")
     goal = folder / f"{path.stem}.txt"
@@ -200,7 +243,11 @@ def _lines_of_array(path: Path, folder: Path) -> list[Path]:
     return [goal]
 
 
-_STEPS: dict[str, Callable[[Path, Path], list[Path]]] = {"unzip": unzip, "text": _lines_of_array, "unquote": _unquoted}
+_STEPS: dict[str, Callable[[Path, Path], list[Path]]] = {
+    "unzip": unzip,
+    "text": _lines_of_array,
+    "unquote": _unquoted,
+}
 
 
 def _prepare(chosen: PublicSet, folder: Path) -> list[Path]:
@@ -214,7 +261,10 @@ def _prepare(chosen: PublicSet, folder: Path) -> list[Path]:
                     fresh.replace(goal)
                     made.append(goal)
                 elif blob_sha1(goal) != blob_sha1(fresh):
-                    raise FetchError(f"{goal}: is there and is not what {name} holds. Move it away and get it again.")
+                    raise FetchError(
+                        f"{goal}: is there and is not what {name} holds. Move it away and get it "
+                        "again."
+                    )
     return made
 
 
@@ -240,7 +290,8 @@ def verify(folder: FilePath) -> tuple[PublicSet, list[Verdict]]:
     """Check the files of a data set against their published SHA-1, and what was made of them.
 
     Args:
-        folder: A folder that ``get`` filled, or one that holds the files of a data set under their names.
+        folder: A folder that ``get`` filled, or one that holds the files of a data set under their
+            names.
 
     Raises:
         DataError: If it is not known which data set that is.
@@ -253,37 +304,58 @@ def verify(folder: FilePath) -> tuple[PublicSet, list[Verdict]]:
         if name in whole:
             with tempfile.TemporaryDirectory(prefix="kgrec-verify-") as scratch:
                 fresh = _STEPS[what](place / name, Path(scratch))
-                found += [Verdict(made.name, _state(place, PublicFile(made.name, "", Pinned(blob_sha1(made))))) for made in fresh]
+                found += [
+                    Verdict(
+                        made.name, _state(place, PublicFile(made.name, "", Pinned(blob_sha1(made))))
+                    )
+                    for made in fresh
+                ]
     return chosen, found
 
 
 def _state(folder: Path, file: PublicFile) -> str:
     path = folder / file.name
     if not path.is_file():
-        return "incomplete" if path.with_name(path.name + PART).exists() else "missing"
-    return "as published" if file.pinned.fits(path) else "another file"
+        if path.with_name(path.name + PART).exists():
+            return "incomplete"
+        return "missing"
+    if file.pinned.fits(path):
+        return "as published"
+    return "another file"
 
 
 def _guessed(folder: Path) -> str:
-    """Return the data set whose files lie in a folder without a record: the one that most of them are of."""
+    """Return the data set whose files lie in a folder without a record: the one that most of them
+    are of.
+    """
     there = {path.name for path in folder.iterdir() if path.is_file()}
     counts = {
-        chosen.name: sum(file.name in there and file.pinned.fits(folder / file.name) for file in chosen.files)
+        chosen.name: sum(
+            file.name in there and file.pinned.fits(folder / file.name) for file in chosen.files
+        )
         for chosen in public_sets().values()
     }
     best = max(counts, key=lambda name: counts[name])
     if not counts[best]:
-        raise DataError(f"{folder}: holds no file of a public data set as published. `kgrec data list` names them all.")
+        raise DataError(
+            f"{folder}: holds no file of a public data set as published. `kgrec data list` names "
+            "them all."
+        )
     return best
 
 
 def present(folder: FilePath) -> dict[str, tuple[Path, int]]:
-    """Return the data sets in a folder and in the folders up to two steps below it: where, and how many of their files are there."""
+    """Return the data sets in a folder and in the folders up to two steps below it: where, and how
+    many of their files are there.
+    """
     base = Path(folder)
     found: dict[str, tuple[Path, int]] = {}
     for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}"):
         for path in sorted(base.glob(pattern)):
             name = recorded(path.parent)
             if name is not None and name not in found:
-                found[name] = (path.parent, sum((path.parent / file.name).is_file() for file in public_sets()[name].files))
+                found[name] = (
+                    path.parent,
+                    sum((path.parent / file.name).is_file() for file in public_sets()[name].files),
+                )
     return found

@@ -1,4 +1,6 @@
-"""RDF statements gathered to facts over a dictionary of terms: compiled where it can be, else in Python, with the same result."""
+"""RDF statements gathered to facts over a dictionary of terms: compiled where it can be, else in
+Python, with the same result.
+"""
 
 import itertools
 from array import array
@@ -38,13 +40,16 @@ class RdfOptions:
         base: IRI that relative IRIs are resolved against; the file's own where None.
         language: Preferred language of labels; labels without a language come next, then any.
         labels: Predicates that give labels, the preferred first.
-        predicates: Only statements with these predicates are read, besides labels and types; all where empty.
+        predicates: Only statements with these predicates are read, besides labels and types; all
+            where empty.
         without_predicates: Statements with these predicates are left out.
-        namespaces: Only statements between entities with these IRIs are read; all where empty. Blank nodes pass.
+        namespaces: Only statements between entities with these IRIs are read; all where empty.
+            Blank nodes pass.
         without_namespaces: Statements that concern entities with these IRIs are left out.
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         places: Whether literals keep their lines.
-        on_error: "stop" at a line that is no statement, or "skip" it and count it, where the syntax has lines.
+        on_error: "stop" at a line that is no statement, or "skip" it and count it, where the syntax
+            has lines.
         limits: How far a compressed file may grow.
 
     Raises:
@@ -64,30 +69,52 @@ class RdfOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name, value, known in (("blank", self.blank, ("keep", "drop")), ("on_error", self.on_error, ("stop", "skip"))):
+        for name, value, known in (
+            ("blank", self.blank, ("keep", "drop")),
+            ("on_error", self.on_error, ("stop", "skip")),
+        ):
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
         if self.base is not None and not _is_iri(self.base):
-            raise ConfigError(f"base: {self.base!r} is not an absolute IRI. Give one such as http://example.org/.")
-        for name in ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces"):
+            raise ConfigError(
+                f"base: {self.base!r} is not an absolute IRI. Give one such as http://example.org/."
+            )
+        for name in (
+            "labels",
+            "predicates",
+            "without_predicates",
+            "namespaces",
+            "without_namespaces",
+        ):
             rules = getattr(self, name)
-            wrong = "" if isinstance(rules, str) else next((rule for rule in rules if not rule), None)
+            wrong = (
+                "" if isinstance(rules, str) else next((rule for rule in rules if not rule), None)
+            )
             if wrong is not None:
-                raise ConfigError(f"{name}: {rules!r} is not a list of IRIs. Give a list such as ['http://dbpedia.org/ontology/'].")
+                raise ConfigError(
+                    f"{name}: {rules!r} is not a list of IRIs. Give a list such as "
+                    "['http://dbpedia.org/ontology/']."
+                )
 
     def role(self, predicate: str) -> int | None:
-        """Return the rank of a label predicate, -1 for the type predicate, -2 for any other one that is read, None for one that is not."""
+        """Return the rank of a label predicate, -1 for the type predicate, -2 for any other one
+        that is read, None for one that is not.
+        """
         if _fits(predicate, self.without_predicates):
             return None
         if predicate in self.labels:
             return self.labels.index(predicate)
         if predicate == TYPE_PREDICATE:
             return -1
-        return -2 if not self.predicates or _fits(predicate, self.predicates) else None
+        if not self.predicates or _fits(predicate, self.predicates):
+            return -2
+        return None
 
     def outlaws(self, iri: str) -> bool:
         """Return whether an entity's IRI is left out."""
-        return _fits(iri, self.without_namespaces) or (bool(self.namespaces) and not _fits(iri, self.namespaces))
+        return _fits(iri, self.without_namespaces) or (
+            bool(self.namespaces) and not _fits(iri, self.namespaces)
+        )
 
     def rules(self) -> list[tuple[str, str]]:
         """Return the rules in the form of the compiled reader."""
@@ -114,7 +141,9 @@ def _is_iri(text: str) -> bool:
 
 
 def _fits(iri: str, rules: Sequence[str]) -> bool:
-    return any(iri.startswith(rule) if rule.endswith(_NAMESPACE_ENDS) else iri == rule for rule in rules)
+    return any(
+        iri.startswith(rule) if rule.endswith(_NAMESPACE_ENDS) else iri == rule for rule in rules
+    )
 
 
 @runtime_checkable
@@ -136,17 +165,23 @@ def collector(options: RdfOptions, quads: bool) -> "CompiledCollector | PythonCo
         quads: Whether statements may name a graph.
     """
     compiled = native.library()
-    return PythonCollector(options) if compiled is None else CompiledCollector(native.Reader(compiled, quads, options.rules()))
+    if compiled is None:
+        return PythonCollector(options)
+    return CompiledCollector(native.Reader(compiled, quads, options.rules()))
 
 
 class CompiledCollector:
-    """Gathers statements in compiled code; those of pyoxigraph reach it as the N-Quads that pyoxigraph writes."""
+    """Gathers statements in compiled code; those of pyoxigraph reach it as the N-Quads that
+    pyoxigraph writes.
+    """
 
     def __init__(self, reader: native.Reader) -> None:
         self.reader = reader
 
     def taken(self, text: bytes, first: int) -> int:
-        """Take what pyoxigraph wrote, a statement a line, numbered from ``first``, and return the next number."""
+        """Take what pyoxigraph wrote, a statement a line, numbered from ``first``, and return the
+        next number.
+        """
         return self.reader.feed(text, first, trusted=True)
 
     def take(self, statements: Sequence[ox.Quad], line: int) -> None:
@@ -155,11 +190,23 @@ class CompiledCollector:
 
     def facts(self, name: str, format: str, skipped: Skipped) -> Facts:
         """Return what was gathered from a source."""
-        column, counts = self.reader.column, self.reader.counts()
-        names, languages = column("names"), column("languages")
-        head, relation, tail, line, graph = (column(c).to_numpy() for c in ("head", "relation", "tail", "line", "graph"))
-        labels = pl.DataFrame({"term": column("label term"), "text": column("label text"), "rank": column("label rank")})
-        types = pl.DataFrame({"term": column("type term"), "type": names.gather(column("type name"))})
+        column = self.reader.column
+        counts = self.reader.counts()
+        names = column("names")
+        languages = column("languages")
+        head, relation, tail, line, graph = (
+            column(c).to_numpy() for c in ("head", "relation", "tail", "line", "graph")
+        )
+        labels = pl.DataFrame(
+            {
+                "term": column("label term"),
+                "text": column("label text"),
+                "rank": column("label rank"),
+            }
+        )
+        types = pl.DataFrame(
+            {"term": column("type term"), "type": names.gather(column("type name"))}
+        )
         attributes = pl.DataFrame(
             {
                 "term": column("attribute term"),
@@ -196,7 +243,9 @@ def serialized(statements: Iterator[ox.Quad]) -> bytes:
 
 
 def _graphs(column: np.ndarray, names: pl.Series, size: int) -> tuple[pl.Series, np.ndarray | None]:
-    """Return the names of the graphs in order of first appearance and the number of each triple's, -1 for none."""
+    """Return the names of the graphs in order of first appearance and the number of each triple's,
+    -1 for none.
+    """
     if not len(column):
         return pl.Series("graph", [], dtype=pl.String), None
     full = np.full(size, -1, dtype=np.int32)
@@ -222,7 +271,9 @@ def _left_out(counts: dict[str, int]) -> tuple[Dropped, ...]:
 
 
 def _counted(counts: dict[str, int]) -> dict[str, int]:
-    return {"blank nodes read": counts["blanks"]} if counts["blanks"] else {}
+    if counts["blanks"]:
+        return {"blank nodes read": counts["blanks"]}
+    return {}
 
 
 class PythonCollector:
@@ -244,7 +295,9 @@ class PythonCollector:
         self._counts = dict.fromkeys(native.COUNTS, 0)
 
     def feed(self, statements: Iterator[ox.Quad], first: int) -> int:
-        """Take some statements, numbered from ``first``, and return how many there were; 0 where there are no more."""
+        """Take some statements, numbered from ``first``, and return how many there were; 0 where
+        there are no more.
+        """
         count = 0
         for count, quad in enumerate(itertools.islice(statements, _CHUNK), start=1):
             self._add(quad, first + count - 1)
@@ -267,7 +320,10 @@ class PythonCollector:
             self._counts["quoted"] += 1
             return
         name = predicate.value
-        role = self._roles[name] if name in self._roles else self._roles.setdefault(name, self._options.role(name))
+        if name in self._roles:
+            role = self._roles[name]
+        else:
+            role = self._roles.setdefault(name, self._options.role(name))
         if role is None:
             self._counts["by predicate"] += 1
         elif not self._left_out(subject, value, role):
@@ -278,22 +334,42 @@ class PythonCollector:
                 self._typed(head, value)
             else:
                 terms = self._terms
-                self._triples.extend((head, terms.setdefault(name, len(terms)), self._term(value), place, self._graph(graph)))
+                self._triples.extend(
+                    (
+                        head,
+                        terms.setdefault(name, len(terms)),
+                        self._term(value),
+                        place,
+                        self._graph(graph),
+                    )
+                )
 
-    def _left_out(self, subject: ox.NamedNode | ox.BlankNode, value: ox.NamedNode | ox.BlankNode | ox.Literal, role: int) -> bool:
-        if self._options.blank == "drop" and (isinstance(subject, ox.BlankNode) or isinstance(value, ox.BlankNode)):
+    def _left_out(
+        self,
+        subject: ox.NamedNode | ox.BlankNode,
+        value: ox.NamedNode | ox.BlankNode | ox.Literal,
+        role: int,
+    ) -> bool:
+        if self._options.blank == "drop" and (
+            isinstance(subject, ox.BlankNode) or isinstance(value, ox.BlankNode)
+        ):
             self._counts["by blank"] += 1
             return True
         if not self._filtered:
             return False
-        ends = [subject, value] if role != -1 else [subject]
+        if role != -1:
+            ends = [subject, value]
+        else:
+            ends = [subject]
         if any(isinstance(end, ox.NamedNode) and self._options.outlaws(end.value) for end in ends):
             self._counts["by namespace"] += 1
             return True
         return False
 
     def _key(self, node: ox.NamedNode | ox.BlankNode) -> str:
-        return self._blank.setdefault(node.value, f"{BLANK}b{len(self._blank)}") if isinstance(node, ox.BlankNode) else node.value
+        if isinstance(node, ox.BlankNode):
+            return self._blank.setdefault(node.value, f"{BLANK}b{len(self._blank)}")
+        return node.value
 
     def _term(self, node: ox.NamedNode | ox.BlankNode) -> int:
         return self._terms.setdefault(self._key(node), len(self._terms))
@@ -314,7 +390,12 @@ class PythonCollector:
     def _literal(self, head: int, name: str, literal: ox.Literal, role: int, place: int) -> None:
         language = (literal.language or "").lower()
         if role >= 0:
-            near = 0 if language.split("-")[0] == self._language else 1 if not language else 2
+            if language.split("-")[0] == self._language:
+                near = 0
+            elif not language:
+                near = 1
+            else:
+                near = 2
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
             return
         self._attributes.append((head, name, literal.value, literal.datatype.value, language))
@@ -324,7 +405,8 @@ class PythonCollector:
     def facts(self, name: str, format: str, skipped: Skipped) -> Facts:
         """Return what was gathered from a source."""
         columns = np.array(self._triples, dtype=np.int64).reshape(-1, 5)
-        labels, attributes = label_frame(self._labels), attribute_frame(self._attributes)
+        labels = label_frame(self._labels)
+        attributes = attribute_frame(self._attributes)
         self._counts["blanks"] = len(self._blank)
         head, relation, tail, graph = (columns[:, place].astype(np.int32) for place in (0, 1, 2, 4))
         return Facts(
@@ -337,7 +419,9 @@ class PythonCollector:
             labels=labels,
             relation_labels=labels,
             types=type_frame(self._types),
-            attributes=attributes.with_columns(locator=pl.Series(np.array(self._places))) if len(self._places) else attributes,
+            attributes=attributes.with_columns(locator=pl.Series(np.array(self._places)))
+            if len(self._places)
+            else attributes,
             dropped=(*skipped.dropped(), *_left_out(self._counts)),
             graph=graph if self._graphs else None,
             graphs=pl.Series("graph", list(self._graphs), dtype=pl.String),
@@ -348,4 +432,7 @@ class PythonCollector:
 
 def too_large(name: str) -> FormatError:
     """Return the error for a source with more terms or triples than memory or int32 allow."""
-    return FormatError(f"{name}: more terms than there is memory for. Leave out what you do not need with predicates or namespaces.")
+    return FormatError(
+        f"{name}: more terms than there is memory for. Leave out what you do not need with "
+        "predicates or namespaces."
+    )

@@ -13,7 +13,8 @@ NAMESPACE = "urn:kgrec:"
 
 
 def minted(key: str, kind: str, always: bool = False) -> str:
-    """Return an IRI key as it is, any other as ``urn:kgrec:``, its kind, and the key percent-encoded.
+    """Return an IRI key as it is, any other as ``urn:kgrec:``, its kind, and the key
+    percent-encoded.
 
     Args:
         key: Of an entity, a relation, ...
@@ -23,7 +24,9 @@ def minted(key: str, kind: str, always: bool = False) -> str:
     >>> minted("http://x.org/a", "entity"), minted("two words", "entity")
     ('http://x.org/a', 'urn:kgrec:entity:two%20words')
     """
-    return f"{NAMESPACE}{kind}:{quote(key, safe='')}" if always or unusable(key) else key
+    if always or unusable(key):
+        return f"{NAMESPACE}{kind}:{quote(key, safe='')}"
+    return key
 
 
 def unusable(key: str) -> bool:
@@ -38,7 +41,9 @@ def unusable(key: str) -> bool:
 
 def key_of(iri: str) -> str:
     """Return the key that an IRI was minted of; another IRI as it is."""
-    return unquote(iri[len(NAMESPACE) :].partition(":")[2]) if iri.startswith(NAMESPACE) else iri
+    if iri.startswith(NAMESPACE):
+        return unquote(iri[len(NAMESPACE) :].partition(":")[2])
+    return iri
 
 
 def keys_of(iris: pl.Series) -> pl.Series:
@@ -46,20 +51,30 @@ def keys_of(iris: pl.Series) -> pl.Series:
     some = iris.str.starts_with(NAMESPACE)
     if not some.any():
         return iris
-    return pl.select(pl.when(some).then(iris.map_elements(key_of, return_dtype=pl.String)).otherwise(iris).alias(iris.name)).to_series()
+    return pl.select(
+        pl.when(some)
+        .then(iris.map_elements(key_of, return_dtype=pl.String))
+        .otherwise(iris)
+        .alias(iris.name)
+    ).to_series()
 
 
 def without_minted(triples: Triples) -> Triples:
     """Return a graph under the keys that its IRIs were minted of."""
     facts = as_facts(triples)
-    types, attributes = facts.types, facts.attributes
+    types = facts.types
+    attributes = facts.attributes
     return assemble(
         [
             replace(
                 facts,
-                terms=pl.concat([keys_of(triples.entities.series), keys_of(triples.relations.series)]),
+                terms=pl.concat(
+                    [keys_of(triples.entities.series), keys_of(triples.relations.series)]
+                ),
                 types=types.with_columns(type=keys_of(types["type"])),
-                attributes=attributes.with_columns(name=keys_of(attributes["name"]), datatype=keys_of(attributes["datatype"])),
+                attributes=attributes.with_columns(
+                    name=keys_of(attributes["name"]), datatype=keys_of(attributes["datatype"])
+                ),
                 graphs=keys_of(triples.graphs),
             )
         ]

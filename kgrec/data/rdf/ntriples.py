@@ -1,4 +1,6 @@
-"""N-Triples and N-Quads, a statement a line: read in blocks of lines, by compiled code where it is sure, by pyoxigraph where it is not."""
+"""N-Triples and N-Quads, a statement a line: read in blocks of lines, by compiled code where it is
+sure, by pyoxigraph where it is not.
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +9,13 @@ import pyoxigraph as ox
 from kgrec.data.graphs.assemble import Facts
 from kgrec.data.io.compression import ByteStream, Pieces
 from kgrec.data.io.prefetch import overlapped
-from kgrec.data.rdf.collect import CompiledCollector, PythonCollector, RdfOptions, collector, too_large
+from kgrec.data.rdf.collect import (
+    CompiledCollector,
+    PythonCollector,
+    RdfOptions,
+    collector,
+    too_large,
+)
 from kgrec.data.records.interactions import Skipped
 from kgrec.errors import FormatError
 
@@ -27,7 +35,8 @@ def read_lines(stream: ByteStream, name: str, format: ox.RdfFormat, options: Rdf
         options: How to read; ``on_error="skip"`` leaves out lines that cannot be read.
 
     Raises:
-        FormatError: At the first line that is no statement, or is longer than 16 MiB; the message names it.
+        FormatError: At the first line that is no statement, or is longer than 16 MiB; the message
+            names it.
     """
     reader = _LineReader(name, format, options)
     overlapped(_blocks(stream), reader.take)
@@ -35,8 +44,13 @@ def read_lines(stream: ByteStream, name: str, format: ox.RdfFormat, options: Rdf
 
 
 def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
-    """Yield blocks of whole lines, and whether what is left of a block was cut since its only line is too long."""
-    pieces = stream.pieces() if isinstance(stream, Pieces) else iter(lambda: stream.read(_BLOCK), b"")
+    """Yield blocks of whole lines, and whether what is left of a block was cut since its only line
+    is too long.
+    """
+    if isinstance(stream, Pieces):
+        pieces = stream.pieces()
+    else:
+        pieces = iter(lambda: stream.read(_BLOCK), b"")
     rest = b""
     for data in pieces:
         end = data.rfind(b"\n") + 1
@@ -75,9 +89,15 @@ class _LineReader:
             self._line = self._take_block(self.gathered, block)
 
     def _take_block(self, gathered: PythonCollector, block: bytes) -> int:
-        """Take a block as a whole where each of its lines holds one statement, else line by line; return the next line."""
+        """Take a block as a whole where each of its lines holds one statement, else line by line;
+        return the next line.
+        """
         lines = block.removesuffix(b"\n").split(b"\n")
-        stated = [number for number, line in enumerate(lines, start=self._line) if line.strip(b" \t\r")[:1] not in (b"", b"#")]
+        stated = [
+            number
+            for number, line in enumerate(lines, start=self._line)
+            if line.strip(b" \t\r")[:1] not in (b"", b"#")
+        ]
         if b"\r" not in block.replace(b"\r\n", b"\n"):
             try:
                 statements = list(ox.parse(block, format=self._format))
@@ -94,7 +114,10 @@ class _LineReader:
         try:
             statements = list(ox.parse(text.rstrip(b"\r\n"), format=self._format))
         except SyntaxError as error:
-            within = (error.lineno or 1) - 1 if b"\r" in text.rstrip(b"\r\n") else 0
+            if b"\r" in text.rstrip(b"\r\n"):
+                within = (error.lineno or 1) - 1
+            else:
+                within = 0
             self._refuse(line + within, reason(error))
         except ValueError as error:  # bytes that are not UTF-8 among them
             self._refuse(line, reason(error))
@@ -104,7 +127,8 @@ class _LineReader:
     def _refuse(self, line: int, why: str) -> None:
         if not self._lenient:
             raise FormatError(
-                f"{self._name}:{line}: not valid {self._format.name}: {why}. Correct the line, or leave such lines out with on_error skip."
+                f"{self._name}:{line}: not valid {self._format.name}: {why}. Correct the line, "
+                "or leave such lines out with on_error skip."
             )
         self.skipped.add(line)
 

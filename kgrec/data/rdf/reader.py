@@ -44,12 +44,17 @@ _PIECE = 1 << 20
 _LONGEST_LINE = 1 << 20
 _SAMPLED_LINES = 50
 _SPACE_AND_COMMENTS = re.compile(rb"(?:\s++|#[^\n]*+(?:\n|$))*+")
-_XML = re.compile(rb"\s*+(?:<\?xml[\s?]|<!DOCTYPE\s|(?:<!--(?>.*?-->)\s*+)*+<[A-Za-z_][\w.-]*+(?::[\w.-]++)?\s[^>]*?xmlns)", re.DOTALL)
+_XML = re.compile(
+    rb"\s*+(?:<\?xml[\s?]|<!DOCTYPE\s|(?:<!--(?>.*?-->)\s*+)*+<[A-Za-z_][\w.-]*+(?::[\w.-]++)?\s[^>]*?xmlns)",
+    re.DOTALL,
+)
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _PIECE, _DEEPEST = 1 << 20, 500
 _JSON = re.compile(rb"\s*+(?:\{\s*+\"|\[\s*+\{\s*+\")")
 _LD = re.compile(rb"\"@(?:context|id|graph|type|value)\"")
-_DIRECTIVE = re.compile(rb"@(?:prefix|base)\s|(?:prefix|base)\s++(?:[\w.-]*+:\s*+)?<", re.IGNORECASE)
+_DIRECTIVE = re.compile(
+    rb"@(?:prefix|base)\s|(?:prefix|base)\s++(?:[\w.-]*+:\s*+)?<", re.IGNORECASE
+)
 _CONTEXT = re.compile(rb"\"@context\"\s*+:\s*+(?:\[[^\]\"]*+)?\"([^\"]*+)\"")
 _REMOTE = "LoadDocumentCallback"
 _OPTIONS = RdfOptions()
@@ -58,8 +63,8 @@ _OPTIONS = RdfOptions()
 def read_rdf(path: FilePath, *, format: str | None = None, options: RdfOptions = _OPTIONS) -> Facts:
     """Return the facts of one RDF file.
 
-    Literals become attributes, label predicates labels, ``rdf:type`` types; the locator is the line in N-Triples and N-Quads, else the
-    1-based ordinal of the statement.
+    Literals become attributes, label predicates labels, ``rdf:type`` types; the locator is the line
+    in N-Triples and N-Quads, else the 1-based ordinal of the statement.
 
     Args:
         path: The file, plain or compressed.
@@ -97,7 +102,8 @@ def starting(path: FilePath, options: RdfOptions = _OPTIONS) -> bytes:
 def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
     """Return the format of a file by its name and its first bytes, None where it is no RDF.
 
-    Where they plainly disagree (XML, JSON), the content counts; what a name says within the Turtle family stands.
+    Where they plainly disagree (XML, JSON), the content counts; what a name says within the Turtle
+    family stands.
 
     >>> format_of("a.ttl", b"<?xml version='1.0'?>").name, format_of("a", b"<x:a> <x:b> <x:c> .").name
     ('RDF/XML', 'N-Triples')
@@ -105,25 +111,38 @@ def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
     named = FORMATS.get(bare_suffix(path))
     found = sniffed(start)
     plain = (ox.RdfFormat.RDF_XML, ox.RdfFormat.JSON_LD)
-    return found or named if named is None or named in plain or found in plain else named
+    if named is None or named in plain or found in plain:
+        return found or named
+    return named
 
 
 def sniffed(start: bytes) -> ox.RdfFormat | None:
     """Return the RDF format that the first bytes of a file show, None where they show none."""
     text = start.removeprefix(_BOM)
-    if text.startswith((codecs.BOM_UTF16_LE + b"<\0", codecs.BOM_UTF16_BE + b"\0<")) or _XML.match(text):
+    if text.startswith((codecs.BOM_UTF16_LE + b"<\0", codecs.BOM_UTF16_BE + b"\0<")) or _XML.match(
+        text
+    ):
         return ox.RdfFormat.RDF_XML
     if _JSON.match(text):
-        return ox.RdfFormat.JSON_LD if _LD.search(text) else None
+        if _LD.search(text):
+            return ox.RdfFormat.JSON_LD
+        return None
     before = _SPACE_AND_COMMENTS.match(text)
-    rest = text[before.end() :] if before else text
+    if before:
+        rest = text[before.end() :]
+    else:
+        rest = text
     if _DIRECTIVE.match(rest):
         return ox.RdfFormat.TRIG
-    return _lined(rest) or _turtle(rest) if rest.startswith((b"<", b"_:")) else None
+    if rest.startswith((b"<", b"_:")):
+        return _lined(rest) or _turtle(rest)
+    return None
 
 
 def _lined(text: bytes) -> ox.RdfFormat | None:
-    """Return which of the syntaxes of one statement a line the first lines are in, None where in neither."""
+    """Return which of the syntaxes of one statement a line the first lines are in, None where in
+    neither.
+    """
     lines = text.split(b"\n")[:_SAMPLED_LINES]
     sample = b"\n".join(lines if len(lines) == 1 else lines[:-1])
     return next((format for format in ntriples.FORMATS if _holds(sample, format)), None)
@@ -142,7 +161,9 @@ def _turtle(text: bytes) -> ox.RdfFormat | None:
         found = next(ox.parse(text, format=ox.RdfFormat.TRIG, base_iri="file:///"), None)
     except (SyntaxError, ValueError):
         return None
-    return None if found is None else ox.RdfFormat.TRIG
+    if found is None:
+        return None
+    return ox.RdfFormat.TRIG
 
 
 def parse_rdf(
@@ -170,7 +191,9 @@ def parse_rdf(
         return gather(_parsed(stream, name, format, base), name, options, format.name)
 
 
-def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTIONS, format: str = "") -> Facts:
+def gather(
+    statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTIONS, format: str = ""
+) -> Facts:
     """Return the facts of statements; the locator is the 1-based ordinal.
 
     Args:
@@ -179,7 +202,8 @@ def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTI
         options: How to read.
         format: Of the source, in words.
     """
-    gathered, place = collector(options, quads=True), 1
+    gathered = collector(options, quads=True)
+    place = 1
 
     def take(text: bytes) -> None:
         nonlocal place
@@ -193,7 +217,9 @@ def gather(statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTI
     return gathered.facts(name, format, Skipped(name))
 
 
-def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> Iterator[ox.Quad]:
+def _parsed(
+    stream: ByteStream, name: str, format: ox.RdfFormat, base: str | None
+) -> Iterator[ox.Quad]:
     if format == ox.RdfFormat.JSON_LD:
         stream = Pieces(_shallow(stream, name))
     if format != ox.RdfFormat.RDF_XML:
@@ -203,35 +229,55 @@ def _parsed(stream: ByteStream, name: str, format: ox.RdfFormat, base: str | Non
 
 
 def _shallow(stream: ByteStream, name: str) -> Iterator[bytes]:
-    """Yield the bytes of JSON in pieces. Objects within objects without end would exhaust the parser's stack, and end the process."""
-    depth, line, quoted, escaped = 0, 1, False, False
+    """Yield the bytes of JSON in pieces. Objects within objects without end would exhaust the
+    parser's stack, and end the process.
+    """
+    depth = 0
+    line = 1
+    quoted = False
+    escaped = False
     while piece := stream.read(_PIECE):
         bare = _ESCAPED.sub(b"", b"\\" + piece if escaped else piece)
         escaped = bare.endswith(b"\\")
         signs = np.frombuffer(bare, np.uint8)
         outside = (np.cumsum(signs == ord('"')) + quoted) % 2 == 0
-        opens, closes = (signs == ord("{")) | (signs == ord("[")), (signs == ord("}")) | (signs == ord("]"))
+        opens = (signs == ord("{")) | (signs == ord("["))
+        closes = (signs == ord("}")) | (signs == ord("]"))
         depths = depth + np.cumsum(np.where(outside, opens.astype(np.int64) - closes, 0))
         if len(depths):
             if depths.max() > _DEEPEST:
                 line += bare.count(b"\n", 0, int((depths > _DEEPEST).argmax()))
-                raise FormatError(f"{name}:{line}: objects within objects, more than {_DEEPEST} deep. Give flatter JSON-LD.")
-            depth, quoted = int(depths[-1]), not outside[-1]
+                raise FormatError(
+                    f"{name}:{line}: objects within objects, more than {_DEEPEST} deep. Give "
+                    "flatter JSON-LD."
+                )
+            depth = int(depths[-1])
+            quoted = not outside[-1]
         line += piece.count(b"\n")
         yield piece
 
 
 def _without_mark(statements: Iterator[ox.Quad], plain: Plain) -> Iterator[ox.Quad]:
-    """Yield the statements of RDF/XML, text without the mark for ``xml:lang=""``, which pyoxigraph does not take."""
+    """Yield the statements of RDF/XML, text without the mark for ``xml:lang=""``, which pyoxigraph
+    does not take.
+    """
     for quad in statements:
-        if plain.marked and isinstance(quad.object, ox.Literal) and quad.object.language == NO_LANGUAGE:
-            yield ox.Quad(quad.subject, quad.predicate, ox.Literal(quad.object.value), quad.graph_name)
+        if (
+            plain.marked
+            and isinstance(quad.object, ox.Literal)
+            and quad.object.language == NO_LANGUAGE
+        ):
+            yield ox.Quad(
+                quad.subject, quad.predicate, ox.Literal(quad.object.value), quad.graph_name
+            )
         else:
             yield quad
 
 
 @contextmanager
-def _explained(name: str, format: ox.RdfFormat, options: RdfOptions, base: str | None, again: FilePath | None) -> Iterator[None]:
+def _explained(
+    name: str, format: ox.RdfFormat, options: RdfOptions, base: str | None, again: FilePath | None
+) -> Iterator[None]:
     """Turn what pyoxigraph raises into one clear line."""
     try:
         yield
@@ -240,18 +286,35 @@ def _explained(name: str, format: ox.RdfFormat, options: RdfOptions, base: str |
     except MemoryError:
         raise too_large(name) from None
     except (SyntaxError, ValueError) as error:
-        line = (error.lineno or 0) if isinstance(error, SyntaxError) else 0
+        if isinstance(error, SyntaxError):
+            line = error.lineno or 0
+        else:
+            line = 0
         if not line and again is not None:
             line = _line_of_error(again, format, base, options)
-        where = f"{name}:{line}" if line else name
+        if line:
+            where = f"{name}:{line}"
+        else:
+            where = name
         if _REMOTE in str(error):
-            raise FormatError(f"{where}: a remote @context, and kgrec fetches nothing. Put the context itself into the file.") from None
-        further = " Only N-Triples and N-Quads can go on after a bad line." if options.on_error == "skip" else ""
-        raise FormatError(f"{where}: not valid {format.name}: {ntriples.reason(error)}. Correct it, or name the format.{further}") from None
+            raise FormatError(
+                f"{where}: a remote @context, and kgrec fetches nothing. Put the context itself "
+                "into the file."
+            ) from None
+        if options.on_error == "skip":
+            further = " Only N-Triples and N-Quads can go on after a bad line."
+        else:
+            further = ""
+        raise FormatError(
+            f"{where}: not valid {format.name}: {ntriples.reason(error)}. Correct it, or name "
+            f"the format.{further}"
+        ) from None
 
 
 class _Traced:
-    """Statements of a file that is handed to the parser line by line, so that it is known how far it got."""
+    """Statements of a file that is handed to the parser line by line, so that it is known how far
+    it got.
+    """
 
     def __init__(self, raw: ByteStream, name: str, format: ox.RdfFormat, base: str | None) -> None:
         self.line = 0
@@ -266,12 +329,16 @@ class _Traced:
             yield text
 
 
-def _line_of_error(path: FilePath, format: ox.RdfFormat, base: str | None, options: RdfOptions) -> int:
+def _line_of_error(
+    path: FilePath, format: ox.RdfFormat, base: str | None, options: RdfOptions
+) -> int:
     """Return the line at which the file cannot be parsed any further, 0 where that is not known."""
     if format == ox.RdfFormat.JSON_LD:
         start = starting(path, options)
         found = _CONTEXT.search(start)
-        return start.count(b"\n", 0, found.start()) + 1 if found else 0
+        if found:
+            return start.count(b"\n", 0, found.start()) + 1
+        return 0
     with reading(path, options.limits) as raw:
         traced = _Traced(raw, str(path), format, base)
         try:
@@ -282,18 +349,21 @@ def _line_of_error(path: FilePath, format: ox.RdfFormat, base: str | None, optio
     return 0
 
 
-def line_of(source: FilePath, ordinal: SupportsIndex, *, format: str | None = None, base: str | None = None) -> int | None:
+def line_of(
+    source: FilePath, ordinal: SupportsIndex, *, format: str | None = None, base: str | None = None
+) -> int | None:
     """Return the line at which a triple stands, by reading the file a second time up to it.
 
     Args:
         source: The file.
-        ordinal: The triple's locator: its 1-based ordinal, which in N-Triples and N-Quads is the line itself; negative ones too.
+        ordinal: The triple's locator: its 1-based ordinal, which in N-Triples and N-Quads is the
+            line itself; negative ones too.
         format: An extension of ``FORMATS``; found from name and content where None.
         base: IRI that relative IRIs are resolved against; the file's own where None.
 
     Returns:
-        The line where the triple is complete; None for JSON-LD, whose statements come in no order of lines, and where there are not so
-        many.
+        The line where the triple is complete; None for JSON-LD, whose statements come in no order
+        of lines, and where there are not so many.
 
     Raises:
         FormatError: If the file cannot be read up to there.
@@ -306,7 +376,12 @@ def line_of(source: FilePath, ordinal: SupportsIndex, *, format: str | None = No
         return wanted
     if known is None or known == ox.RdfFormat.JSON_LD or not wanted:
         return None
-    with reading(source, options.limits) as raw, _explained(str(source), known, options, None, None):
+    with (
+        reading(source, options.limits) as raw,
+        _explained(str(source), known, options, None, None),
+    ):
         traced = _Traced(raw, str(source), known, _base(source, options))
         found = next(itertools.islice(traced.statements, wanted - 1, None), None)
-        return None if found is None else traced.line
+        if found is None:
+            return None
+        return traced.line

@@ -1,4 +1,6 @@
-"""Knowledge graphs from SPARQL endpoints: asked for page by page, kept on disk, read like a file."""
+"""Knowledge graphs from SPARQL endpoints: asked for page by page, kept on disk, read like a
+file.
+"""
 
 import hashlib
 import json
@@ -40,7 +42,10 @@ _GRAPHS = {
     "text/turtle": ox.RdfFormat.TURTLE,
     "application/x-turtle": ox.RdfFormat.TURTLE,
 }
-_ACCEPT = {"SELECT": _ROWS, "CONSTRUCT": "application/n-triples, text/turtle;q=0.9, text/plain;q=0.5"}
+_ACCEPT = {
+    "SELECT": _ROWS,
+    "CONSTRUCT": "application/n-triples, text/turtle;q=0.9, text/plain;q=0.5",
+}
 _LONGEST_ADDRESS = 2_000
 _FAR = 2_000_000_000
 _MARK = b"# kgrec "
@@ -52,23 +57,28 @@ _SHOWN = 200
 class SparqlQuery:
     """A query to a SPARQL endpoint, as a source of ``read_triples``.
 
-    The query is a CONSTRUCT, or a SELECT whose variables are head, relation and tail in this order, and a fourth for the named graph. It
-    is sent page by page, with LIMIT and OFFSET of kgrec's own within those of the query, until a page is empty. Add an ORDER BY
-    where there may be several pages: without one, SPARQL does not promise that pages fit together. Answers are kept on disk, so that the
-    same query is asked once. Blank nodes of different pages are different ones, as SPARQL has it.
+    The query is a CONSTRUCT, or a SELECT whose variables are head, relation and tail in this order,
+    and a fourth for the named graph. It is sent page by page, with LIMIT and OFFSET of kgrec's own
+    within those of the query, until a page is empty. Add an ORDER BY where there may be several
+    pages: without one, SPARQL does not promise that pages fit together. Answers are kept on disk,
+    so that the same query is asked once. Blank nodes of different pages are different ones, as
+    SPARQL has it.
 
     Attributes:
-        url: Address of the endpoint, http or https. A user and a password in it are sent, and stored nowhere.
+        url: Address of the endpoint, http or https. A user and a password in it are sent, and
+            stored nowhere.
         query: The text of the query.
         name: Of the query, for messages and provenance; the file's name, for instance.
-        page: Solutions asked for at once. Many endpoints give no more than 10,000, whatever was asked. 0 sends the query once, as it is.
+        page: Solutions asked for at once. Many endpoints give no more than 10,000, whatever was
+            asked. 0 sends the query once, as it is.
         cache: Folder of the answers; None keeps none.
         refresh: Whether to ask again for what is in the cache.
         max_pages: More pages than these are refused.
         manners: How patiently the endpoint is asked.
 
     Raises:
-        ConfigError: If the address is not http or https, the query none that can be used, or a number out of range.
+        ConfigError: If the address is not http or https, the query none that can be used, or a
+            number out of range.
     """
 
     url: str = field(repr=False)
@@ -111,12 +121,15 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
     for name, text in settings.items():
         if name not in own | manners:
             raise ConfigError(
-                f"{name!r} is no setting of a query.{nearest(name, own | manners)} Known: {', '.join(sorted(own | manners))}."
+                f"{name!r} is no setting of a query.{nearest(name, own | manners)} Known: "
+                f"{', '.join(sorted(own | manners))}."
             )
         found[name] = _setting(name, text)
     patience = Manners(**{name: value for name, value in found.items() if name in manners})
     asked_for = {name: value for name, value in found.items() if name in own}
-    return SparqlQuery(url, read_text(path), name=existing(path).name, manners=patience, **asked_for)
+    return SparqlQuery(
+        url, read_text(path), name=existing(path).name, manners=patience, **asked_for
+    )
 
 
 def _setting(name: str, text: str) -> object:
@@ -129,13 +142,16 @@ def _setting(name: str, text: str) -> object:
     if name not in _NUMBERS + _SECONDS:
         return text
     try:
-        return int(text) if name in _NUMBERS else float(text)
+        if name in _NUMBERS:
+            return int(text)
+        return float(text)
     except ValueError:
         raise ConfigError(f"{name}={text[:40]!r} is not a number.") from None
 
 
 def read_sparql(query: SparqlQuery, options: RdfOptions) -> Facts:
-    """Return the facts that an endpoint gives; the locator is the 1-based ordinal of the statement in its answers.
+    """Return the facts that an endpoint gives; the locator is the 1-based ordinal of the statement
+    in its answers.
 
     Args:
         query: What to ask, and where.
@@ -150,10 +166,21 @@ def read_sparql(query: SparqlQuery, options: RdfOptions) -> Facts:
         pages = _Asker(query, where, folder, options).pages()
         begun = min(page.fetched for page in pages)
         name = ", ".join(part for part in (where.shown, query.name, begun) if part)
-        facts = read_lines(Pieces(body for page in pages if (body := page.body())), name, ox.RdfFormat.N_QUADS, options)
-    lost = {"a head, relation or tail that is unbound, or a text": sum(page.unfit for page in pages)}
+        facts = read_lines(
+            Pieces(body for page in pages if (body := page.body())),
+            name,
+            ox.RdfFormat.N_QUADS,
+            options,
+        )
+    lost = {
+        "a head, relation or tail that is unbound, or a text": sum(page.unfit for page in pages)
+    }
     lost["malformed"] = sum(page.malformed for page in pages)
-    dropped = tuple(Dropped("statements", f"{why}, from {where.shown}", count) for why, count in lost.items() if count)
+    dropped = tuple(
+        Dropped("statements", f"{why}, from {where.shown}", count)
+        for why, count in lost.items()
+        if count
+    )
     counts = {**facts.counts, "pages of SPARQL answers": len(pages)}
     return replace(facts, formats=(FORMAT,), dropped=(*facts.dropped, *dropped), counts=counts)
 
@@ -207,10 +234,19 @@ def _stored(path: Path) -> _Page | None:
     except FileNotFoundError:
         return None
     try:
-        known = json.loads(head.removeprefix(_MARK)) if head.startswith(_MARK) else {}
+        if head.startswith(_MARK):
+            known = json.loads(head.removeprefix(_MARK))
+        else:
+            known = {}
         page: _Page | None
         rows, unfit, malformed = (int(known[count]) for count in ("rows", "unfit", "malformed"))
-        page = _Page(path, rows, unfit, malformed, *(str(known[text]) for text in ("fetched", "digest", "sha256")))
+        page = _Page(
+            path,
+            rows,
+            unfit,
+            malformed,
+            *(str(known[text]) for text in ("fetched", "digest", "sha256")),
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         page = None
     if page is None or _sum(page, body) != page.sha256:
@@ -232,14 +268,19 @@ def _kept(path: Path, parsed: "_Parsed") -> _Page:
     page = _Page(path, parsed.rows, parsed.unfit, parsed.malformed, now, digest, "")
     page = replace(page, sha256=_sum(page, parsed.quads))
     head = {f.name: getattr(page, f.name) for f in fields(page) if f.name != "path"}
-    write_file(path, lambda file: file.write_bytes(_MARK + json.dumps(head).encode() + b"\n" + parsed.quads))
+    write_file(
+        path,
+        lambda file: file.write_bytes(_MARK + json.dumps(head).encode() + b"\n" + parsed.quads),
+    )
     return page
 
 
 class _Asker:
     """Asks for page after page of one query."""
 
-    def __init__(self, query: SparqlQuery, where: Address, folder: Path, options: RdfOptions) -> None:
+    def __init__(
+        self, query: SparqlQuery, where: Address, folder: Path, options: RdfOptions
+    ) -> None:
         self._query = query
         self._where = where
         self._folder = folder
@@ -253,70 +294,131 @@ class _Asker:
         Raises:
             FetchError: If the endpoint does not answer, does not page, or has no end.
         """
-        plan, pages = self._plan, list[_Page]()
-        offset, left = plan.offset, plan.limit
+        plan = self._plan
+        pages = list[_Page]()
+        offset = plan.offset
+        left = plan.limit
         while left is None or left > 0 or not pages:
-            size = self._query.page if left is None else min(self._query.page, left)
+            if left is None:
+                size = self._query.page
+            else:
+                size = min(self._query.page, left)
             page = self._page(offset, size if self._query.page else None)
             pages.append(page)
             if not page.rows or not self._query.page:
                 break
             self._check(pages, size)
-            step = page.rows if plan.form == "SELECT" else size
+            if plan.form == "SELECT":
+                step = page.rows
+            else:
+                step = size
             offset += step
-            left = None if left is None else left - step
+            if left is None:
+                left = None
+            else:
+                left = left - step
         return pages
 
     def _check(self, pages: list[_Page], size: int) -> None:
-        """Refuse an endpoint that does not page; advise on a query whose pages may not fit together."""
-        shown, page = self._where.shown, pages[-1]
+        """Refuse an endpoint that does not page; advise on a query whose pages may not fit
+        together.
+        """
+        shown = self._where.shown
+        page = pages[-1]
         if self._plan.form == "SELECT" and page.rows > size:
-            raise FetchError(f"{shown}: {page.rows:,} solutions for LIMIT {size:,}: it does not page. Ask for all at once with page=0.")
+            raise FetchError(
+                f"{shown}: {page.rows:,} solutions for LIMIT {size:,}: it does not page. Ask for "
+                "all at once with page=0."
+            )
         if len(pages) > 1 and page.digest == pages[-2].digest and self._page(_FAR, 1).rows:
-            raise FetchError(f"{shown}: the same answer for every OFFSET: it does not page. Ask for all at once with page=0.")
+            raise FetchError(
+                f"{shown}: the same answer for every OFFSET: it does not page. Ask for all at "
+                "once with page=0."
+            )
         if len(pages) >= self._query.max_pages:
-            raise FetchError(f"{shown}: {len(pages):,} pages and no end. Make the pages larger with page, or raise max_pages.")
+            raise FetchError(
+                f"{shown}: {len(pages):,} pages and no end. Make the pages larger with page, or "
+                "raise max_pages."
+            )
         if len(pages) == 2 and not self._plan.ordered:
             _log.warning(
-                "%s: no ORDER BY, so that the endpoint may give rows twice or never from page to page. Add one.", self._query.title
+                "%s: no ORDER BY, so that the endpoint may give rows twice or never from page to "
+                "page. Add one.",
+                self._query.title,
             )
 
     def _page(self, offset: int, size: int | None) -> _Page:
         path = self._folder / f"page-{offset}-{'all' if size is None else size}.nq"
-        known = None if self._query.refresh else _stored(path)
+        if self._query.refresh:
+            known = None
+        else:
+            known = _stored(path)
         if known is not None and (self._lenient or not known.malformed):
-            _log.info("%s: %d rows from %d on, kept since %s", self._where.shown, known.rows, offset, known.fetched)
+            _log.info(
+                "%s: %d rows from %d on, kept since %s",
+                self._where.shown,
+                known.rows,
+                offset,
+                known.fetched,
+            )
             return known
-        text = self._plan.page(size, offset) if self._query.page else self._query.query
-        parsed = patiently(lambda: self._asked(text, offset, size), self._query.manners, self._where.shown)
+        if self._query.page:
+            text = self._plan.page(size, offset)
+        else:
+            text = self._query.query
+        parsed = patiently(
+            lambda: self._asked(text, offset, size), self._query.manners, self._where.shown
+        )
         page = _kept(path, parsed)
         _log.info("%s: %d rows from %d on", self._where.shown, page.rows, offset)
         return page
 
     def _asked(self, text: str, offset: int, size: int | None) -> "_Parsed":
         """Ask once for a page."""
-        mark = "&" if "?" in self._where.url else "?"
+        if "?" in self._where.url:
+            mark = "&"
+        else:
+            mark = "?"
         encoded = f"query={quote_plus(text)}"
         own = {"Accept": _ACCEPT[self._plan.form], "Accept-Encoding": "gzip"}
-        where, data = replace(self._where, url=f"{self._where.url}{mark}{encoded}"), None
+        where = replace(self._where, url=f"{self._where.url}{mark}{encoded}")
+        data = None
         if len(where.url) > _LONGEST_ADDRESS:
-            where, data = self._where, encoded.encode()
+            where = self._where
+            data = encoded.encode()
             own["Content-Type"] = "application/x-www-form-urlencoded"
         with asked(where, self._query.manners, own, data) as answer:
             self._check_whole(answer, size)
             body = _unpacked(b"".join(answer.pieces()), answer, self._where, self._query.manners)
-            return _Parser(self._where, self._plan, self._lenient, answer.bounded, f"p{offset}n").parse(body, answer.header("Content-Type"))
+            return _Parser(
+                self._where, self._plan, self._lenient, answer.bounded, f"p{offset}n"
+            ).parse(body, answer.header("Content-Type"))
 
     def _check_whole(self, answer: Answer, size: int | None) -> None:
         """Refuse answers that say of themselves that they are a part."""
         most = answer.header("X-SPARQL-MaxRows").strip()
-        if self._plan.form == "CONSTRUCT" and most.isascii() and most.isdigit() and (size is None or int(most[:12]) < size):
-            raise FetchError(f"{self._where.shown}: gives at most {most[:12]} solutions at once. Set page to that or less.")
+        if (
+            self._plan.form == "CONSTRUCT"
+            and most.isascii()
+            and most.isdigit()
+            and (size is None or int(most[:12]) < size)
+        ):
+            raise FetchError(
+                f"{self._where.shown}: gives at most {most[:12]} solutions at once. Set page to "
+                "that or less."
+            )
         if answer.header("X-SQL-State").strip() == "S1TAT":
-            raise FetchError(f"{self._where.shown}: its time ran out and it gave a part of the answer. Ask for smaller pages with page.")
+            raise FetchError(
+                f"{self._where.shown}: its time ran out and it gave a part of the answer. Ask "
+                "for smaller pages with page."
+            )
         if not answer.bounded and not self._warned and self._plan.form == "CONSTRUCT":
             self._warned = True
-            _log.warning("%s: does not say how long its answers are; one cut short between two lines cannot be told.", self._where.shown)
+            _log.warning(
+                "%s: does not say how long its answers are; one cut short between two lines "
+                "cannot be told.",
+                self._where.shown,
+            )
 
 
 def _unpacked(body: bytes, answer: Answer, where: Address, manners: Manners) -> bytes:
@@ -325,14 +427,20 @@ def _unpacked(body: bytes, answer: Answer, where: Address, manners: Manners) -> 
     if kind in ("", "identity"):
         return body
     if kind not in ("gzip", "x-gzip"):
-        raise FetchError(f"{where.shown}: answered in the encoding {kind[:40]!r}, which was not asked for. Ask its keepers.")
+        raise FetchError(
+            f"{where.shown}: answered in the encoding {kind[:40]!r}, which was not asked for. "
+            "Ask its keepers."
+        )
     decoder = zlib.decompressobj(wbits=31)
     try:
         found = decoder.decompress(body, manners.max_bytes + 1)
     except zlib.error as error:
         raise Passing(f"the answer is damaged ({error})") from None
     if len(found) > manners.max_bytes:
-        raise FetchError(f"{where.shown}: an answer of more than {manners.max_bytes:,} bytes. Ask for less at once.")
+        raise FetchError(
+            f"{where.shown}: an answer of more than {manners.max_bytes:,} bytes. Ask for less at "
+            "once."
+        )
     if not decoder.eof:
         raise Passing("the answer breaks off")
     return found
@@ -358,7 +466,9 @@ class _Parsed:
 class _Parser:
     """Reads one answer to N-Quads whose blank nodes no other answer has."""
 
-    def __init__(self, where: Address, plan: PagedQuery, lenient: bool, bounded: bool, mark: str) -> None:
+    def __init__(
+        self, where: Address, plan: PagedQuery, lenient: bool, bounded: bool, mark: str
+    ) -> None:
         self._where = where
         self._plan = plan
         self._lenient = lenient
@@ -380,8 +490,14 @@ class _Parser:
         wanted = self._plan.form == "SELECT"
         if not (media in (_ROWS, "application/json") if wanted else media in _GRAPHS):
             said = " ".join(body[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
-            want = _ROWS if wanted else ", ".join(_GRAPHS)
-            raise FormatError(f"{self._where.shown}: answered in {media[:80] or 'no format'}, expected {want}. It begins: {said}")
+            if wanted:
+                want = _ROWS
+            else:
+                want = ", ".join(_GRAPHS)
+            raise FormatError(
+                f"{self._where.shown}: answered in {media[:80] or 'no format'}, expected {want}. "
+                f"It begins: {said}"
+            )
         try:
             return self._parsed(body, media, lenient=False)
         except (SyntaxError, ValueError) as error:
@@ -390,20 +506,33 @@ class _Parser:
                 raise Passing(f"the answer breaks off ({reason(error)})") from None
             if not self._lenient:
                 remedy = "Mend the query, or leave such statements out with on_error skip"
-                raise FormatError(f"{self._where.shown}: an answer that is not valid: {reason(error)}. {remedy}.") from None
+                raise FormatError(
+                    f"{self._where.shown}: an answer that is not valid: {reason(error)}. {remedy}."
+                ) from None
         try:
             return self._parsed(body, media, lenient=True)
         except (SyntaxError, ValueError, RecursionError) as error:
-            raise FormatError(f"{self._where.shown}: an answer that is not valid at all: {str(error)[:_SHOWN]}. Ask its keepers.") from None
+            raise FormatError(
+                f"{self._where.shown}: an answer that is not valid at all: "
+                f"{str(error)[:_SHOWN]}. Ask its keepers."
+            ) from None
 
     def _parsed(self, body: bytes, media: str, lenient: bool) -> _Parsed:
         self._rows = self._unfit = self._malformed = 0
         self._blank = {}
         if self._plan.form == "SELECT":
-            found = self._leniently_solved(body) if lenient else self._solved(body)
+            if lenient:
+                found = self._leniently_solved(body)
+            else:
+                found = self._solved(body)
         else:
-            found = self._leniently_stated(body, media) if lenient else self._stated(body, _GRAPHS[media])
-        quads = ox.serialize((self._apart(quad) for quad in found), format=ox.RdfFormat.N_QUADS) or b""
+            if lenient:
+                found = self._leniently_stated(body, media)
+            else:
+                found = self._stated(body, _GRAPHS[media])
+        quads = (
+            ox.serialize((self._apart(quad) for quad in found), format=ox.RdfFormat.N_QUADS) or b""
+        )
         return _Parsed(quads, self._rows, self._unfit, self._malformed)
 
     def _stated(self, body: bytes, format: ox.RdfFormat) -> Iterator[ox.Quad]:
@@ -426,18 +555,26 @@ class _Parser:
                 yield from found
 
     def _solved(self, body: bytes) -> Iterator[ox.Quad]:
-        plain = _relabelled(body) if b'"bnode"' in body else body
+        if b'"bnode"' in body:
+            plain = _relabelled(body)
+        else:
+            plain = body
         solutions = ox.parse_query_results(plain, format=ox.QueryResultsFormat.JSON)
         if not isinstance(solutions, ox.QuerySolutions):
-            raise FormatError(f"{self._where.shown}: answered yes or no, expected solutions. Ask its keepers.")
+            raise FormatError(
+                f"{self._where.shown}: answered yes or no, expected solutions. Ask its keepers."
+            )
         count = len(solutions.variables)
         if count not in (3, 4):
             raise FormatError(
-                f"{self._where.shown}: solutions of {count} variables. Select three: head, relation, tail; a fourth is the graph."
+                f"{self._where.shown}: solutions of {count} variables. Select three: head, "
+                "relation, tail; a fourth is the graph."
             )
         for solution in solutions:
             self._rows += 1
-            quad = _statement(solution[0], solution[1], solution[2], solution[3] if count > 3 else None)
+            quad = _statement(
+                solution[0], solution[1], solution[2], solution[3] if count > 3 else None
+            )
             if quad is None:
                 self._unfit += 1
             else:
@@ -446,12 +583,18 @@ class _Parser:
     def _leniently_solved(self, body: bytes) -> Iterator[ox.Quad]:
         """Yield the statements of solutions that are read one by one."""
         whole = json.loads(body)
-        if not (isinstance(whole, dict) and isinstance(whole.get("results"), dict) and isinstance(whole["results"].get("bindings"), list)):
+        if not (
+            isinstance(whole, dict)
+            and isinstance(whole.get("results"), dict)
+            and isinstance(whole["results"].get("bindings"), list)
+        ):
             raise ValueError("no solutions in it")
         for row in whole["results"]["bindings"]:
             before = self._rows
             try:
-                alone = json.dumps({"head": whole.get("head"), "results": {"bindings": [row]}}).encode()
+                alone = json.dumps(
+                    {"head": whole.get("head"), "results": {"bindings": [row]}}
+                ).encode()
                 found = list(self._solved(alone))
             except (SyntaxError, ValueError):
                 self._rows = before + 1
@@ -471,7 +614,9 @@ class _Parser:
 
 
 def _relabelled(body: bytes) -> bytes:
-    """Return solutions whose blank nodes have names that every syntax takes; endpoints give them any."""
+    """Return solutions whose blank nodes have names that every syntax takes; endpoints give them
+    any.
+    """
     names: dict[str, str] = {}
 
     def own(found: dict[str, Any]) -> dict[str, Any]:
@@ -488,6 +633,10 @@ def _relabelled(body: bytes) -> bytes:
 def _statement(head: Any, relation: Any, tail: Any, graph: Any) -> ox.Quad | None:
     """Return a solution as a statement, None where it is none."""
     nodes = (ox.NamedNode, ox.BlankNode)
-    if not isinstance(head, nodes) or not isinstance(relation, ox.NamedNode) or not isinstance(tail, (*nodes, ox.Literal)):
+    if (
+        not isinstance(head, nodes)
+        or not isinstance(relation, ox.NamedNode)
+        or not isinstance(tail, (*nodes, ox.Literal))
+    ):
         return None
     return ox.Quad(head, relation, tail, graph if isinstance(graph, nodes) else None)

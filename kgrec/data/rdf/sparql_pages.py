@@ -49,7 +49,9 @@ class PagedQuery:
 
     def page(self, limit: int | None, offset: int) -> str:
         """Return the query for some of its solutions; for all where the limit is None."""
-        bounds = ("" if limit is None else f"\nLIMIT {limit}") + (f"\nOFFSET {offset}" if offset else "")
+        bounds = ("" if limit is None else f"\nLIMIT {limit}") + (
+            f"\nOFFSET {offset}" if offset else ""
+        )
         return f"{self.before}{bounds}\n{self.after}".rstrip() + "\n"
 
 
@@ -66,20 +68,39 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
         ConfigError: If it is another kind of query, or its brackets or its LIMIT make no sense.
     """
     outer = _outer_tokens(query, name)
-    words = [(place, token.group().upper()) for place, token in enumerate(outer) if token.lastgroup == "word"]
+    words = [
+        (place, token.group().upper())
+        for place, token in enumerate(outer)
+        if token.lastgroup == "word"
+    ]
     form = next((word for _, word in words if word in _FORMS | _UPDATES), None)
     if form not in _READ:
-        found = "no query" if form is None else f"an update ({form})" if form in _UPDATES else f"{form}"
-        raise ConfigError(f"{name}: {found}. Give a CONSTRUCT, or a SELECT of head, relation and tail.")
+        if form is None:
+            found = "no query"
+        elif form in _UPDATES:
+            found = f"an update ({form})"
+        else:
+            found = f"{form}"
+        raise ConfigError(
+            f"{name}: {found}. Give a CONSTRUCT, or a SELECT of head, relation and tail."
+        )
     if form == "SELECT" and any(token.group() == "*" for token in outer):
-        raise ConfigError(f"{name}: SELECT * names no order. Name three variables: SELECT ?head ?relation ?tail.")
+        raise ConfigError(
+            f"{name}: SELECT * names no order. Name three variables: SELECT ?head ?relation ?tail."
+        )
     spans: list[tuple[int, int]] = []
     own: dict[str, int] = {}
     for place, word in words:
         if word in _PAGED:
-            number = outer[place + 1].group() if place + 1 < len(outer) else ""
+            if place + 1 < len(outer):
+                number = outer[place + 1].group()
+            else:
+                number = ""
             if word in own or not (number.isascii() and number.isdigit() and len(number) < 19):
-                raise ConfigError(f"{name}: {word} {number[:20]!r} is given twice, or is no number. Give one whole number.")
+                raise ConfigError(
+                    f"{name}: {word} {number[:20]!r} is given twice, or is no number. Give one "
+                    "whole number."
+                )
             own[word] = int(number)
             spans.append((outer[place].start(), outer[place + 1].end()))
     seen = [word for _, word in words]
@@ -95,15 +116,23 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
 
 
 def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:
-    """Return the tokens that stand in no brackets, the brackets of the outermost level among them."""
+    """Return the tokens that stand in no brackets, the brackets of the outermost level among
+    them.
+    """
     outer: list[re.Match[str]] = []
     depth = 0
     for token in _TOKEN.finditer(query):
         if token.lastgroup == "unclosed":
-            raise ConfigError(f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a text in three quotes that does not end.")
+            raise ConfigError(
+                f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a text in three quotes "
+                "that does not end."
+            )
         depth -= token.lastgroup == "close"
         if depth < 0:
-            raise ConfigError(f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a closing bracket without an opening one.")
+            raise ConfigError(
+                f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a closing bracket without "
+                "an opening one."
+            )
         if depth == 0 and token.lastgroup != "blank":
             outer.append(token)
         depth += token.lastgroup == "open"
@@ -114,7 +143,8 @@ def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:
 
 def _without(query: str, spans: list[tuple[int, int]], start: int, end: int) -> str:
     """Return a part of the query without the spans in it."""
-    kept, place = [], start
+    kept = []
+    place = start
     for first, last in spans:
         if start <= first < end:
             kept.append(query[place:first])

@@ -1,7 +1,8 @@
 """RDF/XML made plain and safe before it is parsed.
 
-A document type declaration may define entities that refer to each other and grow without end, or name other files; such ones are refused
-here, before any parser sees them. What is left is handed on as the plainest RDF/XML that says the same. Nothing is ever fetched.
+A document type declaration may define entities that refer to each other and grow without end, or
+name other files; such ones are refused here, before any parser sees them. What is left is handed on
+as the plainest RDF/XML that says the same. Nothing is ever fetched.
 """
 
 import codecs
@@ -21,7 +22,9 @@ _LONGEST_NAME = 256
 
 _NAME = r"[^\s<>&;%'\"\[\]()=/,|#!?]+"
 _OPENING = re.compile(rf"<!DOCTYPE\s+{_NAME}\s*(?P<outside>(?:SYSTEM|PUBLIC)\b)?(?P<inside>\[)?")
-_ENTITY = re.compile(rf"<!ENTITY\s+(?P<name>{_NAME})\s+(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')\s*>")
+_ENTITY = re.compile(
+    rf"<!ENTITY\s+(?P<name>{_NAME})\s+(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')\s*>"
+)
 _OUTSIDE = re.compile(r"<!ENTITY\s+(?:%|" + _NAME + r"\s+(?:SYSTEM|PUBLIC)\b)")
 _WHOLE = re.compile(r"(?:[^'\">]++|\"[^\"]*+\"|'[^']*+')*+>")
 _NUMBERED = re.compile(r"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
@@ -34,7 +37,8 @@ _TEXT_ENCODING = re.compile(
 
 
 def guarded(stream: ByteStream, name: str, base: str | None = None) -> tuple[Pieces, Plain]:
-    """Return an RDF/XML document in plain form: UTF-8, no declarations, entities, CDATA, comments or markup as text; and what makes it so.
+    """Return an RDF/XML document in plain form: UTF-8, no declarations, entities, CDATA, comments
+    or markup as text; and what makes it so.
 
     Args:
         stream: The document.
@@ -42,9 +46,10 @@ def guarded(stream: ByteStream, name: str, base: str | None = None) -> tuple[Pie
         base: IRI that a relative ``xml:base`` is resolved against.
 
     Raises:
-        FormatError: From wherever it is read: if the encoding is unknown or the bytes are not valid in it; if the document is not
-            well-formed or has attributes where RDF/XML allows none; or if a declaration names anything outside the file, holds entities
-            that refer to entities or hold markup, or expands to more than 1 MiB in all.
+        FormatError: From wherever it is read: if the encoding is unknown or the bytes are not valid
+            in it; if the document is not well-formed or has attributes where RDF/XML allows none;
+            or if a declaration names anything outside the file, holds entities that refer to
+            entities or hold markup, or expands to more than 1 MiB in all.
     """
     plain = Plain(name, base)
     return Pieces(_safe(stream, name, plain)), plain
@@ -63,13 +68,17 @@ def _safe(stream: ByteStream, name: str, plain: Plain) -> Iterator[bytes]:
 def _decoded(stream: ByteStream, name: str) -> Iterator[str]:
     start = stream.read(_STEP)
     decoder = codecs.getincrementaldecoder(_encoding(start, name))()
-    line, data = 1, start
+    line = 1
+    data = start
     while data:
         try:
             piece = decoder.decode(data)
         except UnicodeDecodeError as error:
             line += bytes(error.object).count(b"\n", 0, error.start)
-            raise FormatError(f"{name}:{line}: the bytes are not {error.encoding}. Correct the encoding that the file declares.") from None
+            raise FormatError(
+                f"{name}:{line}: the bytes are not {error.encoding}. Correct the encoding that "
+                "the file declares."
+            ) from None
         line += piece.count("\n")
         yield piece
         data = stream.read(_STEP)
@@ -77,26 +86,40 @@ def _decoded(stream: ByteStream, name: str) -> Iterator[str]:
 
 def _encoding(start: bytes, name: str) -> str:
     """Return the encoding that the first bytes show or declare."""
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
         if start.startswith(mark):
             return encoding
     for sign, encoding in ((b"<\0?\0", "utf-16-le"), (b"\0<\0?", "utf-16-be")):
         if start.startswith(sign):
             return encoding
     declared = _ENCODING.match(start.lstrip())
-    wanted = declared[1].decode().lower() if declared else "utf-8"
+    if declared:
+        wanted = declared[1].decode().lower()
+    else:
+        wanted = "utf-8"
     try:
-        known = codecs.lookup(wanted).name if _TEXT_ENCODING.fullmatch(wanted) else ""
+        if _TEXT_ENCODING.fullmatch(wanted):
+            known = codecs.lookup(wanted).name
+        else:
+            known = ""
     except LookupError:
         known = ""
     if not known or known.startswith(("utf-16", "utf-32", "utf-7")):
-        raise FormatError(f"{name}:1: declares the encoding {wanted!r}, which it cannot be read in. Save it as UTF-8.")
+        raise FormatError(
+            f"{name}:1: declares the encoding {wanted!r}, which it cannot be read in. Save it as "
+            "UTF-8."
+        )
     return known
 
 
 def _prolog(text: Iterator[str], name: str) -> tuple[str, dict[str, str]]:
     """Return the text up to the root element or beyond, and the entities declared before that."""
-    start, final = "", False
+    start = ""
+    final = False
     while True:
         prolog = _Prolog(start, name)
         try:
@@ -106,7 +129,10 @@ def _prolog(text: Iterator[str], name: str) -> tuple[str, dict[str, str]]:
             if final:
                 return start, {}
         if len(start) > _LONGEST_PROLOG:
-            raise FormatError(f"{name}: no element within the first {_LONGEST_PROLOG:,} characters. Give an RDF/XML document.")
+            raise FormatError(
+                f"{name}: no element within the first {_LONGEST_PROLOG:,} characters. Give an "
+                "RDF/XML document."
+            )
         wanted = 2 * len(start) + 1
         while len(start) < wanted and not final:
             piece = next(text, None)
@@ -147,7 +173,14 @@ class _Prolog:
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
-            ending = next((ending for opening, ending in (("<!--", "-->"), ("<?", "?>")) if self._next(opening)), None)
+            ending = next(
+                (
+                    ending
+                    for opening, ending in (("<!--", "-->"), ("<?", "?>"))
+                    if self._next(opening)
+                ),
+                None,
+            )
             if ending is None:
                 return
             self._past(ending, self._at + 2)
@@ -161,7 +194,8 @@ class _Prolog:
     def _refuse(self, what: str) -> FormatError:
         line = self._text.count("\n", 0, self._at) + 1
         return FormatError(
-            f"{self._name}:{line}: {what}, which kgrec does not read. Take the declaration out, or convert the file to Turtle."
+            f"{self._name}:{line}: {what}, which kgrec does not read. Take the declaration out, "
+            "or convert the file to Turtle."
         )
 
     def _declaration(self) -> None:
@@ -218,17 +252,27 @@ class _Prolog:
         parts = re.split(r"&(?!#)([^;&]*);", literal)
         if any(name not in _PREDEFINED for name in parts[1::2]):
             raise self._refuse("an entity that refers to entities")
-        text = "".join(self._numbered(part) if place % 2 == 0 else _PREDEFINED[part] for place, part in enumerate(parts))
+        text = "".join(
+            self._numbered(part) if place % 2 == 0 else _PREDEFINED[part]
+            for place, part in enumerate(parts)
+        )
         if any("&" in re.sub(_NUMBERED, "", part) for part in parts[::2]):
             raise self._refuse("an entity with a lone ampersand")
         return text
 
     def _numbered(self, text: str) -> str:
         """Return text with its numbered characters in place."""
-        return _NUMBERED.sub(lambda found: self._character(int(found[1], 16) if found[1] else int(found[2])), text)
+        return _NUMBERED.sub(
+            lambda found: self._character(int(found[1], 16) if found[1] else int(found[2])), text
+        )
 
     def _character(self, point: int) -> str:
-        if point in (9, 10, 13) or 0x20 <= point < 0xD800 or 0xE000 <= point < 0xFFFE or 0x10000 <= point < 0x110000:
+        if (
+            point in (9, 10, 13)
+            or 0x20 <= point < 0xD800
+            or 0xE000 <= point < 0xFFFE
+            or 0x10000 <= point < 0x110000
+        ):
             return chr(point)
         raise self._refuse(f"an entity with the character number {point}")
 
@@ -249,7 +293,13 @@ class _References:
         text = self._before + piece
         self._grown += sum(self._sizes.get(found, 0) for found in _REFERENCE.findall(text))
         if self._grown > MOST_EXPANDED:
-            raise FormatError(f"{self._name}: its entities expand to more than {MOST_EXPANDED:,} characters. Convert the file to Turtle.")
+            raise FormatError(
+                f"{self._name}: its entities expand to more than {MOST_EXPANDED:,} characters. "
+                "Convert the file to Turtle."
+            )
         start = max(0, len(text) - _LONGEST_NAME - 2)
         open_at = text.rfind("&", start)
-        self._before = text[open_at:] if open_at >= 0 and ";" not in text[open_at:] else ""
+        if open_at >= 0 and ";" not in text[open_at:]:
+            self._before = text[open_at:]
+        else:
+            self._before = ""

@@ -1,4 +1,6 @@
-"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph is loose about is refused, what it lacks is put otherwise."""
+"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph is loose about is refused,
+what it lacks is put otherwise.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ _PREFIX = "kgrec_rdf"
 _LONGEST = 1 << 24
 _DEEPEST = 10_000
 _MOST_REMEMBERED = 10_000
-_MOST_ATTRIBUTES = 1_000  # of one element, and prefixes in scope: parsers compare each with all others
+_MOST_ATTRIBUTES = (
+    1_000  # of one element, and prefixes in scope: parsers compare each with all others
+)
 _LONGEST_BASE = 2_048
 _UNQUALIFIED = ("ID", "about", "resource", "parseType", "type")
 _NEVER = ("RDF", "Description", "li", "bagID", "aboutEach", "aboutEachPrefix")
@@ -25,15 +29,21 @@ _VALUES = ("resource", "nodeID", "datatype")
 _WITHIN = {"Resource": "node", "Collection": "property"}
 _SPECIAL = re.compile(r"[&<>\"\t\n\r]")
 _TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
-_QUOTED = str.maketrans({"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"})
+_QUOTED = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"}
+)
 
 
 def _text(value: str) -> str:
-    return value.translate(_TEXT) if _SPECIAL.search(value) else value
+    if _SPECIAL.search(value):
+        return value.translate(_TEXT)
+    return value
 
 
 def _quoted(value: str) -> str:
-    return value.translate(_QUOTED) if _SPECIAL.search(value) else value
+    if _SPECIAL.search(value):
+        return value.translate(_QUOTED)
+    return value
 
 
 class Name:
@@ -50,16 +60,28 @@ class Name:
 
     def __init__(self, text: str) -> None:
         parts = text.split(" ")
-        self.space, self.local = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
-        self.prefix = parts[2] if len(parts) > 2 else ""
-        self.written = f"{self.prefix}:{self.local}" if self.prefix else self.local
+        if len(parts) == 1:
+            self.space = ""
+            self.local = parts[0]
+        else:
+            self.space = parts[0]
+            self.local = parts[1]
+        if len(parts) > 2:
+            self.prefix = parts[2]
+        else:
+            self.prefix = ""
+        if self.prefix:
+            self.written = f"{self.prefix}:{self.local}"
+        else:
+            self.written = self.local
 
 
 class Plain:
     """Takes a document apart and writes it anew, element by element.
 
-    Elements alternate between nodes and properties. Each open element has a state that says what may stand in it: "document" and
-    "node" hold properties or nodes as their names say, "literal" holds markup that is text.
+    Elements alternate between nodes and properties. Each open element has a state that says what
+    may stand in it: "document" and "node" hold properties or nodes as their names say, "literal"
+    holds markup that is text.
 
     Args:
         name: Of the document, for messages.
@@ -101,13 +123,16 @@ class Plain:
         """Yield what a piece of the document becomes.
 
         Raises:
-            FormatError: If the document is not well-formed, or has attributes where there may be none; the message names the line.
+            FormatError: If the document is not well-formed, or has attributes where there may be
+                none; the message names the line.
         """
         data = piece.encode()
         self._fed += len(data)
         yield from self._parsed(data, final=False)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST:
-            raise FormatError(f"{self._where()}: a tag or comment of more than {_LONGEST:,} bytes. Leave it out.")
+            raise FormatError(
+                f"{self._where()}: a tag or comment of more than {_LONGEST:,} bytes. Leave it out."
+            )
 
     def close(self) -> Iterator[bytes]:
         """Yield what is left at the end of the document.
@@ -122,7 +147,10 @@ class Plain:
             self._parser.Parse(data, final)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise FormatError(f"{self._name}:{error.lineno}: not well-formed XML: {reason}. Correct it, or name the format.") from None
+            raise FormatError(
+                f"{self._name}:{error.lineno}: not well-formed XML: {reason}. Correct it, or "
+                "name the format."
+            ) from None
         if self._out:
             text = "".join(self._out)
             self._out.clear()
@@ -134,7 +162,10 @@ class Plain:
     def _declare(self, prefix: str | None, space: str | None) -> None:
         self._prefixes += 1
         if self._prefixes > _MOST_ATTRIBUTES:
-            raise FormatError(f"{self._where()}: more than {_MOST_ATTRIBUTES:,} prefixes declared at once. Write full names, or fewer.")
+            raise FormatError(
+                f"{self._where()}: more than {_MOST_ATTRIBUTES:,} prefixes declared at once. "
+                "Write full names, or fewer."
+            )
         self._declared.append((prefix or "", space or ""))
 
     def _undeclare(self, prefix: str | None) -> None:
@@ -143,10 +174,14 @@ class Plain:
     def _start(self, text: str, attributes: list[str]) -> None:
         if len(attributes) > 2 * _MOST_ATTRIBUTES:
             raise FormatError(
-                f"{self._where()}: {len(attributes) // 2:,} attributes on one element, at most {_MOST_ATTRIBUTES:,} are read. "
+                f"{self._where()}: {len(attributes) // 2:,} attributes on one element, at most "
+                f"{_MOST_ATTRIBUTES:,} are read. "
                 "Write them as elements."
             )
-        shape = None if self._declared or self._literal else self._shapes.get((self._states[-1], text, tuple(attributes[::2])))
+        if self._declared or self._literal:
+            shape = None
+        else:
+            shape = self._shapes.get((self._states[-1], text, tuple(attributes[::2])))
         if shape is None or len(self._states) > _DEEPEST or "" in attributes:
             self._start_new(text, attributes)
             return
@@ -161,10 +196,17 @@ class Plain:
 
     def _start_new(self, text: str, attributes: list[str]) -> None:
         name = self._named(text)
-        pairs = [(self._named(key), value) for key, value in zip(attributes[::2], attributes[1::2], strict=True)]
-        declared, self._declared = self._declared, []
+        pairs = [
+            (self._named(key), value)
+            for key, value in zip(attributes[::2], attributes[1::2], strict=True)
+        ]
+        declared = self._declared
+        self._declared = []
         if len(self._states) + (self._literal.depth if self._literal else 0) > _DEEPEST:
-            raise FormatError(f"{self._where()}: more than {_DEEPEST:,} elements within one another. Make it flatter.")
+            raise FormatError(
+                f"{self._where()}: more than {_DEEPEST:,} elements within one another. Make it "
+                "flatter."
+            )
         self._run = 0
         if self._literal is not None:
             self._literal.start(name, pairs)
@@ -174,7 +216,10 @@ class Plain:
         state = self._states[-1]
         known = {key.local: value for key, value in _rdf(pairs)}
         if state in ("document", "rdf", "property"):
-            within = "rdf" if state == "document" and (name.space, name.local) == (RDF, "RDF") else "node"
+            if state == "document" and (name.space, name.local) == (RDF, "RDF"):
+                within = "rdf"
+            else:
+                within = "node"
             self._check_node(known, pairs, within)
         else:
             within = self._check_property(known, pairs)
@@ -183,7 +228,10 @@ class Plain:
         if (
             not declared
             and not known.keys() & {"parseType", "type"}
-            and all(key.space and (key.space, key.local) != (_XML, "base") and not _ignored(key) for key, _ in pairs)
+            and all(
+                key.space and (key.space, key.local) != (_XML, "base") and not _ignored(key)
+                for key, _ in pairs
+            )
         ):
             if len(self._shapes) > _MOST_REMEMBERED:
                 self._shapes.clear()
@@ -201,7 +249,9 @@ class Plain:
         return found
 
     def _base(self, pairs: list[tuple[Name, str]]) -> str:
-        given = next((value for key, value in pairs if (key.space, key.local) == (_XML, "base")), None)
+        given = next(
+            (value for key, value in pairs if (key.space, key.local) == (_XML, "base")), None
+        )
         if given is None:
             return self._bases[-1]
         try:
@@ -209,10 +259,15 @@ class Plain:
         except ValueError:
             found = given
         if len(found) > _LONGEST_BASE:
-            raise FormatError(f"{self._where()}: an xml:base of more than {_LONGEST_BASE:,} characters. Shorten it.")
+            raise FormatError(
+                f"{self._where()}: an xml:base of more than {_LONGEST_BASE:,} characters. "
+                "Shorten it."
+            )
         return found
 
-    def _check_node(self, known: dict[str, str], pairs: list[tuple[Name, str]], within: str) -> None:
+    def _check_node(
+        self, known: dict[str, str], pairs: list[tuple[Name, str]], within: str
+    ) -> None:
         wrong = next((name for name in known if name in _NOT_ON_NODES), None)
         if wrong is not None:
             raise self._refuse(f"rdf:{wrong} on a node")
@@ -225,28 +280,55 @@ class Plain:
         if wrong is not None:
             raise self._refuse(f"rdf:{wrong} on a property")
         if sum(name in known for name in _VALUES) > 1:
-            raise self._refuse("more than one of rdf:resource, rdf:nodeID and rdf:datatype on a property")
+            raise self._refuse(
+                "more than one of rdf:resource, rdf:nodeID and rdf:datatype on a property"
+            )
         if "parseType" not in known:
             return "property"
-        if any(key.space != _XML and not _ignored(key) and _of_rdf(key) not in ("parseType", "ID") for key, _ in pairs):
+        if any(
+            key.space != _XML and not _ignored(key) and _of_rdf(key) not in ("parseType", "ID")
+            for key, _ in pairs
+        ):
             raise self._refuse("rdf:parseType beside other attributes")
         return _WITHIN.get(known["parseType"], "literal")
 
-    def _write(self, name: Name, pairs: list[tuple[Name, str]], declared: list[tuple[str, str]], known: dict[str, str]) -> None:
+    def _write(
+        self,
+        name: Name,
+        pairs: list[tuple[Name, str]],
+        declared: list[tuple[str, str]],
+        known: dict[str, str],
+    ) -> None:
         literal = self._states[-1] == "literal"
-        out = [f"<{name.written}", f' xmlns:{_PREFIX}="{RDF}"'] if literal or _bare(pairs) else [f"<{name.written}"]
+        if literal or _bare(pairs):
+            out = [f"<{name.written}", f' xmlns:{_PREFIX}="{RDF}"']
+        else:
+            out = [f"<{name.written}"]
         out += [_declaration(prefix, space) for prefix, space in declared]
-        if self._states[-1] == "property" and "type" in known and not known.keys() & {"resource", "nodeID"}:
-            self._typed += 1  # a property with a class and nothing else: pyoxigraph takes it for empty text
-            out += [f' xmlns:{_PREFIX}="{RDF}"'] * (not _bare(pairs)) + [f' {_PREFIX}:nodeID="kgrec-{self._typed}"']
+        if (
+            self._states[-1] == "property"
+            and "type" in known
+            and not known.keys() & {"resource", "nodeID"}
+        ):
+            self._typed += (
+                1  # a property with a class and nothing else: pyoxigraph takes it for empty text
+            )
+            out += [f' xmlns:{_PREFIX}="{RDF}"'] * (not _bare(pairs)) + [
+                f' {_PREFIX}:nodeID="kgrec-{self._typed}"'
+            ]
         for key, value in pairs:
             own = _of_rdf(key)
             if _ignored(key) or (literal and own == "parseType"):
                 continue
-            written = f"{_PREFIX}:{own}" if own is not None and not key.space else key.written
+            if own is not None and not key.space:
+                written = f"{_PREFIX}:{own}"
+            else:
+                written = key.written
             if key.space == _XML:
                 self.marked = self.marked or (key.local == "lang" and not value)
-                value = {"lang": value or NO_LANGUAGE, "base": self._bases[-1]}.get(key.local, value)
+                value = {"lang": value or NO_LANGUAGE, "base": self._bases[-1]}.get(
+                    key.local, value
+                )
             out.append(f' {written}="{_quoted(value)}"')
         if literal:
             out.append(f' {_PREFIX}:datatype="{RDF}XMLLiteral"')
@@ -282,14 +364,18 @@ class Plain:
 
     def _check_size(self, size: int) -> None:
         if size > _LONGEST:
-            raise FormatError(f"{self._where()}: a literal of more than {_LONGEST:,} characters. Leave it out.")
+            raise FormatError(
+                f"{self._where()}: a literal of more than {_LONGEST:,} characters. Leave it out."
+            )
 
     def _where(self) -> str:
         return f"{self._name}:{self._parser.CurrentLineNumber}"
 
 
 class _Markup:
-    """Markup that is text, in the form of exclusive XML canonicalization: each namespace is declared where it is first used."""
+    """Markup that is text, in the form of exclusive XML canonicalization: each namespace is
+    declared where it is first used.
+    """
 
     def __init__(self) -> None:
         self.depth = 0
@@ -304,11 +390,17 @@ class _Markup:
 
     def start(self, name: Name, pairs: list[tuple[Name, str]]) -> None:
         shown = self._shown
-        used = {name.prefix: name.space} | {key.prefix: key.space for key, _ in pairs if key.prefix and key.space != _XML}
+        used = {name.prefix: name.space} | {
+            key.prefix: key.space for key, _ in pairs if key.prefix and key.space != _XML
+        }
         fresh = {prefix: space for prefix, space in used.items() if shown.get(prefix) != space}
         ordered = sorted(pairs, key=lambda pair: (pair[0].space, pair[0].local))
         text = "".join(_declaration(prefix, space) for prefix, space in sorted(fresh.items()))
-        self.add(f"<{name.written}{text}" + "".join(f' {key.written}="{_quoted(value)}"' for key, value in ordered) + ">")
+        self.add(
+            f"<{name.written}{text}"
+            + "".join(f' {key.written}="{_quoted(value)}"' for key, value in ordered)
+            + ">"
+        )
         self._before.append({prefix: shown.get(prefix) for prefix in fresh})
         shown.update(fresh)
         self.depth += 1
@@ -331,13 +423,21 @@ def _declaration(prefix: str, space: str) -> str:
 
 
 def _ignored(name: Name) -> bool:
-    """Return whether an attribute says nothing: its name is reserved for XML and not one that is known here."""
-    return (not name.space and name.local.lower().startswith("xml")) or (name.space == _XML and name.local not in ("lang", "base"))
+    """Return whether an attribute says nothing: its name is reserved for XML and not one that is
+    known here.
+    """
+    return (not name.space and name.local.lower().startswith("xml")) or (
+        name.space == _XML and name.local not in ("lang", "base")
+    )
 
 
 def _of_rdf(name: Name) -> str | None:
-    """Return the local part of an attribute of RDF's own, some of which may stand without a prefix."""
-    return name.local if name.space == RDF or (not name.space and name.local in _UNQUALIFIED) else None
+    """Return the local part of an attribute of RDF's own, some of which may stand without a
+    prefix.
+    """
+    if name.space == RDF or (not name.space and name.local in _UNQUALIFIED):
+        return name.local
+    return None
 
 
 def _rdf(pairs: list[tuple[Name, str]]) -> list[tuple[Name, str]]:

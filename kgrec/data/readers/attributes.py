@@ -1,4 +1,6 @@
-"""A knowledge graph from a table of item attributes: columns become relations, their values entities."""
+"""A knowledge graph from a table of item attributes: columns become relations, their values
+entities.
+"""
 
 import inspect
 import logging
@@ -16,7 +18,16 @@ from kgrec.data.readers.items import TITLE_NAMES, title_column
 from kgrec.data.records.interactions import Dropped
 from kgrec.data.records.triples import COLUMN, Triples
 from kgrec.data.tables.cell_values import Reading, values_of
-from kgrec.data.tables.column_kinds import MISSING, UNNAMED, Guess, TableColumn, as_text, flag_groups, guess, look_alikes
+from kgrec.data.tables.column_kinds import (
+    MISSING,
+    UNNAMED,
+    Guess,
+    TableColumn,
+    as_text,
+    flag_groups,
+    guess,
+    look_alikes,
+)
 from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import ConfigError, FormatError, nearest
@@ -55,7 +66,10 @@ class TableSettings:
         """Check each setting that does not depend on a table."""
         for column, kind in (self.kinds or {}).items():
             if kind not in KINDS:
-                raise ConfigError(f"kinds: {column}={kind!r} is unknown.{nearest(str(kind), KINDS)} Known: {', '.join(KINDS)}.")
+                raise ConfigError(
+                    f"kinds: {column}={kind!r} is unknown.{nearest(str(kind), KINDS)} Known: "
+                    f"{', '.join(KINDS)}."
+                )
         if self.years not in YEARS:
             raise ConfigError(f"years: {self.years!r} is neither 'year' nor 'decade'.")
         if self.bins < 2:
@@ -64,7 +78,9 @@ class TableSettings:
             raise ConfigError(f"min_count: {self.min_count} is too few. 1 keeps every value.")
         for column, separator in (self.separators or {}).items():
             if not separator:
-                raise ConfigError(f"separators: that of {column!r} is empty. Give the text between two values.")
+                raise ConfigError(
+                    f"separators: that of {column!r} is empty. Give the text between two values."
+                )
 
 
 def triples_from_table(
@@ -78,26 +94,34 @@ def triples_from_table(
 ) -> Triples:
     """Make a knowledge graph from a table of item attributes.
 
-    A column becomes a relation, and each of its values an entity with the key ``column=value``. What a column holds is found from its
-    cells, and ``Triples.columns`` says what was found: categories; lists of values (``a|b``, ``a;b``, with good evidence ``a, b``, and
-    JSON lists); numbers, which become ranges with about as many items each; years, and dates, of which the year counts; booleans, of
-    which the rows that say yes count; columns of flags that together are one attribute. Titles become the items' labels. Left out, with
-    a word: free text, identifiers and addresses of which every row has its own, and columns in which every row says the same. Several
-    rows of one item add up. The locator of a triple is the line (of frames and Parquet the row) that it comes from.
+    A column becomes a relation, and each of its values an entity with the key ``column=value``.
+    What a column holds is found from its cells, and ``Triples.columns`` says what was found:
+    categories; lists of values (``a|b``, ``a;b``, with good evidence ``a, b``, and JSON lists);
+    numbers, which become ranges with about as many items each; years, and dates, of which the year
+    counts; booleans, of which the rows that say yes count; columns of flags that together are one
+    attribute. Titles become the items' labels. Left out, with a word: free text, identifiers and
+    addresses of which every row has its own, and columns in which every row says the same. Several
+    rows of one item add up. The locator of a triple is the line (of frames and Parquet the row)
+    that it comes from.
 
     Args:
-        source: CSV, TSV, JSON Lines, Parquet or RecBole ``.item`` file, or a polars or pandas frame.
+        source: CSV, TSV, JSON Lines, Parquet or RecBole ``.item`` file, or a polars or pandas
+            frame.
         item: Column of the item ids; a well-known name, else the first column, where None.
         names: Names of the columns, for a file without a header.
         separator: Between the cells of a text file; found where None.
         on_error: "stop" at a malformed row or an empty id, or "skip" it and count it.
-        settings: ``title``: column of titles, found by its name where None. ``columns``: only these are used, whatever they seem to
-            hold; none where it is empty. ``exclude``: columns left out. ``kinds``: kind by column, one of category, list, number, year,
-            date, boolean, text (kept as an attribute). ``separators``: text between the values of a cell, by column. ``spaces``: what
-            the values of a column are, by column: with ``{"director": "person", "actor": "person"}`` somebody who directs and acts is
-            one entity. ``flags``: name of the relation that columns of flags become whose names have no beginning in common. ``bins``:
-            ranges of a number, 10. ``years``: "year" or "decade". ``min_count``: values that fewer items have are left out; where None,
-            2 for tables of 1,000 rows or more, since a value of one item links it to nothing, else 1. ``missing``: cells that say nothing.
+        settings: ``title``: column of titles, found by its name where None. ``columns``: only these
+            are used, whatever they seem to hold; none where it is empty. ``exclude``: columns left
+            out. ``kinds``: kind by column, one of category, list, number, year, date, boolean, text
+            (kept as an attribute). ``separators``: text between the values of a cell, by column.
+            ``spaces``: what the values of a column are, by column: with
+            ``{"director": "person", "actor": "person"}`` somebody who directs and acts is one
+            entity. ``flags``: name of the relation that columns of flags become whose names have no
+            beginning in common. ``bins``: ranges of a number, 10. ``years``: "year" or "decade".
+            ``min_count``: values that fewer items have are left out; where None, 2 for tables of
+            1,000 rows or more, since a value of one item links it to nothing, else 1. ``missing``:
+            cells that say nothing.
 
     Raises:
         MissingFileError: If the file is not there.
@@ -108,17 +132,32 @@ def triples_from_table(
     own = _settings(settings)
     table = attribute_table(source, item=item, names=names, separator=separator, on_error=on_error)
     if not table.frame.height:
-        raise FormatError(f"{table.name}: a header and no rows. Give a table with at least one item.")
+        raise FormatError(
+            f"{table.name}: a header and no rows. Give a table with at least one item."
+        )
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
     if len(table.frame.columns) == 1:
-        raise FormatError(f"{table.name}: one column, expected item ids and attributes. Is the separator right? Pass separator=.")
+        raise FormatError(
+            f"{table.name}: one column, expected item ids and attributes. Is the separator "
+            "right? Pass separator=."
+        )
     triples = assemble([_facts(table, key, own, on_error)])
-    _log.info("%s: %d triples of %d columns", table.name, len(triples), len({c.relation for c in triples.columns if c.relation}))
+    _log.info(
+        "%s: %d triples of %d columns",
+        table.name,
+        len(triples),
+        len({c.relation for c in triples.columns if c.relation}),
+    )
     return triples
 
 
 def attribute_table(
-    source: object, *, item: str | None = None, names: Sequence[str] | None = None, separator: str | None = None, on_error: str = "stop"
+    source: object,
+    *,
+    item: str | None = None,
+    names: Sequence[str] | None = None,
+    separator: str | None = None,
+    on_error: str = "stop",
 ) -> Table:
     """Return a table of items; ``names`` are those of its columns where the file has no header.
 
@@ -127,14 +166,20 @@ def attribute_table(
         ConfigError: If there are not as many different names as columns.
     """
     known = {*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())}
-    table = read_table(source, separator=separator, known=known, on_error=on_error, header=names is None)
-    return table if names is None or isinstance(source, Table) else _named(table, names)
+    table = read_table(
+        source, separator=separator, known=known, on_error=on_error, header=names is None
+    )
+    if names is None or isinstance(source, Table):
+        return table
+    return _named(table, names)
 
 
 def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
-    """Return settings of ``triples_from_table`` by name; lists, pairs and numbers may come as text, as on the command line.
+    """Return settings of ``triples_from_table`` by name; lists, pairs and numbers may come as text,
+    as on the command line.
 
-    Lists have commas ("director,actor"), pairs also a colon or an equals sign ("director:person,actor:person").
+    Lists have commas ("director,actor"), pairs also a colon or an equals sign
+    ("director:person,actor:person").
 
     Raises:
         ConfigError: If a name is unknown, or a value cannot be read.
@@ -143,9 +188,17 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"items: {name!r} is no setting of triples_from_table.{nearest(name, known)} Known: {', '.join(known)}.")
-        settings[name] = _parsed(name, value) if isinstance(value, str) else value
-    _settings({name: value for name, value in settings.items() if name not in ("names", "separator")})
+            raise ConfigError(
+                f"items: {name!r} is no setting of triples_from_table.{nearest(name, known)} "
+                f"Known: {', '.join(known)}."
+            )
+        if isinstance(value, str):
+            settings[name] = _parsed(name, value)
+        else:
+            settings[name] = value
+    _settings(
+        {name: value for name, value in settings.items() if name not in ("names", "separator")}
+    )
     return settings
 
 
@@ -153,10 +206,20 @@ def _parsed(name: str, value: str) -> object:
     if name in ("columns", "exclude", "names", "missing"):
         return [part.strip() for part in value.split(",") if part.strip()]
     if name in ("kinds", "separators", "spaces"):
-        pairs = [part.strip() for part in value.split(",") if part.strip()] if name != "separators" else [value]
-        split = [(column.strip(), told) for column, mark, told in (part.partition(":") for part in pairs) if mark]
+        if name != "separators":
+            pairs = [part.strip() for part in value.split(",") if part.strip()]
+        else:
+            pairs = [value]
+        split = [
+            (column.strip(), told)
+            for column, mark, told in (part.partition(":") for part in pairs)
+            if mark
+        ]
         if len(split) < len(pairs):
-            raise ConfigError(f"items: {name}={value!r} has no colon. Write {name}=column:value, several with commas between them.")
+            raise ConfigError(
+                f"items: {name}={value!r} has no colon. Write {name}=column:value, several with "
+                "commas between them."
+            )
         return dict(split)
     if name in ("bins", "min_count"):
         if not (value.isascii() and value.isdigit()):
@@ -169,16 +232,29 @@ def _settings(given: Mapping[str, Any]) -> TableSettings:
     known = list(inspect.signature(TableSettings).parameters)
     unknown = next((name for name in given if name not in known), None)
     if unknown is not None:
-        raise ConfigError(f"unknown setting {unknown!r}.{nearest(unknown, known)} Known: {', '.join(known)}.")
-    lists = {name: [given[name]] for name in ("columns", "exclude", "missing") if isinstance(given.get(name), str)}
+        raise ConfigError(
+            f"unknown setting {unknown!r}.{nearest(unknown, known)} Known: {', '.join(known)}."
+        )
+    lists = {
+        name: [given[name]]
+        for name in ("columns", "exclude", "missing")
+        if isinstance(given.get(name), str)
+    }
     return TableSettings(**{**given, **lists})
 
 
 def _named(table: Table, names: Sequence[str]) -> Table:
     width = len(table.frame.columns)
     if len(names) != width or len(set(names)) != width:
-        raise ConfigError(f"names: {len(set(names))} different names for the {width} columns of {table.name}. Give every column its own.")
-    return replace(table, frame=table.frame.rename(dict(zip(table.frame.columns, names, strict=True))), header=True)
+        raise ConfigError(
+            f"names: {len(set(names))} different names for the {width} columns of {table.name}. "
+            "Give every column its own."
+        )
+    return replace(
+        table,
+        frame=table.frame.rename(dict(zip(table.frame.columns, names, strict=True))),
+        header=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +297,46 @@ _UNREADABLE = ("nested", "empty")
 
 def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> Facts:
     """Return what a table says of the items in its column ``key``."""
-    title = find_column(table, settings.title, ()) if settings.title is not None else title_column(table, key)
+    if settings.title is not None:
+        title = find_column(table, settings.title, ())
+    else:
+        title = title_column(table, key)
     _check_columns(table, settings)
     items = _items(table, as_ids(table, key, on_error), title)
     columns = [name for name in table.frame.columns if name not in (key, title)]
     cells = {name: _cells(table.frame[name], settings.missing) for name in columns}
     guesses = {name: _guessed(name, cells[name], table, settings) for name in columns}
     flags = _flags(cells, guesses, settings)
-    made = [_made(name, cells[name], guesses[name], flags.get(name), table, items, settings) for name in columns]
-    known = [TableColumn(table.name, key, "item id", "", len(items.keys), int((items.row >= 0).sum()), 0, "the items")]
+    made = [
+        _made(name, cells[name], guesses[name], flags.get(name), table, items, settings)
+        for name in columns
+    ]
+    known = [
+        TableColumn(
+            table.name,
+            key,
+            "item id",
+            "",
+            len(items.keys),
+            int((items.row >= 0).sum()),
+            0,
+            "the items",
+        )
+    ]
     if title is not None:
         titled = items.titles.drop_nulls()
-        known.append(TableColumn(table.name, title, "title", "", titled.n_unique(), len(titled), 0, "the items' labels"))
+        known.append(
+            TableColumn(
+                table.name,
+                title,
+                "title",
+                "",
+                titled.n_unique(),
+                len(titled),
+                0,
+                "the items' labels",
+            )
+        )
     return _assembled(table, items, known, made, settings)
 
 
@@ -240,21 +344,32 @@ def _check_columns(table: Table, settings: TableSettings) -> None:
     columns = table.frame.columns
     groups = [group for group, _ in flag_groups(columns)]
     for setting in ("columns", "exclude", "kinds", "separators", "spaces"):
-        known = [*columns, *groups, *([settings.flags] if settings.flags else [])] if setting == "spaces" else columns
+        if setting == "spaces":
+            known = [*columns, *groups, *([settings.flags] if settings.flags else [])]
+        else:
+            known = columns
         for column in getattr(settings, setting) or ():
             if column not in known:
-                raise ConfigError(f"{setting}: {table.name} has no column {column!r}.{nearest(column, columns)}")
+                raise ConfigError(
+                    f"{setting}: {table.name} has no column {column!r}.{nearest(column, columns)}"
+                )
 
 
 def _items(table: Table, ids: pl.Series, title: str | None) -> _Items:
     frame = pl.DataFrame({"key": ids}).with_row_index("place")
     keys = frame.drop_nulls().unique("key", keep="first", maintain_order=True)
     numbered = keys.select("key", row=pl.int_range(pl.len(), dtype=pl.Int32))
-    row = frame.join(numbered, on="key", how="left", maintain_order="left")["row"].fill_null(-1).to_numpy()
+    row = (
+        frame.join(numbered, on="key", how="left", maintain_order="left")["row"]
+        .fill_null(-1)
+        .to_numpy()
+    )
     titles = pl.Series("title", [None] * len(keys), dtype=pl.String)
     if title is not None:
         named = frame.with_columns(title=as_text(table.frame[title], ("",))).drop_nulls("key")
-        titles = keys.join(one_per_key(named, "key", "title"), on="key", how="left", maintain_order="left")["title"]
+        titles = keys.join(
+            one_per_key(named, "key", "title"), on="key", how="left", maintain_order="left"
+        )["title"]
     return _Items(keys["key"], row, titles)
 
 
@@ -262,15 +377,21 @@ def _cells(cells: pl.Series, missing: Sequence[str]) -> pl.Series:
     """Return the cells of a column, null where they say nothing."""
     if cells.dtype in (pl.String, pl.Categorical, pl.Null) or isinstance(cells.dtype, pl.Enum):
         return as_text(cells.cast(pl.String), missing)
-    return cells.set(~cells.is_finite().fill_null(False), None) if cells.dtype.is_float() else cells
+    if cells.dtype.is_float():
+        return cells.set(~cells.is_finite().fill_null(False), None)
+    return cells
 
 
 def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings) -> Guess:
     """Return what a column holds: what the settings say, else what its cells look like."""
-    kinds, separators = settings.kinds or {}, settings.separators or {}
+    kinds = settings.kinds or {}
+    separators = settings.separators or {}
     chosen = settings.columns is None or name in (*settings.columns, *kinds, *separators)
     if name in settings.exclude or not chosen:
-        return Guess("unused", left_out="excluded" if name in settings.exclude else "not among the columns chosen")
+        return Guess(
+            "unused",
+            left_out="excluded" if name in settings.exclude else "not among the columns chosen",
+        )
     found = guess(name, cells.drop_nulls(), table.frame.height, name in table.sequences)
     if found.kind in _UNREADABLE:
         return found
@@ -278,25 +399,45 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
         return Guess("list", separators[name])
     kind = kinds.get(name)
     if kind not in (None, "list") and isinstance(cells.dtype, pl.List | pl.Array):
-        raise ConfigError(f"kinds: column {name!r} of {table.name} holds lists and cannot be {kind!r}. Leave it a list, or exclude it.")
+        raise ConfigError(
+            f"kinds: column {name!r} of {table.name} holds lists and cannot be {kind!r}. Leave "
+            "it a list, or exclude it."
+        )
     if kind == "text":
         return Guess("text", left_out="kept as text of the items")
     if kind is not None:
-        return Guess(kind, (found.separator or _given_list(name, table)) if kind == "list" else None)
-    return Guess("category") if found.left_out and settings.columns is not None else found
+        return Guess(
+            kind, (found.separator or _given_list(name, table)) if kind == "list" else None
+        )
+    if found.left_out and settings.columns is not None:
+        return Guess("category")
+    return found
 
 
 def _given_list(name: str, table: Table) -> str:
     if table.frame[name].dtype == pl.String:
-        raise ConfigError(f"kinds: no separator was found in column {name!r} of {table.name}. Give it with separators.")
+        raise ConfigError(
+            f"kinds: no separator was found in column {name!r} of {table.name}. Give it with "
+            "separators."
+        )
     return ""
 
 
-def _flags(cells: Mapping[str, pl.Series], guesses: Mapping[str, Guess], settings: TableSettings) -> dict[str, tuple[str, str]]:
+def _flags(
+    cells: Mapping[str, pl.Series], guesses: Mapping[str, Guess], settings: TableSettings
+) -> dict[str, tuple[str, str]]:
     """Return relation and value of each column that is a flag of an attribute."""
-    names = [name for name, found in guesses.items() if name not in (settings.kinds or {}) and _is_flag(cells[name], found)]
+    names = [
+        name
+        for name, found in guesses.items()
+        if name not in (settings.kinds or {}) and _is_flag(cells[name], found)
+    ]
     found = flag_groups(names)
-    return {name: (settings.flags or group if group in UNNAMED else group, value) for group, columns in found for name, value in columns}
+    return {
+        name: (settings.flags or group if group in UNNAMED else group, value)
+        for group, columns in found
+        for name, value in columns
+    }
 
 
 def _is_flag(cells: pl.Series, found: Guess) -> bool:
@@ -306,26 +447,47 @@ def _is_flag(cells: pl.Series, found: Guess) -> bool:
 
 
 def _made(
-    name: str, cells: pl.Series, found: Guess, flag: tuple[str, str] | None, table: Table, items: _Items, settings: TableSettings
+    name: str,
+    cells: pl.Series,
+    found: Guess,
+    flag: tuple[str, str] | None,
+    table: Table,
+    items: _Items,
+    settings: TableSettings,
 ) -> _Made:
     """Return what a column became."""
     rows = pl.Series("row", np.arange(len(cells), dtype=np.int32))
-    kept = pl.DataFrame([rows, cells.rename("cell")]).filter(pl.Series(items.row >= 0) & pl.col("cell").is_not_null())
+    kept = pl.DataFrame([rows, cells.rename("cell")]).filter(
+        pl.Series(items.row >= 0) & pl.col("cell").is_not_null()
+    )
     report = TableColumn(table.name, name, found.kind, rows=kept.height, note=found.left_out)
-    spaces, single = settings.spaces or {}, kept.height <= len(items.keys) == len(items.row)
+    spaces = settings.spaces or {}
+    single = kept.height <= len(items.keys) == len(items.row)
     if flag is not None:
         relation, value = flag
-        yes = values_of("boolean", kept, Reading(None, settings.bins, False))[0].with_columns(label=pl.lit(value))
+        yes = values_of("boolean", kept, Reading(None, settings.bins, False))[0].with_columns(
+            label=pl.lit(value)
+        )
         report = replace(report, kind="flag", relation=relation, note="rows that say yes")
         return _Made(report, yes, spaces.get(name, spaces.get(relation, relation)), single)
     if found.left_out:
         return _Made(replace(report, distinct=found.distinct), pl.DataFrame(schema=_NO_VALUES))
-    values, note = values_of(found.kind, kept, Reading(found.separator, settings.bins, settings.years == "decade"))
+    values, note = values_of(
+        found.kind, kept, Reading(found.separator, settings.bins, settings.years == "decade")
+    )
     lost = () if found.kind in ("list", "boolean") else _lost(kept, values, found.kind, name, table)
-    return _Made(replace(report, relation=name, note=note), values, spaces.get(name, name), single and found.kind != "list", lost)
+    return _Made(
+        replace(report, relation=name, note=note),
+        values,
+        spaces.get(name, name),
+        single and found.kind != "list",
+        lost,
+    )
 
 
-def _lost(kept: pl.DataFrame, values: pl.DataFrame, kind: str, name: str, table: Table) -> tuple[Dropped, ...]:
+def _lost(
+    kept: pl.DataFrame, values: pl.DataFrame, kind: str, name: str, table: Table
+) -> tuple[Dropped, ...]:
     """Return the cells that gave no value."""
     if values.height == kept.height:
         return ()
@@ -334,11 +496,21 @@ def _lost(kept: pl.DataFrame, values: pl.DataFrame, kind: str, name: str, table:
     return (Dropped("cells", f"no {kind}, in column {name} of {table.name}", cells.height, where),)
 
 
-def _assembled(table: Table, items: _Items, known: Sequence[TableColumn], made: Sequence[_Made], settings: TableSettings) -> Facts:
+def _assembled(
+    table: Table,
+    items: _Items,
+    known: Sequence[TableColumn],
+    made: Sequence[_Made],
+    settings: TableSettings,
+) -> Facts:
     """Return the values of all columns as facts."""
     used = [one for one in made if one.report.relation]
-    stated, values, cut = _numbered(items, used, settings.min_count or (2 if table.frame.height >= _RARE_FROM else 1))
-    relations = {name: place for place, name in enumerate(dict.fromkeys(one.report.relation for one in used))}
+    stated, values, cut = _numbered(
+        items, used, settings.min_count or (2 if table.frame.height >= _RARE_FROM else 1)
+    )
+    relations = {
+        name: place for place, name in enumerate(dict.fromkeys(one.report.relation for one in used))
+    }
     first = len(items.keys)
     of_column = np.array([relations[one.report.relation] for one in used], dtype=np.int64)
     column = np.repeat(np.arange(len(used)), [len(row) for row, _ in stated])
@@ -346,22 +518,41 @@ def _assembled(table: Table, items: _Items, known: Sequence[TableColumn], made: 
     value = np.concatenate([np.empty(0, np.int64), *(value for _, value in stated)])
     labels = pl.concat(
         [
-            pl.DataFrame({"term": pl.int_range(first, dtype=pl.Int32, eager=True), "text": items.titles}).drop_nulls(),
+            pl.DataFrame(
+                {"term": pl.int_range(first, dtype=pl.Int32, eager=True), "text": items.titles}
+            ).drop_nulls(),
             values.select(term=(first + pl.col("value")).cast(pl.Int32), text="label"),
         ]
     )
-    texts = [one.report for one in made if one.report.kind == "text" and (settings.kinds or {}).get(one.report.column) == "text"]
+    texts = [
+        one.report
+        for one in made
+        if one.report.kind == "text" and (settings.kinds or {}).get(one.report.column) == "text"
+    ]
     return Facts(
         sources=(table.name,) * max(1, len(used)),
-        terms=pl.concat([items.keys, values["key"].rename("key"), pl.Series("key", list(relations), dtype=pl.String)]),
+        terms=pl.concat(
+            [
+                items.keys,
+                values["key"].rename("key"),
+                pl.Series("key", list(relations), dtype=pl.String),
+            ]
+        ),
         head=items.row[row],
-        relation=(first + values.height + of_column[column]).astype(np.int32) if used else np.empty(0, dtype=np.int32),
+        relation=(first + values.height + of_column[column]).astype(np.int32)
+        if used
+        else np.empty(0, dtype=np.int32),
         tail=(first + value).astype(np.int32),
         locator=table.line.cast(pl.Int64).to_numpy()[row],
         labels=labels.with_columns(rank=pl.lit(0, dtype=pl.Int32)),
         types=values.select(term=(first + pl.col("value")).cast(pl.Int32), type="space"),
         attributes=_texts(table, items, [report.column for report in texts]),
-        dropped=(*table.dropped, *_without_id(table, items), *(lost for one in made for lost in one.lost), *cut),
+        dropped=(
+            *table.dropped,
+            *_without_id(table, items),
+            *(lost for one in made for lost in one.lost),
+            *cut,
+        ),
         source=column.astype(np.uint16),
         formats=tuple(COLUMN + one.report.column for one in used) or ("",),
         counts=_counts(items),
@@ -369,9 +560,15 @@ def _assembled(table: Table, items: _Items, known: Sequence[TableColumn], made: 
     )
 
 
-def _numbered(items: _Items, used: Sequence[_Made], least: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], pl.DataFrame, list[Dropped]]:
-    """Return row and value of each column's statements, the values (``value``, ``key``, ``label``, ``space``), and what was cut."""
-    stated: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int32), np.empty(0, np.int64))] * len(used)
+def _numbered(
+    items: _Items, used: Sequence[_Made], least: int
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], pl.DataFrame, list[Dropped]]:
+    """Return row and value of each column's statements, the values (``value``, ``key``, ``label``,
+    ``space``), and what was cut.
+    """
+    stated: list[tuple[np.ndarray, np.ndarray]] = [
+        (np.empty(0, np.int32), np.empty(0, np.int64))
+    ] * len(used)
     values: list[pl.DataFrame] = []
     cut = []
     first = 0
@@ -382,8 +579,13 @@ def _numbered(items: _Items, used: Sequence[_Made], least: int) -> tuple[list[tu
         labels, codes = _coded([used[place].values["label"] for place in own])
         rows = [used[place].values["row"].to_numpy() for place in own]
         said = [items.row[row] for row in rows]
-        once = [_once(code, item, len(items.keys), used[place].single) for code, item, place in zip(codes, said, own, strict=True)]
-        together = [(code[mask], item[mask]) for code, item, mask in zip(codes, said, once, strict=True)]
+        once = [
+            _once(code, item, len(items.keys), used[place].single)
+            for code, item, place in zip(codes, said, own, strict=True)
+        ]
+        together = [
+            (code[mask], item[mask]) for code, item, mask in zip(codes, said, once, strict=True)
+        ]
         counts = _items_of(together, len(labels), len(items.keys))
         kept = counts >= least
         place_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
@@ -391,9 +593,17 @@ def _numbered(items: _Items, used: Sequence[_Made], least: int) -> tuple[list[tu
             mask &= kept[code]
             stated[place] = row[mask], place_of[code[mask]]
         if not kept.all():
-            cut.append(Dropped("values", f"{space}: fewer than {least} items have them", int((~kept).sum())))
+            cut.append(
+                Dropped(
+                    "values", f"{space}: fewer than {least} items have them", int((~kept).sum())
+                )
+            )
         chosen = labels.filter(pl.Series(kept))
-        values.append(pl.DataFrame({"label": chosen, "key": f"{space}=" + chosen}).with_columns(space=pl.lit(space)))
+        values.append(
+            pl.DataFrame({"label": chosen, "key": f"{space}=" + chosen}).with_columns(
+                space=pl.lit(space)
+            )
+        )
         first += len(chosen)
     schema = {"label": pl.String, "key": pl.String, "space": pl.String}
     every = pl.concat([pl.DataFrame(schema=schema), *values]).with_row_index("value")
@@ -401,46 +611,67 @@ def _numbered(items: _Items, used: Sequence[_Made], least: int) -> tuple[list[tu
 
 
 def _coded(columns: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray]]:
-    """Return the distinct labels of some columns in order of first appearance, and the number of each label."""
+    """Return the distinct labels of some columns in order of first appearance, and the number of
+    each label.
+    """
     every = pl.concat(columns)
     labels = every.unique(maintain_order=True)
     numbers = pl.DataFrame({"label": labels, "number": np.arange(len(labels), dtype=np.int64)})
-    found = every.to_frame("label").join(numbers, on="label", how="left", maintain_order="left")["number"].to_numpy()
+    found = (
+        every.to_frame("label")
+        .join(numbers, on="label", how="left", maintain_order="left")["number"]
+        .to_numpy()
+    )
     return labels, np.split(found, np.cumsum([len(column) for column in columns])[:-1])
 
 
 def _once(value: np.ndarray, item: np.ndarray, items: int, single: bool) -> np.ndarray:
-    """Return a mask of the first statement of each pair of value and item; all of them where a column says one thing of each item."""
+    """Return a mask of the first statement of each pair of value and item; all of them where a
+    column says one thing of each item.
+    """
     if single:
         return np.ones(len(value), dtype=bool)
     mask: np.ndarray = pl.Series(value * items + item).is_first_distinct().to_numpy().copy()
     return mask
 
 
-def _items_of(columns: Sequence[tuple[np.ndarray, np.ndarray]], values: int, items: int) -> np.ndarray:
+def _items_of(
+    columns: Sequence[tuple[np.ndarray, np.ndarray]], values: int, items: int
+) -> np.ndarray:
     """Return of how many items each value is said."""
     if len(columns) == 1:
         return np.bincount(columns[0][0], minlength=values)
-    pairs = pl.Series(np.concatenate([value * items + item for value, item in columns])).unique().to_numpy()
+    pairs = (
+        pl.Series(np.concatenate([value * items + item for value, item in columns]))
+        .unique()
+        .to_numpy()
+    )
     return np.bincount(pairs // items, minlength=values)
 
 
 def _free(keys: pl.Series, items: pl.Series) -> pl.Series:
     """Return the keys, with a prefix where an item has the same."""
     while (taken := keys.is_in(items.implode())).any():
-        keys = pl.select(pl.when(taken).then("value:" + pl.lit(keys)).otherwise(pl.lit(keys)).alias("key")).to_series()
+        keys = pl.select(
+            pl.when(taken).then("value:" + pl.lit(keys)).otherwise(pl.lit(keys)).alias("key")
+        ).to_series()
     return keys
 
 
 def _without_id(table: Table, items: _Items) -> tuple[Dropped, ...]:
     lost = np.flatnonzero(items.row < 0)
     where = tuple(table.at(int(row)) for row in lost[:_MOST_PLACES])
-    return (Dropped("rows", f"without an item id in {table.name}", len(lost), where),) if len(lost) else ()
+    if len(lost):
+        return (Dropped("rows", f"without an item id in {table.name}", len(lost), where),)
+    return ()
 
 
 def _counts(items: _Items) -> dict[str, int]:
     rows = int((items.row >= 0).sum())
-    counts = {"items in the table": len(items.keys), "rows of an item that an earlier row names": rows - len(items.keys)}
+    counts = {
+        "items in the table": len(items.keys),
+        "rows of an item that an earlier row names": rows - len(items.keys),
+    }
     alike = look_alikes(items.keys)
     counts["item ids that look like another one of the table"] = alike
     return {name: count for name, count in counts.items() if count}
@@ -448,9 +679,21 @@ def _counts(items: _Items) -> dict[str, int]:
 
 def _texts(table: Table, items: _Items, columns: Sequence[str]) -> pl.DataFrame:
     """Return the cells of columns of text as attributes of the items."""
-    schema = {"term": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String}
+    schema = {
+        "term": pl.Int32,
+        "name": pl.String,
+        "value": pl.String,
+        "datatype": pl.String,
+        "language": pl.String,
+    }
     parts = [
-        pl.DataFrame({"term": items.row, "name": [column] * len(items.row), "value": as_text(table.frame[column])})
+        pl.DataFrame(
+            {
+                "term": items.row,
+                "name": [column] * len(items.row),
+                "value": as_text(table.frame[column]),
+            }
+        )
         .filter((pl.col("term") >= 0) & pl.col("value").is_not_null())
         .with_columns(datatype=pl.lit(_STRING), language=pl.lit(""))
         for column in columns
@@ -458,12 +701,20 @@ def _texts(table: Table, items: _Items, columns: Sequence[str]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
-def _reports(made: Sequence[_Made], stated: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[TableColumn]:
+def _reports(
+    made: Sequence[_Made], stated: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[TableColumn]:
     """Return what is said of each column, counted."""
     counted = iter(stated)
     reports = []
     for one in made:
-        values = next(counted)[1] if one.report.relation else None
-        counts = (0, one.report.distinct) if values is None else (len(values), pl.Series(values).n_unique())
+        if one.report.relation:
+            values = next(counted)[1]
+        else:
+            values = None
+        if values is None:
+            counts = (0, one.report.distinct)
+        else:
+            counts = (len(values), pl.Series(values).n_unique())
         reports.append(replace(one.report, triples=counts[0], distinct=counts[1]))
     return reports

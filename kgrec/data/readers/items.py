@@ -45,23 +45,38 @@ class ItemTable:
 def read_items(source: object, *, item: str | None = None, on_error: str = "stop") -> ItemTable:
     """Return a table of items.
 
-    The ids are in the column ``item``, else in one with a well-known name, else in the first; titles in a column called like a title
-    (``title``, ``name``, ``movie_title``, ...).
+    The ids are in the column ``item``, else in one with a well-known name, else in the first;
+    titles in a column called like a title (``title``, ``name``, ``movie_title``, ...).
 
     Raises:
         FormatError: If the file cannot be read, has no column ``item``, or an id is empty.
     """
-    table = read_table(source, known={*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())}, on_error=on_error)
+    table = read_table(
+        source,
+        known={*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())},
+        on_error=on_error,
+    )
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
     if len(table.frame.columns) == 1:
-        raise FormatError(f"{table.name}: one column, expected item ids and titles. Is the separator right?")
+        raise FormatError(
+            f"{table.name}: one column, expected item ids and titles. Is the separator right?"
+        )
     return ItemTable(table, key, title_column(table, key), as_ids(table, key, on_error))
 
 
 def titles(items: ItemTable) -> pl.DataFrame:
-    """Return columns ``item`` and ``label``, null where there is no title; of several rows of an id, the first title as text sorts."""
-    labels = pl.Series([None] * len(items.ids), dtype=pl.String) if items.title is None else _filled(items.table.frame[items.title])
-    return one_per_key(pl.DataFrame([items.ids.rename("item"), labels.rename("label")]).drop_nulls("item"), "item", "label")
+    """Return columns ``item`` and ``label``, null where there is no title; of several rows of an
+    id, the first title as text sorts.
+    """
+    if items.title is None:
+        labels = pl.Series([None] * len(items.ids), dtype=pl.String)
+    else:
+        labels = _filled(items.table.frame[items.title])
+    return one_per_key(
+        pl.DataFrame([items.ids.rename("item"), labels.rename("label")]).drop_nulls("item"),
+        "item",
+        "label",
+    )
 
 
 def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -71,14 +86,23 @@ def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[
         FormatError: If a wanted column is not there.
     """
     if wanted is None:
-        return () if items.title is None else (items.title,)
-    found = (find_column(items.table, name, ()) for name in ([wanted] if isinstance(wanted, str) else wanted))
+        if items.title is None:
+            return ()
+        return (items.title,)
+    found = (
+        find_column(items.table, name, ())
+        for name in ([wanted] if isinstance(wanted, str) else wanted)
+    )
     return tuple(name for name in found if name is not None)
 
 
 def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
-    """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null where there is none."""
-    cells = {f"text {place}": _filled(items.table.frame[column]) for place, column in enumerate(columns)}
+    """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null
+    where there is none.
+    """
+    cells = {
+        f"text {place}": _filled(items.table.frame[column]) for place, column in enumerate(columns)
+    }
     rows = pl.DataFrame({"item": items.ids, **cells}).drop_nulls("item")
     return one_per_key(rows, "item", *cells).select("item", cells=pl.concat_list(*cells))
 
@@ -92,4 +116,11 @@ def _filled(cells: pl.Series) -> pl.Series:
 def title_column(table: Table, key: str) -> str | None:
     """Return the column of titles by its name, None where there is none."""
     named = find_column(table, None, TITLE_NAMES, taken=(key,))
-    return named or next((c for c in table.frame.columns if c != key and c.lower().replace(" ", "_").endswith(("_title", "_name"))), None)
+    return named or next(
+        (
+            c
+            for c in table.frame.columns
+            if c != key and c.lower().replace(" ", "_").endswith(("_title", "_name"))
+        ),
+        None,
+    )

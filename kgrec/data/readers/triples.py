@@ -59,32 +59,37 @@ def read_triples(
 ) -> Triples:
     """Read a knowledge graph.
 
-    RDF (Turtle, N-Triples, N-Quads, TriG, RDF/XML, JSON-LD) is streamed; literals become attributes, label predicates labels and
-    ``rdf:type`` types. Text is three columns, head relation tail, with or without a header: TSV, CSV, RecBole ``.kg``, KGAT's
-    ``kg_final.txt``. All may be compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched but
-    the answers to a ``SparqlQuery``.
+    RDF (Turtle, N-Triples, N-Quads, TriG, RDF/XML, JSON-LD) is streamed; literals become
+    attributes, label predicates labels and ``rdf:type`` types. Text is three columns, head relation
+    tail, with or without a header: TSV, CSV, RecBole ``.kg``, KGAT's ``kg_final.txt``. All may be
+    compressed: gzip, bzip2, xz, or zstd (``pip install 'kgrec[zstd]'``). Nothing is ever fetched
+    but the answers to a ``SparqlQuery``.
 
-    Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every IRI that begins so. What they leave
-    out is counted.
+    Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every
+    IRI that begins so. What they leave out is counted.
 
     Args:
-        source: A file; a folder, whose graph files are read in order of name; several of these, which become one graph; a polars or
-            pandas frame of three columns; a ``SparqlQuery``, whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a
-            networkx graph whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute ``entity``, else the
-            node as text; nodes of kind "user" are left out.
+        source: A file; a folder, whose graph files are read in order of name; several of these,
+            which become one graph; a polars or pandas frame of three columns; a ``SparqlQuery``,
+            whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph
+            whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute
+            ``entity``, else the node as text; nodes of kind "user" are left out.
         format: An extension such as "ttl", where neither the file's own nor its content says.
         base: IRI that relative IRIs are resolved against; the file's own where None.
         language: Preferred language of labels; labels without a language come next, then any.
         labels: IRIs of the predicates that give labels, the preferred first.
-        predicates: Only statements with these predicates are read, besides labels and types; all where empty.
+        predicates: Only statements with these predicates are read, besides labels and types; all
+            where empty.
         without_predicates: Statements with these predicates are left out.
         namespaces: Only statements between entities with these IRIs are read; all where empty.
         without_namespaces: Statements that concern entities with these IRIs are left out.
-        literals: "attributes", or "entities": numbers become ranges, dates years, short texts that entities share categories.
+        literals: "attributes", or "entities": numbers become ranges, dates years, short texts that
+            entities share categories.
         same_as: "keep" ``owl:sameAs`` as a relation, or "merge" the entities that it joins.
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         separator: Between the cells of text; found where None.
-        on_error: For text, N-Triples and N-Quads: "stop" at a malformed line, or "skip" it, count it and list the first.
+        on_error: For text, N-Triples and N-Quads: "stop" at a malformed line, or "skip" it, count
+            it and list the first.
         max_unpacked: Most bytes that a compressed file may unpack to.
         max_ratio: Most bytes that it may unpack to per byte of its own, beyond the first 16 MiB.
 
@@ -96,7 +101,10 @@ def read_triples(
     """
     refuse_after_fork("Reading triples")
     if format is not None and format.lower() not in (*FORMATS, *_TEXT):
-        raise ConfigError(f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: {', '.join((*FORMATS, *_TEXT))}.")
+        raise ConfigError(
+            f"format: {format!r} is unknown.{nearest(format, (*FORMATS, *_TEXT))} Known: "
+            f"{', '.join((*FORMATS, *_TEXT))}."
+        )
     if isinstance(source, Triples):
         return source
     options = RdfOptions(
@@ -112,7 +120,11 @@ def read_triples(
         on_error=on_error,
         limits=Limits(max_unpacked, max_ratio),
     )
-    return assemble((_read(one, format, separator, options) for one in _sources(source)), same_as=same_as, literals=literals)
+    return assemble(
+        (_read(one, format, separator, options) for one in _sources(source)),
+        same_as=same_as,
+        literals=literals,
+    )
 
 
 _LISTS = ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces")
@@ -120,28 +132,41 @@ _NUMBERS = ("max_unpacked", "max_ratio")
 
 
 def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
-    """Return settings of ``read_triples`` by name; lists and numbers may come as text, lists with commas.
+    """Return settings of ``read_triples`` by name; lists and numbers may come as text, lists with
+    commas.
 
     Raises:
         ConfigError: If a name is unknown, or a number is none.
     """
-    known = [name for name in inspect.signature(read_triples).parameters if name not in ("source", "on_error")]
+    known = [
+        name
+        for name in inspect.signature(read_triples).parameters
+        if name not in ("source", "on_error")
+    ]
     settings: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"reading: {name!r} is no setting of read_triples.{nearest(name, known)} Known: {', '.join(known)}.")
+            raise ConfigError(
+                f"reading: {name!r} is no setting of read_triples.{nearest(name, known)} Known: "
+                f"{', '.join(known)}."
+            )
         if name in _LISTS and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
         if name in _NUMBERS and isinstance(value, str):
             if not (value.isascii() and value.isdigit()):
                 raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
             value = int(value)
-        settings[name] = list(value) if isinstance(value, tuple) else value
+        if isinstance(value, tuple):
+            settings[name] = list(value)
+        else:
+            settings[name] = value
     return settings
 
 
 def _rules(given: Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    if isinstance(given, str):
+        return (given,)
+    return tuple(given)
 
 
 def _sources(source: object) -> list[object]:
@@ -150,7 +175,9 @@ def _sources(source: object) -> list[object]:
         if not source:
             raise ConfigError("no triples given. Name at least one file.")
         return [one for several in source for one in _sources(several)]
-    return list(_files(source)) if isinstance(source, str | PathLike) else [source]
+    if isinstance(source, str | PathLike):
+        return list(_files(source))
+    return [source]
 
 
 def _read(source: object, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
@@ -169,11 +196,18 @@ def _files(source: FilePath) -> list[FilePath]:
     known = {*FORMATS, "kg"}
     inside = sorted(Path(source).iterdir())
     files = [path for path in inside if path.is_file()]
-    found: list[FilePath] = [path for path in files if bare_suffix(path) in known or _shows_rdf(path)]
+    found: list[FilePath] = [
+        path for path in files if bare_suffix(path) in known or _shows_rdf(path)
+    ]
     if not found:
-        raise FormatError(f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or name the files.")
+        raise FormatError(
+            f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or "
+            "name the files."
+        )
     if len(found) < len(inside):
-        left = [f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found]
+        left = [
+            f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found
+        ]
         shown = ", ".join(left[:8]) + (", ..." if len(left) > 8 else "")
         _log.warning("%s: not read, since they are folders or no graph files: %s", source, shown)
     return found
@@ -189,14 +223,23 @@ def _shows_rdf(path: Path) -> bool:
         return False
 
 
-def _read_file(path: FilePath, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
+def _read_file(
+    path: FilePath, format: str | None, separator: str | None, options: RdfOptions
+) -> Facts:
     existing(path)
     suffix = (format or bare_suffix(path)).lower()
-    if suffix in FORMATS or (format is None and suffix not in _TOLD and format_of(path, starting(path, options)) is not None):
+    if suffix in FORMATS or (
+        format is None
+        and suffix not in _TOLD
+        and format_of(path, starting(path, options)) is not None
+    ):
         facts = read_rdf(path, format=format, options=options)
     else:
         names = {name for some in _TRIPLE_NAMES for name in some if len(name) > 1}
-        facts = _from_table(read_table(path, separator=separator, known=names, on_error=options.on_error), options.on_error)
+        facts = _from_table(
+            read_table(path, separator=separator, known=names, on_error=options.on_error),
+            options.on_error,
+        )
     _log.info("%s: %d triples", path, len(facts.head))
     return facts
 
@@ -206,21 +249,34 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
     if len(columns) != 3:
         where = f"{table.name}:{1 if table.header else table.line[0]}"
         raise FormatError(
-            f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. Is the separator right? Links between items and "
+            f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. Is the "
+            "separator right? Links between items and "
             "entities have two columns and belong to links."
         )
     order = columns
     named = [next((c for c in columns if c.lower() in names), None) for names in _TRIPLE_NAMES]
     if table.header and None not in named and len(set(named)) == 3:
         order = [c for c in named if c is not None]
-    cells = pl.DataFrame([as_ids(table, column, on_error).alias(end) for column, end in zip(order, _ENDS, strict=True)])
+    cells = pl.DataFrame(
+        [
+            as_ids(table, column, on_error).alias(end)
+            for column, end in zip(order, _ENDS, strict=True)
+        ]
+    )
     filled = cells.with_columns(line=table.line).drop_nulls()
-    empty = (Dropped("triples", f"an empty cell in {table.name}", cells.height - filled.height),) if filled.height < cells.height else ()
+    empty = (
+        (Dropped("triples", f"an empty cell in {table.name}", cells.height - filled.height),)
+        if filled.height < cells.height
+        else ()
+    )
     head, relation, tail = (filled[end] for end in _ENDS)
     terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
     row = pl.DataFrame({"key": terms}).with_row_index("row")
     heads, relations, tails = (
-        pl.DataFrame({"key": cells}).join(row, on="key", how="left", maintain_order="left")["row"].to_numpy().astype(np.int64)
+        pl.DataFrame({"key": cells})
+        .join(row, on="key", how="left", maintain_order="left")["row"]
+        .to_numpy()
+        .astype(np.int64)
         for cells in (head, relation, tail)
     )
     return Facts(
@@ -235,7 +291,8 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
 
 
 def _from_object(source: object, options: RdfOptions) -> Facts:
-    rdflib, networkx = sys.modules.get("rdflib"), sys.modules.get("networkx")
+    rdflib = sys.modules.get("rdflib")
+    networkx = sys.modules.get("networkx")
     if rdflib is not None and isinstance(source, rdflib.Graph):
         return _from_rdflib(source, options)
     if networkx is not None and isinstance(source, networkx.Graph):
@@ -244,23 +301,37 @@ def _from_object(source: object, options: RdfOptions) -> Facts:
 
 
 def _from_rdflib(source: Any, options: RdfOptions) -> Facts:
-    """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements as text."""
+    """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements
+    as text.
+    """
     import rdflib
 
     several = isinstance(source, rdflib.ConjunctiveGraph)
-    rows = source.quads((None, None, None, None)) if several else ((*row, None) for row in source)
+    if several:
+        rows = source.quads((None, None, None, None))
+    else:
+        rows = ((*row, None) for row in source)
     try:
         quads = [_quad(*row) for row in rows]
     except ValueError as error:
-        raise FormatError(f"rdflib graph: a term that is not valid RDF: {' '.join(str(error).split())[:300]}. Correct it.") from None
+        raise FormatError(
+            f"rdflib graph: a term that is not valid RDF: {' '.join(str(error).split())[:300]}. "
+            "Correct it."
+        ) from None
     return gather(iter(sorted(quads, key=str)), "rdflib graph", options)
 
 
 def _quad(subject: Any, predicate: Any, value: Any, graph: Any) -> ox.Quad:
     import rdflib
 
-    name = graph.identifier if isinstance(graph, rdflib.Graph) else graph
-    named = None if name is None or str(name) == _RDFLIB_DEFAULT else _node(name)
+    if isinstance(graph, rdflib.Graph):
+        name = graph.identifier
+    else:
+        name = graph
+    if name is None or str(name) == _RDFLIB_DEFAULT:
+        named = None
+    else:
+        named = _node(name)
     return ox.Quad(_node(subject), ox.NamedNode(str(predicate)), _node(value), named)
 
 
@@ -278,22 +349,40 @@ def _node(term: Any) -> Any:
         return ox.NamedNode(str(term))
     if term.language:
         return ox.Literal(str(term), language=term.language)
-    return ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)) if term.datatype else None)
+    return ox.Literal(
+        str(term), datatype=ox.NamedNode(str(term.datatype)) if term.datatype else None
+    )
 
 
-def _from_networkx(graph: object) -> Facts:
-    keys = {n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"}  # type: ignore[attr-defined]
+def _from_networkx(graph: Any) -> Facts:
+    keys = {
+        n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"
+    }
     terms: dict[str, int] = {}
     rows = []
-    keyed = graph.is_multigraph()  # type: ignore[attr-defined]
-    for edge in graph.edges(keys=True, data=True) if keyed else graph.edges(data=True):  # type: ignore[attr-defined]
-        data, key = edge[-1], edge[2] if keyed else None
+    keyed = graph.is_multigraph()
+    for edge in graph.edges(keys=True, data=True) if keyed else graph.edges(data=True):
+        data = edge[-1]
+        key = edge[2] if keyed else None
         if edge[0] not in keys or edge[1] not in keys:
             continue
-        relation = data.get("relation", data.get("label", key if isinstance(key, str) else "related"))
-        rows.append([terms.setdefault(term, len(terms)) for term in (keys[edge[0]], str(relation), keys[edge[1]])])
-    named = [(n, str(d["label"])) for n, d in graph.nodes(data=True) if n in keys and d.get("label") is not None]  # type: ignore[attr-defined]
-    labels = [(terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]]
+        relation = data.get(
+            "relation", data.get("label", key if isinstance(key, str) else "related")
+        )
+        rows.append(
+            [
+                terms.setdefault(term, len(terms))
+                for term in (keys[edge[0]], str(relation), keys[edge[1]])
+            ]
+        )
+    named = [
+        (n, str(d["label"]))
+        for n, d in graph.nodes(data=True)
+        if n in keys and d.get("label") is not None
+    ]
+    labels = [
+        (terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]
+    ]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return Facts(
         ("networkx graph",),

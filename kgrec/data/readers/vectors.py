@@ -1,4 +1,6 @@
-"""Vectors of words and entities from files: GloVe and word2vec text, word2vec binary, ``.npy`` with ids beside it."""
+"""Vectors of words and entities from files: GloVe and word2vec text, word2vec binary, ``.npy`` with
+ids beside it.
+"""
 
 import math
 import re
@@ -21,18 +23,23 @@ _MOST_DIMENSIONS = 1 << 20
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NPY = re.compile(
     rb"\x93NUMPY[\x01-\x03]\x00[\x00-\xff]{2,4}\{'descr': '(?P<dtype>[<>|](?:[iu][1248]|f[248]))', "
-    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<rows>\d{1,12}), (?P<columns>\d{1,12})\), \} *\n"
+    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<rows>\d{1,12}), "
+    rb"(?P<columns>\d{1,12})\), \} *\n"
 )
 _SPACE = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 
 
-def read_vectors(path: FilePath, wanted: Callable[[str], bool], skipped: Skipped | None = None) -> tuple[Vectors, int]:
-    """Return the vectors whose keys are wanted, and how many the file holds; of equal keys the first counts.
+def read_vectors(
+    path: FilePath, wanted: Callable[[str], bool], skipped: Skipped | None = None
+) -> tuple[Vectors, int]:
+    """Return the vectors whose keys are wanted, and how many the file holds; of equal keys the
+    first counts.
 
-    The form is found from the file: text with a key and its numbers on each line, between spaces or tabs, with or without the line
-    ``count dimension`` before it (GloVe, word2vec, fastText, MIND's ``.vec``); word2vec's binary form; or a ``.npy`` array with the keys
-    of its rows, one a line, in a ``.txt`` file of the same name. All but ``.npy`` may be gzipped.
+    The form is found from the file: text with a key and its numbers on each line, between spaces or
+    tabs, with or without the line ``count dimension`` before it (GloVe, word2vec, fastText, MIND's
+    ``.vec``); word2vec's binary form; or a ``.npy`` array with the keys of its rows, one a line, in
+    a ``.txt`` file of the same name. All but ``.npy`` may be gzipped.
 
     Args:
         path: The file.
@@ -41,7 +48,8 @@ def read_vectors(path: FilePath, wanted: Callable[[str], bool], skipped: Skipped
 
     Raises:
         MissingFileError: If the file is not there.
-        FormatError: If vectors are of unequal length, a number is not finite, or the file is none of these; the message names the line.
+        FormatError: If vectors are of unequal length, a number is not finite, or the file is none
+            of these; the message names the line.
     """
     if bare_suffix(existing(path)) == "npy":
         return _from_array(path, wanted)
@@ -53,14 +61,20 @@ def read_vectors(path: FilePath, wanted: Callable[[str], bool], skipped: Skipped
         if key in keys or not wanted(key):
             continue
         try:
-            keys[key] = _vector(np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, place.where), place.where)
+            keys[key] = _vector(
+                np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, place.where),
+                place.where,
+            )
         except FormatError:
             if skipped is None:
                 raise
             skipped.add(place.line)
     if not count:
         raise FormatError(f"{path}: no vector. Expected a key and its numbers on each line.")
-    rows = np.stack(list(keys.values())) if keys else np.empty((0, 0), dtype=np.float32)
+    if keys:
+        rows = np.stack(list(keys.values()))
+    else:
+        rows = np.empty((0, 0), dtype=np.float32)
     return Vectors(pl.Series("key", list(keys), dtype=pl.String), rows), count
 
 
@@ -73,13 +87,26 @@ def read_array(path: FilePath) -> np.ndarray:
     with open(existing(path), "rb") as stream:
         found = _NPY.match(stream.read(_SAMPLE))
     if found is None:
-        raise FormatError(f"{path}: not a .npy file of numbers with two dimensions. Write one row per vector, with numpy.save.")
-    dtype, shape = np.dtype(found["dtype"].decode()), (int(found["rows"]), int(found["columns"]))
+        raise FormatError(
+            f"{path}: not a .npy file of numbers with two dimensions. Write one row per vector, "
+            "with numpy.save."
+        )
+    dtype = np.dtype(found["dtype"].decode())
+    shape = (int(found["rows"]), int(found["columns"]))
     if Path(path).stat().st_size != found.end() + math.prod(shape) * dtype.itemsize:
-        raise FormatError(f"{path}: its length is not that of its shape {shape}. Write it again with numpy.save.")
+        raise FormatError(
+            f"{path}: its length is not that of its shape {shape}. Write it again with numpy.save."
+        )
     if not math.prod(shape):
         return np.empty(shape, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=found.end(), shape=shape, order="F" if found["fortran"] == b"True" else "C")
+    return np.memmap(
+        path,
+        dtype=dtype,
+        mode="r",
+        offset=found.end(),
+        shape=shape,
+        order="F" if found["fortran"] == b"True" else "C",
+    )
 
 
 def finite_floats(rows: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
@@ -92,7 +119,10 @@ def finite_floats(rows: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
         values = np.ascontiguousarray(rows, dtype=np.float32)
     bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if bad.any():
-        raise FormatError(f"{where(int(np.flatnonzero(bad)[0]))}: a number that is not finite (as 32-bit float). Correct it.")
+        raise FormatError(
+            f"{where(int(np.flatnonzero(bad)[0]))}: a number that is not finite (as 32-bit "
+            "float). Correct it."
+        )
     return values
 
 
@@ -102,10 +132,14 @@ def _vector(numbers: np.ndarray, where: str) -> np.ndarray:
 
 
 def _from_array(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors, int]:
-    array, beside = read_array(path), Path(path).with_suffix(".txt")
+    array = read_array(path)
+    beside = Path(path).with_suffix(".txt")
     keys = [line.rstrip("\r") for line in read_text(beside).rstrip("\n").split("\n")]
     if len(keys) != len(array):
-        raise FormatError(f"{beside}: {len(keys)} ids for the {len(array)} rows of {path}. Give one id a line, in the order of the rows.")
+        raise FormatError(
+            f"{beside}: {len(keys)} ids for the {len(array)} rows of {path}. Give one id a line, "
+            "in the order of the rows."
+        )
     rows: dict[str, int] = {}
     for row, key in enumerate(keys):
         if wanted(key):
@@ -125,14 +159,18 @@ class _Place:
 
     @property
     def where(self) -> str:
-        return f"{self.path}: vector {self.line}" if self.binary else f"{self.path}:{self.line}"
+        if self.binary:
+            return f"{self.path}: vector {self.line}"
+        return f"{self.path}:{self.line}"
 
 
 _Entry = tuple[str, bytes, _Place]
 
 
 def _is_binary(path: FilePath) -> bool:
-    """Return whether a file is word2vec's binary form: a line ``count dimension``, then bytes that no text has."""
+    """Return whether a file is word2vec's binary form: a line ``count dimension``, then bytes that
+    no text has.
+    """
     with reading(path) as stream:
         if _dimension(stream.readline(_LONGEST_LINE)) is None:
             return False
@@ -143,7 +181,9 @@ def _dimension(header: bytes) -> int | None:
     fields = header.split()
     if len(fields) != 2 or not all(one.isdigit() and len(one) < 10 for one in fields):
         return None
-    return int(fields[1]) if 0 < int(fields[1]) <= _MOST_DIMENSIONS else None
+    if 0 < int(fields[1]) <= _MOST_DIMENSIONS:
+        return int(fields[1])
+    return None
 
 
 def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
@@ -151,13 +191,19 @@ def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
     dimension = 0
     with reading(path) as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), start=1):
-            line = raw.removeprefix(_MARK).strip(_SPACE) if number == 1 else raw.strip(_SPACE)
+            if number == 1:
+                line = raw.removeprefix(_MARK).strip(_SPACE)
+            else:
+                line = raw.strip(_SPACE)
             if number == 1 and _dimension(line):
                 dimension = _dimension(line) or 0
                 continue
             if not line:
                 continue
-            separator = b"\t" if b"\t" in line else b" "
+            if b"\t" in line:
+                separator = b"\t"
+            else:
+                separator = b" "
             dimension = dimension or len(_fields(line)) - 1
             place = _Place(path, number)
             try:
@@ -171,7 +217,9 @@ def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
 
 
 def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[bytes, bytes]:
-    """Return the key and the numbers of a line; a key may hold the separator (some of GloVe's do)."""
+    """Return the key and the numbers of a line; a key may hold the separator (some of GloVe's
+    do).
+    """
     key, _, numbers = line.partition(separator)
     if line.count(separator) == dimension and dimension and separator * 2 not in line:
         return key, numbers
@@ -179,8 +227,13 @@ def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[
     more = len(fields) - 1 - dimension
     if dimension and (more == 0 or (more > 0 and not all(map(_is_number, fields[1 : 1 + more])))):
         return b" ".join(fields[: 1 + more]), b" ".join(fields[1 + more :])
-    expected = f"{dimension} as in the lines before" if dimension else "at least 1"
-    raise FormatError(f"{where}: a vector of {len(fields) - 1} numbers, expected {expected}. Correct the line.")
+    if dimension:
+        expected = f"{dimension} as in the lines before"
+    else:
+        expected = "at least 1"
+    raise FormatError(
+        f"{where}: a vector of {len(fields) - 1} numbers, expected {expected}. Correct the line."
+    )
 
 
 def _fields(line: bytes) -> list[bytes]:
@@ -207,15 +260,22 @@ def _binary(path: FilePath) -> Iterator[_Entry]:
     """Yield keys, the bytes of their numbers, and where they stand."""
     with reading(path) as stream:
         header = stream.readline(_LONGEST_LINE)
-        count, size = int(header.split()[0]), 4 * (_dimension(header) or 0)
+        count = int(header.split()[0])
+        size = 4 * (_dimension(header) or 0)
         rest = b""
         for number in range(1, count + 1):
             end = rest.find(b" ")
             while end < 0 or len(rest) < end + 1 + size:
                 more = stream.read(_CHUNK)
                 if not more or (end < 0 and len(rest) > _LONGEST_LINE):
-                    raise FormatError(f"{path}: ends in vector {number} of {count}. Fetch the file again.")
+                    raise FormatError(
+                        f"{path}: ends in vector {number} of {count}. Fetch the file again."
+                    )
                 rest += more
                 end = rest.find(b" ")
-            yield rest[:end].strip(b"\n").decode("utf-8", "replace"), rest[end + 1 : end + 1 + size], _Place(path, number, binary=True)
+            yield (
+                rest[:end].strip(b"\n").decode("utf-8", "replace"),
+                rest[end + 1 : end + 1 + size],
+                _Place(path, number, binary=True),
+            )
             rest = rest[end + 1 + size :]

@@ -1,4 +1,6 @@
-"""What a dataset may hold beyond interactions and triples: texts, features, vectors, labels, impressions, held-out triples."""
+"""What a dataset may hold beyond interactions and triples: texts, features, vectors, labels,
+impressions, held-out triples.
+"""
 
 from dataclasses import dataclass, field
 
@@ -28,8 +30,10 @@ class Content:
     """What items say of themselves.
 
     Attributes:
-        texts: Text per item (a title), null where there is none; None where the dataset has no texts.
-        mentions: Entities named in the texts: (item row, first character, character behind the last, entity row), int32 (n, 4).
+        texts: Text per item (a title), null where there is none; None where the dataset has no
+            texts.
+        mentions: Entities named in the texts: (item row, first character, character behind the
+            last, entity row), int32 (n, 4).
         features: Feature vector per item, float32 (items, f), or None.
         words: Word vectors read from a file, or None.
         entities: Entity vectors read from a file, keyed like ``triples.entities``, or None.
@@ -52,10 +56,11 @@ def _no_lists() -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Impressions:
-    """Lists of items that were shown to a user, with what the user had read before and what was clicked.
+    """Lists of items that were shown to a user, with what the user had read before and what was
+    clicked.
 
-    Impression ``n`` shows ``item[start[n]:start[n + 1]]``, clicked where ``clicked`` is True, to someone who had read
-    ``history[history_start[n]:history_start[n + 1]]``, oldest first.
+    Impression ``n`` shows ``item[start[n]:start[n + 1]]``, clicked where ``clicked`` is True, to
+    someone who had read ``history[history_start[n]:history_start[n + 1]]``, oldest first.
 
     Attributes:
         user: User rows, int32 (n,).

@@ -1,4 +1,6 @@
-"""Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record without algorithms."""
+"""Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record
+without algorithms.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -38,7 +40,8 @@ class BuildReport:
     Attributes:
         sources: Files read, in order.
         dropped: Rows left out, with the reason and the count.
-        notes: Sentences on what a reader should know: defaults taken, files unused, users without training interactions.
+        notes: Sentences on what a reader should know: defaults taken, files unused, users without
+            training interactions.
         counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
         warnings: What is worth acting on.
         columns: What became of the columns of the table of items.
@@ -60,7 +63,10 @@ PARTS = ("train", "valid", "test")
 
 
 def _told(dropped: Dropped) -> dict[str, Any]:
-    places = {"where": list(dropped.where)} if dropped.where else {}
+    if dropped.where:
+        places = {"where": list(dropped.where)}
+    else:
+        places = {}
     return {"what": dropped.what, "why": dropped.why, "count": dropped.count, **places}
 
 
@@ -68,23 +74,26 @@ def _told(dropped: Dropped) -> dict[str, Any]:
 class Dataset:
     """Everything a model is trained and judged on.
 
-    Items are the first ``num_items`` entities: item row ``i`` and entity row ``i`` are the same thing.
+    Items are the first ``num_items`` entities: item row ``i`` and entity row ``i`` are the same
+    thing.
 
     Attributes:
         name: Short name, for tables and file names.
         users: User ids.
         items: Item ids, the caller's own.
-        triples: The knowledge graph; ``triples.entities`` holds the items first (under their entity's IRI where linked).
+        triples: The knowledge graph; ``triples.entities`` holds the items first (under their
+            entity's IRI where linked).
         train: Training interactions.
         valid: Validation interactions.
         test: Test interactions.
         user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
         user_labels: Human-readable label per user, null where there is none.
         content: Texts, features and vectors, where there are any.
-        negatives: Labelled negatives by part ("train", "valid", "test"): pairs known not to be interactions (click-through data).
+        negatives: Labelled negatives by part ("train", "valid", "test"): pairs known not to be
+            interactions (click-through data).
         impressions: Lists that were shown, with clicks, by part.
-        held_triples: Held-out triples by part ("valid", "test"), int32 (n, 3) of entity, relation, entity rows. ``triples`` holds the
-            training triples alone.
+        held_triples: Held-out triples by part ("valid", "test"), int32 (n, 3) of entity, relation,
+            entity rows. ``triples`` holds the training triples alone.
         report: What was read, kept and dropped.
         settings: How it was built (split, ratios, seed, thresholds), JSON-ready.
         path: Folder it was opened from, or None.
@@ -112,7 +121,10 @@ class Dataset:
     def __repr__(self) -> str:
         """Return the counts in one line; the tables themselves would fill screens."""
         parts = f"{len(self.train)} + {len(self.valid)} + {len(self.test)} interactions"
-        return f"Dataset({self.name!r}: {self.num_users} users, {self.num_items} items, {parts}, {self.triples!r})"
+        return (
+            f"Dataset({self.name!r}: {self.num_users} users, {self.num_items} items, {parts}, "
+            f"{self.triples!r})"
+        )
 
     @property
     def num_users(self) -> int:
@@ -131,18 +143,27 @@ class Dataset:
 
     @property
     def num_relations(self) -> int:
-        """Number of relations of the knowledge graph; neither ``interacts`` nor inverses are counted."""
+        """Number of relations of the knowledge graph; neither ``interacts`` nor inverses are
+        counted.
+        """
         return len(self.triples.relations)
 
     def item_label(self, row: SupportsIndex) -> str:
         """Return an item's label, its id where it has none."""
         found = self.triples.labels[int(row)]
-        return self.items.key(row) if found is None else str(found)
+        if found is None:
+            return self.items.key(row)
+        return str(found)
 
     def user_label(self, row: SupportsIndex) -> str:
         """Return a user's label, the id where there is none."""
-        found = None if self.user_labels is None else self.user_labels[int(row)]
-        return self.users.key(row) if found is None else str(found)
+        if self.user_labels is None:
+            found = None
+        else:
+            found = self.user_labels[int(row)]
+        if found is None:
+            return self.users.key(row)
+        return str(found)
 
     @classmethod
     def build(
@@ -153,19 +174,25 @@ class Dataset:
         split: str | None = None,
         **settings: Any,
     ) -> "Dataset":
-        """Build a dataset from its parts; see ``kgrec.data.building.build.build_dataset`` for every setting."""
+        """Build a dataset from its parts; see ``kgrec.data.building.build.build_dataset`` for every
+        setting.
+        """
         from kgrec.data.building.build import build_dataset
 
         return build_dataset(log, triples, links=links, split=split, **settings)
 
     def save(self, path: str | PathLike[str]) -> "Dataset":
-        """Write the dataset as a folder (whole or not at all) and return it as stored there; see ``kgrec.data.storage``."""
+        """Write the dataset as a folder (whole or not at all) and return it as stored there; see
+        ``kgrec.data.storage``.
+        """
         from kgrec.data.storage import save_dataset
 
         return save_dataset(self, path)
 
     def convert(self, to: str, path: str | PathLike[str], *, force: bool = False) -> "Conversion":
-        """Write the dataset in a format of the field and return what that format could not carry; see ``kgrec.data.formats.convert``."""
+        """Write the dataset in a format of the field and return what that format could not carry;
+        see ``kgrec.data.formats.convert``.
+        """
         from kgrec.data.formats.convert import convert
 
         return convert(self, to, path, force=force)
@@ -174,7 +201,9 @@ class Dataset:
         """Return how many texts, mentions, features per item and vectors there are, 0 for none."""
         content = self.content
         return {
-            "texts": 0 if content.texts is None else len(content.texts) - content.texts.null_count(),
+            "texts": 0
+            if content.texts is None
+            else len(content.texts) - content.texts.null_count(),
             "mentions": len(content.mentions),
             "features": 0 if content.features is None else content.features.shape[1],
             "word_vectors": 0 if content.words is None else len(content.words.keys),
@@ -190,14 +219,20 @@ class Dataset:
             "entities": self.num_entities,
             "relations": self.num_relations,
             "triples": len(self.triples),
-            "interactions": {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)},
+            "interactions": {
+                "train": len(self.train),
+                "valid": len(self.valid),
+                "test": len(self.test),
+            },
             "content": self._content_counts(),
             "negatives": {name: len(part) for name, part in self.negatives.items()},
             "impressions": {name: len(part) for name, part in self.impressions.items()},
             "held_triples": {name: len(part) for name, part in self.held_triples.items()},
             "dropped": [_told(d) for d in self.report.dropped],
             "notes": list(self.report.notes),
-            "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in self.report.warnings],
+            "warnings": [
+                {"what": caution.what, "remedy": caution.remedy} for caution in self.report.warnings
+            ],
             "columns": [asdict(column) for column in self.report.columns],
             "counts": dict(self.report.counts),
             "sources": list(self.report.sources),

@@ -27,11 +27,14 @@ def one_id(value: Any) -> str:
         return str(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
-    raise ConfigError(f"{value!r} is no id. Ids are text or whole numbers, as they stand in the data.")
+    raise ConfigError(
+        f"{value!r} is no id. Ids are text or whole numbers, as they stand in the data."
+    )
 
 
 def id_list(values: Any) -> list[str]:
-    """Return one or many ids as a list: a text or a number is one id, anything that can be iterated over is many.
+    """Return one or many ids as a list: a text or a number is one id, anything that can be iterated
+    over is many.
 
     Raises:
         ConfigError: If there is something that is no id.
@@ -39,10 +42,14 @@ def id_list(values: Any) -> list[str]:
     >>> id_list("12"), id_list(12), id_list(np.array([1, 2])), id_list({"a": 0})
     (['12'], ['12'], ['1', '2'], ['a'])
     """
-    if isinstance(values, str | int | np.integer) or (isinstance(values, np.ndarray) and values.ndim == 0):
+    if isinstance(values, str | int | np.integer) or (
+        isinstance(values, np.ndarray) and values.ndim == 0
+    ):
         return [one_id(values)]
     if isinstance(values, pl.DataFrame) or not isinstance(values, Iterable):
-        raise ConfigError(f"{type(values).__name__} holds no list of ids. Pass ids, or a column of them.")
+        raise ConfigError(
+            f"{type(values).__name__} holds no list of ids. Pass ids, or a column of them."
+        )
     if hasattr(values, "tolist"):  # numpy, pandas, torch: their own numbers become Python's
         values = values.tolist()
     return [one_id(value) for value in values]

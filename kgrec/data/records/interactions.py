@@ -44,7 +44,9 @@ class Skipped:
     @classmethod
     def where_allowed(cls, name: str, on_error: str) -> "Skipped | None":
         """Return where to note lines of a file, None where the first bad one stops the reading."""
-        return cls(name) if on_error == "skip" else None
+        if on_error == "skip":
+            return cls(name)
+        return None
 
     def add(self, line: int) -> None:
         """Note one more."""
@@ -60,7 +62,9 @@ class Skipped:
     def dropped(self) -> tuple[Dropped, ...]:
         """Return them in the form of a report."""
         where = tuple(f"{self.name}:{line}" for line in self.lines)
-        return (Dropped("lines", f"malformed in {self.name}", self.count, where),) if self.count else ()
+        if self.count:
+            return (Dropped("lines", f"malformed in {self.name}", self.count, where),)
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,12 @@ class InteractionLog:
     """Interactions under the caller's own ids, as they were read.
 
     Attributes:
-        frame: Columns ``user`` and ``item`` (text), and where known ``time`` (float64, seconds since the epoch, or any increasing
-            number) and ``rating`` (float64).
+        frame: Columns ``user`` and ``item`` (text), and where known ``time`` (float64, seconds
+            since the epoch, or any increasing number) and ``rating`` (float64).
         sources: The files read.
         dropped: What was left out while reading.
-        ids: Where ``user`` and ``item`` are whole numbers and not text: the keys that they number, by column.
+        ids: Where ``user`` and ``item`` are whole numbers and not text: the keys that they number,
+            by column.
     """
 
     frame: pl.DataFrame
@@ -82,8 +87,13 @@ class InteractionLog:
 
     def named(self) -> pl.DataFrame:
         """Return the columns with ``user`` and ``item`` as text."""
-        own = {} if self.ids is None else self.ids
-        return self.frame.with_columns(keys.gather(self.frame[column]).rename(column) for column, keys in own.items())
+        if self.ids is None:
+            own = {}
+        else:
+            own = self.ids
+        return self.frame.with_columns(
+            keys.gather(self.frame[column]).rename(column) for column, keys in own.items()
+        )
 
 
 def _no_rows() -> np.ndarray:
@@ -94,8 +104,8 @@ def _no_rows() -> np.ndarray:
 class Interactions:
     """Interactions as row numbers, sorted by user and, within a user, oldest first.
 
-    A dataset built by this version has interactions of one time, and all where no times are known, by item; one of version 0.1 has them
-    in the order of its files.
+    A dataset built by this version has interactions of one time, and all where no times are known,
+    by item; one of version 0.1 has them in the order of its files.
 
     Attributes:
         user: User rows, int32.
@@ -123,17 +133,35 @@ class Interactions:
         )
 
     def csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
-        """Return the user x item matrix of ones, columns sorted within a row, repeated pairs merged."""
-        matrix = sp.csr_matrix((np.ones(len(self), dtype=np.float32), (self.user, self.item)), shape=(num_users, num_items))
+        """Return the user x item matrix of ones, columns sorted within a row, repeated pairs
+        merged.
+        """
+        matrix = sp.csr_matrix(
+            (np.ones(len(self), dtype=np.float32), (self.user, self.item)),
+            shape=(num_users, num_items),
+        )
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
         return matrix
 
 
 def concatenate(parts: "list[Interactions]") -> Interactions:
-    """Return the interactions of several parts as one, sorted by user; times and ratings are kept where every part has them."""
-    time = None if any(p.time is None for p in parts) else np.concatenate([p.time for p in parts if p.time is not None])
-    rating = None if any(p.rating is None for p in parts) else np.concatenate([p.rating for p in parts if p.rating is not None])
-    both = Interactions(np.concatenate([p.user for p in parts]), np.concatenate([p.item for p in parts]), time, rating)
+    """Return the interactions of several parts as one, sorted by user; times and ratings are kept
+    where every part has them.
+    """
+    if any(p.time is None for p in parts):
+        time = None
+    else:
+        time = np.concatenate([p.time for p in parts if p.time is not None])
+    if any(p.rating is None for p in parts):
+        rating = None
+    else:
+        rating = np.concatenate([p.rating for p in parts if p.rating is not None])
+    both = Interactions(
+        np.concatenate([p.user for p in parts]),
+        np.concatenate([p.item for p in parts]),
+        time,
+        rating,
+    )
     keys = (both.user,) if both.time is None else (both.time, both.user)
     return both.take(np.lexsort(keys))

@@ -22,7 +22,8 @@ class Known:
 
 def with_interactions(data: Dataset) -> Known:
     """Return the users and items that have training interactions: the warm ones."""
-    users, items = np.zeros(data.num_users, dtype=bool), np.zeros(data.num_items, dtype=bool)
+    users = np.zeros(data.num_users, dtype=bool)
+    items = np.zeros(data.num_items, dtype=bool)
     users[data.train.user] = True
     items[data.train.item] = True
     return Known(users, items)

@@ -20,14 +20,23 @@ def _no_types() -> pl.DataFrame:
 
 
 def _no_attributes() -> pl.DataFrame:
-    return pl.DataFrame(schema={"entity": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String})
+    return pl.DataFrame(
+        schema={
+            "entity": pl.Int32,
+            "name": pl.String,
+            "value": pl.String,
+            "datatype": pl.String,
+            "language": pl.String,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Triples:
     """A knowledge graph as columns.
 
-    ``read_triples`` gives one with the terms of the files; ``Dataset.triples`` is one whose first ``num_items`` entities are the items.
+    ``read_triples`` gives one with the terms of the files; ``Dataset.triples`` is one whose first
+    ``num_items`` entities are the items.
 
     Attributes:
         entities: Entity keys (IRIs or the file's own ids).
@@ -36,18 +45,21 @@ class Triples:
         relation: Relation rows, int32.
         tail: Entity rows, int32.
         source: Position in ``sources``, uint16, one per triple.
-        locator: Line (N-Triples, N-Quads, text and tables) or 1-based ordinal of the statement (other RDF) in its source, int64; 0 where
-            unknown; negative where the triple was taken over through an item link.
+        locator: Line (N-Triples, N-Quads, text and tables) or 1-based ordinal of the statement
+            (other RDF) in its source, int64; 0 where unknown; negative where the triple was taken
+            over through an item link.
         sources: Files, or other origins in words.
         labels: Human-readable label per entity, null where there is none.
         relation_labels: The same per relation.
         types: Columns ``entity`` (row) and ``type`` (class key), from ``rdf:type``.
         attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
         dropped: What was left out while reading.
-        graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple stands in a named graph.
+        graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple
+            stands in a named graph.
         graphs: Names of the graphs.
-        formats: Format of each source, for instance "Turtle"; "column" and its name where the source is a column of a table of items, whose
-            locator is the row's line; "" or missing for other text.
+        formats: Format of each source, for instance "Turtle"; "column" and its name where the
+            source is a column of a table of items, whose locator is the row's line; "" or missing
+            for other text.
         counts: What happened while reading, by name, for instance ``{"blank nodes read": 12}``.
         columns: What became of the columns of tables of items.
     """
@@ -77,37 +89,64 @@ class Triples:
 
     def __repr__(self) -> str:
         """Return the counts in one line; the columns themselves would fill screens."""
-        return f"Triples({len(self)} triples, {len(self.entities)} entities, {len(self.relations)} relations)"
+        return (
+            f"Triples({len(self)} triples, {len(self.entities)} entities, "
+            f"{len(self.relations)} relations)"
+        )
 
     def take(self, rows: np.ndarray) -> "Triples":
-        """Return the graph with only the triples at the given positions (or where a mask is True)."""
-        columns = {name: getattr(self, name)[rows] for name in ("head", "relation", "tail", "source", "locator")}
+        """Return the graph with only the triples at the given positions (or where a mask is
+        True).
+        """
+        columns = {
+            name: getattr(self, name)[rows]
+            for name in ("head", "relation", "tail", "source", "locator")
+        }
         return replace(self, **columns, graph=self.graph[rows] if len(self.graph) else self.graph)
 
     def graph_name(self, row: SupportsIndex) -> str | None:
         """Return the name of the graph that a triple stands in, None where that has no name."""
-        number = int(self.graph[int(row)]) if len(self.graph) else -1
-        return None if number < 0 else str(self.graphs[number])
+        if len(self.graph):
+            number = int(self.graph[int(row)])
+        else:
+            number = -1
+        if number < 0:
+            return None
+        return str(self.graphs[number])
 
     def counts_statements(self, source: int) -> bool:
         """Return whether the locators of a source are ordinals of statements, and not lines."""
-        stated = self.formats[source] if source < len(self.formats) else ""
+        if source < len(self.formats):
+            stated = self.formats[source]
+        else:
+            stated = ""
         return stated not in ("", "N-Triples", "N-Quads") and not stated.startswith(COLUMN)
 
     def column(self, source: int) -> str:
         """Return the column of a table that a source is, "" where it is none."""
-        stated = self.formats[source] if source < len(self.formats) else ""
-        return stated.removeprefix(COLUMN) if stated.startswith(COLUMN) else ""
+        if source < len(self.formats):
+            stated = self.formats[source]
+        else:
+            stated = ""
+        if stated.startswith(COLUMN):
+            return stated.removeprefix(COLUMN)
+        return ""
 
     def label(self, row: SupportsIndex) -> str:
         """Return the label of an entity, its key where it has none."""
         found = self.labels[int(row)]
-        return self.entities.key(row) if found is None else str(found)
+        if found is None:
+            return self.entities.key(row)
+        return str(found)
 
     def relation_label(self, row: SupportsIndex) -> str:
-        """Return the label of a relation; without one, the last part of its key in words ("musicBy" -> "music by")."""
+        """Return the label of a relation; without one, the last part of its key in words ("musicBy"
+        -> "music by").
+        """
         found = self.relation_labels[int(row)]
-        return readable(self.relations.key(row)) if found is None else str(found)
+        if found is None:
+            return readable(self.relations.key(row))
+        return str(found)
 
 
 def readable(key: str) -> str:
@@ -123,12 +162,17 @@ def readable(key: str) -> str:
     words = re.sub(r"(?<=[a-z])[A-Z](?![A-Z])", lambda capital: f" {capital[0].lower()}", local)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     words = " ".join(words.replace("_", " ").replace("-", " ").split())
-    return words[:1].lower() + words[1:] if words[1:2].islower() else (words or key)
+    if words[1:2].islower():
+        return words[:1].lower() + words[1:]
+    return words or key
 
 
 def empty_triples(entities: Vocabulary | None = None) -> Triples:
     """Return a knowledge graph without triples."""
-    entities = entities if entities is not None else Vocabulary([], kind="entity")
+    if entities is not None:
+        entities = entities
+    else:
+        entities = Vocabulary([], kind="entity")
     none = np.empty(0, dtype=np.int32)
     return Triples(
         entities,

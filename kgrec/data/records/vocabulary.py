@@ -14,8 +14,9 @@ _FEW = 64
 class Vocabulary:
     """An ordered set of external keys; a key's position is its row number.
 
-    Keys are text, kept exactly as the caller wrote them (white space and case included) in one Arrow column, so that two million
-    IRIs cost little more than their bytes. Lookups of many keys are a join; single lookups build a dictionary on first use.
+    Keys are text, kept exactly as the caller wrote them (white space and case included) in one
+    Arrow column, so that two million IRIs cost little more than their bytes. Lookups of many keys
+    are a join; single lookups build a dictionary on first use.
 
     Args:
         keys: Distinct keys in row order.
@@ -32,16 +33,25 @@ class Vocabulary:
 
     __slots__ = ("_rows", "_series", "kind")
 
-    def __init__(self, keys: Iterable[str] | pl.Series, kind: str = "entity", *, checked: bool = False) -> None:
-        series = keys if isinstance(keys, pl.Series) else pl.Series("key", list(keys), dtype=pl.String)
+    def __init__(
+        self, keys: Iterable[str] | pl.Series, kind: str = "entity", *, checked: bool = False
+    ) -> None:
+        if isinstance(keys, pl.Series):
+            series = keys
+        else:
+            series = pl.Series("key", list(keys), dtype=pl.String)
         self._series = series.cast(pl.String).rename("key")
         self.kind = kind
         self._rows: dict[str, int] | None = None
         if checked:
             return
         if self._series.null_count():
-            raise DataError(f"{kind} ids: {self._series.null_count()} are missing. Give every row an id.")
-        if self._series.hash().n_unique() != len(self._series) and self._series.n_unique() != len(self._series):
+            raise DataError(
+                f"{kind} ids: {self._series.null_count()} are missing. Give every row an id."
+            )
+        if self._series.hash().n_unique() != len(self._series) and self._series.n_unique() != len(
+            self._series
+        ):
             twice = self._series.filter(self._series.is_duplicated())[0]
             raise DataError(f"{kind} ids: {twice!r} occurs more than once. Ids must be distinct.")
 
@@ -85,7 +95,9 @@ class Vocabulary:
         """Return the keys of many rows."""
         if len(rows) <= _FEW:  # a gather has a price of its own
             return [self.key(row) for row in rows]
-        picked: list[str] = self._series.gather(pl.Series(np.asarray(rows, dtype=np.int64))).to_list()
+        picked: list[str] = self._series.gather(
+            pl.Series(np.asarray(rows, dtype=np.int64))
+        ).to_list()
         return picked
 
     def get(self, key: str) -> int | None:
@@ -100,8 +112,14 @@ class Vocabulary:
         """
         found = self._lookup().get(str(key))
         if found is None:
-            shown = str(key) if len(str(key)) <= 80 else str(key)[:77] + "..."
-            raise UnknownIdError(f"unknown {self.kind} id {shown!r} (of {len(self)}).{nearest(str(key), self._series)}")
+            if len(str(key)) <= 80:
+                shown = str(key)
+            else:
+                shown = str(key)[:77] + "..."
+            raise UnknownIdError(
+                f"unknown {self.kind} id {shown!r} (of "
+                f"{len(self)}).{nearest(str(key), self._series)}"
+            )
         return found
 
     def rows(self, keys: Iterable[str]) -> np.ndarray:

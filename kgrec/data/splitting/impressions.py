@@ -9,7 +9,14 @@ import polars as pl
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import Dropped
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.splitting.labeled import HELD_OUT, PART_NAMES, PLACE, Judged, chosen_split, logs_by_part
+from kgrec.data.splitting.labeled import (
+    HELD_OUT,
+    PART_NAMES,
+    PLACE,
+    Judged,
+    chosen_split,
+    logs_by_part,
+)
 from kgrec.data.splitting.strategies import TEST, TRAIN, VALID, find_split
 from kgrec.data.tables.ordering import row_order, text_order
 from kgrec.errors import DataError
@@ -27,8 +34,10 @@ class ImpressionLog:
         users: User ids.
         items: Item ids.
         lists: The impressions; their rows number ``users`` and ``items``.
-        hidden: Whether an impression's labels are kept back, bool (n,); nothing in it counts as clicked.
-        thinned: Whether candidates that are no known items were left out of an impression, bool (n,).
+        hidden: Whether an impression's labels are kept back, bool (n,); nothing in it counts as
+            clicked.
+        thinned: Whether candidates that are no known items were left out of an impression, bool
+            (n,).
         part: Part per impression (0 train, 1 valid, 2 test), int8 (n,), where a split is given.
         sources: The files read.
         dropped: What was left out while reading.
@@ -84,7 +93,9 @@ def _taken(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Return where each of the lists taken begins, and the positions of their members."""
     sizes = np.diff(start)[rows]
     begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    kind = np.int32 if start[-1] < np.iinfo(np.int32).max else np.int64  # half the memory, where it suffices
+    kind = (
+        np.int32 if start[-1] < np.iinfo(np.int32).max else np.int64
+    )  # half the memory, where it suffices
     places = np.arange(begins[-1], dtype=kind)
     places += np.repeat((start[rows] - begins[:-1]).astype(kind), sizes)
     return begins, places
@@ -114,17 +125,21 @@ def _list_of(start: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.searchsorted(start, places, side="right") - 1
 
 
-def divide_impressions(log: ImpressionLog, split: str | None, ratios: Sequence[float] | None, seed: int) -> Judged:
+def divide_impressions(
+    log: ImpressionLog, split: str | None, ratios: Sequence[float] | None, seed: int
+) -> Judged:
     """Return impressions by part, and the interactions in them.
 
-    Training interactions are what users had read before their training impressions and what they clicked there; of users without a
-    training impression, what they had read before their first. No click of a later part is among them. An impression without a click,
-    or without anything but clicks, cannot be judged and is left out; its clicks and history still count as interactions.
+    Training interactions are what users had read before their training impressions and what they
+    clicked there; of users without a training impression, what they had read before their first. No
+    click of a later part is among them. An impression without a click, or without anything but
+    clicks, cannot be judged and is left out; its clicks and history still count as interactions.
 
     Args:
         log: The impressions.
-        split: Name of the split; where None, "given" if there is one, else "temporal" if there are times, else "random". Where a given
-            split has no validation part, the latest tenth of the training impressions is held out.
+        split: Name of the split; where None, "given" if there is one, else "temporal" if there are
+            times, else "random". Where a given split has no validation part, the latest tenth of
+            the training impressions is held out.
         ratios: Shares of train, valid and test; 0.8, 0.1, 0.1 where None.
         seed: Of every draw.
 
@@ -133,29 +148,47 @@ def divide_impressions(log: ImpressionLog, split: str | None, ratios: Sequence[f
     """
     default = "random" if log.lists.time is None else "temporal"
     name, shares = chosen_split(split, default, log.part is not None, ratios, _RATIOS)
-    notes, held, order = list(log.notes), 0, _order(log)
+    notes = list(log.notes)
+    held = 0
+    order = _order(log)
     if name == "given" and log.part is not None:
         generator = numpy_generator(seed, "split")
-        last = generator.permutation(order) if log.lists.time is None else _in_time(log.lists, order)
+        last = (
+            generator.permutation(order) if log.lists.time is None else _in_time(log.lists, order)
+        )
         part, held = _with_validation(log.part, last)
         if held:
             which = "a" if log.lists.time is None else "the latest"
-            notes.append(f"No validation part: {which} tenth of the training impressions was held out ({held} impressions).")
+            notes.append(
+                f"No validation part: {which} tenth of the training impressions was held out "
+                f"({held} impressions)."
+            )
     else:
         part = np.empty(len(order), dtype=np.int8)
         time = None if log.lists.time is None else log.lists.time[order]
-        part[order] = find_split(name)(log.lists.user[order], time, shares, generator=numpy_generator(seed, "split"))
+        part[order] = find_split(name)(
+            log.lists.user[order], time, shares, generator=numpy_generator(seed, "split")
+        )
     keep, dropped = _judgeable(log)
     if not keep.any():
-        raise DataError(f"{', '.join(log.sources)}: no impression has both a click and a candidate that was not clicked.")
+        raise DataError(
+            f"{', '.join(log.sources)}: no impression has both a click and a candidate that was "
+            "not clicked."
+        )
     if not (part[keep] == TEST).any():
-        notes.append("No test impression can be judged: evaluate on the validation part, or take another split.")
+        notes.append(
+            "No test impression can be judged: evaluate on the validation part, or take another "
+            "split."
+        )
     rows, leaked, repeated = _interactions(log, part, _in_time(log.lists, order))
     if repeated:
         dropped.append(Dropped("interactions", "repeated pairs, the earliest kept", repeated))
     if leaked:
         dropped.append(Dropped("interactions", "in a history, and clicked in a later part", leaked))
-    by_part = {word: take_impressions(log.lists, order[(keep & (part == number))[order]]) for number, word in PART_NAMES.items()}
+    by_part = {
+        word: take_impressions(log.lists, order[(keep & (part == number))[order]])
+        for number, word in PART_NAMES.items()
+    }
     return Judged(
         logs_by_part(rows, log.sources, {"user": log.users.series, "item": log.items.series}),
         name,
@@ -182,13 +215,25 @@ def _order(log: ImpressionLog) -> np.ndarray:
     keys = [user[lists.user], *(() if lists.time is None else (lists.time,))]
     order = row_order(*keys)
     same = np.logical_and.reduce([key[order[1:]] == key[order[:-1]] for key in keys])
-    starts = np.flatnonzero(np.r_[True, ~same]) if len(order) else np.empty(0, dtype=np.int64)
+    if len(order):
+        starts = np.flatnonzero(np.r_[True, ~same])
+    else:
+        starts = np.empty(0, dtype=np.int64)
     sizes = np.diff(np.append(starts, len(order)))
 
     def content(row: int) -> tuple[object, ...]:
-        shown, read = (slice(start[row], start[row + 1]) for start in (lists.start, lists.history_start))
-        part = 0 if log.part is None else log.part[row]
-        lists_of = (item[lists.item[shown]].tolist(), lists.clicked[shown].tolist(), item[lists.history[read]].tolist())
+        shown, read = (
+            slice(start[row], start[row + 1]) for start in (lists.start, lists.history_start)
+        )
+        if log.part is None:
+            part = 0
+        else:
+            part = log.part[row]
+        lists_of = (
+            item[lists.item[shown]].tolist(),
+            lists.clicked[shown].tolist(),
+            item[lists.history[read]].tolist(),
+        )
         return (*lists_of, part, log.hidden[row], log.thinned[row])
 
     for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
@@ -205,12 +250,16 @@ def _ranks(known: Vocabulary) -> np.ndarray:
 
 
 def _in_time(lists: Impressions, order: np.ndarray) -> np.ndarray:
-    """Return the places of the impressions, the earliest first, those of one time in the order given."""
+    """Return the places of the impressions, the earliest first, those of one time in the order
+    given.
+    """
     return order if lists.time is None else order[row_order(lists.time[order])]
 
 
 def _with_validation(part: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the part of each impression, and how many were held out of training for want of a validation part: the last in order."""
+    """Return the part of each impression, and how many were held out of training for want of a
+    validation part: the last in order.
+    """
     training = order[part[order] == TRAIN]
     if (part == VALID).any():
         return part, 0
@@ -221,9 +270,13 @@ def _with_validation(part: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, i
 
 
 def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
-    """Return which impressions have a click and a non-click, and what is the matter with the others."""
-    clicked, shown = np.diff(_before(log.lists.clicked, log.lists.start)), np.diff(log.lists.start)
-    none, every = ~log.hidden & (clicked == 0), ~log.hidden & (clicked > 0) & (clicked == shown)
+    """Return which impressions have a click and a non-click, and what is the matter with the
+    others.
+    """
+    clicked = np.diff(_before(log.lists.clicked, log.lists.start))
+    shown = np.diff(log.lists.start)
+    none = ~log.hidden & (clicked == 0)
+    every = ~log.hidden & (clicked > 0) & (clicked == shown)
     reasons = (
         ("their labels are hidden", log.hidden),
         ("nothing was clicked", none & ~log.thinned),
@@ -231,14 +284,20 @@ def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
         ("nothing that was clicked is a known item", none & log.thinned),
         ("everything known was clicked", every & log.thinned),
     )
-    return ~(log.hidden | none | every), [Dropped("impressions", why, int(mask.sum())) for why, mask in reasons if mask.any()]
+    return ~(log.hidden | none | every), [
+        Dropped("impressions", why, int(mask.sum())) for why, mask in reasons if mask.any()
+    ]
 
 
-def _interactions(log: ImpressionLog, part: np.ndarray, order: np.ndarray) -> tuple[pl.DataFrame, int, int]:
-    """Return the interactions of impressions whose places in time are ``order``, and what was left out.
+def _interactions(
+    log: ImpressionLog, part: np.ndarray, order: np.ndarray
+) -> tuple[pl.DataFrame, int, int]:
+    """Return the interactions of impressions whose places in time are ``order``, and what was left
+    out.
 
-    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many pairs were in a history but clicked in
-    a later part, and how many were read in several histories, once counted.
+    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many
+    pairs were in a history but clicked in a later part, and how many were read in several
+    histories, once counted.
     """
     lists = log.lists
     _, first = np.unique(lists.user[order], return_index=True)
@@ -251,7 +310,8 @@ def _interactions(log: ImpressionLog, part: np.ndarray, order: np.ndarray) -> tu
     size = max(len(log.items), 1)
     later = np.unique((user.astype(np.int64) * size + item)[part[place] != TRAIN])
     read, leaked, repeated = _read(lists, order[source[order]], later, size)
-    users, items = np.concatenate([read // size, user]), np.concatenate([read % size, item])
+    users = np.concatenate([read // size, user])
+    items = np.concatenate([read % size, item])
     parts = np.concatenate([np.full(len(read), TRAIN), part[place]]).astype(np.int8)
     numbers = {"user": users.astype(np.int32), "item": items.astype(np.int32)}
     return pl.DataFrame({**numbers, "part": parts, PLACE: np.arange(len(parts))}), leaked, repeated
@@ -264,23 +324,32 @@ def _clicked(lists: Impressions, order: np.ndarray) -> tuple[np.ndarray, np.ndar
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     sorted_ = np.argsort(rank[place], kind="stable")
-    clicks, place = clicks[sorted_], place[sorted_]
+    clicks = clicks[sorted_]
+    place = place[sorted_]
     return lists.user[place], lists.item[clicks], place
 
 
-def _read(lists: Impressions, rows: np.ndarray, later: np.ndarray, size: int) -> tuple[np.ndarray, int, int]:
+def _read(
+    lists: Impressions, rows: np.ndarray, later: np.ndarray, size: int
+) -> tuple[np.ndarray, int, int]:
     """Return who read what in the histories of some impressions, and what was left out.
 
-    Pairs are one number, ``user * size + item``, each where it comes first; those in ``later`` are left out. Then come how many of these
-    were met, and how often another pair was met again. Histories grow from impression to impression and repeat all before, so they are
-    taken some thousand at a time.
+    Pairs are one number, ``user * size + item``, each where it comes first; those in ``later`` are
+    left out. Then come how many of these were met, and how often another pair was met again.
+    Histories grow from impression to impression and repeat all before, so they are taken some
+    thousand at a time.
     """
-    seen, found, repeated = np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.int64)], 0
+    seen = np.empty(0, dtype=np.int64)
+    found = [np.empty(0, dtype=np.int64)]
+    repeated = 0
     met = np.zeros(len(later), dtype=bool)
     for begin in range(0, len(rows), _LISTS_AT_ONCE):
         some = rows[begin : begin + _LISTS_AT_ONCE]
         start, places = _taken(lists.history_start, some)
-        pairs = np.repeat(lists.user[some].astype(np.int64), np.diff(start)) * size + lists.history[places]
+        pairs = (
+            np.repeat(lists.user[some].astype(np.int64), np.diff(start)) * size
+            + lists.history[places]
+        )
         leaks = _among(pairs, later)
         met[np.searchsorted(later, pairs[leaks])] = True
         pairs = pairs[~leaks]
@@ -301,18 +370,34 @@ def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def number_impressions(judged: Judged, users: Vocabulary, items: Vocabulary) -> tuple[dict[str, Impressions], int]:
-    """Return the impressions under the dataset's numbering, by part, and how many went with users or items that it has not."""
+def number_impressions(
+    judged: Judged, users: Vocabulary, items: Vocabulary
+) -> tuple[dict[str, Impressions], int]:
+    """Return the impressions under the dataset's numbering, by part, and how many went with users
+    or items that it has not.
+    """
     if judged.numbering is None:
         return {}, 0
-    user_row, item_row = (known.match(own.series).astype(np.int32) for known, own in zip((users, items), judged.numbering, strict=True))
-    numbered, gone = {}, 0
+    user_row, item_row = (
+        known.match(own.series).astype(np.int32)
+        for known, own in zip((users, items), judged.numbering, strict=True)
+    )
+    numbered = {}
+    gone = 0
     for name, shown in judged.impressions.items():
-        moved = replace(shown, user=user_row[shown.user], item=item_row[shown.item], history=item_row[shown.history])
+        moved = replace(
+            shown,
+            user=user_row[shown.user],
+            item=item_row[shown.item],
+            history=item_row[shown.history],
+        )
         moved = keep_members(moved, moved.item >= 0, moved.history >= 0)
         clicked = np.diff(_before(moved.clicked, moved.start))
         kept = np.flatnonzero((moved.user >= 0) & (clicked > 0) & (clicked < np.diff(moved.start)))
         gone += len(moved) - len(kept)
         if len(kept):
-            numbered[name] = moved if len(kept) == len(moved) else take_impressions(moved, kept)
+            if len(kept) == len(moved):
+                numbered[name] = moved
+            else:
+                numbered[name] = take_impressions(moved, kept)
     return numbered, gone

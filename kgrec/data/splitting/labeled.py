@@ -12,7 +12,8 @@ from kgrec.data.splitting.strategies import TEST, TRAIN, VALID, check_ratios
 from kgrec.errors import ConfigError
 
 HELD_OUT = 0.1
-PLACE = "place"  # column of interactions without times that come in an order of their own: their place in it
+# column of interactions without times that come in an order of their own: their place in it
+PLACE = "place"
 PART_NAMES = {TRAIN: "train", VALID: "valid", TEST: "test"}
 
 
@@ -27,7 +28,8 @@ class Judged:
         items: Items that were labelled, shown or read, also those without an interaction.
         held_out: Whether the validation part was taken from a given training part.
         negatives: Columns ``user`` and ``item`` by part, only parts that have any.
-        impressions: Impressions by part, only parts that have any, under the numbering of ``numbering``.
+        impressions: Impressions by part, only parts that have any, under the numbering of
+            ``numbering``.
         numbering: Users and items that the impressions number.
         dropped: What was left out.
         notes: What a reader should know.
@@ -46,17 +48,28 @@ class Judged:
 
     def users(self) -> pl.Series:
         """Return the users of negatives and impressions, some of whom may have no interaction."""
-        columns = [pl.Series("user", [], dtype=pl.String), *(frame["user"] for frame in self.negatives.values())]
+        columns = [
+            pl.Series("user", [], dtype=pl.String),
+            *(frame["user"] for frame in self.negatives.values()),
+        ]
         if self.numbering is not None:
             users = self.numbering[0].series.rename("user")
-            columns += [users.gather(pl.Series(shown.user, dtype=pl.Int64)) for shown in self.impressions.values()]
+            columns += [
+                users.gather(pl.Series(shown.user, dtype=pl.Int64))
+                for shown in self.impressions.values()
+            ]
         return pl.concat(columns).unique(maintain_order=True)
 
 
 def chosen_split(
-    split: str | None, default: str, given: bool, ratios: Sequence[float] | None, shares: tuple[float, float, float]
+    split: str | None,
+    default: str,
+    given: bool,
+    ratios: Sequence[float] | None,
+    shares: tuple[float, float, float],
 ) -> tuple[str, tuple[float, float, float]]:
-    """Return the name of the split and its shares; a given split is taken where no other is asked for.
+    """Return the name of the split and its shares; a given split is taken where no other is asked
+    for.
 
     Raises:
         ConfigError: If a given split is asked for and there is none, or the shares are no shares.
@@ -70,18 +83,30 @@ def chosen_split(
 def logs_by_part(
     frame: pl.DataFrame, sources: tuple[str, ...], ids: dict[str, pl.Series] | None = None
 ) -> tuple[InteractionLog, InteractionLog, InteractionLog]:
-    """Return the rows (columns ``user``, ``item``, ``part``, and ``PLACE`` if any) of each part as a log; ``ids`` as of the log."""
+    """Return the rows (columns ``user``, ``item``, ``part``, and ``PLACE`` if any) of each part as
+    a log; ``ids`` as of the log.
+    """
     train, valid, test = (
-        InteractionLog(frame.filter(pl.col("part") == part).select(pl.exclude("part")), sources, ids=ids) for part in PART_NAMES
+        InteractionLog(
+            frame.filter(pl.col("part") == part).select(pl.exclude("part")), sources, ids=ids
+        )
+        for part in PART_NAMES
     )
     return train, valid, test
 
 
-def number_negatives(judged: Judged, users: Vocabulary, items: Vocabulary) -> tuple[dict[str, Interactions], int]:
-    """Return the negatives as row numbers by part, and how many went since their user or item is not in the dataset."""
-    numbered, gone = {}, 0
+def number_negatives(
+    judged: Judged, users: Vocabulary, items: Vocabulary
+) -> tuple[dict[str, Interactions], int]:
+    """Return the negatives as row numbers by part, and how many went since their user or item is
+    not in the dataset.
+    """
+    numbered = {}
+    gone = 0
     for name, frame in judged.negatives.items():
-        rows = pl.DataFrame({"user": users.match(frame["user"]), "item": items.match(frame["item"])}).cast(pl.Int32)
+        rows = pl.DataFrame(
+            {"user": users.match(frame["user"]), "item": items.match(frame["item"])}
+        ).cast(pl.Int32)
         kept = rows.filter((pl.col("user") >= 0) & (pl.col("item") >= 0)).sort("user", "item")
         gone += rows.height - kept.height
         if kept.height:

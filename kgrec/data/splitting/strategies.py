@@ -7,7 +7,9 @@ import numpy as np
 from kgrec.data.tables.ordering import row_order
 from kgrec.errors import ConfigError, DataError, nearest
 
-TRAIN, VALID, TEST = 0, 1, 2
+TRAIN = 0
+VALID = 1
+TEST = 2
 
 
 def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float, float, float]:
@@ -18,34 +20,52 @@ def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float
     """
     shown = ",".join(f"{r:g}" for r in ratios)
     if len(ratios) != 3:
-        raise ConfigError(f"{name}: {shown} are {len(ratios)} numbers. Give three: train, valid, test, such as 0.8,0.1,0.1.")
+        raise ConfigError(
+            f"{name}: {shown} are {len(ratios)} numbers. Give three: train, valid, test, such as "
+            "0.8,0.1,0.1."
+        )
     if not (all(0 <= r <= 1 for r in ratios) and abs(sum(ratios) - 1) < 1e-6 and ratios[0] > 0):
-        raise ConfigError(f"{name}: {shown} must be positive for training, not negative, and sum to 1. Such as 0.8,0.1,0.1.")
+        raise ConfigError(
+            f"{name}: {shown} must be positive for training, not negative, and sum to 1. Such as "
+            "0.8,0.1,0.1."
+        )
     return ratios[0], ratios[1], ratios[2]
 
 
 def random_split(
-    user: np.ndarray, time: np.ndarray | None, ratios: tuple[float, float, float], *, generator: np.random.Generator
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Return the part of each interaction, drawn per user.
 
-    Of a user's n interactions, n times the share (rounded half up) go to validation and to test, the rest to training, which always keeps
-    at least one.
+    Of a user's n interactions, n times the share (rounded half up) go to validation and to test,
+    the rest to training, which always keeps at least one.
     """
     count, position = _positions(user, generator.random(len(user)))
     valid, test = (np.floor(count * share + 0.5 + 1e-9).astype(np.int32) for share in ratios[1:])
     over = np.maximum(valid + test - (count - 1), 0)
     less = np.minimum(over, valid)
-    valid, test = valid - less, test - (over - less)
-    return np.where(position < test, TEST, np.where(position < test + valid, VALID, TRAIN)).astype(np.int8)
+    valid = valid - less
+    test = test - (over - less)
+    return np.where(position < test, TEST, np.where(position < test + valid, VALID, TRAIN)).astype(
+        np.int8
+    )
 
 
 def temporal_split(
-    user: np.ndarray, time: np.ndarray | None, ratios: tuple[float, float, float], *, generator: np.random.Generator
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Return the part of each interaction by two points in time, the same for everyone.
 
-    Interactions at the same moment are never divided, so that nothing in training is as late as anything in validation or test.
+    Interactions at the same moment are never divided, so that nothing in training is as late as
+    anything in validation or test.
     """
     moments = _times(time, "temporal")
     ordered = np.sort(moments)
@@ -55,25 +75,41 @@ def temporal_split(
 
 
 def leave_one_out(
-    user: np.ndarray, time: np.ndarray | None, ratios: tuple[float, float, float], *, generator: np.random.Generator
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
 ) -> np.ndarray:
-    """Return the part of each interaction: of each user the last for test, the one before for validation, the rest for training.
+    """Return the part of each interaction: of each user the last for test, the one before for
+    validation, the rest for training.
 
-    Of interactions at one time the later row counts as later; a dataset is built from rows sorted by user, time and item.
+    Of interactions at one time the later row counts as later; a dataset is built from rows sorted
+    by user, time and item.
 
     Users with two interactions have none in validation, users with one only train.
     """
     count, position = _positions(user, -_times(time, "leave-one-out"))
-    return np.where((position == 0) & (count > 1), TEST, np.where((position == 1) & (count > 2), VALID, TRAIN)).astype(np.int8)
+    return np.where(
+        (position == 0) & (count > 1), TEST, np.where((position == 1) & (count > 2), VALID, TRAIN)
+    ).astype(np.int8)
 
 
 def hold_out(user: np.ndarray, share: float, *, generator: np.random.Generator) -> np.ndarray:
-    """Return True for the interactions held out of training: a share per user (rounded half up) that leaves at least one."""
-    held: np.ndarray = random_split(user, None, (1 - share, share, 0.0), generator=generator) == VALID
+    """Return True for the interactions held out of training: a share per user (rounded half up)
+    that leaves at least one.
+    """
+    held: np.ndarray = (
+        random_split(user, None, (1 - share, share, 0.0), generator=generator) == VALID
+    )
     return held
 
 
-SPLITS: dict[str, Callable[..., np.ndarray]] = {"random": random_split, "temporal": temporal_split, "leave-one-out": leave_one_out}
+SPLITS: dict[str, Callable[..., np.ndarray]] = {
+    "random": random_split,
+    "temporal": temporal_split,
+    "leave-one-out": leave_one_out,
+}
 
 
 def find_split(name: str) -> Callable[..., np.ndarray]:
@@ -85,27 +121,43 @@ def find_split(name: str) -> Callable[..., np.ndarray]:
     known = [*SPLITS, "given"]
     found = SPLITS.get(name.lower().replace("_", "-"))
     if found is None:
-        raise ConfigError(f"split: {name!r} is unknown.{nearest(name, known)} Known: {', '.join(known)}.")
+        raise ConfigError(
+            f"split: {name!r} is unknown.{nearest(name, known)} Known: {', '.join(known)}."
+        )
     return found
 
 
 def _positions(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per interaction, how many its user has and its 0-based place among them by ascending key, the later row first in a tie."""
+    """Return, per interaction, how many its user has and its 0-based place among them by ascending
+    key, the later row first in a tie.
+    """
     order = row_order(user[::-1], key[::-1])
     np.subtract(len(user) - 1, order, out=order)
     ordered = user[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(user) else np.empty(0, np.int64)
+    if len(user):
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    else:
+        starts = np.empty(0, np.int64)
     sizes = np.diff(np.r_[starts, len(user)]).astype(np.int32)
-    count, position = np.empty(len(user), np.int32), np.empty(len(user), np.int32)
+    count = np.empty(len(user), np.int32)
+    position = np.empty(len(user), np.int32)
     count[order] = np.repeat(sizes, sizes)
-    position[order] = np.arange(len(user), dtype=np.int32) - np.repeat(starts.astype(np.int32), sizes)
+    position[order] = np.arange(len(user), dtype=np.int32) - np.repeat(
+        starts.astype(np.int32), sizes
+    )
     return count, position
 
 
 def _times(time: np.ndarray | None, split: str) -> np.ndarray:
     if time is None:
-        raise DataError(f"split {split!r} needs a time per interaction and there is none. Name the time column, or use the random split.")
+        raise DataError(
+            f"split {split!r} needs a time per interaction and there is none. Name the time "
+            "column, or use the random split."
+        )
     missing = int(np.isnan(time).sum())
     if missing:
-        raise DataError(f"split {split!r} needs a time per interaction and {missing} have none. Fill them, or use the random split.")
+        raise DataError(
+            f"split {split!r} needs a time per interaction and {missing} have none. Fill them, "
+            "or use the random split."
+        )
     return time

@@ -1,7 +1,8 @@
 """Interactions from large regular tables: read in blocks by polars, ids numbered as they come.
 
-Regular is what every line agrees on: one separator, no quotes, no empty lines or ids, plain numbers. The file is given back to the
-general reader at the first sign of anything else, so that there is one place for everything that can be wrong with a table.
+Regular is what every line agrees on: one separator, no quotes, no empty lines or ids, plain
+numbers. The file is given back to the general reader at the first sign of anything else, so that
+there is one place for everything that can be wrong with a table.
 """
 
 import codecs
@@ -28,7 +29,11 @@ def head(path: FilePath) -> str | None:
     with reading(path) as stream:
         data = stream.read(_HEAD)
     whole, end, _ = data.rpartition(b"\n")
-    if not end or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _plain(whole + end):
+    if (
+        not end
+        or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        or not _plain(whole + end)
+    ):
         return None
     return whole.removeprefix(codecs.BOM_UTF8).decode()
 
@@ -51,34 +56,54 @@ def read_regular(
         header: Whether the first line names the columns.
         ids: Positions of the columns of ids, by the name that each gets.
         numbers: The same for columns of finite numbers.
-        texts: Columns of ids that are known not to be plain whole numbers; such numbers are several times as fast.
+        texts: Columns of ids that are known not to be plain whole numbers; such numbers are several
+            times as fast.
 
     Returns:
-        The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number, in the order of first appearance.
+        The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number,
+        in the order of first appearance.
     """
     kinds: dict[str, type[pl.DataType]] = {f"c{place}": pl.Float64 for place in numbers.values()}
-    kinds |= {f"c{place}": pl.Categorical if name in texts else pl.String for name, place in ids.items()}
+    kinds |= {
+        f"c{place}": pl.Categorical if name in texts else pl.String for name, place in ids.items()
+    }
     names = {f"c{place}": name for name, place in (ids | numbers).items()}
     first = separator.join(f"c{place}" for place in range(width)).encode() + b"\n"
 
     def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
-        """Return a block as a frame, and the columns of ids that are no whole numbers; None where it is not regular."""
+        """Return a block as a frame, and the columns of ids that are no whole numbers; None where
+        it is not regular.
+        """
         signs = np.frombuffer(block, np.uint8)  # counted without holding up the other thread
         lines = int(np.count_nonzero(signs == ord("\n")))
-        if not _plain(block) or b'"' in block or np.count_nonzero(signs == ord(separator)) != lines * (width - 1):
+        if (
+            not _plain(block)
+            or b'"' in block
+            or np.count_nonzero(signs == ord(separator)) != lines * (width - 1)
+        ):
             return None
         named = header and number == 0
-        rows = block[block.index(b"\n") + 1 :] if named else block
+        if named:
+            rows = block[block.index(b"\n") + 1 :]
+        else:
+            rows = block
         try:
             frame = pl.read_csv(
-                first + rows, columns=list(names), separator=separator, quote_char=None, schema_overrides=kinds, infer_schema_length=0
+                first + rows,
+                columns=list(names),
+                separator=separator,
+                quote_char=None,
+                schema_overrides=kinds,
+                infer_schema_length=0,
             ).rename(names)
         except pl.exceptions.PolarsError:
             return None
         if frame.height != lines - named or any(frame[name].null_count() for name in ids):
             return None
         whole = {name: _whole_numbers(frame[name]) for name in ids if name not in texts}
-        return frame.with_columns(**whole), [name for name, column in whole.items() if column is None]
+        return frame.with_columns(**whole), [
+            name for name, column in whole.items() if column is None
+        ]
 
     parts: list[pl.DataFrame] = []
     for found in _in_threads(parsed, _blocks(path)):
@@ -88,7 +113,9 @@ def read_regular(
         if other:
             return read_regular(path, separator, width, header, ids, numbers, texts.union(other))
         parts.append(frame)
-    return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers) if parts else None
+    if parts:
+        return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+    return None
 
 
 def _in_threads(work: Callable[[int, bytes], _Found], blocks: Iterator[bytes]) -> Iterator[_Found]:
@@ -104,7 +131,9 @@ def _in_threads(work: Callable[[int, bytes], _Found], blocks: Iterator[bytes]) -
 
 
 def _whole_numbers(cells: pl.Series) -> pl.Series | None:
-    """Return text as int64, or int32 where that does, None where some of it is not exactly how a number from 0 is written."""
+    """Return text as int64, or int32 where that does, None where some of it is not exactly how a
+    number from 0 is written.
+    """
     try:
         found = cells.cast(pl.Int64)
     except pl.exceptions.PolarsError:
@@ -119,10 +148,15 @@ def _whole_numbers(cells: pl.Series) -> pl.Series | None:
     return found.cast(pl.Int32, strict=False) if found.max() < 1 << 31 else found  # type: ignore[operator]
 
 
-def _numbered(frame: pl.DataFrame, ids: dict[str, int], numbers: dict[str, int]) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
-    if not frame.height or not all(frame[name].is_finite().fill_null(False).all() for name in numbers):
+def _numbered(
+    frame: pl.DataFrame, ids: dict[str, int], numbers: dict[str, int]
+) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    if not frame.height or not all(
+        frame[name].is_finite().fill_null(False).all() for name in numbers
+    ):
         return None
-    keys, columns = {}, {}
+    keys = {}
+    columns = {}
     for name in ids:
         first = frame[name].unique(maintain_order=True)
         keys[name] = first.cast(pl.String).rename(name)
@@ -147,15 +181,25 @@ def _ranks(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def _blocks(path: FilePath) -> Iterator[bytes]:
-    """Yield the bytes of a file in pieces of whole lines, each with its last line's end, without a byte-order mark."""
-    rest, first = b"", True
+    """Yield the bytes of a file in pieces of whole lines, each with its last line's end, without a
+    byte-order mark.
+    """
+    rest = b""
+    first = True
     with reading(path) as stream:
         while data := stream.read(_BLOCK):
-            data, first = data.removeprefix(codecs.BOM_UTF8) if first else data, False
+            if first:
+                data = data.removeprefix(codecs.BOM_UTF8)
+            else:
+                data = data
+            first = False
             whole, end, after = data.rpartition(b"\n")
             if end:
                 yield rest + whole + end
-            rest = after if end else rest + data
+            if end:
+                rest = after
+            else:
+                rest = rest + data
     if rest:
         yield rest + b"\n"
 

@@ -35,7 +35,8 @@ def values_of(kind: str, cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFram
         how: Settings.
 
     Returns:
-        Columns ``row`` and ``label`` (text), without the cells that could not be read, and the note.
+        Columns ``row`` and ``label`` (text), without the cells that could not be read, and the
+        note.
     """
     return _READERS[kind](cells, how)
 
@@ -47,23 +48,36 @@ def _category(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
 def _list(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     column = cells["cell"]
     if isinstance(column.dtype, pl.List | pl.Array):
-        lists, note = column.cast(pl.List(pl.String)), "lists"
+        lists = column.cast(pl.List(pl.String))
+        note = "lists"
     else:
         separator = how.separator or ""
-        lists, note = split_cells(as_text(column), separator), f"split at {separator!r}" if separator else "JSON lists"
+        lists = split_cells(as_text(column), separator)
+        if separator:
+            note = f"split at {separator!r}"
+        else:
+            note = "JSON lists"
     values = pl.DataFrame({"row": cells["row"], "label": lists}).explode("label")
     values = values.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
     return values, note
 
 
 def _numbers(cells: pl.Series) -> pl.Series:
-    return as_number(cells) if cells.dtype == pl.String else cells.cast(pl.Float64, strict=False)
+    if cells.dtype == pl.String:
+        return as_number(cells)
+    return cells.cast(pl.Float64, strict=False)
 
 
 def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
-    found = pl.DataFrame({"row": cells["row"], "number": _numbers(cells["cell"])}).drop_nulls().with_columns(name=pl.lit(""))
+    found = (
+        pl.DataFrame({"row": cells["row"], "number": _numbers(cells["cell"])})
+        .drop_nulls()
+        .with_columns(name=pl.lit(""))
+    )
     few = found["number"].n_unique() <= how.bins
-    return ranges(found, how.bins).select("row", "label"), "" if few else f"{how.bins} ranges with about as many items each"
+    return ranges(found, how.bins).select(
+        "row", "label"
+    ), "" if few else f"{how.bins} ranges with about as many items each"
 
 
 def _year(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
@@ -74,14 +88,20 @@ def _year(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
 
 def _date(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     column = cells["cell"]
-    years = column.dt.year().cast(pl.Int64) if column.dtype in (pl.Date, pl.Datetime) else as_year(as_text(column))
+    if column.dtype in (pl.Date, pl.Datetime):
+        years = column.dt.year().cast(pl.Int64)
+    else:
+        years = as_year(as_text(column))
     values, note = _years(pl.DataFrame({"row": cells["row"], "year": years}).drop_nulls(), how)
     return values, note or "the year of each date"
 
 
 def _years(found: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     year = pl.col("year")
-    label = (year // 10 * 10).cast(pl.String) + "s" if how.decades else year.cast(pl.String)
+    if how.decades:
+        label = (year // 10 * 10).cast(pl.String) + "s"
+    else:
+        label = year.cast(pl.String)
     return found.select("row", label=label), "the decade of each year" if how.decades else ""
 
 

@@ -1,4 +1,6 @@
-"""What the columns of a table of items hold: found from a sample of their cells, and said in words."""
+"""What the columns of a table of items hold: found from a sample of their cells, and said in
+words.
+"""
 
 import re
 from collections import Counter
@@ -21,12 +23,16 @@ _UNIQUE_FROM = 20
 _LONG_CHARS, _LONG_WORDS = 80, 8
 _PIECE_CHARS, _PIECE_WORDS = 40, 4
 _YEARS = (1800, 2100)
-_ID_NAME = re.compile(r"(?i:(^|[_\s.-])(id|ids|key|code|isbn|issn|ean|upc|sku|asin|uuid|guid|imdb|tmdb|barcode|index)$)|[a-z](Id|ID)$")
+_ID_NAME = re.compile(
+    r"(?i:(^|[_\s.-])(id|ids|key|code|isbn|issn|ean|upc|sku|asin|uuid|guid|imdb|tmdb|barcode|index)$)|[a-z](Id|ID)$"
+)
 YEAR_NAME = re.compile(r"(?i)(^|[^a-z])(year|yr|jahr|released?|published)([^a-z]|$)|Year$")
 _URL = r"^(?i:https?://|ftp://|www\.)\S+$"
 _MONTH = r"(?:0?[1-9]|1[0-2]|[A-Za-z]{3,9}\.?)"
 _YEAR_IN_DATE = (
-    r"^(-?\d{4})[-/.]" + _MONTH + r"(?:[-/.](?:0?[1-9]|[12]\d|3[01]))?(?:[T ][\d:.,]+ ?(?:Z|UTC|[+-]\d\d:?\d\d)?)?$",
+    r"^(-?\d{4})[-/.]"
+    + _MONTH
+    + r"(?:[-/.](?:0?[1-9]|[12]\d|3[01]))?(?:[T ][\d:.,]+ ?(?:Z|UTC|[+-]\d\d:?\d\d)?)?$",
     r"^(?:\d{1,2}|[A-Za-z]{3,9}\.?)[-/. ](?:\d{1,2}|[A-Za-z]{3,9}\.?),?[-/. ](\d{4})$",
 )
 _NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
@@ -60,8 +66,8 @@ class TableColumn:
     Attributes:
         table: The file, or another origin in words.
         column: The column's name.
-        kind: "item id", "title", "category", "list", "number", "year", "date", "boolean", "flag", "text", "identifier", "url",
-            "constant", "nested" or "empty".
+        kind: "item id", "title", "category", "list", "number", "year", "date", "boolean", "flag",
+            "text", "identifier", "url", "constant", "nested" or "empty".
         relation: The relation that it became, "" where it was left out.
         distinct: Distinct values that became entities; of a column left out, distinct cells.
         rows: Rows that say something.
@@ -97,9 +103,14 @@ class Guess:
 
 
 def as_text(cells: pl.Series, missing: Sequence[str] = MISSING) -> pl.Series:
-    """Return cells as text without white space around them, null where they say nothing; numbers as they are written."""
+    """Return cells as text without white space around them, null where they say nothing; numbers as
+    they are written.
+    """
     if cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
-        text = pl.select(written(pl.lit(cells))).to_series() if cells.dtype.is_float() else cells.cast(pl.String)
+        if cells.dtype.is_float():
+            text = pl.select(written(pl.lit(cells))).to_series()
+        else:
+            text = cells.cast(pl.String)
     else:
         text = cells.cast(pl.String).str.strip_chars()
     return text.set(text.is_in(list(missing)).fill_null(False), None)
@@ -111,12 +122,17 @@ def as_number(text: pl.Series) -> pl.Series:
     >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
     [1234.0, 5.5, 7.0, None, None, None]
     """
-    plain = text.str.extract(_NUMBER).str.replace_all(",", "", literal=True).cast(pl.Float64, strict=False)
+    plain = (
+        text.str.extract(_NUMBER)
+        .str.replace_all(",", "", literal=True)
+        .cast(pl.Float64, strict=False)
+    )
     return plain.set(~plain.is_finite().fill_null(False), None)
 
 
 def as_year(text: pl.Series) -> pl.Series:
-    """Return the years of dates as int64, null where a cell is no date; day and month may stand in either order.
+    """Return the years of dates as int64, null where a cell is no date; day and month may stand in
+    either order.
 
     >>> as_year(pl.Series(["1995-01-31", "01-Jan-1996", "3/12/1997", "March 5, 1998", "1999-05", "12-1995", "soon"])).to_list()
     [1995, 1996, 1997, 1998, 1999, None, None]
@@ -132,12 +148,16 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
         name: The column's name, which tells an id or a year from another number.
         cells: Its cells as the table has them, without those that say nothing.
         rows: Rows of the table.
-        sequence: Whether the file's header says that a cell is several words (RecBole's ``token_seq``).
+        sequence: Whether the file's header says that a cell is several words (RecBole's
+            ``token_seq``).
     """
     kind = _by_type(cells)
     if kind is not None:
         return kind
-    text = cells if cells.dtype == pl.String else as_text(cells)
+    if cells.dtype == pl.String:
+        text = cells
+    else:
+        text = as_text(cells)
     distinct = text.n_unique()
     if not len(text):
         return Guess("empty", left_out="no cell says anything")
@@ -152,9 +172,13 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
 
 
 def _sample(text: pl.Series) -> pl.Series:
-    """Return some thousand cells, spread over all that occur; which ones does not depend on the order of the rows."""
+    """Return some thousand cells, spread over all that occur; which ones does not depend on the
+    order of the rows.
+    """
     step = len(text) // _SAMPLE
-    return text if step < 2 else text.gather(text.hash().arg_sort().gather_every(step))
+    if step < 2:
+        return text
+    return text.gather(text.hash().arg_sort().gather_every(step))
 
 
 def _by_type(cells: pl.Series) -> Guess | None:
@@ -171,7 +195,9 @@ def _by_type(cells: pl.Series) -> Guess | None:
         return Guess("nested", left_out=f"its cells are neither text, numbers nor dates ({kind})")
     if kind == pl.Boolean:
         return Guess("boolean")
-    return Guess("date") if kind in (pl.Date, pl.Datetime) else None
+    if kind in (pl.Date, pl.Datetime):
+        return Guess("date")
+    return None
 
 
 def _share(mask: pl.Series) -> float:
@@ -181,7 +207,9 @@ def _share(mask: pl.Series) -> float:
 def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Guess:
     own = distinct == len(text) >= _UNIQUE_FROM
     if _share(sample.str.contains(_URL)) > _MOSTLY:
-        return Guess("url", left_out="addresses") if distinct > 0.9 * len(text) else Guess("category")
+        if distinct > 0.9 * len(text):
+            return Guess("url", left_out="addresses")
+        return Guess("category")
     if _share(sample.str.starts_with("[") & sample.str.ends_with("]")) > _MOSTLY:
         return _of_lists(sample)
     if _share(as_year(sample).is_not_null()) > _MOSTLY:
@@ -192,7 +220,10 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
     separator = find_separator(sample)
     if separator is not None:
         return Guess("list", separator)
-    long = _mean(sample.str.len_chars()) > _LONG_CHARS or _mean(sample.str.count_matches(r"\S+")) >= _LONG_WORDS
+    long = (
+        _mean(sample.str.len_chars()) > _LONG_CHARS
+        or _mean(sample.str.count_matches(r"\S+")) >= _LONG_WORDS
+    )
     if long and distinct > len(text) / 2:
         return Guess("text", left_out="free text")
     if own:
@@ -206,18 +237,26 @@ def _mean(numbers: pl.Series) -> float:
 
 def _of_lists(sample: pl.Series) -> Guess:
     nested = _share(sample.str.contains(r"^\[\s*[\[{]"))
-    return Guess("nested", left_out="its cells are lists of records") if nested > 0.05 else Guess("list", "")
+    if nested > 0.05:
+        return Guess("nested", left_out="its cells are lists of records")
+    return Guess("list", "")
 
 
 def _of_numbers(name: str, numbers: pl.Series, own: bool) -> Guess:
     found = numbers.drop_nulls()
     whole = bool((found == found.floor()).all())
     low, high = float(found.min()), float(found.max())  # type: ignore[arg-type]
-    first, last = (1, 2200) if YEAR_NAME.search(name) else _YEARS
+    if YEAR_NAME.search(name):
+        first = 1
+        last = 2200
+    else:
+        first, last = _YEARS
     if whole and _share((found >= first) & (found <= last)) > _MOSTLY and found.median() >= 1000:  # type: ignore[operator]
         return Guess("year")
     if whole and _ID_NAME.search(name):
-        return Guess("identifier", left_out="every row has its own number") if own else Guess("category")
+        if own:
+            return Guess("identifier", left_out="every row has its own number")
+        return Guess("category")
     if whole and own and high - low + 1 == len(numbers):
         return Guess("identifier", left_out="numbers in a row, a different one in every row")
     return Guess("number")
@@ -226,8 +265,8 @@ def _of_numbers(name: str, numbers: pl.Series, own: bool) -> Guess:
 def find_separator(cells: pl.Series) -> str | None:
     """Return what separates several values in a cell, None where a cell seems to be one value.
 
-    The parts must be short and recur. A comma also stands within names ("Scott, Ridley", "Paris, France"): it counts only where the parts
-    behind it also come first.
+    The parts must be short and recur. A comma also stands within names ("Scott, Ridley", "Paris,
+    France"): it counts only where the parts behind it also come first.
 
     >>> find_separator(pl.Series(["Drama|War", "Drama", "Comedy|Drama"])), find_separator(pl.Series(["Paris, France", "Nice, France"]))
     ('|', None)
@@ -243,7 +282,11 @@ def _separates(cells: pl.Series, mark: str) -> bool:
     lists = cells.str.split(mark)
     pieces = lists.explode().str.strip_chars()
     pieces = pieces.filter(pieces != "")
-    if not len(pieces) or _mean(pieces.str.count_matches(r"\S+")) > _PIECE_WORDS or _mean(pieces.str.len_chars()) > _PIECE_CHARS:
+    if (
+        not len(pieces)
+        or _mean(pieces.str.count_matches(r"\S+")) > _PIECE_WORDS
+        or _mean(pieces.str.len_chars()) > _PIECE_CHARS
+    ):
         return False
     if mark == "|":
         return True
@@ -252,8 +295,14 @@ def _separates(cells: pl.Series, mark: str) -> bool:
         return distinct < len(pieces) or len(cells) < _UNIQUE_FROM
     first = lists.list.first().str.strip_chars().unique()
     behind = lists.list.slice(1).explode().drop_nulls().str.strip_chars().unique()
-    behind = behind.filter(~behind.str.to_lowercase().is_in(_SUFFIXES) & ~behind.str.contains(r"^\d*$"))
-    return len(behind) > 0 and len(pieces) >= 1.2 * distinct and _share(behind.is_in(first.implode())) >= 0.2
+    behind = behind.filter(
+        ~behind.str.to_lowercase().is_in(_SUFFIXES) & ~behind.str.contains(r"^\d*$")
+    )
+    return (
+        len(behind) > 0
+        and len(pieces) >= 1.2 * distinct
+        and _share(behind.is_in(first.implode())) >= 0.2
+    )
 
 
 def in_lists(text: pl.Series) -> pl.Series:
@@ -263,20 +312,28 @@ def in_lists(text: pl.Series) -> pl.Series:
     [['a', 'b, c'], ['x', "it's"], ['1', '2'], []]
     """
     pieces = text.str.extract_all(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\[\],\s"']+""")
-    inner = pl.element().str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}").str.replace_all(r"\\([^u])", "${1}")
+    inner = (
+        pl.element()
+        .str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}")
+        .str.replace_all(r"\\([^u])", "${1}")
+    )
     return pieces.list.eval(inner)
 
 
 def split_cells(text: pl.Series, separator: str) -> pl.Series:
     """Return the cells as lists of their parts; "" reads JSON lists."""
-    return in_lists(text) if separator == "" else text.str.split(separator)
+    if separator == "":
+        return in_lists(text)
+    return text.str.split(separator)
 
 
 def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return columns of flags that together are one attribute: its name, and column and value of each.
+    """Return columns of flags that together are one attribute: its name, and column and value of
+    each.
 
-    Columns whose names begin alike ("genre_Action", "genre_War") are one group under that beginning; of the others, so many columns are
-    needed, and the group is called "genre" where most of them are genres, else "has".
+    Columns whose names begin alike ("genre_Action", "genre_War") are one group under that
+    beginning; of the others, so many columns are needed, and the group is called "genre" where most
+    of them are genres, else "has".
 
     >>> flag_groups(["g_War", "g_Drama", "new"])
     [('g', [('g_War', 'War'), ('g_Drama', 'Drama')])]
@@ -292,7 +349,9 @@ def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tu
             rest.append(name)
     if len(rest) >= least:
         known = sum(name.lower().strip() in _GENRES for name in rest)
-        groups.setdefault("genre" if known * 2 > len(rest) else "has", []).extend((name, name) for name in rest)
+        groups.setdefault("genre" if known * 2 > len(rest) else "has", []).extend(
+            (name, name) for name in rest
+        )
     return list(groups.items())
 
 
@@ -306,7 +365,8 @@ _GENRES = frozenset(
 
 
 def look_alikes(keys: pl.Series) -> int:
-    """Return how many of some distinct keys differ from another one only by white space, case or the form of letters (NFKC).
+    """Return how many of some distinct keys differ from another one only by white space, case or
+    the form of letters (NFKC).
 
     >>> look_alikes(pl.Series(["a", "A ", "b", "\uff42"]))
     4
@@ -315,7 +375,9 @@ def look_alikes(keys: pl.Series) -> int:
 
 
 def plain_form(keys: pl.Series) -> pl.Series:
-    """Return keys without white space around them, in lower case and in the plainest form of their letters (NFKC)."""
+    """Return keys without white space around them, in lower case and in the plainest form of their
+    letters (NFKC).
+    """
     plain = keys.str.strip_chars().str.to_lowercase()
     if (keys.str.len_bytes() == keys.str.len_chars()).all():
         return plain

@@ -22,10 +22,13 @@ _TAB_FIRST = ("\t", "::", ",", ";", "|", " ")
 _COMMA_FIRST = (",", ";", "\t", "|")
 _ROWS_BELOW = 20
 MOST_COLUMNS = 10_000
-MOST_QUOTED = 12_000_000  # lines where cells may be in quotes; each takes some 300 bytes while they are taken apart
+# lines where cells may be in quotes; each takes some 300 bytes while they are taken apart
+MOST_QUOTED = 12_000_000
 MOST_CELLS = 300_000_000  # of text; polars keeps 16 bytes for each, twice
 _FILLED = re.compile(r"\S")
-_NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?(?=\n)')  # the first line that Excel writes and reads
+_NAMED_SEPARATOR = re.compile(
+    r'"?sep=([,;|\t])"?\r?(?=\n)'
+)  # the first line that Excel writes and reads
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
 
@@ -64,7 +67,8 @@ def read_table(
     header: bool = True,
     on_error: str = "stop",
 ) -> Table:
-    """Read a CSV, TSV, RecBole atomic, JSON Lines or Parquet file, or take over a polars or pandas frame.
+    """Read a CSV, TSV, RecBole atomic, JSON Lines or Parquet file, or take over a polars or pandas
+    frame.
 
     Args:
         source: A path (plain or gzipped), a frame, or a table read before.
@@ -75,7 +79,8 @@ def read_table(
         on_error: "stop" at a malformed row, or "skip" it and count it.
 
     Raises:
-        FormatError: If a row has another number of cells than the first, or the file cannot be read.
+        FormatError: If a row has another number of cells than the first, or the file cannot be
+            read.
     """
     if on_error not in ("stop", "skip"):
         raise ConfigError(f"on_error: {on_error!r} is neither 'stop' nor 'skip'.")
@@ -89,21 +94,39 @@ def read_table(
     if bare_suffix(path) in JSON_LINES:
         skipped = Skipped.where_allowed(str(source), on_error)
         frame, line = read_json_lines(str(source), skipped)
-        return Table(str(source), frame, line, header=True, dropped=() if skipped is None else skipped.dropped())
+        return Table(
+            str(source),
+            frame,
+            line,
+            header=True,
+            dropped=() if skipped is None else skipped.dropped(),
+        )
     return _from_text(str(source), separator, known, columns, header, on_error)
 
 
-def read_columns(path: FilePath, names: Sequence[str], *, separator: str | None = None, on_error: str = "stop") -> Table:
+def read_columns(
+    path: FilePath, names: Sequence[str], *, separator: str | None = None, on_error: str = "stop"
+) -> Table:
     """Read a text file without a header whose columns have these names, neither more nor fewer.
 
     Raises:
         FormatError: If a line has another number of cells.
     """
-    table = read_table(path, separator=separator, columns=len(names), header=False, on_error=on_error)
-    return Table(table.name, table.frame.rename(dict(zip(table.frame.columns, names, strict=True))), table.line, True, table.dropped)
+    table = read_table(
+        path, separator=separator, columns=len(names), header=False, on_error=on_error
+    )
+    return Table(
+        table.name,
+        table.frame.rename(dict(zip(table.frame.columns, names, strict=True))),
+        table.line,
+        True,
+        table.dropped,
+    )
 
 
-def column_blocks(path: FilePath, names: Sequence[str], separator: str, skipped: Skipped | None = None) -> Iterator[Table]:
+def column_blocks(
+    path: FilePath, names: Sequence[str], separator: str, skipped: Skipped | None = None
+) -> Iterator[Table]:
     """Yield what ``read_columns`` reads as tables of some thousand lines each, in little memory.
 
     Args:
@@ -118,14 +141,19 @@ def column_blocks(path: FilePath, names: Sequence[str], separator: str, skipped:
     for text, line in text_blocks(path, skipped):
         rows, lines = _plain(text, separator)
         if len(rows):
-            yield _as_table(str(path), rows, lines + (line - 1), list(names), len(names), skipped, named=False)
+            yield _as_table(
+                str(path), rows, lines + (line - 1), list(names), len(names), skipped, named=False
+            )
 
 
-def without_rows(table: Table, bad: pl.Series, skipped: Skipped | None, why: Callable[[dict[str, str]], str]) -> Table:
+def without_rows(
+    table: Table, bad: pl.Series, skipped: Skipped | None, why: Callable[[dict[str, str]], str]
+) -> Table:
     """Return the table without its bad rows, which are noted.
 
     Raises:
-        FormatError: At the first bad row, where rows may not be left out; ``why`` says what is the matter with it and what to do.
+        FormatError: At the first bad row, where rows may not be left out; ``why`` says what is the
+            matter with it and what to do.
     """
     if not bad.any():
         return table
@@ -140,39 +168,77 @@ def _from_frame(source: object) -> Table:
     if type(source).__module__.split(".")[0] == "pandas":
         source = pl.from_pandas(source)
     if not isinstance(source, pl.DataFrame):
-        raise FormatError(f"expected a path or a polars or pandas frame, got {type(source).__name__}.")
-    return Table("the frame", source, pl.Series("line", range(1, source.height + 1), dtype=pl.Int64), header=True)
+        raise FormatError(
+            f"expected a path or a polars or pandas frame, got {type(source).__name__}."
+        )
+    return Table(
+        "the frame",
+        source,
+        pl.Series("line", range(1, source.height + 1), dtype=pl.Int64),
+        header=True,
+    )
 
 
 def _from_parquet(path: str) -> Table:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "unreadable"
-        raise FormatError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from None
-    return Table(path, frame, pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64), header=True)
+        if str(error):
+            reason = str(error).splitlines()[0]
+        else:
+            reason = "unreadable"
+        raise FormatError(
+            f"{path}: not a readable Parquet file ({reason}). Write it again."
+        ) from None
+    return Table(
+        path, frame, pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64), header=True
+    )
 
 
-def _from_text(path: str, separator: str | None, known: Collection[str], columns: int | None, header: bool, on_error: str) -> Table:
+def _from_text(
+    path: str,
+    separator: str | None,
+    known: Collection[str],
+    columns: int | None,
+    header: bool,
+    on_error: str,
+) -> Table:
     skipped = Skipped.where_allowed(path, on_error)
     text = read_text(path, skipped)
     if separator == "":
         raise ConfigError("separator: must not be empty.")
     if named := _NAMED_SEPARATOR.match(text):
-        separator, text = separator or named[1], text[named.end(1) :].lstrip('"\r')
+        separator = separator or named[1]
+        text = text[named.end(1) :].lstrip('"\r')
         if not text.strip():
             raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
     first = _first_line(text)
     separator = separator or _separator(path, first)
     _check_size(path, text, first, separator)
-    quoted = _quoted(path, text, separator, skipped) if _may_quote(separator, first) and '"' in text else None
-    rows, lines = _plain(text, separator) if quoted is None else quoted
+    if _may_quote(separator, first) and '"' in text:
+        quoted = _quoted(path, text, separator, skipped)
+    else:
+        quoted = None
+    if quoted is None:
+        rows, lines = _plain(text, separator)
+    else:
+        rows, lines = quoted
     if not len(rows):
         raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
-    names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known) if header else None
+    if header:
+        names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+    else:
+        names = None
     table = _as_table(path, rows, lines, names, columns, skipped)
-    kinds = (cell.rpartition(":") for cell in rows[0]) if names and names[0] != rows[0][0].strip() else ()
-    return replace(table, sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"))
+    kinds = (
+        (cell.rpartition(":") for cell in rows[0])
+        if names and names[0] != rows[0][0].strip()
+        else ()
+    )
+    return replace(
+        table,
+        sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"),
+    )
 
 
 def _first_line(text: str) -> str:
@@ -186,20 +252,34 @@ def _check_size(path: str, text: str, first: str, separator: str) -> None:
     """Refuse a text that would take more memory than machines have, before it does."""
     columns = first.count(separator) + 1
     if columns > MOST_COLUMNS:
-        raise FormatError(f"{path}:1: {columns:,} columns, at most {MOST_COLUMNS:,} are read. Is the separator right?")
+        raise FormatError(
+            f"{path}:1: {columns:,} columns, at most {MOST_COLUMNS:,} are read. Is the separator "
+            "right?"
+        )
     lines = text.count("\n")
     if lines * columns > MOST_CELLS:
         raise FormatError(
-            f"{path}: {lines:,} lines of {columns:,} columns, at most {MOST_CELLS:,} cells of text are read at once. "
+            f"{path}: {lines:,} lines of {columns:,} columns, at most {MOST_CELLS:,} cells of "
+            "text are read at once. "
             "Split the file, or write it as Parquet."
         )
 
 
-def head_table(path: str, text: str, separator: str | None, known: Collection[str]) -> tuple[Table, str] | None:
-    """Return the first lines of a text file as a table, and the separator; None where they are not all alike."""
+def head_table(
+    path: str, text: str, separator: str | None, known: Collection[str]
+) -> tuple[Table, str] | None:
+    """Return the first lines of a text file as a table, and the separator; None where they are not
+    all alike.
+    """
     first = text.partition("\n")[0]
     separator = separator or _separator(path, first)
-    if not first.strip() or len(separator.encode()) != 1 or separator in ' "' or '"' in text or _NAMED_SEPARATOR.match(text):
+    if (
+        not first.strip()
+        or len(separator.encode()) != 1
+        or separator in ' "'
+        or '"' in text
+        or _NAMED_SEPARATOR.match(text)
+    ):
         return None
     rows, lines = _plain(text, separator)
     if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
@@ -210,7 +290,9 @@ def head_table(path: str, text: str, separator: str | None, known: Collection[st
 
 def _separator(path: str, first: str) -> str:
     suffix = bare_suffix(path)
-    if suffix in _ATOMIC_SUFFIXES and ("\t" in first or "|" not in first):  # MovieLens' u.item has "|"
+    if suffix in _ATOMIC_SUFFIXES and (
+        "\t" in first or "|" not in first
+    ):  # MovieLens' u.item has "|"
         return "\t"
     candidates = _COMMA_FIRST if suffix == "csv" else _TAB_FIRST
     return next((c for c in candidates if c in first), candidates[0])
@@ -225,8 +307,16 @@ def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
 
 
 def _lines(text: str) -> pl.DataFrame:
-    """Return the lines of a text and their numbers from 1 on; split by polars, a line takes a fifth of the memory of a Python string."""
-    frame = pl.Series("text", [text], dtype=pl.String).str.split("\n").explode().to_frame().with_row_index("line", offset=1)
+    """Return the lines of a text and their numbers from 1 on; split by polars, a line takes a fifth
+    of the memory of a Python string.
+    """
+    frame = (
+        pl.Series("text", [text], dtype=pl.String)
+        .str.split("\n")
+        .explode()
+        .to_frame()
+        .with_row_index("line", offset=1)
+    )
     return frame.with_columns(pl.col("text").str.strip_suffix("\r"), pl.col("line").cast(pl.Int64))
 
 
@@ -234,16 +324,25 @@ _CELL = r'(?:^|{0})(?:"(?:[^"]|"")*"|[^"{0}]*)'
 
 
 def _may_quote(separator: str, first: str) -> bool:
-    """Return whether quotes around cells are no part of them: in tables with tabs only where the first line has them."""
-    return separator in (",", ";", "|") or (separator == "\t" and first.startswith('"') and first.endswith('"'))
+    """Return whether quotes around cells are no part of them: in tables with tabs only where the
+    first line has them.
+    """
+    return separator in (",", ";", "|") or (
+        separator == "\t" and first.startswith('"') and first.endswith('"')
+    )
 
 
-def _quoted(path: str, text: str, separator: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series] | None:
-    """Return rows and lines of a table with quotes; None where they are not those of a table after all, as bars do not promise."""
+def _quoted(
+    path: str, text: str, separator: str, skipped: Skipped | None
+) -> tuple[pl.Series, pl.Series] | None:
+    """Return rows and lines of a table with quotes; None where they are not those of a table after
+    all, as bars do not promise.
+    """
     lines = text.count("\n")
     if lines > MOST_QUOTED:
         raise FormatError(
-            f"{path}: {lines:,} lines of a table with quotes, at most {MOST_QUOTED:,} are read at once. "
+            f"{path}: {lines:,} lines of a table with quotes, at most {MOST_QUOTED:,} are read "
+            "at once. "
             "Split the file, or write it as Parquet."
         )
     try:
@@ -255,23 +354,33 @@ def _quoted(path: str, text: str, separator: str, skipped: Skipped | None) -> tu
 
 
 def _quoted_lines(text: str, separator: str) -> tuple[pl.Series, pl.Series] | None:
-    """Return the rows of text in which every quoted cell ends on its line, and their lines; None where that is not so."""
+    """Return the rows of text in which every quoted cell ends on its line, and their lines; None
+    where that is not so.
+    """
     if "\r" in text.replace("\r\n", ""):
         return None
     frame = _lines(text).filter(pl.col("text") != "")
-    cells = frame["text"].str.extract_all(_CELL.format({"\t": r"\t", "|": r"\|"}.get(separator, separator)))
+    cells = frame["text"].str.extract_all(
+        _CELL.format({"\t": r"\t", "|": r"\|"}.get(separator, separator))
+    )
     if not (cells.list.join("") == frame["text"]).all():
         return None
     bare = pl.element().str.strip_prefix(separator)
-    unquoted = bare.str.strip_prefix('"').str.strip_suffix('"').str.replace_all('""', '"', literal=True)
+    unquoted = (
+        bare.str.strip_prefix('"').str.strip_suffix('"').str.replace_all('""', '"', literal=True)
+    )
     rows = cells.list.eval(pl.when(bare.str.starts_with('"')).then(unquoted).otherwise(bare))
     filled = rows.list.eval(pl.element() != "").list.any()
     return rows.filter(filled), frame["line"].filter(filled)
 
 
-def _quoted_text(path: str, text: str, separator: str, skipped: Skipped | None) -> tuple[pl.Series, pl.Series]:
+def _quoted_text(
+    path: str, text: str, separator: str, skipped: Skipped | None
+) -> tuple[pl.Series, pl.Series]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-    rows, lines, line = [], [], 1
+    rows = []
+    lines = []
+    line = 1
     try:
         for row in reader:
             if any(row):
@@ -280,19 +389,29 @@ def _quoted_text(path: str, text: str, separator: str, skipped: Skipped | None) 
             line = reader.line_num + 1
     except csv.Error as error:
         if skipped is None:
-            raise FormatError(f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside a quoted cell.") from None
+            raise FormatError(
+                f"{path}:{reader.line_num}: {error}. Close the quotes, or double a quote inside "
+                "a quoted cell."
+            ) from None
         rows, lines = _quoted_leniently(text, separator, skipped)
     if not rows:
         raise FormatError(f"{path}: no line can be read. Is this a table?")
     return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
 
 
-def _quoted_leniently(text: str, separator: str, skipped: Skipped) -> tuple[list[list[str]], list[int]]:
-    """Return the rows whose quotes are closed within 100 lines, and their lines; others are left out, line by line."""
+def _quoted_leniently(
+    text: str, separator: str, skipped: Skipped
+) -> tuple[list[list[str]], list[int]]:
+    """Return the rows whose quotes are closed within 100 lines, and their lines; others are left
+    out, line by line.
+    """
     own = list(io.StringIO(text, newline=""))
-    rows, lines, at = [], [], 0
+    rows = []
+    lines = []
+    at = 0
     while at < len(own):
-        taken, quotes = 1, own[at].count('"')
+        taken = 1
+        quotes = own[at].count('"')
         while quotes % 2 and taken < _MOST_LINES and at + taken < len(own):
             quotes += own[at + taken].count('"')
             taken += 1
@@ -310,9 +429,17 @@ def _quoted_leniently(text: str, separator: str, skipped: Skipped) -> tuple[list
 
 
 def _as_table(
-    path: str, rows: pl.Series, lines: pl.Series, names: list[str] | None, columns: int | None, skipped: Skipped | None, named: bool = True
+    path: str,
+    rows: pl.Series,
+    lines: pl.Series,
+    names: list[str] | None,
+    columns: int | None,
+    skipped: Skipped | None,
+    named: bool = True,
 ) -> Table:
-    """Return rows as a table; the first of them is its header where there are names and ``named`` says so."""
+    """Return rows as a table; the first of them is its header where there are names and ``named``
+    says so.
+    """
     width = columns or len(rows[0])
     widths = rows.list.len()
     ragged = widths != width
@@ -320,32 +447,51 @@ def _as_table(
         row = ragged.arg_true()[0]
         if skipped is None or (named and names is not None and row == 0):
             found = f"{widths[row]} column{'' if widths[row] == 1 else 's'}"
-            raise FormatError(f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line or name the separator.")
+            raise FormatError(
+                f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line "
+                "or name the separator."
+            )
         skipped.extend(lines.filter(ragged))
-        rows, lines = rows.filter(~ragged), lines.filter(~ragged)
+        rows = rows.filter(~ragged)
+        lines = lines.filter(~ragged)
     if names is not None and named:
-        rows, lines = rows[1:], lines[1:]
+        rows = rows[1:]
+        lines = lines[1:]
         _check_names(path, names)
-    frame = pl.DataFrame({(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)})
-    return Table(path, frame, lines, names is not None, () if skipped is None else skipped.dropped())
+    frame = pl.DataFrame(
+        {(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)}
+    )
+    return Table(
+        path, frame, lines, names is not None, () if skipped is None else skipped.dropped()
+    )
 
 
-def _header(first: Sequence[str], below: Sequence[Sequence[str]], known: Collection[str]) -> list[str] | None:
-    """Return the column names where the first row is a header: typed, with a known name, or words above columns of numbers."""
+def _header(
+    first: Sequence[str], below: Sequence[Sequence[str]], known: Collection[str]
+) -> list[str] | None:
+    """Return the column names where the first row is a header: typed, with a known name, or words
+    above columns of numbers.
+    """
     typed = [cell.rpartition(":") for cell in first]
     if all(name and kind in _ATOMIC_TYPES for name, _, kind in typed):
         return [name for name, _, _ in typed]
     if any(cell.lower() in known for cell in first):
         return list(first)
-    over_numbers = bool(below) and any(all(map(_is_number, column)) for column in zip(*below, strict=False))
-    return list(first) if over_numbers and not any(map(_is_number, first)) else None
+    over_numbers = bool(below) and any(
+        all(map(_is_number, column)) for column in zip(*below, strict=False)
+    )
+    if over_numbers and not any(map(_is_number, first)):
+        return list(first)
+    return None
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
     seen = set[str]()
     for name in names:
         if name in seen:
-            raise FormatError(f"{path}:1: column {name[:80]!r} occurs twice. Give every column its own name.")
+            raise FormatError(
+                f"{path}:1: column {name[:80]!r} occurs twice. Give every column its own name."
+            )
         seen.add(name)
 
 
@@ -357,29 +503,35 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def find_column(table: Table, wanted: str | None, names: Collection[str], taken: Collection[str] = ()) -> str | None:
-    """Return the column called ``wanted``, else the first with one of the known names that is not taken, else None.
+def find_column(
+    table: Table, wanted: str | None, names: Collection[str], taken: Collection[str] = ()
+) -> str | None:
+    """Return the column called ``wanted``, else the first with one of the known names that is not
+    taken, else None.
 
     Raises:
-        FormatError: If ``wanted`` is given and there is no such column; the message gives the nearest.
+        FormatError: If ``wanted`` is given and there is no such column; the message gives the
+            nearest.
     """
     columns = table.frame.columns
     if wanted is not None:
         if wanted in columns:
             return wanted
-        have = (
-            f"Columns: {', '.join(columns[:20])}." if table.header else f"The file has no header; columns are called {', '.join(columns)}."
-        )
+        if table.header:
+            have = f"Columns: {', '.join(columns[:20])}."
+        else:
+            have = f"The file has no header; columns are called {', '.join(columns)}."
         raise FormatError(f"{table.name}: no column {wanted!r}.{nearest(wanted, columns)} {have}")
     lowered = {c.lower().replace(" ", "_"): c for c in reversed(columns) if c not in taken}
     return next((lowered[n] for n in names if n in lowered), None)
 
 
 def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = False) -> pl.Series:
-    """Return a column as finite float64; date-times become seconds since the epoch, with ``dates`` also ISO 8601 text.
+    """Return a column as finite float64; date-times become seconds since the epoch, with ``dates``
+    also ISO 8601 text.
 
-    Text without an offset is taken for UTC. Cells that are not finite numbers stop the reading, or become null where ``on_error`` is
-    "skip".
+    Text without an offset is taken for UTC. Cells that are not finite numbers stop the reading, or
+    become null where ``on_error`` is "skip".
 
     Raises:
         FormatError: At the first cell that is not a finite number, with file and line.
@@ -394,38 +546,67 @@ def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = 
     elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
         numbers = cells.cast(pl.Float64)
     else:
-        raise FormatError(f"{table.name}: column {column!r} holds {cells.dtype}, not numbers. Name a column of numbers.")
+        raise FormatError(
+            f"{table.name}: column {column!r} holds {cells.dtype}, not numbers. Name a column of "
+            "numbers."
+        )
     bad = ~(numbers.is_finite().fill_null(False))
     if bad.any() and on_error == "stop":
         row = bad.arg_true()[0]
         shown = repr(cells[row])[:60]
-        wanted = "a number or an ISO 8601 date" if dates else "a number"
-        raise FormatError(f"{table.at(row)}: column {column!r} holds {shown}, not {wanted}. Correct the cell, or name another column.")
+        if dates:
+            wanted = "a number or an ISO 8601 date"
+        else:
+            wanted = "a number"
+        raise FormatError(
+            f"{table.at(row)}: column {column!r} holds {shown}, not {wanted}. Correct the cell, "
+            "or name another column."
+        )
     return numbers.set(bad, None)
 
 
 def _seconds(cells: pl.Series) -> pl.Series:
-    """Return ISO 8601 dates and date-times as seconds since the epoch, null where a cell is neither."""
-    text = cells.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00").str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T")
-    text = text.str.replace(r"T(\d\d:\d\d)(Z|[+-]\d\d:?\d\d)?$", "T${1}:00${2}").str.replace(r"Z$", "+00:00")
-    text = pl.select(pl.when(text.str.contains(r"T.*[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+00:00")).to_series()
-    moments = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False)
+    """Return ISO 8601 dates and date-times as seconds since the epoch, null where a cell is
+    neither.
+    """
+    text = cells.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00").str.replace(
+        r"^(\d{4}-\d\d-\d\d) ", "${1}T"
+    )
+    text = text.str.replace(r"T(\d\d:\d\d)(Z|[+-]\d\d:?\d\d)?$", "T${1}:00${2}").str.replace(
+        r"Z$", "+00:00"
+    )
+    text = pl.select(
+        pl.when(text.str.contains(r"T.*[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+00:00")
+    ).to_series()
+    moments = text.str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False
+    )
     return moments.dt.epoch("us").cast(pl.Float64) / 1e6
 
 
 def as_ids(table: Table, column: str, on_error: str = "stop") -> pl.Series:
-    """Return a column as text ids, exactly as written; empty cells stop the reading, or become null where ``on_error`` is "skip".
+    """Return a column as text ids, exactly as written; empty cells stop the reading, or become null
+    where ``on_error`` is "skip".
 
     Raises:
-        FormatError: If a cell is empty, with file and line; or if the column holds neither text nor whole numbers.
+        FormatError: If a cell is empty, with file and line; or if the column holds neither text nor
+            whole numbers.
     """
     cells = table.frame[column]
     if not (
-        cells.dtype == pl.String or cells.dtype.is_integer() or cells.dtype in (pl.Categorical, pl.Null) or isinstance(cells.dtype, pl.Enum)
+        cells.dtype == pl.String
+        or cells.dtype.is_integer()
+        or cells.dtype in (pl.Categorical, pl.Null)
+        or isinstance(cells.dtype, pl.Enum)
     ):
-        raise FormatError(f"{table.name}: column {column!r} holds {cells.dtype}; ids are text or whole numbers. Convert the column.")
+        raise FormatError(
+            f"{table.name}: column {column!r} holds {cells.dtype}; ids are text or whole "
+            "numbers. Convert the column."
+        )
     ids = cells.cast(pl.String)
     empty = ids.is_null() | (ids == "")
     if empty.any() and on_error == "stop":
-        raise FormatError(f"{table.at(empty.arg_true()[0])}: column {column!r} is empty. Give every row an id.")
+        raise FormatError(
+            f"{table.at(empty.arg_true()[0])}: column {column!r} is empty. Give every row an id."
+        )
     return ids.set(empty, None)

@@ -19,15 +19,19 @@ _NAME = r'"[^"\\]*"\s*:'
 _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single value"}
 
 
-def read_json_lines(path: FilePath, skipped: Skipped | None = None) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the rows of a file of JSON Lines and the line of each; a name that a line lacks is null there.
+def read_json_lines(
+    path: FilePath, skipped: Skipped | None = None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows of a file of JSON Lines and the line of each; a name that a line lacks is
+    null there.
 
     Args:
         path: The file.
         skipped: Where malformed lines are noted and left out; None stops at the first.
 
     Raises:
-        FormatError: If a line is no JSON object, or one name holds lists in one line and single values in another.
+        FormatError: If a line is no JSON object, or one name holds lists in one line and single
+            values in another.
     """
     text = read_text(path, skipped)
     try:
@@ -59,8 +63,14 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
                 return frame, (filled + 1).cast(pl.Int64).alias("line")
     for number, why in _faults(text.split("\n")):
         raise FormatError(f"{path}:{number}: {why}")
-    told = " ".join(str(reason).split())[:120] if reason is not None else "its lines and objects do not agree"
-    raise FormatError(f"{path}: a name holds values that do not go together ({told}). Give each name one kind of value.")
+    if reason is not None:
+        told = " ".join(str(reason).split())[:120]
+    else:
+        told = "its lines and objects do not agree"
+    raise FormatError(
+        f"{path}: a name holds values that do not go together ({told}). Give each name one kind "
+        "of value."
+    )
 
 
 def _check_names(path: FilePath, lines: pl.Series) -> None:
@@ -71,7 +81,8 @@ def _check_names(path: FilePath, lines: pl.Series) -> None:
         names.update(found.drop_nulls())
         if len(names) > _MOST_NAMES or len(names) * len(lines) > _MOST_CELLS:
             raise FormatError(
-                f"{path}: more than {len(names) - 1:,} different names in {len(lines):,} lines, too many for a table. "
+                f"{path}: more than {len(names) - 1:,} different names in {len(lines):,} lines, "
+                "too many for a table. "
                 "Give each line the same few names, and lists of values."
             )
 
@@ -85,13 +96,18 @@ def _too_deep(line: str) -> bool:
 
 
 def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line that is no object, or none like those before it, and what to do."""
+    """Yield the number of each line that is no object, or none like those before it, and what to
+    do.
+    """
     kinds: dict[str, type] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         if _too_deep(line):
-            yield number, f"objects within objects, more than {_DEEPEST} deep. Give one flat object a line."
+            yield (
+                number,
+                f"objects within objects, more than {_DEEPEST} deep. Give one flat object a line.",
+            )
             continue
         try:
             found = json.loads(line)
@@ -105,8 +121,15 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         for name, value in found.items():
             kind = type(value) if isinstance(value, list | dict) else str
             if value is not None and kinds.get(name, kind) != kind:
-                yield number, f"{name!r} is {_KINDS[kind]} here, {_KINDS[kinds[name]]} before. Give each name one kind of value."
+                yield (
+                    number,
+                    f"{name!r} is {_KINDS[kind]} here, {_KINDS[kinds[name]]} before. Give each "
+                    "name one kind of value.",
+                )
                 break
-            own |= {name: kind} if value is not None else {}
+            if value is not None:
+                own |= {name: kind}
+            else:
+                own |= {}
         else:
             kinds = own | kinds

@@ -1,4 +1,6 @@
-"""Orders that depend on what is sorted and on nothing else: of rows, of texts, and of one row per key."""
+"""Orders that depend on what is sorted and on nothing else: of rows, of texts, and of one row per
+key.
+"""
 
 import numpy as np
 import polars as pl
@@ -10,9 +12,11 @@ _WORD = 8  # bytes that are compared at once
 
 
 def row_order(*keys: np.ndarray) -> np.ndarray:
-    """Return the positions (int64) of rows sorted by the first key, then by the next; rows that agree in all keep their order.
+    """Return the positions (int64) of rows sorted by the first key, then by the next; rows that
+    agree in all keep their order.
 
-    Whole numbers are sorted together with their positions as one int64, several times as fast as ``numpy.lexsort``.
+    Whole numbers are sorted together with their positions as one int64, several times as fast as
+    ``numpy.lexsort``.
 
     Args:
         keys: Numbers, one array per key; NaN comes last.
@@ -20,7 +24,10 @@ def row_order(*keys: np.ndarray) -> np.ndarray:
     order: np.ndarray | None = None
     for key in reversed(keys):
         step = _stable_order(key if order is None else key[order])
-        order = step if order is None else order[step]
+        if order is None:
+            order = step
+        else:
+            order = order[step]
     assert order is not None
     return order
 
@@ -31,7 +38,8 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
     bits = len(key).bit_length()
     if key.dtype.kind == "f" and not _are_whole(key):
         return np.argsort(key, kind="stable")
-    low, high = int(key.min()), int(key.max())
+    low = int(key.min())
+    high = int(key.max())
     if (high - low) << bits >= _LARGEST or max(-low, high) >= _LARGEST:
         return np.argsort(key, kind="stable")
     packed = key.astype(np.int64)
@@ -45,36 +53,46 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
 
 
 def _are_whole(key: np.ndarray) -> bool:
-    return bool(np.isfinite(key).all() and np.abs(key).max() < _LARGEST and (key == np.floor(key)).all())
+    return bool(
+        np.isfinite(key).all() and np.abs(key).max() < _LARGEST and (key == np.floor(key)).all()
+    )
 
 
 def text_order(texts: pl.Series) -> np.ndarray:
     """Return the positions (int64) of distinct texts sorted by their bytes in UTF-8.
 
-    Many long texts that begin alike, as IRIs do, are compared eight bytes at a time, only where they are not told apart yet.
+    Many long texts that begin alike, as IRIs do, are compared eight bytes at a time, only where
+    they are not told apart yet.
     """
     if len(texts) < _MANY:
         return texts.arg_sort().to_numpy().astype(np.int64)
     length = texts.str.len_bytes().to_numpy().astype(np.int64)
     begin = np.cumsum(length) - length
     words = _words(texts, int(length.sum()))
-    order, group = np.arange(len(texts)), np.zeros(len(texts), dtype=np.int64)
-    open_ = np.arange(len(texts))  # places in the order whose text is not told apart from a neighbor's
+    order = np.arange(len(texts))
+    group = np.zeros(len(texts), dtype=np.int64)
+    open_ = np.arange(
+        len(texts)
+    )  # places in the order whose text is not told apart from a neighbor's
     depth = _common(str(texts.min()).encode(), str(texts.max()).encode())
     while len(open_):
-        rows, own = order[open_], group[open_]
+        rows = order[open_]
+        own = group[open_]
         code = _code(words, begin[rows], length[rows], depth)
         parted = (own[1:] == own[:-1]) & (code[1:] != code[:-1])
         if parted.any():
             by = np.argsort(code)
             by = by[row_order(own[by])]
-            rows, code = rows[by], code[by]
+            rows = rows[by]
+            code = code[by]
             order[open_] = rows
         new = np.r_[True, (own[1:] != own[:-1]) | (code[1:] != code[:-1])]
         group[open_] = np.cumsum(new)
         open_ = open_[~(new & np.r_[new[1:], True])]
         depth += _WORD
-        if depth > length[order[open_]].max(initial=0):  # only NUL characters at their ends part these
+        if depth > length[order[open_]].max(
+            initial=0
+        ):  # only NUL characters at their ends part these
             order[open_] = order[open_][row_order(group[open_], length[order[open_]])]
             break
     return order
@@ -82,23 +100,33 @@ def text_order(texts: pl.Series) -> np.ndarray:
 
 def _common(one: bytes, other: bytes) -> int:
     """Return how many bytes two texts have in common at their beginning."""
-    differs = (place for place, (own, another) in enumerate(zip(one, other, strict=False)) if own != another)
+    differs = (
+        place
+        for place, (own, another) in enumerate(zip(one, other, strict=False))
+        if own != another
+    )
     return next(differs, min(len(one), len(other)))
 
 
 def _words(texts: pl.Series, size: int) -> np.ndarray:
-    """Return the bytes of texts one after another, as the number that eight bytes make from each place on."""
+    """Return the bytes of texts one after another, as the number that eight bytes make from each
+    place on.
+    """
     data = np.zeros(size + _WORD, dtype=np.uint8)
     at = 0
     for start in range(0, len(texts), _BLOCK):
-        some = np.frombuffer(texts.slice(start, _BLOCK).str.join("").item().encode(), dtype=np.uint8)
+        some = np.frombuffer(
+            texts.slice(start, _BLOCK).str.join("").item().encode(), dtype=np.uint8
+        )
         data[at : at + len(some)] = some
         at += len(some)
     return np.ndarray(size + 1, dtype=">u8", buffer=data, strides=(1,))
 
 
 def _code(words: np.ndarray, begin: np.ndarray, length: np.ndarray, depth: int) -> np.ndarray:
-    """Return the eight bytes of each text from ``depth`` on as a number, 0 in the place of those behind its end."""
+    """Return the eight bytes of each text from ``depth`` on as a number, 0 in the place of those
+    behind its end.
+    """
     left = np.clip(length - depth, 0, _WORD)
     code: np.ndarray = words[begin + np.minimum(depth, length)].astype(np.uint64)
     short = left < _WORD
@@ -108,7 +136,9 @@ def _code(words: np.ndarray, begin: np.ndarray, length: np.ndarray, depth: int) 
 
 
 def numbered(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
-    """Return the distinct texts of a column, sorted, and the number (int32) of each cell among them."""
+    """Return the distinct texts of a column, sorted, and the number (int32) of each cell among
+    them.
+    """
     keys = column.unique().rename("key")
     keys = keys.gather(text_order(keys))
     rows = pl.DataFrame({"key": keys, "row": np.arange(len(keys), dtype=np.int32)})
@@ -117,13 +147,18 @@ def numbered(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
 
 
 def one_per_key(frame: pl.DataFrame, key: str, *by: str) -> pl.DataFrame:
-    """Return one row per key where it is; of several with one key the first by the columns ``by``, empty cells last.
+    """Return one row per key where it is; of several with one key the first by the columns ``by``,
+    empty cells last.
 
     No order of the rows decides which one stays.
     """
     if not frame[key].is_duplicated().any():
         return frame
     numbers = pl.Series("own row", np.arange(frame.height))
-    sorted_ = frame.select(key, *by).insert_column(0, numbers).sort(*by, nulls_last=True, maintain_order=True)
+    sorted_ = (
+        frame.select(key, *by)
+        .insert_column(0, numbers)
+        .sort(*by, nulls_last=True, maintain_order=True)
+    )
     chosen = sorted_.unique(key, keep="first", maintain_order=True)["own row"].sort()
     return frame[chosen]

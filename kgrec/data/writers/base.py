@@ -28,7 +28,9 @@ class Written:
     fewer: dict[str, int] = field(default_factory=dict)
 
     def lose(self, what: str, count: int, of: str = "") -> None:
-        """Add to what could not be carried, if there is anything; ``of`` is the aspect that it is a part of."""
+        """Add to what could not be carried, if there is anything; ``of`` is the aspect that it is a
+        part of.
+        """
         if count:
             self.lost[what] = self.lost.get(what, 0) + int(count)
             self.fewer[of] = self.fewer.get(of, 0) + int(count)
@@ -41,7 +43,8 @@ class Format:
     Attributes:
         files: The files, in words.
         carries: What it can hold, names of ``ASPECTS``.
-        write: Writes a dataset into an empty folder; the last argument is the name that files may bear.
+        write: Writes a dataset into an empty folder; the last argument is the name that files may
+            bear.
         needs: What a dataset must have to be written at all, a name of ``ASPECTS``.
     """
 
@@ -94,13 +97,21 @@ ASPECTS: Mapping[str, Callable[[Dataset], int]] = {
     "impressions": lambda data: sum(map(len, data.impressions.values())),
     "users without an interaction": lambda data: _unused(data, "user", data.num_users),
     "items without an interaction": lambda data: _unused(data, "item", data.num_items),
-    "user labels": lambda data: 0 if data.user_labels is None else len(data.user_labels) - data.user_labels.null_count(),
+    "user labels": lambda data: (
+        0 if data.user_labels is None else len(data.user_labels) - data.user_labels.null_count()
+    ),
     "item labels": lambda data: _labels(None, data.num_items)(data.triples.labels),
-    "texts": lambda data: 0 if data.content.texts is None else len(data.content.texts) - data.content.texts.null_count(),
+    "texts": lambda data: (
+        0
+        if data.content.texts is None
+        else len(data.content.texts) - data.content.texts.null_count()
+    ),
     "mentions": lambda data: len(data.content.mentions),
     "features": lambda data: 0 if data.content.features is None else len(data.content.features),
     "word vectors": lambda data: 0 if data.content.words is None else len(data.content.words.keys),
-    "entity vectors": lambda data: 0 if data.content.entities is None else len(data.content.entities.keys),
+    "entity vectors": lambda data: (
+        0 if data.content.entities is None else len(data.content.entities.keys)
+    ),
     "triples": lambda data: len(data.triples),
     "held-out triples": lambda data: sum(map(len, data.held_triples.values())),
     "links (items whose entity has another name)": _links,
@@ -144,7 +155,8 @@ ASPECTS: Mapping[str, Callable[[Dataset], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What users, items, entities and relations are called in the files, in the order of their rows.
+    """What users, items, entities and relations are called in the files, in the order of their
+    rows.
 
     Attributes:
         users: Text, like the next ones.
@@ -168,24 +180,38 @@ class Names:
     def note(self, written: Written) -> None:
         """Say which ids were numbered."""
         if self.lists:
-            written.notes.append(f"Ids are numbers from 0; {', '.join(self.lists)} say what they stand for.")
+            written.notes.append(
+                f"Ids are numbers from 0; {', '.join(self.lists)} say what they stand for."
+            )
 
 
 def numbered(data: Dataset, graph: bool = True) -> Names:
-    """Return names that are row numbers, with lists of what they stand for; items have the numbers of their entities."""
-    users, items = data.users.series.to_list(), data.items.series.to_list()
-    entities, relations = data.triples.entities.series.to_list(), data.triples.relations.series.to_list()
-    lists = {USERS: list_text(users), ITEMS: list_text(items, entities[: len(items)] if graph else None)}
+    """Return names that are row numbers, with lists of what they stand for; items have the numbers
+    of their entities.
+    """
+    users = data.users.series.to_list()
+    items = data.items.series.to_list()
+    entities = data.triples.entities.series.to_list()
+    relations = data.triples.relations.series.to_list()
+    lists = {
+        USERS: list_text(users),
+        ITEMS: list_text(items, entities[: len(items)] if graph else None),
+    }
     if graph:
         lists |= {ENTITIES: list_text(entities), RELATIONS: list_text(relations)}
-    return Names(_count(len(users)), _count(len(items)), _count(len(entities)), _count(len(relations)), lists)
+    return Names(
+        _count(len(users)), _count(len(items)), _count(len(entities)), _count(len(relations)), lists
+    )
 
 
 _KINDS = (USERS, ITEMS, ENTITIES, RELATIONS)
 
 
-def carried(data: Dataset, fits: Callable[[str], bool] = is_plain, used: Sequence[str] = _KINDS) -> Names:
-    """Return the ids themselves where all of a kind fit, else numbers; items and entities are numbered together.
+def carried(
+    data: Dataset, fits: Callable[[str], bool] = is_plain, used: Sequence[str] = _KINDS
+) -> Names:
+    """Return the ids themselves where all of a kind fit, else numbers; items and entities are
+    numbered together.
 
     Args:
         data: The dataset.
@@ -202,9 +228,22 @@ def carried(data: Dataset, fits: Callable[[str], bool] = is_plain, used: Sequenc
     unfit = {name for name in used if not all(map(fits, kept[name]))}
     if unfit & {ITEMS, ENTITIES}:
         unfit |= {ITEMS, ENTITIES} & set(used)
-    own = {USERS: numbers.users, ITEMS: numbers.items, ENTITIES: numbers.entities, RELATIONS: numbers.relations}
-    users, items, entities, relations = (own[name] if name in unfit else keys for name, keys in kept.items())
-    return Names(users, items, entities, relations, {name: text for name, text in numbers.lists.items() if name in unfit})
+    own = {
+        USERS: numbers.users,
+        ITEMS: numbers.items,
+        ENTITIES: numbers.entities,
+        RELATIONS: numbers.relations,
+    }
+    users, items, entities, relations = (
+        own[name] if name in unfit else keys for name, keys in kept.items()
+    )
+    return Names(
+        users,
+        items,
+        entities,
+        relations,
+        {name: text for name, text in numbers.lists.items() if name in unfit},
+    )
 
 
 def _count(size: int) -> pl.Series:
@@ -224,7 +263,10 @@ def at(names: pl.Series, rows: np.ndarray) -> pl.Series:
 def write_rows(path: Path, columns: Sequence[pl.Series], separator: str, header: str = "") -> None:
     """Write columns of text as lines; nothing is quoted."""
     frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)])
-    lines = frame.select(pl.concat_str(pl.all(), separator=separator)).to_series() if frame.height else pl.Series([], dtype=pl.String)
+    if frame.height:
+        lines = frame.select(pl.concat_str(pl.all(), separator=separator)).to_series()
+    else:
+        lines = pl.Series([], dtype=pl.String)
     write_lines(path, lines, header)
 
 
@@ -235,9 +277,16 @@ def write_lines(path: Path, lines: Iterable[str] | pl.Series, header: str = "") 
 
 
 def triple_columns(data: Dataset, names: Names, rows: np.ndarray | None = None) -> list[pl.Series]:
-    """Return head, relation and tail as written, of the training triples or of given rows (n, 3)."""
+    """Return head, relation and tail as written, of the training triples or of given rows (n,
+    3).
+    """
     triples = data.triples
-    head, relation, tail = (triples.head, triples.relation, triples.tail) if rows is None else rows.T
+    if rows is None:
+        head = triples.head
+        relation = triples.relation
+        tail = triples.tail
+    else:
+        head, relation, tail = rows.T
     return [at(names.entities, head), at(names.relations, relation), at(names.entities, tail)]
 
 
@@ -252,12 +301,18 @@ def optional(values: np.ndarray | None, size: int) -> pl.Series:
 def timed(data: Dataset, column: str) -> bool:
     """Return whether every interaction has a time (or a rating)."""
     columns = [getattr(part, column) for part in parts_of(data).values() if len(part)]
-    return bool(columns) and all(values is not None and bool(np.isfinite(values).all()) for values in columns)
+    return bool(columns) and all(
+        values is not None and bool(np.isfinite(values).all()) for values in columns
+    )
 
 
 def cell(text: str | None) -> str:
-    """Return text for a cell between tabs: each tab, line end and NUL becomes a blank, so that offsets hold."""
-    return "" if text is None else text.translate(_BLANKS)
+    """Return text for a cell between tabs: each tab, line end and NUL becomes a blank, so that
+    offsets hold.
+    """
+    if text is None:
+        return ""
+    return text.translate(_BLANKS)
 
 
 def changed(texts: Iterable[str | None]) -> int:
@@ -273,7 +328,11 @@ def fits_cell(key: str) -> bool:
 def lists_of(start: np.ndarray, members: pl.Series) -> pl.Series:
     """Return lists of text joined by blanks, the n-th from ``start[n]`` to ``start[n + 1]``."""
     owner = np.repeat(np.arange(len(start) - 1), np.diff(start))
-    frame = pl.DataFrame({"owner": owner, "member": members}).group_by("owner", maintain_order=True).agg(pl.col("member").str.join(" "))
+    frame = (
+        pl.DataFrame({"owner": owner, "member": members})
+        .group_by("owner", maintain_order=True)
+        .agg(pl.col("member").str.join(" "))
+    )
     every = pl.DataFrame({"owner": np.arange(len(start) - 1)})
     return every.join(frame, on="owner", how="left", maintain_order="left")["member"].fill_null("")
 
@@ -286,13 +345,23 @@ def shown(impressions: Impressions, names: pl.Series) -> pl.Series:
 
 
 def user_columns(data: Dataset, written: Written) -> dict[str, pl.Series]:
-    """Return the facts about users as columns: by relation the label of each user's entity, of several the first."""
-    frame = pl.DataFrame(np.asarray(data.user_facts), schema=["user", "relation", "entity"], orient="row")
+    """Return the facts about users as columns: by relation the label of each user's entity, of
+    several the first.
+    """
+    frame = pl.DataFrame(
+        np.asarray(data.user_facts), schema=["user", "relation", "entity"], orient="row"
+    )
     once = frame.unique(["user", "relation"], keep="first", maintain_order=True)
-    written.lose("facts about users with several values, the first kept", frame.height - once.height, USER_FACTS)
+    written.lose(
+        "facts about users with several values, the first kept",
+        frame.height - once.height,
+        USER_FACTS,
+    )
     labels = pl.Series([data.triples.label(entity) for entity in once["entity"]], dtype=pl.String)
     columns = {}
-    for (relation,), own in once.with_columns(label=labels).group_by("relation", maintain_order=True):
+    for (relation,), own in once.with_columns(label=labels).group_by(
+        "relation", maintain_order=True
+    ):
         every = pl.DataFrame({"user": pl.Series(range(data.num_users), dtype=once.schema["user"])})
         joined = every.join(own, on="user", how="left", maintain_order="left")
         columns[data.triples.relations.key(relation)] = joined["label"]
@@ -318,7 +387,14 @@ def lose_links(data: Dataset, written: Written, described: bool) -> None:
     told = in_triples(data)
     if described:
         told |= triples.labels.is_not_null().to_numpy()
-        told[triples.types["entity"].to_numpy()] = told[triples.attributes["entity"].to_numpy()] = True
+        told[triples.types["entity"].to_numpy()] = told[triples.attributes["entity"].to_numpy()] = (
+            True
+        )
     other = (data.items.series != triples.entities.series[: data.num_items]).to_numpy()
-    what = "a triple, a label, a type or a literal" if described else "a triple"
-    written.lose(f"links of items without {what}", int((other & ~told[: data.num_items]).sum()), LINKS)
+    if described:
+        what = "a triple, a label, a type or a literal"
+    else:
+        what = "a triple"
+    written.lose(
+        f"links of items without {what}", int((other & ~told[: data.num_items]).sum()), LINKS
+    )

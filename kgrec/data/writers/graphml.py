@@ -1,7 +1,8 @@
 r"""GraphML: one directed graph with typed properties.
 
-XML has no way to hold most control characters. Where a text has one, every text of the file is written as JSON writes it (its
-backslashes doubled, the character as ``\u0001``), and the graph's property ``escaped`` says so.
+XML has no way to hold most control characters. Where a text has one, every text of the file is
+written as JSON writes it (its backslashes doubled, the character as ``\u0001``), and the graph's
+property ``escaped`` says so.
 """
 
 import re
@@ -26,14 +27,18 @@ _START = """<?xml version="1.0" encoding="UTF-8"?>
 
 def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write ``graph.graphml``."""
-    written, graph = Written(), property_graph.from_dataset(data)
-    nodes, edges = graph.nodes, graph.edges.rename({"source": "read_from"})
+    written = Written()
+    graph = property_graph.from_dataset(data)
+    nodes = graph.nodes
+    edges = graph.edges.rename({"source": "read_from"})
     base.lose_links(data, written, described=True)
     escape = any(_UNHOLDABLE.search(text) for frame in (nodes, edges) for text in _texts(frame))
     if escape:
-        nodes, edges = _escaped(nodes), _escaped(edges)
+        nodes = _escaped(nodes)
+        edges = _escaped(edges)
         written.notes.append(
-            "Some texts have characters that XML cannot hold: all texts are written as JSON writes them, backslashes doubled."
+            "Some texts have characters that XML cannot hold: all texts are written as JSON "
+            "writes them, backslashes doubled."
         )
     with open(folder / "graph.graphml", "w", encoding="utf-8", newline="\n") as stream:
         stream.write(_START)
@@ -41,18 +46,36 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
         for what, schema, skipped in (("node", NODES, ("id",)), ("edge", EDGES, ("start", "end"))):
             for column, kind in schema.items():
                 if column not in skipped:
-                    shown = "read_from" if column == "source" else column
-                    stream.write(f'  <key id="{what}_{shown}" for="{what}" attr.name="{shown}" attr.type="{_TYPES[kind]}"/>\n')
-        stream.write(f'  <graph edgedefault="directed">\n    <data key="escaped">{str(escape).lower()}</data>\n')
+                    if column == "source":
+                        shown = "read_from"
+                    else:
+                        shown = column
+                    stream.write(
+                        f'  <key id="{what}_{shown}" for="{what}" attr.name="{shown}" attr.type="{_TYPES[kind]}"/>\n'
+                    )
+        stream.write(
+            f'  <graph edgedefault="directed">\n    <data key="escaped">{str(escape).lower()}</data>\n'
+        )
         _write(stream, nodes, "node", pl.format('    <node id="{}">', "id"), ("id",))
-        _write(stream, edges, "edge", pl.format('    <edge source="{}" target="{}">', "start", "end"), ("start", "end"))
+        _write(
+            stream,
+            edges,
+            "edge",
+            pl.format('    <edge source="{}" target="{}">', "start", "end"),
+            ("start", "end"),
+        )
         stream.write("  </graph>\n</graphml>\n")
     return written
 
 
 def _texts(frame: pl.DataFrame) -> list[str]:
     """Return the texts that may have any character, each once."""
-    return [text for column in frame.columns if frame.schema[column] == pl.String for text in frame[column].drop_nulls().unique()]
+    return [
+        text
+        for column in frame.columns
+        if frame.schema[column] == pl.String
+        for text in frame[column].drop_nulls().unique()
+    ]
 
 
 def _escaped(frame: pl.DataFrame) -> pl.DataFrame:
@@ -60,15 +83,21 @@ def _escaped(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(texts.map_elements(escaped, return_dtype=pl.String))
 
 
-def _write(stream: IO[str], frame: pl.DataFrame, what: str, opening: pl.Expr, skipped: tuple[str, ...]) -> None:
+def _write(
+    stream: IO[str], frame: pl.DataFrame, what: str, opening: pl.Expr, skipped: tuple[str, ...]
+) -> None:
     parts = [opening]
     for column, kind in frame.schema.items():
         if column in skipped:
             continue
         cell = pl.col(column).cast(pl.String)
         if kind == pl.String:
-            cell = cell.str.replace_all("&", "&amp;", literal=True).str.replace_all("<", "&lt;", literal=True)
-            cell = cell.str.replace_all(">", "&gt;", literal=True).str.replace_all("\r", "&#13;", literal=True)
+            cell = cell.str.replace_all("&", "&amp;", literal=True).str.replace_all(
+                "<", "&lt;", literal=True
+            )
+            cell = cell.str.replace_all(">", "&gt;", literal=True).str.replace_all(
+                "\r", "&#13;", literal=True
+            )
         data = pl.format(f'<data key="{what}_{column}">{{}}</data>', cell)
         parts.append(pl.when(pl.col(column).is_null()).then(pl.lit("")).otherwise(data))
     for piece in frame.iter_slices(base.ROWS_AT_ONCE):

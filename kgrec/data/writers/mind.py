@@ -1,4 +1,6 @@
-"""MIND's files: ``news.tsv``, ``behaviors.tsv`` and ``entity_embedding.vec`` in folders named train, dev and test."""
+"""MIND's files: ``news.tsv``, ``behaviors.tsv`` and ``entity_embedding.vec`` in folders named
+train, dev and test.
+"""
 
 import json
 from pathlib import Path
@@ -18,7 +20,8 @@ _LEAFS = ("category", "subcategory")
 
 def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write the impressions of each part, and news that their lists or the catalog name."""
-    written, names = Written(), base.carried(data)
+    written = Written()
+    names = base.carried(data)
     names.write_lists(folder)
     names.note(written)
     news = _news(data, names, written)
@@ -29,28 +32,43 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     for part, own in data.impressions.items():
         place = folder / _FOLDERS[part]
         place.mkdir()
-        used = rest.copy() if part == "train" else np.zeros(data.num_items, dtype=bool)
+        if part == "train":
+            used = rest.copy()
+        else:
+            used = np.zeros(data.num_items, dtype=bool)
         used[own.item] = used[own.history] = True
         base.write_lines(place / "news.tsv", news.filter(pl.Series(used)))
         base.write_lines(place / "behaviors.tsv", _behaviors(own, names))
         if part == "train" and data.content.entities is not None and ENTITIES in names.lists:
-            written.lose("vectors of entities that are numbers here", len(data.content.entities.keys), base.ENTITY_VECTORS)
+            written.lose(
+                "vectors of entities that are numbers here",
+                len(data.content.entities.keys),
+                base.ENTITY_VECTORS,
+            )
         elif part == "train" and data.content.entities is not None:
             _write_vectors(data, place / "entity_embedding.vec", names, written)
     times = [own.time for own in data.impressions.values()]
     if any(time is None for time in times):
-        written.notes.append("Impressions without a time have that of 1970-01-01: the format has no empty times.")
+        written.notes.append(
+            "Impressions without a time have that of 1970-01-01: the format has no empty times."
+        )
     if any(time is not None and (time != np.floor(time)).any() for time in times):
         written.notes.append("Times are cut to whole seconds.")
     return written
 
 
 def _behaviors(own: Impressions, names: Names) -> pl.Series:
-    time = np.zeros(len(own)) if own.time is None else np.floor(own.time)
+    if own.time is None:
+        time = np.zeros(len(own))
+    else:
+        time = np.floor(own.time)
     columns = [
         pl.Series(range(1, len(own) + 1), dtype=pl.Int64).cast(pl.String),
         base.at(names.users, own.user),
-        pl.Series(time * 1e6).cast(pl.Int64).cast(pl.Datetime("us")).dt.strftime("%m/%d/%Y %I:%M:%S %p"),
+        pl.Series(time * 1e6)
+        .cast(pl.Int64)
+        .cast(pl.Datetime("us"))
+        .dt.strftime("%m/%d/%Y %I:%M:%S %p"),
         base.lists_of(own.history_start, base.at(names.items, own.history)),
         base.shown(own, names.items),
     ]
@@ -61,42 +79,85 @@ def _behaviors(own: Impressions, names: Names) -> pl.Series:
 def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
     """Return a line for each item."""
     triples = data.triples
-    texts = triples.labels[: data.num_items] if data.content.texts is None else data.content.texts
+    if data.content.texts is None:
+        texts = triples.labels[: data.num_items]
+    else:
+        texts = data.content.texts
     written.lose("tabs and line ends in texts, now blanks", base.changed(texts))
     titles = [base.cell(text) for text in texts]
     other = triples.labels[: data.num_items]
-    written.lose("item labels that are not the texts", int((other.is_not_null() & other.ne_missing(pl.Series(texts))).sum()))
+    written.lose(
+        "item labels that are not the texts",
+        int((other.is_not_null() & other.ne_missing(pl.Series(texts))).sum()),
+    )
     leafs = _leafs(data, written)
     mentions: dict[int, dict[str, dict[str, object]]] = {}
     for item, first, end, entity in data.content.mentions.tolist():
         key = names.entities[entity]
         label = triples.labels[entity]
         own = mentions.setdefault(item, {}).setdefault(
-            key, {"Label": label or "", "Type": "", "WikidataId": key, "Confidence": 1.0, "OccurrenceOffsets": [], "SurfaceForms": []}
+            key,
+            {
+                "Label": label or "",
+                "Type": "",
+                "WikidataId": key,
+                "Confidence": 1.0,
+                "OccurrenceOffsets": [],
+                "SurfaceForms": [],
+            },
         )
         own["OccurrenceOffsets"].append(first)  # type: ignore[attr-defined]
         own["SurfaceForms"].append(titles[item][first:end])  # type: ignore[attr-defined]
     lines = []
     for row, (item, title) in enumerate(zip(names.items, titles, strict=True)):
         entities = json.dumps(list(mentions.get(row, {}).values()), ensure_ascii=False)
-        lines.append("\t".join([item, leafs[0].get(row, ""), leafs[1].get(row, ""), title, "", "", base.cell(entities), "[]"]))
+        lines.append(
+            "\t".join(
+                [
+                    item,
+                    leafs[0].get(row, ""),
+                    leafs[1].get(row, ""),
+                    title,
+                    "",
+                    "",
+                    base.cell(entities),
+                    "[]",
+                ]
+            )
+        )
     return pl.Series(lines, dtype=pl.String)
 
 
 def _leafs(data: Dataset, written: Written) -> list[dict[int, str]]:
-    """Return each item's category and subcategory: its triples with these relations, as the reader of MIND makes them."""
+    """Return each item's category and subcategory: its triples with these relations, as the reader
+    of MIND makes them.
+    """
     triples = data.triples
     found: list[dict[int, str]] = [{}, {}]
     taken = 0
     rows = {triples.relations.get(leaf): (place, f"{leaf}=") for place, leaf in enumerate(_LEAFS)}
-    for head, relation, tail in zip(triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist(), strict=True):
+    for head, relation, tail in zip(
+        triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist(), strict=True
+    ):
         place, prefix = rows.get(relation, (-1, ""))
-        key = triples.entities.key(tail) if place >= 0 else ""
+        if place >= 0:
+            key = triples.entities.key(tail)
+        else:
+            key = ""
         value = key.removeprefix(prefix)
-        if place >= 0 and head < data.num_items and key.startswith(prefix) and value == base.cell(value).strip() != "":
+        if (
+            place >= 0
+            and head < data.num_items
+            and key.startswith(prefix)
+            and value == base.cell(value).strip() != ""
+        ):
             taken += head not in found[place]
             found[place].setdefault(head, value)
-    written.lose("triples other than one category and one subcategory of each news", len(triples) - taken, base.TRIPLES)
+    written.lose(
+        "triples other than one category and one subcategory of each news",
+        len(triples) - taken,
+        base.TRIPLES,
+    )
     return found
 
 
@@ -104,9 +165,19 @@ def _lose_interactions(data: Dataset, written: Written) -> None:
     """Count the interactions that no list shows as clicked or read."""
     told = [np.empty(0, dtype=np.int64)]
     for own in data.impressions.values():
-        clicks = np.repeat(own.user, np.diff(own.start))[own.clicked].astype(np.int64) * data.num_items + own.item[own.clicked]
-        told += [clicks, np.repeat(own.user, np.diff(own.history_start)).astype(np.int64) * data.num_items + own.history]
-    pairs = [rows.user.astype(np.int64) * data.num_items + rows.item for rows in base.parts_of(data).values()]
+        clicks = (
+            np.repeat(own.user, np.diff(own.start))[own.clicked].astype(np.int64) * data.num_items
+            + own.item[own.clicked]
+        )
+        told += [
+            clicks,
+            np.repeat(own.user, np.diff(own.history_start)).astype(np.int64) * data.num_items
+            + own.history,
+        ]
+    pairs = [
+        rows.user.astype(np.int64) * data.num_items + rows.item
+        for rows in base.parts_of(data).values()
+    ]
     gone = int((~np.isin(np.concatenate(pairs), np.concatenate(told))).sum())
     written.lose("interactions that no list shows", gone, base.INTERACTIONS)
 

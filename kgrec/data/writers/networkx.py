@@ -23,7 +23,11 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
         stream.write('\n], "edges": [')
         _write(stream, edges.with_columns(key=pl.int_range(pl.len()).over("source", "target")))
         stream.write("\n]}\n")
-    written = Written(notes=['networkx.node_link_graph(json.load(open("graph.json")), edges="edges") gives the graph.'])
+    written = Written(
+        notes=[
+            'networkx.node_link_graph(json.load(open("graph.json")), edges="edges") gives the graph.'
+        ]
+    )
     base.lose_links(data, written, described=True)
     return written
 
@@ -33,7 +37,11 @@ def _write(stream: IO[str], frame: pl.DataFrame) -> None:
     first = True
     for piece in frame.iter_slices(base.ROWS_AT_ONCE):
         cells = [_cells(column) for column in piece.get_columns()]
-        lines = pl.DataFrame(cells).select("{" + pl.concat_str(pl.all(), separator=", ", ignore_nulls=True) + "}").to_series()
+        lines = (
+            pl.DataFrame(cells)
+            .select("{" + pl.concat_str(pl.all(), separator=", ", ignore_nulls=True) + "}")
+            .to_series()
+        )
         stream.write(("\n" if first else ",\n") + ",\n".join(lines))
         first = False
 
@@ -44,9 +52,15 @@ def _cells(column: pl.Series) -> pl.Series:
     if column.dtype != pl.String:
         return (start + column.cast(pl.String)).alias(column.name)
     texts = column.drop_nulls().unique()
-    written = pl.Series([start + json.dumps(text, ensure_ascii=False) for text in texts], dtype=pl.String)
+    written = pl.Series(
+        [start + json.dumps(text, ensure_ascii=False) for text in texts], dtype=pl.String
+    )
     known = pl.DataFrame({"text": texts, "written": written})
-    return pl.DataFrame({"text": column}).join(known, on="text", how="left", maintain_order="left")["written"].alias(column.name)
+    return (
+        pl.DataFrame({"text": column})
+        .join(known, on="text", how="left", maintain_order="left")["written"]
+        .alias(column.name)
+    )
 
 
 NETWORKX = Format("graph.json (node-link data)", property_graph.CARRIES, write)

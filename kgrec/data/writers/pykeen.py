@@ -10,13 +10,19 @@ from kgrec.data.writers.base import Format, Written
 
 def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write ``triples_train.tsv``, and the held-out triples where there are any."""
-    written, names = Written(), base.carried(data, base.fits_cell, (ENTITIES, RELATIONS))
+    written = Written()
+    names = base.carried(data, base.fits_cell, (ENTITIES, RELATIONS))
     names.write_lists(folder)
     names.note(written)
     base.write_rows(folder / "triples_train.tsv", base.triple_columns(data, names), "\t")
     for part, rows in data.held_triples.items():
-        base.write_rows(folder / f"triples_{part}.tsv", base.triple_columns(data, names, rows), "\t")
-    written.notes.append("TriplesFactory.from_path reads these files; kgrec.graph.convert.to_pykeen gives the factories themselves.")
+        base.write_rows(
+            folder / f"triples_{part}.tsv", base.triple_columns(data, names, rows), "\t"
+        )
+    written.notes.append(
+        "TriplesFactory.from_path reads these files; kgrec.graph.convert.to_pykeen gives the "
+        "factories themselves."
+    )
     return written
 
 

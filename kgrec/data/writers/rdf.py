@@ -1,8 +1,9 @@
 """N-Triples and N-Quads, with the interactions in ``train.tsv`` and its like beside them.
 
-Keys that are IRIs stay as they are, blank nodes too. Other keys become ``urn:kgrec:entity:``, ``:relation:``, ``:class:``, ``:attribute:``
-or ``:graph:`` and the key percent-encoded; so do relations and attributes that the reader would take for labels or types.
-``kgrec.data.rdf.iris`` gives the keys back.
+Keys that are IRIs stay as they are, blank nodes too. Other keys become ``urn:kgrec:entity:``,
+``:relation:``, ``:class:``, ``:attribute:`` or ``:graph:`` and the key percent-encoded; so do
+relations and attributes that the reader would take for labels or types. ``kgrec.data.rdf.iris``
+gives the keys back.
 """
 
 import re
@@ -23,7 +24,15 @@ LABEL = LABEL_PREDICATES[0]
 _BLANK = re.compile(r"_:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _RESERVED = frozenset({*LABEL_PREDICATES, TYPE_PREDICATE})
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+}
 _SPECIAL = re.compile(r'[\\"\x00-\x1f\x7f]')
 _COLUMNS = ("user_id", "item_id", "timestamp", "rating")
 
@@ -39,20 +48,37 @@ def write_nquads(data: Dataset, folder: Path, name: str) -> Written:
 
 
 def _write(data: Dataset, folder: Path, quads: bool) -> Written:
-    written, triples = Written(), data.triples
+    written = Written()
+    triples = data.triples
     entities = _terms(triples.entities.series, "entity", blank=True)
     relations = _terms(triples.relations.series, "relation", reserved=_RESERVED)
     lines = [_statements(data, entities, relations, quads)]
     lines += [_labelled(entities, triples.labels), _labelled(relations, triples.relation_labels)]
     types = triples.types
     lines.append(
-        _joined([base.at(entities, types["entity"].to_numpy()), pl.Series([f"<{TYPE_PREDICATE}>"]), _terms(types["type"], "class")])
+        _joined(
+            [
+                base.at(entities, types["entity"].to_numpy()),
+                pl.Series([f"<{TYPE_PREDICATE}>"]),
+                _terms(types["type"], "class"),
+            ]
+        )
     )
     lines.append(_literals(data, entities))
-    if len(triples) or triples.types.height or triples.attributes.height or triples.labels.null_count() < len(triples.labels):
-        base.write_lines(folder / ("graph.nq" if quads else "graph.nt"), pl.concat([part.rename("line") for part in lines]))
+    if (
+        len(triples)
+        or triples.types.height
+        or triples.attributes.height
+        or triples.labels.null_count() < len(triples.labels)
+    ):
+        base.write_lines(
+            folder / ("graph.nq" if quads else "graph.nt"),
+            pl.concat([part.rename("line") for part in lines]),
+        )
     if _minted(entities) or _minted(relations):
-        written.notes.append(f"Keys that are no IRI are {NAMESPACE}KIND: and the key percent-encoded.")
+        written.notes.append(
+            f"Keys that are no IRI are {NAMESPACE}KIND: and the key percent-encoded."
+        )
     base.lose_links(data, written, described=True)
     if base.ASPECTS[base.INTERACTIONS](data):
         _write_parts(data, folder, written)
@@ -63,12 +89,21 @@ def _minted(terms: pl.Series) -> bool:
     return bool(terms.str.starts_with(f"<{NAMESPACE}").any())
 
 
-def _terms(keys: pl.Series, kind: str, blank: bool = False, reserved: frozenset[str] = frozenset()) -> pl.Series:
+def _terms(
+    keys: pl.Series, kind: str, blank: bool = False, reserved: frozenset[str] = frozenset()
+) -> pl.Series:
     """Return keys as terms, each distinct key looked at once."""
     distinct = keys.unique(maintain_order=True).to_list()
-    terms = [key if blank and _BLANK.fullmatch(key) else f"<{minted(key, kind, key in reserved)}>" for key in distinct]
-    known = pl.DataFrame({"key": distinct, "term": terms}, schema={"key": pl.String, "term": pl.String})
-    return pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")["term"]
+    terms = [
+        key if blank and _BLANK.fullmatch(key) else f"<{minted(key, kind, key in reserved)}>"
+        for key in distinct
+    ]
+    known = pl.DataFrame(
+        {"key": distinct, "term": terms}, schema={"key": pl.String, "term": pl.String}
+    )
+    return pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left")[
+        "term"
+    ]
 
 
 def _joined(columns: list[pl.Series]) -> pl.Series:
@@ -83,9 +118,18 @@ def _joined(columns: list[pl.Series]) -> pl.Series:
 
 def _statements(data: Dataset, entities: pl.Series, relations: pl.Series, quads: bool) -> pl.Series:
     triples = data.triples
-    columns = [base.at(entities, triples.head), base.at(relations, triples.relation), base.at(entities, triples.tail)]
+    columns = [
+        base.at(entities, triples.head),
+        base.at(relations, triples.relation),
+        base.at(entities, triples.tail),
+    ]
     if quads and len(triples.graph):
-        names = pl.concat([_terms(triples.graphs.cast(pl.String), "graph", blank=True).rename("g"), pl.Series("g", [""], dtype=pl.String)])
+        names = pl.concat(
+            [
+                _terms(triples.graphs.cast(pl.String), "graph", blank=True).rename("g"),
+                pl.Series("g", [""], dtype=pl.String),
+            ]
+        )
         graph = np.where(triples.graph < 0, len(triples.graphs), triples.graph)
         columns[2] = (columns[2] + " " + base.at(names, graph)).str.strip_chars_end(" ")
     return _joined(columns)
@@ -101,14 +145,18 @@ def _literals(data: Dataset, entities: pl.Series) -> pl.Series:
     rows = data.triples.attributes
     names = _terms(rows["name"], "attribute", reserved=_RESERVED)
     values = [_literal(*row) for row in rows.select("value", "datatype", "language").iter_rows()]
-    return _joined([base.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)])
+    return _joined(
+        [base.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)]
+    )
 
 
 def _literal(value: str, datatype: str | None, language: str | None) -> str:
     quoted = _quoted(value)
     if language and _LANGUAGE.fullmatch(language):
         return f"{quoted}@{language}"
-    return f"{quoted}^^<{minted(datatype, 'datatype')}>" if datatype else quoted
+    if datatype:
+        return f"{quoted}^^<{minted(datatype, 'datatype')}>"
+    return quoted
 
 
 def _quoted(text: str) -> str:
@@ -127,16 +175,30 @@ def _write_parts(data: Dataset, folder: Path, written: Written) -> None:
     present = [column for column in ("time", "rating") if base.timed(data, column)]
     for column, what in (("time", base.TIMES), ("rating", base.RATINGS)):
         if column not in present:
-            written.lose(f"{what}: some interactions have none, and a column must be full", base.ASPECTS[what](data), what)
-    header = "\t".join([*_COLUMNS[:2], *(_COLUMNS[2 if column == "time" else 3] for column in present)]) + "\n"
+            written.lose(
+                f"{what}: some interactions have none, and a column must be full",
+                base.ASPECTS[what](data),
+                what,
+            )
+    header = (
+        "\t".join([*_COLUMNS[:2], *(_COLUMNS[2 if column == "time" else 3] for column in present)])
+        + "\n"
+    )
     for part, rows in base.parts_of(data).items():
         columns = [base.at(names.users, rows.user), base.at(names.items, rows.item)]
-        columns += [pl.Series(getattr(rows, column)).cast(pl.String) if len(rows) else pl.Series([], dtype=pl.String) for column in present]
+        columns += [
+            pl.Series(getattr(rows, column)).cast(pl.String)
+            if len(rows)
+            else pl.Series([], dtype=pl.String)
+            for column in present
+        ]
         base.write_rows(folder / f"{part}.tsv", columns, "\t", header)
     keys = data.triples.entities.series[: data.num_items]
     idle = base.ASPECTS[base.IDLE_ITEMS](data)
     if idle or (len(data.triples) and (data.items.series != keys).any()):
-        base.write_rows(folder / "links.tsv", [names.items, _linked(keys)], "\t", "item_id\tentity_iri\n")
+        base.write_rows(
+            folder / "links.tsv", [names.items, _linked(keys)], "\t", "item_id\tentity_iri\n"
+        )
 
 
 def _linked(keys: pl.Series) -> pl.Series:

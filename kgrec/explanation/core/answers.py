@@ -1,4 +1,6 @@
-"""What the explainer answers besides ``Explanation``: contrasts, flip sets, why-not and what-if. Imports no torch."""
+"""What the explainer answers besides ``Explanation``: contrasts, flip sets, why-not and what-if.
+Imports no torch.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -29,7 +31,9 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary: ``schema``, ``kind``, then the fields."""
-        return {"schema": SCHEMA, "kind": _kind(self)} | {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}  # type: ignore[attr-defined]
+        names = self.__dataclass_fields__  # type: ignore[attr-defined]
+        fields = {name: _plain(getattr(self, name)) for name in names}
+        return {"schema": SCHEMA, "kind": _kind(self)} | fields
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the JSON form."""
@@ -46,7 +50,8 @@ class Answer:
 class Contrast(Answer):
     """Why one item and not another: the difference of their scores as a sum.
 
-    own + bias + sum of ``by_liked`` + sum of ``other`` + residual equals ``first.score - second.score``.
+    own + bias + sum of ``by_liked`` + sum of ``other`` + residual equals
+    ``first.score - second.score``.
 
     Attributes:
         user: The user.
@@ -55,7 +60,8 @@ class Contrast(Answer):
         difference: ``first.score - second.score``.
         own: What the user's own vector gives to the first beyond the second.
         bias: The same of biases.
-        by_liked: The same of each liked item, the strongest for the first item first, the strongest for the second last.
+        by_liked: The same of each liked item, the strongest for the first item first, the strongest
+            for the second last.
         other: Further parts.
         residual: What rounding leaves.
         basis: As in ``Budget``.
@@ -93,8 +99,9 @@ class FlipSet(Answer):
         before: Scores of item and rival with everything there (rival None: the runner-up).
         after: The same without ``removed``.
         mode: "delete" (all recomputed) or "mask" (other weights kept).
-        verified: True where the whole ranking was computed again without ``removed`` and has another item at the top, and computed again
-            for every set with one member put back, each of which keeps the item at the top (minimal by inclusion).
+        verified: True where the whole ranking was computed again without ``removed`` and has
+            another item at the top, and computed again for every set with one member put back, each
+            of which keeps the item at the top (minimal by inclusion).
         likes: Number of liked items.
         runs: How often the ranking was computed again.
         note: What a reader must know; why there is no set.
@@ -115,13 +122,16 @@ class FlipSet(Answer):
 
 @dataclass(frozen=True, slots=True)
 class WhyNot(Answer):
-    """Why an item is not in the list: its contrast with the last item that is, and what would bring it in.
+    """Why an item is not in the list: its contrast with the last item that is, and what would bring
+    it in.
 
     Attributes:
         contrast: The item against the k-th of the list.
         k: Length of the list.
-        additions: Items whose like would raise the item's score most; the value is the measured change of the score.
-        enters: Smallest number of these, taken in order, that brings the item into the list; None where all of them do not.
+        additions: Items whose like would raise the item's score most; the value is the measured
+            change of the score.
+        enters: Smallest number of these, taken in order, that brings the item into the list; None
+            where all of them do not.
         note: What a reader must know.
     """
 
@@ -184,7 +194,8 @@ class Share:
         value: Sum of its attributions over the recommendations.
         share: Part of the sum of absolute values.
         facts: Number of facts (edges for kinds, paths for patterns) it has.
-        change: Change of a metric when all its facts are taken away, by metric; {} where it was not measured.
+        change: Change of a metric when all its facts are taken away, by metric; {} where it was not
+            measured.
         overlap: Part of the lists that stays the same then; None where it was not measured.
     """
 
@@ -206,8 +217,10 @@ class Summary(Answer):
         pairs: Number of (user, item) recommendations that were added up.
         users: Number of users.
         score: Sum of their scores.
-        without_graph: Sum of their scores with no edge at all; None where parts are no parts of a whole.
-        shares: What each carries, largest first; their values add up to ``score - without_graph``, up to ``residual``.
+        without_graph: Sum of their scores with no edge at all; None where parts are no parts of a
+            whole.
+        shares: What each carries, largest first; their values add up to ``score - without_graph``,
+            up to ``residual``.
         residual: What is left; None like ``without_graph``.
         basis: "exact" or "linearised".
         manifest: Model, dataset, settings and versions.
@@ -226,7 +239,13 @@ class Summary(Answer):
     note: str = ""
 
 
-_KINDS = {Contrast: "contrast", FlipSet: "flip", WhyNot: "why-not", WhatIf: "what-if", Summary: "summary"}
+_KINDS = {
+    Contrast: "contrast",
+    FlipSet: "flip",
+    WhyNot: "why-not",
+    WhatIf: "what-if",
+    Summary: "summary",
+}
 
 
 def _kind(answer: Answer) -> str:
@@ -244,4 +263,6 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, (tuple, list)):
         return [_plain(part) for part in value]
-    return dict(value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return dict(value)
+    return value

@@ -1,4 +1,6 @@
-"""What an explanation is, and its JSON. Imports no torch: whatever shows explanations reads this alone."""
+"""What an explanation is, and its JSON. Imports no torch: whatever shows explanations reads this
+alone.
+"""
 
 import json
 import math
@@ -43,9 +45,13 @@ class Node:
     def __post_init__(self) -> None:
         """Refuse an unknown kind, and what is no text."""
         if not (isinstance(self.key, str) and isinstance(self.label, str)):
-            raise ExplanationError(f"a node has key {self.key!r} and label {self.label!r}. Both are text.")
+            raise ExplanationError(
+                f"a node has key {self.key!r} and label {self.label!r}. Both are text."
+            )
         if self.kind not in KINDS:
-            raise ExplanationError(f"node {self.key!r} has kind {self.kind!r}. Known kinds: {', '.join(KINDS)}.")
+            raise ExplanationError(
+                f"node {self.key!r} has kind {self.kind!r}. Known kinds: {', '.join(KINDS)}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class FactRef:
 
     Attributes:
         source: Name of the file, without its folder; or an origin in words.
-        locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item took the fact over through its link.
+        locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item
+            took the fact over through its link.
         ordinal: Whether ``locator`` counts triples instead of lines.
         column: Column of the table whose row was read, "" where it is no table of items.
         graph: Name of the graph that the fact stands in, "" for none.
@@ -83,18 +90,27 @@ class FactRef:
     def _place(self) -> str:
         if self.locator == 0:
             return ""
-        where = f" triple {abs(self.locator)}" if self.ordinal else f":{abs(self.locator)}"
-        column = f" column {self.column}" if self.column else ""
+        if self.ordinal:
+            where = f" triple {abs(self.locator)}"
+        else:
+            where = f":{abs(self.locator)}"
+        if self.column:
+            column = f" column {self.column}"
+        else:
+            column = ""
         return where + column + (" (through the item's link)" if self.locator < 0 else "")
 
 
 def _steps(source: str) -> list[str]:
     """Return the folders of a file and its name; an address of the web is one step."""
-    return [source] if source.startswith(("http://", "https://")) else source.replace("\\", "/").split("/")
+    if source.startswith(("http://", "https://")):
+        return [source]
+    return source.replace("\\", "/").split("/")
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the files' names without their folders; of files with equal names, as much of the folder as tells them apart.
+    """Return the files' names without their folders; of files with equal names, as much of the
+    folder as tells them apart.
 
     An explanation travels, and the folders of the machine it was made on do not belong in it.
 
@@ -102,7 +118,8 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
     (('a/kg.nt', 'b/kg.nt'), ('films.ttl', 'the frame'))
     """
     parts = [_steps(source) for source in sources]
-    depth, shown = 1, [part[-1] for part in parts]
+    depth = 1
+    shown = [part[-1] for part in parts]
     while len(set(shown)) < len(set(sources)) and depth < max(map(len, parts)):
         depth += 1
         shown = ["/".join(part[-depth:]) for part in parts]
@@ -116,7 +133,8 @@ class Relation:
     Attributes:
         key: Relation key, "interacts" for interactions.
         label: What people read.
-        forward: True where the fact reads source - relation - target, False where it reads target - relation - source.
+        forward: True where the fact reads source - relation - target, False where it reads target -
+            relation - source.
         facts: Where it is stated.
     """
 
@@ -133,7 +151,8 @@ class Hop:
     Attributes:
         source: Where the hop starts.
         target: Where it ends.
-        relations: The relations it follows; several where the model merges parallel ones into one weight.
+        relations: The relations it follows; several where the model merges parallel ones into one
+            weight.
     """
 
     source: Node
@@ -143,7 +162,9 @@ class Hop:
     def __post_init__(self) -> None:
         """Refuse a hop without a relation."""
         if not self.relations:
-            raise ExplanationError(f"the hop from {self.source.key!r} to {self.target.key!r} names no relation.")
+            raise ExplanationError(
+                f"the hop from {self.source.key!r} to {self.target.key!r} names no relation."
+            )
 
     @property
     def relation(self) -> str:
@@ -162,8 +183,12 @@ class Hop:
 
     @property
     def liked(self) -> bool:
-        """Whether the first relation is an interaction, and no relation of the graph that has the same key."""
-        return self.relation == "interacts" and bool({"user", "users"} & {self.source.kind, self.target.kind})
+        """Whether the first relation is an interaction, and no relation of the graph that has the
+        same key.
+        """
+        return self.relation == "interacts" and bool(
+            {"user", "users"} & {self.source.kind, self.target.kind}
+        )
 
     @property
     def facts(self) -> tuple[FactRef, ...]:
@@ -177,17 +202,21 @@ class Path:
 
     Attributes:
         hops: The edges, first to last.
-        basis: What the drops are: "exact" (in closed form, equal to running the model again without the path), "measured" (it was run
-            again) or "post-hoc" (the graph has no effect on the score at inference).
-        drop_delete: Score minus the score of the model run again without the path's edges, everything else recomputed.
+        basis: What the drops are: "exact" (in closed form, equal to running the model again without
+            the path), "measured" (it was run again) or "post-hoc" (the graph has no effect on the
+            score at inference).
+        drop_delete: Score minus the score of the model run again without the path's edges,
+            everything else recomputed.
         drop_mask: The same with the other edges' weights kept; None where it was not measured.
-        attribution: First-order effect of the path's edges, by which it was chosen; None where there is none.
+        attribution: First-order effect of the path's edges, by which it was chosen; None where
+            there is none.
         users: Number of other users the path stands for; None where it stands for itself.
         removed: Number of facts removed for ``drop_delete``.
-        joint: What the walks along this very path carry, which need every hop; None where the model has no such number. It is a part of
-            ``Budget.on_graph``, not a share of the score.
+        joint: What the walks along this very path carry, which need every hop; None where the model
+            has no such number. It is a part of ``Budget.on_graph``, not a share of the score.
         weight: Product of the hops' weights in the model; None where there is none.
-        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where there is none.
+        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where
+            there is none.
         rank_after: Rank of the item without the path's edges; None where it was not asked for.
     """
 
@@ -209,15 +238,29 @@ class Path:
             raise ExplanationError("a path needs at least one hop.")
         for before, after in zip(self.hops, self.hops[1:], strict=False):
             if before.target != after.source:
-                raise ExplanationError(f"a path breaks between {before.target.key!r} and {after.source.key!r}.")
+                raise ExplanationError(
+                    f"a path breaks between {before.target.key!r} and {after.source.key!r}."
+                )
         stops = [(node.kind, node.key) for node in self.nodes if node.kind != "users"]
         if len(set(stops)) < len(stops):
             raise ExplanationError("a path visits a node twice.")
-        numbers = (self.drop_delete, self.drop_mask, self.attribution, self.joint, self.weight, self.plausibility)
+        numbers = (
+            self.drop_delete,
+            self.drop_mask,
+            self.attribution,
+            self.joint,
+            self.weight,
+            self.plausibility,
+        )
         if not all(math.isfinite(number) for number in numbers if number is not None):
             raise ExplanationError("a path has a drop that is not a finite number.")
-        if self.basis not in ("exact", "measured", "post-hoc") or (self.basis == "post-hoc" and self.drop_delete != 0):
-            raise ExplanationError(f"a path has basis {self.basis!r} and drop {self.drop_delete}. Post-hoc paths have drop 0.")
+        if self.basis not in ("exact", "measured", "post-hoc") or (
+            self.basis == "post-hoc" and self.drop_delete != 0
+        ):
+            raise ExplanationError(
+                f"a path has basis {self.basis!r} and drop {self.drop_delete}. Post-hoc paths "
+                "have drop 0."
+            )
 
     @property
     def length(self) -> int:
@@ -242,8 +285,8 @@ class Term:
     Attributes:
         node: A liked item, or a neighbor of the item.
         value: Its part of the score; signed.
-        supported: The piece of ``value`` where the liked item and a neighbor of the item are the same or joined by a fact; None where the
-            model does not tell pieces apart.
+        supported: The piece of ``value`` where the liked item and a neighbor of the item are the
+            same or joined by a fact; None where the model does not tell pieces apart.
     """
 
     node: Node
@@ -253,7 +296,8 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A score as a sum, nothing left out: own + bias + ``by_liked`` + ``other`` + ``residual`` equals it.
+    """A score as a sum, nothing left out: own + bias + ``by_liked`` + ``other`` + ``residual``
+    equals it.
 
     Attributes:
         score: The score.
@@ -262,13 +306,17 @@ class Budget:
         by_liked: What each liked item gives, largest first.
         other: Further parts, by what they are in words.
         residual: What rounding leaves.
-        basis: "exact", "linearised" (an identity at this point; gates move when the graph does) or "measured" (each part is the drop
-            without that like, found by running the model again; the rest is in ``other``).
-        by_property: A second cut of the same score, from the item's side: what each of its neighbors in the graph that is no user gives,
-            largest first; () where the model offers none.
+        basis: "exact", "linearised" (an identity at this point; gates move when the graph does) or
+            "measured" (each part is the drop without that like, found by running the model again;
+            the rest is in ``other``).
+        by_property: A second cut of the same score, from the item's side: what each of its
+            neighbors in the graph that is no user gives, largest first; () where the model offers
+            none.
         by_users: The second cut's part of all users who have the item.
-        item_own: The second cut's part of the item's own vector: item_own + ``by_property`` + by_users + residual equals the score.
-        supported: The piece of ``by_liked`` where liked item and a neighbor of this item are the same or joined by a fact.
+        item_own: The second cut's part of the item's own vector: item_own + ``by_property`` +
+            by_users + residual equals the score.
+        supported: The piece of ``by_liked`` where liked item and a neighbor of this item are the
+            same or joined by a fact.
         unsupported: The rest of ``by_liked``: learned similarity between nodes that no fact joins.
         on_graph: What real walks from the user to the item carry, of all lengths the model knows.
     """
@@ -289,13 +337,22 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Refuse parts that do not add up."""
-        parts = [self.own, self.bias, self.residual, *(term.value for term in self.by_liked), *self.other.values()]
+        parts = [
+            self.own,
+            self.bias,
+            self.residual,
+            *(term.value for term in self.by_liked),
+            *self.other.values(),
+        ]
         if not all(map(math.isfinite, parts)):
             raise ExplanationError("a budget has a part that is not a finite number.")
         if self.basis not in ("exact", "linearised", "measured"):
             raise ExplanationError(f"a budget has basis {self.basis!r}.")
         if abs(math.fsum(parts) - self.score) > _TOLERANCE * max(1.0, math.fsum(map(abs, parts))):
-            raise ExplanationError(f"the parts of a budget add up to {math.fsum(parts)}, not to the score {self.score}.")
+            raise ExplanationError(
+                f"the parts of a budget add up to {math.fsum(parts)}, not to the score "
+                f"{self.score}."
+            )
 
     @property
     def liked(self) -> float:
@@ -303,10 +360,15 @@ class Budget:
         return math.fsum(term.value for term in self.by_liked)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: nodes as in hops, terms with the keys of their node beside the numbers."""
+        """Return the JSON form: nodes as in hops, terms with the keys of their node beside the
+        numbers.
+        """
         out = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for name in ("by_liked", "by_property"):
-            out[name] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in out[name]]
+            out[name] = [
+                asdict(term.node) | {"value": term.value, "supported": term.supported}
+                for term in out[name]
+            ]
         return out | {"other": dict(self.other)}
 
     @classmethod
@@ -320,7 +382,9 @@ class Budget:
 
 def term_from_dict(record: Mapping[str, Any]) -> Term:
     """Return the term of a record with a node's keys, ``value`` and ``supported``."""
-    return Term(Node(record["kind"], record["key"], record["label"]), record["value"], record["supported"])
+    return Term(
+        Node(record["kind"], record["key"], record["label"]), record["value"], record["supported"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,16 +399,19 @@ class Explanation:
         score: The model's score.
         rank: 1-based rank among the user's unseen items; None where the user already has the item.
         paths: Best first.
-        counts: Paths found per length (keys "1", "2", ...), before other users are counted together.
+        counts: Paths found per length (keys "1", "2", ...), before other users are counted
+            together.
         truncated: Whether the search stopped at its budget, so that paths may be missing.
         filters: Limits in force.
         notes: What a reader must know.
         manifest: Model, dataset, settings and versions.
         budget: Parts of the score; None where the model offers none.
-        margin: Score minus that of the next candidate in the ranking; None where there is no rank or no next.
+        margin: Score minus that of the next candidate in the ranking; None where there is no rank
+            or no next.
         next_item: That candidate.
         against: Liked items that pull the score down, the strongest first.
-        hidden: What filters left out: ``paths``, and their share of all first-order effects (``share``, None where there are none).
+        hidden: What filters left out: ``paths``, and their share of all first-order effects
+            (``share``, None where there are none).
     """
 
     user: str
@@ -368,20 +435,35 @@ class Explanation:
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
         if not math.isfinite(self.score) or (self.rank is not None and self.rank < 1):
-            raise ExplanationError(f"score {self.score} and rank {self.rank}: the score must be finite and the rank at least 1.")
+            raise ExplanationError(
+                f"score {self.score} and rank {self.rank}: the score must be finite and the rank "
+                "at least 1."
+            )
         for path in self.paths:
             ends = (path.nodes[0].kind, path.nodes[0].key, path.nodes[-1].kind, path.nodes[-1].key)
             if ends != ("user", self.user, "item", self.item):
-                raise ExplanationError(f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to {self.item!r}.")
+                raise ExplanationError(
+                    f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to "
+                    f"{self.item!r}."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
         out: dict[str, Any] = {"schema": SCHEMA}
         for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
             out[name] = getattr(self, name)
-        out["next_item"] = asdict(self.next_item) if self.next_item else None
-        out["budget"] = self.budget.to_dict() if self.budget else None
-        out["against"] = [asdict(term.node) | {"value": term.value, "supported": term.supported} for term in self.against]
+        if self.next_item:
+            out["next_item"] = asdict(self.next_item)
+        else:
+            out["next_item"] = None
+        if self.budget:
+            out["budget"] = self.budget.to_dict()
+        else:
+            out["budget"] = None
+        out["against"] = [
+            asdict(term.node) | {"value": term.value, "supported": term.supported}
+            for term in self.against
+        ]
         out["paths"] = [_path_to_dict(path) for path in self.paths]
         for name in ("counts", "truncated", "filters", "hidden", "manifest"):
             out[name] = getattr(self, name)
@@ -395,21 +477,34 @@ class Explanation:
             ExplanationError: If the record has another schema or lacks a field.
         """
         if record.get("schema") != SCHEMA:
-            raise ExplanationError(f"this is schema {record.get('schema')!r}; this version of kgrec reads schema {SCHEMA}.")
+            raise ExplanationError(
+                f"this is schema {record.get('schema')!r}; this version of kgrec reads schema "
+                f"{SCHEMA}."
+            )
         try:
             _check_types(record)
-            fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+            fields = {
+                name: value for name, value in record.items() if name in cls.__dataclass_fields__
+            }
             fields["paths"] = tuple(_path_from_dict(path) for path in record["paths"])
             fields["notes"] = tuple(record.get("notes", ()))
             fields["against"] = tuple(term_from_dict(term) for term in record.get("against", ()))
-            fields["budget"] = Budget.from_dict(record["budget"]) if record.get("budget") else None
-            fields["next_item"] = Node(**record["next_item"]) if record.get("next_item") else None
+            if record.get("budget"):
+                fields["budget"] = Budget.from_dict(record["budget"])
+            else:
+                fields["budget"] = None
+            if record.get("next_item"):
+                fields["next_item"] = Node(**record["next_item"])
+            else:
+                fields["next_item"] = None
             return cls(**fields)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, ExplanationError):
                 raise
             found = str(error).partition("\n")[0]
-            raise ExplanationError(f"the record is not an explanation: {found}. Write it with Explanation.to_json.") from error
+            raise ExplanationError(
+                f"the record is not an explanation: {found}. Write it with Explanation.to_json."
+            ) from error
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the stable JSON form."""
@@ -448,19 +543,24 @@ class Explanation:
         return to_frame(self)
 
     def to_networkx(self) -> "nx.MultiDiGraph[Any]":
-        """Return the paths as a graph whose edges point as the facts do; see ``kgrec.explanation.render.frames``."""
+        """Return the paths as a graph whose edges point as the facts do; see
+        ``kgrec.explanation.render.frames``.
+        """
         from kgrec.explanation.render.frames import to_networkx
 
         return to_networkx(self)
 
     def to_pyg(self) -> "PygExplanation":
-        """Return the paths as an explanation of PyTorch Geometric with an ``edge_mask``; see ``kgrec.explanation.render.frames``."""
+        """Return the paths as an explanation of PyTorch Geometric with an ``edge_mask``; see
+        ``kgrec.explanation.render.frames``.
+        """
         from kgrec.explanation.render.frames import to_pyg
 
         return to_pyg(self)
 
     def to_rdf(self, format: str = "turtle") -> str:
-        """Return the explanation as RDF, every number and every place kept; see ``kgrec.explanation.render.rdf``.
+        """Return the explanation as RDF, every number and every place kept; see
+        ``kgrec.explanation.render.rdf``.
 
         Args:
             format: "turtle" or "ntriples".
@@ -484,7 +584,9 @@ class Explanation:
         return from_rdf(text, format)
 
     def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
-        """Return the explanation as one HTML page without scripts, and write it to ``path`` where given."""
+        """Return the explanation as one HTML page without scripts, and write it to ``path`` where
+        given.
+        """
         from kgrec.explanation.render.html import page
 
         html = page([self], f"Why this recommendation for {self.user_label}?")
@@ -493,7 +595,9 @@ class Explanation:
         return html
 
     def verify(self, explainer: "Explainer") -> list[str]:
-        """Return what no longer holds, a line each; empty where every number and fact does; see ``kgrec.explanation.verify``."""
+        """Return what no longer holds, a line each; empty where every number and fact does; see
+        ``kgrec.explanation.verify``.
+        """
         from kgrec.explanation.verify import verify
 
         return verify(self, explainer)
@@ -512,8 +616,8 @@ def read_json(text: str) -> Any:
     """Return what some JSON holds.
 
     Raises:
-        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, has numbers of thousands of digits, or the same
-            key twice in one object.
+        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, has numbers
+            of thousands of digits, or the same key twice in one object.
     """
 
     def refuse(constant: str) -> None:
@@ -531,13 +635,17 @@ def read_json(text: str) -> Any:
             json.dumps(found, ensure_ascii=False).encode()
         return found
     except json.JSONDecodeError as error:
-        raise ExplanationError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from error
+        raise ExplanationError(
+            f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
+        ) from error
     except RecursionError as error:
         raise ExplanationError("the JSON is nested too deeply.") from error
     except ExplanationError:
         raise
     except UnicodeEncodeError as error:
-        raise ExplanationError("the JSON holds half of a surrogate pair, which is no text.") from error
+        raise ExplanationError(
+            "the JSON holds half of a surrogate pair, which is no text."
+        ) from error
     except ValueError as error:
         raise ExplanationError("the JSON holds a number with thousands of digits.") from error
 
@@ -564,14 +672,28 @@ def _is_flag(value: object) -> bool:
 _TYPES: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("user", "item", "user_label", "item_label", "kind", "key", "label"), _is_text),
     **dict.fromkeys(("relation", "relation_label", "basis", "column", "graph"), _is_text),
-    **dict.fromkeys(("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"), _is_number),
+    **dict.fromkeys(
+        ("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"),
+        _is_number,
+    ),
     **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
-    **dict.fromkeys(("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number),
+    **dict.fromkeys(
+        ("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number
+    ),
     **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
     **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
 }
 _OPTIONAL = (
-    *("rank", "margin", "by_users", "item_own", "supported", "unsupported", "on_graph", "rank_after"),
+    *(
+        "rank",
+        "margin",
+        "by_users",
+        "item_own",
+        "supported",
+        "unsupported",
+        "on_graph",
+        "rank_after",
+    ),
     *("drop_mask", "attribution", "joint", "weight", "plausibility", "users"),
 )
 _MAPS: dict[str, Callable[[object], bool]] = {
@@ -623,9 +745,16 @@ def _path_to_dict(path: Path) -> dict[str, Any]:
 
 
 def _hop_to_dict(hop: Hop) -> dict[str, Any]:
-    """Return a hop with its first relation in the hop itself and further parallel ones under "also"."""
+    """Return a hop with its first relation in the hop itself and further parallel ones under
+    "also".
+    """
     first, *others = [
-        {"relation": r.key, "relation_label": r.label, "forward": r.forward, "facts": [_fact_to_dict(fact) for fact in r.facts]}
+        {
+            "relation": r.key,
+            "relation_label": r.label,
+            "forward": r.forward,
+            "facts": [_fact_to_dict(fact) for fact in r.facts],
+        }
         for r in hop.relations
     ]
     return {"source": asdict(hop.source), "target": asdict(hop.target), **first, "also": others}
@@ -633,11 +762,18 @@ def _hop_to_dict(hop: Hop) -> dict[str, Any]:
 
 def _fact_to_dict(fact: FactRef) -> dict[str, Any]:
     """Return where a fact was read; column and graph only where there is one."""
-    return {name: value for name, value in asdict(fact).items() if name not in ("column", "graph") or value}
+    return {
+        name: value
+        for name, value in asdict(fact).items()
+        if name not in ("column", "graph") or value
+    }
 
 
 def _path_from_dict(record: Mapping[str, Any]) -> Path:
-    path = Path(tuple(_hop_from_dict(hop) for hop in record["hops"]), **{name: record[name] for name in _PATH if name in record})
+    path = Path(
+        tuple(_hop_from_dict(hop) for hop in record["hops"]),
+        **{name: record[name] for name in _PATH if name in record},
+    )
     if record["length"] != path.length:
         raise ExplanationError(f"a path says length {record['length']} and has {path.length} hops.")
     return path
@@ -645,7 +781,12 @@ def _path_from_dict(record: Mapping[str, Any]) -> Path:
 
 def _hop_from_dict(record: Mapping[str, Any]) -> Hop:
     relations = tuple(
-        Relation(part["relation"], part["relation_label"], part["forward"], tuple(FactRef(**fact) for fact in part["facts"]))
+        Relation(
+            part["relation"],
+            part["relation_label"],
+            part["forward"],
+            tuple(FactRef(**fact) for fact in part["facts"]),
+        )
         for part in (record, *record["also"])
     )
     return Hop(Node(**record["source"]), Node(**record["target"]), relations)

@@ -26,7 +26,8 @@ def budget_of(
     score: float,
     liked: np.ndarray,
 ) -> Budget | None:
-    """Return what a score is made of, by the strongest means that the model has; None where it has none.
+    """Return what a score is made of, by the strongest means that the model has; None where it has
+    none.
 
     Args:
         model: The model.
@@ -47,10 +48,17 @@ def budget_of(
     return None
 
 
-def _terms(naming: Naming, nodes: Sequence[int], values: np.ndarray, supported: np.ndarray | None = None) -> tuple[Term, ...]:
+def _terms(
+    naming: Naming, nodes: Sequence[int], values: np.ndarray, supported: np.ndarray | None = None
+) -> tuple[Term, ...]:
     order = np.lexsort([np.asarray(nodes), -values])
-    pieces = [None] * len(values) if supported is None else supported.tolist()
-    return tuple(Term(naming.node(int(nodes[n])), float(values[n]), pieces[n]) for n in order.tolist())
+    if supported is None:
+        pieces = [None] * len(values)
+    else:
+        pieces = supported.tolist()
+    return tuple(
+        Term(naming.node(int(nodes[n])), float(values[n]), pieces[n]) for n in order.tolist()
+    )
 
 
 def _linear(pair: Pair, graph: PathGraph, naming: Naming, score: float) -> Budget:
@@ -61,7 +69,10 @@ def _linear(pair: Pair, graph: PathGraph, naming: Naming, score: float) -> Budge
     items = neighbors < ckg.num_items
     supported = pair.supported(neighbors, _joined(graph, neighbors, pair.user, pair.item))[items]
     liked = float(values[items].sum())
-    other = {"facts about the user": float(values[~items].sum())} if (~items).any() else {}
+    if (~items).any():
+        other = {"facts about the user": float(values[~items].sum())}
+    else:
+        other = {}
     item_own, around, parts = pair.from_item_side()
     users = around >= ckg.num_entities
     return Budget(
@@ -81,17 +92,27 @@ def _linear(pair: Pair, graph: PathGraph, naming: Naming, score: float) -> Budge
     )
 
 
-def _joined(graph: PathGraph, neighbors: np.ndarray, user: int, item: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (position in ``neighbors``, neighbor of the item) where the two are one node or joined by an edge; the user apart."""
+def _joined(
+    graph: PathGraph, neighbors: np.ndarray, user: int, item: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (position in ``neighbors``, neighbor of the item) where the two are one node or joined
+    by an edge; the user apart.
+    """
     near = np.zeros(graph.ckg.num_nodes, dtype=bool)
     near[graph.neighbor[graph.ptr[item] : graph.ptr[item + 1]]] = True
     near[user] = False
     size = graph.degree(neighbors)
     place = np.repeat(np.arange(len(neighbors)), size)
-    entry = np.arange(len(place)) - np.repeat(np.cumsum(size) - size, size) + np.repeat(graph.ptr[neighbors], size)
+    entry = (
+        np.arange(len(place))
+        - np.repeat(np.cumsum(size) - size, size)
+        + np.repeat(graph.ptr[neighbors], size)
+    )
     reached = graph.neighbor[entry]
     joined = near[reached]
-    joined[1:] &= (place[1:] != place[:-1]) | (reached[1:] != reached[:-1])  # parallel edges are one
+    joined[1:] &= (place[1:] != place[:-1]) | (
+        reached[1:] != reached[:-1]
+    )  # parallel edges are one
     same = np.flatnonzero(near[neighbors])
     return np.concatenate([place[joined], same]), np.concatenate([reached[joined], neighbors[same]])
 
@@ -112,7 +133,9 @@ def _parted(model: Parted, naming: Naming, user: int, item: int, score: float) -
     )
 
 
-def _measured(effects: Effects, graph: PathGraph, naming: Naming, user: int, score: float, liked: np.ndarray) -> Budget:
+def _measured(
+    effects: Effects, graph: PathGraph, naming: Naming, user: int, score: float, liked: np.ndarray
+) -> Budget:
     """Return the drop without each like by itself, and what is left."""
     start = graph.ckg.user_node(user)
     entries = np.arange(graph.ptr[start], graph.ptr[start + 1])

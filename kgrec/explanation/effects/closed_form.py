@@ -1,7 +1,9 @@
-"""Exact parts of a score and exact effects of edits, for models that are linear propagation (explanation.md 3.2 - 3.4).
+"""Exact parts of a score and exact effects of edits, for models that are linear propagation
+(explanation.md 3.2 - 3.4).
 
-With A the normalized graph, L_m = A^m X and Z = sum over k of c_k L_k, a score is s = z_u . z_i / n, n being 1 or the length of z_i
-(``by_direction``). Everything here is in numbers of nodes; arithmetic is in float64 on the rows it needs.
+With A the normalized graph, L_m = A^m X and Z = sum over k of c_k L_k, a score is s = z_u . z_i /
+n, n being 1 or the length of z_i (``by_direction``). Everything here is in numbers of nodes;
+arithmetic is in float64 on the rows it needs.
 """
 
 from collections.abc import Sequence
@@ -52,14 +54,17 @@ class Linear:
             for _ in range(self.num_layers):
                 layers.append(propagate(layers[-1], csr, weights, weights))
         self.layers = [layer.cpu().numpy() for layer in layers]
-        ptr, idx = csr.ptr.cpu().numpy(), csr.idx.cpu().numpy()
+        ptr = csr.ptr.cpu().numpy()
+        idx = csr.idx.cpu().numpy()
         self.degree = np.diff(ptr)
         scale = 1 / np.sqrt(np.maximum(self.degree, 1))
         weight = np.repeat(scale, self.degree) * scale[idx]
         self.matrix = sp.csr_matrix((weight, idx, ptr), shape=(self.num_nodes, self.num_nodes))
 
     def rows(self, nodes: np.ndarray, first: int = 0) -> np.ndarray:
-        """Return sum over k >= first of c_k L_(k - first) of some nodes, (nodes, dim): z for 0, the y of Eq. (4) for 1."""
+        """Return sum over k >= first of c_k L_(k - first) of some nodes, (nodes, dim): z for 0, the
+        y of Eq. (4) for 1.
+        """
         total = np.zeros((len(nodes), self.layers[0].shape[1]))
         for k in range(first, self.num_layers + 1):
             total += self.coefficients[k] * self.layers[k - first][nodes]
@@ -70,12 +75,22 @@ class Linear:
         return np.asarray(np.einsum("nd,nd->n", self.layers[0], self.layers[0], dtype=np.float64))
 
     def ranking(self, user: int, items: int, edit: Edit, mode: Mode = "delete") -> np.ndarray:
-        """Return the scores of the first ``items`` nodes for a user's node under an edit, by propagating everything anew."""
-        ones = sp.csr_matrix((np.ones(len(self.matrix.data)), self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape)
-        rows = np.concatenate([edit.removed, edit.removed[:, ::-1], edit.added, edit.added[:, ::-1]])
+        """Return the scores of the first ``items`` nodes for a user's node under an edit, by
+        propagating everything anew.
+        """
+        ones = sp.csr_matrix(
+            (np.ones(len(self.matrix.data)), self.matrix.indices, self.matrix.indptr),
+            shape=self.matrix.shape,
+        )
+        rows = np.concatenate(
+            [edit.removed, edit.removed[:, ::-1], edit.added, edit.added[:, ::-1]]
+        )
         sign = np.repeat([-1.0, 1.0], [2 * len(edit.removed), 2 * len(edit.added)])
         edited = ones + sp.csr_matrix((sign, (rows[:, 0], rows[:, 1])), shape=ones.shape)
-        degree = np.asarray(edited.sum(1)).ravel() if mode == "delete" else self.degree
+        if mode == "delete":
+            degree = np.asarray(edited.sum(1)).ravel()
+        else:
+            degree = self.degree
         scale = 1 / np.sqrt(np.maximum(np.round(degree), 1))
         weight = (sp.diags(scale) @ edited @ sp.diags(scale)).tocsr()
         layer = self.layers[0].astype(np.float64)
@@ -98,7 +113,9 @@ class Linear:
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return what vectors are divided by to compare them by direction: their lengths; infinity for zeros, which have none."""
+    """Return what vectors are divided by to compare them by direction: their lengths; infinity for
+    zeros, which have none.
+    """
     length = np.linalg.norm(vectors, axis=-1)
     return np.where(length > 1e-12, length, np.inf)
 
@@ -113,9 +130,14 @@ class Pair:
     """
 
     def __init__(self, linear: Linear, user: int, item: int) -> None:
-        self.linear, self.user, self.item = linear, user, item
+        self.linear = linear
+        self.user = user
+        self.item = item
         self.z_user, self.z_item = linear.rows(np.array([user, item]))
-        self.length = float(lengths(self.z_item)) if linear.by_direction else 1.0
+        if linear.by_direction:
+            self.length = float(lengths(self.z_item))
+        else:
+            self.length = 1.0
         self.toward_item = self.z_item / self.length  # the derivative of s by z_u
         self.score = float(self.z_user @ self.toward_item)
         self.toward_user = self.z_user / self.length  # the derivative of s by z_i
@@ -123,7 +145,9 @@ class Pair:
             self.toward_user = self.toward_user - self.score * self.toward_item / self.length
 
     def _push(self, node: int) -> list[np.ndarray]:
-        """Return A^t e for t = 0 .. K; while few nodes are reached, from their rows alone (A is symmetric)."""
+        """Return A^t e for t = 0 .. K; while few nodes are reached, from their rows alone (A is
+        symmetric).
+        """
         matrix = self.linear.matrix
         pushed = [np.zeros(self.linear.num_nodes)]
         pushed[0][node] = 1.0
@@ -147,7 +171,10 @@ class Pair:
     def own(self) -> float:
         """Return c_0 <x_u, z_i> / n: what no edge carries, Eq. (4)."""
         linear = self.linear
-        return float(linear.coefficients[0] * (linear.layers[0][self.user].astype(np.float64) @ self.toward_item))
+        return float(
+            linear.coefficients[0]
+            * (linear.layers[0][self.user].astype(np.float64) @ self.toward_item)
+        )
 
     def by_neighbor(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the user's neighbors and A_uj <y_j, z_i> / n of each, Eq. (4)."""
@@ -155,21 +182,32 @@ class Pair:
         return neighbors, weight * (self.linear.rows(neighbors, 1) @ self.toward_item)
 
     def from_item_side(self) -> tuple[float, np.ndarray, np.ndarray]:
-        """Return the same cut from the other side: c_0 <z_u, x_i> / n, the item's neighbors, and A_in <z_u, y_n> / n of each."""
+        """Return the same cut from the other side: c_0 <z_u, x_i> / n, the item's neighbors, and
+        A_in <z_u, y_n> / n of each.
+        """
         linear = self.linear
         neighbors, weight = self._neighbors(self.item)
-        own = float(linear.coefficients[0] * (linear.layers[0][self.item].astype(np.float64) @ self.z_user)) / self.length
+        own = (
+            float(
+                linear.coefficients[0]
+                * (linear.layers[0][self.item].astype(np.float64) @ self.z_user)
+            )
+            / self.length
+        )
         return own, neighbors, weight * (linear.rows(neighbors, 1) @ self.z_user) / self.length
 
     def supported(self, neighbors: np.ndarray, joined: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """Return, per neighbor j of the user, the sum of A_uj A_in <y_j, y_n> / n over the item's neighbors n that j supports, Eq. (5).
+        """Return, per neighbor j of the user, the sum of A_uj A_in <y_j, y_n> / n over the item's
+        neighbors n that j supports, Eq. (5).
 
         Args:
             neighbors: Neighbors of the user.
-            joined: Position of j in ``neighbors``, and node n, of each pair that a fact joins or that is one node.
+            joined: Position of j in ``neighbors``, and node n, of each pair that a fact joins or
+                that is one node.
         """
         place, node = joined
-        y_user, y_item = self.linear.rows(neighbors, 1), np.zeros((len(neighbors), len(self.z_item)))
+        y_user = self.linear.rows(neighbors, 1)
+        y_item = np.zeros((len(neighbors), len(self.z_item)))
         order = np.argsort(place, kind="stable")
         weight = self._weights_of(self.item)[node[order]]
         starts = np.searchsorted(place[order], np.arange(len(neighbors) + 1))
@@ -177,12 +215,21 @@ class Pair:
         vectors = self.linear.rows(found, 1)
         matrix = sp.csr_matrix((weight, at.ravel(), starts), shape=(len(neighbors), len(found)))
         y_item = matrix @ vectors
-        return np.asarray(self._weights_of(self.user)[neighbors] * np.einsum("nd,nd->n", y_user, y_item) / self.length)
+        return np.asarray(
+            self._weights_of(self.user)[neighbors]
+            * np.einsum("nd,nd->n", y_user, y_item)
+            / self.length
+        )
 
     def on_graph(self) -> float:
-        """Return what walks from the user to the item carry, of all lengths: sum over a of P_ua P_ia |x_a|^2 / n."""
+        """Return what walks from the user to the item carry, of all lengths: sum over a of P_ua
+        P_ia |x_a|^2 / n.
+        """
         linear = self.linear
-        reach = [sum(c * pushed for c, pushed in zip(linear.coefficients, side, strict=True)) for side in (self.from_user, self.from_item)]
+        reach = [
+            sum(c * pushed for c, pushed in zip(linear.coefficients, side, strict=True))
+            for side in (self.from_user, self.from_item)
+        ]
         return float((reach[0] * reach[1] * linear._squares).sum() / self.length)
 
     def joint(self, nodes: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -192,25 +239,51 @@ class Pair:
             nodes: (paths, length + 1).
             weight: Product of the weights of each path's hops.
         """
-        linear, length = self.linear, nodes.shape[1] - 1
+        linear = self.linear
+        length = nodes.shape[1] - 1
         total = np.zeros(len(nodes))
         for m in range(max(0, length - linear.num_layers), min(linear.num_layers, length) + 1):
-            total += linear.coefficients[m] * linear.coefficients[length - m] * linear._squares[nodes[:, m]]
+            total += (
+                linear.coefficients[m]
+                * linear.coefficients[length - m]
+                * linear._squares[nodes[:, m]]
+            )
         return np.asarray(weight * total / self.length)
 
     @cached_property
     def _sensitivity(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Y^(t) (A Y^(t)) times the two derivatives, t = 0 .. K - 1: four columns each, of the user's side and the item's."""
+        """Y^(t) (A Y^(t)) times the two derivatives, t = 0 .. K - 1: four columns each, of the
+        user's side and the item's.
+        """
         linear = self.linear
         toward = torch.from_numpy(np.stack([self.toward_item, self.toward_user], 1))
-        products = [(torch.from_numpy(layer) @ toward.to(torch.from_numpy(layer).dtype)).numpy() for layer in linear.layers]
+        products = [
+            (torch.from_numpy(layer) @ toward.to(torch.from_numpy(layer).dtype)).numpy()
+            for layer in linear.layers
+        ]
         steps = range(linear.num_layers)
-        plain = [sum(linear.coefficients[k] * products[k - 1 - t] for k in range(t + 1, linear.num_layers + 1)) for t in steps]
-        next_ = [sum(linear.coefficients[k] * products[k - t] for k in range(t + 1, linear.num_layers + 1)) for t in steps]
-        return [np.asarray(part, np.float64) for part in plain], [np.asarray(part, np.float64) for part in next_]
+        plain = [
+            sum(
+                linear.coefficients[k] * products[k - 1 - t]
+                for k in range(t + 1, linear.num_layers + 1)
+            )
+            for t in steps
+        ]
+        next_ = [
+            sum(
+                linear.coefficients[k] * products[k - t]
+                for k in range(t + 1, linear.num_layers + 1)
+            )
+            for t in steps
+        ]
+        return [np.asarray(part, np.float64) for part in plain], [
+            np.asarray(part, np.float64) for part in next_
+        ]
 
     def edge_effects(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Return the first-order effect of each pair's weight on the score, both directions, other weights kept (explanation.md 3.3)."""
+        """Return the first-order effect of each pair's weight on the score, both directions, other
+        weights kept (explanation.md 3.3).
+        """
         plain, _ = self._sensitivity
         total = np.zeros(low.shape)
         for t, part in enumerate(plain):
@@ -220,7 +293,9 @@ class Pair:
 
     @cached_property
     def _around(self) -> np.ndarray:
-        """Per node, what its edges carry together to first order, over twice its degree: what one edge less gives back."""
+        """Per node, what its edges carry together to first order, over twice its degree: what one
+        edge less gives back.
+        """
         plain, next_ = self._sensitivity
         total = np.zeros(self.linear.num_nodes)
         for t, (part, further) in enumerate(zip(plain, next_, strict=True)):
@@ -229,7 +304,9 @@ class Pair:
         return np.asarray(total / (2 * np.maximum(self.linear.degree, 1)))
 
     def removal_effects(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Return the first-order effect of taking each pair away, degrees recomputed: what the others gain is taken off."""
+        """Return the first-order effect of taking each pair away, degrees recomputed: what the
+        others gain is taken off.
+        """
         return np.asarray(self.edge_effects(low, high) - self._around[low] - self._around[high])
 
     def _pair_weight(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -249,11 +326,18 @@ class Pair:
         return found
 
     def scores(self, edits: Sequence[Edit], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
-        """Return the scores under each edit, (modes, edits), exactly, from the edited nodes alone (explanation.md 3.4).
+        """Return the scores under each edit, (modes, edits), exactly, from the edited nodes alone
+        (explanation.md 3.4).
 
-        "delete" computes all degrees anew, "mask" keeps the other weights. An added pair must join nodes that have edges.
+        "delete" computes all degrees anew, "mask" keeps the other weights. An added pair must join
+        nodes that have edges.
         """
-        touched = [np.unique(np.concatenate([[self.user, self.item], edit.removed.ravel(), edit.added.ravel()])) for edit in edits]
+        touched = [
+            np.unique(
+                np.concatenate([[self.user, self.item], edit.removed.ravel(), edit.added.ravel()])
+            )
+            for edit in edits
+        ]
         nodes = np.unique(np.concatenate([np.empty(0, np.int64), *touched]))
         powers = self._powers(nodes)
         out = np.empty((len(modes), len(edits)))
@@ -265,24 +349,34 @@ class Pair:
             for row, n in enumerate(group.tolist()):
                 for pairs, sign in ((edits[n].removed, 1.0), (edits[n].added, -1.0)):
                     place = np.searchsorted(members[row], pairs)
-                    change[row, place[:, 0], place[:, 1]] = change[row, place[:, 1], place[:, 0]] = sign
+                    change[row, place[:, 0], place[:, 1]] = change[
+                        row, place[:, 1], place[:, 0]
+                    ] = sign
             near = [power[at[:, :, None], at[:, None, :]] for power in powers]
             for row, mode in enumerate(modes):
                 out[row, group] = self._edited(members, change, near, mode)
         return out
 
     def _powers(self, nodes: np.ndarray) -> list[np.ndarray]:
-        """Return (A^j)_xy of some nodes for j = 1 .. K; A is symmetric, so (A^(a+b))_xy = (row x of A^a) . (row y of A^b)."""
+        """Return (A^j)_xy of some nodes for j = 1 .. K; A is symmetric, so (A^(a+b))_xy = (row x of
+        A^a) . (row y of A^b).
+        """
         pushed = [self.linear.matrix[nodes]]
         for _ in range((self.linear.num_layers + 1) // 2 - 1):
             pushed.append(pushed[-1] @ self.linear.matrix)
         powers = []
         for j in range(1, self.linear.num_layers + 1):
             half = j // 2
-            powers.append((pushed[j - half - 1] @ pushed[half - 1].T).toarray() if half else pushed[0][:, nodes].toarray())
+            powers.append(
+                (pushed[j - half - 1] @ pushed[half - 1].T).toarray()
+                if half
+                else pushed[0][:, nodes].toarray()
+            )
         return powers
 
-    def _edited(self, nodes: np.ndarray, change: np.ndarray, powers: list[np.ndarray], mode: Mode) -> np.ndarray:
+    def _edited(
+        self, nodes: np.ndarray, change: np.ndarray, powers: list[np.ndarray], mode: Mode
+    ) -> np.ndarray:
         """Return the scores of edits that touch equally many nodes.
 
         Args:
@@ -295,8 +389,13 @@ class Pair:
         degree = linear.degree[nodes].astype(np.float64)
         scale = 1 / np.sqrt(np.maximum(degree, 1))
         gone = change * scale[:, :, None] * scale[:, None, :]  # D
-        left = degree - change.sum(2) if mode == "delete" else degree
-        sigma = np.where(left > 0, np.sqrt(np.maximum(degree, 1) / np.maximum(left, 1)), 1.0)[:, :, None]
+        if mode == "delete":
+            left = degree - change.sum(2)
+        else:
+            left = degree
+        sigma = np.where(left > 0, np.sqrt(np.maximum(degree, 1) / np.maximum(left, 1)), 1.0)[
+            :, :, None
+        ]
         layer = linear.layers[0][nodes].astype(np.float64)  # L'_m, here m = 0
         z = linear.coefficients[0] * layer
         sent = sigma * layer  # W_m = S L'_m

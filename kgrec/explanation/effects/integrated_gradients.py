@@ -1,7 +1,9 @@
-"""Edge attributions that add up: integrated gradients of linear propagation by Gauss-Legendre points (explanation.md 3.3).
+"""Edge attributions that add up: integrated gradients of linear propagation by Gauss-Legendre
+points (explanation.md 3.3).
 
-Along the ray t A, t in [0, 1], a score of a model with K layers is a polynomial of degree 2 K, so K points give its integral exactly.
-Where items are compared by direction it is not a polynomial; then points are doubled until the parts add up.
+Along the ray t A, t in [0, 1], a score of a model with K layers is a polynomial of degree 2 K, so K
+points give its integral exactly. Where items are compared by direction it is not a polynomial; then
+points are doubled until the parts add up.
 """
 
 from collections.abc import Sequence
@@ -39,7 +41,12 @@ class Attributed:
 
 
 def attribute(
-    linear: Linear, users: np.ndarray, items: np.ndarray, low: np.ndarray, high: np.ndarray, points: int | None = None
+    linear: Linear,
+    users: np.ndarray,
+    items: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    points: int | None = None,
 ) -> Attributed:
     """Return what each pair of nodes carries of the sum of the scores of (user, item) pairs.
 
@@ -55,7 +62,8 @@ def attribute(
         ExplanationError: If the parts do not add up within rounding.
     """
     exact = linear.layers[0].dtype == np.float64
-    score, start = _total(linear, users, items, 1.0), _total(linear, users, items, 0.0)
+    score = _total(linear, users, items, 1.0)
+    start = _total(linear, users, items, 0.0)
     if not linear.num_layers:
         return Attributed(np.zeros(len(low)), score, start, 0)
     tolerance = (1e-9 if exact else 1e-5) * max(1.0, abs(score))
@@ -65,7 +73,10 @@ def attribute(
         if points or abs(found.residual) <= tolerance:
             return found
         if 2 * count > _MOST_POINTS or not linear.by_direction:
-            raise ExplanationError(f"the parts of the edges miss the score by {found.residual:.3g} with {count} points.")
+            raise ExplanationError(
+                f"the parts of the edges miss the score by {found.residual:.3g} with {count} "
+                "points."
+            )
         count *= 2
 
 
@@ -88,7 +99,14 @@ def _total(linear: Linear, users: np.ndarray, items: np.ndarray, at: float) -> f
     return float((np.einsum("nd,nd->n", z[users], z[items]) / length).sum())
 
 
-def _integrated(linear: Linear, users: np.ndarray, items: np.ndarray, low: np.ndarray, high: np.ndarray, points: int) -> np.ndarray:
+def _integrated(
+    linear: Linear,
+    users: np.ndarray,
+    items: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    points: int,
+) -> np.ndarray:
     place, weight = np.polynomial.legendre.leggauss(points)
     total = np.zeros(len(low))
     for at, share in zip((place + 1) / 2, weight / 2, strict=True):
@@ -96,16 +114,31 @@ def _integrated(linear: Linear, users: np.ndarray, items: np.ndarray, low: np.nd
     return np.asarray(total * linear.weights(np.stack([low, high], 1)))
 
 
-def _gradient(linear: Linear, users: np.ndarray, items: np.ndarray, low: np.ndarray, high: np.ndarray, at: float) -> np.ndarray:
-    """Return the derivative of the sum of scores by each pair's weight, both directions, on the graph scaled by ``at``."""
+def _gradient(
+    linear: Linear,
+    users: np.ndarray,
+    items: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    at: float,
+) -> np.ndarray:
+    """Return the derivative of the sum of scores by each pair's weight, both directions, on the
+    graph scaled by ``at``.
+    """
     upstream = _upstream(linear, users, items, at)
     total = np.zeros(len(low))
     for t in range(linear.num_layers):
-        further = _mix(linear, [linear.coefficients[k] * at ** (k - 1) for k in range(t + 1, linear.num_layers + 1)])
+        further = _mix(
+            linear,
+            [linear.coefficients[k] * at ** (k - 1) for k in range(t + 1, linear.num_layers + 1)],
+        )
         for begin in range(0, len(low), _EDGES_AT_ONCE):
             some = slice(begin, begin + _EDGES_AT_ONCE)
-            a, b = low[some], high[some]
-            total[some] += np.einsum("nd,nd->n", upstream[a], further[b]) + np.einsum("nd,nd->n", upstream[b], further[a])
+            a = low[some]
+            b = high[some]
+            total[some] += np.einsum("nd,nd->n", upstream[a], further[b]) + np.einsum(
+                "nd,nd->n", upstream[b], further[a]
+            )
         upstream = np.asarray(linear.matrix @ upstream)
     return total
 
@@ -114,7 +147,8 @@ def _upstream(linear: Linear, users: np.ndarray, items: np.ndarray, at: float) -
     """Return the derivative of the sum of scores by Z."""
     z = _vectors(linear, at)
     out = np.zeros_like(z)
-    toward_item, toward_user = z[items], z[users]
+    toward_item = z[items]
+    toward_user = z[users]
     if linear.by_direction:
         length = lengths(toward_item)[:, None]
         toward_item = toward_item / length

@@ -1,4 +1,6 @@
-"""What a model says about one score, in edges of the path graph: effects of taking edges away, and what the score is made of."""
+"""What a model says about one score, in edges of the path graph: effects of taking edges away, and
+what the score is made of.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -25,11 +27,17 @@ class Effects(Protocol):
     def removal(self, edges: np.ndarray) -> np.ndarray:
         """Return the first-order effect on the score of taking each edge away."""
 
-    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
-        """Return the score without each group of edges, the score with all of them first: (modes, 1 + groups)."""
+    def without(
+        self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)
+    ) -> np.ndarray:
+        """Return the score without each group of edges, the score with all of them first: (modes, 1
+        + groups).
+        """
 
     def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return, per path of one length, what its own walks carry and the product of its weights; None where there is no such thing."""
+        """Return, per path of one length, what its own walks carry and the product of its weights;
+        None where there is no such thing.
+        """
 
 
 @runtime_checkable
@@ -41,10 +49,14 @@ class EffectsOf(Protocol):
 
 
 def effects_of(model: object, graph: PathGraph) -> EffectsOf | None:
-    """Return what the strongest capability of a model gives, None where the graph has no effect on its scores."""
+    """Return what the strongest capability of a model gives, None where the graph has no effect on
+    its scores.
+    """
     if isinstance(model, LinearlyPropagated):
         return LinearModel(model, graph)
-    return MeasuredModel(model, graph) if isinstance(model, Rerunnable) else None
+    if isinstance(model, Rerunnable):
+        return MeasuredModel(model, graph)
+    return None
 
 
 class LinearModel:
@@ -56,7 +68,8 @@ class LinearModel:
     """
 
     def __init__(self, model: LinearlyPropagated, graph: PathGraph) -> None:
-        self.model, self.graph = model, graph
+        self.model = model
+        self.graph = graph
         self.linear = Linear(model.propagation())
 
     def at(self, user: int, item: int) -> "LinearEffects":
@@ -76,7 +89,9 @@ class LinearEffects:
     basis = "exact"
 
     def __init__(self, of: LinearModel, user: int, item: int) -> None:
-        self._of, self._user, self._item = of, user, item
+        self._of = of
+        self._user = user
+        self._item = item
         self.pair: Pair = of.linear.at(of.graph.ckg.user_node(user), item)
 
     def removal(self, edges: np.ndarray) -> np.ndarray:
@@ -84,14 +99,22 @@ class LinearEffects:
         graph = self._of.graph
         return self.pair.removal_effects(graph.low[edges], graph.high[edges])
 
-    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
-        """Return the scores: few edges in closed form, many by pushing two vectors through the edited graph."""
+    def without(
+        self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)
+    ) -> np.ndarray:
+        """Return the scores: few edges in closed form, many by pushing two vectors through the
+        edited graph.
+        """
         graph = self._of.graph
         scores = np.full((len(modes), 1 + len(groups)), self.pair.score)
-        if not self._of.linear.num_layers:  # nothing is read from the graph: what differs would be rounding
+        if (
+            not self._of.linear.num_layers
+        ):  # nothing is read from the graph: what differs would be rounding
             return scores
         small = [n for n, edges in enumerate(groups, 1) if len(edges) <= _IN_CLOSED_FORM]
-        edits = [Edit(np.stack([graph.low[groups[n - 1]], graph.high[groups[n - 1]]], 1)) for n in small]
+        edits = [
+            Edit(np.stack([graph.low[groups[n - 1]], graph.high[groups[n - 1]]], 1)) for n in small
+        ]
         if edits:
             scores[:, small] = self.pair.scores(edits, modes)
         large = [n for n, edges in enumerate(groups, 1) if len(edges) > _IN_CLOSED_FORM]
@@ -102,7 +125,8 @@ class LinearEffects:
 
     def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return c(p) of Eq. (3) and the product of weights."""
-        graph, degree = self._of.graph, self._of.linear.degree.astype(np.float64)
+        graph = self._of.graph
+        degree = self._of.linear.degree.astype(np.float64)
         weight = (1 / np.sqrt(degree[graph.low[edges]] * degree[graph.high[edges]])).prod(1)
         return self.pair.joint(nodes, weight), weight
 
@@ -116,7 +140,8 @@ class MeasuredModel:
     """
 
     def __init__(self, model: Rerunnable, graph: PathGraph) -> None:
-        self.model, self.graph = model, graph
+        self.model = model
+        self.graph = graph
 
     def at(self, user: int, item: int) -> "MeasuredEffects":
         """Return the effects on one score."""
@@ -136,15 +161,23 @@ class MeasuredEffects:
     basis = "measured"
 
     def __init__(self, model: Rerunnable, graph: PathGraph, user: int, item: int) -> None:
-        self._model, self._graph, self._user, self._item = model, graph, user, item
+        self._model = model
+        self._graph = graph
+        self._user = user
+        self._item = item
         per_fact = model.screen(user, item).detach().double().cpu().numpy()
-        self._effect = per_fact[graph.first_facts()] if model.merges_relations else graph.per_edge(per_fact)
+        if model.merges_relations:
+            self._effect = per_fact[graph.first_facts()]
+        else:
+            self._effect = graph.per_edge(per_fact)
 
     def removal(self, edges: np.ndarray) -> np.ndarray:
         """Return the model's own first-order effects."""
         return np.asarray(self._effect[edges])
 
-    def without(self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
+    def without(
+        self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)
+    ) -> np.ndarray:
         """Return the scores of re-runs."""
         facts = [np.empty(0, np.int64), *(self._graph.facts_of(edges) for edges in groups)]
         return _rerun(self._model, self._user, self._item, facts, modes)
@@ -153,7 +186,12 @@ class MeasuredEffects:
         """Return None: gates differ from walk to walk."""
 
 
-def _rerun(model: Rerunnable, user: int, item: int, facts: Sequence[np.ndarray], modes: Sequence[Mode]) -> np.ndarray:
+def _rerun(
+    model: Rerunnable, user: int, item: int, facts: Sequence[np.ndarray], modes: Sequence[Mode]
+) -> np.ndarray:
     groups = [group.tolist() for group in facts]
-    scores = [model.rerun(user, item, groups, keep_weights=mode == "mask").detach().double().cpu().numpy() for mode in modes]
+    scores = [
+        model.rerun(user, item, groups, keep_weights=mode == "mask").detach().double().cpu().numpy()
+        for mode in modes
+    ]
     return np.stack(scores)

@@ -9,10 +9,14 @@ from kgrec.explanation.effects.measured import EffectsOf, LinearModel, MeasuredM
 from kgrec.explanation.search.all_paths import PathGraph
 
 
-def scores_alone(of: EffectsOf, graph: PathGraph, user: int, item: int, groups: Sequence[np.ndarray], mode: Mode) -> np.ndarray:
-    """Return the score where each group of edges is all there is; an empty group leaves what no edge carries.
+def scores_alone(
+    of: EffectsOf, graph: PathGraph, user: int, item: int, groups: Sequence[np.ndarray], mode: Mode
+) -> np.ndarray:
+    """Return the score where each group of edges is all there is; an empty group leaves what no
+    edge carries.
 
-    Linear models are propagated over the group's own nodes; others are run again without everything else.
+    Linear models are propagated over the group's own nodes; others are run again without everything
+    else.
 
     Args:
         of: The model's effects.
@@ -20,11 +24,17 @@ def scores_alone(of: EffectsOf, graph: PathGraph, user: int, item: int, groups: 
         user: User row.
         item: Item row.
         groups: Edges of the path graph.
-        mode: "delete": degrees are those that are left; "mask": the weights are those of the whole graph.
+        mode: "delete": degrees are those that are left; "mask": the weights are those of the whole
+            graph.
     """
     if isinstance(of, LinearModel):
         node = graph.ckg.user_node(user)
-        return np.array([_propagated(of.linear, node, item, graph.low[edges], graph.high[edges], mode) for edges in groups])
+        return np.array(
+            [
+                _propagated(of.linear, node, item, graph.low[edges], graph.high[edges], mode)
+                for edges in groups
+            ]
+        )
     if not isinstance(of, MeasuredModel):
         raise TypeError(f"no scores of {type(of).__name__} without its graph")
     removed = []
@@ -32,15 +42,26 @@ def scores_alone(of: EffectsOf, graph: PathGraph, user: int, item: int, groups: 
         gone = np.ones(len(graph.ckg.head), dtype=bool)
         gone[graph.facts_of(edges)] = False
         removed.append(np.flatnonzero(gone).tolist())
-    return np.asarray(of.model.rerun(user, item, removed, keep_weights=mode == "mask").detach().double().cpu().numpy())
+    return np.asarray(
+        of.model.rerun(user, item, removed, keep_weights=mode == "mask")
+        .detach()
+        .double()
+        .cpu()
+        .numpy()
+    )
 
 
-def _propagated(linear: Linear, user: int, item: int, low: np.ndarray, high: np.ndarray, mode: Mode) -> float:
+def _propagated(
+    linear: Linear, user: int, item: int, low: np.ndarray, high: np.ndarray, mode: Mode
+) -> float:
     nodes = np.unique(np.concatenate([[user, item], low, high]))
     ends = np.searchsorted(nodes, np.stack([low, high]))
     there = np.zeros((len(nodes), len(nodes)))
     there[ends[0], ends[1]] = there[ends[1], ends[0]] = 1.0
-    degree = there.sum(1) if mode == "delete" else linear.degree[nodes]
+    if mode == "delete":
+        degree = there.sum(1)
+    else:
+        degree = linear.degree[nodes]
     scale = 1 / np.sqrt(np.maximum(degree, 1))
     weight = there * scale[:, None] * scale[None, :]
     layer = linear.layers[0][nodes].astype(np.float64)
@@ -49,5 +70,8 @@ def _propagated(linear: Linear, user: int, item: int, low: np.ndarray, high: np.
         layer = weight @ layer
         z = z + coefficient * layer
     z_user, z_item = z[np.searchsorted(nodes, [user, item])]
-    length = float(lengths(z_item)) if linear.by_direction else 1.0
+    if linear.by_direction:
+        length = float(lengths(z_item))
+    else:
+        length = 1.0
     return float(z_user @ z_item) / length

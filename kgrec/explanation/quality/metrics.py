@@ -1,7 +1,9 @@
-"""The measures of an explanation report as small functions of numbers and names (explanation.md 1 A and C). Imports no torch.
+"""The measures of an explanation report as small functions of numbers and names (explanation.md 1 A
+and C). Imports no torch.
 
-Where a measure is not defined it is None, and whoever averages leaves it out and says of how many the mean is. The published code that
-the fixed edge cases are held against is that of rep-path-reasoning-recsys and hopwise (Balloccu et al., SIGIR 2022, and after).
+Where a measure is not defined it is None, and whoever averages leaves it out and says of how many
+the mean is. The published code that the fixed edge cases are held against is that of
+rep-path-reasoning-recsys and hopwise (Balloccu et al., SIGIR 2022, and after).
 """
 
 from collections import Counter
@@ -17,21 +19,26 @@ _NOTHING = 1e-12
 
 
 def smoothed(values: Sequence[float | int] | np.ndarray) -> np.ndarray | None:
-    """Return each value's place in [0, 1] after exponential smoothing over their sorted order; None where all of them are equal.
+    """Return each value's place in [0, 1] after exponential smoothing over their sorted order; None
+    where all of them are equal.
 
-    With b = 2 / (n + 1): L_m = sum over j <= m of (1 - b)^(m - j) t_j, divided by the sum of these weights; then (L - min) / (max - min).
+    With b = 2 / (n + 1): L_m = sum over j <= m of (1 - b)^(m - j) t_j, divided by the sum of these
+    weights; then (L - min) / (max - min).
 
-    Fixed: equal values share the mean of their places (published: their order of storage decides); a single value and a constant have no
-    place at all (published: 0 / 0).
+    Fixed: equal values share the mean of their places (published: their order of storage decides);
+    a single value and a constant have no place at all (published: 0 / 0).
     """
     values = np.asarray(values, dtype=np.float64)
     if not len(values) or values.min() == values.max():
         return None
     distinct, group = np.unique(values, return_inverse=True)
-    keep, above, below = 1 - 2 / (len(values) + 1), 0.0, 0.0
+    keep = 1 - 2 / (len(values) + 1)
+    above = 0.0
+    below = 0.0
     level = np.empty(len(values))
     for m, value in enumerate(np.sort(values).tolist()):
-        above, below = keep * above + value, keep * below + 1
+        above = keep * above + value
+        below = keep * below + 1
         level[m] = above / below
     sizes = np.bincount(group.ravel(), minlength=len(distinct))
     level = np.bincount(np.repeat(np.arange(len(distinct)), sizes), weights=level) / sizes
@@ -39,17 +46,22 @@ def smoothed(values: Sequence[float | int] | np.ndarray) -> np.ndarray | None:
 
 
 def mean_known(values: Sequence[float | int | None]) -> float | None:
-    """Return the mean of the values that are known, None where none is: a user's LIR of recencies, SEP of popularities.
+    """Return the mean of the values that are known, None where none is: a user's LIR of recencies,
+    SEP of popularities.
 
-    LIR, fixed: first stops that are no item, and items whose like has no time, are left out of numerator and denominator; the figure is
-    a mean over users of means over their paths (published: over all paths at once); a user with one like, or with all likes at one time,
-    has no recency (published: NaN); a user without a path is left out (published: NaN or 0).
+    LIR, fixed: first stops that are no item, and items whose like has no time, are left out of
+    numerator and denominator; the figure is a mean over users of means over their paths (published:
+    over all paths at once); a user with one like, or with all likes at one time, has no recency
+    (published: NaN); a user without a path is left out (published: NaN or 0).
 
-    SEP, fixed: a shared stop is held against those of its own kind, items against items, entities against entities (published: items
-    count as entities); other users are no shared entity; a kind whose nodes all have one degree has no popularity.
+    SEP, fixed: a shared stop is held against those of its own kind, items against items, entities
+    against entities (published: items count as entities); other users are no shared entity; a kind
+    whose nodes all have one degree has no popularity.
     """
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    if known:
+        return float(np.mean(known))
+    return None
 
 
 def type_diversity(relations: Sequence[Hashable], types: int) -> float | None:
@@ -59,24 +71,32 @@ def type_diversity(relations: Sequence[Hashable], types: int) -> float | None:
         relations: The last relation of each path of one user.
         types: How many relations there are, "interacts" included.
 
-    Fixed: a user without a path is left out and counted by fidelity (published: 0, or left out unsaid).
+    Fixed: a user without a path is left out and counted by fidelity (published: 0, or left out
+    unsaid).
     """
-    return len(set(relations)) / min(len(relations), types) if relations and types else None
+    if relations and types:
+        return len(set(relations)) / min(len(relations), types)
+    return None
 
 
 def distinct_share(things: Sequence[Hashable]) -> float | None:
-    """Return distinct things over things, None without one: LID of liked items, SED of shared stops, LITD and SETD of their kinds.
+    """Return distinct things over things, None without one: LID of liked items, SED of shared
+    stops, LITD and SETD of their kinds.
 
-    Fixed: a user without a path is left out. Kinds are user, item, entity and other users: LITD is 1 over the number of paths nearly
-    always, since the first stop is an item.
+    Fixed: a user without a path is left out. Kinds are user, item, entity and other users: LITD is
+    1 over the number of paths nearly always, since the first stop is an item.
     """
-    return len(set(things)) / len(things) if things else None
+    if things:
+        return len(set(things)) / len(things)
+    return None
 
 
 def type_concentration(relations: Sequence[Hashable]) -> float | None:
-    """Return PTC: 1 - sum over relations of c (c - 1) / (N (N - 1)), the chance that two paths end by different relations.
+    """Return PTC: 1 - sum over relations of c (c - 1) / (N (N - 1)), the chance that two paths end
+    by different relations.
 
-    High is diverse, whatever the name says. Fixed: fewer than two paths have no such chance, None (published: 0).
+    High is diverse, whatever the name says. Fixed: fewer than two paths have no such chance, None
+    (published: 0).
     """
     count = len(relations)
     if count < 2:
@@ -91,9 +111,12 @@ def pattern_diversity(patterns: Sequence[Hashable], known: int) -> float | None:
         patterns: The relations of each path of one user, in order, with their directions.
         known: How many patterns the paths of all users show.
 
-    Fixed: ``known`` counts patterns (published: also the length of a path, which is another thing). No cut at 1 is needed.
+    Fixed: ``known`` counts patterns (published: also the length of a path, which is another thing).
+    No cut at 1 is needed.
     """
-    return len(set(patterns)) / min(len(patterns), known) if patterns and known else None
+    if patterns and known:
+        return len(set(patterns)) / min(len(patterns), known)
+    return None
 
 
 def fidelity(explained: Sequence[int], k: int) -> float | None:
@@ -105,18 +128,28 @@ def fidelity(explained: Sequence[int], k: int) -> float | None:
 
     Fixed: users without any path count as 0 (published: left out).
     """
-    return float(np.mean(explained)) / k if len(explained) else None
+    if len(explained):
+        return float(np.mean(explained)) / k
+    return None
 
 
 def faithful_rate(whole: Sequence[bool]) -> float | None:
-    """Return PFR@k: the share of best paths all of whose hops are facts of the training graph; None without a path."""
-    return float(np.mean(whole)) if len(whole) else None
+    """Return PFR@k: the share of best paths all of whose hops are facts of the training graph; None
+    without a path.
+    """
+    if len(whole):
+        return float(np.mean(whole))
+    return None
 
 
 def sufficiency(alone: float, nothing: float, score: float) -> float | None:
-    """Return (s with these edges alone - s with no edge) / (s - s with no edge); None where the graph adds nothing."""
+    """Return (s with these edges alone - s with no edge) / (s - s with no edge); None where the
+    graph adds nothing.
+    """
     gain = score - nothing
-    return (alone - nothing) / gain if abs(gain) > 1e-9 * max(1.0, abs(score)) else None
+    if abs(gain) > 1e-9 * max(1.0, abs(score)):
+        return (alone - nothing) / gain
+    return None
 
 
 def aopc(drops: Sequence[float | int] | np.ndarray) -> np.ndarray:
@@ -126,18 +159,26 @@ def aopc(drops: Sequence[float | int] | np.ndarray) -> np.ndarray:
 
 
 def quotient(above: float | int, below: float | int) -> float | None:
-    """Return a ratio of drops; None where the lower one is not positive, since it would say nothing."""
-    return above / below if below > _NOTHING else None
+    """Return a ratio of drops; None where the lower one is not positive, since it would say
+    nothing.
+    """
+    if below > _NOTHING:
+        return above / below
+    return None
 
 
 def jaccard(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
     """Return the shared part of two sets; None where both are empty."""
-    one, two = set(first), set(second)
-    return len(one & two) / len(one | two) if one | two else None
+    one = set(first)
+    two = set(second)
+    if one | two:
+        return len(one & two) / len(one | two)
+    return None
 
 
 def thirds(values: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and last value of three groups of equal size as far as ties allow; fewer groups where values repeat.
+    """Return the first and last value of three groups of equal size as far as ties allow; fewer
+    groups where values repeat.
 
     >>> thirds([1, 2, 3, 4, 5, 6]), thirds([2, 2, 2])
     ([(1, 2), (3, 4), (5, 6)], [(2, 2)])
@@ -149,23 +190,31 @@ def thirds(values: Sequence[int]) -> list[tuple[int, int]]:
     return [(int(group[0]), int(group[-1])) for group in groups]
 
 
-def interval(values: np.ndarray, mean: Mean, generator: np.random.Generator) -> tuple[float, float] | None:
-    """Return the percentile bootstrap 95 % interval over rows (one per user) of a statistic; None of fewer than two rows.
+def interval(
+    values: np.ndarray, mean: Mean, generator: np.random.Generator
+) -> tuple[float, float] | None:
+    """Return the percentile bootstrap 95 % interval over rows (one per user) of a statistic; None
+    of fewer than two rows.
 
     Resamples whose statistic is not a number (a ratio with nothing below) are left out.
 
     Args:
         values: (users) or (users, columns).
-        mean: The statistic of each of many resamples, (resamples, users) or (resamples, users, columns) to (resamples).
+        mean: The statistic of each of many resamples, (resamples, users) or (resamples, users,
+            columns) to (resamples).
         generator: Draws the resamples.
     """
     if len(values) < 2:
         return None
     at_once = max(1, _ENTRIES // len(values))
     parts = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-    found = np.concatenate([mean(values[generator.integers(0, len(values), (part, len(values)))]) for part in parts])
+    found = np.concatenate(
+        [mean(values[generator.integers(0, len(values), (part, len(values)))]) for part in parts]
+    )
     found = found[np.isfinite(found)]
-    return (float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))) if len(found) else None
+    if len(found):
+        return (float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975)))
+    return None
 
 
 def means(rows: np.ndarray) -> np.ndarray:
@@ -179,6 +228,10 @@ def medians(rows: np.ndarray) -> np.ndarray:
 
 
 def ratios_of_means(rows: np.ndarray) -> np.ndarray:
-    """Return mean of the first column over mean of the second of each resample, NaN where that is not positive."""
+    """Return mean of the first column over mean of the second of each resample, NaN where that is
+    not positive.
+    """
     above, below = rows.mean(1).T
-    return np.asarray(np.divide(above, below, out=np.full(len(rows), np.nan), where=below > _NOTHING))
+    return np.asarray(
+        np.divide(above, below, out=np.full(len(rows), np.nan), where=below > _NOTHING)
+    )

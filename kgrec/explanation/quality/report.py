@@ -1,4 +1,6 @@
-"""What ``Explainer.evaluate`` answers: figures with intervals, groups, curves and gates. Imports no torch."""
+"""What ``Explainer.evaluate`` answers: figures with intervals, groups, curves and gates. Imports no
+torch.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +30,8 @@ class Figure:
     Attributes:
         key: Its name: "necessity.drop.delete"; the part before the first point is its section.
         label: What it is.
-        value: The number; None where it is not defined or cannot be asked of the model, and ``note`` says why.
+        value: The number; None where it is not defined or cannot be asked of the model, and
+            ``note`` says why.
         low: Lower end of the 95 % bootstrap interval over users; None where there is none.
         high: Upper end.
         count: How many ``of`` it rests on.
@@ -76,7 +79,8 @@ class Group:
         users: Users with such a path.
         paths: Number of paths.
         drop: Their drop in "delete" mode.
-        random: The drop of random connecting paths of the same length and kind, held against the same paths.
+        random: The drop of random connecting paths of the same length and kind, held against the
+            same paths.
         ratio: The one over the other.
     """
 
@@ -122,8 +126,8 @@ class Quality(Answer):
         top: Length of the lists.
         k: Paths per explanation.
         figures: The numbers, by section.
-        curves: AOPC of best, random and degree-matched paths, over the pairs whose every path has a match; () where drops are 0 by
-            construction.
+        curves: AOPC of best, random and degree-matched paths, over the pairs whose every path has a
+            match; () where drops are 0 by construction.
         groups: Drops by length, pattern, activity and popularity.
         gates: What must hold.
         notes: What a reader must know.
@@ -166,7 +170,9 @@ class Quality(Answer):
         return {"schema": SCHEMA, "kind": "quality"} | asdict(self)
 
     def to_text(self, width: int = 100) -> str:
-        """Return lines for a terminal, every label made safe for it; tables are as wide as they are."""
+        """Return lines for a terminal, every label made safe for it; tables are as wide as they
+        are.
+        """
         lines = [self._title(), ""]
         for title, rows in self._tables():
             lines += [title, *_aligned(rows), ""]
@@ -178,12 +184,18 @@ class Quality(Answer):
         for title, rows in self._tables():
             head, *body = [[_cell(cell) for cell in row] for row in rows]
             rule = ["---", *["--:" for _ in head[1:]]]
-            lines += [f"## {title}", "", *(f"| {' | '.join(row)} |" for row in (head, rule, *body)), ""]
+            lines += [
+                f"## {title}",
+                "",
+                *(f"| {' | '.join(row)} |" for row in (head, rule, *body)),
+                "",
+            ]
         return "\n".join([*lines, *(f"- {_cell(note)}" for note in self.notes)]) + "\n"
 
     def _title(self) -> str:
         return (
-            f"{terminal(self.model)} on {terminal(self.dataset)}: {self.pairs:,} recommendations of {self.users:,} users, "
+            f"{terminal(self.model)} on {terminal(self.dataset)}: {self.pairs:,} recommendations "
+            f"of {self.users:,} users, "
             f"{self.paths:,} paths, drops {self.basis}"
         )
 
@@ -195,21 +207,32 @@ class Quality(Answer):
                 yield title, [["", "figure", "95 % interval", "of", ""], *map(_figure, mine)]
         if self.curves:
             count = self.curves[0].points[0].count
-            yield f"AOPC: mean drop of the first 1, 2, ... paths taken away together, over {count:,} pairs", _curves(self.curves)
+            yield (
+                "AOPC: mean drop of the first 1, 2, ... paths taken away together, over "
+                f"{count:,} pairs",
+                _curves(self.curves),
+            )
         for by in dict.fromkeys(group.by for group in self.groups):
             rows = [_group(group) for group in self.groups if group.by == by]
-            yield f"Drops by {by}", [["", "paths", "users", "drop", "95 % interval", "random", "ratio"], *rows]
+            yield (
+                f"Drops by {by}",
+                [["", "paths", "users", "drop", "95 % interval", "random", "ratio"], *rows],
+            )
 
 
 def number(value: float | None) -> str:
     """Return a number for people to read; "-" for none."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def _between(figure: Figure) -> str:
-    return "" if figure.low is None else f"{number(figure.low)} to {number(figure.high)}"
+    if figure.low is None:
+        return ""
+    return f"{number(figure.low)} to {number(figure.high)}"
 
 
 def _held(gate: Gate) -> str:
@@ -221,24 +244,47 @@ def _gate(gate: Gate) -> list[str]:
 
 
 def _figure(figure: Figure) -> list[str]:
-    return [figure.label, number(figure.value), _between(figure), f"{figure.count:,} {figure.of}", figure.note]
+    return [
+        figure.label,
+        number(figure.value),
+        _between(figure),
+        f"{figure.count:,} {figure.of}",
+        figure.note,
+    ]
 
 
 def _group(group: Group) -> list[str]:
     values = [number(figure.value) for figure in (group.random, group.ratio)]
-    return [terminal(group.key), f"{group.paths:,}", f"{group.users:,}", number(group.drop.value), _between(group.drop), *values]
+    return [
+        terminal(group.key),
+        f"{group.paths:,}",
+        f"{group.users:,}",
+        number(group.drop.value),
+        _between(group.drop),
+        *values,
+    ]
 
 
 def _curves(curves: Sequence[Curve]) -> list[list[str]]:
     head = ["", *(str(m) for m in range(1, len(curves[0].points) + 1))]
-    return [head, *([f"{curve.paths}, {curve.mode}", *(number(point.value) for point in curve.points)] for curve in curves)]
+    return [
+        head,
+        *(
+            [f"{curve.paths}, {curve.mode}", *(number(point.value) for point in curve.points)]
+            for curve in curves
+        ),
+    ]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines, columns without a head on the left, the others on the right."""
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = [
-        [cell.rjust(size) if head else cell.ljust(size) for cell, size, head in zip(row, wide, rows[0], strict=True)] for row in rows
+        [
+            cell.rjust(size) if head else cell.ljust(size)
+            for cell, size, head in zip(row, wide, rows[0], strict=True)
+        ]
+        for row in rows
     ]
     return [f"  {'  '.join(row)}".rstrip() for row in aligned]
 

@@ -1,4 +1,6 @@
-"""Which facts stand in the training graph: the judge of validity and leaks, independent of the search for paths."""
+"""Which facts stand in the training graph: the judge of validity and leaks, independent of the
+search for paths.
+"""
 
 from dataclasses import dataclass
 
@@ -47,20 +49,34 @@ class TrainingFacts:
 
     def _codes(self, head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray:
         head, relation, tail = (np.asarray(column, np.int64) for column in (head, relation, tail))
-        return (head * max(self._data.num_relations, 1) + relation) * max(self._data.num_entities, 1) + tail
+        return (head * max(self._data.num_relations, 1) + relation) * max(
+            self._data.num_entities, 1
+        ) + tail
 
     def leaks(self, ckg: CollaborativeKG) -> Leaks:
         """Return what the graph that paths are drawn from holds beyond the training part."""
         users, items = ckg.interactions()
         likes = users * self._data.num_items + items
-        known, own = ckg.fact >= 0, ckg.fact == USER_FACT
+        known = ckg.fact >= 0
+        own = ckg.fact == USER_FACT
         facts = self._codes(ckg.head[known], ckg.relation[known] - 1, ckg.tail[known])
         about = self._codes(ckg.head[own] - ckg.num_entities, ckg.relation[own] - 1, ckg.tail[own])
         held = np.concatenate([self._pairs(self._data.valid), self._pairs(self._data.test)])
         hidden = [self._codes(*part.T) for part in self._data.held_triples.values() if len(part)]
-        strange = [~np.isin(likes, self._likes), ~np.isin(facts, self._triples), ~np.isin(about, self._own)]
-        ahead = [np.isin(likes, held), np.isin(facts, np.concatenate(hidden))] if hidden else [np.isin(likes, held)]
-        return Leaks(sum(int(part.sum()) for part in strange), sum(int(part.sum()) for part in ahead), len(ckg.head))
+        strange = [
+            ~np.isin(likes, self._likes),
+            ~np.isin(facts, self._triples),
+            ~np.isin(about, self._own),
+        ]
+        if hidden:
+            ahead = [np.isin(likes, held), np.isin(facts, np.concatenate(hidden))]
+        else:
+            ahead = [np.isin(likes, held)]
+        return Leaks(
+            sum(int(part.sum()) for part in strange),
+            sum(int(part.sum()) for part in ahead),
+            len(ckg.head),
+        )
 
     def hop_holds(self, hop: Hop, user: str) -> bool:
         """Return whether every relation of a hop is a fact of the training part in that direction.
@@ -68,7 +84,10 @@ class TrainingFacts:
         Of counted users it is asked whether the item has another user at all.
         """
         try:
-            return all(self._states(*self._ends(hop, relation.forward), relation.key, user) for relation in hop.relations)
+            return all(
+                self._states(*self._ends(hop, relation.forward), relation.key, user)
+                for relation in hop.relations
+            )
         except UnknownIdError:
             return False
 
@@ -78,7 +97,9 @@ class TrainingFacts:
 
     @staticmethod
     def _ends(hop: Hop, forward: bool) -> tuple[Node, Node]:
-        return (hop.source, hop.target) if forward else (hop.target, hop.source)
+        if forward:
+            return (hop.source, hop.target)
+        return (hop.target, hop.source)
 
     def _states(self, head: Node, tail: Node, relation: str, user: str) -> bool:
         data = self._data
@@ -97,10 +118,14 @@ class TrainingFacts:
 
     def _code(self, head: int, relation: str, tail: Node) -> int:
         row = self._data.triples.relations.row(relation)
-        return (head * max(self._data.num_relations, 1) + row) * max(self._data.num_entities, 1) + self._row(tail)
+        return (head * max(self._data.num_relations, 1) + row) * max(
+            self._data.num_entities, 1
+        ) + self._row(tail)
 
     def _row(self, node: Node) -> int:
-        return self._data.items.row(node.key) if node.kind == "item" else self._data.triples.entities.row(node.key)
+        if node.kind == "item":
+            return self._data.items.row(node.key)
+        return self._data.triples.entities.row(node.key)
 
     @staticmethod
     def _in(codes: np.ndarray, code: int) -> bool:

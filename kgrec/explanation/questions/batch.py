@@ -19,9 +19,16 @@ _START = b'{"schema":'
 
 
 def explanations(
-    explainer: "Explainer", users: Sequence[str], k: int = 10, *, top: int = 1, skip: Mapping[str, int] | None = None, **asked: Any
+    explainer: "Explainer",
+    users: Sequence[str],
+    k: int = 10,
+    *,
+    top: int = 1,
+    skip: Mapping[str, int] | None = None,
+    **asked: Any,
 ) -> Iterator[Explanation]:
-    """Yield the explanations of the ``top`` best items of each user, users in the order given, items best first.
+    """Yield the explanations of the ``top`` best items of each user, users in the order given,
+    items best first.
 
     Args:
         explainer: Who explains.
@@ -41,7 +48,11 @@ def explanations(
     rows = explainer.data.users.rows(names).tolist()
     strangers = [name for name, row in zip(names, rows, strict=True) if not explainer.explains(row)]
     if strangers:
-        logger.warning("no explanations for %d users without training interactions, the first %r.", len(strangers), strangers[0])
+        logger.warning(
+            "no explanations for %d users without training interactions, the first %r.",
+            len(strangers),
+            strangers[0],
+        )
     for name, row in zip(names, rows, strict=True):
         if not explainer.explains(row):
             continue
@@ -51,12 +62,19 @@ def explanations(
 
 
 def write_batch(
-    explainer: "Explainer", users: Sequence[str], out: str | PathLike[str], k: int = 10, *, top: int = 1, **asked: Any
+    explainer: "Explainer",
+    users: Sequence[str],
+    out: str | PathLike[str],
+    k: int = 10,
+    *,
+    top: int = 1,
+    **asked: Any,
 ) -> tuple[int, int]:
-    """Write explanations as JSON Lines, one each, and return how many were there and how many were added.
+    """Write explanations as JSON Lines, one each, and return how many were there and how many were
+    added.
 
-    A file that holds the beginning already is gone on with: whole lines stay, half a line at its end goes. Every line is written whole;
-    interrupted, the file ends with the last whole one.
+    A file that holds the beginning already is gone on with: whole lines stay, half a line at its
+    end goes. Every line is written whole; interrupted, the file ends with the last whole one.
 
     Args:
         explainer: Who explains.
@@ -71,7 +89,8 @@ def write_batch(
         CheckpointError: If another process writes it.
         UnknownIdError: If a user is not known; before anything is written.
     """
-    goal, names = Path(out), list(dict.fromkeys(users))
+    goal = Path(out)
+    names = list(dict.fromkeys(users))
     explainer.data.users.rows(names)
     if goal.exists() and not goal.is_file():
         raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
@@ -79,21 +98,35 @@ def write_batch(
         return _written(explainer, names, goal, k, top, asked)
 
 
-def _written(explainer: "Explainer", names: Sequence[str], goal: Path, k: int, top: int, asked: Mapping[str, Any]) -> tuple[int, int]:
+def _written(
+    explainer: "Explainer",
+    names: Sequence[str],
+    goal: Path,
+    k: int,
+    top: int,
+    asked: Mapping[str, Any],
+) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
     if last is not None:
         _same_batch(explainer, last, goal, k, asked)
         _same_top(explainer, counts, goal, top, last.user)
-    at = names.index(last.user) if last is not None else 0
+    if last is not None:
+        at = names.index(last.user)
+    else:
+        at = 0
     added = 0
-    with goal.open("r+b" if goal.exists() else "w+b") as file, progress("explaining", len(names)) as bar:
+    with (
+        goal.open("r+b" if goal.exists() else "w+b") as file,
+        progress("explaining", len(names)) as bar,
+    ):
         file.truncate(size)
         file.seek(size)
         bar.update(at)
         user = ""
         for explanation in explanations(explainer, names[at:], k, top=top, skip=counts, **asked):
             if explanation.user != user:
-                user, at = explanation.user, names.index(explanation.user, at)
+                user = explanation.user
+                at = names.index(explanation.user, at)
                 bar.update(at, user[:40])
             _append(file, explanation)
             added += 1
@@ -102,7 +135,8 @@ def _written(explainer: "Explainer", names: Sequence[str], goal: Path, k: int, t
 
 def _append(file: BinaryIO, explanation: Explanation) -> None:
     """Write a line whole or not at all."""
-    size, written = file.tell(), False
+    size = file.tell()
+    written = False
     try:
         file.write(explanation.to_json().encode("utf-8", "backslashreplace") + b"\n")
         file.flush()
@@ -112,8 +146,12 @@ def _append(file: BinaryIO, explanation: Explanation) -> None:
             file.truncate(size)
 
 
-def _beginning(goal: Path, users: Sequence[str]) -> tuple[int, int, Explanation | None, Counter[str]]:
-    """Return the number of whole lines, their bytes, the last of them, and how many each user has."""
+def _beginning(
+    goal: Path, users: Sequence[str]
+) -> tuple[int, int, Explanation | None, Counter[str]]:
+    """Return the number of whole lines, their bytes, the last of them, and how many each user
+    has.
+    """
     size = place = 0
     last: bytes | None = None
     user = None
@@ -123,27 +161,35 @@ def _beginning(goal: Path, users: Sequence[str]) -> tuple[int, int, Explanation 
     with goal.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.startswith(_START[: len(line)]):
-                raise ConfigError(f"{goal}:{number}: no explanation. Name another file, or remove this one.")
+                raise ConfigError(
+                    f"{goal}:{number}: no explanation. Name another file, or remove this one."
+                )
             if not line.endswith(b"\n"):
                 break
             now = _user_of(line, goal, number)
             if now != user:
-                user, place = now, _after(users, now, place, goal, number)
+                user = now
+                place = _after(users, now, place, goal, number)
             counts[now] += 1
-            size, last = size + len(line), line
+            size = size + len(line)
+            last = line
     if last is None:
         return 0, 0, None, counts
     try:
         return counts.total(), size, Explanation.from_json(last.decode()), counts
     except (ExplanationError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{goal}:{counts.total()}: {error} Name another file, or remove this one.") from None
+        raise ConfigError(
+            f"{goal}:{counts.total()}: {error} Name another file, or remove this one."
+        ) from None
 
 
 def _user_of(line: bytes, goal: Path, number: int) -> str:
     try:
         return str(json.loads(line)["user"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ConfigError(f"{goal}:{number}: no explanation. Name another file, or remove this one.") from None
+        raise ConfigError(
+            f"{goal}:{number}: no explanation. Name another file, or remove this one."
+        ) from None
 
 
 def _after(users: Sequence[str], user: str, place: int, goal: Path, number: int) -> int:
@@ -152,22 +198,43 @@ def _after(users: Sequence[str], user: str, place: int, goal: Path, number: int)
         return users.index(user, place) + 1
     except ValueError:
         raise ConfigError(
-            f"{goal}:{number}: user {user!r} is not next among the users asked for. Name another file, or remove this one."
+            f"{goal}:{number}: user {user!r} is not next among the users asked for. Name another "
+            "file, or remove this one."
         ) from None
 
 
-def _same_batch(explainer: "Explainer", last: Explanation, goal: Path, k: int, asked: Mapping[str, Any]) -> None:
+def _same_batch(
+    explainer: "Explainer", last: Explanation, goal: Path, k: int, asked: Mapping[str, Any]
+) -> None:
     """Refuse to go on with what another run, or other settings, began."""
     again = json.loads(explainer.explain(last.user, last.item, k, **asked).to_json())
     before = json.loads(last.to_json())
     for name in ("manifest", "filters"):
-        wrong = [key for key in {**before[name], **again[name]} if key != "versions" and before[name].get(key) != again[name].get(key)]
+        wrong = [
+            key
+            for key in {**before[name], **again[name]}
+            if key != "versions" and before[name].get(key) != again[name].get(key)
+        ]
         if wrong:
-            raise ConfigError(f"{goal}: was begun with another value of {wrong[0]!r}. Name another file, or remove this one.")
+            raise ConfigError(
+                f"{goal}: was begun with another value of {wrong[0]!r}. Name another file, or "
+                "remove this one."
+            )
 
 
-def _same_top(explainer: "Explainer", counts: Counter[str], goal: Path, top: int, last: str) -> None:
-    """Refuse to go on where the users that are done have another number of items than is asked for."""
+def _same_top(
+    explainer: "Explainer", counts: Counter[str], goal: Path, top: int, last: str
+) -> None:
+    """Refuse to go on where the users that are done have another number of items than is asked
+    for.
+    """
     for user, count in counts.items():
-        if count > top or (count < top and user != last and count < len(explainer.standing(explainer.data.users.row(user)).order())):
-            raise ConfigError(f"{goal}: has {count} items of user {user!r}, not {top}. Name another file, or remove this one.")
+        if count > top or (
+            count < top
+            and user != last
+            and count < len(explainer.standing(explainer.data.users.row(user)).order())
+        ):
+            raise ConfigError(
+                f"{goal}: has {count} items of user {user!r}, not {top}. Name another file, or "
+                "remove this one."
+            )

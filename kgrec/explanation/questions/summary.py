@@ -1,4 +1,6 @@
-"""What drives many recommendations: shares of relations, kinds and patterns, and what happens without a relation."""
+"""What drives many recommendations: shares of relations, kinds and patterns, and what happens
+without a relation.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -33,22 +35,33 @@ def summarize(
     judge: Judge | None = None,
     seed: int = 0,
 ) -> Summary:
-    """Return what each relation, kind of edge or pattern carries of users' first ``k`` recommendations; see ``Explainer.summary``."""
+    """Return what each relation, kind of edge or pattern carries of users' first ``k``
+    recommendations; see ``Explainer.summary``.
+    """
     if by not in BY:
         raise ConfigError(f"by={by!r} is not known. Choose from {', '.join(BY)}.{nearest(by, BY)}")
     if k < 1:
         raise ConfigError(f"k is {k}. Take at least one recommendation of each user.")
     if ex.effects is None:
-        raise CapabilityError(f"no fact of the graph has an effect on {ex.name}'s scores: no relation carries a part of them.")
+        raise CapabilityError(
+            f"no fact of the graph has an effect on {ex.name}'s scores: no relation carries a "
+            "part of them."
+        )
     rows = _users(ex, users, seed)
     lists = [ex.standing(user).order()[:k] for user in rows.tolist()]
-    pairs = np.repeat(rows, [len(items) for items in lists]), np.concatenate([np.empty(0, np.int64), *lists])
+    pairs = (
+        np.repeat(rows, [len(items) for items in lists]),
+        np.concatenate([np.empty(0, np.int64), *lists]),
+    )
     if not len(pairs[0]):
         raise ConfigError("none of these users has a recommendation. Name others.")
     if by == "pattern":
         return _patterns(ex, pairs, len(rows), k)
     values, score, start, basis = _edges(ex, *pairs)
-    shares = _of_relations(ex, values) if by == "relation" else _of_kinds(ex, values)
+    if by == "relation":
+        shares = _of_relations(ex, values)
+    else:
+        shares = _of_kinds(ex, values)
     if knock_out and by == "relation":
         shares = _knocked_out(ex, shares, rows, lists, k, judge)
     return Summary(
@@ -63,27 +76,41 @@ def summarize(
         manifest=ex.manifest(k=k, by=by, users=len(rows), seed=seed),
         note="The parts of the edges add up to what the graph adds to the scores."
         if basis == "exact"
-        else "First-order effects at the graph as it is; they need not add up to what the whole graph adds.",
+        else (
+            "First-order effects at the graph as it is; they need not add up to what the whole "
+            "graph adds."
+        ),
     )
 
 
 def _users(ex: "Explainer", users: Sequence[str] | str | None, seed: int) -> np.ndarray:
     active = np.flatnonzero(np.diff(ex.train.indptr))
     if users is None:
-        chosen = numpy_generator(seed, "summary").choice(active, min(_SAMPLE, len(active)), replace=False)
+        chosen = numpy_generator(seed, "summary").choice(
+            active, min(_SAMPLE, len(active)), replace=False
+        )
         return np.asarray(np.sort(chosen))
     if isinstance(users, str):
-        return active if users == "all" and "all" not in ex.data.users else ex.data.users.rows([users])
+        if users == "all" and "all" not in ex.data.users:
+            return active
+        return ex.data.users.rows([users])
     return ex.data.users.rows(users)
 
 
-def _edges(ex: "Explainer", users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, float, float | None, str]:
-    """Return the part of each edge of the path graph, the sum of the scores, the same without a graph, and what kind of number it is."""
+def _edges(
+    ex: "Explainer", users: np.ndarray, items: np.ndarray
+) -> tuple[np.ndarray, float, float | None, str]:
+    """Return the part of each edge of the path graph, the sum of the scores, the same without a
+    graph, and what kind of number it is.
+    """
     graph = ex.graph
     if isinstance(ex.effects, LinearModel):
-        found = attribute(ex.effects.linear, users + graph.ckg.num_entities, items, graph.low, graph.high)
+        found = attribute(
+            ex.effects.linear, users + graph.ckg.num_entities, items, graph.low, graph.high
+        )
         return found.values, found.score, found.start, "exact"
-    total, score = np.zeros(graph.num_edges), 0.0
+    total = np.zeros(graph.num_edges)
+    score = 0.0
     assert ex.effects is not None
     every = np.arange(graph.num_edges)
     for number, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True), 1):
@@ -95,7 +122,9 @@ def _edges(ex: "Explainer", users: np.ndarray, items: np.ndarray) -> tuple[np.nd
     return total, score, None, "linearised"
 
 
-def _shares(names: list[tuple[str, str]], values: np.ndarray, facts: np.ndarray | None) -> list[Share]:
+def _shares(
+    names: list[tuple[str, str]], values: np.ndarray, facts: np.ndarray | None
+) -> list[Share]:
     total = float(np.abs(values).sum())
     order = np.lexsort([np.arange(len(values)), -values])
     return [
@@ -111,10 +140,14 @@ def _shares(names: list[tuple[str, str]], values: np.ndarray, facts: np.ndarray 
 
 
 def _of_relations(ex: "Explainer", values: np.ndarray) -> list[Share]:
-    """Return the parts of relations; parallel relations that share one weight have equal parts of it."""
-    graph, ckg = ex.graph, ex.graph.ckg
+    """Return the parts of relations; parallel relations that share one weight have equal parts of
+    it.
+    """
+    graph = ex.graph
+    ckg = ex.graph.ckg
     stated = np.unique(graph.edge_of_fact() * ckg.num_relations + ckg.relation[graph.edge_facts()])
-    edge, relation = stated // ckg.num_relations, stated % ckg.num_relations
+    edge = stated // ckg.num_relations
+    relation = stated % ckg.num_relations
     part = values / np.maximum(np.bincount(edge, minlength=graph.num_edges), 1)
     sums = np.bincount(relation, weights=part[edge], minlength=ckg.num_relations)
     facts = np.bincount(ckg.relation, minlength=ckg.num_relations)
@@ -124,7 +157,8 @@ def _of_relations(ex: "Explainer", values: np.ndarray) -> list[Share]:
 
 
 def _of_kinds(ex: "Explainer", values: np.ndarray) -> list[Share]:
-    ckg, graph = ex.graph.ckg, ex.graph
+    ckg = ex.graph.ckg
+    graph = ex.graph
     kind = np.full(ckg.num_nodes, 2)
     kind[: ckg.num_items], kind[ckg.num_entities :] = 1, 0
     names = ("user", "item", "entity")
@@ -132,12 +166,17 @@ def _of_kinds(ex: "Explainer", values: np.ndarray) -> list[Share]:
     sums = np.bincount(low * 3 + high, weights=values, minlength=9)
     facts = np.bincount(low * 3 + high, minlength=9)
     used = np.flatnonzero(facts)
-    labels = [(f"{names[n // 3]}-{names[n % 3]}", f"{names[n // 3]} and {names[n % 3]}") for n in used.tolist()]
+    labels = [
+        (f"{names[n // 3]}-{names[n % 3]}", f"{names[n // 3]} and {names[n % 3]}")
+        for n in used.tolist()
+    ]
     return _shares(labels, sums[used], facts[used])
 
 
 def pattern_of(path: Path) -> str:
-    """Return the relations of a path in order, those read from tail to head marked: "interacts > genre > genre (back)"."""
+    """Return the relations of a path in order, those read from tail to head marked: "interacts >
+    genre > genre (back)".
+    """
     return " > ".join(hop.relation_label + ("" if hop.forward else " (back)") for hop in path.hops)
 
 
@@ -154,7 +193,9 @@ def _patterns(ex: "Explainer", pairs: tuple[np.ndarray, np.ndarray], users: int,
             logger.info("%d of %d recommendations", number, len(pairs[0]))
     names = sorted(found)
     shares = _shares(
-        [(name, name) for name in names], np.array([sum(found[name]) for name in names]), np.array([len(found[n]) for n in names])
+        [(name, name) for name in names],
+        np.array([sum(found[name]) for name in names]),
+        np.array([len(found[n]) for n in names]),
     )
     return Summary(
         by="pattern",
@@ -166,30 +207,56 @@ def _patterns(ex: "Explainer", pairs: tuple[np.ndarray, np.ndarray], users: int,
         residual=None,
         basis="exact" if isinstance(ex.effects, LinearModel) else "measured",
         manifest=ex.manifest(k=k, by="pattern", users=users),
-        note="Drops of each recommendation's ten best paths, by pattern; paths share facts, so drops overlap and are no parts of a whole.",
+        note="Drops of each recommendation's ten best paths, by pattern; paths share facts, so "
+        "drops overlap and are no parts of a whole.",
     )
 
 
 def _knocked_out(
-    ex: "Explainer", shares: list[Share], rows: np.ndarray, lists: list[np.ndarray], k: int, judge: Judge | None
+    ex: "Explainer",
+    shares: list[Share],
+    rows: np.ndarray,
+    lists: list[np.ndarray],
+    k: int,
+    judge: Judge | None,
 ) -> list[Share]:
-    """Return the shares with what happens to lists and metrics when all facts of a relation go; the largest relations first."""
+    """Return the shares with what happens to lists and metrics when all facts of a relation go; the
+    largest relations first.
+    """
     ckg = ex.graph.ckg
-    before = dict(judge(ex.scorer)) if judge else {}
+    if judge:
+        before = dict(judge(ex.scorer))
+    else:
+        before = {}
     out = []
     for place, share in enumerate(shares):
         if place >= _KNOCKED_OUT or not isinstance(ex.model, Rerunnable):
             out.append(share)
             continue
-        relation = next(r for r in range(ckg.num_relations) if ex.naming.relation_key(r) == share.key)
+        relation = next(
+            r for r in range(ckg.num_relations) if ex.naming.relation_key(r) == share.key
+        )
         scorer = ex.without(np.flatnonzero(ckg.relation == relation))
         same = [
             len(np.intersect1d(ex.standing(user, scorer).order()[: len(items)], items)) / len(items)
             for user, items in zip(rows.tolist(), lists, strict=True)
             if len(items)
         ]
-        after = dict(judge(scorer)) if judge else {}
+        if judge:
+            after = dict(judge(scorer))
+        else:
+            after = {}
         change = {name: after[name] - before[name] for name in before}
-        out.append(Share(share.key, share.label, share.value, share.share, share.facts, change, float(np.mean(same))))
+        out.append(
+            Share(
+                share.key,
+                share.label,
+                share.value,
+                share.share,
+                share.facts,
+                change,
+                float(np.mean(same)),
+            )
+        )
         logger.info("without %s: %.0f %% of the lists stay", share.label, 100 * np.mean(same))
     return out

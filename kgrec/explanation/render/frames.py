@@ -1,4 +1,6 @@
-"""Explanations as the data structures of other tools: polars, networkx, PyTorch Geometric. Each imports its library when called."""
+"""Explanations as the data structures of other tools: polars, networkx, PyTorch Geometric. Each
+imports its library when called.
+"""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -41,16 +43,33 @@ FRAME = {
     "target_label": pl.String,
     "facts": pl.String,
 }
-_OF_PATH = ("drop_delete", "drop_mask", "basis", "attribution", "joint", "weight", "plausibility", "rank_after", "users", "removed")
+_OF_PATH = (
+    "drop_delete",
+    "drop_mask",
+    "basis",
+    "attribution",
+    "joint",
+    "weight",
+    "plausibility",
+    "rank_after",
+    "users",
+    "removed",
+)
 _SHOWN_PLACES = 10
 
 
 def to_frame(explanation: Explanation) -> pl.DataFrame:
-    """Return one row per hop and relation, paths in order; the numbers of a path stand in each of its rows.
+    """Return one row per hop and relation, paths in order; the numbers of a path stand in each of
+    its rows.
 
     ``facts`` names at most ten places; the JSON form has all.
     """
-    whole = {"user": explanation.user, "item": explanation.item, "score": float(explanation.score), "rank": explanation.rank}
+    whole = {
+        "user": explanation.user,
+        "item": explanation.item,
+        "score": float(explanation.score),
+        "rank": explanation.rank,
+    }
     rows = [
         {**whole, "margin": explanation.margin, "path": rank, "length": path.length}
         | {name: getattr(path, name) for name in _OF_PATH}
@@ -68,13 +87,21 @@ def _ends(hop: Hop) -> dict[str, str]:
     return {
         name: value
         for end, node in (("source", hop.source), ("target", hop.target))
-        for name, value in ((f"{end}_kind", node.kind), (end, node.key), (f"{end}_label", node.label))
+        for name, value in (
+            (f"{end}_kind", node.kind),
+            (end, node.key),
+            (f"{end}_label", node.label),
+        )
     }
 
 
 def stop_id(node: Node, rank: int) -> tuple[str, str]:
-    """Return what tells a node of an explanation from all others: its kind and key; of counted users, the path that counts them."""
-    return ("users", f"path {rank}") if node.kind == "users" else (node.kind, node.key)
+    """Return what tells a node of an explanation from all others: its kind and key; of counted
+    users, the path that counts them.
+    """
+    if node.kind == "users":
+        return ("users", f"path {rank}")
+    return (node.kind, node.key)
 
 
 def _stated(path: Path, rank: int) -> list[tuple[tuple[str, str], tuple[str, str], Hop, Relation]]:
@@ -82,26 +109,41 @@ def _stated(path: Path, rank: int) -> list[tuple[tuple[str, str], tuple[str, str
     out = []
     for hop in path.hops:
         ends = stop_id(hop.source, rank), stop_id(hop.target, rank)
-        out += [(*(ends if relation.forward else ends[::-1]), hop, relation) for relation in hop.relations]
+        out += [
+            (*(ends if relation.forward else ends[::-1]), hop, relation)
+            for relation in hop.relations
+        ]
     return out
 
 
 def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
     """Return the paths as a graph.
 
-    Nodes are named by (kind, key); counted users by ("users", "path N"). They have ``kind``, ``key``, ``label`` and, where they are liked
-    items with a part in the budget, ``score``. Edges are named by the relation's key and point as the fact does. They have ``relation``,
-    ``label``, ``facts`` (places, as text), ``paths`` (ranks of the paths they are on), ``drops`` (those paths' drops) and ``drop``, the
-    largest of these.
+    Nodes are named by (kind, key); counted users by ("users", "path N"). They have ``kind``,
+    ``key``, ``label`` and, where they are liked items with a part in the budget, ``score``. Edges
+    are named by the relation's key and point as the fact does. They have ``relation``, ``label``,
+    ``facts`` (places, as text), ``paths`` (ranks of the paths they are on), ``drops`` (those paths'
+    drops) and ``drop``, the largest of these.
     """
     import networkx as nx
 
-    graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph(user=explanation.user, item=explanation.item, score=explanation.score)
-    parts = {(t.node.kind, t.node.key): t.value for t in explanation.budget.by_liked} if explanation.budget else {}
+    graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph(
+        user=explanation.user, item=explanation.item, score=explanation.score
+    )
+    if explanation.budget:
+        parts = {(t.node.kind, t.node.key): t.value for t in explanation.budget.by_liked}
+    else:
+        parts = {}
     for rank, path in enumerate(explanation.paths, 1):
         for node in path.nodes:
             name = stop_id(node, rank)
-            graph.add_node(name, kind=node.kind, key=node.key, label=node.label, **({"score": parts[name]} if name in parts else {}))
+            graph.add_node(
+                name,
+                kind=node.kind,
+                key=node.key,
+                label=node.label,
+                **({"score": parts[name]} if name in parts else {}),
+            )
         for head, tail, _, relation in _stated(path, rank):
             known = graph.get_edge_data(head, tail, key=relation.key, default={})
             graph.add_edge(
@@ -121,41 +163,61 @@ def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
 def to_pyg(explanation: Explanation) -> "PygExplanation":
     """Return the paths as an explanation of PyTorch Geometric, whose metrics and plots take it.
 
-    One edge per fact, pointing as the fact does. ``edge_mask`` is in [0, 1]: the largest attribution among the paths an edge is on (their
-    drop where they carry no attribution), negative ones as 0, divided by the largest of all; all zeros where nothing has an effect.
-    ``edge_attribution`` holds the numbers undivided. ``x`` is the kind of a node, one column each for user, item, entity and counted users.
-    ``node_id`` and ``edge_id`` number nodes and edges, also in what PyG cuts out; ``node_keys`` and ``node_labels`` say for each number
-    what it stands for, ``edge_keys`` (head, relation, tail) and ``edge_labels`` likewise; ``user`` and ``item`` number the two ends.
+    One edge per fact, pointing as the fact does. ``edge_mask`` is in [0, 1]: the largest
+    attribution among the paths an edge is on (their drop where they carry no attribution), negative
+    ones as 0, divided by the largest of all; all zeros where nothing has an effect.
+    ``edge_attribution`` holds the numbers undivided. ``x`` is the kind of a node, one column each
+    for user, item, entity and counted users. ``node_id`` and ``edge_id`` number nodes and edges,
+    also in what PyG cuts out; ``node_keys`` and ``node_labels`` say for each number what it stands
+    for, ``edge_keys`` (head, relation, tail) and ``edge_labels`` likewise; ``user`` and ``item``
+    number the two ends.
     """
     import torch
     from torch_geometric.explain import Explanation as Pyg
 
     graph = to_networkx(explanation)
-    for name, label in ((("user", explanation.user), explanation.user_label), (("item", explanation.item), explanation.item_label)):
+    for name, label in (
+        (("user", explanation.user), explanation.user_label),
+        (("item", explanation.item), explanation.item_label),
+    ):
         if name not in graph:
             graph.add_node(name, kind=name[0], key=name[1], label=label)
     row = {name: number for number, name in enumerate(graph)}
     effect: dict[tuple[Any, Any, str], float] = {}
     for rank, path in enumerate(explanation.paths, 1):
-        value = path.drop_delete if path.attribution is None else path.attribution
+        if path.attribution is None:
+            value = path.drop_delete
+        else:
+            value = path.attribution
         for head, tail, _, relation in _stated(path, rank):
             edge = head, tail, relation.key
             effect[edge] = max(value, effect.get(edge, -math.inf))
     edges = list(graph.edges(keys=True))
     raw = torch.tensor([effect[edge] for edge in edges], dtype=torch.float64)
     mask = raw.clamp(min=0)
-    largest = float(mask.max()) if len(edges) else 0.0
+    if len(edges):
+        largest = float(mask.max())
+    else:
+        largest = 0.0
     kinds = ("user", "item", "entity", "users")
     out = Pyg(
-        x=torch.tensor([[float(graph.nodes[name]["kind"] == kind) for kind in kinds] for name in graph]),
-        edge_index=torch.tensor([[row[head], row[tail]] for head, tail, _ in edges], dtype=torch.long).reshape(-1, 2).T.contiguous(),
+        x=torch.tensor(
+            [[float(graph.nodes[name]["kind"] == kind) for kind in kinds] for name in graph]
+        ),
+        edge_index=torch.tensor(
+            [[row[head], row[tail]] for head, tail, _ in edges], dtype=torch.long
+        )
+        .reshape(-1, 2)
+        .T.contiguous(),
         edge_mask=(mask / largest if largest > 0 else mask).float(),
         edge_attribution=raw,
         node_id=torch.arange(len(row)),
         edge_id=torch.arange(len(edges)),
         node_keys=dict(enumerate(graph)),
         node_labels={number: graph.nodes[name]["label"] for name, number in row.items()},
-        edge_keys={number: (head, relation, tail) for number, (head, tail, relation) in enumerate(edges)},
+        edge_keys={
+            number: (head, relation, tail) for number, (head, tail, relation) in enumerate(edges)
+        },
         edge_labels={number: graph.edges[edge]["label"] for number, edge in enumerate(edges)},
         user=row["user", explanation.user],
         item=row["item", explanation.item],

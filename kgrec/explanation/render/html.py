@@ -108,14 +108,20 @@ body.kgrec { margin: 0; }
 """
 
 _LEGEND = (
-    "The drop beside a path is how much the score falls when the path's facts are taken out of the graph and everything is computed again; "
+    "The drop beside a path is how much the score falls when the path's facts are taken out of "
+    "the graph and everything is computed again; "
     "paths share facts, so the drops do not add up."
 )
-_LEGEND_POST_HOC = "These paths connect the user and the item in the graph. The model's score does not depend on them."
+_LEGEND_POST_HOC = (
+    "These paths connect the user and the item in the graph. The model's score "
+    "does not depend on them."
+)
 _BUDGET_NOTES = {
     "exact": "The parts add up to the score exactly; nothing is left out.",
-    "linearised": "The parts add up to the score at this point; when likes or facts change, what the parts are worth moves as well.",
-    "measured": "The part of a liked item is how far the score falls without that like, measured by running the model again.",
+    "linearised": "The parts add up to the score at this point; when likes or facts change, what "
+    "the parts are worth moves as well.",
+    "measured": "The part of a liked item is how far the score falls without that like, measured "
+    "by running the model again.",
 }
 _SUPPORTED = "joined to a neighbor of this item by a fact, or one of them: what the graph can show"
 _UNSUPPORTED = "by learned similarity alone: no fact joins the two"
@@ -136,18 +142,21 @@ def page(
 ) -> str:
     """Return one self-contained HTML page.
 
-    It loads nothing, runs no script (its content security policy forbids both), follows the reader's light or dark scheme and fits a
-    phone. Labels are escaped.
+    It loads nothing, runs no script (its content security policy forbids both), follows the
+    reader's light or dark scheme and fits a phone. Labels are escaped.
 
     Args:
         explanations: What to explain, in order.
         title: Heading and title of the page.
         intro: A paragraph under the heading.
-        recommendations: Rows with ``rank``, ``item``, ``label`` and ``score``, as ``Run.recommend`` gives them; a row whose item is
-            explained below links there.
+        recommendations: Rows with ``rank``, ``item``, ``label`` and ``score``, as ``Run.recommend``
+            gives them; a row whose item is explained below links there.
     """
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
     return "\n".join(
         [
             "<!doctype html>",
@@ -182,7 +191,9 @@ def notebook(explanation: Explanation) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """Return a text of any length escaped, word by word, since one label's cap is not a paragraph's."""
+    """Return a text of any length escaped, word by word, since one label's cap is not a
+    paragraph's.
+    """
     return " ".join(html_text(word) for word in text.split())
 
 
@@ -197,14 +208,23 @@ def _bar(share: float | int, words: str, down: bool = False) -> str:
 def _recommended(rows: list[Mapping[str, Any]], explanations: Sequence[Explanation]) -> str:
     if not rows:
         return ""
-    place = {explanation.item: number for number, explanation in reversed(list(enumerate(explanations, 1)))}
+    place = {
+        explanation.item: number
+        for number, explanation in reversed(list(enumerate(explanations, 1)))
+    }
     scores = [float(row["score"]) for row in rows]
-    top = max(scores) if max(scores) > 0 else 1.0
+    if max(scores) > 0:
+        top = max(scores)
+    else:
+        top = 1.0
     lines = []
     for row, score in zip(rows, scores, strict=True):
         label = html_text(str(row["label"]))
         target = place.get(str(row["item"]))
-        name = f'<a href="#why-{target}">{label}</a>' if target else label
+        if target:
+            name = f'<a href="#why-{target}">{label}</a>'
+        else:
+            name = label
         bar = _bar(score / top, f"score {score:.3g}")
         lines.append(
             f'<li><span class="soft number">{int(row["rank"])}</span><span>{name}</span>{bar}<span class="number">{score:.3f}</span></li>'
@@ -226,11 +246,16 @@ def _sections(explanations: Sequence[Explanation]) -> list[str]:
 def _legend(explanation: Explanation) -> str:
     if not explanation.paths:
         return ""
-    return _LEGEND if any(path.basis != "post-hoc" for path in explanation.paths) else _LEGEND_POST_HOC
+    if any(path.basis != "post-hoc" for path in explanation.paths):
+        return _LEGEND
+    return _LEGEND_POST_HOC
 
 
 def _section(number: int, explanation: Explanation, legend: str) -> str:
-    rank = "Already in the user's history" if explanation.rank is None else f"Rank {explanation.rank} of the unseen items"
+    if explanation.rank is None:
+        rank = "Already in the user's history"
+    else:
+        rank = f"Rank {explanation.rank} of the unseen items"
     largest = max((abs(path.drop_delete) for path in explanation.paths), default=0.0)
     head = [
         f'<section id="why-{number}">',
@@ -240,7 +265,9 @@ def _section(number: int, explanation: Explanation, legend: str) -> str:
     ]
     if legend:
         head.append(f'<p class="small soft">{legend}</p>')
-    cards = [_card(place, path, largest, explanation) for place, path in enumerate(explanation.paths, 1)]
+    cards = [
+        _card(place, path, largest, explanation) for place, path in enumerate(explanation.paths, 1)
+    ]
     return "\n".join([*head, *cards, _against(explanation), _searched(explanation), "</section>"])
 
 
@@ -252,13 +279,18 @@ def _ahead(explanation: Explanation) -> str:
 
 
 def _budget(budget: Budget) -> str:
-    """Return what a score is made of: a bar where its parts are shares, signed numbers where they are not."""
+    """Return what a score is made of: a bar where its parts are shares, signed numbers where they
+    are not.
+    """
     if as_shares(budget):
         told = _stacked(budget)
     else:
         largest = max((abs(value) for _, value in budget_parts(budget)), default=0.0)
         told = _signed_list([(name, value) for name, value in budget_parts(budget)], largest)
-    walks = f" {walks_line(budget)}" if budget.on_graph is not None else ""
+    if budget.on_graph is not None:
+        walks = f" {walks_line(budget)}"
+    else:
+        walks = ""
     strongest = sorted(budget.by_liked, key=lambda term: -term.value)[:_TERMS_SHOWN]
     terms = _terms([term for term in strongest if term.value > 0], budget)
     return (
@@ -271,23 +303,42 @@ def _stacked(budget: Budget) -> str:
     """Return one bar of all parts with a legend that says what each is."""
     pieces: list[tuple[str, str, str, float]] = []
     for name, value in budget_parts(budget):
-        if name == "liked items" and budget.supported is not None and 0 <= budget.supported <= value:
+        if (
+            name == "liked items"
+            and budget.supported is not None
+            and 0 <= budget.supported <= value
+        ):
             pieces.append(("supported", "liked items, supported", _SUPPORTED, budget.supported))
-            pieces.append(("liked", "liked items, unsupported", _UNSUPPORTED, value - budget.supported))
+            pieces.append(
+                ("liked", "liked items, unsupported", _UNSUPPORTED, value - budget.supported)
+            )
         else:
-            kind = {"own taste": "own", "liked items": "supported", "bias": "bias", "rounding": "bias"}.get(name, "other")
+            kind = {
+                "own taste": "own",
+                "liked items": "supported",
+                "bias": "bias",
+                "rounding": "bias",
+            }.get(name, "other")
             pieces.append((kind, name, _PART_NOTES.get(name, name), value))
-    left, bars, lines = 0.0, [], []
+    left = 0.0
+    bars = []
+    lines = []
     for kind, name, note, value in pieces:
         share = max(value / budget.score, 0.0)
         width = min(share, max(1 - left, 0.0))
-        bars.append(f'<rect class="{kind}" x="{100 * left:.2f}%" width="{100 * width:.2f}%" height="100%"/>')
+        bars.append(
+            f'<rect class="{kind}" x="{100 * left:.2f}%" width="{100 * width:.2f}%" height="100%"/>'
+        )
         left += width
         swatch = f'<svg aria-hidden="true"><rect class="{kind}" width="100%" height="100%"/></svg>'
         lines.append(
             f'<li>{swatch}<span class="number">{percent(share)}</span><span><b>{html_text(name)}</b>: {html_text(note)}</span></li>'
         )
-    words = html_text(", ".join(f"{name} {percent(max(value / budget.score, 0.0))}" for _, name, _, value in pieces))
+    words = html_text(
+        ", ".join(
+            f"{name} {percent(max(value / budget.score, 0.0))}" for _, name, _, value in pieces
+        )
+    )
     return f'<svg class="parts" role="img" aria-label="{words}">{"".join(bars)}</svg><ul class="legend">{"".join(lines)}</ul>'
 
 
@@ -305,9 +356,17 @@ def _terms(terms: Sequence[Term], budget: Budget) -> str:
     if not terms:
         return ""
     more = len(budget.by_liked) - len(terms)
-    others = "The other one gives" if more == 1 else f"The other {more:,} together give"
-    rest = f" {others} {budget.liked - sum(term.value for term in terms):+.3g}." if more > 0 else ""
-    rows = _signed_list([(term.node.label, term.value) for term in terms], max(term.value for term in terms))
+    if more == 1:
+        others = "The other one gives"
+    else:
+        others = f"The other {more:,} together give"
+    if more > 0:
+        rest = f" {others} {budget.liked - sum(term.value for term in terms):+.3g}."
+    else:
+        rest = ""
+    rows = _signed_list(
+        [(term.node.label, term.value) for term in terms], max(term.value for term in terms)
+    )
     return f"<details open><summary>The liked items that give most.{rest}</summary>{rows}</details>"
 
 
@@ -316,34 +375,67 @@ def _against(explanation: Explanation) -> str:
     if not explanation.against:
         return ""
     shown = explanation.against[:_TERMS_SHOWN]
-    more = f'<p class="small soft">and {len(explanation.against) - len(shown):,} more</p>' if len(explanation.against) > len(shown) else ""
-    rows = _signed_list([(term.node.label, term.value) for term in shown], max(abs(term.value) for term in shown))
+    if len(explanation.against) > len(shown):
+        more = f'<p class="small soft">and {len(explanation.against) - len(shown):,} more</p>'
+    else:
+        more = ""
+    rows = _signed_list(
+        [(term.node.label, term.value) for term in shown], max(abs(term.value) for term in shown)
+    )
     return f'<div class="card"><h3>What speaks against it: liked items that lower the score</h3>{rows}{more}</div>'
 
 
 def _searched(explanation: Explanation) -> str:
     total = sum(explanation.counts.values())
     by_length = ", ".join(
-        f"{count:,} of {length} hop{'' if length == '1' else 's'}" for length, count in explanation.counts.items() if count
+        f"{count:,} of {length} hop{'' if length == '1' else 's'}"
+        for length, count in explanation.counts.items()
+        if count
     )
-    found = f"{total:,} path{'' if total == 1 else 's'} found" + (f" ({by_length})" if by_length else "") + "."
-    cut = " The search stopped at its budget; some are missing." if explanation.truncated else ""
+    found = (
+        f"{total:,} path{'' if total == 1 else 's'} found"
+        + (f" ({by_length})" if by_length else "")
+        + "."
+    )
+    if explanation.truncated:
+        cut = " The search stopped at its budget; some are missing."
+    else:
+        cut = ""
     hidden = hidden_line(explanation)
-    cut += f" {hidden[:1].upper()}{hidden[1:]}." if hidden else ""
-    notes = "".join(f'<p class="note small soft">{_paragraph(note)}</p>' for note in explanation.notes)
+    if hidden:
+        cut += f" {hidden[:1].upper()}{hidden[1:]}."
+    else:
+        cut += ""
+    notes = "".join(
+        f'<p class="note small soft">{_paragraph(note)}</p>' for note in explanation.notes
+    )
     return f'<p class="small soft">{found}{cut} Shown: {len(explanation.paths)}.</p>{notes}'
 
 
 def _card(place: int, path: Path, largest: float, explanation: Explanation) -> str:
     if path.basis != "post-hoc":
-        words = f"the score falls by {path.drop_delete:.3g}" if path.drop_delete > 0 else f"the score rises by {-path.drop_delete:.3g}"
-        bar = _bar(abs(path.drop_delete) / largest if largest else 0.0, words, down=path.drop_delete < 0)
-        number = f'<span class="drop" title="{html_text(words)}">drop {_drop(path.drop_delete)}</span>'
+        if path.drop_delete > 0:
+            words = f"the score falls by {path.drop_delete:.3g}"
+        else:
+            words = f"the score rises by {-path.drop_delete:.3g}"
+        bar = _bar(
+            abs(path.drop_delete) / largest if largest else 0.0, words, down=path.drop_delete < 0
+        )
+        number = (
+            f'<span class="drop" title="{html_text(words)}">drop {_drop(path.drop_delete)}</span>'
+        )
     else:
-        bar, number = "<span></span>", '<span class="soft small">not a cause</span>'
+        bar = "<span></span>"
+        number = '<span class="soft small">not a cause</span>'
     first = html_text(path.hops[0].target.label)
-    liked = f"you liked {first}" if path.hops[0].liked else f"of {first}"
-    lead = f"Because {liked}" if path.causal else f"Connected through {first}"
+    if path.hops[0].liked:
+        liked = f"you liked {first}"
+    else:
+        liked = f"of {first}"
+    if path.causal:
+        lead = f"Because {liked}"
+    else:
+        lead = f"Connected through {first}"
     lane = "".join(f"{_arrow(hop)}{_stop(hop.target)}" for hop in path.hops)
     return (
         f'<article class="card"><div class="measure"><span class="place">{place}</span><span class="soft">{lead}</span>{bar}{number}</div>'
@@ -352,14 +444,23 @@ def _card(place: int, path: Path, largest: float, explanation: Explanation) -> s
 
 
 def _drop(value: float) -> str:
-    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2g}"
+    if abs(value) >= 0.001 or value == 0:
+        return f"{value:.4f}"
+    return f"{value:.2g}"
 
 
 def _effects(path: Path, explanation: Explanation) -> str:
     """Return the further numbers of a path, and what kind of claim they are."""
     if path.basis == "post-hoc":
         return ""
-    told = [part for part in (of_margin(path.drop_delete, explanation), of_score(path.drop_delete, explanation)) if part]
+    told = [
+        part
+        for part in (
+            of_margin(path.drop_delete, explanation),
+            of_score(path.drop_delete, explanation),
+        )
+        if part
+    ]
     if explanation.rank is not None and path.rank_after is not None:
         told.append(f"rank {explanation.rank} \u2192 {path.rank_after} without it")
     if path.drop_mask is not None:
@@ -376,7 +477,10 @@ def _stop(node: Node) -> str:
 def _arrow(hop: Hop) -> str:
     """Return a hop: its relation as stated, and an arrow in the direction of the fact."""
     labels = " / ".join(html_text(relation.label) for relation in hop.relations)
-    way = "forward" if hop.forward else "backward"
+    if hop.forward:
+        way = "forward"
+    else:
+        way = "backward"
     words = html_text(f"{hop.source.label} {wording(hop.relations[0])} {hop.target.label}")
     return f'<li class="hop {way}" title="{words}"><span>{labels}</span><span class="arrow" aria-hidden="true"></span></li>'
 
@@ -385,12 +489,30 @@ def _provenance(path: Path) -> str:
     rows = []
     for hop in path.hops:
         for relation in hop.relations:
-            ends = (hop.source, hop.target) if relation.forward else (hop.target, hop.source)
-            head, tail = ("You" if node.kind == "user" and node == path.nodes[0] else html_text(node.label) for node in ends)
+            if relation.forward:
+                ends = (hop.source, hop.target)
+            else:
+                ends = (hop.target, hop.source)
+            head, tail = (
+                "You" if node.kind == "user" and node == path.nodes[0] else html_text(node.label)
+                for node in ends
+            )
             places = list(dict.fromkeys(relation.facts))
-            stated = "<br>".join(f'<code title="{html_text(str(place))}">{html_text(place.short)}</code>' for place in places[:5])
-            more = f"<br>and {len(places) - 5} more" if len(places) > 5 else ""
-            rows.append(f"<tr><td>{head} <b>{html_text(relation.label)}</b> {tail}</td><td>{stated}{more}</td></tr>")
-    removed = f" ({path.removed:,} facts removed to measure)" if path.removed else ""
+            stated = "<br>".join(
+                f'<code title="{html_text(str(place))}">{html_text(place.short)}</code>'
+                for place in places[:5]
+            )
+            if len(places) > 5:
+                more = f"<br>and {len(places) - 5} more"
+            else:
+                more = ""
+            rows.append(
+                f"<tr><td>{head} <b>{html_text(relation.label)}</b> "
+                f"{tail}</td><td>{stated}{more}</td></tr>"
+            )
+    if path.removed:
+        removed = f" ({path.removed:,} facts removed to measure)"
+    else:
+        removed = ""
     table = f"<table><tr><th>Fact</th><th>Stated in</th></tr>{''.join(rows)}</table>"
     return f"<details><summary>Where these facts come from{removed}</summary>{table}</details>"

@@ -1,8 +1,10 @@
 """Explanations as RDF: PROV-O entities whose hops are reified statements, and back without loss.
 
-An explanation is a ``prov:Entity`` with an ordered list of paths; a path has ordered stops and hops; a hop has one ``rdf:Statement`` per
-relation, in the direction of the fact, derived (``prov:wasDerivedFrom``) from the place it was read: a file with its line or ordinal, and
-its named graph. Keys that are no IRIs become ``urn:kgrec:...``; the keys themselves are kept as text, so that nothing is lost.
+An explanation is a ``prov:Entity`` with an ordered list of paths; a path has ordered stops and
+hops; a hop has one ``rdf:Statement`` per relation, in the direction of the fact, derived
+(``prov:wasDerivedFrom``) from the place it was read: a file with its line or ordinal, and its named
+graph. Keys that are no IRIs become ``urn:kgrec:...``; the keys themselves are kept as text, so that
+nothing is lost.
 """
 
 import hashlib
@@ -22,7 +24,13 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _PROV = "http://www.w3.org/ns/prov#"
 _LABEL = ox.NamedNode("http://www.w3.org/2000/01/rdf-schema#label")
 _XSD = "http://www.w3.org/2001/XMLSchema#"
-_PREFIXES = {"rdf": _RDF, "rdfs": "http://www.w3.org/2000/01/rdf-schema#", "prov": _PROV, "xsd": _XSD, "k": VOCABULARY}
+_PREFIXES = {
+    "rdf": _RDF,
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "prov": _PROV,
+    "xsd": _XSD,
+    "k": VOCABULARY,
+}
 _FORMATS = {"turtle": ox.RdfFormat.TURTLE, "ntriples": ox.RdfFormat.N_TRIPLES}
 _FREE = ("counts", "filters", "hidden", "manifest", "other")  # records of any form: JSON literals
 
@@ -43,9 +51,13 @@ def to_rdf(explanation: Explanation, format: str = "turtle") -> str:
     """
     try:
         writer = _Writer(explanation)
-        written = ox.serialize(writer.triples(), format=_form(format), prefixes=_PREFIXES | {"e": f"{writer.base}#"})
+        written = ox.serialize(
+            writer.triples(), format=_form(format), prefixes=_PREFIXES | {"e": f"{writer.base}#"}
+        )
     except UnicodeEncodeError as error:
-        raise ExplanationError(f"a label or key holds half of a surrogate pair, which RDF cannot: {error.reason}.") from error
+        raise ExplanationError(
+            f"a label or key holds half of a surrogate pair, which RDF cannot: {error.reason}."
+        ) from error
     return (written or b"").decode()
 
 
@@ -58,7 +70,9 @@ def from_rdf(text: str, format: str = "turtle") -> Explanation:
     """
     found = read_rdf(text, format)
     if len(found) != 1:
-        raise ExplanationError(f"the RDF holds {len(found)} explanations. Read one at a time, or all with read_rdf.")
+        raise ExplanationError(
+            f"the RDF holds {len(found)} explanations. Read one at a time, or all with read_rdf."
+        )
     return found[0]
 
 
@@ -71,7 +85,10 @@ def read_rdf(text: str, format: str = "turtle") -> list[Explanation]:
     """
     form = _form(format)
     try:
-        reader = _Reader((quad.subject, quad.predicate, quad.object) for quad in ox.parse(text.encode(), format=form))
+        reader = _Reader(
+            (quad.subject, quad.predicate, quad.object)
+            for quad in ox.parse(text.encode(), format=form)
+        )
         return [Explanation.from_dict(reader.record(root)) for root in reader.roots]
     except (SyntaxError, UnicodeEncodeError) as error:
         raise ExplanationError(f"not {format}: {' '.join(str(error).split())}.") from error
@@ -79,7 +96,9 @@ def read_rdf(text: str, format: str = "turtle") -> list[Explanation]:
         raise
     except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         told = " ".join(str(error).split()) or type(error).__name__
-        raise ExplanationError(f"the RDF is not an explanation: {told}. Write it with Explanation.to_rdf.") from error
+        raise ExplanationError(
+            f"the RDF is not an explanation: {told}. Write it with Explanation.to_rdf."
+        ) from error
 
 
 def _form(format: str) -> ox.RdfFormat:
@@ -111,7 +130,9 @@ def _literal(value: str | bool | int | float) -> ox.Literal:
 
 
 def node_iri(kind: str, key: str) -> ox.NamedNode:
-    """Return the name of a node: an entity's own IRI where its key is one, else one that is made of kind and key."""
+    """Return the name of a node: an entity's own IRI where its key is one, else one that is made of
+    kind and key.
+    """
     return ox.NamedNode(minted(key, kind, always=kind != "entity"))
 
 
@@ -128,15 +149,23 @@ class _Writer:
         self._lists = 0
 
     def triples(self) -> list[ox.Triple]:
-        root, record = ox.NamedNode(self.base), dict(self._record)
+        root = ox.NamedNode(self.base)
+        record = dict(self._record)
         self._type(root, _k("Explanation"), _prov("Entity"))
         manifest = record["manifest"]
         if manifest.get("checksum"):
-            self._add(root, _prov("wasDerivedFrom"), ox.NamedNode(minted(str(manifest["checksum"]), "dataset", always=True)))
+            self._add(
+                root,
+                _prov("wasDerivedFrom"),
+                ox.NamedNode(minted(str(manifest["checksum"]), "dataset", always=True)),
+            )
         self._add(root, _k("about_user"), node_iri("user", record["user"]))
         self._add(root, _k("about_item"), node_iri("item", record["item"]))
         paths = [self._path(number, path) for number, path in enumerate(record.pop("paths"), 1)]
-        against = [self._node(f"against-{number}", term) for number, term in enumerate(record.pop("against"), 1)]
+        against = [
+            self._node(f"against-{number}", term)
+            for number, term in enumerate(record.pop("against"), 1)
+        ]
         if record["budget"]:
             self._add(root, _k("budget"), self._budget(record["budget"]))
         if record["next_item"]:
@@ -147,8 +176,13 @@ class _Writer:
         self._plain(root, record)
         for name, members in (("paths", paths), ("against", against), ("notes", notes)):
             self._list(root, name, members)
-        place = {subject: number for number, subject in enumerate(dict.fromkeys(triple.subject for triple in self._out))}
-        return sorted(self._out, key=lambda triple: place[triple.subject])  # what is said of one thing stands together
+        place = {
+            subject: number
+            for number, subject in enumerate(dict.fromkeys(triple.subject for triple in self._out))
+        }
+        return sorted(
+            self._out, key=lambda triple: place[triple.subject]
+        )  # what is said of one thing stands together
 
     def _add(self, subject: _Subject, predicate: ox.NamedNode, object: _Term) -> None:
         self._out.append(ox.Triple(subject, predicate, object))
@@ -161,16 +195,25 @@ class _Writer:
         return ox.NamedNode(f"{self.base}#{place}")
 
     def _plain(self, subject: _Subject, record: Mapping[str, Any]) -> None:
-        """State every value of a record: numbers and text as literals, free records as JSON, None not at all."""
+        """State every value of a record: numbers and text as literals, free records as JSON, None
+        not at all.
+        """
         for name, value in record.items():
             if name in _FREE:
-                self._add(subject, _k(name), ox.Literal(json.dumps(value, ensure_ascii=True), datatype=_rdf("JSON")))
+                self._add(
+                    subject,
+                    _k(name),
+                    ox.Literal(json.dumps(value, ensure_ascii=True), datatype=_rdf("JSON")),
+                )
             elif value is not None:
                 self._add(subject, _k(name), _literal(value))
 
     def _list(self, subject: _Subject, name: str, members: Sequence[_Term]) -> None:
         """State an ordered list."""
-        cells: list[_Subject] = [ox.BlankNode(f"l{self._sum[:8]}-{self._lists + number}") for number in range(len(members))]
+        cells: list[_Subject] = [
+            ox.BlankNode(f"l{self._sum[:8]}-{self._lists + number}")
+            for number in range(len(members))
+        ]
         self._lists += len(members)
         ends: list[_Subject] = [*cells, _rdf("nil")]
         self._add(subject, _k(name), ends[0])
@@ -187,7 +230,9 @@ class _Writer:
         return here
 
     def _named(self, node: Mapping[str, Any], place: str) -> ox.NamedNode:
-        return self._at(f"{place}-counted") if node["kind"] == "users" else node_iri(node["kind"], node["key"])
+        if node["kind"] == "users":
+            return self._at(f"{place}-counted")
+        return node_iri(node["kind"], node["key"])
 
     def _budget(self, record: Mapping[str, Any]) -> ox.NamedNode:
         here = self._at("budget")
@@ -195,38 +240,74 @@ class _Writer:
         terms = ("by_liked", "by_property")
         self._plain(here, {name: value for name, value in record.items() if name not in terms})
         for name in terms:
-            self._list(here, name, [self._node(f"{name}-{number}", term) for number, term in enumerate(record[name], 1)])
+            self._list(
+                here,
+                name,
+                [
+                    self._node(f"{name}-{number}", term)
+                    for number, term in enumerate(record[name], 1)
+                ],
+            )
         return here
 
     def _path(self, rank: int, record: Mapping[str, Any]) -> ox.NamedNode:
         here = self._at(f"path-{rank}")
         self._type(here, _k("Path"))
         hops = record["hops"]
-        self._plain(here, {"rank": rank} | {name: value for name, value in record.items() if name != "hops"})
+        self._plain(
+            here, {"rank": rank} | {name: value for name, value in record.items() if name != "hops"}
+        )
         nodes = [hops[0]["source"], *(hop["target"] for hop in hops)]
-        self._list(here, "stops", [self._node(f"path-{rank}-stop-{number}", node) for number, node in enumerate(nodes)])
-        named = [self._named(node, f"path-{rank}-stop-{number}") for number, node in enumerate(nodes)]
-        self._list(here, "hops", [self._hop(f"path-{rank}-hop-{n}", n, hop, (named[n - 1], named[n])) for n, hop in enumerate(hops, 1)])
+        self._list(
+            here,
+            "stops",
+            [self._node(f"path-{rank}-stop-{number}", node) for number, node in enumerate(nodes)],
+        )
+        named = [
+            self._named(node, f"path-{rank}-stop-{number}") for number, node in enumerate(nodes)
+        ]
+        self._list(
+            here,
+            "hops",
+            [
+                self._hop(f"path-{rank}-hop-{n}", n, hop, (named[n - 1], named[n]))
+                for n, hop in enumerate(hops, 1)
+            ],
+        )
         return here
 
-    def _hop(self, place: str, number: int, record: Mapping[str, Any], ends: tuple[ox.NamedNode, ox.NamedNode]) -> ox.NamedNode:
+    def _hop(
+        self,
+        place: str,
+        number: int,
+        record: Mapping[str, Any],
+        ends: tuple[ox.NamedNode, ox.NamedNode],
+    ) -> ox.NamedNode:
         here = self._at(place)
         self._type(here, _k("Hop"))
         self._add(here, _k("position"), _literal(number))
         liked = {"user", "users"} & {record["source"]["kind"], record["target"]["kind"]}
         stated = [
-            self._statement(f"{place}-{one}", part, ends if part["forward"] else ends[::-1], bool(liked))
+            self._statement(
+                f"{place}-{one}", part, ends if part["forward"] else ends[::-1], bool(liked)
+            )
             for one, part in enumerate((record, *record["also"]), 1)
         ]
         self._list(here, "statements", stated)
         return here
 
-    def _statement(self, place: str, part: Mapping[str, Any], ends: Sequence[ox.NamedNode], liked: bool) -> ox.NamedNode:
+    def _statement(
+        self, place: str, part: Mapping[str, Any], ends: Sequence[ox.NamedNode], liked: bool
+    ) -> ox.NamedNode:
         here = self._at(place)
         self._type(here, _rdf("Statement"))
         self._add(here, _rdf("subject"), ends[0])
         self._add(
-            here, _rdf("predicate"), _k("interacts") if liked and part["relation"] == "interacts" else node_relation(part["relation"])
+            here,
+            _rdf("predicate"),
+            _k("interacts")
+            if liked and part["relation"] == "interacts"
+            else node_relation(part["relation"]),
         )
         self._add(here, _rdf("object"), ends[1])
         self._plain(here, {"relation": part["relation"], "forward": part["forward"]})
@@ -293,7 +374,8 @@ class _Reader:
         }
 
     def _list(self, subject: Any, name: str) -> list[Any]:
-        cell, out = self._one(subject, name), []
+        cell = self._one(subject, name)
+        out = []
         while cell != _rdf("nil"):
             here = self._of.pop(cell)  # a list that bites its tail ends with a missing cell
             out.append(here[_RDF + "first"])
@@ -302,7 +384,11 @@ class _Reader:
 
     def _node(self, subject: Any) -> dict[str, Any]:
         found = self._read(subject)
-        return {"kind": found["kind"], "key": found["key"], "label": self._of[subject][_LABEL.value].value}
+        return {
+            "kind": found["kind"],
+            "key": found["key"],
+            "label": self._of[subject][_LABEL.value].value,
+        }
 
     def _term(self, subject: Any) -> dict[str, Any]:
         found = self._read(subject)
@@ -310,15 +396,21 @@ class _Reader:
 
     def _budget(self, subject: Any) -> dict[str, Any]:
         return self._read(subject) | {
-            name: [self._term(term) for term in self._list(subject, name)] for name in ("by_liked", "by_property")
+            name: [self._term(term) for term in self._list(subject, name)]
+            for name in ("by_liked", "by_property")
         }
 
     def _path(self, subject: Any) -> dict[str, Any]:
         stops = [self._node(stop) for stop in self._list(subject, "stops")]
         hops = self._list(subject, "hops")
         if len(stops) != len(hops) + 1:
-            raise ExplanationError(f"the RDF is not an explanation: a path of {len(hops)} hops has {len(stops)} stops.")
-        parts = [[self._statement(statement) for statement in self._list(hop, "statements")] for hop in hops]
+            raise ExplanationError(
+                f"the RDF is not an explanation: a path of {len(hops)} hops has {len(stops)} stops."
+            )
+        parts = [
+            [self._statement(statement) for statement in self._list(hop, "statements")]
+            for hop in hops
+        ]
         joined = [
             {"source": source, "target": target, **first, "also": also}
             for source, target, (first, *also) in zip(stops, stops[1:], parts, strict=False)
@@ -329,7 +421,12 @@ class _Reader:
         found = self._read(subject)
         facts = [self._read(place) for place in self._list(subject, "places")]
         label = self._of[subject][_LABEL.value].value
-        return {"relation": found["relation"], "relation_label": label, "forward": found["forward"], "facts": facts}
+        return {
+            "relation": found["relation"],
+            "relation_label": label,
+            "forward": found["forward"],
+            "facts": facts,
+        }
 
 
 _READ: Mapping[str, Callable[[str], Any]] = {

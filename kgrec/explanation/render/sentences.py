@@ -1,10 +1,21 @@
-"""Paths in words. Nothing is said that the path does not hold, and "because" only where removing it was measured to lower the score."""
+"""Paths in words. Nothing is said that the path does not hold, and "because" only where removing it
+was measured to lower the score.
+"""
 
 import textwrap
 from collections.abc import Sequence
 
 from kgrec.escaping import terminal
-from kgrec.explanation.core.answers import Answer, Change, Contrast, FlipSet, Ranked, Summary, WhatIf, WhyNot
+from kgrec.explanation.core.answers import (
+    Answer,
+    Change,
+    Contrast,
+    FlipSet,
+    Ranked,
+    Summary,
+    WhatIf,
+    WhyNot,
+)
 from kgrec.explanation.core.records import Budget, Explanation, Hop, Node, Path, Relation, Term
 
 # relation label: how a fact reads from head to tail, and from tail to head
@@ -39,42 +50,54 @@ _WORDS = {
 
 
 def wording(relation: Relation) -> str:
-    """Return how a relation reads in the direction it is walked: "directed by" forward, "directed" backward.
+    """Return how a relation reads in the direction it is walked: "directed by" forward, "directed"
+    backward.
 
     A relation outside the small table reads as its label forward and "is <label> of" backward.
     """
     known = _WORDS.get(relation.label.lower())
     if known:
         return known[0 if relation.forward else 1]
-    return relation.label if relation.forward else f"is {relation.label} of"
+    if relation.forward:
+        return relation.label
+    return f"is {relation.label} of"
 
 
 def _hop_words(hop: Hop) -> str:
     if hop.source.kind == "users" and hop.liked:
         return "who also liked"
-    return " and ".join(_liked(r) if hop.liked and r.key == "interacts" else wording(r) for r in hop.relations)
+    return " and ".join(
+        _liked(r) if hop.liked and r.key == "interacts" else wording(r) for r in hop.relations
+    )
 
 
 def _liked(relation: Relation) -> str:
-    return "liked" if relation.forward else "also liked by"
+    if relation.forward:
+        return "liked"
+    return "also liked by"
 
 
 def _named(node: Node) -> str:
-    return f"*{node.label}*" if node.kind == "item" else node.label
+    if node.kind == "item":
+        return f"*{node.label}*"
+    return node.label
 
 
 def sentence(path: Path) -> str:
     """Return a path in words, read from the user on, items between asterisks.
 
-    For example "You liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*". Labels are as they are: escape for where
-    the words go.
+    For example "You liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*". Labels
+    are as they are: escape for where the words go.
     """
     return " - ".join(_parts(path))
 
 
 def _parts(path: Path) -> list[str]:
     first = path.hops[0]
-    parts = [f"You {_hop_words(first)} {_named(first.target)}"] if first.liked else ["You", *_step(first)]
+    if first.liked:
+        parts = [f"You {_hop_words(first)} {_named(first.target)}"]
+    else:
+        parts = ["You", *_step(first)]
     for hop in path.hops[1:]:
         parts += _step(hop)
     return parts
@@ -85,14 +108,19 @@ def _step(hop: Hop) -> list[str]:
 
 
 def claim(path: Path) -> str:
-    """Return "because" for a measured path with a positive drop, "is connected through" for any other."""
-    return "because" if path.causal else "is connected through"
+    """Return "because" for a measured path with a positive drop, "is connected through" for any
+    other.
+    """
+    if path.causal:
+        return "because"
+    return "is connected through"
 
 
 def reason(explanation: Explanation) -> str:
     """Return one line on why the item is there, from its best path.
 
-    For example "*Blade Runner*: because you liked *Alien* - ...", "*Blade Runner* is connected through: you liked ...".
+    For example "*Blade Runner*: because you liked *Alien* - ...", "*Blade Runner* is connected
+    through: you liked ...".
     """
     title = f"*{explanation.item_label}*"
     if not explanation.paths:
@@ -100,7 +128,9 @@ def reason(explanation: Explanation) -> str:
     best = explanation.paths[0]
     words = sentence(best)
     words = words[:1].lower() + words[1:]
-    return f"{title}: because {words}" if best.causal else f"{title} is connected through: {words}"
+    if best.causal:
+        return f"{title}: because {words}"
+    return f"{title} is connected through: {words}"
 
 
 def percent(share: float | int) -> str:
@@ -109,20 +139,33 @@ def percent(share: float | int) -> str:
     >>> percent(0.534), percent(0.00142), percent(-0.2)
     ('53 %', '0.14 %', '-20 %')
     """
-    return f"{100 * share:.0f} %" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.2g} %"
+    if abs(share) >= 0.01 or share == 0:
+        return f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %"
 
 
 def budget_parts(budget: Budget) -> list[tuple[str, float]]:
-    """Return the parts of a score by their names in words, without those that are zero; rounding only where it would show."""
-    named = [("own taste", budget.own), ("liked items", budget.liked), ("bias", budget.bias), *budget.other.items()]
+    """Return the parts of a score by their names in words, without those that are zero; rounding
+    only where it would show.
+    """
+    named = [
+        ("own taste", budget.own),
+        ("liked items", budget.liked),
+        ("bias", budget.bias),
+        *budget.other.items(),
+    ]
     if abs(budget.residual) > 0.005 * max(abs(budget.score), *(abs(value) for _, value in named)):
         named.append(("rounding", budget.residual))
     return [(name, value) for name, value in named if value]
 
 
 def as_shares(budget: Budget) -> bool:
-    """Return whether parts may be called shares of the score: it is positive, and so is all that it is made of."""
-    return budget.score > 0 and all(value >= -0.0005 * budget.score for _, value in budget_parts(budget))
+    """Return whether parts may be called shares of the score: it is positive, and so is all that it
+    is made of.
+    """
+    return budget.score > 0 and all(
+        value >= -0.0005 * budget.score for _, value in budget_parts(budget)
+    )
 
 
 def budget_line(budget: Budget) -> str:
@@ -130,14 +173,18 @@ def budget_line(budget: Budget) -> str:
     shares = as_shares(budget)
 
     def number(part: float) -> str:
-        return percent(part / budget.score) if shares else f"{part:+.3g}"
+        if shares:
+            return percent(part / budget.score)
+        return f"{part:+.3g}"
 
     words = []
     for name, value in budget_parts(budget):
         inside = ""
         if name == "liked items" and budget.supported is not None:
             told = [("supported by a fact <= 3 hops", budget.supported)]
-            if not 0 <= budget.supported <= value:  # the rest pulls down: a piece larger than the whole needs it beside itself
+            if (
+                not 0 <= budget.supported <= value
+            ):  # the rest pulls down: a piece larger than the whole needs it beside itself
                 told.append(("the rest", value - budget.supported))
             inside = f" ({', '.join(f'{what}: {number(part)}' for what, part in told)})"
         words.append(f"{name} {number(value)}{inside}")
@@ -146,20 +193,30 @@ def budget_line(budget: Budget) -> str:
 
 _BUDGET_BASIS = {
     "exact": "",
-    "linearised": "The parts add up at this point; when likes or facts change, what the parts are worth moves as well.",
-    "measured": "The part of a liked item is the drop of the score without that like, measured by running the model again.",
+    "linearised": "The parts add up at this point; when likes or facts change, what the parts "
+    "are worth moves as well.",
+    "measured": "The part of a liked item is the drop of the score without that like, measured "
+    "by running the model again.",
 }
 
 
 def walks_line(budget: Budget) -> str:
-    """Return what real walks carry of the score, "" where the model has no such number; a share only where it is one."""
+    """Return what real walks carry of the score, "" where the model has no such number; a share
+    only where it is one.
+    """
     if budget.on_graph is None:
         return ""
     walks = "Walks in the graph from the user to the item carry"
     if as_shares(budget) and 0 <= budget.on_graph <= budget.score:
-        return f"{walks} {percent(budget.on_graph / budget.score)} of the score; the rest is learned similarity between different nodes."
+        return (
+            f"{walks} {percent(budget.on_graph / budget.score)} of the score; the rest is "
+            "learned similarity between different nodes."
+        )
     rest = budget.score - budget.on_graph
-    return f"{walks} {budget.on_graph:+.3g}, learned similarity between different nodes gives {rest:+.3g}: {budget.score:.3g} together."
+    return (
+        f"{walks} {budget.on_graph:+.3g}, learned similarity between different nodes gives "
+        f"{rest:+.3g}: {budget.score:.3g} together."
+    )
 
 
 def drop_words(path: Path, explanation: Explanation) -> str:
@@ -174,66 +231,105 @@ def drop_words(path: Path, explanation: Explanation) -> str:
         inside.append(f"rank {explanation.rank} -> {path.rank_after}")
     if path.drop_mask is not None:
         inside.append(f"{path.drop_mask:.3g} with the other weights kept")
-    told = f" ({', '.join(inside)})" if inside else ""
-    rises = ": the score is higher without it" if path.drop_delete < 0 else ""
+    if inside:
+        told = f" ({', '.join(inside)})"
+    else:
+        told = ""
+    if path.drop_delete < 0:
+        rises = ": the score is higher without it"
+    else:
+        rises = ""
     return f"drop {path.drop_delete:.3g}{told}{rises}"
 
 
 def of_margin(drop: float, explanation: Explanation) -> str:
-    """Return a drop as a share of the margin, "" where there is no margin or the score does not fall."""
+    """Return a drop as a share of the margin, "" where there is no margin or the score does not
+    fall.
+    """
     margin = explanation.margin
     if drop <= 0 or margin is None or margin <= 0:
         return ""
-    return "over 10 times the margin" if drop > 10 * margin else f"{percent(drop / margin)} of the margin"
+    if drop > 10 * margin:
+        return "over 10 times the margin"
+    return f"{percent(drop / margin)} of the margin"
 
 
 def of_score(drop: float, explanation: Explanation) -> str:
-    """Return a drop as a share of the score, "" below a thousandth, and where the score is not positive or does not fall."""
-    return f"{percent(drop / explanation.score)} of the score" if drop > 0 and drop >= 0.001 * explanation.score > 0 else ""
+    """Return a drop as a share of the score, "" below a thousandth, and where the score is not
+    positive or does not fall.
+    """
+    if drop > 0 and drop >= 0.001 * explanation.score > 0:
+        return f"{percent(drop / explanation.score)} of the score"
+    return ""
 
 
 def standing(explanation: Explanation) -> str:
     """Return rank, score, and how far off the next item is."""
-    rank = "not ranked" if explanation.rank is None else f"rank {explanation.rank}"
+    if explanation.rank is None:
+        rank = "not ranked"
+    else:
+        rank = f"rank {explanation.rank}"
     told = f"{rank}, score {explanation.score:.4g}"
     if explanation.margin is None or explanation.next_item is None:
         return told
     following = explanation.score - explanation.margin
-    return f"{told} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin {explanation.margin:.3g})"
+    return (
+        f"{told} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin "
+        f"{explanation.margin:.3g})"
+    )
 
 
 def hidden_line(explanation: Explanation) -> str:
     """Return what filters left out, "" where nothing."""
-    count, low, share = (explanation.hidden.get(name) for name in ("paths", "below_min_drop", "share"))
+    count, low, share = (
+        explanation.hidden.get(name) for name in ("paths", "below_min_drop", "share")
+    )
     told = []
     if count:
         told.append(
-            f"{count:,} path{'' if count == 1 else 's'}" + (f", {percent(share)} of all first-order effects" if share is not None else "")
+            f"{count:,} path{'' if count == 1 else 's'}"
+            + (f", {percent(share)} of all first-order effects" if share is not None else "")
         )
     if low:
         told.append(f"{low:,} of those measured, with a smaller drop than asked for")
-    return f"hidden by the filters: {'; '.join(told)}" if told else ""
+    if told:
+        return f"hidden by the filters: {'; '.join(told)}"
+    return ""
 
 
 def searched_line(explanation: Explanation) -> str:
     """Return how many paths were found, by length."""
-    found = ", ".join(f"{count:,} of {length} hop{'s' if length != '1' else ''}" for length, count in explanation.counts.items())
-    cut = " (truncated: the search stopped at its budget)" if explanation.truncated else ""
+    found = ", ".join(
+        f"{count:,} of {length} hop{'s' if length != '1' else ''}"
+        for length, count in explanation.counts.items()
+    )
+    if explanation.truncated:
+        cut = " (truncated: the search stopped at its budget)"
+    else:
+        cut = ""
     return f"paths found: {found or 'none'}{cut}"
 
 
 def places(path: Path, most: int = 6) -> str:
     """Return where the facts of a path stand, the first few of them, safe for a terminal."""
     facts = list(dict.fromkeys(fact.short for hop in path.hops for fact in hop.facts))
-    more = f" and {len(facts) - most:,} more" if len(facts) > most else ""
+    if len(facts) > most:
+        more = f" and {len(facts) - most:,} more"
+    else:
+        more = ""
     return ", ".join(map(terminal, facts[:most])) + more
 
 
 def joint_words(path: Path, budget: Budget | None) -> str:
-    """Return what the walks along a path carry, always beside what all walks do; "" where there is no such pair of numbers."""
+    """Return what the walks along a path carry, always beside what all walks do; "" where there is
+    no such pair of numbers.
+    """
     if path.joint is None or budget is None or budget.on_graph is None:
         return ""
-    return f"walks along this path carry {path.joint:.2g} of the {budget.on_graph:.2g} that all walks in the graph carry"
+    return (
+        f"walks along this path carry {path.joint:.2g} of the {budget.on_graph:.2g} that all "
+        "walks in the graph carry"
+    )
 
 
 def text(explanation: Explanation, width: int = 100) -> str:
@@ -244,7 +340,11 @@ def text(explanation: Explanation, width: int = 100) -> str:
     width = max(width, 40)
     lines = heading(explanation, width)
     for number, path in enumerate(explanation.paths, 1):
-        lines += _wrapped(f"{number:>2}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}", width, "    ")
+        lines += _wrapped(
+            f"{number:>2}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}",
+            width,
+            "    ",
+        )
         lines += _wrapped("    " + " - ".join(map(terminal, _parts(path))), width, "      ")
         if explanation.filters.get("rank_by") == "joint" and joint_words(path, explanation.budget):
             lines += _wrapped("    " + joint_words(path, explanation.budget), width, "      ")
@@ -255,26 +355,47 @@ def text(explanation: Explanation, width: int = 100) -> str:
 def heading(explanation: Explanation, width: int) -> list[str]:
     """Return who and what, the standing, and the budget, wrapped."""
     lines = _wrapped(
-        f'{terminal(explanation.item)} "{terminal(explanation.item_label)}" for {terminal(explanation.user_label)}', width, "  "
+        f'{terminal(explanation.item)} "{terminal(explanation.item_label)}" for {terminal(explanation.user_label)}',
+        width,
+        "  ",
     )
     lines += _wrapped(standing(explanation), width, "  ")
     if explanation.budget:
         lines += _wrapped(f"budget   {budget_line(explanation.budget)}", width, "         ")
         for words in (walks_line(explanation.budget), _BUDGET_BASIS[explanation.budget.basis]):
-            lines += _wrapped(f"         {words}", width, "         ") if words else []
+            if words:
+                lines += _wrapped(f"         {words}", width, "         ")
+            else:
+                lines += []
     return lines
 
 
 def footing(explanation: Explanation, width: int) -> list[str]:
-    """Return what speaks against, what the numbers mean, what was searched and hidden, and the notes, wrapped."""
+    """Return what speaks against, what the numbers mean, what was searched and hidden, and the
+    notes, wrapped.
+    """
     lines = []
-    pulling = [term for term in explanation.budget.by_liked if term.value > 0] if explanation.budget else []
-    if pulling and explanation.paths and all(path.basis == "post-hoc" for path in explanation.paths):
-        lines += _wrapped(f"for      {_terms(pulling, 5)}", width, "         ")  # no path has an effect: these likes have
+    if explanation.budget:
+        pulling = [term for term in explanation.budget.by_liked if term.value > 0]
+    else:
+        pulling = []
+    if (
+        pulling
+        and explanation.paths
+        and all(path.basis == "post-hoc" for path in explanation.paths)
+    ):
+        lines += _wrapped(
+            f"for      {_terms(pulling, 5)}", width, "         "
+        )  # no path has an effect: these likes have
     if explanation.against:
         lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
     if any(path.basis != "post-hoc" for path in explanation.paths):
-        lines += _wrapped("drop: how much the score falls when the path's facts are removed and everything is computed again.", width, "  ")
+        lines += _wrapped(
+            "drop: how much the score falls when the path's facts are removed and everything is "
+            "computed again.",
+            width,
+            "  ",
+        )
     lines += _wrapped(searched_line(explanation), width, "  ")
     if hidden_line(explanation):
         lines += _wrapped(hidden_line(explanation), width, "  ")
@@ -304,11 +425,16 @@ def answer_text(answer: Answer, width: int = 100) -> str:
     note = getattr(answer, "note", "")
     if note:
         lines.append(f"note: {_long(note)}")
-    return "\n".join(part for line in lines for part in _wrapped(line, width, "         " if line[:1] != " " else "    "))
+    return "\n".join(
+        part
+        for line in lines
+        for part in _wrapped(line, width, "         " if line[:1] != " " else "    ")
+    )
 
 
 def _contrast(answer: Contrast) -> list[str]:
-    first, second = _quoted(answer.first.item), _quoted(answer.second.item)
+    first = _quoted(answer.first.item)
+    second = _quoted(answer.second.item)
     parts = [
         ("own taste", answer.own),
         ("liked items", sum(t.value for t in answer.by_liked)),
@@ -344,18 +470,25 @@ def _flip(answer: FlipSet) -> list[str]:
     item = _quoted(answer.item)
     if not answer.removed or answer.rival is None or answer.after is None:
         return [
-            f"{item} for {terminal(answer.user.label)}: no set of the {answer.likes:,} liked items was found without which another item is "
+            f"{item} for {terminal(answer.user.label)}: no set of the {answer.likes:,} liked "
+            "items was found without which another item is "
             f"ahead of it ({answer.runs:,} rankings computed).",
         ]
     few = f"{len(answer.removed):,} of the {answer.likes:,} liked items"
-    how = "everything computed again" if answer.mode == "delete" else "the other weights kept"
-    checked = (
-        "verified: the whole ranking was computed again without them, and with each of them put back it is as before"
-        if answer.verified
-        else "not verified"
-    )
+    if answer.mode == "delete":
+        how = "everything computed again"
+    else:
+        how = "the other weights kept"
+    if answer.verified:
+        checked = (
+            "verified: the whole ranking was computed again without them, and with each of "
+            "them put back it is as before"
+        )
+    else:
+        checked = "not verified"
     return [
-        f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for {terminal(answer.user.label)} ({how}).",
+        f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for "
+        f"{terminal(answer.user.label)} ({how}).",
         *(f"  without {_quoted(term.node)}  {term.value:+.3g}" for term in answer.removed),
         f"before   {item} {answer.before[0]:.4g}, {_quoted(answer.rival)} {answer.before[1]:.4g}",
         f"after    {item} {answer.after[0]:.4g}, {_quoted(answer.rival)} {answer.after[1]:.4g}",
@@ -365,15 +498,27 @@ def _flip(answer: FlipSet) -> list[str]:
 
 def _why_not(answer: WhyNot) -> list[str]:
     contrast = answer.contrast
-    place = "is not ranked" if contrast.first.rank is None else f"is at rank {contrast.first.rank:,}"
-    lines = [f"{_quoted(contrast.first.item)} {place}, and the list has {answer.k:,}.", *_contrast(contrast)]
+    if contrast.first.rank is None:
+        place = "is not ranked"
+    else:
+        place = f"is at rank {contrast.first.rank:,}"
+    lines = [
+        f"{_quoted(contrast.first.item)} {place}, and the list has {answer.k:,}.",
+        *_contrast(contrast),
+    ]
     if not answer.additions:
         return lines
     lines.append(f"liking one of these would change its score most: {_terms(answer.additions, 10)}")
     if answer.enters is None:
-        lines += [] if answer.note else ["All of them together do not bring it into the list."]
+        if answer.note:
+            lines += []
+        else:
+            lines += ["All of them together do not bring it into the list."]
     else:
-        few = "The first one brings" if answer.enters == 1 else f"The first {answer.enters} of them together bring"
+        if answer.enters == 1:
+            few = "The first one brings"
+        else:
+            few = f"The first {answer.enters} of them together bring"
         lines.append(f"{few} it into the list.")
     return lines
 
@@ -382,30 +527,55 @@ def _what_if(answer: WhatIf) -> list[str]:
     lines = [f"What if, for {terminal(answer.user.label)}:"]
     lines += [f"  {_changed(change)}" for change in answer.changes]
     for before, after in zip(answer.before, answer.after, strict=True):
-        lines.append(f"  {_quoted(before.item)}  rank {_rank(before)} -> {_rank(after)}, score {before.score:.4g} -> {after.score:.4g}")
+        lines.append(
+            f"  {_quoted(before.item)}  rank {_rank(before)} -> {_rank(after)}, score "
+            f"{before.score:.4g} -> {after.score:.4g}"
+        )
     lines.append("The list then:")
     lines += [f"  {_rank(one)}  {_quoted(one.item)}  {one.score:.4g}" for one in answer.top]
-    how = "everything that depends on the graph is computed again" if answer.mode == "delete" else "the other weights are kept"
-    return lines if answer.note else [*lines, f"Embeddings stay as trained; {how}."]
+    if answer.mode == "delete":
+        how = "everything that depends on the graph is computed again"
+    else:
+        how = "the other weights are kept"
+    if answer.note:
+        return lines
+    return [*lines, f"Embeddings stay as trained; {how}."]
 
 
 def _changed(change: Change) -> str:
-    done = "added" if change.added else "taken away"
+    if change.added:
+        done = "added"
+    else:
+        done = "taken away"
     if change.what == "like":
         return f"the like of {_quoted(change.tail)} {done}"
-    return f"the fact {_quoted(change.head)} {terminal(change.relation)} {_quoted(change.tail)} {done}"
+    return (
+        f"the fact {_quoted(change.head)} {terminal(change.relation)} {_quoted(change.tail)} {done}"
+    )
 
 
 def _summary(answer: Summary) -> list[str]:
     lines = [
         f"What drives {answer.pairs:,} recommendations to {answer.users:,} users, by {answer.by}",
-        f"sum of scores {answer.score:.4g}; without any edge {answer.without_graph:.4g}; the rest by {answer.by}:",
+        f"sum of scores {answer.score:.4g}; without any edge {answer.without_graph:.4g}; the "
+        f"rest by {answer.by}:",
     ]
     for share in answer.shares:
-        facts = "" if share.facts is None else f", {share.facts:,} facts"
-        change = "".join(f", {name} {value:+.4f} without it" for name, value in share.change.items())
-        same = "" if share.overlap is None else f", {percent(share.overlap)} of the lists stay"
-        lines.append(f"  {percent(share.share):>6}  {terminal(share.label)}  {share.value:+.4g}{facts}{change}{same}")
+        if share.facts is None:
+            facts = ""
+        else:
+            facts = f", {share.facts:,} facts"
+        change = "".join(
+            f", {name} {value:+.4f} without it" for name, value in share.change.items()
+        )
+        if share.overlap is None:
+            same = ""
+        else:
+            same = f", {percent(share.overlap)} of the lists stay"
+        lines.append(
+            f"  {percent(share.share):>6}  {terminal(share.label)}  "
+            f"{share.value:+.4g}{facts}{change}{same}"
+        )
     lines.append("Percents are of the sum of absolute values.")
     return lines + ([_BUDGET_BASIS[answer.basis]] if _BUDGET_BASIS.get(answer.basis) else [])
 
@@ -415,21 +585,32 @@ def _quoted(node: Node) -> str:
 
 
 def _rank(ranked: Ranked) -> str:
-    return "-" if ranked.rank is None else f"{ranked.rank:,}"
+    if ranked.rank is None:
+        return "-"
+    return f"{ranked.rank:,}"
 
 
 def _place(ranked: Ranked) -> str:
-    rank = "not ranked" if ranked.rank is None else f"rank {ranked.rank:,}"
+    if ranked.rank is None:
+        rank = "not ranked"
+    else:
+        rank = f"rank {ranked.rank:,}"
     return f"{_quoted(ranked.item)}, {rank}, score {ranked.score:.4g}"
 
 
 def _terms(terms: Sequence[Term], most: int) -> str:
-    more = f" and {len(terms) - most:,} more" if len(terms) > most else ""
+    if len(terms) > most:
+        more = f" and {len(terms) - most:,} more"
+    else:
+        more = ""
     return ", ".join(f"{_quoted(term.node)} {term.value:+.3g}" for term in terms[:most]) + more
 
 
 def _names(nodes: Sequence[Node], most: int) -> str:
-    more = f" and {len(nodes) - most:,} more" if len(nodes) > most else ""
+    if len(nodes) > most:
+        more = f" and {len(nodes) - most:,} more"
+    else:
+        more = ""
     return ", ".join(_quoted(node) for node in nodes[:most]) + more
 
 
@@ -438,4 +619,6 @@ def _long(words: str) -> str:
 
 
 def _wrapped(line: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]

@@ -11,10 +11,11 @@ from kgrec.explanation.core.records import Explanation, FactRef, short_names
 
 
 def with_lines(explanations: Sequence[Explanation], triples: Triples) -> list[Explanation]:
-    """Return explanations for people to read, whose places name lines instead of ordinals where the file is still there.
+    """Return explanations for people to read, whose places name lines instead of ordinals where the
+    file is still there.
 
-    The line is that of the file as it is now. A place stays as it is where the file is gone, cannot be read any more, or has no lines
-    of its own (JSON-LD).
+    The line is that of the file as it is now. A place stays as it is where the file is gone, cannot
+    be read any more, or has no lines of its own (JSON-LD).
     """
     files = dict(zip(short_names(triples.sources), triples.sources, strict=True))
     known: dict[FactRef, FactRef] = {}
@@ -28,7 +29,13 @@ def with_lines(explanations: Sequence[Explanation], triples: Triples) -> list[Ex
         paths = []
         for path in one.paths:
             hops = [
-                replace(hop, relations=tuple(replace(relation, facts=tuple(map(lined, relation.facts))) for relation in hop.relations))
+                replace(
+                    hop,
+                    relations=tuple(
+                        replace(relation, facts=tuple(map(lined, relation.facts)))
+                        for relation in hop.relations
+                    ),
+                )
                 for hop in path.hops
             ]
             paths.append(replace(path, hops=tuple(hops)))
@@ -44,4 +51,6 @@ def _lined(place: FactRef, file: str) -> FactRef:
         line = line_of(file, place.locator)
     except (DataError, OSError):
         return place
-    return place if line is None else replace(place, locator=line if place.locator > 0 else -line, ordinal=False)
+    if line is None:
+        return place
+    return replace(place, locator=line if place.locator > 0 else -line, ordinal=False)

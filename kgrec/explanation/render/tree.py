@@ -1,4 +1,6 @@
-"""An explanation as a tree for a terminal: the item, the liked items its paths begin with, the paths, their facts."""
+"""An explanation as a tree for a terminal: the item, the liked items its paths begin with, the
+paths, their facts.
+"""
 
 from collections.abc import Iterator
 
@@ -12,7 +14,8 @@ from kgrec.explanation.render.sentences import claim, drop_words, footing, headi
 
 
 def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str:
-    """Return an explanation as a tree, every label made safe for a terminal and none taken for markup.
+    """Return an explanation as a tree, every label made safe for a terminal and none taken for
+    markup.
 
     Args:
         explanation: What to show.
@@ -21,16 +24,35 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
     """
     width = max(width, 40)
     root = Tree(Text("\n".join(heading(explanation, width))), guide_style="dim")
-    parts = {term.node: term.value for term in explanation.budget.by_liked} if explanation.budget else {}
+    if explanation.budget:
+        parts = {term.node: term.value for term in explanation.budget.by_liked}
+    else:
+        parts = {}
     for stop, paths in _groups(explanation):
-        gives = f"  gives {parts[stop]:+.3g} of the score" if stop in parts else ""
-        liked = "liked " if paths[0][1].hops[0].liked else ""
-        branch = root.add(Text(f'{liked}"{terminal(stop.label)}"{gives}', style="bold" if liked else ""))
+        if stop in parts:
+            gives = f"  gives {parts[stop]:+.3g} of the score"
+        else:
+            gives = ""
+        if paths[0][1].hops[0].liked:
+            liked = "liked "
+        else:
+            liked = ""
+        branch = root.add(
+            Text(f'{liked}"{terminal(stop.label)}"{gives}', style="bold" if liked else "")
+        )
         for number, path in paths:
-            leaf = branch.add(Text(f"{number}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}"))
+            leaf = branch.add(
+                Text(f"{number}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}")
+            )
             leaf.add(Text("".join(map(_arrow, path.hops[1:])).strip() or "the item itself"))
             leaf.add(Text(f"facts: {places(path)}", style="dim"))
-    console = Console(width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color, highlight=False)
+    console = Console(
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+    )
     with console.capture() as drawn:
         console.print(root)
         for line in footing(explanation, width):
@@ -50,6 +72,8 @@ def _arrow(hop: Hop) -> str:
     """Return a hop with arrows in the direction of its facts."""
     ways = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
-        words = " and ".join(terminal(relation.label) for relation in hop.relations if relation.forward == forward)
+        words = " and ".join(
+            terminal(relation.label) for relation in hop.relations if relation.forward == forward
+        )
         ways.append(f"-{words}->" if forward else f"<-{words}-")
     return f' {" ".join(ways)} "{terminal(hop.target.label)}"'

@@ -13,8 +13,8 @@ LONGEST = 6
 class PathGraph:
     """The undirected view of a collaborative knowledge graph that paths walk on.
 
-    An edge is a set of facts that go together: with ``merged`` all facts between two nodes, else the facts that state the same
-    (head, relation, tail). Facts from a node to itself are left out.
+    An edge is a set of facts that go together: with ``merged`` all facts between two nodes, else
+    the facts that state the same (head, relation, tail). Facts from a node to itself are left out.
 
     Args:
         ckg: The graph.
@@ -31,20 +31,27 @@ class PathGraph:
     def __init__(self, ckg: CollaborativeKG, merged: bool) -> None:
         self.ckg = ckg
         facts = np.flatnonzero(ckg.head != ckg.tail)
-        head, tail = ckg.head[facts], ckg.tail[facts]
+        head = ckg.head[facts]
+        tail = ckg.tail[facts]
         columns = [np.minimum(head, tail), np.maximum(head, tail)]
         if not merged:
             columns += [ckg.relation[facts], (head > tail).astype(np.int64)]
         order = np.lexsort([facts, *columns[::-1]])
         ends = np.stack([column[order] for column in columns])
-        starts = np.flatnonzero(np.r_[True, (ends[:, 1:] != ends[:, :-1]).any(0)]) if len(order) else order
+        if len(order):
+            starts = np.flatnonzero(np.r_[True, (ends[:, 1:] != ends[:, :-1]).any(0)])
+        else:
+            starts = order
         self._facts = facts[order]
         self._fact_ptr = np.append(starts, len(order))
-        self.low, self.high = ends[0, starts], ends[1, starts]
-        source, target = np.concatenate([self.low, self.high]), np.concatenate([self.high, self.low])
+        self.low = ends[0, starts]
+        self.high = ends[1, starts]
+        source = np.concatenate([self.low, self.high])
+        target = np.concatenate([self.high, self.low])
         edge = np.tile(np.arange(len(starts)), 2)
         order = np.lexsort([edge, target, source])
-        self.neighbor, self.edge = target[order], edge[order]
+        self.neighbor = target[order]
+        self.edge = edge[order]
         self.ptr = np.searchsorted(source[order], np.arange(ckg.num_nodes + 1))
 
     @property
@@ -75,11 +82,15 @@ class PathGraph:
 
     def per_edge(self, values: np.ndarray) -> np.ndarray:
         """Return, per edge, the sum of a value per fact."""
-        return np.asarray(np.bincount(self.edge_of_fact(), weights=values[self._facts], minlength=self.num_edges))
+        return np.asarray(
+            np.bincount(self.edge_of_fact(), weights=values[self._facts], minlength=self.num_edges)
+        )
 
     def best_per_edge(self, values: np.ndarray) -> np.ndarray:
         """Return, per edge, the largest value of its facts."""
-        return np.maximum.reduceat(values[self._facts], self._fact_ptr[:-1]) if self.num_edges else np.empty(0)
+        if self.num_edges:
+            return np.maximum.reduceat(values[self._facts], self._fact_ptr[:-1])
+        return np.empty(0)
 
     def degree(self, nodes: np.ndarray) -> np.ndarray:
         """Return the number of edges at each node."""
@@ -112,7 +123,9 @@ class _Budget:
     hit: bool = False
 
     def take(self, sizes: np.ndarray) -> np.ndarray:
-        """Return which rows may be expanded: the smallest first, so that hubs are what is given up."""
+        """Return which rows may be expanded: the smallest first, so that hubs are what is given
+        up.
+        """
         order = np.argsort(sizes, kind="stable")
         fits = np.cumsum(sizes[order]) <= self.left
         allowed = np.zeros(len(sizes), dtype=bool)
@@ -141,32 +154,48 @@ class Limits:
 
 
 def simple_paths(
-    graph: PathGraph, user: int, item: int, max_length: int = 3, budget: int = 2_000_000, limits: Limits | None = None
+    graph: PathGraph,
+    user: int,
+    item: int,
+    max_length: int = 3,
+    budget: int = 2_000_000,
+    limits: Limits | None = None,
 ) -> Found:
     """Return every simple path between two nodes of at most ``max_length`` edges, in a fixed order.
 
-    Two halves are grown and joined in the middle; the longer half is grown from the end with fewer entries to look at. Parallel edges
-    give separate paths. An edge that states an interaction between the two themselves is not a path.
+    Two halves are grown and joined in the middle; the longer half is grown from the end with fewer
+    entries to look at. Parallel edges give separate paths. An edge that states an interaction
+    between the two themselves is not a path.
 
     Args:
         graph: Where to search.
         user: Node to start from.
         item: Node to end at, another one.
         max_length: Longest path, in 1..6.
-        budget: Adjacency entries and joined rows looked at per length before the search gives up the widest branches.
+        budget: Adjacency entries and joined rows looked at per length before the search gives up
+            the widest branches.
         limits: What paths may pass through; None is everything.
 
     Raises:
-        ExplanationError: If ``max_length`` is not in 1..6, ``budget`` is below 1 or the ends are the same.
+        ExplanationError: If ``max_length`` is not in 1..6, ``budget`` is below 1 or the ends are
+            the same.
     """
     check_length(max_length)
     limits = limits or Limits.none(graph)
     if budget < 1 or user == item:
-        raise ExplanationError(f"budget {budget}, ends {user} and {item}: the budget must be at least 1 and the ends different.")
-    nodes, edges, cut = [], [], []
+        raise ExplanationError(
+            f"budget {budget}, ends {user} and {item}: the budget must be at least 1 and the "
+            "ends different."
+        )
+    nodes = []
+    edges = []
+    cut = []
     for length in range(1, max_length + 1):
         allowance = _Budget(budget)
-        found = _direct(graph, user, item, limits) if length == 1 else _meet(graph, user, item, length, allowance, limits)
+        if length == 1:
+            found = _direct(graph, user, item, limits)
+        else:
+            found = _meet(graph, user, item, length, allowance, limits)
         order = np.lexsort([*found[1].T[::-1], *found[0].T[::-1]])
         nodes.append(found[0][order])
         edges.append(found[1][order])
@@ -181,18 +210,27 @@ def check_length(length: int) -> None:
         ExplanationError: If the length is not in 1..6.
     """
     if not 1 <= length <= LONGEST:
-        raise ExplanationError(f"max_length is {length}. Paths of 1 to {LONGEST} hops can be searched.")
+        raise ExplanationError(
+            f"max_length is {length}. Paths of 1 to {LONGEST} hops can be searched."
+        )
 
 
-def _direct(graph: PathGraph, user: int, item: int, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
+def _direct(
+    graph: PathGraph, user: int, item: int, limits: Limits
+) -> tuple[np.ndarray, np.ndarray]:
     entries = np.arange(graph.ptr[user], graph.ptr[user + 1])
     edges = graph.edge[entries[graph.neighbor[entries] == item]]
     edges = edges[limits.usable[edges]]
-    edges = np.array([e for e in edges if not (graph.ckg.relation[graph.facts(int(e))] == 0).any()], dtype=np.int64)
+    edges = np.array(
+        [e for e in edges if not (graph.ckg.relation[graph.facts(int(e))] == 0).any()],
+        dtype=np.int64,
+    )
     return np.tile(np.array([[user, item]], dtype=np.int64), (len(edges), 1)), edges.reshape(-1, 1)
 
 
-def _meet(graph: PathGraph, user: int, item: int, length: int, budget: _Budget, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
+def _meet(
+    graph: PathGraph, user: int, item: int, length: int, budget: _Budget, limits: Limits
+) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and edges of the paths of one length >= 2."""
     ends = [user, item]
     if length == 3 and _reach(graph, item, user) < _reach(graph, user, item):
@@ -200,9 +238,20 @@ def _meet(graph: PathGraph, user: int, item: int, length: int, budget: _Budget, 
     short = _grow(graph, ends[1], length // 2, ends[0], limits.passable, limits.usable, budget)
     middle = np.zeros(graph.ckg.num_nodes, dtype=bool)
     middle[short[0][:, -1]] = True
-    long = _grow(graph, ends[0], length - length // 2, ends[1], limits.passable, limits.usable, budget, wanted=middle)
+    long = _grow(
+        graph,
+        ends[0],
+        length - length // 2,
+        ends[1],
+        limits.passable,
+        limits.usable,
+        budget,
+        wanted=middle,
+    )
     nodes, edges = _join(long, short, budget)
-    return (nodes, edges) if ends[0] == user else (nodes[:, ::-1], edges[:, ::-1])
+    if ends[0] == user:
+        return (nodes, edges)
+    return (nodes[:, ::-1], edges[:, ::-1])
 
 
 def _reach(graph: PathGraph, node: int, avoid: int) -> int:
@@ -220,18 +269,25 @@ def _grow(
     budget: _Budget,
     wanted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the simple paths of ``depth`` edges from a node that keep off ``avoid`` and end on a wanted node."""
-    nodes, edges = np.array([[start]], dtype=np.int64), np.empty((1, 0), dtype=np.int64)
+    """Return the simple paths of ``depth`` edges from a node that keep off ``avoid`` and end on a
+    wanted node.
+    """
+    nodes = np.array([[start]], dtype=np.int64)
+    edges = np.empty((1, 0), dtype=np.int64)
     for step in range(depth):
         sizes = graph.degree(nodes[:, -1])
         allowed = budget.take(sizes)
-        nodes, edges, sizes = nodes[allowed], edges[allowed], sizes[allowed]
+        nodes = nodes[allowed]
+        edges = edges[allowed]
+        sizes = sizes[allowed]
         row, entry = _ranges(graph.ptr[nodes[:, -1]], sizes)
         reached = graph.neighbor[entry]
         good = (reached != avoid) & passable[reached] & usable[graph.edge[entry]]
         if wanted is not None and step == depth - 1:
             good &= wanted[reached]
-        row, entry, reached = row[good], entry[good], reached[good]
+        row = row[good]
+        entry = entry[good]
+        reached = reached[good]
         fresh = (nodes[row] != reached[:, None]).all(1)
         nodes = np.column_stack([nodes[row[fresh]], reached[fresh]])
         edges = np.column_stack([edges[row[fresh]], graph.edge[entry[fresh]]])
@@ -239,18 +295,26 @@ def _grow(
 
 
 def _ranges(starts: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for ranges start .. start + size, the number of the range and the position of every element."""
+    """Return, for ranges start .. start + size, the number of the range and the position of every
+    element.
+    """
     row = np.repeat(np.arange(len(sizes)), sizes)
-    return row, np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts, sizes)
+    return row, np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(
+        starts, sizes
+    )
 
 
-def _join(long: tuple[np.ndarray, np.ndarray], short: tuple[np.ndarray, np.ndarray], budget: _Budget) -> tuple[np.ndarray, np.ndarray]:
+def _join(
+    long: tuple[np.ndarray, np.ndarray], short: tuple[np.ndarray, np.ndarray], budget: _Budget
+) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(short[0][:, -1], kind="stable")
     ends = short[0][order, -1]
-    low, high = np.searchsorted(ends, long[0][:, -1], "left"), np.searchsorted(ends, long[0][:, -1], "right")
+    low = np.searchsorted(ends, long[0][:, -1], "left")
+    high = np.searchsorted(ends, long[0][:, -1], "right")
     allowed = budget.take(high - low)
     row, position = _ranges(low[allowed], (high - low)[allowed])
-    left, right = np.flatnonzero(allowed)[row], order[position]
+    left = np.flatnonzero(allowed)[row]
+    right = order[position]
     back = short[0][right, -2::-1]  # the middle node itself is the last of the left half
     apart = (long[0][left][:, :, None] != back[:, None, :]).all((1, 2))
     nodes = np.concatenate([long[0][left], back], 1)[apart]

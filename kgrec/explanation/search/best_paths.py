@@ -19,7 +19,8 @@ class Best:
         nodes: (paths, length + 1) nodes, best first.
         edges: (paths, length) edges of the ``PathGraph``.
         values: Sum of the values of each path's edges.
-        complete: Whether no path left out has a larger value; False where the search stopped at its limit.
+        complete: Whether no path left out has a larger value; False where the search stopped at its
+            limit.
     """
 
     nodes: np.ndarray
@@ -40,12 +41,23 @@ class _Branch:
     place: int = 0
 
 
-def best_paths(graph: PathGraph, value: np.ndarray, user: int, item: int, length: int, k: int, limits: Limits, most: int = 50_000) -> Best:
-    """Return the ``k`` simple paths of ``length`` edges with the largest sum of values, in a fixed order.
+def best_paths(
+    graph: PathGraph,
+    value: np.ndarray,
+    user: int,
+    item: int,
+    length: int,
+    k: int,
+    limits: Limits,
+    most: int = 50_000,
+) -> Best:
+    """Return the ``k`` simple paths of ``length`` edges with the largest sum of values, in a fixed
+    order.
 
-    A table of the best completion from every node bounds each prefix from above, exactly but for nodes that would repeat, so branches
-    are taken up in the order of what they can reach at most. Paths of equal value are ordered by nodes, then edges, and none of them
-    is left out for its place.
+    A table of the best completion from every node bounds each prefix from above, exactly but for
+    nodes that would repeat, so branches are taken up in the order of what they can reach at most.
+    Paths of equal value are ordered by nodes, then edges, and none of them is left out for its
+    place.
 
     Args:
         graph: Where to search.
@@ -74,7 +86,8 @@ def best_paths(graph: PathGraph, value: np.ndarray, user: int, item: int, length
             branch.place += 1
             heapq.heappush(queue, (-float(branch.bounds[branch.place]), next(order), branch))
         edge = int(graph.edge[entry])
-        nodes, edges = (*branch.nodes, int(graph.neighbor[entry])), (*branch.edges, edge)
+        nodes = (*branch.nodes, int(graph.neighbor[entry]))
+        edges = (*branch.edges, edge)
         reached = branch.value + float(value[edge])
         if len(edges) < length:
             _open(queue, order, graph, value, bounds, limits, nodes, edges, reached, length)
@@ -94,8 +107,12 @@ def best_paths(graph: PathGraph, value: np.ndarray, user: int, item: int, length
     )
 
 
-def _bounds(graph: PathGraph, value: np.ndarray, user: int, item: int, length: int, limits: Limits) -> list[np.ndarray]:
-    """Return, per number of edges to go 0 .. length - 1, the best value from each node to the item."""
+def _bounds(
+    graph: PathGraph, value: np.ndarray, user: int, item: int, length: int, limits: Limits
+) -> list[np.ndarray]:
+    """Return, per number of edges to go 0 .. length - 1, the best value from each node to the
+    item.
+    """
     at_item = np.full(graph.ckg.num_nodes, -np.inf)
     at_item[item] = 0.0
     tables = [at_item]
@@ -106,7 +123,10 @@ def _bounds(graph: PathGraph, value: np.ndarray, user: int, item: int, length: i
         through = usable + tables[-1][graph.neighbor]
         best = np.full(graph.ckg.num_nodes, -np.inf)
         rows = np.flatnonzero(np.diff(graph.ptr))
-        best[rows] = np.maximum.reduceat(through, graph.ptr[rows]) if len(rows) else best[rows]
+        if len(rows):
+            best[rows] = np.maximum.reduceat(through, graph.ptr[rows])
+        else:
+            best[rows] = best[rows]
         best[~inner] = -np.inf
         tables.append(best)
     return tables
@@ -125,12 +145,21 @@ def _open(
     length: int,
 ) -> None:
     entries = np.arange(graph.ptr[nodes[-1]], graph.ptr[nodes[-1] + 1])
-    bound = reached + value[graph.edge[entries]] + bounds[length - len(edges) - 1][graph.neighbor[entries]]
+    bound = (
+        reached
+        + value[graph.edge[entries]]
+        + bounds[length - len(edges) - 1][graph.neighbor[entries]]
+    )
     bound[~limits.usable[graph.edge[entries]]] = -np.inf
     for node in nodes:
         bound[graph.neighbor[entries] == node] = -np.inf
     if len(edges) == 0 and length == 1:
-        bound[[bool((graph.ckg.relation[graph.facts(int(e))] == 0).any()) for e in graph.edge[entries]]] = -np.inf
+        bound[
+            [
+                bool((graph.ckg.relation[graph.facts(int(e))] == 0).any())
+                for e in graph.edge[entries]
+            ]
+        ] = -np.inf
     good = np.flatnonzero(np.isfinite(bound))
     if len(good):
         best = good[np.argsort(-bound[good], kind="stable")]
@@ -139,7 +168,9 @@ def _open(
 
 
 def count_walks(graph: PathGraph, user: int, item: int, max_length: int) -> list[float]:
-    """Return how many walks of 1 .. ``max_length`` edges lead from the user to the item; at least as many as there are paths."""
+    """Return how many walks of 1 .. ``max_length`` edges lead from the user to the item; at least
+    as many as there are paths.
+    """
     reach = np.zeros(graph.ckg.num_nodes)
     reach[user] = 1.0
     counts = []

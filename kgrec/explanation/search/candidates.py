@@ -1,4 +1,6 @@
-"""Paths as candidates for an explanation: those that differ only in the users they pass through are one, and variety is kept."""
+"""Paths as candidates for an explanation: those that differ only in the users they pass through are
+one, and variety is kept.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from kgrec.explanation.search.naming import OTHERS
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Paths of one length, those that differ only in the other users they pass through taken together.
+    """Paths of one length, those that differ only in the other users they pass through taken
+    together.
 
     Attributes:
         nodes: (candidates, length + 1) nodes, ``OTHERS`` for counted users; rows sorted.
@@ -43,7 +46,9 @@ class Candidates:
         return np.bincount(self.of_path, weights=per_path, minlength=len(self.nodes))
 
 
-def grouped(graph: PathGraph, nodes: np.ndarray, edges: np.ndarray, count_users: bool) -> Candidates:
+def grouped(
+    graph: PathGraph, nodes: np.ndarray, edges: np.ndarray, count_users: bool
+) -> Candidates:
     """Return paths of one length as candidates.
 
     Args:
@@ -57,7 +62,14 @@ def grouped(graph: PathGraph, nodes: np.ndarray, edges: np.ndarray, count_users:
     if not count_users or not others.any():
         length = edges.shape[1]
         rows = np.arange(len(nodes))
-        return Candidates(nodes, edges, rows, np.repeat(rows, length), edges.ravel(), np.zeros(len(nodes), np.int64))
+        return Candidates(
+            nodes,
+            edges,
+            rows,
+            np.repeat(rows, length),
+            edges.ravel(),
+            np.zeros(len(nodes), np.int64),
+        )
     touching = others[:, 1:] | others[:, :-1]
     key = np.where(touching, -1 - graph.ckg.relation[graph.first_facts()[edges]], edges)
     shown = np.where(others, OTHERS, nodes)
@@ -65,11 +77,20 @@ def grouped(graph: PathGraph, nodes: np.ndarray, edges: np.ndarray, count_users:
     size = np.bincount(group)
     pairs = np.unique(np.repeat(group, edges.shape[1]) * graph.num_edges + edges.ravel())
     counted = (shown[first] == OTHERS).any(1)
-    return Candidates(shown[first], edges[first], group, pairs // graph.num_edges, pairs % graph.num_edges, np.where(counted, size, 0))
+    return Candidates(
+        shown[first],
+        edges[first],
+        group,
+        pairs // graph.num_edges,
+        pairs % graph.num_edges,
+        np.where(counted, size, 0),
+    )
 
 
 def _same_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of each row among the distinct ones in sorted order, and the first row of each number."""
+    """Return the number of each row among the distinct ones in sorted order, and the first row of
+    each number.
+    """
     number = np.zeros(len(rows), dtype=np.int64)
     for column in rows.T:
         distinct, place = np.unique(column, return_inverse=True)
@@ -81,13 +102,21 @@ def _same_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose(
-    groups: Sequence[Candidates], levels: np.ndarray, *, counted: bool, most: int, per_liked: int, per_middle: int
+    groups: Sequence[Candidates],
+    levels: np.ndarray,
+    *,
+    counted: bool,
+    most: int,
+    per_liked: int,
+    per_middle: int,
 ) -> list[tuple[int, int]]:
-    """Return (length - 1, number) of the best candidates with or without counted users, thinned out for variety.
+    """Return (length - 1, number) of the best candidates with or without counted users, thinned out
+    for variety.
 
     Args:
         groups: Candidates by length.
-        levels: What they are ordered by, smallest first, all lengths after each other: (candidates, keys), the first key first.
+        levels: What they are ordered by, smallest first, all lengths after each other: (candidates,
+            keys), the first key first.
         counted: Whether those that stand for several users are wanted, or the others.
         most: How many.
         per_liked: How many with one first stop.
@@ -103,8 +132,14 @@ def choose(
     for position in order[of_users[order] == counted].tolist():
         where = (int(length[position]), int(number[position]))
         stops = groups[where[0]].nodes[where[1]].tolist()
-        first, last = stops[1], stops[-2] if len(stops) > 3 else None
-        if liked.get(first, 0) >= per_liked or (last is not None and middle.get(last, 0) >= per_middle):
+        first = stops[1]
+        if len(stops) > 3:
+            last = stops[-2]
+        else:
+            last = None
+        if liked.get(first, 0) >= per_liked or (
+            last is not None and middle.get(last, 0) >= per_middle
+        ):
             continue
         liked[first] = liked.get(first, 0) + 1
         if last is not None:
@@ -116,6 +151,10 @@ def choose(
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Return values with differences below 1e-12 of the largest one removed, so that ties are ties on every machine."""
+    """Return values with differences below 1e-12 of the largest one removed, so that ties are ties
+    on every machine.
+    """
     largest = float(np.abs(values).max(initial=0.0))
-    return np.round(values / largest, 12) if largest > 0 else values
+    if largest > 0:
+        return np.round(values / largest, 12)
+    return values

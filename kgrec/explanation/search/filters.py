@@ -22,8 +22,10 @@ class Filters:
     Attributes:
         max_length: Longest path, in 1..6.
         users: "count", "hide" or "show" other users.
-        allow: Relations (keys or labels) that a path may follow after the user's own likes; None is every one.
-        deny: Relations that no path may follow; where a model merges parallel relations, a hop that states an allowed one as well stays.
+        allow: Relations (keys or labels) that a path may follow after the user's own likes; None is
+            every one.
+        deny: Relations that no path may follow; where a model merges parallel relations, a hop that
+            states an allowed one as well stays.
         types: Kinds of stops ("item", "entity", "users") after the first; None is every one.
         max_degree: Most edges of a stop between the ends; None is any number.
         min_drop: Least drop of a path; None is any.
@@ -41,10 +43,14 @@ class Filters:
         """Refuse what does not exist."""
         check_length(self.max_length)
         if self.users not in USERS:
-            raise ConfigError(f"users={self.users!r} is not known. Choose 'count', 'hide' or 'show'.")
+            raise ConfigError(
+                f"users={self.users!r} is not known. Choose 'count', 'hide' or 'show'."
+            )
         wrong = [kind for kind in self.types or () if kind not in TYPES]
         if wrong:
-            raise ConfigError(f"a stop cannot be of kind {wrong[0]!r}. Choose from {', '.join(TYPES)}.")
+            raise ConfigError(
+                f"a stop cannot be of kind {wrong[0]!r}. Choose from {', '.join(TYPES)}."
+            )
         if self.max_degree is not None and self.max_degree < 1:
             raise ConfigError(f"max_degree is {self.max_degree}. A stop has at least 1 edge.")
         if self.min_drop is not None and not math.isfinite(self.min_drop):
@@ -57,9 +63,12 @@ class Filters:
         types: Iterable[str] | None = None,
         **settings: Any,
     ) -> "Filters":
-        """Return filters from the forms that users write: ``relations={"allow": [...], "deny": [...]}``."""
+        """Return filters from the forms that users write:
+        ``relations={"allow": [...], "deny": [...]}``.
+        """
         given = dict(relations or {})
-        allow, deny = given.pop("allow", None), given.pop("deny", ())
+        allow = given.pop("allow", None)
+        deny = given.pop("deny", ())
         if given:
             raise ConfigError(f'relations has {next(iter(given))!r}. It takes "allow" and "deny".')
         for names in (allow, deny, types):
@@ -75,16 +84,25 @@ class Filters:
     def active(self) -> bool:
         """Whether anything but the length is limited."""
         limited = (self.allow, self.types, self.max_degree, self.min_drop)
-        return self.users == "hide" or bool(self.deny) or any(value is not None for value in limited)
+        return (
+            self.users == "hide" or bool(self.deny) or any(value is not None for value in limited)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is set: the JSON form."""
         out: dict[str, Any] = {"users": self.users, "max_length": self.max_length}
         if self.allow is not None or self.deny:
-            out["relations"] = {"allow": None if self.allow is None else list(self.allow), "deny": list(self.deny)}
+            out["relations"] = {
+                "allow": None if self.allow is None else list(self.allow),
+                "deny": list(self.deny),
+            }
         if self.types is not None:
             out["types"] = list(self.types)
-        return out | {name: value for name in ("max_degree", "min_drop") if (value := getattr(self, name)) is not None}
+        return out | {
+            name: value
+            for name in ("max_degree", "min_drop")
+            if (value := getattr(self, name)) is not None
+        }
 
     def limits(self, graph: PathGraph, naming: Naming, user: int) -> Limits:
         """Return the filters as nodes and edges of a graph, for paths that start at a user's node.
@@ -96,7 +114,9 @@ class Filters:
         limits = Limits.none(graph)
         if self.allow is not None:
             own = (graph.low == user) | (graph.high == user)
-            limits.usable[:] = _any_of(graph, self._relations(self.allow, naming, ckg.num_relations)) | own
+            limits.usable[:] = (
+                _any_of(graph, self._relations(self.allow, naming, ckg.num_relations)) | own
+            )
         if self.deny:
             kept = np.ones(ckg.num_relations, dtype=bool)
             kept[np.flatnonzero(self._relations(self.deny, naming, ckg.num_relations))] = False

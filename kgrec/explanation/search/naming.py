@@ -20,7 +20,8 @@ class Naming:
     """
 
     def __init__(self, data: Dataset, graph: PathGraph) -> None:
-        self.data, self._graph = data, graph
+        self.data = data
+        self._graph = graph
         sources = range(len(data.triples.sources))
         self._sources = short_names(data.triples.sources)
         self._ordinal = [data.triples.counts_statements(source) for source in sources]
@@ -31,10 +32,14 @@ class Naming:
         if node == OTHERS:
             return Node("users", "", "1 other" if count == 1 else f"{count} others")
         ckg = self._graph.ckg
-        return self.user(ckg.user_row(node)) if ckg.is_user(node) else self.entity(node)
+        if ckg.is_user(node):
+            return self.user(ckg.user_row(node))
+        return self.entity(node)
 
     def entity(self, row: int) -> Node:
-        """Return an item or entity by row of the triples' entities, of which the model's own graph may hold the items alone."""
+        """Return an item or entity by row of the triples' entities, of which the model's own graph
+        may hold the items alone.
+        """
         if row < self.data.num_items:
             return self.item(row)
         return Node("entity", self.data.triples.entities.key(row), self.data.triples.label(row))
@@ -53,28 +58,46 @@ class Naming:
         hops = []
         for position, edge in enumerate(edges):
             ends = stops[position : position + 2]
-            hops.append(Hop(nodes[position], nodes[position + 1], self.relations(self._graph.facts(edge), ends, OTHERS in ends)))
+            hops.append(
+                Hop(
+                    nodes[position],
+                    nodes[position + 1],
+                    self.relations(self._graph.facts(edge), ends, OTHERS in ends),
+                )
+            )
         return tuple(hops)
 
     def relation_label(self, relation: int) -> str:
         """Return the label of a relation of the graph."""
-        return "liked" if relation == 0 else self.data.triples.relation_label(relation - 1)
+        if relation == 0:
+            return "liked"
+        return self.data.triples.relation_label(relation - 1)
 
     def relation_key(self, relation: int) -> str:
         """Return the key of a relation of the graph."""
-        return "interacts" if relation == 0 else self.data.triples.relations.key(relation - 1)
+        if relation == 0:
+            return "interacts"
+        return self.data.triples.relations.key(relation - 1)
 
-    def relations(self, facts: np.ndarray, ends: Sequence[int], counted: bool) -> tuple[Relation, ...]:
-        """Return the relations that some parallel facts state, each with its direction and where it is stated."""
-        ckg, triples = self._graph.ckg, self.data.triples
+    def relations(
+        self, facts: np.ndarray, ends: Sequence[int], counted: bool
+    ) -> tuple[Relation, ...]:
+        """Return the relations that some parallel facts state, each with its direction and where it
+        is stated.
+        """
+        ckg = self._graph.ckg
+        triples = self.data.triples
         stated: dict[tuple[int, bool], list[FactRef]] = {}
         for fact in facts.tolist():
             row = int(ckg.fact[fact])
             tail_is_target = int(ckg.tail[fact]) == ends[1]
             if row >= 0:
                 source = int(triples.source[row])
-                at, graph = int(triples.locator[row]), triples.graph_name(row) or ""
-                place = FactRef(self._sources[source], at, self._ordinal[source], self._column[source], graph)
+                at = int(triples.locator[row])
+                graph = triples.graph_name(row) or ""
+                place = FactRef(
+                    self._sources[source], at, self._ordinal[source], self._column[source], graph
+                )
             else:
                 place = FactRef("training interactions" if row == -1 else "user attributes")
             stated.setdefault((int(ckg.relation[fact]), tail_is_target), []).append(place)

@@ -1,4 +1,6 @@
-"""ItemKNN: items by their similarity to what somebody used. Sarwar et al., WWW 2001; Deshpande and Karypis, TOIS 2004."""
+"""ItemKNN: items by their similarity to what somebody used. Sarwar et al., WWW 2001; Deshpande and
+Karypis, TOIS 2004.
+"""
 
 from dataclasses import dataclass
 
@@ -21,9 +23,11 @@ class ItemKNNConfig:
 
     Attributes:
         k: Neighbors kept per item, the most similar ones.
-        shrink: Added to the denominator of the similarity, so that items with few users in common count less; 0 is the plain cosine.
-        alpha: Share of the history's item in the denominator, in [0, 1]; 0.5 is the cosine. Below that, popular items of a history
-            count more and popular candidates less; above, the other way round.
+        shrink: Added to the denominator of the similarity, so that items with few users in common
+            count less; 0 is the plain cosine.
+        alpha: Share of the history's item in the denominator, in [0, 1]; 0.5 is the cosine. Below
+            that, popular items of a history count more and popular candidates less; above, the
+            other way round.
     """
 
     k: int = 100
@@ -46,17 +50,19 @@ class ItemKNN(ClosedForm):
         s(i, j) = x_i . x_j / (|x_i|^(2 alpha) |x_j|^(2 (1 - alpha)) + shrink)
         score(u, j) = sum of s(i, j) over the items i of u that are among the k nearest of j
 
-    where x_i is the column of item i among the users. Items without a user in common are no neighbors; of equally near ones the lower
-    row is kept.
+    where x_i is the column of item i among the users. Items without a user in common are no
+    neighbors; of equally near ones the lower row is kept.
 
-    Differs from the paper: ``shrink`` and ``alpha`` are later additions; sums are not divided by the number of neighbors.
+    Differs from the paper: ``shrink`` and ``alpha`` are later additions; sums are not divided by
+    the number of neighbors.
 
     Args:
         train: User x item matrix of training interactions.
         config: Hyper-parameters.
 
-    Source: Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, WWW 2001, Section 3; ``shrink`` as in Bell and
-    Koren, ICDM 2007; ``alpha`` is the asymmetric cosine of Aiolli, RecSys 2013.
+    Source: Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, WWW 2001,
+    Section 3; ``shrink`` as in Bell and Koren, ICDM 2007; ``alpha`` is the asymmetric cosine of
+    Aiolli, RecSys 2013.
     """
 
     neighbors: Tensor
@@ -64,11 +70,15 @@ class ItemKNN(ClosedForm):
 
     def __init__(self, train: sp.csr_matrix, config: ItemKNNConfig) -> None:
         width = min(config.k, train.shape[1])
-        super().__init__(train, neighbors=(train.shape[1], width), similarity=(train.shape[1], width))
+        super().__init__(
+            train, neighbors=(train.shape[1], width), similarity=(train.shape[1], width)
+        )
         self.config = config
 
     @classmethod
-    def from_dataset(cls, data: Dataset, config: ItemKNNConfig, generator: torch.Generator) -> "ItemKNN":
+    def from_dataset(
+        cls, data: Dataset, config: ItemKNNConfig, generator: torch.Generator
+    ) -> "ItemKNN":
         """Take the training interactions."""
         return cls(data.train.csr(data.num_users, data.num_items), config)
 
@@ -79,37 +89,50 @@ class ItemKNN(ClosedForm):
     def _fit(self) -> None:
         train = self.interactions()
         users_of = sp.csr_matrix(train.T)
-        neighbors, similarity = [], []
+        neighbors = []
+        similarity = []
         step = chunk_rows(self.num_items, "cpu")
         for start in range(0, self.num_items, step):
             common = (users_of[start : start + step] @ train).toarray()
-            table = torch.from_numpy(similarities(common, np.diff(users_of.indptr), start, self.config))
-            best, items = topk_scores(table.masked_fill_(table <= 0, -torch.inf), min(self.config.k, self.num_items))
+            table = torch.from_numpy(
+                similarities(common, np.diff(users_of.indptr), start, self.config)
+            )
+            best, items = topk_scores(
+                table.masked_fill_(table <= 0, -torch.inf), min(self.config.k, self.num_items)
+            )
             neighbors.append(items)
             similarity.append(best.clamp(min=0))
         device = self.train_items.device
-        self.neighbors, self.similarity = torch.cat(neighbors).int().to(device), torch.cat(similarity).to(device)
+        self.neighbors = torch.cat(neighbors).int().to(device)
+        self.similarity = torch.cat(similarity).to(device)
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of similarities; they are computed on the CPU."""
         self.check_fitted()
-        neighbors, similarity = self.neighbors.cpu(), self.similarity.cpu()
+        neighbors = self.neighbors.cpu()
+        similarity = self.similarity.cpu()
         kept = (neighbors >= 0).numpy()
         ends = np.concatenate([[0], kept.sum(1).cumsum()])
         shape = (self.num_items, self.num_items)
-        nearest = sp.csc_matrix((similarity.numpy()[kept], neighbors.numpy()[kept], ends), shape=shape).tocsr()
+        nearest = sp.csc_matrix(
+            (similarity.numpy()[kept], neighbors.numpy()[kept], ends), shape=shape
+        ).tocsr()
 
         def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
             sets = sp.csr_matrix(
-                (similarity.new_ones(len(items)).numpy(), items.cpu().numpy(), ptr.cpu().numpy()), shape=(len(ptr) - 1, self.num_items)
+                (similarity.new_ones(len(items)).numpy(), items.cpu().numpy(), ptr.cpu().numpy()),
+                shape=(len(ptr) - 1, self.num_items),
             )
             return torch.from_numpy((sets @ nearest).toarray()).to(ptr.device)
 
         return self.history_scorer(sums)
 
 
-def similarities(common: np.ndarray, count: np.ndarray, start: int, config: ItemKNNConfig) -> np.ndarray:
-    """Return s(i, j) of a block of items j, one row each, and every item i; 0 for an item and itself.
+def similarities(
+    common: np.ndarray, count: np.ndarray, start: int, config: ItemKNNConfig
+) -> np.ndarray:
+    """Return s(i, j) of a block of items j, one row each, and every item i; 0 for an item and
+    itself.
 
     Args:
         common: Users that j and i have in common, (block, items).
@@ -118,7 +141,9 @@ def similarities(common: np.ndarray, count: np.ndarray, start: int, config: Item
         config: ``shrink`` and ``alpha``.
     """
     own = count[start : start + len(common), None]
-    scale = (own ** (1 - config.alpha) * count[None, :] ** config.alpha + config.shrink).astype(common.dtype)
+    scale = (own ** (1 - config.alpha) * count[None, :] ** config.alpha + config.shrink).astype(
+        common.dtype
+    )
     table: np.ndarray = np.divide(common, scale, out=np.zeros_like(common), where=common > 0)
     table[np.arange(len(table)), start + np.arange(len(table))] = 0
     return table

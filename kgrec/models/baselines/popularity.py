@@ -1,4 +1,6 @@
-"""Popularity: every item by the number of its training interactions. The baseline that every table needs."""
+"""Popularity: every item by the number of its training interactions. The baseline that every table
+needs.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,7 +30,8 @@ class Popularity(Recommender):
     Args:
         counts: Training interactions per item.
 
-    Source: Cremonesi, Koren and Turrin, Performance of Recommender Algorithms on Top-N Recommendation Tasks, RecSys 2010, Section 3.1.
+    Source: Cremonesi, Koren and Turrin, Performance of Recommender Algorithms on Top-N
+    Recommendation Tasks, RecSys 2010, Section 3.1.
     """
 
     counts: Tensor
@@ -40,7 +43,9 @@ class Popularity(Recommender):
         self.register_buffer("counts", counts)
 
     @classmethod
-    def from_dataset(cls, data: Dataset, config: PopularityConfig, generator: torch.Generator) -> "Popularity":
+    def from_dataset(
+        cls, data: Dataset, config: PopularityConfig, generator: torch.Generator
+    ) -> "Popularity":
         """Count the training interactions."""
         counts = np.bincount(data.train.item, minlength=data.num_items)
         return cls(torch.from_numpy(counts).to(torch.get_default_dtype()), data.num_users)
@@ -54,9 +59,15 @@ class Popularity(Recommender):
         return Known(np.ones(data.num_users, dtype=bool), np.ones(data.num_items, dtype=bool))
 
     def scorer(self) -> DotProduct:
-        """Return the counts as one-dimensional item vectors; anyone, known or not, is the vector (1)."""
+        """Return the counts as one-dimensional item vectors; anyone, known or not, is the vector
+        (1).
+        """
         ones = self.counts.new_ones(self.num_users, 1)
-        return DotProduct(ones, self.counts.unsqueeze(1), fold=lambda history, mask: self.counts.new_ones(len(history), 1))
+        return DotProduct(
+            ones,
+            self.counts.unsqueeze(1),
+            fold=lambda history, mask: self.counts.new_ones(len(history), 1),
+        )
 
     def parts(self, user: int, item: int) -> ScoreParts:
         """Return the count as the bias that it is."""

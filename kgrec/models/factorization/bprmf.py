@@ -1,4 +1,5 @@
-"""BPR: Bayesian Personalized Ranking from Implicit Feedback. Rendle, Freudenthaler, Gantner and Schmidt-Thieme, UAI 2009.
+"""BPR: Bayesian Personalized Ranking from Implicit Feedback. Rendle, Freudenthaler, Gantner and
+Schmidt-Thieme, UAI 2009.
 
 https://arxiv.org/abs/1205.2618
 """
@@ -24,7 +25,8 @@ class BPRMFConfig:
 
     Attributes:
         dim: Embedding size d; the paper tries 8 to 128.
-        l2_weight: Weight lambda of half the squared norms of the batch rows, divided by the batch size.
+        l2_weight: Weight lambda of half the squared norms of the batch rows, divided by the batch
+            size.
         init_scale: Standard deviation of the initial embeddings.
         item_bias: Whether each item has a bias b_i of its own.
     """
@@ -63,9 +65,11 @@ class BPRMF(Recommender):
     """Matrix factorization trained to put what a user used above what they did not.
 
         score(u, i) = p_u . q_i (+ b_i)
-        loss = mean softplus(-(score(u, i) - score(u, j))) + lambda / 2 (|p_u|^2 + |q_i|^2 + |q_j|^2) / B       (Section 4.1)
+        loss = mean softplus(-(score(u, i) - score(u, j))) + lambda / 2 (|p_u|^2 + |q_i|^2 +
+        |q_j|^2) / B       (Section 4.1)
 
-    Differs from the paper: Adam on mini-batches instead of single bootstrapped steps; one weight lambda for all parameters.
+    Differs from the paper: Adam on mini-batches instead of single bootstrapped steps; one weight
+    lambda for all parameters.
 
     Args:
         num_users: Number of users.
@@ -76,22 +80,32 @@ class BPRMF(Recommender):
     Source: Rendle et al., BPR, UAI 2009. https://arxiv.org/abs/1205.2618
     """
 
-    def __init__(self, num_users: int, num_items: int, config: BPRMFConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, num_users: int, num_items: int, config: BPRMFConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.config = config
-        self.users = nn.Parameter(normal(num_users, config.dim, scale=config.init_scale, generator=generator))  # p_u
-        self.items = nn.Parameter(normal(num_items, config.dim, scale=config.init_scale, generator=generator))  # q_i
+        self.users = nn.Parameter(
+            normal(num_users, config.dim, scale=config.init_scale, generator=generator)
+        )  # p_u
+        self.items = nn.Parameter(
+            normal(num_items, config.dim, scale=config.init_scale, generator=generator)
+        )  # q_i
         self.item_bias = nn.Parameter(torch.zeros(num_items)) if config.item_bias else None  # b_i
 
     @classmethod
-    def from_dataset(cls, data: Dataset, config: BPRMFConfig, generator: torch.Generator) -> "BPRMF":
+    def from_dataset(
+        cls, data: Dataset, config: BPRMFConfig, generator: torch.Generator
+    ) -> "BPRMF":
         """Take the numbers of users and items."""
         return cls(data.num_users, data.num_items, config, generator)
 
     def cf_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
         pairs = batch.user, batch.positive, batch.negative
-        return bpr_rows(self.users, self.items, *pairs, l2_weight=self.config.l2_weight, bias=self.item_bias)
+        return bpr_rows(
+            self.users, self.items, *pairs, l2_weight=self.config.l2_weight, bias=self.item_bias
+        )
 
     def plan(self) -> Plan:
         """Return one pairwise objective."""
@@ -99,7 +113,8 @@ class BPRMF(Recommender):
 
     def scorer(self) -> DotProduct:
         """Return the embeddings; a bias rides along as one more dimension."""
-        users, items = self.users.detach(), self.items.detach()
+        users = self.users.detach()
+        items = self.items.detach()
         if self.item_bias is not None:
             users = torch.cat([users, users.new_ones(len(users), 1)], 1)
             items = torch.cat([items, self.item_bias.detach().unsqueeze(1)], 1)
@@ -107,6 +122,11 @@ class BPRMF(Recommender):
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:
-        """Return the inner product and the bias; nothing that the user has used carries a part of its own."""
-        bias = 0.0 if self.item_bias is None else float(self.item_bias[item])
+        """Return the inner product and the bias; nothing that the user has used carries a part of
+        its own.
+        """
+        if self.item_bias is None:
+            bias = 0.0
+        else:
+            bias = float(self.item_bias[item])
         return ScoreParts(float(self.users[user].double() @ self.items[item].double()), bias)

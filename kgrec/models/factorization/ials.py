@@ -1,4 +1,5 @@
-"""iALS: matrix factorization for implicit feedback by alternating least squares. Hu, Koren and Volinsky, ICDM 2008.
+"""iALS: matrix factorization for implicit feedback by alternating least squares. Hu, Koren and
+Volinsky, ICDM 2008.
 
 As revisited by Rendle, Krichene, Zhang and Koren, RecSys 2022. https://arxiv.org/abs/2110.14037
 """
@@ -28,11 +29,14 @@ class IALSConfig:
 
     Attributes:
         dim: Embedding size d.
-        unobserved_weight: Weight alpha_0 of a pair that was not observed beside an observed one, whose weight is 1.
+        unobserved_weight: Weight alpha_0 of a pair that was not observed beside an observed one,
+            whose weight is 1.
         l2: Weight lambda of the squared embeddings.
-        exponent: How strongly the l2 weight of an embedding grows with its pairs, nu in [0, 1]; 0 in Hu et al., tuned in Rendle et al.
-            Good values of ``l2`` lie orders of magnitude apart for different exponents.
-        init_scale: Initial embeddings are drawn with standard deviation ``init_scale / sqrt(d)``; 0.1 in Rendle et al.
+        exponent: How strongly the l2 weight of an embedding grows with its pairs, nu in [0, 1]; 0
+            in Hu et al., tuned in Rendle et al. Good values of ``l2`` lie orders of magnitude apart
+            for different exponents.
+        init_scale: Initial embeddings are drawn with standard deviation ``init_scale / sqrt(d)``;
+            0.1 in Rendle et al.
     """
 
     dim: int = 64
@@ -44,7 +48,9 @@ class IALSConfig:
     def __post_init__(self) -> None:
         """Reject values out of range."""
         if self.dim < 1 or self.unobserved_weight <= 0 or self.l2 <= 0 or self.init_scale <= 0:
-            raise ConfigError("iALS needs dim >= 1, unobserved_weight > 0, l2 > 0 and init_scale > 0.")
+            raise ConfigError(
+                "iALS needs dim >= 1, unobserved_weight > 0, l2 > 0 and init_scale > 0."
+            )
         if not 0 <= self.exponent <= 1:
             raise ConfigError(f"exponent {self.exponent} of iALS is outside [0, 1].")
 
@@ -58,24 +64,30 @@ SPACE: Space = {
 
 
 class IALS(Recommender):
-    """Solve for all users with the items fixed, then for all items with the users fixed, again and again; every solve is exact.
+    """Solve for all users with the items fixed, then for all items with the users fixed, again and
+    again; every solve is exact.
 
         L = sum over observed (u, i) of (1 - u . v)^2 + alpha_0 sum over all pairs of (u . v)^2
-            + lambda (sum over u of (|I_u| + alpha_0 |I|)^nu |u|^2 + sum over i of (|U_i| + alpha_0 |U|)^nu |v|^2)
-        u = (alpha_0 V^T V + sum over I_u of v v^T + lambda (|I_u| + alpha_0 |I|)^nu)^-1 sum over I_u of v
+            + lambda (sum over u of (|I_u| + alpha_0 |I|)^nu |u|^2 + sum over i of (|U_i| + alpha_0
+            |U|)^nu |v|^2)
+        u = (alpha_0 V^T V + sum over I_u of v v^T + lambda (|I_u| + alpha_0 |I|)^nu)^-1 sum over
+        I_u of v
 
-    An epoch solves for both sides once; no gradients are taken. Items without interactions get the zero vector.
+    An epoch solves for both sides once; no gradients are taken. Items without interactions get the
+    zero vector.
 
-    Differs from the paper: the objective is Rendle et al.'s. Hu et al. put the weight 1 on pairs not observed and 1 + alpha on the
-    observed ones; with alpha_0 = 1 / alpha and l2 divided by alpha the solves are the same up to a constant factor.
+    Differs from the paper: the objective is Rendle et al.'s. Hu et al. put the weight 1 on pairs
+    not observed and 1 + alpha on the observed ones; with alpha_0 = 1 / alpha and l2 divided by
+    alpha the solves are the same up to a constant factor.
 
     Args:
         train: User x item matrix of training interactions.
         config: Hyper-parameters.
         generator: Draws the initial item embeddings; those of users follow from them.
 
-    Source: Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008; Rendle et al., Revisiting the
-    Performance of iALS on Item Recommendation Benchmarks, RecSys 2022, Section 2. https://arxiv.org/abs/2110.14037
+    Source: Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM
+    2008; Rendle et al., Revisiting the Performance of iALS on Item Recommendation Benchmarks,
+    RecSys 2022, Section 2. https://arxiv.org/abs/2110.14037
     """
 
     users: Tensor
@@ -85,16 +97,24 @@ class IALS(Recommender):
     item_ptr: Tensor
     item_idx: Tensor
 
-    def __init__(self, train: sp.csr_matrix, config: IALSConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, train: sp.csr_matrix, config: IALSConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.config = config
         num_users, num_items = train.shape
         scale = config.init_scale / config.dim**0.5
         self.register_buffer("users", torch.zeros(num_users, config.dim))
-        self.register_buffer("items", normal(num_items, config.dim, scale=scale, generator=generator))
+        self.register_buffer(
+            "items", normal(num_items, config.dim, scale=scale, generator=generator)
+        )
         for name, matrix in (("user", train), ("item", sp.csr_matrix(train.T))):
-            self.register_buffer(f"{name}_ptr", torch.from_numpy(matrix.indptr.astype(np.int64)), persistent=False)
-            self.register_buffer(f"{name}_idx", torch.from_numpy(matrix.indices.astype(np.int64)), persistent=False)
+            self.register_buffer(
+                f"{name}_ptr", torch.from_numpy(matrix.indptr.astype(np.int64)), persistent=False
+            )
+            self.register_buffer(
+                f"{name}_idx", torch.from_numpy(matrix.indices.astype(np.int64)), persistent=False
+            )
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: IALSConfig, generator: torch.Generator) -> "IALS":
@@ -111,7 +131,9 @@ class IALS(Recommender):
         self.users = self.solve(self.items, self.user_ptr, self.user_idx)
         self.items = self.solve(self.users, self.item_ptr, self.item_idx)
 
-    def solve(self, fixed: Float[Tensor, "nodes dim"], ptr: Int[Tensor, " _"], idx: Int[Tensor, " _"]) -> Float[Tensor, "batch dim"]:
+    def solve(
+        self, fixed: Float[Tensor, "nodes dim"], ptr: Int[Tensor, " _"], idx: Int[Tensor, " _"]
+    ) -> Float[Tensor, "batch dim"]:
         """Return the best vectors for lists of rows of the other side, which stays as it is.
 
         Args:
@@ -142,57 +164,94 @@ class IALS(Recommender):
         owner = torch.repeat_interleave(torch.arange(len(size), device=size.device), size)
         observed = (1 - (self.users[owner] * self.items[self.user_idx]).sum(1)).square().sum()
         everything = ((self.users.T @ self.users) * (self.items.T @ self.items)).sum()
-        norms = self.config.l2 * (self._strength(size, len(self.items)) * self.users.square().sum(1)).sum()
-        norms += self.config.l2 * (self._strength(self.item_ptr.diff(), len(self.users)) * self.items.square().sum(1)).sum()
+        norms = (
+            self.config.l2
+            * (self._strength(size, len(self.items)) * self.users.square().sum(1)).sum()
+        )
+        norms += (
+            self.config.l2
+            * (
+                self._strength(self.item_ptr.diff(), len(self.users)) * self.items.square().sum(1)
+            ).sum()
+        )
         return observed + self.config.unobserved_weight * everything + norms
 
     def _strength(self, size: Int[Tensor, " batch"], others: int) -> Float[Tensor, " batch"]:
-        """Return how much stronger than lambda alone the vectors with so many pairs are held down."""
-        return (size + self.config.unobserved_weight * others).to(self.items.dtype) ** self.config.exponent
+        """Return how much stronger than lambda alone the vectors with so many pairs are held
+        down.
+        """
+        return (size + self.config.unobserved_weight * others).to(
+            self.items.dtype
+        ) ** self.config.exponent
 
     def scorer(self) -> DotProduct:
         """Return the embeddings; someone unseen is solved for like a user."""
         return DotProduct(self.users, self.items, fold=self._fold_in)
 
-    def _fold_in(self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
+    def _fold_in(
+        self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
+    ) -> Float[Tensor, "batch dim"]:
         ptr = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.sum(1).cumsum(0)])
         return self.solve(self.items, ptr, history[mask])
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:
-        """Return one part per item of the user: how alike it and the candidate are in the eyes of this user.
+        """Return one part per item of the user: how alike it and the candidate are in the eyes of
+        this user.
 
-            score(u, i) = sum over j in I_u of v_j^T W_u v_i,   W_u = (alpha_0 V^T V + sum over I_u of v v^T + lambda ... I)^-1
+            score(u, i) = sum over j in I_u of v_j^T W_u v_i,   W_u = (alpha_0 V^T V + sum over I_u
+            of v v^T + lambda ... I)^-1
 
-        Vectors of users were solved for before the last pass over the items: what that moved is a line in ``other``. W_u changes with the
-        history, so parts hold at this point alone.
+        Vectors of users were solved for before the last pass over the items: what that moved is a
+        line in ``other``. W_u changes with the history, so parts hold at this point alone.
 
         Source: Hu, Koren and Volinsky, ICDM 2008, Section 5.
         """
-        everything, chosen = self.items.double(), self.user_idx[self.user_ptr[user] : self.user_ptr[user + 1]]
-        system = self.config.unobserved_weight * everything.T @ everything + everything[chosen].T @ everything[chosen]
-        system.diagonal().add_(self.config.l2 * self._strength(self.user_ptr[user : user + 2].diff(), len(everything)).double())
+        everything = self.items.double()
+        chosen = self.user_idx[self.user_ptr[user] : self.user_ptr[user + 1]]
+        system = (
+            self.config.unobserved_weight * everything.T @ everything
+            + everything[chosen].T @ everything[chosen]
+        )
+        system.diagonal().add_(
+            self.config.l2
+            * self._strength(self.user_ptr[user : user + 2].diff(), len(everything)).double()
+        )
         liked = everything[chosen] @ torch.linalg.solve(system, everything[item])
         moved = float(self.users[user].double() @ everything[item] - liked.sum())
         other = {"moved by the last pass over the items": moved}
-        return ScoreParts(0.0, items=chosen.cpu().numpy(), liked=liked.cpu().numpy(), other=other, basis="linearised")
+        return ScoreParts(
+            0.0,
+            items=chosen.cpu().numpy(),
+            liked=liked.cpu().numpy(),
+            other=other,
+            basis="linearised",
+        )
 
     @torch.no_grad()
-    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
-        """Return the scores of the catalog for someone with each of these histories, solved for anew.
+    def history_scores(
+        self, user: int, histories: Sequence[Int[Tensor, " _"]]
+    ) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for someone with each of these histories, solved for
+        anew.
 
-        The history as it is does not give exactly the scores that rank: those come of a solve before the last pass over the items.
-        Compare with this method's own scores of the history as it is.
+        The history as it is does not give exactly the scores that rank: those come of a solve
+        before the last pass over the items. Compare with this method's own scores of the history as
+        it is.
         """
         return self.scorer()(queries([own.tolist() for own in histories]).to(self.items.device))
 
 
 def _groups(sizes: list[int], dim: int) -> list[slice]:
     """Cut ascending list lengths into groups that fit in memory once padded."""
-    groups, start = [], 0
+    groups = []
+    start = 0
     while start < len(sizes):
         stop = start + 1
-        while stop < len(sizes) and (stop + 1 - start) * dim * (sizes[stop] + 2 * dim) <= _NUMBERS_AT_ONCE:
+        while (
+            stop < len(sizes)
+            and (stop + 1 - start) * dim * (sizes[stop] + 2 * dim) <= _NUMBERS_AT_ONCE
+        ):
             stop += 1
         groups.append(slice(start, stop))
         start = stop

@@ -24,7 +24,8 @@ class GFCFConfig:
 
     Attributes:
         k: Singular vectors that the ideal low-pass filter lets through; 256 in the paper.
-        alpha: Weight of the ideal low-pass filter beside the linear one, 0 or more; 0.3 in the paper, 0 on Amazon-Book.
+        alpha: Weight of the ideal low-pass filter beside the linear one, 0 or more; 0.3 in the
+            paper, 0 on Amazon-Book.
     """
 
     k: int = 96
@@ -46,8 +47,8 @@ class GFCF(ClosedForm):
         R~ = D_U^(-1/2) R D_I^(-1/2)
         score(u, .) = r_u (R~^T R~ + alpha D_I^(-1/2) V V^T D_I^(1/2))
 
-    where r_u is the row of user u in R, and V holds the right singular vectors of R~ of the k largest singular values. Where R~ has
-    fewer than k that are not zero, V holds those.
+    where r_u is the row of user u in R, and V holds the right singular vectors of R~ of the k
+    largest singular values. Where R~ has fewer than k that are not zero, V holds those.
 
     Differs from the paper: nothing known.
 
@@ -55,8 +56,8 @@ class GFCF(ClosedForm):
         train: User x item matrix of training interactions.
         config: Hyper-parameters.
 
-    Source: Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021, the section on GF-CF.
-    https://arxiv.org/abs/2108.07567
+    Source: Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021, the
+    section on GF-CF. https://arxiv.org/abs/2108.07567
     """
 
     basis: Tensor
@@ -76,28 +77,37 @@ class GFCF(ClosedForm):
 
     def _fit(self) -> None:
         normalized, _ = self._normalized(torch.float64)
-        basis = torch.from_numpy(_right_singular_vectors(normalized, self.config.k)).to(torch.get_default_dtype())
+        basis = torch.from_numpy(_right_singular_vectors(normalized, self.config.k)).to(
+            torch.get_default_dtype()
+        )
         self.basis = basis.to(self.train_items.device)
 
     def _normalized(self, dtype: torch.dtype | None = None) -> tuple[sp.csr_matrix, np.ndarray]:
         """Return R~, and the degree of each item."""
         train = self.interactions(dtype)
         users, items = (np.asarray(train.sum(axis)).ravel() for axis in (1, 0))
-        return sp.csr_matrix(sp.diags(_inverse_root(users)) @ train @ sp.diags(_inverse_root(items))), items
+        return sp.csr_matrix(
+            sp.diags(_inverse_root(users)) @ train @ sp.diags(_inverse_root(items))
+        ), items
 
     def scorer(self) -> HistoryScorer:
         """Return the filtered sums; they are computed on the CPU."""
         self.check_fitted()
         normalized, degree = self._normalized()
         basis = self.basis.cpu().numpy()
-        into, back = basis * _inverse_root(degree)[:, None], (basis * np.sqrt(degree)[:, None]).T
+        into = basis * _inverse_root(degree)[:, None]
+        back = (basis * np.sqrt(degree)[:, None]).T
         transposed = sp.csr_matrix(normalized.T)
 
         def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
             ones = np.ones(len(items), basis.dtype)
-            sets = sp.csr_matrix((ones, items.cpu().numpy(), ptr.cpu().numpy()), shape=(len(ptr) - 1, self.num_items))
+            sets = sp.csr_matrix(
+                (ones, items.cpu().numpy(), ptr.cpu().numpy()), shape=(len(ptr) - 1, self.num_items)
+            )
             linear = (transposed @ (normalized @ sets.T).toarray()).T
-            return torch.from_numpy(linear + self.config.alpha * ((sets @ into) @ back)).to(ptr.device)
+            return torch.from_numpy(linear + self.config.alpha * ((sets @ into) @ back)).to(
+                ptr.device
+            )
 
         return self.history_scorer(sums)
 
@@ -109,7 +119,9 @@ def _inverse_root(degree: np.ndarray) -> np.ndarray:
 
 
 def _right_singular_vectors(matrix: sp.csr_matrix, k: int) -> np.ndarray:
-    """Return the right singular vectors of the k largest singular values that are not zero, one per column."""
+    """Return the right singular vectors of the k largest singular values that are not zero, one per
+    column.
+    """
     smallest = min(matrix.shape)
     if 3 * k < smallest:
         _, values, rows = svds(matrix, k=k, v0=np.ones(smallest), random_state=0)

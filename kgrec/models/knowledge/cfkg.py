@@ -1,4 +1,5 @@
-"""CFKG: Learning Heterogeneous Knowledge Base Embeddings for Explainable Recommendation. Ai, Azizi, Chen and Zhang, Algorithms 2018.
+"""CFKG: Learning Heterogeneous Knowledge Base Embeddings for Explainable Recommendation. Ai, Azizi,
+Chen and Zhang, Algorithms 2018.
 
 https://arxiv.org/abs/1805.03352
 """
@@ -19,7 +20,17 @@ from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, SamplerFactory, Scorer, Span, TripleSource
+from kgrec.models.base import (
+    DotProduct,
+    Objective,
+    Plan,
+    Preset,
+    Recommender,
+    SamplerFactory,
+    Scorer,
+    Span,
+    TripleSource,
+)
 from kgrec.models.capabilities import ScoreParts
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
@@ -35,16 +46,20 @@ class CFKGConfig:
 
     Attributes:
         dim: Embedding size d.
-        score: How close a head moved by its relation is to a tail, in training and in ranking alike: "inner" product as in the paper,
-            "cosine" over the temperature, or minus the "l1" or the squared "l2" distance.
-        loss: "sampling" of negatives as in the paper; "softmax", what that approximates, over all tails of ``interacts`` and over the
-            sampled negatives of a triple (inner and cosine only); "margin" between true and corrupted, as in the KGAT authors' code.
+        score: How close a head moved by its relation is to a tail, in training and in ranking
+            alike: "inner" product as in the paper, "cosine" over the temperature, or minus the "l1"
+            or the squared "l2" distance.
+        loss: "sampling" of negatives as in the paper; "softmax", what that approximates, over all
+            tails of ``interacts`` and over the sampled negatives of a triple (inner and cosine
+            only); "margin" between true and corrupted, as in the KGAT authors' code.
         temperature: What a cosine is divided by, in (0, 1]; unused by the other scores.
-        sampling: "typed" trains interactions and triples in batches of their own, negatives drawn among tails of the same type; "any" as
-            the KGAT authors' code: one set of facts and their inverses, heads drawn uniformly, one negative among all nodes.
+        sampling: "typed" trains interactions and triples in batches of their own, negatives drawn
+            among tails of the same type; "any" as the KGAT authors' code: one set of facts and
+            their inverses, heads drawn uniformly, one negative among all nodes.
         negatives: Negative tails per fact of "typed" sampling; 5 in the paper.
-        noise_power: Power of a tail's frequency among the facts of its relation that "typed" negatives are drawn by: 0 draws uniformly,
-            1 by frequency as the paper, 0.75 as its authors' code. Negatives of ``interacts`` and of its inverse are always uniform.
+        noise_power: Power of a tail's frequency among the facts of its relation that "typed"
+            negatives are drawn by: 0 draws uniformly, 1 by frequency as the paper, 0.75 as its
+            authors' code. Negatives of ``interacts`` and of its inverse are always uniform.
         margin: Margin of the "margin" loss; 1 in the KGAT authors' code.
         kg_weight: Weight of the mean over triples against the mean over interactions.
         inverse: Whether every triple is also learned backwards, by an inverse relation.
@@ -68,21 +83,47 @@ class CFKGConfig:
     def __post_init__(self) -> None:
         """Reject values out of range."""
         if self.dim < 1 or self.negatives < 1 or self.margin <= 0 or self.init_scale <= 0:
-            raise ConfigError("CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0.")
-        if min(self.kg_weight, self.l2_weight, self.noise_power) < 0 or not 0 < self.temperature <= 1:
-            raise ConfigError("CFKG needs kg_weight, l2_weight and noise_power >= 0, and a temperature in (0, 1].")
-        if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in ("softmax", "sampling", "margin"):
-            raise ConfigError('CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".')
-        if self.sampling not in ("typed", "any") or (self.sampling == "any" and not (self.inverse and self.loss == "margin")):
-            raise ConfigError('CFKG needs sampling "typed" or "any", the latter with inverse=true and loss "margin".')
+            raise ConfigError(
+                "CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0."
+            )
+        if (
+            min(self.kg_weight, self.l2_weight, self.noise_power) < 0
+            or not 0 < self.temperature <= 1
+        ):
+            raise ConfigError(
+                "CFKG needs kg_weight, l2_weight and noise_power >= 0, and a temperature in (0, 1]."
+            )
+        if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in (
+            "softmax",
+            "sampling",
+            "margin",
+        ):
+            raise ConfigError(
+                'CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".'
+            )
+        if self.sampling not in ("typed", "any") or (
+            self.sampling == "any" and not (self.inverse and self.loss == "margin")
+        ):
+            raise ConfigError(
+                'CFKG needs sampling "typed" or "any", the latter with inverse=true and loss "margin".'
+            )
         if self.loss == "softmax" and self.score in ("l1", "l2"):
-            raise ConfigError(f'CFKG: loss "softmax" is over inner products, not over score {self.score!r}. Take "sampling" or "margin".')
+            raise ConfigError(
+                f'CFKG: loss "softmax" is over inner products, not over score {self.score!r}. Take "sampling" or "margin".'
+            )
 
 
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
     "paper": Preset(
-        {"score": "inner", "loss": "sampling", "dim": 300, "noise_power": 1.0, "kg_weight": 1.0, "l2_weight": 0.0},
+        {
+            "score": "inner",
+            "loss": "sampling",
+            "dim": 300,
+            "noise_power": 1.0,
+            "kg_weight": 1.0,
+            "l2_weight": 0.0,
+        },
         {"epochs": 20, "patience": 0, "batch_size": 64, "learning_rate": 1e-3},
     ),
     "official": Preset(
@@ -101,7 +142,8 @@ SPACE = {
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The scorer by distance: minus the L1 distance, or minus the squared L2 distance, from a moved user to an item.
+    """The scorer by distance: minus the L1 distance, or minus the squared L2 distance, from a moved
+    user to an item.
 
     Attributes:
         users: Users, moved by ``interacts``.
@@ -116,13 +158,21 @@ class Translation:
     @property
     def function(self) -> str:
         """What makes a score of two vectors."""
-        return "negative_l1" if self.norm == 1 else "negative_squared_l2"
+        if self.norm == 1:
+            return "negative_l1"
+        return "negative_squared_l2"
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
-        """Return the negated distances; no array of every user's difference to every item is made."""
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
+        """Return the negated distances; no array of every user's difference to every item is
+        made.
+        """
         moved = self.users[query.user]
         if items is None:
-            distance = torch.cdist(moved, self.items, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist")
+            distance = torch.cdist(
+                moved, self.items, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist"
+            )
         else:
             distance = (moved.unsqueeze(1) - self.items[items]).norm(p=self.norm, dim=2)
         return -(distance if self.norm == 1 else distance.square())
@@ -136,18 +186,20 @@ class Translation:
 class TypedSampler:
     """Facts in batches, shuffled, each with negative tails of its own tail's type.
 
-    A tail's type is the relation it is a tail of: negatives are other tails of the fact's relation, uniform or by their frequency
-    (``TypedTails``).
+    A tail's type is the relation it is a tail of: negatives are other tails of the fact's relation,
+    uniform or by their frequency (``TypedTails``).
 
     Args:
         facts: Heads, relations and tails.
         negatives: Negative tails of each fact.
         batch_size: Facts in a batch; the last one may be short.
-        power: Power of the frequency that negatives of each relation are drawn by; None draws all uniformly.
+        power: Power of the frequency that negatives of each relation are drawn by; None draws all
+            uniformly.
         seed: Seed of the draws.
         name: Name of the stream of draws.
 
-    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the same type).
+    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the
+    same type).
     """
 
     def __init__(
@@ -161,8 +213,15 @@ class TypedSampler:
         name: str,
     ) -> None:
         self._head, self._relation, self._tail = facts
-        self._tails = TypedTails(self._relation, self._tail, torch.zeros(1 + int(self._relation.max())) if power is None else power)
-        self._negatives, self._batch_size, self._seed, self._name = negatives, batch_size, seed, name
+        self._tails = TypedTails(
+            self._relation,
+            self._tail,
+            torch.zeros(1 + int(self._relation.max())) if power is None else power,
+        )
+        self._negatives = negatives
+        self._batch_size = batch_size
+        self._seed = seed
+        self._name = name
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
@@ -171,27 +230,38 @@ class TypedSampler:
     def epoch(self, epoch: int) -> Iterator[CorruptedBatch]:
         """Yield the batches of an epoch."""
         device = self._head.device
-        generator = torch.Generator(device=device).manual_seed(derive(self._seed, self._name, epoch))
-        for rows in torch.split(torch.randperm(len(self._head), generator=generator, device=device), self._batch_size):
+        generator = torch.Generator(device=device).manual_seed(
+            derive(self._seed, self._name, epoch)
+        )
+        for rows in torch.split(
+            torch.randperm(len(self._head), generator=generator, device=device), self._batch_size
+        ):
             negative = self._tails.draw(rows, self._negatives, generator=generator)
             forward = torch.zeros(len(rows), dtype=torch.bool, device=device)
-            yield CorruptedBatch(self._head[rows], self._relation[rows], self._tail[rows], negative, forward)
+            yield CorruptedBatch(
+                self._head[rows], self._relation[rows], self._tail[rows], negative, forward
+            )
 
 
 class CFKG(Recommender):
-    """Embed users, items and entities by translation in one graph, in which an interaction is one more relation.
+    """Embed users, items and entities by translation in one graph, in which an interaction is one
+    more relation.
 
         score(h, r, t) = e_t . (e_h + r),   score(u, i) that of (u, interacts, i)
-        loss = -log sigmoid(score(h, r, t)) - sum over k negatives t' of log sigmoid(-score(h, r, t'))
+        loss = -log sigmoid(score(h, r, t)) - sum over k negatives t' of log sigmoid(-score(h, r,
+        t'))
 
-    ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in one step.
+    ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in
+    one step.
 
-    Differs from the paper: by default ``t'`` is drawn uniformly, in the preset "paper" as there, by its frequency as a tail of r, and
-    uniformly for interactions alone; it is never the fact's own tail, which the paper does not leave out. Interactions and triples come
-    in batches of their own, whose means have a weight, where the paper adds up all facts alike; an entity's type is the relation it is a
-    tail of; Adam at a constant rate instead of SGD from .5 downwards with clipped gradients, a normal start; the "cosine" score and the
-    "softmax" loss are additions. The distances, the margin loss and "any" sampling make the preset "official", the baseline in the KGAT
-    authors' code, there with SGD and a Glorot normal start.
+    Differs from the paper: by default ``t'`` is drawn uniformly, in the preset "paper" as there, by
+    its frequency as a tail of r, and uniformly for interactions alone; it is never the fact's own
+    tail, which the paper does not leave out. Interactions and triples come in batches of their own,
+    whose means have a weight, where the paper adds up all facts alike; an entity's type is the
+    relation it is a tail of; Adam at a constant rate instead of SGD from .5 downwards with clipped
+    gradients, a normal start; the "cosine" score and the "softmax" loss are additions. The
+    distances, the margin loss and "any" sampling make the preset "official", the baseline in the
+    KGAT authors' code, there with SGD and a Glorot normal start.
 
     Args:
         ckg: Graph with triples.
@@ -204,13 +274,19 @@ class CFKG(Recommender):
     warm_items: Tensor
     warm_position: Tensor
 
-    def __init__(self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.ckg = ckg
         self.config = config
         relations = ckg.num_relations * (2 if config.inverse else 1)
-        self.nodes = nn.Parameter(normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator))  # e
-        self.relations = nn.Parameter(normal(relations, config.dim, scale=config.init_scale, generator=generator))  # r
+        self.nodes = nn.Parameter(
+            normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator)
+        )  # e
+        self.relations = nn.Parameter(
+            normal(relations, config.dim, scale=config.init_scale, generator=generator)
+        )  # r
         warm, position = ckg.warm_items()
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
@@ -220,21 +296,29 @@ class CFKG(Recommender):
         """Take the collaborative knowledge graph."""
         return cls(CollaborativeKG.from_dataset(data), config, generator)
 
-    def scores(self, moved: Float[Tensor, "batch dim"], tail: Float[Tensor, "batch cand dim"]) -> Float[Tensor, "batch cand"]:
+    def scores(
+        self, moved: Float[Tensor, "batch dim"], tail: Float[Tensor, "batch cand dim"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return how close moved heads are to tails."""
         kind = self.config.score
         if kind == "cosine":
-            return (unit_rows(moved).unsqueeze(1) * unit_rows(tail.flatten(0, 1)).view_as(tail)).sum(2) / self.config.temperature
+            return (
+                unit_rows(moved).unsqueeze(1) * unit_rows(tail.flatten(0, 1)).view_as(tail)
+            ).sum(2) / self.config.temperature
         if kind == "inner":
             return (moved.unsqueeze(1) * tail).sum(2)
         difference = moved.unsqueeze(1) - tail
         return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
 
     def sampled_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
-        """Return the configured loss of facts against their negative tails, with L2 on their rows."""
+        """Return the configured loss of facts against their negative tails, with L2 on their
+        rows.
+        """
         count = batch.negative.shape[1] + 1
         tails = torch.cat([batch.tail.unsqueeze(1), batch.negative], 1).flatten()
-        head, tail = torch.split(take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)])
+        head, tail = torch.split(
+            take_rows(self.nodes, torch.cat([batch.head, tails])), [len(batch.head), len(tails)]
+        )
         relation = take_rows(self.relations, batch.relation)
         tail = tail.view(-1, count, self.config.dim)
         score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
@@ -247,20 +331,30 @@ class CFKG(Recommender):
         return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the cross-entropy of interactions over all items that have any, with L2 on the rows of the batch."""
+        """Return the cross-entropy of interactions over all items that have any, with L2 on the
+        rows of the batch.
+        """
         rows = torch.cat([batch.user + self.ckg.num_entities, self.warm_items])
-        user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), len(self.warm_items)])
-        relation, target = take_rows(self.relations, torch.zeros_like(batch.user)), self.warm_position[batch.positive]
+        user, items = torch.split(
+            take_rows(self.nodes, rows), [len(batch.user), len(self.warm_items)]
+        )
+        relation = take_rows(self.relations, torch.zeros_like(batch.user))
+        target = self.warm_position[batch.positive]
         regularizer = self.config.l2_weight * l2(user, relation, take_rows(items, target))
         moved = user + relation
         if self.config.score == "cosine":
-            moved, items = unit_rows(moved) / self.config.temperature, unit_rows(items)
+            moved = unit_rows(moved) / self.config.temperature
+            items = unit_rows(items)
         return softmax_rows(moved, items, target) + regularizer
 
     def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against one corrupted tail each."""
         forward = torch.zeros_like(batch.head, dtype=torch.bool)
-        return self.sampled_loss(CorruptedBatch(batch.head, batch.relation, batch.tail, batch.negative_tail.unsqueeze(1), forward))
+        return self.sampled_loss(
+            CorruptedBatch(
+                batch.head, batch.relation, batch.tail, batch.negative_tail.unsqueeze(1), forward
+            )
+        )
 
     def kg_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the weighted loss of triples."""
@@ -271,19 +365,44 @@ class CFKG(Recommender):
         if self.config.sampling == "any":
             head, relation, tail = (torch.from_numpy(part) for part in self._facts())
             interactions = int((self.ckg.relation == 0).sum())
-            facts = TripleSource(head, relation, tail, self.ckg.num_nodes, by_head=True, num_interactions=interactions)
+            facts = TripleSource(
+                head,
+                relation,
+                tail,
+                self.ckg.num_nodes,
+                by_head=True,
+                num_interactions=interactions,
+            )
             return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
         first = (
             Objective(PositiveBatch, self.softmax_loss, name="softmax")
             if self.config.loss == "softmax"
-            else Objective(CorruptedBatch, self.sampled_loss, name="interactions", sampler=self._sampler(interactions=True))
+            else Objective(
+                CorruptedBatch,
+                self.sampled_loss,
+                name="interactions",
+                sampler=self._sampler(interactions=True),
+            )
         )
         if not (self.ckg.relation > 0).any():
             return Plan((first,), joint=True)
-        return Plan((first, Objective(CorruptedBatch, self.kg_loss, name="triples", sampler=self._sampler(interactions=False))), joint=True)
+        return Plan(
+            (
+                first,
+                Objective(
+                    CorruptedBatch,
+                    self.kg_loss,
+                    name="triples",
+                    sampler=self._sampler(interactions=False),
+                ),
+            ),
+            joint=True,
+        )
 
     def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.ckg.both_ways() if self.config.inverse else (self.ckg.head, self.ckg.relation, self.ckg.tail)
+        if self.config.inverse:
+            return self.ckg.both_ways()
+        return (self.ckg.head, self.ckg.relation, self.ckg.tail)
 
     def _sampler(self, *, interactions: bool) -> SamplerFactory:
         columns = self._facts()
@@ -292,11 +411,26 @@ class CFKG(Recommender):
         power = torch.full((len(self.relations),), self.config.noise_power)
         power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
 
-        def make(data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> TypedSampler:
-            size = -(-len(facts[0]) // steps) if steps else batch_size
+        def make(
+            data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
+        ) -> TypedSampler:
+            if steps:
+                size = -(-len(facts[0]) // steps)
+            else:
+                size = batch_size
             head, relation, tail = (part.to(device) for part in facts)
-            name = "interactions" if interactions else "triples"
-            return TypedSampler((head, relation, tail), self.config.negatives, size, power=power, seed=seed, name=name)
+            if interactions:
+                name = "interactions"
+            else:
+                name = "triples"
+            return TypedSampler(
+                (head, relation, tail),
+                self.config.negatives,
+                size,
+                power=power,
+                seed=seed,
+                name=name,
+            )
 
         return make
 
@@ -307,42 +441,72 @@ class CFKG(Recommender):
     def scorer(self) -> Scorer:
         """Return what ranks by the score that was trained."""
         nodes = self.nodes.detach()
-        users, items = nodes[self.ckg.num_entities :] + self.relations[0].detach(), nodes[: self.ckg.num_items]
+        users = nodes[self.ckg.num_entities :] + self.relations[0].detach()
+        items = nodes[: self.ckg.num_items]
         if self.config.score in ("l1", "l2"):
             return Translation(users, items, 1 if self.config.score == "l1" else 2)
         return DotProduct(users, unit_rows(items) if self.config.score == "cosine" else items)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained; users are not moved by ``interacts``."""
-        nodes, relations = self.nodes.detach(), self.relations.detach()
+        nodes = self.nodes.detach()
+        relations = self.relations.detach()
         entities = nodes[: self.ckg.num_entities]
-        known, inverse = relations[1 : self.ckg.num_relations], relations[self.ckg.num_relations + 1 :]
-        own = {"users": nodes[len(entities) :], "items": entities[: self.ckg.num_items], "entities": entities}
+        known = relations[1 : self.ckg.num_relations]
+        inverse = relations[self.ckg.num_relations + 1 :]
+        own = {
+            "users": nodes[len(entities) :],
+            "items": entities[: self.ckg.num_items],
+            "entities": entities,
+        }
         return {**own, "relations": known, "relations_inverse": inverse, "interacts": relations[:1]}
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:
-        """Return what the user's own vector and what the relation ``interacts`` give; nothing that the user has used carries a part.
+        """Return what the user's own vector and what the relation ``interacts`` give; nothing that
+        the user has used carries a part.
 
-        A product splits by its sum, e_i . e_u + e_i . r. The squared distance splits into 2 e_u . e_i - |e_u|^2, the relation's
-        2 r . e_i - |r|^2 - 2 e_u . r, and the bias -|e_i|^2. The L1 distance does not split and is one part.
+        A product splits by its sum, e_i . e_u + e_i . r. The squared distance splits into 2 e_u .
+        e_i - |e_u|^2, the relation's 2 r . e_i - |r|^2 - 2 e_u . r, and the bias -|e_i|^2. The L1
+        distance does not split and is one part.
         """
-        nodes, kind = self.nodes, self.config.score
-        e_u, e_i = nodes[self.ckg.user_node(user)].double(), nodes[item].double()
-        relation, name = self.relations[0].double(), 'moved by "interacts"'
+        nodes = self.nodes
+        kind = self.config.score
+        e_u = nodes[self.ckg.user_node(user)].double()
+        e_i = nodes[item].double()
+        relation = self.relations[0].double()
+        name = 'moved by "interacts"'
         if kind == "l1":
-            return ScoreParts(0.0, other={"distance of the moved user to the item": -float((e_u + relation - e_i).abs().sum())})
+            return ScoreParts(
+                0.0,
+                other={
+                    "distance of the moved user to the item": -float(
+                        (e_u + relation - e_i).abs().sum()
+                    )
+                },
+            )
         if kind == "l2":
             by_relation = 2 * relation @ e_i - relation @ relation - 2 * e_u @ relation
-            return ScoreParts(float(2 * e_u @ e_i - e_u @ e_u), -float(e_i @ e_i), other={name: float(by_relation)})
+            return ScoreParts(
+                float(2 * e_u @ e_i - e_u @ e_u),
+                -float(e_i @ e_i),
+                other={name: float(by_relation)},
+            )
         if kind == "cosine":
             e_i = unit_rows(e_i.unsqueeze(0))[0]
         return ScoreParts(float(e_u @ e_i), other={name: float(relation @ e_i)})
 
     @torch.no_grad()
     def plausibility(
-        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
     ) -> Float[Tensor, " batch"]:
-        """Return log sigmoid of the score that triples were trained by; triples as ``Dataset.triples`` counts them."""
-        moved = take_rows(self.nodes, head) + take_rows(self.relations, self.ckg.relation_of(relation))
+        """Return log sigmoid of the score that triples were trained by; triples as
+        ``Dataset.triples`` counts them.
+        """
+        moved = take_rows(self.nodes, head) + take_rows(
+            self.relations, self.ckg.relation_of(relation)
+        )
         return logsigmoid(self.scores(moved, take_rows(self.nodes, tail).unsqueeze(1)).squeeze(1))

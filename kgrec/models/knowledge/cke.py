@@ -1,4 +1,5 @@
-"""CKE: Collaborative Knowledge Base Embedding for Recommender Systems. Zhang, Yuan, Lian, Xie and Ma, KDD 2016.
+"""CKE: Collaborative Knowledge Base Embedding for Recommender Systems. Zhang, Yuan, Lian, Xie and
+Ma, KDD 2016.
 
 https://doi.org/10.1145/2939672.2939673
 """
@@ -38,18 +39,22 @@ class CKEConfig:
     Attributes:
         dim: Embedding size d.
         relation_dim: Size k of the relation space.
-        loss: "bpr" as in the paper; "softmax" contrasts each interaction by cosine with all items that have training interactions, and
-            ranks by normalized item vectors.
+        loss: "bpr" as in the paper; "softmax" contrasts each interaction by cosine with all items
+            that have training interactions, and ranks by normalized item vectors.
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
         kg_weight: Weight of the triples' loss; 1 in the paper.
-        cf_l2_weight: Weight of half the squared norms of the batch's users and items, divided by its size.
+        cf_l2_weight: Weight of half the squared norms of the batch's users and items, divided by
+            its size.
         kg_l2_weight: The same for projected entities, before they are normalized, and relations.
-        item_prior: "offset" takes the norm of an item's own offset, as in the paper; "sum" that of its whole vector, as in the KGAT
-            authors' code.
-        zero_offsets: Whether items' own offsets start at zero, so that items without interactions are placed by the knowledge graph
-            and their features alone; False starts them like the other tables.
-        kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of their triples, as the KGAT authors' code.
-        features: Whether items' feature vectors take part: "auto" where the dataset has them, "on", "off".
+        item_prior: "offset" takes the norm of an item's own offset, as in the paper; "sum" that of
+            its whole vector, as in the KGAT authors' code.
+        zero_offsets: Whether items' own offsets start at zero, so that items without interactions
+            are placed by the knowledge graph and their features alone; False starts them like the
+            other tables.
+        kg_sampling: "triple" draws triples uniformly; "head" draws heads uniformly, then one of
+            their triples, as the KGAT authors' code.
+        features: Whether items' feature vectors take part: "auto" where the dataset has them, "on",
+            "off".
         text: The same for items' texts, as tf-idf of their words.
         text_words: Words of the vocabulary, those that most texts have.
         hidden_dims: Hidden layers between the input and the code of an auto-encoder.
@@ -77,23 +82,44 @@ class CKEConfig:
     def __post_init__(self) -> None:
         """Reject values out of range."""
         if min(self.dim, self.relation_dim, self.text_words, *self.hidden_dims) < 1:
-            raise ConfigError("CKE needs dim, relation_dim, text_words and every one of hidden_dims to be at least 1.")
+            raise ConfigError(
+                "CKE needs dim, relation_dim, text_words and every one of hidden_dims to be at "
+                "least 1."
+            )
         if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
             raise ConfigError('CKE needs loss "bpr" or "softmax" and a temperature in (0, 1].')
-        if min(self.kg_weight, self.cf_l2_weight, self.kg_l2_weight, self.content_weight) < 0 or not 0 <= self.noise < 1:
-            raise ConfigError("CKE needs kg_weight, cf_l2_weight, kg_l2_weight and content_weight >= 0, and noise in [0, 1).")
+        if (
+            min(self.kg_weight, self.cf_l2_weight, self.kg_l2_weight, self.content_weight) < 0
+            or not 0 <= self.noise < 1
+        ):
+            raise ConfigError(
+                "CKE needs kg_weight, cf_l2_weight, kg_l2_weight and content_weight >= 0, and "
+                "noise in [0, 1)."
+            )
         if self.item_prior not in ("offset", "sum") or self.kg_sampling not in ("triple", "head"):
-            raise ConfigError('CKE needs item_prior "offset" or "sum" and kg_sampling "triple" or "head".')
+            raise ConfigError(
+                'CKE needs item_prior "offset" or "sum" and kg_sampling "triple" or "head".'
+            )
         if not {self.features, self.text} <= {"auto", "on", "off"}:
             raise ConfigError('CKE needs features and text to be "auto", "on" or "off".')
 
 
-_PUBLISHED_TRAINING = {"epochs": 1000, "patience": 0, "batch_size": 1024, "learning_rate": 1e-4, "sampler": "user_uniform"}
+_PUBLISHED_TRAINING = {
+    "epochs": 1000,
+    "patience": 0,
+    "batch_size": 1024,
+    "learning_rate": 1e-4,
+    "sampler": "user_uniform",
+}
 
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.01, "epochs": 100}),
-    "paper": Preset({"loss": "bpr", "zero_offsets": False, "text": "auto"}, {**_PUBLISHED_TRAINING, "sampler": "interaction"}),
-    # The authors of KGAT add up the norms of a batch of 1,024; those of TransR they take of unit vectors, which is a constant.
+    "paper": Preset(
+        {"loss": "bpr", "zero_offsets": False, "text": "auto"},
+        {**_PUBLISHED_TRAINING, "sampler": "interaction"},
+    ),
+    # The authors of KGAT add up the norms of a batch of 1,024; those of TransR they take of unit
+    # vectors, which is a constant.
     "official": Preset(
         {
             "loss": "bpr",
@@ -118,20 +144,24 @@ SPACE = {
 
 
 class CKE(Recommender):
-    """Matrix factorization whose item vectors are an offset plus what the knowledge graph, features and texts say of the item.
+    """Matrix factorization whose item vectors are an offset plus what the knowledge graph, features
+    and texts say of the item.
 
         e_i = q_i + v_i + x_i + z_i,   score(u, i) = p_u . e_i
         v of TransR:      g(h, r, t) = |norm(v_h W_r) + norm(r) - norm(v_t W_r)|^2
-        x, z:             codes of denoising auto-encoders over the words of the item's text and over its features
-        loss = mean softplus(-(score(u, i) - score(u, j))) + mean softplus(g(h, r, t) - g(h, r, t')) + reconstruction + L2
+        x, z:             codes of denoising auto-encoders over the words of the item's text and
+        over its features loss = mean softplus(-(score(u, i) - score(u, j))) + mean softplus(g(h, r,
+        t) - g(h, r, t')) + reconstruction + L2
 
     All parts are trained in every step under one optimizer. ``t'`` is drawn among all entities.
 
-    Differs from the paper: rows are normalized in the energy, as in the KGAT authors' code; features are vectors, so that images come
-    as features some network has made of them, and the convolutional auto-encoder becomes a plain one; features are scaled to [0, 1] by
-    column, and codes are shifted by 1/2, which shifts all scores of a user alike; Adam instead of SGD; L2 on the rows of the batch
-    instead of priors on all parameters; the "softmax" loss is an addition. The preset "official" is the baseline in the KGAT authors'
-    code, whose logarithm is cut off at 1e-10.
+    Differs from the paper: rows are normalized in the energy, as in the KGAT authors' code;
+    features are vectors, so that images come as features some network has made of them, and the
+    convolutional auto-encoder becomes a plain one; features are scaled to [0, 1] by column, and
+    codes are shifted by 1/2, which shifts all scores of a user alike; Adam instead of SGD; L2 on
+    the rows of the batch instead of priors on all parameters; the "softmax" loss is an addition.
+    The preset "official" is the baseline in the KGAT authors' code, whose logarithm is cut off at
+    1e-10.
 
     Args:
         ckg: Graph with triples.
@@ -139,52 +169,86 @@ class CKE(Recommender):
         config: Hyper-parameters.
         generator: Draws the initial parameters.
 
-    Source: Zhang et al., Collaborative Knowledge Base Embedding, KDD 2016. https://doi.org/10.1145/2939672.2939673
+    Source: Zhang et al., Collaborative Knowledge Base Embedding, KDD 2016.
+    https://doi.org/10.1145/2939672.2939673
     """
 
     warm_items: Tensor
     warm_position: Tensor
 
-    def __init__(self, ckg: CollaborativeKG, contents: dict[str, Tensor], config: CKEConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        ckg: CollaborativeKG,
+        contents: dict[str, Tensor],
+        config: CKEConfig,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         self.ckg = ckg
         self.config = config
-        d, k, relations = config.dim, config.relation_dim, ckg.num_relations - 1
+        d = config.dim
+        k = config.relation_dim
+        relations = ckg.num_relations - 1
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))  # p_u
         offsets = glorot_uniform(ckg.num_items, d, generator=generator)
         warm, position = ckg.warm_items()
-        offsets[position < 0] = 0.0  # no step moves them: a cold item is placed by what is known of it alone
-        self.items = nn.Parameter(torch.zeros_like(offsets) if config.zero_offsets else offsets)  # q_i
-        self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1))  # v
+        offsets[position < 0] = (
+            0.0  # no step moves them: a cold item is placed by what is known of it alone
+        )
+        self.items = nn.Parameter(
+            torch.zeros_like(offsets) if config.zero_offsets else offsets
+        )  # q_i
+        self.entities = nn.Parameter(
+            glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1)
+        )  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
         self.projections = nn.Parameter(glorot_uniform(relations, d, k, generator=generator))  # W_r
         self.encoders = nn.ModuleDict()
         for name, rows in contents.items():
             self.register_buffer(f"{name}_input", rows, persistent=False)
-            self.encoders[name] = DenoisingAutoEncoder((rows.shape[1], *config.hidden_dims, d), config.noise, generator)
+            self.encoders[name] = DenoisingAutoEncoder(
+                (rows.shape[1], *config.hidden_dims, d), config.noise, generator
+            )
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: CKEConfig, generator: torch.Generator) -> "CKE":
         """Take interactions, triples, and the contents that the configuration asks for."""
-        contents, content = {}, data.content
-        if _asked(config.features, content.features is not None, "features", "--features FILE") and content.features is not None:
+        contents = {}
+        content = data.content
+        if (
+            _asked(config.features, content.features is not None, "features", "--features FILE")
+            and content.features is not None
+        ):
             contents["features"] = _unit_columns(content.features)
-        if _asked(config.text, content.texts is not None, "text", "--items FILE --texts COL") and content.texts is not None:
-            contents["text"] = torch.from_numpy(tf_idf(content.texts, config.text_words)).to(torch.get_default_dtype())
+        if (
+            _asked(config.text, content.texts is not None, "text", "--items FILE --texts COL")
+            and content.texts is not None
+        ):
+            contents["text"] = torch.from_numpy(tf_idf(content.texts, config.text_words)).to(
+                torch.get_default_dtype()
+            )
         for name, rows in contents.items():
             if not rows.shape[1]:
-                raise ConfigError(f"cke: no word stands in two of the items' texts, so they say nothing. Set {name}=off.")
+                raise ConfigError(
+                    "cke: no word stands in two of the items' texts, so they say nothing. Set "
+                    f"{name}=off."
+                )
         return cls(CollaborativeKG.from_dataset(data), contents, config, generator)
 
-    def vectors(self, rows: Int[Tensor, " cand"]) -> tuple[Float[Tensor, "cand dim"], Float[Tensor, ""]]:
-        """Return the vectors e_i of some items, and the auto-encoders' reconstruction error on them."""
+    def vectors(
+        self, rows: Int[Tensor, " cand"]
+    ) -> tuple[Float[Tensor, "cand dim"], Float[Tensor, ""]]:
+        """Return the vectors e_i of some items, and the auto-encoders' reconstruction error on
+        them.
+        """
         vectors = take_rows(self.items, rows) + take_rows(self.entities, rows)
         error = vectors.new_zeros(())
         for name, encoder in self.encoders.items():
             code, part = encoder(self.get_buffer(f"{name}_input")[rows])
-            vectors, error = vectors + code - 0.5, error + part
+            vectors = vectors + code - 0.5
+            error = error + part
         return vectors, error
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
@@ -193,29 +257,60 @@ class CKE(Recommender):
         distinct, place, times = torch.unique(both, return_inverse=True, return_counts=True)
         vectors, error = self.vectors(distinct)
         weight = self.config.cf_l2_weight
-        on_sum = weight if self.config.item_prior == "sum" else 0.0
-        loss = bpr_rows(self.users, vectors, batch.user, *place.chunk(2), l2_weight=weight, item_l2_weight=on_sum)
+        if self.config.item_prior == "sum":
+            on_sum = weight
+        else:
+            on_sum = 0.0
+        loss = bpr_rows(
+            self.users,
+            vectors,
+            batch.user,
+            *place.chunk(2),
+            l2_weight=weight,
+            item_l2_weight=on_sum,
+        )
         if self.config.item_prior == "offset":
-            loss = loss + weight * (times * take_rows(self.items, distinct).square().sum(1)).sum() / (2 * len(batch.user))
+            loss = loss + weight * (
+                times * take_rows(self.items, distinct).square().sum(1)
+            ).sum() / (2 * len(batch.user))
         return loss + self.config.content_weight * error
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the cosine softmax over all items that have training interactions, with L2 and reconstruction."""
+        """Return the cosine softmax over all items that have training interactions, with L2 and
+        reconstruction.
+        """
         vectors, error = self.vectors(self.warm_items)
-        user, target = take_rows(self.users, batch.user), self.warm_position[batch.positive]
-        prior = take_rows(self.items, batch.positive) if self.config.item_prior == "offset" else take_rows(vectors, target)
+        user = take_rows(self.users, batch.user)
+        target = self.warm_position[batch.positive]
+        if self.config.item_prior == "offset":
+            prior = take_rows(self.items, batch.positive)
+        else:
+            prior = take_rows(vectors, target)
         loss = cosine_softmax(user, vectors, target, self.config.temperature)
-        return loss + self.config.cf_l2_weight * l2(user, prior) + self.config.content_weight * error
+        return (
+            loss + self.config.cf_l2_weight * l2(user, prior) + self.config.content_weight * error
+        )
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, with L2 on the projected rows."""
         true, corrupted, projected = transr_energies(
-            self.entities, self.relations, self.projections, batch.head, batch.relation, batch.tail, batch.negative_tail, normalized=True
+            self.entities,
+            self.relations,
+            self.projections,
+            batch.head,
+            batch.relation,
+            batch.tail,
+            batch.negative_tail,
+            normalized=True,
         )
-        return self.config.kg_weight * translation_ranking(true, corrupted) + self.config.kg_l2_weight * l2(*projected)
+        return self.config.kg_weight * translation_ranking(
+            true, corrupted
+        ) + self.config.kg_l2_weight * l2(*projected)
 
     def plan(self) -> Plan:
-        """Return interactions and triples, trained in one step; interactions alone where there are no triples."""
+        """Return interactions and triples, trained in one step; interactions alone where there are
+        no triples.
+        """
         first = (
             Objective(PairwiseBatch, self.bpr_loss, name="bpr")
             if self.config.loss == "bpr"
@@ -224,7 +319,10 @@ class CKE(Recommender):
         facts = np.nonzero(self.ckg.fact >= 0)[0]
         if not len(facts):
             return Plan((first,), begin_epoch=self._reseed)
-        head, relation, tail = (torch.from_numpy(part[facts]) for part in (self.ckg.head, self.ckg.relation - 1, self.ckg.tail))
+        head, relation, tail = (
+            torch.from_numpy(part[facts])
+            for part in (self.ckg.head, self.ckg.relation - 1, self.ckg.tail)
+        )
         triples = TripleSource(
             head,
             relation,
@@ -234,7 +332,11 @@ class CKE(Recommender):
             num_triples=len(facts),
             num_interactions=int((self.ckg.relation == 0).sum()),
         )
-        return Plan((first, Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)), joint=True, begin_epoch=self._reseed)
+        return Plan(
+            (first, Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)),
+            joint=True,
+            begin_epoch=self._reseed,
+        )
 
     def _reseed(self, epoch: int, seed: int) -> None:
         for name, encoder in self.encoders.items():
@@ -242,7 +344,9 @@ class CKE(Recommender):
                 encoder.reseed(derive(seed, f"noise on {name}", epoch))
 
     def can_rank(self, data: Dataset) -> Known:
-        """Return the users with interactions, and the items that the graph, features or texts tell something about."""
+        """Return the users with interactions, and the items that the graph, features or texts tell
+        something about.
+        """
         items = reached(self.ckg).items
         for name in self.encoders:
             items = items | (self.get_buffer(f"{name}_input") != 0).any(1).cpu().numpy()
@@ -251,10 +355,14 @@ class CKE(Recommender):
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""
         items, _ = self.vectors(torch.arange(self.ckg.num_items, device=self.users.device))
-        return DotProduct(self.users.detach(), unit_rows(items) if self.config.loss == "softmax" else items)
+        return DotProduct(
+            self.users.detach(), unit_rows(items) if self.config.loss == "softmax" else items
+        )
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by; of entities and relations what TransR learned."""
+        """Return users and items as they are ranked by; of entities and relations what TransR
+        learned.
+        """
         ranked = self.scorer()
         return {
             "users": ranked.users,
@@ -265,12 +373,16 @@ class CKE(Recommender):
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:
-        """Return what the user's vector finds in each piece of the item's: its offset (collaborative), knowledge, features and text.
+        """Return what the user's vector finds in each piece of the item's: its offset
+        (collaborative), knowledge, features and text.
 
         Trained by cosine, each is divided by the length of the whole item vector.
         """
         row = torch.tensor([item], device=self.users.device)
-        pieces = {"collaborative offset of the item": self.items[row], "knowledge embedding of the item": self.entities[row]}
+        pieces = {
+            "collaborative offset of the item": self.items[row],
+            "knowledge embedding of the item": self.entities[row],
+        }
         for name, encoder in self.encoders.items():
             pieces[f"{name} of the item"] = encoder(self.get_buffer(f"{name}_input")[row])[0] - 0.5
         whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
@@ -280,17 +392,34 @@ class CKE(Recommender):
 
     @torch.no_grad()
     def plausibility(
-        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
     ) -> Float[Tensor, " batch"]:
-        """Return log sigmoid(-g(h, r, t)) by TransR, at most log 1/2; triples as ``Dataset.triples`` counts them."""
-        energy, _, _ = transr_energies(self.entities, self.relations, self.projections, head, relation, tail, tail, normalized=True)
+        """Return log sigmoid(-g(h, r, t)) by TransR, at most log 1/2; triples as
+        ``Dataset.triples`` counts them.
+        """
+        energy, _, _ = transr_energies(
+            self.entities,
+            self.relations,
+            self.projections,
+            head,
+            relation,
+            tail,
+            tail,
+            normalized=True,
+        )
         return logsigmoid(-energy)
 
 
 def _asked(switch: str, there: bool, what: str, remedy: str) -> bool:
     """Return whether a content of the dataset takes part."""
     if switch == "on" and not there:
-        raise ConfigError(f"cke: {what}=on, but the dataset has no {what}. Build it with {remedy}, or set {what}=off.")
+        raise ConfigError(
+            f"cke: {what}=on, but the dataset has no {what}. Build it with {remedy}, or set "
+            f"{what}=off."
+        )
     return there and switch != "off"
 
 
@@ -298,4 +427,6 @@ def _unit_columns(rows: np.ndarray) -> Tensor:
     """Return rows with each column moved and scaled to [0, 1]; constant columns become 0."""
     values = torch.from_numpy(np.array(rows)).to(torch.get_default_dtype())
     low = values.amin(0, keepdim=True)
-    return (values - low) / (values.amax(0, keepdim=True) - low).clamp(min=torch.finfo(values.dtype).tiny)
+    return (values - low) / (values.amax(0, keepdim=True) - low).clamp(
+        min=torch.finfo(values.dtype).tiny
+    )

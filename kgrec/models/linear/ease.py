@@ -2,8 +2,8 @@
 
 https://arxiv.org/abs/1905.03375
 
-With item attributes: Closed-Form Models for Collaborative Filtering with Side-Information. Jeunen, Van Balen and Goethals, RecSys 2020.
-https://doi.org/10.1145/3383313.3418480
+With item attributes: Closed-Form Models for Collaborative Filtering with Side-Information. Jeunen,
+Van Balen and Goethals, RecSys 2020. https://doi.org/10.1145/3383313.3418480
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,9 @@ class EASEConfig:
 
     Attributes:
         l2: Weight lambda of the squared weights; 200 to 1000 in the paper.
-        precision: Of the inversion. It takes 4 ("float32") or 8 ("float64") bytes per pair of items, once: 40,981 items need 6.7 GB in
-            float32. Weights are kept in torch's default precision; rankings come out the same.
+        precision: Of the inversion. It takes 4 ("float32") or 8 ("float64") bytes per pair of
+            items, once: 40,981 items need 6.7 GB in float32. Weights are kept in torch's default
+            precision; rankings come out the same.
     """
 
     l2: float = 250.0
@@ -48,12 +49,15 @@ class EASEKGConfig:
     """Hyper-parameters of EASE with item attributes.
 
     Attributes:
-        form: "collective" makes one regression of interactions and attributes, an attribute being one more user; "additive" adds up one
-            on each. The additive form says more of items that nobody used: to the collective one, every user is evidence against them.
+        form: "collective" makes one regression of interactions and attributes, an attribute being
+            one more user; "additive" adds up one on each. The additive form says more of items that
+            nobody used: to the collective one, every user is evidence against them.
         l2: Weight lambda of the squared weights.
-        attribute_weight: Of an attribute beside a user ("collective": alpha squared of the paper); of the attributes' regression beside
-            the interactions' ("additive": (1 - alpha) / alpha).
-        attribute_l2: Weight of the squared weights in the attributes' regression; unused by "collective".
+        attribute_weight: Of an attribute beside a user ("collective": alpha squared of the paper);
+            of the attributes' regression beside the interactions' ("additive": (1 - alpha) /
+            alpha).
+        attribute_l2: Weight of the squared weights in the attributes' regression; unused by
+            "collective".
         min_items: Attributes of fewer items are left out.
         precision: Of the inversion; as for EASE. The additive form takes the memory twice.
     """
@@ -69,9 +73,14 @@ class EASEKGConfig:
         """Reject values out of range."""
         _check(self.l2, self.precision)
         if self.form not in ("collective", "additive"):
-            raise ConfigError(f'unknown form {self.form!r} of EASE with attributes. Known: "collective", "additive".')
+            raise ConfigError(
+                f'unknown form {self.form!r} of EASE with attributes. Known: "collective", "additive".'
+            )
         if self.attribute_weight < 0 or self.attribute_l2 <= 0 or self.min_items < 1:
-            raise ConfigError("EASE with attributes needs attribute_weight >= 0, attribute_l2 > 0 and min_items >= 1.")
+            raise ConfigError(
+                "EASE with attributes needs attribute_weight >= 0, attribute_l2 > 0 and "
+                "min_items >= 1."
+            )
 
 
 PRESETS = {"default": Preset()}
@@ -98,7 +107,8 @@ class EASE(ClosedForm):
         train: User x item matrix of training interactions.
         config: Hyper-parameters.
 
-    Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, Sections 2 and 3.1. https://arxiv.org/abs/1905.03375
+    Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, Sections 2 and
+    3.1. https://arxiv.org/abs/1905.03375
     """
 
     weights: Tensor
@@ -118,7 +128,9 @@ class EASE(ClosedForm):
 
     def _fit(self) -> None:
         train = self.interactions()
-        self.weights = item_weights(train.T @ train, self.config.l2, self.config.precision).to(self.train_items.device)
+        self.weights = item_weights(train.T @ train, self.config.l2, self.config.precision).to(
+            self.train_items.device
+        )
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of the weights of what somebody used."""
@@ -128,34 +140,41 @@ class EASE(ClosedForm):
 class EASEKG(ClosedForm):
     """EASE with what the knowledge graph says of the items.
 
-        B = argmin |X - X B|^2 + w |T - T B|^2 + lambda |B|^2   with   diag(B) = 0        (collective)
-        B = B_X + w B_T, EASE's weights by X and, with a lambda of its own, by T          (additive)
-        score(u, j) = x_u B_j
+        B = argmin |X - X B|^2 + w |T - T B|^2 + lambda |B|^2   with   diag(B) = 0
+        (collective) B = B_X + w B_T, EASE's weights by X and, with a lambda of its own, by T
+        (additive) score(u, j) = x_u B_j
 
-    where X holds users x items and T attributes x items. Attributes are the (relation, entity) pairs of the knowledge graph, in both
-    directions, all of one weight. Items that share attributes predict each other, also those that nobody used yet.
+    where X holds users x items and T attributes x items. Attributes are the (relation, entity)
+    pairs of the knowledge graph, in both directions, all of one weight. Items that share attributes
+    predict each other, also those that nobody used yet.
 
-    Differs from the paper: nothing known in the equations; weights are parametrized by w. Attributes that one item alone has add
-    nothing but a stronger l2 weight for it and are left out (``min_items``).
+    Differs from the paper: nothing known in the equations; weights are parametrized by w.
+    Attributes that one item alone has add nothing but a stronger l2 weight for it and are left out
+    (``min_items``).
 
     Args:
         train: User x item matrix of training interactions.
         attributes: Item x attribute matrix.
         config: Hyper-parameters.
 
-    Source: Jeunen, Van Balen and Goethals, Closed-Form Models for Collaborative Filtering with Side-Information, RecSys 2020, the
-    collective and the additive model. https://doi.org/10.1145/3383313.3418480
+    Source: Jeunen, Van Balen and Goethals, Closed-Form Models for Collaborative Filtering with
+    Side-Information, RecSys 2020, the collective and the additive model.
+    https://doi.org/10.1145/3383313.3418480
     """
 
     weights: Tensor
 
-    def __init__(self, train: sp.csr_matrix, attributes: sp.csr_matrix, config: EASEKGConfig) -> None:
+    def __init__(
+        self, train: sp.csr_matrix, attributes: sp.csr_matrix, config: EASEKGConfig
+    ) -> None:
         super().__init__(train, weights=(train.shape[1], train.shape[1]))
         self.attributes = attributes
         self.config = config
 
     @classmethod
-    def from_dataset(cls, data: Dataset, config: EASEKGConfig, generator: torch.Generator) -> "EASEKG":
+    def from_dataset(
+        cls, data: Dataset, config: EASEKGConfig, generator: torch.Generator
+    ) -> "EASEKG":
         """Take the training interactions and the items' attributes by the triples."""
         attributes = ItemAttributes.from_dataset(data, config.min_items)
         return cls(data.train.csr(data.num_users, data.num_items), attributes.matrix, config)
@@ -165,12 +184,18 @@ class EASEKG(ClosedForm):
         return Plan(fit=self._fit)
 
     def _fit(self) -> None:
-        config, train = self.config, self.interactions()
-        users, attributes = train.T @ train, self.attributes @ self.attributes.T
+        config = self.config
+        train = self.interactions()
+        users = train.T @ train
+        attributes = self.attributes @ self.attributes.T
         if config.form == "collective":
-            weights = item_weights(users + attributes * config.attribute_weight, config.l2, config.precision)
+            weights = item_weights(
+                users + attributes * config.attribute_weight, config.l2, config.precision
+            )
         else:
-            weights = item_weights(attributes, config.attribute_l2, config.precision).mul_(config.attribute_weight)
+            weights = item_weights(attributes, config.attribute_l2, config.precision).mul_(
+                config.attribute_weight
+            )
             weights += item_weights(users, config.l2, config.precision)
         self.weights = weights.to(self.train_items.device)
 
@@ -195,7 +220,10 @@ def item_weights(gram: sp.spmatrix, l2: float, precision: str) -> Float[Tensor, 
     failed = torch.empty(0, dtype=torch.int32)
     torch.linalg.cholesky_ex(table, out=(table, failed))  # in place, since columns lie in one piece
     if bool(failed):
-        raise DivergedError(f"the item matrix cannot be inverted with l2 {l2:g} in {precision}. Raise l2, or take precision float64.")
+        raise DivergedError(
+            f"the item matrix cannot be inverted with l2 {l2:g} in {precision}. Raise l2, or "
+            "take precision float64."
+        )
     torch.cholesky_inverse(table, out=table)
     table = table.T  # the same symmetric matrix, rows in one piece
     table.mul_(-1 / table.diagonal())

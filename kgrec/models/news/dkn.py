@@ -42,32 +42,39 @@ class DKNConfig:
     """Hyper-parameters of DKN.
 
     Attributes:
-        word_dim: Size of the word vectors where they are learned; word vectors of the dataset bring their own. 100 in the paper.
-        entity_dim: Size of the entity vectors where they are trained here; vectors of the dataset bring their own. 100 in the paper.
+        word_dim: Size of the word vectors where they are learned; word vectors of the dataset bring
+            their own. 100 in the paper.
+        entity_dim: Size of the entity vectors where they are trained here; vectors of the dataset
+            bring their own. 100 in the paper.
         max_words: Words kept of each text, at least the widest filter; 10 in the authors' code.
         min_count: Occurrences in training texts from which a word without a given vector is known.
         filter_widths: Words that the filters span.
         num_filters: Filters of each width; 100 in the paper.
         use_entities: Whether words bring the vectors of the entities they name.
-        use_context: Whether they bring the means of those entities' neighbors in the knowledge graph too; off in the authors' code, as
-            long as nobody switches it on.
-        entity_vectors: "file" takes the dataset's; "transe", "transr" and "transd" (the paper) train them on its triples before the
-            first epoch; "learned" learns them with the rest; "auto" takes the first of file, transd, learned that the data allows (transd
-            if a triple names one of the entities in the texts).
-        train_entities: Whether entity and context vectors are moved by the clicks too, as in the authors' code.
+        use_context: Whether they bring the means of those entities' neighbors in the knowledge
+            graph too; off in the authors' code, as long as nobody switches it on.
+        entity_vectors: "file" takes the dataset's; "transe", "transr" and "transd" (the paper)
+            train them on its triples before the first epoch; "learned" learns them with the rest;
+            "auto" takes the first of file, transd, learned that the data allows (transd if a triple
+            names one of the entities in the texts).
+        train_entities: Whether entity and context vectors are moved by the clicks too, as in the
+            authors' code.
         kg_epochs: Passes over the triples where entity vectors are trained on them.
-        transform: What takes entity vectors into the space of words: "tanh" of an affine map, or a "linear" map.
+        transform: What takes entity vectors into the space of words: "tanh" of an affine map, or a
+            "linear" map.
         attention: Network H of the paper ("net"), or "dot" as in the authors' code.
         scorer: Network G of the paper ("net"), or "dot" as in the authors' code.
         attention_dims: Hidden layers of H.
         scorer_dims: Hidden layers of G.
-        mask: Whether padded words and histories are left out and an item is no part of its own history; the public implementations
-            do none of this.
+        mask: Whether padded words and histories are left out and an item is no part of its own
+            history; the public implementations do none of this.
         max_history: Most recent items read of a history.
         loss: "bce" on every item shown, as in the paper; "softmax" of a click among its negatives.
-        num_negatives: Items not clicked for each click, sampled anew every epoch. Labelled data is taken as it is.
+        num_negatives: Items not clicked for each click, sampled anew every epoch. Labelled data is
+            taken as it is.
         dropout: Share of the values of news vectors dropped in training, in [0, 1).
-        l2_weight: Weight of half the squared norms of all matrices, whole, per step; .01 in the authors' code.
+        l2_weight: Weight of half the squared norms of all matrices, whole, per step; .01 in the
+            authors' code.
     """
 
     word_dim: int = 64
@@ -95,16 +102,36 @@ class DKNConfig:
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
-        if min(self.word_dim, self.entity_dim, self.min_count, self.num_filters, self.kg_epochs, self.max_history, self.num_negatives) < 1:
-            raise ConfigError(
-                "DKN needs word_dim, entity_dim, min_count, num_filters, kg_epochs, max_history and num_negatives of at least 1."
+        if (
+            min(
+                self.word_dim,
+                self.entity_dim,
+                self.min_count,
+                self.num_filters,
+                self.kg_epochs,
+                self.max_history,
+                self.num_negatives,
             )
-        if not self.filter_widths or min(self.filter_widths) < 1 or max(self.filter_widths) > self.max_words:
+            < 1
+        ):
             raise ConfigError(
-                f"filter_widths {self.filter_widths} do not fit texts of max_words={self.max_words}. Give 1 to {self.max_words}."
+                "DKN needs word_dim, entity_dim, min_count, num_filters, kg_epochs, max_history "
+                "and num_negatives of at least 1."
+            )
+        if (
+            not self.filter_widths
+            or min(self.filter_widths) < 1
+            or max(self.filter_widths) > self.max_words
+        ):
+            raise ConfigError(
+                f"filter_widths {self.filter_widths} do not fit texts of "
+                f"max_words={self.max_words}. Give 1 to {self.max_words}."
             )
         if min(self.attention_dims, default=0) < 1 or min(self.scorer_dims, default=0) < 1:
-            raise ConfigError("DKN needs at least one hidden layer in attention_dims and in scorer_dims, each of size 1 or more.")
+            raise ConfigError(
+                "DKN needs at least one hidden layer in attention_dims and in scorer_dims, each "
+                "of size 1 or more."
+            )
         if not 0 <= self.dropout < 1 or self.l2_weight < 0:
             raise ConfigError("DKN needs a dropout in [0, 1) and l2_weight >= 0.")
 
@@ -121,7 +148,9 @@ _RECOMMENDERS = {
     "l2_weight": 1e-6,
 }
 PRESETS = {
-    "default": Preset(train={"epochs": 20, "batch_size": 512, "learning_rate": 2e-3, "patience": 4}),
+    "default": Preset(
+        train={"epochs": 20, "batch_size": 512, "learning_rate": 2e-3, "patience": 4}
+    ),
     "paper": Preset(
         config={
             "word_dim": 100,
@@ -154,7 +183,10 @@ PRESETS = {
         },
         train={"epochs": 10, "patience": 0, "batch_size": 128, "learning_rate": 1e-3},
     ),
-    "recommenders": Preset(config=_RECOMMENDERS, train={"epochs": 10, "patience": 0, "batch_size": 500, "learning_rate": 5e-4}),
+    "recommenders": Preset(
+        config=_RECOMMENDERS,
+        train={"epochs": 10, "patience": 0, "batch_size": 500, "learning_rate": 5e-4},
+    ),
     "fast": Preset(
         config={"num_filters": 32, "filter_widths": (1, 2), "max_history": 20, "kg_epochs": 20},
         train={"epochs": 8, "batch_size": 512, "learning_rate": 4e-3, "patience": 2},
@@ -175,7 +207,8 @@ class EntityKnowledge:
     """What is known of the entities that texts name.
 
     Attributes:
-        mentioned: Entity rows that are named, ascending, int64; entity number ``e`` of a text is ``mentioned[e - 1]``.
+        mentioned: Entity rows that are named, ascending, int64; entity number ``e`` of a text is
+            ``mentioned[e - 1]``.
         triples: Heads, relations and tails, int64 (3, n), of entity and relation rows.
         num_entities: Entities of the knowledge graph.
         num_relations: Its relations.
@@ -193,7 +226,9 @@ class EntityKnowledge:
     @classmethod
     def from_dataset(cls, data: Dataset, mentioned: np.ndarray) -> "EntityKnowledge":
         """Take a dataset's triples and entity vectors."""
-        triples = np.stack([data.triples.head, data.triples.relation, data.triples.tail]).astype(np.int64)
+        triples = np.stack([data.triples.head, data.triples.relation, data.triples.tail]).astype(
+            np.int64
+        )
         given = data.content.entities
         if given is None:
             return cls(mentioned, triples, data.num_entities, data.num_relations)
@@ -213,9 +248,15 @@ class EntityKnowledge:
         """
         if wanted == "auto":
             joined = np.isin(self.mentioned, self.triples[[0, 2]]).any()
-            return "file" if self.vectors is not None else "transd" if joined else "learned"
+            if self.vectors is not None:
+                return "file"
+            if joined:
+                return "transd"
+            return "learned"
         if wanted == "file" and self.vectors is None:
-            raise ConfigError('entity_vectors "file": the dataset has no entity vectors. Build it with --entity-vectors FILE.')
+            raise ConfigError(
+                'entity_vectors "file": the dataset has no entity vectors. Build it with --entity-vectors FILE.'
+            )
         if wanted.startswith("trans") and not self.triples.shape[1]:
             raise ConfigError(
                 f'entity_vectors "{wanted}": the dataset has no triples to train on. Build it with --kg FILE, or use "learned".'
@@ -224,7 +265,8 @@ class EntityKnowledge:
 
 
 class EntityChannel(nn.Module):
-    """One channel of vectors by entity number, taken into the space of words; number 0, no entity, is the zero vector before that.
+    """One channel of vectors by entity number, taken into the space of words; number 0, no entity,
+    is the zero vector before that.
 
         g(e) = tanh(M e + b)   or   g(e) = M e
 
@@ -241,7 +283,16 @@ class EntityChannel(nn.Module):
 
     vectors: Tensor
 
-    def __init__(self, rows: int, dim: int, word_dim: int, *, trained: bool, tanh: bool, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        rows: int,
+        dim: int,
+        word_dim: int,
+        *,
+        trained: bool,
+        tanh: bool,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         if trained:
             self.vectors = nn.Parameter(torch.zeros(rows + 1, dim))
@@ -279,20 +330,24 @@ class NewsTables:
 
 
 class DKN(Recommender):
-    """Read titles with a convolution over words, entities and contexts; attend from each candidate to the history.
+    """Read titles with a convolution over words, entities and contexts; attend from each candidate
+    to the history.
 
-        e(t) = KCNN(words, g(entities), g(contexts))                                             Section 4.3
-        s_k = softmax over the history of H(e(t_k) || e(candidate)),   e(u) = sum of s_k e(t_k)   Section 4.4
-        P(click) = sigmoid(G(e(u) || e(candidate)))
+        e(t) = KCNN(words, g(entities), g(contexts))
+        Section 4.3 s_k = softmax over the history of H(e(t_k) || e(candidate)),   e(u) = sum of s_k
+        e(t_k)   Section 4.4 P(click) = sigmoid(G(e(u) || e(candidate)))
 
-    The context of an entity is the mean of its neighbors' vectors. Entity vectors come from the dataset, or are trained on its triples
-    when training begins. An empty history is a learned vector.
+    The context of an entity is the mean of its neighbors' vectors. Entity vectors come from the
+    dataset, or are trained on its triples when training begins. An empty history is a learned
+    vector.
 
-    Differs from the paper: entity and context vectors have a transform each, as in both public implementations; words without a vector
-    share one; dropout and L2 on all matrices; paddings are masked and an item is no part of its own history, where the paper says
-    nothing. The preset "paper" trains TransD where the dataset brings no entity vectors. Not reproduced of the implementations: histories
-    of 30 clicks drawn with replacement (the authors' code; here the last 30), word vectors trained on the titles beforehand (here as given,
-    or random ones), batch normalization and the sigmoid in the network G of the preset "recommenders".
+    Differs from the paper: entity and context vectors have a transform each, as in both public
+    implementations; words without a vector share one; dropout and L2 on all matrices; paddings are
+    masked and an item is no part of its own history, where the paper says nothing. The preset
+    "paper" trains TransD where the dataset brings no entity vectors. Not reproduced of the
+    implementations: histories of 30 clicks drawn with replacement (the authors' code; here the last
+    30), word vectors trained on the titles beforehand (here as given, or random ones), batch
+    normalization and the sigmoid in the network G of the preset "recommenders".
 
     Args:
         catalog: The texts.
@@ -300,8 +355,9 @@ class DKN(Recommender):
         words: A vector per word of the vocabulary and which words have one, or None.
         config: Hyper-parameters.
         generator: Draws the initial parameters.
-        clicks: What ``parts`` takes for the history of a user: where each user's items start in the second array and the last ends, and
-            item rows, oldest first. Nobody has a history where None.
+        clicks: What ``parts`` takes for the history of a user: where each user's items start in the
+            second array and the last ends, and item rows, oldest first. Nobody has a history where
+            None.
 
     Source: Wang et al., DKN, WWW 2018. https://arxiv.org/abs/1801.08284
     """
@@ -321,16 +377,29 @@ class DKN(Recommender):
         clicks: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.knowledge = config, knowledge
-        for name, values in zip(("click_ptr", "clicks"), clicks or (np.zeros(1, np.int64), np.empty(0, np.int32)), strict=True):
+        self.config = config
+        self.knowledge = knowledge
+        for name, values in zip(
+            ("click_ptr", "clicks"),
+            clicks or (np.zeros(1, np.int64), np.empty(0, np.int32)),
+            strict=True,
+        ):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
         self.num_items = len(catalog.words)
-        # One row more than items: an empty text, which is what a history is padded with where nothing is masked.
+        # One row more than items: an empty text, which is what a history is padded with where
+        # nothing is masked.
         self.register_buffer("words", torch.from_numpy(np.pad(catalog.words, ((0, 1), (0, 0)))))
-        self.register_buffer("entities", torch.from_numpy(np.pad(catalog.entities, ((0, 1), (0, 0)))), persistent=False)
+        self.register_buffer(
+            "entities",
+            torch.from_numpy(np.pad(catalog.entities, ((0, 1), (0, 0)))),
+            persistent=False,
+        )
         self.word = nn.Parameter(_word_table(catalog, words, config.word_dim, generator))
         self.source, kinds = _channels(knowledge, config)
-        given = knowledge.vectors if self.source == "file" else None
+        if self.source == "file":
+            given = knowledge.vectors
+        else:
+            given = None
         self.channels = nn.ModuleDict()
         for kind in kinds:
             self.channels[kind] = EntityChannel(
@@ -344,22 +413,44 @@ class DKN(Recommender):
         if given is not None and knowledge.known is not None:
             self._put_entities(torch.from_numpy(given), torch.from_numpy(knowledge.known))
         elif self.source == "learned":
-            self._put_entities(normal(knowledge.num_entities, config.entity_dim, scale=0.1, generator=generator), None)
-        self.kcnn = KCNN(1 + len(kinds), self.word.shape[1], config.filter_widths, config.num_filters, generator)
+            self._put_entities(
+                normal(knowledge.num_entities, config.entity_dim, scale=0.1, generator=generator),
+                None,
+            )
+        self.kcnn = KCNN(
+            1 + len(kinds), self.word.shape[1], config.filter_widths, config.num_filters, generator
+        )
         self.no_history = nn.Parameter(normal(self.kcnn.dim, scale=0.1, generator=generator))
-        self.attention = _pairing(config.attention, self.kcnn.dim, config.attention_dims, False, generator)
+        self.attention = _pairing(
+            config.attention, self.kcnn.dim, config.attention_dims, False, generator
+        )
         self.click = _pairing(config.scorer, self.kcnn.dim, config.scorer_dims, True, generator)
         self.dropout = SeededDropout(config.dropout)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: DKNConfig, generator: torch.Generator) -> "DKN":
         """Take the texts, the entities they name, and what is known of words and entities."""
-        catalog = NewsCatalog.from_dataset(data, longest=config.max_words, min_count=config.min_count)
+        catalog = NewsCatalog.from_dataset(
+            data, longest=config.max_words, min_count=config.min_count
+        )
         given = data.content.words
-        words = None if given is None else vectors_of(catalog.vocabulary, given)
+        if given is None:
+            words = None
+        else:
+            words = vectors_of(catalog.vocabulary, given)
         known = concatenate([data.train, data.valid])  # what a run recommends by
-        clicks = np.searchsorted(known.user, np.arange(data.num_users + 1)).astype(np.int64), np.array(known.item)
-        return cls(catalog, EntityKnowledge.from_dataset(data, catalog.mentioned), words, config, generator, clicks)
+        clicks = (
+            np.searchsorted(known.user, np.arange(data.num_users + 1)).astype(np.int64),
+            np.array(known.item),
+        )
+        return cls(
+            catalog,
+            EntityKnowledge.from_dataset(data, catalog.mentioned),
+            words,
+            config,
+            generator,
+            clicks,
+        )
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Train the entity vectors before the first epoch, and give dropout its stream."""
@@ -368,9 +459,12 @@ class DKN(Recommender):
         self.dropout.reseed(derive(seed, "dropout", epoch))
 
     def _train_entities(self, seed: int) -> None:
-        known, config = self.knowledge, self.config
+        known = self.knowledge
+        config = self.config
         generator = torch.Generator().manual_seed(seed)
-        tables = translation_tables(self.source, known.num_entities, known.num_relations, config.entity_dim, generator)
+        tables = translation_tables(
+            self.source, known.num_entities, known.num_relations, config.entity_dim, generator
+        )
         triples = torch.from_numpy(known.triples).to(self.word.device)
         with torch.enable_grad():
             train_translation(
@@ -382,10 +476,16 @@ class DKN(Recommender):
             )
         held = torch.zeros(known.num_entities, dtype=torch.bool, device=self.word.device)
         held[triples[[0, 2]].flatten()] = True
-        self._put_entities(tables.nodes.detach() * held.unsqueeze(1), held)  # what no triple says anything of has no vector
+        self._put_entities(
+            tables.nodes.detach() * held.unsqueeze(1), held
+        )  # what no triple says anything of has no vector
 
-    def _put_entities(self, vectors: Float[Tensor, "entities dim"], known: Bool[Tensor, " entities"] | None) -> None:
-        """Set the channels' vectors from those of all entities; ``known`` says which have one, None that there are no contexts."""
+    def _put_entities(
+        self, vectors: Float[Tensor, "entities dim"], known: Bool[Tensor, " entities"] | None
+    ) -> None:
+        """Set the channels' vectors from those of all entities; ``known`` says which have one, None
+        that there are no contexts.
+        """
         mentioned = torch.from_numpy(self.knowledge.mentioned).to(vectors.device)
         for kind, channel in self._each_channel():
             if kind == "context" and known is not None:
@@ -395,13 +495,20 @@ class DKN(Recommender):
                 channel.put(vectors[mentioned])
 
     def _each_channel(self) -> list[tuple[str, EntityChannel]]:
-        return [(kind, channel) for kind, channel in self.channels.items() if isinstance(channel, EntityChannel)]
+        return [
+            (kind, channel)
+            for kind, channel in self.channels.items()
+            if isinstance(channel, EntityChannel)
+        ]
 
     def encode(self, news: Int[Tensor, " news"]) -> Float[Tensor, "news dim"]:
         """Return the vectors of some items; row ``num_items`` is the empty text."""
         count = len(self.knowledge.mentioned) + 1
-        distinct, texts = torch.unique(self.words[news] * count + self.entities[news], return_inverse=True)
-        word, entity = distinct // count, distinct % count
+        distinct, texts = torch.unique(
+            self.words[news] * count + self.entities[news], return_inverse=True
+        )
+        word = distinct // count
+        entity = distinct % count
         responses = self.kcnn.responses(take_rows(self.word, word), 0)
         for at, (_, channel) in enumerate(self._each_channel(), start=1):
             named: Tensor = channel(entity)
@@ -421,15 +528,22 @@ class DKN(Recommender):
     def histories(
         self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
     ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, "batch cand"]]:
-        """Return the last ``max_history`` items of each history; where nothing is masked, padded to just so many with the empty text."""
+        """Return the last ``max_history`` items of each history; where nothing is masked, padded to
+        just so many with the empty text.
+        """
         most = self.config.max_history
         if history.shape[1] > most or not self.config.mask:
             kept = mask & (mask.flip(1).cumsum(1).flip(1) <= most)
             order = torch.sort(~kept, dim=1, stable=True).indices[:, :most]
-            history, mask = history.gather(1, order), kept.gather(1, order)
+            history = history.gather(1, order)
+            mask = kept.gather(1, order)
         if self.config.mask:
             return history, mask
-        filled = pad(history.masked_fill(~mask, self.num_items), (0, most - history.shape[1]), value=self.num_items)
+        filled = pad(
+            history.masked_fill(~mask, self.num_items),
+            (0, most - history.shape[1]),
+            value=self.num_items,
+        )
         return filled, torch.ones_like(filled, dtype=torch.bool)
 
     def logits(
@@ -441,105 +555,166 @@ class DKN(Recommender):
     ) -> Float[Tensor, "batch cand"]:
         """Return log-odds of a click; histories and candidates are rows of the tables."""
         rows, weight = self._attended(tables, history, mask, candidates)
-        return self.click.pairs(weight @ _rows(tables.interest, rows), _rows(tables.offered, candidates))
+        return self.click.pairs(
+            weight @ _rows(tables.interest, rows), _rows(tables.offered, candidates)
+        )
 
     def _attended(
         self, tables: NewsTables, history: Tensor, mask: Tensor, candidates: Tensor
     ) -> tuple[Int[Tensor, "batch cand"], Float[Tensor, "batch _ cand"]]:
-        """Return the rows that are attended to, the vector of an empty history last, and how much each candidate attends to each."""
+        """Return the rows that are attended to, the vector of an empty history last, and how much
+        each candidate attends to each.
+        """
         nobody = history.new_full((len(history), 1), len(tables.read) - 1)
         rows = torch.cat([history, nobody], 1)
         allowed = mask.unsqueeze(1).expand(-1, candidates.shape[1], -1)
         if self.config.mask:
             allowed = allowed & (history.unsqueeze(1) != candidates.unsqueeze(2))
-        allowed = torch.cat([allowed, ~allowed.any(2, keepdim=True)], 2)  # an empty history is read as one default item
+        allowed = torch.cat(
+            [allowed, ~allowed.any(2, keepdim=True)], 2
+        )  # an empty history is read as one default item
         score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.asked, candidates))
         return rows, score.masked_fill(~allowed, -torch.inf).softmax(2)
 
     def loss(self, batch: ImpressionBatch) -> Float[Tensor, ""]:
-        """Return the log loss over everything shown, or of each click among its negatives, and L2."""
+        """Return the log loss over everything shown, or of each click among its negatives, and
+        L2.
+        """
         history, mask = self.histories(batch.history, batch.history_mask)
         shape = batch.candidates.shape
-        news, at = torch.unique(torch.cat([history.flatten(), batch.candidates.flatten()]), return_inverse=True)
+        news, at = torch.unique(
+            torch.cat([history.flatten(), batch.candidates.flatten()]), return_inverse=True
+        )
         read, shown = at.split([history.numel(), batch.candidates.numel()])
-        logits = self.logits(self.tables(self.encode(news)), read.view(history.shape), mask, shown.view(shape))
+        logits = self.logits(
+            self.tables(self.encode(news)), read.view(history.shape), mask, shown.view(shape)
+        )
         return self._fit(logits, batch) + self.config.l2_weight * self._norms()
 
-    def _fit(self, logits: Float[Tensor, "batch cand"], batch: ImpressionBatch) -> Float[Tensor, ""]:
+    def _fit(
+        self, logits: Float[Tensor, "batch cand"], batch: ImpressionBatch
+    ) -> Float[Tensor, ""]:
         shown = batch.mask.to(logits.dtype)
         if self.config.loss == "bce":
             return ((softplus(logits) - batch.label * logits) * shown).sum() / shown.sum()
-        log_share = logits.masked_fill(~batch.mask, -torch.inf).log_softmax(1).masked_fill(~batch.mask, 0.0)
+        log_share = (
+            logits.masked_fill(~batch.mask, -torch.inf).log_softmax(1).masked_fill(~batch.mask, 0.0)
+        )
         return -(log_share * batch.label).sum() / batch.label.sum()
 
     def _norms(self) -> Float[Tensor, ""]:
-        squares = [parameter.square().sum() for parameter in self.parameters() if parameter.ndim > 1]
+        squares = [
+            parameter.square().sum() for parameter in self.parameters() if parameter.ndim > 1
+        ]
         return 0.5 * torch.stack(squares).sum()
 
     def plan(self) -> Plan:
         """Return one objective over lists that were shown."""
         config = self.config
-        source = ImpressionSource(config.num_negatives, config.max_history, grouped=config.loss == "softmax")
+        source = ImpressionSource(
+            config.num_negatives, config.max_history, grouped=config.loss == "softmax"
+        )
         objective = Objective(ImpressionBatch, self.loss, name=config.loss, impressions=source)
         return Plan((objective,), begin_epoch=self.begin_epoch)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users with clicks, and the items with a text."""
         texts = data.content.texts
-        items = np.zeros(data.num_items, dtype=bool) if texts is None else texts.is_not_null().to_numpy()
+        if texts is None:
+            items = np.zeros(data.num_items, dtype=bool)
+        else:
+            items = texts.is_not_null().to_numpy()
         return Known(with_interactions(data).users, items)
 
     def scorer(self) -> "NewsScorer":
         """Return all news vectors, and the networks that compare them."""
         every = torch.arange(self.num_items + 1, device=self.word.device)
-        return NewsScorer(self, self.tables(torch.cat([self.encode(part) for part in torch.split(every, _NEWS_AT_ONCE)])))
+        return NewsScorer(
+            self,
+            self.tables(
+                torch.cat([self.encode(part) for part in torch.split(every, _NEWS_AT_ONCE)])
+            ),
+        )
 
     @torch.no_grad()
     def parts(self, user: int, item: int) -> ScoreParts:
-        """Return one part per clicked title of the user (training and validation, as a run recommends), attention as it is.
+        """Return one part per clicked title of the user (training and validation, as a run
+        recommends), attention as it is.
 
-        Where a dot product scores, a title's part is its attention times its product with the candidate. Else it is its integrated
-        gradient on the way from no interest at all to the user's, what the candidate gets for nothing is a line in
-        ``other``, and so is what the integration misses.
+        Where a dot product scores, a title's part is its attention times its product with the
+        candidate. Else it is its integrated gradient on the way from no interest at all to the
+        user's, what the candidate gets for nothing is a line in ``other``, and so is what the
+        integration misses.
         """
-        history, mask = last_of_lists(self.click_ptr, self.clicks, torch.tensor([user], device=self.clicks.device))
+        history, mask = last_of_lists(
+            self.click_ptr, self.clicks, torch.tensor([user], device=self.clicks.device)
+        )
         history, mask = self.histories(history, mask)
-        news, at = torch.unique(torch.cat([history[0], history.new_tensor([item])]), return_inverse=True)
-        tables, candidate = self.tables(self.encode(news)), at[-1:].unsqueeze(0)
+        news, at = torch.unique(
+            torch.cat([history[0], history.new_tensor([item])]), return_inverse=True
+        )
+        tables = self.tables(self.encode(news))
+        candidate = at[-1:].unsqueeze(0)
         rows, weight = self._attended(tables, at[:-1].unsqueeze(0), mask, candidate)
-        nothing = self.click.sides(torch.zeros_like(self.no_history).unsqueeze(0))[0]  # as an interest
+        nothing = self.click.sides(torch.zeros_like(self.no_history).unsqueeze(0))[
+            0
+        ]  # as an interest
         shares = weight[0, 0].unsqueeze(1) * (tables.interest[rows[0]] - nothing)  # (hist + 1, dim)
         offered = tables.offered[candidate[0]]
         values = (shares @ self._gradient(nothing, shares.sum(0), offered)).double().cpu()
         read = (weight[0, 0, :-1] > 0).cpu()
         items, place = torch.unique(history[0].cpu()[read], return_inverse=True)
         liked = values.new_zeros(len(items)).index_add_(0, place, values[:-1][read])
-        other = {"the empty history": float(values[-1])} if bool(weight[0, 0, -1] > 0) else {}
-        if bool(len(items) and items[-1] == self.num_items):  # the text that unmasked histories are padded with
-            other["padding of the history"], items, liked = float(liked[-1]), items[:-1], liked[:-1]
+        if bool(weight[0, 0, -1] > 0):
+            other = {"the empty history": float(values[-1])}
+        else:
+            other = {}
+        # the text that unmasked histories are padded with
+        if bool(len(items) and items[-1] == self.num_items):
+            other["padding of the history"] = float(liked[-1])
+            items = items[:-1]
+            liked = liked[:-1]
         if not isinstance(self.click, DotPairing):
-            alone, whole = self.click.pairs(torch.stack([nothing, nothing + shares.sum(0)]), offered.expand(2, 1, -1)).double()[:, 0]
-            other |= {"the title itself": float(alone), "missed by the integration": float(whole - alone - values.sum())}
-        return ScoreParts(0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearised")
+            alone, whole = self.click.pairs(
+                torch.stack([nothing, nothing + shares.sum(0)]), offered.expand(2, 1, -1)
+            ).double()[:, 0]
+            other |= {
+                "the title itself": float(alone),
+                "missed by the integration": float(whole - alone - values.sum()),
+            }
+        return ScoreParts(
+            0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearised"
+        )
 
     def _gradient(self, start: Tensor, way: Tensor, offered: Tensor) -> Float[Tensor, " dim"]:
-        """Return the mean gradient of the score by the interest, on the way from ``start``, by the middles of equal steps."""
+        """Return the mean gradient of the score by the interest, on the way from ``start``, by the
+        middles of equal steps.
+        """
         points = (torch.arange(_POINTS, dtype=way.dtype, device=way.device) + 0.5) / _POINTS
         with torch.enable_grad():
             interest = (start + points.unsqueeze(1) * way).unsqueeze(1).requires_grad_()
-            (gradient,) = torch.autograd.grad(self.click.pairs(interest, offered.expand(_POINTS, 1, -1)).sum(), interest)
+            (gradient,) = torch.autograd.grad(
+                self.click.pairs(interest, offered.expand(_POINTS, 1, -1)).sum(), interest
+            )
         return gradient[:, 0].mean(0)
 
     @torch.no_grad()
-    def history_scores(self, user: int, histories: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "batch items"]:
-        """Return the scores of the catalog for someone who read each of these histories, oldest first."""
-        scores: Tensor = self.scorer()(queries([own.tolist() for own in histories]).to(self.word.device))
+    def history_scores(
+        self, user: int, histories: Sequence[Int[Tensor, " _"]]
+    ) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for someone who read each of these histories, oldest
+        first.
+        """
+        scores: Tensor = self.scorer()(
+            queries([own.tolist() for own in histories]).to(self.word.device)
+        )
         return scores
 
 
 @dataclass(frozen=True)
 class NewsScorer:
-    """Ranks by the history alone: known users and strangers alike. A user without one gets the vector of an empty history.
+    """Ranks by the history alone: known users and strangers alike. A user without one gets the
+    vector of an empty history.
 
     Attributes:
         model: The networks.
@@ -550,11 +725,15 @@ class NewsScorer:
     tables: NewsTables
     reads_history: ClassVar[bool] = True
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
         """Return log-odds of a click, in blocks whose intermediate values stay small."""
         history, mask = self.model.histories(query.history, query.history_mask)
         if items is None:
-            items = torch.arange(self.model.num_items, device=history.device).expand(len(history), -1)
+            items = torch.arange(self.model.num_items, device=history.device).expand(
+                len(history), -1
+            )
         scores = self.tables.read.new_empty(items.shape)
         per_pair = (history.shape[1] + 1) * self.tables.read.shape[1]
         width = max(1, min(items.shape[1], _VALUES_AT_ONCE // per_pair))
@@ -564,7 +743,9 @@ class NewsScorer:
             longest = int(mask[rows].sum(1).max())
             for left in range(0, items.shape[1], width):
                 block = slice(left, left + width)
-                scores[rows, block] = self.model.logits(self.tables, history[rows, :longest], mask[rows, :longest], items[rows, block])
+                scores[rows, block] = self.model.logits(
+                    self.tables, history[rows, :longest], mask[rows, :longest], items[rows, block]
+                )
         return scores
 
 
@@ -572,14 +753,27 @@ def _rows(table: Tensor, rows: Tensor) -> Tensor:
     return take_rows(table, rows.flatten()).view(*rows.shape, -1)
 
 
-def _pairing(kind: str, dim: int, hidden: tuple[int, ...], bias: bool, generator: torch.Generator) -> Pairing:
-    return DotPairing() if kind == "dot" else PairNet(dim, hidden, bias, generator)
+def _pairing(
+    kind: str, dim: int, hidden: tuple[int, ...], bias: bool, generator: torch.Generator
+) -> Pairing:
+    if kind == "dot":
+        return DotPairing()
+    return PairNet(dim, hidden, bias, generator)
 
 
-def _word_table(catalog: NewsCatalog, given: tuple[np.ndarray, np.ndarray] | None, dim: int, generator: torch.Generator) -> Tensor:
-    """Return a vector per word number: given, or drawn where none is; the unknown word starts at 0."""
+def _word_table(
+    catalog: NewsCatalog,
+    given: tuple[np.ndarray, np.ndarray] | None,
+    dim: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return a vector per word number: given, or drawn where none is; the unknown word starts at
+    0.
+    """
     count = 2 + len(catalog.vocabulary)
-    table = normal(count, dim if given is None else given[0].shape[1], scale=0.1, generator=generator)
+    table = normal(
+        count, dim if given is None else given[0].shape[1], scale=0.1, generator=generator
+    )
     table[UNKNOWN] = 0.0
     if given is not None:
         vectors, known = (torch.from_numpy(part) for part in given)
@@ -595,6 +789,10 @@ def _channels(knowledge: EntityKnowledge, config: DKNConfig) -> tuple[str, tuple
     source = knowledge.choose(config.entity_vectors)
     if source == "file" and knowledge.known is not None:
         held = int(knowledge.known[knowledge.mentioned].sum())
-        logger.info("dkn: %d of %d entities in the texts have a given vector.", held, len(knowledge.mentioned))
+        logger.info(
+            "dkn: %d of %d entities in the texts have a given vector.",
+            held,
+            len(knowledge.mentioned),
+        )
     context = config.use_context and source != "learned" and knowledge.triples.shape[1] > 0
     return source, ("entity",) * config.use_entities + ("context",) * context

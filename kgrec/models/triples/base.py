@@ -1,4 +1,5 @@
-"""What models of triples share: the graph they train on, their batches, and how they rank triples and items.
+"""What models of triples share: the graph they train on, their batches, and how they rank triples
+and items.
 
 A paper's file adds its vectors and its loss.
 """
@@ -33,12 +34,15 @@ class TripleConfig:
     """What every model of triples can be told.
 
     Attributes:
-        dim: Size of the vectors of users, items and entities; complex coordinates where the model has complex ones.
+        dim: Size of the vectors of users, items and entities; complex coordinates where the model
+            has complex ones.
         negatives: Corrupted triples per true one.
-        corruption: "uniform" corrupts heads and tails alike; "bernoulli" more often the end that has fewer right answers, as TransH.
-        interactions: Whether users join the graph as further entities by the relation ``interacts``, and items are ranked by how
-            plausible (user, interacts, item) is. Without it, and where there are no interactions, the triples alone are trained on; a
-            user is then ranked for by the mean direction of the items in the history.
+        corruption: "uniform" corrupts heads and tails alike; "bernoulli" more often the end that
+            has fewer right answers, as TransH.
+        interactions: Whether users join the graph as further entities by the relation
+            ``interacts``, and items are ranked by how plausible (user, interacts, item) is. Without
+            it, and where there are no interactions, the triples alone are trained on; a user is
+            then ranked for by the mean direction of the items in the history.
     """
 
     dim: int = 64
@@ -52,14 +56,17 @@ class TripleConfig:
         if self.dim < 1 or self.negatives < 1:
             raise ConfigError(f"{name} needs dim and negatives of at least 1.")
         if self.corruption not in ("uniform", "bernoulli"):
-            raise ConfigError(f'{name} has no corruption {self.corruption!r}. Known: "uniform", "bernoulli".')
+            raise ConfigError(
+                f'{name} has no corruption {self.corruption!r}. Known: "uniform", "bernoulli".'
+            )
 
 
 class CorruptedBatches:
     """Facts in batches, each once an epoch, with corrupted ends that make no known fact.
 
-    Ends of the knowledge graph's relations are drawn from all entities. Of an interaction only the item is corrupted, by an item that
-    somebody has used: items are what is ranked, and what nobody used is left to the graph (docs/decisions/0006).
+    Ends of the knowledge graph's relations are drawn from all entities. Of an interaction only the
+    item is corrupted, by an item that somebody has used: items are what is ranked, and what nobody
+    used is left to the graph (docs/decisions/0006).
 
     Args:
         ckg: The graph.
@@ -71,13 +78,23 @@ class CorruptedBatches:
     """
 
     def __init__(
-        self, ckg: CollaborativeKG, facts: Int[Tensor, " edges"], config: TripleConfig, batch_size: int, seed: int, device: torch.device
+        self,
+        ckg: CollaborativeKG,
+        facts: Int[Tensor, " edges"],
+        config: TripleConfig,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
     ) -> None:
         columns = (ckg.head, ckg.relation, ckg.tail)
-        self._head, self._relation, self._tail = head, relation, tail = tuple(torch.from_numpy(c)[facts].to(device) for c in columns)
+        self._head, self._relation, self._tail = head, relation, tail = tuple(
+            torch.from_numpy(c)[facts].to(device) for c in columns
+        )
         nodes = torch.arange(ckg.num_nodes, device=device)
         warm = torch.from_numpy(ckg.warm_items()[0]).to(device)
-        of_users = torch.bincount(relation, (head >= ckg.num_entities).double(), minlength=ckg.num_relations)
+        of_users = torch.bincount(
+            relation, (head >= ckg.num_entities).double(), minlength=ckg.num_relations
+        )
         count = torch.bincount(relation, minlength=ckg.num_relations)
         head_pool = torch.where(of_users == 0, 0, torch.where(of_users == count, 1, 2))
         share = torch.full((ckg.num_relations,), 0.5, device=device)
@@ -92,7 +109,9 @@ class CorruptedBatches:
             (torch.arange(ckg.num_relations, device=device) == _INTERACTS).long(),
             share,
         )
-        self._negatives, self._size, self._seed = config.negatives, batch_size, seed
+        self._negatives = config.negatives
+        self._size = batch_size
+        self._seed = seed
 
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
@@ -100,11 +119,17 @@ class CorruptedBatches:
 
     def epoch(self, epoch: int) -> Iterator[CorruptedBatch]:
         """Yield the batches of an epoch."""
-        generator = torch.Generator(device=self._head.device).manual_seed(derive(self._seed, "corrupted", epoch))
+        generator = torch.Generator(device=self._head.device).manual_seed(
+            derive(self._seed, "corrupted", epoch)
+        )
         order = torch.randperm(len(self._head), generator=generator, device=self._head.device)
         for rows in torch.split(order, self._size):
-            head, relation, tail = self._head[rows], self._relation[rows], self._tail[rows]
-            negative, by_head = self._corrupter.draw(head, relation, tail, self._negatives, generator=generator)
+            head = self._head[rows]
+            relation = self._relation[rows]
+            tail = self._tail[rows]
+            negative, by_head = self._corrupter.draw(
+                head, relation, tail, self._negatives, generator=generator
+            )
             yield CorruptedBatch(head, relation, tail, negative, by_head)
 
 
@@ -127,13 +152,24 @@ class Nearest:
     function: str
     reads_history: ClassVar[bool] = True
 
-    def __call__(self, query: Query, items: Int[Tensor, "batch cand"] | None = None) -> Float[Tensor, "batch cand"]:
-        """Return plausibilities; someone unseen wants an item where the items of the history are on average."""
-        asked = self.users[query.user.clamp(min=0)] if len(self.users) else self.items.new_zeros(len(query.user), self.items.shape[1])
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
+        """Return plausibilities; someone unseen wants an item where the items of the history are on
+        average.
+        """
+        if len(self.users):
+            asked = self.users[query.user.clamp(min=0)]
+        else:
+            asked = self.items.new_zeros(len(query.user), self.items.shape[1])
         unseen = query.user < 0
         if bool(unseen.any()):
-            asked = torch.where(unseen.unsqueeze(1), _mean(self.items, query.history, query.history_mask), asked)
-        return self.table(asked, self.items) if items is None else self.likeness(asked, self.items[items])
+            asked = torch.where(
+                unseen.unsqueeze(1), _mean(self.items, query.history, query.history_mask), asked
+            )
+        if items is None:
+            return self.table(asked, self.items)
+        return self.likeness(asked, self.items[items])
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return the cosines of an item's vector with all items'."""
@@ -147,7 +183,8 @@ def _mean(items: Tensor, history: Tensor, mask: Tensor) -> Tensor:
 
 
 class TripleModel(Recommender):
-    """A model that learns which triples hold, over the knowledge graph with the users in it, or over the triples alone.
+    """A model that learns which triples hold, over the knowledge graph with the users in it, or
+    over the triples alone.
 
     Args:
         ckg: Graph with triples.
@@ -160,25 +197,36 @@ class TripleModel(Recommender):
     warm_items: Tensor
     warm_position: Tensor
 
-    def __init__(self, ckg: CollaborativeKG, config: TripleConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, ckg: CollaborativeKG, config: TripleConfig, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.ckg = ckg
         self.config = config
         self.with_users = config.interactions and ckg.num_users > 0
-        self.tables = self.make_tables(ckg.num_nodes if self.with_users else ckg.num_entities, ckg.num_relations, generator)
-        facts = torch.arange(len(ckg.head)) if self.with_users else torch.from_numpy(ckg.fact >= 0).nonzero().squeeze(1)
+        self.tables = self.make_tables(
+            ckg.num_nodes if self.with_users else ckg.num_entities, ckg.num_relations, generator
+        )
+        if self.with_users:
+            facts = torch.arange(len(ckg.head))
+        else:
+            facts = torch.from_numpy(ckg.fact >= 0).nonzero().squeeze(1)
         warm, position = ckg.warm_items()
         self.register_buffer("facts", facts, persistent=False)
         self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
         self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
 
     @classmethod
-    def from_dataset(cls, data: Dataset, config: TripleConfig, generator: torch.Generator) -> "TripleModel":
+    def from_dataset(
+        cls, data: Dataset, config: TripleConfig, generator: torch.Generator
+    ) -> "TripleModel":
         """Take the triples, and the interactions where there are any."""
         return cls(CollaborativeKG.from_dataset(data), config, generator)
 
     @abstractmethod
-    def make_tables(self, num_nodes: int, num_relations: int, generator: torch.Generator) -> TripleTables:
+    def make_tables(
+        self, num_nodes: int, num_relations: int, generator: torch.Generator
+    ) -> TripleTables:
         """Return the paper's vectors and score function."""
 
     @abstractmethod
@@ -187,50 +235,79 @@ class TripleModel(Recommender):
 
     def plan(self) -> Plan:
         """Return one objective over all facts, and the paper's constraints after each step."""
-        return Plan((Objective(CorruptedBatch, self.loss, name="triples", sampler=self._batches),), after_step=self.tables.constrain)
+        return Plan(
+            (Objective(CorruptedBatch, self.loss, name="triples", sampler=self._batches),),
+            after_step=self.tables.constrain,
+        )
 
-    def _batches(self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int) -> CorruptedBatches:
+    def _batches(
+        self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
+    ) -> CorruptedBatches:
         return CorruptedBatches(self.ckg, self.facts.cpu(), self.config, batch_size, seed, device)
 
-    def scores(self, batch: CorruptedBatch) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch cand"]]:
+    def scores(
+        self, batch: CorruptedBatch
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch cand"]]:
         """Return the scores of the true triples and of their corruptions."""
         true = self.tables.score(batch.head, batch.relation, batch.tail)
-        return true, self.tables.corrupted(batch.head, batch.relation, batch.tail, batch.negative, batch.corrupts_head)
+        return true, self.tables.corrupted(
+            batch.head, batch.relation, batch.tail, batch.negative, batch.corrupts_head
+        )
 
     def one_to_all(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy of each triple's tail and head against all entities; inner products only.
+        """Return the mean cross-entropy of each triple's tail and head against all entities; inner
+        products only.
 
-        The tail of an interaction is held against the items that somebody has used, its head against nothing.
+        The tail of an interaction is held against the items that somebody has used, its head
+        against nothing.
 
-        Source: Ruffinelli et al., You CAN Teach an Old Dog New Tricks, ICLR 2020, Section 2 (1vsAll).
+        Source: Ruffinelli et al., You CAN Teach an Old Dog New Tricks, ICLR 2020, Section 2
+        (1vsAll).
         """
         of_user = batch.relation == _INTERACTS
-        known, by_entity = ~of_user, ~of_user & (batch.head < self.ckg.num_entities)
+        known = ~of_user
+        by_entity = ~of_user & (batch.head < self.ckg.num_entities)
         nodes = self.tables.nodes
         asked_tail = self.tables.asked_tail(batch.head, batch.relation)
         total = nodes.new_zeros(())
         if bool(of_user.any()):
             warm = take_rows(nodes, self.warm_items)
-            total = total + of_user.sum() * softmax_rows(asked_tail[of_user], warm, self.warm_position[batch.tail[of_user]])
+            total = total + of_user.sum() * softmax_rows(
+                asked_tail[of_user], warm, self.warm_position[batch.tail[of_user]]
+            )
         entities = nodes[: self.ckg.num_entities]
         if bool(known.any()):
-            total = total + known.sum() * softmax_rows(asked_tail[known], entities, batch.tail[known])
+            total = total + known.sum() * softmax_rows(
+                asked_tail[known], entities, batch.tail[known]
+            )
         if bool(by_entity.any()):
             asked_head = self.tables.asked_head(batch.relation[by_entity], batch.tail[by_entity])
-            total = total + by_entity.sum() * softmax_rows(asked_head, entities, batch.head[by_entity])
+            total = total + by_entity.sum() * softmax_rows(
+                asked_head, entities, batch.head[by_entity]
+            )
         return total / len(batch.head)
 
-    def rows(self, batch: CorruptedBatch) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch din"], Float[Tensor, "batch dim"]]:
+    def rows(
+        self, batch: CorruptedBatch
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch din"], Float[Tensor, "batch dim"]]:
         """Return the vectors of the true triples: heads, relations, tails."""
         nodes = self.tables.nodes
-        return take_rows(nodes, batch.head), take_rows(self.tables.relations, batch.relation), take_rows(nodes, batch.tail)
+        return (
+            take_rows(nodes, batch.head),
+            take_rows(self.tables.relations, batch.relation),
+            take_rows(nodes, batch.tail),
+        )
 
-    def score_tails(self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+    def score_tails(
+        self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (head, relation, t) for every entity t."""
         row = self.ckg.relation_of(relation)
         return self.tables.against(self.tables.asked_tail(head, row), row, self.ckg.num_entities)
 
-    def score_heads(self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]) -> Float[Tensor, "batch entities"]:
+    def score_heads(
+        self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (h, relation, tail) for every entity h."""
         row = self.ckg.relation_of(relation)
         return self.tables.against(self.tables.asked_head(row, tail), row, self.ckg.num_entities)
@@ -240,7 +317,9 @@ class TripleModel(Recommender):
         return reached(self.ckg)
 
     def scorer(self) -> Scorer:
-        """Return plausibilities of (user, interacts, item), or the likeness of items to the history where users are no nodes."""
+        """Return plausibilities of (user, interacts, item), or the likeness of items to the history
+        where users are no nodes.
+        """
         if not self.with_users:
             return self._by_history()
         device = self.tables.nodes.device
@@ -257,14 +336,26 @@ class TripleModel(Recommender):
         user, item = (torch.from_numpy(part).to(items.device) for part in self.ckg.interactions())
         users = items.new_zeros(self.ckg.num_users, items.shape[1]).index_add_(0, user, items[item])
 
-        def fold(history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]) -> Float[Tensor, "batch dim"]:
+        def fold(
+            history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
+        ) -> Float[Tensor, "batch dim"]:
             return unit_rows(_mean(items, history, mask))
 
         return DotProduct(unit_rows(users), items, fold=fold)
 
     def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return the vectors as trained: users where they are nodes, items, entities, and the relations of the knowledge graph."""
-        nodes, entities = self.tables.nodes.detach(), self.ckg.num_entities
+        """Return the vectors as trained: users where they are nodes, items, entities, and the
+        relations of the knowledge graph.
+        """
+        nodes = self.tables.nodes.detach()
+        entities = self.ckg.num_entities
         relations = self.tables.relations.detach()
-        users = {"users": nodes[entities:], "interacts": relations[:1]} if self.with_users else {}
-        return users | {"items": nodes[: self.ckg.num_items], "entities": nodes[:entities], "relations": relations[1:]}
+        if self.with_users:
+            users = {"users": nodes[entities:], "interacts": relations[:1]}
+        else:
+            users = {}
+        return users | {
+            "items": nodes[: self.ckg.num_items],
+            "entities": nodes[:entities],
+            "relations": relations[1:],
+        }

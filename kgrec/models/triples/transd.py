@@ -1,4 +1,6 @@
-"""TransD: Knowledge Graph Embedding via Dynamic Mapping Matrix. Ji, He, Xu, Liu and Zhao, ACL 2015."""
+"""TransD: Knowledge Graph Embedding via Dynamic Mapping Matrix. Ji, He, Xu, Liu and Zhao, ACL
+2015.
+"""
 
 from dataclasses import dataclass
 
@@ -20,8 +22,8 @@ class TransDConfig(TripleConfig):
 
     Attributes:
         margin: Margin gamma of the hinge, on squared distances; 2 in the paper on FB15k.
-        bound_relations: Whether relations are held to length 1 as entities are, as in the paper. A short relation leaves the head itself
-            among the likeliest tails.
+        bound_relations: Whether relations are held to length 1 as entities are, as in the paper. A
+            short relation leaves the head itself among the likeliest tails.
     """
 
     margin: float = 1.0
@@ -52,21 +54,31 @@ SPACE: Space = {
 class TransD(TripleModel):
     """A relation moves its heads to its tails in a space that each entity shapes too.
 
-        e_r = e + (e_p . e) r_p                                                                 (11)-(12), (15)
-        score(h, r, t) = -|h_r + r - t_r|^2,   |h|, |r|, |t| <= 1                               (13)
-        loss = mean max(0, gamma - score(true) + score(corrupted))                              (14)
+        e_r = e + (e_p . e) r_p
+        (11)-(12), (15) score(h, r, t) = -|h_r + r - t_r|^2,   |h|, |r|, |t| <= 1
+        (13) loss = mean max(0, gamma - score(true) + score(corrupted))
+        (14)
 
-    Differs from the paper: entities and relations have one size; Adam with several corrupted triples per true one; the projected
-    vectors are not held to length 1; starts from random vectors, not from TransE.
+    Differs from the paper: entities and relations have one size; Adam with several corrupted
+    triples per true one; the projected vectors are not held to length 1; starts from random
+    vectors, not from TransE.
 
     Source: Ji et al., TransD, ACL 2015.
     """
 
     config: TransDConfig
 
-    def make_tables(self, num_nodes: int, num_relations: int, generator: torch.Generator) -> TransDTables:
+    def make_tables(
+        self, num_nodes: int, num_relations: int, generator: torch.Generator
+    ) -> TransDTables:
         """Return vectors of length 1 and short projecting vectors."""
-        return TransDTables(num_nodes, num_relations, self.config.dim, generator, bound_relations=self.config.bound_relations)
+        return TransDTables(
+            num_nodes,
+            num_relations,
+            self.config.dim,
+            generator,
+            bound_relations=self.config.bound_relations,
+        )
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the margin ranking loss, Eq. (14)."""

@@ -1,4 +1,6 @@
-"""TransE: Translating Embeddings for Modeling Multi-relational Data. Bordes, Usunier, Garcia-Duran, Weston and Yakhnenko, NIPS 2013."""
+"""TransE: Translating Embeddings for Modeling Multi-relational Data. Bordes, Usunier, Garcia-Duran,
+Weston and Yakhnenko, NIPS 2013.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -53,24 +55,30 @@ SPACE: Space = {
 class TransE(TripleModel):
     """A relation moves its heads to its tails.
 
-        score(h, r, t) = -|h + r - t|,   |e| = 1 for every entity                              (Section 2)
-        loss = mean max(0, gamma - score(true) + score(corrupted))                              (1)
+        score(h, r, t) = -|h + r - t|,   |e| = 1 for every entity
+        (Section 2) loss = mean max(0, gamma - score(true) + score(corrupted))
+        (1)
 
-    Recommends the items nearest to where ``interacts`` moves the user. It suits relations with one tail per head; of a relation that is
-    its own inverse, or that many heads share, it can only make a blur.
+    Recommends the items nearest to where ``interacts`` moves the user. It suits relations with one
+    tail per head; of a relation that is its own inverse, or that many heads share, it can only make
+    a blur.
 
     Example:
-        run = kgrec.fit("transe", data); run.model.score_tails(head, relation) ranks tails, run.embeddings()["entities"] has the vectors.
+        run = kgrec.fit("transe", data); run.model.score_tails(head, relation) ranks tails,
+        run.embeddings()["entities"] has the vectors.
 
-    Differs from the paper: Adam instead of plain steps, several corrupted triples per true one, known triples are never drawn as
-    corrupted ones, and the end to corrupt is chosen by relation ("bernoulli"); the "paper" preset keeps the last two of its settings.
+    Differs from the paper: Adam instead of plain steps, several corrupted triples per true one,
+    known triples are never drawn as corrupted ones, and the end to corrupt is chosen by relation
+    ("bernoulli"); the "paper" preset keeps the last two of its settings.
 
     Source: Bordes et al., TransE, NIPS 2013.
     """
 
     config: TransEConfig
 
-    def make_tables(self, num_nodes: int, num_relations: int, generator: torch.Generator) -> TransETables:
+    def make_tables(
+        self, num_nodes: int, num_relations: int, generator: torch.Generator
+    ) -> TransETables:
         """Return vectors that start uniform and of length 1."""
         return TransETables(num_nodes, num_relations, self.config.dim, self.config.norm, generator)
 

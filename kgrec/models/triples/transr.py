@@ -1,4 +1,6 @@
-"""TransR: Learning Entity and Relation Embeddings for Knowledge Graph Completion. Lin, Liu, Sun, Liu and Zhu, AAAI 2015."""
+"""TransR: Learning Entity and Relation Embeddings for Knowledge Graph Completion. Lin, Liu, Sun,
+Liu and Zhu, AAAI 2015.
+"""
 
 from dataclasses import dataclass
 
@@ -20,11 +22,12 @@ class TransRConfig(TripleConfig):
 
     Attributes:
         relation_dim: Size k of the relation spaces; 50 in the paper.
-        margin: Margin gamma of the hinge, on squared distances; 1 in the paper on FB15k, 4 on WordNet.
-        bound_relations: Whether relations are held to length 1 as entities are, as in the paper. A short relation leaves the head itself
-            among the likeliest tails.
-        plain_epochs: Epochs before the projections are trained; until then they are the identity, which is TransE. The paper starts
-            from a trained TransE.
+        margin: Margin gamma of the hinge, on squared distances; 1 in the paper on FB15k, 4 on
+            WordNet.
+        bound_relations: Whether relations are held to length 1 as entities are, as in the paper. A
+            short relation leaves the head itself among the likeliest tails.
+        plain_epochs: Epochs before the projections are trained; until then they are the identity,
+            which is TransE. The paper starts from a trained TransE.
     """
 
     relation_dim: int = 64
@@ -42,7 +45,14 @@ class TransRConfig(TripleConfig):
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.01, "batch_size": 512, "patience": 20}),
     "paper": Preset(
-        config={"dim": 50, "relation_dim": 50, "margin": 1.0, "negatives": 1, "plain_epochs": 100, "bound_relations": True},
+        config={
+            "dim": 50,
+            "relation_dim": 50,
+            "margin": 1.0,
+            "negatives": 1,
+            "plain_epochs": 100,
+            "bound_relations": True,
+        },
         train={"epochs": 600, "patience": 0, "batch_size": 4800, "learning_rate": 1e-3},
     ),
 }
@@ -59,11 +69,12 @@ SPACE: Space = {
 class TransR(TripleModel):
     """A relation moves its heads to its tails in a space of its own.
 
-        score(h, r, t) = -|M_r h + r - M_r t|^2,   |h|, |r|, |t| <= 1                          (7)-(8)
-        loss = mean max(0, gamma - score(true) + score(corrupted))                              (9)
+        score(h, r, t) = -|M_r h + r - M_r t|^2,   |h|, |r|, |t| <= 1
+        (7)-(8) loss = mean max(0, gamma - score(true) + score(corrupted))
+        (9)
 
-    Differs from the paper: Adam instead of plain steps, several corrupted triples per true one; the projected vectors are not held to
-    length 1; it starts from TransE epochs of its own run.
+    Differs from the paper: Adam instead of plain steps, several corrupted triples per true one; the
+    projected vectors are not held to length 1; it starts from TransE epochs of its own run.
 
     Source: Lin et al., TransR, AAAI 2015.
     """
@@ -71,10 +82,17 @@ class TransR(TripleModel):
     config: TransRConfig
     tables: TransRTables
 
-    def make_tables(self, num_nodes: int, num_relations: int, generator: torch.Generator) -> TransRTables:
+    def make_tables(
+        self, num_nodes: int, num_relations: int, generator: torch.Generator
+    ) -> TransRTables:
         """Return vectors of length 1 and projections that are the identity."""
         return TransRTables(
-            num_nodes, num_relations, self.config.dim, self.config.relation_dim, generator, bound_relations=self.config.bound_relations
+            num_nodes,
+            num_relations,
+            self.config.dim,
+            self.config.relation_dim,
+            generator,
+            bound_relations=self.config.bound_relations,
         )
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
@@ -82,7 +100,9 @@ class TransR(TripleModel):
         return margin_hinge(*self.scores(batch), self.config.margin)
 
     def plan(self) -> Plan:
-        """Return one objective over all facts; the projections wait for the first epochs to pass."""
+        """Return one objective over all facts; the projections wait for the first epochs to
+        pass.
+        """
         plan = TripleModel.plan(self)
         return Plan(plan.objectives, after_step=plan.after_step, begin_epoch=self._free_projections)
 

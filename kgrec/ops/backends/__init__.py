@@ -1,1 +1,3 @@
-"""Faster forms of some ops. Each op has a torch form that is always there and that these must agree with."""
+"""Faster forms of some ops. Each op has a torch form that is always there and that these must agree
+with.
+"""

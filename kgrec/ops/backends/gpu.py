@@ -1,8 +1,9 @@
-"""Kernels for CUDA devices, written in Triton: gather rows, scale, add up; every sum in one fixed order, no atomics.
+"""Kernels for CUDA devices, written in Triton: gather rows, scale, add up; every sum in one fixed
+order, no atomics.
 
-Which kernel runs never depends on a timing, so that a seed gives the same bits in every run. Rows of many edges are cut into pieces,
-whose sums are added in their order. Under ``TRITON_INTERPRET=1`` the same kernels run on the CPU, which is how they are tested without a
-device.
+Which kernel runs never depends on a timing, so that a seed gives the same bits in every run. Rows
+of many edges are cut into pieces, whose sums are added in their order. Under ``TRITON_INTERPRET=1``
+the same kernels run on the CPU, which is how they are tested without a device.
 """
 
 import importlib.util
@@ -30,7 +31,9 @@ def _triton() -> Any:
 
 
 def takes(*tables: Tensor) -> bool:
-    """Return whether these kernels can take the tensors: float32, or bfloat16 for what is gathered, on a CUDA device."""
+    """Return whether these kernels can take the tensors: float32, or bfloat16 for what is gathered,
+    on a CUDA device.
+    """
     kinds = (torch.float32, torch.bfloat16)
     return all(table.is_cuda and table.dtype in kinds for table in tables) and _triton() is not None
 
@@ -94,7 +97,8 @@ def spmm(
     *,
     whole: bool = False,
 ) -> Float[Tensor, "_ dim"]:
-    """Write ``beta A x + alpha added`` into ``out`` and return it; ``out`` must share no memory with ``x``.
+    """Write ``beta A x + alpha added`` into ``out`` and return it; ``out`` must share no memory
+    with ``x``.
 
     Args:
         ptr: First edge of each row, and the number of edges last, int64.
@@ -105,45 +109,79 @@ def spmm(
         added: Added to the product; None adds nothing.
         alpha: Factor of ``added``.
         beta: Factor of the product.
-        whole: Cut no row: for structures that are made anew in each step, whose pieces are not worth counting.
+        whole: Cut no row: for structures that are made anew in each step, whose pieces are not
+            worth counting.
     """
     kernels, (rows, dim) = _triton(), out.shape
     if not rows or not dim:
         return out
     x, more = x.contiguous(), x if added is None else added.contiguous()
-    values = x if weight is None else weight.contiguous()
+    if weight is None:
+        values = x
+    else:
+        values = weight.contiguous()
     columns = min(_WIDEST, kernels.next_power_of_2(dim))
     blocks = -(-dim // columns)
-    form = {"ADDED": added is not None, "WEIGHTED": weight is not None, "EDGES": 16, "COLUMNS": columns}
+    form = {
+        "ADDED": added is not None,
+        "WEIGHTED": weight is not None,
+        "EDGES": 16,
+        "COLUMNS": columns,
+    }
     factors = (float(alpha), float(beta))
     if whole:
-        kernels.row_sums[(rows, blocks)](ptr, ptr, ptr, ptr, idx, values, x, more, out, out, dim, *factors, CUT=False, **form)
+        kernels.row_sums[(rows, blocks)](
+            ptr, ptr, ptr, ptr, idx, values, x, more, out, out, dim, *factors, CUT=False, **form
+        )
         return out
     work = _work_of(ptr)
     partial = torch.empty(max(1, work.slots), dim, device=x.device)
     pieces = (work.row, work.start, work.stop, work.slot)
-    kernels.row_sums[(len(work.row), blocks)](*pieces, idx, values, x, more, out, partial, dim, *factors, CUT=True, **form)
+    kernels.row_sums[(len(work.row), blocks)](
+        *pieces, idx, values, x, more, out, partial, dim, *factors, CUT=True, **form
+    )
     if len(work.cut):
         kernels.piece_sums[(len(work.cut), blocks)](
-            work.cut, work.first, partial, more, out, dim, *factors, ADDED=added is not None, COLUMNS=columns
+            work.cut,
+            work.first,
+            partial,
+            more,
+            out,
+            dim,
+            *factors,
+            ADDED=added is not None,
+            COLUMNS=columns,
         )
     return out
 
 
 def sddmm(
-    ptr: Int[Tensor, " _"], idx: Int[Tensor, " edges"], a: Float[Tensor, "nodes dim"], b: Float[Tensor, "items dim"]
+    ptr: Int[Tensor, " _"],
+    idx: Int[Tensor, " edges"],
+    a: Float[Tensor, "nodes dim"],
+    b: Float[Tensor, "items dim"],
 ) -> Float[Tensor, " edges"]:
-    """Return the inner product of a row of ``a`` and a row of ``b`` for each place of a CSR pattern; ``ptr`` int64, ``idx`` int32."""
-    kernels, work, out = _triton(), _work_of(ptr), torch.empty(len(idx), device=a.device)
+    """Return the inner product of a row of ``a`` and a row of ``b`` for each place of a CSR
+    pattern; ``ptr`` int64, ``idx`` int32.
+    """
+    kernels = _triton()
+    work = _work_of(ptr)
+    out = torch.empty(len(idx), device=a.device)
     if len(idx):
         columns = kernels.next_power_of_2(max(1, a.shape[1]))
         pieces = (work.row, work.start, work.stop)
-        kernels.edge_products[(len(work.row),)](*pieces, idx, a.contiguous(), b.contiguous(), out, a.shape[1], EDGES=16, COLUMNS=columns)
+        kernels.edge_products[(len(work.row),)](
+            *pieces, idx, a.contiguous(), b.contiguous(), out, a.shape[1], EDGES=16, COLUMNS=columns
+        )
     return out
 
 
-def row_sums(rows: Int[Tensor, " batch"], values: Float[Tensor, "batch dim"], num_rows: int) -> Float[Tensor, "nodes dim"]:
-    """Return a table whose row ``v`` is the sum of the values at ``rows == v``, added in the order of the batch; no host sync."""
+def row_sums(
+    rows: Int[Tensor, " batch"], values: Float[Tensor, "batch dim"], num_rows: int
+) -> Float[Tensor, "nodes dim"]:
+    """Return a table whose row ``v`` is the sum of the values at ``rows == v``, added in the order
+    of the batch; no host sync.
+    """
     ordered = torch.sort(rows, stable=True)
     ptr = torch.searchsorted(ordered.values, torch.arange(num_rows + 1, device=rows.device))
     out = torch.empty(num_rows, values.shape[1], device=values.device)

@@ -27,7 +27,9 @@ def row_sums(
     EDGES: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Add up one piece of a row; where rows are not cut, program ``p`` takes row ``p`` and ``piece_start`` holds the first edges."""
+    """Add up one piece of a row; where rows are not cut, program ``p`` takes row ``p`` and
+    ``piece_start`` holds the first edges.
+    """
     piece = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < dim
@@ -46,7 +48,11 @@ def row_sums(
         edge = first + tl.arange(0, EDGES)
         here = edge < stop
         source = tl.load(idx + edge, mask=here, other=0).to(tl.int64)
-        rows = tl.load(x + source[:, None] * dim + column[None, :], mask=here[:, None] & inside[None, :], other=0.0).to(tl.float32)
+        rows = tl.load(
+            x + source[:, None] * dim + column[None, :],
+            mask=here[:, None] & inside[None, :],
+            other=0.0,
+        ).to(tl.float32)
         if WEIGHTED:
             rows = rows * tl.load(weight + edge, mask=here, other=0.0)[:, None]
         total += tl.sum(rows, axis=0)
@@ -60,7 +66,9 @@ def row_sums(
 
 
 @triton.jit
-def piece_sums(cut, first, partial, added, out, dim, alpha, beta, ADDED: tl.constexpr, COLUMNS: tl.constexpr):
+def piece_sums(
+    cut, first, partial, added, out, dim, alpha, beta, ADDED: tl.constexpr, COLUMNS: tl.constexpr
+):
     """Add up the pieces of a row that was cut, in their order."""
     number = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -76,7 +84,18 @@ def piece_sums(cut, first, partial, added, out, dim, alpha, beta, ADDED: tl.cons
 
 
 @triton.jit
-def edge_products(piece_row, piece_start, piece_stop, idx, a, b, out, dim, EDGES: tl.constexpr, COLUMNS: tl.constexpr):
+def edge_products(
+    piece_row,
+    piece_start,
+    piece_stop,
+    idx,
+    a,
+    b,
+    out,
+    dim,
+    EDGES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
     """Write the inner products of a row of ``a`` with the rows of ``b`` that its edges name."""
     piece = tl.program_id(0)
     column = tl.arange(0, COLUMNS)
@@ -88,5 +107,9 @@ def edge_products(piece_row, piece_start, piece_stop, idx, a, b, out, dim, EDGES
         edge = first + tl.arange(0, EDGES)
         here = edge < stop
         source = tl.load(idx + edge, mask=here, other=0).to(tl.int64)
-        right = tl.load(b + source[:, None] * dim + column[None, :], mask=here[:, None] & inside[None, :], other=0.0)
+        right = tl.load(
+            b + source[:, None] * dim + column[None, :],
+            mask=here[:, None] & inside[None, :],
+            other=0.0,
+        )
         tl.store(out + edge, tl.sum(right * left[None, :], axis=1), mask=here)

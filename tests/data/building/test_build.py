@@ -31,16 +31,24 @@ def test_repeated_pairs_keep_the_earliest_time_and_ids_are_sorted():
     data = build_dataset(log_of(rows, ("user", "item", "time", "rating")), split="leave-one-out")
     assert (list(data.users), list(data.items)) == (["a", "b"], ["x", "y"])
     assert dropped(data) == {("interactions", "repeated pairs, the earliest kept"): 1}
-    assert (data.train.user.tolist(), data.train.time.tolist(), data.train.rating.tolist()) == ([0, 1], [9.0, 3.0], [2.0, 4.0])
+    assert (data.train.user.tolist(), data.train.time.tolist(), data.train.rating.tolist()) == (
+        [0, 1],
+        [9.0, 3.0],
+        [2.0, 4.0],
+    )
     assert data.test.time.tolist() == [4.0]
 
 
 def test_random_split_partitions_and_repeats():
     data, same, other = (build_dataset(TWENTY, seed=seed) for seed in (3, 3, 4))
     assert [len(part) for part in (data.train, data.valid, data.test)] == [16, 2, 2]
-    assert sorted(pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)) == sorted(TWENTY.frame.rows())
+    assert sorted(
+        pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)
+    ) == sorted(TWENTY.frame.rows())
     assert pairs(data, data.test) == pairs(same, same.test)
-    assert pairs(data, data.test) + pairs(data, data.valid) != pairs(other, other.test) + pairs(other, other.valid)
+    assert pairs(data, data.test) + pairs(data, data.valid) != pairs(other, other.test) + pairs(
+        other, other.valid
+    )
     assert data.settings == {
         "split": "random",
         "seed": 3,
@@ -54,7 +62,11 @@ def test_random_split_partitions_and_repeats():
 def test_interactions_are_sorted_by_user_then_time():
     rows = [("a", "x", 3.0), ("b", "x", 1.0), ("a", "y", 1.0), ("a", "z", 2.0), ("b", "y", 0.0)]
     data = build_dataset(log_of(rows, ("user", "item", "time")), split="leave-one-out")
-    everyone = build_dataset(train=log_of(rows, ("user", "item", "time")), test=log_of([("a", "w", 9.0)], ("user", "item", "time")), seed=1)
+    everyone = build_dataset(
+        train=log_of(rows, ("user", "item", "time")),
+        test=log_of([("a", "w", 9.0)], ("user", "item", "time")),
+        seed=1,
+    )
     assert pairs(data, data.test) == [("a", "x"), ("b", "x")]
     times = np.diff(everyone.train.time)[np.diff(everyone.train.user) == 0]
     assert (times >= 0).all()
@@ -87,12 +99,20 @@ def test_given_parts_overlaps_and_cold_ones_are_counted():
 def test_a_tenth_is_held_out_where_there_is_no_validation_part():
     data = build_dataset(train=TWENTY, test=log_of([("u0", "i99")]), split="given")
     assert (len(data.train), len(data.valid), len(data.test)) == (18, 2, 1)
-    assert any("a tenth of each user's training items was held out (2 interactions)" in note for note in data.report.notes)
+    assert any(
+        "a tenth of each user's training items was held out (2 interactions)" in note
+        for note in data.report.notes
+    )
 
 
 def test_given_parts_take_their_times_from_the_log():
     log = log_of([("a", "x", 7.0), ("a", "y", 5.0), ("a", "z", 1.0)], ("user", "item", "time"))
-    data = build_dataset(log, train=log_of([("a", "x"), ("a", "y")]), valid=log_of([("b", "x")]), test=log_of([("a", "q")]))
+    data = build_dataset(
+        log,
+        train=log_of([("a", "x"), ("a", "y")]),
+        valid=log_of([("b", "x")]),
+        test=log_of([("a", "q")]),
+    )
     assert data.train.time.tolist() == [5.0, 7.0]
     assert list(data.items) == ["q", "x", "y"]
 
@@ -121,7 +141,11 @@ def test_catalog_all_takes_items_known_only_from_links_and_tables():
     assert (few.num_items, few.num_entities) == (10, 12)
     many = build_dataset(TWENTY, triples, catalog="all", **options)
     assert list(many.items)[-2:] == ["new", "other"]
-    assert [many.item_label(0), many.item_label(11), many.item_label(10)] == ["Zero", "Other", "new"]
+    assert [many.item_label(0), many.item_label(11), many.item_label(10)] == [
+        "Zero",
+        "Other",
+        "new",
+    ]
     assert (many.triples.head.tolist(), many.triples.tail.tolist()) == ([0, 10], [12, 12])
 
 
@@ -140,21 +164,38 @@ def test_triples_that_meet_no_item_are_noted():
 
 
 def test_user_attributes_become_facts():
-    table = pl.DataFrame({"user_id": ["u1", "u0", "gone"], "job": ["cook", "cook", "poet"], "age": [None, "30", "40"]})
+    table = pl.DataFrame(
+        {
+            "user_id": ["u1", "u0", "gone"],
+            "job": ["cook", "cook", "poet"],
+            "age": [None, "30", "40"],
+        }
+    )
     data = build_dataset(TWENTY, user_attributes=table)
     assert list(data.triples.relations) == ["age", "job"]
     named = {
-        (data.users.key(u), data.triples.relations.key(r), data.triples.entities.key(e), data.triples.label(e))
+        (
+            data.users.key(u),
+            data.triples.relations.key(r),
+            data.triples.entities.key(e),
+            data.triples.label(e),
+        )
         for u, r, e in data.user_facts
     }
-    assert named == {("u1", "job", "job=cook", "cook"), ("u0", "job", "job=cook", "cook"), ("u0", "age", "age=30", "30")}
+    assert named == {
+        ("u1", "job", "job=cook", "cook"),
+        ("u0", "job", "job=cook", "cook"),
+        ("u0", "age", "age=30", "30"),
+    }
     assert dropped(data) == {("user attributes", "the user has no interaction"): 1}
     assert data.user_facts.dtype == np.int32
 
 
 def test_user_attribute_keys_stay_clear_of_the_graphs():
     triples = pl.DataFrame({"head": ["i0"], "relation": ["job"], "tail": ["job=cook"]})
-    data = build_dataset(TWENTY, triples, user_attributes=pl.DataFrame({"user_id": ["u0"], "job": ["cook"]}))
+    data = build_dataset(
+        TWENTY, triples, user_attributes=pl.DataFrame({"user_id": ["u0"], "job": ["cook"]})
+    )
     assert list(data.triples.relations) == ["job", "user:job"]
     assert list(data.triples.entities)[-2:] == ["job=cook", "user:job=cook"]
 
@@ -173,9 +214,16 @@ def test_user_attribute_keys_stay_clear_of_the_graphs():
         ({"log": TWENTY, "k_core": -1}, ConfigError, "k_core"),
         ({"log": TWENTY, "ratios": (1.0, 0.0, 0.0)}, DataError, "leaves nobody to evaluate"),
         ({"log": log_of([("a", "x"), ("b", "x")])}, DataError, "leaves nobody to evaluate"),
-        ({"log": TWENTY, "links": pl.DataFrame({"item": ["a"], "entity": ["b"]})}, ConfigError, "links without triples"),
         (
-            {"log": log_of([(u, "x", 1.0) for u in "abcd"], ("user", "item", "time")), "split": "temporal"},
+            {"log": TWENTY, "links": pl.DataFrame({"item": ["a"], "entity": ["b"]})},
+            ConfigError,
+            "links without triples",
+        ),
+        (
+            {
+                "log": log_of([(u, "x", 1.0) for u in "abcd"], ("user", "item", "time")),
+                "split": "temporal",
+            },
             DataError,
             "leaves no training interaction",
         ),
@@ -192,7 +240,12 @@ def test_the_method_is_the_function():
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"), st.integers(0, 9)), min_size=6, max_size=40), st.integers(0, 5)
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"), st.integers(0, 9)),
+        min_size=6,
+        max_size=40,
+    ),
+    st.integers(0, 5),
 )
 def test_nothing_is_lost_or_made_up(rows, seed):
     log = log_of([(u, i, float(t)) for u, i, t in rows], ("user", "item", "time"))
@@ -208,5 +261,7 @@ def test_nothing_is_lost_or_made_up(rows, seed):
     for u, i, t in rows:
         earliest[u, i] = min(t, earliest.get((u, i), t))
     for part in (data.train, data.valid, data.test):
-        for u, i, t in zip(data.users.keys(part.user), data.items.keys(part.item), part.time, strict=True):
+        for u, i, t in zip(
+            data.users.keys(part.user), data.items.keys(part.item), part.time, strict=True
+        ):
             assert earliest[u, i] == t

@@ -6,7 +6,9 @@ from kgrec.data.building.build import build_dataset
 from kgrec.data.linking.mentions import MENTIONS
 from kgrec.errors import ConfigError, DataError, FormatError
 
-LOG = pl.DataFrame({"user": [f"u{n % 4}" for n in range(40)], "item": [f"i{n % 10}" for n in range(40)]})
+LOG = pl.DataFrame(
+    {"user": [f"u{n % 4}" for n in range(40)], "item": [f"i{n % 10}" for n in range(40)]}
+)
 ITEMS = pl.DataFrame(
     {
         "item_id": [f"i{n}" for n in range(9)],
@@ -30,7 +32,9 @@ def test_titles_are_texts_where_no_others_are_named():
     assert "columns plot are unused" in " ".join(data.report.notes)
     assert not any("unused" in note for note in both.report.notes)
     assert build_dataset(LOG).content.texts is None
-    with pytest.raises(ConfigError, match="texts name columns of the table of items, and there is none"):
+    with pytest.raises(
+        ConfigError, match="texts name columns of the table of items, and there is none"
+    ):
         build_dataset(LOG, texts="title")
     with pytest.raises(FormatError, match=r"no column 'plots'\. Nearest: plot"):
         build(texts="plots")
@@ -45,12 +49,18 @@ def test_mentions_keep_their_place_in_joined_texts():
     ]
     mentions = pl.DataFrame(rows, schema=MENTIONS, orient="row")
     data = build(texts=("title", "plot"), mentions=mentions)
-    named = [(data.content.texts[int(i)][a:b], data.triples.entities.key(e)) for i, a, b, e in data.content.mentions]
+    named = [
+        (data.content.texts[int(i)][a:b], data.triples.entities.key(e))
+        for i, a, b, e in data.content.mentions
+    ]
     assert named == [("Night", "i3"), ("train", "e:train")]
     assert data.triples.entities.row("i3") == data.items.row("i3")
     assert (data.num_entities, data.triples.label(10)) == (11, "train")
     swapped = build(texts=("plot", "title"), mentions=mentions)
-    assert [swapped.content.texts[int(i)][a:b] for i, a, b, _ in swapped.content.mentions] == ["train", "Night"]
+    assert [swapped.content.texts[int(i)][a:b] for i, a, b, _ in swapped.content.mentions] == [
+        "train",
+        "Night",
+    ]
 
 
 def test_word_vectors_are_kept_for_words_of_the_texts(tmp_path):
@@ -60,7 +70,9 @@ def test_word_vectors_are_kept_for_words_of_the_texts(tmp_path):
     assert data.content.words.values.tolist() == [[1, 2], [3, 4]]
     assert data.report.counts["words of the texts"] == 11
     assert data.report.counts["words with a vector"] == 2
-    assert "18.2% of the distinct words have a vector, 50.0% of all words" in " ".join(data.report.notes)
+    assert "18.2% of the distinct words have a vector, 50.0% of all words" in " ".join(
+        data.report.notes
+    )
     assert str(tmp_path / "w.txt") in data.report.sources
     with pytest.raises(ConfigError, match="word vectors without texts"):
         build_dataset(LOG, word_vectors=str(tmp_path / "w.txt"))
@@ -74,14 +86,21 @@ def test_word_vectors_are_kept_for_words_of_the_texts(tmp_path):
 
 def test_entity_vectors_are_kept_for_known_entities(tmp_path):
     graph = pl.DataFrame({"head": ["i0", "i1"], "relation": ["r", "r"], "tail": ["e:x", "e:y"]})
-    for name, text in {"a.vec": "e:x 1 2\ne:zzz 0 0\n", "b.vec": "e:x 9 9\ni0 3 4\n", "c.vec": "i1 1\n", "d.vec": "who 1 1\n"}.items():
+    for name, text in {
+        "a.vec": "e:x 1 2\ne:zzz 0 0\n",
+        "b.vec": "e:x 9 9\ni0 3 4\n",
+        "c.vec": "i1 1\n",
+        "d.vec": "who 1 1\n",
+    }.items():
         (tmp_path / name).write_text(text)
     files = [str(tmp_path / name) for name in ("a.vec", "b.vec", "c.vec", "d.vec")]
     data = build(triples=graph, entity_vectors=files[:2])
     assert data.content.entities.keys.to_list() == ["e:x", "i0"]
     assert data.content.entities.values.tolist() == [[1, 2], [3, 4]]
     assert ("entity vectors", 2) in {(d.what, d.count) for d in data.report.dropped}
-    with pytest.raises(DataError, match=r"c\.vec: vectors of 1 numbers, those of the file before have 2"):
+    with pytest.raises(
+        DataError, match=r"c\.vec: vectors of 1 numbers, those of the file before have 2"
+    ):
         build(triples=graph, entity_vectors=[files[0], files[2]])
     with pytest.raises(DataError, match="none of its 1 ids is an entity here"):
         build(triples=graph, entity_vectors=files[3])
@@ -93,5 +112,7 @@ def test_features_beside_the_rest(tmp_path):
         build(features=str(tmp_path / "f.npy"))
     frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(12)], "x": np.arange(12.0)})
     data = build(features=frame)
-    assert dict(zip(data.items, data.content.features[:, 0], strict=True)) == {f"i{n}": float(n) for n in range(10)}
+    assert dict(zip(data.items, data.content.features[:, 0], strict=True)) == {
+        f"i{n}": float(n) for n in range(10)
+    }
     assert ("feature vectors", 2) in {(d.what, d.count) for d in data.report.dropped}

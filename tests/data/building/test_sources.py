@@ -6,8 +6,12 @@ from kgrec.data.records.interactions import InteractionLog
 
 def test_a_log_replaces_a_split_and_a_split_keeps_the_log():
     folder = Parts(train="a", valid="b", test="c", kg=("g",), notes=("n",))
-    assert override(folder, Parts(interactions="x")) == Parts(interactions="x", kg=("g",), notes=("n",))
-    assert override(folder, Parts(links="l")) == Parts(train="a", valid="b", test="c", kg=("g",), links="l", notes=("n",))
+    assert override(folder, Parts(interactions="x")) == Parts(
+        interactions="x", kg=("g",), notes=("n",)
+    )
+    assert override(folder, Parts(links="l")) == Parts(
+        train="a", valid="b", test="c", kg=("g",), links="l", notes=("n",)
+    )
     own = override(Parts(interactions="x", valid="old"), Parts(train="a", test="c"))
     assert own == Parts(interactions="x", train="a", test="c")
 
@@ -15,9 +19,16 @@ def test_a_log_replaces_a_split_and_a_split_keeps_the_log():
 def test_column_names_reach_the_readers(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("when,who,what,stars\n" + "".join(f"{i},u,i{i},{i % 3}\n" for i in range(12)))
-    parts = Parts(interactions=str(path), user="who", item="what", time="when", rating="stars", name="mine")
+    parts = Parts(
+        interactions=str(path), user="who", item="what", time="when", rating="stars", name="mine"
+    )
     data = build_from_parts(parts, split="leave-one-out", min_rating=1)
-    assert (data.name, data.num_items, data.test.time.tolist(), data.settings["min_rating"]) == ("mine", 8, [11.0], 1)
+    assert (data.name, data.num_items, data.test.time.tolist(), data.settings["min_rating"]) == (
+        "mine",
+        8,
+        [11.0],
+        1,
+    )
 
 
 def test_links_without_a_graph_are_noted():

@@ -31,14 +31,27 @@ def test_the_parts_named_go_into_training_with_their_labels_and_lists():
     data = replace(
         data,
         negatives={"train": pairs((0, 2), (1, 4)), "valid": pairs((0, 3)), "test": pairs((1, 0))},
-        impressions={"train": shown(0, [0, 1], [True, False], []), "valid": shown(1, [2, 3, 4], [False, True, False], [0, 1])},
+        impressions={
+            "train": shown(0, [0, 1], [True, False], []),
+            "valid": shown(1, [2, 3, 4], [False, True, False], [0, 1]),
+        },
     )
     pooled = pool(data, "valid")
-    assert list(zip(pooled.train.user.tolist(), pooled.train.item.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 1)]
+    assert list(zip(pooled.train.user.tolist(), pooled.train.item.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 2),
+        (1, 1),
+    ]
     assert not len(pooled.valid)
     assert len(pooled.test) == 1
     # (0, 2) was a negative before it was used
-    assert list(zip(pooled.negatives["train"].user.tolist(), pooled.negatives["train"].item.tolist(), strict=True)) == [(0, 3), (1, 4)]
+    assert list(
+        zip(
+            pooled.negatives["train"].user.tolist(),
+            pooled.negatives["train"].item.tolist(),
+            strict=True,
+        )
+    ) == [(0, 3), (1, 4)]
     assert set(pooled.negatives) == {"train", "test"}
     assert set(pooled.impressions) == {"train"}
     lists = pooled.impressions["train"]

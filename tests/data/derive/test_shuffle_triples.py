@@ -26,7 +26,17 @@ def world(relations=3, count=60, entities=20):
     )
     part = Interactions(np.array([0], np.int32), np.array([0], np.int32))
     items = Vocabulary([f"i{n}" for n in range(5)], kind="item")
-    return Dataset("world", Vocabulary(["u"], kind="user"), items, triples, part, part, part, path="somewhere", checksum="sum")
+    return Dataset(
+        "world",
+        Vocabulary(["u"], kind="user"),
+        items,
+        triples,
+        part,
+        part,
+        part,
+        path="somewhere",
+        checksum="sum",
+    )
 
 
 def test_each_relation_keeps_its_heads_and_its_bag_of_tails():
@@ -42,8 +52,12 @@ def test_each_relation_keeps_its_heads_and_its_bag_of_tails():
 
 
 def test_facts_about_users_are_shuffled_alike():
-    facts = np.stack([np.arange(40), np.repeat([0, 1], 20), np.arange(40) % 20], axis=1).astype(np.int32)
-    mixed = shuffle_triples(replace(world(), user_facts=facts), generator=np.random.default_rng(0)).user_facts
+    facts = np.stack([np.arange(40), np.repeat([0, 1], 20), np.arange(40) % 20], axis=1).astype(
+        np.int32
+    )
+    mixed = shuffle_triples(
+        replace(world(), user_facts=facts), generator=np.random.default_rng(0)
+    ).user_facts
     assert (mixed[:, :2] == facts[:, :2]).all()
     assert mixed.dtype == facts.dtype
     for relation in range(2):
@@ -63,7 +77,10 @@ def test_the_original_is_untouched_and_the_copy_claims_no_file():
 
 def test_same_generator_same_shuffle():
     data = world()
-    first, again, other = (shuffle_triples(data, generator=np.random.default_rng(seed)).triples.tail for seed in (5, 5, 6))
+    first, again, other = (
+        shuffle_triples(data, generator=np.random.default_rng(seed)).triples.tail
+        for seed in (5, 5, 6)
+    )
     assert (first == again).all()
     assert (first != other).any()
 

@@ -12,7 +12,9 @@ def bundle(folder, files, extra=""):
     for name, (role, text, recorded) in files.items():
         (folder / name).write_text(text)
         digest = hashlib.sha256(recorded.encode()).hexdigest()
-        entries.append(f'[[files]]\nname = "{name}"\nrole = "{role}"\nbytes = {len(recorded)}\nsha256 = "{digest}"\n')
+        entries.append(
+            f'[[files]]\nname = "{name}"\nrole = "{role}"\nbytes = {len(recorded)}\nsha256 = "{digest}"\n'
+        )
     (folder / bundled.MANIFEST).write_text("\n".join(entries))
     return folder
 
@@ -31,7 +33,9 @@ def test_films_is_bundled_and_whole():
 
 
 def test_an_unknown_name_says_where_was_looked():
-    with pytest.raises(GraphNotFoundError, match=r"'filsm' in .*_graphs or .*graphs\. Nearest: films"):
+    with pytest.raises(
+        GraphNotFoundError, match=r"'filsm' in .*_graphs or .*graphs\. Nearest: films"
+    ):
         bundled.folder("filsm")
 
 
@@ -47,7 +51,9 @@ def test_the_wheels_folder_is_looked_up_first(tmp_path, monkeypatch):
 
 def test_damage_is_found(tmp_path):
     with pytest.raises(CheckpointError, match=r"log\.tsv: its size or SHA-256"):
-        bundled.read_folder(bundle(tmp_path / "a", {"log.tsv": ("interactions", LOG, LOG + "u\ti10\n")}))
+        bundled.read_folder(
+            bundle(tmp_path / "a", {"log.tsv": ("interactions", LOG, LOG + "u\ti10\n")})
+        )
     gone = bundle(tmp_path / "b", {"log.tsv": ("interactions", LOG, LOG)})
     (gone / "log.tsv").unlink()
     with pytest.raises(CheckpointError, match=r"named in manifest\.toml and not there"):

@@ -11,18 +11,29 @@ ROWS = [(u, i, int((u + i) % 2 == 0)) for u in range(10) for i in range(10)]
 
 def fill(folder, rows=ROWS, separator="\t", kg="0\t0\t20\n1\t1\t20\n2\t0\t3\n"):
     folder.mkdir(exist_ok=True)
-    (folder / "ratings_final.txt").write_text("".join(separator.join(map(str, row)) + "\n" for row in rows))
+    (folder / "ratings_final.txt").write_text(
+        "".join(separator.join(map(str, row)) + "\n" for row in rows)
+    )
     (folder / "kg_final.txt").write_text(kg)
     return folder
 
 
 def pairs(data, part):
-    return {(int(data.users.key(u)), int(data.items.key(i))) for u, i in zip(part.user, part.item, strict=True)}
+    return {
+        (int(data.users.key(u)), int(data.items.key(i)))
+        for u, i in zip(part.user, part.item, strict=True)
+    }
 
 
 def test_rows_are_divided_six_to_two_to_two(tmp_path):
     data = load(fill(tmp_path / "music"))
-    assert (data.name, data.num_users, data.num_items, len(data.triples), data.report.counts["items in the graph"]) == (
+    assert (
+        data.name,
+        data.num_users,
+        data.num_items,
+        len(data.triples),
+        data.report.counts["items in the graph"],
+    ) == (
         "music",
         10,
         10,
@@ -30,7 +41,10 @@ def test_rows_are_divided_six_to_two_to_two(tmp_path):
         4,
     )
     assert (data.settings["split"], data.settings["ratios"]) == ("random", [0.6, 0.2, 0.2])
-    sizes = {part: len(getattr(data, part)) + len(data.negatives[part]) for part in ("train", "valid", "test")}
+    sizes = {
+        part: len(getattr(data, part)) + len(data.negatives[part])
+        for part in ("train", "valid", "test")
+    }
     assert sizes == {"train": 60, "valid": 20, "test": 20}
     clicked = [pairs(data, getattr(data, part)) for part in ("train", "valid", "test")]
     others = [pairs(data, data.negatives[part]) for part in ("train", "valid", "test")]
@@ -54,7 +68,9 @@ def test_users_outside_the_core_lose_their_negatives(tmp_path):
     rows = [(u, i, 1) for u in range(3) for i in range(3)] + [(u, 9, 0) for u in range(3)]
     data = load(fill(tmp_path / "f", rows), k_core=3)
     assert "9" not in data.items
-    assert ("negatives", "their user or item is outside the k-core", 3) in {(d.what, d.why, d.count) for d in data.report.dropped}
+    assert ("negatives", "their user or item is outside the k-core", 3) in {
+        (d.what, d.why, d.count) for d in data.report.dropped
+    }
 
 
 @pytest.mark.parametrize(
@@ -72,12 +88,18 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, rows, error, message):
 
 def labelled(*rows):
     return LabelledLog(
-        pl.DataFrame(rows, schema={"user": pl.String, "item": pl.String, "clicked": pl.Boolean, "part": pl.Int8}, orient="row")
+        pl.DataFrame(
+            rows,
+            schema={"user": pl.String, "item": pl.String, "clicked": pl.Boolean, "part": pl.Int8},
+            orient="row",
+        )
     )
 
 
 def test_a_pair_of_both_labels():
-    """A negative goes where the pair is an interaction by then; what is chosen only later was no choice yet."""
+    """A negative goes where the pair is an interaction by then; what is chosen only later was no
+    choice yet.
+    """
     log = labelled(
         *(("a", "x", True, 0), ("a", "x", False, 0), ("a", "x", False, 2)),
         *(("a", "y", False, 0), ("a", "y", True, 2), ("a", "z", False, 0), ("a", "z", False, 2)),
@@ -85,7 +107,9 @@ def test_a_pair_of_both_labels():
     )
     data = build_dataset(labelled=log)
     got = {
-        part: {(data.users.key(u), data.items.key(i)) for u, i in zip(own.user, own.item, strict=True)}
+        part: {
+            (data.users.key(u), data.items.key(i)) for u, i in zip(own.user, own.item, strict=True)
+        }
         for part, own in data.negatives.items()
     }
     assert got == {"train": {("a", "y"), ("a", "z")}}

@@ -22,7 +22,12 @@ def fill(folder, train=TRAIN, test=TEST, **more):
 
 def named(data):
     return {
-        (data.items.key(i), data.content.texts[int(i)][a:b], data.triples.entities.key(e), data.triples.label(e))
+        (
+            data.items.key(i),
+            data.content.texts[int(i)][a:b],
+            data.triples.entities.key(e),
+            data.triples.label(e),
+        )
         for i, a, b, e in data.content.mentions
     }
 
@@ -42,18 +47,28 @@ def test_titles_are_items_and_labels_choose(tmp_path):
     assert not any(title == "plain words" for title, *_ in news)
     assert len(data.content.mentions) == 3 + 1 + 20 + 1
     held = len(data.valid) + len(data.negatives["valid"])
-    assert f"a tenth of each user's training rows was held out ({held} rows)" in " ".join(data.report.notes)
+    assert f"a tenth of each user's training rows was held out ({held} rows)" in " ".join(
+        data.report.notes
+    )
     assert (held, len(data.test), len(data.negatives["test"])) == (2, 1, 1)
     given = load(fill(tmp_path / "v", raw_valid=["1\tplain words\t1\t"]))
     assert (len(given.valid), "valid_held_out" in given.settings) == (1, False)
 
 
 def test_numbered_text(tmp_path):
-    (tmp_path / "train.txt").write_text("1\t4,5,6,0\t0,9,9,0\t1\n1\t5,0,0,0\t0,0,0,0\t0\n2\t5,0,0,0\t0,0,0,0\t1\n")
+    (tmp_path / "train.txt").write_text(
+        "1\t4,5,6,0\t0,9,9,0\t1\n1\t5,0,0,0\t0,0,0,0\t0\n2\t5,0,0,0\t0,0,0,0\t1\n"
+    )
     (tmp_path / "test.txt").write_text("2\t4,5,6,0\t0,9,9,0\t1\n")
     data = load(tmp_path)
-    assert dict(zip(data.items, data.content.texts, strict=True)) == {"4,5,6,0": "4 5 6", "5,0,0,0": "5"}
-    assert {(title, text, key) for title, text, key, _ in named(data)} == {("4,5,6,0", "5", "9"), ("4,5,6,0", "6", "9")}
+    assert dict(zip(data.items, data.content.texts, strict=True)) == {
+        "4,5,6,0": "4 5 6",
+        "5,0,0,0": "5",
+    }
+    assert {(title, text, key) for title, text, key, _ in named(data)} == {
+        ("4,5,6,0", "5", "9"),
+        ("4,5,6,0", "6", "9"),
+    }
     (tmp_path / "train.txt").write_text("1\t4,5\t0\t1\n")
     with pytest.raises(FormatError, match=r"train\.txt:1: 2 words and 1 entities"):
         load(tmp_path)

@@ -60,7 +60,8 @@ def test_a_chain_takes_work_in_its_length_alone():
     user = np.repeat(np.arange(size), 2)
     item = user + np.tile([0, 1], size)
     began = time.process_time()
-    assert not core((user, item + size), np.full(2 * size + 1, 2)).any()  # each round takes one row off either end
+    # each round takes one row off either end
+    assert not core((user, item + size), np.full(2 * size + 1, 2)).any()
     assert time.process_time() - began < 5
 
 

@@ -1,4 +1,6 @@
-"""Compressed files: what they hold comes out, what is wrong with them is one line, and none fills memory."""
+"""Compressed files: what they hold comes out, what is wrong with them is one line, and none fills
+memory.
+"""
 
 import bz2
 import gzip
@@ -48,7 +50,11 @@ def test_what_was_packed_comes_out(tmp_path, kind):
         assert content(written(tmp_path, "padded", PACK[kind](data) + bytes(512))) == data
     path = written(tmp_path, f"a.{kind}", PACK[kind](TEXT))
     with reading(path) as stream:
-        assert (stream.readline(), stream.read(4), next(iter(stream))) == (b"line 0 of a text\n", b"line", b" 1 of a text\n")
+        assert (stream.readline(), stream.read(4), next(iter(stream))) == (
+            b"line 0 of a text\n",
+            b"line",
+            b" 1 of a text\n",
+        )
     assert read_text(path) == TEXT.decode()
 
 
@@ -65,15 +71,24 @@ def test_a_stream_cut_short_is_said(tmp_path, kind):
     packed = PACK[kind](TEXT)
     for size in (len(packed) // 2, len(packed) - 1):
         path = written(tmp_path, "a", packed[:size])
-        with pytest.raises(FormatError, match=f"a: the {NAMES[kind]} stream ends too early|a: damaged {NAMES[kind]}"):
+        with pytest.raises(
+            FormatError,
+            match=f"a: the {NAMES[kind]} stream ends too early|a: damaged {NAMES[kind]}",
+        ):
             content(path)
 
 
 @pytest.mark.parametrize("kind", PACK)
 def test_a_damaged_stream_is_said(tmp_path, kind):
     packed = bytearray(PACK[kind](TEXT))
-    for data in (packed[:-6] + b"\1\2\3\4\5\6", packed[:200] + bytes(20) + packed[220:], packed + b"and more"):
-        with pytest.raises(FormatError, match=f"a: (damaged {NAMES[kind]} stream|the {NAMES[kind]} stream ends)") as caught:
+    for data in (
+        packed[:-6] + b"\1\2\3\4\5\6",
+        packed[:200] + bytes(20) + packed[220:],
+        packed + b"and more",
+    ):
+        with pytest.raises(
+            FormatError, match=f"a: (damaged {NAMES[kind]} stream|the {NAMES[kind]} stream ends)"
+        ) as caught:
             content(written(tmp_path, "a", bytes(data)))
         assert "\n" not in str(caught.value)
 
@@ -92,14 +107,22 @@ def test_a_bomb_is_stopped_early_and_in_little_memory(tmp_path, kind):
     packed = io.BytesIO()
     piece = b"\n" * (1 << 20)
     opened = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}.get(kind)
-    stream = opened(packed, "wb") if opened else zstandard.ZstdCompressor().stream_writer(packed, closefd=False)
+    stream = (
+        opened(packed, "wb")
+        if opened
+        else zstandard.ZstdCompressor().stream_writer(packed, closefd=False)
+    )
     with stream:
         for _ in range(size // len(piece)):
             stream.write(piece)
     path = written(tmp_path, "a.nt", packed.getvalue())
     began = time.process_time()
     tracemalloc.start()
-    with pytest.raises(FormatError, match=r"a\.nt: unpacks to more than 250 times its size, as a bomb would\. .*raise max_ratio"):
+    with pytest.raises(
+        FormatError,
+        match=r"a\.nt: unpacks to more than 250 times its size, as a bomb would\. .*raise "
+        r"max_ratio",
+    ):
         read_triples(str(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -109,7 +132,9 @@ def test_a_bomb_is_stopped_early_and_in_little_memory(tmp_path, kind):
 
 def test_how_far_a_file_may_grow_is_a_setting(tmp_path):
     path = written(tmp_path, "a.nt.gz", PACK["gz"](b"<x:a> <x:r> <x:b> .\n" * 100))
-    with pytest.raises(FormatError, match=r"a\.nt\.gz: unpacks to more than 1,000 bytes\. .*max_unpacked"):
+    with pytest.raises(
+        FormatError, match=r"a\.nt\.gz: unpacks to more than 1,000 bytes\. .*max_unpacked"
+    ):
         read_triples(str(path), max_unpacked=1000)
     assert len(read_triples(str(path), max_unpacked=2000)) == 1
     zeros = written(tmp_path, "a.gz", PACK["gz"](bytes(1 << 25)))
@@ -122,7 +147,9 @@ def test_how_far_a_file_may_grow_is_a_setting(tmp_path):
 def test_zstd_without_its_library(tmp_path, monkeypatch):
     path = written(tmp_path, "a.nt.zst", PACK["zst"](b"<x:a> <x:r> <x:b> .\n"))
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(ConfigError, match=r"a\.nt\.zst: is compressed with zstd, .*pip install 'kgrec\[zstd\]'"):
+    with pytest.raises(
+        ConfigError, match=r"a\.nt\.zst: is compressed with zstd, .*pip install 'kgrec\[zstd\]'"
+    ):
         read_triples(str(path))
 
 
@@ -135,7 +162,12 @@ def test_a_window_that_takes_too_much_memory_is_refused(tmp_path):
 
 
 @settings(max_examples=200)
-@given(kind=st.sampled_from(sorted(PACK)), at=st.integers(0, 10_000), cut=st.integers(0, 30), put=st.binary(max_size=12))
+@given(
+    kind=st.sampled_from(sorted(PACK)),
+    at=st.integers(0, 10_000),
+    cut=st.integers(0, 30),
+    put=st.binary(max_size=12),
+)
 def test_whatever_happened_to_a_stream(tmp_path_factory, kind, at, cut, put):
     packed = PACK[kind](TEXT[:5000])
     place = at % len(packed)

@@ -8,7 +8,14 @@ from kgrec.errors import FormatError, MissingFileError
 
 
 def test_suffix():
-    assert [bare_suffix(n) for n in ("a.NT.gz", "a.ttl", "a.b.csv", "a", ".gz", "a.gz")] == ["nt", "ttl", "csv", "", "", ""]
+    assert [bare_suffix(n) for n in ("a.NT.gz", "a.ttl", "a.b.csv", "a", ".gz", "a.gz")] == [
+        "nt",
+        "ttl",
+        "csv",
+        "",
+        "",
+        "",
+    ]
 
 
 def test_existing(tmp_path):

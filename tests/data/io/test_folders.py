@@ -3,7 +3,15 @@ import os
 
 import pytest
 
-from kgrec.data.io.folders import MANIFEST, beside, check_folder, check_replaceable, combined_sum, folder_kind, new_folder
+from kgrec.data.io.folders import (
+    MANIFEST,
+    beside,
+    check_folder,
+    check_replaceable,
+    combined_sum,
+    folder_kind,
+    new_folder,
+)
 from kgrec.data.io.writing import locked
 from kgrec.errors import CheckpointError, MissingFileError
 
@@ -49,7 +57,12 @@ def test_a_failure_leaves_nothing_new_and_the_old_whole(tmp_path, error):
 
 
 def test_what_is_not_ours_is_not_replaced(tmp_path):
-    theirs, file, link, other = tmp_path / "theirs", tmp_path / "file", tmp_path / "link", tmp_path / "other"
+    theirs, file, link, other = (
+        tmp_path / "theirs",
+        tmp_path / "file",
+        tmp_path / "link",
+        tmp_path / "other",
+    )
     theirs.mkdir()
     (theirs / "thesis.doc").write_text("precious")
     file.write_text("precious")
@@ -78,7 +91,10 @@ def test_kind_of_other_folders(tmp_path):
         (lambda m: m.update(format="kgrec-run"), "is a 'kgrec-run' folder, expected 'kgrec-thing'"),
         (lambda m: m.update(files=[]), "names no files"),
         (lambda m: m.pop("files"), "names no files"),
-        (lambda m: m["files"].update({"../a.txt": m["files"]["a.txt"]}), "not a file of this folder"),
+        (
+            lambda m: m["files"].update({"../a.txt": m["files"]["a.txt"]}),
+            "not a file of this folder",
+        ),
         (lambda m: m["files"].update({"/etc/passwd": {}}), "not a file of this folder"),
         (lambda m: m["files"].update({"..": {}}), "not a file of this folder"),
         (lambda m: m["files"].update({"a.txt": 3}), "not a file of this folder"),
@@ -140,18 +156,30 @@ def test_what_a_killed_replacement_left_is_found_again(tmp_path):
     assert list(check_folder(tmp_path / "d", "thing", 1)) == ["a.txt"]
     assert os.listdir(tmp_path) == ["d"]
     (tmp_path / "d").rename(tmp_path / ".d.old-12ab34cd")
-    with locked(tmp_path / "d"), pytest.raises(MissingFileError, match=r"\.d\.old-12ab34cd: rename it to d\."):
+    with (
+        locked(tmp_path / "d"),
+        pytest.raises(MissingFileError, match=r"\.d\.old-12ab34cd: rename it to d\."),
+    ):
         check_folder(tmp_path / "d", "thing", 1)
 
 
 def test_what_the_dead_left_is_removed_by_the_next_writer_of_the_name_alone(tmp_path):
-    for name in (".d.new-12ab34cd", ".d.old-12ab34cd", ".d.gone-12ab34cd", ".e.new-12ab34cd", ".d.new-draft"):
+    for name in (
+        ".d.new-12ab34cd",
+        ".d.old-12ab34cd",
+        ".d.gone-12ab34cd",
+        ".e.new-12ab34cd",
+        ".d.new-draft",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("x")
     (tmp_path / ".d.lock").write_text("")
     (tmp_path / "d").mkdir()
     write(tmp_path / "d")
     assert sorted(os.listdir(tmp_path)) == [".d.new-draft", ".e.new-12ab34cd", "d"]
-    with locked(tmp_path / "d"), pytest.raises(CheckpointError, match="another kgrec is at work there"):
+    with (
+        locked(tmp_path / "d"),
+        pytest.raises(CheckpointError, match="another kgrec is at work there"),
+    ):
         write(tmp_path / "d")
     assert (tmp_path / "d" / "a.txt").read_text() == "hello"

@@ -17,8 +17,12 @@ def test_the_id_column():
 
 def test_facts():
     users = Vocabulary(["a", "b"], kind="user")
-    table, column = read_user_table(pl.DataFrame({"user_id": ["b", "a", "b", "x"], "town": ["Oslo", "", "Oslo", "Rome"]}))
-    graph, facts, dropped = add_user_facts(users, empty_triples(Vocabulary(["item"])), table, column)
+    table, column = read_user_table(
+        pl.DataFrame({"user_id": ["b", "a", "b", "x"], "town": ["Oslo", "", "Oslo", "Rome"]})
+    )
+    graph, facts, dropped = add_user_facts(
+        users, empty_triples(Vocabulary(["item"])), table, column
+    )
     assert facts.tolist() == [[1, 0, 1]]
     assert list(graph.entities) == ["item", "town=Oslo"]
     assert graph.labels.to_list() == [None, "Oslo"]

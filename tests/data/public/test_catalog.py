@@ -1,4 +1,6 @@
-"""Public data sets, against a server on loopback that breaks off, has no ranges, sends other bytes and runs in circles."""
+"""Public data sets, against a server on loopback that breaks off, has no ranges, sends other bytes
+and runs in circles.
+"""
 
 import contextlib
 import csv
@@ -21,12 +23,23 @@ from kgrec.data.io.downloads import Pinned, blob_sha1, fetch
 from kgrec.data.io.web import Manners, address
 from kgrec.data.io.writing import locked
 from kgrec.data.public import catalog as public
-from kgrec.data.public.catalog import PublicFile, PublicSet, get, public_set, public_sets, recorded, verify
+from kgrec.data.public.catalog import (
+    PublicFile,
+    PublicSet,
+    get,
+    public_set,
+    public_sets,
+    recorded,
+    verify,
+)
 from kgrec.errors import CheckpointError, ConfigError, DataError, FetchError, FormatError
 
 QUICK = Manners(timeout=20, pause=0.01, longest_pause=0.3, attempts=4)
 BODY = bytes(range(256)) * 400
-LISTS = "\n".join(f"{user} " + " ".join(str((user + n) % 30) for n in range(12)) for user in range(20)) + "\n"
+LISTS = (
+    "\n".join(f"{user} " + " ".join(str((user + n) % 30) for n in range(12)) for user in range(20))
+    + "\n"
+)
 FACTS = "".join(f"{item} {item % 3} {30 + item % 5}\n" for item in range(30))
 
 
@@ -59,7 +72,12 @@ def ranged(files, **further):
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
         if start >= len(data):
             return Reply(status=416)
-        return Reply(data[start:], status=206, headers={"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}, **further)
+        return Reply(
+            data[start:],
+            status=206,
+            headers={"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"},
+            **further,
+        )
 
     return route
 
@@ -83,7 +101,9 @@ def ranges(server):
 
 def test_git_names_blobs_so(tmp_path):
     (tmp_path / "f").write_bytes(b"hello\n")
-    assert blob_sha1(tmp_path / "f") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+    assert (
+        blob_sha1(tmp_path / "f") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    )  # git hash-object
     (tmp_path / "f").write_bytes(b"")
     assert blob_sha1(tmp_path / "f") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 
@@ -121,7 +141,13 @@ def test_a_server_without_ranges_begins_anew(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Content-Range": "bytes 0-5/10"}, {"Content-Range": "rubbish"}, {"Content-Range": "bytes 50-99/102400"}]
+    "headers",
+    [
+        {},
+        {"Content-Range": "bytes 0-5/10"},
+        {"Content-Range": "rubbish"},
+        {"Content-Range": "bytes 50-99/102400"},
+    ],
 )
 def test_another_piece_than_asked_for_is_not_used(server, tmp_path, headers):
     (tmp_path / "f.part").write_bytes(BODY[:100])
@@ -179,7 +205,15 @@ def test_a_file_that_is_there_and_is_another_one_is_left_alone(server, tmp_path)
     assert not server.seen
 
 
-@pytest.mark.parametrize("fault", [Reply(status=503), Reply(status=429, headers={"Retry-After": "0"}), Reply(cut=-1), Reply(wait=30)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply(status=503),
+        Reply(status=429, headers={"Retry-After": "0"}),
+        Reply(cut=-1),
+        Reply(wait=30),
+    ],
+)
 def test_trouble_that_passes(server, tmp_path, fault):
     server.faults = [fault, fault]
     assert fetched(server, tmp_path, manners=Manners(timeout=1, pause=0.01, attempts=3)) == BODY
@@ -245,34 +279,55 @@ def test_an_interrupt_keeps_the_part_and_says_so(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def world(monkeypatch):
-    """A server with the files of three made-up data sets, which stand in the place of the public ones."""
+    """A server with the files of three made-up data sets, which stand in the place of the public
+    ones.
+    """
     archive = zipped([("__MACOSX/._kg_final.txt", b"x"), ("kg_final.txt", FACTS.encode())])
     labelled = np.array([(u, i, (u + i) % 2) for u in range(10) for i in range(12)])
     buffer = io.BytesIO()
     np.save(buffer, labelled)
-    quoted = '"User-ID";"ISBN";"Book-Rating"\r\n' + "".join(f'"{u}";"{u + i}X";"0"\r\n' for u in range(8) for i in range(12))
+    quoted = '"User-ID";"ISBN";"Book-Rating"\r\n' + "".join(
+        f'"{u}";"{u + i}X";"0"\r\n' for u in range(8) for i in range(12)
+    )
     links = "".join(f"{item}X\t{item}\n" for item in range(18))
     facts = "".join(f"{item}\tbook.author\t{90 + item % 4}\n" for item in range(18))
     contents = {
-        "lists": {"train.txt": LISTS.encode(), "test.txt": b"0 20\n1 21 22\n", "kg_final.txt.zip": archive},
-        "ctr": {"ratings_final.npy": buffer.getvalue(), "kg_final.txt": FACTS.replace(" ", "\t").encode()},
+        "lists": {
+            "train.txt": LISTS.encode(),
+            "test.txt": b"0 20\n1 21 22\n",
+            "kg_final.txt.zip": archive,
+        },
+        "ctr": {
+            "ratings_final.npy": buffer.getvalue(),
+            "kg_final.txt": FACTS.replace(" ", "\t").encode(),
+        },
         "books": {
             "BX-Book-Ratings.csv": quoted.encode(),
             "kg_rehashed.txt": facts.encode(),
             "item_index2entity_id_rehashed.txt": links.encode(),
         },
     }
-    served = {f"/o/{commit}/data/{name}": data for commit, files in contents.items() for name, data in files.items()}
+    served = {
+        f"/o/{commit}/data/{name}": data
+        for commit, files in contents.items()
+        for name, data in files.items()
+    }
     with Loopback(ranged(served)) as server:
         like = {"lists": "kgat/amazon-book", "ctr": "mcclk/book", "books": "ripplenet/book"}
         sets = {}
         for commit, files in contents.items():
             own = tuple(
-                PublicFile(name, f"{server.url}/o/{commit}/data/{name}", pinned(data, size=name != "train.txt"))
+                PublicFile(
+                    name,
+                    f"{server.url}/o/{commit}/data/{name}",
+                    pinned(data, size=name != "train.txt"),
+                )
                 for name, data in files.items()
             )
             model = public_sets()[like[commit]]
-            sets[f"made/{commit}"] = PublicSet(f"made/{commit}", own, "KGAT", "nowhere", "none", model.prepare, model.build)
+            sets[f"made/{commit}"] = PublicSet(
+                f"made/{commit}", own, "KGAT", "nowhere", "none", model.prepare, model.build
+            )
         monkeypatch.setattr(public, "public_sets", lambda: sets)
         server.contents = contents
         server.served = served
@@ -281,7 +336,12 @@ def world(monkeypatch):
 
 def test_a_set_becomes_a_dataset(world, tmp_path):
     made = get("made/lists", tmp_path / "d", manners=QUICK)
-    assert sorted(path.name for path in made) == ["kg_final.txt", "kg_final.txt.zip", "test.txt", "train.txt"]
+    assert sorted(path.name for path in made) == [
+        "kg_final.txt",
+        "kg_final.txt.zip",
+        "test.txt",
+        "train.txt",
+    ]
     assert recorded(tmp_path / "d") == "made/lists"
     data = kgrec.load(tmp_path / "d")
     assert (data.num_users, data.num_items, len(data.triples)) == (20, 30, 30)
@@ -295,7 +355,10 @@ def test_what_a_killed_call_left_is_removed_by_the_next_and_two_calls_do_not_mee
     (place / ".unpacking-abc").mkdir(parents=True)
     (place / ".unpacking-abc" / "kg_final.txt").write_text("half")
     (place / ".SOURCE.json.tmp").write_text("{")
-    with locked(place / "SOURCE.json"), pytest.raises(FetchError, match="another kgrec data get is at work"):
+    with (
+        locked(place / "SOURCE.json"),
+        pytest.raises(FetchError, match="another kgrec data get is at work"),
+    ):
         get("made/lists", place, manners=QUICK)
     get("made/lists", place, manners=QUICK)
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
@@ -303,7 +366,10 @@ def test_what_a_killed_call_left_is_removed_by_the_next_and_two_calls_do_not_mee
 
 def test_an_array_becomes_lines(world, tmp_path):
     get("made/ctr", tmp_path / "d", manners=QUICK)
-    assert (tmp_path / "d" / "ratings_final.txt").read_text().splitlines()[:2] == ["0\t0\t0", "0\t1\t1"]
+    assert (tmp_path / "d" / "ratings_final.txt").read_text().splitlines()[:2] == [
+        "0\t0\t0",
+        "0\t1\t1",
+    ]
     data = kgrec.load(tmp_path / "d")
     assert (data.num_users, data.num_items) == (10, 12)
 
@@ -326,31 +392,48 @@ def test_quoted_cells_become_a_table(world, tmp_path):
 def test_a_mirror_by_name_or_by_path(world, tmp_path):
     files = world.contents["lists"]
     for layout in ("/m/made/lists/{}", "/m/o/lists/data/{}"):
-        with Loopback(ranged({layout.format(name): data for name, data in files.items()})) as mirror:
-            get("made/lists", tmp_path / layout[3:6].strip("/"), mirror=mirror.url + "/m/", manners=QUICK)
+        with Loopback(
+            ranged({layout.format(name): data for name, data in files.items()})
+        ) as mirror:
+            get(
+                "made/lists",
+                tmp_path / layout[3:6].strip("/"),
+                mirror=mirror.url + "/m/",
+                manners=QUICK,
+            )
     assert not world.seen
-    with Loopback(ranged({})) as empty, pytest.raises(FetchError, match=r"404 Not Found. Check the address"):
+    with (
+        Loopback(ranged({})) as empty,
+        pytest.raises(FetchError, match=r"404 Not Found. Check the address"),
+    ):
         get("made/lists", tmp_path / "x", mirror=empty.url, manners=QUICK)
     with pytest.raises(ConfigError, match="not an http or https address"):
         get("made/lists", tmp_path / "x", mirror="folder/of/files", manners=QUICK)
 
 
 def test_a_mirror_with_other_bytes_is_found_out(world, tmp_path):
-    with Loopback(lambda request: Reply(b"x" * 12)) as mirror, pytest.raises(FetchError, match="what came is another file"):
+    with (
+        Loopback(lambda request: Reply(b"x" * 12)) as mirror,
+        pytest.raises(FetchError, match="what came is another file"),
+    ):
         get("made/lists", tmp_path / "d", mirror=mirror.url, manners=QUICK)
     assert list((tmp_path / "d").iterdir()) == []
 
 
 def test_one_folder_holds_one_set(world, tmp_path):
     get("made/lists", tmp_path, manners=QUICK)
-    with pytest.raises(CheckpointError, match=r"holds made/lists. Choose another folder for made/ctr"):
+    with pytest.raises(
+        CheckpointError, match=r"holds made/lists. Choose another folder for made/ctr"
+    ):
         get("made/ctr", tmp_path, manners=QUICK)
 
 
 def test_what_was_unpacked_and_changed_is_not_overwritten(world, tmp_path):
     get("made/lists", tmp_path, manners=QUICK)
     (tmp_path / "kg_final.txt").write_text("mine")
-    with pytest.raises(FetchError, match=r"kg_final.txt: is there and is not what kg_final.txt.zip holds"):
+    with pytest.raises(
+        FetchError, match=r"kg_final.txt: is there and is not what kg_final.txt.zip holds"
+    ):
         get("made/lists", tmp_path, manners=QUICK)
     assert (tmp_path / "kg_final.txt").read_text() == "mine"
 
@@ -358,7 +441,11 @@ def test_what_was_unpacked_and_changed_is_not_overwritten(world, tmp_path):
 def test_verify(world, tmp_path):
     get("made/lists", tmp_path, manners=QUICK)
     chosen, found = verify(tmp_path)
-    assert (chosen.name, {verdict.state for verdict in found}, len(found)) == ("made/lists", {"as published"}, 4)
+    assert (chosen.name, {verdict.state for verdict in found}, len(found)) == (
+        "made/lists",
+        {"as published"},
+        4,
+    )
     (tmp_path / "SOURCE.json").unlink()
     assert verify(tmp_path)[0].name == "made/lists"
     (tmp_path / "train.txt").write_text(LISTS.replace("0", "1", 1))
@@ -376,7 +463,9 @@ def test_verify(world, tmp_path):
         verify(tmp_path)
 
 
-@pytest.mark.parametrize("record", ["", "[]", '{"data set": 3}', '{"data set": "other/set"}', "[" * 100_000, "\0"])
+@pytest.mark.parametrize(
+    "record", ["", "[]", '{"data set": 3}', '{"data set": "other/set"}', "[" * 100_000, "\0"]
+)
 def test_records_that_say_nothing(world, tmp_path, record):
     (tmp_path / "SOURCE.json").write_text(record)
     assert recorded(tmp_path) is None
@@ -400,14 +489,28 @@ def test_two_at_once_end_well_or_say_so(world, tmp_path):
 # Archives
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "/etc/out.txt", "a/../../out.txt", "a\\..\\out.txt", "C:out.txt", "a//b", "./a", "a\x1bb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../out.txt",
+        "/etc/out.txt",
+        "a/../../out.txt",
+        "a\\..\\out.txt",
+        "C:out.txt",
+        "a//b",
+        "./a",
+        "a\x1bb",
+    ],
+)
 def test_names_that_lead_elsewhere(tmp_path, name):
     (tmp_path / "a.zip").write_bytes(zipped([("good.txt", b"x"), (name, b"x")]))
     (tmp_path / "to").mkdir()
     with pytest.raises(FormatError, match=r"leads elsewhere. Do not trust this archive") as caught:
         unzip(tmp_path / "a.zip", tmp_path / "to")
     assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.rglob("*")] == ["a.zip", "to"] or {path.name for path in tmp_path.rglob("*")} == {"a.zip", "to"}
+    assert [path.name for path in tmp_path.rglob("*")] == ["a.zip", "to"] or {
+        path.name for path in tmp_path.rglob("*")
+    } == {"a.zip", "to"}
 
 
 def special(name, mode):
@@ -469,7 +572,9 @@ def test_names_that_come_twice(tmp_path):
 
 
 def test_folders_in_an_archive_are_left_away(tmp_path):
-    (tmp_path / "a.zip").write_bytes(zipped([("data/", b""), ("data/f.txt", b"1"), ("__MACOSX/data/._f.txt", b"2")]))
+    (tmp_path / "a.zip").write_bytes(
+        zipped([("data/", b""), ("data/f.txt", b"1"), ("__MACOSX/data/._f.txt", b"2")])
+    )
     assert unzip(tmp_path / "a.zip", tmp_path) == [tmp_path / "f.txt"]
     assert (tmp_path / "f.txt").read_bytes() == b"1"
 
@@ -478,9 +583,24 @@ def test_folders_in_an_archive_are_left_away(tmp_path):
 
 
 def test_the_manifest_is_the_shared_one(shared_data):
-    rows = list(csv.DictReader(shared_data("public-sources.tsv").read_text().splitlines(), delimiter="\t"))
-    own = {(one.name, file.name, file.url, file.pinned.sha1, file.pinned.size) for one in public_sets().values() for file in one.files}
-    assert own == {(r["dataset"], r["file"], r["url"], r["git_blob_sha1"], int(r["bytes"]) if r["bytes"] else None) for r in rows}
+    rows = list(
+        csv.DictReader(shared_data("public-sources.tsv").read_text().splitlines(), delimiter="\t")
+    )
+    own = {
+        (one.name, file.name, file.url, file.pinned.sha1, file.pinned.size)
+        for one in public_sets().values()
+        for file in one.files
+    }
+    assert own == {
+        (
+            r["dataset"],
+            r["file"],
+            r["url"],
+            r["git_blob_sha1"],
+            int(r["bytes"]) if r["bytes"] else None,
+        )
+        for r in rows
+    }
     assert len(rows) == 74
 
 
@@ -503,7 +623,10 @@ def test_the_manifest_is_sound():
 
 def test_real_files_are_as_published(shared_data):
     chosen, found = verify(shared_data("ml-100k"))
-    assert (chosen.name, {verdict.state for verdict in found}) == ("recbole/ml-100k", {"as published"})
+    assert (chosen.name, {verdict.state for verdict in found}) == (
+        "recbole/ml-100k",
+        {"as published"},
+    )
     chosen, found = verify(shared_data("gowalla"))
     states = {verdict.file: verdict.state for verdict in found}
     assert chosen.name == "lightgcn/gowalla"
@@ -513,7 +636,9 @@ def test_real_files_are_as_published(shared_data):
 def test_the_real_files_through_a_server(shared_data, tmp_path):
     """A mirror of real files, one broken off in the middle: fetched, checked, and a dataset."""
     folder = shared_data("ml-100k")
-    served = {f"/recbole/ml-100k/{path.name}": path.read_bytes() for path in folder.glob("ml-100k.*")}
+    served = {
+        f"/recbole/ml-100k/{path.name}": path.read_bytes() for path in folder.glob("ml-100k.*")
+    }
     with Loopback(ranged(served)) as mirror:
         mirror.faults = [Reply(served["/recbole/ml-100k/ml-100k.inter"], cut=1_000_000)]
         get("recbole/ml-100k", tmp_path / "d", mirror=mirror.url, manners=QUICK)
@@ -522,7 +647,9 @@ def test_the_real_files_through_a_server(shared_data, tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ConfigError, match=r"no public data set 'kgat/lastfm'. Nearest: kgat/last-fm"):
+    with pytest.raises(
+        ConfigError, match=r"no public data set 'kgat/lastfm'. Nearest: kgat/last-fm"
+    ):
         public_set("kgat/lastfm")
 
 

@@ -1,4 +1,6 @@
-"""The two readers of N-Triples and N-Quads, compiled and in Python, say the same of any text, and what pyoxigraph says of the whole."""
+"""The two readers of N-Triples and N-Quads, compiled and in Python, say the same of any text, and
+what pyoxigraph says of the whole.
+"""
 
 import io
 import os
@@ -18,7 +20,10 @@ from kgrec.errors import FormatError
 
 TRIPLES, QUADS = ntriples.FORMATS
 COMPILED = native.library()
-LABEL, TYPE = "http://www.w3.org/2000/01/rdf-schema#label", "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+LABEL, TYPE = (
+    "http://www.w3.org/2000/01/rdf-schema#label",
+    "http://www.w3.org/1999/02/22-rdf-syntax-ns#type",
+)
 
 needs_compiled = pytest.mark.skipif(COMPILED is None, reason="the compiled reader was not built")
 
@@ -33,36 +38,155 @@ def told(data, format, options, compiled):
         return str(error)
     finally:
         native.library = before
-    columns = {name: getattr(facts, name).tolist() for name in ("head", "relation", "tail", "locator")}
+    columns = {
+        name: getattr(facts, name).tolist() for name in ("head", "relation", "tail", "locator")
+    }
     graph = None if facts.graph is None else facts.graph.tolist()
-    frames = [facts.labels.rows(), facts.types.rows(), facts.attributes.select(sorted(facts.attributes.columns)).rows()]
-    return list(facts.terms), columns, graph, facts.graphs.to_list(), frames, facts.dropped, dict(facts.counts)
+    frames = [
+        facts.labels.rows(),
+        facts.types.rows(),
+        facts.attributes.select(sorted(facts.attributes.columns)).rows(),
+    ]
+    return (
+        list(facts.terms),
+        columns,
+        graph,
+        facts.graphs.to_list(),
+        frames,
+        facts.dropped,
+        dict(facts.counts),
+    )
 
 
 IRIS = st.one_of(
     st.sampled_from(
-        ["x:a", "x:b", "x:r", LABEL, TYPE, "http://e/a", "http://é/ü?q=ä#f", "http://e/%41", "http://e:80/", "urn:isbn:1", "x://"]
+        [
+            "x:a",
+            "x:b",
+            "x:r",
+            LABEL,
+            TYPE,
+            "http://e/a",
+            "http://é/ü?q=ä#f",
+            "http://e/%41",
+            "http://e:80/",
+            "urn:isbn:1",
+            "x://",
+        ]
     ),
-    st.sampled_from(["x:a", "x:b", "x:r", "http://e/a", "http://e/b", "a+b-c.d:e", "http://e/'(*)!$&;=,@", "http://e/\xa0", "http://u@e/"]),
     st.sampled_from(
-        ["http://e/%zz", "http://e/a b", "a", "", "http://e:80x/", "http://[::1]/", "http://e/[", "http://e/#a#b", "1a:b", "en"]
+        [
+            "x:a",
+            "x:b",
+            "x:r",
+            "http://e/a",
+            "http://e/b",
+            "a+b-c.d:e",
+            "http://e/'(*)!$&;=,@",
+            "http://e/\xa0",
+            "http://u@e/",
+        ]
     ),
-    st.sampled_from(["http://e/\\u00e9", "http://e/\\u0020", "http://e/|", "http://e/\ue000", "http://e/?\ue000", "http://e/\U0001f600"]),
-    st.sampled_from(["_:b0", "http://e/<", 'http://e/"', "//e/", "http://e/\x7f", "http://e/\x80", "http://e:12345/", "http://e/\ufdd0"]),
+    st.sampled_from(
+        [
+            "http://e/%zz",
+            "http://e/a b",
+            "a",
+            "",
+            "http://e:80x/",
+            "http://[::1]/",
+            "http://e/[",
+            "http://e/#a#b",
+            "1a:b",
+            "en",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "http://e/\\u00e9",
+            "http://e/\\u0020",
+            "http://e/|",
+            "http://e/\ue000",
+            "http://e/?\ue000",
+            "http://e/\U0001f600",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "_:b0",
+            "http://e/<",
+            'http://e/"',
+            "//e/",
+            "http://e/\x7f",
+            "http://e/\x80",
+            "http://e:12345/",
+            "http://e/\ufdd0",
+        ]
+    ),
 )
-LABELS = st.sampled_from(["a", "b", "b0", "_", "a.b", "a.", "-a", "1", "é", "a-b", "a:b", "", "a..b", "\xb7a"])
+LABELS = st.sampled_from(
+    ["a", "b", "b0", "_", "a.b", "a.", "-a", "1", "é", "a-b", "a:b", "", "a..b", "\xb7a"]
+)
 TEXTS = st.one_of(
     st.sampled_from(
-        ["", "x", "a\\tb", "\\u0041", "\\U0001F600", "\\uD800", "\\x", "é", "\t", "\0", "\r", "a\\\\", '\\"q\\"', "\\", "\x7f"]
+        [
+            "",
+            "x",
+            "a\\tb",
+            "\\u0041",
+            "\\U0001F600",
+            "\\uD800",
+            "\\x",
+            "é",
+            "\t",
+            "\0",
+            "\r",
+            "a\\\\",
+            '\\"q\\"',
+            "\\",
+            "\x7f",
+        ]
     ),
-    st.sampled_from(["\uffff", "a\\u00e9\\n\\r\\b\\f\\'", "\\u12", "\\U00110000", "\\u0000", "\\ud83d\\ude00"]),
+    st.sampled_from(
+        ["\uffff", "a\\u00e9\\n\\r\\b\\f\\'", "\\u12", "\\U00110000", "\\u0000", "\\ud83d\\ude00"]
+    ),
     st.text(max_size=6),
 )
 TAGS = st.sampled_from(
-    ["@en", "@EN", "@en-US", "@e", "@english", "@en-419", "@en-a", "@en-", "@1", "@en--ltr", "@zh-Hant-TW", "@x-private", "@i-klingon", "@"]
-    + [f"^^<{ox.NamedNode(LABEL).value}>", "^^<x:t>", "^^<t>", "^^x:t", "^<x:t>", " @en", " ^^<x:t>", "^^ <x:t>", "@en_US", "@abcdefghi"]
+    [
+        "@en",
+        "@EN",
+        "@en-US",
+        "@e",
+        "@english",
+        "@en-419",
+        "@en-a",
+        "@en-",
+        "@1",
+        "@en--ltr",
+        "@zh-Hant-TW",
+        "@x-private",
+        "@i-klingon",
+        "@",
+    ]
+    + [
+        f"^^<{ox.NamedNode(LABEL).value}>",
+        "^^<x:t>",
+        "^^<t>",
+        "^^x:t",
+        "^<x:t>",
+        " @en",
+        " ^^<x:t>",
+        "^^ <x:t>",
+        "@en_US",
+        "@abcdefghi",
+    ]
     + [f"^^<{TYPE.replace('type', name)}>" for name in ("langString", "dirLangString")]
-    + ["^^<http://www.w3.org/2001/XMLSchema#string>", "^^<http://www.w3.org/2001/XMLSchema#int>", ""]
+    + [
+        "^^<http://www.w3.org/2001/XMLSchema#string>",
+        "^^<http://www.w3.org/2001/XMLSchema#int>",
+        "",
+    ]
 )
 NODES = st.one_of(IRIS.map("<{}>".format), IRIS.map("<{}>".format), LABELS.map("_:{}".format))
 LITERALS = st.builds('"{}"{}'.format, TEXTS, TAGS)
@@ -71,14 +195,29 @@ SPACE = st.sampled_from([" ", " ", " ", "", "\t", "  ", "\x0b", "\xa0"])
 STATEMENTS = st.builds(
     "".join,
     st.tuples(
-        *(NODES, SPACE, IRIS.map("<{}>".format), SPACE, OBJECTS, SPACE, st.one_of(st.just(""), NODES.map("{} ".format))),
+        *(
+            NODES,
+            SPACE,
+            IRIS.map("<{}>".format),
+            SPACE,
+            OBJECTS,
+            SPACE,
+            st.one_of(st.just(""), NODES.map("{} ".format)),
+        ),
         st.sampled_from([".", ".", ".", ".", "", ". .", ";", ".#", ". # c", ".x", ". # é", ".\t"]),
     ),
 )
-LINES = st.one_of(STATEMENTS, STATEMENTS, st.sampled_from(["", "# c", "#é", " ", "#\0", "@prefix x: <x:> ."]), st.text(max_size=8))
+LINES = st.one_of(
+    STATEMENTS,
+    STATEMENTS,
+    st.sampled_from(["", "# c", "#é", " ", "#\0", "@prefix x: <x:> ."]),
+    st.text(max_size=8),
+)
 ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\n\n"])
 DOCUMENTS = st.builds(
-    lambda lines, cut: "".join(line + end for line, end in lines).encode("utf-8", "surrogatepass")[: None if cut else -1],
+    lambda lines, cut: "".join(line + end for line, end in lines).encode("utf-8", "surrogatepass")[
+        : None if cut else -1
+    ],
     st.lists(st.tuples(LINES, ENDS), max_size=6),
     st.booleans(),
 )
@@ -101,7 +240,9 @@ OPTIONS = st.fixed_dictionaries(
 @settings(max_examples=400)
 @given(data=DOCUMENTS, format=st.sampled_from(ntriples.FORMATS), options=OPTIONS)
 def test_both_readers_say_the_same(data, format, options):
-    assert told(data, format, RdfOptions(**options), compiled=True) == told(data, format, RdfOptions(**options), compiled=False)
+    assert told(data, format, RdfOptions(**options), compiled=True) == told(
+        data, format, RdfOptions(**options), compiled=False
+    )
 
 
 @needs_compiled
@@ -110,7 +251,9 @@ def test_both_readers_say_the_same(data, format, options):
 def test_both_readers_say_the_same_of_any_bytes(data, format, options):
     good = b"<x:a> <x:r> <x:b> .\n"
     whole = good + data + b"\n" + good
-    assert told(whole, format, RdfOptions(**options), compiled=True) == told(whole, format, RdfOptions(**options), compiled=False)
+    assert told(whole, format, RdfOptions(**options), compiled=True) == told(
+        whole, format, RdfOptions(**options), compiled=False
+    )
 
 
 @settings(max_examples=200)
@@ -123,16 +266,29 @@ def test_what_pyoxigraph_takes_is_taken_and_nothing_else(data, format, compiled)
         assert isinstance(found, str)
         return
     terms, columns, _, _, (labels, types, attributes), dropped, _ = found
-    triples = [s for s in statements if isinstance(s.object, ox.NamedNode | ox.BlankNode) and s.predicate.value != TYPE]
+    triples = [
+        s
+        for s in statements
+        if isinstance(s.object, ox.NamedNode | ox.BlankNode) and s.predicate.value != TYPE
+    ]
     assert columns["locator"] == sorted(columns["locator"])
     assert [terms[row] for row in columns["relation"]] == [s.predicate.value for s in triples]
     for end, column in (("subject", "head"), ("object", "tail")):
-        named = [(terms[row], getattr(s, end)) for row, s in zip(columns[column], triples, strict=True)]
-        assert all(key == node.value or (isinstance(node, ox.BlankNode) and key.startswith("_:b")) for key, node in named)
+        named = [
+            (terms[row], getattr(s, end)) for row, s in zip(columns[column], triples, strict=True)
+        ]
+        assert all(
+            key == node.value or (isinstance(node, ox.BlankNode) and key.startswith("_:b"))
+            for key, node in named
+        )
         assert len({key for key, _ in named}) == len({node for _, node in named})
     literals = [s.object.value for s in statements if isinstance(s.object, ox.Literal)]
-    assert sorted([text for _, text, _ in labels] + [row[-1] for row in attributes]) == sorted(literals)
-    assert len(statements) == len(triples) + len(literals) + len(types) + sum(d.count for d in dropped)
+    assert sorted([text for _, text, _ in labels] + [row[-1] for row in attributes]) == sorted(
+        literals
+    )
+    assert len(statements) == len(triples) + len(literals) + len(types) + sum(
+        d.count for d in dropped
+    )
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -159,7 +315,12 @@ def test_skipped_lines_are_counted_and_the_first_are_listed(compiled):
     data = b"".join(b"<x:a> <x:r> <x:%d> .\n" % n if n % 3 else b"no\n" for n in range(99))
     facts = told(data, TRIPLES, RdfOptions(on_error="skip"), compiled)
     skipped = facts[5][0]
-    assert (skipped.what, skipped.why, skipped.count, len(facts[1]["head"])) == ("lines", "malformed in f", 33, 66)
+    assert (skipped.what, skipped.why, skipped.count, len(facts[1]["head"])) == (
+        "lines",
+        "malformed in f",
+        33,
+        66,
+    )
     assert skipped.where == tuple(f"f:{line}" for line in range(1, 60, 3))
 
 
@@ -169,7 +330,8 @@ def test_a_line_without_end_is_refused_or_skipped_in_little_memory(monkeypatch, 
     good = b"<x:a> <x:r> <x:b> .\n"
     data = good + b'<x:a> <x:r> "' + b"y" * 5000 + b'" .\n' + good + b"<x:c> <x:r> <x:d> .\n"
     assert told(data, TRIPLES, RdfOptions(), compiled) == (
-        "f:2: not valid N-Triples: the line is longer than 1,000 bytes. Correct the line, or leave such lines out with on_error skip."
+        "f:2: not valid N-Triples: the line is longer than 1,000 bytes. Correct the line, or "
+        "leave such lines out with on_error skip."
     )
     kept = told(data, TRIPLES, RdfOptions(on_error="skip"), compiled)
     assert (kept[1]["locator"], kept[5][0].where) == ([1, 3, 4], ("f:2",))
@@ -197,7 +359,11 @@ def test_terms_are_numbered_in_the_order_of_their_first_appearance(compiled):
     data = b"<x:c> <x:s> <x:a> .\n<x:a> <x:r> _:z .\n_:y <x:r> <x:c> .\n_:z <x:r> _:y .\n"
     terms, columns, *_ = told(data, TRIPLES, RdfOptions(), compiled)
     assert terms == ["x:c", "x:s", "x:a", "x:r", "_:b0", "_:b1"]
-    assert (columns["head"], columns["tail"], columns["locator"]) == ([0, 2, 5, 4], [2, 4, 0, 5], [1, 2, 3, 4])
+    assert (columns["head"], columns["tail"], columns["locator"]) == (
+        [0, 2, 5, 4],
+        [2, 4, 0, 5],
+        [1, 2, 3, 4],
+    )
 
 
 def test_many_terms(compiled):
@@ -205,7 +371,10 @@ def test_many_terms(compiled):
     rng = np.random.default_rng(0)
     heads, tails = rng.integers(0, 3000, 9000), rng.integers(0, 3000, 9000)
     nodes = [f"_:{n}" if n % 7 == 0 else f"<http://e/{n}>" for n in range(3000)]
-    data = "".join(f"{nodes[h]} <x:{h % 500}> {nodes[t]} <x:g{t % 400}> .\n" for h, t in zip(heads, tails, strict=True)).encode()
+    data = "".join(
+        f"{nodes[h]} <x:{h % 500}> {nodes[t]} <x:g{t % 400}> .\n"
+        for h, t in zip(heads, tails, strict=True)
+    ).encode()
     terms, columns, graph, graphs, *_ = told(data, QUADS, RdfOptions(), compiled)
     assert len(set(terms)) == len(terms)
     blank = {}
@@ -227,7 +396,8 @@ def test_plain_lines_need_no_help():
     odd = []
     reader = native.Reader(COMPILED, False, RdfOptions().rules())
     lines = [
-        b"<http://dbpedia.org/resource/%C3%89t%C3%A9> <http://dbpedia.org/ontology/director> <http://e/\xc3\x89t\xc3\xa9_(film)> .",
+        b"<http://dbpedia.org/resource/%C3%89t%C3%A9> <http://dbpedia.org/ontology/director> "
+        b"<http://e/\xc3\x89t\xc3\xa9_(film)> .",
         b'<http://www.wikidata.org/entity/Q1> <http://schema.org/name> "\xe6\xbc\xa2 \\"quoted\\" \\u00e9"@zh-TW .',
         b'<x:a> <x:year> "1979"^^<http://www.w3.org/2001/XMLSchema#gYear> .\t# a comment',
         b"_:node1 <x:r> _:node2 .",

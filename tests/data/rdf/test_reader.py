@@ -32,8 +32,13 @@ def test_turtle_becomes_triples_labels_types_and_attributes(tmp_path):
     assert graph.labels.to_list() == ["Alien (film)", "Ridley Scott", None]
     assert graph.relation_labels.to_list() == ["directed by"]
     assert graph.types.rows() == [(0, "http://e/Film")]
-    assert graph.attributes.rows() == [(0, "http://e/year", "1979", "http://www.w3.org/2001/XMLSchema#integer", "")]
-    assert [(d.why, d.count) for d in graph.dropped] == [("the head is the tail", 1), ("stated more than once", 1)]
+    assert graph.attributes.rows() == [
+        (0, "http://e/year", "1979", "http://www.w3.org/2001/XMLSchema#integer", "")
+    ]
+    assert [(d.why, d.count) for d in graph.dropped] == [
+        ("the head is the tail", 1),
+        ("stated more than once", 1),
+    ]
 
 
 def test_label_language(tmp_path):
@@ -59,14 +64,24 @@ def test_label_language(tmp_path):
     ],
 )
 def test_every_serialization_gives_the_same_triple(tmp_path, name, text):
-    for path in (written(tmp_path, name, text), written(tmp_path, name + ".gz", gzip.compress(text.encode()))):
+    for path in (
+        written(tmp_path, name, text),
+        written(tmp_path, name + ".gz", gzip.compress(text.encode())),
+    ):
         graph = read_triples(path)
-        assert (list(graph.entities), list(graph.relations), len(graph)) == (["http://e/a", "http://e/b"], ["http://e/r"], 1)
+        assert (list(graph.entities), list(graph.relations), len(graph)) == (
+            ["http://e/a", "http://e/b"],
+            ["http://e/r"],
+            1,
+        )
 
 
 def test_base_and_format(tmp_path):
     path = written(tmp_path, "a.data", "<a> <r> <b> .")
-    assert list(read_triples(path, format="ttl", base="http://e/").entities) == ["http://e/a", "http://e/b"]
+    assert list(read_triples(path, format="ttl", base="http://e/").entities) == [
+        "http://e/a",
+        "http://e/b",
+    ]
 
 
 def test_blank_nodes_of_two_files_stay_apart_and_named_nodes_meet(tmp_path):
@@ -82,7 +97,11 @@ def test_blank_nodes_of_two_files_stay_apart_and_named_nodes_meet(tmp_path):
 
 
 def test_statements_about_statements_are_counted(tmp_path):
-    graph = read_triples(written(tmp_path, "a.ttl", "@prefix e: <http://e/> . e:a e:r e:b ; e:says <<( e:a e:r e:b )>> ."))
+    graph = read_triples(
+        written(
+            tmp_path, "a.ttl", "@prefix e: <http://e/> . e:a e:r e:b ; e:says <<( e:a e:r e:b )>> ."
+        )
+    )
     assert [(d.why, d.count) for d in graph.dropped] == [("a statement about a statement", 1)]
 
 
@@ -94,7 +113,11 @@ XML = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>
     ("name", "content", "message"),
     [
         ("a.nt", GOOD + b"<http://e/a> <http://e/r> .\n", r"a\.nt:2: not valid N-Triples"),
-        ("a.nt", GOOD + b'<http://e/a> <http://e/r> "\xff" .\n', r"a\.nt:2: not valid N-Triples.*UTF-8"),
+        (
+            "a.nt",
+            GOOD + b'<http://e/a> <http://e/r> "\xff" .\n',
+            r"a\.nt:2: not valid N-Triples.*UTF-8",
+        ),
         ("a.ttl", b"e:a e:b e:c .", r"a\.ttl:1: not valid Turtle"),
         ("a.nt.gz", gzip.compress(GOOD * 50, mtime=0)[:-9], "the gzip stream ends too early"),
         ("a.nt.gz", gzip.compress(GOOD * 50, mtime=0)[:-8] + bytes(8), "damaged gzip stream"),
@@ -147,7 +170,11 @@ CONTENTS = {
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.data", "a.unknown", "a.gz"])
 @pytest.mark.parametrize("format", CONTENTS)
 def test_content_tells_the_format_where_the_name_does_not(tmp_path, name, format):
-    for content in (CONTENTS[format], b"\xef\xbb\xbf" + CONTENTS[format], gzip.compress(CONTENTS[format])):
+    for content in (
+        CONTENTS[format],
+        b"\xef\xbb\xbf" + CONTENTS[format],
+        gzip.compress(CONTENTS[format]),
+    ):
         graph = read_triples(written(tmp_path, name, content))
         assert (graph.formats, len(graph)) == ((format,), 1)
 
@@ -156,7 +183,11 @@ def test_content_tells_the_format_where_the_name_does_not(tmp_path, name, format
     ("name", "content", "format"),
     [
         ("a.ttl", CONTENTS["RDF/XML"], "RDF/XML"),
-        ("a.nt", b"<?xml version='1.0'?>\n<!-- " + b"c --><!-- " * 2000 + b" -->" + CONTENTS["RDF/XML"], "RDF/XML"),
+        (
+            "a.nt",
+            b"<?xml version='1.0'?>\n<!-- " + b"c --><!-- " * 2000 + b" -->" + CONTENTS["RDF/XML"],
+            "RDF/XML",
+        ),
         ("a.rdf", CONTENTS["JSON-LD"], "JSON-LD"),
         ("a.owl", b"@prefix x: <x:> . x:a x:r x:b .", "TriG"),
         ("a.xml", CONTENTS["N-Triples"], "N-Triples"),
@@ -189,14 +220,21 @@ def test_an_empty_file_is_an_empty_graph(tmp_path):
 
 
 def test_a_folder_is_read_by_content_and_name(tmp_path):
-    texts = {"1.nt": CONTENTS["N-Triples"], "part-0001": b"<x:c> <x:r> <x:d> .\n", "README": b"Two files.\n", "s.csv": b"a,b\n"}
+    texts = {
+        "1.nt": CONTENTS["N-Triples"],
+        "part-0001": b"<x:c> <x:r> <x:d> .\n",
+        "README": b"Two files.\n",
+        "s.csv": b"a,b\n",
+    }
     written_each(tmp_path, texts | {"2.ttl.gz": gzip.compress(b"<x:e> <x:r> <x:f> .")})
     graph = read_triples(str(tmp_path))
     assert [source.rsplit("/")[-1] for source in graph.sources] == ["1.nt", "2.ttl.gz", "part-0001"]
     assert (len(graph), graph.formats) == (3, ("N-Triples", "Turtle", "N-Triples"))
 
 
-@pytest.mark.parametrize("text", ["<x:a> <x:r> <x:b> .".encode("utf-16"), b"\x00" * 50, b"\xff\xfe", b"PK\x03\x04rest"])
+@pytest.mark.parametrize(
+    "text", ["<x:a> <x:r> <x:b> .".encode("utf-16"), b"\x00" * 50, b"\xff\xfe", b"PK\x03\x04rest"]
+)
 def test_other_encodings_and_binary_files_are_refused(tmp_path, text):
     for name in ("a.nt", "a.ttl", "a.jsonld"):
         with pytest.raises(FormatError, match=rf"{name}(:1)?: "):
@@ -207,12 +245,18 @@ def test_the_base_is_the_files_own_iri_unless_one_is_given(tmp_path):
     path = written(tmp_path, "ä b.ttl", "<#c> <r> <> .")
     own = f"file://{tmp_path}/%C3%A4%20b.ttl"
     assert list(read_triples(path).entities) == [f"{own}#c", own]
-    assert list(read_triples(path, base="http://e/d/f").entities) == ["http://e/d/f#c", "http://e/d/f"]
+    assert list(read_triples(path, base="http://e/d/f").entities) == [
+        "http://e/d/f#c",
+        "http://e/d/f",
+    ]
     with pytest.raises(ConfigError, match="base: 'd/f' is not an absolute IRI"):
         read_triples(path, base="d/f")
 
 
-GRAPHS = "<x:a> <x:r> <x:b> <x:g> .\n<x:a> <x:r> <x:c> .\n<x:a> <x:r> <x:b> <x:h> .\n<x:a> <x:s> <x:b> <x:h> .\n"
+GRAPHS = (
+    "<x:a> <x:r> <x:b> <x:g> .\n<x:a> <x:r> <x:c> .\n<x:a> <x:r> <x:b> <x:h> .\n<x:a> <x:s> "
+    "<x:b> <x:h> .\n"
+)
 
 
 def test_named_graphs_are_kept(tmp_path):
@@ -221,7 +265,14 @@ def test_named_graphs_are_kept(tmp_path):
     assert [graph.graph_name(row) for row in range(3)] == ["x:g", None, "x:h"]
     other = written(tmp_path, "b.trig", "<x:h> { <x:d> <x:r> <x:e> } _:g { <x:f> <x:r> <x:e> }")
     both = read_triples([written(tmp_path, "a.nq", GRAPHS), written(tmp_path, "c.nt", GOOD), other])
-    assert [both.graph_name(row) for row in range(len(both))] == ["x:g", None, "x:h", None, "x:h", "_:2.b0"]
+    assert [both.graph_name(row) for row in range(len(both))] == [
+        "x:g",
+        None,
+        "x:h",
+        None,
+        "x:h",
+        "_:2.b0",
+    ]
     again = read_triples([both, read_triples(written(tmp_path, "a.nq", GRAPHS))])
     assert [again.graph_name(row) for row in range(3)] == ["x:g", None, "x:h"]
     assert both.take(both.relation == 1).graph_name(0) == "x:h"
@@ -230,16 +281,29 @@ def test_named_graphs_are_kept(tmp_path):
 
 
 def test_predicates_and_namespaces_can_be_chosen(tmp_path):
-    path = written(tmp_path, "a.ttl", FILM + "e:blade <http://o/r> e:ridley . <http://o/x> e:director e:ridley .")
+    path = written(
+        tmp_path,
+        "a.ttl",
+        FILM + "e:blade <http://o/r> e:ridley . <http://o/x> e:director e:ridley .",
+    )
     graph = read_triples(path, predicates=["http://e/director"])
-    assert (list(graph.relations), graph.attributes.height, graph.labels[0]) == (["http://e/director"], 0, "Alien (film)")
+    assert (list(graph.relations), graph.attributes.height, graph.labels[0]) == (
+        ["http://e/director"],
+        0,
+        "Alien (film)",
+    )
     counted = {d.why: d.count for d in graph.dropped if d.what == "statements"}
     assert counted == {"a predicate that was not asked for": 3}
     assert list(read_triples(path, without_predicates=["http://e/"]).relations) == ["http://o/r"]
-    assert list(read_triples(path, without_predicates=["http://e/direct"]).relations) == ["http://e/director", "http://o/r"]
+    assert list(read_triples(path, without_predicates=["http://e/direct"]).relations) == [
+        "http://e/director",
+        "http://o/r",
+    ]
     own = read_triples(path, namespaces=["http://e/"])
     assert "http://o/x" not in own.entities
-    assert {d.why: d.count for d in own.dropped if d.what == "statements"} == {"an entity of a namespace that was not asked for": 1}
+    assert {d.why: d.count for d in own.dropped if d.what == "statements"} == {
+        "an entity of a namespace that was not asked for": 1
+    }
     assert "http://e/blade" not in read_triples(path, without_namespaces="http://e/blade").entities
     with pytest.raises(ConfigError, match=r"predicates: .* is not a list of IRIs"):
         read_triples(path, predicates=[""])
@@ -249,7 +313,9 @@ def test_blank_nodes_are_counted_or_dropped(tmp_path):
     path = written(tmp_path, "a.ttl", "<x:a> <x:r> [ <x:r> <x:b> ] ; a [] . <x:a> <x:r> <x:c> .")
     kept = read_triples(path)
     assert (kept.counts, len(kept)) == ({"blank nodes read": 1}, 3)
-    assert [(d.what, d.why, d.count) for d in kept.dropped] == [("types", "the class is a blank node", 1)]
+    assert [(d.what, d.why, d.count) for d in kept.dropped] == [
+        ("types", "the class is a blank node", 1)
+    ]
     left = read_triples(path, blank="drop")
     assert (len(left), list(left.entities), left.counts) == (1, ["x:a", "x:c"], {})
     assert [(d.what, d.why, d.count) for d in left.dropped] == [("statements", "a blank node", 3)]
@@ -260,16 +326,27 @@ SAME = "<http://www.w3.org/2002/07/owl#sameAs>"
 
 def test_the_same_entities_are_merged_on_request(tmp_path):
     one = written(
-        tmp_path, "1.nt", f"_:z {SAME} <x:b> .\n<x:b> {SAME} <x:c> .\n<x:c> <x:r> <x:d> .\n<x:b> <x:r> <x:d> .\n<x:b> <x:s> <x:c> .\n"
+        tmp_path,
+        "1.nt",
+        f"_:z {SAME} <x:b> .\n<x:b> {SAME} <x:c> .\n<x:c> <x:r> <x:d> .\n<x:b> <x:r> <x:d> "
+        ".\n<x:b> <x:s> <x:c> .\n",
     )
-    two = written(tmp_path, "2.ttl", f'<x:e> {SAME} <x:c> . <x:e> {LABEL} "E" ; <x:year> 1979 ; a <x:T> . <x:f> <x:r> <x:g> .')
+    two = written(
+        tmp_path,
+        "2.ttl",
+        f'<x:e> {SAME} <x:c> . <x:e> {LABEL} "E" ; <x:year> 1979 ; a <x:T> . <x:f> <x:r> <x:g> .',
+    )
     graph = read_triples([one, two], same_as="merge")
     assert (list(graph.entities), list(graph.relations)) == (["x:b", "x:d", "x:f", "x:g"], ["x:r"])
     assert (graph.head.tolist(), graph.tail.tolist(), graph.labels[0]) == ([0, 2], [1, 3], "E")
     assert graph.types.rows() == [(0, "x:T")]
     names = graph.attributes.select("entity", "name", "value").rows()
     assert names == [(0, "x:year", "1979"), (0, SAME[1:-1], "x:c"), (0, SAME[1:-1], "x:e")]
-    assert graph.counts == {"blank nodes read": 1, "owl:sameAs statements": 3, "entities merged into others": 3}
+    assert graph.counts == {
+        "blank nodes read": 1,
+        "owl:sameAs statements": 3,
+        "entities merged into others": 3,
+    }
     assert {d.why for d in graph.dropped} == {"the head is the tail", "stated more than once"}
     kept = read_triples([one, two])
     assert SAME[1:-1] in kept.relations
@@ -300,8 +377,13 @@ e:f e:r e:g .
 def test_the_line_of_a_triple_is_found_again(tmp_path):
     path = written(tmp_path, "a.ttl", TURTLE_LINES)
     graph = read_triples(path)
-    tails = {key: line_of(path, place) for key, place in zip(graph.entities.keys(graph.tail), graph.locator, strict=True)}
-    assert {key: tails[key] for key in ("http://e/b", "http://e/c", "http://e/d", "http://e/g")} == {
+    tails = {
+        key: line_of(path, place)
+        for key, place in zip(graph.entities.keys(graph.tail), graph.locator, strict=True)
+    }
+    assert {
+        key: tails[key] for key in ("http://e/b", "http://e/c", "http://e/d", "http://e/g")
+    } == {
         "http://e/b": 3,
         "http://e/c": 4,
         "http://e/d": 6,
@@ -313,7 +395,11 @@ def test_the_line_of_a_triple_is_found_again(tmp_path):
 
 
 def test_the_line_of_other_formats(tmp_path):
-    document = CONTENTS["RDF/XML"].replace(b"><", b">\n<").replace(b"<x:r", b"<!-- c\n\n -->\n<x:s>text\n</x:s>\n<x:r")
+    document = (
+        CONTENTS["RDF/XML"]
+        .replace(b"><", b">\n<")
+        .replace(b"<x:r", b"<!-- c\n\n -->\n<x:s>text\n</x:s>\n<x:r")
+    )
     path = written(tmp_path, "a.rdf", document)
     assert [line_of(path, place) for place in (1, 2)] == [7, 8]
     assert line_of(written(tmp_path, "a.jsonld", CONTENTS["JSON-LD"]), 1) is None
@@ -347,20 +433,33 @@ def test_rdflib_datasets_keep_their_graphs():
     data.graph(e.g).add((e.a, rdflib.RDFS.label, rdflib.Literal("A", lang="en-GB")))
     data.graph(e.h).add((e.a, e.s, rdflib.Literal("5", datatype=rdflib.XSD.integer)))
     graph = read_triples(data)
-    stated = list(zip(graph.entities.keys(graph.tail), [graph.graph_name(row) for row in range(2)], strict=True))
+    stated = list(
+        zip(
+            graph.entities.keys(graph.tail),
+            [graph.graph_name(row) for row in range(2)],
+            strict=True,
+        )
+    )
     assert sorted(stated, key=str) == [("http://e/b", None), ("http://e/c", "http://e/g")]
     assert (graph.labels.to_list()[0], graph.attributes["value"].to_list()) == ("A", ["5"])
     bad = rdflib.Graph()
     bad.add((e.a, e.r, rdflib.URIRef("http://e/a b")))
-    with pytest.raises(FormatError, match="rdflib graph: a term that is not valid RDF: Invalid IRI"):
+    with pytest.raises(
+        FormatError, match="rdflib graph: a term that is not valid RDF: Invalid IRI"
+    ):
         read_triples(bad)
 
 
-@pytest.mark.parametrize(("start", "end"), [('{"@id":"x:a","x:p":', "}"), ('{"@list":[', "]}"), ('{"@graph":[', "]}"), ("[", "]")])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [('{"@id":"x:a","x:p":', "}"), ('{"@list":[', "]}"), ('{"@graph":[', "]}"), ("[", "]")],
+)
 def test_json_without_bottom_is_refused_before_the_parser_sees_it(tmp_path, start, end):
     path = tmp_path / "deep.jsonld"
     path.write_text('{"@id": "x:a",\n"x:p": ' + start * 20_000 + end * 20_000 + "}")
-    with pytest.raises(FormatError, match=r"deep.jsonld:2: objects within objects, more than 500 deep"):
+    with pytest.raises(
+        FormatError, match=r"deep.jsonld:2: objects within objects, more than 500 deep"
+    ):
         read_triples(path)
 
 

@@ -1,4 +1,6 @@
-"""SPARQL: what is asked, against a SPARQL engine on loopback that also fails, stalls and cuts its answers short."""
+"""SPARQL: what is asked, against a SPARQL engine on loopback that also fails, stalls and cuts its
+answers short.
+"""
 
 import base64
 import json
@@ -28,7 +30,10 @@ TRIPLES = "application/n-triples"
 
 def store_of(rows):
     store = ox.Store()
-    store.extend(ox.Quad(ox.NamedNode(f"http://x.org/{s}"), ox.NamedNode(f"http://x.org/{p}"), o) for s, p, o in rows)
+    store.extend(
+        ox.Quad(ox.NamedNode(f"http://x.org/{s}"), ox.NamedNode(f"http://x.org/{p}"), o)
+        for s, p, o in rows
+    )
     return store
 
 
@@ -36,8 +41,16 @@ def store_of(rows):
 def store():
     """Twenty-five triples and a label."""
     label = ("http://www.w3.org/2000/01/rdf-schema#label", "A film")
-    store = store_of([(f"film{n:02}", "by", ox.NamedNode(f"http://x.org/p{n % 5}")) for n in range(25)])
-    store.add(ox.Quad(ox.NamedNode("http://x.org/film00"), ox.NamedNode(label[0]), ox.Literal(label[1], language="en")))
+    store = store_of(
+        [(f"film{n:02}", "by", ox.NamedNode(f"http://x.org/p{n % 5}")) for n in range(25)]
+    )
+    store.add(
+        ox.Quad(
+            ox.NamedNode("http://x.org/film00"),
+            ox.NamedNode(label[0]),
+            ox.Literal(label[1], language="en"),
+        )
+    )
     return store
 
 
@@ -51,7 +64,9 @@ def server(store):
 def ask(server, tmp_path):
     def asked(query, url=None, reading=None, **settings):
         own = {"manners": QUICK, "cache": tmp_path / "cache", "page": 10} | settings
-        return read_triples(SparqlQuery(url or server.url + "/sparql", query, **own), **(reading or {}))
+        return read_triples(
+            SparqlQuery(url or server.url + "/sparql", query, **own), **(reading or {})
+        )
 
     return asked
 
@@ -64,7 +79,11 @@ def keys(graph):
 
 
 def expected(store):
-    return {(q.subject.value, q.predicate.value, q.object.value) for q in store if isinstance(q.object, ox.NamedNode)}
+    return {
+        (q.subject.value, q.predicate.value, q.object.value)
+        for q in store
+        if isinstance(q.object, ox.NamedNode)
+    }
 
 
 @pytest.mark.parametrize("query", [CONSTRUCT, SELECT])
@@ -87,17 +106,27 @@ def test_a_server_of_other_people(ask, store, query):
     graph.parse(data=ox.serialize(store, format=ox.RdfFormat.N_QUADS).decode(), format="nquads")
     with Loopback(asgi(SparqlEndpoint(graph=graph, path="/sparql"))) as other:
         assert keys(ask(query, url=other.url + "/sparql")) == expected(store)
-        assert {request.command for request in other.seen} == {"POST" if len(query) > 2000 else "GET"}
+        assert {request.command for request in other.seen} == {
+            "POST" if len(query) > 2000 else "GET"
+        }
         with pytest.raises(FetchError, match="answered 400"):
             ask("SELECT ?s ?p ?o WHERE { ?s ?p ?o FILTER(?q ! ) }", url=other.url + "/sparql")
 
 
 def test_construct_goes_on_past_pages_with_few_statements(ask, server):
     """Ten solutions may be one statement: the number of statements does not tell the last page."""
-    graph = ask("CONSTRUCT { ?o a <http://x.org/Person> . ?s ?p ?o } WHERE { ?s ?p ?o FILTER isIRI(?o) } ORDER BY ?o ?s", page=5)
+    graph = ask(
+        "CONSTRUCT { ?o a <http://x.org/Person> . ?s ?p ?o } WHERE { ?s ?p ?o FILTER isIRI(?o) } "
+        "ORDER BY ?o ?s",
+        page=5,
+    )
     assert len(graph) == 25
     assert graph.types.height == 5
-    few = ask("CONSTRUCT { <http://x.org/all> <http://x.org/has> ?o } WHERE { ?s ?p ?o FILTER isIRI(?o) } ORDER BY ?o", page=5)
+    few = ask(
+        "CONSTRUCT { <http://x.org/all> <http://x.org/has> ?o } WHERE { ?s ?p ?o FILTER "
+        "isIRI(?o) } ORDER BY ?o",
+        page=5,
+    )
     assert len(few) == 5
 
 
@@ -146,7 +175,10 @@ def test_who_asks(ask, server):
     from kgrec import __version__
 
     ask(SELECT, manners=Manners(contact="me@example.org"))
-    assert server.seen[0].headers["User-Agent"] == f"kgrec/{__version__} (knowledge graphs for recommenders; me@example.org)"
+    assert (
+        server.seen[0].headers["User-Agent"]
+        == f"kgrec/{__version__} (knowledge graphs for recommenders; me@example.org)"
+    )
     assert server.seen[0].headers["Accept"] == JSON
     assert server.seen[0].command == "GET"
 
@@ -173,7 +205,9 @@ def test_an_endpoint_that_caps_its_answers_loses_nothing(store, ask):
         assert keys(ask(SELECT, url=capped.url)) == expected(store)
     with (
         Loopback(sparql(store, most=4, headers={"X-SPARQL-MaxRows": "4"})) as capped,
-        pytest.raises(FetchError, match=r"gives at most 4 solutions at once. Set page to that or less"),
+        pytest.raises(
+            FetchError, match=r"gives at most 4 solutions at once. Set page to that or less"
+        ),
     ):
         ask(CONSTRUCT, url=capped.url)
     with (
@@ -185,7 +219,10 @@ def test_an_endpoint_that_caps_its_answers_loses_nothing(store, ask):
 
 @pytest.mark.parametrize("query", [CONSTRUCT, SELECT])
 def test_an_endpoint_that_does_not_page_is_found_out(store, ask, query):
-    with Loopback(sparql(store, pages=False)) as stubborn, pytest.raises(FetchError, match="the same answer for every OFFSET"):
+    with (
+        Loopback(sparql(store, pages=False)) as stubborn,
+        pytest.raises(FetchError, match="the same answer for every OFFSET"),
+    ):
         ask(query, url=stubborn.url)
     with Loopback(sparql(store, pages=False)) as stubborn:
         assert keys(ask(query, url=stubborn.url, page=0)) == expected(store)
@@ -201,7 +238,9 @@ def test_equal_pages_of_an_endpoint_that_does_page_are_fine(ask):
 def test_an_endpoint_without_end(ask):
     def route(request):
         number = len(endless.seen)
-        return Reply(b"".join(b"<x:%d> <x:p> <x:%d> .\n" % (number, n) for n in range(10)), kind=TRIPLES)
+        return Reply(
+            b"".join(b"<x:%d> <x:p> <x:%d> .\n" % (number, n) for n in range(10)), kind=TRIPLES
+        )
 
     with Loopback(route) as endless, pytest.raises(FetchError, match="6 pages and no end"):
         ask(CONSTRUCT, url=endless.url, max_pages=6)
@@ -226,11 +265,27 @@ def test_the_advice_on_order_comes_once_and_only_with_several_pages(ask, caplog)
         Reply(cut=-1),
         Reply(b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[', length="none", kind=JSON),
         Reply(b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[]}}', length=100, kind=JSON),
-        Reply(b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[]}}', chunked=True, cut=20, kind=JSON),
+        Reply(
+            b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[]}}',
+            chunked=True,
+            cut=20,
+            kind=JSON,
+        ),
         Reply(b"\x1f\x8b\x08", kind=JSON, headers={"Content-Encoding": "gzip"}),
         Reply(b"not gzip at all}", kind=JSON, headers={"Content-Encoding": "gzip"}),
     ],
-    ids=["503", "429", "500", "504", "dropped", "json cut", "length", "chunked", "gzip cut", "gzip damaged"],
+    ids=[
+        "503",
+        "429",
+        "500",
+        "504",
+        "dropped",
+        "json cut",
+        "length",
+        "chunked",
+        "gzip cut",
+        "gzip damaged",
+    ],
 )
 def test_what_may_pass_is_asked_again(ask, server, store, fault):
     server.faults = [fault, fault, None, fault]
@@ -273,7 +328,9 @@ def test_the_server_says_how_long_to_wait(ask, server):
     server.faults = [Reply(status=503, headers={"Retry-After": "3600"})]
     with pytest.raises(FetchError, match=r"asks to wait 3600 s. Try again then"):
         ask(SELECT, refresh=True)
-    server.faults = [Reply(status=503, headers={"Retry-After": formatdate(time.time() + 90, usegmt=True)})]
+    server.faults = [
+        Reply(status=503, headers={"Retry-After": formatdate(time.time() + 90, usegmt=True)})
+    ]
     with pytest.raises(FetchError, match=r"asks to wait (8\d|90) s"):
         ask(SELECT, refresh=True)
     server.faults = [Reply(status=503, headers={"Retry-After": "soon"})]
@@ -282,7 +339,9 @@ def test_the_server_says_how_long_to_wait(ask, server):
 
 def test_attempts_are_counted_and_end(ask, server):
     server.faults = [Reply(status=503)] * 20
-    with pytest.raises(FetchError, match="answered 503 Service Unavailable, 4 times in a row") as caught:
+    with pytest.raises(
+        FetchError, match="answered 503 Service Unavailable, 4 times in a row"
+    ) as caught:
         ask(SELECT)
     assert len(server.seen) == 4
     assert "\n" not in str(caught.value)
@@ -308,20 +367,29 @@ def test_a_server_that_drips(ask, server, chunked):
 
 def test_nobody_there(ask, server):
     server.stop()
-    with pytest.raises(FetchError, match=r"no answer \(Connection refused\), 2 times in a row. Check the address"):
+    with pytest.raises(
+        FetchError, match=r"no answer \(Connection refused\), 2 times in a row. Check the address"
+    ):
         ask(SELECT, manners=Manners(pause=0.01, attempts=2))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_an_answer_that_is_too_large(store, ask, zipped):
-    with Loopback(sparql(store, zipped=zipped)) as running, pytest.raises(FetchError, match=r"more than 600 bytes. Ask for less"):
+    with (
+        Loopback(sparql(store, zipped=zipped)) as running,
+        pytest.raises(FetchError, match=r"more than 600 bytes. Ask for less"),
+    ):
         ask(SELECT, url=running.url, manners=Manners(max_bytes=600))
 
 
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (400, "answered 400 Bad Request: the query: expected one of.*Check the address and what was asked"),
+        (
+            400,
+            "answered 400 Bad Request: the query: expected one of.*Check the address and what "
+            "was asked",
+        ),
         (401, "answered 401.*wants a user and a password"),
         (403, "answered 403"),
         (404, "answered 404 Not Found. Check the address"),
@@ -347,13 +415,25 @@ def test_a_query_that_the_endpoint_refuses(ask):
             SELECT,
             "answered in text/html, expected application/sparql-results.*Maintenance",
         ),
-        (Reply(b"x", kind="application/rdf+xml"), CONSTRUCT, "answered in application/rdf.xml, expected application/n-triples"),
+        (
+            Reply(b"x", kind="application/rdf+xml"),
+            CONSTRUCT,
+            "answered in application/rdf.xml, expected application/n-triples",
+        ),
         (Reply(b'{"head":{},"boolean":true}', kind=JSON), SELECT, "answered yes or no"),
-        (Reply(b'{"head":{"vars":["a"]},"results":{"bindings":[]}}', kind=JSON), SELECT, "solutions of 1 variables"),
+        (
+            Reply(b'{"head":{"vars":["a"]},"results":{"bindings":[]}}', kind=JSON),
+            SELECT,
+            "solutions of 1 variables",
+        ),
         (Reply(b"<x:a> <no iri> <x:c> .\n", kind=TRIPLES), CONSTRUCT, "not valid: .*on_error skip"),
         (Reply(b"[" * 100_000 + b'"bnode"}', kind=JSON), SELECT, "brackets too deep|not valid"),
         (
-            Reply(b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[]}}', kind=JSON, headers={"Content-Encoding": "br"}),
+            Reply(
+                b'{"head":{"vars":["s","p","o"]},"results":{"bindings":[]}}',
+                kind=JSON,
+                headers={"Content-Encoding": "br"},
+            ),
             SELECT,
             "'br'",
         ),
@@ -372,12 +452,22 @@ def uri(value):
 
 
 def solutions(*rows, names=("s", "p", "o")):
-    return json.dumps({"head": {"vars": names}, "results": {"bindings": [dict(zip(names, row, strict=False)) for row in rows]}}).encode()
+    return json.dumps(
+        {
+            "head": {"vars": names},
+            "results": {"bindings": [dict(zip(names, row, strict=False)) for row in rows]},
+        }
+    ).encode()
 
 
 def test_solutions_that_are_no_statements_are_counted(ask, server):
     text = {"type": "literal", "value": "t"}
-    body = solutions((uri("x:a"), uri("x:p"), uri("x:b")), (text, uri("x:p"), uri("x:b")), (uri("x:a"), text, uri("x:b")), (uri("x:a"),))
+    body = solutions(
+        (uri("x:a"), uri("x:p"), uri("x:b")),
+        (text, uri("x:p"), uri("x:b")),
+        (uri("x:a"), text, uri("x:b")),
+        (uri("x:a"),),
+    )
     server.faults = [Reply(body, kind=JSON), Reply(solutions(), kind=JSON)]
     graph = ask(SELECT)
     assert len(graph) == 1
@@ -386,7 +476,11 @@ def test_solutions_that_are_no_statements_are_counted(ask, server):
 
 
 def test_malformed_statements_are_skipped_where_that_is_asked_for(ask, server):
-    body = solutions((uri("x:a"), uri("x:p"), uri("x:b")), (uri("x:a"), uri("x:p"), uri("no iri")), (uri("x:c"), uri("x:p"), uri("x:d")))
+    body = solutions(
+        (uri("x:a"), uri("x:p"), uri("x:b")),
+        (uri("x:a"), uri("x:p"), uri("no iri")),
+        (uri("x:c"), uri("x:p"), uri("x:d")),
+    )
     lines = b"<x:a> <x:p> <x:b> .\n<x:a> <x:p> <no iri> .\n<x:c> <x:p> <x:d> .\n"
     for query, one, none in (
         (SELECT, Reply(body, kind=JSON), Reply(solutions(), kind=JSON)),
@@ -398,12 +492,17 @@ def test_malformed_statements_are_skipped_where_that_is_asked_for(ask, server):
         assert [(d.what, d.count) for d in graph.dropped] == [("statements", 1)]
         server.faults = [one]
         with pytest.raises(FormatError, match="not valid"):
-            ask(query)  # what was skipped before is not taken from the cache by a run that skips nothing
+            ask(
+                query
+            )  # what was skipped before is not taken from the cache by a run that skips nothing
 
 
 def test_blank_nodes_of_different_pages_are_different(ask, server):
     node = {"type": "bnode", "value": "nodeID://b1"}  # a name that only this syntax takes
-    pages = [solutions((node, uri("x:p"), uri("x:a")), (node, uri("x:q"), uri("x:b"))), solutions((node, uri("x:p"), uri("x:c")))]
+    pages = [
+        solutions((node, uri("x:p"), uri("x:a")), (node, uri("x:q"), uri("x:b"))),
+        solutions((node, uri("x:p"), uri("x:c"))),
+    ]
     server.faults = [Reply(body, kind=JSON) for body in (*pages, solutions())]
     graph = ask(SELECT, page=2)
     blank = graph.entities.series.filter(graph.entities.series.str.starts_with("_:"))
@@ -412,8 +511,15 @@ def test_blank_nodes_of_different_pages_are_different(ask, server):
 
 
 def test_a_fourth_variable_is_the_graph(ask, server):
-    body = solutions((uri("x:a"), uri("x:p"), uri("x:b"), uri("x:g")), (uri("x:c"), uri("x:p"), uri("x:d")), names=("s", "p", "o", "g"))
-    server.faults = [Reply(body, kind=JSON), Reply(solutions(names=("s", "p", "o", "g")), kind=JSON)]
+    body = solutions(
+        (uri("x:a"), uri("x:p"), uri("x:b"), uri("x:g")),
+        (uri("x:c"), uri("x:p"), uri("x:d")),
+        names=("s", "p", "o", "g"),
+    )
+    server.faults = [
+        Reply(body, kind=JSON),
+        Reply(solutions(names=("s", "p", "o", "g")), kind=JSON),
+    ]
     graph = ask("SELECT ?s ?p ?o ?g WHERE { ?s ?p ?o }")
     assert [graph.graph_name(row) for row in range(2)] == ["x:g", None]
 
@@ -455,16 +561,29 @@ def test_without_a_cache(ask, server, store):
 
 def test_secrets_are_sent_and_shown_nowhere(server, ask, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    url = server.url.replace("http://", "http://me:s%40cret@") + "/sparql?apikey=hidden&default-graph-uri=http://x.org/"
+    url = (
+        server.url.replace("http://", "http://me:s%40cret@")
+        + "/sparql?apikey=hidden&default-graph-uri=http://x.org/"
+    )
     server.faults = [Reply(status=503)]
     graph = ask(SELECT, url=url)
-    assert server.seen[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:s@cret").decode()
+    assert (
+        server.seen[0].headers["Authorization"]
+        == "Basic " + base64.b64encode(b"me:s@cret").decode()
+    )
     assert "apikey=hidden" in server.seen[0].path
     assert "default-graph-uri=http://x.org/" in graph.sources[0]
     kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
     names = "".join(str(path) for path in (tmp_path / "cache").rglob("*"))
     source = SparqlQuery(url, SELECT)
-    for told in (caplog.text, str(graph.sources), kept.decode(), names, repr(source), repr(address(url))):
+    for told in (
+        caplog.text,
+        str(graph.sources),
+        kept.decode(),
+        names,
+        repr(source),
+        repr(address(url)),
+    ):
         assert "s@cret" not in told
         assert "s%40cret" not in told
         assert "hidden" not in told
@@ -483,14 +602,22 @@ def test_redirects(server, ask, store):
             assert keys(ask(long, page=100)) == expected(store)
         assert other.seen[0].command == "POST"
         server.faults = [
-            Reply(status=302, headers={"Location": f"{other.url}/moved?query=" + "SELECT%20?s%20?p%20?o%20%7B%7D%20LIMIT%200"})
+            Reply(
+                status=302,
+                headers={
+                    "Location": f"{other.url}/moved?query="
+                    + "SELECT%20?s%20?p%20?o%20%7B%7D%20LIMIT%200"
+                },
+            )
         ]
         secret = server.url.replace("http://", "http://me:secret@")
         ask(SELECT, url=secret, page=0)
         assert other.seen[-1].headers["Authorization"] is None
 
 
-@pytest.mark.parametrize("goal", ["file:///etc/passwd", "ftp://x.org/", "gopher://x.org", "javascript:1"])
+@pytest.mark.parametrize(
+    "goal", ["file:///etc/passwd", "ftp://x.org/", "gopher://x.org", "javascript:1"]
+)
 def test_redirects_lead_to_the_web_alone(server, ask, goal):
     server.faults = [Reply(status=302, headers={"Location": goal})]
     with pytest.raises(FetchError):
@@ -511,7 +638,9 @@ def test_from_https_nothing_goes_to_http():
     from kgrec.data.io.web import _Redirects
 
     with pytest.raises(FetchError, match=r"redirects from https to http://x.org/b"):
-        _Redirects().redirect_request(Request("https://x.org/a"), None, 302, "", {}, "http://x.org/b")
+        _Redirects().redirect_request(
+            Request("https://x.org/a"), None, 302, "", {}, "http://x.org/b"
+        )
 
 
 @pytest.mark.parametrize(
@@ -542,9 +671,19 @@ def test_addresses_that_are_refused(url):
         ("SELECT ?s ?p ?o {} OFFSET 7 LIMIT 5 # LIMIT 9", "SELECT ?s ?p ?o {}", 5, 7),
         ("SELECT ?s ?p ?o {} LIMIT10", "SELECT ?s ?p ?o {}", 10, 0),
         ("SELECT ?s ?p ?o {} LIMIT # none\n 10", "SELECT ?s ?p ?o {}", 10, 0),
-        ("SELECT ?s ?p ?o { { SELECT ?s { ?s ?p ?o } LIMIT 3 } }", "SELECT ?s ?p ?o { { SELECT ?s { ?s ?p ?o } LIMIT 3 } }", None, 0),
+        (
+            "SELECT ?s ?p ?o { { SELECT ?s { ?s ?p ?o } LIMIT 3 } }",
+            "SELECT ?s ?p ?o { { SELECT ?s { ?s ?p ?o } LIMIT 3 } }",
+            None,
+            0,
+        ),
         ("SELECT ?s ?p ?o { ?s ?p '} LIMIT 3' }", "SELECT ?s ?p ?o { ?s ?p '} LIMIT 3' }", None, 0),
-        ('SELECT ?s ?p ?o { ?s ?p """} " LIMIT 3""" }', 'SELECT ?s ?p ?o { ?s ?p """} " LIMIT 3""" }', None, 0),
+        (
+            'SELECT ?s ?p ?o { ?s ?p """} " LIMIT 3""" }',
+            'SELECT ?s ?p ?o { ?s ?p """} " LIMIT 3""" }',
+            None,
+            0,
+        ),
         (
             "PREFIX limit: <x:#LIMIT> SELECT ?s ?limit ?o { ?s limit:3 ?o }",
             "PREFIX limit: <x:#LIMIT> SELECT ?s ?limit ?o { ?s limit:3 ?o }",
@@ -563,7 +702,12 @@ def test_where_a_page_goes(query, before, limit, offset):
 def test_values_stay_behind_the_page(store):
     query = "SELECT ?s ?p ?o { ?s ?p ?o } LIMIT 2 VALUES ?o { <http://x.org/p1> }"
     plan = paged(query)
-    assert plan.page(3, 1).splitlines() == ["SELECT ?s ?p ?o { ?s ?p ?o }", "LIMIT 3", "OFFSET 1", "VALUES ?o { <http://x.org/p1> }"]
+    assert plan.page(3, 1).splitlines() == [
+        "SELECT ?s ?p ?o { ?s ?p ?o }",
+        "LIMIT 3",
+        "OFFSET 1",
+        "VALUES ?o { <http://x.org/p1> }",
+    ]
     assert len(list(store.query(plan.page(3, 1)))) == 3
 
 
@@ -612,9 +756,16 @@ def test_settings_that_are_refused(tmp_path, chosen, message):
 def test_settings_as_text(tmp_path):
     (tmp_path / "q.rq").write_text(SELECT)
     found = query_from_file(
-        "http://x.org/", tmp_path / "q.rq", {"page": "7", "cache": "there", "refresh": "true", "timeout": "1.5", "attempts": "2"}
+        "http://x.org/",
+        tmp_path / "q.rq",
+        {"page": "7", "cache": "there", "refresh": "true", "timeout": "1.5", "attempts": "2"},
     )
-    assert (found.page, found.cache, found.refresh, found.manners) == (7, "there", True, Manners(timeout=1.5, attempts=2))
+    assert (found.page, found.cache, found.refresh, found.manners) == (
+        7,
+        "there",
+        True,
+        Manners(timeout=1.5, attempts=2),
+    )
     assert found.name == "q.rq"
 
 
@@ -624,7 +775,13 @@ def test_any_answer_is_read_or_refused(data):
     """Bytes of an answer cut, changed and doubled at random."""
     where, node = address("http://x.org/sparql"), {"type": "bnode", "value": "b"}
     sound = {
-        SELECT: (JSON, solutions((uri("x:a"), uri("x:p"), node), (node, uri("x:p"), {"type": "literal", "value": "t", "xml:lang": "en"}))),
+        SELECT: (
+            JSON,
+            solutions(
+                (uri("x:a"), uri("x:p"), node),
+                (node, uri("x:p"), {"type": "literal", "value": "t", "xml:lang": "en"}),
+            ),
+        ),
         CONSTRUCT: (TRIPLES, b'<x:a> <x:p> "a\\u0041"@en .\n_:b <x:p> <x:c> .\n'),
         CONSTRUCT + " ": ("text/turtle", b"@prefix : <x:> .\n:a :p [ :q 3, 'x' ] ."),
     }
@@ -632,7 +789,20 @@ def test_any_answer_is_read_or_refused(data):
     kind, body = sound[query]
     for _ in range(data.draw(st.integers(1, 4))):
         first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(body))] * 2)))
-        odd = st.sampled_from([b"", b"{", b"}", b'"', b"\0", b"\xff", b"null", b"1e999", b"[" * 3000, body[first:last]])
+        odd = st.sampled_from(
+            [
+                b"",
+                b"{",
+                b"}",
+                b'"',
+                b"\0",
+                b"\xff",
+                b"null",
+                b"1e999",
+                b"[" * 3000,
+                body[first:last],
+            ]
+        )
         body = body[:first] + data.draw(odd | st.binary(max_size=4)) + body[last:]
     parser = _Parser(where, paged(query), data.draw(st.booleans()), True, "p0n")
     try:
@@ -641,13 +811,18 @@ def test_any_answer_is_read_or_refused(data):
         refused = str(error)
     else:
         refused = ""
-        assert len(list(ox.parse(parsed.quads, format=ox.RdfFormat.N_QUADS))) == parsed.rows - parsed.unfit - parsed.malformed
+        assert (
+            len(list(ox.parse(parsed.quads, format=ox.RdfFormat.N_QUADS)))
+            == parsed.rows - parsed.unfit - parsed.malformed
+        )
     assert "\n" not in refused
 
 
 @pytest.mark.slow
 def test_the_worked_example(root, tmp_path, monkeypatch, capsys):
-    """docs/sparql.md, block by block, with an endpoint on loopback in the place of the reader's own."""
+    """docs/sparql.md, block by block, with an endpoint on loopback in the place of the reader's
+    own.
+    """
     import shlex
 
     from kgrec.cli import run
@@ -658,7 +833,11 @@ def test_the_worked_example(root, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("kgrec.data.rdf.sparql.CACHE", str(tmp_path / "cache"))
     with Loopback(sparql(films)) as running:
-        text = (root / "docs/sparql.md").read_text().replace("http://localhost:7878/query", running.url)
+        text = (
+            (root / "docs/sparql.md")
+            .read_text()
+            .replace("http://localhost:7878/query", running.url)
+        )
         blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
         (tmp_path / "films.rq").write_text(next(code for kind, code in blocks if kind == "sparql"))
         for kind, code in blocks:
@@ -671,7 +850,12 @@ def test_the_worked_example(root, tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         exec(compile(code, "docs/sparql.md", "exec"), {})
         wanted = sum(
-            len(list(films.quads_for_pattern(None, ox.NamedNode(f"https://schema.org/{name}"), None))) for name in ("director", "genre")
+            len(
+                list(
+                    films.quads_for_pattern(None, ox.NamedNode(f"https://schema.org/{name}"), None)
+                )
+            )
+            for name in ("director", "genre")
         )
         assert f"{wanted} triples from {running.url}/, films.rq, 20" in capsys.readouterr().out
         assert len(running.seen) > asked
@@ -682,8 +866,19 @@ def test_build_with_an_endpoint(server, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     (tmp_path / "q.rq").write_text(CONSTRUCT)
-    (tmp_path / "clicks.csv").write_text("user,item\n" + "".join(f"u{n % 4},http://x.org/film{n:02}\n" for n in range(25)))
-    parts = ["-q", "build", "--interactions", str(tmp_path / "clicks.csv"), "--sparql", server.url, "--query", str(tmp_path / "q.rq")]
+    (tmp_path / "clicks.csv").write_text(
+        "user,item\n" + "".join(f"u{n % 4},http://x.org/film{n:02}\n" for n in range(25))
+    )
+    parts = [
+        "-q",
+        "build",
+        "--interactions",
+        str(tmp_path / "clicks.csv"),
+        "--sparql",
+        server.url,
+        "--query",
+        str(tmp_path / "q.rq"),
+    ]
     assert run([*parts, "--sparql-set", "page=9", "--out", str(tmp_path / "d"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["triples"], told["counts"]["items in the graph"]) == (25, 25)

@@ -39,11 +39,23 @@ def test_an_array_in_the_order_of_the_items_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("item_id,x\na,1\n", DataError, r"f\.csv: 2 of 3 items have no row: 'b', 'c'\. Give every item a row\."),
+        (
+            "item_id,x\na,1\n",
+            DataError,
+            r"f\.csv: 2 of 3 items have no row: 'b', 'c'\. Give every item a row\.",
+        ),
         ("item_id,x\na,1\nb,1\nc,1\na,2\n", DataError, r"item 'a' has more than one row"),
-        ("item_id,x\na,1\nb,inf\nc,1\n", FormatError, r"f\.csv:3: column 'x' holds 'inf', not a number"),
+        (
+            "item_id,x\na,1\nb,inf\nc,1\n",
+            FormatError,
+            r"f\.csv:3: column 'x' holds 'inf', not a number",
+        ),
         ("item_id,x\na,1\nb,\nc,1\n", FormatError, r"f\.csv:3: column 'x' holds '', not a number"),
-        ("item_id,x\na,1\nb,red\nc,1\n", FormatError, r"f\.csv:3: column 'x' holds 'red', not a number"),
+        (
+            "item_id,x\na,1\nb,red\nc,1\n",
+            FormatError,
+            r"f\.csv:3: column 'x' holds 'red', not a number",
+        ),
         ("item_id,x\na,1\nb,1e39\nc,1\n", FormatError, r"f\.csv:3: a number that is not finite"),
         ("item_id\na\n", FormatError, "one column"),
     ],

@@ -14,9 +14,13 @@ def written(folder, name, text):
 
 def test_columns_by_name_by_custom_and_by_place(tmp_path):
     named = written(tmp_path, "a.csv", "stars,who,what,when\n5,u,i,10\n1,v,j,20\n")
-    log = read_interactions(named, user="who", item="what", time="when", rating="stars", min_rating=2)
+    log = read_interactions(
+        named, user="who", item="what", time="when", rating="stars", min_rating=2
+    )
     assert log.frame.rows(named=True) == [{"user": "u", "item": "i", "time": 10.0, "rating": 5.0}]
-    assert [(d.what, d.why, d.count) for d in log.dropped] == [("interactions", "rating below 2", 1)]
+    assert [(d.what, d.why, d.count) for d in log.dropped] == [
+        ("interactions", "rating below 2", 1)
+    ]
     known = read_interactions(written(tmp_path, "b.csv", "timestamp,item_id,user_id\n1,i,u\n"))
     assert known.frame.rows(named=True) == [{"user": "u", "item": "i", "time": 1.0}]
     bare = read_interactions(written(tmp_path, "c.tsv", "u\ti\nv\tj\n"))
@@ -24,26 +28,54 @@ def test_columns_by_name_by_custom_and_by_place(tmp_path):
 
 
 def test_recbole(tmp_path):
-    log = read_interactions(written(tmp_path, "a.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n01\t2\t3\t4\n"))
+    log = read_interactions(
+        written(
+            tmp_path,
+            "a.inter",
+            "user_id:token\titem_id:token\trating:float\ttimestamp:float\n01\t2\t3\t4\n",
+        )
+    )
     assert log.frame.rows(named=True) == [{"user": "01", "item": "2", "time": 4.0, "rating": 3.0}]
 
 
 def test_one_known_column_and_one_by_place(tmp_path):
-    assert read_interactions(written(tmp_path, "a.csv", "item_iri,person\nx,anna\n")).frame.rows() == [("anna", "x")]
+    assert read_interactions(
+        written(tmp_path, "a.csv", "item_iri,person\nx,anna\n")
+    ).frame.rows() == [("anna", "x")]
 
 
 @pytest.mark.parametrize(
     ("text", "settings", "error", "message"),
     [
-        ("user_id,item_id\nu,i\n", {"user": "usr_id"}, FormatError, r"no column 'usr_id'\. Nearest: user_id"),
-        ("user_id,item_id,rating\nu,i,5\nu,j,good\n", {}, FormatError, r"a\.csv:3: column 'rating' holds 'good', not a number"),
-        ("user_id,item_id,timestamp\nu,i,inf\n", {}, FormatError, r"a\.csv:2: column 'timestamp' holds 'inf'"),
+        (
+            "user_id,item_id\nu,i\n",
+            {"user": "usr_id"},
+            FormatError,
+            r"no column 'usr_id'\. Nearest: user_id",
+        ),
+        (
+            "user_id,item_id,rating\nu,i,5\nu,j,good\n",
+            {},
+            FormatError,
+            r"a\.csv:3: column 'rating' holds 'good', not a number",
+        ),
+        (
+            "user_id,item_id,timestamp\nu,i,inf\n",
+            {},
+            FormatError,
+            r"a\.csv:2: column 'timestamp' holds 'inf'",
+        ),
         ("user_id,item_id\nu,i\nv\n", {}, FormatError, r"a\.csv:3: expected 2 columns, found 1"),
         ("user_id,item_id\n,i\n", {}, FormatError, r"a\.csv:2: column 'user_id' is empty"),
         ("user_id,item_id\n", {}, FormatError, "a header and no rows"),
         ("user_id\nu\n", {}, FormatError, "one column, expected a user and an item column"),
         ("user_id,item_id\nu,i\n", {"min_rating": 3.0}, ConfigError, "there is no rating column"),
-        ("user_id,item_id\nu,i\n", {"user": "item_id", "item": "item_id"}, ConfigError, "both column 'item_id'"),
+        (
+            "user_id,item_id\nu,i\n",
+            {"user": "item_id", "item": "item_id"},
+            ConfigError,
+            "both column 'item_id'",
+        ),
     ],
 )
 def test_bad_input(tmp_path, text, settings, error, message):
@@ -64,7 +96,9 @@ def test_a_part_takes_names_only_where_they_are(tmp_path):
 
 
 def test_frames_keep_whole_number_ids_as_text():
-    log = read_interactions(pl.DataFrame({"user_id": [7], "item_id": [8], "rating": [np.float32(2)]}))
+    log = read_interactions(
+        pl.DataFrame({"user_id": [7], "item_id": [8], "rating": [np.float32(2)]})
+    )
     assert log.frame.rows(named=True) == [{"user": "7", "item": "8", "rating": 2.0}]
 
 
@@ -98,10 +132,14 @@ def test_times_may_be_iso_8601(tmp_path, cell, seconds):
 @pytest.mark.parametrize("cell", ["02/01/1970", "1970-13-01", "1970-01-01T25:00", "soon", ""])
 def test_other_dates_are_refused_with_their_place(tmp_path, cell):
     with pytest.raises(FormatError, match=r"a\.csv:3: .* not a number or an ISO 8601 date"):
-        read_interactions(written(tmp_path, "a.csv", f"user_id,item_id,timestamp\nu,j,1970-01-02\nu,i,{cell}\n"))
+        read_interactions(
+            written(tmp_path, "a.csv", f"user_id,item_id,timestamp\nu,j,1970-01-02\nu,i,{cell}\n")
+        )
 
 
 def test_rows_with_an_empty_id_can_be_skipped(tmp_path):
-    log = read_interactions(written(tmp_path, "a.csv", "user_id,item_id\nu,i\n,i\nu,\nv,j\n"), on_error="skip")
+    log = read_interactions(
+        written(tmp_path, "a.csv", "user_id,item_id\nu,i\n,i\nu,\nv,j\n"), on_error="skip"
+    )
     assert log.frame.rows() == [("u", "i"), ("v", "j")]
     assert [d.count for d in log.dropped] == [2]

@@ -7,7 +7,11 @@ from kgrec.errors import FormatError
 
 def test_titles_are_found_by_name():
     for column in ("title", "name", "movie_title", "Game_Name"):
-        items = read_items(pl.DataFrame({"item_id": ["1", "2", "1"], "year": ["9", "9", "9"], column: ["A", " ", "B"]}))
+        items = read_items(
+            pl.DataFrame(
+                {"item_id": ["1", "2", "1"], "year": ["9", "9", "9"], column: ["A", " ", "B"]}
+            )
+        )
         assert titles(items).rows() == [("1", "A"), ("2", None)]
         assert text_columns(items, None) == (column,)
 
@@ -28,8 +32,13 @@ def test_the_id_column_can_be_named():
 
 
 def test_texts_of_several_columns():
-    items = read_items(pl.DataFrame({"id": ["1", "2"], "title": ["A", None], "plot": ["  ", "long"]}))
+    items = read_items(
+        pl.DataFrame({"id": ["1", "2"], "title": ["A", None], "plot": ["  ", "long"]})
+    )
     assert text_columns(items, "plot") == ("plot",)
-    assert texts(items, text_columns(items, ["title", "plot"])).rows() == [("1", ["A", None]), ("2", [None, "long"])]
+    assert texts(items, text_columns(items, ["title", "plot"])).rows() == [
+        ("1", ["A", None]),
+        ("2", [None, "long"]),
+    ]
     with pytest.raises(FormatError, match=r"no column 'plott'\. Nearest: plot"):
         text_columns(items, "plott")

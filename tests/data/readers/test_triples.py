@@ -17,7 +17,14 @@ def written(folder, name, text):
 
 
 def stated(graph):
-    return list(zip(graph.entities.keys(graph.head), graph.relations.keys(graph.relation), graph.entities.keys(graph.tail), strict=True))
+    return list(
+        zip(
+            graph.entities.keys(graph.head),
+            graph.relations.keys(graph.relation),
+            graph.entities.keys(graph.tail),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,11 +52,16 @@ def test_an_entity_and_a_relation_may_have_the_same_key(tmp_path):
 def test_duplicates_and_loops_are_counted(tmp_path):
     graph = read_triples(written(tmp_path, "a.tsv", "a\tr\tb\na\tr\ta\na\tr\tb\na\ts\tb\n"))
     assert stated(graph) == [("a", "r", "b"), ("a", "s", "b")]
-    assert {d.why: d.count for d in graph.dropped} == {"the head is the tail": 1, "stated more than once": 1}
+    assert {d.why: d.count for d in graph.dropped} == {
+        "the head is the tail": 1,
+        "stated more than once": 1,
+    }
 
 
 def test_two_columns(tmp_path):
-    with pytest.raises(FormatError, match=r"a\.tsv:1: expected 3 columns \(head, relation, tail\), found 2"):
+    with pytest.raises(
+        FormatError, match=r"a\.tsv:1: expected 3 columns \(head, relation, tail\), found 2"
+    ):
         read_triples(written(tmp_path, "a.tsv", "a\tb\nc\td\n"))
     with pytest.raises(FormatError, match=r"a\.tsv:2: expected 3 columns, found 2"):
         read_triples(written(tmp_path, "a.tsv", "a\tb\tc\nc\td\n"))
@@ -72,7 +84,10 @@ def test_what_cannot_be_found(tmp_path):
 
 def test_rdflib_graph():
     source = rdflib.Graph()
-    source.parse(data='@prefix e: <http://e/> . e:a e:r e:b ; <http://www.w3.org/2000/01/rdf-schema#label> "A" .', format="turtle")
+    source.parse(
+        data='@prefix e: <http://e/> . e:a e:r e:b ; <http://www.w3.org/2000/01/rdf-schema#label> "A" .',
+        format="turtle",
+    )
     graph = read_triples(source)
     assert stated(graph) == [("http://e/a", "http://e/r", "http://e/b")]
     assert graph.labels.to_list() == ["A", None]
@@ -104,7 +119,9 @@ def test_any_triples_come_back_once(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("t")
     expected = list(dict.fromkeys((h, r, t) for h, r, t in rows if h != t))
     text = read_triples(written(folder, "a.tsv", "".join(f"{h}\t{r}\t{t}\n" for h, r, t in rows)))
-    lines = read_triples(written(folder, "a.nt", "".join(f"<x:{h}> <x:{r}> <x:{t}> .\n" for h, r, t in rows)))
+    lines = read_triples(
+        written(folder, "a.nt", "".join(f"<x:{h}> <x:{r}> <x:{t}> .\n" for h, r, t in rows))
+    )
     assert stated(text) == expected
     assert stated(lines) == [(f"x:{h}", f"x:{r}", f"x:{t}") for h, r, t in expected]
     if expected:
@@ -118,7 +135,11 @@ def test_a_networkx_graph_made_of_a_dataset_comes_back_without_its_users():
     from kgrec.graph.convert import to_networkx
 
     log = pl.DataFrame({"user": ["u"] * 3, "item": ["a", "b", "c"]})
-    data = Dataset.build(log, pl.DataFrame({"head": ["a", "b"], "relation": ["r", "r"], "tail": ["t", "t"]}), ratios=(0.4, 0.3, 0.3))
+    data = Dataset.build(
+        log,
+        pl.DataFrame({"head": ["a", "b"], "relation": ["r", "r"], "tail": ["t", "t"]}),
+        ratios=(0.4, 0.3, 0.3),
+    )
     back = read_triples(to_networkx(data))
     assert sorted(stated(back)) == [("a", "r", "t"), ("b", "r", "t")]
     assert back.labels.to_list() == [None] * len(back.entities)
@@ -134,7 +155,10 @@ def test_rows_with_an_empty_cell_can_be_skipped(tmp_path):
 
 
 def test_a_graph_is_shown_in_one_line(tmp_path):
-    assert repr(read_triples(written(tmp_path, "a.tsv", "a\tr\tb\n"))) == "Triples(1 triples, 2 entities, 1 relations)"
+    assert (
+        repr(read_triples(written(tmp_path, "a.tsv", "a\tr\tb\n")))
+        == "Triples(1 triples, 2 entities, 1 relations)"
+    )
 
 
 def test_what_a_folder_holds_beside_graphs_is_named(tmp_path, caplog):

@@ -16,7 +16,15 @@ def write(path, content):
     return str(path)
 
 
-BINARY = b"2 3\n" + b"cat " + np.array([1, 2, 3], "<f4").tobytes() + b"\n" + b"dog " + np.array([4, 5, 6.5], "<f4").tobytes() + b"\n"
+BINARY = (
+    b"2 3\n"
+    + b"cat "
+    + np.array([1, 2, 3], "<f4").tobytes()
+    + b"\n"
+    + b"dog "
+    + np.array([4, 5, 6.5], "<f4").tobytes()
+    + b"\n"
+)
 UNBROKEN = BINARY.replace(b"\ndog", b"dog")
 
 
@@ -46,7 +54,9 @@ def test_every_form_gives_the_same(tmp_path, content):
 
 
 def test_a_word_with_spaces_keeps_its_vector(tmp_path):
-    vectors, read = read_vectors(write(tmp_path / "v", "cat 1 2\n. . . 3 4\nNew York 5 6\n"), anything)
+    vectors, read = read_vectors(
+        write(tmp_path / "v", "cat 1 2\n. . . 3 4\nNew York 5 6\n"), anything
+    )
     assert (vectors.keys.to_list(), read) == (["cat", ". . .", "New York"], 3)
     assert vectors.values.tolist() == [[1, 2], [3, 4], [5, 6]]
 
@@ -55,7 +65,11 @@ def test_an_array_with_ids_beside(tmp_path):
     np.save(tmp_path / "e.npy", np.arange(6.0).reshape(3, 2))
     write(tmp_path / "e.txt", "a\nb\nNew York\n")
     vectors, read = read_vectors(tmp_path / "e.npy", {"New York", "b"}.__contains__)
-    assert (vectors.keys.to_list(), vectors.values.tolist(), read) == (["b", "New York"], [[2, 3], [4, 5]], 3)
+    assert (vectors.keys.to_list(), vectors.values.tolist(), read) == (
+        ["b", "New York"],
+        [[2, 3], [4, 5]],
+        3,
+    )
     write(tmp_path / "e.txt", "a\nb\n")
     with pytest.raises(FormatError, match=r"e\.txt: 2 ids for the 3 rows"):
         read_vectors(tmp_path / "e.npy", anything)
@@ -67,7 +81,10 @@ def test_an_array_with_ids_beside(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("cat 1 2 3\ndog 4 5\n", r"v:2: a vector of 2 numbers, expected 3 as in the lines before\."),
+        (
+            "cat 1 2 3\ndog 4 5\n",
+            r"v:2: a vector of 2 numbers, expected 3 as in the lines before\.",
+        ),
         ("cat 1 2 3\ndog 4 5 6 7\n", r"v:2: a vector of 4 numbers, expected 3"),
         ("2 3\ncat 1 2 3\ndog 4 5\n", r"v:3: a vector of 2 numbers, expected 3"),
         ("cat 1 2 3\ndog  4 5\n", r"v:2: a vector of 2 numbers, expected 3"),
@@ -78,7 +95,10 @@ def test_an_array_with_ids_beside(tmp_path):
         ("", r"v: no vector"),
         ("\n\n", r"v: no vector"),
         (BINARY[:-6], r"v: ends in vector 2 of 2"),
-        (b"1 3\ncat " + np.array([1, np.inf, 0], "<f4").tobytes(), r"v: vector 1: a number that is not finite"),
+        (
+            b"1 3\ncat " + np.array([1, np.inf, 0], "<f4").tobytes(),
+            r"v: vector 1: a number that is not finite",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, content, message):
@@ -100,9 +120,14 @@ def test_arrays_that_are_none(tmp_path):
         b"",
         b"junk",
         b"PK\x03\x04",
-        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9), }".ljust(127) + b"\n",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9), }".ljust(
+            127
+        )
+        + b"\n",
     ):
-        with pytest.raises(FormatError, match=r"a\.npy: (not a \.npy file|its length is not that of its shape)"):
+        with pytest.raises(
+            FormatError, match=r"a\.npy: (not a \.npy file|its length is not that of its shape)"
+        ):
             read_vectors(write(tmp_path / "a.npy", content), anything)
     for array in (np.zeros(3), np.zeros((2, 2), dtype=bool), np.zeros((1, 1, 1)), np.array([[{}]])):
         np.save(tmp_path / "a.npy", array, allow_pickle=True)

@@ -7,11 +7,16 @@ from kgrec.data.records.interactions import InteractionLog
 
 
 def test_summary_is_json_and_counts():
-    log = InteractionLog(pl.DataFrame({"user": ["u"] * 10, "item": [f"i{n}" for n in range(10)]}), sources=("log.csv",))
+    log = InteractionLog(
+        pl.DataFrame({"user": ["u"] * 10, "item": [f"i{n}" for n in range(10)]}),
+        sources=("log.csv",),
+    )
     triples = pl.DataFrame({"head": ["i0"], "relation": ["r"], "tail": ["t"]})
     data = Dataset.build(log, triples, seed=1, name="toy")
     summary = json.loads(json.dumps(data.summary()))
-    assert {key: summary[key] for key in ("users", "items", "entities", "relations", "triples")} == {
+    assert {
+        key: summary[key] for key in ("users", "items", "entities", "relations", "triples")
+    } == {
         "users": 1,
         "items": 10,
         "entities": 11,

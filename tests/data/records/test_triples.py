@@ -25,7 +25,11 @@ def test_labels_fall_back_to_keys(tmp_path):
     path = tmp_path / "a.ttl"
     path.write_text('@prefix e: <http://e/> . e:a e:madeBy e:b ; <https://schema.org/name> "A" .')
     graph = read_triples(str(path))
-    assert (graph.label(0), graph.label(1), graph.relation_label(0)) == ("A", "http://e/b", "made by")
+    assert (graph.label(0), graph.label(1), graph.relation_label(0)) == (
+        "A",
+        "http://e/b",
+        "made by",
+    )
 
 
 def test_empty():

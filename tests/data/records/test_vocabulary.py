@@ -20,7 +20,9 @@ def test_keys_and_rows_are_inverse(keys):
 
 def test_unknown_ids_say_the_nearest():
     vocabulary = Vocabulary(["alien-1979", "blade-runner-1982"], kind="item")
-    with pytest.raises(UnknownIdError, match=r"unknown item id 'alien-1997' \(of 2\)\. Nearest: alien-1979") as caught:
+    with pytest.raises(
+        UnknownIdError, match=r"unknown item id 'alien-1997' \(of 2\)\. Nearest: alien-1979"
+    ) as caught:
         vocabulary.row("alien-1997")
     assert isinstance(caught.value, KeyError)
     assert vocabulary.get("x") is None
@@ -37,4 +39,7 @@ def test_keys_are_distinct_and_present():
 def test_equality_and_size():
     assert Vocabulary(["a"]) == Vocabulary(["a"], kind="item")
     assert Vocabulary(["a"]) != Vocabulary(["b"])
-    assert (len(Vocabulary([])), repr(Vocabulary(["a"], kind="user"))) == (0, "Vocabulary(1 user ids)")
+    assert (len(Vocabulary([])), repr(Vocabulary(["a"], kind="user"))) == (
+        0,
+        "Vocabulary(1 user ids)",
+    )

@@ -31,7 +31,16 @@ def test_random_split_rounds_per_user():
     sizes = [1, 2, 4, 5, 10, 14, 15, 100]
     user = np.repeat(np.arange(len(sizes)), sizes)
     part = random_split(user, None, RATIOS, generator=rng())
-    expected = [(1, 0, 0), (2, 0, 0), (4, 0, 0), (3, 1, 1), (8, 1, 1), (12, 1, 1), (11, 2, 2), (80, 10, 10)]
+    expected = [
+        (1, 0, 0),
+        (2, 0, 0),
+        (4, 0, 0),
+        (3, 1, 1),
+        (8, 1, 1),
+        (12, 1, 1),
+        (11, 2, 2),
+        (80, 10, 10),
+    ]
     assert [counts(part, user, who) for who in range(len(sizes))] == expected
 
 
@@ -45,7 +54,9 @@ def test_random_split_is_random_and_repeatable():
 
 
 @given(
-    st.lists(st.integers(0, 5), min_size=1, max_size=60), st.tuples(st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1)), st.integers(0, 9)
+    st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    st.tuples(st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1)),
+    st.integers(0, 9),
 )
 def test_every_user_trains(users, weights, seed):
     ratios = tuple(float(w / sum(weights)) for w in weights)
@@ -95,7 +106,10 @@ def test_hold_out_leaves_one():
     assert [int(held[user == who].sum()) for who in range(3)] == [0, 2, 1]
 
 
-@pytest.mark.parametrize("ratios", [(0.8, 0.2), (0.5, 0.1, 0.1), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "ratios",
+    [(0.8, 0.2), (0.5, 0.1, 0.1), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)],
+)
 def test_bad_ratios(ratios):
     with pytest.raises(ConfigError, match="ratios"):
         check_ratios(ratios)

@@ -1,4 +1,6 @@
-"""Regular tables are read by a way of their own; what comes out is what the general reader gives."""
+"""Regular tables are read by a way of their own; what comes out is what the general reader
+gives.
+"""
 
 import gzip
 from itertools import count
@@ -96,7 +98,8 @@ def test_what_is_not_is_left_to_the_general_reader(tmp_path, text, monkeypatch):
 
 
 CELL = st.one_of(
-    st.integers(-2, 200).map(str), st.sampled_from(["007", "a b", "\u00e9", "", "1.5", "nan", '"', "x\ty", " 3", "1e400", "0"])
+    st.integers(-2, 200).map(str),
+    st.sampled_from(["007", "a b", "\u00e9", "", "1.5", "nan", '"', "x\ty", " 3", "1e400", "0"]),
 )
 
 
@@ -122,4 +125,6 @@ def test_both_readers_agree(tmp_path_factory, rows, separator, end, header, ends
         except KgrecError as error:
             said.append(str(error))
     ours, theirs = said
-    assert ours == theirs if isinstance(theirs, str) or isinstance(ours, str) else ours.equals(theirs)
+    assert (
+        ours == theirs if isinstance(theirs, str) or isinstance(ours, str) else ours.equals(theirs)
+    )

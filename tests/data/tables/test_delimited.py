@@ -50,7 +50,9 @@ def test_gzip_is_told_by_its_bytes(tmp_path):
 
 
 def test_typed_header_loses_its_types(tmp_path):
-    table = read_table(written(tmp_path, "a.inter", "user_id:token\titem_id:token\trating:float\n1\t2\t3\n"))
+    table = read_table(
+        written(tmp_path, "a.inter", "user_id:token\titem_id:token\trating:float\n1\t2\t3\n")
+    )
     assert table.frame.columns == ["user_id", "item_id", "rating"]
 
 
@@ -71,7 +73,10 @@ def test_quoted_cells_may_hold_separators_and_line_breaks(tmp_path):
 
 
 def test_a_quote_in_tab_separated_text_is_a_character(tmp_path):
-    assert read_table(written(tmp_path, "a.tsv", '1\t"Oh\n2\tx"\n')).frame.rows() == [("1", '"Oh'), ("2", 'x"')]
+    assert read_table(written(tmp_path, "a.tsv", '1\t"Oh\n2\tx"\n')).frame.rows() == [
+        ("1", '"Oh'),
+        ("2", 'x"'),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,9 @@ def test_find_column_says_the_nearest(tmp_path):
 
 
 def test_numbers(tmp_path):
-    table = read_table(written(tmp_path, "a.csv", "n,m\n1,2\n 2.5 ,3\nfour,5\nnan,6\n"), known={"n"})
+    table = read_table(
+        written(tmp_path, "a.csv", "n,m\n1,2\n 2.5 ,3\nfour,5\nnan,6\n"), known={"n"}
+    )
     with pytest.raises(FormatError, match=r"a\.csv:4: column 'n' holds 'four', not a number"):
         as_numbers(table, "n")
     assert as_numbers(table, "n", on_error="skip").to_list() == [1.0, 2.5, None, None]
@@ -152,13 +159,17 @@ def test_ids(tmp_path):
         as_ids(read_table(pl.DataFrame({"x": [1.5]})), "x")
 
 
-CELL = st.text(st.characters(exclude_characters="\0\t\n\r", exclude_categories=["Cs"]), min_size=1, max_size=6).filter(lambda s: s.strip())
+CELL = st.text(
+    st.characters(exclude_characters="\0\t\n\r", exclude_categories=["Cs"]), min_size=1, max_size=6
+).filter(lambda s: s.strip())
 
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8))
 def test_any_tab_separated_cells_come_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("t") / "a.tsv"
-    path.write_text("user_id\titem_id\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8", newline="")
+    path.write_text(
+        "user_id\titem_id\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8", newline=""
+    )
     assert read_table(str(path), known={"user_id"}).frame.rows() == rows
 
 
@@ -185,7 +196,9 @@ def test_quoted_cells_over_several_lines(tmp_path):
 def test_sequences_of_a_typed_header(tmp_path):
     (tmp_path / "t.item").write_text("item_id:token\tclass:token_seq\n1\ta b\n")
     assert read_table(tmp_path / "t.item").sequences == {"class"}
-    (tmp_path / "u.item").write_text("1|Toy Story (1995)|01-Jan-1995\n2|GoldenEye (1995)|01-Jan-1995\n")
+    (tmp_path / "u.item").write_text(
+        "1|Toy Story (1995)|01-Jan-1995\n2|GoldenEye (1995)|01-Jan-1995\n"
+    )
     assert read_table(tmp_path / "u.item").frame.width == 3
 
 
@@ -196,7 +209,15 @@ def test_quotes_around_nothing(tmp_path):
 
 
 def test_bad_lines_of_json_can_be_skipped(tmp_path):
-    lines = ['{"a": 1, "b": "x"}', "nonsense", '{"a": [1], "b": "y"}', "", "[1]", '{"a": 3, "b": "z"}', "[" * 200 + "]" * 200]
+    lines = [
+        '{"a": 1, "b": "x"}',
+        "nonsense",
+        '{"a": [1], "b": "y"}',
+        "",
+        "[1]",
+        '{"a": 3, "b": "z"}',
+        "[" * 200 + "]" * 200,
+    ]
     path = tmp_path / "t.jsonl"
     path.write_text("\n".join(lines) + "\n")
     table = read_table(path, on_error="skip")
@@ -233,11 +254,16 @@ def test_quotes_belong_to_no_cell_whatever_the_separator(tmp_path, name, text, r
 
 def test_a_sheet_of_excel_is_called_one(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04rest")
-    with pytest.raises(FormatError, match=r"t.xlsx: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV"):
+    with pytest.raises(
+        FormatError,
+        match=r"t.xlsx: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV",
+    ):
         read_table(tmp_path / "t.xlsx")
 
 
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(FormatError, match=r"pipe.csv: is a pipe or device, and files are read more than once"):
+    with pytest.raises(
+        FormatError, match=r"pipe.csv: is a pipe or device, and files are read more than once"
+    ):
         read_table(tmp_path / "pipe.csv")

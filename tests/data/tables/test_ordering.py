@@ -18,7 +18,10 @@ def test_rows_are_sorted_as_lexsort_sorts_them(rows, places):
     assert row_order(*columns).tolist() == np.lexsort(columns[::-1]).tolist()
 
 
-@given(st.lists(st.text(alphabet="ab\0é/😀", max_size=30), unique=True, max_size=30), st.sampled_from(["", "http://x.org/resource/"]))
+@given(
+    st.lists(st.text(alphabet="ab\0é/😀", max_size=30), unique=True, max_size=30),
+    st.sampled_from(["", "http://x.org/resource/"]),
+)
 def test_texts_are_sorted_by_their_bytes_however_many_there_are(texts, prefix):
     keys = pl.Series([prefix + text for text in texts], dtype=pl.String)
     expected = sorted(keys.to_list(), key=str.encode)

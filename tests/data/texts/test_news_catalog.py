@@ -13,14 +13,18 @@ from kgrec.errors import DataError
 
 def board(texts, mentions=(), *, train=((0, 0),), words=None, triples=(), entities=10, **more):
     """Return a dataset with one item per text; users are added as needed."""
-    data = worlds.dataset(train, triples=triples, num_items=len(texts), num_entities=entities, num_users=3)
+    data = worlds.dataset(
+        train, triples=triples, num_items=len(texts), num_entities=entities, num_users=3
+    )
     series = pl.Series("text", texts, dtype=pl.String)
     rows = np.array(list(mentions), dtype=np.int32).reshape(-1, 4)
     return replace(data, content=Content(texts=series, mentions=rows, words=words), **more)
 
 
 def words_of(catalog, item):
-    return [{0: "", 1: "?"}.get(w) if w < 2 else catalog.vocabulary[w - 2] for w in catalog.words[item]]
+    return [
+        {0: "", 1: "?"}.get(w) if w < 2 else catalog.vocabulary[w - 2] for w in catalog.words[item]
+    ]
 
 
 def rows_of(catalog, item):
@@ -40,10 +44,16 @@ def test_words_are_casefolded_cut_and_padded():
     ("text", "words"),
     [
         ("\u6771\u4eac\u3067Rain", ["\u6771", "\u4eac", "\u3067", "rain"]),
-        ("\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902", ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u092e\u0947\u0902"]),
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902",
+            ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u092e\u0947\u0902"],
+        ),
         ("\ud55c\uad6d \ub274\uc2a4", ["\ud55c\uad6d", "\ub274\uc2a4"]),
         ("e\u0301te\u0301 \u00e9t\u00e9", ["\u00e9t\u00e9", "\u00e9t\u00e9"]),
-        ("\u041c\u043e\u0441\u043a\u0432\u0430 2020", ["\u043c\u043e\u0441\u043a\u0432\u0430", "2020"]),
+        (
+            "\u041c\u043e\u0441\u043a\u0432\u0430 2020",
+            ["\u043c\u043e\u0441\u043a\u0432\u0430", "2020"],
+        ),
     ],
 )
 def test_any_language(text, words):
@@ -76,7 +86,11 @@ def test_a_mention_beyond_the_last_word_kept_is_left_out():
 def test_an_item_of_the_graph_that_names_nothing_names_itself():
     data = board(["one two", "three", "four"], [(1, 0, 5, 6)], triples=[(0, 0, 5), (1, 0, 5)])
     catalog = NewsCatalog.from_dataset(data, longest=3)
-    assert [rows_of(catalog, item) for item in range(3)] == [[0, 0, None], [6, None, None], [None] * 3]
+    assert [rows_of(catalog, item) for item in range(3)] == [
+        [0, 0, None],
+        [6, None, None],
+        [None] * 3,
+    ]
 
 
 def test_rare_words_share_a_number_and_given_words_do_not():
@@ -91,7 +105,13 @@ def test_rare_words_share_a_number_and_given_words_do_not():
 def test_the_vocabulary_is_the_same_without_what_a_stored_run_leaves_out():
     lists = np.array([0, 2])
     shown = Impressions(
-        np.array([0], np.int32), None, lists, np.array([1, 2], np.int32), np.array([True, False]), np.array([0, 1]), np.array([3], np.int32)
+        np.array([0], np.int32),
+        None,
+        lists,
+        np.array([1, 2], np.int32),
+        np.array([True, False]),
+        np.array([0, 1]),
+        np.array([3], np.int32),
     )
     full = board(
         ["a a", "b b", "c c", "d d", "e e", "f f"],
@@ -99,14 +119,19 @@ def test_the_vocabulary_is_the_same_without_what_a_stored_run_leaves_out():
         impressions={"train": shown},
     )
     assert trained_items(full).tolist() == [True, True, True, True, True, False]
-    whole, stored = (NewsCatalog.from_dataset(data) for data in (full, replace(full, negatives={}, impressions={})))
+    whole, stored = (
+        NewsCatalog.from_dataset(data)
+        for data in (full, replace(full, negatives={}, impressions={}))
+    )
     assert whole.vocabulary == stored.vocabulary
     assert (whole.words[:5, 0] > 1).all()
     assert whole.words[5, 0] == 1
 
 
 def test_vectors_are_found_by_the_plain_word():
-    vectors = Vectors(pl.Series(["Paris", "paris", "don't"]), np.arange(6, dtype=np.float32).reshape(3, 2))
+    vectors = Vectors(
+        pl.Series(["Paris", "paris", "don't"]), np.arange(6, dtype=np.float32).reshape(3, 2)
+    )
     values, known = vectors_of(["paris", "rome", plain_word("DON\u2019T")], vectors)
     assert known.tolist() == [True, False, True]
     assert values.tolist() == [[2, 3], [0, 0], [4, 5]]

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation, short_names
+from kgrec.explanation.core.records import (
+    Explanation,
+    FactRef,
+    Hop,
+    Node,
+    Path,
+    Relation,
+    short_names,
+)
 
 ANA, ALIEN = Node("user", "ana", "Ana"), Node("item", "f0", "Alien")
 SCOTT, RUNNER = Node("entity", "x:Scott", "Ridley Scott"), Node("item", "f2", "Blade Runner")
@@ -21,7 +29,11 @@ DIRECTOR = Relation("x:director", "director", True, (FactRef("films.ttl", 11),))
 PATH = Path(
     (
         Hop(ANA, ALIEN, (LIKED,)),
-        Hop(ALIEN, SCOTT, (DIRECTOR, Relation("x:producer", "producer", True, (FactRef("films.ttl", -12),)))),
+        Hop(
+            ALIEN,
+            SCOTT,
+            (DIRECTOR, Relation("x:producer", "producer", True, (FactRef("films.ttl", -12),))),
+        ),
         Hop(SCOTT, RUNNER, (replace(DIRECTOR, forward=False),)),
     ),
     "measured",
@@ -29,18 +41,45 @@ PATH = Path(
     attribution=0.3,
     removed=4,
 )
-WHY = Explanation("ana", "f2", "Ana", "Blade Runner", 1.5, 1, (PATH,), {"3": 7}, False, {"users": "count"}, ("a note",), {"model": "toy"})
+WHY = Explanation(
+    "ana",
+    "f2",
+    "Ana",
+    "Blade Runner",
+    1.5,
+    1,
+    (PATH,),
+    {"3": 7},
+    False,
+    {"users": "count"},
+    ("a note",),
+    {"model": "toy"},
+)
 
 
 def test_json_has_the_contract_s_fields_and_returns_equal():
     record = json.loads(WHY.to_json())
     assert {"schema", "user", "item", "score", "rank", "budget", "paths"} <= set(record)
-    assert (record["schema"], record["user"], record["item"], record["budget"]) == (1, "ana", "f2", None)
+    assert (record["schema"], record["user"], record["item"], record["budget"]) == (
+        1,
+        "ana",
+        "f2",
+        None,
+    )
     (path,) = record["paths"]
-    assert (path["length"], path["drop_mask"], path["drop_delete"], path["basis"]) == (3, None, 0.25, "measured")
+    assert (path["length"], path["drop_mask"], path["drop_delete"], path["basis"]) == (
+        3,
+        None,
+        0.25,
+        "measured",
+    )
     hop = path["hops"][1]
     assert hop["source"] == {"kind": "item", "key": "f0", "label": "Alien"}
-    assert (hop["relation"], hop["relation_label"], hop["forward"]) == ("x:director", "director", True)
+    assert (hop["relation"], hop["relation_label"], hop["forward"]) == (
+        "x:director",
+        "director",
+        True,
+    )
     assert hop["facts"] == [{"source": "films.ttl", "locator": 11, "ordinal": False}]
     assert hop["also"][0]["relation"] == "x:producer"
     assert Explanation.from_json(WHY.to_json()) == WHY
@@ -48,14 +87,19 @@ def test_json_has_the_contract_s_fields_and_returns_equal():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(allow_nan=False, allow_infinity=False))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
 def test_any_label_and_number_survive_json(label, number):
     hops = (
         replace(PATH.hops[0], target=replace(ALIEN, label=label)),
         replace(PATH.hops[1], source=replace(ALIEN, label=label)),
         PATH.hops[2],
     )
-    why = replace(WHY, item_label=label, score=number, paths=(replace(PATH, hops=hops, drop_delete=number),))
+    why = replace(
+        WHY, item_label=label, score=number, paths=(replace(PATH, hops=hops, drop_delete=number),)
+    )
     assert Explanation.from_json(why.to_json()) == why
 
 
@@ -104,7 +148,10 @@ def test_broken_json_is_refused_in_one_line(text):
 
 
 def test_facts_say_file_and_line():
-    assert [str(fact) for fact in PATH.hops[1].facts] == ["films.ttl:11", "films.ttl:12 (through the item's link)"]
+    assert [str(fact) for fact in PATH.hops[1].facts] == [
+        "films.ttl:11",
+        "films.ttl:12 (through the item's link)",
+    ]
     assert str(FactRef("training interactions")) == "training interactions"
 
 
@@ -133,8 +180,16 @@ def test_networkx_edges_point_as_their_facts_do():
 
 
 def test_the_schema_and_its_outputs_need_no_torch():
-    code = "import sys, kgrec.explanation.core.records, kgrec.explanation.render.html, kgrec.explanation.render.sentences; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    code = (
+        "import sys, kgrec.explanation.core.records, kgrec.explanation.render.html, "
+        "kgrec.explanation.render.sentences; print('torch' in sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
 
 
 def test_files_are_named_without_the_folders_they_share():
@@ -147,4 +202,7 @@ def test_files_are_named_without_the_folders_they_share():
 def test_a_fact_of_a_table_names_its_column():
     fact = FactRef("items.csv", 12, column="genre")
     assert str(fact) == "items.csv:12 column genre"
-    assert str(FactRef("items.csv", -12, column="genre")) == "items.csv:12 column genre (through the item's link)"
+    assert (
+        str(FactRef("items.csv", -12, column="genre"))
+        == "items.csv:12 column genre (through the item's link)"
+    )

@@ -1,4 +1,6 @@
-"""Exact parts, walks, first-order effects and edits of linear propagation, against dense matrices and enumeration."""
+"""Exact parts, walks, first-order effects and edits of linear propagation, against dense matrices
+and enumeration.
+"""
 
 from itertools import product
 
@@ -16,7 +18,9 @@ NODES = ENTITIES + USERS
 
 
 class World:
-    """A small random graph with parallel relations and an isolated node, its dense matrix, and the model over it."""
+    """A small random graph with parallel relations and an isolated node, its dense matrix, and the
+    model over it.
+    """
 
     def __init__(self, seed, layers, by_direction, likes=16, facts=16):
         rng = np.random.default_rng(seed)
@@ -39,7 +43,12 @@ class World:
         self.start = rng.normal(size=(NODES, 4))
         self.ones = np.zeros((NODES, NODES))
         self.ones[self.ckg.head, self.ckg.tail] = self.ones[self.ckg.tail, self.ckg.head] = 1
-        propagation = LinearPropagation(PairGraph(self.ckg), torch.from_numpy(self.start), tuple(self.coefficients), by_direction)
+        propagation = LinearPropagation(
+            PairGraph(self.ckg),
+            torch.from_numpy(self.start),
+            tuple(self.coefficients),
+            by_direction,
+        )
         self.linear = Linear(propagation)
         self.pairs = np.argwhere(np.triu(self.ones))
 
@@ -49,7 +58,10 @@ class World:
         return ones / np.sqrt(np.outer(degree, degree))
 
     def vectors(self, matrix):
-        return sum(c * np.linalg.matrix_power(matrix, k) for k, c in enumerate(self.coefficients)) @ self.start
+        return (
+            sum(c * np.linalg.matrix_power(matrix, k) for k, c in enumerate(self.coefficients))
+            @ self.start
+        )
 
     def score(self, matrix, user, item):
         z = self.vectors(matrix)
@@ -69,13 +81,21 @@ class World:
         absent = absent[(self.ones.sum(1)[absent] > 0).all(1)]
         for _ in range(count):
             removed = there[self.rng.choice(len(there), self.rng.integers(0, 6), replace=False)]
-            yield Edit(removed, absent[self.rng.choice(len(absent), self.rng.integers(0, 3), replace=False)])
+            yield Edit(
+                removed,
+                absent[self.rng.choice(len(absent), self.rng.integers(0, 3), replace=False)],
+            )
 
     def ends(self):
         return product(range(ENTITIES, NODES), range(ITEMS))
 
 
-CASES = [(seed, layers, by_direction) for seed in range(4) for layers in (1, 2, 3, 4) for by_direction in (False, True)]
+CASES = [
+    (seed, layers, by_direction)
+    for seed in range(4)
+    for layers in (1, 2, 3, 4)
+    for by_direction in (False, True)
+]
 
 
 @pytest.mark.parametrize(("seed", "layers", "by_direction"), CASES)
@@ -102,7 +122,11 @@ def test_edits_equal_a_new_propagation(seed, layers, by_direction):
             assert scores[row, number] == pytest.approx(world.score(matrix, user, item), abs=1e-9)
             z = world.vectors(matrix)
             scale = np.linalg.norm(z[:ITEMS], axis=1) if by_direction else 1.0
-            np.testing.assert_allclose(world.linear.ranking(user, ITEMS, edit, mode), z[:ITEMS] @ z[user] / scale, atol=1e-9)
+            np.testing.assert_allclose(
+                world.linear.ranking(user, ITEMS, edit, mode),
+                z[:ITEMS] @ z[user] / scale,
+                atol=1e-9,
+            )
 
 
 @pytest.mark.parametrize(("seed", "layers", "by_direction"), CASES[:16])
@@ -131,7 +155,11 @@ def walks(matrix, start, length):
     """Every walk of a length from a node, with the product of its weights."""
     found = [((start,), 1.0)]
     for _ in range(length):
-        found = [((*nodes, int(n)), weight * matrix[nodes[-1], n]) for nodes, weight in found for n in np.flatnonzero(matrix[nodes[-1]])]
+        found = [
+            ((*nodes, int(n)), weight * matrix[nodes[-1], n])
+            for nodes, weight in found
+            for n in np.flatnonzero(matrix[nodes[-1]])
+        ]
     return found
 
 
@@ -152,9 +180,13 @@ def test_the_score_is_a_sum_over_pairs_of_walks(seed, layers):
     assert met == pytest.approx(pair.on_graph(), abs=1e-10)  # s_on; the rest is J
     joint = 0.0
     for length in range(2 * layers + 1):
-        ending = [(nodes, weight) for nodes, weight in walks(matrix, user, length) if nodes[-1] == item]
+        ending = [
+            (nodes, weight) for nodes, weight in walks(matrix, user, length) if nodes[-1] == item
+        ]
         if ending:
-            joint += pair.joint(np.array([nodes for nodes, _ in ending]), np.array([weight for _, weight in ending])).sum()
+            joint += pair.joint(
+                np.array([nodes for nodes, _ in ending]), np.array([weight for _, weight in ending])
+            ).sum()
     assert joint == pytest.approx(pair.on_graph(), abs=1e-10)  # the sum of c(p), Eq. (3)
 
 
@@ -164,7 +196,10 @@ def test_what_is_supported_is_the_part_of_pairs_that_a_fact_joins():
 
     world = World(1, 3, by_direction=True, likes=20, facts=20)
     matrix, graph = world.matrix(), PathGraph(world.ckg, merged=True)
-    y = sum(c * np.linalg.matrix_power(matrix, k) for k, c in enumerate(world.coefficients[1:])) @ world.start
+    y = (
+        sum(c * np.linalg.matrix_power(matrix, k) for k, c in enumerate(world.coefficients[1:]))
+        @ world.start
+    )
     z = world.vectors(matrix)
     checked = 0
     for user, item in world.ends():
@@ -172,8 +207,14 @@ def test_what_is_supported_is_the_part_of_pairs_that_a_fact_joins():
         neighbors, _ = pair.by_neighbor()
         found = pair.supported(neighbors, _joined(graph, neighbors, user, item))
         for place, j in enumerate(neighbors):
-            joined = [n for n in np.flatnonzero(world.ones[item]) if n != user and (n == j or world.ones[j, n])]
-            expected = sum(matrix[user, j] * matrix[item, n] * (y[j] @ y[n]) for n in joined) / np.linalg.norm(z[item])
+            joined = [
+                n
+                for n in np.flatnonzero(world.ones[item])
+                if n != user and (n == j or world.ones[j, n])
+            ]
+            expected = sum(
+                matrix[user, j] * matrix[item, n] * (y[j] @ y[n]) for n in joined
+            ) / np.linalg.norm(z[item])
             assert found[place] == pytest.approx(expected, abs=1e-12)
             checked += bool(joined)
     assert checked > 20

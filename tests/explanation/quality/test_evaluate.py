@@ -1,4 +1,6 @@
-"""The report on explanations: each number against brute force on small worlds; gates that bite; what models cannot be asked."""
+"""The report on explanations: each number against brute force on small worlds; gates that bite;
+what models cannot be asked.
+"""
 
 import json
 from dataclasses import replace
@@ -7,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tests.explanation.test_whatif import ease, kgat, lightgcn, random_data
 
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, UnknownIdError
@@ -20,12 +21,19 @@ from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.models.graph.lightgcn import LightGCN
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.models.linear.ease import EASE
+from tests.explanation.questions.test_counterfactuals import ease, kgat, lightgcn, random_data
 
 WIDE = {"screen_top": 10_000, "per_liked": 10_000, "per_middle": 10_000}
 
 
 def kgin(data, seed=0):
-    return KGIN.from_dataset(data, KGINConfig(dim=8, num_layers=2), torch.Generator().manual_seed(seed)).double().eval()
+    return (
+        KGIN.from_dataset(
+            data, KGINConfig(dim=8, num_layers=2), torch.Generator().manual_seed(seed)
+        )
+        .double()
+        .eval()
+    )
 
 
 @pytest.fixture
@@ -51,10 +59,14 @@ def by_user(values):
 def anew(ex, user, item, facts, mode="delete"):
     """Return the score without facts, by running the whole model on another graph."""
     if mode == "mask":
-        pairs = np.unique(np.sort(np.stack([ex.graph.ckg.head[facts], ex.graph.ckg.tail[facts]], 1), 1), axis=0)
+        pairs = np.unique(
+            np.sort(np.stack([ex.graph.ckg.head[facts], ex.graph.ckg.tail[facts]], 1), 1), axis=0
+        )
         from kgrec.explanation.effects.closed_form import Edit
 
-        return ex.effects.linear.ranking(ex.graph.ckg.user_node(user), ex.graph.ckg.num_items, Edit(pairs), "mask")[item]
+        return ex.effects.linear.ranking(
+            ex.graph.ckg.user_node(user), ex.graph.ckg.num_items, Edit(pairs), "mask"
+        )[item]
     return ex.standing(user, ex.without(facts)).scores[item]
 
 
@@ -72,7 +84,10 @@ def edges_between(ex, path):
         else ex.data.triples.entities.row(n.key)
         for n in path.nodes
     ]
-    found = [np.flatnonzero((ex.graph.low == min(a, b)) & (ex.graph.high == max(a, b))) for a, b in pairwise(nodes)]
+    found = [
+        np.flatnonzero((ex.graph.low == min(a, b)) & (ex.graph.high == max(a, b)))
+        for a, b in pairwise(nodes)
+    ]
     return np.concatenate(found)
 
 
@@ -101,7 +116,10 @@ def test_necessity_equals_running_the_model_anew(data, every_control, mode):
             alike = [
                 n
                 for n in range(len(nodes))
-                if n != mine and all(d <= 2 * e and e <= 2 * d for d, e in zip(degree[n], degree[mine], strict=True))
+                if n != mine
+                and all(
+                    d <= 2 * e and e <= 2 * d for d, e in zip(degree[n], degree[mine], strict=True)
+                )
             ]
             matched += [(user, drops[alike].mean())] if alike else []
             paired += [best[-1]] if alike else []
@@ -111,7 +129,9 @@ def test_necessity_equals_running_the_model_anew(data, every_control, mode):
     assert told[f"necessity.random.{mode}"].value == pytest.approx(by_user(random), abs=1e-7)
     assert told[f"necessity.matched.{mode}"].value == pytest.approx(by_user(matched), abs=1e-7)
     assert told[f"necessity.matched.{mode}"].count == len(matched)
-    assert told[f"necessity.ratio.random.{mode}"].value == pytest.approx(by_user(best) / by_user(random), rel=1e-4)
+    assert told[f"necessity.ratio.random.{mode}"].value == pytest.approx(
+        by_user(best) / by_user(random), rel=1e-4
+    )
     curve = next(c for c in told.curves if (c.paths, c.mode) == ("best", mode))
     assert [point.count for point in curve.points] == [len(grown)] * 3
     assert curve.points[2].value == pytest.approx(by_user(grown), abs=1e-7)
@@ -124,7 +144,10 @@ def test_scores_alone_equal_the_model_on_these_edges(data, build):
     ex = Explainer(build(data), data)
     rng = np.random.default_rng(0)
     for user, item in lists(ex, (0, 1, 2), 1):
-        groups = [np.empty(0, np.int64), *(np.sort(rng.choice(ex.graph.num_edges, size, replace=False)) for size in (1, 4, 12))]
+        groups = [
+            np.empty(0, np.int64),
+            *(np.sort(rng.choice(ex.graph.num_edges, size, replace=False)) for size in (1, 4, 12)),
+        ]
         found = scores_alone(ex.effects, ex.graph, user, item, groups, "delete")
         for edges, score in zip(groups, found, strict=True):
             kept = ex.graph.facts_of(edges)
@@ -158,19 +181,28 @@ def test_sufficiency_ranks_and_the_oracle_by_hand(data, every_control):
         enough.append((user, (alone - nothing) / (score - nothing)))
         if item != ex.standing(user).order()[0]:
             continue
-        ranks = [ex.standing(user, ex.without(gone)).rank(item) for gone in (sets[0], union, np.setdiff1d(everything, union))]
+        ranks = [
+            ex.standing(user, ex.without(gone)).rank(item)
+            for gone in (sets[0], union, np.setdiff1d(everything, union))
+        ]
         first.append(ranks[0] - 1)
         both.append(ranks[1] - 1)
         out.append(ranks[1] > 3)
         stays.append(ranks[2] <= 3)
         found = simple_paths(ex.graph, ex.graph.ckg.user_node(user), item, 3)
-        drops = sorted(score - anew(ex, user, item, ex.graph.facts_of(one)) for part in found.edges for one in part)
+        drops = sorted(
+            score - anew(ex, user, item, ex.graph.facts_of(one))
+            for part in found.edges
+            for one in part
+        )
         chosen.append(np.mean([path.drop_delete for path in shown]))
         best.append(np.mean(drops[-2:]))
     users = {}
     for user, value in enough:
         users.setdefault(user, []).append(value)
-    assert told["sufficiency.all.delete"].value == pytest.approx(np.median([np.median(part) for part in users.values()]), rel=1e-4)
+    assert told["sufficiency.all.delete"].value == pytest.approx(
+        np.median([np.median(part) for part in users.values()]), rel=1e-4
+    )
     assert told["lists.rank.first"].value == pytest.approx(np.mean(first))
     assert told["lists.rank.all"].value == pytest.approx(np.mean(both))
     assert told["lists.pn"].value == pytest.approx(np.mean(out))
@@ -196,7 +228,10 @@ def test_flips_are_those_of_the_explainer(data):
 
 def test_support_coverage_and_style_by_hand(data):
     time = np.random.default_rng(0).permutation(len(data.train)).astype(np.float64)
-    few = {name: getattr(data.triples, name)[:6] for name in ("head", "relation", "tail", "source", "locator")}
+    few = {
+        name: getattr(data.triples, name)[:6]
+        for name in ("head", "relation", "tail", "source", "locator")
+    }
     data = replace(data, train=replace(data.train, time=time), triples=replace(data.triples, **few))
     ex = Explainer(lightgcn(data), data, users="hide")
     told = ex.evaluate("all", top=3, k=2)
@@ -210,15 +245,23 @@ def test_support_coverage_and_style_by_hand(data):
             first.setdefault(user, []).append(one.paths[0])
     for user, paths in first.items():
         mine = np.flatnonzero(data.train.user == user)
-        place = dict(zip(data.train.item[mine].tolist(), smoothed(time[mine]).tolist(), strict=True))
+        place = dict(
+            zip(data.train.item[mine].tolist(), smoothed(time[mine]).tolist(), strict=True)
+        )
         recency.append(np.mean([place[data.items.row(path.nodes[1].key)] for path in paths]))
         shared = [path.nodes[-2] for path in paths]
         ranked = smoothed(degree[data.num_items :])
-        of = [ranked[data.triples.entities.row(n.key) - data.num_items] for n in shared if n.kind == "entity"]
+        of = [
+            ranked[data.triples.entities.row(n.key) - data.num_items]
+            for n in shared
+            if n.kind == "entity"
+        ]
         popular += [np.mean(of)] if of else []
         entities.append(len({n.key for n in shared}) / len(shared))
     assert 0 < len(first) < 12
-    assert told["support.coverage"].value == pytest.approx(np.mean([covered[user] / 3 for user in range(12)]))
+    assert told["support.coverage"].value == pytest.approx(
+        np.mean([covered[user] / 3 for user in range(12)])
+    )
     assert told["style.fidelity"].value == told["support.coverage"].value
     assert told["style.lir"].value == pytest.approx(np.mean(recency))
     assert told["style.sep"].value == pytest.approx(np.mean(popular))
@@ -228,7 +271,9 @@ def test_support_coverage_and_style_by_hand(data):
     users = {}
     for user, value in supported:
         users.setdefault(user, []).append(value)
-    assert told["support.supported"].value == pytest.approx(np.median([np.median(part) for part in users.values()]))
+    assert told["support.supported"].value == pytest.approx(
+        np.median([np.median(part) for part in users.values()])
+    )
 
 
 def test_groups_part_the_paths(data):
@@ -250,7 +295,9 @@ def test_groups_part_the_paths(data):
 def test_the_same_seed_gives_the_same_report(data):
     def plain(seed):
         told = Explainer(lightgcn(data), data).evaluate(4, top=2, k=2, seed=seed).to_dict()
-        return {name: value for name, value in told.items() if name != "figures"}, [f for f in told["figures"] if "latency" not in f["key"]]
+        return {name: value for name, value in told.items() if name != "figures"}, [
+            f for f in told["figures"] if "latency" not in f["key"]
+        ]
 
     assert plain(1) == plain(1)
     assert plain(1) != plain(2)
@@ -347,7 +394,9 @@ def test_a_path_over_a_fact_that_is_not_in_training_fails_its_gate(data):
     triples = data.triples
     moved = triples.tail.copy()
     moved[::2] = data.num_items + (moved[::2] - data.num_items + 1) % 6
-    told = Explainer(lightgcn(data), replace(data, triples=replace(triples, tail=moved)), users="hide").evaluate("all", top=4)
+    told = Explainer(
+        lightgcn(data), replace(data, triples=replace(triples, tail=moved)), users="hide"
+    ).evaluate("all", top=4)
     assert [gate.name for gate in told.failed] == ["validity", "leak"]
     assert told["whole.validity"].value < 1
     assert told["style.pfr"].value < 1
@@ -357,9 +406,14 @@ def test_a_path_over_a_fact_that_is_not_in_training_fails_its_gate(data):
 def test_a_test_edge_in_the_graph_fails_the_gate(data):
     """Once a model was trained on it alone, once it stands in the training part as well."""
     bait = Interactions(
-        np.array([2], np.int32), np.array([next(i for i in range(14) if i not in data.train.item[data.train.user == 2])], np.int32)
+        np.array([2], np.int32),
+        np.array(
+            [next(i for i in range(14) if i not in data.train.item[data.train.user == 2])], np.int32
+        ),
     )
-    both = np.concatenate([np.stack([data.train.user, data.train.item]), np.stack([bait.user, bait.item])], 1)
+    both = np.concatenate(
+        [np.stack([data.train.user, data.train.item]), np.stack([bait.user, bait.item])], 1
+    )
     both = both[:, np.lexsort(both[::-1])]
     leaky, held = replace(data, train=Interactions(*both)), replace(data, test=bait)
     assert not Explainer(lightgcn(held), held).evaluate(3, top=1).failed
@@ -370,12 +424,16 @@ def test_a_test_edge_in_the_graph_fails_the_gate(data):
     assert "held-out" in gate.note
     told = Explainer(lightgcn(leaky), replace(leaky, test=bait)).evaluate(3, top=1)
     assert [(gate.name, gate.value) for gate in told.failed] == [("leak", 1.0)]
-    alone = Explainer(lightgcn(leaky), data).evaluate(3, top=1)  # no test part at hand: it still is no training fact
+    alone = Explainer(lightgcn(leaky), data).evaluate(
+        3, top=1
+    )  # no test part at hand: it still is no training fact
     assert "leak" in [gate.name for gate in alone.failed]
 
 
 def test_held_out_triples_in_the_graph_are_a_leak(data):
-    row = np.array([[data.triples.head[0], data.triples.relation[0], data.triples.tail[0]]], np.int32)
+    row = np.array(
+        [[data.triples.head[0], data.triples.relation[0], data.triples.tail[0]]], np.int32
+    )
     told = Explainer(lightgcn(data), replace(data, held_triples={"test": row})).evaluate(3, top=1)
     assert [gate.name for gate in told.failed] == ["leak"]
 
@@ -406,7 +464,9 @@ def test_hostile_labels_stay_labels(data):
 
     name = "a|b\x1b[31m<script>`x`"
     triples = replace(data.triples, relation_labels=pl.Series("label", [name] * 4))
-    told = Explainer(lightgcn(data), replace(data, triples=triples), users="hide").evaluate("all", top=4)
+    told = Explainer(lightgcn(data), replace(data, triples=triples), users="hide").evaluate(
+        "all", top=4
+    )
     text, page = told.to_text(), told.to_markdown()
     assert "\x1b" not in text + page
     assert "<script>" not in page.replace("\\<script\\>", "")
@@ -419,7 +479,9 @@ def test_the_json_form_holds_every_number(data):
     told = Explainer(lightgcn(data), data).evaluate(4, top=2, k=2)
     record = json.loads(told.to_json())
     assert (record["schema"], record["kind"]) == (1, "quality")
-    assert {figure["key"]: figure["value"] for figure in record["figures"]} == {figure.key: figure.value for figure in told.figures}
+    assert {figure["key"]: figure["value"] for figure in record["figures"]} == {
+        figure.key: figure.value for figure in told.figures
+    }
     assert len({figure["key"] for figure in record["figures"]}) == len(record["figures"])
     assert record["manifest"]["settings"]["top"] == 2
     with pytest.raises(KeyError):
@@ -429,5 +491,9 @@ def test_the_json_form_holds_every_number(data):
 
 def test_path_keys_tell_directions_and_relations_apart(films, toy):
     model = toy(films, False)
-    paths = Explainer(model, films, scorer=model.scorer, users="show", **WIDE).explain("ana", "f3", k=100).paths
+    paths = (
+        Explainer(model, films, scorer=model.scorer, users="show", **WIDE)
+        .explain("ana", "f3", k=100)
+        .paths
+    )
     assert len({quality.path_key(path) for path in paths}) == len(paths)

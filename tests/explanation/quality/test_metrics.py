@@ -43,11 +43,21 @@ def test_three_paths_by_hand():
 
 
 def test_one_path_and_none():
-    assert metrics.type_diversity(["director"], 4) == metrics.distinct_share(["a"]) == metrics.pattern_diversity(["x"], 3) == 1
+    assert (
+        metrics.type_diversity(["director"], 4)
+        == metrics.distinct_share(["a"])
+        == metrics.pattern_diversity(["x"], 3)
+        == 1
+    )
     assert metrics.type_concentration(["director"]) is None
     assert metrics.type_concentration(["director", "director"]) == 0
     assert metrics.type_concentration(["director", "actor"]) == 1
-    nothing = [metrics.type_diversity([], 4), metrics.distinct_share([]), metrics.type_concentration([]), metrics.pattern_diversity([], 3)]
+    nothing = [
+        metrics.type_diversity([], 4),
+        metrics.distinct_share([]),
+        metrics.type_concentration([]),
+        metrics.pattern_diversity([], 3),
+    ]
     assert [*nothing, metrics.faithful_rate([]), metrics.fidelity([], 3)] == [None] * 6
 
 
@@ -87,5 +97,9 @@ def test_intervals_are_those_of_theory_and_of_more_than_one_user():
     assert high == pytest.approx(values.mean() + half, abs=0.03)
     assert metrics.interval(values[:1], metrics.means, np.random.default_rng(1)) is None
     pairs = np.stack([values, np.full(400, 2.0)], 1)
-    assert metrics.interval(pairs, metrics.ratios_of_means, np.random.default_rng(1)) == pytest.approx((low / 2, high / 2))
-    assert metrics.interval(pairs * [1, -1], metrics.ratios_of_means, np.random.default_rng(1)) is None
+    assert metrics.interval(
+        pairs, metrics.ratios_of_means, np.random.default_rng(1)
+    ) == pytest.approx((low / 2, high / 2))
+    assert (
+        metrics.interval(pairs * [1, -1], metrics.ratios_of_means, np.random.default_rng(1)) is None
+    )

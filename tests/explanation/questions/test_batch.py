@@ -18,7 +18,13 @@ def run():
     from kgrec.runs.fit import fit
 
     likes = [(user, item) for user in range(8) for item in range(8) if (user * 3 + item) % 4 < 2]
-    return fit("lightgcn-kg", dataset(likes, triples=[(item, 0, 8 + item % 3) for item in range(8)]), dim=8, epochs=1, patience=0)
+    return fit(
+        "lightgcn-kg",
+        dataset(likes, triples=[(item, 0, 8 + item % 3) for item in range(8)]),
+        dim=8,
+        epochs=1,
+        patience=0,
+    )
 
 
 @pytest.fixture
@@ -28,7 +34,9 @@ def explainer(run):
 
 def test_users_in_order_once_each_items_best_first(run, explainer):
     found = list(explanations(explainer, USERS, 2, top=3))
-    assert [one.user for one in found] == [user for user in ("u5", "u0", "u3", "u7") for _ in range(3)]
+    assert [one.user for one in found] == [
+        user for user in ("u5", "u0", "u3", "u7") for _ in range(3)
+    ]
     assert [one.rank for one in found] == [1, 2, 3] * 4
     assert [one.item for one in found[:3]] == run.recommend("u5", k=3)["item"].to_list()
     assert all(len(one.paths) <= 2 for one in found)
@@ -43,9 +51,24 @@ def test_it_is_gone_on_with_after_any_byte(explainer, tmp_path):
     whole = tmp_path / "whole.jsonl"
     assert write_batch(explainer, USERS, whole, 2, top=2) == (0, 8)
     lines = whole.read_bytes()
-    assert [Explanation.from_json(line).user for line in lines.decode().splitlines()] == ["u5"] * 2 + ["u0"] * 2 + ["u3"] * 2 + ["u7"] * 2
+    assert [Explanation.from_json(line).user for line in lines.decode().splitlines()] == [
+        "u5"
+    ] * 2 + ["u0"] * 2 + ["u3"] * 2 + ["u7"] * 2
     ends = [at for at, byte in enumerate(lines, 1) if byte == 10]
-    for cut in (0, 1, 5, ends[0] - 1, ends[0], ends[0] + 1, ends[2], ends[3], ends[3] + 40, ends[-2] + 7, len(lines) - 1, len(lines)):
+    for cut in (
+        0,
+        1,
+        5,
+        ends[0] - 1,
+        ends[0],
+        ends[0] + 1,
+        ends[2],
+        ends[3],
+        ends[3] + 40,
+        ends[-2] + 7,
+        len(lines) - 1,
+        len(lines),
+    ):
         part = tmp_path / "part.jsonl"
         part.write_bytes(lines[:cut])
         there, added = write_batch(explainer, USERS, part, 2, top=2)
@@ -95,11 +118,17 @@ def test_another_batch_is_refused_and_left_as_it_is(run, explainer, tmp_path):
     lines = before.splitlines(keepends=True)
     refused = [
         ("value of 'settings'", lambda: write_batch(explainer, USERS, out, 3, top=2)),
-        ("value of 'max_length'", lambda: write_batch(explainer, USERS, out, 2, top=2, max_length=2)),
+        (
+            "value of 'max_length'",
+            lambda: write_batch(explainer, USERS, out, 2, top=2, max_length=2),
+        ),
         ("has 2 items of user 'u5', not 3", lambda: write_batch(explainer, USERS, out, 2, top=3)),
         ("has 2 items of user 'u5', not 1", lambda: write_batch(explainer, USERS, out, 2, top=1)),
         ("user 'u0' is not next", lambda: write_batch(explainer, ["u0", "u5"], out, 2, top=2)),
-        ("value of 'settings'", lambda: write_batch(run.explainer(screen_top=3), USERS, out, 2, top=2)),
+        (
+            "value of 'settings'",
+            lambda: write_batch(run.explainer(screen_top=3), USERS, out, 2, top=2),
+        ),
     ]
     for words, ask in refused:
         with pytest.raises(ConfigError, match=words) as caught:
@@ -153,4 +182,6 @@ def test_the_explainer_writes_batches_itself(explainer, tmp_path):
 
 def test_lines_are_json_of_one_schema(explainer, tmp_path):
     write_batch(explainer, USERS, tmp_path / "b.jsonl", 1)
-    assert {json.loads(line)["schema"] for line in (tmp_path / "b.jsonl").read_text().splitlines()} == {1}
+    assert {
+        json.loads(line)["schema"] for line in (tmp_path / "b.jsonl").read_text().splitlines()
+    } == {1}

@@ -1,4 +1,6 @@
-"""Contrasts, flip sets, why-not and what-if: every answer against models built anew without the likes and facts."""
+"""Contrasts, flip sets, why-not and what-if: every answer against models built anew without the
+likes and facts.
+"""
 
 from dataclasses import replace
 from itertools import combinations
@@ -19,12 +21,22 @@ from kgrec.queries import queries
 
 def lightgcn(data, seed=0, **config):
     config = {"dim": 8, "num_layers": 3, "knowledge": True} | config
-    return LightGCN.from_dataset(data, LightGCNConfig(**config), torch.Generator().manual_seed(seed)).double().eval()
+    return (
+        LightGCN.from_dataset(data, LightGCNConfig(**config), torch.Generator().manual_seed(seed))
+        .double()
+        .eval()
+    )
 
 
 def kgat(data, seed=0):
     model = (
-        KGAT.from_dataset(data, KGATConfig(dim=8, relation_dim=8, layer_dims=(8, 4)), torch.Generator().manual_seed(seed)).double().eval()
+        KGAT.from_dataset(
+            data,
+            KGATConfig(dim=8, relation_dim=8, layer_dims=(8, 4)),
+            torch.Generator().manual_seed(seed),
+        )
+        .double()
+        .eval()
     )
     model.refresh_attention()
     return model
@@ -56,7 +68,9 @@ def random_data(films, seed, users=12, items=14, per_user=5):
         locator=np.arange(1, 31),
         labels=pl.Series("label", keys),
     )
-    likes = sorted({(u, int(i)) for u in range(users) for i in rng.choice(items, per_user, replace=False)})
+    likes = sorted(
+        {(u, int(i)) for u in range(users) for i in rng.choice(items, per_user, replace=False)}
+    )
     return replace(
         films,
         users=Vocabulary([f"u{n}" for n in range(users)], kind="user"),
@@ -103,7 +117,10 @@ def test_a_flip_set_changes_the_top_and_no_part_of_it_does(films, name, seed):
             assert found.after[0] < found.after[1]
             for size in range(1, len(removed)):
                 for some in combinations(removed, size):
-                    assert order(build(without(data, user, list(some)), seed), data, user, likes)[0] == top
+                    assert (
+                        order(build(without(data, user, list(some)), seed), data, user, likes)[0]
+                        == top
+                    )
         else:
             assert "without all" in found.note
             kept = order(build(without(data, user, likes), seed), data, user, likes)[0] == top
@@ -122,9 +139,16 @@ def test_flip_in_mask_mode_keeps_the_other_weights(films):
             user, target = data.users.row(one.user.key), data.items.row(one.item.key)
             removed = [data.items.row(term.node.key) for term in one.removed]
             ckg, node = model.ckg, model.ckg.user_node(user)
-            facts = [n for n in range(len(ckg.head)) if ckg.head[n] == node and ckg.relation[n] == 0 and ckg.tail[n] in removed]
+            facts = [
+                n
+                for n in range(len(ckg.head))
+                if ckg.head[n] == node and ckg.relation[n] == 0 and ckg.tail[n] in removed
+            ]
             rival = data.items.row(one.rival.key)
-            after = [float(model.rerun(user, item, [facts], keep_weights=True)[0]) for item in (target, rival)]
+            after = [
+                float(model.rerun(user, item, [facts], keep_weights=True)[0])
+                for item in (target, rival)
+            ]
             assert after == pytest.approx(list(one.after), abs=1e-9)
             assert after[0] < after[1]
     with pytest.raises(CapabilityError, match="mask"):
@@ -140,9 +164,13 @@ def test_history_models_flip_and_answer_too(films):
     for number, one in enumerate(flipped):
         if one.removed:
             removed = [data.items.row(term.node.key) for term in one.removed]
-            history = [int(i) for i in data.train.item[data.train.user == number] if i not in removed]
+            history = [
+                int(i) for i in data.train.item[data.train.user == number] if i not in removed
+            ]
             scores = model.history_scores(number, [torch.tensor(history)])[0]
-            assert float(scores[data.items.row(one.rival.key)]) > float(scores[data.items.row(one.item.key)])
+            assert float(scores[data.items.row(one.rival.key)]) > float(
+                scores[data.items.row(one.item.key)]
+            )
     with pytest.raises(CapabilityError, match="no fact"):
         ex.what_if("u0", remove_facts=[("x0", "x:genre", "x15")])
 
@@ -153,12 +181,26 @@ def test_contrasts_add_up_and_turn_around(films, name):
     ex = Explainer(MODELS[name](data), data)
     for first, second in (("i0", "i7"), ("i3", "i12")):
         one, two = ex.compare("u1", first, second), ex.compare("u1", second, first)
-        parts = one.own + one.bias + sum(term.value for term in one.by_liked) + sum(one.other.values()) + one.residual
+        parts = (
+            one.own
+            + one.bias
+            + sum(term.value for term in one.by_liked)
+            + sum(one.other.values())
+            + one.residual
+        )
         assert parts == pytest.approx(one.difference, abs=1e-9)
-        assert one.difference == pytest.approx(ex.explain("u1", first).score - ex.explain("u1", second).score)
+        assert one.difference == pytest.approx(
+            ex.explain("u1", first).score - ex.explain("u1", second).score
+        )
         assert one.difference == -two.difference
-        assert {t.node.key: t.value for t in one.by_liked} == pytest.approx({t.node.key: -t.value for t in two.by_liked})
-        assert (one.only_first, one.shared, one.only_second) == (two.only_second, two.shared, two.only_first)
+        assert {t.node.key: t.value for t in one.by_liked} == pytest.approx(
+            {t.node.key: -t.value for t in two.by_liked}
+        )
+        assert (one.only_first, one.shared, one.only_second) == (
+            two.only_second,
+            two.shared,
+            two.only_first,
+        )
     near = {f"x{t}" for h, t in zip(data.triples.head, data.triples.tail, strict=True) if h == 0}
     seven = {f"x{t}" for h, t in zip(data.triples.head, data.triples.tail, strict=True) if h == 7}
     told = ex.compare("u1", "i0", "i7")
@@ -173,26 +215,55 @@ def test_what_if_equals_a_model_of_the_changed_data(films, name):
     ex = Explainer(build(data), data)
     likes = data.train.item[data.train.user == 2].tolist()
     added = next(i for i in range(14) if i not in likes)
-    fact = (f"x{data.triples.head[0]}", data.triples.relations.key(int(data.triples.relation[0])), f"x{data.triples.tail[0]}")
-    told = ex.what_if(
-        "u2", remove=[f"i{likes[0]}"], add=[f"i{added}"], items=["i13"], remove_facts=[fact], add_facts=[("x1", "x:genre", "x19")]
+    fact = (
+        f"x{data.triples.head[0]}",
+        data.triples.relations.key(int(data.triples.relation[0])),
+        f"x{data.triples.tail[0]}",
     )
-    same = (data.triples.head == data.triples.head[0]) & (data.triples.relation == data.triples.relation[0])
+    told = ex.what_if(
+        "u2",
+        remove=[f"i{likes[0]}"],
+        add=[f"i{added}"],
+        items=["i13"],
+        remove_facts=[fact],
+        add_facts=[("x1", "x:genre", "x19")],
+    )
+    same = (data.triples.head == data.triples.head[0]) & (
+        data.triples.relation == data.triples.relation[0]
+    )
     kept = ~(same & (data.triples.tail == data.triples.tail[0]))
-    columns = {c: getattr(data.triples, c)[kept] for c in ("head", "relation", "tail", "source", "locator")}
+    columns = {
+        c: getattr(data.triples, c)[kept] for c in ("head", "relation", "tail", "source", "locator")
+    }
     new = {"head": 1, "relation": 2, "tail": 19, "source": 0, "locator": 99}
-    triples = replace(data.triples, **{c: np.append(values, np.array([new[c]], values.dtype)) for c, values in columns.items()})
-    rows = sorted({(int(u), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)} - {(2, likes[0])} | {(2, added)})
+    triples = replace(
+        data.triples,
+        **{c: np.append(values, np.array([new[c]], values.dtype)) for c, values in columns.items()},
+    )
+    rows = sorted(
+        {(int(u), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)}
+        - {(2, likes[0])}
+        | {(2, added)}
+    )
     changed = replace(data, triples=triples, train=Interactions(*np.array(rows, dtype=np.int32).T))
     scores = Explainer(build(changed), changed).standing(2).scores
-    ranked = [i for i in np.argsort(-scores, kind="stable").tolist() if i not in likes and i != added]
-    assert [(one.item.key, one.rank) for one in told.top] == [(f"i{i}", n) for n, i in enumerate(ranked[:10], 1)]
+    ranked = [
+        i for i in np.argsort(-scores, kind="stable").tolist() if i not in likes and i != added
+    ]
+    assert [(one.item.key, one.rank) for one in told.top] == [
+        (f"i{i}", n) for n, i in enumerate(ranked[:10], 1)
+    ]
     assert [one.score for one in told.top] == pytest.approx(scores[ranked[:10]].tolist(), abs=1e-9)
     assert [one.item.key for one in told.before] == [one.item.key for one in told.after]
-    assert {(c.what, c.added) for c in told.changes} == {("like", False), ("like", True), ("fact", False), ("fact", True)}
-    assert next(one for one in told.after if one.item.key == f"i{added}").rank is None or f"i{added}" not in [
-        o.item.key for o in told.after
-    ]
+    assert {(c.what, c.added) for c in told.changes} == {
+        ("like", False),
+        ("like", True),
+        ("fact", False),
+        ("fact", True),
+    }
+    assert next(
+        one for one in told.after if one.item.key == f"i{added}"
+    ).rank is None or f"i{added}" not in [o.item.key for o in told.after]
 
 
 def test_additions_are_measured_and_bring_the_item_in(films):
@@ -205,12 +276,21 @@ def test_additions_are_measured_and_bring_the_item_in(films):
     assert told.contrast.second.item.key == f"i{ranked[2]}"
     before = ex.standing(user).scores[target]
     for term in told.additions:
-        rows = {(int(u), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)} | {(user, data.items.row(term.node.key))}
+        rows = {(int(u), int(i)) for u, i in zip(data.train.user, data.train.item, strict=True)} | {
+            (user, data.items.row(term.node.key))
+        }
         changed = replace(data, train=Interactions(*np.array(sorted(rows), dtype=np.int32).T))
-        assert term.value == pytest.approx(Explainer(lightgcn(changed), changed).standing(user).scores[target] - before, abs=1e-9)
+        assert term.value == pytest.approx(
+            Explainer(lightgcn(changed), changed).standing(user).scores[target] - before, abs=1e-9
+        )
         assert term.value > 0
     if told.enters:
-        after = ex.what_if("u3", add=[term.node.key for term in told.additions[: told.enters]], items=[f"i{target}"], k=3)
+        after = ex.what_if(
+            "u3",
+            add=[term.node.key for term in told.additions[: told.enters]],
+            items=[f"i{target}"],
+            k=3,
+        )
         assert after.after[-1].rank <= 3
     else:
         assert "do not bring" in told.note or "No further" in told.note
@@ -253,7 +333,12 @@ def test_a_user_without_likes(films):
     data = random_data(films, 7)
     nobody = without(data, 4, range(14))
     ex = Explainer(lightgcn(nobody), nobody)
-    for ask in (lambda: ex.explain("u4", "i0"), lambda: ex.flip("u4"), lambda: ex.why_not("u4", "i0"), lambda: ex.what_if("u4")):
+    for ask in (
+        lambda: ex.explain("u4", "i0"),
+        lambda: ex.flip("u4"),
+        lambda: ex.why_not("u4", "i0"),
+        lambda: ex.what_if("u4"),
+    ):
         with pytest.raises(ExplanationError, match=r"'u4' has no training interactions"):
             ask()
     assert ex.explain("u3", "i0").score == pytest.approx(float(ex.standing(3).scores[0]))
@@ -263,8 +348,13 @@ def test_contrasts_of_a_model_that_reads_no_facts_name_the_neighbors_all_the_sam
     """Its graph holds the items alone: rows of entities are no users."""
     data = random_data(films, 0)
     ex = Explainer(lightgcn(data, knowledge=False), data)
-    found = ex.compare("u0", *[key for key in data.items if data.items.row(key) not in ex.liked(0)][:2])
-    assert {node.kind for node in (*found.only_first, *found.shared, *found.only_second)} <= {"item", "entity"}
+    found = ex.compare(
+        "u0", *[key for key in data.items if data.items.row(key) not in ex.liked(0)][:2]
+    )
+    assert {node.kind for node in (*found.only_first, *found.shared, *found.only_second)} <= {
+        "item",
+        "entity",
+    }
     assert any(node.kind == "entity" for node in (*found.only_first, *found.only_second))
 
 

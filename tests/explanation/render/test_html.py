@@ -30,15 +30,33 @@ PAYLOADS = [
 
 
 def explanation(label: str, drop: float = 0.25, basis: str = "measured") -> Explanation:
-    user, liked, item = Node("user", label, label), Node("item", "f0", label), Node("item", f"i{label}", label)
+    user, liked, item = (
+        Node("user", label, label),
+        Node("item", "f0", label),
+        Node("item", f"i{label}", label),
+    )
     middle = Node("entity", "e", label)
     facts = (FactRef(label, 12),)
     hops = (
         Hop(user, liked, (Relation("interacts", label, True, facts),)),
-        Hop(liked, middle, (Relation(label, label, True, facts), Relation("r2", label, False, facts))),
+        Hop(
+            liked,
+            middle,
+            (Relation(label, label, True, facts), Relation("r2", label, False, facts)),
+        ),
         Hop(middle, item, (Relation(label, label, False, facts),)),
     )
-    return Explanation(user.key, item.key, label, label, 1.5, 2, (Path(hops, basis, drop, removed=3),), {"3": 1}, notes=(label,))
+    return Explanation(
+        user.key,
+        item.key,
+        label,
+        label,
+        1.5,
+        2,
+        (Path(hops, basis, drop, removed=3),),
+        {"3": 1},
+        notes=(label,),
+    )
 
 
 class Tags(HTMLParser):
@@ -74,12 +92,20 @@ class Tags(HTMLParser):
 def test_hostile_labels_are_text_and_nothing_else(payload):
     rows = [{"rank": 1, "item": payload, "label": payload, "score": 0.5}]
     hostile = Tags(page([explanation(payload)], payload, payload, rows))
-    tame = Tags(page([explanation("x")], "x", "x", [{"rank": 1, "item": "q", "label": "x", "score": 0.5}]))
+    tame = Tags(
+        page([explanation("x")], "x", "x", [{"rank": 1, "item": "q", "label": "x", "score": 0.5}])
+    )
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in tame.tags]
-    assert [sorted(attributes) for _, attributes in hostile.tags] == [sorted(attributes) for _, attributes in tame.tags]
+    assert [sorted(attributes) for _, attributes in hostile.tags] == [
+        sorted(attributes) for _, attributes in tame.tags
+    ]
     assert terminal(payload) in hostile.text
     assert not {"script", "img", "base", "iframe", "link"} & {tag for tag, _ in hostile.tags}
-    assert not any(name.startswith("on") or name == "style" for _, attributes in hostile.tags for name in attributes)
+    assert not any(
+        name.startswith("on") or name == "style"
+        for _, attributes in hostile.tags
+        for name in attributes
+    )
     Tags(notebook(explanation(payload)))
 
 
@@ -101,7 +127,10 @@ def test_recommendations_link_to_their_explanation():
     html = page(
         [why],
         "T",
-        recommendations=[{"rank": 1, "item": why.item, "label": "A", "score": 2.0}, {"rank": 2, "item": "z", "label": "B", "score": -1.0}],
+        recommendations=[
+            {"rank": 1, "item": why.item, "label": "A", "score": 2.0},
+            {"rank": 2, "item": "z", "label": "B", "score": -1.0},
+        ],
     )
     assert '<a href="#why-1">A</a>' in html
     assert 'id="why-1"' in html
@@ -110,7 +139,9 @@ def test_recommendations_link_to_their_explanation():
 
 
 def test_numbers_and_words_follow_the_basis():
-    up, down, none = (page([explanation("x", *how)], "T") for how in [(0.25,), (-0.25,), (0.0, "post-hoc")])
+    up, down, none = (
+        page([explanation("x", *how)], "T") for how in [(0.25,), (-0.25,), (0.0, "post-hoc")]
+    )
     assert "Because" in up
     assert "drop 0.2500" in up
     assert "17 % of the score" in up
@@ -131,7 +162,9 @@ def test_arrows_point_as_the_facts_do_and_provenance_reads_head_first():
 
 
 def test_an_explanation_without_paths_is_shown_as_one():
-    why = replace(explanation("x"), paths=(), counts={"1": 0}, rank=None, notes=("No path.",), truncated=True)
+    why = replace(
+        explanation("x"), paths=(), counts={"1": 0}, rank=None, notes=("No path.",), truncated=True
+    )
     shown = Tags(page([why], "T")).text
     assert "0 paths found" in shown
     assert "Already in the user's history" in shown
@@ -142,15 +175,30 @@ def test_an_explanation_without_paths_is_shown_as_one():
 def test_the_budget_is_a_bar_with_a_legend_in_sentences_where_its_parts_are_shares():
     html = WHY.to_html()
     shown = Tags(html).text
-    assert 'aria-label="own taste 47 %, liked items, supported 6 %, liked items, unsupported 47 %"' in html
-    widths = [float(width) for width in re.findall(r'<rect class="(?:own|supported|liked)" x="[\d.]+%" width="([\d.]+)%"', html)]
+    assert (
+        'aria-label="own taste 47 %, liked items, supported 6 %, liked items, unsupported 47 %"'
+        in html
+    )
+    widths = [
+        float(width)
+        for width in re.findall(
+            r'<rect class="(?:own|supported|liked)" x="[\d.]+%" width="([\d.]+)%"', html
+        )
+    ]
     assert sum(widths) == pytest.approx(100, abs=0.02)
-    for words in ("which no like and no fact carries", "The parts add up to the score exactly", "carry 0.67 % of the score"):
+    for words in (
+        "which no like and no fact carries",
+        "The parts add up to the score exactly",
+        "carry 0.67 % of the score",
+    ):
         assert words in shown
     assert "Next is Thief, 0.25 behind." in shown
     assert "drop 0.4000 with the other weights kept" in shown
     assert "rank 1 \u2192 4 without it" in shown
-    assert "Hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those measured, with a smaller drop" in shown
+    assert (
+        "Hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those "
+        "measured, with a smaller drop" in shown
+    )
     assert "What speaks against it" in shown
 
 
@@ -160,15 +208,28 @@ def test_a_budget_with_signs_shows_numbers_and_no_shares():
     assert "own taste</span>" in html
     assert "-0.2" in Tags(html).text
     assert "0.67 % of the score" not in html
-    none = replace(BUDGET, own=0.0, by_liked=(), score=0.0, supported=None, unsupported=None, on_graph=None, basis="measured")
-    assert "measured by running the model again" in page([replace(WHY, budget=none, score=0.0)], "T")
+    none = replace(
+        BUDGET,
+        own=0.0,
+        by_liked=(),
+        score=0.0,
+        supported=None,
+        unsupported=None,
+        on_graph=None,
+        basis="measured",
+    )
+    assert "measured by running the model again" in page(
+        [replace(WHY, budget=none, score=0.0)], "T"
+    )
 
 
 def test_what_walks_along_a_path_carry_stands_beside_what_all_walks_do():
     for why in (WHY, replace(WHY, filters={"rank_by": "joint"})):
         shown = Tags(page([why], "T")).text
         assert ("along this path" in shown) == ("rank_by" in why.filters)
-        assert shown.count("along this path") == len(re.findall(r"along this path carry \S+ of the \S+ that all walks", shown))
+        assert shown.count("along this path") == len(
+            re.findall(r"along this path carry \S+ of the \S+ that all walks", shown)
+        )
         assert "carry 0.67 % of the score" in shown
 
 
@@ -176,7 +237,9 @@ def test_what_walks_along_a_path_carry_stands_beside_what_all_walks_do():
 def test_every_text_of_a_full_explanation_is_inert(payload):
     bad, tame = Tags(hostile(payload).to_html()), Tags(hostile("x").to_html())
     assert [tag for tag, _ in bad.tags] == [tag for tag, _ in tame.tags]
-    assert [sorted(attributes) for _, attributes in bad.tags] == [sorted(attributes) for _, attributes in tame.tags]
+    assert [sorted(attributes) for _, attributes in bad.tags] == [
+        sorted(attributes) for _, attributes in tame.tags
+    ]
 
 
 def test_a_page_is_written_and_a_notebook_gets_html_without_scripts_and_text(tmp_path):
@@ -195,6 +258,8 @@ def test_long_and_flooded_labels_are_cut():
 
 
 def test_spreadsheets_see_no_formula():
-    frame = pl.DataFrame({"a": ["=1+1", "+1", "-x", "@y", "\tz", "ok", None], "n": [-1, 2, 3, 4, 5, 6, 7]})
+    frame = pl.DataFrame(
+        {"a": ["=1+1", "+1", "-x", "@y", "\tz", "ok", None], "n": [-1, 2, 3, 4, 5, 6, 7]}
+    )
     assert csv_safe(frame)["a"].to_list() == ["'=1+1", "'+1", "'-x", "'@y", "'\tz", "ok", None]
     assert csv_safe(frame)["n"].to_list() == [-1, 2, 3, 4, 5, 6, 7]

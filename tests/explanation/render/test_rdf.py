@@ -28,7 +28,9 @@ HOPS = """
 
 
 def parsed(why, form="turtle"):
-    return rdflib.Graph().parse(data=why.to_rdf(form), format={"turtle": "turtle", "ntriples": "nt"}[form])
+    return rdflib.Graph().parse(
+        data=why.to_rdf(form), format={"turtle": "turtle", "ntriples": "nt"}[form]
+    )
 
 
 @pytest.mark.parametrize("form", ["turtle", "ntriples"])
@@ -37,7 +39,17 @@ def parsed(why, form="turtle"):
     [
         WHY,
         replace(
-            WHY, paths=(), against=(), notes=(), next_item=None, margin=None, budget=None, rank=None, hidden={}, manifest={}, counts={}
+            WHY,
+            paths=(),
+            against=(),
+            notes=(),
+            next_item=None,
+            margin=None,
+            budget=None,
+            rank=None,
+            hidden={},
+            manifest={},
+            counts={},
         ),
         replace(WHY, score=-1e-300, margin=0.1 + 0.2, budget=None),
     ],
@@ -53,11 +65,16 @@ def test_hostile_texts_come_back_and_say_nothing_else(payload):
     graph = parsed(bad)
     assert not payload or len(graph) == len(parsed(hostile("tame")))
     assert rdflib.URIRef("http://evil") not in graph.all_nodes()
-    assert Explanation.from_rdf(graph.serialize(format="nt"), "ntriples").paths[0].hops == bad.paths[0].hops
+    assert (
+        Explanation.from_rdf(graph.serialize(format="nt"), "ntriples").paths[0].hops
+        == bad.paths[0].hops
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(max_size=30), st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 10**12))
+@given(
+    st.text(max_size=30), st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 10**12)
+)
 def test_any_text_and_number_comes_back(label, number, rank):
     why = replace(hostile(label), budget=None, score=number, rank=rank)
     assert Explanation.from_rdf(why.to_rdf()) == why
@@ -73,7 +90,12 @@ def test_numbers_are_doubles_to_the_last_bit_in_another_reader():
 
 def test_sparql_returns_the_hops_in_order_and_in_the_direction_of_their_facts():
     rows = [tuple(str(value) for value in row) for row in parsed(WHY).query(HOPS)]
-    user, alien, runner, scott = "urn:kgrec:user:ana", "urn:kgrec:item:f0", "urn:kgrec:item:f2", "http://x.org/Scott"
+    user, alien, runner, scott = (
+        "urn:kgrec:user:ana",
+        "urn:kgrec:item:f0",
+        "urn:kgrec:item:f2",
+        "http://x.org/Scott",
+    )
     liked = str(K.interacts)
     others = rows[5][2]
     assert rows == [
@@ -90,7 +112,9 @@ def test_sparql_returns_the_hops_in_order_and_in_the_direction_of_their_facts():
 
 def test_each_hop_is_derived_from_its_places_and_its_graph():
     graph = parsed(WHY)
-    statement = next(s for s in graph.subjects(RDF.predicate, rdflib.URIRef("http://x.org/director")))
+    statement = next(
+        s for s in graph.subjects(RDF.predicate, rdflib.URIRef("http://x.org/director"))
+    )
     derived = set(graph.objects(statement, PROV.wasDerivedFrom))
     assert rdflib.URIRef("http://x.org/g") in derived
     places = {
@@ -127,9 +151,14 @@ def test_what_is_no_explanation_is_refused_in_one_line():
         "not turtle": lambda: Explanation.from_rdf("<a> <b"),
         "0 explanations": lambda: Explanation.from_rdf(""),
         "not an explanation": lambda: Explanation.from_rdf(
-            "\n".join(line for line in good.split("\n") if "k:paths" not in line and ":paths>" not in line), "ntriples"
+            "\n".join(
+                line for line in good.split("\n") if "k:paths" not in line and ":paths>" not in line
+            ),
+            "ntriples",
         ),
-        "schema 9": lambda: Explanation.from_rdf(WHY.to_rdf().replace("k:schema 1 ", "k:schema 9 ")),
+        "schema 9": lambda: Explanation.from_rdf(
+            WHY.to_rdf().replace("k:schema 1 ", "k:schema 9 ")
+        ),
         "surrogate": lambda: replace(WHY, user_label="\ud800").to_rdf(),
     }
     for message, read in broken.items():
@@ -150,7 +179,9 @@ def test_damaged_rdf_is_refused_or_read_but_never_breaks(place, how):
     elif how == "cut":
         lines[at] = lines[at][: place % (len(lines[at]) + 1)]
     else:
-        lines[at] = lines[at].replace(" ", " <urn:x> ", 1) if place % 2 else lines[at].replace('"', "'")
+        lines[at] = (
+            lines[at].replace(" ", " <urn:x> ", 1) if place % 2 else lines[at].replace('"', "'")
+        )
     with contextlib.suppress(ExplanationError):  # and nothing else
         Explanation.from_rdf("\n".join(lines), "ntriples")
 

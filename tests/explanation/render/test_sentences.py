@@ -10,7 +10,16 @@ from explained import WHY as FULL
 
 from kgrec.explanation.core.answers import FlipSet
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
-from kgrec.explanation.render.sentences import answer_text, budget_line, claim, reason, sentence, text, walks_line, wording
+from kgrec.explanation.render.sentences import (
+    answer_text,
+    budget_line,
+    claim,
+    reason,
+    sentence,
+    text,
+    walks_line,
+    wording,
+)
 from kgrec.explanation.render.tree import tree
 
 ANA, ALIEN = Node("user", "ana", "Ana"), Node("item", "f0", "Alien")
@@ -18,17 +27,34 @@ SCOTT, RUNNER = Node("entity", "x:Scott", "Ridley Scott"), Node("item", "f2", "B
 LIKED = Relation("interacts", "liked", True, (FactRef("training interactions"),))
 DIRECTOR = Relation("x:director", "director", True, (FactRef("films.ttl", 11),))
 PATH = Path(
-    (Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, SCOTT, (DIRECTOR,)), Hop(SCOTT, RUNNER, (replace(DIRECTOR, forward=False),))), "measured", 0.25
+    (
+        Hop(ANA, ALIEN, (LIKED,)),
+        Hop(ALIEN, SCOTT, (DIRECTOR,)),
+        Hop(SCOTT, RUNNER, (replace(DIRECTOR, forward=False),)),
+    ),
+    "measured",
+    0.25,
 )
 OTHERS = Node("users", "", "37 others")
 LIKED_BY = replace(LIKED, forward=False)
-CROWD = Path((Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, OTHERS, (LIKED_BY,)), Hop(OTHERS, RUNNER, (LIKED,))), "measured", 0.1, users=37)
+CROWD = Path(
+    (Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, OTHERS, (LIKED_BY,)), Hop(OTHERS, RUNNER, (LIKED,))),
+    "measured",
+    0.1,
+    users=37,
+)
 WHY = Explanation("ana", "f2", "Ana", "Blade Runner", 1.5, 1, (PATH, CROWD), {"1": 0, "3": 7})
 
 
 def test_a_path_reads_as_a_sentence_in_the_direction_of_its_facts():
-    assert sentence(PATH) == "You liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*"
-    assert sentence(CROWD) == "You liked *Alien* - also liked by - 37 others - who also liked - *Blade Runner*"
+    assert (
+        sentence(PATH)
+        == "You liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*"
+    )
+    assert (
+        sentence(CROWD)
+        == "You liked *Alien* - also liked by - 37 others - who also liked - *Blade Runner*"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,8 +82,15 @@ def test_parallel_relations_are_both_named():
 
 def test_because_needs_a_measured_positive_drop():
     assert claim(PATH) == "because"
-    assert reason(WHY) == "*Blade Runner*: because you liked *Alien* - directed by - Ridley Scott - directed - *Blade Runner*"
-    for path in (replace(PATH, drop_delete=0.0), replace(PATH, drop_delete=-0.1), replace(PATH, basis="post-hoc", drop_delete=0.0)):
+    assert reason(WHY) == (
+        "*Blade Runner*: because you liked *Alien* - directed by - Ridley Scott - directed - "
+        "*Blade Runner*"
+    )
+    for path in (
+        replace(PATH, drop_delete=0.0),
+        replace(PATH, drop_delete=-0.1),
+        replace(PATH, basis="post-hoc", drop_delete=0.0),
+    ):
         assert claim(path) == "is connected through"
         why = replace(WHY, paths=(path,))
         assert reason(why).startswith("*Blade Runner* is connected through: you liked *Alien*")
@@ -73,36 +106,71 @@ def test_text_fits_its_width_and_shows_number_and_source():
     assert "films.ttl:11" in shown
     assert "0 of 1 hop, 7 of 3 hops" in shown
     assert "(truncated: " in text(replace(WHY, truncated=True))
-    assert "drop" not in text(replace(WHY, paths=(replace(PATH, basis="post-hoc", drop_delete=0.0),)))
+    assert "drop" not in text(
+        replace(WHY, paths=(replace(PATH, basis="post-hoc", drop_delete=0.0),))
+    )
 
 
 def test_hostile_labels_cannot_steer_the_terminal():
     bad = Node("item", "f2", "Bla\x1b[2Jde\r\nRun\u202ener\x9b31m\x00")
     path = replace(PATH, hops=(*PATH.hops[:2], replace(PATH.hops[2], target=bad)))
     shown = text(replace(WHY, paths=(path,), item_label=bad.label, user_label="\x07Ana"))
-    assert not [letter for letter in shown if letter != "\n" and (ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 or letter == "\u202e")]
+    assert not [
+        letter
+        for letter in shown
+        if letter != "\n" and (ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 or letter == "\u202e")
+    ]
     assert r"Bla\x1b[2Jde\x0d\x0aRun\u202ener\x9b31m\x00" in shown
 
 
 def test_a_relation_of_the_graph_that_is_called_interacts_is_not_liking():
     drug, protein = Relation("interacts", "interacts with", True), Node("entity", "p1", "P1")
-    path = replace(PATH, hops=(PATH.hops[0], Hop(ALIEN, protein, (drug,)), Hop(protein, RUNNER, (replace(drug, forward=False),))))
-    assert sentence(path) == "You liked *Alien* - interacts with - P1 - is interacts with of - *Blade Runner*"
+    path = replace(
+        PATH,
+        hops=(
+            PATH.hops[0],
+            Hop(ALIEN, protein, (drug,)),
+            Hop(protein, RUNNER, (replace(drug, forward=False),)),
+        ),
+    )
+    assert (
+        sentence(path)
+        == "You liked *Alien* - interacts with - P1 - is interacts with of - *Blade Runner*"
+    )
 
 
 def test_the_budget_is_shares_where_they_are_true_and_numbers_where_not():
-    assert budget_line(BUDGET) == "own taste 47 % | liked items 53 % (supported by a fact <= 3 hops: 6 %)"
+    assert (
+        budget_line(BUDGET)
+        == "own taste 47 % | liked items 53 % (supported by a fact <= 3 hops: 6 %)"
+    )
     mixed = replace(BUDGET, own=-0.2, score=0.6)
-    assert budget_line(mixed) == "own taste -0.2 | liked items +0.8 (supported by a fact <= 3 hops: +0.09)"
+    assert (
+        budget_line(mixed)
+        == "own taste -0.2 | liked items +0.8 (supported by a fact <= 3 hops: +0.09)"
+    )
     assert "%" not in budget_line(replace(mixed, own=-2.0, score=-1.2))
-    assert budget_line(replace(BUDGET, own=0.0, score=0.8, supported=None, other={"knowledge of the item": 0.0})) == "liked items 100 %"
-    assert "nothing" in budget_line(replace(BUDGET, own=0.0, by_liked=(), score=0.0, supported=None))
+    assert (
+        budget_line(
+            replace(
+                BUDGET, own=0.0, score=0.8, supported=None, other={"knowledge of the item": 0.0}
+            )
+        )
+        == "liked items 100 %"
+    )
+    assert "nothing" in budget_line(
+        replace(BUDGET, own=0.0, by_liked=(), score=0.0, supported=None)
+    )
     assert "bias +0.5" in budget_line(replace(mixed, bias=0.5, score=1.1))
 
 
 def test_what_walks_carry_is_a_share_only_where_it_is_one():
     assert "carry 0.67 % of the score" in walks_line(BUDGET)
-    for budget in (replace(BUDGET, own=-0.2, score=0.6), replace(BUDGET, on_graph=9.0), replace(BUDGET, own=-2.0, score=-1.2)):
+    for budget in (
+        replace(BUDGET, own=-0.2, score=0.6),
+        replace(BUDGET, on_graph=9.0),
+        replace(BUDGET, own=-2.0, score=-1.2),
+    ):
         assert "%" not in walks_line(budget)
         assert f"{budget.score:.3g} together" in walks_line(budget)
     assert walks_line(replace(BUDGET, on_graph=None)) == ""
@@ -114,16 +182,23 @@ def test_the_full_text_says_every_number_with_what_it_is():
         'f2 "Blade Runner" for Ana',
         'rank 1, score 1.5 (next: "Thief" at 1.25, margin 0.25)',
         "budget own taste 47 %",
-        "Walks in the graph from the user to the item carry 0.67 % of the score; the rest is learned similarity",
-        "1 drop 0.3 (120 % of the margin, rank 1 -> 4, 0.4 with the other weights kept) exact because",
-        "2 drop -0.1 (-0.2 with the other weights kept): the score is higher without it exact is connected through",
+        "Walks in the graph from the user to the item carry 0.67 % of the score; the rest is "
+        "learned similarity",
+        "1 drop 0.3 (120 % of the margin, rank 1 -> 4, 0.4 with the other weights kept) exact "
+        "because",
+        "2 drop -0.1 (-0.2 with the other weights kept): the score is higher without it exact is "
+        "connected through",
         'against "Heat" -0.2',
         "412 of 3 hops (truncated",
-        "hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those measured, with a smaller drop",
+        "hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those "
+        "measured, with a smaller drop",
         "note: Second note.",
     ):
         assert words in shown
-    for basis, words in (("linearised", "what the parts are worth moves"), ("measured", "without that like, measured by running")):
+    for basis, words in (
+        ("linearised", "what the parts are worth moves"),
+        ("measured", "without that like, measured by running"),
+    ):
         assert words in " ".join(text(replace(FULL, budget=replace(BUDGET, basis=basis))).split())
 
 
@@ -135,11 +210,19 @@ def test_no_output_calls_what_walks_carry_a_share_of_the_score():
             said = [line for line in re.split(r"\n|</p>", shown) if joint.search(line)]
             assert bool(said) == (why is ranked and "along" in shown)
             assert all(
-                "that all walks in the graph carry" in line and "of the score" not in line.split("along this path")[1] for line in said
+                "that all walks in the graph carry" in line
+                and "of the score" not in line.split("along this path")[1]
+                for line in said
             )
-            assert not said or "Walks in the graph from the user to the item carry 0.67 % of the score" in " ".join(shown.split())
+            assert (
+                not said
+                or "Walks in the graph from the user to the item carry 0.67 % of the score"
+                in " ".join(shown.split())
+            )
     assert "along this path" in text(ranked)
-    assert "along this path" not in text(replace(ranked, budget=None))  # without what all walks carry, it is not said at all
+    assert "along this path" not in text(
+        replace(ranked, budget=None)
+    )  # without what all walks carry, it is not said at all
     record = json.dumps(FULL.to_dict())
     assert "joint" in record
     assert "on_graph" in record
@@ -171,18 +254,28 @@ def test_no_text_steers_a_terminal_or_is_markup(payload):
     bad = hostile(payload)
     shown = [text(bad), tree(bad), *(answer_text(answer) for answer in answers(payload or "x"))]
     for one in shown:
-        assert not [c for c in one if c != "\n" and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029\ufeff")]
+        assert not [
+            c
+            for c in one
+            if c != "\n"
+            and (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2028\u2029\ufeff")
+        ]
     assert "[red]markup" not in payload or all("[red]markup[/red]" in one for one in shown)
     assert len(text(hostile("x" * 1_000_000))) < 20_000
 
 
 def test_answers_read_as_what_they_are():
-    contrast, flip, none, why_not, what_if, summary = (" ".join(answer_text(answer, 200).split()) for answer in answers())
+    contrast, flip, none, why_not, what_if, summary = (
+        " ".join(answer_text(answer, 200).split()) for answer in answers()
+    )
     assert "difference +1 = own taste +0.3 | liked items +0.7" in contrast
     assert 'for the first, of the liked items: "Alien" +0.9' in contrast
     assert 'for the second, of the liked items: "Heat" -0.2' in contrast
     assert 'only "Blade Runner": "Ridley Scott"' in contrast
-    assert 'Without 1 of the 12 liked items, "Heat" is ahead of "Blade Runner" for Ana (everything computed again).' in flip
+    assert (
+        'Without 1 of the 12 liked items, "Heat" is ahead of "Blade Runner" for Ana (everything computed again).'
+        in flip
+    )
     assert "verified: the whole ranking was computed again" in flip
     assert "no set of the 12 liked items was found" in none
     assert "note: The user's own taste carries it." in none
@@ -191,7 +284,10 @@ def test_answers_read_as_what_they_are():
     assert 'the like of "Alien" taken away' in what_if
     assert 'the fact "Blade Runner" x:director "Ridley Scott" added' in what_if
     assert '"Blade Runner" rank 1 -> 3, score 1.5 -> 1.1' in what_if
-    assert "60 % director +300, 812 facts, ndcg@20 -0.0120 without it, 83 % of the lists stay" in summary
+    assert (
+        "60 % director +300, 812 facts, ndcg@20 -0.0120 without it, 83 % of the lists stay"
+        in summary
+    )
     assert "what the parts are worth moves" in summary
     assert all("because" not in words for words in (flip, none, what_if, summary))
 

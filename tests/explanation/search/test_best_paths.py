@@ -1,4 +1,6 @@
-"""Search against networkx: the same paths under every filter, the same best ones, the same bytes everywhere."""
+"""Search against networkx: the same paths under every filter, the same best ones, the same bytes
+everywhere.
+"""
 
 import os
 import subprocess
@@ -16,13 +18,26 @@ from kgrec.graph.ckg import CollaborativeKG
 def random_graph(seed):
     """A multigraph with parallel relations and self-loops."""
     rng = np.random.default_rng(seed)
-    users, items, entities = int(rng.integers(1, 5)), int(rng.integers(2, 5)), int(rng.integers(5, 9))
+    users, items, entities = (
+        int(rng.integers(1, 5)),
+        int(rng.integers(2, 5)),
+        int(rng.integers(5, 9)),
+    )
     likes, facts = int(rng.integers(3, 12)), int(rng.integers(6, 20))
-    head = np.concatenate([entities + rng.integers(0, users, likes), rng.integers(0, entities, facts)])
+    head = np.concatenate(
+        [entities + rng.integers(0, users, likes), rng.integers(0, entities, facts)]
+    )
     tail = np.concatenate([rng.integers(0, items, likes), rng.integers(0, entities, facts)])
     relation = np.concatenate([np.zeros(likes, np.int64), rng.integers(1, 4, facts)])
     columns = np.unique(np.stack([head, relation, tail], 1), axis=0)
-    return rng, CollaborativeKG(users, items, entities, 4, *columns.T, np.where(columns[:, 1] == 0, -1, np.arange(len(columns))))
+    return rng, CollaborativeKG(
+        users,
+        items,
+        entities,
+        4,
+        *columns.T,
+        np.where(columns[:, 1] == 0, -1, np.arange(len(columns))),
+    )
 
 
 def oracle(graph, user, item, longest, limits):
@@ -64,7 +79,9 @@ def test_paths_equal_networkx_under_limits(start):
         limits = random_limits(rng, graph, seed)
         user, item = ckg.user_node(0), int(rng.integers(0, ckg.num_items))
         found = simple_paths(graph, user, item, 4, limits=limits)
-        got = set().union(*(listed(nodes, edges) for nodes, edges in zip(found.nodes, found.edges, strict=True)))
+        got = set().union(
+            *(listed(nodes, edges) for nodes, edges in zip(found.nodes, found.edges, strict=True))
+        )
         expected = oracle(graph, user, item, 4, limits)
         assert got == expected
         assert sum(map(len, found.nodes)) == len(got)
@@ -80,7 +97,11 @@ def test_best_first_equals_the_sorted_list(start, tied):
         rng, ckg = random_graph(seed)
         graph = PathGraph(ckg, merged=bool(seed % 2))
         limits = random_limits(rng, graph, seed)
-        value = rng.integers(-1, 2, graph.num_edges).astype(float) if tied else rng.normal(size=graph.num_edges)
+        value = (
+            rng.integers(-1, 2, graph.num_edges).astype(float)
+            if tied
+            else rng.normal(size=graph.num_edges)
+        )
         user, item = ckg.user_node(0), int(rng.integers(0, ckg.num_items))
         every = list(oracle(graph, user, item, 4, limits))
         for length in (1, 2, 3, 4):
@@ -88,16 +109,28 @@ def test_best_first_equals_the_sorted_list(start, tied):
             mine.sort(key=lambda path: (-round(sum(value[list(path[1])]), 9), *path))
             best = best_paths(graph, value, user, item, length, 20, limits)
             assert best.complete
-            got = [(tuple(n), tuple(e)) for n, e in zip(best.nodes.tolist(), best.edges.tolist(), strict=True)]
+            got = [
+                (tuple(n), tuple(e))
+                for n, e in zip(best.nodes.tolist(), best.edges.tolist(), strict=True)
+            ]
             assert got == mine[:20]
-            np.testing.assert_allclose(best.values, [sum(value[list(edges)]) for _, edges in mine[:20]], atol=1e-12)
+            np.testing.assert_allclose(
+                best.values, [sum(value[list(edges)]) for _, edges in mine[:20]], atol=1e-12
+            )
             compared += len(got)
     assert compared > 50
 
 
 def test_a_search_cut_short_says_so():
     ckg = CollaborativeKG(
-        1, 2, 12, 2, np.r_[12, np.repeat(np.arange(2, 12), 2)], np.r_[0, np.ones(20, int)], np.r_[0, np.tile([0, 1], 10)], np.arange(21)
+        1,
+        2,
+        12,
+        2,
+        np.r_[12, np.repeat(np.arange(2, 12), 2)],
+        np.r_[0, np.ones(20, int)],
+        np.r_[0, np.tile([0, 1], 10)],
+        np.arange(21),
     )
     graph = PathGraph(ckg, merged=True)
     value = np.zeros(graph.num_edges)
@@ -138,7 +171,14 @@ def test_paths_are_the_same_in_every_process(root):
     for hash_seed, threads in (("0", 1), ("7", 2), ("11", 1)):
         env = os.environ | {"PYTHONHASHSEED": hash_seed}
         code = _SCRIPT.format(threads=threads)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=root, timeout=300)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=root,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         seen.add(done.stdout)
     assert len(seen) == 1

@@ -21,7 +21,11 @@ def scores(observed, **config):
     model = ItemKNN(sp.csr_matrix(observed), ItemKNNConfig(**config))
     model.plan().fit()
     ptr = torch.arange(len(observed) + 1)
-    return model.scorer().sums(ptr, torch.arange(len(observed))).numpy() if observed.shape[0] == observed.shape[1] else model
+    return (
+        model.scorer().sums(ptr, torch.arange(len(observed))).numpy()
+        if observed.shape[0] == observed.shape[1]
+        else model
+    )
 
 
 def weights(observed, **config):
@@ -63,7 +67,10 @@ class TestItemKNN(RecommenderContract):
             assert got.items.tolist() == np.flatnonzero(observed[user]).tolist()
             np.testing.assert_allclose(got.liked, table[got.items, item], atol=1e-10)
 
-    @pytest.mark.parametrize(("shrink", "expected"), [(0.0, (0.816497, 0.707107, 0.577350)), (10.0, (0.160649, 0.087610, 0.085237))])
+    @pytest.mark.parametrize(
+        ("shrink", "expected"),
+        [(0.0, (0.816497, 0.707107, 0.577350)), (10.0, (0.160649, 0.087610, 0.085237))],
+    )
     def test_similarities_of_the_toy_matrix(self, shrink, expected):
         """models.md 2.19, computed by hand."""
         found = weights(TOY, k=3, shrink=shrink, alpha=0.5)
@@ -76,7 +83,11 @@ class TestItemKNN(RecommenderContract):
     def test_agrees_with_loops(self, seed, alpha, monkeypatch):
         monkeypatch.setattr("kgrec.models.baselines.itemknn.chunk_rows", lambda *_: 6)
         observed = (np.random.default_rng(seed).random((25, 16)) < 0.25).astype(float)
-        np.testing.assert_allclose(weights(observed, k=4, shrink=1.5, alpha=alpha), brute_force(observed, 4, 1.5, alpha), atol=1e-12)
+        np.testing.assert_allclose(
+            weights(observed, k=4, shrink=1.5, alpha=alpha),
+            brute_force(observed, 4, 1.5, alpha),
+            atol=1e-12,
+        )
 
     def test_of_equally_near_items_the_first_is_kept(self):
         found = weights(np.array([[1.0, 1, 1, 1]]), k=1, shrink=0.0, alpha=0.5)

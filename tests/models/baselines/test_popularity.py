@@ -9,7 +9,9 @@ class TestPopularity(RecommenderContract):
     seeded = False
 
     def test_counts_training_interactions_only(self):
-        data = worlds.dataset([(0, 0), (1, 0), (1, 2)], valid=[(0, 1)], test=[(0, 1), (1, 1)], num_items=4)
+        data = worlds.dataset(
+            [(0, 0), (1, 0), (1, 2)], valid=[(0, 1)], test=[(0, 1), (1, 1)], num_items=4
+        )
         assert self.build(data).scorer().items.squeeze(1).tolist() == [2, 0, 1, 0]
 
     def test_someone_unseen_gets_the_same_ranking(self):

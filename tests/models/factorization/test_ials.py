@@ -36,9 +36,16 @@ def objective(observed, users, items, config):
         for i in range(len(items)):
             score = users[u] @ items[i]
             total += config.unobserved_weight * score**2 + observed[u, i] * (1 - score) ** 2
-    for vectors, counts, others in ((users, observed.sum(1), len(items)), (items, observed.sum(0), len(users))):
+    for vectors, counts, others in (
+        (users, observed.sum(1), len(items)),
+        (items, observed.sum(0), len(users)),
+    ):
         for vector, count in zip(vectors, counts, strict=True):
-            total += config.l2 * (count + config.unobserved_weight * others) ** config.exponent * (vector @ vector)
+            total += (
+                config.l2
+                * (count + config.unobserved_weight * others) ** config.exponent
+                * (vector @ vector)
+            )
     return total
 
 
@@ -48,7 +55,9 @@ class TestIALS(RecommenderContract):
 
     @pytest.mark.parametrize("exponent", [0.0, 0.7])
     def test_parts_are_those_of_hu_et_al_and_what_the_last_pass_moved(self, exponent):
-        """Section 5: sum over the used items of y_j^T W_u y_i, W_u by inversion; the user's stored vector is older than the items."""
+        """Section 5: sum over the used items of y_j^T W_u y_i, W_u by inversion; the user's stored
+        vector is older than the items.
+        """
         observed = random_matrix(2)
         model = model_of(observed, dim=4, l2=0.3, exponent=exponent)
         for _ in range(3):
@@ -57,10 +66,16 @@ class TestIALS(RecommenderContract):
         for user, item in ((0, 3), (5, 4), (7, 1)):
             used = np.flatnonzero(observed[user])
             held = 0.3 * (len(used) + 0.1 * len(y)) ** exponent
-            inverse = np.linalg.inv(0.1 * y.T @ y + sum((np.outer(y[j], y[j]) for j in used), np.zeros((4, 4))) + held * np.eye(4))
+            inverse = np.linalg.inv(
+                0.1 * y.T @ y
+                + sum((np.outer(y[j], y[j]) for j in used), np.zeros((4, 4)))
+                + held * np.eye(4)
+            )
             got = model.parts(user, item)
             assert got.items.tolist() == used.tolist()
-            np.testing.assert_allclose(got.liked, [y[j] @ inverse @ y[item] for j in used], atol=1e-10)
+            np.testing.assert_allclose(
+                got.liked, [y[j] @ inverse @ y[item] for j in used], atol=1e-10
+            )
             score = float(model.users[user] @ model.items[item])
             assert got.liked.sum() + sum(got.other.values()) == pytest.approx(score, abs=1e-12)
             assert list(got.other) == ["moved by the last pass over the items"]
@@ -74,13 +89,21 @@ class TestIALS(RecommenderContract):
         y, edited = model.items.numpy(), [[0, 3, 6], [2], []]
         got = model.history_scores(0, [torch.tensor(own, dtype=torch.int64) for own in edited])
         for row, own in zip(got.numpy(), edited, strict=True):
-            solved = np.linalg.solve(0.1 * y.T @ y + y[own].T @ y[own] + 0.3 * np.eye(4), y[own].sum(0))
+            solved = np.linalg.solve(
+                0.1 * y.T @ y + y[own].T @ y[own] + 0.3 * np.eye(4), y[own].sum(0)
+            )
             np.testing.assert_allclose(row, y @ solved, atol=1e-10)
 
     def test_user_of_the_toy_matrix(self):
-        """models.md 2.18, computed by hand, in Hu et al.'s weights: with alpha = 1 twice the solution here."""
-        model = model_of(np.array([[1.0, 0, 1]]), dim=2, unobserved_weight=1.0, l2=0.1, exponent=0.0)
-        found = model.solve(torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([0, 2]), torch.tensor([0, 2]))
+        """models.md 2.18, computed by hand, in Hu et al.'s weights: with alpha = 1 twice the
+        solution here.
+        """
+        model = model_of(
+            np.array([[1.0, 0, 1]]), dim=2, unobserved_weight=1.0, l2=0.1, exponent=0.0
+        )
+        found = model.solve(
+            torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([0, 2]), torch.tensor([0, 2])
+        )
         np.testing.assert_allclose(2 * found.numpy(), [[0.964409, 0.022962]], atol=1e-6)
 
     @pytest.mark.parametrize("alpha", [0.5, 4.0])
@@ -88,14 +111,20 @@ class TestIALS(RecommenderContract):
         rng = np.random.default_rng(1)
         fixed, observed = rng.normal(size=(6, 3)), np.array([1.0, 0, 1, 1, 0, 0])
         confidence = np.diag(1 + alpha * observed)
-        expected = np.linalg.solve(fixed.T @ confidence @ fixed + 0.1 * np.eye(3), fixed.T @ confidence @ observed)
-        model = model_of(observed[None, :], dim=3, unobserved_weight=1 / alpha, l2=0.1 / alpha, exponent=0.0)
+        expected = np.linalg.solve(
+            fixed.T @ confidence @ fixed + 0.1 * np.eye(3), fixed.T @ confidence @ observed
+        )
+        model = model_of(
+            observed[None, :], dim=3, unobserved_weight=1 / alpha, l2=0.1 / alpha, exponent=0.0
+        )
         found = model.solve(torch.from_numpy(fixed), model.user_ptr, model.user_idx)[0].numpy()
         np.testing.assert_allclose((1 + alpha) / alpha * found, expected, atol=1e-10)
 
     @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
     def test_each_solve_is_the_minimum_of_the_objective(self, exponent, monkeypatch):
-        """No small step from the solution, in any direction, lowers the pairwise objective; several groups of users."""
+        """No small step from the solution, in any direction, lowers the pairwise objective; several
+        groups of users.
+        """
         monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", 200)
         observed = random_matrix(0)
         model = model_of(observed, dim=3, unobserved_weight=0.2, l2=0.05, exponent=exponent)
@@ -131,7 +160,9 @@ class TestIALS(RecommenderContract):
         data = worlds.checkerboard()
         short = fit("ials", data, dim=4, epochs=3, patience=0)
         by_hand = IALS.from_dataset(data, short.config, torch.Generator())
-        by_hand.items = IALS.from_dataset(data, short.config, torch.Generator().manual_seed(_init_seed())).items
+        by_hand.items = IALS.from_dataset(
+            data, short.config, torch.Generator().manual_seed(_init_seed())
+        ).items
         for _ in range(3):
             by_hand.sweep()
         assert torch.equal(short.model.items, by_hand.items)

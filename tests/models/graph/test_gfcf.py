@@ -8,8 +8,16 @@ from kgrec.models.graph import gfcf as module
 from kgrec.models.graph.gfcf import GFCF, GFCFConfig
 
 TOY = np.array([[1.0, 1, 0], [0, 1, 0], [1, 1, 1]])
-LINEAR = [[0.756874, 0.951318, 0.428152], [0.340207, 0.611111, 0.19245], [0.992576, 1.143768, 0.761486]]
-BOTH = [[0.956874, 1.251318, 0.528152], [0.440207, 0.761111, 0.24245], [1.292576, 1.593768, 0.911486]]
+LINEAR = [
+    [0.756874, 0.951318, 0.428152],
+    [0.340207, 0.611111, 0.19245],
+    [0.992576, 1.143768, 0.761486],
+]
+BOTH = [
+    [0.956874, 1.251318, 0.528152],
+    [0.440207, 0.761111, 0.24245],
+    [1.292576, 1.593768, 0.911486],
+]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +76,9 @@ class TestGFCF(RecommenderContract):
         observed = (np.random.default_rng(k).random(shape) < 0.3).astype(float)
         observed[:, 3] = 0
         observed[2] = 0
-        np.testing.assert_allclose(scores(observed, k=k, alpha=0.7), brute_force(observed, k, 0.7), atol=1e-9)
+        np.testing.assert_allclose(
+            scores(observed, k=k, alpha=0.7), brute_force(observed, k, 0.7), atol=1e-9
+        )
 
     def test_both_decompositions_agree(self, monkeypatch):
         observed = sp.csr_matrix((np.random.default_rng(0).random((60, 50)) < 0.3).astype(float))

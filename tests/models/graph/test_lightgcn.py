@@ -20,7 +20,11 @@ def _float64():
 
 def toy_model(layers, **config):
     ckg = CollaborativeKG.from_dataset(worlds.toy(), knowledge=False)
-    model = LightGCN(ckg, LightGCNConfig(dim=2, num_layers=layers, **{"loss": "bpr", **config}), torch.Generator().manual_seed(0))
+    model = LightGCN(
+        ckg,
+        LightGCNConfig(dim=2, num_layers=layers, **{"loss": "bpr", **config}),
+        torch.Generator().manual_seed(0),
+    )
     with torch.no_grad():
         model.nodes.copy_(torch.tensor([*worlds.TOY_ENTITIES[:3], *worlds.TOY_USERS]))
     return model
@@ -61,12 +65,18 @@ class TestLightGCN(RecommenderContract):
     def test_scores_of_the_toy_graph(self, layers, expected):
         """models.md 1.2, computed by hand."""
         scorer = toy_model(layers).scorer()
-        torch.testing.assert_close(scorer.users @ scorer.items.T, torch.tensor(expected), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            scorer.users @ scorer.items.T, torch.tensor(expected), atol=1e-6, rtol=0
+        )
 
     def test_loss_of_the_toy_graph(self):
         batch = PairwiseBatch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 0]))
-        assert float(toy_model(2, l2_weight=1e-4).bpr_loss(batch).detach()) == pytest.approx(0.542944, abs=1e-6)
-        assert float(toy_model(2, l2_weight=0.0).bpr_loss(batch).detach()) == pytest.approx(0.542750, abs=1e-6)
+        assert float(toy_model(2, l2_weight=1e-4).bpr_loss(batch).detach()) == pytest.approx(
+            0.542944, abs=1e-6
+        )
+        assert float(toy_model(2, l2_weight=0.0).bpr_loss(batch).detach()) == pytest.approx(
+            0.542750, abs=1e-6
+        )
 
     def test_an_isolated_item_keeps_its_share_of_layer_0(self):
         model = toy_model(2)
@@ -76,20 +86,29 @@ class TestLightGCN(RecommenderContract):
         model = toy_model(1, loss="softmax", l2_weight=0.0, temperature=0.5)
         z = model().detach().numpy()
         unit = z / np.linalg.norm(z, axis=1, keepdims=True)
-        logits = unit[3] @ unit[:2].T / 0.5  # the third item has no training interaction and is no negative
+        logits = (
+            unit[3] @ unit[:2].T / 0.5
+        )  # the third item has no training interaction and is no negative
         expected = -np.log(np.exp(logits[1]) / np.exp(logits).sum())
-        got = float(model.softmax_loss(PositiveBatch(torch.tensor([0]), torch.tensor([1]))).detach())
+        got = float(
+            model.softmax_loss(PositiveBatch(torch.tensor([0]), torch.tensor([1]))).detach()
+        )
         assert got == pytest.approx(expected, abs=1e-12)
 
     @pytest.mark.parametrize("loss", ["bpr", "softmax"])
     @pytest.mark.parametrize("seed", range(5))
     def test_rerun_equals_dense_propagation_on_the_edited_graph(self, seed, loss):
         ckg = CollaborativeKG.from_dataset(worlds.random_world(seed))
-        model = LightGCN(ckg, LightGCNConfig(dim=4, num_layers=3, loss=loss), torch.Generator().manual_seed(seed))
+        model = LightGCN(
+            ckg, LightGCNConfig(dim=4, num_layers=3, loss=loss), torch.Generator().manual_seed(seed)
+        )
         rng = np.random.default_rng(seed)
         groups = [
             [],
-            *([int(f) for f in rng.choice(len(ckg.head), size, replace=False)] for size in (1, 2, 3, 6)),
+            *(
+                [int(f) for f in rng.choice(len(ckg.head), size, replace=False)]
+                for size in (1, 2, 3, 6)
+            ),
             list(range(len(ckg.head))),
         ]
         got = model.rerun(2, 3, groups)
@@ -100,22 +119,30 @@ class TestLightGCN(RecommenderContract):
     def test_screen_is_the_derivative_of_the_score_by_removal(self, loss):
         """Against a finite difference: one pair's edges scaled by 1 - h, degrees with them."""
         ckg = CollaborativeKG.from_dataset(worlds.random_world(1))
-        model = LightGCN(ckg, LightGCNConfig(dim=4, num_layers=2, loss=loss), torch.Generator().manual_seed(1))
+        model = LightGCN(
+            ckg, LightGCNConfig(dim=4, num_layers=2, loss=loss), torch.Generator().manual_seed(1)
+        )
         effect = model.screen(1, 2)
         x0, h = model.nodes.detach().numpy(), 1e-6
         for fact in range(len(ckg.head)):
             adjacency = np.zeros((ckg.num_nodes, ckg.num_nodes))
             adjacency[ckg.head, ckg.tail] = adjacency[ckg.tail, ckg.head] = 1
             full = self._score(adjacency, x0, model, 1, 2)
-            adjacency[ckg.head[fact], ckg.tail[fact]] = adjacency[ckg.tail[fact], ckg.head[fact]] = 1 - h
-            assert float(effect[fact]) == pytest.approx((full - self._score(adjacency, x0, model, 1, 2)) / h, abs=1e-4)
+            adjacency[ckg.head[fact], ckg.tail[fact]] = adjacency[
+                ckg.tail[fact], ckg.head[fact]
+            ] = 1 - h
+            assert float(effect[fact]) == pytest.approx(
+                (full - self._score(adjacency, x0, model, 1, 2)) / h, abs=1e-4
+            )
 
     @staticmethod
     def _score(adjacency, x, model, user, item):
         degree = adjacency.sum(1)
         scale = np.divide(1, np.sqrt(degree), out=np.zeros_like(degree), where=degree > 0)
         weights = scale[:, None] * adjacency * scale[None, :]
-        z = sum(np.linalg.matrix_power(weights, k) @ x for k in range(model.config.num_layers + 1)) / (model.config.num_layers + 1)
+        z = sum(
+            np.linalg.matrix_power(weights, k) @ x for k in range(model.config.num_layers + 1)
+        ) / (model.config.num_layers + 1)
         vector = z[item] / (np.linalg.norm(z[item]) if model.config.loss == "softmax" else 1)
         return z[model.ckg.num_entities + user] @ vector
 
@@ -135,14 +162,26 @@ class TestLightGCN(RecommenderContract):
         model = toy_model(2)
         got = model.scorer().fold(torch.tensor([[0, 1]]), torch.tensor([[True, True]]))
         x = [model.nodes.detach()]
-        x.append(torch.tensor([[0.707107, 0.0], [0.5, 0.707107], [0, 0], [0.957107, 0.457107], [0.353553, -0.353553]]))
+        x.append(
+            torch.tensor(
+                [
+                    [0.707107, 0.0],
+                    [0.5, 0.707107],
+                    [0, 0],
+                    [0.957107, 0.457107],
+                    [0.353553, -0.353553],
+                ]
+            )
+        )
         degree = torch.tensor([1.0, 2.0])
         expected = sum((layer[:2] / (2 * degree).sqrt().unsqueeze(1)).sum(0) for layer in x) / 3
         torch.testing.assert_close(got[0], expected, atol=1e-5, rtol=0)
 
     def test_dropped_edges_go_both_ways_and_the_rest_weigh_more(self):
         ckg = CollaborativeKG.from_dataset(worlds.random_world(3))
-        model = LightGCN(ckg, LightGCNConfig(dim=4, edge_dropout=0.4), torch.Generator().manual_seed(0))
+        model = LightGCN(
+            ckg, LightGCNConfig(dim=4, edge_dropout=0.4), torch.Generator().manual_seed(0)
+        )
         model.plan().begin_epoch(1, 0)
         weight, whole, rev = model._weights(), model.graph.weight, model.graph.csr.rev.long()
         kept = weight > 0
@@ -153,7 +192,11 @@ class TestLightGCN(RecommenderContract):
     def test_a_step_propagates_over_the_edges_that_are_left(self):
         """Against dense matrices, values and gradients."""
         ckg = CollaborativeKG.from_dataset(worlds.random_world(3))
-        model = LightGCN(ckg, LightGCNConfig(dim=4, num_layers=2, edge_dropout=0.5), torch.Generator().manual_seed(0))
+        model = LightGCN(
+            ckg,
+            LightGCNConfig(dim=4, num_layers=2, edge_dropout=0.5),
+            torch.Generator().manual_seed(0),
+        )
         begin = model.plan().begin_epoch
         begin(2, 5)
         weight = model._weights()
@@ -175,18 +218,33 @@ class TestLightGCN(RecommenderContract):
         torch.testing.assert_close(model(), toy_model(2)())
 
     def test_initial_embeddings_by_name(self):
-        """The TensorFlow release's normal and the paper's Glorot: sqrt(6 / (rows + dim)), users and items apart."""
+        """The TensorFlow release's normal and the paper's Glorot: sqrt(6 / (rows + dim)), users and
+        items apart.
+        """
         ckg = CollaborativeKG.from_dataset(worlds.cold_items(), knowledge=False)
-        small = LightGCN(ckg, LightGCNConfig(init_scale=0.01), torch.Generator().manual_seed(0)).nodes.detach()
+        small = LightGCN(
+            ckg, LightGCNConfig(init_scale=0.01), torch.Generator().manual_seed(0)
+        ).nodes.detach()
         assert float(small.std()) == pytest.approx(0.01, rel=0.05)
-        glorot = LightGCN(ckg, LightGCNConfig(dim=16, init="glorot"), torch.Generator().manual_seed(0)).nodes.detach()
+        glorot = LightGCN(
+            ckg, LightGCNConfig(dim=16, init="glorot"), torch.Generator().manual_seed(0)
+        ).nodes.detach()
         for part in (glorot[:60], glorot[60:]):
             assert 0.97 * (6 / 76) ** 0.5 < float(part.abs().max()) <= (6 / 76) ** 0.5
 
     def test_official_preset_is_the_authors_code(self):
         chosen = choose("lightgcn", "official", {})
-        assert (chosen.config.loss, chosen.config.num_layers, chosen.config.init, chosen.config.init_scale) == ("bpr", 3, "normal", 0.1)
-        assert (chosen.train.sampler, chosen.train.epochs, chosen.train.batch_size) == ("per_user_quota", 1000, 2048)
+        assert (
+            chosen.config.loss,
+            chosen.config.num_layers,
+            chosen.config.init,
+            chosen.config.init_scale,
+        ) == ("bpr", 3, "normal", 0.1)
+        assert (chosen.train.sampler, chosen.train.epochs, chosen.train.batch_size) == (
+            "per_user_quota",
+            1000,
+            2048,
+        )
 
     @pytest.mark.parametrize(
         "config",
@@ -217,4 +275,6 @@ class TestLightGCNKG(RecommenderContract):
     def test_propagates_over_the_entities(self):
         model = self.build(worlds.toy())
         scorer = model.scorer()
-        np.testing.assert_allclose((scorer.users @ scorer.items.T).detach().numpy(), dense(model), atol=1e-12)
+        np.testing.assert_allclose(
+            (scorer.users @ scorer.items.T).detach().numpy(), dense(model), atol=1e-12
+        )

@@ -26,7 +26,9 @@ def toy_model(score, loss="sampling", **config):
     """Return the toy graph with r_purchase = (.1, 0) (models.md 1.5)."""
     settings = {"dim": 2, "l2_weight": 0.0, "kg_weight": 1.0, **config}
     ckg = CollaborativeKG.from_dataset(worlds.toy())
-    model = CFKG(ckg, CFKGConfig(score=score, loss=loss, **settings), torch.Generator().manual_seed(0))
+    model = CFKG(
+        ckg, CFKGConfig(score=score, loss=loss, **settings), torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():
         model.nodes.copy_(torch.tensor([*worlds.TOY_ENTITIES, *worlds.TOY_USERS]))
         model.relations.zero_()
@@ -36,7 +38,13 @@ def toy_model(score, loss="sampling", **config):
 
 def fact(model, user, item, *negatives):
     head = torch.tensor([model.ckg.user_node(user)])
-    return CorruptedBatch(head, torch.tensor([0]), torch.tensor([item]), torch.tensor([negatives]), torch.tensor([False]))
+    return CorruptedBatch(
+        head,
+        torch.tensor([0]),
+        torch.tensor([item]),
+        torch.tensor([negatives]),
+        torch.tensor([False]),
+    )
 
 
 def everything(scorer, users):
@@ -57,14 +65,20 @@ class TestCFKG(RecommenderContract):
         """Without the relation, the part of the user (and the bias) is the whole score."""
         loss = "sampling"
         ckg = CollaborativeKG.from_dataset(worlds.random_world(0))
-        model = CFKG(ckg, CFKGConfig(dim=4, score=score, loss=loss, init_scale=1.0), torch.Generator().manual_seed(0))
+        model = CFKG(
+            ckg,
+            CFKGConfig(dim=4, score=score, loss=loss, init_scale=1.0),
+            torch.Generator().manual_seed(0),
+        )
         for relation in (model.relations[0].detach().clone(), torch.zeros(4)):
             with torch.no_grad():
                 model.relations[0] = relation
             scores = everything(model.scorer(), [0, 2])
             for at, user, item in ((0, 0, 3), (1, 2, 7)):
                 got = model.parts(user, item)
-                assert got.own + got.bias + sum(got.other.values()) == pytest.approx(float(scores[at, item]), abs=1e-10)
+                assert got.own + got.bias + sum(got.other.values()) == pytest.approx(
+                    float(scores[at, item]), abs=1e-10
+                )
                 assert len(got.items) == 0
                 assert len(got.other) == 1
                 if score != "l1" and not relation.any():
@@ -73,11 +87,27 @@ class TestCFKG(RecommenderContract):
     @pytest.mark.parametrize("score", ["inner", "cosine", "l1", "l2"])
     def test_plausibility_is_the_log_sigmoid_of_the_score_of_a_triple(self, score):
         ckg = CollaborativeKG.from_dataset(worlds.random_world(0))
-        model = CFKG(ckg, CFKGConfig(dim=4, score=score, loss="sampling", init_scale=1.0), torch.Generator().manual_seed(0))
-        head, relation, tail = torch.tensor([0, 5, 12]), torch.tensor([0, 2, 1]), torch.tensor([9, 1, 3])
-        for got, h, r, t in zip(model.plausibility(head, relation, tail), head, relation, tail, strict=True):
-            a, b = (model.nodes[h] + model.relations[r + 1]).detach().numpy(), model.nodes[t].detach().numpy()
-            by_hand = {"inner": a @ b, "cosine": a @ b / np.linalg.norm(a) / np.linalg.norm(b) / 0.2}
+        model = CFKG(
+            ckg,
+            CFKGConfig(dim=4, score=score, loss="sampling", init_scale=1.0),
+            torch.Generator().manual_seed(0),
+        )
+        head, relation, tail = (
+            torch.tensor([0, 5, 12]),
+            torch.tensor([0, 2, 1]),
+            torch.tensor([9, 1, 3]),
+        )
+        for got, h, r, t in zip(
+            model.plausibility(head, relation, tail), head, relation, tail, strict=True
+        ):
+            a, b = (
+                (model.nodes[h] + model.relations[r + 1]).detach().numpy(),
+                model.nodes[t].detach().numpy(),
+            )
+            by_hand = {
+                "inner": a @ b,
+                "cosine": a @ b / np.linalg.norm(a) / np.linalg.norm(b) / 0.2,
+            }
             by_hand |= {"l1": -np.abs(a - b).sum(), "l2": -((a - b) ** 2).sum()}
             assert float(got) == pytest.approx(-np.log1p(np.exp(-by_hand[score])), abs=1e-12)
 
@@ -92,26 +122,38 @@ class TestCFKG(RecommenderContract):
         model = toy_model(score)
         trained = model.scores(torch.tensor([[1.1, 0.0]]), model.nodes[:3].unsqueeze(0))[0]
         ranked = everything(model.scorer(), [0])[0]
-        scale = 1.1 * model.config.temperature if score == "cosine" else 1.0  # one factor for all of a user's items
+        scale = (
+            1.1 * model.config.temperature if score == "cosine" else 1.0
+        )  # one factor for all of a user's items
         torch.testing.assert_close(trained * scale, ranked)
 
     def test_margin_loss_of_the_toy_graph(self):
         """models.md 1.5: L1 ties i0 and i1, so the margin is the loss."""
         model = toy_model("l1", "margin")
-        assert float(model.sampled_loss(fact(model, 0, 0, 1)).detach()) == pytest.approx(1.0, abs=1e-6)
-        assert float(model.sampled_loss(fact(model, 0, 0, 2)).detach()) == pytest.approx(0.0, abs=1e-6)
+        assert float(model.sampled_loss(fact(model, 0, 0, 1)).detach()) == pytest.approx(
+            1.0, abs=1e-6
+        )
+        assert float(model.sampled_loss(fact(model, 0, 0, 2)).detach()) == pytest.approx(
+            0.0, abs=1e-6
+        )
 
     def test_sampling_loss_of_the_toy_graph(self):
         """-log sigmoid(1.1) - log sigmoid(-.55) - log sigmoid(1.1)."""
         model = toy_model("inner")
         expected = np.log1p(np.exp(-1.1)) + np.log1p(np.exp(0.55)) + np.log1p(np.exp(-1.1))
-        assert float(model.sampled_loss(fact(model, 0, 0, 1, 2)).detach()) == pytest.approx(expected, abs=1e-12)
+        assert float(model.sampled_loss(fact(model, 0, 0, 1, 2)).detach()) == pytest.approx(
+            expected, abs=1e-12
+        )
 
     @pytest.mark.parametrize("score", ["inner", "cosine"])
     def test_softmax_is_over_items_that_have_interactions(self, score):
         model = toy_model(score, "softmax", temperature=0.5)
         items = np.array(worlds.TOY_ENTITIES[:2])
-        logits = 1.1 * items[:, 0] if score == "inner" else items[:, 0] / np.linalg.norm(items, axis=1) / 0.5
+        logits = (
+            1.1 * items[:, 0]
+            if score == "inner"
+            else items[:, 0] / np.linalg.norm(items, axis=1) / 0.5
+        )
         expected = -np.log(np.exp(logits[1]) / np.exp(logits).sum())
         got = model.softmax_loss(PositiveBatch(torch.tensor([0]), torch.tensor([1])))
         assert float(got.detach()) == pytest.approx(expected, abs=1e-12)
@@ -120,16 +162,24 @@ class TestCFKG(RecommenderContract):
         model = toy_model("inner", "softmax")
         logits = np.array([1.1, 0.55, -1.1])
         expected = -np.log(np.exp(logits[0]) / np.exp(logits).sum())
-        assert float(model.kg_loss(fact(model, 0, 0, 1, 2)).detach()) == pytest.approx(expected, abs=1e-12)
+        assert float(model.kg_loss(fact(model, 0, 0, 1, 2)).detach()) == pytest.approx(
+            expected, abs=1e-12
+        )
 
     def test_norms_are_of_heads_relations_and_all_tails(self):
         model, weighted = toy_model("inner"), toy_model("inner", l2_weight=0.1)
-        gained = weighted.sampled_loss(fact(model, 0, 0, 1, 2)) - model.sampled_loss(fact(model, 0, 0, 1, 2))
-        assert float(gained.detach()) == pytest.approx(0.1 * 0.5 * (1 + 0.01 + 2 + 0.5 + 1.25), abs=1e-12)
+        gained = weighted.sampled_loss(fact(model, 0, 0, 1, 2)) - model.sampled_loss(
+            fact(model, 0, 0, 1, 2)
+        )
+        assert float(gained.detach()) == pytest.approx(
+            0.1 * 0.5 * (1 + 0.01 + 2 + 0.5 + 1.25), abs=1e-12
+        )
 
     def test_negatives_are_of_the_tails_type_and_never_the_tail_itself(self):
         rng = np.random.default_rng(0)
-        head, relation, tail = (torch.from_numpy(rng.integers(high, size=400)) for high in (20, 4, 9))
+        head, relation, tail = (
+            torch.from_numpy(rng.integers(high, size=400)) for high in (20, 4, 9)
+        )
         relation[relation == 3] = torch.tensor(1)
         tail[relation == 1] += 20
         tail[relation == 2] = 50  # the only one of its type
@@ -138,18 +188,30 @@ class TestCFKG(RecommenderContract):
         seen = {r: set() for r in allowed}
         batches = list(TypedSampler(facts, 7, 64, seed=0, name="test").epoch(1))
         for batch in batches:
-            for r, t, drawn in zip(batch.relation.tolist(), batch.tail.tolist(), batch.negative.tolist(), strict=True):
+            for r, t, drawn in zip(
+                batch.relation.tolist(), batch.tail.tolist(), batch.negative.tolist(), strict=True
+            ):
                 seen[r] |= set(drawn)
                 assert set(drawn) <= allowed[r]
                 assert t not in drawn or r == 2
         assert seen == allowed
         triples = sorted(
-            zip(*(torch.cat([getattr(b, part) for b in batches]).tolist() for part in ("head", "relation", "tail")), strict=True)
+            zip(
+                *(
+                    torch.cat([getattr(b, part) for b in batches]).tolist()
+                    for part in ("head", "relation", "tail")
+                ),
+                strict=True,
+            )
         )
         assert triples == sorted(zip(head.tolist(), relation.tolist(), tail.tolist(), strict=True))
 
     def test_negatives_are_uniform(self):
-        facts = (torch.zeros(6, dtype=torch.int64), torch.zeros(6, dtype=torch.int64), torch.arange(6) * 3)
+        facts = (
+            torch.zeros(6, dtype=torch.int64),
+            torch.zeros(6, dtype=torch.int64),
+            torch.arange(6) * 3,
+        )
         sampler = TypedSampler(facts, 3000, 6, seed=0, name="test")
         (batch,) = sampler.epoch(1)
         for tail, drawn in zip(batch.tail, batch.negative, strict=True):
@@ -158,17 +220,36 @@ class TestCFKG(RecommenderContract):
             assert 0.17 < float(share[share > 0].min()) <= float(share.max()) < 0.23
 
     def test_the_paper_draws_by_frequency_but_for_interactions(self):
-        """Ai et al., Section 3.2: tails of every relation but ``purchase`` by their frequency, those of purchase uniformly."""
+        """Ai et al., Section 3.2: tails of every relation but ``purchase`` by their frequency,
+        those of purchase uniformly.
+        """
         rng = np.random.default_rng(0)
-        pairs = [(user, item) for user in range(40) for item in {0, *rng.integers(0, 6, 2).tolist()}]  # everybody used item 0
-        facts = [(item, relation, 6 + min(int(rng.geometric(0.4)), 5)) for item in range(6) for relation in range(2) for _ in range(30)]
-        data = worlds.dataset(pairs, triples=sorted(set(facts)), num_users=40, num_items=6, num_entities=12, num_relations=2)
+        pairs = [
+            (user, item) for user in range(40) for item in {0, *rng.integers(0, 6, 2).tolist()}
+        ]  # everybody used item 0
+        facts = [
+            (item, relation, 6 + min(int(rng.geometric(0.4)), 5))
+            for item in range(6)
+            for relation in range(2)
+            for _ in range(30)
+        ]
+        data = worlds.dataset(
+            pairs,
+            triples=sorted(set(facts)),
+            num_users=40,
+            num_items=6,
+            num_entities=12,
+            num_relations=2,
+        )
         config = choose("cfkg", "paper", {"negatives": 400}).config
         assert config.noise_power == 1.0
         model = CFKG.from_dataset(data, config, torch.Generator().manual_seed(0))
 
         for objective, power in zip(model.plan().objectives, (0, 1), strict=True):
-            make = lambda seed, source=objective: source.sampler(data, 10_000, seed=seed, device=torch.device("cpu"), steps=1)  # noqa: E731
+
+            def make(seed, source=objective):
+                return source.sampler(data, 10_000, seed=seed, device=torch.device("cpu"), steps=1)
+
             (batch,) = make(0).epoch(3)
             for relation in batch.relation.unique():
                 of = batch.relation == relation
@@ -190,19 +271,33 @@ class TestCFKG(RecommenderContract):
             assert not torch.equal(next(iter(make(1).epoch(3))).negative, batch.negative)
 
     def test_the_baseline_of_kgat_s_authors_takes_as_many_steps_as_the_interactions(self):
-        """``Main.py`` there: n_train // batch_size + 1 batches of batch_size heads, whatever the number of facts."""
+        """``Main.py`` there: n_train // batch_size + 1 batches of batch_size heads, whatever the
+        number of facts.
+        """
         data = worlds.cold_items()
         chosen = choose("cfkg", "official", {"batch_size": 32})
         model = CFKG.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
         (objective,) = model.plan().objectives
-        draws = make_sampler(objective, data, chosen.train, seed=0, device=torch.device("cpu"), steps=0)
+        draws = make_sampler(
+            objective, data, chosen.train, seed=0, device=torch.device("cpu"), steps=0
+        )
         assert [len(batch.head) for batch in draws.epoch(1)] == [32] * (480 // 32 + 1)
 
     @pytest.mark.parametrize("inverse", [False, True])
     def test_interactions_and_triples_are_kept_apart(self, inverse):
-        model = CFKG.from_dataset(worlds.cold_items(), CFKGConfig(loss="sampling", inverse=inverse), torch.Generator().manual_seed(0))
+        model = CFKG.from_dataset(
+            worlds.cold_items(),
+            CFKGConfig(loss="sampling", inverse=inverse),
+            torch.Generator().manual_seed(0),
+        )
         first, second = (
-            next(iter(objective.sampler(worlds.cold_items(), 10_000, seed=0, device=torch.device("cpu"), steps=steps).epoch(1)))
+            next(
+                iter(
+                    objective.sampler(
+                        worlds.cold_items(), 10_000, seed=0, device=torch.device("cpu"), steps=steps
+                    ).epoch(1)
+                )
+            )
             for objective, steps in zip(model.plan().objectives, (0, 1), strict=True)
         )
         assert len(first.head) == 480
@@ -214,7 +309,11 @@ class TestCFKG(RecommenderContract):
         config = CFKGConfig(score="l1", loss="margin", sampling="any", inverse=True)
         model = CFKG.from_dataset(worlds.toy(), config, torch.Generator().manual_seed(0))
         (objective,) = model.plan().objectives
-        assert (len(objective.triples.head), objective.triples.num_tails, objective.triples.by_head) == (12, 6, True)
+        assert (
+            len(objective.triples.head),
+            objective.triples.num_tails,
+            objective.triples.by_head,
+        ) == (12, 6, True)
 
     @pytest.mark.parametrize("norm", [1, 2])
     def test_distances_equal_a_broadcast(self, norm):
@@ -224,11 +323,18 @@ class TestCFKG(RecommenderContract):
         expected = -(difference.abs() if norm == 1 else difference.square()).sum(2)
         torch.testing.assert_close(everything(scorer, list(range(7))), expected)
 
-    @pytest.mark.parametrize("settings", [{}, {"score": "l1", "loss": "margin", "inverse": True}], ids=str)
+    @pytest.mark.parametrize(
+        "settings", [{}, {"score": "l1", "loss": "margin", "inverse": True}], ids=str
+    )
     def test_vectors_go_out_by_id_and_similar_items_are_found(self, settings):
         run = self.run(worlds.cold_items(), epochs=10, **settings)
         frames = run.embeddings()
-        assert {name: frame.height for name, frame in frames.items()} == {"users": 60, "items": 60, "entities": 74, "relations": 2}
+        assert {name: frame.height for name, frame in frames.items()} == {
+            "users": 60,
+            "items": 60,
+            "entities": 74,
+            "relations": 2,
+        }
         near = run.similar_items("i0", k=5)
         assert near["item"].len() == 5
         assert "i0" not in near["item"]

@@ -46,8 +46,12 @@ class TestEASE(RecommenderContract):
     def test_is_ridge_regression_of_each_item_on_the_others(self, seed):
         observed = (np.random.default_rng(seed).random((30, 17)) < 0.3).astype(float)
         gram = sp.csr_matrix(observed.T @ observed)
-        np.testing.assert_allclose(item_weights(gram, 0.7, "float64").numpy(), ridge(observed, 0.7), atol=1e-10)
-        np.testing.assert_allclose(item_weights(gram, 0.7, "float32").numpy(), ridge(observed, 0.7), atol=1e-4)
+        np.testing.assert_allclose(
+            item_weights(gram, 0.7, "float64").numpy(), ridge(observed, 0.7), atol=1e-10
+        )
+        np.testing.assert_allclose(
+            item_weights(gram, 0.7, "float32").numpy(), ridge(observed, 0.7), atol=1e-4
+        )
 
     def test_scores_are_products_with_the_interactions(self):
         data = worlds.random_world(0)
@@ -86,13 +90,17 @@ class TestEASEKG(RecommenderContract):
     def test_collective_is_ridge_regression_with_weighted_attributes_as_further_rows(self, seed):
         observed, attributes = self._random(seed)
         expected = ridge(np.vstack([observed, 0.4**0.5 * attributes.T]), 0.7)
-        np.testing.assert_allclose(self._weights(observed, attributes, form="collective"), expected, atol=1e-10)
+        np.testing.assert_allclose(
+            self._weights(observed, attributes, form="collective"), expected, atol=1e-10
+        )
 
     @pytest.mark.parametrize("seed", range(3))
     def test_additive_is_the_sum_of_two_ridge_regressions(self, seed):
         observed, attributes = self._random(seed)
         expected = ridge(observed, 0.7) + 0.4 * ridge(attributes.T, 3.0)
-        np.testing.assert_allclose(self._weights(observed, attributes, form="additive"), expected, atol=1e-10)
+        np.testing.assert_allclose(
+            self._weights(observed, attributes, form="additive"), expected, atol=1e-10
+        )
 
     @staticmethod
     def _random(seed):
@@ -101,7 +109,9 @@ class TestEASEKG(RecommenderContract):
 
     @staticmethod
     def _weights(observed, attributes, **config):
-        config = EASEKGConfig(l2=0.7, attribute_weight=0.4, attribute_l2=3.0, precision="float64", **config)
+        config = EASEKGConfig(
+            l2=0.7, attribute_weight=0.4, attribute_l2=3.0, precision="float64", **config
+        )
         model = EASEKG(sp.csr_matrix(observed), sp.csr_matrix(attributes), config)
         model.plan().fit()
         return model.weights.numpy()
@@ -113,19 +123,28 @@ class TestEASEKG(RecommenderContract):
         plain.plan().fit()
         for form in ("additive", "collective"):
             other = EASEKG(
-                train, ItemAttributes.from_dataset(data).matrix, EASEKGConfig(form, l2=2.0, attribute_weight=0.0, precision="float64")
+                train,
+                ItemAttributes.from_dataset(data).matrix,
+                EASEKGConfig(form, l2=2.0, attribute_weight=0.0, precision="float64"),
             )
             other.plan().fit()
             torch.testing.assert_close(other.weights, plain.weights, atol=1e-12, rtol=0)
 
     def test_leaving_a_relation_out_leaves_its_attributes_out(self):
-        """A refit without the triples of one relation equals one on a dataset that never had them."""
+        """A refit without the triples of one relation equals one on a dataset that never had
+        them.
+        """
         import dataclasses
 
         data = worlds.cold_items()
         kept = data.triples.relation == 0
-        columns = {name: getattr(data.triples, name)[kept] for name in ("head", "relation", "tail", "source", "locator")}
+        columns = {
+            name: getattr(data.triples, name)[kept]
+            for name in ("head", "relation", "tail", "source", "locator")
+        }
         without = dataclasses.replace(data, triples=dataclasses.replace(data.triples, **columns))
         attributes = ItemAttributes.from_dataset(data)
         model = self.build(without)
-        assert (model.attributes.toarray() == attributes.matrix[:, attributes.relation == 0].toarray()).all()
+        assert (
+            model.attributes.toarray() == attributes.matrix[:, attributes.relation == 0].toarray()
+        ).all()

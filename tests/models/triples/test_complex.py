@@ -21,7 +21,9 @@ class TestComplEx(RecommenderContract):
             model.tables.nodes[:2] = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
             model.tables.relations[1] = torch.tensor([1.0, 0.0])
         batch = CorruptedBatch(*(torch.tensor(part) for part in ([0], [1], [1], [[2]], [True])))
-        assert float((model.loss(batch) - model.one_to_all(batch)).detach()) == pytest.approx(125 + 1 + 8, rel=1e-5)
+        assert float((model.loss(batch) - model.one_to_all(batch)).detach()) == pytest.approx(
+            125 + 1 + 8, rel=1e-5
+        )
 
     def test_refuses_values_out_of_range(self):
         for wrong in ({"penalty_weight": -1.0}, {"init_scale": 0.0}):

@@ -7,7 +7,14 @@ from kgrec.models.triples.transd import TransDConfig
 
 class TestTransD(RecommenderContract):
     name = "transd"
-    settings = {"epochs": 60, "batch_size": 256, "learning_rate": 0.03, "dim": 16, "margin": 0.5, "negatives": 4}
+    settings = {
+        "epochs": 60,
+        "batch_size": 256,
+        "learning_rate": 0.03,
+        "dim": 16,
+        "margin": 0.5,
+        "negatives": 4,
+    }
     uses_knowledge = True
 
     def test_refuses_values_out_of_range(self):

@@ -10,7 +10,14 @@ from kgrec.models.triples.transe import TransEConfig
 
 class TestTransE(RecommenderContract):
     name = "transe"
-    settings = {"epochs": 60, "batch_size": 256, "learning_rate": 0.05, "dim": 16, "margin": 1.0, "negatives": 4}
+    settings = {
+        "epochs": 60,
+        "batch_size": 256,
+        "learning_rate": 0.05,
+        "dim": 16,
+        "margin": 1.0,
+        "negatives": 4,
+    }
     uses_knowledge = True
 
     def test_entities_have_length_1_after_training(self):
@@ -21,7 +28,9 @@ class TestTransE(RecommenderContract):
         """Against the distances, one by one."""
         run = self.run(worlds.checkerboard(), epochs=2)
         vectors = run.embeddings()
-        moved = np.array(vectors["users"]["vector"][3]) + run.model.tables.relations[0].detach().numpy()
+        moved = (
+            np.array(vectors["users"]["vector"][3]) + run.model.tables.relations[0].detach().numpy()
+        )
         expected = [-np.linalg.norm(moved - np.array(item)) for item in vectors["items"]["vector"]]
         found = run.recommend("u3", k=12, allow_seen=True).sort("item")
         order = sorted(range(12), key=lambda row: f"i{row}")

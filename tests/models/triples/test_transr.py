@@ -25,7 +25,10 @@ class TestTransR(RecommenderContract):
         from kgrec import fit
 
         settings = {**self.settings, "plain_epochs": 2, "batch_size": 64}
-        plain, freed = (fit("transr", worlds.checkerboard(), **settings | {"epochs": epochs}) for epochs in (2, 3))
+        plain, freed = (
+            fit("transr", worlds.checkerboard(), **settings | {"epochs": epochs})
+            for epochs in (2, 3)
+        )
         identity = torch.eye(16).expand(2, -1, -1)
         assert torch.equal(plain.model.tables.projections, identity)
         assert not torch.equal(freed.model.tables.projections, identity)
