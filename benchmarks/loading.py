@@ -235,9 +235,9 @@ def make_log(path: Path, size: int) -> None:
 
 def build(folder: Path, kg: str) -> dict[str, Any]:
     """Read a graph and few clicks, build, and store the dataset."""
-    from kgrec.data.building.build import build_dataset
+    from kgrec.data.records.dataset import Dataset
 
-    data = build_dataset(str(folder / "few.csv"), str(folder / kg))
+    data = Dataset.build(str(folder / "few.csv"), str(folder / kg))
     stored = data.save(folder / f"dataset-{kg}")
     return {"triples": len(stored.triples), "entities": stored.num_entities}
 
@@ -287,9 +287,9 @@ def own_log(folder: Path) -> dict[str, Any]:
 
 def built_log(folder: Path) -> dict[str, Any]:
     """Build a dataset of the interactions, divided by time."""
-    from kgrec.data.building.build import build_dataset
+    from kgrec.data.records.dataset import Dataset
 
-    data = build_dataset(str(folder / "clicks.csv"), split="temporal")
+    data = Dataset.build(str(folder / "clicks.csv"), split="temporal")
     return {"rows": len(data.train) + len(data.valid) + len(data.test), "users": data.num_users}
 
 

@@ -5,7 +5,7 @@ shuffled.
 import numpy as np
 
 import kgrec
-from kgrec.data.derive.shuffle_triples import shuffle_triples
+from kgrec.data import shuffle_triples
 
 data = kgrec.load("films")
 control = shuffle_triples(data, generator=np.random.default_rng(0))

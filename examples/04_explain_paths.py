@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import kgrec
-from kgrec.explanation.render.html import page
+from kgrec.explanation import page
 
 data = kgrec.load("films")
 run = kgrec.fit("lightgcn-kg", data, epochs=15, learning_rate=0.01, seed=0)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 import kgrec
 from kgrec.batches import PairwiseBatch
-from kgrec.data.records.interactions import Interactions
-from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan
-from kgrec.nn.init import normal
-from kgrec.nn.losses import bpr, l2
+from kgrec.data import Interactions
+from kgrec.graph import PairGraph
+from kgrec.models import DotProduct, Objective, Plan
+from kgrec.nn import bpr, l2, normal
 from kgrec.ops.propagate import propagate
 from kgrec.ops.rows import take_rows
 

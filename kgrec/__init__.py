@@ -5,9 +5,9 @@ The public names below are resolved when they are first used, so that ``import k
 milliseconds and no torch.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from kgrec.lazy import lazy_names
 from kgrec.process import watch_forks
 
 if TYPE_CHECKING:
@@ -75,15 +75,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'kgrec' has no attribute {name!r}")
-    value = vars(importlib.import_module(_HOME[name]))[name]
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -7,10 +7,16 @@ import polars as pl
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kgrec.data.graphs.assemble import Facts, assemble, attribute_frame, label_frame, type_frame
+from kgrec.data.formats import base
+from kgrec.data.graphs.assemble import (
+    RawTriples,
+    assemble,
+    attribute_frame,
+    label_frame,
+    type_frame,
+)
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
-from kgrec.data.writers import base
 
 
 def told(data: Dataset) -> dict[str, object]:
@@ -199,7 +205,7 @@ def datasets(draw):
     linked = draw(st.none() | st.lists(pair, min_size=1, max_size=4, unique=True))
 
     def build() -> Dataset:
-        own = Facts(
+        own = RawTriples(
             ("a.nt", "b.csv"),
             [*entities, *relations],
             facts[:, 0],

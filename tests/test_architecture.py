@@ -115,6 +115,36 @@ def test_every_name_in_all_exists(root):
         assert not missing, f"{path}: __all__ names {missing}"
 
 
+CONTENTS = [
+    f"kgrec.{name}"
+    for name in ("data", "evaluation", "explanation", "graph", "models", "nn", "training")
+]
+
+
+@pytest.mark.parametrize("package", CONTENTS)
+def test_tables_of_contents_are_documented(package):
+    contents = importlib.import_module(package)
+    assert contents.__all__
+    for name in contents.__all__:
+        value = getattr(contents, name)
+        assert name in dir(contents)
+        if not name.isupper():
+            assert value.__doc__, f"{package}.{name} is not documented"
+
+
+def test_documents_and_examples_import_from_the_tables_of_contents(root):
+    found = []
+    paths = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "examples").glob("*.py")]
+    for path in paths:
+        for line in path.read_text().splitlines():
+            module = re.match(r"\s*(?:from|import) (kgrec[\w.]*)", line)
+            if module is None or module[1] in ("kgrec", "kgrec.batches", *CONTENTS):
+                continue
+            if not re.fullmatch(r"kgrec\.ops\.\w+", module[1]):  # a kernel is a module
+                found.append(f"{path.relative_to(root)}: {line.strip()}")
+    assert not found, found
+
+
 def test_axis_names_come_from_the_list(root):
     shape = re.compile(
         r"\b(?:Float|Int|Bool|UInt8|Int32|Int64|Float32|Float64|Shaped|Num|Real)\[\s*[\w.]+\s*,\s*\"([^\"]*)\"\s*\]"

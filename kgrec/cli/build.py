@@ -116,7 +116,7 @@ def build(
         str | None,
         typer.Option(
             metavar="COL",
-            help="Column of years in --items for --link-by; found where left away.",
+            help="Column of years in --items for --link-by; found where omitted.",
             show_default=False,
         ),
     ] = None,
@@ -130,7 +130,7 @@ def build(
         str | None,
         typer.Option(
             metavar="COL",
-            help="Column of texts in --items, or several with commas; the titles where left away.",
+            help="Column of texts in --items, or several with commas; the titles where omitted.",
             show_default=False,
         ),
     ] = None,
@@ -182,7 +182,7 @@ def build(
         str | None,
         typer.Option(
             metavar="T,V,T",
-            help="Shares of train, valid and test; 0.8,0.1,0.1, of labelled rows 0.6,0.2,0.2.",
+            help="Shares of train, valid and test; 0.8,0.1,0.1, of labeled rows 0.6,0.2,0.2.",
             show_default=False,
         ),
     ] = None,
@@ -258,35 +258,48 @@ def build(
 
     Given both, a part named here replaces the folder's own of that kind.
     """
-    from kgrec.data.building.sources import Parts, build_from_parts
+    from kgrec.data.building.build import build_dataset
+    from kgrec.data.building.sources import prepared, sources_and_options
     from kgrec.data.formats.load import load
     from kgrec.data.io.folders import check_replaceable
     from kgrec.data.storage import KIND
 
     check_replaceable(out, KIND)
-    named = {
+    files = {
         "interactions": interactions,
         "train": train,
         "valid": valid,
         "test": test,
         "links": links,
         "items": items,
+        "features": features,
+        "word_vectors": word_vectors,
+        "entity_vectors": entity_vectors,
+        "user_attributes": user_attributes,
+        "review": review,
     }
-    named |= {"features": features, "word_vectors": word_vectors, "entity_vectors": entity_vectors}
-    parts: dict[str, Any] = {name: str(path) for name, path in named.items() if path is not None}
+    given: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
     if texts is not None:
-        parts["texts"] = tuple(values(texts))
-    if graphs := (*(str(path) for path in kg or ()), *_queries(sparql, query, sparql_set)):
-        parts["kg"] = graphs
-    columns = {"user": user, "item": item, "time": time, "rating": rating, "item_id": item_id}
-    parts |= {name: column for name, column in columns.items() if column is not None}
-    further: dict[str, Any] = {
-        "ratios": None if ratios is None else numbers(ratios, "--ratios"),
-        "triple_ratios": None
-        if triple_ratios is None
-        else numbers(triple_ratios, "--triple-ratios"),
+        given["texts"] = tuple(values(texts))
+    graphs = (*map(str, kg or ()), *_queries(sparql, query, sparql_set))
+    if graphs:
+        given["kg"] = graphs
+    if ratios is not None:
+        given["ratios"] = numbers(ratios, "--ratios")
+    if triple_ratios is not None:
+        given["triple_ratios"] = numbers(triple_ratios, "--triple-ratios")
+    if items is not None or items_set is not None:
+        given["item_attributes"] = settings(items_set or [], None)
+    others = {
+        "user": user,
+        "item": item,
+        "time": time,
+        "rating": rating,
+        "item_id": item_id,
+        "item_year": item_year,
+        "link_by": link_by,
         "min_rating": min_rating,
-        "user_attributes": None if user_attributes is None else str(user_attributes),
+        "split": split,
         "k_core": cores(k_core),
         "min_entity": min_entity,
         "min_relation": min_relation,
@@ -295,23 +308,20 @@ def build(
         "catalog": catalog,
         "on_error": on_error,
         "reading": settings(kg_set or [], None),
-        "item_attributes": None
-        if items is None and items_set is None
-        else settings(items_set or [], None),
-        "link_by": link_by,
-        "review": None if review is None else str(review),
-        "item_year": item_year,
         "seed": seed,
-    } | ({} if split is None else {"split": split})
+    }
+    given |= {name: value for name, value in others.items() if value is not None}
+
     if source is not None:
-        data = load(source, **parts, **further)
-    elif interactions is None and train is None and (triple_ratios is None or "kg" not in parts):
+        data = load(source, **given)
+    elif interactions is None and train is None and (triple_ratios is None or not graphs):
         raise ConfigError(
             "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
             "FILE; or --kg FILE and --triple-ratios."
         )
     else:
-        data = build_from_parts(Parts(**parts, name=out.name or "dataset"), **further)
+        given["name"] = out.name or "dataset"
+        data = build_dataset(*prepared(*sources_and_options(given)))
     stored = data.save(out)
     if json:
         show_json(stored.summary())
@@ -332,8 +342,7 @@ def _queries(
 
     own = settings(pairs or [], None)
     base = os.environ.get("XDG_CACHE_HOME")
+    further = {}
     if base and os.path.isabs(base):
-        further = {"cache": str(Path(base) / "kgrec" / "sparql")}
-    else:
-        further = {}
+        further["cache"] = str(Path(base) / "kgrec" / "sparql")
     return tuple(query_from_file(url, file, further | own) for file in files)

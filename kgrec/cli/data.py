@@ -84,9 +84,9 @@ def get_set(
 
     What an interrupted call has fetched is kept, and the same command goes on from there.
     """
-    from kgrec.data.public.catalog import get, public_set
+    from kgrec.data.public.catalog import download, public_set
 
-    made = get(name, to, mirror=mirror)
+    made = download(name, to, mirror=mirror)
     chosen = public_set(name)
     print(
         f"{chosen.name}: {len(chosen.files)} files in {clean(str(to))}, {len(made)} of them new; "

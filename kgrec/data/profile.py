@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kgrec.data.records.dataset import Caution, Dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions, concatenate
+from kgrec.data.records.report import Caution
 from kgrec.data.records.triples import Triples
 
 _EARLIEST, _LATEST = 3e8, 4.2e9  # 1979 to 2103: seconds that are dates
@@ -26,12 +27,13 @@ def profile(data: Dataset) -> dict[str, Any]:
     those of the report first. Distributions are lists of ``{"from", "to", "count"}``, their bounds
     whole numbers, both inclusive, doubling from bin to bin.
     """
-    told = {
-        "interactions": _interactions(data) if data.num_users else None,
-        "graph": _graph(data) if len(data.triples) else None,
-    }
-    cautions = [*data.report.warnings, *_cautions(data, told)]
-    return told | {
+    figures: dict[str, Any] = {"interactions": None, "graph": None}
+    if data.num_users:
+        figures["interactions"] = _interactions(data)
+    if len(data.triples):
+        figures["graph"] = _graph(data)
+    cautions = [*data.report.warnings, *_cautions(data, figures)]
+    return figures | {
         "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in cautions]
     }
 
@@ -85,14 +87,9 @@ def _bins(counts: np.ndarray) -> list[dict[str, int]]:
     level = np.zeros(len(counts), dtype=np.int64)
     level[counts > 0] = np.floor(np.log2(counts[counts > 0])).astype(np.int64) + 1
     found = np.bincount(level)
-    if found[0]:
-        first = 0
-    else:
-        first = int(np.argmax(found > 0))
-    edges = [(0, 0) if n == 0 else (2 ** (n - 1), 2**n - 1) for n in range(len(found))]
     return [
-        {"from": edges[n][0], "to": edges[n][1], "count": int(found[n])}
-        for n in range(first, len(found))
+        {"from": 2**n // 2, "to": 2**n - 1, "count": int(found[n])}
+        for n in range(int(np.argmax(found > 0)), len(found))
     ]
 
 
@@ -122,14 +119,16 @@ def _times(parts: Mapping[str, Interactions]) -> dict[str, Any] | None:
         return None
     first = float(every.min())
     last = float(every.max())
-    dates = first >= _EARLIEST and last <= _LATEST
+    dates: tuple[str | None, str | None] = (None, None)
+    if first >= _EARLIEST and last <= _LATEST:
+        dates = (_date(first), _date(last))
     return {
         "first": first,
         "last": last,
-        "first_date": _date(first) if dates else None,
-        "last_date": _date(last) if dates else None,
+        "first_date": dates[0],
+        "last_date": dates[1],
         "missing": sum(len(part) for part in parts.values()) - len(every),
-        "counts": {name: _pieces(own, first, last) for name, own in times.items()},
+        "counts": {name: _pieces(part, first, last) for name, part in times.items()},
     }
 
 
@@ -139,11 +138,11 @@ def _pieces(times: np.ndarray, first: float, last: float) -> list[int]:
     """
     span = last / 4 - first / 4
     if span > 0:
-        place = np.floor((times / 4 - first / 4) / span * _TIME_BINS)
+        bin_of = np.floor((times / 4 - first / 4) / span * _TIME_BINS)
     else:
-        place = np.zeros(len(times))
+        bin_of = np.zeros(len(times))
     counts: list[int] = np.bincount(
-        np.clip(place, 0, _TIME_BINS - 1).astype(np.int64), minlength=_TIME_BINS
+        np.clip(bin_of, 0, _TIME_BINS - 1).astype(np.int64), minlength=_TIME_BINS
     ).tolist()
     return counts
 
@@ -252,38 +251,38 @@ def _components(graph: Triples, used: np.ndarray, num_items: int) -> dict[str, A
     }
 
 
-def _cautions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
+def _cautions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
     """Return what the numbers say that is worth acting on."""
-    if told["interactions"] is None:
-        own = []
+    if figures["interactions"] is None:
+        found = []
     else:
-        own = _of_interactions(data, told["interactions"])
+        found = _of_interactions(data, figures["interactions"])
     lost = [dropped for dropped in data.report.dropped if dropped.what == "lines"]
     if lost:
         count = sum(dropped.count for dropped in lost)
-        first = next((place for dropped in lost for place in dropped.where), "")
-        own.append(
+        first = next((line for dropped in lost for line in dropped.where), "")
+        found.append(
             Caution(
                 f"{count:,} lines could not be read and were left out",
                 f"Look at {first or 'the sources'}, and correct what is wrong.",
             )
         )
-    if told["graph"] is None:
-        return own
-    return own + _of_graph(data, told)
+    if figures["graph"] is None:
+        return found
+    return found + _of_graph(data, figures)
 
 
-def _of_interactions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
+def _of_interactions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
     found = []
-    if data.num_users and told["per_user"]["median"] < 5:
+    if data.num_users and figures["per_user"]["median"] < 5:
         found.append(
             Caution(
-                f"Half of the users have {told['per_user']['median']:g} interactions or fewer",
+                f"Half of the users have {figures['per_user']['median']:g} interactions or fewer",
                 "Little can be learned of them. Build with --k-core 5 for figures that compare "
                 "with papers.",
             )
         )
-    ratings = told["ratings"]
+    ratings = figures["ratings"]
     if ratings and len(ratings) > 2 and data.settings.get("min_rating") is None:
         middle = (ratings[0][0] + ratings[-1][0]) / 2
         low = sum(count for value, count in ratings if value < middle) / max(
@@ -301,11 +300,11 @@ def _of_interactions(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
     return found
 
 
-def _of_graph(data: Dataset, told: Mapping[str, Any]) -> list[Caution]:
+def _of_graph(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
     found = []
-    graph = told["graph"]
-    if told["interactions"]:
-        total = told["interactions"]["total"]
+    graph = figures["graph"]
+    if figures["interactions"]:
+        total = figures["interactions"]["total"]
     else:
         total = 0
     if total:

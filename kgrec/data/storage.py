@@ -17,11 +17,12 @@ from kgrec.data.io.files import FilePath, bare_suffix, read_record, write_parque
 from kgrec.data.io.folders import check_folder, combined_sum, new_folder
 from kgrec.data.rdf.reader import FORMATS as RDF
 from kgrec.data.records.content import Content, Impressions, Vectors
-from kgrec.data.records.dataset import PARTS, BuildReport, Caution, Dataset
-from kgrec.data.records.interactions import Dropped, Interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.parts import PARTS
+from kgrec.data.records.report import BuildReport, Caution, Dropped, TableColumn
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.column_kinds import TableColumn
 from kgrec.errors import CheckpointError, DataError
 from kgrec.process import refuse_after_fork
 
@@ -121,8 +122,6 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     }
     if len(triples.graph):
         arrays |= {"triple_graph": triples.graph}
-    else:
-        arrays |= {}
     for name, part in zip(PARTS, (dataset.train, dataset.valid, dataset.test), strict=True):
         arrays |= _columns(name, part)
     return arrays
@@ -148,19 +147,14 @@ def _texts_of(content: Content) -> dict[str, pl.Series]:
 def _further_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     """Return the arrays that not every dataset has."""
     content = dataset.content
+    arrays: dict[str, np.ndarray] = {}
     if len(content.mentions):
-        arrays = {"mentions": content.mentions}
-    else:
-        arrays = {}
-    if content.features is None:
-        arrays |= {}
-    else:
-        arrays |= {"features": content.features}
+        arrays["mentions"] = content.mentions
+    if content.features is not None:
+        arrays["features"] = content.features
     for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
-        if vectors is None:
-            arrays |= {}
-        else:
-            arrays |= {name: vectors.values}
+        if vectors is not None:
+            arrays[name] = vectors.values
     for part in PARTS:
         if part in dataset.negatives:
             arrays |= _columns(f"negatives_{part}", dataset.negatives[part])
@@ -319,30 +313,32 @@ def _column(row: dict[str, Any]) -> TableColumn:
 
 
 def _content(opened: "_Opened", items: int, entities: int) -> Content:
+    texts = features = None
+    mentions = Content().mentions
     if opened.has("texts.parquet"):
         texts = opened.strings("texts", _TEXT)
-    else:
-        texts = None
     if texts is not None and len(texts) != items:
         raise CheckpointError(
             f"{opened.folder / 'texts.parquet'}: {len(texts)} texts for {items} items. Build the "
             "dataset again."
         )
+    if opened.has("mentions.npy"):
+        mentions = _mentions(opened, texts, items, entities)
+    if opened.has("features.npy"):
+        features = opened.finite("features", (items, None))
     return Content(
         texts=texts,
-        mentions=_mentions(opened, texts, items, entities)
-        if opened.has("mentions.npy")
-        else Content().mentions,
-        features=opened.finite("features", (items, None)) if opened.has("features.npy") else None,
+        mentions=mentions,
+        features=features,
         words=_vectors(opened, "words"),
         entities=_vectors(opened, "entity_vectors"),
     )
 
 
 def _mentions(opened: "_Opened", texts: pl.Series | None, items: int, entities: int) -> np.ndarray:
-    place = opened.folder / "mentions.npy"
+    path = opened.folder / "mentions.npy"
     if texts is None:
-        raise CheckpointError(f"{place}: mentions without texts. Build the dataset again.")
+        raise CheckpointError(f"{path}: mentions without texts. Build the dataset again.")
     lengths = texts.str.len_chars().fill_null(0).to_numpy()
     if len(lengths):
         longest = int(lengths.max()) + 1
@@ -351,7 +347,7 @@ def _mentions(opened: "_Opened", texts: pl.Series | None, items: int, entities: 
     mentions = opened.numbered("mentions", (items, longest, longest, entities))
     if (mentions[:, 1] >= mentions[:, 2]).any() or (mentions[:, 2] > lengths[mentions[:, 0]]).any():
         raise CheckpointError(
-            f"{place}: a mention that is no part of its text. Build the dataset again."
+            f"{path}: a mention that is no part of its text. Build the dataset again."
         )
     return mentions
 
@@ -370,9 +366,7 @@ def _impressions(opened: "_Opened", part: str, users: int, items: int) -> Impres
     )
     return Impressions(
         user=opened.rows(f"{name}_user", np.int32, size, users),
-        time=opened.array(f"{name}_time", np.float64, (size,))
-        if opened.has(f"{name}_time.npy")
-        else None,
+        time=opened.optional(f"{name}_time", np.float64, size),
         start=opened.starts(f"{name}_start", size, shown),
         item=opened.rows(f"{name}_item", np.int32, shown, items),
         clicked=opened.flags(f"{name}_clicked", shown),
@@ -483,12 +477,13 @@ class _Opened:
         self._check_range(f"{name}.npy", array, below, first)
         return array
 
+    def optional(self, name: str, dtype: Any, size: int) -> np.ndarray | None:
+        return self.array(name, dtype, (size,)) if self.has(f"{name}.npy") else None
+
     def part(self, name: str, users: int, items: int) -> Interactions:
         size = self.length(f"{name}_user")
         further = {
-            column: self.array(f"{name}_{column}", dtype, (size,))
-            if self.has(f"{name}_{column}.npy")
-            else None
+            column: self.optional(f"{name}_{column}", dtype, size)
             for column, dtype in (("time", np.float64), ("rating", np.float32))
         }
         user = self.rows(f"{name}_user", np.int32, size, users)

@@ -27,7 +27,11 @@ def parameters_sum(tensors: Mapping[str, Tensor]) -> str:
 
 def graph_sum(data: Dataset) -> str:
     """Return a sum over the ids, the training interactions and the triples of a dataset, with the
-    places they were read from.
+    lines they were read from.
+
+    An explanation is checked against what it was made of: the graph and the lines that it cites.
+    ``Dataset.checksum`` is of files, which a dataset in memory has not, and held-out interactions
+    change no explanation.
     """
     digest = hashlib.sha256()
     triples = data.triples

@@ -1,3 +1,65 @@
-"""The graph builder: the collaborative knowledge graph, HeteroData, and the way to other
-libraries.
+"""Graphs of a dataset: the collaborative knowledge graph, its views for models, HeteroData, and the
+way to other libraries.
 """
+
+from typing import TYPE_CHECKING
+
+from kgrec.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from kgrec.graph.attributes import ItemAttributes as ItemAttributes
+    from kgrec.graph.ckg import CollaborativeKG as CollaborativeKG
+    from kgrec.graph.convert import adjacency as adjacency
+    from kgrec.graph.convert import from_networkx as from_networkx
+    from kgrec.graph.convert import from_rdflib as from_rdflib
+    from kgrec.graph.convert import from_scipy as from_scipy
+    from kgrec.graph.convert import to_networkx as to_networkx
+    from kgrec.graph.convert import to_pykeen as to_pykeen
+    from kgrec.graph.convert import to_rdflib as to_rdflib
+    from kgrec.graph.convert import to_rdflib_dataset as to_rdflib_dataset
+    from kgrec.graph.convert import to_scipy as to_scipy
+    from kgrec.graph.hetero import build_hetero_data as build_hetero_data
+    from kgrec.graph.reach import reached as reached
+    from kgrec.graph.relational import RelationalGraph as RelationalGraph
+    from kgrec.graph.symmetric import PairGraph as PairGraph
+    from kgrec.graph.typed_mean import TypedMean as TypedMean
+
+_HOMES = {
+    "CollaborativeKG": "kgrec.graph.ckg",
+    "ItemAttributes": "kgrec.graph.attributes",
+    "PairGraph": "kgrec.graph.symmetric",
+    "RelationalGraph": "kgrec.graph.relational",
+    "TypedMean": "kgrec.graph.typed_mean",
+    "adjacency": "kgrec.graph.convert",
+    "build_hetero_data": "kgrec.graph.hetero",
+    "from_networkx": "kgrec.graph.convert",
+    "from_rdflib": "kgrec.graph.convert",
+    "from_scipy": "kgrec.graph.convert",
+    "reached": "kgrec.graph.reach",
+    "to_networkx": "kgrec.graph.convert",
+    "to_pykeen": "kgrec.graph.convert",
+    "to_rdflib": "kgrec.graph.convert",
+    "to_rdflib_dataset": "kgrec.graph.convert",
+    "to_scipy": "kgrec.graph.convert",
+}
+
+__all__ = [
+    "CollaborativeKG",
+    "ItemAttributes",
+    "PairGraph",
+    "RelationalGraph",
+    "TypedMean",
+    "adjacency",
+    "build_hetero_data",
+    "from_networkx",
+    "from_rdflib",
+    "from_scipy",
+    "reached",
+    "to_networkx",
+    "to_pykeen",
+    "to_rdflib",
+    "to_rdflib_dataset",
+    "to_scipy",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

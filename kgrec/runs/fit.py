@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrec.data.derive.merge_parts import pool
+from kgrec.data.derive.merge_parts import merge_parts
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import (
     filling,
@@ -469,7 +469,7 @@ class _Job:
 
     def _second_pass(self, summary: dict[str, Any], state: TrainState | None) -> Run:
         """Train once more on all interactions, for the best epoch's count."""
-        data = pool(self.data, "valid", "test")
+        data = merge_parts(self.data, "valid", "test")
         config = replace(self.chosen.train, epochs=max(1, summary["best_epoch"]), patience=0)
         model = build_model(self.chosen, data, self.seed).to(self.device)
         if self.folder is not None and state is None:
@@ -749,7 +749,7 @@ def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
         else:
             why = f"for the fixed epochs of the preset {chosen.preset!r}"
         logger.info("%s: training on the validation part too, %s.", chosen.name, why)
-        return pool(data, "valid")
+        return merge_parts(data, "valid")
     return data
 
 

@@ -21,7 +21,8 @@ from kgrec.data.io.writing import (
     sweep_inside,
     take_place,
 )
-from kgrec.data.records.dataset import PARTS, Dataset
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.parts import PARTS
 from kgrec.errors import CheckpointError, ConfigError, DataError
 
 STUDY = "study.json"
@@ -74,6 +75,10 @@ def plain(value: Any) -> Any:
 def fingerprint(data: Dataset) -> str:
     """Return what tells one dataset from another: its checksum, or a sum over ids, interactions and
     triples where it was never saved.
+
+    A study goes on only from runs on the same split, so that validation and test parts count, and
+    where triples were read from does not: ``kgrec.explanation.fingerprint.graph_sum`` is the other
+    way round.
     """
     if data.checksum:
         return data.checksum

@@ -6,7 +6,7 @@ import pytest
 
 from kgrec.cli import run
 from kgrec.data.formats.convert import STATEMENT
-from kgrec.data.writers.registry import FORMATS
+from kgrec.data.formats.registry import writable
 
 
 def kgrec(*arguments, capsys):
@@ -46,7 +46,7 @@ def test_json_is_one_document(dataset, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "form", [name for name in FORMATS if name not in ("mind", "openke", "pykeen")]
+    "form", [name for name in writable() if name not in ("mind", "openke", "pykeen")]
 )
 def test_every_format_is_built_again(form, dataset, tmp_path, capsys):
     assert kgrec("convert", dataset, "--to", form, "--out", tmp_path / form, capsys=capsys)[0] == 0
@@ -119,7 +119,7 @@ def test_force_replaces_nothing_of_others(dataset, tmp_path, capsys):
     [
         ("recbol", "Nearest: recbole"),
         ("mind", "has no impressions"),
-        ("", "Known: recbole"),
+        ("", "Known: parquet"),
         ("../x", "is unknown"),
     ],
 )
@@ -132,12 +132,12 @@ def test_what_cannot_be_written_is_said_before_anything_is(form, told, dataset, 
 
 
 def test_a_failure_half_way_leaves_nothing(dataset, tmp_path, capsys, monkeypatch):
-    from kgrec.data.writers import lists
+    from kgrec.data.formats import writing
 
     def full(*_):
         raise OSError(28, "No space left on device", "kg_final.txt")
 
-    monkeypatch.setattr(lists, "write_graph", full)
+    monkeypatch.setattr(writing, "write_kg_final", full)
     code, said = kgrec("convert", dataset, "--to", "kgat", "--out", tmp_path / "k", capsys=capsys)
     assert code == 2
     assert "No space left" in said.err

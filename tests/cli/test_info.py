@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from kgrec.cli import run
-from kgrec.data.building.build import build_dataset
 from kgrec.data.profile import profile
+from kgrec.data.records.dataset import Dataset
 from kgrec.reports.dataset_html import page
 
 VOID = {"meta", "br", "line", "rect", "polyline"}
@@ -104,7 +104,7 @@ def hostile(tmp_path):
     (tmp_path / "kg.tsv").write_text(
         "head\trelation\ttail\n" + "\n".join(rows) + "\nx\ty\n", encoding="utf-8"
     )
-    return build_dataset(
+    return Dataset.build(
         tmp_path / "clicks.csv",
         tmp_path / "kg.tsv",
         on_error="skip",
@@ -143,7 +143,7 @@ def test_a_page_of_nothing_but_triples(tmp_path):
     (tmp_path / "kg.tsv").write_text(
         "".join(f"e{a}\tr\te{b}\n" for a in range(6) for b in range(6) if a != b)
     )
-    data = build_dataset(None, tmp_path / "kg.tsv", triple_ratios=(0.8, 0.1, 0.1))
+    data = Dataset.build(None, tmp_path / "kg.tsv", triple_ratios=(0.8, 0.1, 0.1))
     read(page(told(data)))
 
 

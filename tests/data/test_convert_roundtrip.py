@@ -8,14 +8,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from roundtrip import datasets, told
 
+from kgrec.data.formats import base
 from kgrec.data.formats.convert import STATEMENT
 from kgrec.data.formats.load import load
+from kgrec.data.formats.registry import writable
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.writers import base
-from kgrec.data.writers.registry import FORMATS
 from kgrec.errors import DataError
 
 ALONE = ("openke", "pykeen")
+FORMATS = writable()
 BUILT = [name for name in FORMATS if name not in ("mind", "dkn")]
 SHARES = (0.4, 0.3, 0.3)
 

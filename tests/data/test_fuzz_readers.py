@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kgrec.data.formats.convert import convert
-from kgrec.data.formats.load import load, read_parts
+from kgrec.data.formats.load import load, read_sources
 from kgrec.data.io.archives import unzip
 from kgrec.data.linking.links import read_links
 from kgrec.data.linking.user_facts import read_user_table
@@ -31,7 +31,7 @@ from kgrec.data.readers.interactions import read_interactions, read_item_lists
 from kgrec.data.readers.items import read_items
 from kgrec.data.readers.triples import read_triples
 from kgrec.data.readers.vectors import read_vectors
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import read_table
 from kgrec.errors import KgrecError
@@ -299,7 +299,9 @@ def refused_or_read(tmp_path, own, data, lenient):
     for file, content in own.items():
         (tmp_path / "d" / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / "d" / file).write_bytes(damaged if file == victim else content)
-    said(lambda: read_parts(tmp_path / "d", on_error="skip" if lenient else "stop"), str(tmp_path))
+    said(
+        lambda: read_sources(tmp_path / "d", on_error="skip" if lenient else "stop"), str(tmp_path)
+    )
 
 
 @pytest.mark.parametrize("form", FOLDERS)

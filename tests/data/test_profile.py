@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.profile import profile
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
 
 TYPES = {"user": pl.String, "item": pl.String, "time": pl.Float64, "rating": pl.Float64}
@@ -41,7 +41,7 @@ def test_a_graph_in_numbers(rows):
     facts = [(names[h], f"r{r}", names[t]) for h, r, t in rows if h != t]
     if not facts:
         return
-    data = build_dataset(LOG, graph_of(facts))
+    data = Dataset.build(LOG, graph_of(facts))
     told = json.loads(json.dumps(profile(data)))["graph"]
     graph = nx.MultiGraph((h, t) for h, _, t in facts)
     degree = dict(graph.degree)
@@ -83,7 +83,7 @@ def test_interactions_in_numbers():
         ("b", "y", 1.05e9, 1.0),
     ]
     columns = ("user", "item", "time", "rating")
-    data = build_dataset(
+    data = Dataset.build(
         train=log_of(rows[1:4], columns),
         test=log_of([("b", "w", 1.3e9, 3.0)], columns),
         valid=log_of(rows[4:], columns),
@@ -134,20 +134,20 @@ def test_any_finite_times_are_divided(times):
     one, two, three = (
         log_of([("a", name, time)], columns) for name, time in zip("xyz", times, strict=True)
     )
-    own = profile(build_dataset(train=one, valid=two, test=three))["interactions"]["times"]
+    own = profile(Dataset.build(train=one, valid=two, test=three))["interactions"]["times"]
     assert [sum(counts) for counts in own["counts"].values()] == [1, 1, 1]
     assert own["first_date"] is None
 
 
 def test_what_is_worth_acting_on():
     facts = [("i0", "r", f"e{n}") for n in range(9)] + [("i1", "s", "e0"), ("i1", "t", "e1")]
-    said = {caution["what"] for caution in profile(build_dataset(LOG, graph_of(facts)))["warnings"]}
+    said = {caution["what"] for caution in profile(Dataset.build(LOG, graph_of(facts)))["warnings"]}
     assert said == {
         "75% of the interactions are with items that have no triple",
         "78% of the entities that are no items are in one triple only",
         "82% of the facts are of one relation, r",
     }
-    nothing = profile(build_dataset(LOG, graph_of([("q", "r", "t")])))
+    nothing = profile(Dataset.build(LOG, graph_of([("q", "r", "t")])))
     assert [caution["what"] for caution in nothing["warnings"]] == [
         "No item is in the graph: the triples can help through texts alone"
     ]
@@ -155,6 +155,6 @@ def test_what_is_worth_acting_on():
 
 def test_a_dataset_of_triples_alone():
     rows = [(f"e{a}", f"r{a % 2}", f"e{b}") for a in range(6) for b in range(6) if a != b]
-    told = profile(build_dataset(None, graph_of(rows), triple_ratios=(0.8, 0.1, 0.1)))
+    told = profile(Dataset.build(None, graph_of(rows), triple_ratios=(0.8, 0.1, 0.1)))
     assert told["interactions"] is None
     assert np.isclose(told["graph"]["per_entity"]["mean"], 2 * 24 / 6)

@@ -13,7 +13,7 @@ from kgrec.data.formats.load import load
 from kgrec.data.linking.links import read_links
 from kgrec.data.readers.interactions import read_interactions, read_item_lists
 from kgrec.data.readers.vectors import read_vectors
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import FormatError, KgrecError
 
 ENTITY = '[{"Label": "P", "WikidataId": "Q1", "OccurrenceOffsets": [0], "SurfaceForms": ["a"]}]'
@@ -238,9 +238,9 @@ def test_a_million_distinct_relations(tmp_path):
     )
     code = f"""
 import re
-from kgrec.data.building.build import build_dataset
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.profile import profile
-data = build_dataset({str(tmp_path / "log.csv")!r}, {str(tmp_path / "kg.tsv")!r})
+data = Dataset.build({str(tmp_path / "log.csv")!r}, {str(tmp_path / "kg.tsv")!r})
 assert data.num_relations == {size}
 profile(data)
 print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10)

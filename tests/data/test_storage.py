@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.io.folders import MANIFEST
 from kgrec.data.records.content import Content, Impressions, Vectors
 from kgrec.data.records.dataset import Dataset
@@ -34,7 +33,7 @@ def small():
     )
     triples = pl.DataFrame({"head": ["x", "y"], "relation": ["r", "r"], "tail": ["t", "t"]})
     users = pl.DataFrame({"user_id": ["a"], "job": ["cook"]})
-    return build_dataset(log, triples, split="leave-one-out", user_attributes=users, name="small")
+    return Dataset.build(log, triples, split="leave-one-out", user_attributes=users, name="small")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +211,7 @@ def test_any_dataset_comes_back(tmp_path_factory, rows, triples, timed):
         if triples
         else None
     )
-    data = build_dataset(train=train, test=test, triples=graph)
+    data = Dataset.build(train=train, test=test, triples=graph)
     place = tmp_path_factory.mktemp("d") / "d"
     assert_equal(data, save_dataset(data, place))
 
@@ -432,7 +431,7 @@ def test_named_graphs_formats_and_counts_come_back(tmp_path):
     text = "<x:a> <x:r> <x:b> <x:g> .\n<x:c> <x:r> _:b .\nno statement\n<x:a> <x:s> <x:c> <x:h> .\n"
     (tmp_path / "kg.nq").write_text(text)
     log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2, "time": range(6)})
-    data = build_dataset(
+    data = Dataset.build(
         log,
         str(tmp_path / "kg.nq"),
         split="leave-one-out",
@@ -462,7 +461,7 @@ def test_named_graphs_formats_and_counts_come_back(tmp_path):
 def test_a_graph_that_is_none_is_refused(tmp_path):
     (tmp_path / "kg.nq").write_text("<x:a> <x:r> <x:b> <x:g> .\n")
     log = pl.DataFrame({"user": list("aaabbb"), "item": ["x:a", "x:c", "z"] * 2, "time": range(6)})
-    data = build_dataset(log, str(tmp_path / "kg.nq"), split="leave-one-out")
+    data = Dataset.build(log, str(tmp_path / "kg.nq"), split="leave-one-out")
     for number in (-2, 1):
         wrong = replace(data, triples=replace(data.triples, graph=np.array([number], np.int32)))
         with pytest.raises(

@@ -248,7 +248,7 @@ def broken(run):
 
 
 def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
-    from kgrec.data.building.build import build_dataset
+    from kgrec.data.records.dataset import Dataset
 
     lines = ["@prefix x: <http://x.org/> ."]
     for number in range(9):
@@ -269,7 +269,7 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
 
     triples = read_triples(tmp_path / "kg.trig")
     assert isinstance(triples, Triples)
-    data = build_dataset(
+    data = Dataset.build(
         read_interactions(tmp_path / "log.tsv"),
         triples,
         links=str(tmp_path / "links.tsv"),

@@ -289,10 +289,10 @@ def test_interactions_in_another_order_are_refused(tmp_path, part):
     log = pl.DataFrame(
         {"user": list("aaaabbbb"), "item": list("wxyzwxyz"), "time": [1.0, 2, 3, 4, 5, 6, 7, 8]}
     )
-    from kgrec.data.building.build import build_dataset
+    from kgrec.data.records.dataset import Dataset
 
     place = tmp_path / "d"
-    stored = build_dataset(log, split="leave-one-out").save(place)
+    stored = Dataset.build(log, split="leave-one-out").save(place)
     array = np.array(getattr(stored.train, part.removeprefix("train_").removesuffix(".npy")))
     forged(place, part, array[::-1])
     assert "not sorted by user, and by time" in survives(lambda: open_dataset(place))

@@ -125,7 +125,7 @@ def test_a_second_training_into_a_folder_is_refused(data, tmp_path, capsys):
         told
         == [
             f"kgrec: {tmp_path / 'r'}: another kgrec is at work there. Wait for it, or choose "
-            "another place."
+            "another path."
         ]
         * 2
     )

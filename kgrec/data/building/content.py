@@ -1,19 +1,18 @@
-"""What items say of themselves, put together: texts, mentions, features, vectors."""
+"""Assemble item side information: texts, entity mentions, features, vectors."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.building.report_builder import Draft
+from kgrec.data.building.sources import DatasetSources
 from kgrec.data.linking.mentions import number_mentions
 from kgrec.data.readers.features import feature_table, read_features
 from kgrec.data.readers.items import ItemTable, text_columns, texts
 from kgrec.data.readers.vectors import read_vectors
 from kgrec.data.records.content import Content, Vectors
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import ReportBuilder, Skipped, dropped_lines
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table
@@ -23,34 +22,13 @@ from kgrec.data.texts.tokens import words_in
 from kgrec.errors import ConfigError, DataError
 
 
-@dataclass(frozen=True, slots=True)
-class ContentSources:
-    """Where content comes from; None where there is none.
-
-    Attributes:
-        texts: Columns of the table of items; where None, its titles.
-        mentions: Columns as ``kgrec.data.linking.mentions.MENTIONS``.
-        features: See ``kgrec.data.readers.features.read_features``.
-        word_vectors: A file, or several; see ``kgrec.data.readers.vectors.read_vectors``.
-        entity_vectors: The same.
-        on_error: "stop" at a malformed line, or "skip" it and count it.
-    """
-
-    texts: str | Sequence[str] | None = None
-    mentions: pl.DataFrame | None = None
-    features: object | None = None
-    word_vectors: object | None = None
-    entity_vectors: object | None = None
-    on_error: str = "stop"
-
-
-def describe(
+def read_content(
     items: Vocabulary,
     triples: Triples,
-    sources: ContentSources,
+    sources: DatasetSources,
     table: ItemTable | None,
-    item: str | None,
-    draft: Draft,
+    on_error: str,
+    report: ReportBuilder,
 ) -> tuple[Content, Triples]:
     """Return the content of a dataset, and its graph with the entities that texts name and it did
     not have.
@@ -60,8 +38,8 @@ def describe(
         triples: The graph, items first.
         sources: Where the content comes from.
         table: The table of items.
-        item: Its id column, which a table of features may have too.
-        draft: The report, which is added to.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
+        report: The report, which is added to.
 
     Raises:
         ConfigError: If texts are asked for without a table of items, or word vectors without texts.
@@ -72,37 +50,29 @@ def describe(
             "texts name columns of the table of items, and there is none. Name the table as items."
         )
     columns = () if table is None else text_columns(table, sources.texts)
-    own = None
+    item_texts = None
     mentions = Content().mentions
     if table is not None and columns:
         cells = pl.DataFrame({"item": items.series}).join(
             texts(table, columns), on="item", how="left", maintain_order="left"
         )
-        own = cells["cells"].list.drop_nulls().list.join(" ")
-        own = own.set((own == "").fill_null(False), None).rename("text")
+        item_texts = cells["cells"].list.drop_nulls().list.join(" ")
+        item_texts = item_texts.set((item_texts == "").fill_null(False), None).rename("text")
         if sources.mentions is not None:
             numbered = cells.with_columns(item=pl.Series(range(len(items)), dtype=pl.Int64))
             mentions, triples, dropped = number_mentions(
                 sources.mentions, items, numbered, columns, triples
             )
-            draft.add((), dropped)
-            draft.counts["entities mentioned"] = len(np.unique(mentions[:, 3]))
-    features = (
-        None
-        if sources.features is None
-        else _features(sources.features, items, table, item, sources.on_error, draft)
-    )
-    words = (
-        None
-        if sources.word_vectors is None
-        else _word_vectors(sources.word_vectors, own, sources.on_error, draft)
-    )
-    entities = (
-        None
-        if sources.entity_vectors is None
-        else _entity_vectors(sources.entity_vectors, triples, sources.on_error, draft)
-    )
-    return Content(own, mentions, features, words, entities), triples
+            report.add((), dropped)
+            report.counts["entities mentioned"] = len(np.unique(mentions[:, 3]))
+    features = words = entities = None
+    if sources.features is not None:
+        features = _features(sources.features, items, table, sources.item_id, on_error, report)
+    if sources.word_vectors is not None:
+        words = _word_vectors(sources.word_vectors, item_texts, on_error, report)
+    if sources.entity_vectors is not None:
+        entities = _entity_vectors(sources.entity_vectors, triples, on_error, report)
+    return Content(item_texts, mentions, features, words, entities), triples
 
 
 def _features(
@@ -111,45 +81,51 @@ def _features(
     table: ItemTable | None,
     item: str | None,
     on_error: str,
-    draft: Draft,
+    report: ReportBuilder,
 ) -> np.ndarray:
-    own = feature_table(source, item, on_error)
-    features, name, unknown = read_features(own, items, table, item=item)
-    draft.add((), own.dropped if isinstance(own, Table) else ())
-    draft.add((name,))
-    draft.drop("feature vectors", "the item is not in the catalog", unknown)
+    given = feature_table(source, item, on_error)
+    features, name, unknown = read_features(given, items, table, item=item)
+    report.add((), given.dropped if isinstance(given, Table) else ())
+    report.add((name,))
+    report.drop("feature vectors", "the item is not in the catalog", unknown)
     return features
 
 
-def _word_vectors(source: object, own: pl.Series | None, on_error: str, draft: Draft) -> Vectors:
-    if own is None:
+def _word_vectors(
+    source: object, item_texts: pl.Series | None, on_error: str, report: ReportBuilder
+) -> Vectors:
+    if item_texts is None:
         raise ConfigError(
             "word vectors without texts. Name a table of items, and the columns of texts in it."
         )
-    counts = Counter(plain_word(word) for text in own.drop_nulls() for word, _, _ in words_in(text))
-    vectors, paths, _ = _read(source, lambda key: plain_word(key) in counts, on_error, draft)
+    counts = Counter(
+        plain_word(word) for text in item_texts.drop_nulls() for word, _, _ in words_in(text)
+    )
+    vectors, paths, _ = _read(source, lambda key: plain_word(key) in counts, on_error, report)
     found = {plain_word(key) for key in vectors.keys}
     if not found:
         raise DataError(
             f"{paths}: no word of the texts has a vector. Are they of the same language?"
         )
-    draft.counts |= {"words of the texts": len(counts), "words with a vector": len(found)}
+    report.counts |= {"words of the texts": len(counts), "words with a vector": len(found)}
     share = sum(counts[word] for word in found) / sum(counts.values())
-    draft.notes.append(
+    report.notes.append(
         f"{paths}: {len(found) / len(counts):.1%} of the distinct words have a vector, "
         f"{share:.1%} of all words."
     )
     return vectors
 
 
-def _entity_vectors(source: object, triples: Triples, on_error: str, draft: Draft) -> Vectors:
-    vectors, paths, read = _read(source, triples.entities.__contains__, on_error, draft)
+def _entity_vectors(
+    source: object, triples: Triples, on_error: str, report: ReportBuilder
+) -> Vectors:
+    vectors, paths, read = _read(source, triples.entities.__contains__, on_error, report)
     if not len(vectors.keys):
         raise DataError(
             f"{paths}: none of its {read} ids is an entity here. Are the ids those of the graph "
             "or of the mentions?"
         )
-    draft.drop(
+    report.drop(
         "entity vectors",
         "the entity is neither in the graph nor mentioned, or comes twice",
         read - len(vectors.keys),
@@ -158,7 +134,7 @@ def _entity_vectors(source: object, triples: Triples, on_error: str, draft: Draf
 
 
 def _read(
-    source: object, wanted: Callable[[str], bool], on_error: str, draft: Draft
+    source: object, wanted: Callable[[str], bool], on_error: str, report: ReportBuilder
 ) -> tuple[Vectors, str, int]:
     """Return the wanted vectors of one file or several, the files' names, and how many vectors they
     hold.
@@ -171,7 +147,7 @@ def _read(
     for path in paths:
         skipped = Skipped.where_allowed(path, on_error)
         vectors, count = read_vectors(path, lambda key: key not in seen and wanted(key), skipped)
-        draft.add((), () if skipped is None else skipped.dropped())
+        report.add((), dropped_lines(skipped))
         read += count
         if len(vectors.keys):
             if rows and rows[0].shape[1] != vectors.values.shape[1]:
@@ -184,7 +160,7 @@ def _read(
             keys.append(vectors.keys)
             rows.append(vectors.values)
             seen.update(vectors.keys)
-    draft.add(paths)
+    report.add(paths)
     name = " and ".join(paths)
     if not rows:
         return (

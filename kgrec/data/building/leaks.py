@@ -1,4 +1,4 @@
-"""What a graph gives away: interactions that it states, and relations that say the same twice."""
+"""Leakage checks: triples that restate interactions, and duplicate relations."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from kgrec.data.building.report_builder import Draft
 from kgrec.data.graphs.filter import without_unused
 from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.parts import PART_WORDS
+from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import row_order
@@ -44,13 +45,13 @@ def stated_interactions(
     none = {name: np.empty(0, dtype=np.int64) for name in parts}
     if not len(known) or not len(triples):
         return none
-    places = []
+    positions = []
     pairs = []
     for one, other in ((triples.head, triples.tail), (triples.tail, triples.head)):
         between = np.flatnonzero((user_of[one] >= 0) & (other < num_items))
-        places.append(between)
+        positions.append(between)
         pairs.append(user_of[one[between]] * num_items + other[between])
-    place = np.concatenate(places)
+    position = np.concatenate(positions)
     pair = np.concatenate(pairs)
     stated = {
         name: np.isin(pair, part.user.astype(np.int64) * num_items + part.item)
@@ -58,9 +59,11 @@ def stated_interactions(
     }
     digits = users.series.str.contains(r"^\d+$").to_numpy()[pair // max(num_items, 1)]
     trusted = ~digits | _telling(
-        triples.relation[place], np.logical_or.reduce(list(stated.values())), len(triples.relations)
+        triples.relation[position],
+        np.logical_or.reduce(list(stated.values())),
+        len(triples.relations),
     )
-    return {name: np.sort(place[mask & trusted]) for name, mask in stated.items()}
+    return {name: np.sort(position[mask & trusted]) for name, mask in stated.items()}
 
 
 def _telling(relation: np.ndarray, stated: np.ndarray, relations: int) -> np.ndarray:
@@ -163,7 +166,7 @@ def check_graph(
     parts: Mapping[str, Interactions],
     leaks: str,
     held_out: bool,
-    draft: Draft,
+    report: ReportBuilder,
 ) -> Triples:
     """Return the graph, without the triples that state interactions where ``leaks`` is "drop"; what
     was found goes to the report.
@@ -176,29 +179,27 @@ def check_graph(
         leaks: "keep" or "drop".
         held_out: Whether triples will be held out, which relations that say the same would give
             away.
-        draft: The report, which is added to.
+        report: The report, which is added to.
     """
     stated = stated_interactions(graph, users, num_items, parts)
     if any(map(len, stated.values())):
         if leaks == "drop":
-            graph = _without_stated(graph, num_items, stated, draft)
+            graph = _without_stated(graph, num_items, stated, report)
         else:
-            graph = _with_stated(graph, stated, draft)
+            graph = _with_stated(graph, stated, report)
     alike = like_relations(graph)
     for inverse, kind in ((True, "near-inverse"), (False, "near-duplicate")):
         pairs = [like for like in alike if like.inverse == inverse and like.one != like.other]
         if pairs:
-            draft.counts[f"{kind} pairs of relations"] = len(pairs)
-            draft.warn(_listed(graph, pairs), _remedy(graph, pairs[0], held_out))
+            report.counts[f"{kind} pairs of relations"] = len(pairs)
+            report.warn(_listed(graph, pairs), _remedy(graph, pairs[0], held_out))
     symmetric = sum(like.one == like.other for like in alike)
     if symmetric:
-        draft.counts |= {"relations that are their own inverse": symmetric}
-    else:
-        draft.counts |= {}
+        report.counts["relations that are their own inverse"] = symmetric
     return graph
 
 
-def check_ids(ids: Vocabulary, draft: Draft) -> None:
+def check_ids(ids: Vocabulary, report: ReportBuilder) -> None:
     """Warn of ids that look alike: the same but for white space around them and the way that
     Unicode writes them (NFKC).
     """
@@ -207,30 +208,29 @@ def check_ids(ids: Vocabulary, draft: Draft) -> None:
     if again.any():
         first = seen.filter(again)[0]
         shown = " and ".join(ascii(key) for key in ids.series.filter(seen == first)[:2])
-        draft.warn(
+        report.warn(
             f"{int(again.sum()):,} {ids.kind} ids look like another one, for instance {shown}",
             f"They count as different {ids.kind}s. Make them the same where they are.",
         )
 
 
-_PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}
-
-
-def _with_stated(graph: Triples, stated: Mapping[str, np.ndarray], draft: Draft) -> Triples:
+def _with_stated(
+    graph: Triples, stated: Mapping[str, np.ndarray], report: ReportBuilder
+) -> Triples:
     for part, rows in stated.items():
         if len(rows):
-            draft.counts[f"triples that state {_PART_NAMES[part]} interactions"] = len(rows)
+            report.counts[f"triples that state {PART_WORDS[part]} interactions"] = len(rows)
     held = {part: rows for part, rows in stated.items() if part != "train" and len(rows)}
     if held:
-        told = " and ".join(f"{len(rows):,} {_PART_NAMES[part]}" for part, rows in held.items())
-        draft.warn(
-            f"The graph states {told} interactions, the first in "
+        counts = " and ".join(f"{len(rows):,} {PART_WORDS[part]}" for part, rows in held.items())
+        report.warn(
+            f"The graph states {counts} interactions, the first in "
             f"{_place(graph, int(next(iter(held.values()))[0]))}",
-            "A model that reads the graph is told what it is judged on. Leave such triples out "
+            "A model that reads the graph knows what it is evaluated on. Leave such triples out "
             "with --leaks drop.",
         )
     if len(stated["train"]):
-        draft.warn(
+        report.warn(
             f"{len(stated['train']):,} triples restate training interactions",
             "Models with the graph see them twice, the others once. Leave such triples out with "
             "--leaks drop.",
@@ -239,12 +239,12 @@ def _with_stated(graph: Triples, stated: Mapping[str, np.ndarray], draft: Draft)
 
 
 def _without_stated(
-    graph: Triples, num_items: int, stated: Mapping[str, np.ndarray], draft: Draft
+    graph: Triples, num_items: int, stated: Mapping[str, np.ndarray], report: ReportBuilder
 ) -> Triples:
     kept = np.ones(len(graph), dtype=bool)
     for part, rows in stated.items():
         kept[rows] = False
-        draft.drop("triples", f"they state {_PART_NAMES[part]} interactions", len(rows))
+        report.drop("triples", f"they state {PART_WORDS[part]} interactions", len(rows))
     return without_unused(graph.take(kept), num_items)
 
 
@@ -267,14 +267,9 @@ def _listed(graph: Triples, pairs: Sequence[Likeness]) -> str:
         f"({int(100 * like.share)} % of the smaller one)"
         for like in pairs[:_SHOWN]
     ]
-    if len(pairs) > _SHOWN:
-        more = f", and {len(pairs) - _SHOWN:,} more pairs"
-    else:
-        more = ""
-    return (
-        f"{'Relations that are nearly inverse' if pairs[0].inverse else 'Relations that say the same'}: "
-        f"{', '.join(shown)}{more}"
-    )
+    more = f", and {len(pairs) - _SHOWN:,} more pairs" if len(pairs) > _SHOWN else ""
+    kind = "are nearly inverse" if pairs[0].inverse else "say the same"
+    return f"Relations that {kind}: {', '.join(shown)}{more}"
 
 
 def _remedy(graph: Triples, like: Likeness, held_out: bool) -> str:

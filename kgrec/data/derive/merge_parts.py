@@ -11,18 +11,18 @@ from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.data.splitting.impressions import join_impressions
 
 
-def pool(data: Dataset, *parts: str) -> Dataset:
-    """Return the dataset with the interactions, labelled negatives and impressions of ``parts``
+def merge_parts(data: Dataset, *parts: str) -> Dataset:
+    """Return the dataset with the interactions, labeled negatives and impressions of ``parts``
     ("valid", "test") moved into training.
 
-    A labelled negative that is an interaction of the new training part is left out.
+    A labeled negative that is an interaction of the new training part is left out.
     """
     taken = ("train", *parts)
     train = concatenate([getattr(data, part) for part in taken])
     negatives = dict(data.negatives)
     impressions = dict(data.impressions)
-    if labelled := [negatives.pop(part) for part in taken if part in negatives]:
-        together = concatenate(labelled)
+    if labeled := [negatives.pop(part) for part in taken if part in negatives]:
+        together = concatenate(labeled)
         size = max(data.num_items, 1)
         used = np.isin(
             together.user.astype(np.int64) * size + together.item,

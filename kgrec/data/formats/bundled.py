@@ -7,15 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from kgrec.data.building.sources import Parts, build_from_parts, override
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats.base import Format
 from kgrec.data.io.files import sha256
-from kgrec.data.records.dataset import Dataset
 from kgrec.errors import CheckpointError, GraphNotFoundError, nearest
 
 MANIFEST = "manifest.toml"
 
 
-def places() -> tuple[Path, Path]:
+def folders_searched() -> tuple[Path, Path]:
     """Return the two folders that may hold bundled graphs: inside the wheel, and beside the package
     in a checkout.
     """
@@ -26,7 +26,12 @@ def places() -> tuple[Path, Path]:
 def names() -> list[str]:
     """Return the names of the bundled graphs, sorted."""
     return sorted(
-        {p.parent.name for place in places() if place.is_dir() for p in place.glob(f"*/{MANIFEST}")}
+        {
+            p.parent.name
+            for parent in folders_searched()
+            if parent.is_dir()
+            for p in parent.glob(f"*/{MANIFEST}")
+        }
     )
 
 
@@ -35,29 +40,26 @@ def folder(name: str) -> Path:
 
     Raises:
         GraphNotFoundError: If there is none of that name; the message gives the nearest name and
-            the places searched.
+            the folders searched.
     """
     if name in names():
-        return next(place / name for place in places() if (place / name / MANIFEST).is_file())
-    where = " or ".join(str(place) for place in places())
+        return next(
+            parent / name for parent in folders_searched() if (parent / name / MANIFEST).is_file()
+        )
+    where = " or ".join(str(parent) for parent in folders_searched())
     raise GraphNotFoundError(
         f"no bundled graph {name!r} in {where}.{nearest(name, names())} Bundled: "
         f"{', '.join(names()) or 'none'}."
     )
 
 
-def load(name: str, **settings: Any) -> Dataset:
-    """Build the dataset of a bundled graph; settings as ``build_from_parts`` takes them.
-
-    Raises:
-        GraphNotFoundError: If there is no such graph.
-        CheckpointError: If a file is not what the manifest says.
-    """
-    return build_from_parts(read_folder(folder(name)), **settings)
+def recognize(path: Path) -> bool:
+    """Return whether a folder has a manifest."""
+    return (path / MANIFEST).is_file()
 
 
-def read_folder(path: Path) -> Parts:
-    """Return the parts named by a folder's ``manifest.toml``, each file checked against its size
+def read(path: Path) -> DatasetSources:
+    """Return the sources named by a folder's ``manifest.toml``, each file checked against its size
     and SHA-256.
 
     Raises:
@@ -67,19 +69,13 @@ def read_folder(path: Path) -> Parts:
     roles: dict[str, str] = {}
     for entry in manifest["files"]:
         roles[str(entry.get("role"))] = str(_checked(path, entry))
-    if "simulated_note" in manifest:
-        notes = [str(manifest["simulated_note"])]
-    else:
-        notes = []
-    own = Parts(
+    return DatasetSources(
         interactions=roles.get("interactions"),
+        kg=(roles["graph"],) if "graph" in roles else None,
         links=roles.get("links"),
         name=str(manifest.get("name", path.name)),
-        notes=tuple(notes),
+        notes=(str(manifest["simulated_note"]),) if "simulated_note" in manifest else (),
     )
-    if "graph" in roles:
-        return override(own, Parts(kg=(roles["graph"],)))
-    return own
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -112,3 +108,6 @@ def _checked(path: Path, entry: dict[str, Any]) -> Path:
             "check out the file again."
         )
     return file
+
+
+BUNDLED = Format("bundled", "manifest.toml with [[files]]", recognize, read)

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgrec.data.io.files import FilePath, read_record
+from kgrec.data.formats import base
+from kgrec.data.formats.base import ASPECTS, Format
+from kgrec.data.formats.load import load
+from kgrec.data.formats.registry import writable
+from kgrec.data.formats.statement import KIND, STATEMENT, VERSION, read_statement
+from kgrec.data.io.files import FilePath
 from kgrec.data.io.writing import beside
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.writers import base
-from kgrec.data.writers.base import ASPECTS, Format
-from kgrec.data.writers.registry import FORMATS
 from kgrec.errors import CheckpointError, ConfigError, nearest
 from kgrec.process import refuse_after_fork
-
-STATEMENT = "conversion.json"
-KIND, VERSION = "kgrec-conversion", 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def convert(
 
     Args:
         dataset: A dataset, or what ``kgrec.load`` opens.
-        to: Name of the format: a key of ``kgrec.data.writers.registry.FORMATS``.
+        to: Name of the format: a key of ``kgrec.data.FORMATS`` that can be written.
         path: The folder to write. An empty one is filled.
         force: Replace a folder that was written by a conversion before.
 
@@ -76,16 +75,14 @@ def convert(
     to = to.lower()
     target = Path(path)
     check_free(target, force)
-    if isinstance(dataset, Dataset):
-        data = dataset
-    else:
-        data = _loaded(dataset)
+    data = dataset if isinstance(dataset, Dataset) else load(dataset)
     if form.needs is not None and not ASPECTS[form.needs](data):
         raise ConfigError(
             f"{data.name}: has no {form.needs}, without which there is no {to}. Choose another "
-            f"of {', '.join(FORMATS)}."
+            f"of {', '.join(writable())}."
         )
     with beside(target) as fresh:
+        assert form.write is not None
         written = form.write(data, fresh, _file_name(target))
         files = {
             str(p.relative_to(fresh)): p.stat().st_size
@@ -123,56 +120,40 @@ def find_format(name: str) -> Format:
     Raises:
         ConfigError: If there is no such format.
     """
-    found = FORMATS.get(name.lower())
+    formats = writable()
+    found = formats.get(name.lower())
     if found is None:
         raise ConfigError(
-            f"format: {name!r} is unknown.{nearest(name, FORMATS)} Known: {', '.join(FORMATS)}."
+            f"format: {name!r} is unknown.{nearest(name, formats)} Known: {', '.join(formats)}."
         )
     return found
 
 
 def check_free(target: Path, force: bool) -> None:
-    """Refuse a place where anything stands but an empty folder or, with ``force``, a conversion.
+    """Refuse a path where anything stands but an empty folder or, with ``force``, a conversion.
 
     Raises:
-        CheckpointError: If the place is taken; the message says by what.
+        CheckpointError: If the path is taken; the message says by what.
     """
     if target.is_symlink():
         raise CheckpointError(
-            f"{target}: exists and is a link. Name the folder that it leads to, or another place."
+            f"{target}: exists and is a link. Name the folder that it leads to, or another path."
         )
     if not target.exists():
         return
     if not target.is_dir():
-        raise CheckpointError(f"{target}: exists and is not a folder. Choose another place.")
+        raise CheckpointError(f"{target}: exists and is not a folder. Choose another path.")
     if not any(target.iterdir()):
         return
-    if statement(target) is None:
+    if read_statement(target) is None:
         raise CheckpointError(
-            f"{target}: exists and was not written by kgrec convert. Choose another place, or "
+            f"{target}: exists and was not written by kgrec convert. Choose another path, or "
             "remove it yourself."
         )
     if not force:
         raise CheckpointError(
-            f"{target}: exists. Choose another place, or pass --force (force=True) to replace it."
+            f"{target}: exists. Choose another path, or pass --force (force=True) to replace it."
         )
-
-
-def statement(folder: Path) -> dict[str, Any] | None:
-    """Return what ``conversion.json`` says of a folder, None where there is none of ours."""
-    try:
-        found = read_record(folder / STATEMENT)
-    except (OSError, CheckpointError):
-        return None
-    if found.get("format") == KIND:
-        return found
-    return None
-
-
-def _loaded(source: FilePath) -> Dataset:
-    from kgrec.data.formats.load import load
-
-    return load(source)
 
 
 def _file_name(target: Path) -> str:

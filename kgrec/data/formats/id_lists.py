@@ -4,7 +4,7 @@ of the field.
 KGAT, LightGCN and their kin number users, items, entities and relations from 0 and keep what the
 numbers stand for in ``user_list.txt``, ``item_list.txt`` (with the item's entity in a third
 column), ``entity_list.txt`` and ``relation_list.txt``. Where an id holds white space or characters
-that cannot be seen, the first line says ``escaped_id`` in the place of ``org_id``, and ids are
+that cannot be seen, the first line says ``escaped_id`` instead of ``org_id``, and ids are
 written as JSON writes them.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import polars as pl
 
-from kgrec.data.graphs.assemble import as_facts, assemble
+from kgrec.data.graphs.assemble import as_raw, assemble
 from kgrec.data.io.files import FilePath, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.triples import Triples
-from kgrec.data.splitting.labels import LabelledLog
+from kgrec.data.splitting.labeled import LabeledLog
 from kgrec.errors import FormatError
 
 USERS = "user_list.txt"
@@ -68,23 +68,21 @@ def unescaped(text: str) -> str:
 
 
 def list_text(keys: Sequence[str], beside: Sequence[str] | None = None) -> str:
-    """Return the text of an id list: a line for each key, in order, with what stands beside it in a
-    third column.
+    """Return the text of an id list: a line for each key, in order, with an optional third
+    column.
     """
-    escape = not all(map(is_plain, keys)) or not all(map(is_plain, beside or ()))
-    shown = [escaped(key) for key in keys] if escape else keys
-    if beside is None:
-        further = [""] * len(keys)
-    elif escape:
-        further = [f" {escaped(key)}" for key in beside]
-    else:
-        further = [f" {key}" for key in beside]
-
-    first = f"{_ESCAPED if escape else _PLAIN} {_NUMBER}{'' if beside is None else ' entity_id'}\n"
-    return first + "".join(
-        f"{key} {number}{more}\n"
-        for number, (key, more) in enumerate(zip(shown, further, strict=True))
-    )
+    first = f"{_PLAIN} {_NUMBER}"
+    columns = [keys]
+    if beside is not None:
+        columns.append(beside)
+    if not all(is_plain(key) for column in columns for key in column):
+        first = f"{_ESCAPED} {_NUMBER}"
+        columns = [[escaped(key) for key in column] for column in columns]
+    if beside is not None:
+        first += " entity_id"
+    rows = zip(*columns, strict=True)
+    lines = (" ".join([row[0], str(n), *row[1:]]) + "\n" for n, row in enumerate(rows))
+    return f"{first}\n" + "".join(lines)
 
 
 def read_list(path: FilePath) -> pl.DataFrame:
@@ -174,8 +172,8 @@ class IdLists:
         """Return interactions under the ids that their numbers stand for."""
         return replace(log, frame=self._pairs(log.frame))
 
-    def labelled(self, log: LabelledLog) -> LabelledLog:
-        """Return labelled rows under the ids that their numbers stand for."""
+    def labeled(self, log: LabeledLog) -> LabeledLog:
+        """Return labeled rows under the ids that their numbers stand for."""
         return replace(log, frame=self._pairs(log.frame))
 
     def _pairs(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -185,7 +183,7 @@ class IdLists:
         """Return a graph under the keys that its numbers stand for."""
         if self.entities is None and self.relations is None:
             return triples
-        facts = as_facts(triples)
+        facts = as_raw(triples)
         terms = pl.concat(
             [self.entity_ids(triples.entities.series), self.relation_ids(triples.relations.series)]
         )

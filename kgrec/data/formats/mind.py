@@ -1,5 +1,5 @@
-"""MIND's files: news with titles and the entities they name, and the lists of news that readers
-were shown.
+"""MIND's files: news with titles and the entities that they name, and the lists of news that
+readers were shown: ``news.tsv``, ``behaviors.tsv`` and ``entity_embedding.vec``.
 """
 
 import json
@@ -10,23 +10,31 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.graphs.assemble import Facts, assemble, label_frame
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import base, writing
+from kgrec.data.formats.base import Format, Written
+from kgrec.data.formats.folder_files import graph_files
+from kgrec.data.formats.id_lists import ENTITIES
+from kgrec.data.formats.original_ids import news_under_ids
+from kgrec.data.formats.writing import Names
+from kgrec.data.graphs.assemble import RawTriples, assemble, label_frame
 from kgrec.data.io.files import FilePath
 from kgrec.data.linking.mentions import MENTIONS
 from kgrec.data.records.content import Impressions
-from kgrec.data.records.interactions import Dropped, Skipped
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.parts import TEST, TRAIN, VALID
+from kgrec.data.records.report import Dropped, Skipped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.splitting.impressions import ImpressionLog
-from kgrec.data.splitting.strategies import TEST, TRAIN, VALID
 from kgrec.data.tables.delimited import Table, column_blocks, read_columns, without_rows
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import FormatError
 
 NEWS = "news.tsv"
 BEHAVIORS = "behaviors.tsv"
-ENTITIES = "entity_embedding.vec"
-RELATIONS = "relation_embedding.vec"
+_ENTITY_VECTORS = "entity_embedding.vec"
+_RELATION_VECTORS = "relation_embedding.vec"
 
 _NEWS = (
     "item_id",
@@ -38,9 +46,14 @@ _NEWS = (
     "title_entities",
     "abstract_entities",
 )
+_LEAFS = ("category", "subcategory")
 _BEHAVIORS = ("impression", "user", "time", "history", "shown")
-_ENDINGS = {"train": TRAIN, "valid": VALID, "val": VALID, "dev": VALID, "test": TEST}
 _TIME = "%m/%d/%Y %I:%M:%S %p"
+
+# Endings of the folders that are read as a part, and the folders that parts are written to.
+_ENDINGS = {"train": TRAIN, "valid": VALID, "val": VALID, "dev": VALID, "test": TEST}
+_FOLDERS = {"train": "train", "valid": "dev", "test": "test"}
+
 _MOST_CHARACTERS = 1 << 30
 
 
@@ -60,6 +73,27 @@ class News:
     mentions: pl.DataFrame
     triples: Triples
     dropped: tuple[Dropped, ...] = ()
+
+
+def recognize(folder: Path) -> bool:
+    """Return whether a folder holds news and behaviors, itself or in the folders of its parts."""
+    return bool(find_parts(folder))
+
+
+def read(folder: Path, on_error: str) -> DatasetSources:
+    """Return the sources in a folder of MIND."""
+    news, impressions, vectors, notes = read_mind(find_parts(folder), on_error=on_error)
+    sources = DatasetSources(
+        impressions=impressions,
+        kg=(news.triples,),
+        items=news.table,
+        mentions=news.mentions,
+        entity_vectors=vectors or None,
+        name=folder.resolve().name,
+        notes=notes,
+        beside=graph_files(folder),
+    )
+    return news_under_ids(folder, sources)
 
 
 def find_parts(folder: Path) -> dict[int | None, list[Path]]:
@@ -100,19 +134,21 @@ def read_mind(
     if VALID in found and TEST not in found:
         notes.append("The dev folder is the test part, since there is no other.")
         found = {TEST if part == VALID else part: paths for part, paths in found.items()}
-    places = [path for paths in found.values() for path in paths]
-    news = read_news([path / NEWS for path in places], on_error=on_error)
+    folders = [path for paths in found.values() for path in paths]
+    news = read_news([path / NEWS for path in folders], on_error=on_error)
     behaviors = [(path / BEHAVIORS, part) for part, paths in found.items() for path in paths]
     log = read_behaviors(behaviors, news.table.frame["item_id"], on_error=on_error)
-    vectors = tuple(str(path / ENTITIES) for path in places if (path / ENTITIES).is_file())
+    vectors = tuple(
+        str(path / _ENTITY_VECTORS) for path in folders if (path / _ENTITY_VECTORS).is_file()
+    )
     notes += [
-        f"{path / RELATIONS}: vectors of relations are unused."
-        for path in places
-        if (path / RELATIONS).is_file()
+        f"{path / _RELATION_VECTORS}: vectors of relations are unused."
+        for path in folders
+        if (path / _RELATION_VECTORS).is_file()
     ]
     log = replace(
         log,
-        sources=(*log.sources, *(str(path / NEWS) for path in places)),
+        sources=(*log.sources, *(str(path / NEWS) for path in folders)),
         dropped=(*news.dropped, *log.dropped),
     )
     return news, log, vectors, tuple(notes)
@@ -225,7 +261,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[Facts]:
+def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[RawTriples]:
     """Return who is in which category and subcategory, as facts of each file."""
     facts = []
     for number, name in enumerate(names):
@@ -253,7 +289,7 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[Facts]:
                 )
         head, predicate, tails, line = np.array(columns, dtype=np.int64).reshape(-1, 4).T
         facts.append(
-            Facts(
+            RawTriples(
                 (name,),
                 list(terms),
                 head,
@@ -300,7 +336,10 @@ def read_behaviors(
         )
     users = Vocabulary(user.unique(maintain_order=True), kind="user")
     part = np.concatenate(
-        [np.full(len(block.user), -1 if own is None else own, dtype=np.int8) for own, block in read]
+        [
+            np.full(len(block.user), -1 if given is None else given, dtype=np.int8)
+            for given, block in read
+        ]
     )
     unknown = (
         ("candidates", sum(block.unknown[0] for block in blocks)),
@@ -311,7 +350,7 @@ def read_behaviors(
         users,
         known,
         _joined(users.match(user).astype(np.int32), blocks),
-        hidden=~np.concatenate([block.labelled for block in blocks]),
+        hidden=~np.concatenate([block.labeled for block in blocks]),
         thinned=np.concatenate([block.thinned for block in blocks]),
         part=None if (part < 0).any() else part,
         sources=tuple(str(path) for path, _ in files),
@@ -336,7 +375,7 @@ class _Lists:
     shown: np.ndarray
     item: np.ndarray
     clicked: np.ndarray
-    labelled: np.ndarray
+    labeled: np.ndarray
     thinned: np.ndarray
     read: np.ndarray
     history: np.ndarray
@@ -365,18 +404,18 @@ def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
     )
     candidates, line, shown = _words(table.frame["shown"])
     ends = candidates.str.tail(2)
-    labelled = ends.is_in(["-0", "-1"])
-    per_line = np.bincount(line[labelled.to_numpy()], minlength=len(shown))
+    labeled = ends.is_in(["-0", "-1"])
+    per_line = np.bincount(line[labeled.to_numpy()], minlength=len(shown))
     mixed = (per_line > 0) & (per_line < shown)
     if mixed.any():
         why = "some candidates have the label -0 or -1 and some have none. Correct the line."
         return _lists(without_rows(table, pl.Series(mixed), skipped, lambda _: why), news, skipped)
     rows = news.match(
-        pl.select(pl.when(labelled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()
+        pl.select(pl.when(labeled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()
     ).astype(np.int32)
     known = rows >= 0
     kept = np.bincount(line[known], minlength=len(shown))
-    words, place, size = _words(table.frame["history"])
+    words, cell, size = _words(table.frame["history"])
     history = news.match(words).astype(np.int32)
     before = history >= 0
     return _Lists(
@@ -389,7 +428,7 @@ def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
         (ends == "-1").to_numpy()[known],
         per_line > 0,
         kept < shown,
-        np.bincount(place[before], minlength=len(size)),
+        np.bincount(cell[before], minlength=len(size)),
         history[before],
         (int((~known).sum()), int((~before).sum())),
     )
@@ -429,3 +468,199 @@ def _joined(user: np.ndarray, blocks: Sequence[_Lists]) -> Impressions:
         history_start=np.cumsum(read),
         history=np.concatenate([block.history for block in blocks]),
     )
+
+
+def write(data: Dataset, folder: Path, name: str) -> Written:
+    """Write the impressions of each part, and news that their lists or the catalog name."""
+    written = Written()
+    names = writing.carried(data)
+    names.write_lists(folder)
+    names.note(written)
+    news = _news(data, names, written)
+    _lose_interactions(data, written)
+    rest = np.ones(data.num_items, dtype=bool)
+    for lists in data.impressions.values():
+        rest[lists.item] = rest[lists.history] = False
+    for part, lists in data.impressions.items():
+        target = folder / _FOLDERS[part]
+        target.mkdir()
+        if part == "train":
+            used = rest.copy()
+        else:
+            used = np.zeros(data.num_items, dtype=bool)
+        used[lists.item] = used[lists.history] = True
+        writing.write_lines(target / NEWS, news.filter(pl.Series(used)))
+        writing.write_lines(target / BEHAVIORS, _behaviors(lists, names))
+        if part == "train" and data.content.entities is not None and ENTITIES in names.lists:
+            written.lose(
+                "vectors of entities that are numbers here",
+                len(data.content.entities.keys),
+                base.ENTITY_VECTORS,
+            )
+        elif part == "train" and data.content.entities is not None:
+            _write_vectors(data, target / _ENTITY_VECTORS, names, written)
+    times = [lists.time for lists in data.impressions.values()]
+    if any(time is None for time in times):
+        written.notes.append(
+            "Impressions without a time have that of 1970-01-01: the format has no empty times."
+        )
+    if any(time is not None and (time != np.floor(time)).any() for time in times):
+        written.notes.append("Times are cut to whole seconds.")
+    return written
+
+
+def _behaviors(lists: Impressions, names: Names) -> pl.Series:
+    if lists.time is None:
+        time = np.zeros(len(lists))
+    else:
+        time = np.floor(lists.time)
+    columns = [
+        pl.Series(range(1, len(lists) + 1), dtype=pl.Int64).cast(pl.String),
+        writing.at(names.users, lists.user),
+        pl.Series(time * 1e6).cast(pl.Int64).cast(pl.Datetime("us")).dt.strftime(_TIME),
+        writing.lists_of(lists.history_start, writing.at(names.items, lists.history)),
+        writing.shown(lists, names.items),
+    ]
+    frame = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(columns)])
+    return frame.select(pl.concat_str(pl.all(), separator="\t")).to_series()
+
+
+def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
+    """Return a line for each item."""
+    triples = data.triples
+    if data.content.texts is None:
+        texts = triples.labels[: data.num_items]
+    else:
+        texts = data.content.texts
+    written.lose("tabs and line ends in texts, now blanks", writing.changed(texts))
+    titles = [writing.cell(text) for text in texts]
+    other = triples.labels[: data.num_items]
+    written.lose(
+        "item labels that are not the texts",
+        int((other.is_not_null() & other.ne_missing(pl.Series(texts))).sum()),
+    )
+    leafs = _leafs(data, written)
+    mentions: dict[int, dict[str, dict[str, object]]] = {}
+    for item, first, end, entity in data.content.mentions.tolist():
+        key = names.entities[entity]
+        label = triples.labels[entity]
+        mention = mentions.setdefault(item, {}).setdefault(
+            key,
+            {
+                "Label": label or "",
+                "Type": "",
+                "WikidataId": key,
+                "Confidence": 1.0,
+                "OccurrenceOffsets": [],
+                "SurfaceForms": [],
+            },
+        )
+        mention["OccurrenceOffsets"].append(first)  # type: ignore[attr-defined]
+        mention["SurfaceForms"].append(titles[item][first:end])  # type: ignore[attr-defined]
+    lines = []
+    for row, (item, title) in enumerate(zip(names.items, titles, strict=True)):
+        entities = json.dumps(list(mentions.get(row, {}).values()), ensure_ascii=False)
+        lines.append(
+            "\t".join(
+                [
+                    item,
+                    leafs[0].get(row, ""),
+                    leafs[1].get(row, ""),
+                    title,
+                    "",
+                    "",
+                    writing.cell(entities),
+                    "[]",
+                ]
+            )
+        )
+    return pl.Series(lines, dtype=pl.String)
+
+
+def _leafs(data: Dataset, written: Written) -> list[dict[int, str]]:
+    """Return each item's category and subcategory: its triples with these relations, as the reader
+    of MIND makes them.
+    """
+    triples = data.triples
+    found: list[dict[int, str]] = [{}, {}]
+    taken = 0
+    rows = {triples.relations.get(leaf): (number, f"{leaf}=") for number, leaf in enumerate(_LEAFS)}
+    for head, relation, tail in zip(
+        triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist(), strict=True
+    ):
+        number, prefix = rows.get(relation, (-1, ""))
+        if number >= 0:
+            key = triples.entities.key(tail)
+        else:
+            key = ""
+        value = key.removeprefix(prefix)
+        if (
+            number >= 0
+            and head < data.num_items
+            and key.startswith(prefix)
+            and value == writing.cell(value).strip() != ""
+        ):
+            taken += head not in found[number]
+            found[number].setdefault(head, value)
+    written.lose(
+        "triples other than one category and one subcategory of each news",
+        len(triples) - taken,
+        base.TRIPLES,
+    )
+    return found
+
+
+def _lose_interactions(data: Dataset, written: Written) -> None:
+    """Count the interactions that no list shows as clicked or read."""
+    shown = [np.empty(0, dtype=np.int64)]
+    for lists in data.impressions.values():
+        clicks = (
+            np.repeat(lists.user, np.diff(lists.start))[lists.clicked].astype(np.int64)
+            * data.num_items
+            + lists.item[lists.clicked]
+        )
+        shown += [
+            clicks,
+            np.repeat(lists.user, np.diff(lists.history_start)).astype(np.int64) * data.num_items
+            + lists.history,
+        ]
+    pairs = [
+        rows.user.astype(np.int64) * data.num_items + rows.item
+        for rows in base.parts_of(data).values()
+    ]
+    gone = int((~np.isin(np.concatenate(pairs), np.concatenate(shown))).sum())
+    written.lose("interactions that no list shows", gone, base.INTERACTIONS)
+
+
+def _write_vectors(data: Dataset, path: Path, names: Names, written: Written) -> None:
+    vectors = data.content.entities
+    assert vectors is not None
+    rows = data.triples.entities.match(vectors.keys)
+    written.lose("entity vectors of no entity", int((rows < 0).sum()))
+    keys = writing.at(names.entities, rows[rows >= 0])
+    numbers = [pl.Series(column).cast(pl.String) for column in vectors.values[rows >= 0].T]
+    writing.write_rows(path, [keys, *numbers], "\t")
+
+
+MIND = Format(
+    "mind",
+    "news.tsv and behaviors.tsv, here or in folders named train, dev, test",
+    recognize,
+    read,
+    lenient=True,
+    carries=frozenset(
+        {
+            base.INTERACTIONS,
+            base.SPLIT,
+            base.IMPRESSIONS,
+            base.IDLE_ITEMS,
+            base.ITEM_LABELS,
+            base.TEXTS,
+            base.MENTIONS,
+            base.ENTITY_VECTORS,
+            base.TRIPLES,
+        }
+    ),
+    write=write,
+    needs=base.IMPRESSIONS,
+)

@@ -1,14 +1,32 @@
-"""networkx's node-link JSON to nodes and edges with properties."""
+"""networkx's node-link JSON, as ``networkx.node_link_graph`` reads it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import property_graph, writing
+from kgrec.data.formats.base import Format, Written
 from kgrec.data.formats.property_graph import EDGES, NODES, PropertyGraph
 from kgrec.data.io.files import read_text
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import FormatError
+
+_FILE = "graph.json"
+
+
+def recognize(folder: Path) -> bool:
+    """Return whether a folder holds node-link JSON."""
+    return (folder / _FILE).is_file()
+
+
+def read(folder: Path) -> DatasetSources:
+    """Return the sources in node-link JSON."""
+    path = folder / _FILE
+    return property_graph.to_sources(read_nodelink(path), folder, str(path))
 
 
 def read_nodelink(path: Path) -> PropertyGraph:
@@ -21,10 +39,7 @@ def read_nodelink(path: Path) -> PropertyGraph:
     try:
         found = json.loads(read_text(path))
         nodes = found["nodes"]
-        if "edges" in found:
-            edges = found["edges"]
-        else:
-            edges = found["links"]
+        edges = found["edges" if "edges" in found else "links"]
         ends = [
             edge | {"start": edge["source"], "end": edge["target"], "source": edge.get("read_from")}
             for edge in edges
@@ -44,20 +59,84 @@ def _frame(
 ) -> pl.DataFrame:
     columns: dict[str, list[Any]] = {}
     for name, kind in schema.items():
-        cells = [row[name] if name in needed else row.get(name) for row in rows]
-        if kind == pl.String:
-            columns[name] = [None if cell is None else _text(cell) for cell in cells]
-        else:
-            number: type[int] | type[float] = int if kind == pl.Int64 else float
-            columns[name] = [None if cell is None else number(cell) for cell in cells]
+        convert = _CONVERTED[kind]
+        cells = [row[name] for row in rows] if name in needed else [row.get(name) for row in rows]
+        columns[name] = [None if cell is None else convert(cell) for cell in cells]
     return pl.DataFrame(columns, schema=schema)
 
 
 def _text(cell: object) -> str:
     """Return a property as text; a node that is a pair, as ``to_networkx`` makes them, as JSON."""
-    if isinstance(cell, str):
-        text = cell
-    else:
-        text = json.dumps(cell)
+    text = cell if isinstance(cell, str) else json.dumps(cell)
     text.encode()  # half a surrogate pair is a ValueError
     return text
+
+
+_CONVERTED: dict[Any, Callable[[Any], Any]] = {
+    pl.String: _text,
+    pl.Int64: int,
+    pl.Float32: float,
+    pl.Float64: float,
+}
+
+
+def write(data: Dataset, folder: Path, name: str) -> Written:
+    """Write ``graph.json``: a directed multigraph, one node and one edge a line."""
+    graph = property_graph.from_dataset(data)
+    edges = graph.edges.rename({"start": "source", "end": "target", "source": "read_from"})
+    with open(folder / _FILE, "w", encoding="utf-8", newline="\n") as stream:
+        about = json.dumps({"name": data.name})
+        stream.write(f'{{"directed": true, "multigraph": true, "graph": {about}, "nodes": [')
+        _write(stream, graph.nodes)
+        stream.write('\n], "edges": [')
+        _write(stream, edges.with_columns(key=pl.int_range(pl.len()).over("source", "target")))
+        stream.write("\n]}\n")
+    written = Written(
+        notes=[
+            'networkx.node_link_graph(json.load(open("graph.json")), edges="edges") gives the '
+            "graph."
+        ]
+    )
+    writing.lose_links(data, written, described=True)
+    return written
+
+
+def _write(stream: IO[str], frame: pl.DataFrame) -> None:
+    """Write rows as objects without their nulls; the first column is never null."""
+    separator = "\n"
+    for piece in frame.iter_slices(writing.ROWS_AT_ONCE):
+        cells = [_cells(column) for column in piece.get_columns()]
+        lines = (
+            pl.DataFrame(cells)
+            .select("{" + pl.concat_str(pl.all(), separator=", ", ignore_nulls=True) + "}")
+            .to_series()
+        )
+        stream.write(separator + ",\n".join(lines))
+        separator = ",\n"
+
+
+def _cells(column: pl.Series) -> pl.Series:
+    """Return each value as ``"name": value``, null where there is none."""
+    start = f'"{column.name}": '
+    if column.dtype != pl.String:
+        return (start + column.cast(pl.String)).alias(column.name)
+    texts = column.drop_nulls().unique()
+    written = pl.Series(
+        [start + json.dumps(text, ensure_ascii=False) for text in texts], dtype=pl.String
+    )
+    known = pl.DataFrame({"text": texts, "written": written})
+    return (
+        pl.DataFrame({"text": column})
+        .join(known, on="text", how="left", maintain_order="left")["written"]
+        .alias(column.name)
+    )
+
+
+NETWORKX = Format(
+    "networkx",
+    "graph.json, node-link data",
+    recognize,
+    read,
+    carries=property_graph.CARRIES,
+    write=write,
+)

@@ -1,5 +1,5 @@
-"""OpenKE's files: ``entity2id.txt``, ``relation2id.txt``, and triples as head, tail, relation in
-``train2id.txt`` and its like.
+"""OpenKE's files: ``entity2id.txt``, ``relation2id.txt``, ``train2id.txt`` and its like; each
+begins with the number of its lines, and triples are head, tail, relation.
 """
 
 from pathlib import Path
@@ -7,15 +7,33 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from kgrec.data.graphs.assemble import Facts, assemble
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import base, writing
+from kgrec.data.formats.base import Format, Written
+from kgrec.data.formats.id_lists import ENTITIES, RELATIONS
+from kgrec.data.formats.original_ids import triples_under_ids
+from kgrec.data.graphs.assemble import RawTriples, assemble
 from kgrec.data.io.files import FilePath, read_text
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
 from kgrec.errors import FormatError
 
-ENTITIES, RELATIONS = "entity2id.txt", "relation2id.txt"
-PARTS = {"train": "train2id.txt", "valid": "valid2id.txt", "test": "test2id.txt"}
+_ENTITIES, _RELATIONS = "entity2id.txt", "relation2id.txt"
+_TRIPLES = {part: f"{part}2id.txt" for part in PARTS}
 
 _LONGEST_NUMBER = 20
+
+
+def recognize(folder: Path) -> bool:
+    """Return whether a folder holds OpenKE's files."""
+    return all((folder / name).is_file() for name in (_ENTITIES, _RELATIONS, _TRIPLES["train"]))
+
+
+def read(folder: Path) -> DatasetSources:
+    """Return the sources in OpenKE's files."""
+    triples, held = read_openke(folder)
+    return triples_under_ids(folder, triples, held)
 
 
 def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
@@ -25,13 +43,13 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
         FormatError: If a file does not begin with the number of its lines, a line is not what it
             should be, or an id is in no list.
     """
-    entities = _names(folder / ENTITIES)
-    relations = _names(folder / RELATIONS)
-    train = _rows(folder / PARTS["train"], len(entities), len(relations))
+    entities = _names(folder / _ENTITIES)
+    relations = _names(folder / _RELATIONS)
+    train = _rows(folder / _TRIPLES["train"], len(entities), len(relations))
     triples = assemble(
         [
-            Facts(
-                (str(folder / PARTS["train"]),),
+            RawTriples(
+                (str(folder / _TRIPLES["train"]),),
                 pl.concat([entities, relations]),
                 train[:, 0],
                 train[:, 2] + len(entities),
@@ -42,7 +60,7 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
     )
     held = {}
     for part in ("valid", "test"):
-        path = folder / PARTS[part]
+        path = folder / _TRIPLES[part]
         if path.is_file():
             rows = _rows(path, len(entities), len(relations))
         else:
@@ -78,17 +96,13 @@ def _lines(path: FilePath) -> list[str]:
 def _names(path: FilePath) -> pl.Series:
     """Return names in the order of their numbers."""
     names: dict[int, str] = {}
-    for at, line in enumerate(_lines(path), start=2):
+    for row, line in enumerate(_lines(path), start=2):
         name, tab, number = line.rpartition("\t")
-        if tab:
-            name = name
-            number = number
-        else:
-            name = line.rpartition(" ")[0]
-            number = line.rpartition(" ")[2]
+        if not tab:
+            name, _, number = line.rpartition(" ")
         if not name or not _is_number(number) or int(number) in names:
             raise FormatError(
-                f"{path}:{at}: not a name and a number of its own with a tab between. Correct "
+                f"{path}:{row}: not a name and a number of its own with a tab between. Correct "
                 "the line."
             )
         names[int(number)] = name
@@ -120,11 +134,11 @@ def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
             "relation. Correct the line."
         )
     columns = []
-    for place, (what, below) in enumerate(
+    for position, (what, below) in enumerate(
         (("head", entities), ("tail", entities), ("relation", relations))
     ):
         if len(lines):
-            numbers = lines.list.get(place).cast(pl.Int64, strict=False)
+            numbers = lines.list.get(position).cast(pl.Int64, strict=False)
         else:
             numbers = pl.Series([], dtype=pl.Int64)
         wrong = ~numbers.is_between(0, below - 1).fill_null(False)
@@ -135,3 +149,41 @@ def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
             )
         columns.append(numbers.to_numpy())
     return np.stack(columns, axis=1)
+
+
+def write(data: Dataset, folder: Path, name: str) -> Written:
+    """Write the triples, training and held-out ones; each file begins with the number of its
+    lines.
+    """
+    written = Written()
+    names = writing.carried(data, writing.fits_cell, (ENTITIES, RELATIONS))
+    triples = data.triples
+    names.write_lists(folder)
+    if names.lists:
+        written.notes.append(
+            f"Names in entity2id.txt or relation2id.txt are numbers; {', '.join(names.lists)} "
+            "say what they stand for."
+        )
+    for file, keys in ((_ENTITIES, names.entities), (_RELATIONS, names.relations)):
+        numbers = pl.Series(range(len(keys)), dtype=pl.Int64).cast(pl.String)
+        writing.write_rows(folder / file, [keys, numbers], "\t", f"{len(keys)}\n")
+    none = np.empty((0, 3), dtype=np.int32)
+    parts = {"train": np.stack([triples.head, triples.relation, triples.tail], axis=1)}
+    parts |= {part: data.held_triples.get(part, none) for part in ("valid", "test")}
+    for part, rows in parts.items():
+        columns = [
+            pl.Series(np.ascontiguousarray(rows[:, column])).cast(pl.String) for column in (0, 2, 1)
+        ]
+        writing.write_rows(folder / _TRIPLES[part], columns, " ", f"{len(rows)}\n")
+    return written
+
+
+OPENKE = Format(
+    "openke",
+    "entity2id.txt, relation2id.txt and train2id.txt",
+    recognize,
+    read,
+    carries=frozenset({base.TRIPLES, base.HELD}),
+    write=write,
+    needs=base.TRIPLES,
+)

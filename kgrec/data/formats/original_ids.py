@@ -1,4 +1,4 @@
-"""Parts of a folder under the ids and keys that its numbers and minted IRIs stand for."""
+"""DatasetSources of a folder under the ids and keys that its numbers and minted IRIs stand for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,60 +7,59 @@ from typing import Any, cast
 
 import polars as pl
 
-from kgrec.data.building.sources import Parts
+from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats.id_lists import IdLists
-from kgrec.data.graphs.assemble import as_facts, assemble
+from kgrec.data.graphs.assemble import as_raw, assemble
 from kgrec.data.linking.links import read_links
 from kgrec.data.rdf.iris import keys_of, without_minted
 from kgrec.data.readers.interactions import read_part
 from kgrec.data.readers.triples import read_triples
-from kgrec.data.records.dataset import PARTS
 from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table, read_table
 from kgrec.errors import FormatError
 
 
-def under_ids(folder: Path, parts: Parts, on_error: str = "stop") -> Parts:
-    """Return the parts of a folder under the ids that its id lists say its numbers stand for."""
+def under_ids(folder: Path, sources: DatasetSources, on_error: str = "stop") -> DatasetSources:
+    """Return the sources of a folder under the ids that its id lists say its numbers stand for."""
     lists = IdLists.find(folder)
     if not lists.sources:
-        return replace(parts, notes=(*parts.notes, *lists.notes))
+        return replace(sources, notes=(*sources.notes, *lists.notes))
     try:
-        return replace(_renamed(parts, lists, on_error), notes=(*parts.notes, *lists.notes))
+        return replace(_renamed(sources, lists, on_error), notes=(*sources.notes, *lists.notes))
     except FormatError as error:
         return replace(
-            parts,
+            sources,
             notes=(
-                *parts.notes,
+                *sources.notes,
                 f"Ids are the numbers of the files, since a list cannot be used. {error}",
             ),
         )
 
 
-def _renamed(parts: Parts, lists: IdLists, on_error: str) -> Parts:
+def _renamed(sources: DatasetSources, lists: IdLists, on_error: str) -> DatasetSources:
     logs: dict[str, Any] = {
         name: lists.log(_log_of(source, on_error))
         for name in ("interactions", "train", "valid", "test")
-        if (source := getattr(parts, name)) is not None
+        if (source := getattr(sources, name)) is not None
     }
-    if parts.kg is None:
-        kg = None
-    else:
-        kg = tuple(lists.graph(read_triples(one, on_error=on_error)) for one in parts.kg)
-    if parts.links is None:
+    kg = None
+    if sources.kg is not None:
+        kg = tuple(lists.graph(read_triples(one, on_error=on_error)) for one in sources.graphs)
+    if sources.links is None:
         links = lists.links()
     else:
-        links = lists.named_links(read_links(parts.links, on_error=on_error)[0])
+        links = lists.named_links(read_links(sources.links, on_error=on_error)[0])
     return replace(
-        parts,
+        sources,
         **logs,
         kg=kg,
         links=links if kg is not None else None,
-        labelled=None if parts.labelled is None else lists.labelled(parts.labelled),
-        items=_renamed_table(parts.items, lists.item_ids, on_error),
-        users=_renamed_table(parts.users, lists.user_ids, on_error),
+        labelled=None if sources.labelled is None else lists.labeled(sources.labelled),
+        items=_renamed_table(sources.items, lists.item_ids, on_error),
+        users=_renamed_table(sources.users, lists.user_ids, on_error),
     )
 
 
@@ -80,21 +79,26 @@ def _renamed_table(
     return replace(table, frame=table.frame.with_columns(ids(table.frame.to_series(0))))
 
 
-def news_under_ids(folder: Path, parts: Parts) -> Parts:
+def news_under_ids(folder: Path, sources: DatasetSources) -> DatasetSources:
     """Return news under the ids that the id lists say their numbers stand for."""
     lists = IdLists.find(folder)
-    if not lists.sources or parts.impressions is None or parts.mentions is None or parts.kg is None:
-        return parts
-    log = parts.impressions
-    table = cast(Table, parts.items)
-    (graph,) = cast(Sequence[Triples], parts.kg)
+    if (
+        not lists.sources
+        or sources.impressions is None
+        or sources.mentions is None
+        or sources.kg is None
+    ):
+        return sources
+    log = sources.impressions
+    table = cast(Table, sources.items)
+    (graph,) = cast(Sequence[Triples], sources.kg)
     users = Vocabulary(lists.user_ids(log.users.series), kind="user")
     items = Vocabulary(lists.item_ids(log.items.series), kind="item")
     frame = table.frame.with_columns(lists.item_ids(table.frame["item_id"]))
-    mentions = parts.mentions.with_columns(
-        lists.item_ids(parts.mentions["item"]), lists.entity_ids(parts.mentions["entity"])
+    mentions = sources.mentions.with_columns(
+        lists.item_ids(sources.mentions["item"]), lists.entity_ids(sources.mentions["entity"])
     )
-    facts = as_facts(graph)
+    facts = as_raw(graph)
     if lists.items is not None:
         known = lists.items
     else:
@@ -106,7 +110,7 @@ def news_under_ids(folder: Path, parts: Parts) -> Parts:
         [replace(facts, terms=terms.select(pl.coalesce("key", "number").alias("key")).to_series())]
     )
     return replace(
-        parts,
+        sources,
         impressions=replace(log, users=users, items=items),
         items=replace(table, frame=frame),
         mentions=mentions,
@@ -114,37 +118,32 @@ def news_under_ids(folder: Path, parts: Parts) -> Parts:
     )
 
 
-def under_keys(folder: Path, parts: Parts) -> Parts:
-    """Return the parts under the keys that the IRIs in their graph were minted of."""
-    if parts.kg is None:
-        kg = None
-    else:
-        kg = tuple(without_minted(read_triples(one)) for one in parts.kg)
-    if parts.links is None:
-        frame = None
-    else:
-        frame = read_links(parts.links)[0]
-    if frame is None:
-        links = None
-    else:
+def under_keys(folder: Path, sources: DatasetSources) -> DatasetSources:
+    """Return the sources under the keys that the IRIs in their graph were minted of."""
+    kg = None
+    if sources.kg is not None:
+        kg = tuple(without_minted(read_triples(one)) for one in sources.graphs)
+    links = None
+    if sources.links is not None:
+        frame = read_links(sources.links)[0]
         links = frame.with_columns(keys_of(frame["entity"]))
     lists = IdLists.find(folder)
     if lists.sources:
         logs: dict[str, Any] = {
-            part: lists.log(_log_of(getattr(parts, part)))
+            part: lists.log(_log_of(getattr(sources, part)))
             for part in PARTS
-            if getattr(parts, part) is not None
+            if getattr(sources, part) is not None
         }
-        parts = replace(parts, **logs)
-        if links is None:
-            links = None
-        else:
+        sources = replace(sources, **logs)
+        if links is not None:
             links = links.with_columns(lists.item_ids(links["item"]))
-    return replace(parts, kg=kg, links=links)
+    return replace(sources, kg=kg, links=links)
 
 
-def triples_under_ids(folder: Path, triples: Triples, held: dict[str, pl.DataFrame]) -> Parts:
-    """Return triples alone as parts, under the keys that the id lists say their numbers stand
+def triples_under_ids(
+    folder: Path, triples: Triples, held: dict[str, pl.DataFrame]
+) -> DatasetSources:
+    """Return triples alone as sources, under the keys that the id lists say their numbers stand
     for.
     """
     lists = IdLists.find(folder)
@@ -156,6 +155,6 @@ def triples_under_ids(folder: Path, triples: Triples, held: dict[str, pl.DataFra
         )
         for part, frame in held.items()
     }
-    return Parts(
+    return DatasetSources(
         kg=(lists.graph(triples),), held=named, name=folder.resolve().name, notes=lists.notes
     )

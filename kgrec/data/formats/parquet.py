@@ -1,5 +1,5 @@
-"""Folders of Parquet tables, as ``kgrec convert --to parquet`` writes them, to the parts of a
-dataset.
+"""Parquet tables under the dataset's own ids, one for each kind of thing, for polars, pandas,
+DuckDB and their kin.
 """
 
 from pathlib import Path
@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kgrec.data.building.sources import Parts
-from kgrec.data.graphs.assemble import Facts, assemble
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import base, property_graph, writing
+from kgrec.data.formats.base import Format, Written
+from kgrec.data.graphs.assemble import RawTriples, assemble
+from kgrec.data.io.files import write_parquet
 from kgrec.data.linking.mentions import MENTIONS
-from kgrec.data.records.dataset import PARTS
-from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import InteractionLog, Interactions
+from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
-from kgrec.data.splitting.labels import LabelledLog
+from kgrec.data.splitting.labeled import LabeledLog
 from kgrec.data.tables.delimited import read_table
 from kgrec.errors import FormatError
 
@@ -42,14 +46,14 @@ _NUMBERS = {
 }
 
 
-def is_parquet_folder(folder: Path) -> bool:
+def recognize(folder: Path) -> bool:
     """Return whether a folder holds such tables."""
     return all((folder / f"{table}.parquet").is_file() for table in ("items", "entities")) and any(
         (folder / f"{table}.parquet").is_file() for table in ("train", "triples")
     )
 
 
-def read_parquet_folder(folder: Path) -> Parts:
+def read(folder: Path) -> DatasetSources:
     """Return the parts in the tables.
 
     Raises:
@@ -64,20 +68,20 @@ def read_parquet_folder(folder: Path) -> Parts:
     labels = pl.DataFrame({"entity": items["entity"]}).join(
         tables["entities"], on="entity", how="left", maintain_order="left"
     )["label"]
-    texts = "text" in items.columns
-    table = {"item_id": items["item_id"], "title": labels} | (
-        {"text": items["text"].cast(pl.String)} if texts else {}
-    )
-    return Parts(
+    described: dict[str, Any] = {}
+    if "text" in items.columns:
+        texts = items["text"].cast(pl.String)
+        table = {"item_id": items["item_id"], "title": labels, "text": texts}
+        described |= {"items": pl.DataFrame(table), "texts": ("text",)}
+    if "mentions" in tables:
+        described["mentions"] = _mentions(tables["mentions"])
+    if (folder / "features.parquet").is_file():
+        described["features"] = str(folder / "features.parquet")
+    return DatasetSources(
         **logs,
         kg=(kg,),
         links=items.select(item="item_id", entity="entity"),
-        items=pl.DataFrame(table) if texts else None,
-        texts=("text",) if texts else None,
-        mentions=_mentions(tables["mentions"]) if "mentions" in tables else None,
-        features=str(folder / "features.parquet")
-        if (folder / "features.parquet").is_file()
-        else None,
+        **described,
         users=_users(folder),
         held=_held(tables, bool(logs)),
         name=folder.resolve().name,
@@ -111,7 +115,7 @@ def _table(folder: Path, name: str) -> pl.DataFrame:
         return frame.cast(known)
     except pl.exceptions.PolarsError:
         raise FormatError(
-            f"{path}: a column is not of its kind. Texts and numbers stand in columns of their own."
+            f"{path}: a column is not of its kind. Keep texts and numbers in separate columns."
         ) from None
 
 
@@ -132,8 +136,8 @@ def _logs(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, Any]:
         return {}
     if "negatives" in tables:
         return {
-            "labelled": LabelledLog(
-                _labelled(frames, tables["negatives"]),
+            "labelled": LabeledLog(
+                _labeled(frames, tables["negatives"]),
                 (*sources, str(folder / "negatives.parquet")),
             )
         }
@@ -144,24 +148,27 @@ def _logs(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, Any]:
 def _renamed(frame: pl.DataFrame) -> pl.DataFrame:
     names = {"user_id": "user", "item_id": "item", "timestamp": "time", "rating": "rating"}
     return frame.select(
-        pl.col(name).alias(own) for name, own in names.items() if name in frame.columns
+        pl.col(name).alias(column) for name, column in names.items() if name in frame.columns
     )
 
 
-def _labelled(frames: dict[str, pl.DataFrame], negatives: pl.DataFrame) -> pl.DataFrame:
-    number = {part: place for place, part in enumerate(PARTS)}
+def _labeled(frames: dict[str, pl.DataFrame], negatives: pl.DataFrame) -> pl.DataFrame:
+    numbers = {part: part_number for part_number, part in enumerate(PARTS)}
     rows = [
         frame.select(
             user="user_id",
             item="item_id",
             clicked=pl.lit(True),
-            part=pl.lit(number[part], dtype=pl.Int8),
+            part=pl.lit(numbers[part], dtype=pl.Int8),
         )
         for part, frame in frames.items()
     ]
-    place = pl.col("part").replace_strict(number, default=0, return_dtype=pl.Int8)
+    of_part = pl.col("part").replace_strict(numbers, default=0, return_dtype=pl.Int8)
     return pl.concat(
-        [*rows, negatives.select(user="user_id", item="item_id", clicked=pl.lit(False), part=place)]
+        [
+            *rows,
+            negatives.select(user="user_id", item="item_id", clicked=pl.lit(False), part=of_part),
+        ]
     )
 
 
@@ -218,24 +225,25 @@ def _knowledge(tables: dict[str, pl.DataFrame], folder: Path) -> Triples:
     else:
         source = pl.Series([path]).new_from_index(0, stated.height)
     sources = source.unique(maintain_order=True)
+    graphs = pl.Series("graph", [], dtype=pl.String)
+    graph = None
     if "graph" in stated.columns:
-        graph = stated["graph"]
-    else:
-        graph = None
-    if graph is None:
-        graphs = pl.Series("graph", [], dtype=pl.String)
-    else:
-        graphs = graph.drop_nulls().unique(maintain_order=True)
-    number = pl.DataFrame({"graph": graphs}).with_row_index("row").cast({"row": pl.Int32})
-    facts = Facts(
+        graphs = stated["graph"].drop_nulls().unique(maintain_order=True)
+        number = pl.DataFrame({"graph": graphs}).with_row_index("row").cast({"row": pl.Int32})
+        of_graph = stated.select("graph").join(
+            number, on="graph", how="left", maintain_order="left"
+        )
+        graph = of_graph["row"].fill_null(-1).to_numpy()
+    locator = np.zeros(stated.height, dtype=np.int64)
+    if "locator" in stated.columns:
+        locator = stated["locator"].fill_null(0).to_numpy()
+    facts = RawTriples(
         tuple(sources) or (path,),
         pl.concat([entities["entity"].rename("key"), relations["relation"].rename("key")]),
         _rows(entities["entity"], stated["head"], path),
         _rows(relations["relation"], stated["relation"], path) + np.int32(first),
         _rows(entities["entity"], stated["tail"], path),
-        locator=stated["locator"].fill_null(0).to_numpy()
-        if "locator" in stated.columns
-        else np.zeros(stated.height, dtype=np.int64),
+        locator=locator,
         labels=_labels(entities["label"], 0),
         relation_labels=_labels(relations["label"], first),
         types=types.select(
@@ -245,12 +253,7 @@ def _knowledge(tables: dict[str, pl.DataFrame], folder: Path) -> Triples:
             term=pl.Series(_rows(entities["entity"], attributes["entity"], path))
         ).select("term", "name", "value", "datatype", "language"),
         source=_rows(sources, source, path).astype(np.uint16),
-        graph=None
-        if graph is None
-        else stated.select("graph")
-        .join(number, on="graph", how="left", maintain_order="left")["row"]
-        .fill_null(-1)
-        .to_numpy(),
+        graph=graph,
         graphs=graphs.rename("graph"),
     )
     return assemble([facts])
@@ -264,3 +267,148 @@ def _labels(labels: pl.Series, first: int) -> pl.DataFrame:
         }
     )
     return rows.drop_nulls().with_columns(rank=pl.lit(0, dtype=pl.Int32))
+
+
+def write(data: Dataset, folder: Path, name: str) -> Written:
+    """Write the tables that have rows; items and entities always."""
+    written = Written()
+    writing.lose_links(data, written, described=True)
+    if data.negatives and any(
+        part.time is not None or part.rating is not None for part in base.parts_of(data).values()
+    ):
+        written.notes.append(
+            "kgrec build reads the labelled negatives and no times or ratings: it knows them in "
+            "one dataset no more than once."
+        )
+    for table, frame in _tables(data, written).items():
+        if frame.height or table in ("items", "entities"):
+            write_parquet(frame, folder / f"{table}.parquet")
+    return written
+
+
+def _tables(data: Dataset, written: Written) -> dict[str, pl.DataFrame]:
+    triples = data.triples
+    keys = triples.entities.series
+    relations = triples.relations.series
+    users = data.users.series
+    items = data.items.series
+    pairs = base.parts_of(data)
+    texts = data.content.texts
+    tables = {
+        "users": pl.DataFrame({"user_id": users} | writing.user_columns(data, written)),
+        "items": pl.DataFrame(
+            {"item_id": items, "entity": keys[: len(items)]}
+            | ({} if texts is None else {"text": texts})
+        ),
+        "entities": pl.DataFrame({"entity": keys, "label": triples.labels}),
+        "relations": pl.DataFrame({"relation": relations, "label": triples.relation_labels}),
+        "types": triples.types.select(
+            entity=writing.at(keys, triples.types["entity"].to_numpy()), type="type"
+        ),
+        "attributes": triples.attributes.with_columns(
+            entity=writing.at(keys, triples.attributes["entity"].to_numpy())
+        ),
+        "triples": _triples_frame(data),
+        "held_triples": _held_frame(data),
+        "negatives": pl.concat(
+            [_pairs(data, part, rows) for part, rows in data.negatives.items()] or [pl.DataFrame()]
+        ),
+        "mentions": _mentions_frame(data),
+    }
+    tables |= {
+        part: _pairs(data, part, rows).drop("part")
+        for part, rows in pairs.items()
+        if sum(map(len, pairs.values()))
+    }
+    if data.content.features is not None:
+        columns = {
+            f"feature {column}": data.content.features[:, column]
+            for column in range(data.content.features.shape[1])
+        }
+        tables["features"] = pl.DataFrame({"item_id": items} | columns)
+    return tables
+
+
+def _pairs(data: Dataset, part: str, rows: Interactions) -> pl.DataFrame:
+    columns = {
+        "part": property_graph.same(part, len(rows)),
+        "user_id": writing.at(data.users.series, rows.user),
+    }
+    columns |= {"item_id": writing.at(data.items.series, rows.item)}
+    further = {"timestamp": rows.time, "rating": rows.rating}
+    columns |= {
+        name: writing.optional(values, len(rows))
+        for name, values in further.items()
+        if values is not None
+    }
+    return pl.DataFrame(columns)
+
+
+def _triples_frame(data: Dataset) -> pl.DataFrame:
+    triples = data.triples
+    named = [
+        writing.at(keys, rows)
+        for keys, rows in _ends(data, triples.head, triples.relation, triples.tail)
+    ]
+    frame = pl.DataFrame(dict(zip(("head", "relation", "tail"), named, strict=True)))
+    frame = frame.with_columns(
+        source=writing.at(pl.Series(triples.sources, dtype=pl.String), triples.source),
+        locator=pl.Series(np.asarray(triples.locator)),
+    )
+    if not len(triples.graph):
+        return frame
+    graphs = pl.Series([*triples.graphs, None], dtype=pl.String)
+    return frame.with_columns(
+        graph=writing.at(graphs, np.where(triples.graph < 0, len(graphs) - 1, triples.graph))
+    )
+
+
+def _ends(
+    data: Dataset, head: np.ndarray, relation: np.ndarray, tail: np.ndarray
+) -> list[tuple[pl.Series, np.ndarray]]:
+    keys = data.triples.entities.series
+    relations = data.triples.relations.series
+    return [(keys, head), (relations, relation), (keys, tail)]
+
+
+def _held_frame(data: Dataset) -> pl.DataFrame:
+    frames = []
+    for part, rows in data.held_triples.items():
+        head, relation, tail = (writing.at(keys, rows_of) for keys, rows_of in _ends(data, *rows.T))
+        frames.append(
+            pl.DataFrame(
+                {
+                    "part": property_graph.same(part, len(rows)),
+                    "head": head,
+                    "relation": relation,
+                    "tail": tail,
+                }
+            )
+        )
+    if frames:
+        return pl.concat(frames)
+    return pl.DataFrame()
+
+
+def _mentions_frame(data: Dataset) -> pl.DataFrame:
+    item, first, end, entity = (np.ascontiguousarray(column) for column in data.content.mentions.T)
+    return pl.DataFrame(
+        {
+            "item_id": writing.at(data.items.series, item),
+            "first": first.astype(np.int64),
+            "end": end.astype(np.int64),
+            "entity": writing.at(data.triples.entities.series, entity),
+            "label": writing.at(data.triples.labels, entity),
+        }
+    )
+
+
+PARQUET = Format(
+    "parquet",
+    "items.parquet and entities.parquet, with train.parquet or triples.parquet",
+    recognize,
+    read,
+    carries=property_graph.CARRIES
+    | {base.NEGATIVES, base.HELD, base.TEXTS, base.MENTIONS, base.FEATURES, base.USER_FACTS},
+    write=write,
+)

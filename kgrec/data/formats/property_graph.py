@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kgrec.data.building.sources import Parts
-from kgrec.data.graphs.assemble import Facts, assemble
-from kgrec.data.records.dataset import PARTS, Dataset
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import base, writing
+from kgrec.data.graphs.assemble import RawTriples, assemble
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.delimited import Table
-from kgrec.data.writers import base
 from kgrec.errors import FormatError
 
 NODES: dict[Any, Any] = {
@@ -100,7 +101,7 @@ def from_dataset(data: Dataset) -> PropertyGraph:
         .with_row_index("literal")
     )
     kinds = pl.Series(np.where(np.arange(data.num_entities) < items, ITEM, ENTITY))
-    own = pl.Series(
+    item_ids = pl.Series(
         data.items.series.to_list() + [None] * (data.num_entities - items), dtype=pl.String
     )
     nodes = [
@@ -109,7 +110,7 @@ def from_dataset(data: Dataset) -> PropertyGraph:
             id=_ids("n", data.num_entities),
             kind=kinds,
             entity=triples.entities.series,
-            name=own,
+            name=item_ids,
             label=triples.labels,
         ),
         _table(
@@ -187,8 +188,8 @@ def _edges(start: str, head: Any, end: str, tail: Any, **columns: pl.Series | No
 
 def _interactions(part: str, rows: Any) -> pl.DataFrame:
     size = len(rows)
-    time = base.optional(rows.time, size)
-    rating = base.optional(rows.rating, size)
+    time = writing.optional(rows.time, size)
+    rating = writing.optional(rows.rating, size)
     return _edges(
         "u",
         rows.user,
@@ -211,30 +212,31 @@ def _facts(data: Dataset) -> pl.DataFrame:
         "n",
         entity,
         fact=same(USER_FACT, len(user)),
-        relation=base.at(relations, relation),
-        label=base.at(labels, relation),
+        relation=writing.at(relations, relation),
+        label=writing.at(labels, relation),
     )
 
 
 def _triples(triples: Triples) -> pl.DataFrame:
     names = pl.Series([*triples.graphs, None], dtype=pl.String)
+    graph = None
+    if len(triples.graph):
+        graph = writing.at(names, np.where(triples.graph < 0, len(names) - 1, triples.graph))
     return _edges(
         "n",
         triples.head,
         "n",
         triples.tail,
         fact=same(TRIPLE, len(triples)),
-        relation=base.at(triples.relations.series, triples.relation),
-        label=base.at(triples.relation_labels, triples.relation),
-        source=base.at(pl.Series(triples.sources, dtype=pl.String), triples.source),
+        relation=writing.at(triples.relations.series, triples.relation),
+        label=writing.at(triples.relation_labels, triples.relation),
+        source=writing.at(pl.Series(triples.sources, dtype=pl.String), triples.source),
         locator=pl.Series(triples.locator),
-        graph=base.at(names, np.where(triples.graph < 0, len(names) - 1, triples.graph))
-        if len(triples.graph)
-        else None,
+        graph=graph,
     )
 
 
-def to_parts(graph: PropertyGraph, folder: Path, source: str) -> Parts:
+def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSources:
     """Return the parts that nodes and edges make; any graph's, also of one that kgrec did not
     write.
 
@@ -279,12 +281,17 @@ def to_parts(graph: PropertyGraph, folder: Path, source: str) -> Parts:
     links = nodes.filter(pl.col("kind") == ITEM).select(item="own", entity="key")
     used = edges.filter(pl.col("fact") == INTERACTION)["end own"].n_unique()
     needed = used < links.height or (links["item"] != links["entity"]).any()
-    return Parts(
+    found: dict[str, Any] = {}
+    if needed:
+        found["links"] = links
+    if needed or len(kg.entities):
+        found["kg"] = (kg,)
+    if not logs:
+        found["held"] = {}
+    return DatasetSources(
         **logs,
-        kg=(kg,) if needed or len(kg.entities) else None,
-        links=links if needed else None,
+        **found,
         users=_users(edges, source),
-        held=None if logs else {},
         name=folder.resolve().name,
     )
 
@@ -308,13 +315,13 @@ def _users(edges: pl.DataFrame, source: str) -> Table | None:
         return None
     once = facts.unique(["start own", "relation"], keep="first", maintain_order=True)
     table = once.select(user_id="start own").unique(maintain_order=True)
-    for (relation,), own in once.group_by("relation", maintain_order=True):
+    for (relation,), facts_of in once.group_by("relation", maintain_order=True):
         if relation != "user_id":
             name = str(relation)
         else:
             name = "user:user_id"
         table = table.join(
-            own.select(pl.col("start own").alias("user_id"), pl.col("value").alias(name)),
+            facts_of.select(pl.col("start own").alias("user_id"), pl.col("value").alias(name)),
             on="user_id",
             how="left",
             maintain_order="left",
@@ -351,40 +358,41 @@ def _logs(edges: pl.DataFrame, source: str) -> dict[str, Any]:
 
 
 def _knowledge(nodes: pl.DataFrame, edges: pl.DataFrame, source: str) -> Triples:
-    own = nodes.filter(pl.col("kind").is_in([ITEM, ENTITY]))
-    if own["key"].is_duplicated().any():
+    entities = nodes.filter(pl.col("kind").is_in([ITEM, ENTITY]))
+    if entities["key"].is_duplicated().any():
         raise FormatError(
-            f"{source}: two nodes are entity {_twice(own['key'])}. Give them distinct keys."
+            f"{source}: two nodes are entity {_twice(entities['key'])}. Give them distinct keys."
         )
     ends = pl.col("start kind").is_in([ITEM, ENTITY]) & pl.col("end kind").is_in([ITEM, ENTITY])
     stated = edges.filter((pl.col("fact") == TRIPLE) & ends)
     relations = stated["relation"].unique(maintain_order=True)
-    rows = pl.DataFrame({"key": own["key"]}).with_row_index("row")
+    rows = pl.DataFrame({"key": entities["key"]}).with_row_index("row")
     number = {
         name: pl.DataFrame({"key": keys})
         .join(rows, on="key", how="left", maintain_order="left")["row"]
         .cast(pl.Int32)
         for name, keys in (("head", stated["start key"]), ("tail", stated["end key"]))
     }
-    places = stated["source"].fill_null(source)
-    sources = places.unique(maintain_order=True)
+    files = stated["source"].fill_null(source)
+    sources = files.unique(maintain_order=True)
     graphs = stated["graph"].drop_nulls().unique(maintain_order=True)
     named = stated.group_by("relation", maintain_order=True).agg(
         pl.col("label").drop_nulls().first()
     )
-    of_relation = _positions(relations, stated["relation"]) + own.height
+    of_relation = _positions(relations, stated["relation"]) + entities.height
     return assemble(
         [
-            Facts(
+            RawTriples(
                 tuple(sources) or (source,),
-                pl.concat([own["key"].rename("key"), relations.rename("key")]),
+                pl.concat([entities["key"].rename("key"), relations.rename("key")]),
                 number["head"].to_numpy(),
                 of_relation.astype(np.int32),
                 number["tail"].to_numpy(),
                 locator=stated["locator"].fill_null(0).to_numpy(),
-                labels=_labels(rows["row"], own["label"]),
+                labels=_labels(rows["row"], entities["label"]),
                 relation_labels=_labels(
-                    pl.Series(_positions(relations, named["relation"]) + own.height), named["label"]
+                    pl.Series(_positions(relations, named["relation"]) + entities.height),
+                    named["label"],
                 ),
                 types=_described(edges.filter(pl.col("fact") == TYPE), rows, type="end key"),
                 attributes=_described(
@@ -399,7 +407,7 @@ def _knowledge(nodes: pl.DataFrame, edges: pl.DataFrame, source: str) -> Triples
                     pl.col("datatype").fill_null(""),
                     pl.col("language").fill_null(""),
                 ),
-                source=_positions(sources, places).astype(np.uint16),
+                source=_positions(sources, files).astype(np.uint16),
                 graph=_positions(graphs, stated["graph"]).astype(np.int32) if len(graphs) else None,
                 graphs=graphs.rename("graph"),
             )

@@ -1,4 +1,6 @@
-"""From the terms of several sources to one ``Triples``: one numbering, one label per entity, no duplicates."""
+"""From the terms of several sources to one ``Triples``: one numbering, one label per entity, no
+duplicates.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,12 +9,11 @@ import numpy as np
 import polars as pl
 
 from kgrec.data import native
-from kgrec.data.tables.column_kinds import TableColumn
-from kgrec.data.records.interactions import Dropped
 from kgrec.data.graphs.literals import categories
-from kgrec.data.tables.ordering import one_per_key, text_order
+from kgrec.data.records.report import Dropped, TableColumn
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.ordering import one_per_key, text_order
 from kgrec.errors import ConfigError, FormatError
 
 BLANK = "_:"
@@ -20,7 +21,13 @@ SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
 
 _LABELS = {"term": pl.Int32, "text": pl.String, "rank": pl.Int32}
 _TYPES = {"term": pl.Int32, "type": pl.String}
-_ATTRIBUTES = {"term": pl.Int32, "name": pl.String, "value": pl.String, "datatype": pl.String, "language": pl.String}
+_ATTRIBUTES = {
+    "term": pl.Int32,
+    "name": pl.String,
+    "value": pl.String,
+    "datatype": pl.String,
+    "language": pl.String,
+}
 _ANY_URI = "http://www.w3.org/2001/XMLSchema#anyURI"
 
 
@@ -29,7 +36,7 @@ def _no_graphs() -> pl.Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RawTriples:
     """What one source (or one graph read before) says, over a numbering of its own.
 
     Attributes:
@@ -42,7 +49,8 @@ class Facts:
         labels: Columns ``term``, ``text``, ``rank`` (lower is preferred).
         relation_labels: The same for relations.
         types: Columns ``term``, ``type``.
-        attributes: Columns ``term``, ``name``, ``value``, ``datatype``, ``language``; ``locator`` where it was asked for.
+        attributes: Columns ``term``, ``name``, ``value``, ``datatype``, ``language``; ``locator``
+            where it was asked for.
         dropped: What was left out while reading.
         source: Position in ``sources`` per triple; all 0 where None.
         graph: Position in ``graphs`` per triple, -1 for none; all -1 where None.
@@ -92,8 +100,9 @@ class _Joined:
 
     Attributes:
         terms: Keys; a key may occur twice where it is no entity.
-        triples: Arrays ``head``, ``relation``, ``tail``, ``source``, ``locator``, and ``graph`` where there are named ones.
-        labels: As of ``Facts``, like the next ones.
+        triples: Arrays ``head``, ``relation``, ``tail``, ``source``, ``locator``, and ``graph``
+            where there are named ones.
+        labels: As of ``RawTriples``, like the next ones.
         relation_labels: Likewise.
         types: Likewise.
         attributes: Likewise.
@@ -109,37 +118,44 @@ class _Joined:
     counts: dict[str, int]
 
 
-def assemble(parts: Iterable[Facts], *, same_as: str = "keep", literals: str = "attributes") -> Triples:
+def assemble(
+    parts: Iterable[RawTriples], *, same_as: str = "keep", literals: str = "attributes"
+) -> Triples:
     """Return the facts of several sources as one graph.
 
-    Equal keys are one entity, except blank nodes, which stay apart. A triple that occurs twice is kept where it came first; triples
-    whose head is their tail are left out; both are counted. Terms that only name relations or classes are no entities, what only
-    has a label, a type or a literal is one.
+    Equal keys are one entity, except blank nodes, which stay apart. A triple that occurs twice is
+    kept where it came first; triples whose head is their tail are left out; both are counted. Terms
+    that only name relations or classes are no entities, what only has a label, a type or a literal
+    is one.
 
     Args:
         parts: What each source says.
-        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity whose key sorts first; the other names
-            become attributes of it.
-        literals: "attributes", or "entities" where they can be shared, see ``kgrec.data.graphs.literals``.
+        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity whose
+            key sorts first; the other names become attributes of it.
+        literals: "attributes", or "entities" where they can be shared, see
+            ``kgrec.data.graphs.literals``.
 
     Raises:
         ConfigError: If ``same_as`` or ``literals`` is unknown.
         FormatError: If there are more than 65,535 sources.
     """
-    for name, value, known in (("same_as", same_as, ("keep", "merge")), ("literals", literals, ("attributes", "entities"))):
+    for name, value, known in (
+        ("same_as", same_as, ("keep", "merge")),
+        ("literals", literals, ("attributes", "entities")),
+    ):
         if value not in known:
             raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
-    joined, told = _joined(list(parts), literals == "entities")
+    joined, context = _joined(list(parts), literals == "entities")
     if same_as == "merge":
         joined = _merged(joined)
     if literals == "entities":
         joined = _with_categories(joined)
     joined, dropped = _distinct(joined)
-    return _numbered(joined, replace(told, dropped=(*told.dropped, *dropped)))
+    return _numbered(joined, replace(context, dropped=(*context.dropped, *dropped)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Context:
     """What is said of several sources beside their triples."""
 
     sources: tuple[str, ...]
@@ -149,26 +165,40 @@ class _Told:
     columns: tuple[TableColumn, ...]
 
 
-def _joined(parts: Sequence[Facts], placed: bool) -> tuple[_Joined, _Told]:
+def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Context]:
     """Return the sources over one numbering, and what else they say."""
     sources = tuple(source for part in parts for source in part.sources)
     if len(sources) > np.iinfo(np.uint16).max:
-        raise FormatError(f"{len(sources)} sources are too many for one graph. Join the files first.")
-    terms, rows = _numbering([_own_terms(part, index if len(parts) > 1 else None) for index, part in enumerate(parts)])
-    graphs, graph_rows = _numbering([_own_graphs(part, index if len(parts) > 1 else None) for index, part in enumerate(parts)])
-    triples = {end: _concatenated([_renumbered(getattr(p, end), own) for p, own in zip(parts, rows, strict=True)]) for end in _ENDS}
+        raise FormatError(
+            f"{len(sources)} sources are too many for one graph. Join the files first."
+        )
+    # Of several parts, each numbers its blank nodes apart.
+    numbers: Sequence[int | None] = range(len(parts)) if len(parts) > 1 else [None]
+    terms, rows = _numbering([_own_terms(*pair) for pair in zip(parts, numbers, strict=False)])
+    graphs, graph_rows = _numbering(
+        [_own_graphs(*pair) for pair in zip(parts, numbers, strict=False)]
+    )
+    triples = {
+        end: _concatenated(
+            [_renumbered(getattr(p, end), new) for p, new in zip(parts, rows, strict=True)]
+        )
+        for end in _ENDS
+    }
     first = np.cumsum([0, *(len(part.sources) for part in parts)])
-    of_triples = [np.full(len(p.head), n) if p.source is None else p.source + n for p, n in zip(parts, first, strict=False)]
+    of_triples = [
+        np.full(len(p.head), n) if p.source is None else p.source + n
+        for p, n in zip(parts, first, strict=False)
+    ]
     triples["source"] = _concatenated([source.astype(np.uint16) for source in of_triples])
-    triples["locator"] = _concatenated([part.locator.astype(np.int64, copy=False) for part in parts])
+    triples["locator"] = _concatenated(
+        [part.locator.astype(np.int64, copy=False) for part in parts]
+    )
     if len(graphs):
-        named = [
-            np.full(len(p.head), -1, np.int32) if p.graph is None else _named(p.graph, own)
-            for p, own in zip(parts, graph_rows, strict=True)
-        ]
+        named = [_named(part, new) for part, new in zip(parts, graph_rows, strict=True)]
         triples["graph"] = _concatenated(named)
     attributes = [
-        _placed(part, int(n)) if placed else part.attributes.drop("locator", strict=False) for part, n in zip(parts, first, strict=False)
+        _placed(part, int(n)) if placed else part.attributes.drop("locator", strict=False)
+        for part, n in zip(parts, first, strict=False)
     ]
     counts: dict[str, int] = {}
     for part in parts:
@@ -182,53 +212,76 @@ def _joined(parts: Sequence[Facts], placed: bool) -> tuple[_Joined, _Told]:
         attributes=_described(attributes, rows),
         counts=counts,
     )
-    formats = tuple(format for part in parts for format in (part.formats or ("",) * len(part.sources)))
-    told = _Told(
+    formats = tuple(
+        format for part in parts for format in (part.formats or ("",) * len(part.sources))
+    )
+    context = _Context(
         sources,
         formats if any(formats) else (),
         graphs.rename("graph"),
         tuple(d for part in parts for d in part.dropped),
         tuple(column for part in parts for column in part.columns),
     )
-    return joined, told
+    return joined, context
 
 
 _ENDS = ("head", "relation", "tail")
 
 
-def _own_terms(part: Facts, index: int | None) -> pl.Series:
+def _own_terms(part: RawTriples, index: int | None) -> pl.Series:
     """Return the keys of a part; of several parts' blank nodes each knows which part it is of."""
-    return _told_apart(part.terms if isinstance(part.terms, pl.Series) else pl.Series("key", part.terms, dtype=pl.String), index)
+    return _told_apart(
+        part.terms
+        if isinstance(part.terms, pl.Series)
+        else pl.Series("key", part.terms, dtype=pl.String),
+        index,
+    )
 
 
-def _own_graphs(part: Facts, index: int | None) -> pl.Series:
+def _own_graphs(part: RawTriples, index: int | None) -> pl.Series:
     return _told_apart(part.graphs, index)
 
 
 def _told_apart(keys: pl.Series, index: int | None) -> pl.Series:
     if index is None or not keys.str.starts_with(BLANK).any():
         return keys
-    apart = pl.when(keys.str.starts_with(BLANK)).then(pl.lit(f"{BLANK}{index}.") + keys.str.slice(len(BLANK))).otherwise(keys)
+    apart = (
+        pl.when(keys.str.starts_with(BLANK))
+        .then(pl.lit(f"{BLANK}{index}.") + keys.str.slice(len(BLANK)))
+        .otherwise(keys)
+    )
     return pl.select(apart.alias("key")).to_series()
 
 
 def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | None]]:
-    """Return the distinct keys in order of first appearance and the number of each part's; None where the numbers are the part's own."""
+    """Return the distinct keys in order of first appearance and the number of each part's; None
+    where the numbers are the part's own.
+    """
     if len(keys) == 1:
         return keys[0].rename("key"), [None]
     every = pl.concat([own.rename("key") for own in keys])
     distinct = every.unique(maintain_order=True)
     numbers = pl.DataFrame({"key": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
-    found = pl.DataFrame({"key": every}).join(numbers, on="key", how="left", maintain_order="left")["row"].to_numpy()
+    found = (
+        pl.DataFrame({"key": every})
+        .join(numbers, on="key", how="left", maintain_order="left")["row"]
+        .to_numpy()
+    )
     return distinct, list(np.split(found, np.cumsum([len(own) for own in keys])[:-1]))
 
 
-def _renumbered(rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    return rows.astype(np.int32, copy=False) if own is None else own[rows]
+def _renumbered(rows: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
+    return rows.astype(np.int32, copy=False) if numbers is None else numbers[rows]
 
 
-def _named(graph: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    return graph.astype(np.int32, copy=False) if own is None else np.append(own, np.int32(-1))[graph]
+def _named(part: RawTriples, numbers: np.ndarray | None) -> np.ndarray:
+    """Return the named graph of each triple of a part, -1 for none."""
+    if part.graph is None:
+        return np.full(len(part.head), -1, np.int32)
+    if numbers is None:
+        return part.graph.astype(np.int32, copy=False)
+    named: np.ndarray = np.append(numbers, np.int32(-1))[part.graph]
+    return named
 
 
 def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -239,13 +292,15 @@ def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 def _described(frames: Sequence[pl.DataFrame], rows: Sequence[np.ndarray | None]) -> pl.DataFrame:
     return pl.concat(
-        frame if own is None else frame.with_columns(pl.Series("term", own[frame["term"].to_numpy()], dtype=pl.Int32))
-        for frame, own in zip(frames, rows, strict=True)
+        frame
+        if new is None
+        else frame.with_columns(pl.Series("term", new[frame["term"].to_numpy()], dtype=pl.Int32))
+        for frame, new in zip(frames, rows, strict=True)
     )
 
 
-def _placed(part: Facts, source: int) -> pl.DataFrame:
-    """Return the attributes of a part with the places they came from."""
+def _placed(part: RawTriples, source: int) -> pl.DataFrame:
+    """Return the attributes of a part with the lines that they came from."""
     if "locator" in part.attributes.columns:
         known = part.attributes
     else:
@@ -254,7 +309,9 @@ def _placed(part: Facts, source: int) -> pl.DataFrame:
 
 
 def _merged(joined: _Joined) -> _Joined:
-    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by key, blank nodes last."""
+    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by
+    key, blank nodes last.
+    """
     known = joined.terms.index_of(SAME_AS)
     if known is not None:
         stated = joined.triples["relation"] == known
@@ -262,14 +319,28 @@ def _merged(joined: _Joined) -> _Joined:
         stated = np.zeros(0, dtype=bool)
     if not stated.any():
         return joined
-    first = _first_names(joined.terms, joined.triples["head"][stated], joined.triples["tail"][stated])
+    first = _first_names(
+        joined.terms, joined.triples["head"][stated], joined.triples["tail"][stated]
+    )
     triples = {name: column[~stated] for name, column in joined.triples.items()}
     triples |= {end: first[triples[end]] for end in ("head", "tail")}
     gone = np.flatnonzero(first != np.arange(len(first)))
     names = joined.terms.gather(gone)
-    aliases = pl.DataFrame({"term": first[gone], "name": [SAME_AS] * len(gone), "value": names, "datatype": [_ANY_URI] * len(gone)})
-    aliases = aliases.with_columns(language=pl.lit("")).filter(~pl.col("value").str.starts_with(BLANK))
-    counts = joined.counts | {"owl:sameAs statements": int(stated.sum()), "entities merged into others": len(gone)}
+    aliases = pl.DataFrame(
+        {
+            "term": first[gone],
+            "name": [SAME_AS] * len(gone),
+            "value": names,
+            "datatype": [_ANY_URI] * len(gone),
+        }
+    )
+    aliases = aliases.with_columns(language=pl.lit("")).filter(
+        ~pl.col("value").str.starts_with(BLANK)
+    )
+    counts = joined.counts | {
+        "owl:sameAs statements": int(stated.sum()),
+        "entities merged into others": len(gone),
+    }
     return replace(
         joined,
         triples=triples,
@@ -281,15 +352,21 @@ def _merged(joined: _Joined) -> _Joined:
 
 
 def _first_names(terms: pl.Series, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the number that each term gets: of those that are joined the first by key, before it any that is no blank node."""
+    """Return the number that each term gets: of those that are joined the first by key, before it
+    any that is no blank node.
+    """
     from scipy.sparse import coo_array  # heavy, and needed on request only
     from scipy.sparse.csgraph import connected_components
 
     size = len(terms)
-    group = connected_components(coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(size, size)), directed=False)[1]
+    group = connected_components(
+        coo_array((np.ones(len(one), dtype=bool), (one, other)), shape=(size, size)), directed=False
+    )[1]
     blank = terms.str.starts_with(BLANK).to_numpy()
     named = np.flatnonzero(~blank)
-    order = np.concatenate([named[text_order(terms.filter(~pl.Series(blank)))], np.flatnonzero(blank)])
+    order = np.concatenate(
+        [named[text_order(terms.filter(~pl.Series(blank)))], np.flatnonzero(blank)]
+    )
     leader = np.full(int(group.max()) + 1, -1, dtype=np.int32)
     leader[group[order[::-1]]] = order[::-1]
     first: np.ndarray = leader[group]
@@ -301,12 +378,21 @@ def _with_categories(joined: _Joined) -> _Joined:
     found = categories(joined.attributes.filter(pl.col("name") != SAME_AS))
     kept = pl.concat([found.left, joined.attributes.filter(pl.col("name") == SAME_AS)])
     made = found.made
-    terms, rows = _numbering([joined.terms, pl.concat([made["name"].unique(maintain_order=True), made["key"].unique(maintain_order=True)])])
+    terms, rows = _numbering(
+        [
+            joined.terms,
+            pl.concat(
+                [made["name"].unique(maintain_order=True), made["key"].unique(maintain_order=True)]
+            ),
+        ]
+    )
     before = rows[0]
     number = dict[str, np.ndarray]()
     numbers = pl.DataFrame({"key": terms, "row": np.arange(len(terms), dtype=np.int32)})
     for column in ("name", "key"):
-        number[column] = made.join(numbers, left_on=column, right_on="key", how="left", maintain_order="left")["row"].to_numpy()
+        number[column] = made.join(
+            numbers, left_on=column, right_on="key", how="left", maintain_order="left"
+        )["row"].to_numpy()
     own = {
         "head": _renumbered(made["term"].to_numpy(), before),
         "relation": number["name"],
@@ -315,11 +401,17 @@ def _with_categories(joined: _Joined) -> _Joined:
         "locator": made["locator"].fill_null(0).to_numpy(),
         "graph": np.full(made.height, -1, dtype=np.int32),
     }
-    triples = {end: _renumbered(joined.triples[end], before) for end in _ENDS} | {k: v for k, v in joined.triples.items() if k not in _ENDS}
+    triples = {end: _renumbered(joined.triples[end], before) for end in _ENDS} | {
+        k: v for k, v in joined.triples.items() if k not in _ENDS
+    }
     triples = {name: np.concatenate([column, own[name]]) for name, column in triples.items()}
-    named = pl.DataFrame({"term": number["key"], "text": made["label"], "rank": np.zeros(made.height, dtype=np.int32)}).unique(
-        maintain_order=True
-    )
+    named = pl.DataFrame(
+        {
+            "term": number["key"],
+            "text": made["label"],
+            "rank": np.zeros(made.height, dtype=np.int32),
+        }
+    ).unique(maintain_order=True)
     counts = joined.counts | {
         "literals turned into entities": made.height,
         "entities made of literals": made["key"].n_unique(),
@@ -343,14 +435,19 @@ def _distinct(joined: _Joined) -> tuple[_Joined, tuple[Dropped, ...]]:
     first = native.first_stated(head, relation, tail)
     if first is None:
         frame = pl.DataFrame({"head": head, "relation": relation, "tail": tail})
-        first = ((head != tail) & frame.select(pl.struct(_ENDS).is_first_distinct()).to_series().to_numpy()).astype(bool)
+        first = (
+            (head != tail)
+            & frame.select(pl.struct(_ENDS).is_first_distinct()).to_series().to_numpy()
+        ).astype(bool)
     kept = int(first.sum())
     counts = (("the head is the tail", loops), ("stated more than once", len(head) - loops - kept))
     if kept == len(head):
         columns = joined.triples
     else:
         columns = {name: column[first] for name, column in joined.triples.items()}
-    return replace(joined, triples=columns), tuple(Dropped("triples", why, count) for why, count in counts if count)
+    return replace(joined, triples=columns), tuple(
+        Dropped("triples", why, count) for why, count in counts if count
+    )
 
 
 def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
@@ -360,14 +457,17 @@ def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _numbered(joined: _Joined, told: _Told) -> Triples:
+def _numbered(joined: _Joined, context: _Context) -> Triples:
     """Return the graph with its entities and its relations numbered apart."""
     terms = joined.terms
     triples = joined.triples
     size = len(terms)
     in_triples = _marked(size, triples["head"], triples["tail"])
     relations = _marked(size, triples["relation"])
-    mentioned = _marked(size, *(frame["term"].to_numpy() for frame in (joined.labels, joined.types, joined.attributes)))
+    mentioned = _marked(
+        size,
+        *(frame["term"].to_numpy() for frame in (joined.labels, joined.types, joined.attributes)),
+    )
     schema_only = relations | terms.is_in(joined.types["type"].unique().implode()).to_numpy()
     entity = _positions(in_triples | (mentioned & ~schema_only))
     relation = _positions(relations)
@@ -380,17 +480,17 @@ def _numbered(joined: _Joined, told: _Told) -> Triples:
         tail=entity[triples["tail"]],
         source=triples["source"],
         locator=triples["locator"],
-        sources=told.sources,
+        sources=context.sources,
         labels=_best_labels(joined.labels, entity),
         relation_labels=_best_labels(joined.relation_labels, relation),
         types=_rows_of_entities(joined.types, entity).unique(maintain_order=True),
         attributes=_rows_of_entities(attributes, entity).unique(maintain_order=True),
-        dropped=told.dropped,
+        dropped=context.dropped,
         graph=triples.get("graph", np.empty(0, dtype=np.int32)),
-        graphs=told.graphs,
-        formats=told.formats,
+        graphs=context.graphs,
+        formats=context.formats,
         counts=joined.counts,
-        columns=told.columns,
+        columns=context.columns,
     )
 
 
@@ -410,21 +510,25 @@ def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
     own = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
     chosen = np.full(int((rows >= 0).sum()), len(own), dtype=np.int64)
     chosen[own["entity"].to_numpy()] = np.arange(len(own))
-    return pl.concat([own["text"], pl.Series("text", [None], dtype=pl.String)]).gather(chosen).rename("label")
+    return (
+        pl.concat([own["text"], pl.Series("text", [None], dtype=pl.String)])
+        .gather(chosen)
+        .rename("label")
+    )
 
 
-def as_facts(triples: Triples) -> Facts:
+def as_raw(triples: Triples) -> RawTriples:
     """Return a graph as facts again, for joining it with others."""
     entities = len(triples.entities)
-    return Facts(
+    return RawTriples(
         sources=triples.sources,
         terms=pl.concat([triples.entities.series, triples.relations.series]),
         head=triples.head,
         relation=triples.relation + np.int32(entities),
         tail=triples.tail,
         locator=triples.locator,
-        labels=_labelled(triples.labels, 0),
-        relation_labels=_labelled(triples.relation_labels, entities),
+        labels=_label_rows(triples.labels, 0),
+        relation_labels=_label_rows(triples.relation_labels, entities),
         types=triples.types.rename({"entity": "term"}),
         attributes=triples.attributes.rename({"entity": "term"}),
         dropped=triples.dropped,
@@ -437,8 +541,13 @@ def as_facts(triples: Triples) -> Facts:
     )
 
 
-def _labelled(labels: pl.Series, first: int) -> pl.DataFrame:
-    rows = pl.DataFrame({"term": np.arange(first, first + len(labels), dtype=np.int32), "text": labels.cast(pl.String)})
+def _label_rows(labels: pl.Series, first: int) -> pl.DataFrame:
+    rows = pl.DataFrame(
+        {
+            "term": np.arange(first, first + len(labels), dtype=np.int32),
+            "text": labels.cast(pl.String),
+        }
+    )
     return rows.drop_nulls().with_columns(rank=pl.lit(0, dtype=pl.Int32))
 
 
@@ -446,4 +555,4 @@ def merge(graphs: Sequence[Triples]) -> Triples:
     """Return several graphs as one: equal keys are one entity, except blank nodes."""
     if len(graphs) == 1:
         return graphs[0]
-    return assemble([as_facts(graph) for graph in graphs])
+    return assemble([as_raw(graph) for graph in graphs])

@@ -1,23 +1,26 @@
-"""A knowledge graph in an order that depends on its keys alone, whatever the order of the lines that it was read from."""
+"""A knowledge graph in an order that depends on its keys alone, whatever the order of the lines
+that it was read from.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.records.content import Content
 from kgrec.data.graphs.assemble import BLANK
-from kgrec.data.tables.ordering import row_order, text_order
+from kgrec.data.records.content import Content
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.ordering import row_order, text_order
 
 
 def in_order(graph: Triples, num_items: int) -> Triples:
     """Return the graph with its entities, relations, triples, types and attributes sorted.
 
-    The items stay the first entities, in their order. The others are sorted by their keys, relations likewise, by bytes in UTF-8; blank
-    nodes, whose names mean nothing, come last and keep the order in which they were met. Triples are sorted by head, relation and tail,
-    each with its own source and locator.
+    The items stay the first entities, in their order. The others are sorted by their keys,
+    relations likewise, by bytes in UTF-8; blank nodes, whose names mean nothing, come last and keep
+    the order in which they were met. Triples are sorted by head, relation and tail, each with its
+    own source and locator.
 
     Args:
         graph: The graph, the items its first entities.
@@ -32,7 +35,9 @@ def in_order(graph: Triples, num_items: int) -> Triples:
     if _moves(entity):
         entities = Vocabulary(entities.series.gather(entity), kind="entity", checked=True)
     if _moves(relation):  # a list, since a series would keep the text of all entities in memory
-        relations = Vocabulary(relations.series.gather(relation).to_list(), kind="relation", checked=True)
+        relations = Vocabulary(
+            relations.series.gather(relation).to_list(), kind="relation", checked=True
+        )
     return replace(
         _sorted_triples(graph, row, relation_row),
         entities=entities,
@@ -44,11 +49,15 @@ def in_order(graph: Triples, num_items: int) -> Triples:
     )
 
 
-def with_further(graph: Triples, num_items: int, facts: np.ndarray, content: Content) -> tuple[Triples, np.ndarray, Content]:
-    """Return a graph to which entities were added, the facts about users and the content that name its rows, in order.
+def with_further(
+    graph: Triples, num_items: int, facts: np.ndarray, content: Content
+) -> tuple[Triples, np.ndarray, Content]:
+    """Return a graph to which entities were added, the facts about users and the content that name
+    its rows, in order.
 
     Args:
-        graph: A graph as ``in_order`` returns it, with the values of user attributes and entities that only texts name behind.
+        graph: A graph as ``in_order`` returns it, with the values of user attributes and entities
+            that only texts name behind.
         num_items: Number of items.
         facts: (user, relation, entity) rows.
         content: Whose mentions name entity rows.
@@ -60,27 +69,27 @@ def with_further(graph: Triples, num_items: int, facts: np.ndarray, content: Con
     graph = in_order(graph, num_items)
     if len(facts):
         facts = np.stack([facts[:, 0], relation_row[facts[:, 1]], row[facts[:, 2]]], axis=1)
-    else:
-        facts = facts
     mentions = content.mentions.copy()
     mentions[:, 3] = row[mentions[:, 3]]
     return graph, _sorted_table(facts), replace(content, mentions=_sorted_table(mentions))
 
 
 def _entity_order(keys: pl.Series, num_items: int) -> np.ndarray:
-    """Return the places of the entities in their order: items, entities with a name, blank nodes."""
+    """Return the rows of the entities in their order: items, named entities, blank nodes."""
     rest = keys.slice(num_items)
     blank = rest.str.starts_with(BLANK)
     if blank.any():
         named = np.flatnonzero(~blank.to_numpy())
-        order = np.concatenate([named[text_order(rest.filter(~blank))], np.flatnonzero(blank.to_numpy())])
+        order = np.concatenate(
+            [named[text_order(rest.filter(~blank))], np.flatnonzero(blank.to_numpy())]
+        )
     else:
         order = text_order(rest)
     return np.concatenate([np.arange(num_items), num_items + order])
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:
-    """Return the place in the order of each row."""
+    """Return the rank of each row."""
     row = np.empty(len(order), dtype=np.int32)
     row[order] = np.arange(len(order), dtype=np.int32)
     return row
@@ -118,4 +127,6 @@ def _sorted_rows(frame: pl.DataFrame, row: np.ndarray) -> pl.DataFrame:
 
 def _sorted_table(rows: np.ndarray) -> np.ndarray:
     """Return the rows of a table, sorted by their columns from left to right."""
-    return rows[row_order(*rows.T)] if len(rows) else rows
+    if len(rows):
+        rows = rows[row_order(*rows.T)]
+    return rows

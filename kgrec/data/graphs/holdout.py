@@ -1,20 +1,18 @@
-"""Triples held out of training, to judge embeddings of a knowledge graph by."""
+"""Triples held out of training, to evaluate embeddings of a knowledge graph on."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.tables.ordering import row_order
-from kgrec.data.splitting.strategies import TEST, TRAIN, VALID
+from kgrec.data.records.parts import PARTS, TEST, TRAIN, VALID
 from kgrec.data.records.triples import Triples
+from kgrec.data.tables.ordering import row_order
 from kgrec.errors import ConfigError, DataError
-
-PARTS = ("valid", "test")
 
 
 def check_held(held: Mapping[str, pl.DataFrame] | None, ratios: Sequence[float] | None) -> None:
-    """Refuse held-out triples of unknown parts, or beside shares to draw others by.
+    """Check that held-out triples name known parts and are not combined with ``triple_ratios``.
 
     Raises:
         ConfigError: If either is so.
@@ -22,12 +20,15 @@ def check_held(held: Mapping[str, pl.DataFrame] | None, ratios: Sequence[float] 
     if held and ratios is not None:
         raise ConfigError("triple_ratios: held-out triples are given. Leave one of them out.")
     for part in held or ():
-        if part not in PARTS:
-            raise ConfigError(f"held: {part!r} is no part. Known: {', '.join(PARTS)}.")
+        if part not in PARTS[1:]:
+            raise ConfigError(f"held: {part!r} is no part. Known: {', '.join(PARTS[1:])}.")
 
 
-def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dict[str, np.ndarray], int]:
-    """Return given held-out triples as rows (int32 (n, 3)) by part, and how many name what the graph does not know.
+def number_held(
+    triples: Triples, held: Mapping[str, pl.DataFrame]
+) -> tuple[dict[str, np.ndarray], int]:
+    """Return given held-out triples as rows (int32 (n, 3)) by part, and how many name what the
+    graph does not know.
 
     Args:
         triples: The training triples.
@@ -36,7 +37,11 @@ def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dic
     numbered = {}
     unknown = 0
     for part, frame in held.items():
-        known = (triples.entities.match(frame["head"]), triples.relations.match(frame["relation"]), triples.entities.match(frame["tail"]))
+        known = (
+            triples.entities.match(frame["head"]),
+            triples.relations.match(frame["relation"]),
+            triples.entities.match(frame["tail"]),
+        )
         rows = np.stack(known, axis=1).astype(np.int32)
         kept = (rows >= 0).all(axis=1)
         unknown += int((~kept).sum())
@@ -48,10 +53,11 @@ def number_held(triples: Triples, held: Mapping[str, pl.DataFrame]) -> tuple[dic
 def hold_out_triples(
     triples: Triples, ratios: tuple[float, float, float], *, generator: np.random.Generator
 ) -> tuple[Triples, dict[str, np.ndarray], int]:
-    """Return the training triples, the held-out ones by part ("valid", "test"; int32 (n, 3)), and how many were moved back.
+    """Return the training triples, the held-out ones by part ("valid", "test"; int32 (n, 3)), and
+    how many were moved back.
 
-    Triples are drawn at random over the whole graph. One whose head, tail or relation is in no training triple is moved to training,
-    since nothing could be learned about it.
+    Triples are drawn at random over the whole graph. One whose head, tail or relation is in no
+    training triple is moved to training, since nothing could be learned about it.
 
     Args:
         triples: The graph.
@@ -69,17 +75,28 @@ def hold_out_triples(
     moved = _move_unknown(triples, part, order)
     kept = part == TRAIN
     if kept.all():
-        raise DataError(f"triple_ratios: no triple of {size} can be held out. Give more triples, or larger shares of valid and test.")
+        raise DataError(
+            f"triple_ratios: no triple of {size} can be held out. Give more triples, or "
+            "larger shares of valid and test."
+        )
     columns = np.stack([triples.head, triples.relation, triples.tail], axis=1).astype(np.int32)
-    return triples.take(kept), {name: columns[part == number] for name, number in (("valid", VALID), ("test", TEST))}, moved
+    return (
+        triples.take(kept),
+        {name: columns[part == number] for name, number in (("valid", VALID), ("test", TEST))},
+        moved,
+    )
 
 
 def _move_unknown(triples: Triples, part: np.ndarray, order: np.ndarray) -> int:
-    """Move held-out triples to training where an end or the relation is unknown there; each that is moved makes its own known."""
+    """Move held-out triples to training where an end or the relation is unknown there; each that is
+    moved makes its own known.
+    """
     entity = np.zeros(len(triples.entities), dtype=bool)
     relation = np.zeros(len(triples.relations), dtype=bool)
     kept = part == TRAIN
-    entity[triples.head[kept]] = entity[triples.tail[kept]] = relation[triples.relation[kept]] = True
+    entity[triples.head[kept]] = entity[triples.tail[kept]] = relation[triples.relation[kept]] = (
+        True
+    )
     known = entity[triples.head] & entity[triples.tail] & relation[triples.relation]
     moved = 0
     for row in order[~known[order]].tolist():

@@ -1,16 +1,39 @@
-"""Literals turned into entities: numbers into ranges, dates into years, short texts that several entities share into categories."""
+"""Literals turned into entities: numbers into ranges, dates into years, short texts that several
+entities share into categories.
+"""
 
 from dataclasses import dataclass
 
 import polars as pl
 
-BINS = 10
+from kgrec.data.tables.binning import ranges
+
 LONGEST_CATEGORY = 64
 
 _XSD = "http://www.w3.org/2001/XMLSchema#"
-_INTEGERS = ("integer", "int", "long", "short", "byte", "nonNegativeInteger", "positiveInteger", "nonPositiveInteger", "negativeInteger")
+_INTEGERS = (
+    "integer",
+    "int",
+    "long",
+    "short",
+    "byte",
+    "nonNegativeInteger",
+    "positiveInteger",
+    "nonPositiveInteger",
+    "negativeInteger",
+)
 _NUMBERS = [
-    _XSD + name for name in (*_INTEGERS, "unsignedInt", "unsignedLong", "unsignedShort", "unsignedByte", "decimal", "double", "float")
+    _XSD + name
+    for name in (
+        *_INTEGERS,
+        "unsignedInt",
+        "unsignedLong",
+        "unsignedShort",
+        "unsignedByte",
+        "decimal",
+        "double",
+        "float",
+    )
 ]
 _DATES = [_XSD + name for name in ("date", "dateTime", "dateTimeStamp", "gYear", "gYearMonth")]
 
@@ -20,7 +43,8 @@ class Categories:
     """Literals, divided.
 
     Attributes:
-        made: The rows that became entities, with the columns ``key`` and ``label`` of the entity added.
+        made: The rows that became entities, with the columns ``key`` and ``label`` of the entity
+            added.
         left: The rows that stay attributes.
     """
 
@@ -31,43 +55,33 @@ class Categories:
 def categories(attributes: pl.DataFrame) -> Categories:
     """Return which literals become entities.
 
-    Numbers of up to 10 distinct values of one attribute stay as they are; more are divided into 10 ranges with about as many values each. A
-    date becomes its year. A text becomes an entity where it has at most 64 characters and at least two entities share it. Numbers and
-    dates that cannot be read stay attributes.
+    Numbers of up to 10 distinct values of one attribute stay as they are; more are divided into 10
+    ranges with about as many values each. A date becomes its year. A text becomes an entity where
+    it has at most 64 characters and at least two entities share it. Numbers and dates that cannot
+    be read stay attributes.
 
     Args:
         attributes: Columns ``term``, ``name``, ``value``, ``datatype`` and any others.
     """
-    own = attributes.with_row_index("row").with_columns(
-        number=pl.when(pl.col("datatype").is_in(_NUMBERS)).then(pl.col("value").str.strip_chars().cast(pl.Float64, strict=False)),
-        year=pl.when(pl.col("datatype").is_in(_DATES)).then(pl.col("value").str.extract(r"^\s*(-?\d{4,9})")),
+    rows = attributes.with_row_index("row").with_columns(
+        number=pl.when(pl.col("datatype").is_in(_NUMBERS)).then(
+            pl.col("value").str.strip_chars().cast(pl.Float64, strict=False)
+        ),
+        year=pl.when(pl.col("datatype").is_in(_DATES)).then(
+            pl.col("value").str.extract(r"^\s*(-?\d{4,9})")
+        ),
     )
-    own = own.with_columns(number=pl.when(pl.col("number").is_finite()).then("number"))
-    numbers = ranges(own.filter(pl.col("number").is_not_null()))
-    years = own.filter(pl.col("year").is_not_null()).with_columns(label=pl.col("year"))
-    texts = own.filter(~pl.col("datatype").is_in([*_NUMBERS, *_DATES]) & (pl.col("value").str.len_chars() <= LONGEST_CATEGORY))
-    shared = texts.filter((pl.col("term").n_unique().over("name", "value") > 1) & (pl.col("value") != ""))
+    rows = rows.with_columns(number=pl.when(pl.col("number").is_finite()).then("number"))
+    numbers = ranges(rows.filter(pl.col("number").is_not_null()))
+    years = rows.filter(pl.col("year").is_not_null()).with_columns(label=pl.col("year"))
+    texts = rows.filter(
+        ~pl.col("datatype").is_in([*_NUMBERS, *_DATES])
+        & (pl.col("value").str.len_chars() <= LONGEST_CATEGORY)
+    )
+    shared = texts.filter(
+        (pl.col("term").n_unique().over("name", "value") > 1) & (pl.col("value") != "")
+    )
     made = pl.concat([numbers, years, shared.with_columns(label=pl.col("value"))]).sort("row")
-    left = own.join(made.select("row"), on="row", how="anti", maintain_order="left")
+    left = rows.join(made.select("row"), on="row", how="anti", maintain_order="left")
     made = made.with_columns(key=pl.col("name") + "=" + pl.col("label"))
     return Categories(made.drop("row", "number", "year"), left.drop("row", "number", "year"))
-
-
-def ranges(rows: pl.DataFrame, bins: int = BINS) -> pl.DataFrame:
-    """Return the rows (columns ``name`` and ``number``, float64) with a ``label`` for the range that their number falls into.
-
-    Up to ``bins`` distinct numbers of one name stay as they are; more are divided into that many ranges with about as many rows each.
-    """
-    value = pl.col("number")
-    few = value.n_unique().over("name") <= bins
-    part = ((value.rank("min").over("name") - 1) * bins // pl.len().over("name")).cast(pl.Int64)
-    rows = rows.with_columns(part=pl.when(few).then(value.rank("dense").over("name").cast(pl.Int64)).otherwise(part))
-    low, high = (written(edge.over("name", "part")) for edge in (value.min(), value.max()))
-    label = pl.when(low == high).then(low).otherwise(pl.concat_str(low, high, separator=" to "))
-    return rows.with_columns(label=label).drop("part")
-
-
-def written(number: pl.Expr) -> pl.Expr:
-    """Return numbers as text, whole ones without a fraction."""
-    whole = (number == number.round()) & (number.abs() < 1e15)
-    return pl.when(whole).then(number.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(number.cast(pl.String))

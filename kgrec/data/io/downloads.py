@@ -17,7 +17,7 @@ from kgrec.data.io.web import (
     NotThereError,
     Passing,
     RangeError,
-    asked,
+    open_address,
     patiently,
 )
 from kgrec.errors import FetchError
@@ -61,20 +61,20 @@ def blob_sha1(path: FilePath) -> str:
     return digest.hexdigest()
 
 
-def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manners) -> bool:
+def fetch(addresses: Sequence[Address], goal: Path, pinned: Pinned, manners: Manners) -> bool:
     """Fetch a file, unless it is there, and return whether that was needed.
 
     What has come is kept beside it under the name with ".part", from where an interrupted fetch
     goes on.
 
     Args:
-        places: Where it may be, the likeliest first.
+        addresses: Where it may be, the likeliest first.
         goal: Where it goes.
         pinned: What it must be.
         manners: How patiently to ask.
 
     Raises:
-        FetchError: If no place has it, or what came is another file; that is removed.
+        FetchError: If no address has it, or what came is another file; that is removed.
     """
     if goal.exists():
         if pinned.fits(goal):
@@ -83,11 +83,11 @@ def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manner
             f"{goal}: is there and is not the published file. Move it away and get it again."
         )
     part = goal.with_name(goal.name + PART)
-    resumed = _try_places(places, part, pinned, manners)
+    resumed = _try_addresses(addresses, part, pinned, manners)
     if resumed and not pinned.fits(part):
-        _log.warning("%s: what was fetched before does not fit; fetched anew", goal)
+        _log.warning("%s: what was fetched before does not fit; fetching it again", goal)
         part.unlink()
-        _try_places(places, part, pinned, manners)
+        _try_addresses(addresses, part, pinned, manners)
     if not pinned.fits(part):
         found = blob_sha1(part)
         part.unlink()
@@ -99,16 +99,18 @@ def fetch(places: Sequence[Address], goal: Path, pinned: Pinned, manners: Manner
     return True
 
 
-def _try_places(places: Sequence[Address], part: Path, pinned: Pinned, manners: Manners) -> bool:
-    """Fetch from the first place that has the file and return whether that went on from an earlier
+def _try_addresses(
+    addresses: Sequence[Address], part: Path, pinned: Pinned, manners: Manners
+) -> bool:
+    """Fetch from the first address that has the file and return whether that went on from an earlier
     piece.
     """
-    for place, where in enumerate(places):
+    for number, where in enumerate(addresses):
         download = _Download(where, part, pinned.size, manners)
         try:
             patiently(download.attempt, manners, where.shown)
         except NotThereError:
-            if place == len(places) - 1:
+            if number == len(addresses) - 1:
                 raise
         else:
             return download.resumed
@@ -145,7 +147,7 @@ class _Download:
         else:
             headers = {}
         try:
-            with asked(self._where, self._manners, headers) as answer:
+            with open_address(self._where, self._manners, headers) as answer:
                 self._write(answer, have)
         except RangeError:
             self._part.unlink(missing_ok=True)

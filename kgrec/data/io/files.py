@@ -5,7 +5,7 @@ line.
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -15,7 +15,7 @@ import polars as pl
 
 from kgrec.data.io.compression import SUFFIXES, Limits, unpacked
 from kgrec.data.io.writing import find_again
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import CheckpointError, FormatError, MissingFileError, nearest
 from kgrec.log import Progress, progress
 from kgrec.process import refuse_after_fork
@@ -38,10 +38,7 @@ def existing(path: FilePath, folder: bool = False) -> Path:
         FormatError: If a folder stands where a file was expected, or the other way round.
     """
     found = Path(path)
-    if folder:
-        kind = "folder"
-    else:
-        kind = "file"
+    kind = "folder" if folder else "file"
     if folder:
         find_again(found)
     try:
@@ -84,13 +81,13 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
             if a key stands twice in it, or a text is none.
     """
     if Path(path).is_dir() or (Path(path).exists() and not Path(path).is_file()):
-        raise CheckpointError(f"{path}: not a plain file. Make it again, or copy it anew.")
+        raise CheckpointError(f"{path}: not a plain file. Make it again, or copy it again.")
     with open(existing(path), "rb") as stream:
         data = stream.read(longest + 1)
     if len(data) > longest:
         raise CheckpointError(
             f"{path}: longer than {longest:,} bytes, which no such file is. Make it again, or "
-            "copy it anew."
+            "copy it again."
         )
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
@@ -102,10 +99,10 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
         else:
             why = " ".join(str(error).split())[:80]
         raise CheckpointError(
-            f"{path}: not valid JSON ({why}). Make it again, or copy it anew."
+            f"{path}: not valid JSON ({why}). Make it again, or copy it again."
         ) from None
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: not an object. Make it again, or copy it anew.")
+        raise CheckpointError(f"{path}: not an object. Make it again, or copy it again.")
     return found
 
 
@@ -140,15 +137,15 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         FormatError: If a compressed stream is damaged, cut short or beyond the limits; raised from
             wherever the bytes are consumed.
     """
-    place = existing(path)
-    size = place.stat().st_size
+    file = existing(path)
+    size = file.stat().st_size
     if size < _LARGE:
-        with open(place, "rb") as raw:
+        with open(file, "rb") as raw:
             yield unpacked(raw, str(path), limits)
         return
     with (
-        progress(f"reading {place.name}, MB", size // 1_000_000) as bar,
-        _open(_Told(place, bar)) as raw,
+        progress(f"reading {file.name}, MB", size // 1_000_000) as bar,
+        _open(_Counted(file, bar)) as raw,
     ):
         yield unpacked(raw, str(path), limits)
 
@@ -157,7 +154,7 @@ def _open(file: io.RawIOBase) -> io.BufferedReader:
     return io.BufferedReader(file, 1 << 18)
 
 
-class _Told(io.FileIO):
+class _Counted(io.FileIO):
     """A file that says how far it has been read."""
 
     def __init__(self, path: Path, bar: Progress) -> None:
@@ -211,8 +208,6 @@ def text_blocks(
         while data := stream.read(size):
             if line == 1 and not rest:
                 data = _unmarked(data, path)
-            else:
-                data = data
             whole, end, after = data.rpartition(b"\n")
             if not end and len(rest) + len(data) > _LONGEST_LINE:
                 raise FormatError(
@@ -288,6 +283,11 @@ def _empty(path: FilePath) -> FormatError:
     return FormatError(f"{path}: the file is empty. Give a file with at least one row.")
 
 
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return names for a message, dots for those beyond ``most``."""
+    return ", ".join([*names[:most], *["..."][: max(0, len(names) - most)]])
+
+
 def sha256(path: FilePath) -> str:
     """Return the SHA-256 of a file as hexadecimal text."""
     with open(path, "rb") as stream:
@@ -298,7 +298,7 @@ def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
     """Write a frame as Parquet.
 
     Raises:
-        OSError: If the place takes no more, where polars would raise an error of its own.
+        OSError: If nothing more can be written there, where polars would raise an error of its own.
     """
     refuse_after_fork(f"{path}: writing a table")
     packed = io.BytesIO()

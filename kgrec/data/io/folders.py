@@ -21,7 +21,7 @@ _LONGEST_MANIFEST = 1 << 22
 
 @contextmanager
 def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
-    """Give an empty folder to fill; on leaving, add its manifest and move it to ``path``.
+    """Yield an empty folder to fill; on leaving, add its manifest and move it to ``path``.
 
     It is made beside its place and renamed, so that no reader sees half of it and a failure leaves
     nothing behind. A folder of the same kind at ``path`` is replaced, an empty one too.
@@ -38,23 +38,23 @@ def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
 
 
 def check_replaceable(path: FilePath, kind: str) -> None:
-    """Refuse a place where something stands that is not an empty folder or a folder of this kind.
+    """Refuse a path where something stands that is not an empty folder or a folder of this kind.
 
     Raises:
-        CheckpointError: If the place is taken; the message says by what.
+        CheckpointError: If the path is taken; the message says by what.
     """
     target = Path(path)
     if not target.exists() and not target.is_symlink():
         return
     if target.is_symlink():
         raise CheckpointError(
-            f"{path}: exists and is a link. Name the folder that it leads to, or another place."
+            f"{path}: exists and is a link. Name the folder that it leads to, or another path."
         )
     if not target.is_dir():
-        raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
+        raise CheckpointError(f"{path}: exists and is not a folder. Choose another path.")
     if any(target.iterdir()) and folder_kind(target) != kind:
         raise CheckpointError(
-            f"{path}: exists and is not a {kind} folder. Choose another place, or remove it "
+            f"{path}: exists and is not a {kind} folder. Choose another path, or remove it "
             "yourself."
         )
 

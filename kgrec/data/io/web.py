@@ -124,18 +124,16 @@ def address(url: str) -> Address:
             "characters as %XX."
         )
     if ":" in host:
-        place = f"[{host}]"
+        netloc = f"[{host}]"
     else:
-        place = host
+        netloc = host
     if port is not None:
-        place += f":{port}"
-    else:
-        place += ""
-    plain = urlunsplit((parts.scheme.lower(), place, parts.path or "/", parts.query, ""))
+        netloc += f":{port}"
+    plain = urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", parts.query, ""))
     kept = urlencode(
         [pair for pair in parse_qsl(parts.query) if pair[0] in _NAMES_OF_GRAPHS], safe=":/#"
     )
-    shown = urlunsplit((parts.scheme.lower(), place, parts.path or "/", kept, ""))
+    shown = urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", kept, ""))
     if parts.username is None:
         return Address(plain, shown)
     secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -267,7 +265,7 @@ class Answer:
 
 
 @contextmanager
-def asked(
+def open_address(
     where: Address, manners: Manners, headers: Mapping[str, str], data: bytes | None = None
 ) -> Iterator[Answer]:
     """Ask an address once and give its answer: GET, or POST where there is ``data``.
@@ -309,11 +307,17 @@ def _translated(where: Address, guard: "_Guard", manners: Manners) -> Iterator[N
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise _untrusted(where, error.reason) from None
-        raise Passing(_late(manners) if guard.late else _reason(error.reason, manners)) from None
+        raise Passing(_why(error.reason, guard, manners)) from None
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, FetchError):
             raise
-        raise Passing(_late(manners) if guard.late else _reason(error, manners)) from None
+        raise Passing(_why(error, guard, manners)) from None
+
+
+def _why(error: object, guard: "_Guard", manners: Manners) -> str:
+    if guard.late:
+        return _late(manners)
+    return _reason(error, manners)
 
 
 def _untrusted(where: Address, error: ssl.SSLCertVerificationError) -> FetchError:

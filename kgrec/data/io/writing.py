@@ -36,9 +36,7 @@ _SECONDS_FOR_A_SWAP = 1.0
 
 @contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Name ``target`` in errors of the system about what is written beside it under a passing name,
-    or about no file at all.
-    """
+    """Re-raise ``OSError`` with ``target`` as its file name instead of the temporary one."""
     try:
         yield
     except OSError as error:
@@ -64,7 +62,7 @@ def locked(
 
     Raises:
         CheckpointError: If another process is at work there.
-        OSError: If the place takes no lock; the error names ``target``.
+        OSError: If the path takes no lock; the error names ``target``.
     """
     guard = FileLock(_passing_name(target, "lock"), timeout=wait, thread_local=False)
     if not target.parent.is_dir():  # the library would make it
@@ -74,7 +72,7 @@ def locked(
             guard.acquire()
         except Timeout:
             raise error(
-                f"{target}: another {who} is at work there. Wait for it, or choose another place."
+                f"{target}: another {who} is at work there. Wait for it, or choose another path."
             ) from None
     try:
         yield
@@ -89,7 +87,7 @@ def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
     of the file, or of its folder.
 
     Raises:
-        OSError: If the place takes no more; the error names ``goal``.
+        OSError: If nothing more can be written there; the error names ``goal``.
     """
     scratch = _passing_name(goal, "tmp")
     with naming(goal):
@@ -111,7 +109,7 @@ def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> No
 
     Raises:
         ConfigError: If a folder is there.
-        OSError: If the place takes no more; the error names ``path``.
+        OSError: If nothing more can be written there; the error names ``path``.
     """
     goal = Path(path)
     if goal.is_dir():
@@ -122,25 +120,23 @@ def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> No
         return
     if goal.is_symlink():
         goal = Path(os.path.realpath(goal))
-    else:
-        goal = goal
     with locked(goal, wait=_SECONDS_FOR_A_FILE):
         write_whole(goal, write)
 
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target``; on leaving well, it takes the place of whatever is
-    there, else nothing has happened.
+    """Atomically replace ``target``: yield a temporary sibling, renamed on success and removed on
+    failure.
 
     Raises:
         CheckpointError: If ``target`` is a link, which a rename would replace, or if another
             process is at work there.
-        OSError: If the place takes no more; the error names ``target``.
+        OSError: If nothing more can be written there; the error names ``target``.
     """
     if target.is_symlink():
         raise CheckpointError(
-            f"{target}: exists and is a link. Name the folder that it leads to, or another place."
+            f"{target}: exists and is a link. Name the folder that it leads to, or another path."
         )
     with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.graphs.assemble import BLANK, SAME_AS
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
+from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import FormatError, LinkError
 
@@ -36,7 +36,7 @@ def read_links(
     Raises:
         FormatError: If the file cannot be read or has one column.
     """
-    known = {"item_id", "item", *_ENTITY_NAMES, *({item.lower()} if item else ())}
+    known = known_names(("item_id", "item", *_ENTITY_NAMES), item)
     table = read_table(source, known=known, on_error=on_error)
     columns = table.frame.columns
     if len(columns) < 2:
@@ -47,7 +47,7 @@ def read_links(
     if {_DECISION, "status"} <= set(columns):
         table = _decided(table)
         columns = table.frame.columns
-    entity = find_column(table, None, _ENTITY_NAMES, taken=() if item is None else (item,))
+    entity = find_column(table, None, _ENTITY_NAMES, taken=(item,))
     if item in columns:
         chosen = item
     else:
@@ -58,11 +58,8 @@ def read_links(
         {"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)}
     )
     kept = frame.drop_nulls()
-    empty = (
-        (Dropped("links", f"an empty id in {table.name}", frame.height - kept.height),)
-        if kept.height < frame.height
-        else ()
-    )
+    lost = frame.height - kept.height
+    empty = dropped_rows("links", f"an empty id in {table.name}", lost)
     return kept, table.name, (*table.dropped, *empty)
 
 
@@ -82,7 +79,7 @@ def _decided(table: Table) -> Table:
         )
     yes = said.is_in(_YES)
     left = int((~yes).sum())
-    dropped = (Dropped("links", f"not said yes to in {table.name}", left),) if left else ()
+    dropped = dropped_rows("links", f"not said yes to in {table.name}", left)
     frame = table.frame.drop(_DECISION, "status").filter(yes)
     return replace(
         table, frame=frame, line=table.line.filter(yes), dropped=(*table.dropped, *dropped)
@@ -126,28 +123,26 @@ def link(
         LinkError: If shared entities would multiply the triples beyond 200 million.
     """
     pairs, counts, dropped = _pairs(items, triples, links)
-    places = _places(pairs, len(items), _mask(len(triples.entities), triples.head, triples.tail))
-    copied, repeated = _copied(triples, places)
-    entities, collisions = _keys(items, triples.entities, pairs, places)
-    labels = _labels(triples.labels, places, item_labels, len(entities))
+    new_rows = _new_rows(
+        pairs, len(items), _mask(len(triples.entities), triples.head, triples.tail)
+    )
+    copied, repeated = _copied(triples, new_rows)
+    entities, collisions = _keys(items, triples.entities, pairs, new_rows)
+    labels = _labels(triples.labels, new_rows, item_labels, len(entities))
     if collisions:
         counts |= {"items whose id another entity has": collisions}
-    else:
-        counts |= {}
     counts |= {
         "triples of items that share an entity or have several": int((copied.locator < 0).sum())
     }
     blank = int(entities.series.str.starts_with(BLANK).sum())
     if blank:
         counts |= {"blank nodes": blank}
-    else:
-        counts |= {}
     graph = replace(
         copied,
         entities=entities,
         labels=labels,
-        types=_moved(triples.types, places),
-        attributes=_moved(triples.attributes, places),
+        types=_moved(triples.types, new_rows),
+        attributes=_moved(triples.attributes, new_rows),
     )
     return Linked(graph, counts, (*dropped, *repeated))
 
@@ -229,30 +224,30 @@ def _mask(size: int, *rows: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _places(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataFrame:
-    """Return columns ``entity`` (row as read), ``place`` (row as linked) and ``copied``: an entity
-    may have several places, or none.
+def _new_rows(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataFrame:
+    """Return columns ``entity`` (row as read), ``new_row`` (row as linked) and ``copied``: an entity
+    may have several new_rows, or none.
     """
     taken = _mask(len(used), pairs["entity"].to_numpy())
     rest = np.flatnonzero(used & ~taken)
-    linked = pairs.select("entity", place="item", copied=~pl.col("alone"))
+    linked = pairs.select("entity", new_row="item", copied=~pl.col("alone"))
     others = pl.DataFrame(
         {
             "entity": rest,
-            "place": num_items + np.arange(len(rest)),
+            "new_row": num_items + np.arange(len(rest)),
             "copied": np.zeros(len(rest), dtype=bool),
         }
     )
-    return pl.concat([linked, others.cast({"entity": pl.Int64, "place": pl.Int64})])
+    return pl.concat([linked, others.cast({"entity": pl.Int64, "new_row": pl.Int64})])
 
 
-def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
-    """Return the triples between places; one per combination of its head's and its tail's
-    places.
+def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
+    """Return the triples between new_rows; one per combination of its head's and its tail's
+    new_rows.
     """
-    if not places["copied"].any():
-        return _renumbered(triples, places), ()
-    ways = np.bincount(places["entity"].to_numpy(), minlength=len(triples.entities))
+    if not new_rows["copied"].any():
+        return _renumbered(triples, new_rows), ()
+    ways = np.bincount(new_rows["entity"].to_numpy(), minlength=len(triples.entities))
     if len(triples):
         total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum())
     else:
@@ -268,14 +263,14 @@ def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Drop
         .with_columns(row=np.arange(len(triples)))
     )
     for end in ("head", "tail"):
-        own = places.rename({"place": f"{end} place", "copied": f"{end} copied"})
+        own = new_rows.rename({"new_row": f"{end} new_row", "copied": f"{end} copied"})
         ends = ends.join(
             own, left_on=end, right_on="entity", how="inner", maintain_order="left_right"
         )
     frame = ends.select(
         "row",
-        head=pl.col("head place").cast(pl.Int32),
-        tail=pl.col("tail place").cast(pl.Int32),
+        head=pl.col("head new_row").cast(pl.Int32),
+        tail=pl.col("tail new_row").cast(pl.Int32),
         relation=pl.Series(triples.relation).gather(ends["row"]),
         through=pl.col("head copied") | pl.col("tail copied"),
     )
@@ -295,21 +290,21 @@ def _copied(triples: Triples, places: pl.DataFrame) -> tuple[Triples, tuple[Drop
     return moved, tuple(Dropped("triples", why, count) for why, count in counts if count)
 
 
-def _renumbered(triples: Triples, places: pl.DataFrame) -> Triples:
-    """Return the triples where every entity that is left has one place of its own."""
-    place = np.full(len(triples.entities), -1, dtype=np.int32)
-    place[places["entity"].to_numpy()] = places["place"].to_numpy()
-    return replace(triples, head=place[triples.head], tail=place[triples.tail])
+def _renumbered(triples: Triples, new_rows: pl.DataFrame) -> Triples:
+    """Return the triples where every entity that is left has one new_row of its own."""
+    new_row = np.full(len(triples.entities), -1, dtype=np.int32)
+    new_row[new_rows["entity"].to_numpy()] = new_rows["new_row"].to_numpy()
+    return replace(triples, head=new_row[triples.head], tail=new_row[triples.tail])
 
 
 def _keys(
-    items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, places: pl.DataFrame
+    items: Vocabulary, entities: Vocabulary, pairs: pl.DataFrame, new_rows: pl.DataFrame
 ) -> tuple[Vocabulary, int]:
     """Return the keys of items and remaining entities, and how many items could not keep their id
     as key.
     """
     alone = pairs.filter("alone")
-    rest = entities.series.gather(places.filter(pl.col("place") >= len(items))["entity"])
+    rest = entities.series.gather(new_rows.filter(pl.col("new_row") >= len(items))["entity"])
     merged = entities.series.gather(alone["entity"])
     own = items.series.clone().scatter(alone["item"], merged)
     single = np.flatnonzero(~_mask(len(items), alone["item"].to_numpy()))
@@ -335,16 +330,16 @@ def free_key(key: str, prefix: str, taken: set[str]) -> str:
 
 
 def _labels(
-    labels: pl.Series, places: pl.DataFrame, item_labels: pl.Series, count: int
+    labels: pl.Series, new_rows: pl.DataFrame, item_labels: pl.Series, count: int
 ) -> pl.Series:
-    """Return a label per place: the item table's, else that of its first entity that has one."""
+    """Return a label per new_row: the item table's, else that of its first entity that has one."""
     found = (
-        places.select("place", label=labels.gather(places["entity"]))
+        new_rows.select("new_row", label=labels.gather(new_rows["entity"]))
         .drop_nulls()
-        .unique("place", keep="first", maintain_order=True)
+        .unique("new_row", keep="first", maintain_order=True)
     )
-    merged = pl.DataFrame({"place": np.arange(count)}).join(
-        found, on="place", how="left", maintain_order="left"
+    merged = pl.DataFrame({"new_row": np.arange(count)}).join(
+        found, on="new_row", how="left", maintain_order="left"
     )
     if count > len(item_labels):
         given = item_labels.extend_constant(None, count - len(item_labels))
@@ -353,12 +348,12 @@ def _labels(
     return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
 
 
-def _moved(frame: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+def _moved(frame: pl.DataFrame, new_rows: pl.DataFrame) -> pl.DataFrame:
     moved = frame.cast({"entity": pl.Int64}).join(
-        places.select("entity", "place"), on="entity", how="inner", maintain_order="left_right"
+        new_rows.select("entity", "new_row"), on="entity", how="inner", maintain_order="left_right"
     )
     return (
-        moved.with_columns(entity=pl.col("place").cast(pl.Int32))
-        .drop("place")
+        moved.with_columns(entity=pl.col("new_row").cast(pl.Int32))
+        .drop("new_row")
         .unique(maintain_order=True)
     )

@@ -418,14 +418,14 @@ def check_review(path: FilePath) -> None:
     Raises:
         ConfigError: If something is there, or the folder is not.
     """
-    place = Path(path)
-    if place.exists():
+    target = Path(path)
+    if target.exists():
         raise ConfigError(
             f"{path}: is there already, and may hold your decisions. Give it as links, or name "
             "another file."
         )
-    if not place.parent.is_dir():
-        raise ConfigError(f"{path}: no such folder as {place.parent}. Make it first.")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{path}: no such folder as {target.parent}. Make it first.")
 
 
 def write_review(matches: Matches, path: FilePath) -> None:
@@ -450,6 +450,6 @@ def write_review(matches: Matches, path: FilePath) -> None:
         .select(pl.concat_str(pl.all(), separator="\t"))
         .to_series()
     )
-    place = Path(path)
+    target = Path(path)
     whole = "\n".join(["\t".join(REVIEW), *text, ""])
-    write_file(place, lambda part: part.write_text(whole, encoding="utf-8"))
+    write_file(target, lambda part: part.write_text(whole, encoding="utf-8"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import one_per_key
@@ -41,10 +41,10 @@ def number_mentions(
         columns: Names of these columns; mentions in others are left out.
         triples: The graph, items first.
     """
-    own = mentions.with_columns(item=pl.Series(items.match(mentions["item"])))
-    own = own.filter((pl.col("item") >= 0) & pl.col("column").is_in(columns))
-    placed = own.join(
-        _places(cells, columns), on=["item", "column"], how="left", maintain_order="left"
+    known = mentions.with_columns(item=pl.Series(items.match(mentions["item"])))
+    known = known.filter((pl.col("item") >= 0) & pl.col("column").is_in(columns))
+    placed = known.join(
+        _positions(cells, columns), on=["item", "column"], how="left", maintain_order="left"
     )
     inside = placed.filter(
         (pl.col("first") >= 0)
@@ -52,7 +52,7 @@ def number_mentions(
         & (pl.col("end") <= pl.col("length"))
     )
     outside = placed.height - inside.height
-    dropped = (Dropped("mentions", "outside their text", outside),) if outside else ()
+    dropped = dropped_rows("mentions", "outside their text", outside)
     triples = _with_entities(triples, inside.select("entity", "label"))
     rows = inside.select(
         "item",
@@ -64,7 +64,7 @@ def number_mentions(
     return ordered.to_numpy().astype(np.int32).reshape(-1, 4), triples, dropped
 
 
-def _places(cells: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+def _positions(cells: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     """Return columns ``item``, ``column``, ``length`` and ``shift``: where the column's cell begins
     in the text.
     """

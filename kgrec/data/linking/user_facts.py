@@ -7,10 +7,10 @@ import polars as pl
 
 from kgrec.data.linking.links import free_key
 from kgrec.data.readers.interactions import USER_NAMES
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
+from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.errors import FormatError
 
 
@@ -23,9 +23,7 @@ def read_user_table(
     Raises:
         FormatError: If there is no column besides the ids.
     """
-    table = read_table(
-        source, known={*USER_NAMES, *({user.lower()} if user else ())}, on_error=on_error
-    )
+    table = read_table(source, known=known_names(USER_NAMES, user), on_error=on_error)
     columns = table.frame.columns
     if len(columns) < 2:
         raise FormatError(
@@ -69,9 +67,7 @@ def add_user_facts(
             keys.append(free_key(f"{column}={value}", "user:", taken))
             taken.add(keys[-1])
             labels.append(value)
-    dropped = (
-        (Dropped("user attributes", "the user has no interaction", unknown),) if unknown else ()
-    )
+    dropped = dropped_rows("user attributes", "the user has no interaction", unknown)
     return (
         _extended(triples, keys, labels, relations),
         np.concatenate(facts).astype(np.int32),

@@ -1,12 +1,9 @@
 """The compiled reader of N-Triples and N-Quads, where it was built.
 
-``hatch_build.py`` compiles it when the project is installed and a C++ compiler is there; without,
-``kgrec.data.rdf.collect`` does the same in Python. The environment variable ``KGREC_BACKEND=torch``
-leaves all compiled code out.
+Without it, ``kgrec.data.rdf.collect`` does the same in Python; see ``kgrec.compiled``.
 """
 
 import ctypes
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
+from kgrec.compiled import load_library
 
 _VERSION = 1
 _FILE = "_ntriples.so"
@@ -45,7 +44,7 @@ _NUMBERS = (
     ),
 )
 _TEXTS = ("terms", "names", "label text", "value", "languages")
-_COLUMNS = {name: place for place, name in enumerate((*_NUMBERS, *_TEXTS))}
+_COLUMNS = {name: number for number, name in enumerate((*_NUMBERS, *_TEXTS))}
 COUNTS = ("statements", "quoted", "classless", "by predicate", "by namespace", "by blank", "blanks")
 
 _SCHEMA_SIZE, _ARRAY_SIZE = 72, 80
@@ -53,18 +52,10 @@ _SCHEMA_SIZE, _ARRAY_SIZE = 72, 80
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled reader, or None where there is none, it is of another version, or
-    ``KGREC_BACKEND`` says torch.
-    """
-    place = Path(__file__).with_name(_FILE)
-    if os.environ.get("KGREC_BACKEND") == "torch" or not place.is_file():
-        return None
-    try:
-        found = ctypes.CDLL(str(place))
-        found.kgrec_ntriples_version.restype = _INT
-        if found.kgrec_ntriples_version() != _VERSION:
-            return None
-    except (OSError, AttributeError):
+    """Return the compiled reader, None where it cannot be loaded."""
+    path = Path(__file__).with_name(_FILE)
+    found = load_library(path, "kgrec_ntriples_version", _VERSION)
+    if found is None:
         return None
     signatures: dict[str, tuple[Any, Sequence[Any]]] = {
         "new": (_POINTER, [_INT]),
@@ -139,7 +130,7 @@ class Reader:
             if stopped != 1:
                 self._check(stopped)
                 return int(self._state[2])
-            begin, end, line = (int(place) for place in self._state)
+            begin, end, line = (int(number) for number in self._state)
             if odd is None:
                 raise ValueError(
                     f"statement {line} of pyoxigraph's own text was not understood: "

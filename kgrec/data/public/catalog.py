@@ -90,11 +90,11 @@ class PublicSet:
 @cache
 def public_sets() -> dict[str, PublicSet]:
     """Return every data set that kgrec knows, by name."""
-    own = files("kgrec.data.public")
-    about: dict[str, dict[str, Any]] = tomllib.loads((own / _SETS).read_text(encoding="utf-8"))
+    package = files("kgrec.data.public")
+    about: dict[str, dict[str, Any]] = tomllib.loads((package / _SETS).read_text(encoding="utf-8"))
     found: dict[str, list[PublicFile]] = {name: [] for name in about}
     for row in csv.DictReader(
-        (own / _FILES).read_text(encoding="utf-8").splitlines(), delimiter="\t"
+        (package / _FILES).read_text(encoding="utf-8").splitlines(), delimiter="\t"
     ):
         pinned = Pinned(row["git_blob_sha1"], int(row["bytes"]) if row["bytes"] else None)
         found[row["dataset"]].append(PublicFile(row["file"], row["url"], pinned))
@@ -102,9 +102,9 @@ def public_sets() -> dict[str, PublicSet]:
         name: PublicSet(
             name,
             tuple(found[name]),
-            **told | {"prepare": tuple((what, file) for what, file in told.get("prepare", ()))},
+            **entry | {"prepare": tuple((what, file) for what, file in entry.get("prepare", ()))},
         )
-        for name, told in about.items()
+        for name, entry in about.items()
     }
 
 
@@ -123,7 +123,7 @@ def public_set(name: str) -> PublicSet:
     return found
 
 
-def get(
+def download(
     name: str, folder: FilePath, *, mirror: str | None = None, manners: Manners | None = None
 ) -> list[Path]:
     """Fetch the files of a data set into a folder and return those that were not there before.
@@ -148,29 +148,29 @@ def get(
         base = None
     else:
         base = address(mirror)
-    place = Path(folder)
-    if place.is_dir():
-        held = recorded(place)
+    target = Path(folder)
+    if target.is_dir():
+        held = recorded(target)
     else:
         held = None
     if held not in (None, chosen.name):
         raise CheckpointError(f"{folder}: holds {held}. Choose another folder for {chosen.name}.")
-    place.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     with locked(
-        place / RECORD, "kgrec data get", error=FetchError
+        target / RECORD, "kgrec data get", error=FetchError
     ):  # what lies beside the folder is not ours, and may not take a lock
-        return _filled(chosen, place, base, manners or Manners())
+        return _filled(chosen, target, base, manners or Manners())
 
 
-def _filled(chosen: PublicSet, place: Path, base: Address | None, manners: Manners) -> list[Path]:
-    for left in place.glob(f"{_UNPACKING}*"):
+def _filled(chosen: PublicSet, target: Path, base: Address | None, manners: Manners) -> list[Path]:
+    for left in target.glob(f"{_UNPACKING}*"):
         discard(left)
     made = []
     for file in chosen.files:
-        if fetch(_places(chosen, file, base), place / file.name, file.pinned, manners):
-            _log.info("%s: fetched, its SHA-1 is the published one", place / file.name)
-            made.append(place / file.name)
-    made += _prepare(chosen, place)
+        if fetch(_addresses(chosen, file, base), target / file.name, file.pinned, manners):
+            _log.info("%s: fetched, its SHA-1 is the published one", target / file.name)
+            made.append(target / file.name)
+    made += _prepare(chosen, target)
     record = {
         "data set": chosen.name,
         "origin": chosen.origin,
@@ -178,13 +178,13 @@ def _filled(chosen: PublicSet, place: Path, base: Address | None, manners: Manne
         "from": [file.url for file in chosen.files],
     }
     write_whole(
-        place / RECORD,
+        target / RECORD,
         lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"),
     )
     return made
 
 
-def _places(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> tuple[Address, ...]:
+def _addresses(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> tuple[Address, ...]:
     """Return where a file may be fetched."""
     if mirror is None:
         return (address(file.url),)
@@ -193,12 +193,12 @@ def _places(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> tupl
     urls = [parts._replace(path=f"{parts.path.rstrip('/')}/{tail}").geturl() for tail in tails]
     shown = [f"{mirror.shown.partition('?')[0].rstrip('/')}/{tail}" for tail in tails]
     return tuple(
-        Address(url, told, mirror.authorization) for url, told in zip(urls, shown, strict=True)
+        Address(url, entry, mirror.authorization) for url, entry in zip(urls, shown, strict=True)
     )
 
 
 def recorded(folder: FilePath) -> str | None:
-    """Return which data set ``get`` put into a folder, None where none that kgrec knows."""
+    """Return which data set ``download`` put into a folder, None where none that kgrec knows."""
     try:
         name = read_record(Path(folder) / RECORD, _LONGEST_RECORD).get("data set")
     except (OSError, CheckpointError):
@@ -290,23 +290,24 @@ def verify(folder: FilePath) -> tuple[PublicSet, list[Verdict]]:
     """Check the files of a data set against their published SHA-1, and what was made of them.
 
     Args:
-        folder: A folder that ``get`` filled, or one that holds the files of a data set under their
-            names.
+        folder: A folder that ``download`` filled, or one that holds the files of a data set under
+            their names.
 
     Raises:
         DataError: If it is not known which data set that is.
     """
-    place = existing(folder, folder=True)
-    chosen = public_set(recorded(place) or _guessed(place))
-    found = [Verdict(file.name, _state(place, file)) for file in chosen.files]
+    target = existing(folder, folder=True)
+    chosen = public_set(recorded(target) or _guessed(target))
+    found = [Verdict(file.name, _state(target, file)) for file in chosen.files]
     whole = {verdict.file for verdict in found if verdict.holds}
     for what, name in chosen.prepare:
         if name in whole:
             with tempfile.TemporaryDirectory(prefix="kgrec-verify-") as scratch:
-                fresh = _STEPS[what](place / name, Path(scratch))
+                fresh = _STEPS[what](target / name, Path(scratch))
                 found += [
                     Verdict(
-                        made.name, _state(place, PublicFile(made.name, "", Pinned(blob_sha1(made))))
+                        made.name,
+                        _state(target, PublicFile(made.name, "", Pinned(blob_sha1(made)))),
                     )
                     for made in fresh
                 ]

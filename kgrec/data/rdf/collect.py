@@ -13,9 +13,9 @@ import polars as pl
 import pyoxigraph as ox
 
 from kgrec.data import native
-from kgrec.data.graphs.assemble import BLANK, Facts, attribute_frame, label_frame, type_frame
+from kgrec.data.graphs.assemble import BLANK, RawTriples, attribute_frame, label_frame, type_frame
 from kgrec.data.io.compression import Limits
-from kgrec.data.records.interactions import Dropped, Skipped
+from kgrec.data.records.report import Dropped, Skipped
 from kgrec.errors import ConfigError, FormatError
 
 LABEL_PREDICATES = (
@@ -47,7 +47,7 @@ class RdfOptions:
             Blank nodes pass.
         without_namespaces: Statements that concern entities with these IRIs are left out.
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
-        places: Whether literals keep their lines.
+        keep_lines: Whether literals keep their lines.
         on_error: "stop" at a line that is no statement, or "skip" it and count it, where the syntax
             has lines.
         limits: How far a compressed file may grow.
@@ -64,7 +64,7 @@ class RdfOptions:
     namespaces: tuple[str, ...] = ()
     without_namespaces: tuple[str, ...] = ()
     blank: str = "keep"
-    places: bool = False
+    keep_lines: bool = False
     on_error: str = "stop"
     limits: Limits = field(default_factory=Limits)
 
@@ -127,7 +127,7 @@ class RdfOptions:
             "type": (TYPE_PREDICATE,),
             "language": (self.language.lower(),),
             "drop blank": ("",) * (self.blank == "drop"),
-            "keep lines": ("",) * self.places,
+            "keep lines": ("",) * self.keep_lines,
         }
         return [(name, text) for name, texts in lists.items() for text in texts]
 
@@ -153,7 +153,7 @@ class Collector(Protocol):
     def take(self, statements: Sequence[ox.Quad], line: int) -> None:
         """Take the statements of one line."""
 
-    def facts(self, name: str, format: str, skipped: Skipped) -> Facts:
+    def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
         """Return what was gathered from a source."""
 
 
@@ -188,7 +188,7 @@ class CompiledCollector:
         """Take the statements of one line."""
         self.reader.feed(serialized(iter(statements)), line, trusted=True, step=0)
 
-    def facts(self, name: str, format: str, skipped: Skipped) -> Facts:
+    def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
         """Return what was gathered from a source."""
         column = self.reader.column
         counts = self.reader.counts()
@@ -216,9 +216,11 @@ class CompiledCollector:
                 "language": languages.gather(column("attribute language")),
             }
         )
-        places = column("attribute line")
+        lines = column("attribute line")
+        if len(lines):
+            attributes = attributes.with_columns(locator=lines)
         graphs, numbers = _graphs(graph, names, len(head))
-        return Facts(
+        return RawTriples(
             (name,),
             column("terms"),
             head=head,
@@ -228,7 +230,7 @@ class CompiledCollector:
             labels=labels,
             relation_labels=labels,
             types=types,
-            attributes=attributes.with_columns(locator=places) if len(places) else attributes,
+            attributes=attributes,
             dropped=(*skipped.dropped(), *_left_out(counts)),
             graph=numbers,
             graphs=graphs,
@@ -291,7 +293,7 @@ class PythonCollector:
         self._labels: list[tuple[int, str, int]] = []
         self._types: list[tuple[int, str]] = []
         self._attributes: list[tuple[int, str, str, str, str]] = []
-        self._places = array("q")
+        self._lines = array("q")
         self._counts = dict.fromkeys(native.COUNTS, 0)
 
     def feed(self, statements: Iterator[ox.Quad], first: int) -> int:
@@ -313,7 +315,7 @@ class PythonCollector:
         for quad, line in zip(statements, lines, strict=True):
             self._add(quad, line)
 
-    def _add(self, quad: ox.Quad, place: int) -> None:
+    def _add(self, quad: ox.Quad, ordinal: int) -> None:
         subject, predicate, value, graph = quad
         self._counts["statements"] += 1
         if isinstance(value, ox.Triple) or isinstance(subject, ox.Triple):
@@ -329,7 +331,7 @@ class PythonCollector:
         elif not self._left_out(subject, value, role):
             head = self._term(subject)
             if isinstance(value, ox.Literal):
-                self._literal(head, name, value, role, place)
+                self._literal(head, name, value, role, ordinal)
             elif role == -1:
                 self._typed(head, value)
             else:
@@ -339,7 +341,7 @@ class PythonCollector:
                         head,
                         terms.setdefault(name, len(terms)),
                         self._term(value),
-                        place,
+                        ordinal,
                         self._graph(graph),
                     )
                 )
@@ -387,7 +389,7 @@ class PythonCollector:
         else:
             self._counts["classless"] += 1
 
-    def _literal(self, head: int, name: str, literal: ox.Literal, role: int, place: int) -> None:
+    def _literal(self, head: int, name: str, literal: ox.Literal, role: int, ordinal: int) -> None:
         language = (literal.language or "").lower()
         if role >= 0:
             if language.split("-")[0] == self._language:
@@ -399,17 +401,19 @@ class PythonCollector:
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
             return
         self._attributes.append((head, name, literal.value, literal.datatype.value, language))
-        if self._options.places:
-            self._places.append(place)
+        if self._options.keep_lines:
+            self._lines.append(ordinal)
 
-    def facts(self, name: str, format: str, skipped: Skipped) -> Facts:
+    def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
         """Return what was gathered from a source."""
         columns = np.array(self._triples, dtype=np.int64).reshape(-1, 5)
         labels = label_frame(self._labels)
         attributes = attribute_frame(self._attributes)
         self._counts["blanks"] = len(self._blank)
-        head, relation, tail, graph = (columns[:, place].astype(np.int32) for place in (0, 1, 2, 4))
-        return Facts(
+        head, relation, tail, graph = (
+            columns[:, ordinal].astype(np.int32) for ordinal in (0, 1, 2, 4)
+        )
+        return RawTriples(
             (name,),
             list(self._terms),
             head=head,
@@ -419,8 +423,8 @@ class PythonCollector:
             labels=labels,
             relation_labels=labels,
             types=type_frame(self._types),
-            attributes=attributes.with_columns(locator=pl.Series(np.array(self._places)))
-            if len(self._places)
+            attributes=attributes.with_columns(locator=pl.Series(np.array(self._lines)))
+            if len(self._lines)
             else attributes,
             dropped=(*skipped.dropped(), *_left_out(self._counts)),
             graph=graph if self._graphs else None,

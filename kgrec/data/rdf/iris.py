@@ -1,4 +1,4 @@
-"""IRIs for keys that are none, and the keys back from them."""
+"""Encode non-IRI keys as ``urn:kgrec:`` IRIs, and decode them."""
 
 from dataclasses import replace
 from urllib.parse import quote, unquote
@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 import polars as pl
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import as_facts, assemble
+from kgrec.data.graphs.assemble import as_raw, assemble
 from kgrec.data.records.triples import Triples
 
 NAMESPACE = "urn:kgrec:"
@@ -61,7 +61,7 @@ def keys_of(iris: pl.Series) -> pl.Series:
 
 def without_minted(triples: Triples) -> Triples:
     """Return a graph under the keys that its IRIs were minted of."""
-    facts = as_facts(triples)
+    facts = as_raw(triples)
     types = facts.types
     attributes = facts.attributes
     return assemble(

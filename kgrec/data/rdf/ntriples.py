@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import Facts
+from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import ByteStream, Pieces
 from kgrec.data.io.prefetch import overlapped
 from kgrec.data.rdf.collect import (
@@ -16,7 +16,7 @@ from kgrec.data.rdf.collect import (
     collector,
     too_large,
 )
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import FormatError
 
 FORMATS = (ox.RdfFormat.N_TRIPLES, ox.RdfFormat.N_QUADS)
@@ -25,7 +25,9 @@ _BLOCK = 1 << 20
 _LONGEST = 1 << 24
 
 
-def read_lines(stream: ByteStream, name: str, format: ox.RdfFormat, options: RdfOptions) -> Facts:
+def read_lines(
+    stream: ByteStream, name: str, format: ox.RdfFormat, options: RdfOptions
+) -> RawTriples:
     """Return the facts of a stream of N-Triples or N-Quads; the locator is the line.
 
     Args:

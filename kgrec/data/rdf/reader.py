@@ -12,7 +12,7 @@ from typing import IO, SupportsIndex, cast
 import numpy as np
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import Facts
+from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import ByteStream, Pieces
 from kgrec.data.io.files import FilePath, bare_suffix, reading
 from kgrec.data.io.prefetch import overlapped
@@ -20,7 +20,7 @@ from kgrec.data.rdf import ntriples
 from kgrec.data.rdf.collect import CompiledCollector, RdfOptions, collector, serialized, too_large
 from kgrec.data.rdf.xml_guard import guarded
 from kgrec.data.rdf.xml_normalize import NO_LANGUAGE, Plain
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import FormatError
 
 FORMATS = {
@@ -60,7 +60,9 @@ _REMOTE = "LoadDocumentCallback"
 _OPTIONS = RdfOptions()
 
 
-def read_rdf(path: FilePath, *, format: str | None = None, options: RdfOptions = _OPTIONS) -> Facts:
+def read_rdf(
+    path: FilePath, *, format: str | None = None, options: RdfOptions = _OPTIONS
+) -> RawTriples:
     """Return the facts of one RDF file.
 
     Literals become attributes, label predicates labels, ``rdf:type`` types; the locator is the line
@@ -76,7 +78,7 @@ def read_rdf(path: FilePath, *, format: str | None = None, options: RdfOptions =
     """
     with reading(path, options.limits) as raw:
         stream, start = _started(raw)
-        known = FORMATS[format.lower()] if format is not None else format_of(path, start)
+        known = _format(format, path, start)
         if known is None:
             raise FormatError(f"{path}: is in no RDF format that kgrec knows. Name the format.")
         return parse_rdf(stream, str(path), known, options, base=_base(path, options), again=path)
@@ -105,8 +107,8 @@ def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
     Where they plainly disagree (XML, JSON), the content counts; what a name says within the Turtle
     family stands.
 
-    >>> format_of("a.ttl", b"<?xml version='1.0'?>").name, format_of("a", b"<x:a> <x:b> <x:c> .").name
-    ('RDF/XML', 'N-Triples')
+    >>> format_of("a.ttl", b"<?xml version='1.0'?>").name, format_of("a", b"<x:a> <x:b> <x:c>
+    .").name ('RDF/XML', 'N-Triples')
     """
     named = FORMATS.get(bare_suffix(path))
     found = sniffed(start)
@@ -174,7 +176,7 @@ def parse_rdf(
     *,
     base: str | None = None,
     again: FilePath | None = None,
-) -> Facts:
+) -> RawTriples:
     """Return the facts of an open RDF stream; see ``read_rdf``.
 
     Args:
@@ -193,7 +195,7 @@ def parse_rdf(
 
 def gather(
     statements: Iterator[ox.Quad], name: str, options: RdfOptions = _OPTIONS, format: str = ""
-) -> Facts:
+) -> RawTriples:
     """Return the facts of statements; the locator is the 1-based ordinal.
 
     Args:
@@ -203,17 +205,17 @@ def gather(
         format: Of the source, in words.
     """
     gathered = collector(options, quads=True)
-    place = 1
+    ordinal = 1
 
     def take(text: bytes) -> None:
-        nonlocal place
-        place = cast(CompiledCollector, gathered).taken(text, place)
+        nonlocal ordinal
+        ordinal = cast(CompiledCollector, gathered).taken(text, ordinal)
 
     if isinstance(gathered, CompiledCollector):
         overlapped(iter(lambda: serialized(statements), b""), take)
     else:
-        while count := gathered.feed(statements, place):
-            place += count
+        while count := gathered.feed(statements, ordinal):
+            ordinal += count
     return gathered.facts(name, format, Skipped(name))
 
 
@@ -349,6 +351,13 @@ def _line_of_error(
     return 0
 
 
+def _format(format: str | None, path: FilePath, start: bytes) -> ox.RdfFormat | None:
+    """Return the format that is named, else what name and content say."""
+    if format is not None:
+        return FORMATS[format.lower()]
+    return format_of(path, start)
+
+
 def line_of(
     source: FilePath, ordinal: SupportsIndex, *, format: str | None = None, base: str | None = None
 ) -> int | None:
@@ -371,7 +380,7 @@ def line_of(
     options, wanted = RdfOptions(base=base), abs(int(ordinal))
     with reading(source, options.limits) as raw:
         start = raw.read(_START)
-        known = FORMATS[format.lower()] if format is not None else format_of(source, start)
+        known = _format(format, source, start)
     if known in ntriples.FORMATS:
         return wanted
     if known is None or known == ox.RdfFormat.JSON_LD or not wanted:

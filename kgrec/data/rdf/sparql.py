@@ -18,15 +18,15 @@ from urllib.parse import quote_plus
 
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import Facts
+from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import Pieces
 from kgrec.data.io.files import FilePath, existing, read_text
-from kgrec.data.io.web import Address, Answer, Manners, Passing, address, asked, patiently
+from kgrec.data.io.web import Address, Answer, Manners, Passing, address, open_address, patiently
 from kgrec.data.io.writing import write_file
 from kgrec.data.rdf.collect import RdfOptions
 from kgrec.data.rdf.ntriples import read_lines, reason
 from kgrec.data.rdf.sparql_pages import PagedQuery, paged
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped
 from kgrec.errors import ConfigError, FetchError, FormatError, nearest
 
 _log = logging.getLogger("kgrec.data")
@@ -115,18 +115,18 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
         MissingFileError: If the file is not there.
         ConfigError: If a setting is unknown or no number.
     """
-    own = {f.name for f in fields(SparqlQuery)} - {"url", "query", "name", "manners"}
+    own_fields = {f.name for f in fields(SparqlQuery)} - {"url", "query", "name", "manners"}
     manners = {f.name for f in fields(Manners)}
     found: dict[str, Any] = {}
     for name, text in settings.items():
-        if name not in own | manners:
+        if name not in own_fields | manners:
             raise ConfigError(
-                f"{name!r} is no setting of a query.{nearest(name, own | manners)} Known: "
-                f"{', '.join(sorted(own | manners))}."
+                f"{name!r} is no setting of a query.{nearest(name, own_fields | manners)} Known: "
+                f"{', '.join(sorted(own_fields | manners))}."
             )
         found[name] = _setting(name, text)
     patience = Manners(**{name: value for name, value in found.items() if name in manners})
-    asked_for = {name: value for name, value in found.items() if name in own}
+    asked_for = {name: value for name, value in found.items() if name in own_fields}
     return SparqlQuery(
         url, read_text(path), name=existing(path).name, manners=patience, **asked_for
     )
@@ -149,7 +149,7 @@ def _setting(name: str, text: str) -> object:
         raise ConfigError(f"{name}={text[:40]!r} is not a number.") from None
 
 
-def read_sparql(query: SparqlQuery, options: RdfOptions) -> Facts:
+def read_sparql(query: SparqlQuery, options: RdfOptions) -> RawTriples:
     """Return the facts that an endpoint gives; the locator is the 1-based ordinal of the statement
     in its answers.
 
@@ -380,14 +380,14 @@ class _Asker:
         else:
             mark = "?"
         encoded = f"query={quote_plus(text)}"
-        own = {"Accept": _ACCEPT[self._plan.form], "Accept-Encoding": "gzip"}
+        headers = {"Accept": _ACCEPT[self._plan.form], "Accept-Encoding": "gzip"}
         where = replace(self._where, url=f"{self._where.url}{mark}{encoded}")
         data = None
         if len(where.url) > _LONGEST_ADDRESS:
             where = self._where
             data = encoded.encode()
-            own["Content-Type"] = "application/x-www-form-urlencoded"
-        with asked(where, self._query.manners, own, data) as answer:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        with open_address(where, self._query.manners, headers, data) as answer:
             self._check_whole(answer, size)
             body = _unpacked(b"".join(answer.pieces()), answer, self._where, self._query.manners)
             return _Parser(
@@ -619,13 +619,13 @@ def _relabelled(body: bytes) -> bytes:
     """
     names: dict[str, str] = {}
 
-    def own(found: dict[str, Any]) -> dict[str, Any]:
+    def renamed(found: dict[str, Any]) -> dict[str, Any]:
         if found.get("type") == "bnode":
             found["value"] = names.setdefault(str(found.get("value")), f"n{len(names)}")
         return found
 
     try:
-        return json.dumps(json.loads(body, object_hook=own)).encode()
+        return json.dumps(json.loads(body, object_hook=renamed)).encode()
     except RecursionError:
         raise ValueError("brackets too deep") from None
 

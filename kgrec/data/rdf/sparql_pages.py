@@ -49,9 +49,11 @@ class PagedQuery:
 
     def page(self, limit: int | None, offset: int) -> str:
         """Return the query for some of its solutions; for all where the limit is None."""
-        bounds = ("" if limit is None else f"\nLIMIT {limit}") + (
-            f"\nOFFSET {offset}" if offset else ""
-        )
+        bounds = ""
+        if limit is not None:
+            bounds += f"\nLIMIT {limit}"
+        if offset:
+            bounds += f"\nOFFSET {offset}"
         return f"{self.before}{bounds}\n{self.after}".rstrip() + "\n"
 
 
@@ -69,8 +71,8 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
     """
     outer = _outer_tokens(query, name)
     words = [
-        (place, token.group().upper())
-        for place, token in enumerate(outer)
+        (index, token.group().upper())
+        for index, token in enumerate(outer)
         if token.lastgroup == "word"
     ]
     form = next((word for _, word in words if word in _FORMS | _UPDATES), None)
@@ -89,28 +91,32 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
             f"{name}: SELECT * names no order. Name three variables: SELECT ?head ?relation ?tail."
         )
     spans: list[tuple[int, int]] = []
-    own: dict[str, int] = {}
-    for place, word in words:
+    found_bounds: dict[str, int] = {}
+    for index, word in words:
         if word in _PAGED:
-            if place + 1 < len(outer):
-                number = outer[place + 1].group()
+            if index + 1 < len(outer):
+                number = outer[index + 1].group()
             else:
                 number = ""
-            if word in own or not (number.isascii() and number.isdigit() and len(number) < 19):
+            if word in found_bounds or not (
+                number.isascii() and number.isdigit() and len(number) < 19
+            ):
                 raise ConfigError(
                     f"{name}: {word} {number[:20]!r} is given twice, or is no number. Give one "
                     "whole number."
                 )
-            own[word] = int(number)
-            spans.append((outer[place].start(), outer[place + 1].end()))
+            found_bounds[word] = int(number)
+            spans.append((outer[index].start(), outer[index + 1].end()))
     seen = [word for _, word in words]
-    values = [outer[place].start() for place, word in words if word == "VALUES"]
+    values = [outer[index].start() for index, word in words if word == "VALUES"]
+    end = outer[-1].end()
+    split = (values or [end])[-1]
     return PagedQuery(
         form,
-        before=_without(query, spans, 0, values[-1] if values else outer[-1].end()).rstrip(),
-        after=_without(query, spans, values[-1], outer[-1].end()) if values else "",
-        limit=own.get("LIMIT"),
-        offset=own.get("OFFSET", 0),
+        before=_without(query, spans, 0, split).rstrip(),
+        after=_without(query, spans, split, end),
+        limit=found_bounds.get("LIMIT"),
+        offset=found_bounds.get("OFFSET", 0),
         ordered=any(pair == ("ORDER", "BY") for pair in itertools.pairwise(seen)),
     )
 
@@ -144,9 +150,9 @@ def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:
 def _without(query: str, spans: list[tuple[int, int]], start: int, end: int) -> str:
     """Return a part of the query without the spans in it."""
     kept = []
-    place = start
+    index = start
     for first, last in spans:
         if start <= first < end:
-            kept.append(query[place:first])
-            place = last
-    return "".join([*kept, query[place:end]])
+            kept.append(query[index:first])
+            index = last
+    return "".join([*kept, query[index:end]])

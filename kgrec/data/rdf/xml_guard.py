@@ -253,8 +253,8 @@ class _Prolog:
         if any(name not in _PREDEFINED for name in parts[1::2]):
             raise self._refuse("an entity that refers to entities")
         text = "".join(
-            self._numbered(part) if place % 2 == 0 else _PREDEFINED[part]
-            for place, part in enumerate(parts)
+            self._numbered(part) if number % 2 == 0 else _PREDEFINED[part]
+            for number, part in enumerate(parts)
         )
         if any("&" in re.sub(_NUMBERED, "", part) for part in parts[::2]):
             raise self._refuse("an entity with a lone ampersand")

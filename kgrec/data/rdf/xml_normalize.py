@@ -77,7 +77,7 @@ class Name:
 
 
 class Plain:
-    """Takes a document apart and writes it anew, element by element.
+    """Takes a document apart and writes it again, element by element.
 
     Elements alternate between nodes and properties. Each open element has a state that says what
     may stand in it: "document" and "node" hold properties or nodes as their names say, "literal"
@@ -190,8 +190,8 @@ class Plain:
         self._states.append(within)
         self._bases.append(self._bases[-1])
         self._out.append(parts[0])
-        for place, part in enumerate(parts[1:]):
-            self._out.append(f'{part}"{_quoted(attributes[2 * place + 1])}"')
+        for number, part in enumerate(parts[1:]):
+            self._out.append(f'{part}"{_quoted(attributes[2 * number + 1])}"')
         self._out.append(">")
 
     def _start_new(self, text: str, attributes: list[str]) -> None:
@@ -317,11 +317,11 @@ class Plain:
                 f' {_PREFIX}:nodeID="kgrec-{self._typed}"'
             ]
         for key, value in pairs:
-            own = _of_rdf(key)
-            if _ignored(key) or (literal and own == "parseType"):
+            local = _of_rdf(key)
+            if _ignored(key) or (literal and local == "parseType"):
                 continue
-            if own is not None and not key.space:
-                written = f"{_PREFIX}:{own}"
+            if local is not None and not key.space:
+                written = f"{_PREFIX}:{local}"
             else:
                 written = key.written
             if key.space == _XML:

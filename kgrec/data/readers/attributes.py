@@ -2,33 +2,31 @@
 entities.
 """
 
-import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from kgrec.data.graphs.assemble import Facts, assemble
-from kgrec.data.graphs.literals import BINS
+from kgrec.data.graphs.assemble import RawTriples, assemble
 from kgrec.data.readers.interactions import ITEM_NAMES
 from kgrec.data.readers.items import TITLE_NAMES, title_column
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped, TableColumn
 from kgrec.data.records.triples import COLUMN, Triples
+from kgrec.data.tables.binning import BINS
 from kgrec.data.tables.cell_values import Reading, values_of
 from kgrec.data.tables.column_kinds import (
     MISSING,
     UNNAMED,
     Guess,
-    TableColumn,
     as_text,
     flag_groups,
     guess,
     look_alikes,
 )
-from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
+from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import ConfigError, FormatError, nearest
 from kgrec.process import refuse_after_fork
@@ -83,6 +81,9 @@ class TableSettings:
                 )
 
 
+_SETTINGS = tuple(f.name for f in fields(TableSettings))
+
+
 def triples_from_table(
     source: object,
     *,
@@ -129,7 +130,7 @@ def triples_from_table(
         ConfigError: If a setting or a column is unknown.
     """
     refuse_after_fork("Reading a table")
-    own = _settings(settings)
+    chosen = _settings(settings)
     table = attribute_table(source, item=item, names=names, separator=separator, on_error=on_error)
     if not table.frame.height:
         raise FormatError(
@@ -141,7 +142,7 @@ def triples_from_table(
             f"{table.name}: one column, expected item ids and attributes. Is the separator "
             "right? Pass separator=."
         )
-    triples = assemble([_facts(table, key, own, on_error)])
+    triples = assemble([_facts(table, key, chosen, on_error)])
     _log.info(
         "%s: %d triples of %d columns",
         table.name,
@@ -165,7 +166,7 @@ def attribute_table(
         FormatError: If it cannot be read.
         ConfigError: If there are not as many different names as columns.
     """
-    known = {*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())}
+    known = known_names((*ITEM_NAMES, *TITLE_NAMES), item)
     table = read_table(
         source, separator=separator, known=known, on_error=on_error, header=names is None
     )
@@ -184,7 +185,7 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         ConfigError: If a name is unknown, or a value cannot be read.
     """
-    known = [f for f in (*inspect.signature(TableSettings).parameters, "names", "separator")]
+    known = [*_SETTINGS, "names", "separator"]
     settings: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
@@ -211,8 +212,8 @@ def _parsed(name: str, value: str) -> object:
         else:
             pairs = [value]
         split = [
-            (column.strip(), told)
-            for column, mark, told in (part.partition(":") for part in pairs)
+            (column.strip(), text)
+            for column, mark, text in (part.partition(":") for part in pairs)
             if mark
         ]
         if len(split) < len(pairs):
@@ -229,11 +230,11 @@ def _parsed(name: str, value: str) -> object:
 
 
 def _settings(given: Mapping[str, Any]) -> TableSettings:
-    known = list(inspect.signature(TableSettings).parameters)
-    unknown = next((name for name in given if name not in known), None)
+    unknown = next((name for name in given if name not in _SETTINGS), None)
     if unknown is not None:
         raise ConfigError(
-            f"unknown setting {unknown!r}.{nearest(unknown, known)} Known: {', '.join(known)}."
+            f"unknown setting {unknown!r}.{nearest(unknown, _SETTINGS)} Known: "
+            f"{', '.join(_SETTINGS)}."
         )
     lists = {
         name: [given[name]]
@@ -295,7 +296,7 @@ _NO_VALUES = {"row": pl.Int32, "label": pl.String}
 _UNREADABLE = ("nested", "empty")
 
 
-def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> Facts:
+def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> RawTriples:
     """Return what a table says of the items in its column ``key``."""
     if settings.title is not None:
         title = find_column(table, settings.title, ())
@@ -356,7 +357,7 @@ def _check_columns(table: Table, settings: TableSettings) -> None:
 
 
 def _items(table: Table, ids: pl.Series, title: str | None) -> _Items:
-    frame = pl.DataFrame({"key": ids}).with_row_index("place")
+    frame = pl.DataFrame({"key": ids}).with_row_index("position")
     keys = frame.drop_nulls().unique("key", keep="first", maintain_order=True)
     numbered = keys.select("key", row=pl.int_range(pl.len(), dtype=pl.Int32))
     row = (
@@ -502,14 +503,15 @@ def _assembled(
     known: Sequence[TableColumn],
     made: Sequence[_Made],
     settings: TableSettings,
-) -> Facts:
+) -> RawTriples:
     """Return the values of all columns as facts."""
     used = [one for one in made if one.report.relation]
     stated, values, cut = _numbered(
         items, used, settings.min_count or (2 if table.frame.height >= _RARE_FROM else 1)
     )
     relations = {
-        name: place for place, name in enumerate(dict.fromkeys(one.report.relation for one in used))
+        name: position
+        for position, name in enumerate(dict.fromkeys(one.report.relation for one in used))
     }
     first = len(items.keys)
     of_column = np.array([relations[one.report.relation] for one in used], dtype=np.int64)
@@ -529,7 +531,7 @@ def _assembled(
         for one in made
         if one.report.kind == "text" and (settings.kinds or {}).get(one.report.column) == "text"
     ]
-    return Facts(
+    return RawTriples(
         sources=(table.name,) * max(1, len(used)),
         terms=pl.concat(
             [
@@ -573,25 +575,25 @@ def _numbered(
     cut = []
     first = 0
     spaces: dict[str, list[int]] = {}
-    for place, one in enumerate(used):
-        spaces.setdefault(one.space, []).append(place)
+    for position, one in enumerate(used):
+        spaces.setdefault(one.space, []).append(position)
     for space, own in spaces.items():
-        labels, codes = _coded([used[place].values["label"] for place in own])
-        rows = [used[place].values["row"].to_numpy() for place in own]
+        labels, codes = _coded([used[position].values["label"] for position in own])
+        rows = [used[position].values["row"].to_numpy() for position in own]
         said = [items.row[row] for row in rows]
         once = [
-            _once(code, item, len(items.keys), used[place].single)
-            for code, item, place in zip(codes, said, own, strict=True)
+            _once(code, item, len(items.keys), used[position].single)
+            for code, item, position in zip(codes, said, own, strict=True)
         ]
         together = [
             (code[mask], item[mask]) for code, item, mask in zip(codes, said, once, strict=True)
         ]
         counts = _items_of(together, len(labels), len(items.keys))
         kept = counts >= least
-        place_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
-        for place, code, row, mask in zip(own, codes, rows, once, strict=True):
+        position_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
+        for position, code, row, mask in zip(own, codes, rows, once, strict=True):
             mask &= kept[code]
-            stated[place] = row[mask], place_of[code[mask]]
+            stated[position] = row[mask], position_of[code[mask]]
         if not kept.all():
             cut.append(
                 Dropped(

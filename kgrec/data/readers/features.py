@@ -7,12 +7,12 @@ from os import PathLike
 import numpy as np
 import polars as pl
 
-from kgrec.data.io.files import bare_suffix
+from kgrec.data.io.files import bare_suffix, listed
 from kgrec.data.readers.interactions import ITEM_NAMES
 from kgrec.data.readers.items import ItemTable
 from kgrec.data.readers.vectors import finite_floats, read_array
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.delimited import as_ids, as_numbers, find_column, read_table
+from kgrec.data.tables.delimited import as_ids, as_numbers, find_column, known_names, read_table
 from kgrec.errors import ConfigError, DataError, FormatError
 
 _SHOWN = 5
@@ -49,9 +49,7 @@ def read_features(
     rows = Vocabulary(ids, kind="item").match(items.series)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        shown = ", ".join(map(repr, items.keys(missing[:_SHOWN]))) + (
-            ", ..." if len(missing) > _SHOWN else ""
-        )
+        shown = listed([repr(key) for key in items.keys(missing[: _SHOWN + 1])], _SHOWN)
         raise DataError(
             f"{name}: {len(missing)} of {len(items)} items have no row: {shown}. Give every item "
             "a row."
@@ -65,9 +63,7 @@ def feature_table(source: object, item: str | None, on_error: str) -> object:
     """
     if _is_array(source):
         return source
-    return read_table(
-        source, known={*ITEM_NAMES, *({item.lower()} if item else ())}, on_error=on_error
-    )
+    return read_table(source, known=known_names(ITEM_NAMES, item), on_error=on_error)
 
 
 def _is_array(source: object) -> bool:

@@ -7,7 +7,8 @@ from os import PathLike
 import polars as pl
 
 from kgrec.data.io.files import FilePath, bare_suffix, read_text
-from kgrec.data.records.interactions import Dropped, InteractionLog, Skipped
+from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.report import Dropped, Skipped, dropped_lines, dropped_rows
 from kgrec.data.tables.blocks import head, read_regular
 from kgrec.data.tables.delimited import (
     Table,
@@ -254,10 +255,8 @@ def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, 
             f"{table.name}: one column, expected a user and an item column. Is the separator "
             "right? Pass separator=."
         )
-    found_user = find_column(table, user, USER_NAMES, taken=() if item is None else (item,))
-    found_item = find_column(
-        table, item, ITEM_NAMES, taken=() if found_user is None else (found_user,)
-    )
+    found_user = find_column(table, user, USER_NAMES, taken=(item,))
+    found_item = find_column(table, item, ITEM_NAMES, taken=(found_user,))
     found_user = found_user or next(c for c in columns if c != found_item)
     found_item = found_item or next(c for c in columns if c != found_user)
     if found_user == found_item:
@@ -292,12 +291,6 @@ def read_item_lists(path: FilePath, *, on_error: str = "stop") -> InteractionLog
             f"{path}: no line names an item. Expected 'user item item ...' on each line."
         )
     alone = int((cells["cells"].list.len() == 1).sum())
-    dropped: tuple[Dropped, ...] = (
-        (Dropped("users", f"without an item in {path}", alone),) if alone else ()
-    )
-    if skipped is None:
-        dropped += ()
-    else:
-        dropped += skipped.dropped()
+    dropped = dropped_rows("users", f"without an item in {path}", alone) + dropped_lines(skipped)
     _log.info("%s: %d interactions", path, frame.height)
     return InteractionLog(frame, (str(path),), dropped)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from kgrec.data.readers.interactions import ITEM_NAMES
-from kgrec.data.tables.delimited import Table, as_ids, find_column, read_table
+from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.errors import FormatError
 
@@ -53,7 +53,7 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
     """
     table = read_table(
         source,
-        known={*ITEM_NAMES, *TITLE_NAMES, *({item.lower()} if item else ())},
+        known=known_names((*ITEM_NAMES, *TITLE_NAMES), item),
         on_error=on_error,
     )
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
@@ -101,7 +101,8 @@ def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
     where there is none.
     """
     cells = {
-        f"text {place}": _filled(items.table.frame[column]) for place, column in enumerate(columns)
+        f"text {number}": _filled(items.table.frame[column])
+        for number, column in enumerate(columns)
     }
     rows = pl.DataFrame({"item": items.ids, **cells}).drop_nulls("item")
     return one_per_key(rows, "item", *cells).select("item", cells=pl.concat_list(*cells))

@@ -1,6 +1,5 @@
 """Knowledge graphs from files, folders and other libraries' objects: ``read_triples``."""
 
-import inspect
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,13 @@ import numpy as np
 import polars as pl
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import Facts, as_facts, assemble, label_frame
+from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble, label_frame
 from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
-from kgrec.data.io.files import FilePath, bare_suffix, existing
+from kgrec.data.io.files import FilePath, bare_suffix, existing, listed
 from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, read_rdf, starting
 from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.delimited import Table, as_ids, read_table
 from kgrec.errors import ConfigError, FormatError, nearest
@@ -27,8 +26,8 @@ from kgrec.process import refuse_after_fork
 _log = logging.getLogger("kgrec.data")
 
 _TEXT = ("tsv", "csv", "kg", "txt", "text")
-_TOLD = ("tsv", "csv", "kg", "parquet")
-_UNTOLD = ("", "txt", "data", "dat", "json")
+_TABLES = ("tsv", "csv", "kg", "parquet")
+_UNCLEAR = ("", "txt", "data", "dat", "json")
 _RDFLIB_DEFAULT = "urn:x-rdflib:default"
 _ENDS = ("head", "relation", "tail")
 _TRIPLE_NAMES = (
@@ -116,7 +115,7 @@ def read_triples(
         namespaces=_rules(namespaces),
         without_namespaces=_rules(without_namespaces),
         blank=blank,
-        places=literals == "entities",
+        keep_lines=literals == "entities",
         on_error=on_error,
         limits=Limits(max_unpacked, max_ratio),
     )
@@ -127,8 +126,23 @@ def read_triples(
     )
 
 
-_LISTS = ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces")
-_NUMBERS = ("max_unpacked", "max_ratio")
+# Settings of ``read_triples`` that ``reader_settings`` takes, and what text becomes.
+_SETTINGS: dict[str, type] = {
+    "format": str,
+    "base": str,
+    "language": str,
+    "labels": list,
+    "predicates": list,
+    "without_predicates": list,
+    "namespaces": list,
+    "without_namespaces": list,
+    "literals": str,
+    "same_as": str,
+    "blank": str,
+    "separator": str,
+    "max_unpacked": int,
+    "max_ratio": int,
+}
 
 
 def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
@@ -138,28 +152,21 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
     Raises:
         ConfigError: If a name is unknown, or a number is none.
     """
-    known = [
-        name
-        for name in inspect.signature(read_triples).parameters
-        if name not in ("source", "on_error")
-    ]
     settings: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in known:
+        if name not in _SETTINGS:
             raise ConfigError(
-                f"reading: {name!r} is no setting of read_triples.{nearest(name, known)} Known: "
-                f"{', '.join(known)}."
+                f"reading: {name!r} is no setting of read_triples.{nearest(name, _SETTINGS)} "
+                f"Known: {', '.join(_SETTINGS)}."
             )
-        if name in _LISTS and isinstance(value, str):
+        kind = _SETTINGS[name]
+        if kind is list and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
-        if name in _NUMBERS and isinstance(value, str):
+        elif kind is int and isinstance(value, str):
             if not (value.isascii() and value.isdigit()):
                 raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
             value = int(value)
-        if isinstance(value, tuple):
-            settings[name] = list(value)
-        else:
-            settings[name] = value
+        settings[name] = list(value) if isinstance(value, tuple) else value
     return settings
 
 
@@ -180,9 +187,11 @@ def _sources(source: object) -> list[object]:
     return [source]
 
 
-def _read(source: object, format: str | None, separator: str | None, options: RdfOptions) -> Facts:
+def _read(
+    source: object, format: str | None, separator: str | None, options: RdfOptions
+) -> RawTriples:
     if isinstance(source, Triples):
-        return as_facts(source)
+        return as_raw(source)
     if isinstance(source, SparqlQuery):
         return read_sparql(source, options)
     if isinstance(source, str | PathLike):
@@ -208,14 +217,14 @@ def _files(source: FilePath) -> list[FilePath]:
         left = [
             f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found
         ]
-        shown = ", ".join(left[:8]) + (", ..." if len(left) > 8 else "")
+        shown = listed(left)
         _log.warning("%s: not read, since they are folders or no graph files: %s", source, shown)
     return found
 
 
 def _shows_rdf(path: Path) -> bool:
     """Return whether a file whose name says nothing holds RDF."""
-    if bare_suffix(path) not in _UNTOLD:
+    if bare_suffix(path) not in _UNCLEAR:
         return False
     try:
         return format_of(path, starting(path)) is not None
@@ -225,12 +234,12 @@ def _shows_rdf(path: Path) -> bool:
 
 def _read_file(
     path: FilePath, format: str | None, separator: str | None, options: RdfOptions
-) -> Facts:
+) -> RawTriples:
     existing(path)
     suffix = (format or bare_suffix(path)).lower()
     if suffix in FORMATS or (
         format is None
-        and suffix not in _TOLD
+        and suffix not in _TABLES
         and format_of(path, starting(path, options)) is not None
     ):
         facts = read_rdf(path, format=format, options=options)
@@ -244,7 +253,7 @@ def _read_file(
     return facts
 
 
-def _from_table(table: Table, on_error: str = "stop") -> Facts:
+def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
     columns = table.frame.columns
     if len(columns) != 3:
         where = f"{table.name}:{1 if table.header else table.line[0]}"
@@ -264,11 +273,8 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
         ]
     )
     filled = cells.with_columns(line=table.line).drop_nulls()
-    empty = (
-        (Dropped("triples", f"an empty cell in {table.name}", cells.height - filled.height),)
-        if filled.height < cells.height
-        else ()
-    )
+    lost = cells.height - filled.height
+    empty = dropped_rows("triples", f"an empty cell in {table.name}", lost)
     head, relation, tail = (filled[end] for end in _ENDS)
     terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
     row = pl.DataFrame({"key": terms}).with_row_index("row")
@@ -279,7 +285,7 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
         .astype(np.int64)
         for cells in (head, relation, tail)
     )
-    return Facts(
+    return RawTriples(
         (table.name,),
         terms,
         heads,
@@ -290,7 +296,7 @@ def _from_table(table: Table, on_error: str = "stop") -> Facts:
     )
 
 
-def _from_object(source: object, options: RdfOptions) -> Facts:
+def _from_object(source: object, options: RdfOptions) -> RawTriples:
     rdflib = sys.modules.get("rdflib")
     networkx = sys.modules.get("networkx")
     if rdflib is not None and isinstance(source, rdflib.Graph):
@@ -300,7 +306,7 @@ def _from_object(source: object, options: RdfOptions) -> Facts:
     return _from_table(read_table(source))
 
 
-def _from_rdflib(source: Any, options: RdfOptions) -> Facts:
+def _from_rdflib(source: Any, options: RdfOptions) -> RawTriples:
     """Return the facts of an ``rdflib.Graph`` or ``rdflib.Dataset``, in the order of its statements
     as text.
     """
@@ -349,21 +355,23 @@ def _node(term: Any) -> Any:
         return ox.NamedNode(str(term))
     if term.language:
         return ox.Literal(str(term), language=term.language)
-    return ox.Literal(
-        str(term), datatype=ox.NamedNode(str(term.datatype)) if term.datatype else None
-    )
+    if term.datatype:
+        return ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)))
+    return ox.Literal(str(term))
 
 
-def _from_networkx(graph: Any) -> Facts:
+def _from_networkx(graph: Any) -> RawTriples:
     keys = {
         n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"
     }
     terms: dict[str, int] = {}
     rows = []
-    keyed = graph.is_multigraph()
-    for edge in graph.edges(keys=True, data=True) if keyed else graph.edges(data=True):
-        data = edge[-1]
-        key = edge[2] if keyed else None
+    if graph.is_multigraph():
+        edges = graph.edges(keys=True, data=True)
+    else:
+        edges = ((start, end, None, data) for start, end, data in graph.edges(data=True))
+    for edge in edges:
+        key, data = edge[2:]
         if edge[0] not in keys or edge[1] not in keys:
             continue
         relation = data.get(
@@ -384,7 +392,7 @@ def _from_networkx(graph: Any) -> Facts:
         (terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]
     ]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return Facts(
+    return RawTriples(
         ("networkx graph",),
         list(terms),
         columns[:, 0],

@@ -13,7 +13,7 @@ import polars as pl
 
 from kgrec.data.io.files import FilePath, bare_suffix, existing, read_text, reading
 from kgrec.data.records.content import Vectors
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import FormatError
 
 _LONGEST_LINE = 1 << 22
@@ -56,19 +56,19 @@ def read_vectors(
     keys: dict[str, np.ndarray] = {}
     count = 0
     binary = _is_binary(path)
-    for key, numbers, place in _binary(path) if binary else _text(path, skipped):
+    for key, numbers, row in _binary(path) if binary else _text(path, skipped):
         count += 1
         if key in keys or not wanted(key):
             continue
         try:
             keys[key] = _vector(
-                np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, place.where),
-                place.where,
+                np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, row.where),
+                row.where,
             )
         except FormatError:
             if skipped is None:
                 raise
-            skipped.add(place.line)
+            skipped.add(row.line)
     if not count:
         raise FormatError(f"{path}: no vector. Expected a key and its numbers on each line.")
     if keys:
@@ -113,7 +113,7 @@ def finite_floats(rows: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
     """Return rows as float32.
 
     Raises:
-        FormatError: If a number is not finite as float32; ``where`` names the place of a row.
+        FormatError: If a number is not finite as float32; ``where`` names file and line of a row.
     """
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(rows, dtype=np.float32)
@@ -150,7 +150,7 @@ def _from_array(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors,
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Row:
     """Where a vector stands: line, or number in a binary file."""
 
     path: FilePath
@@ -164,7 +164,7 @@ class _Place:
         return f"{self.path}:{self.line}"
 
 
-_Entry = tuple[str, bytes, _Place]
+_Entry = tuple[str, bytes, _Row]
 
 
 def _is_binary(path: FilePath) -> bool:
@@ -205,15 +205,15 @@ def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
             else:
                 separator = b" "
             dimension = dimension or len(_fields(line)) - 1
-            place = _Place(path, number)
+            row = _Row(path, number)
             try:
-                key, numbers = _parted(line, separator, dimension, place.where)
+                key, numbers = _parted(line, separator, dimension, row.where)
             except FormatError:
                 if skipped is None:
                     raise
                 skipped.add(number)
                 continue
-            yield key.decode("utf-8", "replace"), numbers, place
+            yield key.decode("utf-8", "replace"), numbers, row
 
 
 def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[bytes, bytes]:
@@ -276,6 +276,6 @@ def _binary(path: FilePath) -> Iterator[_Entry]:
             yield (
                 rest[:end].strip(b"\n").decode("utf-8", "replace"),
                 rest[end + 1 : end + 1 + size],
-                _Place(path, number, binary=True),
+                _Row(path, number, binary=True),
             )
             rest = rest[end + 1 + size :]

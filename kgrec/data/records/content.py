@@ -1,7 +1,6 @@
-"""What a dataset may hold beyond interactions and triples: texts, features, vectors, labels,
-impressions, held-out triples.
-"""
+"""What a dataset may hold beyond interactions and triples: texts, features, vectors, impressions."""
 
+from collections.abc import Sized
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +19,20 @@ class Vectors:
     keys: pl.Series
     values: np.ndarray
 
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        return len(self.keys)
+
+
+def size(values: Sized | None) -> int:
+    """Return how many there are, 0 for None."""
+    return 0 if values is None else len(values)
+
+
+def filled(texts: pl.Series | None) -> int:
+    """Return how many texts or labels are not null, 0 for None."""
+    return 0 if texts is None else len(texts) - texts.null_count()
+
 
 def _no_mentions() -> np.ndarray:
     return np.empty((0, 4), dtype=np.int32)
@@ -27,7 +40,7 @@ def _no_mentions() -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What items say of themselves.
+    """Side information of items.
 
     Attributes:
         texts: Text per item (a title), null where there is none; None where the dataset has no

@@ -1,5 +1,6 @@
-"""Dataset: ids, interactions by part, and the knowledge graph, under one numbering. A frozen record
-without algorithms.
+"""``Dataset``: ids, interactions by part, and the knowledge graph, under one numbering.
+
+A frozen record without algorithms; ``build``, ``save`` and ``convert`` are doors to them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,69 +11,30 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 import polars as pl
 
-from kgrec.data.records.content import Content, Impressions
-from kgrec.data.records.interactions import Dropped, InteractionLog, Interactions
+from kgrec.data.records.content import Content, Impressions, filled, size
+from kgrec.data.records.interactions import InteractionLog, Interactions
+from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.column_kinds import TableColumn
 
 if TYPE_CHECKING:
     from kgrec.data.formats.convert import Conversion
-
-
-@dataclass(frozen=True, slots=True)
-class Caution:
-    """Something about a dataset that is worth acting on.
-
-    Attributes:
-        what: What was found, in a sentence without its full stop.
-        remedy: What to do about it, a sentence or two.
-    """
-
-    what: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What was read, kept and dropped while a dataset was built.
-
-    Attributes:
-        sources: Files read, in order.
-        dropped: Rows left out, with the reason and the count.
-        notes: Sentences on what a reader should know: defaults taken, files unused, users without
-            training interactions.
-        counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
-        warnings: What is worth acting on.
-        columns: What became of the columns of the table of items.
-    """
-
-    sources: tuple[str, ...] = ()
-    dropped: tuple[Dropped, ...] = ()
-    notes: tuple[str, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[Caution, ...] = ()
-    columns: tuple[TableColumn, ...] = ()
 
 
 def _no_user_facts() -> np.ndarray:
     return np.empty((0, 3), dtype=np.int32)
 
 
-PARTS = ("train", "valid", "test")
-
-
-def _told(dropped: Dropped) -> dict[str, Any]:
+def _dropped(dropped: Dropped) -> dict[str, Any]:
+    found = {"what": dropped.what, "why": dropped.why, "count": dropped.count}
     if dropped.where:
-        places = {"where": list(dropped.where)}
-    else:
-        places = {}
-    return {"what": dropped.what, "why": dropped.why, "count": dropped.count, **places}
+        found["where"] = list(dropped.where)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything a model is trained and judged on.
+    """Everything a model is trained and evaluated on.
 
     Items are the first ``num_items`` entities: item row ``i`` and entity row ``i`` are the same
     thing.
@@ -89,7 +51,7 @@ class Dataset:
         user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
         user_labels: Human-readable label per user, null where there is none.
         content: Texts, features and vectors, where there are any.
-        negatives: Labelled negatives by part ("train", "valid", "test"): pairs known not to be
+        negatives: Labeled negatives by part ("train", "valid", "test"): pairs known not to be
             interactions (click-through data).
         impressions: Lists that were shown, with clicks, by part.
         held_triples: Held-out triples by part ("valid", "test"), int32 (n, 3) of entity, relation,
@@ -174,12 +136,32 @@ class Dataset:
         split: str | None = None,
         **settings: Any,
     ) -> "Dataset":
-        """Build a dataset from its parts; see ``kgrec.data.building.build.build_dataset`` for every
-        setting.
+        """Build a dataset from its sources.
+
+        Args:
+            log: Interactions; ``interactions`` of ``DatasetSources``.
+            triples: A knowledge graph; ``kg`` of ``DatasetSources``.
+            links: Items to entities.
+            split: How to divide.
+            settings: Further fields of ``kgrec.data.DatasetSources`` and
+                ``kgrec.data.BuildOptions``. ``item_labels`` is another name of ``items``.
+
+        Raises:
+            ConfigError: If a setting is unknown or out of range, or sources exclude each other.
+            DataError: If nothing is left to train on, or nobody to evaluate.
         """
         from kgrec.data.building.build import build_dataset
+        from kgrec.data.building.sources import sources_and_options
 
-        return build_dataset(log, triples, links=links, split=split, **settings)
+        named = {
+            "interactions": log,
+            "kg": triples,
+            "links": links,
+            "split": split,
+            "items": settings.pop("item_labels", None),
+        }
+        settings |= {name: value for name, value in named.items() if value is not None}
+        return build_dataset(*sources_and_options(settings, unknown=()))
 
     def save(self, path: str | PathLike[str]) -> "Dataset":
         """Write the dataset as a folder (whole or not at all) and return it as stored there; see
@@ -201,13 +183,11 @@ class Dataset:
         """Return how many texts, mentions, features per item and vectors there are, 0 for none."""
         content = self.content
         return {
-            "texts": 0
-            if content.texts is None
-            else len(content.texts) - content.texts.null_count(),
+            "texts": filled(content.texts),
             "mentions": len(content.mentions),
-            "features": 0 if content.features is None else content.features.shape[1],
-            "word_vectors": 0 if content.words is None else len(content.words.keys),
-            "entity_vectors": 0 if content.entities is None else len(content.entities.keys),
+            "features": size(None if content.features is None else content.features.T),
+            "word_vectors": size(content.words),
+            "entity_vectors": size(content.entities),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -228,7 +208,7 @@ class Dataset:
             "negatives": {name: len(part) for name, part in self.negatives.items()},
             "impressions": {name: len(part) for name, part in self.impressions.items()},
             "held_triples": {name: len(part) for name, part in self.held_triples.items()},
-            "dropped": [_told(d) for d in self.report.dropped],
+            "dropped": [_dropped(d) for d in self.report.dropped],
             "notes": list(self.report.notes),
             "warnings": [
                 {"what": caution.what, "remedy": caution.remedy} for caution in self.report.warnings

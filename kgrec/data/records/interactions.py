@@ -1,70 +1,13 @@
 """Interactions: who used what, when."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Rows that were left out, and why.
-
-    Attributes:
-        what: Kind of row, for instance "interactions" or "triples".
-        why: Reason in words, without a number.
-        count: How many rows.
-        where: The first of their places, as ``file:line``, where they are known.
-    """
-
-    what: str
-    why: str
-    count: int
-    where: tuple[str, ...] = ()
-
-
-@dataclass
-class Skipped:
-    """Lines that were left out because they cannot be read.
-
-    Attributes:
-        name: The file.
-        count: How many.
-        lines: The first of them.
-    """
-
-    name: str
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-
-    MOST_LISTED = 20
-
-    @classmethod
-    def where_allowed(cls, name: str, on_error: str) -> "Skipped | None":
-        """Return where to note lines of a file, None where the first bad one stops the reading."""
-        if on_error == "skip":
-            return cls(name)
-        return None
-
-    def add(self, line: int) -> None:
-        """Note one more."""
-        self.count += 1
-        if len(self.lines) < self.MOST_LISTED:
-            self.lines.append(line)
-
-    def extend(self, lines: Iterable[int]) -> None:
-        """Note several more."""
-        for line in lines:
-            self.add(line)
-
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Return them in the form of a report."""
-        where = tuple(f"{self.name}:{line}" for line in self.lines)
-        if self.count:
-            return (Dropped("lines", f"malformed in {self.name}", self.count, where),)
-        return ()
+from kgrec.data.records.report import Dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +30,9 @@ class InteractionLog:
 
     def named(self) -> pl.DataFrame:
         """Return the columns with ``user`` and ``item`` as text."""
-        if self.ids is None:
-            own = {}
-        else:
-            own = self.ids
+        ids = self.ids or {}
         return self.frame.with_columns(
-            keys.gather(self.frame[column]).rename(column) for column, keys in own.items()
+            keys.gather(self.frame[column]).rename(column) for column, keys in ids.items()
         )
 
 
@@ -128,8 +68,8 @@ class Interactions:
         return Interactions(
             self.user[rows],
             self.item[rows],
-            None if self.time is None else self.time[rows],
-            None if self.rating is None else self.rating[rows],
+            take_rows(self.time, rows),
+            take_rows(self.rating, rows),
         )
 
     def csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
@@ -145,23 +85,26 @@ class Interactions:
         return matrix
 
 
+def take_rows(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    """Return the values at the given positions; None of None."""
+    return None if values is None else values[rows]
+
+
+def _whole(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return columns as one, None where one of them is None."""
+    known = [column for column in columns if column is not None]
+    return np.concatenate(known) if len(known) == len(columns) else None
+
+
 def concatenate(parts: "list[Interactions]") -> Interactions:
     """Return the interactions of several parts as one, sorted by user; times and ratings are kept
     where every part has them.
     """
-    if any(p.time is None for p in parts):
-        time = None
-    else:
-        time = np.concatenate([p.time for p in parts if p.time is not None])
-    if any(p.rating is None for p in parts):
-        rating = None
-    else:
-        rating = np.concatenate([p.rating for p in parts if p.rating is not None])
     both = Interactions(
         np.concatenate([p.user for p in parts]),
         np.concatenate([p.item for p in parts]),
-        time,
-        rating,
+        _whole([p.time for p in parts]),
+        _whole([p.rating for p in parts]),
     )
-    keys = (both.user,) if both.time is None else (both.time, both.user)
+    keys = [column for column in (both.time, both.user) if column is not None]
     return both.take(np.lexsort(keys))

@@ -8,9 +8,8 @@ from typing import SupportsIndex
 import numpy as np
 import polars as pl
 
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.report import Dropped, TableColumn
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.column_kinds import TableColumn
 
 COLUMN = "column "
 
@@ -152,8 +151,8 @@ class Triples:
 def readable(key: str) -> str:
     """Return a relation name people can read, from an IRI or a dotted key.
 
-    >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by"), readable("http://dbpedia.org/ontology/director")
-    ('music by', 'directed by', 'director')
+    >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by"),
+    readable("http://dbpedia.org/ontology/director") ('music by', 'directed by', 'director')
     """
     local = key.rstrip("/#>").replace("#", "/").rsplit("/", 1)[-1]
     if "/" not in key and ":" not in key:
@@ -169,9 +168,7 @@ def readable(key: str) -> str:
 
 def empty_triples(entities: Vocabulary | None = None) -> Triples:
     """Return a knowledge graph without triples."""
-    if entities is not None:
-        entities = entities
-    else:
+    if entities is None:
         entities = Vocabulary([], kind="entity")
     none = np.empty(0, dtype=np.int32)
     return Triples(

@@ -7,22 +7,22 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.records.content import Impressions
-from kgrec.data.records.interactions import Dropped
+from kgrec.data.records.interactions import take_rows
+from kgrec.data.records.parts import PARTS, TEST, TRAIN, VALID
+from kgrec.data.records.report import Dropped
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.splitting.labeled import (
     HELD_OUT,
-    PART_NAMES,
-    PLACE,
-    Judged,
+    POSITION,
+    LabeledSplit,
     chosen_split,
     logs_by_part,
 )
-from kgrec.data.splitting.strategies import TEST, TRAIN, VALID, find_split
+from kgrec.data.splitting.strategies import RATIOS, find_split
 from kgrec.data.tables.ordering import row_order, text_order
 from kgrec.errors import DataError
 from kgrec.random import numpy_generator
 
-_RATIOS = (0.8, 0.1, 0.1)
 _LISTS_AT_ONCE = 50_000
 
 
@@ -61,7 +61,7 @@ def take_impressions(impressions: Impressions, rows: np.ndarray) -> Impressions:
     history_start, read = _taken(impressions.history_start, rows)
     return Impressions(
         user=impressions.user[rows],
-        time=None if impressions.time is None else impressions.time[rows],
+        time=take_rows(impressions.time, rows),
         start=start,
         item=impressions.item[shown],
         clicked=impressions.clicked[shown],
@@ -96,9 +96,9 @@ def _taken(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     kind = (
         np.int32 if start[-1] < np.iinfo(np.int32).max else np.int64
     )  # half the memory, where it suffices
-    places = np.arange(begins[-1], dtype=kind)
-    places += np.repeat((start[rows] - begins[:-1]).astype(kind), sizes)
-    return begins, places
+    positions = np.arange(begins[-1], dtype=kind)
+    positions += np.repeat((start[rows] - begins[:-1]).astype(kind), sizes)
+    return begins, positions
 
 
 def keep_members(impressions: Impressions, shown: np.ndarray, read: np.ndarray) -> Impressions:
@@ -115,25 +115,25 @@ def keep_members(impressions: Impressions, shown: np.ndarray, read: np.ndarray) 
     )
 
 
-def _before(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return how often a mask is True before each of some ascending places."""
-    return np.searchsorted(np.flatnonzero(mask), places).astype(np.int64)
+def _before(mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return how often a mask is True before each of some ascending positions."""
+    return np.searchsorted(np.flatnonzero(mask), positions).astype(np.int64)
 
 
-def _list_of(start: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the list that each place is in."""
-    return np.searchsorted(start, places, side="right") - 1
+def _list_of(start: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return the list that each position is in."""
+    return np.searchsorted(start, positions, side="right") - 1
 
 
 def divide_impressions(
     log: ImpressionLog, split: str | None, ratios: Sequence[float] | None, seed: int
-) -> Judged:
+) -> LabeledSplit:
     """Return impressions by part, and the interactions in them.
 
     Training interactions are what users had read before their training impressions and what they
     clicked there; of users without a training impression, what they had read before their first. No
     click of a later part is among them. An impression without a click, or without anything but
-    clicks, cannot be judged and is left out; its clicks and history still count as interactions.
+    clicks, cannot be evaluated and is left out; its clicks and history still count as interactions.
 
     Args:
         log: The impressions.
@@ -144,10 +144,10 @@ def divide_impressions(
         seed: Of every draw.
 
     Raises:
-        DataError: If no impression can be judged.
+        DataError: If no impression can be evaluated.
     """
     default = "random" if log.lists.time is None else "temporal"
-    name, shares = chosen_split(split, default, log.part is not None, ratios, _RATIOS)
+    name, shares = chosen_split(split, default, log.part is not None, ratios, RATIOS)
     notes = list(log.notes)
     held = 0
     order = _order(log)
@@ -165,7 +165,7 @@ def divide_impressions(
             )
     else:
         part = np.empty(len(order), dtype=np.int8)
-        time = None if log.lists.time is None else log.lists.time[order]
+        time = take_rows(log.lists.time, order)
         part[order] = find_split(name)(
             log.lists.user[order], time, shares, generator=numpy_generator(seed, "split")
         )
@@ -177,7 +177,7 @@ def divide_impressions(
         )
     if not (part[keep] == TEST).any():
         notes.append(
-            "No test impression can be judged: evaluate on the validation part, or take another "
+            "No test impression can be evaluated: evaluate on the validation part, or take another "
             "split."
         )
     rows, leaked, repeated = _interactions(log, part, _in_time(log.lists, order))
@@ -187,9 +187,9 @@ def divide_impressions(
         dropped.append(Dropped("interactions", "in a history, and clicked in a later part", leaked))
     by_part = {
         word: take_impressions(log.lists, order[(keep & (part == number))[order]])
-        for number, word in PART_NAMES.items()
+        for number, word in enumerate(PARTS)
     }
-    return Judged(
+    return LabeledSplit(
         logs_by_part(rows, log.sources, {"user": log.users.series, "item": log.items.series}),
         name,
         shares if name in ("random", "temporal") else None,
@@ -209,7 +209,7 @@ def _used(items: int, lists: Impressions) -> np.ndarray:
 
 
 def _order(log: ImpressionLog) -> np.ndarray:
-    """Return the places of the impressions sorted by user, time, and what they hold."""
+    """Return the positions of the impressions sorted by user, time, and what they hold."""
     lists = log.lists
     user, item = (_ranks(known) for known in (log.users, log.items))
     keys = [user[lists.user], *(() if lists.time is None else (lists.time,))]
@@ -242,7 +242,7 @@ def _order(log: ImpressionLog) -> np.ndarray:
 
 
 def _ranks(known: Vocabulary) -> np.ndarray:
-    """Return the place of each id among the sorted ids."""
+    """Return the rank of each id among the sorted ids."""
     order = text_order(known.series)
     ranks = np.empty(len(order), dtype=np.int32)
     ranks[order] = np.arange(len(order), dtype=np.int32)
@@ -250,7 +250,7 @@ def _ranks(known: Vocabulary) -> np.ndarray:
 
 
 def _in_time(lists: Impressions, order: np.ndarray) -> np.ndarray:
-    """Return the places of the impressions, the earliest first, those of one time in the order
+    """Return the positions of the impressions, the earliest first, those of one time in the order
     given.
     """
     return order if lists.time is None else order[row_order(lists.time[order])]
@@ -292,10 +292,10 @@ def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
 def _interactions(
     log: ImpressionLog, part: np.ndarray, order: np.ndarray
 ) -> tuple[pl.DataFrame, int, int]:
-    """Return the interactions of impressions whose places in time are ``order``, and what was left
+    """Return the interactions of impressions whose order in time is ``order``, and what was left
     out.
 
-    The first are columns ``user``, ``item``, ``part`` and ``PLACE``, oldest first; then how many
+    The first are columns ``user``, ``item``, ``part`` and ``POSITION``, oldest first; then how many
     pairs were in a history but clicked in a later part, and how many were read in several
     histories, once counted.
     """
@@ -306,27 +306,31 @@ def _interactions(
     trained[lists.user[source]] = True
     first = order[first]
     source[first[~trained[lists.user[first]]]] = True
-    user, item, place = _clicked(lists, order)
+    user, item, impression = _clicked(lists, order)
     size = max(len(log.items), 1)
-    later = np.unique((user.astype(np.int64) * size + item)[part[place] != TRAIN])
+    later = np.unique((user.astype(np.int64) * size + item)[part[impression] != TRAIN])
     read, leaked, repeated = _read(lists, order[source[order]], later, size)
     users = np.concatenate([read // size, user])
     items = np.concatenate([read % size, item])
-    parts = np.concatenate([np.full(len(read), TRAIN), part[place]]).astype(np.int8)
+    parts = np.concatenate([np.full(len(read), TRAIN), part[impression]]).astype(np.int8)
     numbers = {"user": users.astype(np.int32), "item": items.astype(np.int32)}
-    return pl.DataFrame({**numbers, "part": parts, PLACE: np.arange(len(parts))}), leaked, repeated
+    return (
+        pl.DataFrame({**numbers, "part": parts, POSITION: np.arange(len(parts))}),
+        leaked,
+        repeated,
+    )
 
 
 def _clicked(lists: Impressions, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return user, item and impression of each click, in the order of the impressions."""
     clicks = np.flatnonzero(lists.clicked)
-    place = _list_of(lists.start, clicks)
+    impression = _list_of(lists.start, clicks)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    sorted_ = np.argsort(rank[place], kind="stable")
+    sorted_ = np.argsort(rank[impression], kind="stable")
     clicks = clicks[sorted_]
-    place = place[sorted_]
-    return lists.user[place], lists.item[clicks], place
+    impression = impression[sorted_]
+    return lists.user[impression], lists.item[clicks], impression
 
 
 def _read(
@@ -345,10 +349,10 @@ def _read(
     met = np.zeros(len(later), dtype=bool)
     for begin in range(0, len(rows), _LISTS_AT_ONCE):
         some = rows[begin : begin + _LISTS_AT_ONCE]
-        start, places = _taken(lists.history_start, some)
+        start, positions = _taken(lists.history_start, some)
         pairs = (
             np.repeat(lists.user[some].astype(np.int64), np.diff(start)) * size
-            + lists.history[places]
+            + lists.history[positions]
         )
         leaks = _among(pairs, later)
         met[np.searchsorted(later, pairs[leaks])] = True
@@ -365,26 +369,26 @@ def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return which values are among sorted known ones."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-    found: np.ndarray = known[place] == values
+    position = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    found: np.ndarray = known[position] == values
     return found
 
 
 def number_impressions(
-    judged: Judged, users: Vocabulary, items: Vocabulary
+    split: LabeledSplit, users: Vocabulary, items: Vocabulary
 ) -> tuple[dict[str, Impressions], int]:
     """Return the impressions under the dataset's numbering, by part, and how many went with users
     or items that it has not.
     """
-    if judged.numbering is None:
+    if split.numbering is None:
         return {}, 0
     user_row, item_row = (
-        known.match(own.series).astype(np.int32)
-        for known, own in zip((users, items), judged.numbering, strict=True)
+        known.match(known_ids.series).astype(np.int32)
+        for known, known_ids in zip((users, items), split.numbering, strict=True)
     )
     numbered = {}
     gone = 0
-    for name, shown in judged.impressions.items():
+    for name, shown in split.impressions.items():
         moved = replace(
             shown,
             user=user_row[shown.user],

@@ -1,15 +1,14 @@
-"""Which interactions train, which stop the training, which judge it."""
+"""Splitting strategies: random, temporal and leave-one-out."""
 
 from collections.abc import Callable
 
 import numpy as np
 
+from kgrec.data.records.parts import TEST, TRAIN, VALID
 from kgrec.data.tables.ordering import row_order
 from kgrec.errors import ConfigError, DataError, nearest
 
-TRAIN = 0
-VALID = 1
-TEST = 2
+RATIOS = (0.8, 0.1, 0.1)
 
 
 def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float, float, float]:
@@ -128,7 +127,7 @@ def find_split(name: str) -> Callable[..., np.ndarray]:
 
 
 def _positions(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per interaction, how many its user has and its 0-based place among them by ascending
+    """Return, per interaction, how many its user has and its 0-based rank among them by ascending
     key, the later row first in a tie.
     """
     order = row_order(user[::-1], key[::-1])

@@ -2,7 +2,7 @@
 
 Regular is what every line agrees on: one separator, no quotes, no empty lines or ids, plain
 numbers. The file is given back to the general reader at the first sign of anything else, so that
-there is one place for everything that can be wrong with a table.
+there is one reader for everything that can be wrong with a table.
 """
 
 import codecs
@@ -63,12 +63,12 @@ def read_regular(
         The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number,
         in the order of first appearance.
     """
-    kinds: dict[str, type[pl.DataType]] = {f"c{place}": pl.Float64 for place in numbers.values()}
+    kinds: dict[str, type[pl.DataType]] = {f"c{number}": pl.Float64 for number in numbers.values()}
     kinds |= {
-        f"c{place}": pl.Categorical if name in texts else pl.String for name, place in ids.items()
+        f"c{number}": pl.Categorical if name in texts else pl.String for name, number in ids.items()
     }
-    names = {f"c{place}": name for name, place in (ids | numbers).items()}
-    first = separator.join(f"c{place}" for place in range(width)).encode() + b"\n"
+    names = {f"c{number}": name for name, number in (ids | numbers).items()}
+    first = separator.join(f"c{number}" for number in range(width)).encode() + b"\n"
 
     def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
         """Return a block as a frame, and the columns of ids that are no whole numbers; None where
@@ -171,9 +171,9 @@ def _codes(ids: pl.Series) -> np.ndarray:
 def _ranks(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return the position of each code among the distinct ones, int32."""
     if first.max() < _SPARSEST * len(codes) + _LEAST:
-        place = np.zeros(int(first.max()) + 1, dtype=np.int32)
-        place[first] = np.arange(len(first), dtype=np.int32)
-        found: np.ndarray = place[codes]
+        number = np.zeros(int(first.max()) + 1, dtype=np.int32)
+        number[first] = np.arange(len(first), dtype=np.int32)
+        found: np.ndarray = number[codes]
         return found
     order = np.argsort(first)
     ranks: np.ndarray = order[np.searchsorted(first[order], codes)].astype(np.int32)
@@ -190,8 +190,6 @@ def _blocks(path: FilePath) -> Iterator[bytes]:
         while data := stream.read(_BLOCK):
             if first:
                 data = data.removeprefix(codecs.BOM_UTF8)
-            else:
-                data = data
             first = False
             whole, end, after = data.rpartition(b"\n")
             if end:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from kgrec.data.graphs.literals import ranges
+from kgrec.data.tables.binning import ranges
 from kgrec.data.tables.column_kinds import TRUE, as_number, as_text, as_year, split_cells
 
 _LAST_YEAR = 10_000

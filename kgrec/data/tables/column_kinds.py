@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from kgrec.data.graphs.literals import written
+from kgrec.data.tables.binning import written
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "\\N")
 SEPARATORS = ("|", ";", ",")
@@ -57,32 +57,6 @@ _SUFFIXES = [
     "der",
     "die",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """What became of a column of a table of items.
-
-    Attributes:
-        table: The file, or another origin in words.
-        column: The column's name.
-        kind: "item id", "title", "category", "list", "number", "year", "date", "boolean", "flag",
-            "text", "identifier", "url", "constant", "nested" or "empty".
-        relation: The relation that it became, "" where it was left out.
-        distinct: Distinct values that became entities; of a column left out, distinct cells.
-        rows: Rows that say something.
-        triples: Triples made, a repeated one counted once.
-        note: How its cells were read, or why it was left out.
-    """
-
-    table: str
-    column: str
-    kind: str
-    relation: str = ""
-    distinct: int = 0
-    rows: int = 0
-    triples: int = 0
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +108,8 @@ def as_year(text: pl.Series) -> pl.Series:
     """Return the years of dates as int64, null where a cell is no date; day and month may stand in
     either order.
 
-    >>> as_year(pl.Series(["1995-01-31", "01-Jan-1996", "3/12/1997", "March 5, 1998", "1999-05", "12-1995", "soon"])).to_list()
-    [1995, 1996, 1997, 1998, 1999, None, None]
+    >>> as_year(pl.Series(["1995-01-31", "01-Jan-1996", "3/12/1997", "March 5, 1998", "1999-05",
+    "12-1995", "soon"])).to_list() [1995, 1996, 1997, 1998, 1999, None, None]
     """
     found = [text.str.extract(pattern).cast(pl.Int64, strict=False) for pattern in _YEAR_IN_DATE]
     return pl.select(pl.coalesce(found).alias(text.name)).to_series()
@@ -205,7 +179,7 @@ def _share(mask: pl.Series) -> float:
 
 
 def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Guess:
-    own = distinct == len(text) >= _UNIQUE_FROM
+    unique = distinct == len(text) >= _UNIQUE_FROM
     if _share(sample.str.contains(_URL)) > _MOSTLY:
         if distinct > 0.9 * len(text):
             return Guess("url", left_out="addresses")
@@ -216,7 +190,7 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
         return Guess("date")
     codes = _share(sample.str.contains(r"^0\d+$")) > 0.01
     if not codes and _share(as_number(sample).is_not_null()) > _MOSTLY:
-        return _of_numbers(name, as_number(text), own)
+        return _of_numbers(name, as_number(text), unique)
     separator = find_separator(sample)
     if separator is not None:
         return Guess("list", separator)
@@ -226,7 +200,7 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
     )
     if long and distinct > len(text) / 2:
         return Guess("text", left_out="free text")
-    if own:
+    if unique:
         return Guess("identifier", left_out="every row has its own value")
     return Guess("category")
 
@@ -242,7 +216,7 @@ def _of_lists(sample: pl.Series) -> Guess:
     return Guess("list", "")
 
 
-def _of_numbers(name: str, numbers: pl.Series, own: bool) -> Guess:
+def _of_numbers(name: str, numbers: pl.Series, unique: bool) -> Guess:
     found = numbers.drop_nulls()
     whole = bool((found == found.floor()).all())
     low, high = float(found.min()), float(found.max())  # type: ignore[arg-type]
@@ -254,10 +228,10 @@ def _of_numbers(name: str, numbers: pl.Series, own: bool) -> Guess:
     if whole and _share((found >= first) & (found <= last)) > _MOSTLY and found.median() >= 1000:  # type: ignore[operator]
         return Guess("year")
     if whole and _ID_NAME.search(name):
-        if own:
+        if unique:
             return Guess("identifier", left_out="every row has its own number")
         return Guess("category")
-    if whole and own and high - low + 1 == len(numbers):
+    if whole and unique and high - low + 1 == len(numbers):
         return Guess("identifier", left_out="numbers in a row, a different one in every row")
     return Guess("number")
 
@@ -268,8 +242,8 @@ def find_separator(cells: pl.Series) -> str | None:
     The parts must be short and recur. A comma also stands within names ("Scott, Ridley", "Paris,
     France"): it counts only where the parts behind it also come first.
 
-    >>> find_separator(pl.Series(["Drama|War", "Drama", "Comedy|Drama"])), find_separator(pl.Series(["Paris, France", "Nice, France"]))
-    ('|', None)
+    >>> find_separator(pl.Series(["Drama|War", "Drama", "Comedy|Drama"])),
+    find_separator(pl.Series(["Paris, France", "Nice, France"])) ('|', None)
     """
     cells = cells.unique(maintain_order=True)
     return next((mark for mark in SEPARATORS if _separates(cells, mark)), None)

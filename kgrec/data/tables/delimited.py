@@ -6,14 +6,14 @@ Cells stay exactly as written: nothing is parsed until a reader asks for a numbe
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 
 import polars as pl
 
 from kgrec.data.io.files import FilePath, bare_suffix, existing, read_text, text_blocks
-from kgrec.data.records.interactions import Dropped, Skipped
+from kgrec.data.records.report import Dropped, Skipped, dropped_lines
 from kgrec.data.tables.json_lines import JSON_LINES, read_json_lines
 from kgrec.errors import ConfigError, FormatError, nearest
 
@@ -99,7 +99,7 @@ def read_table(
             frame,
             line,
             header=True,
-            dropped=() if skipped is None else skipped.dropped(),
+            dropped=dropped_lines(skipped),
         )
     return _from_text(str(source), separator, known, columns, header, on_error)
 
@@ -405,18 +405,18 @@ def _quoted_leniently(
     """Return the rows whose quotes are closed within 100 lines, and their lines; others are left
     out, line by line.
     """
-    own = list(io.StringIO(text, newline=""))
+    text_lines = list(io.StringIO(text, newline=""))
     rows = []
     lines = []
     at = 0
-    while at < len(own):
+    while at < len(text_lines):
         taken = 1
-        quotes = own[at].count('"')
-        while quotes % 2 and taken < _MOST_LINES and at + taken < len(own):
-            quotes += own[at + taken].count('"')
+        quotes = text_lines[at].count('"')
+        while quotes % 2 and taken < _MOST_LINES and at + taken < len(text_lines):
+            quotes += text_lines[at + taken].count('"')
             taken += 1
         try:
-            (row,) = csv.reader(own[at : at + taken], strict=True, delimiter=separator)
+            (row,) = csv.reader(text_lines[at : at + taken], strict=True, delimiter=separator)
         except (csv.Error, ValueError):
             skipped.add(at + 1)
             at += 1
@@ -461,9 +461,7 @@ def _as_table(
     frame = pl.DataFrame(
         {(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)}
     )
-    return Table(
-        path, frame, lines, names is not None, () if skipped is None else skipped.dropped()
-    )
+    return Table(path, frame, lines, names is not None, dropped_lines(skipped))
 
 
 def _header(
@@ -503,8 +501,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
+def known_names(names: Iterable[str], wanted: str | None) -> set[str]:
+    """Return well-known names of columns and the one that is wanted, lower-cased."""
+    return {*names, *filter(None, [(wanted or "").lower()])}
+
+
 def find_column(
-    table: Table, wanted: str | None, names: Collection[str], taken: Collection[str] = ()
+    table: Table, wanted: str | None, names: Collection[str], taken: Collection[str | None] = ()
 ) -> str | None:
     """Return the column called ``wanted``, else the first with one of the known names that is not
     taken, else None.

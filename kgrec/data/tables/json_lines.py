@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from kgrec.data.io.files import FilePath, read_text
-from kgrec.data.records.interactions import Skipped
+from kgrec.data.records.report import Skipped
 from kgrec.errors import FormatError
 
 JSON_LINES = ("jsonl", "ndjson", "jsonlines")
@@ -64,11 +64,11 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
     for number, why in _faults(text.split("\n")):
         raise FormatError(f"{path}:{number}: {why}")
     if reason is not None:
-        told = " ".join(str(reason).split())[:120]
+        reason_text = " ".join(str(reason).split())[:120]
     else:
-        told = "its lines and objects do not agree"
+        reason_text = "its lines and objects do not agree"
     raise FormatError(
-        f"{path}: a name holds values that do not go together ({told}). Give each name one kind "
+        f"{path}: a name holds values that do not go together ({reason_text}). Give each name one kind "
         "of value."
     )
 
@@ -117,7 +117,7 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         if not isinstance(found, dict):
             yield number, "not a JSON object. Give one object a line."
             continue
-        own: dict[str, type] = {}
+        kinds_here: dict[str, type] = {}
         for name, value in found.items():
             kind = type(value) if isinstance(value, list | dict) else str
             if value is not None and kinds.get(name, kind) != kind:
@@ -128,8 +128,6 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
                 )
                 break
             if value is not None:
-                own |= {name: kind}
-            else:
-                own |= {}
+                kinds_here |= {name: kind}
         else:
-            kinds = own | kinds
+            kinds = kinds_here | kinds

@@ -77,16 +77,16 @@ def text_order(texts: pl.Series) -> np.ndarray:
     depth = _common(str(texts.min()).encode(), str(texts.max()).encode())
     while len(open_):
         rows = order[open_]
-        own = group[open_]
+        groups = group[open_]
         code = _code(words, begin[rows], length[rows], depth)
-        parted = (own[1:] == own[:-1]) & (code[1:] != code[:-1])
+        parted = (groups[1:] == groups[:-1]) & (code[1:] != code[:-1])
         if parted.any():
             by = np.argsort(code)
-            by = by[row_order(own[by])]
+            by = by[row_order(groups[by])]
             rows = rows[by]
             code = code[by]
             order[open_] = rows
-        new = np.r_[True, (own[1:] != own[:-1]) | (code[1:] != code[:-1])]
+        new = np.r_[True, (groups[1:] != groups[:-1]) | (code[1:] != code[:-1])]
         group[open_] = np.cumsum(new)
         open_ = open_[~(new & np.r_[new[1:], True])]
         depth += _WORD
@@ -101,16 +101,16 @@ def text_order(texts: pl.Series) -> np.ndarray:
 def _common(one: bytes, other: bytes) -> int:
     """Return how many bytes two texts have in common at their beginning."""
     differs = (
-        place
-        for place, (own, another) in enumerate(zip(one, other, strict=False))
-        if own != another
+        position
+        for position, (groups, another) in enumerate(zip(one, other, strict=False))
+        if groups != another
     )
     return next(differs, min(len(one), len(other)))
 
 
 def _words(texts: pl.Series, size: int) -> np.ndarray:
     """Return the bytes of texts one after another, as the number that eight bytes make from each
-    place on.
+    position on.
     """
     data = np.zeros(size + _WORD, dtype=np.uint8)
     at = 0
@@ -124,7 +124,7 @@ def _words(texts: pl.Series, size: int) -> np.ndarray:
 
 
 def _code(words: np.ndarray, begin: np.ndarray, length: np.ndarray, depth: int) -> np.ndarray:
-    """Return the eight bytes of each text from ``depth`` on as a number, 0 in the place of those
+    """Return the eight bytes of each text from ``depth`` on as a number, 0 for those
     behind its end.
     """
     left = np.clip(length - depth, 0, _WORD)

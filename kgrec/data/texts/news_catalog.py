@@ -41,7 +41,7 @@ class NewsCatalog:
         """Return the texts of a dataset's items.
 
         A word keeps its number if it has a vector in ``content.words``, or occurs ``min_count``
-        times in the texts that training sees: those of items interacted with, labelled negative,
+        times in the texts that training sees: those of items interacted with, labeled negative,
         shown or read in the training part. An item that names nothing but has triples of its own is
         taken to name itself with every word.
 
@@ -59,15 +59,15 @@ class NewsCatalog:
                 f"{data.name} has no texts. Build the dataset with --items FILE --texts COL."
             )
         tokens = [words_in(text)[:longest] if text else [] for text in texts]
-        plain = [[plain_word(word) for word, _, _ in own] for own in tokens]
+        plain = [[plain_word(word) for word, _, _ in words_of] for words_of in tokens]
         if data.content.words is None:
             known = set()
         else:
             known = set(map(plain_word, data.content.words.keys))
         seen = trained_items(data)
-        everywhere = Counter(word for own in plain for word in own)
+        everywhere = Counter(word for words_of in plain for word in words_of)
         trained = Counter(
-            word for own, used in zip(plain, seen, strict=True) if used for word in own
+            word for words_of, used in zip(plain, seen, strict=True) if used for word in words_of
         )
         vocabulary = tuple(
             sorted(
@@ -79,8 +79,8 @@ class NewsCatalog:
             for at, word in enumerate(vocabulary, start=_FIRST)
         }
         words = np.full((len(texts), longest), PADDING, dtype=np.int64)
-        for row, own in enumerate(plain):
-            words[row, : len(own)] = [number.get(word, UNKNOWN) for word in own]
+        for row, words_of in enumerate(plain):
+            words[row, : len(words_of)] = [number.get(word, UNKNOWN) for word in words_of]
         rows = _aligned(data, tokens, words > PADDING)
         mentioned = np.unique(rows[rows >= 0])
         return cls(
@@ -116,7 +116,7 @@ def vectors_of(words: Iterable[str], vectors: Vectors) -> tuple[np.ndarray, np.n
 
 
 def trained_items(data: Dataset) -> np.ndarray:
-    """Return which items training sees: interacted with, labelled negative, shown or read; bool
+    """Return which items training sees: interacted with, labeled negative, shown or read; bool
     (items,).
     """
     seen = np.zeros(data.num_items, dtype=bool)

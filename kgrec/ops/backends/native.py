@@ -1,11 +1,9 @@
 """The compiled kernels, where they were built: float32 on the CPU, as many threads as torch uses.
 
-``hatch_build.py`` compiles them when the project is installed and a C++ compiler is there; without,
-the torch forms serve. The environment variable ``KGREC_BACKEND=torch`` leaves them out.
+Without them, the torch forms serve; see ``kgrec.compiled``.
 """
 
 import ctypes
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -13,6 +11,8 @@ from pathlib import Path
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+
+from kgrec.compiled import load_library
 
 _VERSION = 5
 _FILE = "_native.so"
@@ -65,18 +65,10 @@ _KERNELS = {
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled kernels, or None where there are none, they are of another version, or
-    ``KGREC_BACKEND`` says torch.
-    """
-    place = Path(__file__).with_name(_FILE)
-    if os.environ.get("KGREC_BACKEND") == "torch" or not place.is_file():
-        return None
-    try:
-        found = ctypes.CDLL(str(place))
-        found.kgrec_native_version.restype = _INT
-        if found.kgrec_native_version() != _VERSION:
-            return None
-    except (OSError, AttributeError):
+    """Return the compiled kernels, None where they cannot be loaded."""
+    path = Path(__file__).with_name(_FILE)
+    found = load_library(path, "kgrec_native_version", _VERSION)
+    if found is None:
         return None
     for kernel, types in _KERNELS.items():
         function = getattr(found, f"kgrec_{kernel}")

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.errors import ConfigError, DataError
@@ -28,7 +27,7 @@ def dropped(data):
 
 def test_repeated_pairs_keep_the_earliest_time_and_ids_are_sorted():
     rows = [("b", "y", 5.0, 1.0), ("a", "x", 9.0, 2.0), ("b", "y", 3.0, 4.0), ("b", "x", 4.0, 5.0)]
-    data = build_dataset(log_of(rows, ("user", "item", "time", "rating")), split="leave-one-out")
+    data = Dataset.build(log_of(rows, ("user", "item", "time", "rating")), split="leave-one-out")
     assert (list(data.users), list(data.items)) == (["a", "b"], ["x", "y"])
     assert dropped(data) == {("interactions", "repeated pairs, the earliest kept"): 1}
     assert (data.train.user.tolist(), data.train.time.tolist(), data.train.rating.tolist()) == (
@@ -40,7 +39,7 @@ def test_repeated_pairs_keep_the_earliest_time_and_ids_are_sorted():
 
 
 def test_random_split_partitions_and_repeats():
-    data, same, other = (build_dataset(TWENTY, seed=seed) for seed in (3, 3, 4))
+    data, same, other = (Dataset.build(TWENTY, seed=seed) for seed in (3, 3, 4))
     assert [len(part) for part in (data.train, data.valid, data.test)] == [16, 2, 2]
     assert sorted(
         pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)
@@ -61,8 +60,8 @@ def test_random_split_partitions_and_repeats():
 
 def test_interactions_are_sorted_by_user_then_time():
     rows = [("a", "x", 3.0), ("b", "x", 1.0), ("a", "y", 1.0), ("a", "z", 2.0), ("b", "y", 0.0)]
-    data = build_dataset(log_of(rows, ("user", "item", "time")), split="leave-one-out")
-    everyone = build_dataset(
+    data = Dataset.build(log_of(rows, ("user", "item", "time")), split="leave-one-out")
+    everyone = Dataset.build(
         train=log_of(rows, ("user", "item", "time")),
         test=log_of([("a", "w", 9.0)], ("user", "item", "time")),
         seed=1,
@@ -79,7 +78,7 @@ def test_given_parts_overlaps_and_cold_ones_are_counted():
         log_of([("a", "x"), ("a", "z")]),
         log_of([("c", "y"), ("a", "z"), ("b", "w")]),
     )
-    data = build_dataset(train=train, valid=valid, test=test)
+    data = Dataset.build(train=train, valid=valid, test=test)
     assert data.settings["split"] == "given"
     assert pairs(data, data.train) == [("a", "x"), ("b", "y")]
     assert pairs(data, data.valid) == [("a", "z")]
@@ -97,7 +96,7 @@ def test_given_parts_overlaps_and_cold_ones_are_counted():
 
 
 def test_a_tenth_is_held_out_where_there_is_no_validation_part():
-    data = build_dataset(train=TWENTY, test=log_of([("u0", "i99")]), split="given")
+    data = Dataset.build(train=TWENTY, test=log_of([("u0", "i99")]), split="given")
     assert (len(data.train), len(data.valid), len(data.test)) == (18, 2, 1)
     assert any(
         "a tenth of each user's training items was held out (2 interactions)" in note
@@ -107,7 +106,7 @@ def test_a_tenth_is_held_out_where_there_is_no_validation_part():
 
 def test_given_parts_take_their_times_from_the_log():
     log = log_of([("a", "x", 7.0), ("a", "y", 5.0), ("a", "z", 1.0)], ("user", "item", "time"))
-    data = build_dataset(
+    data = Dataset.build(
         log,
         train=log_of([("a", "x"), ("a", "y")]),
         valid=log_of([("b", "x")]),
@@ -119,7 +118,7 @@ def test_given_parts_take_their_times_from_the_log():
 
 def test_k_core():
     rows = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"), ("c", "z"), ("d", "z")]
-    data = build_dataset(log_of(rows), k_core=2, ratios=(0.5, 0.0, 0.5))
+    data = Dataset.build(log_of(rows), k_core=2, ratios=(0.5, 0.0, 0.5))
     kept = pairs(data, data.train) + pairs(data, data.valid) + pairs(data, data.test)
     assert sorted(kept) == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
     assert dropped(data) == {
@@ -128,7 +127,7 @@ def test_k_core():
         ("interactions", "outside the 2-core"): 3,
     }
     with pytest.raises(DataError, match="Lower min_rating or k_core"):
-        build_dataset(log_of(rows), k_core=9)
+        Dataset.build(log_of(rows), k_core=9)
 
 
 def test_catalog_all_takes_items_known_only_from_links_and_tables():
@@ -137,9 +136,9 @@ def test_catalog_all_takes_items_known_only_from_links_and_tables():
         "links": pl.DataFrame({"item_id": ["i0", "new"], "entity": ["e1", "e2"]}),
         "item_labels": pl.DataFrame({"item_id": ["i0", "other"], "title": ["Zero", "Other"]}),
     }
-    few = build_dataset(TWENTY, triples, **options)
+    few = Dataset.build(TWENTY, triples, **options)
     assert (few.num_items, few.num_entities) == (10, 12)
-    many = build_dataset(TWENTY, triples, catalog="all", **options)
+    many = Dataset.build(TWENTY, triples, catalog="all", **options)
     assert list(many.items)[-2:] == ["new", "other"]
     assert [many.item_label(0), many.item_label(11), many.item_label(10)] == [
         "Zero",
@@ -151,7 +150,7 @@ def test_catalog_all_takes_items_known_only_from_links_and_tables():
 
 def test_items_without_an_entity_are_kept():
     triples = pl.DataFrame({"head": ["i3", "q"], "relation": ["r", "r"], "tail": ["t", "t"]})
-    data = build_dataset(TWENTY, triples)
+    data = Dataset.build(TWENTY, triples)
     assert data.num_items == 10
     assert list(data.triples.entities) == [*(f"i{i}" for i in range(10)), "q", "t"]
     assert data.report.counts["items without an entity"] == 9
@@ -159,7 +158,7 @@ def test_items_without_an_entity_are_kept():
 
 
 def test_triples_that_meet_no_item_are_noted():
-    data = build_dataset(TWENTY, pl.DataFrame({"head": ["q"], "relation": ["r"], "tail": ["t"]}))
+    data = Dataset.build(TWENTY, pl.DataFrame({"head": ["q"], "relation": ["r"], "tail": ["t"]}))
     assert any("No item is in the graph" in caution.what for caution in data.report.warnings)
 
 
@@ -171,7 +170,7 @@ def test_user_attributes_become_facts():
             "age": [None, "30", "40"],
         }
     )
-    data = build_dataset(TWENTY, user_attributes=table)
+    data = Dataset.build(TWENTY, user_attributes=table)
     assert list(data.triples.relations) == ["age", "job"]
     named = {
         (
@@ -193,7 +192,7 @@ def test_user_attributes_become_facts():
 
 def test_user_attribute_keys_stay_clear_of_the_graphs():
     triples = pl.DataFrame({"head": ["i0"], "relation": ["job"], "tail": ["job=cook"]})
-    data = build_dataset(
+    data = Dataset.build(
         TWENTY, triples, user_attributes=pl.DataFrame({"user_id": ["u0"], "job": ["cook"]})
     )
     assert list(data.triples.relations) == ["job", "user:job"]
@@ -231,11 +230,11 @@ def test_user_attribute_keys_stay_clear_of_the_graphs():
 )
 def test_what_cannot_be_built(arguments, error, message):
     with pytest.raises(error, match=message):
-        build_dataset(**arguments)
+        Dataset.build(**arguments)
 
 
 def test_the_method_is_the_function():
-    assert Dataset.build(TWENTY, seed=3).summary() == build_dataset(TWENTY, seed=3).summary()
+    assert Dataset.build(TWENTY, seed=3).summary() == Dataset.build(TWENTY, seed=3).summary()
 
 
 @settings(max_examples=50, deadline=None)
@@ -250,7 +249,7 @@ def test_the_method_is_the_function():
 def test_nothing_is_lost_or_made_up(rows, seed):
     log = log_of([(u, i, float(t)) for u, i, t in rows], ("user", "item", "time"))
     try:
-        data = build_dataset(log, seed=seed, ratios=(0.5, 0.25, 0.25))
+        data = Dataset.build(log, seed=seed, ratios=(0.5, 0.25, 0.25))
     except DataError:
         assert max(sum(u == who for u, _ in {(u, i) for u, i, _ in rows}) for who in "abcd") <= 2
         return

@@ -2,8 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.linking.mentions import MENTIONS
+from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError, DataError, FormatError
 
 LOG = pl.DataFrame(
@@ -19,7 +19,7 @@ ITEMS = pl.DataFrame(
 
 
 def build(**settings):
-    return build_dataset(LOG, item_labels=ITEMS, **settings)
+    return Dataset.build(LOG, item_labels=ITEMS, **settings)
 
 
 def test_titles_are_texts_where_no_others_are_named():
@@ -31,11 +31,11 @@ def test_titles_are_texts_where_no_others_are_named():
     assert (texts["i0"], texts["i8"]) == ("Night Train A train", "Film 8")
     assert "columns plot are unused" in " ".join(data.report.notes)
     assert not any("unused" in note for note in both.report.notes)
-    assert build_dataset(LOG).content.texts is None
+    assert Dataset.build(LOG).content.texts is None
     with pytest.raises(
         ConfigError, match="texts name columns of the table of items, and there is none"
     ):
-        build_dataset(LOG, texts="title")
+        Dataset.build(LOG, texts="title")
     with pytest.raises(FormatError, match=r"no column 'plots'\. Nearest: plot"):
         build(texts="plots")
 
@@ -75,7 +75,7 @@ def test_word_vectors_are_kept_for_words_of_the_texts(tmp_path):
     )
     assert str(tmp_path / "w.txt") in data.report.sources
     with pytest.raises(ConfigError, match="word vectors without texts"):
-        build_dataset(LOG, word_vectors=str(tmp_path / "w.txt"))
+        Dataset.build(LOG, word_vectors=str(tmp_path / "w.txt"))
     (tmp_path / "w.txt").write_text("zebra 5 6\n")
     with pytest.raises(DataError, match="no word of the texts has a vector"):
         build(word_vectors=str(tmp_path / "w.txt"))

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.building.leaks import like_relations, stated_interactions
 from kgrec.data.readers.triples import read_triples
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.storage import open_dataset
 from kgrec.errors import ConfigError
@@ -65,7 +65,7 @@ def test_triples_that_state_interactions(told):
         name: InteractionLog(pl.DataFrame(pairs, schema=["user", "item"], orient="row"))
         for name, pairs in parts.items()
     }
-    data = build_dataset(None, frame([*rows, ("i0", "r", "x")]), **logs)
+    data = Dataset.build(None, frame([*rows, ("i0", "r", "x")]), **logs)
     graph = data.triples
     found = stated_interactions(
         graph, data.users, data.num_items, {name: getattr(data, name) for name in parts}
@@ -88,7 +88,7 @@ def test_triples_that_state_interactions(told):
             0,
         )
         assert said == len(ends)
-    without = build_dataset(None, frame([*rows, ("i0", "r", "x")]), **logs, leaks="drop")
+    without = Dataset.build(None, frame([*rows, ("i0", "r", "x")]), **logs, leaks="drop")
     assert len(without.triples) == len(graph) - sum(map(len, found.values()))
     assert not any(
         map(
@@ -115,7 +115,7 @@ def test_a_leak_is_a_warning_that_names_the_line_and_the_way_out(tmp_path):
     (tmp_path / "kg.tsv").write_text(
         "head\trelation\ttail\na\tgenre\tx\nb\twatched by\tu1\nu2\tlikes\tb\n"
     )
-    data = build_dataset(None, tmp_path / "kg.tsv", **PARTS)
+    data = Dataset.build(None, tmp_path / "kg.tsv", **PARTS)
     held, known = (caution for caution in data.report.warnings if "interactions" in caution.what)
     assert (
         held.what == f"The graph states 1 test interactions, the first in {tmp_path / 'kg.tsv'}:3"
@@ -125,7 +125,7 @@ def test_a_leak_is_a_warning_that_names_the_line_and_the_way_out(tmp_path):
     stored = open_dataset(data.save(tmp_path / "d").path)
     assert stored.report == data.report
     assert stored.summary()["warnings"][0]["what"] == held.what
-    clean = build_dataset(None, tmp_path / "kg.tsv", **PARTS, leaks="drop")
+    clean = Dataset.build(None, tmp_path / "kg.tsv", **PARTS, leaks="drop")
     assert {(d.what, d.why, d.count) for d in clean.report.dropped} == {
         ("triples", "they state test interactions", 1),
         ("triples", "they state training interactions", 1),
@@ -138,7 +138,7 @@ def test_a_leak_is_a_warning_that_names_the_line_and_the_way_out(tmp_path):
     assert not [caution for caution in clean.report.warnings if "interactions" in caution.what]
     assert clean.settings["leaks"] == "drop"
     with pytest.raises(ConfigError, match="leaks"):
-        build_dataset(None, tmp_path / "kg.tsv", **PARTS, leaks="maybe")
+        Dataset.build(None, tmp_path / "kg.tsv", **PARTS, leaks="maybe")
 
 
 def test_plain_numbers_are_users_only_where_a_relation_tells_so():
@@ -149,10 +149,10 @@ def test_plain_numbers_are_users_only_where_a_relation_tells_so():
     by_chance = frame([(f"i{i}", "genre", str((i * 3) % 10)) for i in range(10)])
     told = frame([(f"i{(u + 1) % 10}", "seen by", str(u)) for u in range(10)])
     assert not any(
-        "state" in name for name in build_dataset(None, by_chance, **parts).report.counts
+        "state" in name for name in Dataset.build(None, by_chance, **parts).report.counts
     )
     assert (
-        build_dataset(None, told, **parts).report.counts["triples that state test interactions"]
+        Dataset.build(None, told, **parts).report.counts["triples that state test interactions"]
         == 10
     )
 
@@ -167,7 +167,7 @@ def test_inverse_relations_are_named():
     rows += [(f"p{n}", "next to", f"p{n + 1}") for n in range(6)] + [
         (f"p{n + 1}", "next to", f"p{n}") for n in range(6)
     ]
-    data = build_dataset(THREE, frame(rows))
+    data = Dataset.build(THREE, frame(rows))
     assert data.report.counts["near-inverse pairs of relations"] == 1
     assert data.report.counts["relations that are their own inverse"] == 1
     (caution,) = [caution for caution in data.report.warnings if "inverse" in caution.what]
@@ -176,12 +176,12 @@ def test_inverse_relations_are_named():
         == "Relations that are nearly inverse: has part and part of (100 % of the smaller one)"
     )
     assert "--without-relation 'part of'" in caution.remedy
-    cut = build_dataset(THREE, frame(rows), without_relation=["part of"])
+    cut = Dataset.build(THREE, frame(rows), without_relation=["part of"])
     assert "near-inverse pairs of relations" not in cut.report.counts
 
 
 def test_items_that_only_the_test_part_knows_are_a_warning():
-    data = build_dataset(
+    data = Dataset.build(
         train=log(("a", "x"), ("b", "y")),
         valid=log(("a", "z")),
         test=log(("a", "z"), ("b", "w"), ("b", "z")),
@@ -201,7 +201,7 @@ def test_ids_that_look_alike_are_told():
         ("w", "b"),
         *(("u", f"i{n}") for n in range(10)),
     ]
-    data = build_dataset(pl.DataFrame(pairs, schema=["user", "item"], orient="row"))
+    data = Dataset.build(pl.DataFrame(pairs, schema=["user", "item"], orient="row"))
     told = [warning.what for warning in data.report.warnings if "look like" in warning.what]
     assert told == [
         "2 user ids look like another one, for instance 'u' and 'u '",

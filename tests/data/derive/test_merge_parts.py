@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import worlds
 
-from kgrec.data.derive.merge_parts import pool
+from kgrec.data.derive.merge_parts import merge_parts
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.splitting.impressions import join_impressions
@@ -36,7 +36,7 @@ def test_the_parts_named_go_into_training_with_their_labels_and_lists():
             "valid": shown(1, [2, 3, 4], [False, True, False], [0, 1]),
         },
     )
-    pooled = pool(data, "valid")
+    pooled = merge_parts(data, "valid")
     assert list(zip(pooled.train.user.tolist(), pooled.train.item.tolist(), strict=True)) == [
         (0, 0),
         (0, 2),

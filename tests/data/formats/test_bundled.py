@@ -3,6 +3,7 @@ import hashlib
 import pytest
 
 from kgrec.data.formats import bundled
+from kgrec.data.formats.load import load
 from kgrec.errors import CheckpointError, GraphNotFoundError
 
 
@@ -23,7 +24,7 @@ LOG = "user_id\titem_id\n" + "".join(f"u\ti{i}\n" for i in range(10))
 
 
 def test_films_is_bundled_and_whole():
-    data = bundled.load("films")
+    data = load("films")
     assert "films" in bundled.names()
     assert data.settings["split"] == "random"
     assert data.report.counts["items without an entity"] == 0
@@ -46,24 +47,22 @@ def test_the_wheels_folder_is_looked_up_first(tmp_path, monkeypatch):
         bundle(place / "toy", {"log.tsv": ("interactions", LOG, LOG)})
     assert bundled.names() == ["toy"]
     assert bundled.folder("toy") == places[0] / "toy"
-    assert bundled.load("toy").num_items == 10
+    assert load("toy").num_items == 10
 
 
 def test_damage_is_found(tmp_path):
     with pytest.raises(CheckpointError, match=r"log\.tsv: its size or SHA-256"):
-        bundled.read_folder(
-            bundle(tmp_path / "a", {"log.tsv": ("interactions", LOG, LOG + "u\ti10\n")})
-        )
+        bundled.read(bundle(tmp_path / "a", {"log.tsv": ("interactions", LOG, LOG + "u\ti10\n")}))
     gone = bundle(tmp_path / "b", {"log.tsv": ("interactions", LOG, LOG)})
     (gone / "log.tsv").unlink()
     with pytest.raises(CheckpointError, match=r"named in manifest\.toml and not there"):
-        bundled.read_folder(gone)
+        bundled.read(gone)
     (gone / bundled.MANIFEST).write_text("[[files")
     with pytest.raises(CheckpointError, match="not readable as TOML"):
-        bundled.read_folder(gone)
+        bundled.read(gone)
     (gone / bundled.MANIFEST).write_text('[[files]]\nname = "../../etc/passwd"\n')
     with pytest.raises(CheckpointError, match=r"named in manifest\.toml and not there"):
-        bundled.read_folder(gone)
+        bundled.read(gone)
     (gone / bundled.MANIFEST).write_text("files = 3")
     with pytest.raises(CheckpointError, match="names no"):
-        bundled.read_folder(gone)
+        bundled.read(gone)

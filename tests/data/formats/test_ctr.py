@@ -1,9 +1,9 @@
 import polars as pl
 import pytest
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.formats.load import load
-from kgrec.data.splitting.labels import LabelledLog
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.splitting.labeled import LabeledLog
 from kgrec.errors import ConfigError, DataError, FormatError
 
 ROWS = [(u, i, int((u + i) % 2 == 0)) for u in range(10) for i in range(10)]
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, rows, error, message):
 
 
 def labelled(*rows):
-    return LabelledLog(
+    return LabeledLog(
         pl.DataFrame(
             rows,
             schema={"user": pl.String, "item": pl.String, "clicked": pl.Boolean, "part": pl.Int8},
@@ -105,7 +105,7 @@ def test_a_pair_of_both_labels():
         *(("a", "y", False, 0), ("a", "y", True, 2), ("a", "z", False, 0), ("a", "z", False, 2)),
         *(("b", "x", True, 1), ("b", "z", True, 2)),
     )
-    data = build_dataset(labelled=log)
+    data = Dataset.build(labelled=log)
     got = {
         part: {
             (data.users.key(u), data.items.key(i)) for u, i in zip(own.user, own.item, strict=True)
@@ -124,6 +124,6 @@ def test_a_pair_of_both_labels():
 def test_sources_of_interactions_exclude_each_other():
     log = labelled(("a", "x", True, 0), ("a", "y", True, 2), ("b", "x", True, 1))
     with pytest.raises(ConfigError, match="exclude each other"):
-        build_dataset(pl.DataFrame({"user": ["a"], "item": ["x"]}), labelled=log)
+        Dataset.build(pl.DataFrame({"user": ["a"], "item": ["x"]}), labelled=log)
     with pytest.raises(DataError, match="needs a time"):
-        build_dataset(labelled=log, split="temporal")
+        Dataset.build(labelled=log, split="temporal")

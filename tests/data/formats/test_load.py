@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from kgrec.data.formats.load import load, read_parts
+from kgrec.data.formats.load import load, read_sources
 from kgrec.errors import ConfigError, FormatError, MissingFileError
 
 
@@ -151,6 +151,6 @@ def test_what_is_not_recognized(tmp_path):
 
 
 def test_bundled_by_name_and_by_folder():
-    parts = read_parts("films")
+    parts = read_sources("films")
     assert parts.name == "films"
-    assert read_parts(str(parts.interactions).rpartition("/")[0]) == parts
+    assert read_sources(str(parts.interactions).rpartition("/")[0]) == parts

@@ -205,7 +205,7 @@ def test_hidden_labels_end_no_reading(tmp_path):
     assert ("impressions", "their labels are hidden", 1) in {
         (d.what, d.why, d.count) for d in data.report.dropped
     }
-    assert "No test impression can be judged" in " ".join(data.report.notes)
+    assert "No test impression can be evaluated" in " ".join(data.report.notes)
 
 
 def test_impressions_that_cannot_be_judged(tmp_path):

@@ -4,20 +4,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
-from kgrec.data.records.dataset import Dataset
-from kgrec.data.readers.triples import read_triples
 from kgrec.data.graphs.holdout import _move_unknown
-from kgrec.data.splitting.strategies import TEST, TRAIN, VALID
+from kgrec.data.readers.triples import read_triples
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.parts import TEST, TRAIN, VALID
 from kgrec.errors import ConfigError, DataError
 
 TRIPLES = st.lists(
-    st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(0, 8)).filter(lambda t: t[0] != t[2]), min_size=1, max_size=60
+    st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(0, 8)).filter(
+        lambda t: t[0] != t[2]
+    ),
+    min_size=1,
+    max_size=60,
 )
 
 
 def frame(rows):
-    return pl.DataFrame([(f"e{h}", f"r{r}", f"e{t}") for h, r, t in rows], schema=["head", "relation", "tail"], orient="row")
+    return pl.DataFrame(
+        [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in rows],
+        schema=["head", "relation", "tail"],
+        orient="row",
+    )
 
 
 def keys(data, rows):
@@ -38,7 +45,11 @@ def test_what_is_held_out_is_known_from_training(rows, seed):
         assert "can be held out" in str(error)  # noqa: PT017
         return
     assert (data.num_users, data.num_items, len(data.train)) == (0, 0, 0)
-    everything = [*keys(data, training(data)), *keys(data, data.held_triples["valid"]), *keys(data, data.held_triples["test"])]
+    everything = [
+        *keys(data, training(data)),
+        *keys(data, data.held_triples["valid"]),
+        *keys(data, data.held_triples["test"]),
+    ]
     assert sorted(everything) == sorted({(f"e{h}", f"r{r}", f"e{t}") for h, r, t in rows})
     known = training(data)
     for part in data.held_triples.values():
@@ -55,13 +66,19 @@ def test_no_more_is_moved_than_must_be():
     assert part.tolist() == [TRAIN, TRAIN, VALID, TEST]
     rows = [(a, r, b) for r in range(3) for a in range(30) for b in range(a)]
     data = Dataset.build(None, frame(rows), triple_ratios=(0.8, 0.1, 0.1))
-    assert (len(data.triples), len(data.held_triples["valid"]), len(data.held_triples["test"])) == (1044, 130, 131)
+    assert (len(data.triples), len(data.held_triples["valid"]), len(data.held_triples["test"])) == (
+        1044,
+        130,
+        131,
+    )
 
 
 def test_beside_interactions():
-    log = pl.DataFrame({"user": [f"u{n % 5}" for n in range(50)], "item": [f"e{n % 11}" for n in range(50)]})
+    log = pl.DataFrame(
+        {"user": [f"u{n % 5}" for n in range(50)], "item": [f"e{n % 11}" for n in range(50)]}
+    )
     rows = [(a, 0, b) for a in range(9) for b in range(a)]
-    data = build_dataset(log, frame(rows), triple_ratios=(0.8, 0.1, 0.1))
+    data = Dataset.build(log, frame(rows), triple_ratios=(0.8, 0.1, 0.1))
     assert len(data.triples) + sum(map(len, data.held_triples.values())) == len(rows)
     assert data.settings["triple_ratios"] == [0.8, 0.1, 0.1]
     assert data.num_items == 11

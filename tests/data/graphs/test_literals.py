@@ -1,7 +1,7 @@
 import polars as pl
 
-from kgrec.data.readers.triples import read_triples
 from kgrec.data.graphs.literals import categories
+from kgrec.data.readers.triples import read_triples
 
 XSD = "http://www.w3.org/2001/XMLSchema#"
 
@@ -11,17 +11,23 @@ def frame(rows):
 
 
 def test_numbers_become_ranges_with_about_as_many_values_each():
-    rows = [(n, "x:price", str(n), XSD + "integer") for n in range(100)] + [(n, "x:few", f"{n % 2}.50", XSD + "decimal") for n in range(6)]
+    rows = [(n, "x:price", str(n), XSD + "integer") for n in range(100)] + [
+        (n, "x:few", f"{n % 2}.50", XSD + "decimal") for n in range(6)
+    ]
     found = categories(frame(rows))
     assert found.left.height == 0
     labels = found.made.filter(pl.col("name") == "x:price")["label"].to_list()
     assert labels[:11] == ["0 to 9"] * 10 + ["10 to 19"]
     assert len(set(labels)) == 10
-    assert found.made.filter(pl.col("name") == "x:few")["key"].unique(maintain_order=True).to_list() == ["x:few=0.5", "x:few=1.5"]
+    assert found.made.filter(pl.col("name") == "x:few")["key"].unique(
+        maintain_order=True
+    ).to_list() == ["x:few=0.5", "x:few=1.5"]
 
 
 def test_equal_numbers_share_a_range():
-    rows = [(n, "x:p", "7", XSD + "int") for n in range(50)] + [(n, "x:p", str(n), XSD + "int") for n in range(50, 70)]
+    rows = [(n, "x:p", "7", XSD + "int") for n in range(50)] + [
+        (n, "x:p", str(n), XSD + "int") for n in range(50, 70)
+    ]
     found = categories(frame(rows)).made
     assert found.filter(pl.col("value") == "7")["label"].unique().to_list() == ["7"]
 
@@ -36,7 +42,11 @@ def test_dates_become_years_and_what_cannot_be_read_stays():
         (5, "x:n", "INF", XSD + "double"),
     ]
     found = categories(frame(rows))
-    assert found.made.select("term", "key").rows() == [(0, "x:d=1979"), (1, "x:d=1979"), (2, "x:d=-0044")]
+    assert found.made.select("term", "key").rows() == [
+        (0, "x:d=1979"),
+        (1, "x:d=1979"),
+        (2, "x:d=-0044"),
+    ]
     assert found.left["term"].to_list() == [3, 4, 5]
 
 
@@ -70,10 +80,13 @@ def test_in_a_graph_they_have_labels_places_and_counts(tmp_path):
         '<x:year> <http://www.w3.org/2000/01/rdf-schema#label> "released in" .\n'
     )
     (tmp_path / "a.nt").write_text(text)
-    (tmp_path / "b.ttl").write_text('<x:c> <x:year> "1979"^^<http://www.w3.org/2001/XMLSchema#gYear> .')
+    (tmp_path / "b.ttl").write_text(
+        '<x:c> <x:year> "1979"^^<http://www.w3.org/2001/XMLSchema#gYear> .'
+    )
     graph = read_triples([tmp_path / "a.nt", tmp_path / "b.ttl"], literals="entities")
     assert [
-        (graph.label(h), graph.relation_label(r), graph.label(t)) for h, r, t in zip(graph.head, graph.relation, graph.tail, strict=True)
+        (graph.label(h), graph.relation_label(r), graph.label(t))
+        for h, r, t in zip(graph.head, graph.relation, graph.tail, strict=True)
     ] == [
         ("x:b", "r", "x:a"),
         ("x:a", "released in", "1979"),
@@ -82,7 +95,11 @@ def test_in_a_graph_they_have_labels_places_and_counts(tmp_path):
     ]
     assert (graph.source.tolist(), graph.locator.tolist()) == ([0, 0, 0, 1], [2, 1, 3, 1])
     assert graph.attributes["value"].to_list() == ["once"]
-    assert graph.counts == {"literals turned into entities": 3, "entities made of literals": 1, "literals left as attributes": 1}
+    assert graph.counts == {
+        "literals turned into entities": 3,
+        "entities made of literals": 1,
+        "literals left as attributes": 1,
+    }
     assert graph.graph.tolist() == []
     plain = read_triples([tmp_path / "a.nt", tmp_path / "b.ttl"])
     assert (len(plain), plain.attributes.height, plain.counts) == (1, 4, {})

@@ -26,7 +26,7 @@ from kgrec.data.public import catalog as public
 from kgrec.data.public.catalog import (
     PublicFile,
     PublicSet,
-    get,
+    download,
     public_set,
     public_sets,
     recorded,
@@ -173,7 +173,7 @@ def test_a_damaged_part_costs_one_more_fetch(server, tmp_path, caplog):
     (tmp_path / "f.part").write_bytes(b"x" * 1000)
     assert fetched(server, tmp_path) == BODY
     assert ranges(server) == ["bytes=1000-", None]
-    assert "fetched anew" in caplog.text
+    assert "fetching it again" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def world(monkeypatch):
 
 
 def test_a_set_becomes_a_dataset(world, tmp_path):
-    made = get("made/lists", tmp_path / "d", manners=QUICK)
+    made = download("made/lists", tmp_path / "d", manners=QUICK)
     assert sorted(path.name for path in made) == [
         "kg_final.txt",
         "kg_final.txt.zip",
@@ -345,7 +345,7 @@ def test_a_set_becomes_a_dataset(world, tmp_path):
     assert recorded(tmp_path / "d") == "made/lists"
     data = kgrec.load(tmp_path / "d")
     assert (data.num_users, data.num_items, len(data.triples)) == (20, 30, 30)
-    assert get("made/lists", tmp_path / "d", manners=QUICK) == []
+    assert download("made/lists", tmp_path / "d", manners=QUICK) == []
     assert len(world.seen) == 3
     assert not [path for path in (tmp_path / "d").iterdir() if path.name.startswith(".")]
 
@@ -359,13 +359,13 @@ def test_what_a_killed_call_left_is_removed_by_the_next_and_two_calls_do_not_mee
         locked(place / "SOURCE.json"),
         pytest.raises(FetchError, match="another kgrec data get is at work"),
     ):
-        get("made/lists", place, manners=QUICK)
-    get("made/lists", place, manners=QUICK)
+        download("made/lists", place, manners=QUICK)
+    download("made/lists", place, manners=QUICK)
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
 
 def test_an_array_becomes_lines(world, tmp_path):
-    get("made/ctr", tmp_path / "d", manners=QUICK)
+    download("made/ctr", tmp_path / "d", manners=QUICK)
     assert (tmp_path / "d" / "ratings_final.txt").read_text().splitlines()[:2] == [
         "0\t0\t0",
         "0\t1\t1",
@@ -379,7 +379,7 @@ def test_quoted_cells_become_a_table(world, tmp_path):
 
     from kgrec.cli import run
 
-    get("made/books", tmp_path / "a b", manners=QUICK)
+    download("made/books", tmp_path / "a b", manners=QUICK)
     command = public.public_sets()["made/books"].next_command(tmp_path / "a b")
     words = shlex.split(command)
     assert words[0] == "kgrec"
@@ -395,7 +395,7 @@ def test_a_mirror_by_name_or_by_path(world, tmp_path):
         with Loopback(
             ranged({layout.format(name): data for name, data in files.items()})
         ) as mirror:
-            get(
+            download(
                 "made/lists",
                 tmp_path / layout[3:6].strip("/"),
                 mirror=mirror.url + "/m/",
@@ -406,9 +406,9 @@ def test_a_mirror_by_name_or_by_path(world, tmp_path):
         Loopback(ranged({})) as empty,
         pytest.raises(FetchError, match=r"404 Not Found. Check the address"),
     ):
-        get("made/lists", tmp_path / "x", mirror=empty.url, manners=QUICK)
+        download("made/lists", tmp_path / "x", mirror=empty.url, manners=QUICK)
     with pytest.raises(ConfigError, match="not an http or https address"):
-        get("made/lists", tmp_path / "x", mirror="folder/of/files", manners=QUICK)
+        download("made/lists", tmp_path / "x", mirror="folder/of/files", manners=QUICK)
 
 
 def test_a_mirror_with_other_bytes_is_found_out(world, tmp_path):
@@ -416,30 +416,30 @@ def test_a_mirror_with_other_bytes_is_found_out(world, tmp_path):
         Loopback(lambda request: Reply(b"x" * 12)) as mirror,
         pytest.raises(FetchError, match="what came is another file"),
     ):
-        get("made/lists", tmp_path / "d", mirror=mirror.url, manners=QUICK)
+        download("made/lists", tmp_path / "d", mirror=mirror.url, manners=QUICK)
     assert list((tmp_path / "d").iterdir()) == []
 
 
 def test_one_folder_holds_one_set(world, tmp_path):
-    get("made/lists", tmp_path, manners=QUICK)
+    download("made/lists", tmp_path, manners=QUICK)
     with pytest.raises(
         CheckpointError, match=r"holds made/lists. Choose another folder for made/ctr"
     ):
-        get("made/ctr", tmp_path, manners=QUICK)
+        download("made/ctr", tmp_path, manners=QUICK)
 
 
 def test_what_was_unpacked_and_changed_is_not_overwritten(world, tmp_path):
-    get("made/lists", tmp_path, manners=QUICK)
+    download("made/lists", tmp_path, manners=QUICK)
     (tmp_path / "kg_final.txt").write_text("mine")
     with pytest.raises(
         FetchError, match=r"kg_final.txt: is there and is not what kg_final.txt.zip holds"
     ):
-        get("made/lists", tmp_path, manners=QUICK)
+        download("made/lists", tmp_path, manners=QUICK)
     assert (tmp_path / "kg_final.txt").read_text() == "mine"
 
 
 def test_verify(world, tmp_path):
-    get("made/lists", tmp_path, manners=QUICK)
+    download("made/lists", tmp_path, manners=QUICK)
     chosen, found = verify(tmp_path)
     assert (chosen.name, {verdict.state for verdict in found}, len(found)) == (
         "made/lists",
@@ -474,7 +474,7 @@ def test_records_that_say_nothing(world, tmp_path, record):
 def test_two_at_once_end_well_or_say_so(world, tmp_path):
     def one():
         with contextlib.suppress(FetchError, OSError):
-            get("made/lists", tmp_path, manners=QUICK)
+            download("made/lists", tmp_path, manners=QUICK)
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
@@ -482,7 +482,7 @@ def test_two_at_once_end_well_or_say_so(world, tmp_path):
     for thread in threads:
         thread.join()
     # Either may take away what the other has begun; what is said to be there afterwards is.
-    get("made/lists", tmp_path, manners=QUICK)
+    download("made/lists", tmp_path, manners=QUICK)
     assert all(verdict.holds for verdict in verify(tmp_path)[1])
 
 
@@ -641,7 +641,7 @@ def test_the_real_files_through_a_server(shared_data, tmp_path):
     }
     with Loopback(ranged(served)) as mirror:
         mirror.faults = [Reply(served["/recbole/ml-100k/ml-100k.inter"], cut=1_000_000)]
-        get("recbole/ml-100k", tmp_path / "d", mirror=mirror.url, manners=QUICK)
+        download("recbole/ml-100k", tmp_path / "d", mirror=mirror.url, manners=QUICK)
         assert ranges(mirror)[1] == "bytes=1000000-"
     assert kgrec.load(tmp_path / "d").num_users == 943
 

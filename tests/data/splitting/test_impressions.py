@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.building.build import build_dataset
 from kgrec.data.records.content import Impressions
+from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.splitting.impressions import (
     ImpressionLog,
@@ -152,7 +152,7 @@ def test_histories_of_users_without_a_training_impression():
         (1, 6, [5, 3], [(0, True), (1, False)]),
         (1, 7, [5, 3, 0], [(2, True), (1, False)]),
     ]
-    data = build_dataset(impressions=as_log(lines, np.array([0, 1, 2, 2], np.int8)))
+    data = Dataset.build(impressions=as_log(lines, np.array([0, 1, 2, 2], np.int8)))
     got = {
         user: [
             data.items.key(item)
@@ -172,7 +172,7 @@ def test_a_core_thins_the_lists():
     lines = [(user, user, [0, 1], [(2, True), (3, user == 9), (4, False)]) for user in range(3)] + [
         (3, 3, [5], [(0, True), (5, False)])
     ]
-    data = build_dataset(impressions=as_log(lines, np.array([0, 1, 2, 0], np.int8)), k_core=2)
+    data = Dataset.build(impressions=as_log(lines, np.array([0, 1, 2, 0], np.int8)), k_core=2)
     assert set(data.items) == {"i0", "i1", "i2"}
     assert set(data.users) == {"u0", "u1", "u2"}
     assert data.impressions == {}

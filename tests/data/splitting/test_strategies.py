@@ -3,10 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kgrec.data.records.parts import TEST, TRAIN, VALID
 from kgrec.data.splitting.strategies import (
-    TEST,
-    TRAIN,
-    VALID,
     check_ratios,
     find_split,
     hold_out,

@@ -4,21 +4,27 @@ Keys that are IRIs stay as they are, blank nodes too. Other keys become ``urn:kg
 ``:relation:``, ``:class:``, ``:attribute:`` or ``:graph:`` and the key percent-encoded; so do
 relations and attributes that the reader would take for labels or types. ``kgrec.data.rdf.iris``
 gives the keys back.
+
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.formats import base, writing
+from kgrec.data.formats.base import Format, Written
 from kgrec.data.formats.id_lists import ITEMS, USERS
+from kgrec.data.formats.original_ids import under_keys
+from kgrec.data.formats.statement import was_written
 from kgrec.data.rdf.collect import LABEL_PREDICATES, TYPE_PREDICATE
 from kgrec.data.rdf.iris import NAMESPACE, minted
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.writers import base
-from kgrec.data.writers.base import Format, Written
 
+_TRIPLES, _QUADS = "graph.nt", "graph.nq"
 LABEL = LABEL_PREDICATES[0]
 
 _BLANK = re.compile(r"_:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
@@ -34,7 +40,22 @@ _ESCAPES = {
     "\f": "\\f",
 }
 _SPECIAL = re.compile(r'[\\"\x00-\x1f\x7f]')
-_COLUMNS = ("user_id", "item_id", "timestamp", "rating")
+_COLUMNS = {"user": "user_id", "item": "item_id", "time": "timestamp", "rating": "rating"}
+
+
+def recognize(folder: Path) -> bool:
+    """Return whether ``kgrec convert`` wrote the folder as RDF."""
+    return was_written(folder, "ntriples", "nquads") and _graph_file(folder) is not None
+
+
+def read(folder: Path) -> DatasetSources:
+    """Return the sources in a graph without interactions that ``kgrec convert`` wrote as RDF."""
+    sources = DatasetSources(kg=(str(_graph_file(folder)),), name=folder.resolve().name)
+    return replace(under_keys(folder, sources), held={})
+
+
+def _graph_file(folder: Path) -> Path | None:
+    return next((folder / name for name in (_TRIPLES, _QUADS) if (folder / name).is_file()), None)
 
 
 def write_ntriples(data: Dataset, folder: Path, name: str) -> Written:
@@ -53,12 +74,15 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
     entities = _terms(triples.entities.series, "entity", blank=True)
     relations = _terms(triples.relations.series, "relation", reserved=_RESERVED)
     lines = [_statements(data, entities, relations, quads)]
-    lines += [_labelled(entities, triples.labels), _labelled(relations, triples.relation_labels)]
+    lines += [
+        _label_statements(entities, triples.labels),
+        _label_statements(relations, triples.relation_labels),
+    ]
     types = triples.types
     lines.append(
         _joined(
             [
-                base.at(entities, types["entity"].to_numpy()),
+                writing.at(entities, types["entity"].to_numpy()),
                 pl.Series([f"<{TYPE_PREDICATE}>"]),
                 _terms(types["type"], "class"),
             ]
@@ -71,17 +95,17 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
         or triples.attributes.height
         or triples.labels.null_count() < len(triples.labels)
     ):
-        base.write_lines(
-            folder / ("graph.nq" if quads else "graph.nt"),
+        writing.write_lines(
+            folder / (_QUADS if quads else _TRIPLES),
             pl.concat([part.rename("line") for part in lines]),
         )
     if _minted(entities) or _minted(relations):
         written.notes.append(
             f"Keys that are no IRI are {NAMESPACE}KIND: and the key percent-encoded."
         )
-    base.lose_links(data, written, described=True)
+    writing.lose_links(data, written, described=True)
     if base.ASPECTS[base.INTERACTIONS](data):
-        _write_parts(data, folder, written)
+        _write_interactions(data, folder, written)
     return written
 
 
@@ -112,16 +136,16 @@ def _joined(columns: list[pl.Series]) -> pl.Series:
     if not size:
         return pl.Series([], dtype=pl.String)
     full = [column.new_from_index(0, size) if len(column) == 1 else column for column in columns]
-    frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(full)])
+    frame = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(full)])
     return frame.select(pl.concat_str(pl.all(), separator=" ") + " .").to_series()
 
 
 def _statements(data: Dataset, entities: pl.Series, relations: pl.Series, quads: bool) -> pl.Series:
     triples = data.triples
     columns = [
-        base.at(entities, triples.head),
-        base.at(relations, triples.relation),
-        base.at(entities, triples.tail),
+        writing.at(entities, triples.head),
+        writing.at(relations, triples.relation),
+        writing.at(entities, triples.tail),
     ]
     if quads and len(triples.graph):
         names = pl.concat(
@@ -131,14 +155,14 @@ def _statements(data: Dataset, entities: pl.Series, relations: pl.Series, quads:
             ]
         )
         graph = np.where(triples.graph < 0, len(triples.graphs), triples.graph)
-        columns[2] = (columns[2] + " " + base.at(names, graph)).str.strip_chars_end(" ")
+        columns[2] = (columns[2] + " " + writing.at(names, graph)).str.strip_chars_end(" ")
     return _joined(columns)
 
 
-def _labelled(terms: pl.Series, labels: pl.Series) -> pl.Series:
+def _label_statements(terms: pl.Series, labels: pl.Series) -> pl.Series:
     some = labels.is_not_null()
-    own = labels.filter(some).cast(pl.String).map_elements(_quoted, return_dtype=pl.String)
-    return _joined([terms.filter(some), pl.Series([f"<{LABEL}>"]), own])
+    quoted = labels.filter(some).cast(pl.String).map_elements(_quoted, return_dtype=pl.String)
+    return _joined([terms.filter(some), pl.Series([f"<{LABEL}>"]), quoted])
 
 
 def _literals(data: Dataset, entities: pl.Series) -> pl.Series:
@@ -146,7 +170,7 @@ def _literals(data: Dataset, entities: pl.Series) -> pl.Series:
     names = _terms(rows["name"], "attribute", reserved=_RESERVED)
     values = [_literal(*row) for row in rows.select("value", "datatype", "language").iter_rows()]
     return _joined(
-        [base.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)]
+        [writing.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)]
     )
 
 
@@ -167,36 +191,16 @@ def _character(found: re.Match[str]) -> str:
     return _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04X}"
 
 
-def _write_parts(data: Dataset, folder: Path, written: Written) -> None:
+def _write_interactions(data: Dataset, folder: Path, written: Written) -> None:
     """Write the parts, and which item is which entity where an id is not the entity's key."""
-    names = base.carried(data, base.fits_cell, (USERS, ITEMS))
+    names = writing.carried(data, writing.fits_cell, (USERS, ITEMS))
     names.write_lists(folder)
     names.note(written)
-    present = [column for column in ("time", "rating") if base.timed(data, column)]
-    for column, what in (("time", base.TIMES), ("rating", base.RATINGS)):
-        if column not in present:
-            written.lose(
-                f"{what}: some interactions have none, and a column must be full",
-                base.ASPECTS[what](data),
-                what,
-            )
-    header = (
-        "\t".join([*_COLUMNS[:2], *(_COLUMNS[2 if column == "time" else 3] for column in present)])
-        + "\n"
-    )
-    for part, rows in base.parts_of(data).items():
-        columns = [base.at(names.users, rows.user), base.at(names.items, rows.item)]
-        columns += [
-            pl.Series(getattr(rows, column)).cast(pl.String)
-            if len(rows)
-            else pl.Series([], dtype=pl.String)
-            for column in present
-        ]
-        base.write_rows(folder / f"{part}.tsv", columns, "\t", header)
+    writing.write_interactions(data, names, written, _COLUMNS, lambda part: folder / f"{part}.tsv")
     keys = data.triples.entities.series[: data.num_items]
     idle = base.ASPECTS[base.IDLE_ITEMS](data)
     if idle or (len(data.triples) and (data.items.series != keys).any()):
-        base.write_rows(
+        writing.write_rows(
             folder / "links.tsv", [names.items, _linked(keys)], "\t", "item_id\tentity_iri\n"
         )
 
@@ -222,6 +226,17 @@ _CARRIES = frozenset(
         base.LITERALS,
     }
 )
-_BESIDE = "train.tsv, valid.tsv, test.tsv, links.tsv"
-NTRIPLES = Format(f"graph.nt, {_BESIDE}", _CARRIES, write_ntriples)
-NQUADS = Format(f"graph.nq, {_BESIDE}", _CARRIES | {base.GRAPHS}, write_nquads)
+# With interactions beside it, a folder is read as "split".
+RDF = Format("rdf", "graph.nt or graph.nq as kgrec convert writes them", recognize, read)
+NTRIPLES = Format(
+    "ntriples",
+    "graph.nt, and tables of the parts",
+    carries=_CARRIES,
+    write=write_ntriples,
+)
+NQUADS = Format(
+    "nquads",
+    "graph.nq, and tables of the parts",
+    carries=_CARRIES | {base.GRAPHS},
+    write=write_nquads,
+)

@@ -1,156 +1,25 @@
-"""What all writers share: what a format can carry, and how text leaves."""
+"""What the writers of formats share: names or numbers for ids, and text for lines and cells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from kgrec.data.formats.base import (
+    ASPECTS,
+    LINKS,
+    RATINGS,
+    TIMES,
+    USER_FACTS,
+    Written,
+    in_triples,
+    parts_of,
+)
 from kgrec.data.formats.id_lists import ENTITIES, ITEMS, RELATIONS, USERS, is_plain, list_text
 from kgrec.data.records.content import Impressions
-from kgrec.data.records.dataset import PARTS, Dataset
-from kgrec.data.records.interactions import Interactions
-
-
-@dataclass(slots=True)
-class Written:
-    """What a writer has to say about one dataset, beyond what its format says of all.
-
-    Attributes:
-        lost: What could not be carried, in words, and how many.
-        notes: What a reader of the files should know.
-        fewer: By how many the format carries fewer of an aspect than there are.
-    """
-
-    lost: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    fewer: dict[str, int] = field(default_factory=dict)
-
-    def lose(self, what: str, count: int, of: str = "") -> None:
-        """Add to what could not be carried, if there is anything; ``of`` is the aspect that it is a
-        part of.
-        """
-        if count:
-            self.lost[what] = self.lost.get(what, 0) + int(count)
-            self.fewer[of] = self.fewer.get(of, 0) + int(count)
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A format that a dataset can be written in.
-
-    Attributes:
-        files: The files, in words.
-        carries: What it can hold, names of ``ASPECTS``.
-        write: Writes a dataset into an empty folder; the last argument is the name that files may
-            bear.
-        needs: What a dataset must have to be written at all, a name of ``ASPECTS``.
-    """
-
-    files: str
-    carries: frozenset[str]
-    write: Callable[[Dataset, Path, str], Written]
-    needs: str | None = None
-
-
-def parts_of(data: Dataset) -> dict[str, Interactions]:
-    """Return the interactions by part."""
-    return dict(zip(PARTS, (data.train, data.valid, data.test), strict=True))
-
-
-def _present(column: str) -> Callable[[Dataset], int]:
-    """Return what counts the interactions with a time or a rating."""
-
-    def count(data: Dataset) -> int:
-        columns = (getattr(part, column) for part in parts_of(data).values())
-        return sum(int(np.isfinite(values).sum()) for values in columns if values is not None)
-
-    return count
-
-
-def _links(data: Dataset) -> int:
-    return int((data.items.series != data.triples.entities.series[: data.num_items]).sum())
-
-
-def _labels(first: int | None, last: int | None) -> Callable[[pl.Series], int]:
-    return lambda labels: len(labels[first:last]) - labels[first:last].null_count()
-
-
-def _unused(data: Dataset, column: str, size: int) -> int:
-    used = np.zeros(size, dtype=bool)
-    for part in parts_of(data).values():
-        used[getattr(part, column)] = True
-    return int((~used).sum())
-
-
-def _split(data: Dataset) -> int:
-    return len(data.valid) + len(data.test)
-
-
-ASPECTS: Mapping[str, Callable[[Dataset], int]] = {
-    "interactions": lambda data: sum(map(len, parts_of(data).values())),
-    "parts of the interactions (validation and test)": _split,
-    "times": _present("time"),
-    "ratings": _present("rating"),
-    "labelled negatives": lambda data: sum(map(len, data.negatives.values())),
-    "impressions": lambda data: sum(map(len, data.impressions.values())),
-    "users without an interaction": lambda data: _unused(data, "user", data.num_users),
-    "items without an interaction": lambda data: _unused(data, "item", data.num_items),
-    "user labels": lambda data: (
-        0 if data.user_labels is None else len(data.user_labels) - data.user_labels.null_count()
-    ),
-    "item labels": lambda data: _labels(None, data.num_items)(data.triples.labels),
-    "texts": lambda data: (
-        0
-        if data.content.texts is None
-        else len(data.content.texts) - data.content.texts.null_count()
-    ),
-    "mentions": lambda data: len(data.content.mentions),
-    "features": lambda data: 0 if data.content.features is None else len(data.content.features),
-    "word vectors": lambda data: 0 if data.content.words is None else len(data.content.words.keys),
-    "entity vectors": lambda data: (
-        0 if data.content.entities is None else len(data.content.entities.keys)
-    ),
-    "triples": lambda data: len(data.triples),
-    "held-out triples": lambda data: sum(map(len, data.held_triples.values())),
-    "links (items whose entity has another name)": _links,
-    "facts about users": lambda data: len(data.user_facts),
-    "entity labels": lambda data: _labels(data.num_items, None)(data.triples.labels),
-    "relation labels": lambda data: _labels(None, None)(data.triples.relation_labels),
-    "entity types": lambda data: data.triples.types.height,
-    "literals": lambda data: data.triples.attributes.height,
-    "named graphs of triples": lambda data: int((data.triples.graph >= 0).sum()),
-    "places that triples came from": lambda data: len(data.triples) if data.triples.sources else 0,
-}
-
-(
-    INTERACTIONS,
-    SPLIT,
-    TIMES,
-    RATINGS,
-    NEGATIVES,
-    IMPRESSIONS,
-    IDLE_USERS,
-    IDLE_ITEMS,
-    USER_LABELS,
-    ITEM_LABELS,
-    TEXTS,
-    MENTIONS,
-    FEATURES,
-    WORD_VECTORS,
-    ENTITY_VECTORS,
-    TRIPLES,
-    HELD,
-    LINKS,
-    USER_FACTS,
-    ENTITY_LABELS,
-    RELATION_LABELS,
-    TYPES,
-    LITERALS,
-    GRAPHS,
-    PLACES,
-) = ASPECTS
+from kgrec.data.records.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,14 +97,14 @@ def carried(
     unfit = {name for name in used if not all(map(fits, kept[name]))}
     if unfit & {ITEMS, ENTITIES}:
         unfit |= {ITEMS, ENTITIES} & set(used)
-    own = {
+    numbers_of = {
         USERS: numbers.users,
         ITEMS: numbers.items,
         ENTITIES: numbers.entities,
         RELATIONS: numbers.relations,
     }
     users, items, entities, relations = (
-        own[name] if name in unfit else keys for name, keys in kept.items()
+        numbers_of[name] if name in unfit else keys for name, keys in kept.items()
     )
     return Names(
         users,
@@ -262,7 +131,7 @@ def at(names: pl.Series, rows: np.ndarray) -> pl.Series:
 
 def write_rows(path: Path, columns: Sequence[pl.Series], separator: str, header: str = "") -> None:
     """Write columns of text as lines; nothing is quoted."""
-    frame = pl.DataFrame([column.alias(str(place)) for place, column in enumerate(columns)])
+    frame = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(columns)])
     if frame.height:
         lines = frame.select(pl.concat_str(pl.all(), separator=separator)).to_series()
     else:
@@ -294,8 +163,8 @@ def optional(values: np.ndarray | None, size: int) -> pl.Series:
     """Return numbers with null where there is none."""
     if values is None:
         return pl.Series([None] * size, dtype=pl.Float64)
-    own = pl.Series(values)
-    return own.set(~own.is_finite(), None)
+    numbers = pl.Series(values)
+    return numbers.set(~numbers.is_finite(), None)
 
 
 def timed(data: Dataset, column: str) -> bool:
@@ -304,6 +173,52 @@ def timed(data: Dataset, column: str) -> bool:
     return bool(columns) and all(
         values is not None and bool(np.isfinite(values).all()) for values in columns
     )
+
+
+def write_interactions(
+    data: Dataset,
+    names: Names,
+    written: Written,
+    columns: Mapping[str, str],
+    path_of: Callable[[str], Path],
+) -> None:
+    """Write the parts between tabs, with the times and ratings that every interaction has.
+
+    Args:
+        data: The dataset.
+        names: What users and items are called.
+        written: What is added to.
+        columns: Headers of ``user``, ``item``, ``time`` and ``rating``.
+        path_of: The file of a part.
+    """
+    present = [column for column in ("time", "rating") if timed(data, column)]
+    for column, what in (("time", TIMES), ("rating", RATINGS)):
+        if column not in present:
+            written.lose(
+                f"{what}: some interactions have none, and a column must be full",
+                ASPECTS[what](data),
+                what,
+            )
+    header = "\t".join(columns[column] for column in ("user", "item", *present)) + "\n"
+    for part, rows in parts_of(data).items():
+        cells = [at(names.users, rows.user), at(names.items, rows.item)]
+        for column in present:
+            values = getattr(rows, column)
+            if len(rows):
+                cells.append(pl.Series(values).cast(pl.String))
+            else:
+                cells.append(pl.Series([], dtype=pl.String))
+        write_rows(path_of(part), cells, "\t", header)
+
+
+def write_kg_final(data: Dataset, folder: Path) -> None:
+    """Write the triples as KGAT's ``kg_final.txt``: head, relation and tail, numbers from 0."""
+    triples = data.triples
+    columns = [
+        pl.Series(column).cast(pl.String)
+        for column in (triples.head, triples.relation, triples.tail)
+    ]
+    write_rows(folder / "kg_final.txt", columns, " ")
 
 
 def cell(text: str | None) -> str:
@@ -359,20 +274,13 @@ def user_columns(data: Dataset, written: Written) -> dict[str, pl.Series]:
     )
     labels = pl.Series([data.triples.label(entity) for entity in once["entity"]], dtype=pl.String)
     columns = {}
-    for (relation,), own in once.with_columns(label=labels).group_by(
+    for (relation,), facts in once.with_columns(label=labels).group_by(
         "relation", maintain_order=True
     ):
         every = pl.DataFrame({"user": pl.Series(range(data.num_users), dtype=once.schema["user"])})
-        joined = every.join(own, on="user", how="left", maintain_order="left")
+        joined = every.join(facts, on="user", how="left", maintain_order="left")
         columns[data.triples.relations.key(relation)] = joined["label"]
     return columns
-
-
-def in_triples(data: Dataset) -> np.ndarray:
-    """Return which entities have a triple, bool (entities,)."""
-    stated = np.zeros(data.num_entities, dtype=bool)
-    stated[data.triples.head] = stated[data.triples.tail] = True
-    return stated
 
 
 def lose_links(data: Dataset, written: Written, described: bool) -> None:
@@ -384,17 +292,13 @@ def lose_links(data: Dataset, written: Written, described: bool) -> None:
         described: Whether labels, types and literals say something, or triples alone.
     """
     triples = data.triples
-    told = in_triples(data)
-    if described:
-        told |= triples.labels.is_not_null().to_numpy()
-        told[triples.types["entity"].to_numpy()] = told[triples.attributes["entity"].to_numpy()] = (
-            True
-        )
-    other = (data.items.series != triples.entities.series[: data.num_items]).to_numpy()
+    known = in_triples(data)
+    what = "a triple"
     if described:
         what = "a triple, a label, a type or a literal"
-    else:
-        what = "a triple"
-    written.lose(
-        f"links of items without {what}", int((other & ~told[: data.num_items]).sum()), LINKS
-    )
+        known |= triples.labels.is_not_null().to_numpy()
+        known[triples.types["entity"].to_numpy()] = True
+        known[triples.attributes["entity"].to_numpy()] = True
+    other = (data.items.series != triples.entities.series[: data.num_items]).to_numpy()
+    lost = int((other & ~known[: data.num_items]).sum())
+    written.lose(f"links of items without {what}", lost, LINKS)

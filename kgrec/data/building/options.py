@@ -1,0 +1,142 @@
+"""How a dataset is built from its sources: the options that Python, files and commands share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgrec.data.io.files import FilePath
+from kgrec.data.readers.attributes import table_settings
+from kgrec.data.readers.triples import reader_settings
+from kgrec.data.splitting.strategies import check_ratios
+from kgrec.errors import ConfigError
+
+_KNOWN = {
+    "catalog": ("interactions", "all"),
+    "leaks": ("keep", "drop"),
+    "on_error": ("stop", "skip"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How a dataset is built; what it is built from are ``DatasetSources``.
+
+    Attributes:
+        split: "random" (per user; labeled rows without regard to users), "temporal" (two moments
+            for all), "leave-one-out" (per user, the latest), or "given". Where None: given parts if
+            there are any; impressions with times "temporal"; else "random".
+        ratios: Shares of train, valid and test for the first two; 0.8, 0.1, 0.1 where None, of
+            labeled rows 0.6, 0.2, 0.2.
+        triple_ratios: Shares of the triples for train, valid and test; all train where None.
+        seed: Of every draw.
+        min_rating: Ratings below it are left out (where ``interactions`` is a file).
+        separator: Between the cells of the interactions; found where None.
+        k_core: Users and items with fewer interactions are left out, again and again until none is
+            left; 0 keeps all. Two numbers are one for users and one for items.
+        min_entity: Entities with fewer triples are left out with them, again and again; items stay;
+            0 keeps all.
+        min_relation: Relations with fewer triples are left out, likewise.
+        without_relation: Relations that are left out, by key or label.
+        leaks: "keep" triples that state interactions between users and items, with a warning, or
+            "drop" them.
+        catalog: "interactions" (every item with an interaction in any part, labeled or shown) or
+            "all" (also those only in links or the item table).
+        on_error: For files, "stop" at a malformed line or "skip" it and count it.
+        reading: Further settings of ``read_triples`` by name, for instance
+            ``{"same_as": "merge"}``.
+        item_attributes: True, or settings of ``triples_from_table`` by name: the columns of
+            ``items`` become triples as well.
+        link_by: "label-year" or "label": items are linked by the titles of ``items`` to entities of
+            the graph, instead of ``links``; see ``kgrec.data.linking.match.match_items``. Only
+            what is sure is linked.
+        review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
+            can be given as ``links``.
+        item_year: Column of years in ``items``, for ``link_by``; found where None.
+
+    Raises:
+        ConfigError: If an option is unknown or out of range.
+    """
+
+    split: str | None = None
+    ratios: Sequence[float] | None = None
+    triple_ratios: Sequence[float] | None = None
+    seed: int = 0
+    min_rating: float | int | None = None
+    separator: str | None = None
+    k_core: int | Sequence[int] = 0
+    min_entity: int = 0
+    min_relation: int = 0
+    without_relation: Sequence[str] = ()
+    leaks: str = "keep"
+    catalog: str = "interactions"
+    on_error: str = "stop"
+    reading: Mapping[str, object] | None = None
+    item_attributes: bool | Mapping[str, object] | None = None
+    link_by: str | None = None
+    review: FilePath | None = None
+    item_year: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check each option that does not depend on the sources."""
+        for name, known in _KNOWN.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
+        least = {"k_core": min(self.cores)}
+        least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
+        for name, number in least.items():
+            if number < 0:
+                raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
+        for name in ("ratios", "triple_ratios"):
+            shares = getattr(self, name)
+            if shares is not None:
+                check_ratios(tuple(shares), name)
+        if self.link_by is None and (self.review is not None or self.item_year is not None):
+            raise ConfigError(
+                "review and item_year belong to link_by. Say link_by='label-year' as well, or "
+                "leave them out."
+            )
+        reader_settings(self.reading or {})
+        table_settings(self.attribute_settings)
+
+    @property
+    def cores(self) -> tuple[int, int]:
+        """The cores of users and of items."""
+        if isinstance(self.k_core, int):
+            return self.k_core, self.k_core
+        cores = tuple(self.k_core)
+        if len(cores) != 2:
+            raise ConfigError(
+                f"k_core: {len(cores)} numbers. Give one, or one for users and one for items."
+            )
+        return cores
+
+    @property
+    def with_attributes(self) -> bool:
+        """Whether the columns of the item table become triples."""
+        return self.item_attributes is not None and self.item_attributes is not False
+
+    @property
+    def attribute_settings(self) -> Mapping[str, object]:
+        """Settings of ``triples_from_table`` as given; empty where there are none."""
+        if isinstance(self.item_attributes, Mapping):
+            return self.item_attributes
+        return {}
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the options that changed the graph or the items, JSON-ready, by name."""
+        found: dict[str, Any] = {}
+        if self.triple_ratios is not None:
+            found["triple_ratios"] = list(check_ratios(tuple(self.triple_ratios), "triple_ratios"))
+        given = {
+            "reading": reader_settings(self.reading or {}),
+            "link_by": self.link_by,
+            "item_attributes": None,
+            "min_entity": self.min_entity,
+            "min_relation": self.min_relation,
+            "without_relation": list(self.without_relation),
+            "leaks": self.leaks if self.leaks != "keep" else None,
+        }
+        if self.with_attributes:
+            given["item_attributes"] = table_settings(self.attribute_settings) or {"columns": None}
+        return found | {name: value for name, value in given.items() if value}

@@ -1,0 +1,409 @@
+"""Interactions from their sources, divided into parts: one row per pair of user and item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from kgrec.data.building.options import BuildOptions
+from kgrec.data.building.sources import DatasetSources
+from kgrec.data.graphs.filter import interaction_core
+from kgrec.data.readers.interactions import read_log, read_part
+from kgrec.data.records.content import Impressions
+from kgrec.data.records.interactions import InteractionLog, Interactions
+from kgrec.data.records.parts import PART_WORDS, PARTS, TEST, TRAIN, VALID
+from kgrec.data.records.report import ReportBuilder
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.splitting.impressions import divide_impressions, number_impressions
+from kgrec.data.splitting.labeled import (
+    HELD_OUT,
+    POSITION,
+    LabeledSplit,
+    divide_labels,
+    number_negatives,
+)
+from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
+from kgrec.data.tables.ordering import numbered, row_order, text_order
+from kgrec.errors import ConfigError, DataError
+from kgrec.random import numpy_generator
+
+_Ids = dict[str, pl.Series]
+_Parts = tuple[Interactions, Interactions, Interactions]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Interactions whose users and items are numbers over ``ids``, and how they are divided.
+
+    Attributes:
+        frame: Columns ``user``, ``item`` and ``part``; and ``time`` and ``rating`` where known.
+        ids: Sorted keys by column.
+        split: Name of the split that is still to be made; "given" where ``part`` says it.
+        shares: Shares of train, valid and test.
+        valid_held_out: Whether the validation part was taken from a given training part.
+        labeled: Labeled rows or impressions, where the interactions come from some.
+    """
+
+    frame: pl.DataFrame
+    ids: _Ids
+    split: str
+    shares: tuple[float, float, float] = RATIOS
+    valid_held_out: bool = False
+    labeled: LabeledSplit | None = None
+
+    @property
+    def divided(self) -> str:
+        """Name of the split, also of one that was made already."""
+        return self.split if self.labeled is None else self.labeled.split
+
+
+def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuilder) -> Rows:
+    """Return the interactions of labeled rows, impressions, given parts or a log.
+
+    Raises:
+        ConfigError: If there are none, or sources exclude each other.
+    """
+    labeled = _labeled(sources, options)
+    if labeled is not None:
+        report.notes += labeled.notes
+        frame, ids = _given(None, labeled.logs, sources, options, report)
+        report.add((), labeled.dropped)
+        shares = labeled.ratios or RATIOS
+        return Rows(frame, ids, "given", shares, labeled.held_out, labeled)
+
+    log = _log(sources, options)
+    split = options.split or "random"
+    shares = check_ratios(tuple(RATIOS if options.ratios is None else options.ratios))
+    if _triples_alone(sources, options):
+        nothing = pl.DataFrame(schema={"user": pl.String, "item": pl.String, "part": pl.Int8})
+        return Rows(*_merged(nothing, None, report), "none")
+    if sources.split or split.lower() == "given":
+        _check_given(split, sources)
+        frame, ids = _given(log, sources.parts, sources, options, report)
+        return Rows(frame, ids, "given", shares, sources.valid is None)
+    if log is None:
+        raise ConfigError("no interactions. Give a log, or the parts of a given split.")
+    report.add(log.sources, log.dropped)
+    frame = log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
+    return Rows(*_merged(frame, log.ids, report), split, shares)
+
+
+def _triples_alone(sources: DatasetSources, options: BuildOptions) -> bool:
+    """Return whether the triples make a dataset without users and items."""
+    wanted = options.triple_ratios is not None or sources.held is not None
+    return wanted and sources.interactions is None and sources.train is sources.test is None
+
+
+def _labeled(sources: DatasetSources, options: BuildOptions) -> LabeledSplit | None:
+    """Return labeled rows or impressions by part, where there are any."""
+    labels = sources.labelled
+    impressions = sources.impressions
+    if labels is None and impressions is None:
+        return None
+    others = sources.split or sources.interactions is not None
+    if others or (labels is not None and impressions is not None):
+        raise ConfigError(
+            "labeled rows, impressions and interactions of another source exclude each other. "
+            "Leave all but one out."
+        )
+    if labels is not None:
+        return divide_labels(labels, options.split, options.ratios, options.seed)
+    assert impressions is not None
+    return divide_impressions(impressions, options.split, options.ratios, options.seed)
+
+
+def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | None:
+    log = sources.interactions
+    if log is None or isinstance(log, InteractionLog):
+        return log
+    return read_log(
+        log,
+        wanted=(sources.user, sources.item, sources.time, sources.rating),
+        min_rating=options.min_rating,
+        separator=options.separator,
+        on_error=options.on_error,
+    )
+
+
+def _check_given(split: str, sources: DatasetSources) -> None:
+    """Refuse a given split that lacks a part, or beside another strategy."""
+    if split.lower() not in ("random", "given"):
+        raise ConfigError(f"split: {split!r} and given parts exclude each other. Leave one out.")
+    for name in ("train", "test"):
+        if getattr(sources, name) is None:
+            raise ConfigError(f"split: given, but there is no {name} part. Name it with {name}=.")
+
+
+def _given(
+    log: InteractionLog | None,
+    parts: tuple[object | None, object | None, object | None],
+    sources: DatasetSources,
+    options: BuildOptions,
+    report: ReportBuilder,
+) -> tuple[pl.DataFrame, _Ids]:
+    """Return the interactions of given parts, a validation part held out where there is none."""
+    frames = []
+    known = None
+    for number, part in enumerate(parts):
+        if part is None:
+            continue
+        rows = part
+        if not isinstance(rows, InteractionLog):
+            rows = read_part(part, user=sources.user, item=sources.item, on_error=options.on_error)
+        report.add(rows.sources, rows.dropped)
+        frames.append(rows.frame.with_columns(part=pl.lit(number, dtype=pl.Int8)))
+        known = rows.ids
+    frame = _with_times(pl.concat(frames, how="diagonal"), log, report)
+    frame, ids = _merged(frame, known, report)
+    if parts[VALID] is None:
+        frame = _with_validation(frame, options.seed, report)
+    return frame, ids
+
+
+def _with_validation(frame: pl.DataFrame, seed: int, report: ReportBuilder) -> pl.DataFrame:
+    """Return given parts with a tenth of each user's training items held out for validation."""
+    part = frame["part"].to_numpy().copy()
+    training = np.flatnonzero(part == TRAIN)
+    users = frame["user"].to_numpy()[training]
+    held = hold_out(users, HELD_OUT, generator=numpy_generator(seed, "split"))
+    part[training[held]] = VALID
+    report.notes.append(
+        "No validation part: a tenth of each user's training items was held out "
+        f"({int((part == VALID).sum())} interactions)."
+    )
+    return frame.with_columns(part=pl.Series(part, dtype=pl.Int8))
+
+
+def _with_times(
+    frame: pl.DataFrame, log: InteractionLog | None, report: ReportBuilder
+) -> pl.DataFrame:
+    """Return the parts with the times of the log, where they have none of their own."""
+    if log is None or "time" in frame.columns or "time" not in log.frame.columns:
+        return frame
+    report.sources += log.sources
+    report.notes.append(
+        f"The given parts have no times; those of {', '.join(log.sources)} were taken."
+    )
+    first = log.named().group_by("user", "item").agg(pl.col("time").min())
+    return frame.join(first, on=["user", "item"], how="left", maintain_order="left")
+
+
+def _merged(
+    frame: pl.DataFrame, ids: _Ids | None, report: ReportBuilder
+) -> tuple[pl.DataFrame, _Ids]:
+    """Return one row per (user, item), sorted by user, time and item; earlier parts go first.
+
+    Of repeated pairs the earliest stays, among equal times the one with the lowest rating. Users
+    and items become numbers over the keys that come with them, sorted, a fraction of the memory of
+    text; they may be numbers already.
+    """
+    frame, ids = _by_key(frame, ids)
+    pair = frame["user"].to_numpy().astype(np.int64)
+    pair *= len(ids["item"])
+    pair += frame["item"].to_numpy()
+    pair *= 4
+    pair += frame["part"].to_numpy() + 1
+    order = row_order(pair)
+    pair = pair[order]
+    new = np.diff(pair, prepend=-1) != 0
+    repeated = ~new | ~np.append(new[1:], True)
+    if repeated.any():
+        rows = order[repeated]
+        order[repeated] = rows[
+            row_order(
+                pair[repeated],
+                *(values[rows] for values in _columns(frame, POSITION, "time", "rating")),
+            )
+        ]
+    kept_pairs = pair[new]
+    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(kept_pairs))
+    again = np.diff(kept_pairs >> 2, prepend=-1) == 0
+    for part, name in ((VALID, "valid"), (TEST, "test")):
+        report.drop(
+            "interactions",
+            f"in the {PART_WORDS[name]} part and already in an earlier one",
+            int((kept_pairs[again] & 3 == part + 1).sum()),
+        )
+    del pair, kept_pairs, repeated
+    order = order[new][~again]
+    when = [values[order] for values in _columns(frame, "user", POSITION, "time")]
+    if len(when) > 1:
+        order = order[row_order(*when)]
+    kept: pl.DataFrame = frame[order]
+    return kept.drop(POSITION, strict=False), ids
+
+
+def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
+    """Return interactions whose users and items number keys in their order, and the keys."""
+    sorted_ = {}
+    for column in ("user", "item"):
+        if ids is None:
+            sorted_[column], rows = numbered(frame[column])
+        else:
+            order = text_order(ids[column])
+            rank = np.empty(len(order), dtype=np.int32)
+            rank[order] = np.arange(len(order), dtype=np.int32)
+            sorted_[column], rows = ids[column].gather(order), rank[frame[column].to_numpy()]
+        frame = frame.with_columns(pl.Series(column, rows, dtype=pl.Int32))
+    return frame, sorted_
+
+
+def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
+    """Return those of the columns that are there, NaN for what is missing."""
+    found = [frame[name] for name in names if name in frame.columns]
+    return [
+        (column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy()
+        for column in found
+    ]
+
+
+def core(frame: pl.DataFrame, cores: tuple[int, int], report: ReportBuilder) -> pl.DataFrame:
+    """Return the largest set of interactions in which every user and every item has as many as its
+    core.
+    """
+    before = frame
+    frame = interaction_core(frame, *cores)
+    if cores[0] == cores[1]:
+        limit = f"the {cores[0]}-core"
+    else:
+        limit = f"the core of {cores[0]} interactions a user and {cores[1]} an item"
+    if frame.height < before.height:
+        for column in ("user", "item"):
+            report.drop(
+                f"{column}s",
+                f"outside {limit}",
+                before[column].n_unique() - frame[column].n_unique(),
+            )
+        report.drop("interactions", f"outside {limit}", before.height - frame.height)
+    if frame.height == 0 < before.height:
+        raise DataError("no interaction is left. Lower min_rating or k_core.")
+    return frame
+
+
+def known_users(rows: Rows, frame: pl.DataFrame, cored: bool) -> Vocabulary:
+    """Return the users of interactions, and of labeled rows where no core was taken."""
+    keys = [_keys_in(frame, rows.ids, "user")]
+    if rows.labeled is not None and not cored:
+        keys.append(rows.labeled.users().rename("user"))
+    return Vocabulary(sorted_keys(keys), kind="user")
+
+
+def item_keys(rows: Rows, frame: pl.DataFrame, cored: bool) -> pl.Series:
+    """Return the items of interactions, and of labeled rows where no core was taken."""
+    keys = [_keys_in(frame, rows.ids, "item")]
+    if rows.labeled is not None and not cored:
+        keys.append(rows.labeled.items.rename("item"))
+    return sorted_keys(keys)
+
+
+def sorted_keys(keys: Sequence[pl.Series]) -> pl.Series:
+    """Return the distinct keys of several columns, sorted; the first of them is so already."""
+    if not any(map(len, keys[1:])):
+        return keys[0]
+    every = pl.concat(keys).unique()
+    return every.gather(text_order(every))
+
+
+def _keys_in(frame: pl.DataFrame, ids: _Ids, column: str) -> pl.Series:
+    """Return the keys that occur in a column, in the order of their numbers."""
+    used = np.zeros(len(ids[column]), dtype=bool)
+    used[frame[column].to_numpy()] = True
+    return ids[column].filter(pl.Series(used)).rename(column)
+
+
+def divide(
+    rows: Rows, frame: pl.DataFrame, users: Vocabulary, items: Vocabulary, seed: int
+) -> _Parts:
+    """Return the interactions by part, as rows of users and items.
+
+    Args:
+        rows: Where the interactions come from.
+        frame: Those that were kept.
+        users: User ids.
+        items: Item ids.
+        seed: Of the draw.
+    """
+    user = users.match(rows.ids["user"])[frame["user"].to_numpy()]
+    item = items.match(rows.ids["item"])[frame["item"].to_numpy()]
+    time = _values(frame, "time")
+    part = frame["part"].to_numpy()
+    if rows.split not in ("given", "none"):
+        strategy = find_split(rows.split)
+        part = strategy(user, time, rows.shares, generator=numpy_generator(seed, "split"))
+    rating = _values(frame, "rating")
+    everything = Interactions(
+        user.astype(np.int32),
+        item.astype(np.int32),
+        time,
+        None if rating is None else rating.astype(np.float32),
+    )
+    train, valid, test = (everything.take(part == number) for number in range(len(PARTS)))
+    return train, valid, test
+
+
+def _values(frame: pl.DataFrame, column: str) -> np.ndarray | None:
+    if column not in frame.columns:
+        return None
+    return frame[column].fill_null(np.nan).to_numpy()
+
+
+def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:
+    """Note users and items without training interactions.
+
+    Raises:
+        DataError: If nothing is left to train on, or nobody to evaluate.
+    """
+    train, valid, test = parts
+    split = rows.divided
+    if split == "none":
+        return
+    if not len(train):
+        raise DataError(
+            f"split {split!r} leaves no training interaction. Change the ratios, or give more "
+            "interactions."
+        )
+    if not len(test) and not (rows.labeled is not None and rows.labeled.impressions):
+        raise DataError(
+            f"split {split!r} leaves nobody to evaluate: the test part is empty. Change the "
+            "ratios, or give more interactions."
+        )
+    if not len(valid):
+        report.notes.append("The validation part is empty: training cannot stop early.")
+    for name, part in (("valid", valid), ("test", test)):
+        for what in ("user", "item"):
+            cold = _strangers(getattr(part, what), getattr(train, what))
+            if cold:
+                report.counts[f"{PART_WORDS[name]} {what}s without training interactions"] = cold
+    unknown = _strangers(test.item, train.item, valid.item)
+    if unknown:
+        report.warn(
+            f"{unknown:,} of the test part's {len(np.unique(test.item)):,} items are in no other "
+            "part",
+            "What learns from interactions alone cannot rank them: compare on them models that "
+            "use the graph or texts.",
+        )
+
+
+def _strangers(rows: np.ndarray, *known: np.ndarray) -> int:
+    """Return how many distinct rows are among none of the known ones."""
+    mask = np.zeros(
+        1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0), dtype=bool
+    )
+    mask[rows] = True
+    for some in known:
+        mask[some] = False
+    return int(mask.sum())
+
+
+def number_labeled(
+    labeled: LabeledSplit | None, users: Vocabulary, items: Vocabulary, report: ReportBuilder
+) -> tuple[dict[str, Interactions], dict[str, Impressions]]:
+    """Return the negatives and the impressions by part, under the dataset's numbering."""
+    if labeled is None:
+        return {}, {}
+    negatives, lost = number_negatives(labeled, users, items)
+    shown, gone = number_impressions(labeled, users, items)
+    report.drop("negatives", "their user or item is outside the k-core", lost)
+    report.drop("impressions", "outside the k-core", gone)
+    return negatives, shown

@@ -1,1 +1,0 @@
-"""Datasets written in the formats of the field, one format a file."""
