@@ -296,6 +296,44 @@ def test_lines_are_written_for_the_eye(root):
     assert conditional <= 0.012 * sum(map(code_lines, paths)), conditional
 
 
+FOREIGN = {  # private names that other packages mean to be used
+    "_exit": "os",
+    "_replace": "named tuples",
+    "_model_args": "PyG's explanations",
+}
+
+
+def private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def defined_names(tree):
+    """Names that a module binds: functions, classes, variables, and attributes of self and cls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if stored and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            yield node.attr
+
+
+def test_no_module_reads_what_is_private_to_another(root):
+    found = []
+    for path in sources(root, "kgrec"):
+        tree = ast.parse(path.read_text())
+        mine = set(defined_names(tree))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Attribute) or not private(node.attr):
+                continue
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                continue
+            if node.attr not in mine and node.attr not in FOREIGN:
+                found.append(f"{path.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
+    assert not found, found
+
+
 ROOMY = re.compile(
     r"kgrec/(cli|ops|data/formats|models/\w+)$"
 )  # one file a command, kernel, format, paper

@@ -42,6 +42,10 @@ def test_the_wheel_holds_code_types_graphs_and_licence(wheel):
         for name in ("index.html", "inspector.css", "inspector.js", "cytoscape.min.js")
     } <= set(names)
     assert "kgrec/serving/static/cytoscape.LICENSE" in names
+    assert {
+        "kgrec/explanation/render/templates/page.html",
+        "kgrec/reports/templates/dataset.html",
+    } <= set(names)
     assert "kgrec/_graphs/films/manifest.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "examples/", "graphs/"))]

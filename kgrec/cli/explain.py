@@ -425,7 +425,7 @@ def _answer(explainer: "Explainer", question: str, asked: _Asked) -> "Answer":
 def _frame(told: "list[Explanation]") -> Any:
     import polars as pl
 
-    from kgrec.explanation.core.records import empty_frame
+    from kgrec.explanation.render.frames import empty_frame
 
     return pl.concat([empty_frame(), *(one.to_frame() for one in told)])
 
@@ -517,7 +517,8 @@ def read_explanations(file: Path) -> "list[Explanation]":
         ExplanationError: If the file holds something else.
     """
     from kgrec.data.io.files import read_text
-    from kgrec.explanation.core.records import Explanation, read_json
+    from kgrec.explanation.core.json_form import read_json
+    from kgrec.explanation.core.records import Explanation
 
     text = read_text(file)
     try:

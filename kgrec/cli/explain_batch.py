@@ -99,7 +99,7 @@ def _lines(
     from kgrec.explanation.questions.batch import write_batch
 
     try:
-        there, added = write_batch(explainer, users, out, k, top=top, **settings)
+        there, added = write_batch(explainer.search, users, out, k, top=top, **settings)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{out} ends with a whole line: the same command goes on from there.")
         raise
@@ -116,10 +116,12 @@ def _table(
 
     from kgrec.data.io.files import write_parquet
     from kgrec.escaping import csv_safe
-    from kgrec.explanation.core.records import empty_frame
     from kgrec.explanation.questions.batch import explanations
+    from kgrec.explanation.render.frames import empty_frame
 
-    frames = [one.to_frame() for one in explanations(explainer, users, k, top=top, **settings)]
+    frames = [
+        one.to_frame() for one in explanations(explainer.search, users, k, top=top, **settings)
+    ]
     frame = pl.concat([empty_frame(), *frames])
     if out.suffix.lower() == ".parquet":
         whole(out, lambda path: write_parquet(frame, path))

@@ -16,7 +16,7 @@ their places, not the files.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +32,9 @@ from kgrec.explanation.core.records import (
     Term,
     short_names,
 )
+from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.search.all_paths import LONGEST
 from kgrec.explanation.search.filters import USERS
-
-if TYPE_CHECKING:
-    from kgrec.explanation.explainer import Explainer
 
 TOLERANCE = 1e-5
 _SET = ("screen_top", "per_liked", "per_middle", "budget", "max_length")
@@ -121,7 +119,7 @@ _ASKED: dict[str, Callable[[Any], bool]] = {
 
 
 def verify(
-    explanation: Explanation, explainer: "Explainer", tolerance: float = TOLERANCE
+    explanation: Explanation, explainer: Explainer, tolerance: float = TOLERANCE
 ) -> list[str]:
     """Return what does not hold of an explanation, a line each; empty where all of it does.
 

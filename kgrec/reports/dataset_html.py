@@ -1,12 +1,18 @@
-"""What a dataset holds, as one HTML page: offline, without scripts, light or dark, for wide and
-narrow screens.
+"""What a dataset holds, as one HTML page: offline, without scripts, for wide and narrow screens.
+
+The markup is in ``templates/``; here are the words, numbers and coordinates that it shows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
+import jinja2
+from markupsafe import Markup
+
 from kgrec.escaping import clean
+from kgrec.templates import environment, source
 
 _LONGEST = 160
 _RELATIONS = 12
@@ -15,206 +21,73 @@ _HEIGHT = 190
 _LEFT = 40
 _TOP = 14
 _BOTTOM = 30
+_BASE = _HEIGHT - _BOTTOM
+_RIGHT = _WIDTH - 4
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2933; --soft: #52606d; --line: #d8dee5; --ground: #f6f8fa; --card: #ffffff;
-  --bar: #0f766e; --second: #b7791f; --third: #64748b; --note: #fff8e6; --noteline: #d9a441; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6ebf0; --soft: #a3b1bf; --line: #35404c; --ground: #12171d; --card: #1b222a;
-  --bar: #2fb5a8; --second: #e0b252; --third: #8fa3b8; --note: #2b2517; --noteline: #b98a2f; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 24px 16px 48px; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 36px 0 12px; }
-h3, caption { font-size: 1rem; font-weight: 600; margin: 0 0 6px; text-align: left; }
-p { margin: 0 0 8px; overflow-wrap: anywhere; }
-.soft { color: var(--soft); }
-.grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); }
-.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); margin: 20px 0 0; padding: 0; }
-.tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; min-width: 0; }
-.tile dt { color: var(--soft); font-size: .85rem; }
-.tile dd { margin: 0; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-.card figure { margin: 0; }
-svg { display: block; width: 100%; max-width: 480px; height: auto; }
-svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
-.axis { stroke: var(--line); stroke-width: 1; }
-.train { fill: var(--bar); } .valid { fill: var(--second); } .test { fill: var(--third); }
-.curve { fill: none; stroke: var(--bar); stroke-width: 2; } .even { fill: none; stroke: var(--third); stroke-dasharray: 4 4; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-th { font-weight: 600; } .n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; white-space: nowrap; }
-td.share { width: 28%; min-width: 56px; } .track { background: var(--line); border-radius: 3px; height: 10px; margin-top: 7px; }
-table + p, .wide + p { margin-top: 10px; } p:last-child { margin-bottom: 0; } td small { color: var(--soft); display: block; }
-.track span { display: block; background: var(--bar); border-radius: 3px; height: 10px; }
-.wide { height: 14px; } .wide span { height: 14px; }
-ul.warnings { list-style: none; padding: 0; margin: 0; display: grid; gap: 10px; }
-ul.warnings li { background: var(--note); border: 1px solid var(--noteline); border-left-width: 5px; border-radius: 6px;
-  padding: 10px 14px; overflow-wrap: anywhere; }
-details { margin-top: 8px; } summary { cursor: pointer; color: var(--soft); font-size: .88rem; }
-.legend { font-size: .85rem; color: var(--soft); margin: 4px 0 0; } .legend b { font-weight: 400; margin-right: 12px; }
-.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }
-.legend .train { background: var(--bar); } .legend .valid { background: var(--second); } .legend .test { background: var(--third); }
-"""
+_View = dict[str, Any]  # what the template shows of one thing
 
 
-def page(told: Mapping[str, Any]) -> str:
+def page(summary: Mapping[str, Any]) -> str:
     """Return the page of a dataset.
 
     Args:
-        told: What ``kgrec info --json`` prints: the counts, and its profile.
+        summary: What ``kgrec info --json`` prints: the counts, and its profile.
     """
-    profile = told["profile"]
-    body = [
-        _head(told),
-        _warnings(profile["warnings"]),
-        _interactions(profile["interactions"]) if profile["interactions"] else "",
-        _graph(told, profile["graph"], profile["interactions"]) if profile["graph"] else "",
-        _report(told),
-    ]
-    title = _text(f"{told['name']}: what the dataset holds")
+    profile = summary["profile"]
+    interactions = None
+    if profile["interactions"]:
+        interactions = _interactions(profile["interactions"])
+    graph = None
+    if profile["graph"]:
+        graph = _graph(summary, profile["graph"], profile["interactions"])
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
-        "'unsafe-inline'\">\n"
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main>\n</body>\n</html>\n"
+        _templates()
+        .get_template("dataset.html")
+        .render(
+            name=summary["name"],
+            split=summary["settings"].get("split"),
+            style=source(_templates(), "dataset.css"),
+            tiles=_tiles(summary),
+            warnings=profile["warnings"],
+            interactions=interactions,
+            graph=graph,
+            notes=summary["notes"],
+            tables=_tables(summary),
+        )
     )
 
 
-def _text(value: object) -> str:
-    """Return text that may stand anywhere in the page: one line, cut where it is too long,
-    escaped.
-    """
-    line = clean(str(value))
-    return escape(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…", quote=True)
+@cache
+def _templates() -> jinja2.Environment:
+    templates = environment("kgrec.reports", _line)
+    templates.filters["whole"] = _whole
+    return templates
 
 
-def _name(value: object) -> str:
-    """Return a label from the data: its writing direction stays its own."""
-    return f"<bdi>{_text(value)}</bdi>"
+def _line(value: str) -> str:
+    """Return text that may stand anywhere in the page: one line, cut where it is too long."""
+    line = clean(value)
+    if len(line) > _LONGEST:
+        return line[: _LONGEST - 1] + "…"
+    return line
+
+
+def _whole(value: object) -> Markup:
+    """Return a sentence, which is not cut."""
+    return Markup(escape(clean(str(value)), quote=True))
 
 
 def _percent(part: float | int, whole: float | int) -> str:
     """Return a share, never rounded to all or nothing where it is neither."""
+    share = 0.0
     if whole:
         share = 100 * part / whole
-    else:
-        share = 0.0
     shown = f"{share:.1f}".removesuffix(".0")
     if shown == "100" and part < whole:
         shown = "99.9"
-    return f"{'under 0.1' if shown == '0' and part else shown} %"
-
-
-def _tiles(rows: Iterable[tuple[str, str]]) -> str:
-    return (
-        '<dl class="tiles">'
-        + "".join(
-            f'<div class="tile"><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>'
-            for name, value in rows
-        )
-        + "</dl>"
-    )
-
-
-def _table(
-    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()
-) -> str:
-    """Return a table; cells are markup already."""
-    head = "".join(
-        f'<th scope="col"{_right(n in numbers)}>{_text(column)}</th>'
-        for n, column in enumerate(columns)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{_right(n in numbers)}>{cell}</td>" for n, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _right(number: bool) -> str:
-    if number:
-        return ' class="n"'
-    return ""
-
-
-def _track(share: float, extra: str = "") -> str:
-    return f'<div class="track{extra}" aria-hidden="true"><span style="width:{100 * min(max(share, 0.0), 1.0):.1f}%"></span></div>'
-
-
-def _ranked(
-    caption: str, columns: tuple[str, str], rows: Sequence[tuple[str, int, str]], note: str = ""
-) -> str:
-    """Return a card with names, bars and counts; of equal names each has its key below."""
-    most = max((count for _, count, _ in rows), default=1) or 1
-    names = [name for name, _, _ in rows]
-    body = ""
-    for name, count, key in rows:
-        if names.count(name) > 1:
-            own = f"<small>{_name(key)}</small>"
-        else:
-            own = ""
-        body += f'<tr><td>{_name(name)}{own}</td><td class="share">{_track(count / most)}</td><td class="n">{count:,}</td></tr>'
-    head = f'<th scope="col">{_text(columns[0])}</th><td></td><th scope="col" class="n">{_text(columns[1])}</th>'
-    if note:
-        after = f'<p class="soft">{_text(note)}</p>'
-    else:
-        after = ""
-    table = f"<table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="card">{table}{after}</div>'
-
-
-def _head(told: Mapping[str, Any]) -> str:
-    parts = told["interactions"]
-    if told["users"] or told["items"]:
-        tiles = [("users", f"{told['users']:,}"), ("items", f"{told['items']:,}")]
-    else:
-        tiles = []
-    if told["users"]:
-        tiles += [(f"{_PARTS[part]} interactions", f"{count:,}") for part, count in parts.items()]
-    else:
-        tiles += []
-    tiles += [
-        ("triples", f"{told['triples']:,}"),
-        ("entities", f"{told['entities']:,}"),
-        ("relations", f"{told['relations']:,}"),
-    ]
-    further = [
-        ("negatives", "labelled negatives"),
-        ("impressions", "impressions"),
-        ("held_triples", "held-out triples"),
-    ]
-    tiles += [(name, f"{sum(told[key].values()):,}") for key, name in further if told[key]]
-    tiles += [
-        (f"items with {name}", f"{told['content'][key]:,}")
-        for key, name in (("texts", "texts"),)
-        if told["content"][key]
-    ]
-    split = told["settings"].get("split")
-    if split:
-        how = f"Split: {_text(split)}. "
-    else:
-        how = ""
-    return f'<h1>{_name(told["name"])}</h1>\n<p class="soft">{how}Items count as entities.</p>\n{_tiles(tiles)}'
-
-
-def _warnings(warnings: Sequence[Mapping[str, str]]) -> str:
-    if not warnings:
-        return ""
-    rows = "".join(
-        f"<li><strong>{_full(w['what'])}.</strong> {_full(w['remedy'])}</li>" for w in warnings
-    )
-    return f'<h2>Worth acting on</h2>\n<ul class="warnings">{rows}</ul>'
-
-
-def _full(value: object) -> str:
-    """Return a sentence, which is not cut."""
-    return escape(clean(str(value)), quote=True)
+    if shown == "0" and part:
+        shown = "under 0.1"
+    return f"{shown} %"
 
 
 def _short(number: float | int) -> str:
@@ -225,7 +98,8 @@ def _short(number: float | int) -> str:
     """
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if number >= size:
-            return f"{number / size:.{2 if number < 10 * size else 3}g}{unit}"
+            digits = 2 if number < 10 * size else 3
+            return f"{number / size:.{digits}g}{unit}"
     return f"{number:g}"
 
 
@@ -243,60 +117,179 @@ def _round_up(most: float | int) -> int:
     )
 
 
-def _figure(title: str, drawing: str, described: str, table: str, under: str = "") -> str:
-    name = _text(title)
-    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}. {_text(described)}"><title>{name}</title>{drawing}</svg>'
-    details = f"<details><summary>as a table</summary>{table}</details>"
-    drawn = f"<figure><figcaption><h3>{name}</h3></figcaption>{svg}{under}</figure>"
-    return f'<div class="card">{drawn}<p class="soft">{_text(described)}</p>{details}</div>'
+def _range(bin: Mapping[str, int]) -> str:
+    if bin["from"] == bin["to"]:
+        return f"{bin['from']:,}"
+    return f"{bin['from']:,} to {bin['to']:,}"
 
 
-def _axes(most: float | int) -> str:
-    base = _HEIGHT - _BOTTOM
-    lines = []
+def _width(share: float) -> str:
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+# ---- pieces of the page
+
+
+def _table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | list[str]]],
+    numbers: Sequence[int] = (),
+) -> _View:
+    """Return a table; a cell is a text, or a list of names from the data."""
+    heads = [{"name": name, "number": n in numbers} for n, name in enumerate(columns)]
+    return {"caption": caption, "columns": heads, "rows": list(rows)}
+
+
+def _ranked(
+    caption: str, columns: tuple[str, str], rows: Sequence[tuple[str, int, str]], note: str = ""
+) -> _View:
+    """Return names, bars and counts; of equal names each has its key below."""
+    most = max((count for _, count, _ in rows), default=1) or 1
+    names = [name for name, _, _ in rows]
+    shown = []
+    for name, count, key in rows:
+        if names.count(name) == 1:
+            key = ""
+        shown.append({"name": name, "key": key, "width": _width(count / most), "count": count})
+    return {"caption": caption, "columns": columns, "rows": shown, "note": note}
+
+
+def _figure(
+    title: str,
+    drawing: _View,
+    described: str,
+    table: _View,
+    legend: Sequence[Mapping[str, str]] = (),
+) -> _View:
+    return {
+        "title": title,
+        "drawing": drawing,
+        "described": described,
+        "table": table,
+        "legend": legend,
+        "width": _WIDTH,
+        "height": _HEIGHT,
+    }
+
+
+def _drawing(most: float | int) -> _View:
+    """Return an empty drawing whose vertical axis ends at ``most``."""
+    axes = []
     for share in (0.0, 0.5, 1.0):
-        y = base - share * (base - _TOP)
-        lines.append(
-            f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - 4}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
-        value = most * share
+        y = _BASE - share * (_BASE - _TOP)
+        label = ""
         if share != 0.5 or most % 2 == 0 or most >= 10:
-            lines.append(
-                f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>'
-            )
-    return "".join(lines)
+            label = _short(most * share)
+        axes.append(
+            {
+                "x1": _LEFT,
+                "x2": _RIGHT,
+                "y": f"{y:.1f}",
+                "x": _LEFT - 5,
+                "below": f"{y + 4:.1f}",
+                "label": label,
+            }
+        )
+    return {"axes": axes, "bars": [], "marks": [], "curve": "", "even": None}
 
 
-def _bars(columns: Sequence[Sequence[tuple[str, int]]], ticks: Sequence[tuple[float, str]]) -> str:
-    """Return bars, each of pieces on top of one another (class, height), and marks along the axis
-    (place in bars, text).
+def _mark(x: str | int, text: str, anchor: str) -> _View:
+    """Return a text below the horizontal axis."""
+    return {"x": x, "y": _BASE + 16, "anchor": anchor, "text": text}
+
+
+def _bars(
+    columns: Sequence[Sequence[tuple[str, int]]], ticks: Sequence[tuple[float, str]]
+) -> _View:
+    """Return bars, each of pieces on top of one another (part, height).
+
+    Ticks are (position in bars, text).
     """
     most = _round_up(max((sum(count for _, count in pieces) for pieces in columns), default=0) or 1)
-    base = _HEIGHT - _BOTTOM
-    step = (_WIDTH - 4 - _LEFT) / max(len(columns), 1)
-    drawn = [_axes(most)]
-    for place, pieces in enumerate(columns):
-        y = float(base)
-        for kind, count in pieces:
-            tall = count / most * (base - _TOP)
-            if count:
-                tall = max(tall, 1.0)
-            else:
-                tall = 0.0
-            y -= tall
-            if count:
-                size = f'width="{max(step - 2, 1):.1f}" height="{tall:.1f}"'
-                drawn.append(
-                    f'<rect class="{kind}" x="{_LEFT + place * step + 1:.1f}" y="{y:.1f}" {size}/>'
-                )
-    drawn += [
-        f'<text x="{_LEFT + at * step:.1f}" y="{base + 16}" text-anchor="{"end" if at == len(columns) else "middle"}">{_text(text)}</text>'
-        for at, text in ticks
+    drawing = _drawing(most)
+    step = (_RIGHT - _LEFT) / max(len(columns), 1)
+    for n, pieces in enumerate(columns):
+        y = float(_BASE)
+        for part, count in pieces:
+            if not count:
+                continue
+            height = max(count / most * (_BASE - _TOP), 1.0)
+            y -= height
+            drawing["bars"].append(
+                {
+                    "part": part,
+                    "x": f"{_LEFT + n * step + 1:.1f}",
+                    "y": f"{y:.1f}",
+                    "width": f"{max(step - 2, 1):.1f}",
+                    "height": f"{height:.1f}",
+                }
+            )
+    for position, text in ticks:
+        anchor = "middle"
+        if position == len(columns):
+            anchor = "end"
+        drawing["marks"].append(_mark(f"{_LEFT + position * step:.1f}", text, anchor))
+    return drawing
+
+
+# ---- interactions
+
+
+def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
+    tiles = []
+    if summary["users"] or summary["items"]:
+        tiles += [("users", summary["users"]), ("items", summary["items"])]
+    if summary["users"]:
+        parts = summary["interactions"].items()
+        tiles += [(f"{_PARTS[part]} interactions", count) for part, count in parts]
+    tiles += [(name, summary[name]) for name in ("triples", "entities", "relations")]
+    further = [
+        ("negatives", "labelled negatives"),
+        ("impressions", "impressions"),
+        ("held_triples", "held-out triples"),
     ]
-    return "".join(drawn)
+    tiles += [(name, sum(summary[key].values())) for key, name in further if summary[key]]
+    if summary["content"]["texts"]:
+        tiles.append(("items with texts", summary["content"]["texts"]))
+    return tiles
 
 
-def _distribution(title: str, spread: Mapping[str, Any], what: str, of: str) -> str:
+def _interactions(profile: Mapping[str, Any]) -> _View:
+    figures = [
+        _distribution(
+            "Interactions per user", profile["per_user"], "users", "interactions of a user"
+        ),
+        _distribution(
+            "Interactions per item", profile["per_item"], "items", "interactions of an item"
+        ),
+    ]
+    if profile["popularity"]:
+        figures.append(_popularity(profile["popularity"]))
+    if profile["times"]:
+        figures.append(_times(profile["times"]))
+    if profile["ratings"]:
+        figures.append(_ratings(profile["ratings"]))
+
+    cold = profile["held_out_cold"]
+    facts = [
+        ("pairs of a user and an item that interact", _percent(profile["density"], 1)),
+        ("items without a training interaction", f"{profile['cold_items']:,}"),
+        ("users without a training interaction", f"{profile['cold_users']:,}"),
+        (
+            "such items in validation and test",
+            f"{cold['valid']['items']:,} and {cold['test']['items']:,}",
+        ),
+        (
+            "such users in validation and test",
+            f"{cold['valid']['users']:,} and {cold['test']['users']:,}",
+        ),
+    ]
+    sparsity = _table("Sparsity and cold starts", ("what", "figure"), facts, numbers=(1,))
+    return {"figures": figures, "sparsity": sparsity}
+
+
+def _distribution(title: str, spread: Mapping[str, Any], what: str, of: str) -> _View:
     """Return a histogram of counts, which double from bin to bin."""
     bins = spread["bins"]
     every = -(-len(bins) // 12)
@@ -306,72 +299,30 @@ def _distribution(title: str, spread: Mapping[str, Any], what: str, of: str) -> 
         if n % every == 0
     ]
     if bins and bins[-1]["to"]:
-        ticks += [(float(len(bins)), _short(bins[-1]["to"] + 1))]
-    else:
-        ticks += []
+        ticks.append((float(len(bins)), _short(bins[-1]["to"] + 1)))
     drawing = _bars([[("train", bin["count"])] for bin in bins], ticks)
-    rows = [(_range(bin), f"{bin['count']:,}") for bin in bins]
     described = (
         f"{of.capitalize()}: median {spread['median']:g}, mean {spread['mean']:.1f}, "
         f"from {spread['least']:,} to {spread['most']:,}."
     )
     if spread["none"]:
         described += f" None: {spread['none']:,}."
+    rows = [(_range(bin), f"{bin['count']:,}") for bin in bins]
     return _figure(title, drawing, described, _table(title, (of, what), rows, numbers=(0, 1)))
 
 
-def _range(bin: Mapping[str, int]) -> str:
-    if bin["from"] == bin["to"]:
-        return f"{bin['from']:,}"
-    return f"{bin['from']:,} to {bin['to']:,}"
-
-
-def _interactions(told: Mapping[str, Any]) -> str:
-    held = told["held_out_cold"]
-    cards = [
-        _distribution("Interactions per user", told["per_user"], "users", "interactions of a user"),
-        _distribution(
-            "Interactions per item", told["per_item"], "items", "interactions of an item"
-        ),
-        _popularity(told["popularity"]) if told["popularity"] else "",
-        _times(told["times"]) if told["times"] else "",
-        _ratings(told["ratings"]) if told["ratings"] else "",
-    ]
-    facts = [
-        ("pairs of a user and an item that interact", _percent(told["density"], 1)),
-        ("items without a training interaction", f"{told['cold_items']:,}"),
-        ("users without a training interaction", f"{told['cold_users']:,}"),
-        (
-            "such items in validation and test",
-            f"{held['valid']['items']:,} and {held['test']['items']:,}",
-        ),
-        (
-            "such users in validation and test",
-            f"{held['valid']['users']:,} and {held['test']['users']:,}",
-        ),
-    ]
-    table = _table(
-        "Sparsity and cold starts",
-        ("what", "figure"),
-        [(_text(name), _text(value)) for name, value in facts],
-        numbers=(1,),
+def _popularity(points: Sequence[Sequence[float | int]]) -> _View:
+    width = _RIGHT - _LEFT
+    drawing = _drawing(100)
+    drawing["even"] = {"x1": _LEFT, "y1": _BASE, "x2": _RIGHT, "y2": _TOP}
+    drawing["curve"] = " ".join(
+        f"{_LEFT + x * width:.1f},{_BASE - y * (_BASE - _TOP):.1f}" for x, y in points
     )
-    return f'<h2>Interactions</h2>\n<div class="grid">{"".join(cards)}<div class="card">{table}</div></div>'
-
-
-def _popularity(points: Sequence[Sequence[float | int]]) -> str:
-    base = _HEIGHT - _BOTTOM
-    width = _WIDTH - 4 - _LEFT
-    path = " ".join(f"{_LEFT + x * width:.1f},{base - y * (base - _TOP):.1f}" for x, y in points)
-    ticks = "".join(
-        f'<text x="{_LEFT + n / 4 * width:.1f}" y="{base + 16}" text-anchor="{"end" if n == 4 else "middle"}">{25 * n} %</text>'
-        for n in range(5)
-    )
-    drawing = (
-        _axes(100)
-        + ticks
-        + f'<line class="even" x1="{_LEFT}" y1="{base}" x2="{_LEFT + width}" y2="{_TOP}"/><polyline class="curve" points="{path}"/>'
-    )
+    for n in range(5):
+        anchor = "middle"
+        if n == 4:
+            anchor = "end"
+        drawing["marks"].append(_mark(f"{_LEFT + n / 4 * width:.1f}", f"{25 * n} %", anchor))
     tenth = next(y for x, y in points if x >= 0.0999)
     described = (
         f"The most popular tenth of the items has {100 * tenth:.0f} % of the "
@@ -387,16 +338,14 @@ def _popularity(points: Sequence[Sequence[float | int]]) -> str:
     return _figure("Share of the interactions, most popular items first", drawing, described, table)
 
 
-def _times(told: Mapping[str, Any]) -> str:
-    counts = {part: own for part, own in told["counts"].items() if sum(own)}
+def _times(times: Mapping[str, Any]) -> _View:
+    counts = {part: bins for part, bins in times["counts"].items() if sum(bins)}
     size = len(next(iter(counts.values()), []))
-    columns = [[(part, own[n]) for part, own in counts.items()] for n in range(size)]
-    first, last = (told[f"{end}_date"] or f"{told[end]:g}" for end in ("first", "last"))
-    base = _HEIGHT - _BOTTOM
-    ends = f'<text x="{_LEFT}" y="{base + 16}">{_text(first)}</text>'
-    ends += f'<text x="{_WIDTH - 4}" y="{base + 16}" text-anchor="end">{_text(last)}</text>'
+    first, last = (times[f"{end}_date"] or f"{times[end]:g}" for end in ("first", "last"))
+    drawing = _bars([[(part, bins[n]) for part, bins in counts.items()] for n in range(size)], ())
+    drawing["marks"] += [_mark(_LEFT, first, "start"), _mark(_RIGHT, last, "end")]
     rows = [
-        (f"{n + 1} of {size}", *(f"{own[n]:,}" for own in counts.values())) for n in range(size)
+        (f"{n + 1} of {size}", *(f"{bins[n]:,}" for bins in counts.values())) for n in range(size)
     ]
     names = [_PARTS[part] for part in counts]
     table = _table(
@@ -405,141 +354,115 @@ def _times(told: Mapping[str, Any]) -> str:
         rows,
         numbers=tuple(range(1, len(names) + 1)),
     )
-    legend = (
-        '<p class="legend">'
-        + "".join(f'<b><i class="{part}"></i>{_PARTS[part]}</b>' for part in counts)
-        + "</p>"
-    )
-    described = f"From {first} to {last}" + (
-        f"; {told['missing']:,} have no time." if told["missing"] else "."
-    )
-    return _figure("Interactions over time", _bars(columns, ()) + ends, described, table, legend)
+    legend = [{"key": part, "name": _PARTS[part]} for part in counts]
+    described = f"From {first} to {last}."
+    if times["missing"]:
+        described = f"From {first} to {last}; {times['missing']:,} have no time."
+    return _figure("Interactions over time", drawing, described, table, legend)
 
 
-def _ratings(ratings: Sequence[Sequence[float | int]]) -> str:
+def _ratings(ratings: Sequence[Sequence[float | int]]) -> _View:
     ticks = [(n + 0.5, f"{value:g}") for n, (value, _) in enumerate(ratings)]
     drawing = _bars([[("train", int(count))] for _, count in ratings], ticks)
     total = sum(count for _, count in ratings)
     described = f"Mean {sum(value * count for value, count in ratings) / total:.2f}."
     rows = [(f"{value:g}", f"{int(count):,}") for value, count in ratings]
-    return _figure(
-        "Ratings",
-        drawing,
-        described,
-        _table("Ratings", ("rating", "interactions"), rows, numbers=(0, 1)),
-    )
+    table = _table("Ratings", ("rating", "interactions"), rows, numbers=(0, 1))
+    return _figure("Ratings", drawing, described, table)
+
+
+# ---- knowledge graph
 
 
 def _graph(
-    told: Mapping[str, Any], graph: Mapping[str, Any], interactions: Mapping[str, Any] | None
-) -> str:
-    relations = graph["relations"]
-    parts = graph["components"]
-    rest = relations["most"][_RELATIONS:]
-    others = relations["others"] + len(rest)
-    facts = relations["in_others"] + sum(one["triples"] for one in rest)
-    if others:
-        more = f"And {others:,} more relations with {facts:,} facts."
-    else:
-        more = ""
-    cards = [
-        _coverage(told, graph, interactions),
-        _distribution("Triples per item", graph["per_item"], "items", "triples of an item")
-        if told["items"]
-        else "",
+    summary: Mapping[str, Any], graph: Mapping[str, Any], interactions: Mapping[str, Any] | None
+) -> _View:
+    figures = []
+    if summary["items"]:
+        figures.append(
+            _distribution("Triples per item", graph["per_item"], "items", "triples of an item")
+        )
+    figures.append(
         _distribution(
             "Triples per entity",
             graph["per_entity"],
             "entities",
             "triples of an entity that is no item",
-        ),
-        _ranked(
-            "Relations",
-            ("relation", "facts"),
-            [(one["label"], one["triples"], one["key"]) for one in relations["most"][:_RELATIONS]],
-            more,
-        ),
-        _ranked(
-            "Hubs",
-            ("entity", "triples"),
-            [(one["label"], one["triples"], one["key"]) for one in graph["hubs"]],
-        ),
-        _ranked(
-            "Types",
-            ("type", "entities"),
-            [(one["key"], one["entities"], "") for one in graph["types"][:_RELATIONS]],
         )
-        if graph["types"]
-        else "",
+    )
+    hubs = [(hub["label"], hub["triples"], hub["key"]) for hub in graph["hubs"]]
+    lists = [_relations(graph["relations"]), _ranked("Hubs", ("entity", "triples"), hubs)]
+    if graph["types"]:
+        types = [(kind["key"], kind["entities"], "") for kind in graph["types"][:_RELATIONS]]
+        lists.append(_ranked("Types", ("type", "entities"), types))
+    lists.append(_components(graph["components"], summary["items"]))
+    coverage = _coverage(summary, graph, interactions)
+    return {"coverage": coverage, "figures": figures, "lists": lists}
+
+
+def _relations(relations: Mapping[str, Any]) -> _View:
+    rest = relations["most"][_RELATIONS:]
+    others = relations["others"] + len(rest)
+    facts = relations["in_others"] + sum(relation["triples"] for relation in rest)
+    note = ""
+    if others:
+        note = f"And {others:,} more relations with {facts:,} facts."
+    rows = [
+        (relation["label"], relation["triples"], relation["key"])
+        for relation in relations["most"][:_RELATIONS]
     ]
-    bins = [(f"{_range(bin)} entities", bin["count"], "") for bin in parts["bins"] if bin["count"]]
-    note = (
-        f"The largest holds {_percent(parts['largest'], parts['entities'])} of the entities "
-        "with a triple"
-    )
-    if told["items"]:
-        note += f", and {parts['items_in_largest']:,} items."
-    else:
-        note += "."
-    cards.append(
-        _ranked(f"Connected components: {parts['count']:,}", ("size", "components"), bins, note)
-    )
-    return f'<h2>Knowledge graph</h2>\n<div class="grid">{"".join(cards)}</div>'
+    return _ranked("Relations", ("relation", "facts"), rows, note)
+
+
+def _components(parts: Mapping[str, Any], items: int) -> _View:
+    rows = [(f"{_range(bin)} entities", bin["count"], "") for bin in parts["bins"] if bin["count"]]
+    share = _percent(parts["largest"], parts["entities"])
+    note = f"The largest holds {share} of the entities with a triple."
+    if items:
+        note = f"{note[:-1]}, and {parts['items_in_largest']:,} items."
+    return _ranked(f"Connected components: {parts['count']:,}", ("size", "components"), rows, note)
 
 
 def _coverage(
-    told: Mapping[str, Any], graph: Mapping[str, Any], interactions: Mapping[str, Any] | None
-) -> str:
-    if told["items"]:
-        rows = [("items with a triple", graph["items_with_triples"], told["items"])]
-    else:
-        rows = []
+    summary: Mapping[str, Any], graph: Mapping[str, Any], interactions: Mapping[str, Any] | None
+) -> list[_View]:
+    rows = [("entities with a label", graph["labelled"], summary["entities"])]
     if interactions:
-        rows += [
-            (
-                "interactions with such items",
-                graph["interactions_with_triples"],
-                interactions["total"],
-            )
-        ]
-    else:
-        rows += []
-    rows += [("entities with a label", graph["labelled"], told["entities"])]
-    body = ""
-    for name, part, whole in rows:
-        share = f'<strong>{_percent(part, whole)}</strong> <span class="soft">({part:,} of {whole:,})</span>'
-        body += f"<p>{_text(name)}: {share}</p>{_track(part / max(whole, 1), ' wide')}"
-    return f'<div class="card"><h3>Coverage</h3>{body}</div>'
+        with_triples = graph["interactions_with_triples"]
+        rows.insert(0, ("interactions with such items", with_triples, interactions["total"]))
+    if summary["items"]:
+        rows.insert(0, ("items with a triple", graph["items_with_triples"], summary["items"]))
+    return [
+        {
+            "name": name,
+            "share": _percent(part, whole),
+            "part": part,
+            "whole": whole,
+            "width": _width(part / max(whole, 1)),
+        }
+        for name, part, whole in rows
+    ]
 
 
-def _report(told: Mapping[str, Any]) -> str:
-    cards = []
-    if told["dropped"]:
+# ---- report
+
+
+def _tables(summary: Mapping[str, Any]) -> list[_View]:
+    """Return what was omitted and counted, the sources, and the settings."""
+    tables = []
+    if summary["dropped"]:
         rows = [
-            (_text(d["what"]), _text(d["why"]), f"{d['count']:,}", _where(d.get("where", ())))
-            for d in told["dropped"]
+            (drop["what"], drop["why"], f"{drop['count']:,}", list(drop.get("where", ())[:3]))
+            for drop in summary["dropped"]
         ]
-        cards.append(
-            f'<div class="card">{_table("Left out", ("what", "why", "rows", "first places"), rows, numbers=(2,))}</div>'
-        )
-    if told["counts"]:
-        counted = [(_text(name), f"{count:,}") for name, count in told["counts"].items()]
-        cards.append(
-            f'<div class="card">{_table("Counted", ("what", "how many"), counted, numbers=(1,))}</div>'
-        )
-    sources = [(_name(source),) for source in told["sources"]]
-    cards.append(
-        f'<div class="card">{_table("Sources", ("file",), sources)}</div>' if sources else ""
-    )
-    settings = [(_text(name), _text(value)) for name, value in told["settings"].items()]
-    cards.append(
-        f'<div class="card">{_table("Settings", ("setting", "value"), settings)}</div>'
-        if settings
-        else ""
-    )
-    notes = "".join(f"<p>{_full(note)}</p>" for note in told["notes"])
-    return f'<h2>How it was built</h2>\n{notes}<div class="grid">{"".join(cards)}</div>'
-
-
-def _where(places: Sequence[str]) -> str:
-    return "<br>".join(_name(place) for place in places[:3])
+        columns = ("what", "why", "rows", "first places")
+        tables.append(_table("Left out", columns, rows, numbers=(2,)))
+    if summary["counts"]:
+        counts = [(name, f"{count:,}") for name, count in summary["counts"].items()]
+        tables.append(_table("Counted", ("what", "how many"), counts, numbers=(1,)))
+    if summary["sources"]:
+        tables.append(_table("Sources", ("file",), [([source],) for source in summary["sources"]]))
+    if summary["settings"]:
+        settings = [(name, str(value)) for name, value in summary["settings"].items()]
+        tables.append(_table("Settings", ("setting", "value"), settings))
+    return tables

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from kgrec.study.tune import Trial, Tuning
 
 INK, FAINT = "#1f2933", "#9aa5b1"
+_METADATA: dict[str, dict[str, Any]] = {  # nothing that differs from run to run
+    "png": {"Software": None},
+    "svg": {"Date": None},
+}
 COLORS = {"interactions": "#8fa3b8", "knowledge": "#0f766e", "shuffled": "#d9a441"}
 LEGEND = {
     "interactions": "interactions only",
@@ -49,15 +53,15 @@ def plot_metrics(
         figsize=(4.1 * len(metrics) + 1.4, 0.46 * len(bars) + 2.1), dpi=150, facecolor="white"
     )
     FigureCanvasAgg(figure)
-    places = list(range(len(bars)))[::-1]
+    rows = list(range(len(bars)))[::-1]
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         values = [b.values[metric] for b in bars]
         errors = [b.errors[metric] for b in bars]
-        panel.barh(places, values, color=[COLORS[b.kind] for b in bars], height=0.62, zorder=2)
+        panel.barh(rows, values, color=[COLORS[b.kind] for b in bars], height=0.62, zorder=2)
         panel.errorbar(
             values,
-            places,
+            rows,
             xerr=errors,
             fmt="none",
             ecolor=INK,
@@ -66,10 +70,10 @@ def plot_metrics(
             zorder=3,
         )
         reach = max(v + e for v, e in zip(values, errors, strict=True)) or 1.0
-        for place, value, error in zip(places, values, errors, strict=True):
+        for row, value, error in zip(rows, values, errors, strict=True):
             panel.text(
                 value + error + 0.02 * reach,
-                place,
+                row,
                 f"{value:.3f}",
                 va="center",
                 fontsize=9,
@@ -83,7 +87,7 @@ def plot_metrics(
             color=INK,
             fontweight="bold",
         )
-        panel.set_yticks(places, [b.label for b in bars], fontsize=10, color=INK)
+        panel.set_yticks(rows, [b.label for b in bars], fontsize=10, color=INK)
         panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="x", color="#e4e7eb", linewidth=0.8, zorder=0)
@@ -138,8 +142,7 @@ def plot_differences(
     path: Path,
     form: str = "png",
 ) -> None:
-    """Draw one panel of differences with their intervals per metric, around a line at 0, as "png"
-    or "svg".
+    """Draw one panel of differences with intervals per metric, as "png" or "svg".
 
     An interval that holds 0 is drawn hollow.
     """
@@ -168,32 +171,29 @@ def plot_differences(
         0.012, 1 - 0.3 / tall, title, fontsize=12, fontweight="bold", color=INK, va="center"
     )
     figure.text(0.012, 0.16 / tall, footnote, fontsize=8, color="#52606d", va="center")
-    figure.savefig(
-        path, format=form, metadata={"Software": None} if form == "png" else {"Date": None}
-    )
+    figure.savefig(path, format=form, metadata=_METADATA[form])
 
 
 def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker]) -> None:
     panel.axvline(0, color="#52606d", linewidth=1.1, zorder=1.5)
     for whisker in whiskers:
-        place = len(labels) - 1 - labels.index(whisker.label)
-        open_ = whisker.low <= 0 <= whisker.high
-        color = COLORS["interactions" if open_ else "knowledge"]
+        row = len(labels) - 1 - labels.index(whisker.label)
+        color = COLORS["knowledge"]
+        face = color
+        if whisker.low <= 0 <= whisker.high:
+            color = COLORS["interactions"]
+            face = "white"
         panel.plot(
             [whisker.low, whisker.high],
-            [place, place],
+            [row, row],
             color=color,
             linewidth=1.8,
             solid_capstyle="round",
             zorder=2,
         )
-        if open_:
-            face = "white"
-        else:
-            face = color
         panel.plot(
             [whisker.value],
-            [place],
+            [row],
             "o",
             markersize=6,
             color=face,
@@ -209,7 +209,7 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
             "fontsize": 7.5,
             "color": INK,
         }
-        panel.annotate(f"{whisker.value:+.4f}", (whisker.value, place), **above)
+        panel.annotate(f"{whisker.value:+.4f}", (whisker.value, row), **above)
     ends = [0.0, *(end for whisker in whiskers for end in (whisker.low, whisker.high))]
     margin = 0.15 * (max(ends) - min(ends)) or 1.0
     panel.set_xlim(min(ends) - margin, max(ends) + margin)
@@ -227,9 +227,7 @@ _TRIAL_COLUMNS = 4
 
 
 def plot_trials(found: "Tuning", path: Path) -> None:
-    """Draw a search as a PNG: the best so far by trial, and each searched setting against the
-    validation value.
-    """
+    """Draw a search as a PNG: the best so far, and each setting against the validation value."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -253,19 +251,19 @@ def plot_trials(found: "Tuning", path: Path) -> None:
         _points(
             panel,
             measured,
-            _places(panel, span, [trial.settings[name] for trial in measured]),
+            _positions(panel, span, [trial.settings[name] for trial in measured]),
             name,
         )
     for panel in panels[count:]:
         panel.set_visible(False)
     for panel in panels[:count:columns]:
         panel.set_ylabel(found.metric, fontsize=8.5, color=INK)
-    told = ", ".join(
+    states = ", ".join(
         f"{sum(trial.state == state for trial in trials)} {state}"
         for state in ("done", "pruned", "failed")
     )
     title = f"{found.model} on {found.dataset}: {found.metric} on the validation part"
-    note = f"{told}; hollow: pruned, square: the default preset, yellow: the best"
+    note = f"{states}; hollow: pruned, square: the default preset, yellow: the best"
     figure.suptitle(title, x=0.008, ha="left", fontsize=11, fontweight="bold", color=INK)
     figure.supxlabel(note, x=0.008, ha="left", fontsize=8, color="#52606d")
     figure.savefig(path, format="png", metadata={"Software": None})
@@ -275,17 +273,17 @@ def _best_so_far(panel: Any, trials: "Sequence[Trial]") -> None:
     best = -math.inf
     line = []
     for trial in trials:
-        best = max(
-            best, trial.value if trial.state == "done" and trial.value is not None else -math.inf
-        )
-        line.append(best if best > -math.inf else math.nan)
+        if trial.state == "done" and trial.value is not None:
+            best = max(best, trial.value)
+        line.append(best)
+    line = [value if value > -math.inf else math.nan for value in line]
     panel.step(
         [trial.number for trial in trials], line, where="post", color=FAINT, linewidth=1.4, zorder=1
     )
     panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _places(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) -> list[float]:
+def _positions(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) -> list[float]:
     """Return where values lie on a panel's axis, after setting up its range and its ticks."""
     if not isinstance(span, tuple):
         low = min([span.low, *values])
@@ -305,7 +303,10 @@ def _places(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) -> li
         return [float(value) for value in values]
     written = [_written(value) for value in values]
     names = list(dict.fromkeys([*map(_written, span), *written]))
-    panel.set_xticks(range(len(names)), names, rotation=30 if max(map(len, names)) > 6 else 0)
+    rotation = 0
+    if max(map(len, names)) > 6:
+        rotation = 30
+    panel.set_xticks(range(len(names)), names, rotation=rotation)
     panel.set_xlim(-0.6, len(names) - 0.4)
     return [float(names.index(name)) for name in written]
 
@@ -316,28 +317,23 @@ def _written(value: Any) -> str:
     return str(value)
 
 
-def _points(panel: Any, trials: "Sequence[Trial]", places: list[float], name: str) -> None:
+def _points(panel: Any, trials: "Sequence[Trial]", positions: list[float], name: str) -> None:
     best = max(
         (trial for trial in trials if trial.state == "done"), key=lambda trial: trial.value or 0.0
     )
-    for trial, place in zip(trials, places, strict=True):
+    for trial, position in zip(trials, positions, strict=True):
+        style = {"color": COLORS["knowledge"], "markersize": 5, "zorder": 3}
         if trial is best:
-            color = COLORS["shuffled"]
-        else:
-            color = COLORS["knowledge"]
-        if trial.state == "done":
-            face = color
-        else:
-            face = "white"
-        panel.plot(
-            [place],
-            [trial.value],
-            "s" if trial.number == 1 else "o",
-            color=face,
-            markeredgecolor=INK if trial is best else color,
-            markersize=7 if trial is best else 5,
-            zorder=4 if trial is best else 3,
-        )
+            style = {"color": COLORS["shuffled"], "markersize": 7, "zorder": 4}
+        style["markeredgecolor"] = style["color"]
+        if trial is best:
+            style["markeredgecolor"] = INK
+        if trial.state != "done":
+            style["color"] = "white"
+        marker = "o"
+        if trial.number == 1:
+            marker = "s"
+        panel.plot([position], [trial.value], marker, **style)
     panel.set_title(name, loc="left", fontsize=9.5, color=INK, fontweight="bold")
     panel.tick_params(labelsize=7.5, colors="#52606d", length=0)
     panel.grid(color="#e4e7eb", linewidth=0.8, zorder=0)
@@ -360,21 +356,11 @@ def plot_shares(
     figure = Figure(figsize=(8.2, 0.36 * max(len(labels), 1) + 1.7), dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
-    places = list(range(len(labels)))[::-1]
-    panel.barh(
-        places,
-        values,
-        color=[COLORS["knowledge" if value >= 0 else "shuffled"] for value in values],
-        height=0.62,
-        zorder=2,
-    )
+    rows = list(range(len(labels)))[::-1]
+    signs = {True: COLORS["knowledge"], False: COLORS["shuffled"]}
+    panel.barh(rows, values, color=[signs[value >= 0] for value in values], height=0.62, zorder=2)
     panel.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
-    panel.set_yticks(
-        places,
-        [label if len(label) <= 60 else label[:59] + "…" for label in labels],
-        fontsize=9,
-        color=INK,
-    )
+    panel.set_yticks(rows, [_cut(label) for label in labels], fontsize=9, color=INK)
     panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
     panel.tick_params(axis="y", length=0)
     for side in ("top", "right", "left", "bottom"):
@@ -383,6 +369,12 @@ def plot_shares(
     figure.text(0.01, 0.01, footnote, fontsize=8, color=FAINT)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, format=form)
+
+
+def _cut(label: str) -> str:
+    if len(label) <= 60:
+        return label
+    return label[:59] + "…"
 
 
 PATHS = {
@@ -394,8 +386,9 @@ _MODES = {"delete": "everything recomputed", "mask": "other weights kept"}
 
 
 def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
-    """Draw the drops of paths shown, degree-matched and random, and their AOPC curves by mode, with
-    95 % intervals over users.
+    """Draw the drops and AOPC curves of paths shown, degree-matched and random, by mode.
+
+    Intervals are of 95 %, over users.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -436,31 +429,32 @@ def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
         labelcolor=INK,
     )
     drawn = found.curves[0].points[0].count
-    told = (
+    sizes = (
         f"{found.pairs:,} recommendations of {found.users:,} users ({drawn:,} in the curves), "
         f"{found.paths:,} paths"
     )
-    note = f"{told}; 95 % intervals over users; hollow: of the paths that have a degree-matched one"
-    canvas.text(0.012, 0.035, note, fontsize=8, color="#52606d", va="center")
-    canvas.savefig(
-        path, format=form, metadata={"Software": None} if form == "png" else {"Date": None}
+    note = (
+        f"{sizes}; 95 % intervals over users; hollow: of the paths that have a degree-matched one"
     )
+    canvas.text(0.012, 0.035, note, fontsize=8, color="#52606d", va="center")
+    canvas.savefig(path, format=form, metadata=_METADATA[form])
 
 
 def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
     rows = [(mode, kind) for mode in modes for kind in PATHS]
     ends = [0.0]
-    for place, (mode, kind) in enumerate(rows[::-1]):
-        figure = found[f"necessity.{'drop' if kind == 'best' else kind}.{mode}"]
+    keys = {"best": "drop", "matched": "matched", "random": "random"}
+    for row, (mode, kind) in enumerate(rows[::-1]):
+        figure = found[f"necessity.{keys[kind]}.{mode}"]
         if figure.value is None:
             continue
         low, high = _ends(figure)
         color = COLORS[PATHS[kind][1]]
         ends += [low, high]
         panel.plot(
-            [low, high], [place, place], color=color, linewidth=2, solid_capstyle="round", zorder=2
+            [low, high], [row, row], color=color, linewidth=2, solid_capstyle="round", zorder=2
         )
-        panel.plot([figure.value], [place], "o", markersize=6.5, color=color, zorder=3)
+        panel.plot([figure.value], [row], "o", markersize=6.5, color=color, zorder=3)
         above = {
             "xytext": (0, 6),
             "textcoords": "offset points",
@@ -469,7 +463,7 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
             "fontsize": 7.5,
             "color": INK,
         }
-        panel.annotate(f"{figure.value:.3g}", (figure.value, place), **above)
+        panel.annotate(f"{figure.value:.3g}", (figure.value, row), **above)
         paired = found[f"necessity.paired.{mode}"].value
         if kind == "matched" and paired is not None:
             hollow = {
@@ -477,7 +471,7 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
                 "markeredgecolor": COLORS["knowledge"],
                 "markeredgewidth": 1.4,
             }
-            panel.plot([paired], [place], "o", markersize=5.5, zorder=3, **hollow)
+            panel.plot([paired], [row], "o", markersize=5.5, zorder=3, **hollow)
             ends.append(paired)
     margin = 0.1 * (max(ends) - min(ends)) or 1.0
     panel.axvline(0, color="#52606d", linewidth=1.1, zorder=1.5)
@@ -492,11 +486,11 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
 
 
 def _ends(figure: "Figure") -> tuple[float, float]:
+    """Return the ends of a figure's interval; its value where there is none."""
     value = figure.value or 0.0
-    return (
-        value if figure.low is None else figure.low,
-        value if figure.high is None else figure.high,
-    )
+    if figure.low is None or figure.high is None:
+        return value, value
+    return figure.low, figure.high
 
 
 def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:

@@ -220,19 +220,18 @@ def filters_of(query: QueryParams) -> Filters:
     Raises:
         ConfigError: If one is out of range.
     """
-    drop = query.get("min_drop")
-    return Filters(
-        allow=tuple(query.getlist("allow")),
-        deny=tuple(query.getlist("deny")),
-        types=tuple(kind for kind in query.getlist("type") if kind != "none")
-        if "type" in query
-        else None,
-        max_length=_whole(query, "max_length", 0) if "max_length" in query else None,
-        max_degree=_whole(query, "max_degree", 0) if "max_degree" in query else None,
-        users=_word(query, "users", ("count", "hide", "show")) if "users" in query else None,
-        min_drop=None if drop is None else _number(drop, "min_drop"),
-        rank_by=query.get("rank_by"),
-    )
+    given: dict[str, Any] = {"rank_by": query.get("rank_by")}
+    if "type" in query:
+        given["types"] = tuple(kind for kind in query.getlist("type") if kind != "none")
+    for name in ("max_length", "max_degree"):
+        if name in query:
+            given[name] = _whole(query, name, 0)
+    if "users" in query:
+        given["users"] = _word(query, "users", ("count", "hide", "show"))
+    if "min_drop" in query:
+        given["min_drop"] = _number(query["min_drop"], "min_drop")
+    allow = tuple(query.getlist("allow"))
+    return Filters(allow=allow, deny=tuple(query.getlist("deny")), **given)
 
 
 def _checked(query: QueryParams) -> QueryParams:

@@ -1,6 +1,4 @@
-"""What the path inspector shows of a run, as JSON-ready dictionaries. Knows nothing of HTTP, and
-reads no file.
-"""
+"""What the path inspector shows of a run, as JSON-ready dictionaries; without HTTP or files."""
 
 import json
 import math
@@ -8,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -127,8 +125,9 @@ class Inspector:
                 f"{run!r} has no users and items to inspect. Train a recommender on interactions."
             )
         # A page has room for more paths through one liked item than a terminal.
-        own: Any = run.explainer(per_liked=5, per_middle=10) if explainer is None else explainer
-        self._explainer: Explaining = own
+        if explainer is None:
+            explainer = cast(Explaining, run.explainer(per_liked=5, per_middle=10))
+        self._explainer: Explaining = explainer
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
         self._user_labels = _readable(self.data.users.series, self.data.user_labels)
@@ -190,9 +189,7 @@ class Inspector:
         }
 
     def users(self, words: str = "", offset: int = 0, limit: int = 50) -> dict[str, Any]:
-        """Return the users whose id or label has ``words`` in it, the ones that begin with it
-        first.
-        """
+        """Return the users whose id or label contains ``words``, those that begin with it first."""
         rows = _search(words, self.data.users.series, self._user_labels)
         page = rows[offset : offset + limit].tolist()
         found = [
@@ -257,17 +254,15 @@ class Inspector:
         return self._kept(answer, "explain", user, item, k, settings)
 
     def compare(self, user: str, first: str, second: str) -> dict[str, Any]:
-        """Return why one item and not another, with both explanations as ``explain`` returns
-        them.
-        """
+        """Return why one item and not another, with both explanations as of ``explain``."""
 
         def answer() -> dict[str, Any]:
-            told = self._explainer.compare(user, first, second)
-            record = told.to_dict()
+            contrast = self._explainer.compare(user, first, second)
+            record = contrast.to_dict()
             del record["explanations"]
             return {
                 "contrast": _shortened(record),
-                "views": [self.view(one) for one in told.explanations],
+                "views": [self.view(why) for why in contrast.explanations],
             }
 
         return self._kept(answer, "compare", user, first, second)
@@ -302,10 +297,10 @@ class Inspector:
         add_facts: Sequence[Sequence[str]] = (),
     ) -> dict[str, Any]:
         """Return the ranking under other likes and facts, at most ``MOST_CHANGES`` of them."""
-        asked = len(remove) + len(add) + len(remove_facts) + len(add_facts)
-        if asked > MOST_CHANGES or len(items) > MOST_ITEMS:
+        changes = len(remove) + len(add) + len(remove_facts) + len(add_facts)
+        if changes > MOST_CHANGES or len(items) > MOST_ITEMS:
             raise ConfigError(
-                f"{asked} changes: at most {MOST_CHANGES} at once, and {MOST_ITEMS} items asked "
+                f"{changes} changes: at most {MOST_CHANGES} at once, and {MOST_ITEMS} items asked "
                 "about."
             )
         facts: dict[str, Any] = {
@@ -328,24 +323,25 @@ class Inspector:
     def summary(
         self, by: str = "relation", knock_out: bool = False, users: int = 200
     ) -> dict[str, Any]:
-        """Return what drives the recommendations of the first ``users`` users with a history; of
-        patterns, which cost most, fewer.
+        """Return what drives the recommendations of the first ``users`` users with a history.
+
+        Patterns, which cost most, are of fewer users.
         """
-        given = min(users, MOST_PATTERN_USERS if by == "pattern" else MOST_USERS)
+        most = MOST_USERS
+        if by == "pattern":
+            most = MOST_PATTERN_USERS
+        given = min(users, most)
 
         def answer() -> dict[str, Any]:
             chosen = np.flatnonzero(self._history_sizes)[:given]
-            told = self._explainer.summary(
-                self.data.users.keys(chosen), k=10, by=by, knock_out=knock_out
-            )
-            return {"summary": _shortened(told.to_dict())} | _bounded(users, given)
+            keys = self.data.users.keys(chosen)
+            summary = self._explainer.summary(keys, k=10, by=by, knock_out=knock_out)
+            return {"summary": _shortened(summary.to_dict())} | _bounded(users, given)
 
         return self._kept(answer, "summary", by, knock_out, users)
 
     def facts(self, item: str) -> dict[str, Any]:
-        """Return the facts of an item, at most 200, each with the keys by which ``what_if`` knows
-        it.
-        """
+        """Return the facts of an item, at most 200, each with its keys for ``what_if``."""
         row = self.data.items.row(item)
         triples = self.data.triples
         found = np.flatnonzero((triples.head == row) | (triples.tail == row))
@@ -370,9 +366,7 @@ class Inspector:
         return {"item": item, "total": len(found), "rows": rows}
 
     def view(self, explanation: Explanation) -> dict[str, Any]:
-        """Return an explanation as its stable JSON under ``explanation``, and what is only for
-        showing it beside that.
-        """
+        """Return an explanation's stable JSON under ``explanation``, and what its view needs."""
         nodes = {
             (node.kind, node.key): node
             for path in explanation.paths
@@ -414,16 +408,15 @@ class Inspector:
         return ref.short
 
     def _node(self, node: Node) -> dict[str, Any]:
-        """Return what there is to say of a node besides its label; an item's IRI is that of its
-        entity.
-        """
+        """Return IRI and degree of a node; an item's IRI is that of its entity."""
         if node.kind == "user":
             row = self.data.users.get(node.key)
-            return {"iri": "", "degree": 0 if row is None else int(self._history_sizes[row])}
+            if row is None:
+                return {"iri": "", "degree": 0}
+            return {"iri": "", "degree": int(self._history_sizes[row])}
+        known = self.data.triples.entities
         if node.kind == "item":
             known = self.data.items
-        else:
-            known = self.data.triples.entities
         row = known.get(node.key)
         if row is None:
             return {"iri": "", "degree": 0}
@@ -431,9 +424,7 @@ class Inspector:
 
 
 def _shown(path: Path) -> dict[str, Any]:
-    """Return whether a path may be called a cause, and each hop's relations in words with the
-    places that state them.
-    """
+    """Return whether a path is a cause, and each hop's relations in words with their sources."""
     hops = [
         {
             "words": _words(hop),
@@ -447,15 +438,17 @@ def _shown(path: Path) -> dict[str, Any]:
 def _words(hop: Hop) -> list[str]:
     if hop.liked and hop.source.kind == "users":
         return ["who also liked"]
+    if hop.liked and hop.forward:
+        return ["liked"]
     if hop.liked:
-        return ["liked" if hop.relations[0].forward else "also liked by"]
+        return ["also liked by"]
     return [_cut(wording(relation)) for relation in hop.relations]
 
 
-def _bounded(asked: int, given: int) -> dict[str, Any]:
-    """Return what was asked for and what is given, where they differ."""
-    if asked > given:
-        return {"bounded": {"asked": asked, "given": given}}
+def _bounded(requested: int, given: int) -> dict[str, Any]:
+    """Return what was requested and what is given, where they differ."""
+    if requested > given:
+        return {"bounded": {"asked": requested, "given": given}}
     return {}
 
 
@@ -489,9 +482,7 @@ def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
 
 
 def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:
-    """Return the rows with ``words`` in id or label: equal ones first, then those that begin with
-    it, then in order.
-    """
+    """Return the rows with ``words`` in id or label: equal ones, those that begin so, others."""
     wanted = words.strip().lower()
     if not wanted:
         return np.arange(len(keys))
@@ -508,10 +499,13 @@ def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:
 def _plain(config: Any) -> Mapping[str, Any]:
     names = getattr(config, "__dataclass_fields__", {})
     values = {name: getattr(config, name) for name in names}
-    return {
-        name: value if isinstance(value, str | int | None) else str(value)
-        for name, value in values.items()
-    }
+    return {name: _scalar(value) for name, value in values.items()}
+
+
+def _scalar(value: Any) -> str | int | None:
+    if isinstance(value, str | int | None):
+        return value
+    return str(value)
 
 
 def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -7,6 +7,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from markupsafe import Markup
+
+from kgrec.escaping import terminal
+from kgrec.templates import environment
+
 # Cytoscape adds this element to a page that lacks it; it is there from the start, under a policy
 # that names its hash.
 _CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
@@ -59,9 +64,7 @@ def server_policy() -> str:
 @cache
 def served_page() -> str:
     """Return the page of the server; it holds nothing of the run."""
-    head = '<link rel="stylesheet" href="/inspector.css">'
-    tail = '<script src="/cytoscape.min.js" defer></script>\n<script src="/inspector.js" defer></script>'
-    return _page(head, tail)
+    return _page(policy="")
 
 
 def offline_page(data: Any) -> str:
@@ -80,13 +83,16 @@ def offline_page(data: Any) -> str:
             _TRUST,
         ]
     )
-    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{style}</style>'
-    block = f'<script type="application/json" id="data">{safe_json(data)}</script>'
-    return _page(head, "\n".join([block, *(f"<script>{script}</script>" for script in scripts)]))
+    return _page(
+        policy=Markup(policy),
+        style=Markup(style),
+        data=Markup(safe_json(data)),
+        scripts=[Markup(script) for script in scripts],
+    )
 
 
-def _page(head: str, tail: str) -> str:
-    style = f'<style id="__________cytoscape_stylesheet">{_CYTOSCAPE_STYLE}</style>'
-    before, _, rest = asset("index.html").partition("<!-- head -->")
-    between, _, after = rest.partition("<!-- tail -->")
-    return "".join([before, head, "\n", style, between, tail, after])
+def _page(**shown: Any) -> str:
+    """Return the page, with its files in it where it has a policy of its own."""
+    templates = environment("kgrec.serving", terminal, folder="static")
+    template = templates.get_template("index.html")
+    return template.render(cytoscape_style=Markup(_CYTOSCAPE_STYLE), **shown)

@@ -439,17 +439,17 @@ def test_batch(trained, tmp_path, capsys):
 
 
 def test_an_interrupted_batch_is_code_130_with_whole_lines(trained, tmp_path, capsys, monkeypatch):
-    from kgrec.explanation.explainer import Explainer
+    from kgrec.explanation.questions import batch
 
-    real, calls = Explainer.explain, []
+    real, calls = batch.explain, []
 
-    def stop(self, *args, **settings):
+    def stop(*args, **settings):
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(self, *args, **settings)
+        return real(*args, **settings)
 
-    monkeypatch.setattr(Explainer, "explain", stop)
+    monkeypatch.setattr(batch, "explain", stop)
     out = tmp_path / "why.jsonl"
     assert run(["-q", "explain-batch", str(trained), "--users", "all", "--out", str(out)]) == 130
     assert "the same command goes on" in capsys.readouterr().err

@@ -12,9 +12,10 @@ import torch
 import worlds
 from scipy.stats import spearmanr
 
+from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.render.sentences import claim, reason
-from kgrec.explanation.search.all_paths import PathGraph, simple_paths
+from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.runs.fit import fit
 
 WIDE = {"screen_top": 10_000, "per_liked": 10_000, "per_middle": 10_000}

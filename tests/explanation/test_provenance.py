@@ -56,7 +56,7 @@ def trained(data):
 
 def told(run, count, top=5, k=10):
     users = list(run.data.users)[: count // top]
-    found = list(explanations(run.explainer(), users, k, top=top))
+    found = list(explanations(run.explainer().search, users, k, top=top))
     assert len(found) == count
     return found
 
@@ -283,7 +283,7 @@ def test_named_graphs_hold_the_triples_they_are_named_for(tmp_path):
             (quad.subject.value, quad.predicate.value, quad.object.value)
         )
     seen = set()
-    for why in explanations(run.explainer(), list(run.data.users), 10, top=3):
+    for why in explanations(run.explainer().search, list(run.data.users), 10, top=3):
         assert Explanation.from_rdf(why.to_rdf()) == why
         assert json.loads(why.to_json())["paths"] is not None
         for path in why.paths:

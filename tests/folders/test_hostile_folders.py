@@ -211,7 +211,9 @@ def test_a_pipe_where_something_is_to_be_written_is_not_waited_for(made, tmp_pat
     assert not (tmp_path / "r" / ".config.json.tmp").exists()
     from kgrec.explanation.questions.batch import write_batch
 
-    assert "pipe" in survives(lambda: write_batch(run.explainer(), ["u1"], tmp_path / "batch"))
+    assert "pipe" in survives(
+        lambda: write_batch(run.explainer().search, ["u1"], tmp_path / "batch")
+    )
 
 
 def header(tensors, metadata):

@@ -3,9 +3,10 @@ Imports no torch.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from kgrec.explanation.core.json_form import term_to_dict
 from kgrec.explanation.core.records import SCHEMA, Explanation, Node, Term
 
 
@@ -254,7 +255,7 @@ def _kind(answer: Answer) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Term):
-        return asdict(value.node) | {"value": value.value, "supported": value.supported}
+        return term_to_dict(value)
     if isinstance(value, Explanation):
         return value.to_dict()
     if isinstance(value, Answer):

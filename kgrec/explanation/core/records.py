@@ -1,12 +1,9 @@
-"""What an explanation is, and its JSON. Imports no torch: whatever shows explanations reads this
-alone.
-"""
+"""What an explanation is. Imports no torch: whatever shows explanations reads this alone."""
 
 import json
 import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -359,33 +356,6 @@ class Budget:
         """What all liked items give together."""
         return math.fsum(term.value for term in self.by_liked)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: nodes as in hops, terms with the keys of their node beside the
-        numbers.
-        """
-        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for name in ("by_liked", "by_property"):
-            out[name] = [
-                asdict(term.node) | {"value": term.value, "supported": term.supported}
-                for term in out[name]
-            ]
-        return out | {"other": dict(self.other)}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Budget":
-        """Return the budget of ``to_dict``."""
-        fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
-        for name in ("by_liked", "by_property"):
-            fields[name] = tuple(term_from_dict(term) for term in record[name])
-        return cls(**fields)
-
-
-def term_from_dict(record: Mapping[str, Any]) -> Term:
-    """Return the term of a record with a node's keys, ``value`` and ``supported``."""
-    return Term(
-        Node(record["kind"], record["key"], record["label"]), record["value"], record["supported"]
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -449,25 +419,9 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
-        out: dict[str, Any] = {"schema": SCHEMA}
-        for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
-            out[name] = getattr(self, name)
-        if self.next_item:
-            out["next_item"] = asdict(self.next_item)
-        else:
-            out["next_item"] = None
-        if self.budget:
-            out["budget"] = self.budget.to_dict()
-        else:
-            out["budget"] = None
-        out["against"] = [
-            asdict(term.node) | {"value": term.value, "supported": term.supported}
-            for term in self.against
-        ]
-        out["paths"] = [_path_to_dict(path) for path in self.paths]
-        for name in ("counts", "truncated", "filters", "hidden", "manifest"):
-            out[name] = getattr(self, name)
-        return out | {"notes": list(self.notes)}
+        from kgrec.explanation.core.json_form import explanation_to_dict
+
+        return explanation_to_dict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Explanation":
@@ -476,35 +430,9 @@ class Explanation:
         Raises:
             ExplanationError: If the record has another schema or lacks a field.
         """
-        if record.get("schema") != SCHEMA:
-            raise ExplanationError(
-                f"this is schema {record.get('schema')!r}; this version of kgrec reads schema "
-                f"{SCHEMA}."
-            )
-        try:
-            _check_types(record)
-            fields = {
-                name: value for name, value in record.items() if name in cls.__dataclass_fields__
-            }
-            fields["paths"] = tuple(_path_from_dict(path) for path in record["paths"])
-            fields["notes"] = tuple(record.get("notes", ()))
-            fields["against"] = tuple(term_from_dict(term) for term in record.get("against", ()))
-            if record.get("budget"):
-                fields["budget"] = Budget.from_dict(record["budget"])
-            else:
-                fields["budget"] = None
-            if record.get("next_item"):
-                fields["next_item"] = Node(**record["next_item"])
-            else:
-                fields["next_item"] = None
-            return cls(**fields)
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            if isinstance(error, ExplanationError):
-                raise
-            found = str(error).partition("\n")[0]
-            raise ExplanationError(
-                f"the record is not an explanation: {found}. Write it with Explanation.to_json."
-            ) from error
+        from kgrec.explanation.core.json_form import explanation_from_dict
+
+        return explanation_from_dict(record)
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the stable JSON form."""
@@ -517,6 +445,8 @@ class Explanation:
         Raises:
             ExplanationError: If the text is not JSON, or not of this schema.
         """
+        from kgrec.explanation.core.json_form import read_json
+
         return cls.from_record(read_json(text))
 
     @classmethod
@@ -610,183 +540,3 @@ class Explanation:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """Return the forms a notebook shows: HTML without scripts, and text."""
         return {"text/html": self._repr_html_(), "text/plain": self.to_text()}
-
-
-def read_json(text: str) -> Any:
-    """Return what some JSON holds.
-
-    Raises:
-        ExplanationError: If it is none, holds NaN or an infinity, is nested too deeply, has numbers
-            of thousands of digits, or the same key twice in one object.
-    """
-
-    def refuse(constant: str) -> None:
-        raise ExplanationError(f"the JSON holds {constant}, which is no number of an explanation.")
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ExplanationError("in the JSON a key stands twice.")
-        return found
-
-    try:
-        found = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
-        if "\\ud" in text.lower():
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
-    except json.JSONDecodeError as error:
-        raise ExplanationError(
-            f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
-        ) from error
-    except RecursionError as error:
-        raise ExplanationError("the JSON is nested too deeply.") from error
-    except ExplanationError:
-        raise
-    except UnicodeEncodeError as error:
-        raise ExplanationError(
-            "the JSON holds half of a surrogate pair, which is no text."
-        ) from error
-    except ValueError as error:
-        raise ExplanationError("the JSON holds a number with thousands of digits.") from error
-
-
-_LARGEST, _MOST = sys.float_info.max, 2**62
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-_TYPES: dict[str, Callable[[object], bool]] = {
-    **dict.fromkeys(("user", "item", "user_label", "item_label", "kind", "key", "label"), _is_text),
-    **dict.fromkeys(("relation", "relation_label", "basis", "column", "graph"), _is_text),
-    **dict.fromkeys(
-        ("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"),
-        _is_number,
-    ),
-    **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
-    **dict.fromkeys(
-        ("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number
-    ),
-    **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
-    **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
-}
-_OPTIONAL = (
-    *(
-        "rank",
-        "margin",
-        "by_users",
-        "item_own",
-        "supported",
-        "unsupported",
-        "on_graph",
-        "rank_after",
-    ),
-    *("drop_mask", "attribution", "joint", "weight", "plausibility", "users"),
-)
-_MAPS: dict[str, Callable[[object], bool]] = {
-    "counts": _is_count,
-    "hidden": lambda value: value is None or _is_number(value),
-    "other": _is_number,
-    "filters": lambda value: True,
-    "manifest": lambda value: True,
-}
-
-
-def _check_types(record: Mapping[str, Any]) -> None:
-    """Refuse a record some of whose values are of a wrong type.
-
-    Raises:
-        TypeError: If one is; the caller says of what.
-    """
-    for name, value in record.items():
-        if name in _MAPS:
-            good = isinstance(value, dict) and all(map(_MAPS[name], value.values()))
-        elif name in _TYPES:
-            good = _TYPES[name](value) or (value is None and name in _OPTIONAL)
-        else:
-            good = name != "notes" or (isinstance(value, list) and all(map(_is_text, value)))
-            for inner in value if isinstance(value, list) else [value]:
-                if isinstance(inner, dict):
-                    _check_types(inner)
-        if not good:
-            raise TypeError(f"{name!r} has a value of a wrong type or size")
-
-
-def empty_frame() -> pl.DataFrame:
-    """Return the columns of ``Explanation.to_frame`` without rows."""
-    from kgrec.explanation.render.frames import FRAME
-
-    return pl.DataFrame(schema=FRAME)
-
-
-_PATH = (
-    *("drop_mask", "drop_delete", "basis", "attribution", "users", "removed"),
-    *("joint", "weight", "plausibility", "rank_after"),
-)
-
-
-def _path_to_dict(path: Path) -> dict[str, Any]:
-    out = {"length": path.length}
-    out |= {name: getattr(path, name) for name in _PATH}
-    return out | {"hops": [_hop_to_dict(hop) for hop in path.hops]}
-
-
-def _hop_to_dict(hop: Hop) -> dict[str, Any]:
-    """Return a hop with its first relation in the hop itself and further parallel ones under
-    "also".
-    """
-    first, *others = [
-        {
-            "relation": r.key,
-            "relation_label": r.label,
-            "forward": r.forward,
-            "facts": [_fact_to_dict(fact) for fact in r.facts],
-        }
-        for r in hop.relations
-    ]
-    return {"source": asdict(hop.source), "target": asdict(hop.target), **first, "also": others}
-
-
-def _fact_to_dict(fact: FactRef) -> dict[str, Any]:
-    """Return where a fact was read; column and graph only where there is one."""
-    return {
-        name: value
-        for name, value in asdict(fact).items()
-        if name not in ("column", "graph") or value
-    }
-
-
-def _path_from_dict(record: Mapping[str, Any]) -> Path:
-    path = Path(
-        tuple(_hop_from_dict(hop) for hop in record["hops"]),
-        **{name: record[name] for name in _PATH if name in record},
-    )
-    if record["length"] != path.length:
-        raise ExplanationError(f"a path says length {record['length']} and has {path.length} hops.")
-    return path
-
-
-def _hop_from_dict(record: Mapping[str, Any]) -> Hop:
-    relations = tuple(
-        Relation(
-            part["relation"],
-            part["relation_label"],
-            part["forward"],
-            tuple(FactRef(**fact) for fact in part["facts"]),
-        )
-        for part in (record, *record["also"])
-    )
-    return Hop(Node(**record["source"]), Node(**record["target"]), relations)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from kgrec.explanation.core.naming import Naming
+from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import Budget, Term
 from kgrec.explanation.effects.closed_form import Pair
 from kgrec.explanation.effects.measured import Effects, LinearEffects
-from kgrec.explanation.search.all_paths import PathGraph
-from kgrec.explanation.search.naming import Naming
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import Parted
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
-from kgrec.explanation.search.all_paths import PathGraph
 from kgrec.models.capabilities import LinearlyPropagated, Rerunnable
 
 _IN_CLOSED_FORM = 40

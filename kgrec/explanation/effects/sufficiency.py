@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Linear, Mode, lengths
 from kgrec.explanation.effects.measured import EffectsOf, LinearModel, MeasuredModel
-from kgrec.explanation.search.all_paths import PathGraph
 
 
 def scores_alone(

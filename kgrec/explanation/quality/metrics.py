@@ -1,8 +1,7 @@
-"""The measures of an explanation report as small functions of numbers and names (explanation.md 1 A
-and C). Imports no torch.
+"""Measures of explanations as functions of numbers and names (docs/explanations.md, section 8).
 
-Where a measure is not defined it is None, and whoever averages leaves it out and says of how many
-the mean is. The published code that the fixed edge cases are held against is that of
+Imports no torch. Where a measure is not defined it is None, and whoever averages omits it and says
+of how many the mean is. The published code that the fixed edge cases are compared with is that of
 rep-path-reasoning-recsys and hopwise (Balloccu et al., SIGIR 2022, and after).
 """
 

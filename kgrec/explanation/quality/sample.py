@@ -4,8 +4,8 @@ degree-matched ones, and of sets.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +13,10 @@ from kgrec.explanation.core.records import Explanation, Path
 from kgrec.explanation.effects.measured import Effects
 from kgrec.explanation.effects.sufficiency import scores_alone
 from kgrec.explanation.quality.metrics import aopc, sufficiency
+from kgrec.explanation.questions.why import explain
 from kgrec.explanation.search.candidates import Candidates
+from kgrec.explanation.search.ranked import PathSearch
 from kgrec.random import numpy_generator
-
-if TYPE_CHECKING:
-    from kgrec.explanation.explainer import Explainer
 
 KINDS = ("best", "random", "matched")
 _CONTROLS, _FEW_CONTROLS = 10, 3
@@ -29,7 +28,7 @@ _COUNTED_ORACLE = 20
 
 
 @dataclass(slots=True)
-class Shown:
+class ShownPath:
     """A path of an explanation.
 
     Attributes:
@@ -50,14 +49,14 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Told:
+class ExplainedItem:
     """An explained recommendation.
 
     Attributes:
         user: User row.
         item: Item row.
-        explanation: What the user is told.
-        seconds: What that took.
+        explanation: What the user is pair.
+        seconds: Time that took.
         modes: What drops were measured in.
         shown: Its paths; () where the graph has no effect.
         curves: AOPC_1 .. AOPC_k by "best", "random", "matched": (modes, k).
@@ -69,85 +68,79 @@ class Told:
     explanation: Explanation
     seconds: float
     modes: tuple[str, ...] = ()
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[ShownPath] = field(default_factory=list)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     enough: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
 
-def tell(ex: "Explainer", user: int, item: int, k: int) -> Told:
+def explain_item(search: PathSearch, user: int, item: int, k: int) -> ExplainedItem:
     """Return the explanation that a user would be given, and the time it took."""
+    data = search.explained.data
     began = perf_counter()
-    explanation = ex.explain(ex.data.users.key(user), ex.data.items.key(item), k=k)
-    return Told(user, item, explanation, perf_counter() - began)
+    explanation = explain(search, data.users.key(user), data.items.key(item), k=k)
+    return ExplainedItem(user, item, explanation, perf_counter() - began)
 
 
-def measure(ex: "Explainer", told: Told, k: int, seed: int) -> None:
-    """Fill in the drops of the paths and of their controls; nothing where the graph has no effect
-    or there is no path.
+def measure(search: PathSearch, pair: ExplainedItem, k: int, seed: int) -> None:
+    """Fill in the drops of the paths and of their controls.
+
+    Nothing is filled in where the graph has no effect or there is no path.
     """
-    if ex.effects is None or not told.explanation.paths:
+    if search.explained.effects is None or not pair.explanation.paths:
         return
-    told.modes = ex._modes
-    effects = ex.effects.at(told.user, told.item)
-    search = ex._search(told.user, told.item, ex._filters, effects)
-    found = [one.where for one in ex._measured(search, effects, "drop", k)[:k]]
-    edges = [search.groups[place].edges(number) for place, number in found]
-    generator = numpy_generator(seed, "quality", told.user, told.item)
-    few = effects.basis != "exact" or any(
-        search.groups[place].users[number] for place, number in found
-    )
-    drawn = [
-        _draw(ex, search.groups[place], number, _FEW_CONTROLS if few else _CONTROLS, generator)
-        for place, number in found
-    ]
-    random, matched = (
-        [
-            [search.groups[place].edges(n) for n in one[which]]
-            for (place, _), one in zip(found, drawn, strict=True)
-        ]
-        for which in (0, 1)
-    )
-    if few:
-        sets = _FEW_SETS
-    else:
-        sets = _SETS
-    grown = {"best": [_grown(edges)]} | {
-        kind: [_grown([part[a % len(part)] for part in parts]) for a in range(sets)]
-        if all(parts)
-        else []
-        for kind, parts in (("random", random), ("matched", matched))
+    effects = search.explained.effects.at(pair.user, pair.item)
+    pair.modes = search.modes
+    found = search.find(pair.user, pair.item, effects)
+    best = [path.where for path in search.measure(found, effects, "drop", k)[:k]]
+    edges = [found.edges(where) for where in best]
+
+    # What is not in closed form is slow, and so are the many edges of counted users.
+    few = effects.basis != "exact" or any(found.users(where) for where in best)
+    controls = _FEW_CONTROLS if few else _CONTROLS
+    sets = _FEW_SETS if few else _SETS
+    generator = numpy_generator(seed, "quality", pair.user, pair.item)
+    random: list[list[np.ndarray]] = []
+    matched: list[list[np.ndarray]] = []
+    for length, number in best:
+        group = found.groups[length]
+        drawn = _draw(search, group, number, controls, generator)
+        random.append([group.edges(n) for n in drawn[0]])
+        matched.append([group.edges(n) for n in drawn[1]])
+
+    grown = {
+        "best": [_grown(edges)],
+        "random": _grown_controls(random, sets),
+        "matched": _grown_controls(matched, sets),
     }
-    singles = [
-        *edges,
-        *(one for part in random for one in part),
-        *(one for part in matched for one in part),
-    ]
+    singles = [*edges, *chain(*random), *chain(*matched)]
     together = [one for kind in KINDS for group in grown[kind] for one in group]
-    scores = effects.without([*singles, *together], told.modes)
+    scores = effects.without([*singles, *together], pair.modes)
     drops = scores[:, :1] - scores[:, 1:]
-    own, of_random, of_matched, of_sets = np.split(
-        drops, np.cumsum([len(edges), sum(map(len, random)), sum(map(len, matched))]), axis=1
-    )
-    means = [_means(of_random, random), _means(of_matched, matched)]
-    told.shown = [
-        Shown(path, where, part, own[:, n], means[0][:, n], means[1][:, n])
+    ends = np.cumsum([len(edges), sum(map(len, random)), sum(map(len, matched))])
+    of_paths, of_random, of_matched, of_sets = np.split(drops, ends, axis=1)
+    mean_random = _means(of_random, random)
+    mean_matched = _means(of_matched, matched)
+    pair.shown = [
+        ShownPath(path, where, part, of_paths[:, n], mean_random[:, n], mean_matched[:, n])
         for n, (path, where, part) in enumerate(
-            zip(told.explanation.paths, found, edges, strict=True)
+            zip(pair.explanation.paths, best, edges, strict=True)
         )
     ]
-    told.curves = _curves(of_sets, {kind: len(grown[kind]) for kind in KINDS}, len(edges), k)
-    told.enough = _enough(ex, told, edges)
+    pair.curves = _curves(of_sets, {kind: len(grown[kind]) for kind in KINDS}, len(edges), k)
+    pair.enough = _enough(search, pair, edges)
 
 
 def _draw(
-    ex: "Explainer", group: Candidates, number: int, count: int, generator: np.random.Generator
+    search: PathSearch, group: Candidates, number: int, count: int, generator: np.random.Generator
 ) -> tuple[list[int], list[int]]:
     """Return random candidates of the same length and kind, and of those whose stops have degrees
     within a factor of two.
     """
     pool = np.flatnonzero((group.users > 0) == (group.users[number] > 0))
     stops = group.nodes[:, 1:-1]
-    degree = np.where(stops < 0, group.users[:, None], ex.graph.degree(np.maximum(stops, 0)))
+    degree = np.where(
+        stops < 0, group.users[:, None], search.explained.graph.degree(np.maximum(stops, 0))
+    )
     near = (
         np.abs(np.log(np.maximum(degree[pool], 1) / np.maximum(degree[number], 1))).max(
             1, initial=0.0
@@ -163,6 +156,13 @@ def _draw(
 
 def _grown(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.unique(np.concatenate(parts[: m + 1])) for m in range(len(parts))]
+
+
+def _grown_controls(parts: Sequence[Sequence[np.ndarray]], sets: int) -> list[list[np.ndarray]]:
+    """Return growing sets of one control per path; none where a path has no control."""
+    if not all(parts):
+        return []
+    return [_grown([part[n % len(part)] for part in parts]) for n in range(sets)]
 
 
 def _means(drops: np.ndarray, parts: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -193,16 +193,17 @@ def _curves(drops: np.ndarray, counts: dict[str, int], paths: int, k: int) -> di
 
 
 def _enough(
-    ex: "Explainer", told: Told, edges: list[np.ndarray]
+    search: PathSearch, pair: ExplainedItem, edges: list[np.ndarray]
 ) -> dict[str, tuple[float | None, float | None]]:
     """Return the sufficiency of the first path and of all of them, per mode."""
-    assert ex.effects is not None
+    explained = search.explained
+    assert explained.effects is not None
     groups = [np.empty(0, np.int64), edges[0], np.unique(np.concatenate(edges))]
     found = {}
-    score = told.explanation.score
-    for mode in told.modes:
+    score = pair.explanation.score
+    for mode in pair.modes:
         nothing, first, every = scores_alone(
-            ex.effects, ex.graph, told.user, told.item, groups, mode
+            explained.effects, explained.graph, pair.user, pair.item, groups, mode
         ).tolist()
         found[mode] = (sufficiency(first, nothing, score), sufficiency(every, nothing, score))
     return found
@@ -227,24 +228,24 @@ class Oracle:
     drops: np.ndarray
 
 
-def oracle(ex: "Explainer", told: Told, seed: int) -> Oracle | None:
+def oracle(search: PathSearch, pair: ExplainedItem, seed: int) -> Oracle | None:
     """Return the drops of (nearly) all paths of a pair: those that stand for themselves, else those
     of counted users.
 
     Of very many, a random part and those with the largest first-order effects are measured.
     """
-    if ex.effects is None or not told.shown:
+    if search.explained.effects is None or not pair.shown:
         return None
-    effects = ex.effects.at(told.user, told.item)
-    search = ex._search(told.user, told.item, ex._filters, effects)
-    counted = bool(told.shown[0].path.users)
+    effects = search.explained.effects.at(pair.user, pair.item)
+    found = search.find(pair.user, pair.item, effects)
+    counted = bool(pair.shown[0].path.users)
     every = [
-        (place, n)
-        for place, group in enumerate(search.groups)
+        (length, n)
+        for length, group in enumerate(found.groups)
         for n in np.flatnonzero((group.users > 0) == counted).tolist()
     ]
-    first_order = np.array([search.removal[place][n] for place, n in every])
-    mine = [one.where for one in told.shown if bool(one.path.users) == counted]
+    first_order = np.array([found.first_order[length][n] for length, n in every])
+    mine = [path.where for path in pair.shown if bool(path.path.users) == counted]
     if counted:
         most = _COUNTED_ORACLE
     elif effects.basis == "exact":
@@ -252,16 +253,15 @@ def oracle(ex: "Explainer", told: Told, seed: int) -> Oracle | None:
     else:
         most = _FEW_ORACLE
     order = np.argsort(-first_order, kind="stable")
-    generator = numpy_generator(seed, "quality oracle", told.user, told.item)
+    generator = numpy_generator(seed, "quality oracle", pair.user, pair.item)
     chosen = {
         *generator.choice(len(every), min(most, len(every)), replace=False).tolist(),
         *order[: max(most // 4, len(mine))].tolist(),
     }
     rows = sorted(chosen | {every.index(where) for where in mine})
-    drops = _drops(
-        effects, [search.groups[place].edges(n) for place, n in (every[row] for row in rows)]
-    )
-    of = dict(zip((every[row] for row in rows), drops.tolist(), strict=True))
+    measured = [every[row] for row in rows]
+    drops = _drops(effects, [found.edges(where) for where in measured])
+    of = dict(zip(measured, drops.tolist(), strict=True))
     return Oracle(
         shown=float(np.mean([of[where] for where in mine])),
         screened=float(np.mean([of[every[row]] for row in order[: len(mine)].tolist()])),

@@ -5,21 +5,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from kgrec.data.io.writing import locked
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.core.records import Explanation
+from kgrec.explanation.questions.why import explain
+from kgrec.explanation.search.ranked import PathSearch
 from kgrec.log import logger, progress
-
-if TYPE_CHECKING:
-    from kgrec.explanation.explainer import Explainer
 
 _START = b'{"schema":'
 
 
 def explanations(
-    explainer: "Explainer",
+    search: PathSearch,
     users: Sequence[str],
     k: int = 10,
     *,
@@ -31,7 +30,7 @@ def explanations(
     items best first.
 
     Args:
-        explainer: Who explains.
+        search: The search for paths.
         users: User ids; one that comes twice is explained once.
         k: Paths per item.
         top: Items per user; a user with fewer candidates gets fewer.
@@ -45,8 +44,10 @@ def explanations(
     if top < 1:
         raise ConfigError(f"top is {top}. Ask for at least one item per user.")
     names = list(dict.fromkeys(users))
-    rows = explainer.data.users.rows(names).tolist()
-    strangers = [name for name, row in zip(names, rows, strict=True) if not explainer.explains(row)]
+    rows = search.explained.data.users.rows(names).tolist()
+    strangers = [
+        name for name, row in zip(names, rows, strict=True) if not search.explained.explains(row)
+    ]
     if strangers:
         logger.warning(
             "no explanations for %d users without training interactions, the first %r.",
@@ -54,15 +55,15 @@ def explanations(
             strangers[0],
         )
     for name, row in zip(names, rows, strict=True):
-        if not explainer.explains(row):
+        if not search.explained.explains(row):
             continue
         first = (skip or {}).get(name, 0)
-        for item in explainer.standing(row).order()[first:top].tolist():
-            yield explainer.explain(name, explainer.data.items.key(item), k, **asked)
+        for item in search.explained.standing(row).order()[first:top].tolist():
+            yield explain(search, name, search.explained.data.items.key(item), k, **asked)
 
 
 def write_batch(
-    explainer: "Explainer",
+    search: PathSearch,
     users: Sequence[str],
     out: str | PathLike[str],
     k: int = 10,
@@ -77,7 +78,7 @@ def write_batch(
     end goes. Every line is written whole; interrupted, the file ends with the last whole one.
 
     Args:
-        explainer: Who explains.
+        search: The search for paths.
         users: User ids, in the order of the lines.
         out: The file.
         k: Paths per item.
@@ -91,15 +92,15 @@ def write_batch(
     """
     goal = Path(out)
     names = list(dict.fromkeys(users))
-    explainer.data.users.rows(names)
+    search.explained.data.users.rows(names)
     if goal.exists() and not goal.is_file():
         raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
     with locked(goal, "kgrec explain-batch"):
-        return _written(explainer, names, goal, k, top, asked)
+        return _written(search, names, goal, k, top, asked)
 
 
 def _written(
-    explainer: "Explainer",
+    search: PathSearch,
     names: Sequence[str],
     goal: Path,
     k: int,
@@ -108,8 +109,8 @@ def _written(
 ) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
     if last is not None:
-        _same_batch(explainer, last, goal, k, asked)
-        _same_top(explainer, counts, goal, top, last.user)
+        _same_batch(search, last, goal, k, asked)
+        _same_top(search, counts, goal, top, last.user)
     if last is not None:
         at = names.index(last.user)
     else:
@@ -123,7 +124,7 @@ def _written(
         file.seek(size)
         bar.update(at)
         user = ""
-        for explanation in explanations(explainer, names[at:], k, top=top, skip=counts, **asked):
+        for explanation in explanations(search, names[at:], k, top=top, skip=counts, **asked):
             if explanation.user != user:
                 user = explanation.user
                 at = names.index(explanation.user, at)
@@ -204,10 +205,10 @@ def _after(users: Sequence[str], user: str, place: int, goal: Path, number: int)
 
 
 def _same_batch(
-    explainer: "Explainer", last: Explanation, goal: Path, k: int, asked: Mapping[str, Any]
+    search: PathSearch, last: Explanation, goal: Path, k: int, asked: Mapping[str, Any]
 ) -> None:
     """Refuse to go on with what another run, or other settings, began."""
-    again = json.loads(explainer.explain(last.user, last.item, k, **asked).to_json())
+    again = json.loads(explain(search, last.user, last.item, k, **asked).to_json())
     before = json.loads(last.to_json())
     for name in ("manifest", "filters"):
         wrong = [
@@ -222,9 +223,7 @@ def _same_batch(
             )
 
 
-def _same_top(
-    explainer: "Explainer", counts: Counter[str], goal: Path, top: int, last: str
-) -> None:
+def _same_top(search: PathSearch, counts: Counter[str], goal: Path, top: int, last: str) -> None:
     """Refuse to go on where the users that are done have another number of items than is asked
     for.
     """
@@ -232,7 +231,8 @@ def _same_top(
         if count > top or (
             count < top
             and user != last
-            and count < len(explainer.standing(explainer.data.users.row(user)).order())
+            and count
+            < len(search.explained.standing(search.explained.data.users.row(user)).order())
         ):
             raise ConfigError(
                 f"{goal}: has {count} items of user {user!r}, not {top}. Name another file, or "

@@ -1,9 +1,7 @@
-"""What drives many recommendations: shares of relations, kinds and patterns, and what happens
-without a relation.
-"""
+"""What drives many recommendations: shares of relations, kinds of edges and patterns."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,43 +10,66 @@ from kgrec.explanation.core.answers import Share, Summary
 from kgrec.explanation.core.records import Path
 from kgrec.explanation.effects.integrated_gradients import attribute
 from kgrec.explanation.effects.measured import LinearModel
+from kgrec.explanation.questions.why import explain
+from kgrec.explanation.search.explained import ExplainedModel
+from kgrec.explanation.search.ranked import PathSearch
 from kgrec.log import logger
 from kgrec.models.base import Scorer
 from kgrec.models.capabilities import Rerunnable
 from kgrec.random import numpy_generator
 
-if TYPE_CHECKING:
-    from kgrec.explanation.explainer import Explainer
-
 BY = ("relation", "type", "pattern")
 _SAMPLE = 200
 _KNOCKED_OUT = 20
-Judge = Callable[[Scorer], Mapping[str, float]]
+_NOTES = {
+    "exact": "The parts of the edges add up to what the graph adds to the scores.",
+    "linearised": "First-order effects at the graph as it is; they need not add up to what the "
+    "whole graph adds.",
+}
+Evaluate = Callable[[Scorer], Mapping[str, float]]
 
 
 def summarize(
-    ex: "Explainer",
+    search: PathSearch,
     users: Sequence[str] | str | None = None,
     k: int = 10,
     by: str = "relation",
     knock_out: bool = False,
-    judge: Judge | None = None,
+    judge: Evaluate | None = None,
     seed: int = 0,
 ) -> Summary:
-    """Return what each relation, kind of edge or pattern carries of users' first ``k``
-    recommendations; see ``Explainer.summary``.
+    """Return what drives users' first ``k`` recommendations.
+
+    For linear models the parts of edges are integrated gradients that add up exactly
+    (docs/explanations.md, section 6); parallel relations that share one weight have equal parts of
+    it. For others they are first-order effects. Patterns have the measured drops of the best paths.
+
+    Args:
+        search: The search for paths.
+        users: User ids, "all", or None for 200 drawn by ``seed``.
+        k: Recommendations of each user.
+        by: "relation", "type" (of the edge's ends) or "pattern".
+        knock_out: Whether each of the 20 largest relations is taken away as a whole, and the lists
+            ranked again.
+        judge: Metrics of a scorer, for the change of quality under ``knock_out``.
+        seed: Draws users.
+
+    Raises:
+        ConfigError: If ``by`` or ``k`` is out of range.
+        CapabilityError: If the graph has no effect on the model's scores.
     """
+    explained = search.explained
     if by not in BY:
         raise ConfigError(f"by={by!r} is not known. Choose from {', '.join(BY)}.{nearest(by, BY)}")
     if k < 1:
         raise ConfigError(f"k is {k}. Take at least one recommendation of each user.")
-    if ex.effects is None:
+    if explained.effects is None:
         raise CapabilityError(
-            f"no fact of the graph has an effect on {ex.name}'s scores: no relation carries a "
-            "part of them."
+            f"no fact of the graph has an effect on {explained.name}'s scores: no relation carries "
+            "a part of them."
         )
-    rows = _users(ex, users, seed)
-    lists = [ex.standing(user).order()[:k] for user in rows.tolist()]
+    rows = _users(explained, users, seed)
+    lists = [explained.standing(user).order()[:k] for user in rows.tolist()]
     pairs = (
         np.repeat(rows, [len(items) for items in lists]),
         np.concatenate([np.empty(0, np.int64), *lists]),
@@ -56,14 +77,17 @@ def summarize(
     if not len(pairs[0]):
         raise ConfigError("none of these users has a recommendation. Name others.")
     if by == "pattern":
-        return _patterns(ex, pairs, len(rows), k)
-    values, score, start, basis = _edges(ex, *pairs)
+        return _patterns(search, pairs, len(rows), k)
+    values, score, start, basis = _edges(explained, *pairs)
     if by == "relation":
-        shares = _of_relations(ex, values)
+        shares = _of_relations(explained, values)
     else:
-        shares = _of_kinds(ex, values)
+        shares = _of_kinds(explained, values)
     if knock_out and by == "relation":
-        shares = _knocked_out(ex, shares, rows, lists, k, judge)
+        shares = _knocked_out(explained, shares, rows, lists, judge)
+    residual = None
+    if start is not None:
+        residual = score - start - float(values.sum())
     return Summary(
         by=by,
         pairs=len(pairs[0]),
@@ -71,50 +95,45 @@ def summarize(
         score=score,
         without_graph=start,
         shares=tuple(shares),
-        residual=None if start is None else score - start - float(values.sum()),
+        residual=residual,
         basis=basis,
-        manifest=ex.manifest(k=k, by=by, users=len(rows), seed=seed),
-        note="The parts of the edges add up to what the graph adds to the scores."
-        if basis == "exact"
-        else (
-            "First-order effects at the graph as it is; they need not add up to what the whole "
-            "graph adds."
-        ),
+        manifest=search.manifest(k=k, by=by, users=len(rows), seed=seed),
+        note=_NOTES[basis],
     )
 
 
-def _users(ex: "Explainer", users: Sequence[str] | str | None, seed: int) -> np.ndarray:
-    active = np.flatnonzero(np.diff(ex.train.indptr))
+def _users(explained: ExplainedModel, users: Sequence[str] | str | None, seed: int) -> np.ndarray:
+    active = np.flatnonzero(np.diff(explained.train.indptr))
     if users is None:
         chosen = numpy_generator(seed, "summary").choice(
             active, min(_SAMPLE, len(active)), replace=False
         )
         return np.asarray(np.sort(chosen))
     if isinstance(users, str):
-        if users == "all" and "all" not in ex.data.users:
+        if users == "all" and "all" not in explained.data.users:
             return active
-        return ex.data.users.rows([users])
-    return ex.data.users.rows(users)
+        return explained.data.users.rows([users])
+    return explained.data.users.rows(users)
 
 
 def _edges(
-    ex: "Explainer", users: np.ndarray, items: np.ndarray
+    explained: ExplainedModel, users: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, float, float | None, str]:
     """Return the part of each edge of the path graph, the sum of the scores, the same without a
     graph, and what kind of number it is.
     """
-    graph = ex.graph
-    if isinstance(ex.effects, LinearModel):
+    graph = explained.graph
+    if isinstance(explained.effects, LinearModel):
         found = attribute(
-            ex.effects.linear, users + graph.ckg.num_entities, items, graph.low, graph.high
+            explained.effects.linear, users + graph.ckg.num_entities, items, graph.low, graph.high
         )
         return found.values, found.score, found.start, "exact"
     total = np.zeros(graph.num_edges)
     score = 0.0
-    assert ex.effects is not None
+    assert explained.effects is not None
     every = np.arange(graph.num_edges)
     for number, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True), 1):
-        effects = ex.effects.at(user, item)
+        effects = explained.effects.at(user, item)
         total += effects.removal(every)
         score += float(effects.without([])[0, 0])
         if number % 100 == 0:
@@ -125,26 +144,25 @@ def _edges(
 def _shares(
     names: list[tuple[str, str]], values: np.ndarray, facts: np.ndarray | None
 ) -> list[Share]:
+    """Return the shares of (key, label) pairs, largest first."""
     total = float(np.abs(values).sum())
-    order = np.lexsort([np.arange(len(values)), -values])
-    return [
-        Share(
-            names[n][0],
-            names[n][1],
-            float(values[n]),
-            float(abs(values[n]) / total) if total else 0.0,
-            None if facts is None else int(facts[n]),
-        )
-        for n in order.tolist()
-    ]
+    shares = []
+    for n in np.lexsort([np.arange(len(values)), -values]).tolist():
+        key, label = names[n]
+        share = 0.0
+        if total:
+            share = float(abs(values[n]) / total)
+        count = None if facts is None else int(facts[n])
+        shares.append(Share(key, label, float(values[n]), share, count))
+    return shares
 
 
-def _of_relations(ex: "Explainer", values: np.ndarray) -> list[Share]:
+def _of_relations(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
     """Return the parts of relations; parallel relations that share one weight have equal parts of
     it.
     """
-    graph = ex.graph
-    ckg = ex.graph.ckg
+    graph = explained.graph
+    ckg = explained.graph.ckg
     stated = np.unique(graph.edge_of_fact() * ckg.num_relations + ckg.relation[graph.edge_facts()])
     edge = stated // ckg.num_relations
     relation = stated % ckg.num_relations
@@ -152,13 +170,16 @@ def _of_relations(ex: "Explainer", values: np.ndarray) -> list[Share]:
     sums = np.bincount(relation, weights=part[edge], minlength=ckg.num_relations)
     facts = np.bincount(ckg.relation, minlength=ckg.num_relations)
     used = np.flatnonzero(facts)
-    names = [(ex.naming.relation_key(int(r)), ex.naming.relation_label(int(r))) for r in used]
+    names = [
+        (explained.naming.relation_key(int(r)), explained.naming.relation_label(int(r)))
+        for r in used
+    ]
     return _shares(names, sums[used], facts[used])
 
 
-def _of_kinds(ex: "Explainer", values: np.ndarray) -> list[Share]:
-    ckg = ex.graph.ckg
-    graph = ex.graph
+def _of_kinds(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
+    ckg = explained.graph.ckg
+    graph = explained.graph
     kind = np.full(ckg.num_nodes, 2)
     kind[: ckg.num_items], kind[ckg.num_entities :] = 1, 0
     names = ("user", "item", "entity")
@@ -180,14 +201,17 @@ def pattern_of(path: Path) -> str:
     return " > ".join(hop.relation_label + ("" if hop.forward else " (back)") for hop in path.hops)
 
 
-def _patterns(ex: "Explainer", pairs: tuple[np.ndarray, np.ndarray], users: int, k: int) -> Summary:
+def _patterns(
+    search: PathSearch, pairs: tuple[np.ndarray, np.ndarray], users: int, k: int
+) -> Summary:
     """Return the measured drops of the best paths by pattern."""
+    explained = search.explained
     found: dict[str, list[float]] = {}
     score = 0.0
     for number, (user, item) in enumerate(zip(*(part.tolist() for part in pairs), strict=True), 1):
-        told = ex.explain(ex.data.users.key(user), ex.data.items.key(item))
-        score += told.score
-        for path in told.paths:
+        why = explain(search, explained.data.users.key(user), explained.data.items.key(item))
+        score += why.score
+        for path in why.paths:
             found.setdefault(pattern_of(path), []).append(path.drop_delete)
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(pairs[0]))
@@ -205,58 +229,48 @@ def _patterns(ex: "Explainer", pairs: tuple[np.ndarray, np.ndarray], users: int,
         without_graph=None,
         shares=tuple(shares),
         residual=None,
-        basis="exact" if isinstance(ex.effects, LinearModel) else "measured",
-        manifest=ex.manifest(k=k, by="pattern", users=users),
+        basis="exact" if isinstance(explained.effects, LinearModel) else "measured",
+        manifest=search.manifest(k=k, by="pattern", users=users),
         note="Drops of each recommendation's ten best paths, by pattern; paths share facts, so "
         "drops overlap and are no parts of a whole.",
     )
 
 
 def _knocked_out(
-    ex: "Explainer",
+    explained: ExplainedModel,
     shares: list[Share],
     rows: np.ndarray,
     lists: list[np.ndarray],
-    k: int,
-    judge: Judge | None,
+    evaluate: Evaluate | None,
 ) -> list[Share]:
-    """Return the shares with what happens to lists and metrics when all facts of a relation go; the
-    largest relations first.
-    """
-    ckg = ex.graph.ckg
-    if judge:
-        before = dict(judge(ex.scorer))
-    else:
-        before = {}
+    """Return the largest shares with what happens to lists and metrics without their relation."""
+    if not isinstance(explained.model, Rerunnable):
+        return shares
+    before: Mapping[str, float] = {}
+    if evaluate is not None:
+        before = dict(evaluate(explained.scorer))
+    keys = [explained.naming.relation_key(r) for r in range(explained.graph.ckg.num_relations)]
     out = []
-    for place, share in enumerate(shares):
-        if place >= _KNOCKED_OUT or not isinstance(ex.model, Rerunnable):
-            out.append(share)
-            continue
-        relation = next(
-            r for r in range(ckg.num_relations) if ex.naming.relation_key(r) == share.key
-        )
-        scorer = ex.without(np.flatnonzero(ckg.relation == relation))
-        same = [
-            len(np.intersect1d(ex.standing(user, scorer).order()[: len(items)], items)) / len(items)
-            for user, items in zip(rows.tolist(), lists, strict=True)
-            if len(items)
-        ]
-        if judge:
-            after = dict(judge(scorer))
-        else:
-            after = {}
-        change = {name: after[name] - before[name] for name in before}
-        out.append(
-            Share(
-                share.key,
-                share.label,
-                share.value,
-                share.share,
-                share.facts,
-                change,
-                float(np.mean(same)),
-            )
-        )
-        logger.info("without %s: %.0f %% of the lists stay", share.label, 100 * np.mean(same))
-    return out
+    for share in shares[:_KNOCKED_OUT]:
+        facts = np.flatnonzero(explained.graph.ckg.relation == keys.index(share.key))
+        scorer = explained.without(facts)
+        overlap = _overlap(explained, scorer, rows, lists)
+        change = {}
+        if evaluate is not None:
+            after = evaluate(scorer)
+            change = {name: after[name] - value for name, value in before.items()}
+        out.append(replace(share, change=change, overlap=overlap))
+        logger.info("without %s: %.0f %% of the lists stay", share.label, 100 * overlap)
+    return out + shares[_KNOCKED_OUT:]
+
+
+def _overlap(
+    explained: ExplainedModel, scorer: Scorer, rows: np.ndarray, lists: list[np.ndarray]
+) -> float:
+    """Return which part of users' lists stays when another scorer ranks."""
+    same = []
+    for user, items in zip(rows.tolist(), lists, strict=True):
+        if len(items):
+            again = explained.standing(user, scorer).order()[: len(items)]
+            same.append(len(np.intersect1d(again, items)) / len(items))
+    return float(np.mean(same))

@@ -58,6 +58,11 @@ _OF_PATH = (
 _SHOWN_PLACES = 10
 
 
+def empty_frame() -> pl.DataFrame:
+    """Return the columns of ``to_frame`` without rows."""
+    return pl.DataFrame(schema=FRAME)
+
+
 def to_frame(explanation: Explanation) -> pl.DataFrame:
     """Return one row per hop and relation, paths in order; the numbers of a path stand in each of
     its rows.

@@ -1,5 +1,7 @@
-"""Paths in words. Nothing is said that the path does not hold, and "because" only where removing it
-was measured to lower the score.
+"""Paths in words.
+
+Nothing is said that the path does not hold, and "because" only where removing it was measured to
+lower the score.
 """
 
 import textwrap
@@ -50,28 +52,27 @@ _WORDS = {
 
 
 def wording(relation: Relation) -> str:
-    """Return how a relation reads in the direction it is walked: "directed by" forward, "directed"
-    backward.
+    """Return how a relation reads in the direction it is walked.
 
-    A relation outside the small table reads as its label forward and "is <label> of" backward.
+    That is "directed by" forward and "directed" backward. A relation outside the small table reads
+    as its label forward and "is <label> of" backward.
     """
-    known = _WORDS.get(relation.label.lower())
-    if known:
-        return known[0 if relation.forward else 1]
+    default = (relation.label, f"is {relation.label} of")
+    forward, backward = _WORDS.get(relation.label.lower(), default)
     if relation.forward:
-        return relation.label
-    return f"is {relation.label} of"
+        return forward
+    return backward
 
 
 def _hop_words(hop: Hop) -> str:
     if hop.source.kind == "users" and hop.liked:
         return "who also liked"
-    return " and ".join(
-        _liked(r) if hop.liked and r.key == "interacts" else wording(r) for r in hop.relations
-    )
+    return " and ".join(_relation_words(hop, relation) for relation in hop.relations)
 
 
-def _liked(relation: Relation) -> str:
+def _relation_words(hop: Hop, relation: Relation) -> str:
+    if not hop.liked or relation.key != "interacts":
+        return wording(relation)
     if relation.forward:
         return "liked"
     return "also liked by"
@@ -108,9 +109,7 @@ def _step(hop: Hop) -> list[str]:
 
 
 def claim(path: Path) -> str:
-    """Return "because" for a measured path with a positive drop, "is connected through" for any
-    other.
-    """
+    """Return "because" for a measured path with a positive drop, else "is connected through"."""
     if path.causal:
         return "because"
     return "is connected through"
@@ -145,9 +144,7 @@ def percent(share: float | int) -> str:
 
 
 def budget_parts(budget: Budget) -> list[tuple[str, float]]:
-    """Return the parts of a score by their names in words, without those that are zero; rounding
-    only where it would show.
-    """
+    """Return the nonzero parts of a score by their names in words; rounding where it would show."""
     named = [
         ("own taste", budget.own),
         ("liked items", budget.liked),
@@ -160,9 +157,7 @@ def budget_parts(budget: Budget) -> list[tuple[str, float]]:
 
 
 def as_shares(budget: Budget) -> bool:
-    """Return whether parts may be called shares of the score: it is positive, and so is all that it
-    is made of.
-    """
+    """Return whether parts may be called shares: the score is positive, and so are its parts."""
     return budget.score > 0 and all(
         value >= -0.0005 * budget.score for _, value in budget_parts(budget)
     )
@@ -181,12 +176,11 @@ def budget_line(budget: Budget) -> str:
     for name, value in budget_parts(budget):
         inside = ""
         if name == "liked items" and budget.supported is not None:
-            told = [("supported by a fact <= 3 hops", budget.supported)]
-            if (
-                not 0 <= budget.supported <= value
-            ):  # the rest pulls down: a piece larger than the whole needs it beside itself
-                told.append(("the rest", value - budget.supported))
-            inside = f" ({', '.join(f'{what}: {number(part)}' for what, part in told)})"
+            pieces = [f"supported by a fact <= 3 hops: {number(budget.supported)}"]
+            if not 0 <= budget.supported <= value:
+                # The rest pulls down: a piece larger than the whole needs it beside itself.
+                pieces.append(f"the rest: {number(value - budget.supported)}")
+            inside = f" ({', '.join(pieces)})"
         words.append(f"{name} {number(value)}{inside}")
     return " | ".join(words) or "nothing: every part of the score is 0"
 
@@ -201,8 +195,9 @@ _BUDGET_BASIS = {
 
 
 def walks_line(budget: Budget) -> str:
-    """Return what real walks carry of the score, "" where the model has no such number; a share
-    only where it is one.
+    """Return what real walks carry of the score, as a share only where it is one.
+
+    "" where the model has no such number.
     """
     if budget.on_graph is None:
         return ""
@@ -231,21 +226,16 @@ def drop_words(path: Path, explanation: Explanation) -> str:
         inside.append(f"rank {explanation.rank} -> {path.rank_after}")
     if path.drop_mask is not None:
         inside.append(f"{path.drop_mask:.3g} with the other weights kept")
+    words = f"drop {path.drop_delete:.3g}"
     if inside:
-        told = f" ({', '.join(inside)})"
-    else:
-        told = ""
+        words += f" ({', '.join(inside)})"
     if path.drop_delete < 0:
-        rises = ": the score is higher without it"
-    else:
-        rises = ""
-    return f"drop {path.drop_delete:.3g}{told}{rises}"
+        words += ": the score is higher without it"
+    return words
 
 
 def of_margin(drop: float, explanation: Explanation) -> str:
-    """Return a drop as a share of the margin, "" where there is no margin or the score does not
-    fall.
-    """
+    """Return a drop as a share of the margin, "" where either is not positive."""
     margin = explanation.margin
     if drop <= 0 or margin is None or margin <= 0:
         return ""
@@ -255,9 +245,7 @@ def of_margin(drop: float, explanation: Explanation) -> str:
 
 
 def of_score(drop: float, explanation: Explanation) -> str:
-    """Return a drop as a share of the score, "" below a thousandth, and where the score is not
-    positive or does not fall.
-    """
+    """Return a drop as a share of the score, "" below a thousandth or where either is not positive."""
     if drop > 0 and drop >= 0.001 * explanation.score > 0:
         return f"{percent(drop / explanation.score)} of the score"
     return ""
@@ -265,65 +253,70 @@ def of_score(drop: float, explanation: Explanation) -> str:
 
 def standing(explanation: Explanation) -> str:
     """Return rank, score, and how far off the next item is."""
-    if explanation.rank is None:
-        rank = "not ranked"
-    else:
+    rank = "not ranked"
+    if explanation.rank is not None:
         rank = f"rank {explanation.rank}"
-    told = f"{rank}, score {explanation.score:.4g}"
+    words = f"{rank}, score {explanation.score:.4g}"
     if explanation.margin is None or explanation.next_item is None:
-        return told
+        return words
     following = explanation.score - explanation.margin
     return (
-        f"{told} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin "
+        f"{words} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin "
         f"{explanation.margin:.3g})"
     )
 
 
 def hidden_line(explanation: Explanation) -> str:
     """Return what filters left out, "" where nothing."""
-    count, low, share = (
-        explanation.hidden.get(name) for name in ("paths", "below_min_drop", "share")
-    )
-    told = []
+    count = explanation.hidden.get("paths")
+    low = explanation.hidden.get("below_min_drop")
+    share = explanation.hidden.get("share")
+    parts = []
     if count:
-        told.append(
-            f"{count:,} path{'' if count == 1 else 's'}"
-            + (f", {percent(share)} of all first-order effects" if share is not None else "")
-        )
+        words = f"{count:,} {_plural('path', count)}"
+        if share is not None:
+            words += f", {percent(share)} of all first-order effects"
+        parts.append(words)
     if low:
-        told.append(f"{low:,} of those measured, with a smaller drop than asked for")
-    if told:
-        return f"hidden by the filters: {'; '.join(told)}"
+        parts.append(f"{low:,} of those measured, with a smaller drop than asked for")
+    if parts:
+        return f"hidden by the filters: {'; '.join(parts)}"
+    return ""
+
+
+def _plural(noun: str, count: object) -> str:
+    if count == 1:
+        return noun
+    return f"{noun}s"
+
+
+def _and_more(count: int, most: int) -> str:
+    """Return how many of a list are not shown."""
+    if count > most:
+        return f" and {count - most:,} more"
     return ""
 
 
 def searched_line(explanation: Explanation) -> str:
     """Return how many paths were found, by length."""
     found = ", ".join(
-        f"{count:,} of {length} hop{'s' if length != '1' else ''}"
+        f"{count:,} of {length} {_plural('hop', 1 if length == '1' else 2)}"
         for length, count in explanation.counts.items()
     )
+    cut = ""
     if explanation.truncated:
         cut = " (truncated: the search stopped at its budget)"
-    else:
-        cut = ""
     return f"paths found: {found or 'none'}{cut}"
 
 
 def places(path: Path, most: int = 6) -> str:
     """Return where the facts of a path stand, the first few of them, safe for a terminal."""
     facts = list(dict.fromkeys(fact.short for hop in path.hops for fact in hop.facts))
-    if len(facts) > most:
-        more = f" and {len(facts) - most:,} more"
-    else:
-        more = ""
-    return ", ".join(map(terminal, facts[:most])) + more
+    return ", ".join(map(terminal, facts[:most])) + _and_more(len(facts), most)
 
 
 def joint_words(path: Path, budget: Budget | None) -> str:
-    """Return what the walks along a path carry, always beside what all walks do; "" where there is
-    no such pair of numbers.
-    """
+    """Return what the walks along a path carry, beside what all walks do; "" without both."""
     if path.joint is None or budget is None or budget.on_graph is None:
         return ""
     return (
@@ -354,42 +347,29 @@ def text(explanation: Explanation, width: int = 100) -> str:
 
 def heading(explanation: Explanation, width: int) -> list[str]:
     """Return who and what, the standing, and the budget, wrapped."""
-    lines = _wrapped(
-        f'{terminal(explanation.item)} "{terminal(explanation.item_label)}" for {terminal(explanation.user_label)}',
-        width,
-        "  ",
-    )
+    item = f'{terminal(explanation.item)} "{terminal(explanation.item_label)}"'
+    lines = _wrapped(f"{item} for {terminal(explanation.user_label)}", width, "  ")
     lines += _wrapped(standing(explanation), width, "  ")
     if explanation.budget:
         lines += _wrapped(f"budget   {budget_line(explanation.budget)}", width, "         ")
         for words in (walks_line(explanation.budget), _BUDGET_BASIS[explanation.budget.basis]):
             if words:
                 lines += _wrapped(f"         {words}", width, "         ")
-            else:
-                lines += []
     return lines
 
 
 def footing(explanation: Explanation, width: int) -> list[str]:
-    """Return what speaks against, what the numbers mean, what was searched and hidden, and the
-    notes, wrapped.
-    """
+    """Return what speaks against, what numbers mean, what was searched, and notes, wrapped."""
     lines = []
-    if explanation.budget:
+    measured = any(path.basis != "post-hoc" for path in explanation.paths)
+    if explanation.budget and explanation.paths and not measured:
+        # No path has an effect: these likes have.
         pulling = [term for term in explanation.budget.by_liked if term.value > 0]
-    else:
-        pulling = []
-    if (
-        pulling
-        and explanation.paths
-        and all(path.basis == "post-hoc" for path in explanation.paths)
-    ):
-        lines += _wrapped(
-            f"for      {_terms(pulling, 5)}", width, "         "
-        )  # no path has an effect: these likes have
+        if pulling:
+            lines += _wrapped(f"for      {_terms(pulling, 5)}", width, "         ")
     if explanation.against:
         lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
-    if any(path.basis != "post-hoc" for path in explanation.paths):
+    if measured:
         lines += _wrapped(
             "drop: how much the score falls when the path's facts are removed and everything is "
             "computed again.",
@@ -425,11 +405,13 @@ def answer_text(answer: Answer, width: int = 100) -> str:
     note = getattr(answer, "note", "")
     if note:
         lines.append(f"note: {_long(note)}")
-    return "\n".join(
-        part
-        for line in lines
-        for part in _wrapped(line, width, "         " if line[:1] != " " else "    ")
-    )
+    wrapped = []
+    for line in lines:
+        indent = "         "
+        if line[:1] == " ":
+            indent = "    "
+        wrapped += _wrapped(line, width, indent)
+    return "\n".join(wrapped)
 
 
 def _contrast(answer: Contrast) -> list[str]:
@@ -441,14 +423,14 @@ def _contrast(answer: Contrast) -> list[str]:
         ("bias", answer.bias),
         *answer.other.items(),
     ]
-    told = " | ".join(f"{terminal(name)} {value:+.3g}" for name, value in parts if value)
+    total = " | ".join(f"{terminal(name)} {value:+.3g}" for name, value in parts if value)
     up = [term for term in answer.by_liked if term.value > 0]
     down = [term for term in reversed(answer.by_liked) if term.value < 0]
     lines = [
         f"{first} and {second} for {terminal(answer.user.label)}",
-        f"first    {_place(answer.first)}",
-        f"second   {_place(answer.second)}",
-        f"difference {answer.difference:+.4g} = {told or '0'}",
+        f"first    {_ranked(answer.first)}",
+        f"second   {_ranked(answer.second)}",
+        f"difference {answer.difference:+.4g} = {total or '0'}",
     ]
     if up:
         lines.append(f"for the first, of the liked items: {_terms(up, 5)}")
@@ -475,17 +457,15 @@ def _flip(answer: FlipSet) -> list[str]:
             f"ahead of it ({answer.runs:,} rankings computed).",
         ]
     few = f"{len(answer.removed):,} of the {answer.likes:,} liked items"
+    how = "the other weights kept"
     if answer.mode == "delete":
         how = "everything computed again"
-    else:
-        how = "the other weights kept"
+    checked = "not verified"
     if answer.verified:
         checked = (
             "verified: the whole ranking was computed again without them, and with each of "
             "them put back it is as before"
         )
-    else:
-        checked = "not verified"
     return [
         f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for "
         f"{terminal(answer.user.label)} ({how}).",
@@ -498,28 +478,22 @@ def _flip(answer: FlipSet) -> list[str]:
 
 def _why_not(answer: WhyNot) -> list[str]:
     contrast = answer.contrast
-    if contrast.first.rank is None:
-        place = "is not ranked"
-    else:
-        place = f"is at rank {contrast.first.rank:,}"
+    rank = "is not ranked"
+    if contrast.first.rank is not None:
+        rank = f"is at rank {contrast.first.rank:,}"
     lines = [
-        f"{_quoted(contrast.first.item)} {place}, and the list has {answer.k:,}.",
+        f"{_quoted(contrast.first.item)} {rank}, and the list has {answer.k:,}.",
         *_contrast(contrast),
     ]
     if not answer.additions:
         return lines
     lines.append(f"liking one of these would change its score most: {_terms(answer.additions, 10)}")
-    if answer.enters is None:
-        if answer.note:
-            lines += []
-        else:
-            lines += ["All of them together do not bring it into the list."]
-    else:
-        if answer.enters == 1:
-            few = "The first one brings"
-        else:
-            few = f"The first {answer.enters} of them together bring"
-        lines.append(f"{few} it into the list.")
+    if answer.enters == 1:
+        lines.append("The first one brings it into the list.")
+    elif answer.enters is not None:
+        lines.append(f"The first {answer.enters} of them together bring it into the list.")
+    elif not answer.note:
+        lines.append("All of them together do not bring it into the list.")
     return lines
 
 
@@ -533,20 +507,18 @@ def _what_if(answer: WhatIf) -> list[str]:
         )
     lines.append("The list then:")
     lines += [f"  {_rank(one)}  {_quoted(one.item)}  {one.score:.4g}" for one in answer.top]
-    if answer.mode == "delete":
-        how = "everything that depends on the graph is computed again"
-    else:
-        how = "the other weights are kept"
     if answer.note:
         return lines
+    how = "the other weights are kept"
+    if answer.mode == "delete":
+        how = "everything that depends on the graph is computed again"
     return [*lines, f"Embeddings stay as trained; {how}."]
 
 
 def _changed(change: Change) -> str:
+    done = "taken away"
     if change.added:
         done = "added"
-    else:
-        done = "taken away"
     if change.what == "like":
         return f"the like of {_quoted(change.tail)} {done}"
     return (
@@ -555,29 +527,26 @@ def _changed(change: Change) -> str:
 
 
 def _summary(answer: Summary) -> list[str]:
+    total = f"sum of scores {answer.score:.4g}"
+    if answer.without_graph is not None:
+        total += f"; without any edge {answer.without_graph:.4g}; the rest by {answer.by}"
     lines = [
         f"What drives {answer.pairs:,} recommendations to {answer.users:,} users, by {answer.by}",
-        f"sum of scores {answer.score:.4g}; without any edge {answer.without_graph:.4g}; the "
-        f"rest by {answer.by}:",
+        f"{total}:",
     ]
     for share in answer.shares:
-        if share.facts is None:
-            facts = ""
-        else:
-            facts = f", {share.facts:,} facts"
-        change = "".join(
-            f", {name} {value:+.4f} without it" for name, value in share.change.items()
-        )
-        if share.overlap is None:
-            same = ""
-        else:
-            same = f", {percent(share.overlap)} of the lists stay"
-        lines.append(
-            f"  {percent(share.share):>6}  {terminal(share.label)}  "
-            f"{share.value:+.4g}{facts}{change}{same}"
-        )
+        words = f"  {percent(share.share):>6}  {terminal(share.label)}  {share.value:+.4g}"
+        if share.facts is not None:
+            words += f", {share.facts:,} facts"
+        for name, value in share.change.items():
+            words += f", {name} {value:+.4f} without it"
+        if share.overlap is not None:
+            words += f", {percent(share.overlap)} of the lists stay"
+        lines.append(words)
     lines.append("Percents are of the sum of absolute values.")
-    return lines + ([_BUDGET_BASIS[answer.basis]] if _BUDGET_BASIS.get(answer.basis) else [])
+    if answer.basis == "linearised":
+        lines.append(_BUDGET_BASIS[answer.basis])
+    return lines
 
 
 def _quoted(node: Node) -> str:
@@ -590,28 +559,20 @@ def _rank(ranked: Ranked) -> str:
     return f"{ranked.rank:,}"
 
 
-def _place(ranked: Ranked) -> str:
-    if ranked.rank is None:
-        rank = "not ranked"
-    else:
+def _ranked(ranked: Ranked) -> str:
+    rank = "not ranked"
+    if ranked.rank is not None:
         rank = f"rank {ranked.rank:,}"
     return f"{_quoted(ranked.item)}, {rank}, score {ranked.score:.4g}"
 
 
 def _terms(terms: Sequence[Term], most: int) -> str:
-    if len(terms) > most:
-        more = f" and {len(terms) - most:,} more"
-    else:
-        more = ""
-    return ", ".join(f"{_quoted(term.node)} {term.value:+.3g}" for term in terms[:most]) + more
+    shown = ", ".join(f"{_quoted(term.node)} {term.value:+.3g}" for term in terms[:most])
+    return shown + _and_more(len(terms), most)
 
 
 def _names(nodes: Sequence[Node], most: int) -> str:
-    if len(nodes) > most:
-        more = f" and {len(nodes) - most:,} more"
-    else:
-        more = ""
-    return ", ".join(_quoted(node) for node in nodes[:most]) + more
+    return ", ".join(_quoted(node) for node in nodes[:most]) + _and_more(len(nodes), most)
 
 
 def _long(words: str) -> str:

@@ -1,4 +1,4 @@
-"""The best simple paths of one length, without listing the others (explanation.md 3.5)."""
+"""Best simple paths of one length, without listing the others (docs/explanations.md, section 7)."""
 
 import heapq
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from itertools import count
 
 import numpy as np
 
-from kgrec.explanation.search.all_paths import Limits, PathGraph
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.search.all_paths import Limits
 
 _TIE = 1e-12
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgrec.explanation.search.all_paths import PathGraph
-from kgrec.explanation.search.naming import OTHERS
+from kgrec.explanation.core.naming import OTHERS
+from kgrec.explanation.core.path_graph import PathGraph
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from kgrec.errors import ConfigError, nearest
-from kgrec.explanation.search.all_paths import Limits, PathGraph, check_length
-from kgrec.explanation.search.naming import Naming
+from kgrec.explanation.core.naming import Naming
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.search.all_paths import Limits, check_length
 
 USERS = ("count", "hide", "show")
 TYPES = ("item", "entity", "users")

@@ -191,8 +191,8 @@ def test_the_score_is_a_sum_over_pairs_of_walks(seed, layers):
 
 
 def test_what_is_supported_is_the_part_of_pairs_that_a_fact_joins():
+    from kgrec.explanation.core.path_graph import PathGraph
     from kgrec.explanation.effects.budget import _joined
-    from kgrec.explanation.search.all_paths import PathGraph
 
     world = World(1, 3, by_direction=True, likes=20, facts=20)
     matrix, graph = world.matrix(), PathGraph(world.ckg, merged=True)

@@ -14,9 +14,9 @@ from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, UnknownIdError
 from kgrec.explanation.effects.sufficiency import scores_alone
 from kgrec.explanation.explainer import Explainer
-from kgrec.explanation.quality import evaluate as quality
 from kgrec.explanation.quality import sample as quality_sample
 from kgrec.explanation.quality.metrics import smoothed
+from kgrec.explanation.quality.stability import path_key
 from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.models.graph.lightgcn import LightGCN
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
@@ -496,4 +496,4 @@ def test_path_keys_tell_directions_and_relations_apart(films, toy):
         .explain("ana", "f3", k=100)
         .paths
     )
-    assert len({quality.path_key(path) for path in paths}) == len(paths)
+    assert len({path_key(path) for path in paths}) == len(paths)

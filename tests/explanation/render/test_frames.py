@@ -10,7 +10,7 @@ import torch
 from explained import ALIEN, PAYLOADS, RUNNER, SCOTT, WHY, hostile
 
 from kgrec.escaping import csv_safe
-from kgrec.explanation.core.records import empty_frame
+from kgrec.explanation.render.frames import empty_frame
 
 
 def test_a_frame_has_every_number_of_a_path_in_each_of_its_rows():

@@ -298,6 +298,13 @@ def test_an_unverified_flip_set_says_so():
     assert "not verified" in answer_text(replace(flip, verified=False))
 
 
+def test_a_summary_without_a_starting_score_has_words():
+    summary = replace(answers()[-1], without_graph=None, residual=None, basis="measured")
+    shown = answer_text(summary)
+    assert "sum of scores 900:" in shown
+    assert "without any edge" not in shown
+
+
 def test_answers_keep_to_a_width():
     for answer in answers():
         assert max(map(len, answer_text(answer, 60).splitlines())) <= 60

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kgrec.errors import ExplanationError
-from kgrec.explanation.search.all_paths import PathGraph, simple_paths
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.graph.ckg import CollaborativeKG
 
 

@@ -10,7 +10,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from kgrec.explanation.search.all_paths import Limits, PathGraph, simple_paths
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.search.all_paths import Limits, simple_paths
 from kgrec.explanation.search.best_paths import best_paths, count_walks
 from kgrec.graph.ckg import CollaborativeKG
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrec.data.records.dataset import Dataset
+from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import FactRef, Hop, Node, Relation, short_names
-from kgrec.explanation.search.all_paths import PathGraph
 
 OTHERS = -1
 

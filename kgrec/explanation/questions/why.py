@@ -1,0 +1,197 @@
+"""Why is this item recommended to this user? The paths that join them, measured and ranked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from kgrec.data.records.ids import Id, one_id
+from kgrec.errors import ConfigError, nearest
+from kgrec.explanation.core.records import Budget, Explanation, Path, Term
+from kgrec.explanation.search.explained import ExplainedModel
+from kgrec.explanation.search.filters import Filters
+from kgrec.explanation.search.ranked import RANKINGS, FoundPaths, PathSearch
+from kgrec.models.capabilities import HistoryEditable
+
+_MOST_AGAINST = 5
+
+
+def explain(
+    search: PathSearch,
+    user: Id,
+    item: Id,
+    k: int = 10,
+    *,
+    rank_by: str = "drop",
+    ranks: bool = False,
+    relations: Mapping[str, Iterable[str]] | None = None,
+    types: Iterable[str] | None = None,
+    max_length: int | None = None,
+    max_degree: int | None = None,
+    users: str | None = None,
+    min_drop: float | int | None = None,
+) -> Explanation:
+    """Return the best ``k`` paths between a user and an item, and what the score is made of.
+
+    An item that the user already has is explained by the other paths, without a rank. No path at
+    all is an explanation too: its ``paths`` are empty and its ``notes`` say so.
+
+    Args:
+        search: The search for paths.
+        user: User id.
+        item: Item id.
+        k: Most paths; more than 1000 are never measured.
+        rank_by: "drop" (everything recomputed), "drop_mask", "attribution" (first order), "joint"
+            (what the path's own walks carry), "weight" (product of its weights), "plausibility" (of
+            its facts), or "length".
+        ranks: Whether the item's rank without each path is found as well; the whole ranking is
+            computed again for each.
+        relations: {"allow": [...], "deny": [...]}, by key or label. Allowed ones are all that a
+            path may follow after the user's own likes; a denied one is never followed.
+        types: Kinds of stops that a path may have after its first: "item", "entity", "users".
+        max_length: Longest path; None takes the search's own.
+        max_degree: Most edges of a stop between the ends.
+        users: "count", "hide" or "show"; None takes the search's own.
+        min_drop: Least drop of a path.
+
+    Raises:
+        UnknownIdError: If the user or the item is not in the data.
+        ConfigError: If a setting is out of range, or an id is not text (a row number would be taken
+            for an id).
+        ExplanationError: If the model has learned nothing about the user or the item, its score is
+            not a finite number, or ``max_length`` cannot be searched.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}. Ask for at least one path.")
+    if rank_by not in RANKINGS:
+        raise ConfigError(
+            f"rank_by={rank_by!r} is not known. Choose from "
+            f"{', '.join(RANKINGS)}.{nearest(rank_by, RANKINGS)}"
+        )
+    explained = search.explained
+    u, i = explained.rows(user, item)
+    if max_length is None:
+        max_length = search.filters.max_length
+    filters = Filters.of(
+        relations,
+        types,
+        max_length=max_length,
+        users=users or search.filters.users,
+        max_degree=max_degree,
+        min_drop=min_drop,
+    )
+    standing = explained.standing(u)
+    score = explained.score(standing, u, i)
+    effects = explained.effects_at(u, i)
+    found = search.find(u, i, effects, filters)
+    measured = search.measure(found, effects, rank_by, k)
+    enough = [path for path in measured if min_drop is None or path.drop >= min_drop]
+    rank_without = {}
+    if ranks and effects is not None:
+        for path in enough[:k]:
+            edited = explained.without(search.facts(found, path))
+            rank_without[path.where] = explained.standing(u, edited).rank(i)
+    paths = tuple(
+        search.path(found, path, effects, rank_without.get(path.where)) for path in enough[:k]
+    )
+
+    hidden = {}
+    if filters.active():
+        counts = search.hidden(u, i, filters, effects, found)
+        too_low = len(measured) - len(enough)
+        hidden = {"paths": counts["paths"], "below_min_drop": too_low, "share": counts["share"]}
+    limits = filters.to_dict()
+    if rank_by != "drop":
+        limits["rank_by"] = rank_by
+    following = standing.next_item(i)
+    margin = None
+    next_item = None
+    if following is not None:
+        margin = score - float(standing.scores[following])
+        next_item = explained.naming.item(following)
+    rank = standing.rank(i)
+    budget = explained.budget(u, i, score, effects)
+    return Explanation(
+        user=one_id(user),
+        item=one_id(item),
+        user_label=explained.data.user_label(u),
+        item_label=explained.data.item_label(i),
+        score=score,
+        rank=rank,
+        paths=paths,
+        counts={str(n): len(nodes) for n, nodes in enumerate(found.listed.nodes, 1)},
+        truncated=found.listed.truncated,
+        filters=limits,
+        notes=tuple(_notes(search, rank, found, filters, paths)),
+        manifest=search.manifest(k=k),
+        budget=budget,
+        margin=margin,
+        next_item=next_item,
+        against=_against(budget),
+        hidden=hidden,
+    )
+
+
+def _against(budget: Budget | None) -> tuple[Term, ...]:
+    """Return the liked items that pull a score down, the strongest first."""
+    if budget is None:
+        return ()
+    return tuple(term for term in reversed(budget.by_liked) if term.value < 0)[:_MOST_AGAINST]
+
+
+def _notes(
+    search: PathSearch,
+    rank: int | None,
+    found: FoundPaths,
+    filters: Filters,
+    paths: Sequence[Path],
+) -> list[str]:
+    """Return what a reader must know beside the numbers."""
+    explained = search.explained
+    notes = []
+    if rank is None:
+        notes.append(
+            "The user already has this item: it has no rank, and the interaction itself is "
+            "not offered as a path."
+        )
+    if not explained.reads_graph:
+        notes.append(_no_effect(explained))
+    if any(found.listed.cut[:2]):
+        notes.append(
+            f"The search stopped at its budget of {search.settings['budget']} entries: paths "
+            "through the widest nodes are missing."
+        )
+    notes += found.notes
+    if explained.blind_to_users and filters.users != "hide":
+        notes.append(
+            f"{explained.name} passes no message through other users: paths through them have no "
+            "effect and are left out."
+        )
+    if not paths:
+        notes.append(_no_path(filters))
+    if any(path.users for path in paths):
+        notes.append(
+            "Other users are counted, not named; the number of such a path is for all of its "
+            "facts removed together."
+        )
+    return notes
+
+
+def _no_effect(explained: ExplainedModel) -> str:
+    note = (
+        f"No fact of the graph has an effect on {explained.name}'s score at inference: the paths "
+        "connect, they do not cause."
+    )
+    if isinstance(explained.model, HistoryEditable):
+        note += " Each like has: see the budget."
+    return note
+
+
+def _no_path(filters: Filters) -> str:
+    reach = "1 hop"
+    if filters.max_length > 1:
+        reach = f"at most {filters.max_length} hops"
+    hidden = ""
+    if filters.users == "hide":
+        hidden = ", paths through other users left out"
+    without_users = Filters(max_length=filters.max_length, users="hide")
+    if filters.active() and filters != without_users:
+        hidden = " within the filters"
+    return f"No path of {reach} joins this user and this item{hidden}."

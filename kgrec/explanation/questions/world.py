@@ -1,0 +1,123 @@
+"""One user's ranking under other likes and facts (docs/explanations.md, section 9).
+
+Embeddings stay as trained. Everything that depends on the graph is computed again.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from kgrec.errors import CapabilityError, ConfigError
+from kgrec.explanation.core.standing import Standing
+from kgrec.explanation.effects.closed_form import Edit, Mode
+from kgrec.explanation.effects.measured import LinearModel
+from kgrec.explanation.search.explained import ExplainedModel
+from kgrec.models.capabilities import GraphEditable, HistoryEditable
+
+_NO_ITEMS = np.empty(0, np.int64)
+
+
+class World:
+    """The ranking of one user under other likes and facts.
+
+    Args:
+        explained: The model and its data.
+        user: User row.
+        mode: "delete", or "mask" for models in closed form.
+
+    Attributes:
+        mode: "delete" or "mask".
+        runs: How often the ranking was computed again.
+
+    Raises:
+        CapabilityError: If the model cannot rank under other likes.
+        ConfigError: If the mode is not known.
+    """
+
+    def __init__(self, explained: ExplainedModel, user: int, mode: Mode = "delete") -> None:
+        if mode not in ("delete", "mask"):
+            raise ConfigError(f"mode={mode!r} is not known. Choose 'delete' or 'mask'.")
+        self._explained = explained
+        self._user = user
+        self.mode = mode
+        self._linear = None
+        if isinstance(explained.effects, LinearModel):
+            self._linear = explained.effects.linear
+        if not isinstance(explained.model, (GraphEditable, HistoryEditable)):
+            raise CapabilityError(
+                f"{explained.name} cannot be asked what other likes would change: its scores "
+                "stay what training made them. "
+                "Use lightgcn, kgat, kgin, itemknn or ease."
+            )
+        if mode == "mask" and self._linear is None:
+            raise CapabilityError(
+                f"{explained.name} has no 'mask' mode for whole rankings. Use mode='delete'."
+            )
+        self.runs = 0
+
+    def standing(
+        self,
+        removed: np.ndarray,
+        added: np.ndarray = _NO_ITEMS,
+        facts: np.ndarray | None = None,
+        more: np.ndarray | None = None,
+    ) -> Standing:
+        """Return every item's score and rank under a change.
+
+        Items whose like is removed stay out of the ranking, those whose like is added leave it.
+
+        Args:
+            removed: Items whose like is taken away.
+            added: Items whose like is added.
+            facts: Facts taken away, as positions in the columns of the model's graph.
+            more: Facts put in, (facts, 3): head, relation, tail as nodes and relations of the
+                graph.
+        """
+        self.runs += 1
+        plain = (facts is None or not len(facts)) and (more is None or not len(more))
+        before = self._explained.standing(self._user)
+        if not plain or isinstance(self._explained.model, GraphEditable):
+            scores = self._on_graph(removed, added, facts, more, plain)
+        else:
+            scores = self._by_history(removed, added)
+        return replace(before, scores=scores, seen=np.union1d(before.seen, added))
+
+    def _on_graph(
+        self,
+        removed: np.ndarray,
+        added: np.ndarray,
+        facts: np.ndarray | None,
+        more: np.ndarray | None,
+        plain: bool,
+    ) -> np.ndarray:
+        explained = self._explained
+        ckg = explained.graph.ckg
+        node = ckg.user_node(self._user)
+        if self._linear is not None and plain:
+            edit = Edit(_pairs(node, removed), _pairs(node, added))
+            return self._linear.ranking(node, ckg.num_items, edit, self.mode)
+
+        likes = (ckg.head == node) & (ckg.relation == 0) & np.isin(ckg.tail, removed)
+        gone = np.flatnonzero(likes)
+        if facts is not None:
+            gone = np.union1d(gone, facts)
+        # Columns: head, relation, tail, fact. A like has relation 0 and fact -1.
+        new = [np.stack([np.full_like(added, node), 0 * added, added, np.full_like(added, -1)], 1)]
+        if more is not None:
+            new.append(np.column_stack([more, np.zeros(len(more), np.int64)]))
+        scorer = explained.without(gone, np.concatenate(new))
+        return explained.standing(self._user, scorer).scores
+
+    def _by_history(self, removed: np.ndarray, added: np.ndarray) -> np.ndarray:
+        model = self._explained.model
+        assert isinstance(model, HistoryEditable)
+        history = np.concatenate([np.setdiff1d(self._explained.liked(self._user), removed), added])
+        with torch.inference_mode():
+            scores = model.history_scores(self._user, [torch.from_numpy(history)])
+        return np.asarray(scores[0].double().cpu().numpy())
+
+
+def _pairs(user: int, items: np.ndarray) -> np.ndarray:
+    """Return the edges between a user's node and items."""
+    return np.stack([np.full(len(items), user), items], 1)

@@ -1,0 +1,261 @@
+"""A model to be explained, with its data, its rankings and the graph that it reads."""
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.ids import Id, one_id
+from kgrec.data.records.interactions import concatenate
+from kgrec.data.records.tie_order import tie_order
+from kgrec.errors import CapabilityError, ConfigError, ExplanationError
+from kgrec.explanation.core.naming import Naming
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.core.records import Budget
+from kgrec.explanation.core.standing import Standing
+from kgrec.explanation.effects.budget import budget_of
+from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.models.base import Recommender, Scorer
+from kgrec.models.capabilities import GraphEditable, Rerunnable
+from kgrec.queries import queries
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A trained model with its data, such as a ``Run``."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def model(self) -> Recommender:
+        """The model."""
+
+    @property
+    def data(self) -> Dataset:
+        """What it was trained on."""
+
+    def scorer(self) -> Scorer:
+        """Return the snapshot that ranks."""
+
+
+class ExplainedModel:
+    """A model with its data, its rankings and the graph that it reads.
+
+    Args:
+        model: A run; or a model, with ``data``. It is put in evaluation mode.
+        data: Ids, labels, facts and training interactions; None takes the run's.
+        scorer: The model's snapshot; taken from the run or model where None.
+        model_name: Name for the manifest and the notes; the run's or the class's where None.
+        seen: Users x items, non-zero where the item takes no part in the ranking; None takes the
+            training and validation interactions, which ``Run.recommend`` omits as well.
+
+    Attributes:
+        data: The dataset.
+        model: The model.
+        name: Its name.
+        scorer: Its snapshot.
+        train: Training interactions, users x items.
+        seen: Users x items, non-zero where the item is not ranked.
+        graph: The graph that paths are drawn from.
+        naming: Ids and labels of its nodes and edges.
+        effects: What removing edges does to scores; None where the graph has no effect on them.
+
+    Raises:
+        ConfigError: If there is no dataset or no scorer.
+    """
+
+    def __init__(
+        self,
+        model: Fitted | Recommender | Rerunnable,
+        data: Dataset | None = None,
+        scorer: Scorer | None = None,
+        *,
+        model_name: str | None = None,
+        seen: sp.csr_matrix | None = None,
+    ) -> None:
+        if isinstance(model, Fitted):
+            data = data or model.data
+            scorer = scorer or model.scorer()
+            model_name = model_name or model.name
+            model = model.model
+        if data is None:
+            raise ConfigError(
+                "a model alone has no ids and no labels. Pass a run, or the dataset as well."
+            )
+        if isinstance(model, Recommender):
+            model.eval()
+            if scorer is None:
+                with torch.inference_mode():
+                    scorer = model.scorer()
+        if scorer is None:
+            raise ConfigError(f"{type(model).__name__} gives no scorer. Pass scorer=.")
+
+        self.data = data
+        self.model = model
+        self.name = model_name or type(model).__name__
+        self.scorer = scorer
+        self.train = data.train.csr(data.num_users, data.num_items)
+        if seen is None:
+            valid = data.valid.csr(data.num_users, data.num_items)
+            seen = (self.train + valid).tocsr()
+        self.seen = seen
+        self._history = concatenate([data.train, data.valid])  # as Run.recommend reads it
+        self._tie_rank = np.argsort(tie_order(data))
+        self._known_users = np.ones(data.num_users, dtype=bool)
+        self._unknown_items = np.empty(0, np.int64)
+        known = model.can_rank(data) if isinstance(model, Recommender) else None
+        if known is not None:
+            self._known_users = known.users
+            self._unknown_items = np.flatnonzero(~known.items)
+
+        if isinstance(model, Rerunnable):
+            self.graph = PathGraph(model.ckg, merged=model.merges_relations)
+        else:
+            self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
+        self.naming = Naming(data, self.graph)
+        self.effects = effects_of(model, self.graph)
+
+    @property
+    def blind_to_users(self) -> bool:
+        """Whether the model passes no message through other users."""
+        return isinstance(self.model, Rerunnable) and not self.model.through_users
+
+    @property
+    def reads_graph(self) -> bool:
+        """Whether any fact of the graph has an effect on the scores at inference."""
+        if isinstance(self.effects, LinearModel):
+            return self.effects.linear.num_layers > 0
+        return self.effects is not None
+
+    def over(self, model: Recommender | None = None) -> "ExplainedModel":
+        """Return the same built again, over another model of the same data where given."""
+        if model is None:
+            return ExplainedModel(
+                self.model, self.data, self.scorer, model_name=self.name, seen=self.seen
+            )
+        return ExplainedModel(model, self.data, model_name=self.name, seen=self.seen)
+
+    def rows(self, user: Id, *items: Id) -> tuple[int, ...]:
+        """Return the rows of a user and of items.
+
+        Raises:
+            UnknownIdError: If one is not in the data.
+            ConfigError: If an id is neither text nor a whole number.
+        """
+        row = self.data.users.row(one_id(user))
+        return (row, *(self.data.items.row(one_id(item)) for item in items))
+
+    def liked(self, user: int) -> np.ndarray:
+        """Return the items (rows) that a user has in training, int64."""
+        start, end = self.train.indptr[user : user + 2]
+        return np.asarray(self.train.indices[start:end], dtype=np.int64)
+
+    def explains(self, user: int) -> bool:
+        """Return whether the model has learned something about a user (row).
+
+        Others get the run's fallback, which has no reasons.
+        """
+        return bool(self._known_users[user])
+
+    def standing(self, user: int, scorer: Scorer | None = None) -> Standing:
+        """Return every item's score for a user (row), and which items are ranked.
+
+        Args:
+            user: User row.
+            scorer: Scores instead of the model's own.
+
+        Raises:
+            ExplanationError: If the model has learned nothing about the user.
+        """
+        if not self.explains(user):
+            raise ExplanationError(
+                f"user {self.data.users.key(user)!r} has no training interactions: {self.name} "
+                "has no score to explain. The list is the run's fallback; see its column kind."
+            )
+        scorer = scorer or self.scorer
+        with torch.inference_mode():
+            scores = scorer(queries(self._history, np.array([user])))[0].double().cpu().numpy()
+        start, end = self.seen.indptr[user : user + 2]
+        seen = self.seen.indices[start:end]
+        if len(self._unknown_items):
+            seen = np.union1d(seen, self._unknown_items)
+        return Standing(scores, seen, self._tie_rank)
+
+    def score(self, standing: Standing, user: int, item: int) -> float:
+        """Return the score of an item (row) that can be explained.
+
+        Raises:
+            ExplanationError: If the model has learned nothing about the item, or the score is not
+                finite.
+        """
+        key = self.data.items.key(item)
+        if item in self._unknown_items:
+            raise ExplanationError(
+                f"{self.name} has learned nothing about item {key!r} (no training interaction, "
+                "and nothing else that it reads): it has no score to explain."
+            )
+        score = float(standing.scores[item])
+        if not np.isfinite(score):
+            raise ExplanationError(
+                f"the score of {key!r} for {self.data.users.key(user)!r} is {score}: the model is "
+                "broken, nothing explains it."
+            )
+        return score
+
+    def effects_at(self, user: int, item: int) -> Effects | None:
+        """Return the effects on one score (rows); None where the graph has none."""
+        if self.effects is None:
+            return None
+        return self.effects.at(user, item)
+
+    def budget(
+        self, user: int, item: int, score: float | None = None, effects: Effects | None = None
+    ) -> Budget | None:
+        """Return what a score is made of (rows); None where the model does not say.
+
+        Score and effects are computed where None.
+        """
+        if score is None:
+            score = float(self.standing(user).scores[item])
+        if effects is None:
+            effects = self.effects_at(user, item)
+        liked = self.liked(user)
+        liked = liked[liked != item]
+        return budget_of(self.model, effects, self.graph, self.naming, user, item, score, liked)
+
+    def without(self, facts: np.ndarray, added: np.ndarray | None = None) -> Scorer:
+        """Return the scorer of the model on its graph without some facts and with others.
+
+        Args:
+            facts: What is taken away, as positions in the columns of the graph.
+            added: (facts, 4): head, relation, tail, and the ``fact`` of ``CollaborativeKG``.
+
+        Raises:
+            CapabilityError: If the model cannot be put on another graph.
+        """
+        if not isinstance(self.model, GraphEditable):
+            raise CapabilityError(
+                f"{self.name} cannot be run on an edited graph, so nothing can be taken out of "
+                "it. Use lightgcn-kg or kgat."
+            )
+        ckg = self.model.ckg
+        kept = np.ones(len(ckg.head), dtype=bool)
+        kept[facts] = False
+        edited = ckg.take(kept)
+        if added is not None:
+            head, relation, tail, fact = added.T
+            edited = replace(
+                edited,
+                head=np.concatenate([edited.head, head]),
+                relation=np.concatenate([edited.relation, relation]),
+                tail=np.concatenate([edited.tail, tail]),
+                fact=np.concatenate([edited.fact, fact]),
+            )
+        with torch.inference_mode():
+            return self.model.on_graph(edited).scorer()

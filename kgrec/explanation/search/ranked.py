@@ -1,0 +1,458 @@
+"""Find the paths between a user and an item, measure them, and rank them by their drops."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kgrec import __version__
+from kgrec.errors import CapabilityError, ConfigError
+from kgrec.explanation.core.records import Path
+from kgrec.explanation.effects.closed_form import MODES, Mode
+from kgrec.explanation.effects.measured import Effects
+from kgrec.explanation.fingerprint import graph_sum, parameters_sum
+from kgrec.explanation.search.all_paths import Found, Limits, simple_paths
+from kgrec.explanation.search.best_paths import best_paths, count_walks
+from kgrec.explanation.search.candidates import Candidates, choose, grouped, rounded
+from kgrec.explanation.search.explained import ExplainedModel
+from kgrec.explanation.search.filters import Filters
+from kgrec.models.base import Recommender
+from kgrec.models.capabilities import Plausible
+
+RANKINGS = ("drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length")
+_BEST_FIRST = 300
+_MOST_MEASURED = 1000
+
+
+@dataclass(slots=True)
+class FoundPaths:
+    """The candidates of one search, by length.
+
+    Attributes:
+        listed: The paths.
+        groups: The candidates that they make.
+        first_order: First-order effect of each candidate; [] without effects.
+        walks: What each candidate's walks carry and the product of their weights; None per length
+            where there is no such number, [] without effects.
+        notes: What a reader must know.
+    """
+
+    listed: Found
+    groups: list[Candidates]
+    first_order: list[np.ndarray]
+    walks: list[tuple[np.ndarray, np.ndarray] | None]
+    notes: list[str]
+
+    def edges(self, where: tuple[int, int]) -> np.ndarray:
+        """Return the distinct edges of a candidate (length - 1, number)."""
+        length, number = where
+        return self.groups[length].edges(number)
+
+    def users(self, where: tuple[int, int]) -> int:
+        """Return how many users a candidate (length - 1, number) counts."""
+        length, number = where
+        return int(self.groups[length].users[number])
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPath:
+    """A candidate and its drops.
+
+    Attributes:
+        where: (length - 1, number) of the candidate.
+        drop: Score minus the score without its edges, everything recomputed.
+        mask: The same with the other edges' weights kept; None where it was not measured.
+    """
+
+    where: tuple[int, int]
+    drop: float
+    mask: float | None
+
+
+class PathSearch:
+    """Find, measure and rank the paths that explain the scores of one model.
+
+    Simple paths up to ``max_length`` hops are found, screened by the first-order effects of their
+    edges, thinned out for variety, and the best of them measured: the score without their edges, in
+    closed form where the model is linear in its graph, else by running it again.
+
+    Args:
+        explained: The model and its data.
+        max_length: Longest path, in 1..6.
+        screen_top: How many paths are measured at least.
+        per_liked: Paths per liked item (the first stop).
+        per_middle: Paths per stop before the item, on paths of three hops and more.
+        budget: Adjacency entries looked at per path length before the widest branches are given up.
+        users: "count", "hide" or "show" other users.
+        modes: What is measured: "delete" (always), "mask".
+
+    Attributes:
+        explained: The model and its data.
+        filters: The filters of a search that names none.
+        modes: What is measured.
+        settings: screen_top, per_liked, per_middle and budget.
+
+    Raises:
+        ConfigError: If a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        explained: ExplainedModel,
+        *,
+        max_length: int = 3,
+        screen_top: int = 30,
+        per_liked: int = 2,
+        per_middle: int = 2,
+        budget: int = 2_000_000,
+        users: str = "count",
+        modes: Iterable[Mode] = MODES,
+    ) -> None:
+        self.explained = explained
+        self.filters = Filters(max_length=max_length, users=users)
+        if min(screen_top, per_liked, per_middle, budget) < 1:
+            raise ConfigError("screen_top, per_liked, per_middle and budget must be at least 1.")
+        self.modes = tuple(modes)
+        if "delete" not in self.modes or set(self.modes) - set(MODES):
+            raise ConfigError(f"modes={self.modes}: name 'delete', and 'mask' if wanted.")
+        self.settings = {
+            "screen_top": screen_top,
+            "per_liked": per_liked,
+            "per_middle": per_middle,
+            "budget": budget,
+        }
+        self._edge_plausibility: np.ndarray | None = None
+        self._sums: dict[str, str] = {}
+        num_nodes = explained.graph.ckg.num_nodes
+        self._reachable = np.ones(num_nodes, dtype=bool)
+        if explained.blind_to_users:
+            self._reachable[explained.graph.ckg.num_entities :] = False
+
+    def over(self, model: Recommender | None = None) -> "PathSearch":
+        """Return a new search of the same settings, over another model where given."""
+        return PathSearch(
+            self.explained.over(model),
+            max_length=self.filters.max_length,
+            users=self.filters.users,
+            modes=self.modes,
+            **self.settings,
+        )
+
+    def manifest(self, **more: Any) -> dict[str, Any]:
+        """Return model, dataset, their checksums, settings (with ``more``) and versions."""
+        model = self.explained.model
+        data = self.explained.data
+        if not self._sums:
+            self._sums = {"graph": graph_sum(data)}
+            if isinstance(model, torch.nn.Module):
+                self._sums["parameters"] = parameters_sum(model.state_dict())
+        limits = {"max_length": self.filters.max_length, "users": self.filters.users}
+        return {
+            "model": self.explained.name,
+            "dataset": data.name,
+            "checksum": data.checksum,
+            **self._sums,
+            "settings": self.settings | limits | more,
+            "versions": {"kgrec": __version__, "torch": torch.__version__, "numpy": np.__version__},
+        }
+
+    def find(
+        self, user: int, item: int, effects: Effects | None, filters: Filters | None = None
+    ) -> FoundPaths:
+        """Return the candidates between a user and an item (rows), with their first-order effects.
+
+        Args:
+            user: User row.
+            item: Item row.
+            effects: Effects on the score; None where the graph has none.
+            filters: Limits on the paths; None takes the search's own.
+        """
+        filters = filters or self.filters
+        graph = self.explained.graph
+        start = graph.ckg.user_node(user)
+        limits = filters.limits(graph, self.explained.naming, start)
+        limits.passable[:] &= self._reachable
+        found = simple_paths(
+            graph, start, item, filters.max_length, self.settings["budget"], limits
+        )
+        notes: list[str] = []
+        if any(found.cut[2:]):
+            found, notes = self._best_first(found, start, item, limits, effects)
+        lengths = list(zip(found.nodes, found.edges, strict=True))
+        groups = [
+            grouped(graph, nodes, edges, filters.users == "count") for nodes, edges in lengths
+        ]
+        if effects is None:
+            return FoundPaths(found, groups, [], [], notes)
+        first_order = [group.total(effects.removal(group.edge)) for group in groups]
+        walks: list[tuple[np.ndarray, np.ndarray] | None] = []
+        for group, (nodes, edges) in zip(groups, lengths, strict=True):
+            carried = effects.walks(nodes, edges)
+            if carried is None:
+                walks.append(None)
+            else:
+                joint, weight = carried
+                walks.append((group.total_of_paths(joint), group.total_of_paths(weight)))
+        return FoundPaths(found, groups, first_order, walks, notes)
+
+    def measure(
+        self, found: FoundPaths, effects: Effects | None, rank_by: str, k: int
+    ) -> list[MeasuredPath]:
+        """Return the chosen candidates with their drops, best first.
+
+        Candidates that stand for counted users are measured only where there is room for them.
+        """
+        levels = self._levels(found, rank_by, effects)
+        variety = {name: self.settings[name] for name in ("per_liked", "per_middle")}
+        most = min(max(self.settings["screen_top"], k), _MOST_MEASURED)
+        chosen = choose(found.groups, levels, counted=False, most=most, **variety)
+        room = 2 * max(0, min(k, most) - len(chosen))
+        if room:
+            chosen += choose(found.groups, levels, counted=True, most=min(room, most), **variety)
+        if not chosen:
+            return []
+        if effects is None:
+            measured = [MeasuredPath(where, 0.0, None) for where in chosen]
+        else:
+            measured = self._drops(found, effects, chosen)
+        return self._in_order(found, measured, rank_by)
+
+    def path(
+        self,
+        found: FoundPaths,
+        measured: MeasuredPath,
+        effects: Effects | None,
+        rank_after: int | None = None,
+    ) -> Path:
+        """Return a measured candidate as the record that people read."""
+        length, number = measured.where
+        group = found.groups[length]
+        count = found.users(measured.where)
+        example = group.example[number]
+        hops = self.explained.naming.hops(group.nodes[number].tolist(), example.tolist(), count)
+        plausibility = None
+        if effects is None:
+            if isinstance(self.explained.model, Plausible):
+                plausibility = float(self._plausible_edges(self.explained.model)[example].sum())
+            return Path(hops, "post-hoc", 0.0, users=count or None, plausibility=plausibility)
+        joint = None
+        weight = None
+        walks = found.walks[length]
+        if walks is not None:
+            joint = float(walks[0][number])
+            weight = float(walks[1][number])
+        return Path(
+            hops,
+            effects.basis,
+            measured.drop,
+            drop_mask=measured.mask,
+            attribution=float(found.first_order[length][number]),
+            users=count or None,
+            removed=len(self.facts(found, measured)),
+            joint=joint,
+            weight=weight,
+            rank_after=rank_after,
+        )
+
+    def facts(self, found: FoundPaths, measured: MeasuredPath) -> np.ndarray:
+        """Return the facts of a measured candidate, as positions in the columns of the graph."""
+        return self.explained.graph.facts_of(found.edges(measured.where))
+
+    def hidden(
+        self, user: int, item: int, filters: Filters, effects: Effects | None, found: FoundPaths
+    ) -> dict[str, Any]:
+        """Return how many paths the filters hide and their share of all first-order effects.
+
+        Only lengths that could be listed count.
+        """
+        graph = self.explained.graph
+        limits = Limits(self._reachable, np.ones(graph.num_edges, dtype=bool))
+        every = simple_paths(
+            graph,
+            graph.ckg.user_node(user),
+            item,
+            filters.max_length,
+            self.settings["budget"],
+            limits,
+        )
+        cuts = zip(every.cut, found.listed.cut, strict=True)
+        listed = [length for length, (a, b) in enumerate(cuts) if not a and not b]
+        paths = sum(len(every.nodes[n]) - len(found.listed.nodes[n]) for n in listed)
+        share = None
+        if effects is not None:
+            total = _absolute_effects(effects, every, listed)
+            kept = _absolute_effects(effects, found.listed, listed)
+            share = 0.0
+            if total > 0:
+                share = (total - kept) / total
+        return {"paths": paths, "share": share}
+
+    def _best_first(
+        self, found: Found, user: int, item: int, limits: Limits, effects: Effects | None
+    ) -> tuple[Found, list[str]]:
+        """Replace the lengths that could not be listed by their best paths.
+
+        Paths through other users need listing, and are omitted.
+        """
+        graph = self.explained.graph
+        if effects is not None:
+            value = effects.removal(np.arange(graph.num_edges))
+        else:
+            degree = graph.degree(np.arange(graph.ckg.num_nodes))
+            rarity = np.log(np.maximum(degree, 1))
+            value = -(rarity[graph.low] + rarity[graph.high]) / 2
+        without_users = Limits(limits.passable.copy(), limits.usable)
+        without_users.passable[graph.ckg.num_entities :] = False
+        walks = count_walks(graph, user, item, len(found.nodes))
+        cuts = tuple(
+            cut and (length < 2 or walks[length] > 0) for length, cut in enumerate(found.cut)
+        )
+        nodes = list(found.nodes)
+        edges = list(found.edges)
+        notes = []
+        for length, cut in enumerate(cuts):
+            if not cut or length < 2:
+                continue
+            best = best_paths(
+                graph,
+                value,
+                user,
+                item,
+                length + 1,
+                _BEST_FIRST,
+                without_users,
+                most=_BEST_FIRST * 100,
+            )
+            order = np.lexsort([*best.edges.T[::-1], *best.nodes.T[::-1]])
+            nodes[length] = best.nodes[order]
+            edges[length] = best.edges[order]
+            least = ""
+            if best.complete and len(best.values):
+                least = f", none left out with a first-order effect above {best.values[-1]:.3g}"
+            notes.append(
+                f"Of paths of {length + 1} hops (about {walks[length]:.3g} walks, too many to "
+                f"list) the best {len(best.values)} without other users were searched{least}."
+            )
+        return Found(tuple(nodes), tuple(edges), cuts), notes
+
+    def _levels(self, found: FoundPaths, rank_by: str, effects: Effects | None) -> np.ndarray:
+        """Return the sort keys of the candidates, smallest first: (candidates, keys)."""
+        lengths = [np.full(len(group.nodes), n) for n, group in enumerate(found.groups, 1)]
+        length = np.concatenate(lengths).astype(float)
+        by_facts = effects is None and isinstance(self.explained.model, Plausible)
+        if rank_by == "plausibility" or by_facts:
+            return np.stack([length, -rounded(self._plausibility(found))], 1)
+        if effects is None:
+            return np.stack([length, -rounded(self._rarity(found))], 1)
+        if rank_by in ("joint", "weight"):
+            numbers = [walks[rank_by == "weight"] for walks in found.walks if walks is not None]
+            if len(numbers) < len(found.walks):
+                raise CapabilityError(
+                    f"{self.explained.name} has no {rank_by} of a path: its gates differ from "
+                    "walk to walk. Rank by drop."
+                )
+            return np.stack([-rounded(np.concatenate(numbers)), length], 1)
+        first_order = -rounded(np.concatenate(found.first_order))
+        if rank_by == "length":
+            return np.stack([length, first_order], 1)
+        return np.stack([first_order, length], 1)
+
+    def _rarity(self, found: FoundPaths) -> np.ndarray:
+        """Return how rarely shared the stops of each candidate are."""
+        parts = []
+        for group in found.groups:
+            stops = group.nodes[:, 1:-1]
+            degree = self.explained.graph.degree(np.maximum(stops, 0))
+            parts.append(-np.where(stops < 0, 0.0, np.log(np.maximum(degree, 1))).sum(1))
+        return np.concatenate(parts)
+
+    def _plausibility(self, found: FoundPaths) -> np.ndarray:
+        """Return the log-plausibility of each candidate's facts, of each edge the best one's."""
+        if not isinstance(self.explained.model, Plausible):
+            raise CapabilityError(
+                f"{self.explained.name} does not score facts. Rank by drop, or train cke or cfkg."
+            )
+        per_edge = self._plausible_edges(self.explained.model)
+        empty = np.empty(0)
+        return np.concatenate(
+            [
+                per_edge[group.example].sum(1) if len(group.example) else empty
+                for group in found.groups
+            ]
+        )
+
+    def _plausible_edges(self, model: Plausible) -> np.ndarray:
+        if self._edge_plausibility is None:
+            graph = self.explained.graph
+            ckg = graph.ckg
+            facts = np.flatnonzero(ckg.fact >= 0)
+            columns = (
+                torch.from_numpy(part[facts]) for part in (ckg.head, ckg.relation - 1, ckg.tail)
+            )
+            per_fact = np.full(len(ckg.head), -np.inf)
+            with torch.no_grad():
+                per_fact[facts] = model.plausibility(*columns).double().cpu().numpy()
+            per_fact[ckg.fact < 0] = 0.0
+            self._edge_plausibility = graph.best_per_edge(per_fact)
+        return self._edge_plausibility
+
+    def _drops(
+        self, found: FoundPaths, effects: Effects, chosen: list[tuple[int, int]]
+    ) -> list[MeasuredPath]:
+        scores = effects.without([found.edges(where) for where in chosen], self.modes)
+        drops = dict(zip(self.modes, (scores[:, :1] - scores[:, 1:]).tolist(), strict=True))
+        masks = drops.get("mask", [None] * len(chosen))
+        return [
+            MeasuredPath(where, drop, mask)
+            for where, drop, mask in zip(chosen, drops["delete"], masks, strict=True)
+        ]
+
+    def _in_order(
+        self, found: FoundPaths, measured: list[MeasuredPath], rank_by: str
+    ) -> list[MeasuredPath]:
+        """Return measured candidates by their ranking; those without a measure keep their order.
+
+        Candidates that count users come last: many people's edges together always weigh more than
+        one fact.
+        """
+        by_length = rank_by == "length" or self.explained.effects is None
+        values = rounded(np.array([self._value(found, path, rank_by) for path in measured]))
+        drops = rounded(np.array([path.drop for path in measured]))
+
+        def key(n: int) -> tuple[bool, int, float, float, int]:
+            where = measured[n].where
+            length = 0
+            if by_length:
+                length = where[0]
+            return found.users(where) > 0, length, -values[n], -drops[n], n
+
+        return [measured[n] for n in sorted(range(len(measured)), key=key)]
+
+    def _value(self, found: FoundPaths, path: MeasuredPath, rank_by: str) -> float:
+        """Return the number that a measured candidate is ranked by."""
+        length, number = path.where
+        if rank_by == "length":
+            return 0.0
+        if rank_by == "drop" or self.explained.effects is None:
+            return path.drop
+        if rank_by == "drop_mask":
+            if path.mask is None:
+                raise ConfigError('rank_by="drop_mask" needs modes=("delete", "mask").')
+            return path.mask
+        if rank_by == "attribution":
+            return float(found.first_order[length][number])
+        walks = found.walks[length]
+        if walks is None:
+            return 0.0
+        return float(walks[rank_by == "weight"][number])
+
+
+def _absolute_effects(effects: Effects, found: Found, lengths: list[int]) -> float:
+    """Return the sum of the absolute first-order effects of paths of some lengths."""
+    total = 0.0
+    for n in lengths:
+        if len(found.edges[n]):
+            total += float(np.abs(effects.removal(found.edges[n]).sum(1)).sum())
+    return total
