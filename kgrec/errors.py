@@ -12,7 +12,9 @@
     ├── ConfigError (ValueError)        a setting that is unknown or out of range
     │   └── UnknownModelError (KeyError)
     ├── CheckpointError (ValueError)    a dataset or run folder that is broken, foreign or of
-    another version ├── TrainingError (RuntimeError)
+    │                                   another version
+    ├── ModelError (TypeError)          a model class that breaks the contract of ``Recommender``
+    ├── TrainingError (RuntimeError)
     │   └── DivergedError               a loss that is not a number
     ├── ForkError (RuntimeError)        work that would hang in a forked process
     └── ExplanationError (ValueError)   an explanation that cannot be given
@@ -76,6 +78,10 @@ class UnknownModelError(ConfigError, KeyError):
 
 class CheckpointError(KgrecError, ValueError):
     """A dataset or run folder is broken, foreign, or of another format version."""
+
+
+class ModelError(KgrecError, TypeError):
+    """A model class breaks the contract of ``Recommender``; the message names the hook."""
 
 
 class ForkError(KgrecError, RuntimeError):

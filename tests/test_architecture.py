@@ -255,22 +255,40 @@ def test_dev_tools_and_torch_are_pinned(root):
     assert set(wanted) <= set(pins)
 
 
-def code_lines(path):
-    """Lines that hold code: no blank ones, no comments, no docstrings."""
+def code_lines(path, name=None):
+    """Lines that hold code, of a file or of a class in it: no blank ones, no comments, no
+    docstrings.
+    """
     source = path.read_text()
+    tree = ast.parse(source)
     inside = {
         line
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node.value.value, str)
         for line in range(node.lineno, node.end_lineno + 1)
     }
     lines = enumerate(source.splitlines(), start=1)
-    return sum(
-        1
+    numbers = {
+        number
         for number, line in lines
         if line.strip() and not line.lstrip().startswith("#") and number not in inside
-    )
+    }
+    if name is not None:
+        (own,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+        numbers &= set(range(own.lineno, own.end_lineno + 1))
+    return len(numbers)
+
+
+def test_a_paper_fits_its_file(root):
+    """What explains it stands beside it; shared blocks are in kgrec/nn."""
+    from kgrec.models.catalog import MODELS
+
+    for name, entry in MODELS.items():
+        path = root / (entry.module.replace(".", "/") + ".py")
+        assert code_lines(path) <= 260, name
+        assert code_lines(path, entry.model) <= 120, name
+        assert "receptive_field" not in path.read_text(), f"{name}: explanation in {path}"
 
 
 def test_lines_are_written_for_the_eye(root):

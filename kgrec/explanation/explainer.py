@@ -24,8 +24,7 @@ from kgrec.explanation.questions.what_if import what_if
 from kgrec.explanation.questions.why import explain
 from kgrec.explanation.search.explained import ExplainedModel, Fitted
 from kgrec.explanation.search.ranked import PathSearch
-from kgrec.models.base import Recommender, Scorer
-from kgrec.models.capabilities import Rerunnable
+from kgrec.models.base import ModelEffects, Recommender, Scorer
 
 
 class Explainer:
@@ -42,7 +41,7 @@ class Explainer:
     path, and its drop is that of removing all their edges together (the user's own edge to the
     liked item, and every counted user's edges). "hide" omits such paths, "show" names every user.
 
-    A model that is not ``Rerunnable`` gets paths with basis "post-hoc" and drop 0, short and rarely
+    Without ``Rerunnable`` effects, paths have basis "post-hoc" and drop 0, short and rarely
     shared ones first, or the most plausible ones where the model scores facts.
 
     Args:
@@ -73,7 +72,7 @@ class Explainer:
 
     def __init__(
         self,
-        model: Fitted | Recommender | Rerunnable,
+        model: Fitted | Recommender | ModelEffects,
         data: Dataset | None = None,
         scorer: Scorer | None = None,
         *,

@@ -1,8 +1,10 @@
 """Typed edges with mean weights; they move between devices with the model that holds them."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kgrec.graph.ckg import CollaborativeKG
 from kgrec.ops.typed import Segments, TypedEdges
 
 _PARTS = ("ptr", "first", "start", "relation", "idx")
@@ -42,3 +44,64 @@ class TypedMean(nn.Module):
             for side in ("forward", "backward")
         )
         return TypedEdges(forward, backward, self._turned)
+
+
+class RelationalMeans(nn.Module):
+    """What the nodes of a collaborative knowledge graph gather from: entities from their triples,
+    both ways, users from their items. Nobody gathers from a user.
+
+    Rows are entities (items), then users; columns are entities; an interaction is one more
+    relation, after those of the triples and their inverses.
+
+    Args:
+        ckg: The graph, without facts about users.
+
+    Attributes:
+        everywhere: What all nodes gather from.
+        last: What items and users do; a last layer needs no more.
+        edges_of_last: The edges of ``last`` among those of ``everywhere``.
+        edge_of_fact: (2, facts): the edge of each fact of the graph, and that of its inverse or -1.
+    """
+
+    edges_of_last: Tensor
+    edge_of_fact: Tensor
+
+    def __init__(self, ckg: CollaborativeKG) -> None:
+        super().__init__()
+        self.num_relations = 2 * (ckg.num_relations - 1) + 1
+        self.everywhere, self.last, of_last, of_fact = _structures(ckg, self.num_relations - 1)
+        self.register_buffer("edges_of_last", of_last, persistent=False)
+        self.register_buffer("edge_of_fact", of_fact, persistent=False)
+
+
+def _structures(
+    ckg: CollaborativeKG, relations: int
+) -> tuple[TypedMean, TypedMean, Tensor, Tensor]:
+    """Return the attributes of ``RelationalMeans``."""
+    head, relation, tail = (torch.from_numpy(part) for part in ckg.knowledge_both_ways())
+    user, item = (torch.from_numpy(part) for part in ckg.interactions())
+    entities = ckg.num_entities
+    columns = torch.cat([tail, item])
+    rows = torch.cat([head, user + entities])
+    kinds = torch.cat([relation, torch.full_like(user, relations)])
+    everywhere, order = TypedEdges.from_edges(
+        rows, columns, entities + ckg.num_users, entities, kinds, relations + 1
+    )
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    triples, used = (
+        torch.from_numpy(np.flatnonzero(chosen)) for chosen in (ckg.fact >= 0, ckg.relation == 0)
+    )
+    of_fact = torch.full((2, len(ckg.fact)), -1)
+    of_fact[0, triples], of_fact[1, triples], of_fact[0, used] = torch.split(
+        place, [len(triples), len(triples), len(used)]
+    )
+    rows = rows[order]
+    columns = columns[order]
+    kinds = kinds[order]
+    wanted = torch.nonzero((rows < ckg.num_items) | (rows >= entities)).squeeze(1)
+    rows = torch.where(rows < entities, rows, rows - entities + ckg.num_items)[wanted]
+    last, order = TypedEdges.from_edges(
+        rows, columns[wanted], ckg.num_items + ckg.num_users, entities, kinds[wanted], relations + 1
+    )
+    return TypedMean(everywhere), TypedMean(last), wanted[order], of_fact

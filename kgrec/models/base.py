@@ -1,8 +1,9 @@
 """What every model is: three methods, no state, no training code.
 
 ``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the
-snapshot that ranks. Everything else a model can do is a further small protocol
-(``kgrec.models.capabilities``) or an optional part of its scorer (``DotProduct.fold``).
+snapshot that ranks. Everything else is a hook of ``Recommender`` with a plain default
+(``can_rank``, ``export_vectors``, ``triple_scorer``, ``explanation_effects``), or an optional part
+of the scorer (``DotProduct.fold``). No capability is found by the name of an attribute.
 """
 
 from abc import ABC, abstractmethod
@@ -14,9 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from kgrec.batches import Query
+from kgrec.batches import PairwiseBatch, PositiveBatch, Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
+from kgrec.errors import ModelError
 
 B = TypeVar("B")
 
@@ -104,6 +106,28 @@ class Objective(Generic[B]):
     capturable: bool = False
 
 
+def ranking_objective(
+    loss: str,
+    bpr: Callable[[PairwiseBatch], Float[Tensor, ""]],
+    softmax: Callable[[PositiveBatch], Float[Tensor, ""]],
+    parameters: tuple[nn.Parameter, ...] | None = None,
+    *,
+    capturable: bool = False,
+) -> Objective[Any]:
+    """Return the objective of models that rank by either loss.
+
+    Args:
+        loss: "bpr" or "softmax".
+        bpr: Loss of interactions with a sampled negative each.
+        softmax: Loss of interactions against all items.
+        parameters: What its optimizer moves; None means every parameter.
+        capturable: Whether a step of ``bpr`` may be recorded, see ``Objective``.
+    """
+    if loss == "bpr":
+        return Objective(PairwiseBatch, bpr, parameters, name="bpr", capturable=capturable)
+    return Objective(PositiveBatch, softmax, parameters, name="softmax")
+
+
 @runtime_checkable
 class Batches(Protocol):
     """Gives the batches of an epoch; its draws depend on (seed, epoch) alone, never on the epochs
@@ -183,11 +207,53 @@ class Preset:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
+class ModelEffects:
+    """What a model says of its scores, beyond the numbers: base of what
+    ``Recommender.explanation_effects`` returns.
+
+    What it can do is the classes of ``kgrec.models.capabilities`` that it inherits from.
+    """
+
+
 class Recommender(nn.Module, ABC):
-    """A model that can be trained by its plan and ranks by its scorer."""
+    """A model that can be trained by its plan and ranks by its scorer.
+
+    Three methods must be written; the hooks after them have defaults. Their names are reserved:
+    an attribute or a module of such a name is an error, every other name is free.
+    """
 
     list_kind: ClassVar[str] = "personal"
     """What its lists for known users are: "personal", or "popular" where everyone gets the same."""
+
+    scores_triples: ClassVar[bool] = False
+    """Whether ``triple_scorer`` gives one."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse a hook that is not a method.
+
+        Raises:
+            ModelError: If the class gives the name of a hook to something else.
+        """
+        super().__init_subclass__(**more)
+        for name in _HOOKS & vars(cls).keys():
+            if not callable(value := vars(cls)[name]) and not isinstance(value, classmethod):
+                raise ModelError(
+                    f"{cls.__name__}.{name} is {type(value).__name__}, and {name} is a hook of "
+                    "Recommender. Define it as a method, or choose another name."
+                )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless it would hide a hook.
+
+        Raises:
+            ModelError: If the name is that of a hook.
+        """
+        if name in _HOOKS:
+            raise ModelError(
+                f"{type(self).__name__}.{name} cannot be set to a {type(value).__name__}: {name} is "
+                "a hook of Recommender. Choose another name, or override the method in the class."
+            )
+        super().__setattr__(name, value)
 
     @classmethod
     @abstractmethod
@@ -213,6 +279,41 @@ class Recommender(nn.Module, ABC):
         (``kgrec.graph.reach``), texts, features.
         """
         return with_interactions(data)
+
+    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]] | None:
+        """Return vectors by kind, one row each, where they say more than the scorer's; None takes
+        those.
+
+        Kinds are ``users``, ``items``, ``entities``, ``relations``, ``relations_inverse`` (in the
+        order of the relations) and ``interacts``, one row: the relation of users to items. Call it
+        in ``torch.inference_mode``, after ``eval()``.
+        """
+        return None
+
+    def triple_scorer(self) -> "TripleScorer | None":
+        """Return what says how plausible triples are; None where nothing does."""
+        return None
+
+    def explanation_effects(self) -> ModelEffects | None:
+        """Return what explains the scores beyond paths that connect: see
+        ``kgrec.models.capabilities``.
+
+        None where nothing does; paths are then post hoc. Call it after ``eval()``.
+        """
+        return None
+
+
+_HOOKS = frozenset(
+    {
+        "from_dataset",
+        "plan",
+        "scorer",
+        "can_rank",
+        "export_vectors",
+        "triple_scorer",
+        "explanation_effects",
+    }
+)
 
 
 SCORE_FUNCTIONS: Mapping[str, str] = {
@@ -306,23 +407,8 @@ class ItemToItem(Protocol):
 
 
 @runtime_checkable
-class Embedded(Protocol):
-    """A model whose vectors say more than its scorer: entities, relations, or items that are
-    compared by them.
-    """
-
-    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return vectors by kind, one row each: of ``users``, ``items``, ``entities``,
-        ``relations`` those that the model has.
-
-        Further ones are ``relations_inverse``, in the order of the relations, and ``interacts``,
-        one row: the relation of users to items.
-        """
-
-
-@runtime_checkable
 class TripleScorer(Protocol):
-    """A model that says how plausible triples are; entities are those of ``Dataset.triples``,
+    """Says how plausible triples are; entities are those of ``Dataset.triples``,
     higher is more plausible.
     """
 

@@ -1,13 +1,15 @@
-"""What explanation can do with a model (explanation.md 3.1): small protocols, each optional.
+"""What explanation can do with a model: small classes, each optional.
 
-The explainer takes the strongest that a model has: ``LinearlyPropagated`` (exact parts and effects
-in closed form), ``Rerunnable`` (effects measured by running it again), ``Parted`` (a score as a
-sum), and for the rest paths that connect without a claim.
+``Recommender.explanation_effects`` returns one object that inherits from those that are true of the
+model (``class MineEffects(Rerunnable, Parted)``). The explainer takes the strongest:
+``LinearlyPropagated`` (exact parts and effects in closed form), ``Rerunnable`` (effects measured by
+running the model again), ``Parted`` (a score as a sum), and for the rest paths that connect without
+a claim. It asks this object alone, never the model's attributes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,11 +17,10 @@ from torch import Tensor
 
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import Recommender
+from kgrec.models.base import ModelEffects, Recommender
 
 
-@runtime_checkable
-class Rerunnable(Protocol):
+class Rerunnable(ModelEffects, ABC):
     """A model whose score can be measured again on an edited graph.
 
     Attributes:
@@ -36,6 +37,7 @@ class Rerunnable(Protocol):
     merges_relations: bool
     through_users: bool
 
+    @abstractmethod
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
         """Return, per fact, the first-order effect of its weight on the score of (user, item), both
         directions added up.
@@ -44,20 +46,21 @@ class Rerunnable(Protocol):
         common weight.
         """
 
+    @abstractmethod
     def rerun(
         self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
     ) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts.
 
-        Everything that depends on the graph is computed anew (the "delete" mode); with
+        Everything that depends on the graph is computed again (the "delete" mode); with
         ``keep_weights`` the other edges' weights stay as they were (the "mask" mode).
         """
 
 
-@runtime_checkable
-class ByIntent(Rerunnable, Protocol):
-    """A model whose first-order effects fall into pieces of their own (KGIN's intents)."""
+class ByIntent(Rerunnable):
+    """A model whose first-order effects can be cut into pieces (KGIN's intents)."""
 
+    @abstractmethod
     def screen_pieces(self, user: int, item: int) -> Mapping[str, Float[Tensor, " _"]]:
         """Return pieces of ``screen``, by what they are in words; they add up to it."""
 
@@ -79,10 +82,10 @@ class LinearPropagation:
     by_direction: bool
 
 
-@runtime_checkable
-class LinearlyPropagated(Rerunnable, Protocol):
+class LinearlyPropagated(Rerunnable):
     """A model that is linear in its node embeddings (LightGCN and its kin)."""
 
+    @abstractmethod
     def propagation(self) -> LinearPropagation:
         """Return the propagation that its scorer ranks by."""
 
@@ -114,34 +117,38 @@ class ScoreParts:
     pieces: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Parted(Protocol):
+class Parted(ModelEffects, ABC):
     """A model that says what a score is made of."""
 
-    def parts(self, user: int, item: int) -> ScoreParts:
+    @abstractmethod
+    def score_parts(self, user: int, item: int) -> ScoreParts:
         """Return the parts of the score that its scorer gives."""
 
 
-@runtime_checkable
-class GraphEditable(Protocol):
-    """A model that can be put on another graph of the same nodes and relations."""
+class GraphEditable(ModelEffects, ABC):
+    """A model that can be put on another graph of the same nodes and relations.
+
+    Attributes:
+        ckg: The graph that it is on.
+    """
 
     ckg: CollaborativeKG
 
+    @abstractmethod
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
         """Return a model with the same parameters over ``ckg``, everything that depends on the
-        graph computed anew.
+        graph computed again.
 
         The parameters are shared with the old model and not to be trained.
         """
 
 
-@runtime_checkable
-class HistoryEditable(Protocol):
+class HistoryEditable(ModelEffects, ABC):
     """A model that knows a person by the items of the history, so that other histories can be
     tried.
     """
 
+    @abstractmethod
     def history_scores(
         self, user: int, histories: Sequence[Int[Tensor, " _"]]
     ) -> Float[Tensor, "batch items"]:
@@ -150,12 +157,12 @@ class HistoryEditable(Protocol):
         """
 
 
-@runtime_checkable
-class Plausible(Protocol):
+class Plausible(ModelEffects, ABC):
     """A model that says how plausible a fact is, though no fact enters its scores: ranks paths
     after the fact.
     """
 
+    @abstractmethod
     def plausibility(
         self,
         head: Int[Tensor, " batch"],

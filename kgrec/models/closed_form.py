@@ -3,8 +3,6 @@ histories.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,12 +14,8 @@ from torch import Tensor, nn
 from kgrec.batches import Query
 from kgrec.errors import TrainingError
 from kgrec.models.base import Recommender
-from kgrec.models.capabilities import ScoreParts
-from kgrec.ops.ranking import chunk_rows
-from kgrec.queries import histories as queries
-
-HistorySums = Callable[[Int[Tensor, " _"], Int[Tensor, " _"]], Float[Tensor, "batch items"]]
-"""Scores of the whole catalog from one set of items per person: starts in the second tensor and its end last (batch + 1), item rows."""
+from kgrec.models.effects import HistorySumEffects
+from kgrec.nn.history_scorer import HistorySets, HistorySums
 
 
 class ClosedForm(Recommender):
@@ -82,104 +76,25 @@ class ClosedForm(Recommender):
         """Return the scorer that gives everyone the sums of the own items."""
         return HistoryScorer(self.train_ptr, self.train_items, self.num_items, sums)
 
-    @torch.no_grad()
-    def parts(self, user: int, item: int) -> ScoreParts:
-        """Return one part per item of the user, of which the score is the sum: what it alone would
-        give.
-
-        Exact: without the item the score is less by its part, the fitted state being as it is.
-        """
-        items = self.train_items[self.train_ptr[user] : self.train_ptr[user + 1]]
-        liked = self.scorer().alone(items, item).double()
-        return ScoreParts(0.0, items=items.cpu().numpy(), liked=liked.cpu().numpy())
-
-    @torch.no_grad()
-    def history_scores(
-        self, user: int, histories: Sequence[Int[Tensor, " _"]]
-    ) -> Float[Tensor, "batch items"]:
-        """Return the scores of the catalog, had the user used each of these sets of items; the
-        fitted state stays as it is.
-        """
-        return self.scorer()(
-            queries([own.tolist() for own in histories]).to(self.train_items.device)
-        )
+    def explanation_effects(self) -> HistorySumEffects:
+        """Return one part per item of the user, and the scores of other histories."""
+        return HistorySumEffects(self, self.train_items.device)
 
 
-@dataclass(frozen=True)
-class HistoryScorer:
+class HistoryScorer(HistorySets):
     """The scorer of models that know a person by a set of items alone.
 
     Known users are scored by their training items, whatever history the query brings; users at -1
     by the items of their history, each counted once.
-
-    Attributes:
-        ptr: Start of each user's training items, and the end of the last (users + 1).
-        items: Item rows, ascending within a user.
-        num_items: Size of the catalog.
-        sums: Scores of the catalog for sets of items.
     """
 
-    ptr: Int[Tensor, " _"]
-    items: Int[Tensor, " _"]
-    num_items: int
-    sums: HistorySums
     reads_history: ClassVar[bool] = True
 
     def __call__(
         self, query: Query, items: Int[Tensor, "batch cand"] | None = None
     ) -> Float[Tensor, "batch cand"]:
-        """Return the scores of the catalog, or of the candidates; memory for those does not grow
-        with the size of the catalog.
-        """
-        ptr, sets = self._sets(query)
-        if items is None:
-            return self.sums(ptr, sets)
-        step = chunk_rows(self.num_items, ptr.device)
-        parts = []
-        for start in range(0, len(items), step):
-            part = ptr[start : start + step + 1]
-            table = self.sums(part - part[0], sets[int(part[0]) : int(part[-1])])
-            parts.append(table.gather(1, items[start : start + step]))
-        if parts:
-            return torch.cat(parts)
-        return torch.zeros(items.shape)
-
-    def similar(self, item: int) -> Float[Tensor, " items"]:
-        """Return the scores of the catalog for someone who used this one item."""
-        one = torch.tensor([0, 1], device=self.ptr.device)
-        return self.sums(one, torch.tensor([item], device=self.ptr.device))[0]
-
-    def alone(self, items: Int[Tensor, " batch"], candidate: int) -> Float[Tensor, " batch"]:
-        """Return the score of one candidate for people who used one of these items each."""
-        parts = [
-            self.sums(torch.arange(len(some) + 1, device=some.device), some)[:, candidate]
-            for some in torch.split(items, chunk_rows(self.num_items, items.device))
-        ]
-        return torch.cat(parts)
-
-    def _sets(self, query: Query) -> tuple[Tensor, Tensor]:
-        """Return the query's sets of items as starts and items, ascending within a set."""
-        user = query.user.clamp(min=0)
-        people = len(query.user)
-        size = (self.ptr[user + 1] - self.ptr[user]).masked_fill(query.user < 0, 0)
-        owner = torch.repeat_interleave(torch.arange(people, device=user.device), size)
-        at = (
-            torch.arange(len(owner), device=user.device)
-            - (size.cumsum(0) - size)[owner]
-            + self.ptr[user][owner]
-        )
-        unseen, place = (query.history_mask & (query.user < 0).unsqueeze(1)).nonzero(as_tuple=True)
-        pairs = torch.cat(
-            [
-                owner * self.num_items + self.items[at],
-                unseen * self.num_items + query.history[unseen, place],
-            ]
-        )
-        keys = torch.unique(pairs)
-        ptr = torch.searchsorted(
-            keys, torch.arange(people + 1, device=user.device) * self.num_items
-        )
-        return ptr, keys % self.num_items
+        """Return the scores of the catalog, or of the candidates."""
+        return self.scores(query.user, query.history, query.history_mask, items)
 
 
 def _make_room(model: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:

@@ -48,15 +48,11 @@ def transr_energies(
     rows = torch.cat([head, tail, negative_tail])
     h, t, n = rel_project(take_rows(nodes, rows), relation.repeat(3), projections).chunk(3)
     r = take_rows(relations, relation)
+    projected = (h, r, t, n)  # (batch, dout) each
     if normalized:
-        unit_h, unit_r, unit_t, unit_n = (unit_rows(part) for part in (h, r, t, n))
-    else:
-        unit_h = h
-        unit_r = r
-        unit_t = t
-        unit_n = n
-    moved = unit_h + unit_r
-    return (moved - unit_t).square().sum(1), (moved - unit_n).square().sum(1), (h, r, t, n)
+        h, r, t, n = (unit_rows(part) for part in projected)
+    moved = h + r
+    return (moved - t).square().sum(1), (moved - n).square().sum(1), projected
 
 
 class TripleTables(nn.Module, ABC):
@@ -300,7 +296,7 @@ class TransRTables(TripleTables):
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return M_r e, Eq. (7)."""
-        return rel_project(take_rows(self.nodes, node), relation, self.projections)
+        return rel_project(take_rows(self.nodes, node), relation, self.projections)  # Eq. (7)
 
     def likeness(
         self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]

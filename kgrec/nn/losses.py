@@ -1,6 +1,9 @@
 """Losses shared by several models."""
 
-from jaxtyping import Float, Int
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import relu, softmax, softplus
 
@@ -112,3 +115,29 @@ def power(*rows: Float[Tensor, "batch _"], exponent: int) -> Float[Tensor, ""]:
     """
     total = sum((row.abs().pow(exponent).sum() for row in rows), start=rows[0].new_zeros(()))
     return total / rows[0].shape[0]
+
+
+def shown_logistic(
+    logits: Float[Tensor, "batch cand"],
+    label: Float[Tensor, "batch cand"],
+    shown: Bool[Tensor, "batch cand"],
+) -> Float[Tensor, ""]:
+    """Return the mean log loss over all items that were shown."""
+    weight = shown.to(logits.dtype)
+    return ((softplus(logits) - label * logits) * weight).sum() / weight.sum()
+
+
+def shown_softmax(
+    logits: Float[Tensor, "batch cand"],
+    label: Float[Tensor, "batch cand"],
+    shown: Bool[Tensor, "batch cand"],
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of each click among what was shown with it."""
+    log_share = logits.masked_fill(~shown, -torch.inf).log_softmax(1)
+    log_share = log_share.masked_fill(~shown, 0.0)  # a padding counts for nothing
+    return -(log_share * label).sum() / label.sum()
+
+
+def half_squares(tables: Iterable[Tensor]) -> Float[Tensor, ""]:
+    """Return half the squared norms of whole tables."""
+    return 0.5 * torch.stack([table.square().sum() for table in tables]).sum()

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from kgrec.nn.init import glorot_uniform
 from kgrec.ops.rows import take_rows
@@ -196,6 +197,35 @@ class PairNet(Pairing):
             x = x.relu() @ weight
             if at < len(self.biases):
                 x = x + self.biases[at]
-            else:
-                x = x
         return x.squeeze(-1)
+
+
+def pairing(
+    kind: str, dim: int, hidden: tuple[int, ...], bias: bool, generator: torch.Generator
+) -> Pairing:
+    """Return a ``PairNet``, or the inner product for the kind "dot"."""
+    if kind == "dot":
+        return DotPairing()
+    return PairNet(dim, hidden, bias, generator)
+
+
+def latest(
+    history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"], most: int
+) -> tuple[Int[Tensor, "batch _"], Bool[Tensor, "batch _"]]:
+    """Return the last ``most`` items of each history, in their order and in front, with the mask
+    that says which are some.
+    """
+    kept = mask & (mask.flip(1).cumsum(1).flip(1) <= most)
+    order = torch.sort(~kept, dim=1, stable=True).indices[:, :most]
+    return history.gather(1, order), kept.gather(1, order)
+
+
+def filled(
+    history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"], length: int, empty: int
+) -> tuple[Int[Tensor, "batch _"], Bool[Tensor, "batch _"]]:
+    """Return histories of one length, with the item ``empty`` wherever there is none, and a mask
+    that is True throughout.
+    """
+    padding = (0, length - history.shape[1])
+    out = pad(history.masked_fill(~mask, empty), padding, value=empty)
+    return out, torch.ones_like(out, dtype=torch.bool)

@@ -32,7 +32,7 @@ from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.evaluation.validation import validator, warm_users
 from kgrec.log import logger
-from kgrec.models.base import Recommender, Scorer, TripleScorer
+from kgrec.models.base import Recommender, Scorer
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import FallbackChoice, served
 from kgrec.process import peak_memory, refuse_after_fork
@@ -513,7 +513,7 @@ class _Job:
                     f"metric {metric!r} is of triples, and none are held out. Build the dataset "
                     "with --triple-ratios."
                 )
-            if not issubclass(self.chosen.model, TripleScorer):
+            if not self.chosen.model.scores_triples:
                 raise ConfigError(
                     f"metric {metric!r} is of triples, and {self.chosen.name} does not score "
                     "them. Take ndcg@10."
@@ -570,11 +570,12 @@ class _Job:
         return validator(metric, self.data, self.device, model)
 
     def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:
-        if not isinstance(model, TripleScorer) or not len(self.data.held_triples.get("valid", ())):
+        triples = model.triple_scorer()
+        if triples is None or not len(self.data.held_triples.get("valid", ())):
             return None
 
         def validate(scorer: Scorer) -> float:
-            report = evaluate_triples(model, self.data, on="valid", ks=(cut,), device=self.device)
+            report = evaluate_triples(triples, self.data, on="valid", ks=(cut,), device=self.device)
             return report.metrics[self.chosen.train.metric]
 
         return validate
@@ -589,8 +590,9 @@ class _Job:
             found = {}
         else:
             found = dict(ranked.metrics)
-        if isinstance(model, TripleScorer) and len(self.data.held_triples.get(part, ())):
-            found |= evaluate_triples(model, self.data, on=part, device=self.device).metrics
+        triples = model.triple_scorer()
+        if triples is not None and len(self.data.held_triples.get(part, ())):
+            found |= evaluate_triples(triples, self.data, on=part, device=self.device).metrics
         return found or None
 
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:

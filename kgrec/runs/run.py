@@ -41,15 +41,12 @@ from kgrec.log import logger
 from kgrec.models.base import (
     SCORE_FUNCTIONS,
     DotProduct,
-    Embedded,
     ItemToItem,
     Recommender,
     Scorer,
-    TripleScorer,
     VectorScorer,
     reads_history,
 )
-from kgrec.models.capabilities import Rerunnable
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
@@ -308,12 +305,13 @@ class Run:
         return {"notes": tuple(notes), "details": details}
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
-        if not isinstance(self.model, TripleScorer):
+        scorer = self.model.triple_scorer()
+        if scorer is None:
             raise CapabilityError(
                 f"{self.name} does not score triples. Train transe, distmult, complex or rotate."
             )
         return evaluate_triples(
-            self.model, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name
+            scorer, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name
         )
 
     def ranker(self) -> Ranker:
@@ -469,30 +467,12 @@ class Run:
         Raises:
             CapabilityError: If the model has no embeddings.
         """
-        if isinstance(self.model, Embedded):
-            found = self._trained(self.model)
-            return {
-                name: found[name]
-                for name in ("users", "items", "entities", "relations")
-                if name in found
-            }
-        scorer = self.scorer()
-        if not isinstance(scorer, DotProduct):
-            raise CapabilityError(f"{self.name} has no fixed embeddings.")
-        frames = {
-            "users": _vectors(self.data.users.series, scorer.users),
-            "items": _vectors(self.data.items.series, scorer.items),
+        found = self._exported()
+        return {
+            name: found[name]
+            for name in ("users", "items", "entities", "relations")
+            if name in found
         }
-        if (
-            isinstance(self.model, Rerunnable)
-            and self.model.ckg.num_entities == self.data.num_entities
-        ):
-            with torch.inference_mode():
-                nodes = self.model.eval()()
-            frames["entities"] = _vectors(
-                self.data.triples.entities.series, nodes[: self.data.num_entities]
-            )
-        return frames
 
     def vectors(self) -> Vectors:
         """Return the tables of ``embeddings`` with all that is needed to rank as the run does, and
@@ -501,10 +481,7 @@ class Run:
         Raises:
             CapabilityError: If the model has no vectors.
         """
-        if isinstance(self.model, Embedded):
-            frames = self._trained(self.model)
-        else:
-            frames = self.embeddings()
+        frames = self._exported()
         scorer = self.scorer()
         if not isinstance(scorer, VectorScorer):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
@@ -523,8 +500,10 @@ class Run:
                 frames[name] = pl.DataFrame([*frames[name].get_columns(), pl.Series("known", told)])
         return Vectors(frames, scorer.function, *names)
 
-    def _trained(self, model: Embedded) -> dict[str, pl.DataFrame]:
-        """Return all vectors of a model by the caller's ids."""
+    def _exported(self) -> dict[str, pl.DataFrame]:
+        """Return all vectors of the model by the caller's ids; those of its scorer where it has no
+        others.
+        """
         ids = {
             "users": self.data.users.series,
             "items": self.data.items.series,
@@ -532,10 +511,24 @@ class Run:
         }
         ids["relations"] = ids["relations_inverse"] = self.data.triples.relations.series
         ids["interacts"] = pl.Series(["interacts"])
+        with torch.inference_mode():
+            vectors = self.model.eval().export_vectors()
+        if vectors is not None:
+            # a model of interactions alone has a graph whose only entities are the items
+            skipped = (
+                {"entities"} if len(vectors.get("entities", ())) != len(ids["entities"]) else ()
+            )
+            return {
+                name: _vectors(ids[name], rows)
+                for name, rows in vectors.items()
+                if len(rows) and name not in skipped
+            }
+        scorer = self.scorer()
+        if not isinstance(scorer, DotProduct):
+            raise CapabilityError(f"{self.name} has no fixed embeddings.")
         return {
-            name: _vectors(ids[name], rows)
-            for name, rows in model.embeddings().items()
-            if len(rows)
+            "users": _vectors(ids["users"], scorer.users),
+            "items": _vectors(ids["items"], scorer.items),
         }
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:

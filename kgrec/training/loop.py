@@ -1,4 +1,16 @@
-"""The training loop: walks a model's plan. It knows no model."""
+"""The training loop: walks a model's plan. It knows no model.
+
+How an epoch goes, each step and who does it:
+
+    train        state -> epochs, until the last one or until validation stops getting better
+      _epoch     begin_epoch; then one round after another; then after_epoch
+        Round    the objectives that share an optimizer: all where the plan is joint, else one
+          Round.batches    a batch of each objective; the first one says how many steps there are
+            _step          zero_grad, loss, backward, optimizer.step; then after_step
+              _backward    the losses of the batches, whole or in pieces after running out of memory
+      _judge     validates where it is due, and keeps the best parameters
+    Before the first epoch: _warm_up. Instead of epochs, where the plan has a closed form: plan.fit.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -71,8 +71,9 @@ def toy():
     import torch
 
     from kgrec.graph.ckg import CollaborativeKG
+    from kgrec.models.capabilities import Rerunnable
 
-    class Dense:
+    class Dense(Rerunnable):
         """LightGCN over the CKG; parallel facts are one edge (``merges``), or add up as separate
         ones.
         """

@@ -345,7 +345,7 @@ def test_the_drop_of_a_real_model_is_that_of_one_built_without_the_facts(films, 
                 films, triples=dataclasses.replace(t, **parts), train=films.train.take(liked)
             )
         )
-        score = float(edited.rerun(0, 2, [[]])[0])
+        score = float(edited.explanation_effects().rerun(0, 2, [[]])[0])
         assert path.drop_delete == pytest.approx(found.score - score, abs=1e-7)
 
 

@@ -76,7 +76,10 @@ def hops(path):
 def test_frozen_gates_add_up_in_single_precision(runs, name):
     run = runs[name]
     for user, item in pairs(run.data, 50):
-        got, expected = run.model.parts(user, item), score(run, user, item)
+        got, expected = (
+            run.model.explanation_effects().score_parts(user, item),
+            score(run, user, item),
+        )
         total = got.own + got.bias + got.liked.sum() + sum(got.other.values())
         assert total == pytest.approx(expected, abs=1e-5 * max(1, abs(expected)))
         assert got.basis == "linearised"
@@ -95,19 +98,24 @@ def test_attributions_rank_paths_as_running_again_does(runs, name, keep_weights)
     model, found = runs[name].model, []
     graph = PathGraph(model.ckg, merged=False)
     for user, item in pairs(runs[name].data, 50):
-        effect = graph.per_edge(model.screen(user, item).double().numpy())
+        effect = graph.per_edge(model.explanation_effects().screen(user, item).double().numpy())
         every = simple_paths(graph, model.ckg.user_node(user), item, 3)
         paths = [
             edges
             for nodes, part in zip(every.nodes, every.edges, strict=True)
             for stops, edges in zip(nodes, part, strict=True)
-            if model.through_users or stops[1:].max() < model.ckg.num_entities
+            if model.explanation_effects().through_users or stops[1:].max() < model.ckg.num_entities
         ]
         chosen = [paths[n] for n in np.random.default_rng(item).permutation(len(paths))[:8]]
         groups = [
             np.concatenate([graph.facts(int(edge)) for edge in path]).tolist() for path in chosen
         ]
-        scores = model.rerun(user, item, [[], *groups], keep_weights=keep_weights).double().numpy()
+        scores = (
+            model.explanation_effects()
+            .rerun(user, item, [[], *groups], keep_weights=keep_weights)
+            .double()
+            .numpy()
+        )
         found.append(
             spearmanr([effect[path].sum() for path in chosen], scores[0] - scores[1:]).statistic
         )
@@ -149,13 +157,15 @@ def test_drops_are_those_of_running_the_model_on_the_edited_graph(runs, name):
                         else (t, relation[hop.relation], h)
                     ]
                 )
-            edited = run.model.on_graph(ckg.take(np.setdiff1d(np.arange(len(ckg.head)), gone)))
+            edited = run.model.explanation_effects().on_graph(
+                ckg.take(np.setdiff1d(np.arange(len(ckg.head)), gone))
+            )
             with torch.inference_mode():
                 after = edited.scorer()
             drop = score(run, user, item) - float(after.users[user] @ after.items[item])
             assert path.drop_delete == pytest.approx(drop, abs=1e-5)
             if name == "kgin":
-                pieces = run.model.screen_pieces(user, item)
+                pieces = run.model.explanation_effects().screen_pieces(user, item)
                 assert sum(float(piece[gone].sum()) for piece in pieces.values()) == pytest.approx(
                     path.attribution, abs=1e-5
                 )
@@ -190,9 +200,11 @@ def test_kgin_offers_no_path_through_other_users_and_they_have_no_effect(runs):
                     position[(a, b) if ckg.is_user(a) else (b, a)] for a, b in pairwise(path)
                 ]
                 for keep in (False, True):
-                    like, whole, apart, none = run.model.rerun(
-                        user, item, [[own], [own, *others], others, []], keep
-                    ).tolist()
+                    like, whole, apart, none = (
+                        run.model.explanation_effects()
+                        .rerun(user, item, [[own], [own, *others], others, []], keep)
+                        .tolist()
+                    )
                     assert like == whole
                     assert apart == none
                 tried += 1
@@ -290,14 +302,16 @@ def test_someone_without_likes_and_an_item_without_facts_have_numbers_too(name):
     run = fit(name, data, **{**SETTINGS[name], "epochs": 1})
     count = len(run.model.ckg.head)
     for user, item in ((3, 3), (3, 2), (0, 3), (1, 2)):
-        got = run.model.parts(user, item)
+        got = run.model.explanation_effects().score_parts(user, item)
         assert len(got.items) == (user < 2)
         assert got.own + got.bias + got.liked.sum() == pytest.approx(
             score(run, user, item), abs=1e-5
         )
-        assert bool(run.model.screen(user, item).isfinite().all())
-        whole, nothing = run.model.rerun(user, item, [[], range(count)]).tolist()
+        assert bool(run.model.explanation_effects().screen(user, item).isfinite().all())
+        whole, nothing = (
+            run.model.explanation_effects().rerun(user, item, [[], range(count)]).tolist()
+        )
         assert whole == pytest.approx(score(run, user, item), abs=1e-5)
         assert (user, item) != (3, 3) or whole == nothing
-    assert not run.model.screen(3, 3).any()
-    assert run.model.screen(3, 2).any()
+    assert not run.model.explanation_effects().screen(3, 3).any()
+    assert run.model.explanation_effects().screen(3, 2).any()

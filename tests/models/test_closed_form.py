@@ -138,13 +138,15 @@ def test_a_like_taken_away_takes_exactly_its_part_away(name, settings, float64):
     model, scores = run.model, run.scorer()(queries(data.train, np.arange(20)))
     for user, item in ((0, 5), (3, 41), (11, 2)):
         got, own = (
-            model.parts(user, item),
+            model.explanation_effects().score_parts(user, item),
             torch.from_numpy(data.train.item[data.train.user == user].astype(np.int64)),
         )
         assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "exact")
         assert got.items.tolist() == sorted(own.tolist())
         assert got.liked.sum() == pytest.approx(float(scores[user, item]), abs=1e-10)
-        edited = model.history_scores(user, [own, *(own[own != item] for item in got.items)])
+        edited = model.explanation_effects().history_scores(
+            user, [own, *(own[own != item] for item in got.items)]
+        )
         torch.testing.assert_close(edited[0], scores[user])
         np.testing.assert_allclose((edited[0] - edited[1:])[:, item].numpy(), got.liked, atol=1e-10)
 
@@ -155,13 +157,13 @@ def test_parts_of_ease_are_its_weights_and_of_nobody_nothing(float64):
     )
     for name in ("ease", "ease-kg"):
         model = fit(name, data).model
-        got = model.parts(0, 2)
+        got = model.explanation_effects().score_parts(0, 2)
         assert got.items.tolist() == [0, 1]
         assert got.liked.tolist() == pytest.approx(
             [float(model.weights[0, 2]), float(model.weights[1, 2])]
         )
-        assert len(model.parts(2, 0).liked) == 0
-        assert model.history_scores(2, []).shape == (0, 3)
+        assert len(model.explanation_effects().score_parts(2, 0).liked) == 0
+        assert model.explanation_effects().history_scores(2, []).shape == (0, 3)
 
 
 @pytest.mark.parametrize("name", FOLDING)

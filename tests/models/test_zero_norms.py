@@ -144,7 +144,7 @@ def test_a_state_of_zeros_carries_nothing_in_kgat():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    parts = model.parts(4, 44)
+    parts = model.explanation_effects().score_parts(4, 44)
     assert parts.own == parts.bias == 0
     assert not parts.liked.any()
-    assert torch.isfinite(model.screen(4, 44)).all()
+    assert torch.isfinite(model.explanation_effects().screen(4, 44)).all()

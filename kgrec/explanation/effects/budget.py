@@ -10,14 +10,14 @@ from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import Budget, Term
 from kgrec.explanation.effects.closed_form import Pair
 from kgrec.explanation.effects.measured import Effects, LinearEffects
-from kgrec.models.base import Recommender
+from kgrec.models.base import ModelEffects
 from kgrec.models.capabilities import Parted
 
 _MOST_MEASURED = 200
 
 
 def budget_of(
-    model: Recommender | object,
+    model: ModelEffects | None,
     effects: Effects | None,
     graph: PathGraph,
     naming: Naming,
@@ -30,7 +30,7 @@ def budget_of(
     none.
 
     Args:
-        model: The model.
+        model: What the model says of its scores; None where nothing.
         effects: Effects on this score.
         graph: The path graph.
         naming: Names nodes.
@@ -119,7 +119,7 @@ def _joined(
 
 def _parted(model: Parted, naming: Naming, user: int, item: int, score: float) -> Budget:
     with torch.no_grad():
-        parts = model.parts(user, item)
+        parts = model.score_parts(user, item)
     liked = np.asarray(parts.liked, dtype=np.float64)
     total = parts.own + parts.bias + float(liked.sum()) + sum(parts.other.values())
     return Budget(

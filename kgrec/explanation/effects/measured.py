@@ -9,6 +9,7 @@ import numpy as np
 
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
+from kgrec.models.base import ModelEffects
 from kgrec.models.capabilities import LinearlyPropagated, Rerunnable
 
 _IN_CLOSED_FORM = 40
@@ -48,9 +49,9 @@ class EffectsOf(Protocol):
         """Return the effects on one score; rows of the dataset."""
 
 
-def effects_of(model: object, graph: PathGraph) -> EffectsOf | None:
-    """Return what the strongest capability of a model gives, None where the graph has no effect on
-    its scores.
+def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None:
+    """Return what the strongest capability of a model's effects gives, None where the graph has no
+    effect on its scores.
     """
     if isinstance(model, LinearlyPropagated):
         return LinearModel(model, graph)
@@ -63,7 +64,7 @@ class LinearModel:
     """Effects in closed form.
 
     Args:
-        model: The model; its layers are computed here, once.
+        model: The model's effects; its layers are computed here, once.
         graph: The path graph of its graph, parallel relations merged.
     """
 
@@ -135,7 +136,7 @@ class MeasuredModel:
     """Effects by running the model again.
 
     Args:
-        model: The model.
+        model: The model's effects.
         graph: The path graph of its graph.
     """
 
@@ -152,7 +153,7 @@ class MeasuredEffects:
     """Effects on one score of a model that is run again.
 
     Args:
-        model: The model.
+        model: The model's effects.
         graph: The path graph of its graph.
         user: User row.
         item: Item row.

@@ -25,7 +25,7 @@ def _ranks(sample: Sample) -> list[Figure]:
         ("lists.pn", f"PN@{top}: without the paths shown, the item leaves the first {top}"),
         ("lists.ps", f"PS@{top}: with them alone, it stays among the first {top}"),
     )
-    if explained.effects is None or not isinstance(explained.model, GraphEditable):
+    if explained.effects is None or not isinstance(explained.model_effects, GraphEditable):
         reason = NO_EFFECT
         if explained.effects is not None:
             reason = f"{explained.name} cannot be put on an edited graph"

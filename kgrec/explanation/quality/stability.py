@@ -136,7 +136,7 @@ def _randomized(search: PathSearch, seed: int) -> PathSearch | str:
     """
     explained = search.explained
     model = explained.model
-    if explained.effects is None and not isinstance(model, Plausible):
+    if explained.effects is None and not isinstance(explained.model_effects, Plausible):
         return f"{explained.name}'s parameters have no say in the order of its paths"
     if not isinstance(model, Recommender) or not any(part.numel() for part in model.parameters()):
         return f"{explained.name} has no parameters that could be drawn anew"
@@ -148,6 +148,7 @@ def _randomized(search: PathSearch, seed: int) -> PathSearch | str:
         for part in other.parameters():
             drawn = torch.randn(part.shape, generator=generator, dtype=part.dtype)
             part.copy_(drawn * part.std(correction=0) + part.mean())
-        if isinstance(other, GraphEditable):
-            return search.over(other.on_graph(other.ckg))
+        effects = other.explanation_effects()
+        if isinstance(effects, GraphEditable):
+            return search.over(effects.on_graph(effects.ckg))
     return search.over(other)

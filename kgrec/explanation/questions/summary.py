@@ -244,7 +244,7 @@ def _knocked_out(
     evaluate: Evaluate | None,
 ) -> list[Share]:
     """Return the largest shares with what happens to lists and metrics without their relation."""
-    if not isinstance(explained.model, Rerunnable):
+    if not isinstance(explained.model_effects, Rerunnable):
         return shares
     before: Mapping[str, float] = {}
     if evaluate is not None:

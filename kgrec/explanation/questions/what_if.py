@@ -115,7 +115,7 @@ def _facts(
     new = np.empty((len(added), 3), np.int64)
     if not removed and not added:
         return positions[0], new
-    if not isinstance(explained.model, GraphEditable):
+    if not isinstance(explained.model_effects, GraphEditable):
         raise CapabilityError(
             f"no fact of the graph has an effect on {explained.name}'s scores, so none can be "
             "taken away or added."

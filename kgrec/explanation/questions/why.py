@@ -179,7 +179,7 @@ def _no_effect(explained: ExplainedModel) -> str:
         f"No fact of the graph has an effect on {explained.name}'s score at inference: the paths "
         "connect, they do not cause."
     )
-    if isinstance(explained.model, HistoryEditable):
+    if isinstance(explained.model_effects, HistoryEditable):
         note += " Each like has: see the budget."
     return note
 

@@ -44,7 +44,7 @@ class World:
         self._linear = None
         if isinstance(explained.effects, LinearModel):
             self._linear = explained.effects.linear
-        if not isinstance(explained.model, (GraphEditable, HistoryEditable)):
+        if not isinstance(explained.model_effects, (GraphEditable, HistoryEditable)):
             raise CapabilityError(
                 f"{explained.name} cannot be asked what other likes would change: its scores "
                 "stay what training made them. "
@@ -77,7 +77,7 @@ class World:
         self.runs += 1
         plain = (facts is None or not len(facts)) and (more is None or not len(more))
         before = self._explained.standing(self._user)
-        if not plain or isinstance(self._explained.model, GraphEditable):
+        if not plain or isinstance(self._explained.model_effects, GraphEditable):
             scores = self._on_graph(removed, added, facts, more, plain)
         else:
             scores = self._by_history(removed, added)
@@ -110,7 +110,7 @@ class World:
         return explained.standing(self._user, scorer).scores
 
     def _by_history(self, removed: np.ndarray, added: np.ndarray) -> np.ndarray:
-        model = self._explained.model
+        model = self._explained.model_effects
         assert isinstance(model, HistoryEditable)
         history = np.concatenate([np.setdiff1d(self._explained.liked(self._user), removed), added])
         with torch.inference_mode():

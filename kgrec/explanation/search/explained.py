@@ -19,7 +19,7 @@ from kgrec.explanation.core.standing import Standing
 from kgrec.explanation.effects.budget import budget_of
 from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.base import Recommender, Scorer
+from kgrec.models.base import ModelEffects, Recommender, Scorer
 from kgrec.models.capabilities import GraphEditable, Rerunnable
 from kgrec.queries import queries
 
@@ -58,6 +58,7 @@ class ExplainedModel:
     Attributes:
         data: The dataset.
         model: The model.
+        model_effects: What it says of its scores (``Recommender.explanation_effects``), or None.
         name: Its name.
         scorer: Its snapshot.
         train: Training interactions, users x items.
@@ -72,14 +73,14 @@ class ExplainedModel:
 
     def __init__(
         self,
-        model: Fitted | Recommender | Rerunnable,
+        model: Fitted | Recommender | ModelEffects,
         data: Dataset | None = None,
         scorer: Scorer | None = None,
         *,
         model_name: str | None = None,
         seen: sp.csr_matrix | None = None,
     ) -> None:
-        if isinstance(model, Fitted):
+        if not isinstance(model, Recommender | ModelEffects):
             data = data or model.data
             scorer = scorer or model.scorer()
             model_name = model_name or model.name
@@ -114,17 +115,24 @@ class ExplainedModel:
             self._known_users = known.users
             self._unknown_items = np.flatnonzero(~known.items)
 
-        if isinstance(model, Rerunnable):
-            self.graph = PathGraph(model.ckg, merged=model.merges_relations)
+        self.model_effects: ModelEffects | None
+        if isinstance(model, Recommender):
+            self.model_effects = model.explanation_effects()
+        else:
+            self.model_effects = model
+        if isinstance(self.model_effects, Rerunnable):
+            merged = self.model_effects.merges_relations
+            self.graph = PathGraph(self.model_effects.ckg, merged=merged)
         else:
             self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
         self.naming = Naming(data, self.graph)
-        self.effects = effects_of(model, self.graph)
+        self.effects = effects_of(self.model_effects, self.graph)
 
     @property
     def blind_to_users(self) -> bool:
         """Whether the model passes no message through other users."""
-        return isinstance(self.model, Rerunnable) and not self.model.through_users
+        effects = self.model_effects
+        return isinstance(effects, Rerunnable) and not effects.through_users
 
     @property
     def reads_graph(self) -> bool:
@@ -227,7 +235,9 @@ class ExplainedModel:
             effects = self.effects_at(user, item)
         liked = self.liked(user)
         liked = liked[liked != item]
-        return budget_of(self.model, effects, self.graph, self.naming, user, item, score, liked)
+        return budget_of(
+            self.model_effects, effects, self.graph, self.naming, user, item, score, liked
+        )
 
     def without(self, facts: np.ndarray, added: np.ndarray | None = None) -> Scorer:
         """Return the scorer of the model on its graph without some facts and with others.
@@ -239,12 +249,12 @@ class ExplainedModel:
         Raises:
             CapabilityError: If the model cannot be put on another graph.
         """
-        if not isinstance(self.model, GraphEditable):
+        if not isinstance(self.model_effects, GraphEditable):
             raise CapabilityError(
                 f"{self.name} cannot be run on an edited graph, so nothing can be taken out of "
                 "it. Use lightgcn-kg or kgat."
             )
-        ckg = self.model.ckg
+        ckg = self.model_effects.ckg
         kept = np.ones(len(ckg.head), dtype=bool)
         kept[facts] = False
         edited = ckg.take(kept)
@@ -258,4 +268,4 @@ class ExplainedModel:
                 fact=np.concatenate([edited.fact, fact]),
             )
         with torch.inference_mode():
-            return self.model.on_graph(edited).scorer()
+            return self.model_effects.on_graph(edited).scorer()

@@ -234,8 +234,8 @@ class PathSearch:
         hops = self.explained.naming.hops(group.nodes[number].tolist(), example.tolist(), count)
         plausibility = None
         if effects is None:
-            if isinstance(self.explained.model, Plausible):
-                plausibility = float(self._plausible_edges(self.explained.model)[example].sum())
+            if isinstance(self.explained.model_effects, Plausible):
+                plausibility = float(self._plausible_edges(self.explained.model_effects)[example].sum())
             return Path(hops, "post-hoc", 0.0, users=count or None, plausibility=plausibility)
         joint = None
         weight = None
@@ -341,7 +341,7 @@ class PathSearch:
         """Return the sort keys of the candidates, smallest first: (candidates, keys)."""
         lengths = [np.full(len(group.nodes), n) for n, group in enumerate(found.groups, 1)]
         length = np.concatenate(lengths).astype(float)
-        by_facts = effects is None and isinstance(self.explained.model, Plausible)
+        by_facts = effects is None and isinstance(self.explained.model_effects, Plausible)
         if rank_by == "plausibility" or by_facts:
             return np.stack([length, -rounded(self._plausibility(found))], 1)
         if effects is None:
@@ -370,11 +370,11 @@ class PathSearch:
 
     def _plausibility(self, found: FoundPaths) -> np.ndarray:
         """Return the log-plausibility of each candidate's facts, of each edge the best one's."""
-        if not isinstance(self.explained.model, Plausible):
+        if not isinstance(self.explained.model_effects, Plausible):
             raise CapabilityError(
                 f"{self.explained.name} does not score facts. Rank by drop, or train cke or cfkg."
             )
-        per_edge = self._plausible_edges(self.explained.model)
+        per_edge = self._plausible_edges(self.explained.model_effects)
         empty = np.empty(0)
         return np.concatenate(
             [

@@ -12,7 +12,7 @@ from torch import Tensor
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.models.base import DotProduct, Plan, Recommender
-from kgrec.models.capabilities import ScoreParts
+from kgrec.models.baselines.popularity_effects import PopularityEffects
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,6 @@ class Popularity(Recommender):
             fold=lambda history, mask: self.counts.new_ones(len(history), 1),
         )
 
-    def parts(self, user: int, item: int) -> ScoreParts:
+    def explanation_effects(self) -> PopularityEffects:
         """Return the count as the bias that it is."""
-        return ScoreParts(0.0, float(self.counts[item]))
+        return PopularityEffects(self.counts)

@@ -14,7 +14,7 @@ from kgrec.batches import PairwiseBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
-from kgrec.models.capabilities import ScoreParts
+from kgrec.models.factorization.bprmf_effects import BPRMFEffects
 from kgrec.nn.init import normal
 from kgrec.ops.pairwise import bpr_rows
 
@@ -65,8 +65,8 @@ class BPRMF(Recommender):
     """Matrix factorization trained to put what a user used above what they did not.
 
         score(u, i) = p_u . q_i (+ b_i)
-        loss = mean softplus(-(score(u, i) - score(u, j))) + lambda / 2 (|p_u|^2 + |q_i|^2 +
-        |q_j|^2) / B       (Section 4.1)
+        loss = mean softplus(-(score(u, i) - score(u, j)))
+               + lambda / 2 (|p_u|^2 + |q_i|^2 + |q_j|^2) / B                         (Section 4.1)
 
     Differs from the paper: Adam on mini-batches instead of single bootstrapped steps; one weight
     lambda for all parameters.
@@ -103,9 +103,8 @@ class BPRMF(Recommender):
     def cf_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 on the rows of the batch (Section 4.1)."""
         pairs = batch.user, batch.positive, batch.negative
-        return bpr_rows(
-            self.users, self.items, *pairs, l2_weight=self.config.l2_weight, bias=self.item_bias
-        )
+        weight = self.config.l2_weight
+        return bpr_rows(self.users, self.items, *pairs, l2_weight=weight, bias=self.item_bias)
 
     def plan(self) -> Plan:
         """Return one pairwise objective."""
@@ -120,13 +119,6 @@ class BPRMF(Recommender):
             items = torch.cat([items, self.item_bias.detach().unsqueeze(1)], 1)
         return DotProduct(users, items)
 
-    @torch.no_grad()
-    def parts(self, user: int, item: int) -> ScoreParts:
-        """Return the inner product and the bias; nothing that the user has used carries a part of
-        its own.
-        """
-        if self.item_bias is None:
-            bias = 0.0
-        else:
-            bias = float(self.item_bias[item])
-        return ScoreParts(float(self.users[user].double() @ self.items[item].double()), bias)
+    def explanation_effects(self) -> BPRMFEffects:
+        """Return the inner product and the bias."""
+        return BPRMFEffects(self)

@@ -4,7 +4,6 @@ Volinsky, ICDM 2008.
 As revisited by Rendle, Krichene, Zhang and Koren, RecSys 2022. https://arxiv.org/abs/2110.14037
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +15,8 @@ from torch import Tensor
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Space, Span
-from kgrec.models.capabilities import ScoreParts
+from kgrec.models.factorization.ials_effects import IALSEffects
 from kgrec.nn.init import normal
-from kgrec.queries import histories as queries
 
 _NUMBERS_AT_ONCE = 2**23
 
@@ -68,10 +66,10 @@ class IALS(Recommender):
     again; every solve is exact.
 
         L = sum over observed (u, i) of (1 - u . v)^2 + alpha_0 sum over all pairs of (u . v)^2
-            + lambda (sum over u of (|I_u| + alpha_0 |I|)^nu |u|^2 + sum over i of (|U_i| + alpha_0
-            |U|)^nu |v|^2)
-        u = (alpha_0 V^T V + sum over I_u of v v^T + lambda (|I_u| + alpha_0 |I|)^nu)^-1 sum over
-        I_u of v
+            + lambda (sum over u of (|I_u| + alpha_0 |I|)^nu |u|^2
+                      + sum over i of (|U_i| + alpha_0 |U|)^nu |v|^2)
+        u = (alpha_0 V^T V + sum over I_u of v v^T + lambda (|I_u| + alpha_0 |I|)^nu)^-1
+            sum over I_u of v
 
     An epoch solves for both sides once; no gradients are taken. Items without interactions get the
     zero vector.
@@ -143,15 +141,16 @@ class IALS(Recommender):
         """
         size = ptr.diff()
         found = fixed.new_zeros(len(size), fixed.shape[1])
-        gram = self.config.unobserved_weight * (fixed.T @ fixed)
-        strength = self.config.l2 * self._strength(size, len(fixed))
+        gram = self.config.unobserved_weight * (fixed.T @ fixed)  # alpha_0 V^T V, (dim, dim)
+        strength = self.config.l2 * self.strength(size, len(fixed))
         order = size.argsort(stable=True)
         for some in _groups(size[order].tolist(), fixed.shape[1]):
             rows = order[some]
-            place = torch.arange(int(size[rows].max()), device=ptr.device)
-            mask = place < size[rows].unsqueeze(1)
-            at = (ptr[rows].unsqueeze(1) + place).masked_fill(~mask, 0)
+            column = torch.arange(int(size[rows].max()), device=ptr.device)
+            mask = column < size[rows].unsqueeze(1)  # (rows, longest)
+            at = (ptr[rows].unsqueeze(1) + column).masked_fill(~mask, 0)
             vectors = fixed[idx[at]] * mask.unsqueeze(2)  # (rows, longest, dim)
+            # one system per row, (rows, dim, dim)
             system = torch.baddbmm(gram.expand(len(rows), -1, -1), vectors.mT, vectors)
             system.diagonal(dim1=1, dim2=2).add_(strength[rows].unsqueeze(1))
             factor = torch.linalg.cholesky(system)
@@ -166,20 +165,18 @@ class IALS(Recommender):
         everything = ((self.users.T @ self.users) * (self.items.T @ self.items)).sum()
         norms = (
             self.config.l2
-            * (self._strength(size, len(self.items)) * self.users.square().sum(1)).sum()
+            * (self.strength(size, len(self.items)) * self.users.square().sum(1)).sum()
         )
         norms += (
             self.config.l2
             * (
-                self._strength(self.item_ptr.diff(), len(self.users)) * self.items.square().sum(1)
+                self.strength(self.item_ptr.diff(), len(self.users)) * self.items.square().sum(1)
             ).sum()
         )
         return observed + self.config.unobserved_weight * everything + norms
 
-    def _strength(self, size: Int[Tensor, " batch"], others: int) -> Float[Tensor, " batch"]:
-        """Return how much stronger than lambda alone the vectors with so many pairs are held
-        down.
-        """
+    def strength(self, size: Int[Tensor, " batch"], others: int) -> Float[Tensor, " batch"]:
+        """Return the frequency scaling of the regularization of vectors with so many pairs."""
         return (size + self.config.unobserved_weight * others).to(
             self.items.dtype
         ) ** self.config.exponent
@@ -194,52 +191,9 @@ class IALS(Recommender):
         ptr = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.sum(1).cumsum(0)])
         return self.solve(self.items, ptr, history[mask])
 
-    @torch.no_grad()
-    def parts(self, user: int, item: int) -> ScoreParts:
-        """Return one part per item of the user: how alike it and the candidate are in the eyes of
-        this user.
-
-            score(u, i) = sum over j in I_u of v_j^T W_u v_i,   W_u = (alpha_0 V^T V + sum over I_u
-            of v v^T + lambda ... I)^-1
-
-        Vectors of users were solved for before the last pass over the items: what that moved is a
-        line in ``other``. W_u changes with the history, so parts hold at this point alone.
-
-        Source: Hu, Koren and Volinsky, ICDM 2008, Section 5.
-        """
-        everything = self.items.double()
-        chosen = self.user_idx[self.user_ptr[user] : self.user_ptr[user + 1]]
-        system = (
-            self.config.unobserved_weight * everything.T @ everything
-            + everything[chosen].T @ everything[chosen]
-        )
-        system.diagonal().add_(
-            self.config.l2
-            * self._strength(self.user_ptr[user : user + 2].diff(), len(everything)).double()
-        )
-        liked = everything[chosen] @ torch.linalg.solve(system, everything[item])
-        moved = float(self.users[user].double() @ everything[item] - liked.sum())
-        other = {"moved by the last pass over the items": moved}
-        return ScoreParts(
-            0.0,
-            items=chosen.cpu().numpy(),
-            liked=liked.cpu().numpy(),
-            other=other,
-            basis="linearised",
-        )
-
-    @torch.no_grad()
-    def history_scores(
-        self, user: int, histories: Sequence[Int[Tensor, " _"]]
-    ) -> Float[Tensor, "batch items"]:
-        """Return the scores of the catalog for someone with each of these histories, solved for
-        anew.
-
-        The history as it is does not give exactly the scores that rank: those come of a solve
-        before the last pass over the items. Compare with this method's own scores of the history as
-        it is.
-        """
-        return self.scorer()(queries([own.tolist() for own in histories]).to(self.items.device))
+    def explanation_effects(self) -> IALSEffects:
+        """Return a part per item of the user, and the scores of other histories."""
+        return IALSEffects(self)
 
 
 def _groups(sizes: list[int], dim: int) -> list[slice]:

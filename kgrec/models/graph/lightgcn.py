@@ -4,7 +4,7 @@
 https://arxiv.org/abs/2002.02126 (equation numbers are those of version 4)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,19 +19,15 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
-from kgrec.models.capabilities import LinearPropagation
-from kgrec.nn.dropout import SeededDropout
+from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Span, ranking_objective
+from kgrec.models.effects import PropagationEffects, with_parameters_of
 from kgrec.nn.init import glorot_uniform, normal
-from kgrec.nn.losses import cosine_softmax, l2
-from kgrec.ops.contrast import sampled_softmax_rows
-from kgrec.ops.dropout import words
+from kgrec.nn.light import LightPropagation
+from kgrec.nn.losses import l2
+from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss, ranked_items
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.propagate import poly, poly_rows, propagate
 from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
 from kgrec.random import derive
-
-_GROUPS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +72,7 @@ class LightGCNConfig:
             raise ConfigError(
                 "LightGCN needs dim >= 1, num_layers >= 0, l2_weight >= 0 and init_scale > 0."
             )
-        if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
-            raise ConfigError('LightGCN needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+        check_ranking_loss("LightGCN", self.loss, self.temperature)
         if self.negatives < 0:
             raise ConfigError(
                 f"LightGCN needs negatives >= 0, not {self.negatives}; 0 takes all items."
@@ -119,10 +114,10 @@ KG_SPACE = {**SPACE, "l2_weight": Span(1e-6, 10.0, log=True)}
 class LightGCN(Recommender):
     """Propagate embeddings over the normalized graph, and average the layers.
 
-        X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                              (7)-(8)
-        Z = 1 / (K + 1) (X^(0) + ... + X^(K)),   score(u, i) = z_u . z_i                 (8)-(9)
-        loss = mean softplus(-(score(u, i) - score(u, j))) + lambda / 2 |X^(0) of the batch|^2 / B
-        (15)
+        X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                                 (7)-(8)
+        Z = 1 / (K + 1) (X^(0) + ... + X^(K)),   score(u, i) = z_u . z_i                    (8)-(9)
+        loss = mean softplus(-(score(u, i) - score(u, j)))
+               + lambda / 2 |X^(0) of the batch|^2 / B                                         (15)
 
     Over the collaborative knowledge graph (``knowledge``) entities are further nodes, and parallel
     relations between two nodes are merged into one edge.
@@ -140,11 +135,6 @@ class LightGCN(Recommender):
     Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
     """
 
-    merges_relations = True
-    through_users = True
-    warm_items: Tensor
-    warm_position: Tensor
-
     def __init__(
         self, ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator
     ) -> None:
@@ -152,11 +142,8 @@ class LightGCN(Recommender):
         self.ckg = ckg
         self.config = config
         self.graph = PairGraph(ckg)
-        warm, position = ckg.warm_items()
-        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
-        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
-        self.edge_dropout = SeededDropout(config.edge_dropout)
-        self._seed = self._drawn = 0
+        self.propagate = LightPropagation(config.num_layers, config.edge_dropout)
+        self.contrast = CosineSoftmax(*ckg.warm_items(), config.temperature, config.negatives)
         self.nodes = nn.Parameter(_initial(ckg, config, generator))  # X^(0)
 
     @classmethod
@@ -164,103 +151,71 @@ class LightGCN(Recommender):
         cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator
     ) -> "LightGCN":
         """Take the training graph, with the triples where the configuration says so."""
-        return cls(
-            CollaborativeKG.from_dataset(data, knowledge=config.knowledge), config, generator
-        )
+        ckg = CollaborativeKG.from_dataset(data, knowledge=config.knowledge)
+        return cls(ckg, config, generator)
 
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return the layer-averaged embeddings of all nodes, Eq. (8)."""
-        return poly(self.nodes, self.graph.csr, self._weights(), self._coefficients())
+        z: Tensor = self.propagate(self.nodes, self.graph.csr, self.graph.weight)  # Eqs. (7)-(8)
+        return z
 
     def _rows(
         self, rows: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
         """Return the layer-averaged embeddings of distinct nodes, and those of layer 0."""
-        return poly_rows(self.nodes, self.graph.csr, self._weights(), self._coefficients(), rows)
-
-    def _weights(self) -> Float[Tensor, " edges"]:
-        """Return the weights of a step: in training with some edges left out, both directions
-        together, the rest scaled up.
-        """
-        weight: Tensor = self.edge_dropout(self.graph.weight)
-        if weight is self.graph.weight:
-            return weight
-        rev = self.graph.csr.rev.long()
-        return weight[torch.minimum(torch.arange(len(rev), device=rev.device), rev)]
+        return self.propagate.rows(self.nodes, self.graph.csr, self.graph.weight, rows)
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
         nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
         if fixed_shapes(nodes):
             z = self()
-            return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * l2(
-                *take_rows(self.nodes, nodes).chunk(3)
-            )
-        rows, place, times = torch.unique(nodes, return_inverse=True, return_counts=True)
-        z, start = self._rows(rows)
+            start = take_rows(self.nodes, nodes)
+            squares = l2(*start.chunk(3))
+            return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * squares  # Eq. (15)
+        rows, at, times = torch.unique(nodes, return_inverse=True, return_counts=True)
+        z, start = self._rows(rows)  # (distinct nodes of the batch, dim)
         ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
-        return bpr_rows(z, z, *place.chunk(3)) + self.config.l2_weight * ego
+        return bpr_rows(z, z, *at.chunk(3)) + self.config.l2_weight * ego  # Eq. (15)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 on
         layer 0.
         """
-        if 0 < self.config.negatives < len(self.warm_items):
+        if self.contrast.sampled:
             return self._sampled_loss(batch)
-        users, place = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
-        z, start = self._rows(torch.cat([self.warm_items, users]))
-        warm = z[: len(self.warm_items)]
-        target = self.warm_position[batch.positive]
-        user = place + len(self.warm_items)
-        ego = l2(*take_rows(start, torch.cat([user, target])).chunk(2))
-        return (
-            cosine_softmax(take_rows(z, user), warm, target, self.config.temperature)
-            + self.config.l2_weight * ego
-        )
+        warm = self.contrast.count
+        users, at = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
+        z, start = self._rows(torch.cat([self.contrast.items, users]))  # (warm + users, dim)
+        user = at + warm
+        positive = self.contrast.position[batch.positive]
+        ego = l2(*take_rows(start, torch.cat([user, positive])).chunk(2))
+        loss: Tensor = self.contrast(take_rows(z, user), z[:warm], batch.positive)
+        return loss + self.config.l2_weight * ego
 
     def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the softmax over drawn items, each of which stands for
-        ``len(warm_items) / negatives``.
-        """
-        count = self.config.negatives
-        self._drawn += 1
-        drawn = words(count, derive(self._seed, "drawn", self._drawn), self.nodes.device) % len(
-            self.warm_items
-        )
-        negative = self.warm_items[drawn]
-        rows, place = torch.unique(
-            torch.cat([batch.user + self.ckg.num_entities, batch.positive, negative]),
-            return_inverse=True,
-        )
+        """Return the softmax over drawn items."""
+        drawn = self.contrast.draw()
+        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, drawn])
+        rows, at = torch.unique(nodes, return_inverse=True)
         z, start = self._rows(rows)
         size = len(batch.user)
-        ego = l2(*take_rows(start, place[: 2 * size]).chunk(2))
-        u, p, n = torch.split(take_rows(unit_rows(z), place), [size, size, count])
-        loss = sampled_softmax_rows(
-            u / self.config.temperature,
-            p,
-            n,
-            (batch.positive, negative),
-            len(self.warm_items) / count,
-        )
+        ego = l2(*take_rows(start, at[: 2 * size]).chunk(2))
+        user, item, other = torch.split(take_rows(unit_rows(z), at), [size, size, len(drawn)])
+        loss = self.contrast.over_drawn(user, item, other, (batch.positive, drawn))
         return loss + self.config.l2_weight * ego
 
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""
-        if self.config.loss == "bpr":
-            same = not self.config.edge_dropout
-            return Plan(
-                (Objective(PairwiseBatch, self.bpr_loss, name="bpr", capturable=same),),
-                begin_epoch=self._reseed,
-            )
-        return Plan(
-            (Objective(PositiveBatch, self.softmax_loss, name="softmax"),), begin_epoch=self._reseed
+        same = not self.config.edge_dropout
+        objective = ranking_objective(
+            self.config.loss, self.bpr_loss, self.softmax_loss, capturable=same
         )
+        return Plan((objective,), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
-        self.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
-        self._seed = derive(seed, "drawn items", epoch)
-        self._drawn = 0
+        self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
+        self.contrast.reseed(derive(seed, "drawn items", epoch))
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items to whose vectors a trained one contributes.
@@ -273,84 +228,34 @@ class LightGCN(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""
         z = self()
-        fold = (
-            self._fold_in if self.config.num_layers else None
-        )  # without a layer a history reaches nobody
-        return DotProduct(z[self.ckg.num_entities :], self._ranked(z[: self.ckg.num_items]), fold)
-
-    def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
-        """Return item vectors as they are ranked: trained by cosine, they are compared by
-        direction.
-        """
-        if self.config.loss == "softmax":
-            return unit_rows(items)
-        return items
+        items = ranked_items(z[: self.ckg.num_items], self.config.loss)
+        # without a layer a history reaches nobody
+        fold = self._fold_in if self.config.num_layers else None
+        return DotProduct(z[self.ckg.num_entities :], items, fold)  # Eq. (9)
 
     def _fold_in(
         self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
     ) -> Float[Tensor, "batch dim"]:
-        """Return z of new users who have no embedding of their own, only edges to their history.
+        """Return z of new users who have no embedding, only edges to their history."""
+        return self.propagate.fold_in(self.nodes, self.graph.csr, self.graph.weight, history, mask)
 
-        z_u = sum over k >= 1 of A_uj X^(k-1)_j / (K + 1): the paper's propagation at u, what u
-        would change in others left out.
-        """
-        layers = self.config.num_layers
-        received = poly(self.nodes, self.graph.csr, self.graph.weight, (1 / (layers + 1),) * layers)
-        degree = self.graph.csr.degree.clamp(min=1)[: self.ckg.num_items].to(received.dtype)
-        messages = received[history] * degree[history].rsqrt().unsqueeze(2) * mask.unsqueeze(2)
-        return messages.sum(1) * mask.sum(1, keepdim=True).clamp(min=1).to(received.dtype).rsqrt()
+    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+        """Return users and items as they are ranked by, and the propagated entities."""
+        ranked = self.scorer()
+        entities = self()[: self.ckg.num_entities]
+        return {"users": ranked.users, "items": ranked.items, "entities": entities}
 
-    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
-        """Return the first-order effect of each fact on the score of (user, item), both directions
-        and all degrees counted.
+    def explanation_effects(self) -> PropagationEffects:
+        """Return effects in closed form: the scores are linear in the embeddings."""
 
-        Source: explanation.md 3.3, with the change of the degrees added.
-        """
-        with torch.enable_grad():
-            weight = self.graph.weight.detach().clone().requires_grad_()
-            x = total = self.nodes.detach()
-            for _ in range(self.config.num_layers):
-                x = propagate(x, self.graph.csr, weight)
-                total = total + x
-            z = total / (self.config.num_layers + 1)
-            score = z[self.ckg.user_node(user)] @ self._ranked(z[item : item + 1])[0]
-            (gradient,) = torch.autograd.grad(
-                score, weight, allow_unused=True, materialize_grads=True
-            )
-        return self.graph.removal_effect(weight.detach() * gradient)
+        def rebuilt(ckg: CollaborativeKG) -> Recommender:
+            return with_parameters_of(self, LightGCN(ckg, self.config, torch.Generator()))
 
-    @torch.no_grad()
-    def rerun(
-        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
-    ) -> Float[Tensor, " batch"]:
-        """Return the score of (user, item) without each group of facts, degrees recomputed unless
-        ``keep_weights`` (explanation.md 3.4).
-        """
-        ends = (self.ckg.user_node(user), item)
-        mean = self._coefficients()
-        scores = [self.nodes.new_zeros(0)]
-        for start in range(0, len(removed), _GROUPS_AT_ONCE):
-            groups = removed[start : start + _GROUPS_AT_ONCE]
-            z = (
-                self.graph.rows_without(ends, groups, mean, keep_weights) @ self.nodes
-            )  # (groups, 2, dim)
-            scores.append((z[:, 0] * self._ranked(z[:, 1])).sum(1))
-        return torch.cat(scores)
-
-    def propagation(self) -> LinearPropagation:
-        """Return Eqs. (7)-(9) as a polynomial of the graph."""
-        return LinearPropagation(
-            self.graph, self.nodes.detach(), self._coefficients(), self.config.loss == "softmax"
+        by_direction = self.config.loss == "softmax"
+        coefficients = self.propagate.coefficients
+        return PropagationEffects(
+            self.ckg, self.graph, self.nodes, coefficients, by_direction, rebuilt
         )
-
-    def on_graph(self, ckg: CollaborativeKG) -> "LightGCN":
-        """Return the model with its layer-0 embeddings on another graph of the same nodes."""
-        other = LightGCN(ckg, self.config, torch.Generator()).to(self.nodes)
-        other.nodes = self.nodes
-        return other.eval()
-
-    def _coefficients(self) -> tuple[float, ...]:
-        return (1 / (self.config.num_layers + 1),) * (self.config.num_layers + 1)
 
 
 def _initial(ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator) -> Tensor:

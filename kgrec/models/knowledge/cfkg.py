@@ -4,15 +4,14 @@ Chen and Zhang, Algorithms 2018.
 https://arxiv.org/abs/1805.03352
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query, TripleBatch
 from kgrec.data.records.dataset import Dataset
@@ -31,13 +30,12 @@ from kgrec.models.base import (
     Span,
     TripleSource,
 )
-from kgrec.models.capabilities import ScoreParts
+from kgrec.models.knowledge.cfkg_effects import CFKGEffects
+from kgrec.models.knowledge.cfkg_sampler import typed_samplers
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
-from kgrec.ops.contrast import softmax_rows
+from kgrec.nn.ranking_loss import WarmItems
 from kgrec.ops.rows import take_rows, unit_rows
-from kgrec.ops.sampling import TypedTails
-from kgrec.random import derive
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,73 +181,13 @@ class Translation:
         return items @ items[item]
 
 
-class TypedSampler:
-    """Facts in batches, shuffled, each with negative tails of its own tail's type.
-
-    A tail's type is the relation it is a tail of: negatives are other tails of the fact's relation,
-    uniform or by their frequency (``TypedTails``).
-
-    Args:
-        facts: Heads, relations and tails.
-        negatives: Negative tails of each fact.
-        batch_size: Facts in a batch; the last one may be short.
-        power: Power of the frequency that negatives of each relation are drawn by; None draws all
-            uniformly.
-        seed: Seed of the draws.
-        name: Name of the stream of draws.
-
-    Source: Ai et al., CFKG, Algorithms 2018, Section 3.2 ("negative sampling" among entities of the
-    same type).
-    """
-
-    def __init__(
-        self,
-        facts: tuple[Tensor, Tensor, Tensor],
-        negatives: int,
-        batch_size: int,
-        *,
-        power: Tensor | None = None,
-        seed: int,
-        name: str,
-    ) -> None:
-        self._head, self._relation, self._tail = facts
-        self._tails = TypedTails(
-            self._relation,
-            self._tail,
-            torch.zeros(1 + int(self._relation.max())) if power is None else power,
-        )
-        self._negatives = negatives
-        self._batch_size = batch_size
-        self._seed = seed
-        self._name = name
-
-    def steps(self) -> int:
-        """Return the number of batches in an epoch."""
-        return -(-len(self._head) // self._batch_size)
-
-    def epoch(self, epoch: int) -> Iterator[CorruptedBatch]:
-        """Yield the batches of an epoch."""
-        device = self._head.device
-        generator = torch.Generator(device=device).manual_seed(
-            derive(self._seed, self._name, epoch)
-        )
-        for rows in torch.split(
-            torch.randperm(len(self._head), generator=generator, device=device), self._batch_size
-        ):
-            negative = self._tails.draw(rows, self._negatives, generator=generator)
-            forward = torch.zeros(len(rows), dtype=torch.bool, device=device)
-            yield CorruptedBatch(
-                self._head[rows], self._relation[rows], self._tail[rows], negative, forward
-            )
-
-
 class CFKG(Recommender):
     """Embed users, items and entities by translation in one graph, in which an interaction is one
     more relation.
 
         score(h, r, t) = e_t . (e_h + r),   score(u, i) that of (u, interacts, i)
-        loss = -log sigmoid(score(h, r, t)) - sum over k negatives t' of log sigmoid(-score(h, r,
-        t'))
+        loss = -log sigmoid(score(h, r, t))
+               - sum over k negatives t' of log sigmoid(-score(h, r, t'))
 
     ``t'`` is of the type of ``t``: one of the tails of r. Interactions and triples are trained in
     one step.
@@ -271,9 +209,6 @@ class CFKG(Recommender):
     Source: Ai et al., CFKG, Algorithms 11(9):137, 2018. https://arxiv.org/abs/1805.03352
     """
 
-    warm_items: Tensor
-    warm_position: Tensor
-
     def __init__(
         self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator
     ) -> None:
@@ -281,15 +216,12 @@ class CFKG(Recommender):
         self.ckg = ckg
         self.config = config
         relations = ckg.num_relations * (2 if config.inverse else 1)
-        self.nodes = nn.Parameter(
-            normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator)
-        )  # e
-        self.relations = nn.Parameter(
-            normal(relations, config.dim, scale=config.init_scale, generator=generator)
-        )  # r
-        warm, position = ckg.warm_items()
-        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
-        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+        scale = config.init_scale
+        nodes = normal(ckg.num_nodes, config.dim, scale=scale, generator=generator)
+        self.nodes = nn.Parameter(nodes)  # e
+        names = normal(relations, config.dim, scale=scale, generator=generator)
+        self.relations = nn.Parameter(names)  # r
+        self.warm = WarmItems(*ckg.warm_items())
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: CFKGConfig, generator: torch.Generator) -> "CFKG":
@@ -302,9 +234,8 @@ class CFKG(Recommender):
         """Return how close moved heads are to tails."""
         kind = self.config.score
         if kind == "cosine":
-            return (
-                unit_rows(moved).unsqueeze(1) * unit_rows(tail.flatten(0, 1)).view_as(tail)
-            ).sum(2) / self.config.temperature
+            unit = unit_rows(tail.flatten(0, 1)).view_as(tail)  # (batch, cand, dim)
+            return (unit_rows(moved).unsqueeze(1) * unit).sum(2) / self.config.temperature
         if kind == "inner":
             return (moved.unsqueeze(1) * tail).sum(2)
         difference = moved.unsqueeze(1) - tail
@@ -334,27 +265,23 @@ class CFKG(Recommender):
         """Return the cross-entropy of interactions over all items that have any, with L2 on the
         rows of the batch.
         """
-        rows = torch.cat([batch.user + self.ckg.num_entities, self.warm_items])
-        user, items = torch.split(
-            take_rows(self.nodes, rows), [len(batch.user), len(self.warm_items)]
-        )
-        relation = take_rows(self.relations, torch.zeros_like(batch.user))
-        target = self.warm_position[batch.positive]
-        regularizer = self.config.l2_weight * l2(user, relation, take_rows(items, target))
+        rows = torch.cat([batch.user + self.ckg.num_entities, self.warm.items])
+        user, items = torch.split(take_rows(self.nodes, rows), [len(batch.user), self.warm.count])
+        relation = take_rows(self.relations, torch.zeros_like(batch.user))  # interacts
+        positive = take_rows(items, self.warm.position[batch.positive])
+        regularizer = self.config.l2_weight * l2(user, relation, positive)
         moved = user + relation
         if self.config.score == "cosine":
             moved = unit_rows(moved) / self.config.temperature
             items = unit_rows(items)
-        return softmax_rows(moved, items, target) + regularizer
+        return self.warm.softmax(moved, items, batch.positive) + regularizer
 
     def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return the configured loss of facts against one corrupted tail each."""
         forward = torch.zeros_like(batch.head, dtype=torch.bool)
-        return self.sampled_loss(
-            CorruptedBatch(
-                batch.head, batch.relation, batch.tail, batch.negative_tail.unsqueeze(1), forward
-            )
-        )
+        negative = batch.negative_tail.unsqueeze(1)  # (batch, 1)
+        facts = (batch.head, batch.relation, batch.tail)
+        return self.sampled_loss(CorruptedBatch(*facts, negative, forward))
 
     def kg_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the weighted loss of triples."""
@@ -364,40 +291,26 @@ class CFKG(Recommender):
         """Return interactions and triples, trained in one step, or all facts as one set."""
         if self.config.sampling == "any":
             head, relation, tail = (torch.from_numpy(part) for part in self._facts())
-            interactions = int((self.ckg.relation == 0).sum())
             facts = TripleSource(
                 head,
                 relation,
                 tail,
-                self.ckg.num_nodes,
+                num_tails=self.ckg.num_nodes,
                 by_head=True,
-                num_interactions=interactions,
+                num_interactions=int((self.ckg.relation == 0).sum()),
             )
             return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
-        first = (
-            Objective(PositiveBatch, self.softmax_loss, name="softmax")
-            if self.config.loss == "softmax"
-            else Objective(
-                CorruptedBatch,
-                self.sampled_loss,
-                name="interactions",
-                sampler=self._sampler(interactions=True),
-            )
-        )
+        first: Objective[Any]
+        if self.config.loss == "softmax":
+            first = Objective(PositiveBatch, self.softmax_loss, name="softmax")
+        else:
+            drawn = self._sampler(interactions=True)
+            first = Objective(CorruptedBatch, self.sampled_loss, name="interactions", sampler=drawn)
         if not (self.ckg.relation > 0).any():
             return Plan((first,), joint=True)
-        return Plan(
-            (
-                first,
-                Objective(
-                    CorruptedBatch,
-                    self.kg_loss,
-                    name="triples",
-                    sampler=self._sampler(interactions=False),
-                ),
-            ),
-            joint=True,
-        )
+        drawn = self._sampler(interactions=False)
+        second = Objective(CorruptedBatch, self.kg_loss, name="triples", sampler=drawn)
+        return Plan((first, second), joint=True)
 
     def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.config.inverse:
@@ -407,32 +320,11 @@ class CFKG(Recommender):
     def _sampler(self, *, interactions: bool) -> SamplerFactory:
         columns = self._facts()
         chosen = np.nonzero((columns[1] == 0) == interactions)[0]
-        facts = tuple(torch.from_numpy(column[chosen]) for column in columns)
+        head, relation, tail = (torch.from_numpy(column[chosen]) for column in columns)
         power = torch.full((len(self.relations),), self.config.noise_power)
         power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
-
-        def make(
-            data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
-        ) -> TypedSampler:
-            if steps:
-                size = -(-len(facts[0]) // steps)
-            else:
-                size = batch_size
-            head, relation, tail = (part.to(device) for part in facts)
-            if interactions:
-                name = "interactions"
-            else:
-                name = "triples"
-            return TypedSampler(
-                (head, relation, tail),
-                self.config.negatives,
-                size,
-                power=power,
-                seed=seed,
-                name=name,
-            )
-
-        return make
+        name = "interactions" if interactions else "triples"
+        return typed_samplers((head, relation, tail), self.config.negatives, power, name)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items that the graph joins to an interaction."""
@@ -447,66 +339,19 @@ class CFKG(Recommender):
             return Translation(users, items, 1 if self.config.score == "l1" else 2)
         return DotProduct(users, unit_rows(items) if self.config.score == "cosine" else items)
 
-    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained; users are not moved by ``interacts``."""
-        nodes = self.nodes.detach()
-        relations = self.relations.detach()
-        entities = nodes[: self.ckg.num_entities]
-        known = relations[1 : self.ckg.num_relations]
-        inverse = relations[self.ckg.num_relations + 1 :]
-        own = {
-            "users": nodes[len(entities) :],
+        entities = self.nodes[: self.ckg.num_entities]
+        count = self.ckg.num_relations
+        return {
+            "users": self.nodes[len(entities) :],
             "items": entities[: self.ckg.num_items],
             "entities": entities,
+            "relations": self.relations[1:count],
+            "relations_inverse": self.relations[count + 1 :],
+            "interacts": self.relations[:1],
         }
-        return {**own, "relations": known, "relations_inverse": inverse, "interacts": relations[:1]}
 
-    @torch.no_grad()
-    def parts(self, user: int, item: int) -> ScoreParts:
-        """Return what the user's own vector and what the relation ``interacts`` give; nothing that
-        the user has used carries a part.
-
-        A product splits by its sum, e_i . e_u + e_i . r. The squared distance splits into 2 e_u .
-        e_i - |e_u|^2, the relation's 2 r . e_i - |r|^2 - 2 e_u . r, and the bias -|e_i|^2. The L1
-        distance does not split and is one part.
-        """
-        nodes = self.nodes
-        kind = self.config.score
-        e_u = nodes[self.ckg.user_node(user)].double()
-        e_i = nodes[item].double()
-        relation = self.relations[0].double()
-        name = 'moved by "interacts"'
-        if kind == "l1":
-            return ScoreParts(
-                0.0,
-                other={
-                    "distance of the moved user to the item": -float(
-                        (e_u + relation - e_i).abs().sum()
-                    )
-                },
-            )
-        if kind == "l2":
-            by_relation = 2 * relation @ e_i - relation @ relation - 2 * e_u @ relation
-            return ScoreParts(
-                float(2 * e_u @ e_i - e_u @ e_u),
-                -float(e_i @ e_i),
-                other={name: float(by_relation)},
-            )
-        if kind == "cosine":
-            e_i = unit_rows(e_i.unsqueeze(0))[0]
-        return ScoreParts(float(e_u @ e_i), other={name: float(relation @ e_i)})
-
-    @torch.no_grad()
-    def plausibility(
-        self,
-        head: Int[Tensor, " batch"],
-        relation: Int[Tensor, " batch"],
-        tail: Int[Tensor, " batch"],
-    ) -> Float[Tensor, " batch"]:
-        """Return log sigmoid of the score that triples were trained by; triples as
-        ``Dataset.triples`` counts them.
-        """
-        moved = take_rows(self.nodes, head) + take_rows(
-            self.relations, self.ckg.relation_of(relation)
-        )
-        return logsigmoid(self.scores(moved, take_rows(self.nodes, tail).unsqueeze(1)).squeeze(1))
+    def explanation_effects(self) -> CFKGEffects:
+        """Return what the relation ``interacts`` gives, and how plausible facts are."""
+        return CFKGEffects(self)

@@ -12,23 +12,32 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
-from kgrec.data.texts.tfidf import tf_idf
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
-from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span, TripleSource
-from kgrec.models.capabilities import ScoreParts
+from kgrec.models.base import (
+    DotProduct,
+    Objective,
+    Plan,
+    Preset,
+    Recommender,
+    Span,
+    TripleSource,
+    ranking_objective,
+)
+from kgrec.models.knowledge.cke_contents import contents_of
+from kgrec.models.knowledge.cke_effects import CKEEffects
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
-from kgrec.nn.losses import cosine_softmax, l2, translation_ranking
+from kgrec.nn.losses import l2, translation_ranking
+from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss, ranked_items
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.rows import inverse_length, take_rows, unit_rows
+from kgrec.ops.rows import take_rows
 from kgrec.random import derive
 
 
@@ -86,8 +95,7 @@ class CKEConfig:
                 "CKE needs dim, relation_dim, text_words and every one of hidden_dims to be at "
                 "least 1."
             )
-        if self.loss not in ("bpr", "softmax") or not 0 < self.temperature <= 1:
-            raise ConfigError('CKE needs loss "bpr" or "softmax" and a temperature in (0, 1].')
+        check_ranking_loss("CKE", self.loss, self.temperature)
         if (
             min(self.kg_weight, self.cf_l2_weight, self.kg_l2_weight, self.content_weight) < 0
             or not 0 <= self.noise < 1
@@ -148,10 +156,11 @@ class CKE(Recommender):
     and texts say of the item.
 
         e_i = q_i + v_i + x_i + z_i,   score(u, i) = p_u . e_i
-        v of TransR:      g(h, r, t) = |norm(v_h W_r) + norm(r) - norm(v_t W_r)|^2
-        x, z:             codes of denoising auto-encoders over the words of the item's text and
-        over its features loss = mean softplus(-(score(u, i) - score(u, j))) + mean softplus(g(h, r,
-        t) - g(h, r, t')) + reconstruction + L2
+        v of TransR:  g(h, r, t) = |norm(v_h W_r) + norm(r) - norm(v_t W_r)|^2
+        x, z:         codes of denoising auto-encoders over the words of the item's text and over
+                      its features
+        loss = mean softplus(-(score(u, i) - score(u, j)))
+               + mean softplus(g(h, r, t) - g(h, r, t')) + reconstruction + L2
 
     All parts are trained in every step under one optimizer. ``t'`` is drawn among all entities.
 
@@ -173,9 +182,6 @@ class CKE(Recommender):
     https://doi.org/10.1145/2939672.2939673
     """
 
-    warm_items: Tensor
-    warm_position: Tensor
-
     def __init__(
         self,
         ckg: CollaborativeKG,
@@ -192,50 +198,26 @@ class CKE(Recommender):
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))  # p_u
         offsets = glorot_uniform(ckg.num_items, d, generator=generator)
         warm, position = ckg.warm_items()
-        offsets[position < 0] = (
-            0.0  # no step moves them: a cold item is placed by what is known of it alone
-        )
-        self.items = nn.Parameter(
-            torch.zeros_like(offsets) if config.zero_offsets else offsets
-        )  # q_i
-        self.entities = nn.Parameter(
-            glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1)
-        )  # v
+        # no step moves these: a cold item is placed by what is known of it alone
+        offsets[position < 0] = 0.0
+        if config.zero_offsets:
+            offsets = torch.zeros_like(offsets)
+        self.items = nn.Parameter(offsets)  # q_i
+        entities = glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1)
+        self.entities = nn.Parameter(entities)  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
         self.projections = nn.Parameter(glorot_uniform(relations, d, k, generator=generator))  # W_r
         self.encoders = nn.ModuleDict()
         for name, rows in contents.items():
             self.register_buffer(f"{name}_input", rows, persistent=False)
-            self.encoders[name] = DenoisingAutoEncoder(
-                (rows.shape[1], *config.hidden_dims, d), config.noise, generator
-            )
-        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
-        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+            sizes = (rows.shape[1], *config.hidden_dims, d)
+            self.encoders[name] = DenoisingAutoEncoder(sizes, config.noise, generator)
+        self.contrast = CosineSoftmax(warm, position, config.temperature)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: CKEConfig, generator: torch.Generator) -> "CKE":
         """Take interactions, triples, and the contents that the configuration asks for."""
-        contents = {}
-        content = data.content
-        if (
-            _asked(config.features, content.features is not None, "features", "--features FILE")
-            and content.features is not None
-        ):
-            contents["features"] = _unit_columns(content.features)
-        if (
-            _asked(config.text, content.texts is not None, "text", "--items FILE --texts COL")
-            and content.texts is not None
-        ):
-            contents["text"] = torch.from_numpy(tf_idf(content.texts, config.text_words)).to(
-                torch.get_default_dtype()
-            )
-        for name, rows in contents.items():
-            if not rows.shape[1]:
-                raise ConfigError(
-                    "cke: no word stands in two of the items' texts, so they say nothing. Set "
-                    f"{name}=off."
-                )
-        return cls(CollaborativeKG.from_dataset(data), contents, config, generator)
+        return cls(CollaborativeKG.from_dataset(data), contents_of(data, config), config, generator)
 
     def vectors(
         self, rows: Int[Tensor, " cand"]
@@ -243,100 +225,86 @@ class CKE(Recommender):
         """Return the vectors e_i of some items, and the auto-encoders' reconstruction error on
         them.
         """
-        vectors = take_rows(self.items, rows) + take_rows(self.entities, rows)
+        vectors = take_rows(self.items, rows) + take_rows(self.entities, rows)  # q_i + v_i
         error = vectors.new_zeros(())
-        for name, encoder in self.encoders.items():
-            code, part = encoder(self.get_buffer(f"{name}_input")[rows])
-            vectors = vectors + code - 0.5
+        for name in self.encoders:
+            code, part = self.code(name, rows)
+            vectors = vectors + code - 0.5  # + x_i, + z_i
             error = error + part
         return vectors, error
+
+    def code(
+        self, name: str, rows: Int[Tensor, " cand"]
+    ) -> tuple[Float[Tensor, "cand dim"], Float[Tensor, ""]]:
+        """Return the codes of some items' "features" or "text", and the reconstruction error."""
+        found: tuple[Tensor, Tensor] = self.encoders[name](self.get_buffer(f"{name}_input")[rows])
+        return found
 
     def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
         """Return BPR with L2 and reconstruction on the rows of the batch."""
         both = torch.cat([batch.positive, batch.negative])
-        distinct, place, times = torch.unique(both, return_inverse=True, return_counts=True)
-        vectors, error = self.vectors(distinct)
+        distinct, at, times = torch.unique(both, return_inverse=True, return_counts=True)
+        vectors, error = self.vectors(distinct)  # (distinct items of the batch, dim)
         weight = self.config.cf_l2_weight
-        if self.config.item_prior == "sum":
-            on_sum = weight
-        else:
-            on_sum = 0.0
+        on_offset = self.config.item_prior == "offset"
         loss = bpr_rows(
             self.users,
             vectors,
             batch.user,
-            *place.chunk(2),
+            *at.chunk(2),
             l2_weight=weight,
-            item_l2_weight=on_sum,
+            item_l2_weight=0.0 if on_offset else weight,
         )
-        if self.config.item_prior == "offset":
-            loss = loss + weight * (
-                times * take_rows(self.items, distinct).square().sum(1)
-            ).sum() / (2 * len(batch.user))
+        if on_offset:
+            squares = (times * take_rows(self.items, distinct).square().sum(1)).sum()
+            loss = loss + weight * squares / (2 * len(batch.user))
         return loss + self.config.content_weight * error
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
         """Return the cosine softmax over all items that have training interactions, with L2 and
         reconstruction.
         """
-        vectors, error = self.vectors(self.warm_items)
+        vectors, error = self.vectors(self.contrast.items)  # (warm items, dim)
         user = take_rows(self.users, batch.user)
-        target = self.warm_position[batch.positive]
         if self.config.item_prior == "offset":
             prior = take_rows(self.items, batch.positive)
         else:
-            prior = take_rows(vectors, target)
-        loss = cosine_softmax(user, vectors, target, self.config.temperature)
-        return (
-            loss + self.config.cf_l2_weight * l2(user, prior) + self.config.content_weight * error
-        )
+            prior = take_rows(vectors, self.contrast.position[batch.positive])
+        loss: Tensor = self.contrast(user, vectors, batch.positive)
+        l2_loss = self.config.cf_l2_weight * l2(user, prior)
+        return loss + l2_loss + self.config.content_weight * error
+
+    def energies(
+        self,
+        head: Int[Tensor, " batch"],
+        relation: Int[Tensor, " batch"],
+        tail: Int[Tensor, " batch"],
+        negative_tail: Int[Tensor, " batch"],
+    ) -> tuple[
+        Float[Tensor, " batch"], Float[Tensor, " batch"], tuple[Float[Tensor, "batch dout"], ...]
+    ]:
+        """Return g of triples and of triples with other tails, and the projected rows."""
+        tables = self.entities, self.relations, self.projections
+        return transr_energies(*tables, head, relation, tail, negative_tail, normalized=True)
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
         """Return TransR ranking of true against corrupted tails, with L2 on the projected rows."""
-        true, corrupted, projected = transr_energies(
-            self.entities,
-            self.relations,
-            self.projections,
-            batch.head,
-            batch.relation,
-            batch.tail,
-            batch.negative_tail,
-            normalized=True,
+        true, corrupted, projected = self.energies(
+            batch.head, batch.relation, batch.tail, batch.negative_tail
         )
-        return self.config.kg_weight * translation_ranking(
-            true, corrupted
-        ) + self.config.kg_l2_weight * l2(*projected)
+        loss = self.config.kg_weight * translation_ranking(true, corrupted)
+        return loss + self.config.kg_l2_weight * l2(*projected)
 
     def plan(self) -> Plan:
         """Return interactions and triples, trained in one step; interactions alone where there are
         no triples.
         """
-        first = (
-            Objective(PairwiseBatch, self.bpr_loss, name="bpr")
-            if self.config.loss == "bpr"
-            else Objective(PositiveBatch, self.softmax_loss, name="softmax")
-        )
-        facts = np.nonzero(self.ckg.fact >= 0)[0]
-        if not len(facts):
+        first = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
+        if not (self.ckg.fact >= 0).any():
             return Plan((first,), begin_epoch=self._reseed)
-        head, relation, tail = (
-            torch.from_numpy(part[facts])
-            for part in (self.ckg.head, self.ckg.relation - 1, self.ckg.tail)
-        )
-        triples = TripleSource(
-            head,
-            relation,
-            tail,
-            self.ckg.num_entities,
-            by_head=self.config.kg_sampling == "head",
-            num_triples=len(facts),
-            num_interactions=int((self.ckg.relation == 0).sum()),
-        )
-        return Plan(
-            (first, Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)),
-            joint=True,
-            begin_epoch=self._reseed,
-        )
+        triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
+        second = Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)
+        return Plan((first, second), joint=True, begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         for name, encoder in self.encoders.items():
@@ -355,78 +323,35 @@ class CKE(Recommender):
     def scorer(self) -> DotProduct:
         """Return users and items; items as unit vectors where they were trained by cosine."""
         items, _ = self.vectors(torch.arange(self.ckg.num_items, device=self.users.device))
-        return DotProduct(
-            self.users.detach(), unit_rows(items) if self.config.loss == "softmax" else items
-        )
+        return DotProduct(self.users.detach(), ranked_items(items, self.config.loss))
 
-    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by; of entities and relations what TransR
         learned.
         """
         ranked = self.scorer()
-        return {
-            "users": ranked.users,
-            "items": ranked.items.detach(),
-            "entities": self.entities.detach(),
-            "relations": self.relations.detach(),
-        }
+        vectors = {"users": ranked.users, "items": ranked.items}
+        return {**vectors, "entities": self.entities, "relations": self.relations}
 
-    @torch.no_grad()
-    def parts(self, user: int, item: int) -> ScoreParts:
-        """Return what the user's vector finds in each piece of the item's: its offset
-        (collaborative), knowledge, features and text.
-
-        Trained by cosine, each is divided by the length of the whole item vector.
-        """
-        row = torch.tensor([item], device=self.users.device)
-        pieces = {
-            "collaborative offset of the item": self.items[row],
-            "knowledge embedding of the item": self.entities[row],
-        }
-        for name, encoder in self.encoders.items():
-            pieces[f"{name} of the item"] = encoder(self.get_buffer(f"{name}_input")[row])[0] - 0.5
-        whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
-        scale = inverse_length(whole.sum(0)) if self.config.loss == "softmax" else 1.0
-        values = whole @ self.users[user].double() * scale
-        return ScoreParts(0.0, other=dict(zip(pieces, values.tolist(), strict=True)))
-
-    @torch.no_grad()
-    def plausibility(
-        self,
-        head: Int[Tensor, " batch"],
-        relation: Int[Tensor, " batch"],
-        tail: Int[Tensor, " batch"],
-    ) -> Float[Tensor, " batch"]:
-        """Return log sigmoid(-g(h, r, t)) by TransR, at most log 1/2; triples as
-        ``Dataset.triples`` counts them.
-        """
-        energy, _, _ = transr_energies(
-            self.entities,
-            self.relations,
-            self.projections,
-            head,
-            relation,
-            tail,
-            tail,
-            normalized=True,
-        )
-        return logsigmoid(-energy)
+    def explanation_effects(self) -> CKEEffects:
+        """Return the pieces of the item's vector, and how plausible facts are by TransR."""
+        return CKEEffects(self)
 
 
-def _asked(switch: str, there: bool, what: str, remedy: str) -> bool:
-    """Return whether a content of the dataset takes part."""
-    if switch == "on" and not there:
-        raise ConfigError(
-            f"cke: {what}=on, but the dataset has no {what}. Build it with {remedy}, or set "
-            f"{what}=off."
-        )
-    return there and switch != "off"
-
-
-def _unit_columns(rows: np.ndarray) -> Tensor:
-    """Return rows with each column moved and scaled to [0, 1]; constant columns become 0."""
-    values = torch.from_numpy(np.array(rows)).to(torch.get_default_dtype())
-    low = values.amin(0, keepdim=True)
-    return (values - low) / (values.amax(0, keepdim=True) - low).clamp(
-        min=torch.finfo(values.dtype).tiny
+def _triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
+    """Return what the triples' loss draws from: triples of the knowledge graph, one way, relations
+    counted without ``interacts``.
+    """
+    facts = np.nonzero(ckg.fact >= 0)[0]
+    head, relation, tail = (
+        torch.from_numpy(column[facts]) for column in (ckg.head, ckg.relation - 1, ckg.tail)
+    )
+    return TripleSource(
+        head,
+        relation,
+        tail,
+        num_tails=ckg.num_entities,
+        by_head=by_head,
+        num_triples=len(facts),
+        num_interactions=int((ckg.relation == 0).sum()),
     )

@@ -140,9 +140,9 @@ class EASE(ClosedForm):
 class EASEKG(ClosedForm):
     """EASE with what the knowledge graph says of the items.
 
-        B = argmin |X - X B|^2 + w |T - T B|^2 + lambda |B|^2   with   diag(B) = 0
-        (collective) B = B_X + w B_T, EASE's weights by X and, with a lambda of its own, by T
-        (additive) score(u, j) = x_u B_j
+        collective:  B = argmin |X - X B|^2 + w |T - T B|^2 + lambda |B|^2   with   diag(B) = 0
+        additive:    B = B_X + w B_T, EASE's weights by X and, with a lambda of its own, by T
+        score(u, j) = x_u B_j
 
     where X holds users x items and T attributes x items. Attributes are the (relation, entity)
     pairs of the knowledge graph, in both directions, all of one weight. Items that share attributes

@@ -19,8 +19,9 @@ from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
-from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer
+from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer, TripleScorer
 from kgrec.nn.kge import DistMultTables, TripleTables
+from kgrec.nn.ranking_loss import WarmItems
 from kgrec.ops.contrast import softmax_rows
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.ops.sampling import Corrupter, bernoulli_share
@@ -192,10 +193,9 @@ class TripleModel(Recommender):
         generator: Draws the initial vectors.
     """
 
+    scores_triples: ClassVar[bool] = True
     config: TripleConfig
     facts: Tensor
-    warm_items: Tensor
-    warm_position: Tensor
 
     def __init__(
         self, ckg: CollaborativeKG, config: TripleConfig, generator: torch.Generator
@@ -211,10 +211,8 @@ class TripleModel(Recommender):
             facts = torch.arange(len(ckg.head))
         else:
             facts = torch.from_numpy(ckg.fact >= 0).nonzero().squeeze(1)
-        warm, position = ckg.warm_items()
         self.register_buffer("facts", facts, persistent=False)
-        self.register_buffer("warm_items", torch.from_numpy(warm), persistent=False)
-        self.register_buffer("warm_position", torch.from_numpy(position), persistent=False)
+        self.warm = WarmItems(*ckg.warm_items())
 
     @classmethod
     def from_dataset(
@@ -271,9 +269,8 @@ class TripleModel(Recommender):
         asked_tail = self.tables.asked_tail(batch.head, batch.relation)
         total = nodes.new_zeros(())
         if bool(of_user.any()):
-            warm = take_rows(nodes, self.warm_items)
-            total = total + of_user.sum() * softmax_rows(
-                asked_tail[of_user], warm, self.warm_position[batch.tail[of_user]]
+            total = total + of_user.sum() * self.warm.softmax(
+                asked_tail[of_user], self.warm.of(nodes), batch.tail[of_user]
             )
         entities = nodes[: self.ckg.num_entities]
         if bool(known.any()):
@@ -343,19 +340,19 @@ class TripleModel(Recommender):
 
         return DotProduct(unit_rows(users), items, fold=fold)
 
-    def embeddings(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
+    def triple_scorer(self) -> TripleScorer:
+        """Return the model: ``score_tails`` and ``score_heads``."""
+        return self
+
+    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained: users where they are nodes, items, entities, and the
         relations of the knowledge graph.
         """
-        nodes = self.tables.nodes.detach()
-        entities = self.ckg.num_entities
-        relations = self.tables.relations.detach()
+        nodes = self.tables.nodes
+        entities = nodes[: self.ckg.num_entities]
+        relations = self.tables.relations
+        found = {}
         if self.with_users:
-            users = {"users": nodes[entities:], "interacts": relations[:1]}
-        else:
-            users = {}
-        return users | {
-            "items": nodes[: self.ckg.num_items],
-            "entities": nodes[:entities],
-            "relations": relations[1:],
-        }
+            found = {"users": nodes[len(entities) :], "interacts": relations[:1]}
+        found |= {"items": nodes[: self.ckg.num_items], "entities": entities}
+        return {**found, "relations": relations[1:]}

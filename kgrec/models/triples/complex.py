@@ -75,8 +75,7 @@ SPACE: Space = {
 class ComplEx(TripleModel):
     """DistMult over complex numbers, which tells heads from tails.
 
-        score(h, r, t) = Re sum of h * r * conj(t)
-        (9)-(11)
+        score(h, r, t) = Re sum of h * r * conj(t)                                      (9)-(11)
 
     A relation with real values goes both ways, one with imaginary values turns its sign when head
     and tail are exchanged.

@@ -73,8 +73,7 @@ SPACE: Space = {
 class DistMult(TripleModel):
     """How well the coordinates of head, relation and tail agree.
 
-        score(h, r, t) = sum of h * r * t
-        (Section 3.1)
+        score(h, r, t) = sum of h * r * t                                          (Section 3.1)
 
     It gives (h, r, t) and (t, r, h) the same score: right for relations that go both ways, wrong
     for all others, which it can only rank well where heads and tails are of different kinds.

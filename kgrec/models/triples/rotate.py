@@ -62,9 +62,9 @@ _BEYOND_MARGIN = 2.0
 class RotatE(TripleModel):
     """A relation turns each complex coordinate of its heads to those of its tails.
 
-        score(h, r, t) = -sum of |h r - t|,   |r| = 1 in each coordinate                        (4)
-        loss = -log sigmoid(gamma + score(true)) - sum of p_i log sigmoid(-score_i - gamma)
-        (5)-(6)
+        score(h, r, t) = -sum of |h r - t|,   |r| = 1 in each coordinate                     (4)
+        loss = -log sigmoid(gamma + score(true))
+               - sum of p_i log sigmoid(-score_i - gamma)                                (5)-(6)
 
     with p the softmax of alpha * score_i over the corrupted triples, without gradient. A relation
     that is its own inverse turns by half a circle or not at all; one relation after another adds up
@@ -87,4 +87,7 @@ class RotatE(TripleModel):
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the self-adversarial loss, Eqs. (5)-(6)."""
-        return self_adversarial(*self.scores(batch), self.config.margin, self.config.temperature)
+        margin = self.config.margin
+        return self_adversarial(
+            *self.scores(batch), margin, self.config.temperature
+        )  # Eqs. (5)-(6)

@@ -54,10 +54,9 @@ SPACE: Space = {
 class TransD(TripleModel):
     """A relation moves its heads to its tails in a space that each entity shapes too.
 
-        e_r = e + (e_p . e) r_p
-        (11)-(12), (15) score(h, r, t) = -|h_r + r - t_r|^2,   |h|, |r|, |t| <= 1
-        (13) loss = mean max(0, gamma - score(true) + score(corrupted))
-        (14)
+        e_r = e + (e_p . e) r_p                                                  (11)-(12), (15)
+        score(h, r, t) = -|h_r + r - t_r|^2,   |h|, |r|, |t| <= 1                           (13)
+        loss = mean max(0, gamma - score(true) + score(corrupted))                          (14)
 
     Differs from the paper: entities and relations have one size; Adam with several corrupted
     triples per true one; the projected vectors are not held to length 1; starts from random
@@ -82,4 +81,4 @@ class TransD(TripleModel):
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the margin ranking loss, Eq. (14)."""
-        return margin_hinge(*self.scores(batch), self.config.margin)
+        return margin_hinge(*self.scores(batch), self.config.margin)  # Eq. (14)

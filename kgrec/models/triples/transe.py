@@ -55,9 +55,8 @@ SPACE: Space = {
 class TransE(TripleModel):
     """A relation moves its heads to its tails.
 
-        score(h, r, t) = -|h + r - t|,   |e| = 1 for every entity
-        (Section 2) loss = mean max(0, gamma - score(true) + score(corrupted))
-        (1)
+        score(h, r, t) = -|h + r - t|,   |e| = 1 for every entity                    (Section 2)
+        loss = mean max(0, gamma - score(true) + score(corrupted))                           (1)
 
     Recommends the items nearest to where ``interacts`` moves the user. It suits relations with one
     tail per head; of a relation that is its own inverse, or that many heads share, it can only make
@@ -84,4 +83,4 @@ class TransE(TripleModel):
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the margin ranking loss, Eq. (1)."""
-        return margin_hinge(*self.scores(batch), self.config.margin)
+        return margin_hinge(*self.scores(batch), self.config.margin)  # Eq. (1)

@@ -69,9 +69,8 @@ SPACE: Space = {
 class TransR(TripleModel):
     """A relation moves its heads to its tails in a space of its own.
 
-        score(h, r, t) = -|M_r h + r - M_r t|^2,   |h|, |r|, |t| <= 1
-        (7)-(8) loss = mean max(0, gamma - score(true) + score(corrupted))
-        (9)
+        score(h, r, t) = -|M_r h + r - M_r t|^2,   |h|, |r|, |t| <= 1                    (7)-(8)
+        loss = mean max(0, gamma - score(true) + score(corrupted))                           (9)
 
     Differs from the paper: Adam instead of plain steps, several corrupted triples per true one; the
     projected vectors are not held to length 1; it starts from TransE epochs of its own run.
@@ -97,7 +96,7 @@ class TransR(TripleModel):
 
     def loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
         """Return the margin ranking loss, Eq. (9)."""
-        return margin_hinge(*self.scores(batch), self.config.margin)
+        return margin_hinge(*self.scores(batch), self.config.margin)  # Eq. (9)
 
     def plan(self) -> Plan:
         """Return one objective over all facts; the projections wait for the first epochs to

@@ -18,6 +18,7 @@ from kgrec.explanation.quality import sample as quality_sample
 from kgrec.explanation.quality.metrics import smoothed
 from kgrec.explanation.quality.stability import path_key
 from kgrec.explanation.search.all_paths import simple_paths
+from kgrec.models.effects import HistorySumEffects
 from kgrec.models.graph.lightgcn import LightGCN
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.models.linear.ease import EASE
@@ -356,14 +357,21 @@ def test_models_without_effects_have_drop_0_and_null_for_what_rests_on_it(data, 
     assert "they do not cause" in told.to_text()
 
 
+class WrongEffects(HistorySumEffects):
+    """Parts that do not add up."""
+
+    def score_parts(self, user, item):
+        found = super().score_parts(user, item)
+        return replace(found, own=found.own + self._model.off)
+
+
 class Wrong(EASE):
-    """EASE whose parts do not add up."""
+    """EASE with such parts."""
 
     off = 5e-5
 
-    def parts(self, user, item):
-        found = super().parts(user, item)
-        return replace(found, own=found.own + self.off)
+    def explanation_effects(self):
+        return WrongEffects(self, self.train_items.device)
 
 
 def wrong(data, off):

@@ -146,7 +146,7 @@ def test_flip_in_mask_mode_keeps_the_other_weights(films):
             ]
             rival = data.items.row(one.rival.key)
             after = [
-                float(model.rerun(user, item, [facts], keep_weights=True)[0])
+                float(model.explanation_effects().rerun(user, item, [facts], keep_weights=True)[0])
                 for item in (target, rival)
             ]
             assert after == pytest.approx(list(one.after), abs=1e-9)
@@ -167,7 +167,7 @@ def test_history_models_flip_and_answer_too(films):
             history = [
                 int(i) for i in data.train.item[data.train.user == number] if i not in removed
             ]
-            scores = model.history_scores(number, [torch.tensor(history)])[0]
+            scores = model.explanation_effects().history_scores(number, [torch.tensor(history)])[0]
             assert float(scores[data.items.row(one.rival.key)]) > float(
                 scores[data.items.row(one.item.key)]
             )

@@ -67,7 +67,9 @@ def test_models_with_gates_have_first_order_shares(data):
     told = ex.summary(["u0", "u1"], k=2)
     assert (told.basis, told.without_graph, told.residual) == ("linearised", None, None)
     total = sum(
-        float(ex.model.screen(u, int(i)).sum()) for u in (0, 1) for i in ex.standing(u).order()[:2]
+        float(ex.model.explanation_effects().screen(u, int(i)).sum())
+        for u in (0, 1)
+        for i in ex.standing(u).order()[:2]
     )
     assert sum(share.value for share in told.shares) == pytest.approx(total, abs=1e-9)
 

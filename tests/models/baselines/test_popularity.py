@@ -19,7 +19,7 @@ class TestPopularity(RecommenderContract):
         assert run.recommend(history=["i0"], k=2)["item"].to_list() == ["i3", "i2"]
 
     def test_a_score_is_all_bias(self):
-        got = self.build(worlds.toy()).parts(0, 1)
+        got = self.build(worlds.toy()).explanation_effects().score_parts(0, 1)
         assert (got.own, got.bias, len(got.items), got.other) == (0.0, 2.0, 0, {})
 
     def test_has_nothing_to_train(self):

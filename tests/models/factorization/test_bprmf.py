@@ -53,7 +53,7 @@ class TestBPRMF(RecommenderContract):
         if item_bias:
             with torch.no_grad():
                 model.item_bias.copy_(torch.arange(5) / 7)
-        got = model.parts(2, 3)
+        got = model.explanation_effects().score_parts(2, 3)
         product = sum(
             a * b for a, b in zip(model.users[2].tolist(), model.items[3].tolist(), strict=True)
         )

@@ -71,7 +71,7 @@ class TestIALS(RecommenderContract):
                 + sum((np.outer(y[j], y[j]) for j in used), np.zeros((4, 4)))
                 + held * np.eye(4)
             )
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             assert got.items.tolist() == used.tolist()
             np.testing.assert_allclose(
                 got.liked, [y[j] @ inverse @ y[item] for j in used], atol=1e-10
@@ -80,14 +80,23 @@ class TestIALS(RecommenderContract):
             assert got.liked.sum() + sum(got.other.values()) == pytest.approx(score, abs=1e-12)
             assert list(got.other) == ["moved by the last pass over the items"]
             assert got.basis == "linearised"
-        assert abs(model.parts(0, 3).other["moved by the last pass over the items"]) > 1e-6
+        assert (
+            abs(
+                model.explanation_effects()
+                .score_parts(0, 3)
+                .other["moved by the last pass over the items"]
+            )
+            > 1e-6
+        )
 
     def test_another_history_is_solved_for_with_the_items_as_they_are(self):
         observed = random_matrix(2)
         model = model_of(observed, dim=4, l2=0.3)
         model.sweep()
         y, edited = model.items.numpy(), [[0, 3, 6], [2], []]
-        got = model.history_scores(0, [torch.tensor(own, dtype=torch.int64) for own in edited])
+        got = model.explanation_effects().history_scores(
+            0, [torch.tensor(own, dtype=torch.int64) for own in edited]
+        )
         for row, own in zip(got.numpy(), edited, strict=True):
             solved = np.linalg.solve(
                 0.1 * y.T @ y + y[own].T @ y[own] + 0.3 * np.eye(4), y[own].sum(0)

@@ -61,7 +61,7 @@ class TestGFCF(RecommenderContract):
         model.plan().fit()
         table = kernel(observed, 3, 0.4)
         for user, item in ((0, 4), (7, 2), (12, 14)):
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             assert got.items.tolist() == np.flatnonzero(observed[user]).tolist()
             np.testing.assert_allclose(got.liked, table[got.items, item], atol=1e-10)
 

@@ -111,7 +111,7 @@ class TestLightGCN(RecommenderContract):
             ),
             list(range(len(ckg.head))),
         ]
-        got = model.rerun(2, 3, groups)
+        got = model.explanation_effects().rerun(2, 3, groups)
         expected = [dense(model, group)[2, 3] for group in groups]
         np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
 
@@ -122,7 +122,7 @@ class TestLightGCN(RecommenderContract):
         model = LightGCN(
             ckg, LightGCNConfig(dim=4, num_layers=2, loss=loss), torch.Generator().manual_seed(1)
         )
-        effect = model.screen(1, 2)
+        effect = model.explanation_effects().screen(1, 2)
         x0, h = model.nodes.detach().numpy(), 1e-6
         for fact in range(len(ckg.head)):
             adjacency = np.zeros((ckg.num_nodes, ckg.num_nodes))
@@ -153,7 +153,7 @@ class TestLightGCN(RecommenderContract):
         ends = np.stack([ckg.head, ckg.tail])
         twins = [int(f) for f in np.nonzero((ends.min(0) == 0) & (ends.max(0) == 9))[0]]
         assert len(twins) >= 2
-        whole, one, both = model.rerun(0, 1, [[], twins[:-1], twins])
+        whole, one, both = model.explanation_effects().rerun(0, 1, [[], twins[:-1], twins])
         assert whole == one
         assert whole != both
 
@@ -183,7 +183,11 @@ class TestLightGCN(RecommenderContract):
             ckg, LightGCNConfig(dim=4, edge_dropout=0.4), torch.Generator().manual_seed(0)
         )
         model.plan().begin_epoch(1, 0)
-        weight, whole, rev = model._weights(), model.graph.weight, model.graph.csr.rev.long()
+        weight, whole, rev = (
+            model.propagate.kept(model.graph.csr, model.graph.weight),
+            model.graph.weight,
+            model.graph.csr.rev.long(),
+        )
         kept = weight > 0
         assert 0 < int(kept.sum()) < len(kept)
         assert torch.equal(weight, weight[rev])
@@ -199,11 +203,11 @@ class TestLightGCN(RecommenderContract):
         )
         begin = model.plan().begin_epoch
         begin(2, 5)
-        weight = model._weights()
+        weight = model.propagate.kept(model.graph.csr, model.graph.weight)
         begin(2, 5)
         z = model()
         begin(2, 6)
-        assert not torch.equal(model._weights(), weight)
+        assert not torch.equal(model.propagate.kept(model.graph.csr, model.graph.weight), weight)
         csr = model.graph.csr
         adjacency = torch.zeros(ckg.num_nodes, ckg.num_nodes)
         adjacency[csr.destinations(), csr.idx.long()] = weight

@@ -10,7 +10,8 @@ from scipy.stats import chisquare
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.knowledge.cfkg import CFKG, CFKGConfig, Translation, TypedSampler
+from kgrec.models.knowledge.cfkg import CFKG, CFKGConfig, Translation
+from kgrec.models.knowledge.cfkg_sampler import TypedSampler
 from kgrec.runs.settings import choose
 from kgrec.training.samplers import make_sampler
 
@@ -75,7 +76,7 @@ class TestCFKG(RecommenderContract):
                 model.relations[0] = relation
             scores = everything(model.scorer(), [0, 2])
             for at, user, item in ((0, 0, 3), (1, 2, 7)):
-                got = model.parts(user, item)
+                got = model.explanation_effects().score_parts(user, item)
                 assert got.own + got.bias + sum(got.other.values()) == pytest.approx(
                     float(scores[at, item]), abs=1e-10
                 )
@@ -98,7 +99,11 @@ class TestCFKG(RecommenderContract):
             torch.tensor([9, 1, 3]),
         )
         for got, h, r, t in zip(
-            model.plausibility(head, relation, tail), head, relation, tail, strict=True
+            model.explanation_effects().plausibility(head, relation, tail),
+            head,
+            relation,
+            tail,
+            strict=True,
         ):
             a, b = (
                 (model.nodes[h] + model.relations[r + 1]).detach().numpy(),

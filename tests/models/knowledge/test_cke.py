@@ -96,7 +96,7 @@ class TestCKE(RecommenderContract):
                 for name in ("features", "text")
             ]
             length = np.linalg.norm(q + v + codes[0] + codes[1]) if loss == "softmax" else 1.0
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             expected = {
                 "collaborative offset": p @ q,
                 "knowledge embedding": p @ v,
@@ -124,7 +124,11 @@ class TestCKE(RecommenderContract):
             torch.tensor([9, 1, 3]),
         )
         for got, h, r, t in zip(
-            model.plausibility(head, relation, tail), head, relation, tail, strict=True
+            model.explanation_effects().plausibility(head, relation, tail),
+            head,
+            relation,
+            tail,
+            strict=True,
         ):
             w, e = model.projections[r].detach().numpy(), model.entities.detach().numpy()
             a, b, c = (

@@ -11,7 +11,8 @@ from contracts import RecommenderContract
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.models.knowledge.kgin import KGIN, KGINConfig, distance_correlations, intent_information
+from kgrec.models.knowledge.kgin import KGIN, KGINConfig
+from kgrec.nn.independence import distance_correlations, intent_information
 from kgrec.runs.settings import choose
 
 BATCH = PairwiseBatch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 0]))
@@ -184,7 +185,7 @@ class TestKGIN(RecommenderContract):
         entities, users = model.nodes[:4].detach(), model.nodes[4:].detach()
         vectors = torch.cat([model.relations.detach(), torch.ones(1, 2)])
         got, mean = typed_sum(
-            entities, model.everywhere.edges, model.everywhere.weight, vectors
+            entities, model.graph.everywhere.edges, model.graph.everywhere.weight, vectors
         ).split([4, 2])
         torch.testing.assert_close(
             got,
@@ -193,7 +194,7 @@ class TestKGIN(RecommenderContract):
             rtol=0,
         )
         expected = torch.tensor([[0.675, 0.675], [0.616667, 0.783333]])
-        torch.testing.assert_close(model.intents().detach(), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(model.intent_vectors().detach(), expected, atol=1e-6, rtol=0)
         got = model.aggregate_users(mean, users, users).detach()
         torch.testing.assert_close(
             got, torch.tensor([[1.244484, 0.426034], [0.816177, -0.877099]]), atol=1e-6, rtol=0
@@ -280,7 +281,7 @@ class TestKGIN(RecommenderContract):
         them.
         """
         model = toy_model(form=form, independence_weight=0.3, l2_weight=0.7)
-        rows = (model.intent_logits if form == "code" else model.intents()).detach()
+        rows = (model.intent_logits if form == "code" else model.intent_vectors()).detach()
         scorer = model.scorer()
         users, items = scorer.users.detach().numpy(), scorer.items.detach().numpy()
         above, below = (users * items[[0, 1]]).sum(1), (users * items[[2, 0]]).sum(1)
@@ -334,10 +335,10 @@ class TestKGIN(RecommenderContract):
         """Half of the edges kept, each with twice its weight."""
         model = random_model(0)
         model.plan().begin_epoch(1, 0)
-        weight = model.node_dropout(model.everywhere.weight)
+        weight = model.node_dropout(model.graph.everywhere.weight)
         kept = weight > 0
         assert 0 < int(kept.sum()) < len(kept)
-        torch.testing.assert_close(weight[kept], 2 * model.everywhere.weight[kept])
+        torch.testing.assert_close(weight[kept], 2 * model.graph.everywhere.weight[kept])
 
     def test_items_gather_from_entities_and_never_from_users(self):
         model = random_model(0).eval()
@@ -378,20 +379,26 @@ class TestKGIN(RecommenderContract):
                     by_fact(model, means(model, group, kept), user, item)[0] for group in groups
                 ]
                 np.testing.assert_allclose(
-                    model.rerun(user, item, groups, keep_weights=kept).numpy(), expected, atol=1e-10
+                    model.explanation_effects()
+                    .rerun(user, item, groups, keep_weights=kept)
+                    .numpy(),
+                    expected,
+                    atol=1e-10,
                 )
-        assert len(model.rerun(0, 3, [])) == 0
+        assert len(model.explanation_effects().rerun(0, 3, [])) == 0
 
     @pytest.mark.parametrize("num_layers", [1, 3])
     def test_what_other_users_like_has_no_effect_at_all(self, num_layers):
         model = random_model(2, num_layers=num_layers).eval()
         user, _ = model.ckg.interactions()
         others = np.flatnonzero(model.ckg.relation == 0)[user != 1].tolist()
-        assert not model.through_users
+        assert not model.explanation_effects().through_users
         for kept in (False, True):
-            whole, without = model.rerun(1, 2, [[], others], keep_weights=kept).tolist()
+            whole, without = (
+                model.explanation_effects().rerun(1, 2, [[], others], keep_weights=kept).tolist()
+            )
             assert whole == without
-        assert not model.screen(1, 2)[others].any()
+        assert not model.explanation_effects().screen(1, 2)[others].any()
 
     @pytest.mark.parametrize("form", ["paper", "code"])
     @pytest.mark.parametrize("num_layers", [1, 2, 3])
@@ -399,7 +406,7 @@ class TestKGIN(RecommenderContract):
         self, num_layers, form
     ):
         model = random_model(3, num_layers=num_layers, form=form).eval()
-        weights, h, effect = means(model), 1e-6, model.screen(1, 2)
+        weights, h, effect = means(model), 1e-6, model.explanation_effects().screen(1, 2)
         whole = by_fact(model, weights, 1, 2)[0]
         for fact in range(len(model.ckg.head)):
             without = means(model, [fact])
@@ -414,9 +421,11 @@ class TestKGIN(RecommenderContract):
     @pytest.mark.parametrize("form", ["paper", "code"])
     def test_pieces_of_the_screen_add_up_and_each_is_the_derivative_of_its_own(self, form):
         model = random_model(3, num_layers=2, form=form).eval()
-        weights, h, pieces = means(model), 1e-6, model.screen_pieces(1, 2)
+        weights, h, pieces = means(model), 1e-6, model.explanation_effects().screen_pieces(1, 2)
         assert list(pieces) == ["own vector", "items as such", "intent 1", "intent 2", "intent 3"]
-        torch.testing.assert_close(sum(pieces.values()), model.screen(1, 2), atol=1e-12, rtol=0)
+        torch.testing.assert_close(
+            sum(pieces.values()), model.explanation_effects().screen(1, 2), atol=1e-12, rtol=0
+        )
 
         def third(weights):
             """Return what intent 3 makes of the score."""
@@ -447,7 +456,7 @@ class TestKGIN(RecommenderContract):
             weights = means(model)
             _, (starts, gates, intents, z) = by_fact(model, weights, user, item)
             liked = sorted(use[2] for use in weights if use[0] == model.ckg.user_node(user))
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             assert got.items.tolist() == liked
             assert got.own == pytest.approx(
                 float(model.nodes[model.ckg.user_node(user)].detach().numpy() @ z), abs=1e-12
@@ -481,8 +490,12 @@ class TestKGIN(RecommenderContract):
         ckg, gone = CollaborativeKG.from_dataset(data), [1, 7, 12]
         model = KGIN(ckg, KGINConfig(dim=4, num_layers=2), torch.Generator().manual_seed(0)).eval()
         assert len(model.ckg.head) == len(ckg.head) - 2
-        torch.testing.assert_close(model.on_graph(model.ckg).scorer().items, model.scorer().items)
-        other = model.on_graph(model.ckg.take(np.setdiff1d(np.arange(len(model.ckg.head)), gone)))
+        torch.testing.assert_close(
+            model.explanation_effects().on_graph(model.ckg).scorer().items, model.scorer().items
+        )
+        other = model.explanation_effects().on_graph(
+            model.ckg.take(np.setdiff1d(np.arange(len(model.ckg.head)), gone))
+        )
         scorer = other.scorer()
         expected = by_fact(model, means(model, gone), 2, 3)[0]
         assert float((scorer.users[2] @ scorer.items[3]).detach()) == pytest.approx(

@@ -176,7 +176,7 @@ class TestAttention:
         mask = torch.arange(5) < torch.tensor([5, 0, 3, 1, 4, 2]).unsqueeze(1)
         query = Query(torch.full((6,), -1), history * mask, mask)
         whole = model.scorer()(query)
-        monkeypatch.setattr("kgrec.models.news.dkn._VALUES_AT_ONCE", 1000)
+        monkeypatch.setattr("kgrec.nn.block_scorer._VALUES_AT_ONCE", 1000)
         torch.testing.assert_close(model.scorer()(query), whole)
         monkeypatch.setattr("kgrec.models.news.dkn._NEWS_AT_ONCE", 3)
         torch.testing.assert_close(model.scorer()(query), whole)
@@ -226,7 +226,7 @@ class TestParts:
             (int(data.train.user[-1]), int(data.train.item[-1])),
         ):
             read, weight, vectors, _ = self.by_hand(model, user, item, data)
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             expected = {
                 i: w * float(vectors[i] @ vectors[item]) for i, w in zip(read, weight, strict=True)
             }
@@ -256,7 +256,7 @@ class TestParts:
                     expected[i] += (score(t * whole + h * share) - score(t * whole - h * share)) / (
                         2 * h * steps
                     )
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             assert dict(zip(got.items.tolist(), got.liked.tolist(), strict=True)) == pytest.approx(
                 expected, abs=2e-3
             )
@@ -278,7 +278,7 @@ class TestParts:
         )
         model = built(data, max_words=4)
         for user, item in ((2, 0), (1, 1)):  # the second's one title is the candidate itself
-            got = model.parts(user, item)
+            got = model.explanation_effects().score_parts(user, item)
             assert len(got.items) == 0
             assert list(got.other) == [
                 "the empty history",
@@ -291,7 +291,7 @@ class TestParts:
     def test_padding_that_is_read_is_told_apart(self, float64):
         data = board()
         model = built(data, mask=False, scorer="dot", attention="dot")
-        got = model.parts(0, 3)
+        got = model.explanation_effects().score_parts(0, 3)
         assert list(got.other) == ["padding of the history"]
         score = model.scorer()(queries(known(data), np.array([0])))[0, 3]
         assert got.liked.sum() + got.other["padding of the history"] == pytest.approx(
@@ -309,7 +309,7 @@ class TestParts:
             torch.tensor([4, 9]),
             torch.empty(0, dtype=torch.int64),
         ]
-        got = model.history_scores(1, edited)
+        got = model.explanation_effects().history_scores(1, edited)
         torch.testing.assert_close(got[:1], model.scorer()(own).detach())
         alone = Query(torch.tensor([1]), torch.tensor([[4, 9]]), torch.ones(1, 2, dtype=torch.bool))
         torch.testing.assert_close(got[2:3], model.scorer()(alone).detach())
@@ -465,7 +465,7 @@ class TestKnowledge:
         known = [int(mentioned[0]), neighbor[int(mentioned[0])]]
         given, values = self.with_vectors(data, [data.triples.entities.key(row) for row in known])
         model = built(given)
-        assert model.source == "file"
+        assert model.channels.source == "file"
         entity, context = (model.channels[kind].vectors.numpy() for kind in ("entity", "context"))
         assert entity.shape == (len(mentioned) + 1, 7)
         np.testing.assert_array_equal(entity[1], values[0])
@@ -503,7 +503,7 @@ class TestKnowledge:
             },
         )
         model = built(replace(data, triples=triples))
-        assert int(model.knowledge.mentioned[0]) == lonely
+        assert int(model.channels.knowledge.mentioned[0]) == lonely
         assert not model.channels["entity"].vectors[1].any()
         assert bool(model.channels["entity"].vectors[2:].any(1).all())
 
@@ -549,7 +549,7 @@ class TestKnowledge:
                 ),
             )
         )
-        assert (model.source, list(model.channels)) == ("learned", ["entity"])
+        assert (model.channels.source, list(model.channels)) == ("learned", ["entity"])
         assert isinstance(model.channels["entity"].vectors, torch.nn.Parameter)
         assert bool(model.channels["entity"].vectors[1:].any())
 

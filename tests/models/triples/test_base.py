@@ -156,7 +156,7 @@ def test_the_graph_alone_is_enough(name, tmp_path):
     assert frames["relations"]["id"].to_list() == ["r0", "r1", "r2", "r3"]
     assert frames["entities"].height == 30
     assert run.recommend("all").height == 0
-    assert isinstance(run.model, TripleScorer)
+    assert isinstance(run.model.triple_scorer(), TripleScorer)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,161 @@
+"""Effects that several papers share: of linear propagation, and of ranking by a history."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.symmetric import PairGraph
+from kgrec.models.base import Recommender, Scorer
+from kgrec.models.capabilities import (
+    GraphEditable,
+    HistoryEditable,
+    LinearlyPropagated,
+    LinearPropagation,
+    Parted,
+    ScoreParts,
+)
+from kgrec.nn.history_scorer import HistorySets
+from kgrec.ops.propagate import propagate
+from kgrec.ops.rows import unit_rows
+from kgrec.queries import histories as queries
+
+_GROUPS_AT_ONCE = 32
+
+
+class PropagationEffects(LinearlyPropagated, GraphEditable):
+    """Effects of a model that is linear propagation over merged relations (LightGCN and its kin).
+
+    Args:
+        ckg: The graph.
+        graph: Its pairs, as the model propagates over them.
+        nodes: Layer 0, X.
+        coefficients: c_0 .. c_K of ``LinearPropagation``.
+        by_direction: Whether items are compared by direction.
+        rebuild: Makes the model on another graph, with these parameters.
+    """
+
+    merges_relations = True
+    through_users = True
+
+    def __init__(
+        self,
+        ckg: CollaborativeKG,
+        graph: PairGraph,
+        nodes: Float[Tensor, "nodes dim"],
+        coefficients: tuple[float, ...],
+        by_direction: bool,
+        rebuild: Callable[[CollaborativeKG], Recommender],
+    ) -> None:
+        self.ckg = ckg
+        self._graph = graph
+        self._nodes = nodes.detach()
+        self._coefficients = coefficients
+        self._by_direction = by_direction
+        self._rebuild = rebuild
+
+    def propagation(self) -> LinearPropagation:
+        """Return the propagation that the scorer ranks by."""
+        return LinearPropagation(self._graph, self._nodes, self._coefficients, self._by_direction)
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), both directions
+        and all degrees counted.
+        """
+        with torch.enable_grad():
+            weight = self._graph.weight.detach().clone().requires_grad_()
+            x = self._nodes
+            z = self._coefficients[0] * x
+            for coefficient in self._coefficients[1:]:
+                x = propagate(x, self._graph.csr, weight)
+                z = z + coefficient * x
+            score = z[self.ckg.user_node(user)] @ self._ranked(z[item : item + 1])[0]
+            (gradient,) = torch.autograd.grad(
+                score, weight, allow_unused=True, materialize_grads=True
+            )
+        return self._graph.removal_effect(weight.detach() * gradient)
+
+    @torch.no_grad()
+    def rerun(
+        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
+    ) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts, degrees recomputed unless
+        ``keep_weights``.
+        """
+        ends = (self.ckg.user_node(user), item)
+        scores = [self._nodes.new_zeros(0)]
+        for start in range(0, len(removed), _GROUPS_AT_ONCE):
+            groups = removed[start : start + _GROUPS_AT_ONCE]
+            rows = self._graph.rows_without(ends, groups, self._coefficients, keep_weights)
+            z = rows @ self._nodes  # (groups, 2, dim)
+            scores.append((z[:, 0] * self._ranked(z[:, 1])).sum(1))
+        return torch.cat(scores)
+
+    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
+        """Return the model with its layer-0 embeddings on another graph of the same nodes."""
+        return self._rebuild(ckg)
+
+    def _ranked(self, items: Float[Tensor, "items dim"]) -> Float[Tensor, "items dim"]:
+        if self._by_direction:
+            return unit_rows(items)
+        return items
+
+
+class HistoryEffects(HistoryEditable):
+    """Effects of a model whose scorer ranks for a stranger by the history alone.
+
+    Args:
+        model: The model; its scorer is made once.
+        device: Where it computes.
+    """
+
+    def __init__(self, model: Recommender, device: torch.device) -> None:
+        self._model = model
+        self._device = device
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The model's snapshot."""
+        with torch.no_grad():
+            return self._model.scorer()
+
+    @torch.no_grad()
+    def history_scores(
+        self, user: int, histories: Sequence[Int[Tensor, " _"]]
+    ) -> Float[Tensor, "batch items"]:
+        """Return the scores of the catalog for someone with each of these histories; what was
+        fitted stays as it is.
+        """
+        lists = [history.tolist() for history in histories]
+        return self.scorer(queries(lists).to(self._device))
+
+
+class HistorySumEffects(HistoryEffects, Parted):
+    """Effects of a model whose score is a sum over the items of a person."""
+
+    @torch.no_grad()
+    def score_parts(self, user: int, item: int) -> ScoreParts:
+        """Return one part per item of the user, of which the score is the sum: what it alone would
+        give.
+
+        Exact: without the item the score is less by its part, the fitted state being as it is.
+        """
+        sets = self.scorer
+        assert isinstance(sets, HistorySets)
+        items = sets.items[sets.ptr[user] : sets.ptr[user + 1]]
+        liked = sets.alone(items, item).double()
+        return ScoreParts(0.0, items=items.cpu().numpy(), liked=liked.cpu().numpy())
+
+
+def with_parameters_of(model: Recommender, other: Recommender) -> Recommender:
+    """Return a model of the same class that shares the parameters of ``model``, where and as
+    precise as they are, in evaluation.
+    """
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        owner, _, leaf = name.rpartition(".")
+        setattr(other.get_submodule(owner), leaf, parameter)
+    return other.to(next(iter(parameters.values()))).eval()
