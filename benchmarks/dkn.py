@@ -80,7 +80,7 @@ def mind_sample(seeds: Sequence[int]) -> list[str]:
 def news_board(seeds: Sequence[int]) -> list[str]:
     """The planted world where only the graph joins held-out news to those of training."""
     sys.path.insert(0, str(ROOT / "tests"))
-    import worlds
+    from kgrec.testing import worlds
 
     found: dict[str, list[dict[str, float]]] = {label: [] for label in VARIANTS}
     for seed in seeds:

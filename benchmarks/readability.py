@@ -93,7 +93,7 @@ class Measured:
                 sum(len(line) > 120 for line in self.lines), len(self.lines)
             ),
             "mean / p90 length of a code line": f"{statistics.mean(lengths):.0f} / "
-                                                f"{quantile(lengths, 0.9)}",
+            f"{quantile(lengths, 0.9)}",
             "comments per code line": f"{self.comments.total() / len(self.code):.3f}",
             "packed assignments per 1,000 code lines": f"{self.packed / thousand:.1f}",
             "conditional expressions per 1,000 code lines": f"{self.conditional / thousand:.1f}",

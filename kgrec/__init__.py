@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kgrec.data.readers.triples import read_triples as read_triples
     from kgrec.data.records.dataset import Dataset as Dataset
     from kgrec.errors import KgrecError as KgrecError
+    from kgrec.evaluation.report import evaluate as evaluate
     from kgrec.explanation.core.records import Explanation as Explanation
     from kgrec.explanation.explainer import Explainer as Explainer
     from kgrec.graph.ckg import CollaborativeKG as CollaborativeKG
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from kgrec.runs.fit import fit as fit
     from kgrec.runs.run import Run as Run
     from kgrec.runs.run import load_run as load_run
+    from kgrec.study.ablate import ablate as ablate
+    from kgrec.study.compare import compare as compare
+    from kgrec.study.tune import tune as tune
 
 __version__ = "0.1.0"
 
@@ -43,14 +47,18 @@ _HOME = {
     "Recommender": "kgrec.models.base",
     "Run": "kgrec.runs.run",
     "SparqlQuery": "kgrec.data.rdf.sparql",
+    "ablate": "kgrec.study.ablate",
     "build_hetero_data": "kgrec.graph.hetero",
+    "compare": "kgrec.study.compare",
     "convert": "kgrec.data.formats.convert",
+    "evaluate": "kgrec.evaluation.report",
     "fit": "kgrec.runs.fit",
     "load": "kgrec.data.formats.load",
     "load_run": "kgrec.runs.run",
     "read_interactions": "kgrec.data.readers.interactions",
     "read_triples": "kgrec.data.readers.triples",
     "triples_from_table": "kgrec.data.readers.attributes",
+    "tune": "kgrec.study.tune",
 }
 
 __all__ = [
@@ -64,14 +72,18 @@ __all__ = [
     "Run",
     "SparqlQuery",
     "__version__",
+    "ablate",
     "build_hetero_data",
+    "compare",
     "convert",
+    "evaluate",
     "fit",
     "load",
     "load_run",
     "read_interactions",
     "read_triples",
     "triples_from_table",
+    "tune",
 ]
 
 

@@ -5,10 +5,10 @@ every few seconds.
 import json
 
 import pytest
-import worlds
 
 import kgrec
 from kgrec import log
+from kgrec.testing import worlds
 
 WORLD = worlds.dataset(
     [(u, (u + n) % 6) for u in range(6) for n in range(3)],

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import typer
-import worlds
 
 from kgrec.cli import app
 from kgrec.cli import run as command
 from kgrec.data.public.catalog import public_set
 from kgrec.models.catalog import MODELS
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
 
 PAGE = Path(__file__).parents[1] / "docs" / "reproductions.md"
 LINES = [

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import worlds
 
 import kgrec
 from kgrec.data.records.interactions import Interactions
@@ -28,6 +27,7 @@ from kgrec.graph.reach import reached
 from kgrec.models.base import Plan, Recommender
 from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import Fallback, FallbackChoice, decayed_popularity
+from kgrec.testing import worlds
 
 WARM, TOLD, ALONE = 16, 16, 17  # item 16 has a fact, item 17 has none; neither has an interaction
 LATE, STRANGER = (

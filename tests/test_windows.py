@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import worlds
 
 from kgrec import process
+from kgrec.testing import worlds
 
 _SCRIPT = """
 import os, signal, sys

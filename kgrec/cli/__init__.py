@@ -34,6 +34,7 @@ from kgrec.cli import (
     info,
     inspect,
     models,
+    new_model,
     recommend,
     similar,
     train,
@@ -82,6 +83,7 @@ def _options(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "models": models.models,
+    "new-model": new_model.new_model,
     "build": build.build,
     "info": info.info,
     "convert": convert.convert,
@@ -161,7 +163,8 @@ def main() -> None:
     if code == _INTERRUPTED:
         os._exit(
             code
-            # an interrupt that passed through code run from text makes Python end itself by the signal
+            # an interrupt that passed through code run from text makes Python end itself by the
+            # signal
         )
     sys.exit(code)
 

@@ -10,6 +10,7 @@ from kgrec.cli.options import (
     DatasetArgument,
     DeviceOption,
     JsonOption,
+    ModelOption,
     SetOption,
     settings,
 )
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 
 def ablate(
     dataset: DatasetArgument,
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="A name from `kgrec models`, of a model that uses triples."
-        ),
-    ],
+    model: ModelOption,
     seeds: Annotated[int, typer.Option(help="Trainings of each variant.")] = 3,
     relations: Annotated[
         str,

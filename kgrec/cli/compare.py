@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kgrec.cli.evaluate import Protocol
-from kgrec.cli.options import DatasetOption, JsonOption, SeedOption, cutoffs, values
+from kgrec.cli.options import AllowOption, DatasetOption, JsonOption, SeedOption, cutoffs, values
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -50,6 +50,7 @@ def compare(
     seed: SeedOption = 0,
     dataset: DatasetOption = None,
     json: JsonOption = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Put runs of one dataset side by side and test their differences, paired by user.
 
@@ -73,7 +74,7 @@ def compare(
     from kgrec.study import compare as study
 
     metrics = values(metric or "")
-    opened = [load_run(run, dataset=dataset) for run in runs]
+    opened = [load_run(run, dataset=dataset, allow=allow_class or ()) for run in runs]
     found = study.compare(
         opened, on=on, k=counts, protocol=protocol, metrics=metrics, against=against, seed=seed
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kgrec.cli.options import JsonOption
+from kgrec.cli.options import JsonOption, OptionalModelOption
 from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -20,9 +20,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model to train.", show_default=False)
-    ] = None,
+    model: OptionalModelOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the environment; predict a training.

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import DatasetOption, JsonOption, RunArgument, SeedOption, cutoffs, values
+from kgrec.cli.options import (
+    AllowOption,
+    DatasetOption,
+    JsonOption,
+    RunArgument,
+    SeedOption,
+    cutoffs,
+    values,
+)
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -73,6 +81,7 @@ def evaluate(
     ] = "on",
     dataset: DatasetOption = None,
     json: JsonOption = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Measure a run on held-out interactions.
 
@@ -90,7 +99,7 @@ def evaluate(
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 
-    opened = load_run(run, dataset=dataset)
+    opened = load_run(run, dataset=dataset, allow=allow_class or ())
     report = opened.evaluate(
         on=on, k=counts, protocol=protocol, seed=seed, fallback=fallback == "on", **settings
     )

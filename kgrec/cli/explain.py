@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import RunArgument
+from kgrec.cli.options import AllowOption, RunArgument
 from kgrec.cli.output import to_json, whole
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.escaping import clean
@@ -278,6 +278,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    allow_class: AllowOption = None,
 ) -> None:
     """Say why an item is recommended, what a score is made of, and what would change it.
 
@@ -309,14 +310,14 @@ def explain(
     if question == "--verify":
         _refuse_output(form, out)
         assert verify is not None
-        _verify(run, verify)
+        _verify(run, verify, allow_class)
     elif question in ("--item", "--top"):
-        _explain(run, asked, _form(form, out, asked), out)
+        _explain(run, asked, _form(form, out, asked), out, allow_class)
     else:
         shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
         if shown not in ("text", "json"):
             raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
-        answer = _answer(_open(run).explainer(), question, asked)
+        answer = _answer(_open(run, allow_class).explainer(), question, asked)
         _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
 
 
@@ -327,10 +328,10 @@ def _refuse_output(form: str | None, out: Path | None) -> None:
         )
 
 
-def _open(run: Path) -> "Run":
+def _open(run: Path, allow: list[str] | None) -> "Run":
     from kgrec.runs.run import load_run
 
-    return load_run(run)
+    return load_run(run, allow=allow or ())
 
 
 def _put(text: str, out: Path | None) -> None:
@@ -379,8 +380,10 @@ def _first(run: "Run", user: str, top: int) -> list[str]:
     return []
 
 
-def _explain(run: Path, asked: _Asked, shown: str, out: Path | None) -> None:
-    opened = _open(run)
+def _explain(
+    run: Path, asked: _Asked, shown: str, out: Path | None, allow: list[str] | None
+) -> None:
+    opened = _open(run, allow)
     assert asked.user is not None
     if asked.item is not None:
         items = [asked.item]
@@ -488,9 +491,9 @@ def _plain(told: "list[Explanation]", form: str) -> list[str]:
     return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in told]
 
 
-def _verify(run: Path, file: Path) -> None:
+def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
     saved = read_explanations(file)
-    opened = _open(run)
+    opened = _open(run, allow)
     from kgrec.explanation.verify import settings_of
 
     explainers: dict[str, Explainer] = {}

@@ -13,7 +13,7 @@ from kgrec.cli.explain import (
     Users,
     path_settings,
 )
-from kgrec.cli.options import RunArgument, ids_in
+from kgrec.cli.options import AllowOption, RunArgument, ids_in
 from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -54,6 +54,7 @@ def explain_batch(
             "--others", help="Other users on a path: count, hide or show them.", show_default=False
         ),
     ] = None,
+    allow_class: AllowOption = None,
 ) -> None:
     """Explain the best items of many users, in the order of the users.
 
@@ -82,7 +83,7 @@ def explain_batch(
     )
     from kgrec.runs.run import load_run
 
-    opened = load_run(run)
+    opened = load_run(run, allow=allow_class or ())
     if asked is None:
         everyone = list(opened.data.users)
     else:

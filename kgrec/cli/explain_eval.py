@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, SeedOption, ids_in
+from kgrec.cli.options import AllowOption, JsonOption, RunArgument, SeedOption, ids_in
 from kgrec.cli.output import show_json, to_json, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -58,6 +58,7 @@ def explain_eval(
         ),
     ] = None,
     json: JsonOption = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Measure how good the explanations of a run are, against random and degree-matched paths.
 
@@ -71,11 +72,11 @@ def explain_eval(
     asked = _asked(users)
     from kgrec.runs.run import load_run
 
-    opened = load_run(run)
+    opened = load_run(run, allow=allow_class or ())
     if against is None:
         other = None
     else:
-        other = load_run(against).explainer()
+        other = load_run(against, allow=allow_class or ()).explainer()
     found = _explainer(opened).evaluate(asked, top, k, seed, other)
     if out is not None:
         whole(out, lambda path: path.write_text(to_json(found.to_dict()) + "\n", encoding="utf-8"))

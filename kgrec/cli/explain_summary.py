@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument, SeedOption, ids_in
+from kgrec.cli.options import AllowOption, JsonOption, RunArgument, SeedOption, ids_in
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -42,6 +42,7 @@ def explain_summary(
     ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Show what drives the recommendations of many users: shares of relations, of kinds of edges,
     or of path patterns.
@@ -60,7 +61,7 @@ def explain_summary(
     from kgrec.models.base import Scorer
     from kgrec.runs.run import load_run
 
-    opened = load_run(run)
+    opened = load_run(run, allow=allow_class or ())
 
     def judge(scorer: Scorer) -> dict[str, float]:
         return evaluate(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kgrec.cli.options import JsonOption, RunArgument
+from kgrec.cli.options import AllowOption, JsonOption, RunArgument
 from kgrec.cli.output import show_json, whole
 from kgrec.escaping import clean
 
@@ -25,6 +25,7 @@ def export(
         ),
     ],
     json: JsonOption = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Write the trained vectors as Parquet tables, and what makes a score of them (vectors.json).
 
@@ -34,7 +35,7 @@ def export(
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 
-    loaded = load_run(run)
+    loaded = load_run(run, allow=allow_class or ())
     vectors = loaded.vectors()
     embeddings.mkdir(parents=True, exist_ok=True)
     tables = {}

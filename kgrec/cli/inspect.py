@@ -2,13 +2,14 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kgrec.cli.options import RunArgument
+from kgrec.cli.options import AllowOption, RunArgument
 from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
 
@@ -50,6 +51,7 @@ def inspect(
     browser: Annotated[
         bool, typer.Option("--browser", help="Open the address in a browser.")
     ] = False,
+    allow_class: AllowOption = None,
 ) -> None:
     """Look at a run in the browser: users, recommendations, and the paths behind them.
 
@@ -70,17 +72,17 @@ def inspect(
                 f"the inspector needs {' and '.join(missing)}. Install kgrec[inspect], or write "
                 "a page with --export FILE.html."
             )
-        _serve(run, port, browser)
+        _serve(run, allow_class or (), port, browser)
     else:
-        _export(run, export, user or [], top)
+        _export(run, allow_class or (), export, user or [], top)
 
 
-def _export(run: Path, export: Path, users: list[str], top: int) -> None:
+def _export(run: Path, allow: Sequence[str], export: Path, users: list[str], top: int) -> None:
     from kgrec.runs.run import load_run
     from kgrec.serving.export import export_page
     from kgrec.serving.inspector import Inspector
 
-    inspector = Inspector(load_run(run))
+    inspector = Inspector(load_run(run, allow=allow))
     chosen = users or [row["user"] for row in inspector.users(limit=_EXPORTED)["rows"]]
     page = export_page(inspector, chosen, top)
     whole(export, lambda path: path.write_text(page, encoding="utf-8"))
@@ -90,13 +92,13 @@ def _export(run: Path, export: Path, users: list[str], top: int) -> None:
     )
 
 
-def _serve(run: Path, port: int | None, browser: bool) -> None:
+def _serve(run: Path, allow: Sequence[str], port: int | None, browser: bool) -> None:
     from kgrec.runs.run import load_run
     from kgrec.serving.inspector import Inspector
     from kgrec.serving.server import Service, open_socket
 
     listening = open_socket(port)  # before the run is loaded: a port in use is known at once
-    service = Service(Inspector(load_run(run)), listening)
+    service = Service(Inspector(load_run(run, allow=allow)), listening)
     print(
         f"{service.address}\nOpen this address in a browser on this machine. Ctrl-C ends the "
         "inspector.",

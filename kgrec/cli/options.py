@@ -1,6 +1,7 @@
 """Options that several commands share, and how their text becomes values."""
 
 import csv
+import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +49,16 @@ FormatOption = Annotated[
         show_default=False,
     ),
 ]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-class",
+        metavar="PKG.MODULE:CLASS",
+        help="Import this class if RUN is a model of it: the code of its module is run.",
+        show_default=False,
+        callback=lambda names: classes(names),
+    ),
+]
 DatasetOption = Annotated[
     Path | None,
     typer.Option(
@@ -63,6 +74,26 @@ OutFileOption = Annotated[
         "--out", metavar="FILE", help="Write there instead of to the terminal.", show_default=False
     ),
 ]
+
+
+_model = typer.Option(
+    "--model",
+    metavar="NAME",
+    help="A name from `kgrec models`, or a class: pkg.module:Class.",
+    show_default=False,
+    callback=lambda name: classes(name),
+)
+ModelOption = Annotated[str, _model]
+OptionalModelOption = Annotated[str | None, _model]
+
+
+def classes(named: Any) -> Any:
+    """Return what names classes as it is; where it does, modules of the current folder can be
+    imported, after everything that is installed.
+    """
+    if named and ":" in "".join(named) and "" not in sys.path:
+        sys.path.append("")
+    return named
 
 
 def values(text: str) -> list[str]:

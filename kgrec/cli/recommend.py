@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kgrec.cli.options import FormatOption, OutFileOption, RunArgument, ids_in, values
+from kgrec.cli.options import AllowOption, FormatOption, OutFileOption, RunArgument, ids_in, values
 from kgrec.cli.output import output_format, show_frame
 from kgrec.errors import ConfigError
 
@@ -53,6 +53,7 @@ def recommend(
     ] = "error",
     out: OutFileOption = None,
     form: FormatOption = None,
+    allow_class: AllowOption = None,
 ) -> None:
     """List the best items for users or a history.
 
@@ -80,7 +81,7 @@ def recommend(
         never = ids_in(exclude, empty=True)
     from kgrec.runs.run import load_run
 
-    opened = load_run(run)
+    opened = load_run(run, allow=allow_class or ())
     if users == "all":
         asked = list(opened.data.users)
     frame = opened.recommend(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kgrec.cli.options import FormatOption, OutFileOption, RunArgument
+from kgrec.cli.options import AllowOption, FormatOption, OutFileOption, RunArgument
 from kgrec.cli.output import output_format, show_frame
 
 
@@ -14,6 +14,7 @@ def similar(
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
     out: OutFileOption = None,
     form: FormatOption = None,
+    allow_class: AllowOption = None,
 ) -> None:
     """List the items nearest to an item.
 
@@ -23,4 +24,4 @@ def similar(
     output_format(form, out)
     from kgrec.runs.run import load_run
 
-    show_frame(load_run(run).similar_items(item, k=k), form, out)
+    show_frame(load_run(run, allow=allow_class or ()).similar_items(item, k=k), form, out)

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from kgrec import log
-from kgrec.cli.options import ConfigOption, DeviceOption, JsonOption, SetOption, settings
+from kgrec.cli.options import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    OptionalModelOption,
+    SetOption,
+    settings,
+)
 from kgrec.cli.output import show_json, show_table
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -23,10 +30,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A name from `kgrec models`.", show_default=False),
-    ] = None,
+    model: OptionalModelOption = None,
     preset: Annotated[
         str | None,
         typer.Option(

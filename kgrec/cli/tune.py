@@ -9,6 +9,7 @@ from kgrec.cli.options import (
     DatasetArgument,
     DeviceOption,
     JsonOption,
+    ModelOption,
     SeedOption,
     SetOption,
     settings,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def tune(
     dataset: DatasetArgument,
-    model: Annotated[str, typer.Option(metavar="NAME", help="A name from `kgrec models`.")],
+    model: ModelOption,
     trials: Annotated[int, typer.Option(help="Most trials.")] = 12,
     minutes: Annotated[
         float, typer.Option(help="Most minutes of all trials together; whichever ends first.")

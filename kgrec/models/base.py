@@ -250,7 +250,8 @@ class Recommender(nn.Module, ABC):
         """
         if name in _HOOKS:
             raise ModelError(
-                f"{type(self).__name__}.{name} cannot be set to a {type(value).__name__}: {name} is "
+                f"{type(self).__name__}.{name} cannot be set to a {type(value).__name__}: {name} "
+                "is "
                 "a hook of Recommender. Choose another name, or override the method in the class."
             )
         super().__setattr__(name, value)

@@ -4,12 +4,13 @@ Entries name classes by module and are imported when asked for, so that listing 
 """
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from kgrec.errors import UnknownModelError, nearest
+from kgrec.errors import ConfigError, UnknownModelError, nearest
 
 if TYPE_CHECKING:
     from kgrec.models.base import Preset, Recommender, Space
@@ -23,13 +24,14 @@ class ModelEntry:
         name: Name on the command line.
         module: Module that holds it.
         model: Class name of the model.
-        config: Class name of its configuration.
+        config: Class name of its configuration; "" takes what ``from_dataset`` annotates.
         summary: What it does, in a few words.
         paper: Where it comes from.
         needs: What a dataset must have: "interactions", "triples", "texts".
         fixed: Configuration that makes this name what it is; it cannot be overridden.
         presets: Name of the mapping of presets in the module.
         space: Name of the mapping in the module that tuning searches.
+        found: The class itself, of a model from outside.
     """
 
     name: str
@@ -42,20 +44,28 @@ class ModelEntry:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     presets: str = "PRESETS"
     space: str = "SPACE"
+    found: "type[Recommender] | None" = None
 
     def load(self) -> "tuple[type[Recommender], type[Any], Mapping[str, Preset]]":
         """Return the model class, its configuration class and its presets."""
-        module = importlib.import_module(self.module)
-        return (
-            vars(module)[self.model],
-            vars(module)[self.config],
-            vars(module).get(self.presets, {}),
-        )
+        names = self._names()
+        if self.found is not None:
+            model = self.found
+        else:
+            model = names[self.model]
+        config = names[self.config] if self.config else config_of(model)
+        return model, config, names.get(self.presets, {})
 
     def search_space(self) -> "Space":
         """Return what tuning searches; empty where there is nothing to tune."""
-        found: Space = vars(importlib.import_module(self.module)).get(self.space, {})
+        found: Space = self._names().get(self.space, {})
         return found
+
+    def _names(self) -> Mapping[str, Any]:
+        """Return what the module holds; a class made in a script or a function may have none."""
+        if self.found is not None:
+            return vars(sys.modules.get(self.module, object))
+        return vars(importlib.import_module(self.module))
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -258,17 +268,137 @@ def find(name: str) -> ModelEntry:
     """Return the entry of a model; case, hyphens and underscores are ignored.
 
     Names that are not built in are looked up among the entry points of the group ``kgrec.models``,
-    whose values are ``ModelEntry``.
+    whose values are ``ModelEntry``. ``pkg.module:Class`` names a class outside the catalog: its
+    module is imported, which runs its code.
 
     Raises:
         UnknownModelError: If there is no such model; the message gives the nearest names.
+        ConfigError: If a class cannot be imported, or is not a model.
     """
+    if ":" in name:
+        return entry_of(import_class(name))
     for entry in MODELS.values():
         if _plain(entry.name) == _plain(name):
             return entry
-    for point in entry_points(group="kgrec.models"):
-        if _plain(point.name) == _plain(name):
-            found: ModelEntry = point.load()
-            return found
+    for installed in installed_models():
+        if _plain(installed.name) == _plain(name):
+            return installed
     known = nearest(name.lower(), MODELS) or f" Known: {', '.join(sorted(MODELS))}."
-    raise UnknownModelError(f"unknown model {name!r}.{known}")
+    raise UnknownModelError(f"unknown model {name!r}.{known} Or name a class: pkg.module:Class.")
+
+
+def installed_models() -> Iterator[ModelEntry]:
+    """Yield the entries that installed packages declare in the group ``kgrec.models``.
+
+    Raises:
+        ConfigError: If one cannot be imported, or is not a ``ModelEntry``.
+    """
+    for point in entry_points(group="kgrec.models"):
+        try:
+            found = point.load()
+        except _BROKEN as error:
+            raise ConfigError(
+                f"the installed model {point.name!r} cannot be imported: {_line(error)}."
+            ) from None
+        if not isinstance(found, ModelEntry):
+            raise ConfigError(
+                f"the installed model {point.name!r} is not a ModelEntry but "
+                f"{type(found).__name__}."
+            )
+        yield found
+
+
+_BROKEN = (
+    ImportError,
+    SyntaxError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What importing a module of somebody else may raise."""
+
+
+def import_class(path: str) -> "type[Recommender]":
+    """Return the class that ``pkg.module:Class`` names. Importing a module runs its code.
+
+    Raises:
+        ConfigError: If the module cannot be imported, or holds no such model.
+    """
+    from kgrec.models.base import Recommender
+
+    module_name, _, class_name = path.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
+        raise ConfigError(f"model {path!r}: not of the form pkg.module:Class.")
+    try:
+        module = importlib.import_module(module_name)
+    except _BROKEN as error:
+        raise ConfigError(
+            f"model {path}: importing {module_name} failed: {_line(error)}."
+        ) from None
+    found = vars(module).get(class_name)
+    if found is None:
+        models = [name for name, value in vars(module).items() if _is_model(value, module_name)]
+        known = nearest(class_name, models) or f" Models there: {', '.join(models) or 'none'}."
+        raise ConfigError(f"model {path}: {module_name} has no {class_name}.{known}")
+    if not (isinstance(found, type) and issubclass(found, Recommender)):
+        raise ConfigError(f"model {path}: {class_name} is not a subclass of kgrec.Recommender.")
+    return found
+
+
+def entry_of(model: "type[Recommender]") -> ModelEntry:
+    """Return what a class outside the catalog says of itself in its module.
+
+    ``NEEDS`` (what a dataset must have), ``PRESETS`` and ``SPACE`` are read from there; without
+    them it needs interactions alone, has the preset "default", and nothing to tune.
+
+    Raises:
+        ConfigError: If ``from_dataset`` does not annotate its configuration.
+    """
+    config_of(model)
+    names = vars(sys.modules.get(model.__module__, object))
+    return ModelEntry(
+        model.__name__,
+        model.__module__,
+        model.__qualname__,
+        config="",
+        summary=(model.__doc__ or "").strip().partition("\n")[0],
+        paper="",
+        needs=tuple(names.get("NEEDS", ("interactions",))),
+        found=model,
+    )
+
+
+def config_of(model: "type[Recommender]") -> type[Any]:
+    """Return the configuration class that ``from_dataset`` annotates.
+
+    Raises:
+        ConfigError: If it annotates none.
+    """
+    config = get_type_hints(model.from_dataset).get("config")
+    if not isinstance(config, type):
+        raise ConfigError(
+            f"{model.__name__}.from_dataset does not annotate its config. Write config: <your "
+            "dataclass>."
+        )
+    return config
+
+
+def class_path(model: "type[Recommender]") -> str:
+    """Return ``pkg.module:Class`` of a class."""
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def _is_model(value: object, module: str) -> bool:
+    from kgrec.models.base import Recommender
+
+    return isinstance(value, type) and issubclass(value, Recommender) and value.__module__ == module
+
+
+def _line(error: BaseException) -> str:
+    """Return an error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")[:300]

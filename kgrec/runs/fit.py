@@ -26,14 +26,14 @@ from kgrec.data.io.writing import (
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
 from kgrec.data.storage import open_dataset
-from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.errors import CheckpointError, ConfigError, DataError, nearest
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.evaluation.validation import validator, warm_users
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Scorer
-from kgrec.models.catalog import MODELS
+from kgrec.models.catalog import import_class
 from kgrec.models.fallback import FallbackChoice, served
 from kgrec.process import peak_memory, refuse_after_fork
 from kgrec.runs.folder import (
@@ -96,8 +96,8 @@ def fit(
     such a run is called test-selected wherever its figures stand.
 
     Args:
-        model: Name in ``MODELS``, or a ``Recommender`` class; to go on with a training, the folder
-            knows it.
+        model: Name in ``MODELS``, ``pkg.module:Class`` (its module is imported), or a
+            ``Recommender`` class; to go on with a training, the folder knows it.
         data: A dataset, or anything ``kgrec.load`` takes; to go on, the folder knows it too.
         out: Folder for the run; while training it holds a checkpoint, so that a killed run opens
             and can be resumed. A finished run that is there stays until the new one is whole.
@@ -127,6 +127,8 @@ def fit(
             another process trains there.
         DivergedError: If a loss is not a finite number.
     """
+    if isinstance(model, str) and ":" in model:
+        model = import_class(model)
     if (
         resume
         and out is not None
@@ -730,11 +732,11 @@ def check_needs(chosen: Chosen, data: Dataset) -> None:
     Raises:
         DataError: With what is missing, and how to get it.
     """
-    if chosen.name in MODELS:
-        needs = MODELS[chosen.name].needs
-    else:
-        needs = ("interactions",)
-    for need in needs:
+    for need in chosen.needs:
+        if need not in _NEEDS:
+            raise ConfigError(
+                f"{chosen.name} needs {need!r}, which no dataset has.{nearest(need, _NEEDS)}"
+            )
         holds, remedy = _NEEDS[need]
         if not holds(data):
             raise DataError(f"{chosen.name} needs {need} and {data.name} has none. {remedy}")

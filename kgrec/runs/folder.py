@@ -155,6 +155,7 @@ def record_of(
         "version": VERSION,
         "status": status,
         "model": chosen.name,
+        **({"class": chosen.outside} if chosen.outside else {}),
         "preset": chosen.preset,
         "config": asdict(chosen.config),
         "train": asdict(chosen.train),
@@ -287,6 +288,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "history": _is_history,
 }
 _FURTHER: dict[str, Callable[[object], bool]] = {
+    "class": _is_text,
     "data": lambda value: value in (DATA, REFIT_DATA),
     "state": lambda value: value in (None, STATE),
 }

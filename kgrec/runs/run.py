@@ -2,7 +2,7 @@
 opens one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -47,6 +47,7 @@ from kgrec.models.base import (
     VectorScorer,
     reads_history,
 )
+from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
@@ -703,6 +704,7 @@ def load_run(
     path: str | PathLike[str],
     model: type[Recommender] | None = None,
     *,
+    allow: Collection[str] = (),
     dataset: "Dataset | str | PathLike[str] | None" = None,
     unfinished: Literal["open", "refuse"] = "open",
 ) -> Run:
@@ -712,6 +714,9 @@ def load_run(
     Args:
         path: The run's folder.
         model: The class, for a model that is not in the catalog.
+        allow: Classes (``pkg.module:Class``) that may be imported, which runs their module's code.
+            A run of a class outside the catalog names it, and is refused where it is not among
+            these.
         dataset: The dataset it was trained on, or its folder, where it is no longer where it was;
             evaluation reads it.
         unfinished: "open" or "refuse" a run whose training has not come to its end.
@@ -720,11 +725,13 @@ def load_run(
         CheckpointError: If the folder is missing, not a run, of another version, or damaged; if the
             run is unfinished and that is refused.
     """
+    if isinstance(allow, str):
+        allow = (allow,)
     folder = Path(path)
     while True:
         stamp = _stamp(folder)
         try:
-            run = _opened(folder, model, unfinished)
+            run = _opened(folder, model, unfinished, allow)
         except (KgrecError, OSError):
             if _stamp(folder) == stamp:
                 raise
@@ -742,14 +749,16 @@ def _stamp(folder: Path) -> tuple[int, ...] | None:
     return (*(one.st_ino for one in found), found[1].st_mtime_ns)
 
 
-def _opened(folder: Path, model: type[Recommender] | None, unfinished: str) -> Run:
+def _opened(
+    folder: Path, model: type[Recommender] | None, unfinished: str, allow: Collection[str]
+) -> Run:
     record = read_config(folder)
     if record["status"] != DONE and unfinished == "refuse":
         raise CheckpointError(
             f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it "
             "is."
         )
-    chosen = stored_settings(record, model, folder)
+    chosen = stored_settings(record, model, folder, allow)
     tensors, history, place = _parameters(folder, record)
     data = open_dataset(folder / place)
     data = replace(
@@ -854,18 +863,47 @@ def snapshot_scorer(model: Recommender) -> Scorer:
 
 
 def stored_settings(
-    record: dict[str, Any], model: type[Recommender] | None, folder: Path
+    record: dict[str, Any],
+    model: type[Recommender] | None,
+    folder: Path,
+    allow: Collection[str] = (),
 ) -> Chosen:
-    """Return the settings of a stored run; its folder names models of the catalog only, never code
-    to import.
+    """Return the settings of a stored run. A folder names classes to import only, and those that
+    are not in ``allow`` are not imported.
+
+    Raises:
+        CheckpointError: If the run is of a class that may not be imported, or its settings are
+            broken.
     """
-    template = choose(model if model is not None else record["model"], "default", {})
+    template = choose(model or _model_of(record, folder, allow), "default", {})
     try:
         config = restore(type(template.config), record["config"])
         settings = restore(TrainConfig, record["train"])
     except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
-    return Chosen(template.name, template.model, config, settings, record["preset"])
+    return replace(template, config=config, train=settings, preset=record["preset"])
+
+
+def _model_of(
+    record: dict[str, Any], folder: Path, allow: Collection[str]
+) -> str | type[Recommender]:
+    """Return the model that a record names: one of the catalog, or a class that is allowed."""
+    path = record.get("class")
+    if path is None:
+        if ":" in record["model"]:
+            raise CheckpointError(f"{folder / CONFIG}: model {record['model']!r} is not a name.")
+        return str(record["model"])
+    if path in allow:
+        return import_class(path)
+    if path.startswith("__main__:") or "<locals>" in path:
+        raise CheckpointError(
+            f"{folder}: its model is {path}, a class of a script, which cannot be imported. Pass "
+            "it in Python: load_run(..., model=Class)."
+        )
+    raise CheckpointError(
+        f"{folder}: its model is the class {path}, and opening the run would run the code of that "
+        f"module. If you trust it, allow it: --allow-class {path} (in Python allow={path!r})."
+    )
 
 
 def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
-from kgrec.models.catalog import ModelEntry, find
+from kgrec.models.catalog import ModelEntry, class_path, entry_of, find
 from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
 ALIASES = {
@@ -32,6 +32,8 @@ class Chosen:
         config: Its configuration.
         train: Training settings.
         preset: Name of the preset they started from.
+        needs: What the dataset must have.
+        outside: ``pkg.module:Class`` of a model that is not in the catalog, else "".
     """
 
     name: str
@@ -39,6 +41,8 @@ class Chosen:
     config: Any
     train: TrainConfig
     preset: str
+    needs: tuple[str, ...] = ("interactions",)
+    outside: str = ""
 
 
 def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, Any]) -> Chosen:
@@ -46,7 +50,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     ``settings``.
 
     Args:
-        model: Catalog name, or a class whose ``from_dataset`` annotates its configuration.
+        model: Catalog name, ``pkg.module:Class``, or a class whose ``from_dataset`` annotates its
+            configuration.
         preset: Name of one of the model's presets.
         settings: Values by field name; RecBole's names for the common ones are understood. Text is
             converted ("64,32" to a tuple).
@@ -56,18 +61,9 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         ConfigError: If a preset or a setting is unknown (with the nearest name), fixed for this
             model, or out of range.
     """
-    if isinstance(model, str):
-        entry = find(model)
-    else:
-        entry = None
-    if entry:
-        cls, config_type, presets = entry.load()
-    else:
-        cls, config_type, presets = _from_class(model)
-    if entry:
-        name = entry.name
-    else:
-        name = cls.__name__
+    entry = _entry(model)
+    name = entry.name
+    cls, config_type, presets = entry.load()
     if preset not in presets and preset != "default":
         raise ConfigError(
             f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}."
@@ -85,7 +81,7 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
             key = given
         else:
             key = ALIASES.get(given, given)
-        if key in config_types and not (entry and key in entry.fixed):
+        if key in config_types and key not in entry.fixed:
             config[key] = _convert(key, value, config_types[key])
         elif key in train_types:
             train[key] = _convert(key, value, train_types[key])
@@ -94,9 +90,13 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     return Chosen(
         name,
         cls,
-        config_type(**config | dict(entry.fixed if entry else {})),
+        config_type(**config | dict(entry.fixed)),
         TrainConfig(**train),
         preset,
+        entry.needs,
+        ""
+        if entry.found is None or cls.__module__.startswith("kgrec.models.")
+        else class_path(cls),
     )
 
 
@@ -136,16 +136,12 @@ def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
     return kind(**{key: _convert(key, value, types[key]) for key, value in values.items()})
 
 
-def _from_class(model: Any) -> tuple[type[Recommender], type[Any], Mapping[str, Preset]]:
+def _entry(model: str | type[Recommender]) -> ModelEntry:
+    if isinstance(model, str):
+        return find(model)
     if not (isinstance(model, type) and issubclass(model, Recommender)):
         raise ConfigError(f"{model!r} is neither a model name nor a Recommender class.")
-    config = get_type_hints(model.from_dataset).get("config")
-    if not isinstance(config, type):
-        raise ConfigError(
-            f"{model.__name__}.from_dataset does not annotate its config. Write config: <your "
-            "dataclass>."
-        )
-    return model, config, {}
+    return entry_of(model)
 
 
 def _types(kind: type[Any]) -> dict[str, Any]:
@@ -153,8 +149,8 @@ def _types(kind: type[Any]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-def _unknown(name: str, given: str, key: str, entry: ModelEntry | None, known: list[str]) -> str:
-    if entry and key in entry.fixed:
+def _unknown(name: str, given: str, key: str, entry: ModelEntry, known: list[str]) -> str:
+    if key in entry.fixed:
         return f"{given!r} is fixed to {entry.fixed[key]} for {name}."
     return (
         f"{name} has no setting "

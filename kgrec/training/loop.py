@@ -97,7 +97,7 @@ def train(
     if plan.fit is not None:
         return _closed_form(model, plan.fit, state, config, validate, title)
     optimizers = _optimizers(model, plan, config)
-    rounds = _rounds(plan, _samplers(plan, data, config, seed, device), optimizers, device)
+    rounds = _rounds(plan, samplers_of(plan, data, config, seed, device), optimizers, device)
     if state.epoch:
         _go_on(model, optimizers, state)
     else:
@@ -186,7 +186,7 @@ def _warm_up(
     own = derive(seed, "warm up")
     rounds = _rounds(
         alone,
-        _samplers(alone, data, config, own, device),
+        samplers_of(alone, data, config, own, device),
         _optimizers(model, alone, config),
         device,
     )
@@ -198,9 +198,10 @@ def _warm_up(
             bar.update(epoch, _line(record), record)
 
 
-def _samplers(
+def samplers_of(
     plan: Plan, data: Dataset, config: TrainConfig, seed: int, device: torch.device
 ) -> list[Batches]:
+    """Return what gives the batches of each objective of a plan, in order."""
     samplers: list[Batches] = []
     for objective in plan.objectives:
         if samplers:
@@ -251,7 +252,10 @@ def rounds_of(
     """
     plan = model.plan()
     return _rounds(
-        plan, _samplers(plan, data, config, seed, device), _optimizers(model, plan, config), device
+        plan,
+        samplers_of(plan, data, config, seed, device),
+        _optimizers(model, plan, config),
+        device,
     )
 
 

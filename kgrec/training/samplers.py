@@ -19,7 +19,8 @@ from kgrec.training.impressions import impression_sampler
 
 _TRIPLES_AT_ONCE = (
     2**20
-    # whose tails are corrupted in one go; KGAT's authors draw twelve million in an epoch of Amazon-Book
+    # whose tails are corrupted in one go; KGAT's authors draw twelve million in an epoch of Amazon-
+    # Book
 )
 
 

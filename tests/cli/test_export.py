@@ -5,11 +5,11 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-import worlds
 
 import kgrec
 from kgrec.cli import run as command
 from kgrec.models.base import SCORE_FUNCTIONS
+from kgrec.testing import worlds
 
 # What docs and vectors.json say, written down once more.
 FUNCTIONS = {

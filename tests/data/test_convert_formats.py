@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 import rdflib
 from roundtrip import told
-from worlds import dataset, knowledge_only, news_board
 
 from kgrec.data.formats import base
 from kgrec.data.formats.convert import STATEMENT
@@ -22,6 +21,7 @@ from kgrec.data.records.content import Content, Vectors
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.testing.worlds import dataset, knowledge_only, news_board
 
 RDFS_LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 

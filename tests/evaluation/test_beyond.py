@@ -3,10 +3,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.evaluation import beyond
 from kgrec.evaluation.beyond import beyond_accuracy, coverage, gini
+from kgrec.testing import worlds
 
 
 def world(seed=0, triples=True):

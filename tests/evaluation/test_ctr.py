@@ -4,13 +4,13 @@ import json
 import numpy as np
 import pytest
 import torch
-import worlds
 from scipy import optimize, special
 
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError, DivergedError
 from kgrec.evaluation.ctr import evaluate_ctr, labelled_pairs, platt
 from kgrec.models.base import DotProduct
+from kgrec.testing import worlds
 
 USERS, ITEMS = 12, 40
 

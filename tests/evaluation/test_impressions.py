@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.data.records.content import Impressions
 from kgrec.errors import ConfigError, DataError, DivergedError
 from kgrec.evaluation.impressions import evaluate_impressions, impression_metrics
 from kgrec.models.base import DotProduct
+from kgrec.testing import worlds
 
 
 def by_definition(scores, clicked, k):

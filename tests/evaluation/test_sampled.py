@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation import sampled
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.sampled import distinct_negatives, evaluate_sampled
 from kgrec.models.base import DotProduct
+from kgrec.testing import worlds
 
 
 def world(users=30, items=25, seed=0):

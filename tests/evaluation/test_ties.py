@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.data.records.tie_order import tie_order
 from kgrec.data.records.vocabulary import Vocabulary
@@ -17,6 +16,7 @@ from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.models.base import DotProduct
+from kgrec.testing import worlds
 
 KS = (1, 2, 3, 5, 20)
 LONGEST = 20

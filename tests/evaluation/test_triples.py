@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 from torch import Tensor
 
 from kgrec.errors import ConfigError, DataError, DivergedError
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
 from kgrec.models.base import TripleScorer
+from kgrec.testing import worlds
 
 
 class Table:

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import worlds
 
 from kgrec.errors import ConfigError
 from kgrec.evaluation.ctr import evaluate_ctr
@@ -10,6 +9,7 @@ from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.validation import validator
 from kgrec.models.base import DotProduct
+from kgrec.testing import worlds
 
 
 @pytest.fixture(scope="module")

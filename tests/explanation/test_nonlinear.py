@@ -9,7 +9,6 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-import worlds
 from scipy.stats import spearmanr
 
 from kgrec.explanation.core.path_graph import PathGraph
@@ -17,6 +16,7 @@ from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.render.sentences import claim, reason
 from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.runs.fit import fit
+from kgrec.testing import worlds
 
 WIDE = {"screen_top": 10_000, "per_liked": 10_000, "per_middle": 10_000}
 SMALL = {"dim": 16, "epochs": 4, "batch_size": 64, "learning_rate": 0.02}

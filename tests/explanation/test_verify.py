@@ -13,9 +13,8 @@ from kgrec.explanation.verify import asked_of, settings_of, verify
 
 @pytest.fixture(scope="module")
 def run():
-    from worlds import dataset
-
     from kgrec.runs.fit import fit
+    from kgrec.testing.worlds import dataset
 
     likes = [(user, item) for user in range(8) for item in range(8) if (user * 3 + item) % 4 < 2]
     facts = [(item, item % 2, 8 + item % 3) for item in range(8)] + [(0, 0, 11), (5, 0, 11)]

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import worlds
 
 import kgrec
 from kgrec.data.storage import open_dataset
 from kgrec.errors import KgrecError
 from kgrec.study import tune as study
 from kgrec.study.ablate import ablate
+from kgrec.testing import worlds
 
 NASTY = [
     None,

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import worlds
 
 import kgrec
 from kgrec.cli import run as command
 from kgrec.data.io.writing import left_beside, locked
 from kgrec.errors import CheckpointError, ConfigError
 from kgrec.runs.folder import read_config
+from kgrec.testing import worlds
 from kgrec.training import loop
 from kgrec.training.checkpoint import write_tensors
 

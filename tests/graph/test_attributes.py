@@ -1,7 +1,7 @@
 import numpy as np
-import worlds
 
 from kgrec.graph.attributes import ItemAttributes
+from kgrec.testing import worlds
 
 
 def named(attributes):

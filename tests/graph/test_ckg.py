@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-import worlds
 
 from kgrec.errors import GraphError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.testing import worlds
 
 
 def test_items_come_first_users_last_and_relation_zero_is_interacts(films):

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 import rdflib
 import scipy.sparse as sp
-import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from kgrec.graph.convert import (
     to_rdflib_dataset,
     to_scipy,
 )
+from kgrec.testing import worlds
 
 
 def stated(triples: Triples) -> list[tuple[str, str, str]]:

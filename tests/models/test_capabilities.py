@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-import worlds
 
 import kgrec
 from kgrec.batches import PairwiseBatch
@@ -13,6 +12,7 @@ from kgrec.models.base import DotProduct, Objective, Plan, Recommender
 from kgrec.models.capabilities import Parted, ScoreParts
 from kgrec.models.catalog import MODELS
 from kgrec.nn.losses import bpr
+from kgrec.testing import worlds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.batches import Query
 from kgrec.errors import KgrecError, TrainingError
@@ -9,6 +8,7 @@ from kgrec.queries import histories, queries
 from kgrec.runs.fit import fit
 from kgrec.runs.run import load_run
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
 
 NAMES = ("itemknn", "ease", "ease-kg", "gfcf")
 FOLDING = (*NAMES, "ials")

@@ -4,13 +4,13 @@ held to the one of the CPU.
 
 import pytest
 import torch
-import worlds
 
 from kgrec.batches import PairwiseBatch
 from kgrec.models.graph import lightgcn
 from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 from kgrec.models.knowledge import kgat
 from kgrec.models.knowledge.kgat import KGAT, KGATConfig
+from kgrec.testing import worlds
 
 MODELS = [
     (lightgcn, LightGCN, LightGCNConfig(dim=8, num_layers=3, loss="bpr", l2_weight=0.1)),

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 from torch.nn.functional import normalize
 
 import kgrec
@@ -12,6 +11,7 @@ from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.nn.losses import cosine_softmax
 from kgrec.ops.rows import inverse_length, unit_rows
+from kgrec.testing import worlds
 
 
 def test_unit_rows_have_the_gradient_of_torch_but_0_at_zeros():

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import worlds
 
 import kgrec
 from kgrec.errors import (
@@ -19,6 +18,7 @@ from kgrec.errors import (
     UnknownIdError,
     UnknownModelError,
 )
+from kgrec.testing import worlds
 from kgrec.training import loop
 
 SMALL = {"epochs": 3, "batch_size": 64, "dim": 8}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import worlds
 from scipy import stats
 
 from kgrec.cli import run as command
@@ -26,6 +25,7 @@ from kgrec.study.ablate import (
     paired_interval,
     training_noise,
 )
+from kgrec.testing import worlds
 
 NETWORK = {"epochs": 40, "batch_size": 64, "dim": 32}
 

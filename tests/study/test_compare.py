@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 import torch
-import worlds
 from scipy import stats
 
 import kgrec
@@ -12,6 +11,7 @@ from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.significance import holm
 from kgrec.models.base import DotProduct
 from kgrec.study.compare import NO_DIFFERENCE, compare
+from kgrec.testing import worlds
 
 USERS, ITEMS = 60, 30
 

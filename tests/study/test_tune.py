@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import worlds
 
 from kgrec.cli import run as command
 from kgrec.data.derive.variants import without_test
@@ -21,6 +20,7 @@ from kgrec.models.base import Span
 from kgrec.runs.settings import choose
 from kgrec.study import tune as study
 from kgrec.study.tune import all_settings, to_toml, tune
+from kgrec.testing import worlds
 
 SPACE = {"dim": (4, 8), "num_layers": Span(0, 2), "learning_rate": Span(1e-3, 0.1, log=True)}
 QUICK = {"epochs": 4, "batch_size": 64}

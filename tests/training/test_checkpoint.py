@@ -1,9 +1,9 @@
 import pytest
 import torch
-import worlds
 
 from kgrec.errors import CheckpointError
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
+from kgrec.testing import worlds
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import TrainState, train

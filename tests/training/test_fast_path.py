@@ -3,10 +3,10 @@ same negatives.
 """
 
 import pytest
-import worlds
 
 import kgrec
 from kgrec.ops.backends import native
+from kgrec.testing import worlds
 
 RECIPES = [
     ("bprmf", "default", {}),

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.base import ImpressionSource
+from kgrec.testing import worlds
 from kgrec.training.impressions import PairSampler, ShownSampler, impression_sampler
 
 CPU = torch.device("cpu")

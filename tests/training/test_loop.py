@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.batches import PairwiseBatch
 from kgrec.errors import DivergedError
 from kgrec.models.base import Objective, Plan
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
+from kgrec.testing import worlds
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
 from kgrec.training.samplers import make_sampler

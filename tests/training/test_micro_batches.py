@@ -4,10 +4,10 @@ import logging
 
 import pytest
 import torch
-import worlds
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.models.base import Objective, Plan, Recommender
+from kgrec.testing import worlds
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
 from kgrec.training.micro_batches import Pieces, in_pieces

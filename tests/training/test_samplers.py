@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, Query, TripleBatch
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, TripleSource
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
 from kgrec.training import samplers
 from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler

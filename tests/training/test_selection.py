@@ -5,7 +5,6 @@ code, and then everybody is told.
 import json
 
 import pytest
-import worlds
 
 import kgrec
 from kgrec.cli import run as command
@@ -15,6 +14,7 @@ from kgrec.runs.settings import choose
 from kgrec.study.ablate import ablate
 from kgrec.study.compare import compare
 from kgrec.study.tune import tune
+from kgrec.testing import worlds
 from kgrec.training.config import PAPER_SELECTION
 
 SMALL = {"dim": 4, "batch_size": 32, "learning_rate": 0.05}

@@ -72,6 +72,7 @@ def read_sources(source: FilePath, on_error: str = "stop") -> DatasetSources:
     found = sorted(p.name for p in folder.iterdir())
     known = "; ".join(f"{form.name} ({form.files})" for form in formats.values())
     raise FormatError(
-        f"{source}: not a recognized folder. Found: {listed(found) or 'nothing'}. Recognized: {known}. "
+        f"{source}: not a recognized folder. Found: {listed(found) or 'nothing'}. Recognized: "
+        f"{known}. "
         "Or name the parts one by one."
     )

@@ -271,7 +271,9 @@ def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | 
 
 
 def _renumbered(rows: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
-    return rows.astype(np.int32, copy=False) if numbers is None else numbers[rows]
+    if numbers is None:
+        return rows.astype(np.int32, copy=False)
+    return np.asarray(numbers[rows])
 
 
 def _named(part: RawTriples, numbers: np.ndarray | None) -> np.ndarray:

@@ -102,8 +102,8 @@ def fetch(addresses: Sequence[Address], goal: Path, pinned: Pinned, manners: Man
 def _try_addresses(
     addresses: Sequence[Address], part: Path, pinned: Pinned, manners: Manners
 ) -> bool:
-    """Fetch from the first address that has the file and return whether that went on from an earlier
-    piece.
+    """Fetch from the first address that has the file and return whether that went on from an
+    earlier piece.
     """
     for number, where in enumerate(addresses):
         download = _Download(where, part, pinned.size, manners)

@@ -225,8 +225,8 @@ def _mask(size: int, *rows: np.ndarray) -> np.ndarray:
 
 
 def _new_rows(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataFrame:
-    """Return columns ``entity`` (row as read), ``new_row`` (row as linked) and ``copied``: an entity
-    may have several new_rows, or none.
+    """Return columns ``entity`` (row as read), ``new_row`` (row as linked) and ``copied``: an
+    entity may have several new_rows, or none.
     """
     taken = _mask(len(used), pairs["entity"].to_numpy())
     rest = np.flatnonzero(used & ~taken)

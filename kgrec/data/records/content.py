@@ -1,4 +1,6 @@
-"""What a dataset may hold beyond interactions and triples: texts, features, vectors, impressions."""
+"""What a dataset may hold beyond interactions and triples: texts, features, vectors,
+impressions.
+"""
 
 from collections.abc import Sized
 from dataclasses import dataclass, field

@@ -68,7 +68,8 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
     else:
         reason_text = "its lines and objects do not agree"
     raise FormatError(
-        f"{path}: a name holds values that do not go together ({reason_text}). Give each name one kind "
+        f"{path}: a name holds values that do not go together ({reason_text}). Give each name "
+        "one kind "
         "of value."
     )
 

@@ -171,8 +171,8 @@ def read_json(text: str) -> Any:
     """Parse some JSON.
 
     Raises:
-        ExplanationError: If it is not JSON, holds NaN or an infinity, is nested too deeply, has numbers
-            of thousands of digits, or the same key twice in one object.
+        ExplanationError: If it is not JSON, holds NaN or an infinity, is nested too deeply, has
+            numbers of thousands of digits, or the same key twice in one object.
     """
 
     def refuse(constant: str) -> None:

@@ -162,7 +162,8 @@ def _notes(sample: Sample) -> tuple[str, ...]:
     ]
     if explained.effects is None:
         notes.append(
-            f"{explained.name}: {NO_EFFECT} at inference; its paths connect, they do not cause. What "
+            f"{explained.name}: {NO_EFFECT} at inference; its paths connect, they do not cause. "
+            "What "
             "rests on drops has no value."
         )
     else:

@@ -235,7 +235,9 @@ class PathSearch:
         plausibility = None
         if effects is None:
             if isinstance(self.explained.model_effects, Plausible):
-                plausibility = float(self._plausible_edges(self.explained.model_effects)[example].sum())
+                plausibility = float(
+                    self._plausible_edges(self.explained.model_effects)[example].sum()
+                )
             return Path(hops, "post-hoc", 0.0, users=count or None, plausibility=plausibility)
         joint = None
         weight = None

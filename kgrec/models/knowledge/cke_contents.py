@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def contents_of(data: Dataset, config: "CKEConfig") -> dict[str, Tensor]:
-    """Return the "features" and the "text" that the configuration asks for: one row per item, values
-    in [0, 1].
+    """Return the "features" and the "text" that the configuration asks for: one row per item,
+    values in [0, 1].
     """
     contents = {}
     features = data.content.features

@@ -1,12 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
-import worlds
 
 from kgrec.data.derive.merge_parts import merge_parts
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.splitting.impressions import join_impressions
+from kgrec.testing import worlds
 
 
 def pairs(*rows):

@@ -68,7 +68,9 @@ def is_canonical(data):
 
 
 def world():
-    """Return the files of a small world, a list of lines each; there are ties, repetitions and contradictions everywhere."""
+    """Return the files of a small world, a list of lines each; there are ties, repetitions and
+    contradictions everywhere.
+    """
     rng = random.Random(3)
     users, items = [f"u{n}" for n in range(12)], [f"{n}" for n in range(1, 26)]
     log = [
@@ -90,7 +92,8 @@ def world():
         for user in [*users, "u1", "stranger"]
     ]
     table = [
-        f"{item}\tTitle {rng.choice('abc')}\t{rng.choice(['war', 'drama', ''])}\t{rng.randint(1950, 2000)}"
+        f"{item}\tTitle "
+        f"{rng.choice('abc')}\t{rng.choice(['war', 'drama', ''])}\t{rng.randint(1950, 2000)}"
         for item in [*items, *items[:5], "0", "250"]
     ]
     return {
@@ -232,7 +235,8 @@ def test_rdf(tmp_path):
         for n in range(60)
     ]
     lines += [
-        f"{rng.choice(nodes)} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <http://x.org/C{n % 3}> ."
+        f"{rng.choice(nodes)} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> "
+        f"<http://x.org/C{n % 3}> ."
         for n in range(40)
     ]
     lines += [
@@ -304,7 +308,9 @@ def test_labelled_rows(given):
 
 
 def shown_log(lists, users, items, times, given):
-    """Return (user, time, history, candidates, clicks, part) as a log over a numbering of its own."""
+    """Return (user, time, history, candidates, clicks, part) as a log over a numbering of its
+    own.
+    """
     user, item = (
         {key: row for row, key in enumerate(users)},
         {key: row for row, key in enumerate(items)},
@@ -329,7 +335,9 @@ def shown_log(lists, users, items, times, given):
     ("times", "given"), [(True, False), (True, True), (False, False), (False, True)]
 )
 def test_impressions(times, given):
-    """Two impressions of one user at one time differ in what they show alone; ids are numbered otherwise in each log."""
+    """Two impressions of one user at one time differ in what they show alone; ids are numbered
+    otherwise in each log.
+    """
     rng = random.Random(5)
     users, items = [f"u{n}" for n in range(8)], [f"n{n}" for n in range(15)]
     lists = []
@@ -356,7 +364,9 @@ def test_impressions(times, given):
 
 
 def test_what_was_read_before_keeps_its_order():
-    """Interactions of impressions have no times, and histories are in the order in which things were read."""
+    """Interactions of impressions have no times, and histories are in the order in which things
+    were read.
+    """
     lists = [
         ("u", 2.0, ["c", "a"], ["b", "x"], [True, False], 0),
         ("u", 5.0, ["c", "a", "b"], ["d", "x"], [True, False], 2),
@@ -369,7 +379,9 @@ def test_what_was_read_before_keeps_its_order():
 
 
 def test_vectors_and_features_stay_with_their_ids(tmp_path):
-    """Features by id, features by the rows of the table of items, and vectors of words and entities."""
+    """Features by id, features by the rows of the table of items, and vectors of words and
+    entities.
+    """
     items = [f"{n}" for n in range(1, 13)]
     log = pl.DataFrame(
         {"user": [f"u{n % 4}" for n in range(44)], "item": [items[n * 5 % 11] for n in range(44)]}

@@ -59,7 +59,9 @@ def test_what_is_held_out_is_known_from_training(rows, seed):
 
 
 def test_no_more_is_moved_than_must_be():
-    """Two held-out triples share an end that training lacks: the first makes it known, the second stays."""
+    """Two held-out triples share an end that training lacks: the first makes it known, the second
+    stays.
+    """
     triples = read_triples(frame([(0, 0, 1), (0, 0, 2), (1, 0, 2), (1, 0, 0)]))
     part = np.array([TRAIN, TEST, VALID, TEST], dtype=np.int8)
     assert _move_unknown(triples, part, np.array([3, 1, 0, 2])) == 1

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-import worlds
 
 from kgrec.data.records.content import Content, Impressions, Vectors
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.texts.news_catalog import NewsCatalog, plain_word, trained_items, vectors_of
 from kgrec.errors import DataError
+from kgrec.testing import worlds
 
 
 def board(texts, mentions=(), *, train=((0, 0),), words=None, triples=(), entities=10, **more):

@@ -14,9 +14,8 @@ USERS = ["u5", "u0", "u3", "u0", "u7"]
 
 @pytest.fixture(scope="module")
 def run():
-    from worlds import dataset
-
     from kgrec.runs.fit import fit
+    from kgrec.testing.worlds import dataset
 
     likes = [(user, item) for user in range(8) for item in range(8) if (user * 3 + item) % 4 < 2]
     return fit(

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from contracts import RecommenderContract
 
 from kgrec.models.baselines.itemknn import ItemKNN, ItemKNNConfig
+from kgrec.testing.contract import RecommenderContract
 
 TOY = np.array([[1.0, 1, 0], [0, 1, 0], [1, 1, 1]])
 

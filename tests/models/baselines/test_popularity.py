@@ -1,6 +1,7 @@
 import torch
-import worlds
-from contracts import RecommenderContract
+
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestPopularity(RecommenderContract):

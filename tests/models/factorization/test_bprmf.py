@@ -1,11 +1,11 @@
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import PairwiseBatch
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 def toy_model(l2_weight=0.0):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.models.factorization import ials as module
 from kgrec.models.factorization.ials import IALS, IALSConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 @pytest.fixture(autouse=True)

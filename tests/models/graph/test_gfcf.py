@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from contracts import RecommenderContract
 
 from kgrec.models.graph import gfcf as module
 from kgrec.models.graph.gfcf import GFCF, GFCFConfig
+from kgrec.testing.contract import RecommenderContract
 
 TOY = np.array([[1.0, 1, 0], [0, 1, 0], [1, 1, 1]])
 LINEAR = [

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract, auc
 from scipy.stats import chisquare
 
 from kgrec.batches import CorruptedBatch, PositiveBatch, Query
@@ -13,6 +11,8 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.cfkg import CFKG, CFKGConfig, Translation
 from kgrec.models.knowledge.cfkg_sampler import TypedSampler
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract, auc
 from kgrec.training.samplers import make_sampler
 
 

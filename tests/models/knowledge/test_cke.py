@@ -5,14 +5,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract, auc
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, TripleBatch
 from kgrec.data.records.content import Content
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.cke import CKE, PRESETS, CKEConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract, auc
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,6 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import PairwiseBatch, TripleBatch
 from kgrec.errors import ConfigError
@@ -13,6 +11,8 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.kgat import KGAT, KGATConfig, triple_source
 from kgrec.random import derive
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
 from kgrec.training.samplers import TripleSampler, make_sampler

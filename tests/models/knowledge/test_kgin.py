@@ -5,8 +5,6 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.errors import ConfigError
@@ -14,6 +12,8 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.nn.independence import distance_correlations, intent_information
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 BATCH = PairwiseBatch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 0]))
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.errors import DivergedError
 from kgrec.graph.attributes import ItemAttributes
 from kgrec.models.linear.ease import EASE, EASEKG, EASEConfig, EASEKGConfig, item_weights
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 TOY = sp.csr_matrix(np.array([[1.0, 1, 0], [0, 1, 0], [1, 1, 1]]))
 

@@ -4,8 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from kgrec.batches import ImpressionBatch, Query
@@ -15,6 +13,8 @@ from kgrec.errors import ConfigError, DataError
 from kgrec.models.news.dkn import DKN, PRESETS, DKNConfig
 from kgrec.queries import queries
 from kgrec.runs.settings import choose
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 SMALL = {
     "num_filters": 8,

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-import worlds
 
 from kgrec import fit, load_run
 from kgrec.errors import CapabilityError, ConfigError, DataError
@@ -15,6 +14,7 @@ from kgrec.evaluation.triples import evaluate_triples
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import TripleScorer
 from kgrec.models.triples.base import CorruptedBatches, TripleConfig
+from kgrec.testing import worlds
 
 NAMES = ("transe", "transr", "transd", "distmult", "complex", "rotate")
 SMALL = {"dim": 8, "epochs": 3, "batch_size": 64, "device": "cpu"}

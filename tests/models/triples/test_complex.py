@@ -1,12 +1,12 @@
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import CorruptedBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.triples.complex import ComplEx, ComplExConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestComplEx(RecommenderContract):

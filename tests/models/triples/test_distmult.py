@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.batches import CorruptedBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.triples.distmult import DistMult, DistMultConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestDistMult(RecommenderContract):

@@ -1,8 +1,8 @@
 import pytest
-from contracts import RecommenderContract
 
 from kgrec.errors import ConfigError
 from kgrec.models.triples.rotate import RotatEConfig
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestRotatE(RecommenderContract):

@@ -1,8 +1,8 @@
 import pytest
-from contracts import RecommenderContract
 
 from kgrec.errors import ConfigError
 from kgrec.models.triples.transd import TransDConfig
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestTransD(RecommenderContract):

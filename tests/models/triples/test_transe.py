@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.errors import ConfigError
 from kgrec.models.triples.transe import TransEConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestTransE(RecommenderContract):

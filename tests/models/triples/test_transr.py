@@ -1,10 +1,10 @@
 import pytest
 import torch
-import worlds
-from contracts import RecommenderContract
 
 from kgrec.errors import ConfigError
 from kgrec.models.triples.transr import TransRConfig
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 class TestTransR(RecommenderContract):

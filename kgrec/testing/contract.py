@@ -1,5 +1,10 @@
-"""What every model must do; inherit, name a model and its settings, and the cases run
-(``tests/models``).
+"""What every model must do: inherit, name a model and its settings, and pytest runs the cases.
+
+from kgrec.testing.contract import RecommenderContract
+
+class TestMine(RecommenderContract):
+    model = Mine                     # or name = "lightgcn", a name of the catalog
+    settings = {"dim": 8}
 """
 
 import itertools
@@ -8,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-import worlds
+
+from kgrec.testing import worlds
 
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -26,15 +32,29 @@ def learn_without_gradients(plan) -> None:
 
 
 class RecommenderContract:
-    """Subclass and set ``name`` (catalog name) and ``settings``."""
+    """Subclass and set ``model`` (a class) or ``name`` (a name of the catalog), and ``settings``.
 
+    Attributes:
+        model: The class, of a model that is not in the catalog.
+        name: Name in the catalog.
+        settings: Model and training settings of the cases: a small model that learns in 20 epochs.
+        uses_knowledge: Whether triples must decide about items without interactions.
+        personal: False for a model that ranks the same for everyone.
+        seeded: False for a model that draws nothing.
+        idle: Names of parameters that the world gives nothing to do.
+        user_tables: Names of parameters with a row per user.
+        node_tables: Names of parameters with a row per node, the users last.
+    """
+
+    model: ClassVar[Any] = None
     name: ClassVar[str]
     settings: ClassVar[dict[str, Any]] = {}
     uses_knowledge: ClassVar[bool] = False
     personal: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
-
-    idle: ClassVar[frozenset[str]] = frozenset()  # parameters that the world gives nothing to do
+    idle: ClassVar[frozenset[str]] = frozenset()
+    user_tables: ClassVar[frozenset[str]] = frozenset({"users"})
+    node_tables: ClassVar[frozenset[str]] = frozenset({"nodes", "projecting_nodes"})
 
     def prepared(self, data):
         """Give a world what the model needs beyond interactions and triples."""
@@ -44,7 +64,7 @@ class RecommenderContract:
         from kgrec import fit
 
         return fit(
-            self.name,
+            self.model or self.name,
             data,
             seed=seed,
             device="cpu",
@@ -61,7 +81,7 @@ class RecommenderContract:
     def build(self, data):
         from kgrec.runs.settings import choose
 
-        chosen = choose(self.name, "default", self.settings)
+        chosen = choose(self.model or self.name, "default", self.settings)
         return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
 
     def test_the_withheld_item_is_recommended_first(self):
@@ -114,13 +134,13 @@ class RecommenderContract:
 
         run = self.run(self.prepared(worlds.cold_items()), epochs=3)
         run.save(tmp_path / "run")
-        loaded = load_run(tmp_path / "run")
+        loaded = load_run(tmp_path / "run", self.model)
         assert torch.equal(self.scores(run), self.scores(loaded))
         assert loaded.config == run.config
 
     def test_every_parameter_gets_a_gradient_from_some_objective(self):
         from kgrec.training.config import TrainConfig
-        from kgrec.training.loop import _samplers
+        from kgrec.training.loop import samplers_of
 
         data = self.prepared(worlds.cold_items())
         model = self.build(data)
@@ -128,7 +148,7 @@ class RecommenderContract:
         if plan.begin_epoch:
             plan.begin_epoch(1, 0)
         touched = {name: False for name, _ in model.named_parameters()}
-        samplers = _samplers(plan, data, TrainConfig(batch_size=64), 0, torch.device("cpu"))
+        samplers = samplers_of(plan, data, TrainConfig(batch_size=64), 0, torch.device("cpu"))
         for objective, sampler in zip(plan.objectives, samplers, strict=True):
             model.zero_grad()
             objective.loss(next(iter(sampler.epoch(1)))).backward()
@@ -156,9 +176,9 @@ class RecommenderContract:
             source, target = ({name: p for name, p in model.named_parameters()} for model in models)
             for name, parameter in source.items():
                 rows = parameter.clone()
-                if name == "users":
+                if name.rsplit(".", 1)[-1] in self.user_tables:
                     rows[torch.from_numpy(order)] = parameter
-                elif name.rsplit(".", 1)[-1] in ("nodes", "projecting_nodes"):
+                elif name.rsplit(".", 1)[-1] in self.node_tables:
                     first = len(parameter) - data.num_users
                     rows[first + torch.from_numpy(order)] = parameter[first:]
                 target[name].copy_(rows)
@@ -174,7 +194,7 @@ class RecommenderContract:
 
     def test_one_batch_can_be_learned_by_heart(self):
         from kgrec.training.config import TrainConfig
-        from kgrec.training.loop import _samplers
+        from kgrec.training.loop import samplers_of
 
         data = self.prepared(worlds.cold_items())
         model = self.build(data)
@@ -185,9 +205,9 @@ class RecommenderContract:
             plan.begin_epoch(1, 0)
         batch = next(
             iter(
-                _samplers(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[0].epoch(
-                    1
-                )
+                samplers_of(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[
+                    0
+                ].epoch(1)
             )
         )
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
