@@ -10,7 +10,7 @@ WORKERS ?= auto
 BIN := .venv/bin
 SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
-FUZZ := $(wildcard tests/data/test_fuzz_*.py)
+TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/test_run.py
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
 .PHONY: demo test check fix slow slow-all unchecked fuzz bench clean
@@ -45,8 +45,8 @@ slow: .venv/.installed-dev        ## wheel, accuracy bands, whole-program tests
 slow-all: .venv/.installed-dev    ## what takes minutes a test: by hand, before a release
 	$(PYTEST) -m "long and not gpu"
 
-unchecked: .venv/.installed-dev   ## the quick tests once more without the shape checks: nothing may depend on them
-	$(PYTEST) $(UNCHECKED) -m "not slow and not long and not gpu" $(FUZZ:%=--ignore=%) --ignore=tests/folders
+unchecked: .venv/.installed-dev   ## tests of tensor code once more without the shape checks: nothing may depend on them
+	$(PYTEST) $(UNCHECKED) -m "not slow and not long and not gpu" $(TENSORS)
 
 fix: .venv/.installed-dev         ## format, mend what can be mended
 	$(BIN)/ruff format .

@@ -129,7 +129,7 @@ def _explainer(run: "Run") -> "Explainer":
 
 
 def _say(found: "Quality", out: Path) -> None:
-    words = {True: "holds", False: "DOES NOT HOLD", None: "not judged"}
+    words = {True: "holds", False: "DOES NOT HOLD", None: "not evaluated"}
     gates = ", ".join(f"{gate.name} {words[gate.held]}" for gate in found.gates)
     print(f"{clean(str(out))}: {found.pairs:,} recommendations of {found.users:,} users; {gates}")
 

@@ -1,6 +1,4 @@
-"""Numbers about a dataset that tell whether a graph can help on it, and what to do where it
-cannot.
-"""
+"""Statistics of a dataset that tell whether a graph can help on it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -152,8 +150,9 @@ def _date(seconds: float) -> str:
 
 
 def _ratings(rating: np.ndarray | None) -> list[list[float | int]] | None:
-    """Return each rating and how often it was given; None where there are none, or too many
-    kinds.
+    """Return each rating and how often it was given.
+
+    Returns None where there are none, or too many kinds.
     """
     if rating is None:
         return None

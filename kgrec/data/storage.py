@@ -1,6 +1,4 @@
-"""A dataset as a folder: JSON for what people read, Parquet for ids and tables, ``.npy`` for
-arrays.
-"""
+"""Store a dataset as a folder: JSON for people, Parquet for tables, ``.npy`` for arrays."""
 
 import json
 import math
@@ -93,15 +91,16 @@ def _about(dataset: Dataset) -> dict[str, Any]:
 
 def _write_table(folder: Path, name: str, keys: pl.Series, labels: pl.Series | None) -> None:
     if labels is None:
-        own = pl.Series("label", [None] * len(keys), dtype=pl.String)
+        label_column = pl.Series("label", [None] * len(keys), dtype=pl.String)
     else:
-        own = labels.cast(pl.String)
-    write_parquet(pl.DataFrame({"key": keys, "label": own}), folder / f"{name}.parquet")
+        label_column = labels.cast(pl.String)
+    write_parquet(pl.DataFrame({"key": keys, "label": label_column}), folder / f"{name}.parquet")
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    """Write what ``numpy.save`` would; a full disk is the system's own error, which ``numpy.save``
-    rewords.
+    """Write what ``numpy.save`` would.
+
+    A full disk is the system's own error, which ``numpy.save`` rewords.
     """
     with open(path, "wb") as stream:
         np.lib.format.write_array_header_1_0(
@@ -168,8 +167,9 @@ def _further_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def open_dataset(path: FilePath) -> Dataset:
-    """Return the dataset stored in a folder, every file checked against its sum; arrays stay on
-    disk, memory-mapped.
+    """Return the dataset stored in a folder, every file checked against its sum.
+
+    Arrays stay on disk, memory-mapped.
 
     Raises:
         MissingFileError: If there is no such folder.

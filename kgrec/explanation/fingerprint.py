@@ -1,4 +1,4 @@
-"""Sums that tell whether a model and a graph are still those that an explanation was made of."""
+"""Checksums of the model and the graph that an explanation was made of."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,9 +13,7 @@ _LENGTH = 32  # hexadecimal digits: 128 bits
 
 
 def parameters_sum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a sum over names, types, shapes and bits of a model's tensors (``state_dict()``); one
-    flipped bit changes it.
-    """
+    """Return a checksum of names, types, shapes and bits of a model's tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()

@@ -44,56 +44,55 @@ _OF_THEMSELVES = ("joint", "weight", "plausibility")
 _EQUAL = ("basis", "users", "removed", "rank_after")
 
 
-def asked_of(explanation: Explanation) -> dict[str, Any]:
-    """Return the arguments of ``Explainer.explain`` that an explanation was made with, as its
-    filters, manifest and paths tell.
+def arguments_of(explanation: Explanation) -> dict[str, Any]:
+    """Return the arguments of ``Explainer.explain`` that an explanation was made with.
 
     Raises:
         ExplanationError: If a filter is of a wrong type.
     """
     found = {
         name: explanation.filters[name]
-        for name in _ASKED
+        for name in _VALID
         if explanation.filters.get(name) is not None
     }
     for name, value in found.items():
-        if not _ASKED[name](value):
+        if not _VALID[name](value):
             raise ExplanationError(f"its filter {name} cannot be {value!r}.")
-    k = _set(explanation).get("k")
+    k = _settings(explanation).get("k")
     if "relations" in found:
         found["relations"] = {
             name: names for name, names in found["relations"].items() if names is not None
         }
-    if _whole(k):
-        asked = k
-    else:
-        asked = max(len(explanation.paths), 1)
+    if not _whole(k):
+        k = max(len(explanation.paths), 1)
     return {
-        "k": asked,
+        "k": k,
         "ranks": any(path.rank_after is not None for path in explanation.paths),
     } | found
 
 
 def settings_of(explanation: Explanation) -> dict[str, Any]:
-    """Return the settings of the ``Explainer`` that made an explanation, as far as its manifest
-    names them and they make sense.
-    """
-    told = _set(explanation)
-    found = {
-        name: min(told[name], _MOST) for name in _SET if _whole(told.get(name)) and told[name] > 0
+    """Return the valid settings of an ``Explainer`` that an explanation's manifest names."""
+    settings = _settings(explanation)
+    valid: dict[str, Any] = {
+        name: min(settings[name], _MOST)
+        for name in _SET
+        if _whole(settings.get(name)) and settings[name] > 0
     }
-    if found.get("max_length", 1) > LONGEST:
-        del found["max_length"]
-    if told.get("users") in USERS:
-        found["users"] = told["users"]
-    masked = any(path.drop_mask is not None for path in explanation.paths) or not explanation.paths
-    return found | {"modes": ("delete", "mask") if masked else ("delete",)}
+    if valid.get("max_length", 1) > LONGEST:
+        del valid["max_length"]
+    if settings.get("users") in USERS:
+        valid["users"] = settings["users"]
+    valid["modes"] = ("delete",)
+    if not explanation.paths or any(path.drop_mask is not None for path in explanation.paths):
+        valid["modes"] = ("delete", "mask")
+    return valid
 
 
-def _set(explanation: Explanation) -> dict[str, Any]:
-    told = explanation.manifest.get("settings")
-    if isinstance(told, dict):
-        return told
+def _settings(explanation: Explanation) -> dict[str, Any]:
+    settings = explanation.manifest.get("settings")
+    if isinstance(settings, dict):
+        return settings
     return {}
 
 
@@ -105,7 +104,7 @@ def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-_ASKED: dict[str, Callable[[Any], bool]] = {
+_VALID: dict[str, Callable[[Any], bool]] = {
     "rank_by": lambda value: isinstance(value, str),
     "relations": lambda value: (
         isinstance(value, dict) and all(one is None or _texts(one) for one in value.values())
@@ -130,7 +129,7 @@ def verify(
         tolerance: How far numbers may differ, as a part of the largest of score, parts and drops.
     """
     try:
-        fresh = explainer.explain(explanation.user, explanation.item, **asked_of(explanation))
+        fresh = explainer.explain(explanation.user, explanation.item, **arguments_of(explanation))
     except KgrecError as error:
         return [f"it cannot be computed again: {error}"]
     scale = max(_largest(explanation), _largest(fresh)) or 1.0
@@ -147,18 +146,11 @@ def verify(
 def _largest(explanation: Explanation) -> float:
     """Return the scale of an explanation's numbers."""
     budget = explanation.budget
+    numbers = [explanation.score, *(path.drop_delete for path in explanation.paths)]
     if budget:
-        parts = [
-            budget.own,
-            budget.bias,
-            *(term.value for term in budget.by_liked),
-            *budget.other.values(),
-        ]
-    else:
-        parts = []
-    return max(
-        map(abs, [explanation.score, *parts, *(path.drop_delete for path in explanation.paths)])
-    )
+        numbers += [budget.own, budget.bias, *budget.other.values()]
+        numbers += [term.value for term in budget.by_liked]
+    return max(map(abs, numbers))
 
 
 def _near(allowed: float, what: str, old: float | None, new: float | None) -> Iterator[str]:
@@ -166,7 +158,7 @@ def _near(allowed: float, what: str, old: float | None, new: float | None) -> It
     if old is None or new is None:
         if old is not new:
             yield f"{what}: {_shown(old)} in the file, {_shown(new)} now"
-    elif not abs(old - new) <= allowed:  # what is no number differs as well
+    elif not abs(old - new) <= allowed:  # NaN differs as well
         yield f"{what}: {old:.9g} in the file, {new:.9g} now"
 
 
@@ -197,11 +189,10 @@ def _manifest(old: Explanation, new: Explanation) -> Iterator[str]:
             for inner in dict.fromkeys([*before[name], *now[name]]):
                 yield from _same(f"{name} {inner}", before[name].get(inner), now[name].get(inner))
         else:
-            yield from _same(
-                f"sum of the {name}" if name in ("parameters", "graph") else name,
-                before.get(name),
-                now.get(name),
-            )
+            words = name
+            if name in ("parameters", "graph"):
+                words = f"sum of the {name}"
+            yield from _same(words, before.get(name), now.get(name))
 
 
 def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
@@ -227,11 +218,10 @@ def _budget(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     before = old.budget
     now = new.budget
     if before is None or now is None:
-        if before is not now:
-            yield (
-                f"budget: {'none' if before is None else 'one'} in the file, "
-                f"{'none' if now is None else 'one'} now"
-            )
+        if now is not None:
+            yield "budget: none in the file, one now"
+        if before is not None:
+            yield "budget: one in the file, none now"
         return
     yield from _same("basis of the budget", before.basis, now.basis)
     names = (
@@ -258,11 +248,11 @@ def _terms(what: str, old: Sequence[Term], new: Sequence[Term], near: Any) -> It
         {(term.node.kind, term.node.key): term for term in terms} for terms in (old, new)
     )
     for key in dict.fromkeys([*before, *now]):
-        if key not in before or key not in now:
-            yield (
-                f"{what}, {key[1]!r}: "
-                f"{'not in the file' if key not in before else 'in the file alone'}"
-            )
+        if key not in before:
+            yield f"{what}, {key[1]!r}: not in the file"
+            continue
+        if key not in now:
+            yield f"{what}, {key[1]!r}: in the file alone"
             continue
         yield from near(f"{what}, {key[1]!r}", before[key].value, now[key].value)
         yield from near(f"{what}, {key[1]!r}, supported", before[key].supported, now[key].supported)
@@ -313,9 +303,7 @@ def _facts(explanation: Explanation, data: Dataset) -> Iterator[str]:
 
 
 def _fact(hop: Hop, relation: Relation, data: Dataset, sources: Sequence[str]) -> str:
-    """Return what is wrong with a relation of a hop as a fact of the training graph, "" where
-    nothing is.
-    """
+    """Return what is wrong with a hop's relation as a fact of the training graph, or ""."""
     if relation.forward:
         head = hop.source
         tail = hop.target
@@ -339,15 +327,15 @@ def _fact(hop: Hop, relation: Relation, data: Dataset, sources: Sequence[str]) -
         (triples.head == ends[0]) & (triples.relation == row) & (triples.tail == ends[1])
     ).tolist()
     if not found:
-        return f"{head.key!r} {relation.key!r} {tail.key!r} is no fact of the training graph"
-    known = {place_of(data, one, sources) for one in found}
-    strange = [str(fact) for fact in relation.facts if fact not in known]
-    if strange:
-        return f"{head.key!r} {relation.key!r} {tail.key!r} does not stand in {strange[0]}"
+        return f"{head.key!r} {relation.key!r} {tail.key!r} is not a fact of the training graph"
+    known = {fact_ref(data, one, sources) for one in found}
+    unknown = [str(fact) for fact in relation.facts if fact not in known]
+    if unknown:
+        return f"{head.key!r} {relation.key!r} {tail.key!r} does not stand in {unknown[0]}"
     return ""
 
 
-def place_of(data: Dataset, row: int, sources: Sequence[str]) -> FactRef:
+def fact_ref(data: Dataset, row: int, sources: Sequence[str]) -> FactRef:
     """Return where a triple was read; ``sources`` are the shortened names of the dataset's."""
     triples = data.triples
     source = int(triples.source[row])
@@ -372,4 +360,4 @@ def _interaction(user: int, item: int, data: Dataset) -> str:
     ]
     if item in mine:
         return ""
-    return f"{data.users.key(user)!r} and {data.items.key(item)!r} is no training interaction"
+    return f"{data.users.key(user)!r} and {data.items.key(item)!r} is not a training interaction"

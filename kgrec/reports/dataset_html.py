@@ -245,7 +245,7 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
         tiles += [(f"{_PARTS[part]} interactions", count) for part, count in parts]
     tiles += [(name, summary[name]) for name in ("triples", "entities", "relations")]
     further = [
-        ("negatives", "labelled negatives"),
+        ("negatives", "labeled negatives"),
         ("impressions", "impressions"),
         ("held_triples", "held-out triples"),
     ]
@@ -387,7 +387,7 @@ def _graph(
             "Triples per entity",
             graph["per_entity"],
             "entities",
-            "triples of an entity that is no item",
+            "triples of an entity other than an item",
         )
     )
     hubs = [(hub["label"], hub["triples"], hub["key"]) for hub in graph["hubs"]]

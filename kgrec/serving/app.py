@@ -1,6 +1,4 @@
-"""The inspector's server: what a browser may ask, who may ask it, and what an answer may do in a
-browser.
-"""
+"""The inspector's server: routes, who may use them, and what an answer may do in a browser."""
 
 import hmac
 import json
@@ -52,8 +50,7 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """Let through what comes from this machine's own browser to this address, with the token;
-    harden every answer.
+    """Let through this machine's own browser with the token; harden every answer.
 
     Args:
         app: What is guarded.

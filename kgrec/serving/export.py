@@ -12,8 +12,7 @@ _PAIRS = 10
 
 
 def export_page(inspector: Inspector, users: Sequence[str], top: int = 10) -> str:
-    """Return one HTML file with the lists of some users, the explanations of their items, and the
-    comparisons between them.
+    """Return one HTML file with some users' lists, explanations, and comparisons.
 
     The numbers are those of the server; what needs the model itself (another search, a change of
     the likes) is not in the file, and the page says so.
@@ -28,9 +27,7 @@ def export_page(inspector: Inspector, users: Sequence[str], top: int = 10) -> st
 
 
 def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, Any]:
-    """Return the data of the offline page; answers that the model cannot give are in it as their
-    errors.
-    """
+    """Return the data of the offline page; what the model cannot answer is in it as its error."""
     data: dict[str, Any] = {
         "offline": True,
         "run": inspector.about(),

@@ -54,8 +54,7 @@ def _bound(port: int) -> socket.socket:
 
 
 class _Timed(H11Protocol):
-    """A connection with a limit on the time that a request takes to arrive whole, and on how long
-    an answer may wait to be taken.
+    """A connection with time limits on a request's arrival and on an answer's delivery.
 
     uvicorn has none: so many clients that stop within a request as it takes connections would keep
     it from answering for good.

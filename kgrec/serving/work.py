@@ -13,8 +13,7 @@ class BusyError(Exception):
 
 
 class Worker:
-    """A thread that answers questions in the order they come, so that models never run twice at
-    once.
+    """A thread that answers questions in order, so that models never run twice at once.
 
     Args:
         seconds: How long a caller waits for an answer. The work goes on after that, and its answer

@@ -103,7 +103,8 @@ def cold_items(
     """
     rng = np.random.default_rng(seed)
     items = warm + cold
-    train, test = [], []
+    train = []
+    test = []
     for user in range(users):
         own = [item for item in range(warm) if item % 2 == user % 2]
         train += [(user, int(item)) for item in rng.choice(own, likes, replace=False)]
@@ -146,7 +147,8 @@ def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Datas
     blocks = {"interactions": [(150, 8, False)], "knowledge": [(250, 2, True)]}
     blocks["both"] = blocks["interactions"] + blocks["knowledge"]
     parts: tuple[list, list, list] = ([], [], [])
-    told, first = [], 0
+    told = []
+    first = 0
     for block, (size, likes, honest) in enumerate(blocks[truth]):
         kind = np.arange(size) % kinds
         told += list(kind if honest else rng.permutation(kind))
@@ -169,7 +171,9 @@ def random_world(seed: int) -> Dataset:
     relations.
     """
     rng = np.random.default_rng(seed)
-    users, items, entities = 6, 8, 13
+    users = 6
+    items = 8
+    entities = 13
     train = {(int(rng.integers(users)), int(rng.integers(items))) for _ in range(20)} | {(0, 0)}
     triples = {
         (int(rng.integers(entities)), int(rng.integers(3)), int(rng.integers(entities)))
@@ -216,7 +220,10 @@ def news_board(
     """
     rng = np.random.default_rng(seed)
     sizes = {"train": news, "valid": news // 2, "test": news // 2}
-    titles, topic_of, part_of, named = [], [], [], []
+    titles = []
+    topic_of = []
+    part_of = []
+    named = []
     for number, (part, size) in enumerate(sizes.items()):
         for topic in range(topics):
             for _ in range(size):
@@ -238,10 +245,13 @@ def news_board(
                 )
                 topic_of.append(topic)
                 part_of.append(part)
-    items, people = len(titles), len(sizes) * topics * persons
-    topic_of, part_of = np.array(topic_of), np.array(part_of)
+    items = len(titles)
+    people = len(sizes) * topics * persons
+    topic_of = np.array(topic_of)
+    part_of = np.array(part_of)
     mentions = np.array(named, dtype=np.int32) + np.array([0, 0, 0, items], dtype=np.int32)
-    clubs, league = items + people, items + people + 3 * topics
+    clubs = items + people
+    league = items + people + 3 * topics
     topic_of_person = np.arange(people) // persons % topics
     plays = [
         (items + p, 0, clubs + 3 * topic_of_person[p] + rng.integers(3)) for p in range(people)

@@ -121,7 +121,7 @@ def test_any_file_is_read_or_refused(tmp_path, suffix, data, lenient, places, dr
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(data.draw(documents(suffix)))
     options = RdfOptions(
-        on_error="skip" if lenient else "stop", places=places, blank="drop" if drop else "keep"
+        on_error="skip" if lenient else "stop", keep_lines=places, blank="drop" if drop else "keep"
     )
     said = read(path, options, compiled=False)
     if isinstance(said, str):

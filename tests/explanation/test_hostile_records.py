@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kgrec.errors import ExplanationError
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.render.tree import tree
-from kgrec.explanation.verify import asked_of, settings_of
+from kgrec.explanation.verify import arguments_of, settings_of
 
 RECORD = WHY.to_dict()
 STRANGE = [
@@ -60,7 +60,7 @@ def show(why):
     why.to_networkx()
     settings_of(why)
     try:
-        asked_of(why)
+        arguments_of(why)
         assert Explanation.from_rdf(why.to_rdf()).to_dict() == why.to_dict()
     except ExplanationError as error:
         assert "\n" not in str(error)  # noqa: PT017

@@ -8,7 +8,7 @@ import torch
 
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
-from kgrec.explanation.verify import asked_of, settings_of, verify
+from kgrec.explanation.verify import arguments_of, settings_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_it_is_computed_again_as_it_was_asked(explainer, why, how):
     asked = {"k": 5} | how
     saved = explainer.explain("u0", why.item, **asked)
     assert Explanation.from_json(saved.to_json()).verify(explainer) == []
-    assert asked_of(saved)["k"] == asked["k"]
+    assert arguments_of(saved)["k"] == asked["k"]
 
 
 def test_the_explainer_is_set_as_it_was(run, why):
@@ -160,11 +160,11 @@ def with_fact(why: Explanation, change) -> tuple[Explanation, int]:
     [
         (
             lambda relation: replace(relation, forward=not relation.forward),
-            "is no fact of the training graph",
+            "is not a fact of the training graph",
         ),
         (
             lambda relation: replace(relation, key="r1" if relation.key == "r0" else "r0"),
-            "is no fact of the training graph",
+            "is not a fact of the training graph",
         ),
         (
             lambda relation: replace(relation, facts=(FactRef("world", 99),)),
@@ -191,7 +191,7 @@ def test_a_like_that_is_none_is_found(run, explainer, why):
         *path.hops[2:],
     )
     saved = replace(why, paths=(replace(path, hops=hops), *why.paths[1:]))
-    assert any("is no training interaction" in line for line in saved.verify(explainer))
+    assert any("is not a training interaction" in line for line in saved.verify(explainer))
 
 
 @pytest.mark.parametrize("bit", [0, 22, 25])
@@ -273,7 +273,7 @@ def test_settings_of_a_hostile_file_are_bounded(why):
     }
     saved = replace(why, manifest={"settings": settings})
     assert settings_of(saved) == {"screen_top": 20_000_000, "modes": ("delete", "mask")}
-    assert asked_of(replace(saved, filters={}))["k"] == len(why.paths)
+    assert arguments_of(replace(saved, filters={}))["k"] == len(why.paths)
     assert settings_of(replace(why, manifest={"settings": "none"})) == {"modes": ("delete", "mask")}
 
 

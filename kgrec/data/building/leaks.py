@@ -168,8 +168,9 @@ def check_graph(
     held_out: bool,
     report: ReportBuilder,
 ) -> Triples:
-    """Return the graph, without the triples that state interactions where ``leaks`` is "drop"; what
-    was found goes to the report.
+    """Return the graph, without the triples that state interactions where ``leaks`` is "drop".
+
+    What was found goes to the report.
 
     Args:
         graph: The graph, the items its first entities.

@@ -1,6 +1,4 @@
-"""A dataset with held-out parts taken into training, for recipes and refits that train on more than
-the training part.
-"""
+"""Move held-out parts into training, for refits on more than the training part."""
 
 from dataclasses import replace
 

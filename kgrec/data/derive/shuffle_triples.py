@@ -1,6 +1,4 @@
-"""The control for every claim that a knowledge graph helps: the same graph with its triples
-shuffled.
-"""
+"""Shuffle the triples of a graph: the control for claims that a knowledge graph helps."""
 
 from dataclasses import replace
 

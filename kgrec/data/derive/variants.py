@@ -28,8 +28,9 @@ def without_test(data: Dataset) -> Dataset:
 
 
 def without_graph(data: Dataset) -> Dataset:
-    """Return the dataset without triples and facts about users; ids stay as they are, so entities
-    that are no items stand alone.
+    """Return the dataset without triples and facts about users.
+
+    Ids stay as they are, so entities that are no items stand alone.
     """
     bare = _keep_triples(data, np.zeros(len(data.triples), dtype=bool))
     return replace(bare, name=f"{data.name} (no graph)", user_facts=data.user_facts[:0])
@@ -61,8 +62,9 @@ def item_groups(data: Dataset) -> dict[str, np.ndarray]:
 
 
 def user_groups(data: Dataset, users: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which of ``users`` (rows) belong to each quarter by training interactions; equal
-    counts stay together.
+    """Return which of ``users`` (rows) belong to each quarter by training interactions.
+
+    Equal counts stay together.
     """
     count = np.bincount(data.train.user, minlength=data.num_users)[users]
     edges = np.quantile(count, np.arange(1, _QUARTERS) / _QUARTERS)

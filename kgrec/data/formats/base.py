@@ -29,8 +29,9 @@ class Written:
     fewer: dict[str, int] = field(default_factory=dict)
 
     def lose(self, what: str, count: int, of: str = "") -> None:
-        """Add to what could not be carried, if there is anything; ``of`` is the aspect that it is a
-        part of.
+        """Add to what could not be carried, if there is anything.
+
+        ``of`` is the aspect that it is a part of.
         """
         if count:
             self.lost[what] = self.lost.get(what, 0) + int(count)

@@ -1,5 +1,6 @@
-"""The graphs that come with kgrec: looked up in the installed package, then beside it in a
-checkout, and checked against their manifest.
+"""The graphs that come with kgrec, checked against their manifests.
+
+They are looked up in the installed package, then beside it in a checkout.
 """
 
 import tomllib

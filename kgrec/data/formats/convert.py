@@ -1,6 +1,4 @@
-"""A dataset written in a format of the field, with a statement of what that format could not
-carry.
-"""
+"""Write a dataset in a format of the field, and state what that format could not carry."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,5 +1,6 @@
-"""Text of the click-through family (RippleNet, KGCN, KGNN-LS, MKR, CKAN): ``ratings_final.txt``, a
-``user item label`` a line, and ``kg_final.txt``.
+"""Text of the click-through family: RippleNet, KGCN, KGNN-LS, MKR, CKAN.
+
+``ratings_final.txt`` holds ``user item label`` a line, ``kg_final.txt`` the triples.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,7 @@
-"""DKN's text: ``user <tab> title <tab> label <tab> id:entity;id:entity`` a line, in
-``raw_train.txt`` and its like; or the numbers that DKN's preprocessing makes of it.
+"""DKN's text, raw or as the numbers that its preprocessing makes of it.
+
+``user <tab> title <tab> label <tab> id:entity;id:entity`` a line, in ``raw_train.txt`` and its
+like.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,8 +158,9 @@ def _tables(
     wrong: Callable[[str, str], str | None],
     on_error: str,
 ) -> tuple[list[Table], tuple[Dropped, ...]]:
-    """Return the files as tables without malformed rows, and what was left out; ``wrong`` says what
-    is the matter with a news.
+    """Return the files as tables without malformed rows, and what was left out.
+
+    ``wrong`` says what is the matter with a news.
     """
     tables = []
     dropped = list[Dropped]()
@@ -263,8 +266,9 @@ def _clicks(
 
 
 def write(data: Dataset, folder: Path, name: str) -> Written:
-    """Write interactions (label 1) and labeled negatives (label 0) of each part; a news is its
-    title.
+    """Write interactions (label 1) and labeled negatives (label 0) of each part.
+
+    A news is its title.
     """
     written = Written()
     names = writing.carried(data, writing.fits_cell, (USERS,))

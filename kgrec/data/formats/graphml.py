@@ -45,8 +45,9 @@ def read(folder: Path) -> DatasetSources:
 
 
 def read_graphml(path: Path) -> PropertyGraph:
-    """Return the nodes and edges of a GraphML file; of its properties those that ``NODES`` and
-    ``EDGES`` name.
+    """Return the nodes and edges of a GraphML file.
+
+    Of its properties those that ``NODES`` and ``EDGES`` name.
 
     Raises:
         FormatError: If the file is not GraphML, or has a document type declaration.

@@ -1,5 +1,4 @@
-"""Id lists: ``org_id remap_id``, a line for each number that stands for an id in the text formats
-of the field.
+"""Id lists: what the numbers in the text formats of the field stand for.
 
 KGAT, LightGCN and their kin number users, items, entities and relations from 0 and keep what the
 numbers stand for in ``user_list.txt``, ``item_list.txt`` (with the item's entity in a third
@@ -45,8 +44,9 @@ def is_plain(key: str) -> bool:
 
 
 def escaped(key: str) -> str:
-    r"""Return a key without white space and characters that cannot be seen; ``unescaped`` gives it
-    back.
+    r"""Return a key without white space and characters that cannot be seen.
+
+    ``unescaped`` gives it back.
 
     >>> print(escaped("two words"), escaped('"'))
     two\u0020words \"
@@ -100,7 +100,7 @@ def read_list(path: FilePath) -> pl.DataFrame:
             "and go by numbers."
         )
     rows = []
-    for at, line in enumerate(lines, start=2):
+    for row, line in enumerate(lines, start=2):
         cells = line.rstrip("\r").split(" ")
         if cells == [""]:
             continue
@@ -115,7 +115,7 @@ def read_list(path: FilePath) -> pl.DataFrame:
             rows.append((number.lstrip("0") or "0", key))
         except (ValueError, IndexError):
             raise FormatError(
-                f"{path}:{at}: not an id and its number with a space between. Correct the line."
+                f"{path}:{row}: not an id and its number with a space between. Correct the line."
             ) from None
     frame = pl.DataFrame(rows, schema={"number": pl.String, "key": pl.String}, orient="row")
     for column in frame.columns:
@@ -190,8 +190,9 @@ class IdLists:
         return assemble([replace(facts, terms=terms)])
 
     def user_ids(self, numbers: pl.Series) -> pl.Series:
-        """Return the ids of users that numbers stand for; the numbers where there is no list, as in
-        the next ones.
+        """Return the ids of users that numbers stand for.
+
+        The numbers where there is no list, as in the next ones.
         """
         return named(numbers, self.users, USERS)
 

@@ -1,5 +1,6 @@
-"""Text of LightGCN, KGAT and KGIN: ``user item item ...`` a line, ``head relation tail`` a line,
-all numbers from 0; and id lists.
+"""Text of LightGCN, KGAT and KGIN, all numbers from 0, with id lists.
+
+``user item item ...`` a line; ``head relation tail`` a line in ``kg_final.txt``.
 """
 
 from pathlib import Path

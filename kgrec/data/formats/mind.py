@@ -1,5 +1,6 @@
-"""MIND's files: news with titles and the entities that they name, and the lists of news that
-readers were shown: ``news.tsv``, ``behaviors.tsv`` and ``entity_embedding.vec``.
+"""MIND: news with titles and entities, and the lists of news that readers were shown.
+
+``news.tsv``, ``behaviors.tsv`` and ``entity_embedding.vec``, in folders by part.
 """
 
 import json
@@ -159,8 +160,9 @@ def _is_one(folder: Path) -> bool:
 
 
 def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
-    """Read ``news.tsv``, several of which become one; of several rows of a news one of the first
-    file counts, the first as text sorts.
+    """Read ``news.tsv``, several of which become one.
+
+    Of several rows of a news one of the first file counts, the first as text sorts.
 
     Args:
         paths: The files.

@@ -146,8 +146,9 @@ def read_neo4j(folder: Path) -> PropertyGraph:
 
 
 def _read(path: Path, columns: dict[str, str], schema: dict[Any, Any]) -> pl.DataFrame:
-    """Return the columns that a file has, under the names and types of the property graph; the
-    others null.
+    """Return the columns that a file has, under the names and types of the property graph.
+
+    The others null.
     """
     with reading(path) as stream:
         data = stream.read()
@@ -200,8 +201,9 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
 
 
 def _write(frame: pl.DataFrame, columns: dict[str, str], path: Path) -> bool:
-    """Write the columns of a frame that has rows; numbers stay bare, texts stand in quotes, nulls
-    are empty.
+    """Write the columns of a frame that has rows.
+
+    Numbers stay bare, texts stand in quotes, nulls are empty.
     """
     if frame.height:
         frame.select(pl.col(column).alias(header) for header, column in columns.items()).write_csv(

@@ -1,5 +1,6 @@
-"""OpenKE's files: ``entity2id.txt``, ``relation2id.txt``, ``train2id.txt`` and its like; each
-begins with the number of its lines, and triples are head, tail, relation.
+"""OpenKE: ``entity2id.txt``, ``relation2id.txt``, ``train2id.txt`` and its like.
+
+Each file begins with the number of its lines; triples are head, tail, relation.
 """
 
 from pathlib import Path
@@ -152,8 +153,9 @@ def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
 
 
 def write(data: Dataset, folder: Path, name: str) -> Written:
-    """Write the triples, training and held-out ones; each file begins with the number of its
-    lines.
+    """Write the triples, training and held-out ones.
+
+    Each file begins with the number of its lines.
     """
     written = Written()
     names = writing.carried(data, writing.fits_cell, (ENTITIES, RELATIONS))

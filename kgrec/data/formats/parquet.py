@@ -1,6 +1,4 @@
-"""Parquet tables under the dataset's own ids, one for each kind of thing, for polars, pandas,
-DuckDB and their kin.
-"""
+"""Parquet tables under the dataset's own ids, for polars, pandas, DuckDB and the like."""
 
 from pathlib import Path
 from typing import Any

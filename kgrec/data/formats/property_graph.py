@@ -1,5 +1,4 @@
-"""A dataset as nodes and edges with properties: what GraphML, node-link JSON and Neo4j's CSV have
-in common.
+"""Nodes and edges with properties: what GraphML, node-link JSON and Neo4j's CSV share.
 
 Nodes are users, items, entities, classes and literals. Edges are interactions (with their part),
 facts about users, triples, types and literals.
@@ -237,8 +236,9 @@ def _triples(triples: Triples) -> pl.DataFrame:
 
 
 def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSources:
-    """Return the parts that nodes and edges make; any graph's, also of one that kgrec did not
-    write.
+    """Return the parts that nodes and edges make.
+
+    Any graph's, also of one that kgrec did not write.
 
     A node without a kind is an entity; its key is its property ``entity``, else ``name``, else its
     id. An edge without ``fact`` is a triple; its relation the property ``relation``, else

@@ -55,8 +55,9 @@ class Names:
 
 
 def numbered(data: Dataset, graph: bool = True) -> Names:
-    """Return names that are row numbers, with lists of what they stand for; items have the numbers
-    of their entities.
+    """Return names that are row numbers, with lists of what they stand for.
+
+    Items have the numbers of their entities.
     """
     users = data.users.series.to_list()
     items = data.items.series.to_list()
@@ -79,8 +80,9 @@ _KINDS = (USERS, ITEMS, ENTITIES, RELATIONS)
 def carried(
     data: Dataset, fits: Callable[[str], bool] = is_plain, used: Sequence[str] = _KINDS
 ) -> Names:
-    """Return the ids themselves where all of a kind fit, else numbers; items and entities are
-    numbered together.
+    """Return the ids themselves where all of a kind fit, else numbers.
+
+    Items and entities are numbered together.
 
     Args:
         data: The dataset.

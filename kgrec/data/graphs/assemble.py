@@ -1,5 +1,6 @@
-"""From the terms of several sources to one ``Triples``: one numbering, one label per entity, no
-duplicates.
+"""Number the terms of several sources: ``RawTriples`` in, one ``Triples`` out.
+
+One numbering, one label per entity, no duplicates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -254,12 +255,13 @@ def _told_apart(keys: pl.Series, index: int | None) -> pl.Series:
 
 
 def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | None]]:
-    """Return the distinct keys in order of first appearance and the number of each part's; None
-    where the numbers are the part's own.
+    """Return the distinct keys in order of first appearance and the number of each part's.
+
+    Returns None where the numbers are the part's own.
     """
     if len(keys) == 1:
         return keys[0].rename("key"), [None]
-    every = pl.concat([own.rename("key") for own in keys])
+    every = pl.concat([series.rename("key") for series in keys])
     distinct = every.unique(maintain_order=True)
     numbers = pl.DataFrame({"key": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
     found = (
@@ -267,7 +269,7 @@ def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | 
         .join(numbers, on="key", how="left", maintain_order="left")["row"]
         .to_numpy()
     )
-    return distinct, list(np.split(found, np.cumsum([len(own) for own in keys])[:-1]))
+    return distinct, list(np.split(found, np.cumsum([len(series) for series in keys])[:-1]))
 
 
 def _renumbered(rows: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
@@ -395,7 +397,7 @@ def _with_categories(joined: _Joined) -> _Joined:
         number[column] = made.join(
             numbers, left_on=column, right_on="key", how="left", maintain_order="left"
         )["row"].to_numpy()
-    own = {
+    added = {
         "head": _renumbered(made["term"].to_numpy(), before),
         "relation": number["name"],
         "tail": number["key"],
@@ -406,7 +408,7 @@ def _with_categories(joined: _Joined) -> _Joined:
     triples = {end: _renumbered(joined.triples[end], before) for end in _ENDS} | {
         k: v for k, v in joined.triples.items() if k not in _ENDS
     }
-    triples = {name: np.concatenate([column, own[name]]) for name, column in triples.items()}
+    triples = {name: np.concatenate([column, added[name]]) for name, column in triples.items()}
     named = pl.DataFrame(
         {
             "term": number["key"],
@@ -509,11 +511,11 @@ def _rows_of_entities(frame: pl.DataFrame, rows: np.ndarray) -> pl.DataFrame:
 
 
 def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
-    own = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
-    chosen = np.full(int((rows >= 0).sum()), len(own), dtype=np.int64)
-    chosen[own["entity"].to_numpy()] = np.arange(len(own))
+    best = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
+    chosen = np.full(int((rows >= 0).sum()), len(best), dtype=np.int64)
+    chosen[best["entity"].to_numpy()] = np.arange(len(best))
     return (
-        pl.concat([own["text"], pl.Series("text", [None], dtype=pl.String)])
+        pl.concat([best["text"], pl.Series("text", [None], dtype=pl.String)])
         .gather(chosen)
         .rename("label")
     )

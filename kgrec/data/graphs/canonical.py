@@ -1,6 +1,4 @@
-"""A knowledge graph in an order that depends on its keys alone, whatever the order of the lines
-that it was read from.
-"""
+"""Sort a graph by its keys, so that the order of lines it was read from does not matter."""
 
 from dataclasses import replace
 

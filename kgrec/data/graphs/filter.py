@@ -1,6 +1,4 @@
-"""What occurs too seldom: cores of interactions, rare entities and relations, each taken out until
-nothing more falls.
-"""
+"""Filter what is too rare: cores of interactions, rare entities and relations."""
 
 from collections.abc import Sequence
 from dataclasses import replace

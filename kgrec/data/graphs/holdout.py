@@ -53,8 +53,9 @@ def number_held(
 def hold_out_triples(
     triples: Triples, ratios: tuple[float, float, float], *, generator: np.random.Generator
 ) -> tuple[Triples, dict[str, np.ndarray], int]:
-    """Return the training triples, the held-out ones by part ("valid", "test"; int32 (n, 3)), and
-    how many were moved back.
+    """Return the training triples, the held-out ones by part ("valid", "test".
+
+    Int32 (n, 3)), and how many were moved back.
 
     Triples are drawn at random over the whole graph. One whose head, tail or relation is in no
     training triple is moved to training, since nothing could be learned about it.
@@ -88,8 +89,9 @@ def hold_out_triples(
 
 
 def _move_unknown(triples: Triples, part: np.ndarray, order: np.ndarray) -> int:
-    """Move held-out triples to training where an end or the relation is unknown there; each that is
-    moved makes its own known.
+    """Move held-out triples to training where an end or the relation is unknown there.
+
+    Each that is moved makes its own known.
     """
     entity = np.zeros(len(triples.entities), dtype=bool)
     relation = np.zeros(len(triples.relations), dtype=bool)

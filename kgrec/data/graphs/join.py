@@ -35,14 +35,14 @@ def join_linked(
     labels = pl.concat(
         [first.labels, second.labels.gather(_new(numbers, len(first.entities)) + num_items)]
     )
-    own = (
+    other_labels = (
         second.labels.to_frame("own")
         .with_columns(row=pl.Series(entity))
         .drop_nulls("own")
         .unique("row", keep="first")
     )
     rows = pl.DataFrame({"label": labels, "row": np.arange(len(labels), dtype=np.int32)}).join(
-        own, on="row", how="left", maintain_order="left"
+        other_labels, on="row", how="left", maintain_order="left"
     )
     moved = _moved(second, entity, relation, len(first.sources))
     columns: dict[str, Any] = {

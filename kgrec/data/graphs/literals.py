@@ -1,6 +1,4 @@
-"""Literals turned into entities: numbers into ranges, dates into years, short texts that several
-entities share into categories.
-"""
+"""Literals as entities: numbers as ranges, dates as years, short texts as categories."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,4 @@
-"""Compressed bytes, unpacked as they are read: gzip, bzip2, xz and zstd, told apart by their first
-bytes.
+"""Read gzip, bzip2, xz and zstd as a stream, recognized by their first bytes.
 
 Whatever is wrong with a stream becomes one clear line, and none grows without end: its size and its
 ratio are capped.
@@ -102,8 +101,9 @@ class _Deflated:
 
 
 class _Zstandard:
-    """zstandard's decoder in the form of the others. It knows no limit, so it is fed little at a
-    time: 4 bytes can become 128 KiB.
+    """zstandard's decoder in the form of the others.
+
+    It knows no limit, so it is fed little at a time: 4 bytes can become 128 KiB.
     """
 
     def __init__(self, library: Any) -> None:

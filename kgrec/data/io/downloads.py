@@ -1,6 +1,4 @@
-"""Files from the web that are known beforehand: fetched in pieces that outlive an interruption, and
-checked by Git blob SHA-1.
-"""
+"""Download known files in resumable pieces, checked by Git blob SHA-1."""
 
 import hashlib
 import logging

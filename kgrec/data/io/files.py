@@ -1,6 +1,4 @@
-"""Bytes and text from files, plain or compressed; whatever is wrong with them becomes one clear
-line.
-"""
+"""Read bytes and text, plain or compressed; every problem becomes one clear line."""
 
 import hashlib
 import io

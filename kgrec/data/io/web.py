@@ -1,6 +1,4 @@
-"""Addresses of the web, asked politely and patiently: http and https alone, bounded in time, size,
-redirects and repetitions.
-"""
+"""HTTP requests, bounded in time, size, redirects and repetitions."""
 
 import base64
 import http.client

@@ -1,13 +1,15 @@
-"""How kgrec writes: files and folders are whole or absent, one writer at a time, and what a dead
-writer left is removed by the next.
+"""Atomic writing: files and folders are whole or absent, one writer at a time.
 
-Beside a place ``NAME`` may lie, until the next writer of ``NAME`` has been there:
+What a dead writer left is removed by the next.
 
-    .NAME.lock          who holds it writes ``NAME``; the system lets go of it when the process
-    ends, however it ends .NAME.tmp           a file that is being written
-    .NAME.new-1a2b3c4d  a folder that is being filled
-    .NAME.old-1a2b3c4d  the folder that ``NAME`` was, whole; it is ``NAME`` again if the new one
-    never came .NAME.gone-1a2b3c4d a folder that is being removed
+Beside ``NAME`` may lie, until the next writer of ``NAME`` has been there:
+
+    .NAME.lock           who holds it writes ``NAME``; the system releases it when the process ends
+    .NAME.tmp            a file that is being written
+    .NAME.new-1a2b3c4d   a folder that is being filled
+    .NAME.old-1a2b3c4d   the folder that ``NAME`` was, whole; it is ``NAME`` again if the new one
+                         never came
+    .NAME.gone-1a2b3c4d  a folder that is being removed
 
 Decision 0015 says why.
 """
@@ -83,8 +85,9 @@ def locked(
 
 
 def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place, and move it there. Whoever calls holds the lock
-    of the file, or of its folder.
+    """Let ``write`` fill a file beside its place, and move it there.
+
+    Whoever calls holds the lock of the file, or of its folder.
 
     Raises:
         OSError: If nothing more can be written there; the error names ``goal``.
@@ -150,8 +153,9 @@ def beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(target: Path) -> Iterator[Path]:
-    """Give an empty folder next to ``target`` that is removed if filling it fails. Whoever calls
-    holds the lock of ``target``.
+    """Give an empty folder next to ``target`` that is removed if filling it fails.
+
+    Whoever calls holds the lock of ``target``.
     """
     fresh = _passing_name(target, "new")
     fresh.mkdir()
@@ -165,8 +169,9 @@ def filling(target: Path) -> Iterator[Path]:
 
 
 def take_place(fresh: Path, target: Path) -> None:
-    """Put a folder into the place of ``target``, and remove what was there. Whoever calls holds the
-    lock of ``target``.
+    """Put a folder into the place of ``target``, and remove what was there.
+
+    Whoever calls holds the lock of ``target``.
 
     Killed between the two renames, it leaves what was there under a name from which ``put_back``
     takes it.
@@ -187,8 +192,9 @@ def take_place(fresh: Path, target: Path) -> None:
 
 
 def put_back(target: Path) -> None:
-    """Give a folder its name again that a killed replacement took. Whoever calls holds the lock of
-    ``target``.
+    """Give a folder its name again that a killed replacement took.
+
+    Whoever calls holds the lock of ``target``.
     """
     if os.path.lexists(target):
         return
@@ -219,8 +225,9 @@ def left_beside(target: Path, state: State) -> list[Path]:
 
 
 def sweep_beside(target: Path, but: Path | None = None) -> None:
-    """Remove what dead writers left beside a folder, ``but`` one of it. Whoever calls holds its
-    lock, and has put it back.
+    """Remove what dead writers left beside a folder, ``but`` one of it.
+
+    Whoever calls holds its lock, and has put it back.
     """
     states: tuple[State, ...] = ("new", "old", "gone")
     for state in states:
@@ -230,8 +237,9 @@ def sweep_beside(target: Path, but: Path | None = None) -> None:
 
 
 def sweep_inside(folder: Path) -> None:
-    """Remove what dead writers left in a folder of ours. Whoever calls holds the lock of the
-    folder.
+    """Remove what dead writers left in a folder of ours.
+
+    Whoever calls holds the lock of the folder.
     """
     for path in sorted(folder.iterdir()):
         found = _PASSING.fullmatch(path.name)
@@ -247,8 +255,10 @@ def sweep_inside(folder: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder; a folder under another name, so that one killed in between leaves
-    no half of it behind as a whole.
+    """Remove a file or a folder.
+
+    A folder under another name, so that one killed in between leaves no half of it behind as a
+    whole.
     """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)

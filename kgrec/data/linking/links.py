@@ -1,5 +1,6 @@
-"""Items and entities under one numbering: the items first, each carrying the triples of its
-entities.
+"""Put items and entities under one numbering, the items first.
+
+Each item carries the triples of its entities.
 """
 
 import re
@@ -148,8 +149,9 @@ def link(
 
 
 def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:
-    """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another; -1
-    where it is unknown.
+    """Return the row of each entity key, also of one that ``owl:sameAs`` merged into another.
+
+    -1 where it is unknown.
     """
     rows = triples.entities.match(keys)
     aliases = one_per_key(
@@ -172,7 +174,7 @@ def _pairs(
     items: Vocabulary, triples: Triples, links: pl.DataFrame | None
 ) -> tuple[pl.DataFrame, dict[str, int], tuple[Dropped, ...]]:
     """Return columns ``item``, ``entity`` (rows) and ``alone`` (one-to-one)."""
-    own = _entity_rows(items.series, triples)
+    entity_of_item = _entity_rows(items.series, triples)
     counts: dict[str, int] = {}
     dropped: list[Dropped] = []
     rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
@@ -191,12 +193,16 @@ def _pairs(
         keep = np.fromiter(
             (_IRI.match(key) is not None for key in items), dtype=bool, count=len(items)
         )
-        own = np.where(keep & ~_mask(len(items), known["item"].to_numpy()), own, -1)
-    itself = np.flatnonzero(own >= 0)
+        entity_of_item = np.where(
+            keep & ~_mask(len(items), known["item"].to_numpy()), entity_of_item, -1
+        )
+    itself = np.flatnonzero(entity_of_item >= 0)
     rows = pl.concat(
         [
             rows,
-            pl.DataFrame({"item": itself.astype(np.int64), "entity": own[itself].astype(np.int64)}),
+            pl.DataFrame(
+                {"item": itself.astype(np.int64), "entity": entity_of_item[itself].astype(np.int64)}
+            ),
         ]
     )
     rows = rows.with_columns(
@@ -242,8 +248,9 @@ def _new_rows(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataF
 
 
 def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dropped, ...]]:
-    """Return the triples between new_rows; one per combination of its head's and its tail's
-    new_rows.
+    """Return the triples between new_rows.
+
+    One per combination of its head's and its tail's new_rows.
     """
     if not new_rows["copied"].any():
         return _renumbered(triples, new_rows), ()
@@ -263,9 +270,9 @@ def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dr
         .with_columns(row=np.arange(len(triples)))
     )
     for end in ("head", "tail"):
-        own = new_rows.rename({"new_row": f"{end} new_row", "copied": f"{end} copied"})
+        moved_ends = new_rows.rename({"new_row": f"{end} new_row", "copied": f"{end} copied"})
         ends = ends.join(
-            own, left_on=end, right_on="entity", how="inner", maintain_order="left_right"
+            moved_ends, left_on=end, right_on="entity", how="inner", maintain_order="left_right"
         )
     frame = ends.select(
         "row",
@@ -306,12 +313,12 @@ def _keys(
     alone = pairs.filter("alone")
     rest = entities.series.gather(new_rows.filter(pl.col("new_row") >= len(items))["entity"])
     merged = entities.series.gather(alone["entity"])
-    own = items.series.clone().scatter(alone["item"], merged)
+    item_keys = items.series.clone().scatter(alone["item"], merged)
     single = np.flatnonzero(~_mask(len(items), alone["item"].to_numpy()))
     taken = pl.concat([rest, merged])
-    if not taken.is_in(own.gather(single).implode()).any():
-        return Vocabulary(pl.concat([own, rest]), kind="entity", checked=True), 0
-    keys = own.to_list()
+    if not taken.is_in(item_keys.gather(single).implode()).any():
+        return Vocabulary(pl.concat([item_keys, rest]), kind="entity", checked=True), 0
+    keys = item_keys.to_list()
     known = set(taken)
     collisions = 0
     for row in single.tolist():

@@ -1,6 +1,4 @@
-"""Items matched to entities by their labels and years, with a review for people; nothing is guessed
-in silence.
-"""
+"""Match items to entities by labels and years, with a review for people."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +77,7 @@ def items_to_match(table: ItemTable, keys: pl.Series, year: str | None = None) -
     labels = titles(table).with_columns(
         written=pl.col("label").str.extract(r"\((\d{4})\)\s*$").cast(pl.Int64)
     )
-    own = pl.DataFrame(
+    column_frame = pl.DataFrame(
         {
             "item": table.ids,
             "year": [None] * len(table.ids)
@@ -87,10 +85,10 @@ def items_to_match(table: ItemTable, keys: pl.Series, year: str | None = None) -
             else _years_in(table.table.frame[column]),
         }
     )
-    years = one_per_key(own.cast({"year": pl.Int64}).drop_nulls(), "item", "year")
+    years = one_per_key(column_frame.cast({"year": pl.Int64}).drop_nulls(), "item", "year")
     found = pl.DataFrame({"item": keys})
-    for own in (labels, years):
-        found = found.join(own, on="item", how="left", maintain_order="left")
+    for column_frame in (labels, years):
+        found = found.join(column_frame, on="item", how="left", maintain_order="left")
     return found.select("item", "label", year=pl.coalesce("year", "written"))
 
 
@@ -429,8 +427,9 @@ def check_review(path: FilePath) -> None:
 
 
 def write_review(matches: Matches, path: FilePath) -> None:
-    """Write a review as tab-separated text, whole or not at all; given back as links, its rows that
-    say yes in the first column count.
+    """Write a review as tab-separated text, whole or not at all.
+
+    Given back as links, its rows that say yes in the first column count.
 
     Raises:
         LinkError: If an id holds a tab or a line break.

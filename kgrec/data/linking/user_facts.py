@@ -36,8 +36,9 @@ def read_user_table(
 def add_user_facts(
     users: Vocabulary, triples: Triples, table: Table, user: str
 ) -> tuple[Triples, np.ndarray, tuple[Dropped, ...]]:
-    """Return the graph with the attribute values as entities, the facts (user, relation, entity;
-    int32 rows), and what was dropped.
+    """Return the graph with the attribute values as entities, the facts (user, relation, entity.
+
+    Int32 rows), and what was dropped.
 
     Each column is a relation, each of its values an entity with the key ``column=value`` and the
     value as label; empty cells say nothing.

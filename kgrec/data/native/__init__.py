@@ -181,8 +181,9 @@ class _Capsules:
 
 
 def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np.ndarray | None:
-    """Return which triples (int32 columns) are stated for the first time and are no loop; None
-    where this was not compiled.
+    """Return which triples (int32 columns) are stated for the first time and are no loop.
+
+    Returns None where this was not compiled.
     """
     found = library()
     if found is None or len(head) >= np.iinfo(np.uint32).max:

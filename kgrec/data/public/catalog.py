@@ -1,6 +1,4 @@
-"""The field's standard data sets: what they are, where they lie, and how they become folders that
-kgrec reads.
-"""
+"""The field's standard data sets: what they are, and how they become folders."""
 
 import csv
 import json

@@ -1,5 +1,6 @@
-"""RDF statements gathered to facts over a dictionary of terms: compiled where it can be, else in
-Python, with the same result.
+"""Collect RDF statements as columns over a dictionary of terms.
+
+Compiled where it can be, else in Python, with the same result.
 """
 
 import itertools
@@ -171,8 +172,9 @@ def collector(options: RdfOptions, quads: bool) -> "CompiledCollector | PythonCo
 
 
 class CompiledCollector:
-    """Gathers statements in compiled code; those of pyoxigraph reach it as the N-Quads that
-    pyoxigraph writes.
+    """Gathers statements in compiled code.
+
+    Those of pyoxigraph reach it as the N-Quads that pyoxigraph writes.
     """
 
     def __init__(self, reader: native.Reader) -> None:
@@ -297,8 +299,9 @@ class PythonCollector:
         self._counts = dict.fromkeys(native.COUNTS, 0)
 
     def feed(self, statements: Iterator[ox.Quad], first: int) -> int:
-        """Take some statements, numbered from ``first``, and return how many there were; 0 where
-        there are no more.
+        """Take some statements, numbered from ``first``, and return how many there were.
+
+        Returns 0 where there are no more.
         """
         count = 0
         for count, quad in enumerate(itertools.islice(statements, _CHUNK), start=1):

@@ -1,5 +1,6 @@
-"""N-Triples and N-Quads, a statement a line: read in blocks of lines, by compiled code where it is
-sure, by pyoxigraph where it is not.
+"""N-Triples and N-Quads, read in blocks of lines.
+
+Compiled code reads the lines that are plain beyond doubt, pyoxigraph the others.
 """
 
 from collections.abc import Iterator

@@ -231,8 +231,9 @@ def _parsed(
 
 
 def _shallow(stream: ByteStream, name: str) -> Iterator[bytes]:
-    """Yield the bytes of JSON in pieces. Objects within objects without end would exhaust the
-    parser's stack, and end the process.
+    """Yield the bytes of JSON in pieces.
+
+    Objects within objects without end would exhaust the parser's stack, and end the process.
     """
     depth = 0
     line = 1

@@ -1,6 +1,4 @@
-"""Knowledge graphs from SPARQL endpoints: asked for page by page, kept on disk, read like a
-file.
-"""
+"""Knowledge graphs from SPARQL endpoints: queried page by page, cached, read like a file."""
 
 import hashlib
 import json
@@ -150,8 +148,9 @@ def _setting(name: str, text: str) -> object:
 
 
 def read_sparql(query: SparqlQuery, options: RdfOptions) -> RawTriples:
-    """Return the facts that an endpoint gives; the locator is the 1-based ordinal of the statement
-    in its answers.
+    """Return the facts that an endpoint gives.
+
+    The locator is the 1-based ordinal of the statement in its answers.
 
     Args:
         query: What to ask, and where.
@@ -320,8 +319,9 @@ class _Asker:
         return pages
 
     def _check(self, pages: list[_Page], size: int) -> None:
-        """Refuse an endpoint that does not page; advise on a query whose pages may not fit
-        together.
+        """Refuse an endpoint that does not page.
+
+        Advise on a query whose pages may not fit together.
         """
         shown = self._where.shown
         page = pages[-1]
@@ -614,8 +614,9 @@ class _Parser:
 
 
 def _relabelled(body: bytes) -> bytes:
-    """Return solutions whose blank nodes have names that every syntax takes; endpoints give them
-    any.
+    """Return solutions whose blank nodes have names that every syntax takes.
+
+    Endpoints give them any.
     """
     names: dict[str, str] = {}
 

@@ -1,5 +1,6 @@
-"""RDF/XML to the plainest RDF/XML that says the same: what pyoxigraph is loose about is refused,
-what it lacks is put otherwise.
+"""Normalize RDF/XML for pyoxigraph.
+
+What pyoxigraph is loose about is refused, what it lacks is put otherwise.
 """
 
 import re

@@ -1,6 +1,4 @@
-"""A knowledge graph from a table of item attributes: columns become relations, their values
-entities.
-"""
+"""Item attributes as a knowledge graph: columns become relations, values entities."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -176,8 +174,9 @@ def attribute_table(
 
 
 def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
-    """Return settings of ``triples_from_table`` by name; lists, pairs and numbers may come as text,
-    as on the command line.
+    """Return settings of ``triples_from_table`` by name.
+
+    Lists, pairs and numbers may come as text, as on the command line.
 
     Lists have commas ("director,actor"), pairs also a colon or an equals sign
     ("director:person,actor:person").
@@ -577,13 +576,13 @@ def _numbered(
     spaces: dict[str, list[int]] = {}
     for position, one in enumerate(used):
         spaces.setdefault(one.space, []).append(position)
-    for space, own in spaces.items():
-        labels, codes = _coded([used[position].values["label"] for position in own])
-        rows = [used[position].values["row"].to_numpy() for position in own]
+    for space, members in spaces.items():
+        labels, codes = _coded([used[position].values["label"] for position in members])
+        rows = [used[position].values["row"].to_numpy() for position in members]
         said = [items.row[row] for row in rows]
         once = [
             _once(code, item, len(items.keys), used[position].single)
-            for code, item, position in zip(codes, said, own, strict=True)
+            for code, item, position in zip(codes, said, members, strict=True)
         ]
         together = [
             (code[mask], item[mask]) for code, item, mask in zip(codes, said, once, strict=True)
@@ -591,7 +590,7 @@ def _numbered(
         counts = _items_of(together, len(labels), len(items.keys))
         kept = counts >= least
         position_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
-        for position, code, row, mask in zip(own, codes, rows, once, strict=True):
+        for position, code, row, mask in zip(members, codes, rows, once, strict=True):
             mask &= kept[code]
             stated[position] = row[mask], position_of[code[mask]]
         if not kept.all():
@@ -628,8 +627,9 @@ def _coded(columns: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray]]:
 
 
 def _once(value: np.ndarray, item: np.ndarray, items: int, single: bool) -> np.ndarray:
-    """Return a mask of the first statement of each pair of value and item; all of them where a
-    column says one thing of each item.
+    """Return a mask of the first statement of each pair of value and item.
+
+    All of them where a column says one thing of each item.
     """
     if single:
         return np.ones(len(value), dtype=bool)

@@ -1,6 +1,4 @@
-"""Feature vectors of items: a table of numbers with an id column, or an array in the order of the
-table of items.
-"""
+"""Feature vectors of items, from a table with an id column or an array."""
 
 from os import PathLike
 

@@ -267,8 +267,9 @@ def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, 
 
 
 def read_item_lists(path: FilePath, *, on_error: str = "stop") -> InteractionLog:
-    """Read LightGCN text: one user per line, ``user item item ...`` between spaces; a user alone
-    has no items.
+    """Read LightGCN text: one user per line, ``user item item ...`` between spaces.
+
+    A user alone has no items.
 
     Args:
         path: The file.

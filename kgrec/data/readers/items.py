@@ -65,8 +65,9 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
 
 
 def titles(items: ItemTable) -> pl.DataFrame:
-    """Return columns ``item`` and ``label``, null where there is no title; of several rows of an
-    id, the first title as text sorts.
+    """Return columns ``item`` and ``label``, null where there is no title.
+
+    Of several rows of an id, the first title as text sorts.
     """
     if items.title is None:
         labels = pl.Series([None] * len(items.ids), dtype=pl.String)

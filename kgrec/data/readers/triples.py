@@ -146,8 +146,9 @@ _SETTINGS: dict[str, type] = {
 
 
 def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
-    """Return settings of ``read_triples`` by name; lists and numbers may come as text, lists with
-    commas.
+    """Return settings of ``read_triples`` by name.
+
+    Lists and numbers may come as text, lists with commas.
 
     Raises:
         ConfigError: If a name is unknown, or a number is none.

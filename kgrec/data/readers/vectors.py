@@ -1,6 +1,4 @@
-"""Vectors of words and entities from files: GloVe and word2vec text, word2vec binary, ``.npy`` with
-ids beside it.
-"""
+"""Word and entity vectors: GloVe and word2vec text, word2vec binary, ``.npy`` with ids."""
 
 import math
 import re
@@ -33,8 +31,9 @@ _MARK = b"\xef\xbb\xbf"
 def read_vectors(
     path: FilePath, wanted: Callable[[str], bool], skipped: Skipped | None = None
 ) -> tuple[Vectors, int]:
-    """Return the vectors whose keys are wanted, and how many the file holds; of equal keys the
-    first counts.
+    """Return the vectors whose keys are wanted, and how many the file holds.
+
+    Of equal keys the first counts.
 
     The form is found from the file: text with a key and its numbers on each line, between spaces or
     tabs, with or without the line ``count dimension`` before it (GloVe, word2vec, fastText, MIND's
@@ -217,8 +216,9 @@ def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
 
 
 def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[bytes, bytes]:
-    """Return the key and the numbers of a line; a key may hold the separator (some of GloVe's
-    do).
+    """Return the key and the numbers of a line.
+
+    A key may hold the separator (some of GloVe's do).
     """
     key, _, numbers = line.partition(separator)
     if line.count(separator) == dimension and dimension and separator * 2 not in line:

@@ -105,8 +105,9 @@ class Dataset:
 
     @property
     def num_relations(self) -> int:
-        """Number of relations of the knowledge graph; neither ``interacts`` nor inverses are
-        counted.
+        """Number of relations of the knowledge graph.
+
+        Neither ``interacts`` nor inverses are counted.
         """
         return len(self.triples.relations)
 
@@ -164,8 +165,9 @@ class Dataset:
         return build_dataset(*sources_and_options(settings, unknown=()))
 
     def save(self, path: str | PathLike[str]) -> "Dataset":
-        """Write the dataset as a folder (whole or not at all) and return it as stored there; see
-        ``kgrec.data.storage``.
+        """Write the dataset as a folder (whole or not at all) and return it as stored there.
+
+        See ``kgrec.data.storage``.
         """
         from kgrec.data.storage import save_dataset
 

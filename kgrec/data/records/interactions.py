@@ -97,8 +97,9 @@ def _whole(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:
 
 
 def concatenate(parts: "list[Interactions]") -> Interactions:
-    """Return the interactions of several parts as one, sorted by user; times and ratings are kept
-    where every part has them.
+    """Return the interactions of several parts as one, sorted by user.
+
+    Times and ratings are kept where every part has them.
     """
     both = Interactions(
         np.concatenate([p.user for p in parts]),

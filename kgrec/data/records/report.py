@@ -169,8 +169,9 @@ class ReportBuilder:
         self.warnings.append(Caution(what, remedy))
 
     def finish(self) -> BuildReport:
-        """Return the finished report; a source counts once, and what was left out for the same
-        reason is one entry.
+        """Return the finished report.
+
+        A source counts once, and what was left out for the same reason is one entry.
         """
         sources = tuple(dict.fromkeys(self.sources))
         dropped: dict[tuple[str, str], Dropped] = {}

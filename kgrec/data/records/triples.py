@@ -139,8 +139,9 @@ class Triples:
         return str(found)
 
     def relation_label(self, row: SupportsIndex) -> str:
-        """Return the label of a relation; without one, the last part of its key in words ("musicBy"
-        -> "music by").
+        """Return the label of a relation.
+
+        Without one, the last part of its key in words ("musicBy" -> "music by").
         """
         found = self.relation_labels[int(row)]
         if found is None:

@@ -88,8 +88,9 @@ def chosen_split(
     ratios: Sequence[float] | None,
     shares: tuple[float, float, float],
 ) -> tuple[str, tuple[float, float, float]]:
-    """Return the name of the split and its shares; a given split is taken where no other is asked
-    for.
+    """Return the name of the split and its shares.
+
+    A given split is taken where no other is asked for.
 
     Raises:
         ConfigError: If a given split is asked for and there is none, or the shares are no shares.

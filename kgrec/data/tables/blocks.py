@@ -71,8 +71,9 @@ def read_regular(
     first = separator.join(f"c{number}" for number in range(width)).encode() + b"\n"
 
     def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
-        """Return a block as a frame, and the columns of ids that are no whole numbers; None where
-        it is not regular.
+        """Return a block as a frame, and the columns of ids that are no whole numbers.
+
+        Returns None where it is not regular.
         """
         signs = np.frombuffer(block, np.uint8)  # counted without holding up the other thread
         lines = int(np.count_nonzero(signs == ord("\n")))

@@ -1,6 +1,4 @@
-"""What the columns of a table of items hold: found from a sample of their cells, and said in
-words.
-"""
+"""What the columns of an item table hold, guessed from a sample of their cells."""
 
 import re
 from collections import Counter
@@ -77,8 +75,9 @@ class Guess:
 
 
 def as_text(cells: pl.Series, missing: Sequence[str] = MISSING) -> pl.Series:
-    """Return cells as text without white space around them, null where they say nothing; numbers as
-    they are written.
+    """Return cells as text without white space around them, null where they say nothing.
+
+    Numbers stay as they are written.
     """
     if cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
         if cells.dtype.is_float():
@@ -105,8 +104,9 @@ def as_number(text: pl.Series) -> pl.Series:
 
 
 def as_year(text: pl.Series) -> pl.Series:
-    """Return the years of dates as int64, null where a cell is no date; day and month may stand in
-    either order.
+    """Return the years of dates as int64, null where a cell is no date.
+
+    Day and month may stand in either order.
 
     >>> as_year(pl.Series(["1995-01-31", "01-Jan-1996", "3/12/1997", "March 5, 1998", "1999-05",
     "12-1995", "soon"])).to_list() [1995, 1996, 1997, 1998, 1999, None, None]
@@ -146,8 +146,9 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
 
 
 def _sample(text: pl.Series) -> pl.Series:
-    """Return some thousand cells, spread over all that occur; which ones does not depend on the
-    order of the rows.
+    """Return some thousand cells, spread over all that occur.
+
+    Which ones does not depend on the order of the rows.
     """
     step = len(text) // _SAMPLE
     if step < 2:

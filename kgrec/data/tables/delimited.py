@@ -268,8 +268,9 @@ def _check_size(path: str, text: str, first: str, separator: str) -> None:
 def head_table(
     path: str, text: str, separator: str | None, known: Collection[str]
 ) -> tuple[Table, str] | None:
-    """Return the first lines of a text file as a table, and the separator; None where they are not
-    all alike.
+    """Return the first lines of a text file as a table, and the separator.
+
+    Returns None where they are not all alike.
     """
     first = text.partition("\n")[0]
     separator = separator or _separator(path, first)
@@ -307,8 +308,9 @@ def _plain(text: str, separator: str) -> tuple[pl.Series, pl.Series]:
 
 
 def _lines(text: str) -> pl.DataFrame:
-    """Return the lines of a text and their numbers from 1 on; split by polars, a line takes a fifth
-    of the memory of a Python string.
+    """Return the lines of a text and their numbers from 1 on.
+
+    Split by polars, a line takes a fifth of the memory of a Python string.
     """
     frame = (
         pl.Series("text", [text], dtype=pl.String)
@@ -335,8 +337,9 @@ def _may_quote(separator: str, first: str) -> bool:
 def _quoted(
     path: str, text: str, separator: str, skipped: Skipped | None
 ) -> tuple[pl.Series, pl.Series] | None:
-    """Return rows and lines of a table with quotes; None where they are not those of a table after
-    all, as bars do not promise.
+    """Return rows and lines of a table with quotes.
+
+    Returns None where they are not those of a table after all, as bars do not promise.
     """
     lines = text.count("\n")
     if lines > MOST_QUOTED:
@@ -354,8 +357,9 @@ def _quoted(
 
 
 def _quoted_lines(text: str, separator: str) -> tuple[pl.Series, pl.Series] | None:
-    """Return the rows of text in which every quoted cell ends on its line, and their lines; None
-    where that is not so.
+    """Return the rows of text in which every quoted cell ends on its line, and their lines.
+
+    Returns None where that is not so.
     """
     if "\r" in text.replace("\r\n", ""):
         return None
@@ -402,8 +406,9 @@ def _quoted_text(
 def _quoted_leniently(
     text: str, separator: str, skipped: Skipped
 ) -> tuple[list[list[str]], list[int]]:
-    """Return the rows whose quotes are closed within 100 lines, and their lines; others are left
-    out, line by line.
+    """Return the rows whose quotes are closed within 100 lines, and their lines.
+
+    Others are left out, line by line.
     """
     text_lines = list(io.StringIO(text, newline=""))
     rows = []
@@ -530,8 +535,9 @@ def find_column(
 
 
 def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = False) -> pl.Series:
-    """Return a column as finite float64; date-times become seconds since the epoch, with ``dates``
-    also ISO 8601 text.
+    """Return a column as finite float64.
+
+    Date-times become seconds since the epoch, with ``dates`` also ISO 8601 text.
 
     Text without an offset is taken for UTC. Cells that are not finite numbers stop the reading, or
     become null where ``on_error`` is "skip".
@@ -588,8 +594,9 @@ def _seconds(cells: pl.Series) -> pl.Series:
 
 
 def as_ids(table: Table, column: str, on_error: str = "stop") -> pl.Series:
-    """Return a column as text ids, exactly as written; empty cells stop the reading, or become null
-    where ``on_error`` is "skip".
+    """Return a column as text ids, exactly as written.
+
+    Empty cells stop the reading, or become null where ``on_error`` is "skip".
 
     Raises:
         FormatError: If a cell is empty, with file and line; or if the column holds neither text nor

@@ -22,8 +22,9 @@ _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single val
 def read_json_lines(
     path: FilePath, skipped: Skipped | None = None
 ) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the rows of a file of JSON Lines and the line of each; a name that a line lacks is
-    null there.
+    """Return the rows of a file of JSON Lines and the line of each.
+
+    A name that a line lacks is null there.
 
     Args:
         path: The file.
@@ -64,12 +65,11 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
     for number, why in _faults(text.split("\n")):
         raise FormatError(f"{path}:{number}: {why}")
     if reason is not None:
-        reason_text = " ".join(str(reason).split())[:120]
+        why = " ".join(str(reason).split())[:120]
     else:
-        reason_text = "its lines and objects do not agree"
+        why = "its lines and objects do not agree"
     raise FormatError(
-        f"{path}: a name holds values that do not go together ({reason_text}). Give each name "
-        "one kind "
+        f"{path}: a name holds values that do not go together ({why}). Give each name one kind "
         "of value."
     )
 
@@ -118,7 +118,7 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         if not isinstance(found, dict):
             yield number, "not a JSON object. Give one object a line."
             continue
-        kinds_here: dict[str, type] = {}
+        line_kinds: dict[str, type] = {}
         for name, value in found.items():
             kind = type(value) if isinstance(value, list | dict) else str
             if value is not None and kinds.get(name, kind) != kind:
@@ -129,6 +129,6 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
                 )
                 break
             if value is not None:
-                kinds_here |= {name: kind}
+                line_kinds[name] = kind
         else:
-            kinds = kinds_here | kinds
+            kinds = line_kinds | kinds

@@ -1,6 +1,4 @@
-"""Orders that depend on what is sorted and on nothing else: of rows, of texts, and of one row per
-key.
-"""
+"""Deterministic orders: of rows, of texts, and of one row per key."""
 
 import numpy as np
 import polars as pl
@@ -12,8 +10,9 @@ _WORD = 8  # bytes that are compared at once
 
 
 def row_order(*keys: np.ndarray) -> np.ndarray:
-    """Return the positions (int64) of rows sorted by the first key, then by the next; rows that
-    agree in all keep their order.
+    """Return the positions (int64) of rows sorted by the first key, then by the next.
+
+    Rows that agree in all keep their order.
 
     Whole numbers are sorted together with their positions as one int64, several times as fast as
     ``numpy.lexsort``.
@@ -147,8 +146,9 @@ def numbered(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
 
 
 def one_per_key(frame: pl.DataFrame, key: str, *by: str) -> pl.DataFrame:
-    """Return one row per key where it is; of several with one key the first by the columns ``by``,
-    empty cells last.
+    """Return one row per key where it is.
+
+    Of several with one key the first by the columns ``by``, empty cells last.
 
     No order of the rows decides which one stays.
     """

@@ -116,8 +116,9 @@ def vectors_of(words: Iterable[str], vectors: Vectors) -> tuple[np.ndarray, np.n
 
 
 def trained_items(data: Dataset) -> np.ndarray:
-    """Return which items training sees: interacted with, labeled negative, shown or read; bool
-    (items,).
+    """Return which items training sees: interacted with, labeled negative, shown or read.
+
+    Bool (items,).
     """
     seen = np.zeros(data.num_items, dtype=bool)
     seen[data.train.item] = True
@@ -132,8 +133,9 @@ def trained_items(data: Dataset) -> np.ndarray:
 def _aligned(
     data: Dataset, tokens: list[list[tuple[str, int, int]]], real: np.ndarray
 ) -> np.ndarray:
-    """Return the entity row at each word, -1 where there is none; of mentions that overlap, the
-    longest counts.
+    """Return the entity row at each word, -1 where there is none.
+
+    Of mentions that overlap, the longest counts.
     """
     start = np.full(real.shape, -1)
     end = np.full(real.shape, -1)

@@ -1,5 +1,6 @@
-"""Words of a text, in any language: runs of letters and digits; single characters where a script
-writes no spaces.
+"""Words of a text in any language.
+
+Runs of letters and digits; single characters where a script writes no spaces.
 """
 
 import re

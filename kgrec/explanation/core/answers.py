@@ -1,6 +1,4 @@
-"""What the explainer answers besides ``Explanation``: contrasts, flip sets, why-not and what-if.
-Imports no torch.
-"""
+"""Answers besides ``Explanation``: contrasts, flip sets, why-not, what-if. Imports no torch."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +10,7 @@ from kgrec.explanation.core.records import SCHEMA, Explanation, Node, Term
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An item with its place in a user's list.
+    """An item with its rank in a user's list.
 
     Attributes:
         item: The item.
@@ -32,9 +30,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary: ``schema``, ``kind``, then the fields."""
-        names = self.__dataclass_fields__  # type: ignore[attr-defined]
-        fields = {name: _plain(getattr(self, name)) for name in names}
-        return {"schema": SCHEMA, "kind": _kind(self)} | fields
+        return {"schema": SCHEMA, "kind": _kind(self)} | _fields(self)
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the JSON form."""
@@ -57,7 +53,7 @@ class Contrast(Answer):
     Attributes:
         user: The user.
         first: The item asked about.
-        second: The item it is held against.
+        second: The item it is compared with.
         difference: ``first.score - second.score``.
         own: What the user's own vector gives to the first beyond the second.
         bias: The same of biases.
@@ -123,11 +119,10 @@ class FlipSet(Answer):
 
 @dataclass(frozen=True, slots=True)
 class WhyNot(Answer):
-    """Why an item is not in the list: its contrast with the last item that is, and what would bring
-    it in.
+    """Why an item is not in the list, and what would bring it in.
 
     Attributes:
-        contrast: The item against the k-th of the list.
+        contrast: The item against the last one of the list.
         k: Length of the list.
         additions: Items whose like would raise the item's score most; the value is the measured
             change of the score.
@@ -172,7 +167,7 @@ class WhatIf(Answer):
         before: The first items of the list as it is, and the items asked about.
         after: The same items, in the same order, under the changes.
         top: The first items of the list under the changes.
-        mode: "delete": everything that depends on the graph is computed anew.
+        mode: "delete": everything that depends on the graph is computed again.
         note: What a reader must know.
     """
 
@@ -253,15 +248,17 @@ def _kind(answer: Answer) -> str:
     return _KINDS[type(answer)]
 
 
+def _fields(record: Any) -> dict[str, Any]:
+    return {name: _plain(getattr(record, name)) for name in record.__dataclass_fields__}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Term):
         return term_to_dict(value)
     if isinstance(value, Explanation):
         return value.to_dict()
-    if isinstance(value, Answer):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
-    if isinstance(value, (Ranked, Change, Share, Node)):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, (Answer, Ranked, Change, Share, Node)):
+        return _fields(value)
     if isinstance(value, (tuple, list)):
         return [_plain(part) for part in value]
     if isinstance(value, dict):

@@ -65,9 +65,7 @@ def _path_to_dict(path: Path) -> dict[str, Any]:
 
 
 def _hop_to_dict(hop: Hop) -> dict[str, Any]:
-    """Return a hop with its first relation in the hop itself and further parallel ones under
-    "also".
-    """
+    """Return a hop with its first relation in it, and further parallel ones under "also"."""
     first, *others = [
         {
             "relation": r.key,
@@ -176,7 +174,9 @@ def read_json(text: str) -> Any:
     """
 
     def refuse(constant: str) -> None:
-        raise ExplanationError(f"the JSON holds {constant}, which is no number of an explanation.")
+        raise ExplanationError(
+            f"the JSON holds {constant}, which is not a number of an explanation."
+        )
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -199,7 +199,7 @@ def read_json(text: str) -> Any:
         raise
     except UnicodeEncodeError as error:
         raise ExplanationError(
-            "the JSON holds half of a surrogate pair, which is no text."
+            "the JSON holds half of a surrogate pair, which is not text."
         ) from error
     except ValueError as error:
         raise ExplanationError("the JSON holds a number with thousands of digits.") from error

@@ -30,16 +30,16 @@ class Naming:
     def node(self, node: int, count: int = 0) -> Node:
         """Return a node; ``OTHERS`` stands for ``count`` other users."""
         if node == OTHERS:
-            return Node("users", "", "1 other" if count == 1 else f"{count} others")
+            if count == 1:
+                return Node("users", "", "1 other")
+            return Node("users", "", f"{count} others")
         ckg = self._graph.ckg
         if ckg.is_user(node):
             return self.user(ckg.user_row(node))
         return self.entity(node)
 
     def entity(self, row: int) -> Node:
-        """Return an item or entity by row of the triples' entities, of which the model's own graph
-        may hold the items alone.
-        """
+        """Return an item or entity by row of the triples' entities."""
         if row < self.data.num_items:
             return self.item(row)
         return Node("entity", self.data.triples.entities.key(row), self.data.triples.label(row))
@@ -82,31 +82,34 @@ class Naming:
     def relations(
         self, facts: np.ndarray, ends: Sequence[int], counted: bool
     ) -> tuple[Relation, ...]:
-        """Return the relations that some parallel facts state, each with its direction and where it
-        is stated.
-        """
+        """Return the relations of parallel facts, with directions and where each is stated."""
         ckg = self._graph.ckg
-        triples = self.data.triples
         stated: dict[tuple[int, bool], list[FactRef]] = {}
         for fact in facts.tolist():
-            row = int(ckg.fact[fact])
             tail_is_target = int(ckg.tail[fact]) == ends[1]
-            if row >= 0:
-                source = int(triples.source[row])
-                at = int(triples.locator[row])
-                graph = triples.graph_name(row) or ""
-                place = FactRef(
-                    self._sources[source], at, self._ordinal[source], self._column[source], graph
-                )
-            else:
-                place = FactRef("training interactions" if row == -1 else "user attributes")
-            stated.setdefault((int(ckg.relation[fact]), tail_is_target), []).append(place)
+            refs = stated.setdefault((int(ckg.relation[fact]), tail_is_target), [])
+            refs.append(self._fact_ref(int(ckg.fact[fact])))
+        if counted:
+            stated = {key: list(dict.fromkeys(refs)) for key, refs in stated.items()}
         return tuple(
             Relation(
-                self.relation_key(relation),
-                self.relation_label(relation),
-                forward,
-                tuple(dict.fromkeys(places)) if counted else tuple(places),
+                self.relation_key(relation), self.relation_label(relation), forward, tuple(refs)
             )
-            for (relation, forward), places in stated.items()
+            for (relation, forward), refs in stated.items()
+        )
+
+    def _fact_ref(self, row: int) -> FactRef:
+        """Return where a fact is stated, by its row in the triples."""
+        if row == -1:
+            return FactRef("training interactions")
+        if row < 0:
+            return FactRef("user attributes")
+        triples = self.data.triples
+        source = int(triples.source[row])
+        return FactRef(
+            self._sources[source],
+            int(triples.locator[row]),
+            self._ordinal[source],
+            self._column[source],
+            triples.graph_name(row) or "",
         )

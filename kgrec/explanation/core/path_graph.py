@@ -93,9 +93,7 @@ class PathGraph:
 
 
 def ranges(starts: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for ranges start .. start + size, the number of the range and the position of every
-    element.
-    """
+    """Return, for ranges start .. start + size, range number and position of every element."""
     row = np.repeat(np.arange(len(sizes)), sizes)
     return row, np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(
         starts, sizes

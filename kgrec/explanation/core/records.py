@@ -40,7 +40,7 @@ class Node:
     label: str
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind, and what is no text."""
+        """Refuse an unknown kind, and keys or labels that are not text."""
         if not (isinstance(self.key, str) and isinstance(self.label, str)):
             raise ExplanationError(
                 f"a node has key {self.key!r} and label {self.label!r}. Both are text."
@@ -60,7 +60,7 @@ class FactRef:
         locator: Line, or 1-based ordinal of the triple; 0 where unknown; negative where an item
             took the fact over through its link.
         ordinal: Whether ``locator`` counts triples instead of lines.
-        column: Column of the table whose row was read, "" where it is no table of items.
+        column: Column of the table whose row was read, "" where it is not a table of items.
         graph: Name of the graph that the fact stands in, "" for none.
     """
 
@@ -71,7 +71,7 @@ class FactRef:
     graph: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a source that is no text."""
+        """Refuse a source that is not text."""
         if not isinstance(self.source, str):
             raise ExplanationError(f"a place has source {self.source!r}. It is text.")
 
@@ -106,8 +106,7 @@ def _steps(source: str) -> list[str]:
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the files' names without their folders; of files with equal names, as much of the
-    folder as tells them apart.
+    """Return the files' names without folders, or with as much as tells equal names apart.
 
     An explanation travels, and the folders of the machine it was made on do not belong in it.
 
@@ -180,9 +179,7 @@ class Hop:
 
     @property
     def liked(self) -> bool:
-        """Whether the first relation is an interaction, and no relation of the graph that has the
-        same key.
-        """
+        """Whether the first relation is an interaction, not one of the graph with its key."""
         return self.relation == "interacts" and bool(
             {"user", "users"} & {self.source.kind, self.target.kind}
         )
@@ -293,8 +290,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A score as a sum, nothing left out: own + bias + ``by_liked`` + ``other`` + ``residual``
-    equals it.
+    """A score as a sum: own + bias + ``by_liked`` + ``other`` + ``residual`` equals it.
 
     Attributes:
         score: The score.
@@ -454,7 +450,7 @@ class Explanation:
         """Return the explanation that some JSON holds; see ``from_dict``.
 
         Raises:
-            ExplanationError: If it is no object, or not of this schema.
+            ExplanationError: If it is not an object, or not of this schema.
         """
         if not isinstance(record, dict):
             raise ExplanationError("the JSON holds no object. Write it with Explanation.to_json.")
@@ -473,24 +469,19 @@ class Explanation:
         return to_frame(self)
 
     def to_networkx(self) -> "nx.MultiDiGraph[Any]":
-        """Return the paths as a graph whose edges point as the facts do; see
-        ``kgrec.explanation.render.frames``.
-        """
+        """Return the paths as a graph: ``kgrec.explanation.render.frames.to_networkx``."""
         from kgrec.explanation.render.frames import to_networkx
 
         return to_networkx(self)
 
     def to_pyg(self) -> "PygExplanation":
-        """Return the paths as an explanation of PyTorch Geometric with an ``edge_mask``; see
-        ``kgrec.explanation.render.frames``.
-        """
+        """Return the paths as PyG's explanation: ``kgrec.explanation.render.frames.to_pyg``."""
         from kgrec.explanation.render.frames import to_pyg
 
         return to_pyg(self)
 
     def to_rdf(self, format: str = "turtle") -> str:
-        """Return the explanation as RDF, every number and every place kept; see
-        ``kgrec.explanation.render.rdf``.
+        """Return the explanation as RDF without loss: ``kgrec.explanation.render.rdf``.
 
         Args:
             format: "turtle" or "ntriples".
@@ -507,16 +498,14 @@ class Explanation:
         """Return the explanation that ``to_rdf`` wrote.
 
         Raises:
-            ExplanationError: If the text is no such RDF.
+            ExplanationError: If the text is not such RDF.
         """
         from kgrec.explanation.render.rdf import from_rdf
 
         return from_rdf(text, format)
 
     def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
-        """Return the explanation as one HTML page without scripts, and write it to ``path`` where
-        given.
-        """
+        """Return the explanation as one HTML page without scripts; write it to a given ``path``."""
         from kgrec.explanation.render.html import page
 
         html = page([self], f"Why this recommendation for {self.user_label}?")
@@ -525,9 +514,7 @@ class Explanation:
         return html
 
     def verify(self, explainer: "Explainer") -> list[str]:
-        """Return what no longer holds, a line each; empty where every number and fact does; see
-        ``kgrec.explanation.verify``.
-        """
+        """Return what no longer holds, a line each: ``kgrec.explanation.verify.verify``."""
         from kgrec.explanation.verify import verify
 
         return verify(self, explainer)

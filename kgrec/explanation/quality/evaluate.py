@@ -163,8 +163,7 @@ def _notes(sample: Sample) -> tuple[str, ...]:
     if explained.effects is None:
         notes.append(
             f"{explained.name}: {NO_EFFECT} at inference; its paths connect, they do not cause. "
-            "What "
-            "rests on drops has no value."
+            "What rests on drops has no value."
         )
     else:
         notes.append(

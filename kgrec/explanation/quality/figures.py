@@ -89,9 +89,7 @@ class Sample:
         note: str = "",
         none: str = "",
     ) -> Figure:
-        """Return a figure of (user, value) pairs: a mean over users of means, or a median over
-        users of medians.
-        """
+        """Return a figure of (user, value) pairs: a mean of users' means, or median of medians."""
         known = [
             (user, float(value))
             for user, value in values
@@ -115,8 +113,9 @@ class Sample:
         note: str = "",
         none: str = "",
     ) -> Figure:
-        """Return a ratio of two means over users, of (user, above, below); None where the lower
-        mean is not positive.
+        """Return a ratio of two means over users, of (user, above, below).
+
+        It is None where the lower mean is not positive.
         """
         kept = [row for row in rows if np.isfinite(row[1:]).all()]
         above, below = (by_user([(row[0], row[column]) for row in kept]) for column in (1, 2))

@@ -61,7 +61,7 @@ def _flips(sample: Sample) -> list[Figure]:
             "likes whose removal changes the first item, median of those that have such a set",
         ),
         ("lists.flip.none", "users without such a set"),
-        ("lists.flip.verified", "answers verified by ranking anew"),
+        ("lists.flip.verified", "answers verified by ranking again"),
     )
     explained = sample.explained
     found = []

@@ -18,14 +18,13 @@ _NOTHING = 1e-12
 
 
 def smoothed(values: Sequence[float | int] | np.ndarray) -> np.ndarray | None:
-    """Return each value's place in [0, 1] after exponential smoothing over their sorted order; None
-    where all of them are equal.
+    """Return each value's rank in [0, 1] after exponential smoothing; None where all are equal.
 
-    With b = 2 / (n + 1): L_m = sum over j <= m of (1 - b)^(m - j) t_j, divided by the sum of these
-    weights; then (L - min) / (max - min).
+    Over the sorted order, with b = 2 / (n + 1): L_m = sum over j <= m of (1 - b)^(m - j) t_j,
+    divided by the sum of these weights; then (L - min) / (max - min).
 
-    Fixed: equal values share the mean of their places (published: their order of storage decides);
-    a single value and a constant have no place at all (published: 0 / 0).
+    Fixed: equal values share the mean of their ranks (published: their order of storage decides);
+    a single value and a constant have no rank at all (published: 0 / 0).
     """
     values = np.asarray(values, dtype=np.float64)
     if not len(values) or values.min() == values.max():
@@ -45,17 +44,16 @@ def smoothed(values: Sequence[float | int] | np.ndarray) -> np.ndarray | None:
 
 
 def mean_known(values: Sequence[float | int | None]) -> float | None:
-    """Return the mean of the values that are known, None where none is: a user's LIR of recencies,
-    SEP of popularities.
+    """Return the mean of the known values: a user's LIR of recencies, SEP of popularities.
 
-    LIR, fixed: first stops that are no item, and items whose like has no time, are left out of
+    LIR, fixed: first stops other than items, and items whose like has no time, are omitted from
     numerator and denominator; the figure is a mean over users of means over their paths (published:
     over all paths at once); a user with one like, or with all likes at one time, has no recency
-    (published: NaN); a user without a path is left out (published: NaN or 0).
+    (published: NaN); a user without a path is omitted (published: NaN or 0).
 
-    SEP, fixed: a shared stop is held against those of its own kind, items against items, entities
-    against entities (published: items count as entities); other users are no shared entity; a kind
-    whose nodes all have one degree has no popularity.
+    SEP, fixed: a shared stop is compared with those of its kind, items against items, entities
+    against entities (published: items count as entities); other users are not shared entities; a
+    kind whose nodes all have one degree has no popularity.
     """
     known = [value for value in values if value is not None]
     if known:
@@ -70,8 +68,7 @@ def type_diversity(relations: Sequence[Hashable], types: int) -> float | None:
         relations: The last relation of each path of one user.
         types: How many relations there are, "interacts" included.
 
-    Fixed: a user without a path is left out and counted by fidelity (published: 0, or left out
-    unsaid).
+    Fixed: a user without a path is omitted and counted by fidelity (published: 0, or omitted).
     """
     if relations and types:
         return len(set(relations)) / min(len(relations), types)
@@ -79,10 +76,9 @@ def type_diversity(relations: Sequence[Hashable], types: int) -> float | None:
 
 
 def distinct_share(things: Sequence[Hashable]) -> float | None:
-    """Return distinct things over things, None without one: LID of liked items, SED of shared
-    stops, LITD and SETD of their kinds.
+    """Return distinct things over things: LID of liked items, SED of stops, LITD, SETD of kinds.
 
-    Fixed: a user without a path is left out. Kinds are user, item, entity and other users: LITD is
+    Fixed: a user without a path is omitted. Kinds are user, item, entity and other users: LITD is
     1 over the number of paths nearly always, since the first stop is an item.
     """
     if things:
@@ -91,11 +87,10 @@ def distinct_share(things: Sequence[Hashable]) -> float | None:
 
 
 def type_concentration(relations: Sequence[Hashable]) -> float | None:
-    """Return PTC: 1 - sum over relations of c (c - 1) / (N (N - 1)), the chance that two paths end
-    by different relations.
+    """Return PTC: the chance that two paths end by different relations.
 
-    High is diverse, whatever the name says. Fixed: fewer than two paths have no such chance, None
-    (published: 0).
+    That is 1 - sum over relations of c (c - 1) / (N (N - 1)); high is diverse, whatever the name
+    says. Fixed: fewer than two paths have no such chance, None (published: 0).
     """
     count = len(relations)
     if count < 2:
@@ -125,7 +120,7 @@ def fidelity(explained: Sequence[int], k: int) -> float | None:
         explained: Number of recommendations with a path, per user.
         k: Length of the lists.
 
-    Fixed: users without any path count as 0 (published: left out).
+    Fixed: users without any path count as 0 (published: omitted).
     """
     if len(explained):
         return float(np.mean(explained)) / k
@@ -133,17 +128,16 @@ def fidelity(explained: Sequence[int], k: int) -> float | None:
 
 
 def faithful_rate(whole: Sequence[bool]) -> float | None:
-    """Return PFR@k: the share of best paths all of whose hops are facts of the training graph; None
-    without a path.
-    """
+    """Return PFR@k: the share of best paths all of whose hops are training facts."""
     if len(whole):
         return float(np.mean(whole))
     return None
 
 
 def sufficiency(alone: float, nothing: float, score: float) -> float | None:
-    """Return (s with these edges alone - s with no edge) / (s - s with no edge); None where the
-    graph adds nothing.
+    """Return (s with these edges alone - s_0) / (s - s_0); None where the graph adds nothing.
+
+    s_0 is the score with no edge.
     """
     gain = score - nothing
     if abs(gain) > 1e-9 * max(1.0, abs(score)):
@@ -158,9 +152,7 @@ def aopc(drops: Sequence[float | int] | np.ndarray) -> np.ndarray:
 
 
 def quotient(above: float | int, below: float | int) -> float | None:
-    """Return a ratio of drops; None where the lower one is not positive, since it would say
-    nothing.
-    """
+    """Return a ratio of drops; None where the lower one is not positive."""
     if below > _NOTHING:
         return above / below
     return None
@@ -176,8 +168,7 @@ def jaccard(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | No
 
 
 def thirds(values: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and last value of three groups of equal size as far as ties allow; fewer
-    groups where values repeat.
+    """Return the first and last value of three groups, of equal size as far as ties allow.
 
     >>> thirds([1, 2, 3, 4, 5, 6]), thirds([2, 2, 2])
     ([(1, 2), (3, 4), (5, 6)], [(2, 2)])
@@ -192,10 +183,10 @@ def thirds(values: Sequence[int]) -> list[tuple[int, int]]:
 def interval(
     values: np.ndarray, mean: Mean, generator: np.random.Generator
 ) -> tuple[float, float] | None:
-    """Return the percentile bootstrap 95 % interval over rows (one per user) of a statistic; None
-    of fewer than two rows.
+    """Return the percentile bootstrap 95 % interval over rows (one per user) of a statistic.
 
-    Resamples whose statistic is not a number (a ratio with nothing below) are left out.
+    It is None of fewer than two rows. Resamples whose statistic is not a number (a ratio with
+    nothing below) are omitted.
 
     Args:
         values: (users) or (users, columns).
@@ -227,9 +218,7 @@ def medians(rows: np.ndarray) -> np.ndarray:
 
 
 def ratios_of_means(rows: np.ndarray) -> np.ndarray:
-    """Return mean of the first column over mean of the second of each resample, NaN where that is
-    not positive.
-    """
+    """Return mean of the first column over that of the second; NaN where that is not positive."""
     above, below = rows.mean(1).T
     return np.asarray(
         np.divide(above, below, out=np.full(len(rows), np.nan), where=below > _NOTHING)

@@ -81,7 +81,7 @@ def necessity_figures(sample: Sample) -> list[Figure]:
                 f"necessity.ratio.matched.{mode}",
                 "shown over degree-matched",
                 [(t.user, s.drops[row], s.matched[row]) for t, s in every],
-                note="paths without a match left out of both",
+                note="paths without a match are in neither",
             ),
         ]
     figures += [

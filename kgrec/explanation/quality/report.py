@@ -1,6 +1,4 @@
-"""What ``Explainer.evaluate`` answers: figures with intervals, groups, curves and gates. Imports no
-torch.
-"""
+"""The report of ``Explainer.evaluate``: figures, groups, curves and gates. Imports no torch."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -79,7 +77,7 @@ class Group:
         users: Users with such a path.
         paths: Number of paths.
         drop: Their drop in "delete" mode.
-        random: The drop of random connecting paths of the same length and kind, held against the
+        random: The drop of random connecting paths of the same length and kind, compared with the
             same paths.
         ratio: The one over the other.
     """
@@ -99,10 +97,10 @@ class Gate:
 
     Attributes:
         name: "completeness", "validity", "leak" or "explained".
-        held: Whether it holds; None where the model gives nothing to judge.
+        held: Whether it holds; None where the model gives nothing to evaluate.
         value: What was found.
         limit: What is allowed.
-        note: What is wrong, or why nothing was judged.
+        note: What is wrong, or why nothing was evaluated.
     """
 
     name: str
@@ -170,9 +168,7 @@ class Quality(Answer):
         return {"schema": SCHEMA, "kind": "quality"} | asdict(self)
 
     def to_text(self, width: int = 100) -> str:
-        """Return lines for a terminal, every label made safe for it; tables are as wide as they
-        are.
-        """
+        """Return lines for a terminal, every label made safe for it; tables are not wrapped."""
         lines = [self._title(), ""]
         for title, rows in self._tables():
             lines += [title, *_aligned(rows), ""]
@@ -202,9 +198,9 @@ class Quality(Answer):
     def _tables(self) -> Iterable[tuple[str, list[list[str]]]]:
         yield "Gates", [["", "holds", "found", "allowed", ""], *map(_gate, self.gates)]
         for section, title in SECTIONS.items():
-            mine = [figure for figure in self.figures if figure.section == section]
-            if mine:
-                yield title, [["", "figure", "95 % interval", "of", ""], *map(_figure, mine)]
+            figures = [figure for figure in self.figures if figure.section == section]
+            if figures:
+                yield title, [["", "figure", "95 % interval", "of", ""], *map(_figure, figures)]
         if self.curves:
             count = self.curves[0].points[0].count
             yield (
@@ -236,7 +232,7 @@ def _between(figure: Figure) -> str:
 
 
 def _held(gate: Gate) -> str:
-    return {True: "yes", False: "NO", None: "not judged"}[gate.held]
+    return {True: "yes", False: "NO", None: "not evaluated"}[gate.held]
 
 
 def _gate(gate: Gate) -> list[str]:
@@ -279,14 +275,16 @@ def _curves(curves: Sequence[Curve]) -> list[list[str]]:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines, columns without a head on the left, the others on the right."""
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = [
-        [
-            cell.rjust(size) if head else cell.ljust(size)
-            for cell, size, head in zip(row, wide, rows[0], strict=True)
-        ]
-        for row in rows
-    ]
-    return [f"  {'  '.join(row)}".rstrip() for row in aligned]
+    lines = []
+    for row in rows:
+        cells = []
+        for cell, size, head in zip(row, wide, rows[0], strict=True):
+            if head:
+                cells.append(cell.rjust(size))
+            else:
+                cells.append(cell.ljust(size))
+        lines.append(f"  {'  '.join(cells)}".rstrip())
+    return lines
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,4 @@
-"""One explained recommendation with what its report needs: drops of its paths, of random ones, of
-degree-matched ones, and of sets.
-"""
+"""One explained recommendation, with the drops of its paths, of control paths and of sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -133,8 +131,9 @@ def measure(search: PathSearch, pair: ExplainedItem, k: int, seed: int) -> None:
 def _draw(
     search: PathSearch, group: Candidates, number: int, count: int, generator: np.random.Generator
 ) -> tuple[list[int], list[int]]:
-    """Return random candidates of the same length and kind, and of those whose stops have degrees
-    within a factor of two.
+    """Return random candidates of the same length and kind, and degree-matched ones of these.
+
+    A match has stops whose degrees are within a factor of two.
     """
     pool = np.flatnonzero((group.users > 0) == (group.users[number] > 0))
     stops = group.nodes[:, 1:-1]
@@ -176,8 +175,9 @@ def _means(drops: np.ndarray, parts: Sequence[Sequence[np.ndarray]]) -> np.ndarr
 
 
 def _curves(drops: np.ndarray, counts: dict[str, int], paths: int, k: int) -> dict[str, np.ndarray]:
-    """Return AOPC_1 .. AOPC_k of each kind, averaged over its sets; a set that has no further path
-    stays as it is.
+    """Return AOPC_1 .. AOPC_k of each kind, averaged over its sets.
+
+    A set that has no further path stays as it is.
     """
     curves = {}
     start = 0
@@ -229,8 +229,7 @@ class Oracle:
 
 
 def oracle(search: PathSearch, pair: ExplainedItem, seed: int) -> Oracle | None:
-    """Return the drops of (nearly) all paths of a pair: those that stand for themselves, else those
-    of counted users.
+    """Return the drops of (nearly) all paths of a pair, of the kind that is shown first.
 
     Of very many, a random part and those with the largest first-order effects are measured.
     """

@@ -145,7 +145,7 @@ def _validity_gate(sample: Sample) -> Gate:
         return Gate("validity", None, None, 1.0, "no path")
     note = ""
     if not all(valid):
-        note = f"{len(valid) - sum(valid)} of {len(valid)} hops are no training facts"
+        note = f"{len(valid) - sum(valid)} of {len(valid)} hops are not training facts"
     return Gate("validity", all(valid), float(np.mean(valid)), 1.0, note)
 
 

@@ -139,7 +139,7 @@ def _randomized(search: PathSearch, seed: int) -> PathSearch | str:
     if explained.effects is None and not isinstance(explained.model_effects, Plausible):
         return f"{explained.name}'s parameters have no say in the order of its paths"
     if not isinstance(model, Recommender) or not any(part.numel() for part in model.parameters()):
-        return f"{explained.name} has no parameters that could be drawn anew"
+        return f"{explained.name} has no parameters that could be randomized"
     other = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(
         int(numpy_generator(seed, "quality parameters").integers(2**31))

@@ -1,6 +1,4 @@
-"""Which facts stand in the training graph: the judge of validity and leaks, independent of the
-search for paths.
-"""
+"""The facts of the training graph, which validity and leaks are checked against."""
 
 from dataclasses import dataclass
 
@@ -40,8 +38,7 @@ class TrainingFacts:
         triples = data.triples
         self._likes = np.unique(self._pairs(data.train))
         self._triples = np.unique(self._codes(triples.head, triples.relation, triples.tail))
-        own = data.user_facts
-        self._own = np.unique(self._codes(own[:, 0], own[:, 1], own[:, 2]))
+        self._user_facts = np.unique(self._codes(*data.user_facts.T))
         self._users_of = np.bincount(self._likes % max(data.num_items, 1), minlength=data.num_items)
 
     def _pairs(self, part: Interactions) -> np.ndarray:
@@ -58,23 +55,24 @@ class TrainingFacts:
         users, items = ckg.interactions()
         likes = users * self._data.num_items + items
         known = ckg.fact >= 0
-        own = ckg.fact == USER_FACT
+        of_users = ckg.fact == USER_FACT
         facts = self._codes(ckg.head[known], ckg.relation[known] - 1, ckg.tail[known])
-        about = self._codes(ckg.head[own] - ckg.num_entities, ckg.relation[own] - 1, ckg.tail[own])
-        held = np.concatenate([self._pairs(self._data.valid), self._pairs(self._data.test)])
+        of_user = self._codes(
+            ckg.head[of_users] - ckg.num_entities, ckg.relation[of_users] - 1, ckg.tail[of_users]
+        )
+        held_out = np.concatenate([self._pairs(self._data.valid), self._pairs(self._data.test)])
         hidden = [self._codes(*part.T) for part in self._data.held_triples.values() if len(part)]
-        strange = [
+        unknown = [
             ~np.isin(likes, self._likes),
             ~np.isin(facts, self._triples),
-            ~np.isin(about, self._own),
+            ~np.isin(of_user, self._user_facts),
         ]
+        leaked = [np.isin(likes, held_out)]
         if hidden:
-            ahead = [np.isin(likes, held), np.isin(facts, np.concatenate(hidden))]
-        else:
-            ahead = [np.isin(likes, held)]
+            leaked.append(np.isin(facts, np.concatenate(hidden)))
         return Leaks(
-            sum(int(part.sum()) for part in strange),
-            sum(int(part.sum()) for part in ahead),
+            sum(int(part.sum()) for part in unknown),
+            sum(int(part.sum()) for part in leaked),
             len(ckg.head),
         )
 
@@ -109,12 +107,12 @@ class TrainingFacts:
             row = data.users.row(head.key)
             if relation == "interacts" and tail.kind == "item":
                 return self._in(self._likes, row * data.num_items + data.items.row(tail.key))
-            return self._in(self._own, self._code(row, relation, tail))
+            return self._in(self._user_facts, self._code(row, relation, tail))
         return self._in(self._triples, self._code(self._row(head), relation, tail))
 
     def _others(self, item: int, user: str) -> int:
-        mine = self._in(self._likes, self._data.users.row(user) * self._data.num_items + item)
-        return int(self._users_of[item]) - mine
+        liked = self._in(self._likes, self._data.users.row(user) * self._data.num_items + item)
+        return int(self._users_of[item]) - liked
 
     def _code(self, head: int, relation: str, tail: Node) -> int:
         row = self._data.triples.relations.row(relation)
@@ -129,5 +127,5 @@ class TrainingFacts:
 
     @staticmethod
     def _in(codes: np.ndarray, code: int) -> bool:
-        place = int(np.searchsorted(codes, code))
-        return place < len(codes) and int(codes[place]) == code
+        index = int(np.searchsorted(codes, code))
+        return index < len(codes) and int(codes[index]) == code

@@ -1,4 +1,4 @@
-"""Explain the best items of many users, in order, into a file that can be gone on with."""
+"""Explain the best items of many users, in order, into a file that can be continued."""
 
 import json
 from collections import Counter
@@ -24,18 +24,17 @@ def explanations(
     *,
     top: int = 1,
     skip: Mapping[str, int] | None = None,
-    **asked: Any,
+    **settings: Any,
 ) -> Iterator[Explanation]:
-    """Yield the explanations of the ``top`` best items of each user, users in the order given,
-    items best first.
+    """Yield the explanations of each user's ``top`` best items, users in order, items best first.
 
     Args:
         search: The search for paths.
         users: User ids; one that comes twice is explained once.
         k: Paths per item.
         top: Items per user; a user with fewer candidates gets fewer.
-        skip: How many of a user's items to leave out at the start.
-        asked: Further arguments of ``Explainer.explain``.
+        skip: How many of a user's items to omit at the start.
+        settings: Further arguments of ``Explainer.explain``.
 
     Raises:
         UnknownIdError: If a user is not known; before anything is explained.
@@ -59,7 +58,7 @@ def explanations(
             continue
         first = (skip or {}).get(name, 0)
         for item in search.explained.standing(row).order()[first:top].tolist():
-            yield explain(search, name, search.explained.data.items.key(item), k, **asked)
+            yield explain(search, name, search.explained.data.items.key(item), k, **settings)
 
 
 def write_batch(
@@ -69,13 +68,12 @@ def write_batch(
     k: int = 10,
     *,
     top: int = 1,
-    **asked: Any,
+    **settings: Any,
 ) -> tuple[int, int]:
-    """Write explanations as JSON Lines, one each, and return how many were there and how many were
-    added.
+    """Write explanations as JSON Lines; return how many were there and how many were added.
 
-    A file that holds the beginning already is gone on with: whole lines stay, half a line at its
-    end goes. Every line is written whole; interrupted, the file ends with the last whole one.
+    A file that holds the beginning already is continued: whole lines stay, half a line at its end
+    goes. Every line is written whole; interrupted, the file ends with the last whole one.
 
     Args:
         search: The search for paths.
@@ -83,7 +81,7 @@ def write_batch(
         out: The file.
         k: Paths per item.
         top: Items per user.
-        asked: Further arguments of ``Explainer.explain``.
+        settings: Further arguments of ``Explainer.explain``.
 
     Raises:
         ConfigError: If the file holds something else than the beginning of this batch.
@@ -96,7 +94,7 @@ def write_batch(
     if goal.exists() and not goal.is_file():
         raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
     with locked(goal, "kgrec explain-batch"):
-        return _written(search, names, goal, k, top, asked)
+        return _written(search, names, goal, k, top, settings)
 
 
 def _written(
@@ -105,16 +103,14 @@ def _written(
     goal: Path,
     k: int,
     top: int,
-    asked: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
+    at = 0
     if last is not None:
-        _same_batch(search, last, goal, k, asked)
+        _same_batch(search, last, goal, k, settings)
         _same_top(search, counts, goal, top, last.user)
-    if last is not None:
         at = names.index(last.user)
-    else:
-        at = 0
     added = 0
     with (
         goal.open("r+b" if goal.exists() else "w+b") as file,
@@ -124,7 +120,7 @@ def _written(
         file.seek(size)
         bar.update(at)
         user = ""
-        for explanation in explanations(search, names[at:], k, top=top, skip=counts, **asked):
+        for explanation in explanations(search, names[at:], k, top=top, skip=counts, **settings):
             if explanation.user != user:
                 user = explanation.user
                 at = names.index(explanation.user, at)
@@ -150,10 +146,9 @@ def _append(file: BinaryIO, explanation: Explanation) -> None:
 def _beginning(
     goal: Path, users: Sequence[str]
 ) -> tuple[int, int, Explanation | None, Counter[str]]:
-    """Return the number of whole lines, their bytes, the last of them, and how many each user
-    has.
-    """
-    size = place = 0
+    """Return how many whole lines there are, their bytes, the last one, and lines per user."""
+    size = 0
+    next_user = 0
     last: bytes | None = None
     user = None
     counts: Counter[str] = Counter()
@@ -170,7 +165,7 @@ def _beginning(
             now = _user_of(line, goal, number)
             if now != user:
                 user = now
-                place = _after(users, now, place, goal, number)
+                next_user = _after(users, now, next_user, goal, number)
             counts[now] += 1
             size = size + len(line)
             last = line
@@ -193,22 +188,22 @@ def _user_of(line: bytes, goal: Path, number: int) -> str:
         ) from None
 
 
-def _after(users: Sequence[str], user: str, place: int, goal: Path, number: int) -> int:
-    """Return the place after a user in the order, which must not come before ``place``."""
+def _after(users: Sequence[str], user: str, start: int, goal: Path, number: int) -> int:
+    """Return the index after a user, who must not come before ``start``."""
     try:
-        return users.index(user, place) + 1
+        return users.index(user, start) + 1
     except ValueError:
         raise ConfigError(
-            f"{goal}:{number}: user {user!r} is not next among the users asked for. Name another "
+            f"{goal}:{number}: user {user!r} is not the next of the given users. Name another "
             "file, or remove this one."
         ) from None
 
 
 def _same_batch(
-    search: PathSearch, last: Explanation, goal: Path, k: int, asked: Mapping[str, Any]
+    search: PathSearch, last: Explanation, goal: Path, k: int, settings: Mapping[str, Any]
 ) -> None:
-    """Refuse to go on with what another run, or other settings, began."""
-    again = json.loads(explain(search, last.user, last.item, k, **asked).to_json())
+    """Refuse to continue what another run, or other settings, began."""
+    again = json.loads(explain(search, last.user, last.item, k, **settings).to_json())
     before = json.loads(last.to_json())
     for name in ("manifest", "filters"):
         wrong = [
@@ -224,16 +219,14 @@ def _same_batch(
 
 
 def _same_top(search: PathSearch, counts: Counter[str], goal: Path, top: int, last: str) -> None:
-    """Refuse to go on where the users that are done have another number of items than is asked
-    for.
-    """
+    """Refuse to continue where finished users have another number of items than ``top``."""
+    explained = search.explained
     for user, count in counts.items():
-        if count > top or (
-            count < top
-            and user != last
-            and count
-            < len(search.explained.standing(search.explained.data.users.row(user)).order())
-        ):
+        short = count < top and user != last
+        if short:
+            standing = explained.standing(explained.data.users.row(user))
+            short = count < len(standing.order())
+        if short or count > top:
             raise ConfigError(
                 f"{goal}: has {count} items of user {user!r}, not {top}. Name another file, or "
                 "remove this one."

@@ -154,8 +154,7 @@ class _Flip:
     def find(
         self, likes: np.ndarray, toward: np.ndarray, margins: np.ndarray, max_size: int
     ) -> tuple[np.ndarray | None, dict[int, float]]:
-        """Return a set that was verified to flip, as small as dropping single members makes it, and
-        each like's part of the margin.
+        """Return a set that was verified to flip, pruned, and each like's part of the margin.
 
         Args:
             likes: Liked items.

@@ -35,7 +35,7 @@ def summarize(
     k: int = 10,
     by: str = "relation",
     knock_out: bool = False,
-    judge: Evaluate | None = None,
+    evaluate: Evaluate | None = None,
     seed: int = 0,
 ) -> Summary:
     """Return what drives users' first ``k`` recommendations.
@@ -51,7 +51,7 @@ def summarize(
         by: "relation", "type" (of the edge's ends) or "pattern".
         knock_out: Whether each of the 20 largest relations is taken away as a whole, and the lists
             ranked again.
-        judge: Metrics of a scorer, for the change of quality under ``knock_out``.
+        evaluate: Metrics of a scorer, for the change of quality under ``knock_out``.
         seed: Draws users.
 
     Raises:
@@ -84,7 +84,7 @@ def summarize(
     else:
         shares = _of_kinds(explained, values)
     if knock_out and by == "relation":
-        shares = _knocked_out(explained, shares, rows, lists, judge)
+        shares = _knocked_out(explained, shares, rows, lists, evaluate)
     residual = None
     if start is not None:
         residual = score - start - float(values.sum())
@@ -119,9 +119,7 @@ def _users(explained: ExplainedModel, users: Sequence[str] | str | None, seed: i
 def _edges(
     explained: ExplainedModel, users: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, float, float | None, str]:
-    """Return the part of each edge of the path graph, the sum of the scores, the same without a
-    graph, and what kind of number it is.
-    """
+    """Return the part of each edge, the sum of scores, the same without a graph, and the basis."""
     graph = explained.graph
     if isinstance(explained.effects, LinearModel):
         found = attribute(
@@ -158,9 +156,7 @@ def _shares(
 
 
 def _of_relations(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
-    """Return the parts of relations; parallel relations that share one weight have equal parts of
-    it.
-    """
+    """Return the parts of relations; parallel ones that share a weight have equal parts."""
     graph = explained.graph
     ckg = explained.graph.ckg
     stated = np.unique(graph.edge_of_fact() * ckg.num_relations + ckg.relation[graph.edge_facts()])
@@ -195,10 +191,17 @@ def _of_kinds(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
 
 
 def pattern_of(path: Path) -> str:
-    """Return the relations of a path in order, those read from tail to head marked: "interacts >
-    genre > genre (back)".
+    """Return the relations of a path, such as "interacts > genre > genre (back)".
+
+    Those read from tail to head have "(back)".
     """
-    return " > ".join(hop.relation_label + ("" if hop.forward else " (back)") for hop in path.hops)
+    steps = []
+    for hop in path.hops:
+        if hop.forward:
+            steps.append(hop.relation_label)
+        else:
+            steps.append(f"{hop.relation_label} (back)")
+    return " > ".join(steps)
 
 
 def _patterns(
@@ -215,6 +218,9 @@ def _patterns(
             found.setdefault(pattern_of(path), []).append(path.drop_delete)
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(pairs[0]))
+    basis = "measured"
+    if isinstance(explained.effects, LinearModel):
+        basis = "exact"
     names = sorted(found)
     shares = _shares(
         [(name, name) for name in names],
@@ -229,7 +235,7 @@ def _patterns(
         without_graph=None,
         shares=tuple(shares),
         residual=None,
-        basis="exact" if isinstance(explained.effects, LinearModel) else "measured",
+        basis=basis,
         manifest=search.manifest(k=k, by="pattern", users=users),
         note="Drops of each recommendation's ten best paths, by pattern; paths share facts, so "
         "drops overlap and are no parts of a whole.",

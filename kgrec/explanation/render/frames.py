@@ -1,5 +1,6 @@
-"""Explanations as the data structures of other tools: polars, networkx, PyTorch Geometric. Each
-imports its library when called.
+"""Explanations as data structures of polars, networkx and PyTorch Geometric.
+
+Each function imports its library when called.
 """
 
 import math
@@ -64,10 +65,10 @@ def empty_frame() -> pl.DataFrame:
 
 
 def to_frame(explanation: Explanation) -> pl.DataFrame:
-    """Return one row per hop and relation, paths in order; the numbers of a path stand in each of
-    its rows.
+    """Return one row per hop and relation, paths in order.
 
-    ``facts`` names at most ten places; the JSON form has all.
+    The numbers of a path stand in each of its rows. ``facts`` names at most ten places; the JSON
+    form has all.
     """
     whole = {
         "user": explanation.user,
@@ -101,9 +102,7 @@ def _ends(hop: Hop) -> dict[str, str]:
 
 
 def stop_id(node: Node, rank: int) -> tuple[str, str]:
-    """Return what tells a node of an explanation from all others: its kind and key; of counted
-    users, the path that counts them.
-    """
+    """Return the name of a node: kind and key; for counted users, the path that counts them."""
     if node.kind == "users":
         return ("users", f"path {rank}")
     return (node.kind, node.key)
@@ -135,20 +134,15 @@ def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
     graph: nx.MultiDiGraph[Any] = nx.MultiDiGraph(
         user=explanation.user, item=explanation.item, score=explanation.score
     )
+    parts = {}
     if explanation.budget:
         parts = {(t.node.kind, t.node.key): t.value for t in explanation.budget.by_liked}
-    else:
-        parts = {}
     for rank, path in enumerate(explanation.paths, 1):
         for node in path.nodes:
             name = stop_id(node, rank)
-            graph.add_node(
-                name,
-                kind=node.kind,
-                key=node.key,
-                label=node.label,
-                **({"score": parts[name]} if name in parts else {}),
-            )
+            graph.add_node(name, kind=node.kind, key=node.key, label=node.label)
+            if name in parts:
+                graph.nodes[name]["score"] = parts[name]
         for head, tail, _, relation in _stated(path, rank):
             known = graph.get_edge_data(head, tail, key=relation.key, default={})
             graph.add_edge(

@@ -3,7 +3,7 @@
 An explanation is a ``prov:Entity`` with an ordered list of paths; a path has ordered stops and
 hops; a hop has one ``rdf:Statement`` per relation, in the direction of the fact, derived
 (``prov:wasDerivedFrom``) from the place it was read: a file with its line or ordinal, and its named
-graph. Keys that are no IRIs become ``urn:kgrec:...``; the keys themselves are kept as text, so that
+graph. Keys that are not IRIs become ``urn:kgrec:...``; the keys themselves are kept as text, and
 nothing is lost.
 """
 
@@ -66,7 +66,7 @@ def from_rdf(text: str, format: str = "turtle") -> Explanation:
 
     Raises:
         ConfigError: If the format is unknown.
-        ExplanationError: If the text is no RDF, or does not hold exactly one explanation.
+        ExplanationError: If the text is not RDF, or does not hold exactly one explanation.
     """
     found = read_rdf(text, format)
     if len(found) != 1:
@@ -81,7 +81,7 @@ def read_rdf(text: str, format: str = "turtle") -> list[Explanation]:
 
     Raises:
         ConfigError: If the format is unknown.
-        ExplanationError: If the text is no RDF, or an explanation in it is broken.
+        ExplanationError: If the text is not RDF, or an explanation in it is broken.
     """
     form = _form(format)
     try:
@@ -130,9 +130,7 @@ def _literal(value: str | bool | int | float) -> ox.Literal:
 
 
 def node_iri(kind: str, key: str) -> ox.NamedNode:
-    """Return the name of a node: an entity's own IRI where its key is one, else one that is made of
-    kind and key.
-    """
+    """Return the IRI of a node: an entity's key where it is one, else made of kind and key."""
     return ox.NamedNode(minted(key, kind, always=kind != "entity"))
 
 
@@ -176,13 +174,10 @@ class _Writer:
         self._plain(root, record)
         for name, members in (("paths", paths), ("against", against), ("notes", notes)):
             self._list(root, name, members)
-        place = {
-            subject: number
-            for number, subject in enumerate(dict.fromkeys(triple.subject for triple in self._out))
-        }
-        return sorted(
-            self._out, key=lambda triple: place[triple.subject]
-        )  # what is said of one thing stands together
+        subjects = dict.fromkeys(triple.subject for triple in self._out)
+        order = {subject: number for number, subject in enumerate(subjects)}
+        # What is said of one thing stands together.
+        return sorted(self._out, key=lambda triple: order[triple.subject])
 
     def _add(self, subject: _Subject, predicate: ox.NamedNode, object: _Term) -> None:
         self._out.append(ox.Triple(subject, predicate, object))
@@ -191,13 +186,11 @@ class _Writer:
         for one in types:
             self._add(subject, _rdf("type"), one)
 
-    def _at(self, place: str) -> ox.NamedNode:
-        return ox.NamedNode(f"{self.base}#{place}")
+    def _at(self, fragment: str) -> ox.NamedNode:
+        return ox.NamedNode(f"{self.base}#{fragment}")
 
     def _plain(self, subject: _Subject, record: Mapping[str, Any]) -> None:
-        """State every value of a record: numbers and text as literals, free records as JSON, None
-        not at all.
-        """
+        """State the values of a record but None: free records as JSON, others as literals."""
         for name, value in record.items():
             if name in _FREE:
                 self._add(
@@ -221,17 +214,17 @@ class _Writer:
             self._add(cell, _rdf("first"), member)
             self._add(cell, _rdf("rest"), rest)
 
-    def _node(self, place: str, record: Mapping[str, Any]) -> ox.NamedNode:
+    def _node(self, fragment: str, record: Mapping[str, Any]) -> ox.NamedNode:
         """State a node where it occurs: on a path, or as a term of a sum."""
-        here = self._at(place)
+        here = self._at(fragment)
         self._plain(here, {name: value for name, value in record.items() if name != "label"})
         self._add(here, _LABEL, _literal(record["label"]))
-        self._add(here, _k("node"), self._named(record, place))
+        self._add(here, _k("node"), self._named(record, fragment))
         return here
 
-    def _named(self, node: Mapping[str, Any], place: str) -> ox.NamedNode:
+    def _named(self, node: Mapping[str, Any], fragment: str) -> ox.NamedNode:
         if node["kind"] == "users":
-            return self._at(f"{place}-counted")
+            return self._at(f"{fragment}-counted")
         return node_iri(node["kind"], node["key"])
 
     def _budget(self, record: Mapping[str, Any]) -> ox.NamedNode:
@@ -278,18 +271,18 @@ class _Writer:
 
     def _hop(
         self,
-        place: str,
+        fragment: str,
         number: int,
         record: Mapping[str, Any],
         ends: tuple[ox.NamedNode, ox.NamedNode],
     ) -> ox.NamedNode:
-        here = self._at(place)
+        here = self._at(fragment)
         self._type(here, _k("Hop"))
         self._add(here, _k("position"), _literal(number))
         liked = {"user", "users"} & {record["source"]["kind"], record["target"]["kind"]}
         stated = [
             self._statement(
-                f"{place}-{one}", part, ends if part["forward"] else ends[::-1], bool(liked)
+                f"{fragment}-{one}", part, ends if part["forward"] else ends[::-1], bool(liked)
             )
             for one, part in enumerate((record, *record["also"]), 1)
         ]
@@ -297,18 +290,15 @@ class _Writer:
         return here
 
     def _statement(
-        self, place: str, part: Mapping[str, Any], ends: Sequence[ox.NamedNode], liked: bool
+        self, fragment: str, part: Mapping[str, Any], ends: Sequence[ox.NamedNode], liked: bool
     ) -> ox.NamedNode:
-        here = self._at(place)
+        here = self._at(fragment)
         self._type(here, _rdf("Statement"))
         self._add(here, _rdf("subject"), ends[0])
-        self._add(
-            here,
-            _rdf("predicate"),
-            _k("interacts")
-            if liked and part["relation"] == "interacts"
-            else node_relation(part["relation"]),
-        )
+        predicate = node_relation(part["relation"])
+        if liked and part["relation"] == "interacts":
+            predicate = _k("interacts")
+        self._add(here, _rdf("predicate"), predicate)
         self._add(here, _rdf("object"), ends[1])
         self._plain(here, {"relation": part["relation"], "forward": part["forward"]})
         self._add(here, _LABEL, _literal(part["relation_label"]))

@@ -245,9 +245,7 @@ def of_margin(drop: float, explanation: Explanation) -> str:
 
 
 def of_score(drop: float, explanation: Explanation) -> str:
-    """Return a drop as a share of the score, "" below a thousandth or where either is not
-    positive.
-    """
+    """Return a drop as a share of the score, "" below a thousandth or where not positive."""
     if drop > 0 and drop >= 0.001 * explanation.score > 0:
         return f"{percent(drop / explanation.score)} of the score"
     return ""

@@ -1,6 +1,4 @@
-"""An explanation as a tree for a terminal: the item, the liked items its paths begin with, the
-paths, their facts.
-"""
+"""An explanation as a tree for a terminal: item, first stops, their paths, and the facts."""
 
 from collections.abc import Iterator
 
@@ -14,8 +12,7 @@ from kgrec.explanation.render.sentences import claim, drop_words, footing, headi
 
 
 def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str:
-    """Return an explanation as a tree, every label made safe for a terminal and none taken for
-    markup.
+    """Return an explanation as a tree, every label made safe for a terminal.
 
     Args:
         explanation: What to show.
@@ -24,22 +21,18 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
     """
     width = max(width, 40)
     root = Tree(Text("\n".join(heading(explanation, width))), guide_style="dim")
+    parts = {}
     if explanation.budget:
         parts = {term.node: term.value for term in explanation.budget.by_liked}
-    else:
-        parts = {}
     for stop, paths in _groups(explanation):
-        if stop in parts:
-            gives = f"  gives {parts[stop]:+.3g} of the score"
-        else:
-            gives = ""
+        words = f'"{terminal(stop.label)}"'
+        style = ""
         if paths[0][1].hops[0].liked:
-            liked = "liked "
-        else:
-            liked = ""
-        branch = root.add(
-            Text(f'{liked}"{terminal(stop.label)}"{gives}', style="bold" if liked else "")
-        )
+            words = f"liked {words}"
+            style = "bold"
+        if stop in parts:
+            words += f"  gives {parts[stop]:+.3g} of the score"
+        branch = root.add(Text(words, style=style))
         for number, path in paths:
             leaf = branch.add(
                 Text(f"{number}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}")
@@ -70,10 +63,13 @@ def _groups(explanation: Explanation) -> Iterator[tuple[Node, list[tuple[int, Pa
 
 def _arrow(hop: Hop) -> str:
     """Return a hop with arrows in the direction of its facts."""
-    ways = []
+    arrows = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
         words = " and ".join(
             terminal(relation.label) for relation in hop.relations if relation.forward == forward
         )
-        ways.append(f"-{words}->" if forward else f"<-{words}-")
-    return f' {" ".join(ways)} "{terminal(hop.target.label)}"'
+        if forward:
+            arrows.append(f"-{words}->")
+        else:
+            arrows.append(f"<-{words}-")
+    return f' {" ".join(arrows)} "{terminal(hop.target.label)}"'

@@ -36,9 +36,7 @@ class _Budget:
     hit: bool = False
 
     def take(self, sizes: np.ndarray) -> np.ndarray:
-        """Return which rows may be expanded: the smallest first, so that hubs are what is given
-        up.
-        """
+        """Return which rows may be expanded: the smallest first, so that hubs are given up."""
         order = np.argsort(sizes, kind="stable")
         fits = np.cumsum(sizes[order]) <= self.left
         allowed = np.zeros(len(sizes), dtype=bool)
@@ -182,9 +180,7 @@ def _grow(
     budget: _Budget,
     wanted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the simple paths of ``depth`` edges from a node that keep off ``avoid`` and end on a
-    wanted node.
-    """
+    """Return the simple paths of ``depth`` edges from a node to wanted ones, off ``avoid``."""
     nodes = np.array([[start]], dtype=np.int64)
     edges = np.empty((1, 0), dtype=np.int64)
     for step in range(depth):

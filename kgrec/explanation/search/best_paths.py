@@ -52,13 +52,11 @@ def best_paths(
     limits: Limits,
     most: int = 50_000,
 ) -> Best:
-    """Return the ``k`` simple paths of ``length`` edges with the largest sum of values, in a fixed
-    order.
+    """Return the ``k`` simple paths of ``length`` edges with the largest sum of values.
 
     A table of the best completion from every node bounds each prefix from above, exactly but for
     nodes that would repeat, so branches are taken up in the order of what they can reach at most.
-    Paths of equal value are ordered by nodes, then edges, and none of them is left out for its
-    place.
+    Paths of equal value are ordered by nodes, then edges.
 
     Args:
         graph: Where to search.
@@ -111,9 +109,7 @@ def best_paths(
 def _bounds(
     graph: PathGraph, value: np.ndarray, user: int, item: int, length: int, limits: Limits
 ) -> list[np.ndarray]:
-    """Return, per number of edges to go 0 .. length - 1, the best value from each node to the
-    item.
-    """
+    """Return the best value from each node to the item, per number of edges left to go."""
     at_item = np.full(graph.ckg.num_nodes, -np.inf)
     at_item[item] = 0.0
     tables = [at_item]
@@ -169,9 +165,7 @@ def _open(
 
 
 def count_walks(graph: PathGraph, user: int, item: int, max_length: int) -> list[float]:
-    """Return how many walks of 1 .. ``max_length`` edges lead from the user to the item; at least
-    as many as there are paths.
-    """
+    """Return the number of walks of 1 .. ``max_length`` edges; there are at most as many paths."""
     reach = np.zeros(graph.ckg.num_nodes)
     reach[user] = 1.0
     counts = []

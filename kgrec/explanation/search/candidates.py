@@ -1,6 +1,4 @@
-"""Paths as candidates for an explanation: those that differ only in the users they pass through are
-one, and variety is kept.
-"""
+"""Candidates of an explanation: paths that differ only in other users are one, variety is kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ from kgrec.explanation.core.path_graph import PathGraph
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Paths of one length, those that differ only in the other users they pass through taken
-    together.
+    """Paths of one length; those that differ only in other users are one candidate.
 
     Attributes:
         nodes: (candidates, length + 1) nodes, ``OTHERS`` for counted users; rows sorted.
@@ -88,14 +85,12 @@ def grouped(
 
 
 def _same_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of each row among the distinct ones in sorted order, and the first row of
-    each number.
-    """
+    """Return each row's number among the sorted distinct ones, and the first row of each."""
     number = np.zeros(len(rows), dtype=np.int64)
     for column in rows.T:
-        distinct, place = np.unique(column, return_inverse=True)
+        distinct, inverse = np.unique(column, return_inverse=True)
         if len(distinct) > 1:
-            _, number = np.unique(number * len(distinct) + place.ravel(), return_inverse=True)
+            _, number = np.unique(number * len(distinct) + inverse.ravel(), return_inverse=True)
             number = number.ravel()
     _, first = np.unique(number, return_index=True)
     return number, first
@@ -110,8 +105,7 @@ def choose(
     per_liked: int,
     per_middle: int,
 ) -> list[tuple[int, int]]:
-    """Return (length - 1, number) of the best candidates with or without counted users, thinned out
-    for variety.
+    """Return (length - 1, number) of the best candidates, thinned out for variety.
 
     Args:
         groups: Candidates by length.
@@ -151,9 +145,7 @@ def choose(
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Return values with differences below 1e-12 of the largest one removed, so that ties are ties
-    on every machine.
-    """
+    """Return values at twelve digits of the largest, so that ties are ties on every machine."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest > 0:
         return np.round(values / largest, 12)

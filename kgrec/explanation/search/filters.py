@@ -64,9 +64,7 @@ class Filters:
         types: Iterable[str] | None = None,
         **settings: Any,
     ) -> "Filters":
-        """Return filters from the forms that users write:
-        ``relations={"allow": [...], "deny": [...]}``.
-        """
+        """Return filters, with ``relations={"allow": [...], "deny": [...]}`` as users write it."""
         given = dict(relations or {})
         allow = given.pop("allow", None)
         deny = given.pop("deny", ())

@@ -42,7 +42,7 @@ def test_an_unknown_name_says_where_was_looked():
 
 def test_the_wheels_folder_is_looked_up_first(tmp_path, monkeypatch):
     places = (tmp_path / "_graphs", tmp_path / "graphs")
-    monkeypatch.setattr(bundled, "places", lambda: places)
+    monkeypatch.setattr(bundled, "folders_searched", lambda: places)
     for place in places:
         bundle(place / "toy", {"log.tsv": ("interactions", LOG, LOG)})
     assert bundled.names() == ["toy"]

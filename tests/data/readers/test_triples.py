@@ -169,3 +169,12 @@ def test_what_a_folder_holds_beside_graphs_is_named(tmp_path, caplog):
     with caplog.at_level("WARNING", logger="kgrec"):
         assert len(read_triples(tmp_path)) == 1
     assert "not read, since they are folders or no graph files: notes.xyz, sub/" in caplog.text
+
+
+def test_settings_by_name_are_those_of_the_reader():
+    import inspect
+
+    from kgrec.data.readers.triples import _SETTINGS
+
+    named = set(inspect.signature(read_triples).parameters) - {"source", "on_error"}
+    assert named == set(_SETTINGS)

@@ -453,7 +453,7 @@ def test_no_path_at_all_is_a_report_too(films):
     assert told["necessity.drop.delete"].value is None
     assert [gate.held for gate in told.gates] == [True, None, True, True]
     assert not told.failed
-    assert "not judged" in told.to_text()
+    assert "not evaluated" in told.to_text()
 
 
 def test_bad_questions_are_refused(data):

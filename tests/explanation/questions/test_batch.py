@@ -131,7 +131,7 @@ def test_another_batch_is_refused_and_left_as_it_is(run, explainer, tmp_path):
             lambda: write_batch(explainer.search, USERS, out, 2, top=1),
         ),
         (
-            "user 'u0' is not next",
+            "user 'u0' is not the next",
             lambda: write_batch(explainer.search, ["u0", "u5"], out, 2, top=2),
         ),
         (
