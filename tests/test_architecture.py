@@ -366,3 +366,16 @@ def test_no_room_is_crowded(root):
         and not ROOMY.match(str(folder.relative_to(root)))
     }
     assert not crowded, crowded
+
+
+def test_every_citation_resolves(root):
+    """A page that code names exists, and so does the section."""
+    named = re.compile(r"(?<![\w/{])((?:docs/)?[a-z/-]+\.md)(?:, sections? (\d+))?")
+    lost = []
+    for path in sources(root, "kgrec", "examples"):
+        text = re.sub(r"\s+", " ", path.read_text())
+        for page, section in named.findall(text):
+            there = (root / page).is_file() or page == "page.md"
+            if not there or (section and f"### {section}. " not in (root / page).read_text()):
+                lost.append(f"{path.relative_to(root)}: {page} {section}".strip())
+    assert not lost, lost

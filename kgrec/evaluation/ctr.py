@@ -126,7 +126,7 @@ def evaluate_ctr(
         ConfigError: If ``on`` is unknown, or fewer rows than one legacy batch are there.
         DataError: If there is nothing to judge, or nothing to fit ``platt`` on.
 
-    Source: the CTR protocol of models.md 0.7.
+    Source: docs/metrics.md, section 5.
     """
     refuse_after_fork("Evaluating labelled pairs")
     check_part(on)

@@ -92,7 +92,7 @@ class Places:
 def recall(places: Places, k: int) -> Float[Tensor, " users"]:
     """Return the share of a user's relevant items that is among the first k.
 
-    Source: models.md 0.7, as in Wang et al., KGAT, KDD 2019, Section 4.2.1.
+    Source: Wang et al., KGAT, KDD 2019, Section 4.2.1; docs/metrics.md, section 1.
     """
     return _hits(places, k) / places.total
 
@@ -101,7 +101,7 @@ def precision(places: Places, k: int) -> Float[Tensor, " users"]:
     """Return the share of the first k places that hold relevant items; a list shorter than k counts
     as k.
 
-    Source: models.md 0.7.
+    Source: docs/metrics.md, section 1.
     """
     return _hits(places, k) / k
 
@@ -110,7 +110,7 @@ def hit(places: Places, k: int) -> Float[Tensor, " users"]:
     """Return the probability that a relevant item is among the first k: 1 or 0 unless k splits a
     group of equal scores.
 
-    Source: models.md 0.7; of a group, the hypergeometric probability 1 - C(size - relevant, n) /
+    Source: docs/metrics.md, section 3; the hypergeometric probability 1 - C(size - relevant, n) /
     C(size, n) of n places.
     """
     found = 1 - _missed(places.size, places.relevant, places.inside(k))
@@ -124,7 +124,7 @@ def ndcg(places: Places, k: int) -> Float[Tensor, " users"]:
         sum of hit_j / log2(j + 1) over j <= k,  divided by  sum of 1 / log2(j + 1) over j <= min(k,
         relevant)
 
-    Source: Järvelin and Kekäläinen, TOIS 2002, with binary gains; version 1 of models.md 0.7.
+    Source: Järvelin and Kekäläinen, TOIS 2002, with binary gains; docs/metrics.md, section 2.
     """
     discounts = _discounts(places, k)
     return _per_user(places, _gains(places, discounts, k)) / discounts[places.total.clamp(max=k)]
@@ -141,8 +141,8 @@ def ndcg_retrieved(places: Places, k: int) -> Float[Tensor, " users"]:
     asked for (their K_max, 100 by default): the value of one k changes with the other cutoffs. It
     is at least the standard NDCG, and 0 where nothing is found.
 
-    Source: Wang et al., NGCF, SIGIR 2019, and KGAT, KDD 2019, as their code has it; version 2 of
-    models.md 0.7.
+    Source: Wang et al., NGCF, SIGIR 2019, and KGAT, KDD 2019, as their code has it;
+    version 2 of docs/metrics.md, section 2.
     """
     discounts = _discounts(places, k)
     gains = _gains(places, discounts, k)
@@ -295,7 +295,7 @@ def logloss(probabilities: Float[Tensor, " batch"], labels: Bool[Tensor, " batch
 def accuracy(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
     """Return the share of rows predicted rightly.
 
-    Source: as RippleNet and MKR report it (models.md 0.7).
+    Source: as RippleNet and MKR report it; docs/metrics.md, section 5.
     """
     return float((predicted == labels).double().mean())
 

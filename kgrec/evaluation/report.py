@@ -185,7 +185,7 @@ def evaluate(
         ConfigError: If ``on``, a cutoff or a metric is unknown.
         DataError: If there is nobody to judge.
 
-    Source: the full-ranking protocol of models.md 0.7.
+    Source: full ranking, docs/metrics.md, section 1.
     """
     check_part(on)
     cutoffs = check_cutoffs(ks)

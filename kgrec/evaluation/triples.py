@@ -66,8 +66,8 @@ def evaluate_triples(
         DataError: If the dataset holds out no triples.
         DivergedError: If a score is not a number.
 
-    Source: Bordes et al., TransE, NIPS 2013, Section 4.2 ("filtered"); average ranks of ties as
-    models.md 2.20.
+    Source: Bordes et al., TransE, NIPS 2013, Section 4.2 ("filtered"); average ranks of ties,
+    docs/metrics.md, section 7.
     """
     check_part(on)
     cutoffs = check_cutoffs(ks)

@@ -83,7 +83,7 @@ class RelationalGraph(nn.Module):
 
         A row adds up to the number of distinct relations at its node.
 
-        Source: ``adj_type si`` of the authors' KGAT code (models.md 1.3).
+        Source: ``adj_type si`` of the authors' KGAT code.
         """
         group = self.csr.destinations() * self.num_relations + self._relation.long()
         _, group, size = torch.unique_consecutive(group, return_inverse=True, return_counts=True)

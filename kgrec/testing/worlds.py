@@ -69,7 +69,7 @@ def _interactions(pairs: np.ndarray) -> Interactions:
 
 
 def toy() -> Dataset:
-    """Return the graph of models.md 0.8: three items and one entity, two users."""
+    """Return the toy graph of docs/metrics.md, section 9: three items, one entity, two users."""
     return dataset([(0, 0), (0, 1), (1, 1)], triples=[(0, 0, 3), (1, 0, 3), (1, 1, 2)], num_items=3)
 
 

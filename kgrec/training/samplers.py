@@ -39,8 +39,8 @@ class InteractionSampler:
     Raises:
         DataError: If negatives are wanted and a user has every item.
 
-    Source: Rendle et al., BPR, UAI 2009, Section 4.2 (uniform negatives); models.md 0.6 for the
-    variants.
+    Source: Rendle et al., BPR, UAI 2009, Section 4.2 (uniform negatives);
+    docs/metrics.md, section 8, for the variants.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class TripleSampler:
     ``kg_steps`` override either number: with fewer steps an epoch sees a part of the triples, with
     more it begins again, shuffled anew.
 
-    Source: Wang et al., KGAT, KDD 2019, Section 3.2 and the authors' code (models.md 0.6).
+    Source: Wang et al., KGAT, KDD 2019, Section 3.2 and the authors' code.
     """
 
     def __init__(

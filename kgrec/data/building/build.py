@@ -162,10 +162,9 @@ def _catalog(
 ) -> Vocabulary:
     """Return the items: those with interactions, or also those that links and the table name."""
     if catalog == "all":
-        named = [] if links is None else [links["item"]]
-        if table is not None:
-            named.append(titles(table)["item"])
-        keys = sorted_keys([keys, *(column.rename("item") for column in named)])
+        known = [links, None if table is None else titles(table)]
+        named = [frame["item"].rename("item") for frame in known if frame is not None]
+        keys = sorted_keys([keys, *named])
     return Vocabulary(keys, kind="item")
 
 

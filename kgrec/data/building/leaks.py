@@ -275,13 +275,10 @@ def _listed(graph: Triples, pairs: Sequence[Likeness]) -> str:
 
 def _remedy(graph: Triples, like: Likeness, held_out: bool) -> str:
     count = np.bincount(graph.relation, minlength=len(graph.relations))
-    smaller = graph.relations.key(like.one if count[like.one] < count[like.other] else like.other)
-    if like.inverse:
-        twice = "Models add inverses of their own, so such facts count twice."
-    else:
-        twice = "Such facts count twice."
+    smaller = graph.relations.key(min((like.other, like.one), key=count.__getitem__))
+    why = "Such facts count twice."
     if held_out:
         why = "Held-out triples can be read off the other relation."
-    else:
-        why = twice
+    elif like.inverse:
+        why = "Models add inverses of their own, so such facts count twice."
     return f"{why} Leave one out, for instance with --without-relation {shlex.quote(smaller)}."

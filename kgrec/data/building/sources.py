@@ -101,7 +101,9 @@ class DatasetSources:
         """The sources of the knowledge graph one by one."""
         if self.kg is None:
             return ()
-        return tuple(self.kg) if isinstance(self.kg, list | tuple) else (self.kg,)
+        if isinstance(self.kg, list | tuple):
+            return tuple(self.kg)
+        return (self.kg,)
 
 
 # What a caller may name; the others are for readers of folders.
@@ -177,18 +179,19 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
                 "user attributes are asked for and there are none. Name a file of them."
             )
         about_users = sources.users
-    train, valid, test = sources.parts if given else (None, None, None)
+    notes = _notes(sources)
+    if not given:
+        sources = replace(sources, train=None, valid=None, test=None)
+    if sources.kg is None:
+        sources = replace(sources, links=None)
+    else:
+        sources = replace(sources, kg=list(sources.graphs))
     changed = replace(
         sources,
         interactions=log,
-        train=train,
-        valid=valid,
-        test=test,
-        kg=None if sources.kg is None else list(sources.graphs),
-        links=sources.links if sources.kg is not None else None,
         user_attributes=about_users,
         name=sources.name or None,
-        notes=_notes(sources),
+        notes=notes,
     )
     return changed, options
 

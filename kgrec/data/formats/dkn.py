@@ -225,14 +225,9 @@ def _matches(title: str, entities: Iterator[tuple[str, str]]) -> Iterator[_Menti
             yield open_mention
             open_mention = None
         if found is not None:
-            open_mention = (
-                title,
-                "title",
-                first if open_mention is None else open_mention[2],
-                end,
-                found[0],
-                found[1] or None,
-            )
+            if open_mention is not None:
+                first = open_mention[2]
+            open_mention = (title, "title", first, end, found[0], found[1] or None)
     if open_mention is not None:
         yield open_mention
 
@@ -272,12 +267,10 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     """
     written = Written()
     names = writing.carried(data, writing.fits_cell, (USERS,))
-    texts = [
-        data.item_label(row) if text is None else text
-        for row, text in enumerate(
-            data.content.texts if data.content.texts is not None else [None] * data.num_items
-        )
-    ]
+    texts = [data.item_label(row) for row in range(data.num_items)]
+    if data.content.texts is not None:
+        labels = pl.Series(texts, dtype=pl.String)
+        texts = pl.select(pl.coalesce(data.content.texts, labels)).to_series().to_list()
     titles = pl.Series([writing.cell(text).strip() or "-" for text in texts], dtype=pl.String)
     written.lose("tabs and line ends in texts, now blanks", writing.changed(texts))
     written.lose("item ids (a news is its title)", int((data.items.series != titles).sum()))

@@ -106,14 +106,16 @@ def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -
     behind = behind[order]
     relation = (behind // len(row)).astype(np.int32)
     behind -= relation.astype(np.int64) * len(row)
+    if len(graph.sources) > 1:
+        graph = replace(graph, source=graph.source[order])
+    if len(graph.graph):
+        graph = replace(graph, graph=graph.graph[order])
     return replace(
         graph,
         head=row[graph.head[order]],
         relation=relation,
         tail=behind.astype(np.int32),
-        source=graph.source[order] if len(graph.sources) > 1 else graph.source,
         locator=graph.locator[order],
-        graph=graph.graph[order] if len(graph.graph) else graph.graph,
     )
 
 

@@ -416,6 +416,8 @@ class PythonCollector:
         head, relation, tail, graph = (
             columns[:, ordinal].astype(np.int32) for ordinal in (0, 1, 2, 4)
         )
+        if len(self._lines):
+            attributes = attributes.with_columns(locator=pl.Series(np.array(self._lines)))
         return RawTriples(
             (name,),
             list(self._terms),
@@ -426,9 +428,7 @@ class PythonCollector:
             labels=labels,
             relation_labels=labels,
             types=type_frame(self._types),
-            attributes=attributes.with_columns(locator=pl.Series(np.array(self._lines)))
-            if len(self._lines)
-            else attributes,
+            attributes=attributes,
             dropped=(*skipped.dropped(), *_left_out(self._counts)),
             graph=graph if self._graphs else None,
             graphs=pl.Series("graph", list(self._graphs), dtype=pl.String),

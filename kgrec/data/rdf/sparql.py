@@ -487,13 +487,14 @@ class _Parser:
             FormatError: If it is in another format, or not valid in its own.
         """
         media = kind.partition(";")[0].strip().lower()
-        wanted = self._plan.form == "SELECT"
-        if not (media in (_ROWS, "application/json") if wanted else media in _GRAPHS):
+        accepted: tuple[str, ...] = tuple(_GRAPHS)
+        ends: tuple[bytes, ...] = (b".", b"", b"}")
+        if self._plan.form == "SELECT":
+            accepted = (_ROWS, "application/json")
+            ends = (b"}",)
+        if media not in accepted:
             said = " ".join(body[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
-            if wanted:
-                want = _ROWS
-            else:
-                want = ", ".join(_GRAPHS)
+            want = ", ".join(one for one in accepted if one != "application/json")
             raise FormatError(
                 f"{self._where.shown}: answered in {media[:80] or 'no format'}, expected {want}. "
                 f"It begins: {said}"
@@ -502,7 +503,7 @@ class _Parser:
             return self._parsed(body, media, lenient=False)
         except (SyntaxError, ValueError) as error:
             end = body.rstrip()[-1:]
-            if end not in ((b"}",) if wanted else (b".", b"", b"}")):
+            if end not in ends:
                 raise Passing(f"the answer breaks off ({reason(error)})") from None
             if not self._lenient:
                 remedy = "Mend the query, or leave such statements out with on_error skip"

@@ -406,9 +406,9 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
     if kind == "text":
         return Guess("text", left_out="kept as text of the items")
     if kind is not None:
-        return Guess(
-            kind, (found.separator or _given_list(name, table)) if kind == "list" else None
-        )
+        if kind == "list":
+            return Guess(kind, found.separator or _given_list(name, table))
+        return Guess(kind)
     if found.left_out and settings.columns is not None:
         return Guess("category")
     return found

@@ -55,7 +55,10 @@ def read_vectors(
     keys: dict[str, np.ndarray] = {}
     count = 0
     binary = _is_binary(path)
-    for key, numbers, row in _binary(path) if binary else _text(path, skipped):
+    entries = _text(path, skipped)
+    if binary:
+        entries = _binary(path)
+    for key, numbers, row in entries:
         count += 1
         if key in keys or not wanted(key):
             continue

@@ -153,12 +153,11 @@ def divide_impressions(
     order = _order(log)
     if name == "given" and log.part is not None:
         generator = numpy_generator(seed, "split")
-        last = (
-            generator.permutation(order) if log.lists.time is None else _in_time(log.lists, order)
-        )
+        which, last = "the latest", _in_time(log.lists, order)
+        if log.lists.time is None:
+            which, last = "a", generator.permutation(order)
         part, held = _with_validation(log.part, last)
         if held:
-            which = "a" if log.lists.time is None else "the latest"
             notes.append(
                 f"No validation part: {which} tenth of the training impressions was held out "
                 f"({held} impressions)."
@@ -212,7 +211,9 @@ def _order(log: ImpressionLog) -> np.ndarray:
     """Return the positions of the impressions sorted by user, time, and what they hold."""
     lists = log.lists
     user, item = (_ranks(known) for known in (log.users, log.items))
-    keys = [user[lists.user], *(() if lists.time is None else (lists.time,))]
+    keys = [user[lists.user]]
+    if lists.time is not None:
+        keys.append(lists.time)
     order = row_order(*keys)
     same = np.logical_and.reduce([key[order[1:]] == key[order[:-1]] for key in keys])
     if len(order):

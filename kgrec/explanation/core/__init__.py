@@ -1,1 +1,1 @@
-"""Records of explanations. Imports no torch."""
+"""Records, rankings and the path graph, which all of explanation is made of. Imports no torch."""

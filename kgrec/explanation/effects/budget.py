@@ -1,4 +1,4 @@
-"""A score as a sum, nothing left out (explanation.md 3.2 and 3.6)."""
+"""A score as a sum, nothing left out (docs/explanations.md, sections 2 and 3)."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 """Exact parts of a score and exact effects of edits, for models that are linear propagation
-(explanation.md 3.2 - 3.4).
+(docs/explanations.md, sections 2, 4 and 5).
 
 With A the normalized graph, L_m = A^m X and Z = sum over k of c_k L_k, a score is s = z_u . z_i /
 n, n being 1 or the length of z_i (``by_direction``). Everything here is in numbers of nodes;
@@ -282,7 +282,7 @@ class Pair:
 
     def edge_effects(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Return the first-order effect of each pair's weight on the score, both directions, other
-        weights kept (explanation.md 3.3).
+        weights kept (docs/explanations.md, section 4).
         """
         plain, _ = self._sensitivity
         total = np.zeros(low.shape)
@@ -327,7 +327,7 @@ class Pair:
 
     def scores(self, edits: Sequence[Edit], modes: Sequence[Mode] = ("delete",)) -> np.ndarray:
         """Return the scores under each edit, (modes, edits), exactly, from the edited nodes alone
-        (explanation.md 3.4).
+        (docs/explanations.md, section 5).
 
         "delete" computes all degrees anew, "mask" keeps the other weights. An added pair must join
         nodes that have edges.

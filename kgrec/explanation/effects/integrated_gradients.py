@@ -1,5 +1,5 @@
 """Edge attributions that add up: integrated gradients of linear propagation by Gauss-Legendre
-points (explanation.md 3.3).
+points (docs/explanations.md, section 6).
 
 Along the ray t A, t in [0, 1], a score of a model with K layers is a polynomial of degree 2 K, so K
 points give its integral exactly. Where items are compared by direction it is not a polynomial; then

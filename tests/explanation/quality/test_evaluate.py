@@ -408,7 +408,7 @@ def test_a_path_over_a_fact_that_is_not_in_training_fails_its_gate(data):
     assert [gate.name for gate in told.failed] == ["validity", "leak"]
     assert told["whole.validity"].value < 1
     assert told["style.pfr"].value < 1
-    assert "no training facts" in told.failed[0].note
+    assert "not training facts" in told.failed[0].note
 
 
 def test_a_test_edge_in_the_graph_fails_the_gate(data):
