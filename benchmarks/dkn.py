@@ -22,7 +22,7 @@ from scipy.special import expit
 import kgrec
 from kgrec.data.records.interactions import concatenate
 from kgrec.data.texts.news_catalog import NewsCatalog
-from kgrec.evaluation.ctr import LabelledPairs, labelled_pairs
+from kgrec.evaluation.ctr import LabeledPairs, labeled_pairs
 from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.significance import Statistic, bootstrap_pooled, pooled_auc, pooled_f1
 
@@ -125,7 +125,7 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
     words of the title.
     """
     data = kgrec.load(SHARED / "dkn-news")
-    test = labelled_pairs(data, "test")
+    test = labeled_pairs(data, "test")
     scores: dict[str, list[np.ndarray]] = {
         "logistic regression on title words": [regression(data, test)]
     }
@@ -191,7 +191,7 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
     ]
 
 
-def scored(run: kgrec.Run, rows: LabelledPairs) -> np.ndarray:
+def scored(run: kgrec.Run, rows: LabeledPairs) -> np.ndarray:
     """Return a run's log-odds of test pairs."""
     users, sizes = np.unique(rows.user, return_counts=True)
     pairs = Lists(*map(_tensor, (np.concatenate([[0], np.cumsum(sizes)]), rows.item)))
@@ -203,7 +203,7 @@ def scored(run: kgrec.Run, rows: LabelledPairs) -> np.ndarray:
     )
 
 
-def regression(data: kgrec.Dataset, test: LabelledPairs) -> np.ndarray:
+def regression(data: kgrec.Dataset, test: LabeledPairs) -> np.ndarray:
     """Return log-odds of the test pairs by logistic regression on the words that DKN sees too; the
     penalty is chosen on validation.
     """
@@ -216,7 +216,7 @@ def regression(data: kgrec.Dataset, test: LabelledPairs) -> np.ndarray:
     words.data[:] = 1.0
     train = np.concatenate([data.train.item, data.negatives["train"].item])
     label = np.arange(len(train)) < len(data.train)
-    valid = labelled_pairs(data, "valid")
+    valid = labeled_pairs(data, "valid")
     x = words[train]
 
     def fitted(penalty: float) -> np.ndarray:

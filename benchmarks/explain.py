@@ -128,7 +128,7 @@ def measure(name: str, ex: Explainer, count: int) -> list[tuple[str, str, str]]:
         for pair in ids[:20]
     ]
     by_relation = timed(lambda: ex.summary(k=10))[0] / 1e3
-    again = [anew(ex, *pair) for pair in pairs[:5]]
+    again = [again(ex, *pair) for pair in pairs[:5]]
     graph = ex.graph
     return [
         ("nodes, edges both ways", f"{graph.ckg.num_nodes:,}, {2 * graph.num_edges:,}", ""),
@@ -142,14 +142,14 @@ def measure(name: str, ex: Explainer, count: int) -> list[tuple[str, str, str]]:
             f"{memory:.0f}",
             "200" if name == "ml-100k" else "1,000",
         ),
-        ("one deletion by propagating anew, ms", f"{np.median(again):.0f}", ""),
+        ("one deletion by propagating again, ms", f"{np.median(again):.0f}", ""),
         ("paths found, median and most", _counts(told), ""),
         *_parts(told),
         *(_fidelity(ex, pairs) if name == "ml-100k" else []),
     ]
 
 
-def anew(ex: Explainer, user: int, item: int) -> float:
+def again(ex: Explainer, user: int, item: int) -> float:
     """Return the milliseconds of one deletion by propagating everything again."""
     node = ex.graph.ckg.user_node(user)
     edit = Edit(np.array([[node, ex.liked(user)[0]]]))

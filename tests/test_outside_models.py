@@ -1,6 +1,7 @@
 """Models from outside kgrec: named by their class in every command, imported only where allowed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -73,30 +74,20 @@ def test_module_says_presets_space_and_needs(outside):
 
 def test_run_is_opened_by_every_command_that_allows_the_class(trained, tmp_path, capsys):
     allowed = ["--allow-class", "my_mf:MyMf"]
+    place = str(trained)
+    users = tmp_path / "users.txt"
+    users.write_text("u0001\n")
+    item = load_run(trained, allow="my_mf:MyMf").data.items.key(0)
     calls = [
-        ["evaluate", str(trained)],
-        ["recommend", str(trained), "--user", "u0001"],
-        [
-            "similar",
-            str(trained),
-            "--item",
-            load_run(trained, allow="my_mf:MyMf").data.items.key(0),
-        ],
-        ["export", str(trained), "--embeddings", str(tmp_path / "vectors")],
-        ["explain", str(trained), "--user", "u0001", "--top", "1"],
-        [
-            "explain-batch",
-            str(trained),
-            "--out",
-            str(tmp_path / "b.jsonl"),
-            "--users",
-            "all",
-            "--top",
-            "1",
-        ],
-        ["explain-summary", str(trained)],
-        ["inspect", str(trained), "--export", str(tmp_path / "page.html")],
-        ["compare", str(trained), str(trained)],
+        ["evaluate", place],
+        ["recommend", place, "--user", "u0001"],
+        ["similar", place, "--item", item],
+        ["export", place, "--embeddings", str(tmp_path / "vectors")],
+        ["explain", place, "--user", "u0001", "--top", "1"],
+        ["explain-batch", place, "--out", str(tmp_path / "b.jsonl"), "--users", str(users)],
+        ["explain-summary", place, "--users", str(users)],
+        ["inspect", place, "--export", str(tmp_path / "page.html"), "--user", "u0001"],
+        ["compare", place, shutil.copytree(place, str(tmp_path / "copy"))],
     ]
     for call in calls:
         refused = command(call)
@@ -104,8 +95,9 @@ def test_run_is_opened_by_every_command_that_allows_the_class(trained, tmp_path,
         assert refused == 2, call
         assert "--allow-class my_mf:MyMf" in said
         assert said.count("\n") == 1
-        assert command([*call, *allowed]) in (0, 3), (call, capsys.readouterr().err)
-        capsys.readouterr()
+        done = command([*call, *allowed])
+        said = capsys.readouterr().err
+        assert done in (0, 3) or "no fact of the graph has an effect" in said, (call, said)
 
 
 def test_nothing_is_imported_that_is_not_allowed(outside, trained, tmp_path):

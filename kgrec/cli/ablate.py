@@ -52,7 +52,9 @@ def ablate(
             show_default=False,
         ),
     ] = None,
-    on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
+    on: Annotated[
+        Literal["test", "valid"], typer.Option(help="Which part to evaluate on.")
+    ] = "test",
     out: Annotated[
         Path | None,
         typer.Option(

@@ -20,7 +20,9 @@ def compare(
         list[Path],
         typer.Argument(metavar="RUN RUN...", help="Folders of trained runs.", show_default=False),
     ],
-    on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
+    on: Annotated[
+        Literal["test", "valid"], typer.Option(help="Which part to evaluate on.")
+    ] = "test",
     protocol: Annotated[Protocol, typer.Option(help="As in kgrec evaluate.")] = "ranking",
     k: Annotated[
         str | None,

@@ -78,7 +78,8 @@ def demo(
     show_dataset(data)
     _heading(
         "2. Models",
-        "trained with early stopping on validation data, judged once on test data over the whole "
+        "trained with early stopping on validation data, evaluated once on test data over the "
+        "whole "
         "catalog",
     )
     runs = _train(data, seed)

@@ -26,7 +26,9 @@ Protocol = Literal["ranking", "ctr", "impressions", "sampled", "triples"]
 
 def evaluate(
     run: RunArgument,
-    on: Annotated[Literal["test", "valid"], typer.Option(help="Which part to judge on.")] = "test",
+    on: Annotated[
+        Literal["test", "valid"], typer.Option(help="Which part to evaluate on.")
+    ] = "test",
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -44,7 +46,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="ranking: recall,ndcg,precision,hit,mrr,map,coverage if left away; "
+            help="ranking: recall,ndcg,precision,hit,mrr,map,coverage if omitted; "
             "ndcg-retrieved is KGAT's own.",
             show_default=False,
         ),
@@ -59,7 +61,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="sampled: items drawn per held-out item, 100 if left away.",
+            help="sampled: items drawn per held-out item, 100 if omitted.",
             show_default=False,
         ),
     ] = None,
@@ -86,7 +88,7 @@ def evaluate(
     """Measure a run on held-out interactions.
 
     Every item is ranked for every user with held-out interactions; what the user already has is
-    left out. Other protocols judge labelled pairs, lists that were shown, or held-out items among
+    left out. Other protocols judge labeled pairs, lists that were shown, or held-out items among
     sampled ones.
     """
     if k is None:
@@ -163,9 +165,9 @@ def _show(report: "Report") -> None:
         for name, value in report.metrics.items()
     ]
     if report.protocol == "triples":
-        judged = f"{report.details['triples']:,} triples"
+        evaluated = f"{report.details['triples']:,} triples"
     else:
-        judged = f"{report.users:,} users"
+        evaluated = f"{report.users:,} users"
     if report.protocol in ("ranking", "triples"):
         protocol = ""
     else:
@@ -174,7 +176,7 @@ def _show(report: "Report") -> None:
         selected = f" ({report.details['selection']})"
     else:
         selected = ""
-    title = f"{clean(str(report.model))}{selected} on {report.split}, {judged}{protocol}"
+    title = f"{clean(str(report.model))}{selected} on {report.split}, {evaluated}{protocol}"
     show_table(
         ("metric", *columns),
         rows,

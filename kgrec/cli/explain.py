@@ -116,7 +116,7 @@ class _Asked:
         """Refuse options that the form cannot heed, and the lack of one that it needs."""
         if form == "--verify" and (self.user is not None or self.k is not None):
             raise ConfigError(
-                "--verify takes user, item and paths from the file. Leave --user and -k away."
+                "--verify takes user, item and paths from the file. Omit --user and -k."
             )
         if form != "--verify" and self.user is None:
             raise ConfigError("explain to whom? Pass --user.")
@@ -266,7 +266,7 @@ def explain(
     form: Annotated[
         Format | None,
         typer.Option(
-            "--format", help="The ending of --out where left away, else text.", show_default=False
+            "--format", help="The ending of --out if omitted, else text.", show_default=False
         ),
     ] = None,
     out: Annotated[
@@ -324,7 +324,7 @@ def explain(
 def _refuse_output(form: str | None, out: Path | None) -> None:
     if form is not None or out is not None:
         raise ConfigError(
-            "--verify says what differs, and writes nothing. Leave --format and --out away."
+            "--verify says what differs, and writes nothing. Omit --format and --out."
         )
 
 
@@ -348,8 +348,8 @@ def _form(form: str | None, out: Path | None, asked: _Asked) -> str:
         raise ConfigError(f"--format {shown} is a file. Pass --out FILE.{shown}.")
     if asked.lines and shown not in ("text", "tree", "html"):
         raise ConfigError(
-            f"--lines is for people to read, and {shown} keeps the places as they were read. "
-            "Leave it away."
+            f"--lines applies to text formats, and {shown} keeps locators as they were read. "
+            "Omit it."
         )
     return shown
 

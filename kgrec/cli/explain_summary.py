@@ -69,9 +69,9 @@ def explain_summary(
         ).metrics
 
     asked = users if users in (None, "all") else ids_in(Path(users))
-    judged = judge if knock_out and len(opened.data.valid) else None
+    evaluated = judge if knock_out and len(opened.data.valid) else None
     found = opened.explainer().summary(
-        asked, k=k, by=by, knock_out=knock_out, judge=judged, seed=seed
+        asked, k=k, by=by, knock_out=knock_out, judge=evaluated, seed=seed
     )
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))

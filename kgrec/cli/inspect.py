@@ -25,7 +25,7 @@ def inspect(
             metavar="P",
             min=0,
             max=65535,
-            help="Port on 127.0.0.1; a free one where left away.",
+            help="Port on 127.0.0.1; a free one if omitted.",
             show_default=False,
         ),
     ] = None,
@@ -62,9 +62,7 @@ def inspect(
             "--user chooses whom the offline page shows. Pass --export FILE.html as well."
         )
     if export is not None and (port is not None or browser):
-        raise ConfigError(
-            "--export writes a file and serves nothing. Leave --port and --browser away."
-        )
+        raise ConfigError("--export writes a file and serves nothing. Omit --port and --browser.")
     if export is None:
         missing = [name for name in _NEEDS if find_spec(name) is None]
         if missing:

@@ -45,7 +45,7 @@ FormatOption = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="table, json, csv or parquet; the ending of --out where left away.",
+        help="table, json, csv or parquet; the ending of --out if omitted.",
         show_default=False,
     ),
 ]

@@ -120,7 +120,7 @@ def output_format(chosen: str | None, out: Path | None) -> str:
         raise ConfigError("--format parquet is not text. Pass --out FILE.parquet.")
     if found == "table" and out is not None:
         raise ConfigError(
-            "--format table goes to the terminal. Leave --out away, or pass --format json, csv "
+            "--format table goes to the terminal. Omit --out, or pass --format json, csv "
             "or parquet."
         )
     return found

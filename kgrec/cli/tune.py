@@ -42,9 +42,9 @@ def tune(
     """Search a model's settings on validation data.
 
     The first trial is the default preset; what --set gives is fixed. DIR gets trials.csv,
-    trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, judged once
-    on the test part. The same command goes on where it was interrupted, or further with a larger
-    budget.
+    trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, evaluated
+    once on the test part. The same command goes on where it was interrupted, or further with a
+    larger budget.
     """
     fixed = settings(set_ or [], None)
     from kgrec.models.catalog import find

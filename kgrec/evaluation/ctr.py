@@ -1,4 +1,4 @@
-"""Click-through rate: is a pair an interaction? Labelled negatives, or one sampled item per
+"""Click-through rate: is a pair an interaction? Labeled negatives, or one sampled item per
 held-out interaction.
 """
 
@@ -28,7 +28,7 @@ _PER_USER = ("user_auc", "user_accuracy", "user_logloss")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPairs:
+class LabeledPairs:
     """Pairs of users and items, and which of them are interactions.
 
     Attributes:
@@ -44,7 +44,7 @@ class LabelledPairs:
     sampled: bool
 
 
-def labelled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabelledPairs:
+def labeled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabeledPairs:
     """Return the held-out interactions of a part and its negatives.
 
     Negatives are those of the dataset where it has any for this part. Else each interaction brings
@@ -67,7 +67,7 @@ def labelled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabelledPairs:
         held_out = dataset.test
     if not len(held_out):
         raise DataError(
-            f"nothing to judge: the {on} part has no interactions. Split the data anew."
+            f"nothing to evaluate: the {on} part has no interactions. Split the data again."
         )
     given = dataset.negatives.get(on, Interactions())
     sampled = not len(given)
@@ -87,7 +87,7 @@ def labelled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabelledPairs:
     )
     label = np.arange(len(user)) < len(held_out)
     order = np.argsort(user, kind="stable")
-    return LabelledPairs(user[order], item[order], label[order], sampled)
+    return LabeledPairs(user[order], item[order], label[order], sampled)
 
 
 def evaluate_ctr(
@@ -112,10 +112,10 @@ def evaluate_ctr(
     Args:
         scorer: What scores.
         dataset: Where the rows are.
-        on: "test" or "valid"; on "valid", Platt scaling is fitted on the rows that are judged.
+        on: "test" or "valid"; on "valid", Platt scaling is fitted on the rows that are evaluated.
         seed: Seed of sampled negatives, and of the order of rows in legacy batches.
         scaling: How scores become probabilities; None takes "platt" where the validation rows are
-            like those judged, "sigmoid" where there are none, and in the legacy mode.
+            like those evaluated, "sigmoid" where there are none, and in the legacy mode.
         legacy_batch: Take AUC, F1 and accuracy per mini-batch of so many rows, shuffled, and
             average them, without the last short batch, as the published code of KGCN does: for
             comparison with its figures only.
@@ -124,13 +124,13 @@ def evaluate_ctr(
 
     Raises:
         ConfigError: If ``on`` is unknown, or fewer rows than one legacy batch are there.
-        DataError: If there is nothing to judge, or nothing to fit ``platt`` on.
+        DataError: If there is nothing to evaluate, or nothing to fit ``platt`` on.
 
     Source: docs/metrics.md, section 5.
     """
-    refuse_after_fork("Evaluating labelled pairs")
+    refuse_after_fork("Evaluating labeled pairs")
     check_part(on)
-    rows = labelled_pairs(dataset, on, seed)
+    rows = labeled_pairs(dataset, on, seed)
     if legacy_batch is not None and not 1 <= legacy_batch <= len(rows.user):
         raise ConfigError(
             f"legacy batches of {legacy_batch}: there are {len(rows.user)} rows. Take from 1 to "
@@ -170,7 +170,7 @@ def evaluate_ctr(
         protocol="ctr",
         notes=_notes(rows, on, chosen, legacy_batch),
         details=details,
-        rows=_judged_rows(dataset, rows, scores, probability),
+        rows=_evaluated_rows(dataset, rows, scores, probability),
     )
 
 
@@ -230,7 +230,7 @@ def _drawn(
 
 
 def _scores(
-    scorer: Scorer, dataset: Dataset, on: str, rows: LabelledPairs, device: torch.device | str
+    scorer: Scorer, dataset: Dataset, on: str, rows: LabeledPairs, device: torch.device | str
 ) -> Tensor:
     users, sizes = np.unique(rows.user, return_counts=True)
     candidates = Lists(
@@ -245,7 +245,7 @@ def _scores(
 
 def _alike(dataset: Dataset, on: str) -> bool:
     """Return whether there are validation rows, with negatives of the same origin as those
-    judged.
+    evaluated.
     """
     return len(dataset.valid) > 0 and (len(dataset.negatives.get("valid", ())) > 0) == (
         len(dataset.negatives.get(on, ())) > 0
@@ -256,7 +256,7 @@ def _platt(
     scorer: Scorer,
     dataset: Dataset,
     on: str,
-    rows: LabelledPairs,
+    rows: LabeledPairs,
     scores: Tensor,
     seed: int,
     device: torch.device | str,
@@ -264,11 +264,11 @@ def _platt(
     if not _alike(dataset, on):
         raise DataError(
             f"no validation rows like those of the {on} part to fit the scaling on. Take scaling "
-            "sigmoid, or split anew."
+            "sigmoid, or split again."
         )
     if on == "valid":
         return platt(scores, torch.from_numpy(rows.label))
-    held_out = labelled_pairs(dataset, "valid", seed)
+    held_out = labeled_pairs(dataset, "valid", seed)
     return platt(
         _scores(scorer, dataset, "valid", held_out, device), torch.from_numpy(held_out.label)
     )
@@ -302,7 +302,7 @@ def _legacy(
 
 
 def _per_user(
-    dataset: Dataset, rows: LabelledPairs, scores: Tensor, probability: Tensor
+    dataset: Dataset, rows: LabeledPairs, scores: Tensor, probability: Tensor
 ) -> pl.DataFrame:
     """Return each user's counts, AUC (null without both kinds of row), accuracy and log loss."""
     right = (probability >= 0.5).numpy() == rows.label
@@ -332,8 +332,8 @@ def _per_user(
     return found.select(users, "positive", "negative", *_PER_USER)
 
 
-def _judged_rows(
-    dataset: Dataset, rows: LabelledPairs, scores: Tensor, probability: Tensor
+def _evaluated_rows(
+    dataset: Dataset, rows: LabeledPairs, scores: Tensor, probability: Tensor
 ) -> pl.DataFrame:
     ids = {
         "user": dataset.users.series.gather(rows.user),
@@ -349,7 +349,7 @@ def _judged_rows(
     )
 
 
-def _notes(rows: LabelledPairs, on: str, scaling: str, legacy_batch: int | None) -> tuple[str, ...]:
+def _notes(rows: LabeledPairs, on: str, scaling: str, legacy_batch: int | None) -> tuple[str, ...]:
     notes = []
     if rows.sampled:
         notes.append(

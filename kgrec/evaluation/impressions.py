@@ -33,7 +33,7 @@ def evaluate_impressions(
 
     and ``auc_pooled`` is over the candidates of all impressions together. Impressions without a
     click, or with nothing else, are skipped and counted; ``per_user`` of the report has one row per
-    impression judged.
+    impression evaluated.
 
     Candidates of equal score share their ranks: each counts with the mean over all orders of them,
     so that a scorer that cannot tell candidates apart gets what chance would get. (MIND's script
@@ -67,11 +67,11 @@ def evaluate_impressions(
     clicks = np.bincount(
         np.repeat(np.arange(len(shown)), sizes), weights=shown.clicked, minlength=len(shown)
     ).astype(np.int64)
-    judged = np.flatnonzero((clicks > 0) & (clicks < sizes))
-    if not len(judged):
+    evaluated = np.flatnonzero((clicks > 0) & (clicks < sizes))
+    if not len(evaluated):
         raise DataError(
             f"no impression of the {on} part has both a click and an item not clicked. There is "
-            "nothing to judge."
+            "nothing to evaluate."
         )
     shown_lists, histories = (
         Lists(torch.from_numpy(start.astype(np.int64)), torch.from_numpy(rows.astype(np.int64)))
@@ -83,25 +83,25 @@ def evaluate_impressions(
         .numpy()
     )
     kept = np.repeat((clicks > 0) & (clicks < sizes), sizes)
-    start = np.concatenate([[0], np.cumsum(sizes[judged])])
+    start = np.concatenate([[0], np.cumsum(sizes[evaluated])])
     values = impression_metrics(scores[kept], shown.clicked[kept], start, cutoffs)
     means = {name: float(value.mean()) for name, value in values.items()}
     means["auc_pooled"] = auc(torch.from_numpy(scores[kept]), torch.from_numpy(shown.clicked[kept]))
     columns = {
-        "user": dataset.users.keys(shown.user[judged]),
-        "impression": judged,
-        "shown": sizes[judged],
-        "clicked": clicks[judged],
+        "user": dataset.users.keys(shown.user[evaluated]),
+        "impression": evaluated,
+        "shown": sizes[evaluated],
+        "clicked": clicks[evaluated],
     }
     return Report(
         model=model,
         split=on,
-        users=len(np.unique(shown.user[judged])),
+        users=len(np.unique(shown.user[evaluated])),
         metrics=means,
         per_user=pl.DataFrame(columns | values),
         protocol="impressions",
         notes=("One row of values per impression; a user may have several.",),
-        details={"impressions": len(judged), "skipped": len(shown) - len(judged)},
+        details={"impressions": len(evaluated), "skipped": len(shown) - len(evaluated)},
     )
 
 

@@ -20,7 +20,7 @@ from kgrec.models.base import Scorer
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Means over a part of what was judged.
+    """Means over a part of what was evaluated.
 
     Attributes:
         users: Users with something relevant in this part.
@@ -42,16 +42,16 @@ class Report:
     Attributes:
         model: Name of the model, or None.
         split: "test" or "valid".
-        users: Users judged: in full ranking those with at least one relevant item that was not
+        users: Users evaluated: in full ranking those with at least one relevant item that was not
             masked.
         metrics: Means by name, for instance ``recall@20``; and ``coverage@20``, ``auc`` and others
             that are of all users together.
-        per_user: One row per user judged, whose id (the caller's) is the first column; then counts,
-            and one column per metric that is a mean over users.
+        per_user: One row per user evaluated, whose id (the caller's) is the first column; then
+            counts, and one column per metric that is a mean over users.
         protocol: "ranking", "ctr", "sampled", or the name of another.
         notes: What a reader must know to read the numbers, in sentences.
         details: Further values of the protocol by name, JSON-ready.
-        rows: Of "ctr", what was judged: ``user``, ``item`` (the caller's ids), ``label``,
+        rows: Of "ctr", what was evaluated: ``user``, ``item`` (the caller's ids), ``label``,
             ``score``, ``probability``; else None.
         warm_part: Of full ranking, the means over users and relevant items that have training
             interactions.
@@ -98,7 +98,7 @@ class Report:
 
     @property
     def cold_users(self) -> int:
-        """Users judged who have no training interaction."""
+        """Users evaluated who have no training interaction."""
         return self.cold_user_part.users
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def evaluate(
     """Rank the whole catalog for every user with held-out items, and report the means.
 
     Training items are masked with -inf, and validation items as well when judging on "test". A
-    relevant item that is masked too is counted apart and judged nowhere. Repeated held-out pairs
+    relevant item that is masked too is counted apart and evaluated nowhere. Repeated held-out pairs
     count once.
 
     Values of users are expectations over all orders of candidates with equal scores. Coverage and
@@ -176,14 +176,14 @@ def evaluate(
         ks: Cutoffs, each at least 1.
         metrics: Names without the cutoff; None takes recall, ndcg, precision, hit, mrr, map and
             coverage. "ndcg-retrieved" is another, whose lists reach to the largest of ``ks``.
-        users: User rows to judge; None judges all.
+        users: User rows to evaluate; None evaluates all.
         model: Name for the report.
         device: Where the scorer computes, if it is not a ``DotProduct``.
         beyond: Whether to say what the lists are worth beyond their hits.
 
     Raises:
         ConfigError: If ``on``, a cutoff or a metric is unknown.
-        DataError: If there is nobody to judge.
+        DataError: If there are no users to evaluate.
 
     Source: full ranking, docs/metrics.md, section 1.
     """
@@ -200,19 +200,20 @@ def evaluate(
     )
     if not len(truth):
         raise DataError(
-            f"nobody to judge: the {on} part has no pair of these users that is not in training "
-            "too. Split the data anew."
+            f"no users to evaluate: the {on} part has no pair of these users that is not in "
+            "training "
+            "too. Split the data again."
         )
     owner = truth // dataset.num_items
     item = truth % dataset.num_items
-    judged, sizes = _runs(owner)
+    evaluated, sizes = _runs(owner)
     wanted = Lists(
         torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])), torch.from_numpy(item)
     )
-    lists = Lists.of(known, judged)
+    lists = Lists.of(known, evaluated)
     ranked, above, tied = place_items(
         scorer,
-        judged,
+        evaluated,
         min(cutoffs[-1], dataset.num_items),
         wanted,
         num_items=dataset.num_items,
@@ -253,17 +254,17 @@ def evaluate(
         for k in cutoffs
         if "coverage" in names
     }
-    trained_user = np.isin(judged, dataset.train.user)
+    trained_user = np.isin(evaluated, dataset.train.user)
     user_is_warm = np.repeat(trained_user, sizes)
     item_is_warm = np.isin(item, dataset.train.item)
-    columns = {"user": dataset.users.keys(judged), "relevant": sizes, "cold": ~trained_user}
+    columns = {"user": dataset.users.keys(evaluated), "relevant": sizes, "cold": ~trained_user}
     return Report(
         model=model,
         split=on,
-        users=len(judged),
+        users=len(evaluated),
         metrics=means,
         per_user=pl.DataFrame(columns | values),
-        notes=_notes(names, cutoffs, int((~trained_user).sum()), len(judged)),
+        notes=_notes(names, cutoffs, int((~trained_user).sum()), len(evaluated)),
         warm_part=part(user_is_warm & item_is_warm),
         warm_user_part=part(user_is_warm),
         cold_item_part=part(~item_is_warm),
@@ -281,7 +282,7 @@ def check_part(on: str) -> None:
         ConfigError: If ``on`` is neither "test" nor "valid".
     """
     if on not in ("test", "valid"):
-        raise ConfigError(f"there is no part {on!r} to judge on. Choose test or valid.")
+        raise ConfigError(f"there is no part {on!r} to evaluate on. Choose test or valid.")
 
 
 def _truth(

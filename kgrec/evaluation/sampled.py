@@ -39,7 +39,7 @@ def evaluate_sampled(
     ``hit@k``, ``ndcg@k`` and ``mrr@k``.
 
     Negatives are drawn without repetition, uniformly over the items that the user has in none of
-    the parts up to this one; a user with fewer gets all of them. Each held-out pair is judged by
+    the parts up to this one; a user with fewer gets all of them. Each held-out pair is evaluated by
     itself, with ndcg 1 / log2(rank + 1), then averaged over a user's pairs, then over users. Values
     are expectations over all orders of candidates with equal scores, as in full ranking.
 
@@ -57,7 +57,7 @@ def evaluate_sampled(
 
     Raises:
         ConfigError: If ``on``, a cutoff or ``negatives`` is out of range.
-        DataError: If there is nobody to judge.
+        DataError: If there are no users to evaluate.
 
     Source: He et al., Neural Collaborative Filtering, WWW 2017, Section 4.1; on what it hides:
     Krichene and Rendle, KDD 2020.
@@ -81,8 +81,9 @@ def evaluate_sampled(
     truth.sort_indices()
     if not truth.nnz:
         raise DataError(
-            f"nobody to judge: the {on} part has no pair that is not in training too. Split the "
-            "data anew."
+            f"no users to evaluate: the {on} part has no pair that is not in training too. Split "
+            "the "
+            "data again."
         )
     users = np.repeat(np.arange(dataset.num_users), np.diff(truth.indptr))
     seen = concatenate([before, held_out]).csr(dataset.num_users, dataset.num_items)
@@ -153,7 +154,7 @@ def distinct_negatives(
     used; -1 fills where there are fewer.
 
     Args:
-        users: User rows; each occurrence draws anew.
+        users: User rows; each occurrence draws again.
         seen_ptr: Start of each user's items in ``seen_idx``, and the end of the last (users + 1).
         seen_idx: Item rows, ascending and distinct within a user.
         num_items: Size of the catalog.

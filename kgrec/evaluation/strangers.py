@@ -69,7 +69,7 @@ def choose_fallback(
             why,
         )
 
-    users, who = _judges(data)
+    users, who = _choosers(data)
     lives = [fixed.half_life] if fixed is not None else _half_lives(data)
     tried = {FallbackChoice("popularity", life): 0.0 for life in lives}
     for choice in tried:
@@ -92,7 +92,7 @@ def _way(way: str) -> Way:
     return "popularity"
 
 
-def _judges(data: Dataset) -> tuple[np.ndarray, str]:
+def _choosers(data: Dataset) -> tuple[np.ndarray, str]:
     """Return the validation users to choose by, at most 1,000, and who they are."""
     users = np.unique(data.valid.user)
     cold = users[~with_interactions(data).users[users]]

@@ -26,11 +26,11 @@ def validator(
     """Return what measures a scorer on the validation part, or on another one (``on``), higher is
     better.
 
-    Rankings are judged by the users who have training interactions, where there are any: no
+    Rankings are evaluated by the users who have training interactions, where there are any: no
     training moves what the others get. Items that the model does not know stay out of them.
 
     ``auc`` and ``ndcg@k`` are of the lists that were shown, where the part has such; ``auc`` is
-    otherwise of labelled pairs (``evaluate_ctr``). Every other ``name@k`` is of the whole catalog's
+    otherwise of labeled pairs (``evaluate_ctr``). Every other ``name@k`` is of the whole catalog's
     ranking.
 
     Raises:

@@ -16,7 +16,7 @@ from kgrec.ops.typed import TypedEdges, typed_products
 class Ball:
     """What a few nodes gather in so many layers.
 
-    Nodes are counted anew, the nearest first: what a layer computes are the first rows of what it
+    Nodes are counted again, the nearest first: what a layer computes are the first rows of what it
     starts from, and the last layer computes the few nodes alone. Every row has all of its edges.
 
     Attributes:

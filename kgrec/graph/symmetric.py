@@ -85,7 +85,7 @@ class PairGraph(nn.Module):
         """Return, per group of facts, the rows ``ends`` of ``sum of c_l A^l``, A being the graph
         without the group's facts.
 
-        A is normalized anew; with ``keep_weights`` the weights that are left stay as they were.
+        A is normalized again; with ``keep_weights`` the weights that are left stay as they were.
         A pair goes when all of its facts go. One vector per end is pushed through the graph instead
         of every node's embedding, all groups side by side: the edited matrix is S (B - D) S with
         the whole graph's ones B, the group's few entries D and its own scales S.

@@ -69,7 +69,7 @@ class ImpressionSource:
     Attributes:
         negatives: Items not clicked for each click, at least 1; fewer where fewer were shown.
         max_history: Most recent items of each history, at least 1.
-        grouped: Whether each click must stand among negatives of its own, so that labelled pairs
+        grouped: Whether each click must stand among negatives of its own, so that labeled pairs
             cannot be used.
     """
 

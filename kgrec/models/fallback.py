@@ -296,7 +296,7 @@ def served(
         data: What it was trained on.
         choice: The fallback; None leaves it off.
         cold: Score of an item that the model does not know: -inf keeps it out of a ranking, 0
-            leaves it among labelled pairs.
+            leaves it among labeled pairs.
         known: What ``model.can_rank`` said; None asks it.
     """
     known = known or model.can_rank(data)

@@ -41,7 +41,7 @@ class DenoisingAutoEncoder(nn.Module):
         self.depth = len(sizes) - 1
 
     def reseed(self, seed: int) -> None:
-        """Start the stream of noise anew."""
+        """Start the stream of noise again."""
         self.noise.reseed(seed)
 
     def forward(

@@ -22,7 +22,7 @@ class SeededDropout(nn.Module):
         self.reseed(0)
 
     def reseed(self, seed: int) -> None:
-        """Start the stream of masks anew."""
+        """Start the stream of masks again."""
         self._seed = seed
         self._calls = 0
 

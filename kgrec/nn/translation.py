@@ -34,7 +34,7 @@ def train_translation(
     margin: float = 1.0,
 ) -> None:
     """Train tables in place: true triples by a margin above the same with the head or the tail
-    (even odds) drawn anew.
+    (even odds) drawn again.
 
         loss = mean of max(0, margin - score(h, r, t) + score(h', r, t'))
 

@@ -123,7 +123,7 @@ class Csr:
         return self.ptr.diff()
 
     def destinations(self) -> Int[Tensor, " edges"]:
-        """Return the destination node of each edge, int64; computed anew at each call."""
+        """Return the destination node of each edge, int64; computed again at each call."""
         nodes = torch.arange(self.num_nodes, device=self.ptr.device)
         return torch.repeat_interleave(nodes, self.degree, output_size=self.num_edges)
 

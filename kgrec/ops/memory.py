@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     new pages; return whether they do.
 
     glibc takes large blocks from the kernel and gives them back at once; at each step of a training
-    the kernel would then clear the same pages anew. On Gowalla's graph that was 12 ms of a LightGCN
-    step of about 60. Does nothing without glibc.
+    the kernel would then clear the same pages again. On Gowalla's graph that was 12 ms of a
+    LightGCN step of about 60. Does nothing without glibc.
     """
     if sys.platform != "linux":
         return False

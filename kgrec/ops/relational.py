@@ -81,7 +81,7 @@ def rel_scores(
         projection: ``W_r``, applied from the right.
         relation_vectors: ``e_r``.
         graph: The structure, with relations.
-        groups: ``by_relation(graph)``, where the caller keeps it; else it is made anew.
+        groups: ``by_relation(graph)``, where the caller keeps it; else it is made again.
 
     Raises:
         GraphError: If the graph has no relations, or more than there are projections.

@@ -108,7 +108,7 @@ def fit(
         resume: Go on with the training in ``out``, from its checkpoint; where there is none, start
             it. Settings come from the folder. Larger ``epochs`` or another ``patience`` let a
             finished run train on, beside itself until that is whole: from its last epoch, after
-            early stopping with the count of patience begun anew. Otherwise a finished run is
+            early stopping with the count of patience begun again. Otherwise a finished run is
             returned as it is.
         refit: Train once more on all interactions, for as many epochs as were best.
         fallback: How users without training interactions are answered: "popularity", "attributes"
@@ -564,7 +564,7 @@ class _Job:
         if warm is not None and self.out is not None:
             every = len(np.unique(self.data.valid.user))
             logger.info(
-                "%s: judged on the %d of %d validation users who have training interactions.",
+                "%s: evaluated on the %d of %d validation users who have training interactions.",
                 self.data.name,
                 len(warm),
                 every,
@@ -758,7 +758,7 @@ def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
 
 
 def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
-    """Return the settings with a metric that the dataset can be judged by: without interactions,
+    """Return the settings with a metric that the dataset can be evaluated by: without interactions,
     how well triples are found.
     """
     metric = chosen.train.metric

@@ -205,12 +205,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     if record.pop("sha256", None) != _digest(record):
         raise CheckpointError(
             f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. "
-            "Train again, or copy it anew."
+            "Train again, or copy it again."
         )
     missing = _FIELDS.keys() - record.keys()
     if missing:
         raise CheckpointError(
-            f"{folder}: {CONFIG} lacks {', '.join(sorted(missing))}. Train again, or copy it anew."
+            f"{folder}: {CONFIG} lacks {', '.join(sorted(missing))}. Train again, or copy it again."
         )
     wrong = [
         name
@@ -220,7 +220,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if wrong:
         raise CheckpointError(
             f"{folder / CONFIG}: {wrong[0]} has a value of a wrong kind or size. Train again, or "
-            "copy it anew."
+            "copy it again."
         )
     return record
 
@@ -247,7 +247,7 @@ def _is_dataset(value: object) -> bool:
 
 def _is_summary(value: object) -> bool:
     """Return whether what a run says of its training can be shown; what is not known here is not
-    judged.
+    evaluated.
     """
     if not isinstance(value, dict):
         return False
@@ -340,7 +340,7 @@ def is_unfinished(place: Path) -> bool:
     """Return whether a folder holds a training that can be gone on with.
 
     One that was killed by version 0.1 in its last moment has its weights and neither a checkpoint
-    nor the record that it is done: it opens, and is trained anew.
+    nor the record that it is done: it opens, and is trained again.
     """
     return (
         (place / CONFIG).is_file()

@@ -216,7 +216,7 @@ class Run:
         Raises:
             ConfigError: If the protocol is unknown, or a setting out of range.
             DataError: If the run was refit on everything, so that nothing is held out; or if
-                nothing is there to judge by.
+                nothing is there to evaluate by.
             CheckpointError: If the dataset has moved or changed since (loaded runs).
         """
         if self.refit:
@@ -234,11 +234,11 @@ class Run:
         if metrics is not None and protocol != "ranking":
             raise ConfigError(
                 f"metrics belong to protocol ranking: {protocol} always reports all of its own. "
-                "Leave them away."
+                "Omit them."
             )
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
-        data = self._judged_on(on, protocol)
+        data = self._evaluated_on(on, protocol)
         ks = tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
         if protocol in ("ctr", "impressions"):
             scorer = served(self.model, self.scorer(), self.data, cold=0.0)
@@ -312,7 +312,7 @@ class Run:
                 f"{self.name} does not score triples. Train transe, distmult, complex or rotate."
             )
         return evaluate_triples(
-            scorer, self._judged_on(on, "triples"), on, (*HITS, *ks), model=self.name
+            scorer, self._evaluated_on(on, "triples"), on, (*HITS, *ks), model=self.name
         )
 
     def ranker(self) -> Ranker:
@@ -582,7 +582,7 @@ class Run:
             return str(self.path)
         return f"this {self.name} run"
 
-    def _judged_on(self, on: str, protocol: str) -> Dataset:
+    def _evaluated_on(self, on: str, protocol: str) -> Dataset:
         """Return the dataset with what a protocol needs; a loaded run keeps only a part of its
         dataset.
         """
@@ -923,7 +923,7 @@ def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
         return FallbackChoice(**{**stored, "half_life": float(stored.get("half_life", 0.0))})
     except (ConfigError, OverflowError) as error:
         raise CheckpointError(
-            f"{folder}: its fallback is broken ({error}). Train again, or copy it anew."
+            f"{folder}: its fallback is broken ({error}). Train again, or copy it again."
         ) from None
 
 

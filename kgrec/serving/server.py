@@ -47,8 +47,7 @@ def _bound(port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise ConfigError(
-            f"port {port}: {error.strerror}. Pass another --port, or leave it away to get a free "
-            "one."
+            f"port {port}: {error.strerror}. Pass another --port, or omit it to get a free one."
         ) from None
     return found
 

@@ -84,8 +84,8 @@ class Comparison:
     Attributes:
         dataset: Name of the dataset.
         split: "test" or "valid".
-        protocol: How they were judged.
-        users: Users they were paired by; impressions or triples where those were judged.
+        protocol: How they were evaluated.
+        users: Users they were paired by; impressions or triples where those were evaluated.
         strangers: Users without training interactions, who are told of apart: no training moves
             what they get.
         against: Name of the entry that the others are compared with.
@@ -295,8 +295,8 @@ def _check_same_users(one: Report, other: Report) -> None:
     counts = [key, *(name for name in _COUNTS if name in one.per_user.columns)]
     if not one.per_user.select(counts).equals(other.per_user.select(counts)):
         raise DataError(
-            "the runs were judged on different users or items, although their datasets are the "
-            "same. Train them anew."
+            "the runs were evaluated on different users or items, although their datasets are the "
+            "same. Train them again."
         )
 
 

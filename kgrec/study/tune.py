@@ -159,10 +159,10 @@ def tune(
     more into ``out/run``.
 
     The first trial is the default preset. Later ones are drawn by a tree-structured Parzen
-    estimator, and end early where they fall behind the median of the others. Rankings are judged by
-    the validation users who have training interactions. Trials are given the data without its test
-    part. The folder can be gone on with, by the same call, after an interruption of any kind (an
-    interrupted trial starts anew) or with a larger budget.
+    estimator, and end early where they fall behind the median of the others. Rankings are evaluated
+    by the validation users who have training interactions. Trials are given the data without its
+    test part. The folder can be gone on with, by the same call, after an interruption of any kind
+    (an interrupted trial starts again) or with a larger budget.
 
     Args:
         data: A dataset with a validation part, or anything ``kgrec.load`` takes.

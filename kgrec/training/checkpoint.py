@@ -84,7 +84,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         else:
             found = "not there"
         raise CheckpointError(
-            f"{path}: {found}. The run folder is incomplete: train again, or copy it anew."
+            f"{path}: {found}. The run folder is incomplete: train again, or copy it again."
         )
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
@@ -104,12 +104,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ) as error:
         raise CheckpointError(
             f"{path}: not a readable weights file ({type(error).__name__}). Train again, or copy "
-            "it anew."
+            "it again."
         ) from None
     if metadata.get("sha256") != _digest(tensors, text):
         raise CheckpointError(
             f"{path}: its SHA-256 does not hold, the file was changed or damaged. Train again, "
-            "or copy it anew."
+            "or copy it again."
         )
     return tensors, record
 

@@ -14,7 +14,7 @@ PUBLISHED = ("paper", "official")
 """Presets that train for fixed epochs, on everything but the test part, as long as nothing is said about stopping."""
 
 TEST_SELECTED = "test-selected"
-"""What a run is called whose epoch was chosen by the part it is judged on, wherever its figures stand."""
+"""What a run is called whose epoch was chosen by the part it is evaluated on, wherever its figures stand."""
 
 PAPER_SELECTION = {"validate_every": 10, "patience": 10, "metric": "recall@20"}
 """How the authors of KGAT and KGIN end training: by the test part, every ten epochs, after ten evaluations without improvement."""
@@ -30,8 +30,8 @@ class TrainConfig:
         kg_batch_size: Triples per step; 0 takes as many as make the triples last as many steps as
             the interactions, or what the model's published code takes.
         kg_steps: Steps on triples in an epoch: fewer than they last see a random part of them, more
-            begin again with them, shuffled anew; 0 takes them once, or as many steps as the model's
-            published code does.
+            begin again with them, shuffled again; 0 takes them once, or as many steps as the
+            model's published code does.
         learning_rate: Learning rate of Adam.
         sampler: "interaction" shuffles all interactions; the others draw users, then one
             interaction of each: "user_uniform" distinct users in a batch, as the authors' code of

@@ -18,7 +18,7 @@ from kgrec.random import derive
 
 
 class ShownSampler:
-    """Each click of an impression with a few of the items that were shown beside it, drawn anew
+    """Each click of an impression with a few of the items that were shown beside it, drawn again
     every epoch without repetition.
 
     Impressions without a click, or with nothing else, are left out.
@@ -88,21 +88,21 @@ class ShownSampler:
 
 
 class PairSampler:
-    """Interactions as lists of one click: with sampled negatives, or labelled pairs one by one.
+    """Interactions as lists of one click: with sampled negatives, or labeled pairs one by one.
 
     The history is the user's other training items. Every pair is shown to a history that lacks one
-    of them: its own item, or for a labelled negative a random one, so that the length of a history
+    of them: its own item, or for a labeled negative a random one, so that the length of a history
     does not give the label away.
 
     Args:
-        data: Its training part, and its labelled negatives where there are any.
+        data: Its training part, and its labeled negatives where there are any.
         source: How a batch is put together.
-        batch_size: Clicks, or labelled pairs, per batch.
+        batch_size: Clicks, or labeled pairs, per batch.
         seed: Seed of every draw.
         device: Where batches are made.
 
     Raises:
-        ConfigError: If the data is labelled and clicks must stand in groups.
+        ConfigError: If the data is labeled and clicks must stand in groups.
         DataError: If negatives are to be sampled and a user has every item.
     """
 
@@ -116,10 +116,10 @@ class PairSampler:
         device: torch.device,
     ) -> None:
         negatives = data.negatives.get("train", Interactions())
-        self._labelled = len(negatives) > 0
-        if self._labelled and source.grouped:
+        self._labeled = len(negatives) > 0
+        if self._labeled and source.grouped:
             raise ConfigError(
-                'labelled pairs stand alone, and a softmax needs a click among negatives of its own. Use loss="bce".'
+                'labeled pairs stand alone, and a softmax needs a click among negatives of its own. Use loss="bce".'
             )
         matrix = data.train.csr(data.num_users, data.num_items)
 
@@ -148,7 +148,7 @@ class PairSampler:
         order = torch.randperm(count, generator=generator, device=device)
         lot = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
         negatives = torch.empty(count, 0, dtype=torch.int64, device=device)
-        if not self._labelled:
+        if not self._labeled:
             wanted = self._user.repeat_interleave(self._source.negatives)
             negatives = sample_negatives(
                 wanted, *self._seen, self._num_items, generator=generator
@@ -185,7 +185,7 @@ class PairSampler:
 def impression_sampler(
     data: Dataset, source: ImpressionSource, batch_size: int, *, seed: int, device: torch.device
 ) -> ShownSampler | PairSampler:
-    """Return batches of the lists that were shown in training, of labelled pairs, or of
+    """Return batches of the lists that were shown in training, of labeled pairs, or of
     interactions: the first that the data has.
     """
     shown = data.impressions.get("train")

@@ -8,7 +8,7 @@ How an epoch goes, each step and who does it:
           Round.batches    a batch of each objective; the first one says how many steps there are
             _step          zero_grad, loss, backward, optimizer.step; then after_step
               _backward    the losses of the batches, whole or in pieces after running out of memory
-      _judge     validates where it is due, and keeps the best parameters
+      _evaluate     validates where it is due, and keeps the best parameters
     Before the first epoch: _warm_up. Instead of epochs, where the plan has a closed form: plan.fit.
 """
 
@@ -81,7 +81,7 @@ def train(
         device: Where batches are made.
         validate: Returns the number to maximize for a scorer; None trains all epochs and keeps the
             last parameters.
-        state: Where to go on from; None starts anew.
+        state: Where to go on from; None starts again.
         on_epoch: Called with the state after each epoch.
         title: Name for the progress bar.
 
@@ -110,7 +110,7 @@ def train(
                 **_epoch(model, plan, rounds, state.epoch + 1, seed),
             }
             record["seconds"] = time.perf_counter() - began
-            _judge(model, state, record, config, validate)
+            _evaluate(model, state, record, config, validate)
             state.model = snapshot(model)
             state.optimizers = [optimizer.state_dict() for optimizer in optimizers]
             bar.update(state.epoch, _line(record), record)
@@ -161,7 +161,7 @@ def _closed_form(
     with progress(title, 1, epochs=True) as bar:
         fit()
         record = {"epoch": 1, "seconds": time.perf_counter() - began}
-        _judge(model, state, record, config, validate)
+        _evaluate(model, state, record, config, validate)
         bar.update(1, _line(record), record)
     state.model = state.best
     return state
@@ -369,7 +369,7 @@ def _backward(objectives: Sequence[Objective[Any]], batches: Sequence[Any], coun
     return torch.stack([value for value in values if value is not None])
 
 
-def _judge(
+def _evaluate(
     model: Recommender,
     state: TrainState,
     record: dict[str, Any],

@@ -140,7 +140,7 @@ class TripleSampler:
     many batches as the interactions have, or as ``TripleSource`` says. As a plan's first objective,
     batches are of ``batch_size`` and as many as hold all triples. ``kg_batch_size`` and
     ``kg_steps`` override either number: with fewer steps an epoch sees a part of the triples, with
-    more it begins again, shuffled anew.
+    more it begins again, shuffled again.
 
     Source: Wang et al., KGAT, KDD 2019, Section 3.2 and the authors' code.
     """

@@ -8,7 +8,7 @@ from scipy import optimize, special
 
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError, DivergedError
-from kgrec.evaluation.ctr import evaluate_ctr, labelled_pairs, platt
+from kgrec.evaluation.ctr import evaluate_ctr, labeled_pairs, platt
 from kgrec.models.base import DotProduct
 from kgrec.testing import worlds
 
@@ -107,7 +107,7 @@ def test_users_with_one_kind_of_row_have_no_auc_of_their_own():
 
 def test_sampled_negatives_are_unseen_seeded_and_said_to_be_sampled():
     data = world()
-    rows = labelled_pairs(data, "test", seed=1)
+    rows = labeled_pairs(data, "test", seed=1)
     own = {
         (int(u), int(i))
         for part in (data.train, data.valid, data.test)
@@ -119,7 +119,7 @@ def test_sampled_negatives_are_unseen_seeded_and_said_to_be_sampled():
     assert rows.sampled
     assert not drawn & own
     assert np.array_equal(np.bincount(rows.user[rows.label]), np.bincount(rows.user[~rows.label]))
-    again, other = labelled_pairs(data, "test", seed=1), labelled_pairs(data, "test", seed=2)
+    again, other = labeled_pairs(data, "test", seed=1), labeled_pairs(data, "test", seed=2)
     assert np.array_equal(rows.item, again.item)
     assert not np.array_equal(rows.item, other.item)
     report = evaluate_ctr(scorer(data)[1], data, seed=1)
@@ -129,7 +129,7 @@ def test_sampled_negatives_are_unseen_seeded_and_said_to_be_sampled():
 
 def test_validation_negatives_know_nothing_of_the_test_part():
     data = world()
-    some = [labelled_pairs(data, "valid", seed) for seed in range(20)]
+    some = [labeled_pairs(data, "valid", seed) for seed in range(20)]
     drawn = {
         (int(u), int(i))
         for rows in some
@@ -141,7 +141,7 @@ def test_validation_negatives_know_nothing_of_the_test_part():
 
 def test_a_user_with_every_item_brings_no_negative():
     data = worlds.dataset([(0, 0), (0, 1), (1, 0)], test=[(0, 2), (1, 1)], num_items=3)
-    rows = labelled_pairs(data, "test")
+    rows = labeled_pairs(data, "test")
     assert rows.user[~rows.label].tolist() == [1]
     assert rows.item[~rows.label].tolist() == [2]
 

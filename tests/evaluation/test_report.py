@@ -84,7 +84,7 @@ def test_as_brute_force(train, valid, test, seed, on):
     rows, means = brute(table, masked, held_out, (2, 5), train)
     data = dataset(train, valid, test)
     if not rows:
-        with pytest.raises(DataError, match="nobody to judge"):
+        with pytest.raises(DataError, match="no users to evaluate"):
             evaluate(scorer_of(table), data, on=on)
         return
     report = evaluate(
@@ -164,7 +164,7 @@ def test_validation_items_are_candidates_when_judging_on_valid():
 def test_some_users_only():
     report = evaluate(*small(), ks=(2,), users=np.array([3, 5]))
     assert report.per_user["user"].to_list() == ["u3"]
-    with pytest.raises(DataError, match="nobody to judge"):
+    with pytest.raises(DataError, match="no users to evaluate"):
         evaluate(*small(), users=np.array([4]))
 
 

@@ -142,7 +142,7 @@ def test_pairs_that_are_in_training_too_are_judged_nowhere():
     )
     assert report.per_user["relevant"].to_list() == [1]
     assert report.to_dict()["masked"] == 1
-    with pytest.raises(DataError, match="nobody to judge"):
+    with pytest.raises(DataError, match="no users to evaluate"):
         evaluate_sampled(product(1, 5), worlds.dataset([(0, 0)], test=[(0, 0)], num_items=5))
 
 

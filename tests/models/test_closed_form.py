@@ -80,7 +80,7 @@ class TestClosedForm:
             generator=torch.Generator().manual_seed(0),
         )
         expected = run.scorer()(query).gather(1, candidates)
-        monkeypatch.setattr("kgrec.models.closed_form.chunk_rows", lambda *_: 7)
+        monkeypatch.setattr("kgrec.nn.history_scorer.chunk_rows", lambda *_: 7)
         torch.testing.assert_close(run.scorer()(query, candidates), expected)
 
     def test_similar_items_are_those_ranked_for_someone_who_used_one(self, name):

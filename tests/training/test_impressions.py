@@ -113,7 +113,7 @@ class TestPairs:
             assert not set(candidates[1:]) & set(own)
             assert label == [1.0, 0.0, 0.0, 0.0]
 
-    def test_labelled_pairs_stand_alone_and_their_histories_tell_nothing(self):
+    def test_labeled_pairs_stand_alone_and_their_histories_tell_nothing(self):
         negatives = [(0, 7), (1, 7), (1, 8)]
         data = self.data(negatives)
         sampler = impression_sampler(data, ImpressionSource(4, 10), 4, seed=0, device=CPU)
@@ -135,7 +135,7 @@ class TestPairs:
                     left_out |= set(own) - set(history)
         assert left_out == {0, 1, 2, 3}
 
-    def test_labelled_pairs_cannot_stand_in_groups(self):
+    def test_labeled_pairs_cannot_stand_in_groups(self):
         with pytest.raises(ConfigError, match="bce"):
             PairSampler(
                 self.data([(0, 7)]), ImpressionSource(4, 10, grouped=True), 4, seed=0, device=CPU

@@ -107,8 +107,10 @@ def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
     Where they plainly disagree (XML, JSON), the content counts; what a name says within the Turtle
     family stands.
 
-    >>> format_of("a.ttl", b"<?xml version='1.0'?>").name, format_of("a", b"<x:a> <x:b> <x:c>
-    .").name ('RDF/XML', 'N-Triples')
+    >>> format_of("a.ttl", b"<?xml version='1.0'?>").name
+    'RDF/XML'
+    >>> format_of("a", b"<x:a> <x:b> <x:c> .").name
+    'N-Triples'
     """
     named = FORMATS.get(bare_suffix(path))
     found = sniffed(start)

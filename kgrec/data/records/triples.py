@@ -152,8 +152,10 @@ class Triples:
 def readable(key: str) -> str:
     """Return a relation name people can read, from an IRI or a dotted key.
 
-    >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by"),
-    readable("http://dbpedia.org/ontology/director") ('music by', 'directed by', 'director')
+    >>> readable("https://schema.org/musicBy"), readable("film.film.directed_by")
+    ('music by', 'directed by')
+    >>> readable("http://dbpedia.org/ontology/director")
+    'director'
     """
     local = key.rstrip("/#>").replace("#", "/").rsplit("/", 1)[-1]
     if "/" not in key and ":" not in key:

@@ -168,7 +168,7 @@ def divide_impressions(
         part[order] = find_split(name)(
             log.lists.user[order], time, shares, generator=numpy_generator(seed, "split")
         )
-    keep, dropped = _judgeable(log)
+    keep, dropped = _evaluable(log)
     if not keep.any():
         raise DataError(
             f"{', '.join(log.sources)}: no impression has both a click and a candidate that was "
@@ -270,7 +270,7 @@ def _with_validation(part: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, i
     return part, len(held)
 
 
-def _judgeable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
+def _evaluable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
     """Return which impressions have a click and a non-click, and what is the matter with the
     others.
     """

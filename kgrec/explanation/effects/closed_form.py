@@ -76,7 +76,7 @@ class Linear:
 
     def ranking(self, user: int, items: int, edit: Edit, mode: Mode = "delete") -> np.ndarray:
         """Return the scores of the first ``items`` nodes for a user's node under an edit, by
-        propagating everything anew.
+        propagating everything again.
         """
         ones = sp.csr_matrix(
             (np.ones(len(self.matrix.data)), self.matrix.indices, self.matrix.indptr),
@@ -329,7 +329,7 @@ class Pair:
         """Return the scores under each edit, (modes, edits), exactly, from the edited nodes alone
         (docs/explanations.md, section 5).
 
-        "delete" computes all degrees anew, "mask" keeps the other weights. An added pair must join
+        "delete" computes all degrees again, "mask" keeps the other weights. An added pair must join
         nodes that have edges.
         """
         touched = [

@@ -41,7 +41,7 @@ class LightGCNConfig:
             that have training interactions, and ranks by normalized item vectors. Items without any
             are left to what the graph says of them.
         temperature: Temperature of the softmax, in (0, 1]; unused by "bpr".
-        negatives: Items that the softmax contrasts with, drawn anew for each batch, each counting
+        negatives: Items that the softmax contrasts with, drawn again for each batch, each counting
             for several; 0 takes all. Worth it from about ten thousand items on.
         l2_weight: Weight lambda of half the squared layer-0 norms of the batch rows, divided by the
             batch size; 1e-4 in the paper.

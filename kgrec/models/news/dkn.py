@@ -68,7 +68,7 @@ class DKNConfig:
             history; the public implementations do none of this.
         max_history: Most recent items read of a history.
         loss: "bce" on every item shown, as in the paper; "softmax" of a click among its negatives.
-        num_negatives: Items not clicked for each click, sampled anew every epoch. Labelled data is
+        num_negatives: Items not clicked for each click, sampled again every epoch. Labeled data is
             taken as it is.
         dropout: Share of the values of news vectors dropped in training, in [0, 1).
         l2_weight: Weight of half the squared norms of all matrices, whole, per step; .01 in the

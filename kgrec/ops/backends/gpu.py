@@ -109,7 +109,7 @@ def spmm(
         added: Added to the product; None adds nothing.
         alpha: Factor of ``added``.
         beta: Factor of the product.
-        whole: Cut no row: for structures that are made anew in each step, whose pieces are not
+        whole: Cut no row: for structures that are made again in each step, whose pieces are not
             worth counting.
     """
     kernels, (rows, dim) = _triton(), out.shape

@@ -230,7 +230,7 @@ OPTIONS = st.fixed_dictionaries(
         namespaces=st.sampled_from([(), ("http://",), ("x:",)]),
         without_namespaces=st.sampled_from([(), ("x:a", "urn:")]),
         blank=st.sampled_from(["keep", "drop"]),
-        places=st.booleans(),
+        keep_lines=st.booleans(),
         on_error=st.sampled_from(["stop", "skip"]),
     )
 )
@@ -303,7 +303,7 @@ def test_blocks_end_anywhere(monkeypatch, compiled):
     lines = [b'<x:%d> <x:r> "%s"@en .' % (number, b"y" * (number % 70)) for number in range(300)]
     lines[100], lines[200] = b"broken", b"# comment"
     data = b"\r\n".join(lines)
-    options = RdfOptions(on_error="skip", places=True)
+    options = RdfOptions(on_error="skip", keep_lines=True)
     whole = told(data, TRIPLES, options, compiled)
     assert whole[5][0].where == ("f:101",)
     for size in (1, 7, 64, 1000):
