@@ -10,7 +10,7 @@ WORKERS ?= auto
 BIN := .venv/bin
 SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
-TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/test_run.py
+TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/runs
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
 .PHONY: demo test check fix slow slow-all unchecked fuzz bench clean

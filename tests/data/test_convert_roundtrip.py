@@ -109,7 +109,7 @@ def test_real_files_come_back(form, name, shared_data, tmp_path):
     check(form, before, after, skip)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "form",
     ["recbole", "kgat", "lightgcn", "ctr", "ntriples", "parquet", "networkx", "graphml", "neo4j"],
