@@ -11,7 +11,7 @@ import pytest
 import kgrec
 from kgrec import load_run
 from kgrec.cli import run as command
-from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.errors import CheckpointError, ConfigError, DataError, UnknownModelError
 from kgrec.models import catalog
 from kgrec.runs.settings import choose
 
@@ -165,6 +165,10 @@ def test_installed_models_that_are_broken_are_named(monkeypatch):
     monkeypatch.setattr(catalog, "entry_points", lambda group: points)
     with pytest.raises(ConfigError, match="'ours' cannot be imported: ModuleNotFoundError"):
         catalog.find("ours")
+    with pytest.raises(UnknownModelError, match="lightgcn"):
+        catalog.find("lightgnc")  # another's broken package does not hide what is meant
+    points.append(EntryPoint("theirs", "kgrec.models.catalog:MODELS", "kgrec.models"))
+    assert list(catalog.installed_models()) == []
     points[:] = [EntryPoint("ours", "os:sep", "kgrec.models")]
     with pytest.raises(ConfigError, match="not a ModelEntry but str"):
         catalog.find("ours")

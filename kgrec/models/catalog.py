@@ -7,10 +7,11 @@ import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from kgrec.errors import ConfigError, UnknownModelError, nearest
+from kgrec.log import logger
 
 if TYPE_CHECKING:
     from kgrec.models.base import Preset, Recommender, Space
@@ -280,9 +281,9 @@ def find(name: str) -> ModelEntry:
     for entry in MODELS.values():
         if _plain(entry.name) == _plain(name):
             return entry
-    for installed in installed_models():
-        if _plain(installed.name) == _plain(name):
-            return installed
+    for point in entry_points(group=_GROUP):
+        if _plain(point.name) == _plain(name):
+            return _installed(point)
     known = nearest(name.lower(), MODELS) or f" Known: {', '.join(sorted(MODELS))}."
     raise UnknownModelError(f"unknown model {name!r}.{known} Or name a class: pkg.module:Class.")
 
@@ -290,24 +291,32 @@ def find(name: str) -> ModelEntry:
 def installed_models() -> Iterator[ModelEntry]:
     """Yield the entries that installed packages declare in the group ``kgrec.models``.
 
-    Raises:
-        ConfigError: If one cannot be imported, or is not a ``ModelEntry``.
+    One that cannot be imported is a warning of the log: it must not hide the others.
     """
-    for point in entry_points(group="kgrec.models"):
+    for point in entry_points(group=_GROUP):
         try:
-            found = point.load()
-        except _BROKEN as error:
-            raise ConfigError(
-                f"the installed model {point.name!r} cannot be imported: {_line(error)}."
-            ) from None
-        if not isinstance(found, ModelEntry):
-            raise ConfigError(
-                f"the installed model {point.name!r} is not a ModelEntry but "
-                f"{type(found).__name__}."
-            )
-        yield found
+            yield _installed(point)
+        except ConfigError as error:
+            logger.warning("%s", error)
 
 
+def _installed(point: EntryPoint) -> ModelEntry:
+    """Return the entry of an installed package.
+
+    Raises:
+        ConfigError: If it cannot be imported, or is not a ``ModelEntry``.
+    """
+    where = f"the installed model {point.name!r}"
+    try:
+        found = point.load()
+    except _BROKEN as error:
+        raise ConfigError(f"{where} cannot be imported: {_line(error)}.") from None
+    if not isinstance(found, ModelEntry):
+        raise ConfigError(f"{where} is not a ModelEntry but {type(found).__name__}.")
+    return found
+
+
+_GROUP = "kgrec.models"
 _BROKEN = (
     ImportError,
     SyntaxError,
@@ -361,6 +370,9 @@ def entry_of(model: "type[Recommender]") -> ModelEntry:
     """
     config_of(model)
     names = vars(sys.modules.get(model.__module__, object))
+    needs = names.get("NEEDS", ("interactions",))
+    if isinstance(needs, str):
+        needs = (needs,)
     return ModelEntry(
         model.__name__,
         model.__module__,
@@ -368,7 +380,7 @@ def entry_of(model: "type[Recommender]") -> ModelEntry:
         config="",
         summary=(model.__doc__ or "").strip().partition("\n")[0],
         paper="",
-        needs=tuple(names.get("NEEDS", ("interactions",))),
+        needs=tuple(needs),
         found=model,
     )
 
