@@ -126,6 +126,8 @@ class Ranker:
         if not parts:
             nothing = torch.empty(0, k, dtype=torch.int64)
             return Ranked(nothing, nothing.float(), nothing)
+        if len(parts) == 1:
+            return Ranked(*parts[0])
         return Ranked(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _chunks(

@@ -392,7 +392,7 @@ class Run:
         return self._frame(names, ranked)
 
     def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
-        empty = (ranked.kinds < 0).all(1).nonzero().squeeze(1).tolist()
+        empty = np.flatnonzero((ranked.kinds.numpy() < 0).all(1)).tolist()
         if empty:
             logger.warning(
                 "%s",
