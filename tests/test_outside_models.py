@@ -72,6 +72,7 @@ def test_module_says_presets_space_and_needs(outside):
         kgrec.fit("needy_mf:Needy", "films")
 
 
+@pytest.mark.slow
 def test_run_is_opened_by_every_command_that_allows_the_class(trained, tmp_path, capsys):
     allowed = ["--allow-class", "my_mf:MyMf"]
     place = str(trained)

@@ -1,4 +1,8 @@
-"""Accuracy on a real data set, as a narrow band around our own recorded result."""
+"""Accuracy on a real data set, as a narrow band around our own recorded result, the mean of three
+seeds where a model draws.
+"""
+
+from statistics import fmean
 
 import pytest
 
@@ -14,7 +18,8 @@ import kgrec
         ("ease", {}, 0.3463, 0.3467),
         ("gfcf", {}, 0.324, 0.328),
         ("ials", {}, 0.335, 0.348),
-        ("bprmf", {}, 0.326, 0.342),
+        # .334, .316, .320, .330, .299 with seeds 0 to 4: the fewer epochs before it stops, the less
+        ("bprmf", {}, 0.310, 0.334),
     ],
 )
 def test_ml_100k_fixed_split(shared_data, model, settings, low, high):
@@ -24,4 +29,6 @@ def test_ml_100k_fixed_split(shared_data, model, settings, low, high):
     folder = shared_data("ml-100k")
     parts = {name: folder / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
     data = kgrec.Dataset.build(None, split="given", **parts)
-    assert low <= kgrec.fit(model, data, **settings).summary["test"]["ndcg@20"] <= high
+    seeds = range(3) if model in ("ials", "bprmf") else range(1)
+    runs = [kgrec.fit(model, data, seed=seed, **settings) for seed in seeds]
+    assert low <= fmean(run.summary["test"]["ndcg@20"] for run in runs) <= high

@@ -113,8 +113,13 @@ def test_an_ascii_locale(folder, root):
     assert err.count("\n") == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", [*CLOSED, "ascii"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("all", "ascii")),
+        *(pytest.param(mode, marks=pytest.mark.long) for mode in ("out", "err", "both")),
+    ],
+)
 def test_training_and_what_follows(mode, folder, root):
     data, run = folder / "data", folder / f"run-{mode}"
     if not data.exists():

@@ -122,8 +122,9 @@ def test_gowalla_comes_back(form, shared_data, tmp_path):
     assert sizes[0] == sizes[1] if form != "ctr" else sum(sizes[0]) == sum(sizes[1])
 
 
-def test_a_second_conversion_writes_the_same_bytes(tmp_path, shared_data):
-    data = load(shared_data("lastfm-dbpedia"))
+@pytest.mark.parametrize("name", ["films", pytest.param("lastfm-dbpedia", marks=pytest.mark.long)])
+def test_a_second_conversion_writes_the_same_bytes(name, tmp_path, shared_data):
+    data = load(name if name == "films" else shared_data(name))
     for form in FORMATS:
         if FORMATS[form].needs and not base.ASPECTS[FORMATS[form].needs](data):
             continue

@@ -37,7 +37,7 @@ FEW, ALL = (
 
 
 @pytest.mark.parametrize(
-    "models", [FEW, pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"]
+    "models", [FEW, pytest.param(ALL, marks=pytest.mark.long)], ids=["few", "all"]
 )
 def test_models_in_four_orders(program, shared_data, models):
     """A temporal split of ml-100k, most of whose test users are strangers; exactly equal, since the

@@ -252,6 +252,7 @@ def reasons(seed, real):
     return {by: count / 60 for by, count in right.items()}, float(np.mean(drops))
 
 
+@pytest.mark.long
 def test_a_planted_reason_is_found_and_none_where_there_is_none():
     found = [reasons(seed, real=True) for seed in range(5)]
     shares = {

@@ -212,7 +212,7 @@ def test_films_resolve_to_their_triples_and_lines():
     assert re.split(r"[/#]", triple.object.value)[-1].strip('"') in words
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_explanations_the_films():
     from kgrec.data.formats import bundled
 
@@ -224,7 +224,7 @@ def test_a_thousand_explanations_the_films():
     broken(run)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_explanations_movielens(shared_data):
     folder = shared_data("ml-100k")
     kg, links = folder / "dbpedia-films.nt", folder / "dbpedia-films.link.tsv"

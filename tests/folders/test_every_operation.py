@@ -17,13 +17,20 @@ _QUICK = ["build over", "train over", "recommend over", "explain-batch"]
 _SLOW = [
     ["build", "convert over", "convert graphml", "convert neo4j"],
     ["train", "train closed form"],
+    ["recommend", "evaluate", "compare", "export", "info"],
+]
+_LONG = [
     ["train refit"],
     ["train more"],
     ["tune"],
-    ["ablate", "recommend", "evaluate", "compare", "export", "info"],
+    ["ablate"],
     ["explain", "explain-summary", "explain-eval", "inspect"],
 ]
-_GROUPS = [_QUICK, *(pytest.param(names, marks=pytest.mark.slow) for names in _SLOW)]
+_GROUPS = [
+    _QUICK,
+    *(pytest.param(names, marks=pytest.mark.slow) for names in _SLOW),
+    *(pytest.param(names, marks=pytest.mark.long) for names in _LONG),
+]
 
 
 @pytest.mark.parametrize("names", _GROUPS, ids=lambda names: names[0])

@@ -28,6 +28,7 @@ from kgrec.study.ablate import (
 from kgrec.testing import worlds
 
 NETWORK = {"epochs": 40, "batch_size": 64, "dim": 32}
+_TRUTHS = ("interactions", "knowledge")
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +56,26 @@ def test_the_closed_form_is_on_the_side_of_the_truth(truth, answer, tmp_path):
     assert found.means[WITHOUT]["ndcg@10"] > 0.2 or truth == "knowledge"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "truth", "more"),
     [
+        pytest.param("lightgcn-kg", "interactions", {}, marks=pytest.mark.slow),
+        pytest.param("kgat", "knowledge", {}, marks=pytest.mark.slow),
         *(
-            (model, truth, {})
-            for model in ("lightgcn-kg", "kgat", "kgin", "cfkg")
-            for truth in ("interactions", "knowledge")
+            pytest.param(model, truth, {}, marks=pytest.mark.long)
+            for model, truth in (
+                ("lightgcn-kg", "knowledge"),
+                ("lightgcn-kg", "both"),
+                ("kgat", "interactions"),
+                *((model, truth) for model in ("kgin", "cfkg") for truth in _TRUTHS),
+            )
         ),
         *(
-            ("cke", truth, {"kg_weight": 10.0, "learning_rate": 0.02})
-            for truth in ("interactions", "knowledge")
+            pytest.param(
+                "cke", truth, {"kg_weight": 10.0, "learning_rate": 0.02}, marks=pytest.mark.long
+            )
+            for truth in _TRUTHS
         ),
-        ("lightgcn-kg", "both", {}),
     ],
 )
 def test_every_family_is_on_the_side_of_the_truth(model, truth, more, tmp_path):

@@ -387,7 +387,7 @@ def test_bad_command_lines_are_one_line(arguments, words, tmp_path, monkeypatch,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_search_goes_on_and_ctrl_c_says_how(tmp_path, shared_data):
     """kill -9 in the middle of a trial, then Ctrl-C, then to the end: the same trials as
     without.
