@@ -84,7 +84,8 @@ class Objective(Generic[B]):
 
     Attributes:
         batch: The batch type; selects the sampler.
-        loss: Scalar loss of one batch.
+        loss: Scalar loss of one batch; or several by name, whose sum is trained and each of which
+            is logged.
         parameters: What this objective's optimizer moves; None means every parameter of the model.
         name: Short name for logs.
         triples: What a ``TripleBatch`` is drawn from.
@@ -94,16 +95,20 @@ class Objective(Generic[B]):
         capturable: Whether a step may be recorded once and replayed on a CUDA device: on such a
             one, the loss depends on parameters and batch alone (nothing that Python counts or
             draws), its shapes on the shapes of the batch, and it asks the host for nothing.
+        weight: What the loss is multiplied by where it is trained; logs show it as it is.
+        rate: Multiple of the learning rate, for objectives with an optimizer of their own.
     """
 
     batch: type[B]
-    loss: Callable[[B], Float[Tensor, ""]]
+    loss: Callable[[B], "Float[Tensor, ''] | Mapping[str, Float[Tensor, '']]"]
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
     triples: TripleSource | None = None
     impressions: ImpressionSource | None = None
     sampler: "SamplerFactory | None" = None
     capturable: bool = False
+    weight: float = 1.0
+    rate: float = 1.0
 
 
 def ranking_objective(
@@ -169,6 +174,8 @@ class Plan:
         fit: A closed form, run instead of any epochs; then ``objectives`` is empty.
         warm_up: An objective trained alone before the first epoch, for so many epochs, with an
             optimizer of its own.
+        optimizer: Makes the optimizer of parameters and a learning rate, where it must be another
+            than the settings can name; None takes theirs.
     """
 
     objectives: tuple[Objective[Any], ...] = ()
@@ -178,6 +185,7 @@ class Plan:
     begin_epoch: Callable[[int, int], None] | None = None
     fit: Callable[[], None] | None = None
     warm_up: tuple[Objective[Any], int] | None = None
+    optimizer: Callable[[list[nn.Parameter], float], torch.optim.Optimizer] | None = None
 
 
 @dataclass(frozen=True)

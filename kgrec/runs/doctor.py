@@ -21,7 +21,7 @@ from kgrec.ops.backends import native
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.ranking import chunk_rows
 from kgrec.process import peak_memory, total_memory
-from kgrec.random import derive
+from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import Round, rounds_of, snapshot
@@ -99,9 +99,7 @@ def predict(
     keep_freed_memory()
     chosen = choose(model, preset, settings or {})
     place = torch.device(device)
-    made = chosen.model.from_dataset(
-        data, chosen.config, torch.Generator().manual_seed(derive(seed, "init"))
-    ).to(place)
+    made = build_model(chosen, data, seed).to(place)
     plan = made.plan()
     began = time.perf_counter()
     steps: dict[str, int] = {}

@@ -74,6 +74,7 @@ from kgrec.runs.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
+from kgrec.training.streams import global_stream
 
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
 
@@ -854,7 +855,8 @@ def clear(folder: Path, record: dict[str, Any]) -> None:
 def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
     """Return the untrained model; its initial parameters depend on the seed alone."""
     generator = torch.Generator().manual_seed(derive(seed, "init"))
-    return chosen.model.from_dataset(data, chosen.config, generator)
+    with global_stream(seed, "torch init"):  # torch's own modules draw their parameters from it
+        return chosen.model.from_dataset(data, chosen.config, generator)
 
 
 def snapshot_scorer(model: Recommender) -> Scorer:

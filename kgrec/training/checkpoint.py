@@ -124,9 +124,15 @@ def write_state(path: Path, state: TrainState, identity: dict[str, Any]) -> None
     for number, optimizer in enumerate(state.optimizers):
         groups.append(optimizer["param_groups"])
         for parameter, slots in optimizer["state"].items():
-            tensors |= {
-                f"optimizer/{number}/{parameter}/{slot}": value for slot, value in slots.items()
-            }
+            for slot, value in slots.items():
+                if value is None:  # an empty slot is empty again when it is read
+                    continue
+                if not isinstance(value, Tensor):
+                    raise CheckpointError(
+                        f"{path}: the optimizer keeps {slot} as a {type(value).__name__}, which "
+                        "cannot be stored. Take one that keeps tensors."
+                    )
+                tensors[f"optimizer/{number}/{parameter}/{slot}"] = value
     stopping = asdict(state.stopping) | {
         "best": state.stopping.best if state.stopping.best_epoch else None
     }

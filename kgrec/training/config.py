@@ -9,6 +9,8 @@ from kgrec.errors import ConfigError
 
 Sampler = Literal["interaction", "user_uniform", "user_uniform_replace", "per_user_quota"]
 Selection = Literal["valid", "paper"]
+Optimizer = Literal["adam", "adamw", "sgd", "adagrad"]
+Schedule = Literal["constant", "linear", "cosine", "step"]
 
 PUBLISHED = ("paper", "official")
 """Presets that train for fixed epochs, on everything but the test part, as long as nothing is said about stopping."""
@@ -32,7 +34,17 @@ class TrainConfig:
         kg_steps: Steps on triples in an epoch: fewer than they last see a random part of them, more
             begin again with them, shuffled again; 0 takes them once, or as many steps as the
             model's published code does.
-        learning_rate: Learning rate of Adam.
+        learning_rate: Learning rate, where a schedule starts.
+        optimizer: "adam", "adamw", "sgd" or "adagrad".
+        weight_decay: Decay of all parameters, by AdamW apart from the gradients, by the others
+            added to them.
+        momentum: Momentum of "sgd".
+        clip_norm: Greatest norm of a step's gradients, 0 for none.
+        schedule: How the learning rate falls over all ``epochs``: "constant", "linear" to 0,
+            "cosine" to 0, "step" by ``decay`` every ``decay_every`` epochs.
+        warmup_epochs: Epochs, or a part of one, in which the learning rate rises evenly from 0.
+        decay: Factor of "step".
+        decay_every: Epochs between two steps of "step".
         sampler: "interaction" shuffles all interactions; the others draw users, then one
             interaction of each: "user_uniform" distinct users in a batch, as the authors' code of
             KGAT; "user_uniform_replace" users with replacement and "per_user_quota" each user
@@ -56,6 +68,14 @@ class TrainConfig:
     kg_batch_size: int = 0
     kg_steps: int = 0
     learning_rate: float = 1e-3
+    optimizer: Optimizer = "adam"
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    clip_norm: float = 0.0
+    schedule: Schedule = "constant"
+    warmup_epochs: float = 0.0
+    decay: float = 0.1
+    decay_every: int = 10
     sampler: Sampler = "interaction"
     drop_last: bool = False
     patience: int = 10
@@ -71,14 +91,22 @@ class TrainConfig:
             raise ConfigError("training needs kg_batch_size, kg_steps and patience of at least 0.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
-        if self.sampler not in get_args(Sampler):
+        if not self.weight_decay >= 0 or not 0 <= self.momentum < 1 or not self.clip_norm >= 0:
             raise ConfigError(
-                f"unknown sampler {self.sampler!r}. Known: {', '.join(get_args(Sampler))}."
+                "training needs weight_decay and clip_norm of at least 0, momentum in [0, 1)."
             )
-        if self.selection not in get_args(Selection):
-            raise ConfigError(
-                f"unknown selection {self.selection!r}. Known: {', '.join(get_args(Selection))}."
-            )
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {self.epochs}].")
+        if not 0 < self.decay <= 1 or self.decay_every < 1:
+            raise ConfigError("training needs decay in (0, 1] and decay_every of at least 1.")
+        for name, kind in (
+            ("optimizer", Optimizer),
+            ("schedule", Schedule),
+            ("sampler", Sampler),
+            ("selection", Selection),
+        ):
+            if (value := getattr(self, name)) not in get_args(kind):
+                raise ConfigError(f"unknown {name} {value!r}. Known: {', '.join(get_args(kind))}.")
 
     @property
     def test_selected(self) -> bool:

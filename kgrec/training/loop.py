@@ -6,16 +6,15 @@ How an epoch goes, each step and who does it:
       _epoch     begin_epoch; then one round after another; then after_epoch
         Round    the objectives that share an optimizer: all where the plan is joint, else one
           Round.batches    a batch of each objective; the first one says how many steps there are
-            _step          zero_grad, loss, backward, optimizer.step; then after_step
-              _backward    the losses of the batches, whole or in pieces after running out of memory
+            TrainingStep   zero_grad, losses, backward, clip, optimizer.step; then after_step
       _evaluate     validates where it is due, and keeps the best parameters
+    Around an epoch: torch's global random stream, seeded by the epoch, is lent to the model.
     Before the first epoch: _warm_up. Instead of epochs, where the plan has a closed form: plan.fit.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Any
 
@@ -27,13 +26,15 @@ from kgrec.errors import CheckpointError, DivergedError
 from kgrec.log import progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.memory import keep_freed_memory
-from kgrec.ops.optimizer import adam
 from kgrec.random import derive
 from kgrec.training.capture import Capture
 from kgrec.training.config import TrainConfig
-from kgrec.training.micro_batches import Pieces, in_pieces
+from kgrec.training.micro_batches import Pieces
+from kgrec.training.optimizers import optimizers_of, schedule_of
 from kgrec.training.samplers import make_sampler
+from kgrec.training.step import TrainingStep, free_names
 from kgrec.training.stopping import Stopping
+from kgrec.training.streams import global_stream
 
 
 @dataclass(slots=True)
@@ -95,9 +96,11 @@ def train(
     plan = model.plan()
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
     if plan.fit is not None:
-        return _closed_form(model, plan.fit, state, config, validate, title)
-    optimizers = _optimizers(model, plan, config)
-    rounds = _rounds(plan, samplers_of(plan, data, config, seed, device), optimizers, device)
+        with global_stream(seed, "torch", 1, device=device):
+            return _closed_form(model, plan.fit, state, config, validate, title)
+    optimizers = optimizers_of(model, plan, config)
+    samplers = samplers_of(plan, data, config, seed, device)
+    rounds = _rounds(plan, config, samplers, optimizers, device)
     if state.epoch:
         _go_on(model, optimizers, state)
     else:
@@ -107,7 +110,7 @@ def train(
             began = time.perf_counter()
             record = {
                 "epoch": state.epoch + 1,
-                **_epoch(model, plan, rounds, state.epoch + 1, seed),
+                **_epoch(model, plan, rounds, state.epoch + 1, seed, device),
             }
             record["seconds"] = time.perf_counter() - began
             _evaluate(model, state, record, config, validate)
@@ -182,18 +185,20 @@ def _warm_up(
     if plan.warm_up is None:
         return
     objective, epochs = plan.warm_up
-    alone = Plan((objective,))
+    alone = Plan((objective,), optimizer=plan.optimizer)
+    config = replace(config, schedule="constant", warmup_epochs=0.0)
     own = derive(seed, "warm up")
     rounds = _rounds(
         alone,
+        config,
         samplers_of(alone, data, config, own, device),
-        _optimizers(model, alone, config),
+        optimizers_of(model, alone, config),
         device,
     )
     with progress(f"{title} warming up", epochs, epochs=True) as bar:
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
-            record = {"epoch": epoch, **_epoch(model, alone, rounds, epoch, own)}
+            record = {"epoch": epoch, **_epoch(model, alone, rounds, epoch, own, device)}
             record["seconds"] = time.perf_counter() - began
             bar.update(epoch, _line(record), record)
 
@@ -214,14 +219,6 @@ def samplers_of(
     return samplers
 
 
-def _optimizers(model: Recommender, plan: Plan, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    groups = [None] if plan.joint else [objective.parameters for objective in plan.objectives]
-    return [
-        adam(model.parameters() if group is None else group, config.learning_rate)
-        for group in groups
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Round:
     """Objectives that are trained in the same steps.
@@ -229,12 +226,21 @@ class Round:
     Attributes:
         objectives: The losses, added up.
         feeds: Where the batches of each come from; the first one says how many steps there are.
-        step: Trains on one batch of each and returns the losses (objectives).
+        step: Trains on one batch of each and returns the losses, in the order of ``names``.
+        trains: What ``step`` calls, itself or recorded: it knows the names of the losses.
+        schedule: Sets the learning rates before a step, by epoch and step from 1; None leaves them.
     """
 
     objectives: Sequence[Objective[Any]]
     feeds: Sequence[Batches]
     step: Callable[[Sequence[Any]], Tensor]
+    trains: TrainingStep
+    schedule: Callable[[int, int], None] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the losses; empty before the first step."""
+        return self.trains.names
 
     def batches(self, epoch: int) -> Iterator[Sequence[Any]]:
         """Yield what the steps of an epoch are trained on."""
@@ -253,14 +259,16 @@ def rounds_of(
     plan = model.plan()
     return _rounds(
         plan,
+        config,
         samplers_of(plan, data, config, seed, device),
-        _optimizers(model, plan, config),
+        optimizers_of(model, plan, config),
         device,
     )
 
 
 def _rounds(
     plan: Plan,
+    config: TrainConfig,
     samplers: list[Batches],
     optimizers: list[torch.optim.Optimizer],
     device: torch.device,
@@ -271,40 +279,54 @@ def _rounds(
     for (objectives, feeds), optimizer in zip(
         [(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True
     ):
-        step: Callable[[Sequence[Any]], Tensor] = partial(
-            _step, objectives, optimizer=optimizer, plan=plan, pieces=pieces
-        )
+        trains = TrainingStep(objectives, optimizer, plan, pieces, config.clip_norm)
+        schedule = schedule_of(config, optimizer, feeds[0].steps())
+        step: Callable[[Sequence[Any]], Tensor] = trains
         if (
             device.type == "cuda"
+            and schedule is None  # a recorded step would keep the learning rate of its recording
             and plan.after_step is None
+            and plan.optimizer is None
             and all(objective.capturable for objective in objectives)
         ):
-            step = Capture(step)
-        rounds.append(Round(objectives, feeds, step))
+            step = Capture(trains)
+        rounds.append(Round(objectives, feeds, step, trains, schedule))
     return rounds
 
 
 def _epoch(
-    model: Recommender, plan: Plan, rounds: Sequence[Round], epoch: int, seed: int
+    model: Recommender,
+    plan: Plan,
+    rounds: Sequence[Round],
+    epoch: int,
+    seed: int,
+    device: torch.device,
 ) -> dict[str, Any]:
-    """Train one epoch; return the mean loss of each objective by its name."""
+    """Train one epoch; return the mean of each loss by its name."""
     model.train()
-    if plan.begin_epoch is not None:
-        plan.begin_epoch(epoch, seed)
     losses: dict[str, Any] = {}
-    for each in rounds:
-        means = _losses(each, epoch)  # (steps, objectives)
-        bad = torch.nonzero(~torch.isfinite(means).all(1))
-        if len(bad):
-            raise DivergedError(
-                f"the loss is not a finite number at epoch {epoch}, step {int(bad[0]) + 1}. "
-                "Lower learning_rate, or raise l2 weights."
-            )
-        for objective, value in zip(each.objectives, means.mean(0).tolist(), strict=True):
-            losses[objective.name] = value
-    if plan.after_epoch is not None:
-        plan.after_epoch()
+    with global_stream(seed, "torch", epoch, device=device):
+        if plan.begin_epoch is not None:
+            plan.begin_epoch(epoch, seed)
+        for each in rounds:
+            means = _means(each, epoch)
+            losses |= zip(free_names(losses, means), means.values(), strict=True)
+        if plan.after_epoch is not None:
+            plan.after_epoch()
     return losses
+
+
+def _means(each: Round, epoch: int) -> dict[str, float]:
+    """Train a round's steps; return the mean of each loss by its name."""
+    values = _losses(each, epoch)  # (steps, losses)
+    bad = torch.nonzero(~torch.isfinite(values))
+    if len(bad):
+        step, column = bad[0].tolist()
+        raise DivergedError(
+            f"the loss {each.names[column]} is not a finite number at epoch {epoch}, step "
+            f"{step + 1}. Lower learning_rate, or raise l2 weights."
+        )
+    return dict(zip(each.names, values.mean(0).tolist(), strict=True))
 
 
 def _losses(each: Round, epoch: int) -> Tensor:
@@ -316,57 +338,15 @@ def _losses(each: Round, epoch: int) -> Tensor:
     table: Tensor | None = None
     count = 0
     for count, batches in enumerate(each.batches(epoch), 1):
+        if each.schedule is not None:
+            each.schedule(epoch, count)
         losses = each.step(batches)
         if table is None:
             table = losses.new_empty(each.feeds[0].steps(), len(losses))
         table[count - 1] = losses
     if table is None:
-        return torch.empty(0, len(each.objectives))
+        return torch.empty(0, len(each.names))
     return table[:count]
-
-
-def _step(
-    objectives: Sequence[Objective[Any]],
-    batches: Sequence[Any],
-    *,
-    optimizer: torch.optim.Optimizer,
-    plan: Plan,
-    pieces: Pieces,
-) -> Tensor:
-    while True:
-        optimizer.zero_grad(set_to_none=True)
-        try:
-            values = _backward(objectives, batches, pieces.count)
-            break
-        except (MemoryError, RuntimeError) as error:
-            if not pieces.more(error, batches):
-                raise
-    optimizer.step()
-    if plan.after_step is not None:
-        plan.after_step()
-    return values
-
-
-def _backward(objectives: Sequence[Objective[Any]], batches: Sequence[Any], count: int) -> Tensor:
-    """Add the gradients up; return the losses."""
-    if count == 1:
-        parts = torch.stack(
-            [objective.loss(batch) for objective, batch in zip(objectives, batches, strict=True)]
-        )
-        torch.autograd.backward(parts.sum())
-        return parts.detach()
-    values = []
-    for objective, batch in zip(objectives, batches, strict=True):
-        total = None
-        for piece, share in in_pieces(batch, count):
-            part = share * objective.loss(piece)
-            torch.autograd.backward(part)
-            if total is None:
-                total = part.detach()
-            else:
-                total = total + part.detach()
-        values.append(total)
-    return torch.stack([value for value in values if value is not None])
 
 
 def _evaluate(
