@@ -56,7 +56,7 @@ class NegativeSource:
 
     count: int = 1
     distribution: Distribution = "uniform"
-    exponent: float | None = None
+    exponent: float | int | None = None
     pool: int = 32
     score: Callable[[Tensor, Tensor], Tensor] | None = None
 
@@ -76,7 +76,7 @@ class NegativeSource:
     def power(self) -> float:
         """The exponent, or the distribution's own."""
         if self.exponent is not None:
-            return self.exponent
+            return float(self.exponent)
         if self.distribution == "popularity":
             return 0.75
         return 0.0

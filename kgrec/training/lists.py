@@ -81,10 +81,10 @@ class EverySampler:
     """
 
     def __init__(self, source: Sequences, context: SamplerContext) -> None:
-        user, item = _in_time(context)
-        start = np.searchsorted(user, np.arange(context.data.num_users + 1))
+        train = context.data.train  # each user's oldest first
+        start = np.searchsorted(train.user, np.arange(context.data.num_users + 1))
         self._length = source.length
-        self._start, self._item = _moved(start, context), _moved(item, context)
+        self._start, self._item = _moved(start, context), _moved(train.item, context)
         self._users = torch.nonzero(self._start.diff() > 1).squeeze(1)
         self._order = Shuffled(len(self._users), context, "sequences")
 
@@ -115,12 +115,12 @@ class NextSampler:
     """
 
     def __init__(self, source: Sequences, context: SamplerContext) -> None:
-        user, item = _in_time(context)
-        first = np.searchsorted(user, user)
+        train = context.data.train  # each user's oldest first
+        first = np.searchsorted(train.user, train.user)
         self._length = source.length
-        self._user, self._item = _moved(user, context), _moved(item, context)
+        self._user, self._item = _moved(train.user, context), _moved(train.item, context)
         self._first = _moved(first, context)
-        self._rows = _moved(np.flatnonzero(first < np.arange(len(user))), context)
+        self._rows = _moved(np.flatnonzero(first < np.arange(len(first))), context)
         self._order = Shuffled(len(self._rows), context, "next items")
 
     def steps(self) -> int:
@@ -150,16 +150,6 @@ def sequence_sampler(source: Sequences, context: SamplerContext) -> EverySampler
     if source.targets == "every":
         return EverySampler(source, context)
     return NextSampler(source, context)
-
-
-def _in_time(context: SamplerContext) -> tuple[np.ndarray, np.ndarray]:
-    """Return users and items of the training part by user and time; what is of one time stays in
-    the order of the dataset.
-    """
-    train = context.data.train
-    assert train.time is not None
-    order = np.lexsort((train.time, train.user))
-    return train.user[order], train.item[order]
 
 
 def _moved(values: np.ndarray, context: SamplerContext) -> Tensor:

@@ -50,7 +50,8 @@ class PointSampler:
     def epoch(self, epoch: int) -> Iterator[PointwiseBatch]:
         """Yield the batches of an epoch."""
         for rows, generator in self._order.epoch(epoch):
-            user, item, label = self._user[rows], self._item[rows], self._label[rows]
+            user, item = self._user[rows], self._item[rows]
+            label = self._label[rows]
             if self._negatives is not None:
                 drawn = self._negatives.draw(user, item, generator)
                 item = torch.cat([item, drawn.flatten()])
