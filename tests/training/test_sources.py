@@ -527,7 +527,7 @@ def test_a_source_from_outside_is_drawn_from_and_sees_every_setting():
 
 
 def test_a_kind_belongs_to_the_module_that_registered_it():
-    with pytest.raises(ConfigError, match="Users are drawn from by kgrec.training.lists already"):
+    with pytest.raises(ConfigError, match=r"Users are drawn from by kgrec.training.lists already"):
         register_source(Users, OwnSampler, gives=UserBatch)
     with pytest.raises(ConfigError, match="int is not a dataclass"):
         register_source(int, OwnSampler, gives=UserBatch)

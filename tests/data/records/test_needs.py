@@ -88,7 +88,7 @@ def test_facts_about_users_are_fields():
 
 
 def test_an_unknown_need_names_the_nearest():
-    with pytest.raises(ConfigError, match="^Mine needs 'tripels', which no dataset has.*triples"):
+    with pytest.raises(ConfigError, match=r"^Mine needs 'tripels', which no dataset has.*triples"):
         check_needs("Mine", ["tripels"], EMPTY)
     with pytest.raises(ConfigError, match="Known: interactions, triples"):
         check_needs("Mine", ["xyz"], EMPTY)
