@@ -95,3 +95,70 @@ class CorruptedBatch:
     tail: Int[Tensor, " batch"]
     negative: Int[Tensor, "batch cand"]
     corrupts_head: Bool[Tensor, " batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class SampledBatch:
+    """Interactions, each with several sampled non-interactions of the same user."""
+
+    user: Int[Tensor, " batch"]
+    positive: Int[Tensor, " batch"]
+    negative: Int[Tensor, "batch cand"]
+
+
+@dataclass(frozen=True, slots=True)
+class UserBatch:
+    """Users with all of their training items.
+
+    Attributes:
+        user: User rows, distinct.
+        items: The items, ascending, right-padded with 0.
+        mask: True where ``items`` holds an item.
+    """
+
+    user: Int[Tensor, " batch"]
+    items: Int[Tensor, "batch hist"]
+    mask: Bool[Tensor, "batch hist"]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceBatch:
+    """Users' items in the order of their times, with the items that came next.
+
+    Attributes:
+        user: User rows.
+        history: Past items, oldest first, right-padded with 0.
+        history_mask: True where ``history`` holds an item.
+        target: Items to predict, right-padded with 0: one for each position of ``history``, the
+            item that came after it; or a single column, the item that came after the whole of it.
+        target_mask: True where ``target`` holds an item.
+    """
+
+    user: Int[Tensor, " batch"]
+    history: Int[Tensor, "batch hist"]
+    history_mask: Bool[Tensor, "batch hist"]
+    target: Int[Tensor, "batch cand"]
+    target_mask: Bool[Tensor, "batch cand"]
+
+
+@dataclass(frozen=True, slots=True)
+class PointwiseBatch:
+    """Pairs of user and item, each with a label: 1 or 0 for a click, or a rating."""
+
+    user: Int[Tensor, " batch"]
+    item: Int[Tensor, " batch"]
+    label: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldBatch:
+    """Pairs of user and item as integer columns, each with a label.
+
+    Attributes:
+        fields: A value per column of ``kgrec.graph.fields.FieldTable``: the user, the item, then
+            what is known about them, 0 where nothing is.
+        label: 1 or 0 for a click, or a rating.
+    """
+
+    fields: Int[Tensor, "batch cand"]
+    label: Float[Tensor, " batch"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kgrec.graph.convert import to_rdflib as to_rdflib
     from kgrec.graph.convert import to_rdflib_dataset as to_rdflib_dataset
     from kgrec.graph.convert import to_scipy as to_scipy
+    from kgrec.graph.fields import FieldTable as FieldTable
     from kgrec.graph.hetero import build_hetero_data as build_hetero_data
     from kgrec.graph.reach import reached as reached
     from kgrec.graph.relational import RelationalGraph as RelationalGraph
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CollaborativeKG": "kgrec.graph.ckg",
+    "FieldTable": "kgrec.graph.fields",
     "ItemAttributes": "kgrec.graph.attributes",
     "PairGraph": "kgrec.graph.symmetric",
     "RelationalGraph": "kgrec.graph.relational",
@@ -45,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "CollaborativeKG",
+    "FieldTable",
     "ItemAttributes",
     "PairGraph",
     "RelationalGraph",

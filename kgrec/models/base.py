@@ -34,64 +34,18 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class TripleSource:
-    """The triples that an objective on ``TripleBatch`` draws from.
-
-    Attributes:
-        head: Nodes or entities, as the model counts them.
-        relation: Relations.
-        tail: Nodes or entities.
-        num_tails: Corrupted tails are drawn from 0 .. num_tails - 1.
-        by_head: True draws distinct heads, then one triple of each; False draws triples uniformly,
-            each once an epoch.
-        num_triples: By head: triples of the knowledge graph, in one direction. A batch then has
-            ``num_triples // (num_interactions // batch_size)`` heads, as in the authors' code of
-            KGAT; 0 takes an even share of what is drawn from.
-        num_interactions: By head: distinct training interactions.
-        edges_per_step: By head: ``len(head) // edges_per_step + 1`` steps make an epoch; 0 takes as
-            many as the interactions have.
-    """
-
-    head: Int[Tensor, " edges"]
-    relation: Int[Tensor, " edges"]
-    tail: Int[Tensor, " edges"]
-    num_tails: int
-    by_head: bool = False
-    num_triples: int = 0
-    num_interactions: int = 0
-    edges_per_step: int = 0
-
-
-@dataclass(frozen=True)
-class ImpressionSource:
-    """What an objective on ``ImpressionBatch`` reads of the data.
-
-    Attributes:
-        negatives: Items not clicked for each click, at least 1; fewer where fewer were shown.
-        max_history: Most recent items of each history, at least 1.
-        grouped: Whether each click must stand among negatives of its own, so that labeled pairs
-            cannot be used.
-    """
-
-    negatives: int
-    max_history: int
-    grouped: bool = False
-
-
-@dataclass(frozen=True)
 class Objective(Generic[B]):
     """One loss and the batches it eats.
 
     Attributes:
-        batch: The batch type; selects the sampler.
+        batch: The batch type.
         loss: Scalar loss of one batch; or several by name, whose sum is trained and each of which
             is logged.
         parameters: What this objective's optimizer moves; None means every parameter of the model.
         name: Short name for logs.
-        triples: What a ``TripleBatch`` is drawn from.
-        impressions: How an ``ImpressionBatch`` is put together.
-        sampler: Makes the sampler of a batch type that the training package does not know; see
-            ``SamplerFactory``.
+        source: What the batches are drawn from, and how: a value of ``kgrec.models.sources``, or of
+            a type that ``register_source`` was given. None takes the batch type's own source with
+            its defaults, where it has one.
         capturable: Whether a step may be recorded once and replayed on a CUDA device: on such a
             one, the loss depends on parameters and batch alone (nothing that Python counts or
             draws), its shapes on the shapes of the batch, and it asks the host for nothing.
@@ -103,9 +57,7 @@ class Objective(Generic[B]):
     loss: Callable[[B], "Float[Tensor, ''] | Mapping[str, Float[Tensor, '']]"]
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
-    triples: TripleSource | None = None
-    impressions: ImpressionSource | None = None
-    sampler: "SamplerFactory | None" = None
+    source: object = None
     capturable: bool = False
     weight: float = 1.0
     rate: float = 1.0
@@ -144,18 +96,6 @@ class Batches(Protocol):
 
     def epoch(self, epoch: int) -> Iterator[Any]:
         """Yield the batches of an epoch, counted from 1."""
-
-
-@runtime_checkable
-class SamplerFactory(Protocol):
-    """Makes the batches of an objective."""
-
-    def __call__(
-        self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
-    ) -> Batches:
-        """Return the batches; ``steps`` is how many the first objective has in an epoch (0 for the
-        first itself).
-        """
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class ModelEntry:
         config: Class name of its configuration; "" takes what ``from_dataset`` annotates.
         summary: What it does, in a few words.
         paper: Where it comes from.
-        needs: What a dataset must have: "interactions", "triples", "texts".
+        needs: What a dataset must have, by the names of ``kgrec.data.records.needs.NEEDS``.
         fixed: Configuration that makes this name what it is; it cannot be overridden.
         presets: Name of the mapping of presets in the module.
         space: Name of the mapping in the module that tuning searches.
@@ -69,196 +69,85 @@ class ModelEntry:
         return vars(importlib.import_module(self.module))
 
 
-MODELS: dict[str, ModelEntry] = {
-    entry.name: entry
-    for entry in (
-        ModelEntry(
-            "popularity",
-            "kgrec.models.baselines.popularity",
-            "Popularity",
-            "PopularityConfig",
-            "items by their number of interactions",
-            "Cremonesi et al., RecSys 2010",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "itemknn",
-            "kgrec.models.baselines.itemknn",
-            "ItemKNN",
-            "ItemKNNConfig",
-            "items by their similarity to what somebody used",
-            "Sarwar et al., WWW 2001",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "bprmf",
-            "kgrec.models.factorization.bprmf",
-            "BPRMF",
-            "BPRMFConfig",
-            "matrix factorization by pairwise ranking",
-            "Rendle et al., UAI 2009",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "ials",
-            "kgrec.models.factorization.ials",
-            "IALS",
-            "IALSConfig",
-            "matrix factorization by alternating least squares",
-            "Hu et al., ICDM 2008; Rendle et al., RecSys 2022",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "ease",
-            "kgrec.models.linear.ease",
-            "EASE",
-            "EASEConfig",
-            "linear item-to-item weights in closed form",
-            "Steck, WWW 2019",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "ease-kg",
-            "kgrec.models.linear.ease",
-            "EASEKG",
-            "EASEKGConfig",
-            "EASE with the (relation, entity) pairs of items",
-            "Jeunen et al., RecSys 2020",
-            ("interactions", "triples"),
-            presets="KG_PRESETS",
-            space="KG_SPACE",
-        ),
-        ModelEntry(
-            "gfcf",
-            "kgrec.models.graph.gfcf",
-            "GFCF",
-            "GFCFConfig",
-            "graph filters without training",
-            "Shen et al., CIKM 2021",
-            ("interactions",),
-        ),
-        ModelEntry(
-            "lightgcn",
-            "kgrec.models.graph.lightgcn",
-            "LightGCN",
-            "LightGCNConfig",
-            "linear propagation over users and items",
-            "He et al., SIGIR 2020",
-            ("interactions",),
-            fixed={"knowledge": False},
-        ),
-        ModelEntry(
-            "lightgcn-kg",
-            "kgrec.models.graph.lightgcn",
-            "LightGCN",
-            "LightGCNConfig",
-            "linear propagation over the collaborative knowledge graph",
-            "He et al., SIGIR 2020",
-            ("interactions", "triples"),
-            fixed={"knowledge": True},
-            presets="KG_PRESETS",
-        ),
-        ModelEntry(
-            "cke",
-            "kgrec.models.knowledge.cke",
-            "CKE",
-            "CKEConfig",
-            "matrix factorization plus TransR, item features and texts",
-            "Zhang et al., KDD 2016",
-            ("interactions", "triples"),
-        ),
-        ModelEntry(
-            "cfkg",
-            "kgrec.models.knowledge.cfkg",
-            "CFKG",
-            "CFKGConfig",
-            "translation in one graph of interactions and triples",
-            "Ai et al., Algorithms 2018",
-            ("interactions", "triples"),
-        ),
-        ModelEntry(
-            "dkn",
-            "kgrec.models.news.dkn",
-            "DKN",
-            "DKNConfig",
-            "convolution over titles and the entities they name",
-            "Wang et al., WWW 2018",
-            ("interactions", "texts"),
-        ),
-        ModelEntry(
-            "kgat",
-            "kgrec.models.knowledge.kgat",
-            "KGAT",
-            "KGATConfig",
-            "attentive propagation over the collaborative knowledge graph",
-            "Wang et al., KDD 2019",
-            ("interactions", "triples"),
-        ),
-        ModelEntry(
-            "kgin",
-            "kgrec.models.knowledge.kgin",
-            "KGIN",
-            "KGINConfig",
-            "users by their intents, items by relational paths",
-            "Wang et al., WWW 2021",
-            ("interactions", "triples"),
-        ),
-        ModelEntry(
-            "transe",
-            "kgrec.models.triples.transe",
-            "TransE",
-            "TransEConfig",
-            "entities moved by relations",
-            "Bordes et al., NIPS 2013",
-            ("triples",),
-        ),
-        ModelEntry(
-            "transr",
-            "kgrec.models.triples.transr",
-            "TransR",
-            "TransRConfig",
-            "entities moved in a space of each relation",
-            "Lin et al., AAAI 2015",
-            ("triples",),
-        ),
-        ModelEntry(
-            "transd",
-            "kgrec.models.triples.transd",
-            "TransD",
-            "TransDConfig",
-            "entities moved in a space of relation and entity",
-            "Ji et al., ACL 2015",
-            ("triples",),
-        ),
-        ModelEntry(
-            "distmult",
-            "kgrec.models.triples.distmult",
-            "DistMult",
-            "DistMultConfig",
-            "triples by a product of three vectors",
-            "Yang et al., ICLR 2015",
-            ("triples",),
-        ),
-        ModelEntry(
-            "complex",
-            "kgrec.models.triples.complex",
-            "ComplEx",
-            "ComplExConfig",
-            "triples by a product of three complex vectors",
-            "Trouillon et al., ICML 2016",
-            ("triples",),
-        ),
-        ModelEntry(
-            "rotate",
-            "kgrec.models.triples.rotate",
-            "RotatE",
-            "RotatEConfig",
-            "entities turned by relations",
-            "Sun et al., ICLR 2019",
-            ("triples",),
-        ),
-    )
-}
+def _entry(
+    name: str,
+    place: str,
+    model: str,
+    paper: str,
+    summary: str,
+    needs: tuple[str, ...],
+    **more: Any,
+) -> ModelEntry:
+    """Return the entry of a model of ``kgrec.models``.
+
+    Args:
+        name: Name on the command line.
+        place: Its family, and behind a dot its module where that is not called as the model.
+        model: Class name; that of its configuration is this with ``Config`` behind it.
+        paper: Where it comes from.
+        summary: What it does, in a few words.
+        needs: What a dataset must have.
+        more: Other fields of ``ModelEntry``.
+    """
+    family, _, module = place.partition(".")
+    module = f"kgrec.models.{family}.{module or name}"
+    return ModelEntry(name, module, model, f"{model}Config", summary, paper, needs, **more)
+
+
+_LIKES = ("interactions",)
+_FACTS = ("triples",)
+_GRAPH = ("interactions", "triples")
+_TEXTS = ("interactions", "texts")
+
+# two lines a model
+# fmt: off
+_ENTRIES = (
+    _entry("popularity", "baselines", "Popularity", "Cremonesi et al., RecSys 2010",
+           "items by their number of interactions", _LIKES),
+    _entry("itemknn", "baselines", "ItemKNN", "Sarwar et al., WWW 2001",
+           "items by their similarity to what somebody used", _LIKES),
+    _entry("bprmf", "factorization", "BPRMF", "Rendle et al., UAI 2009",
+           "matrix factorization by pairwise ranking", _LIKES),
+    _entry("ials", "factorization", "IALS", "Hu et al., ICDM 2008; Rendle et al., RecSys 2022",
+           "matrix factorization by alternating least squares", _LIKES),
+    _entry("ease", "linear", "EASE", "Steck, WWW 2019",
+           "linear item-to-item weights in closed form", _LIKES),
+    _entry("ease-kg", "linear.ease", "EASEKG", "Jeunen et al., RecSys 2020",
+           "EASE with the (relation, entity) pairs of items", _GRAPH,
+           presets="KG_PRESETS", space="KG_SPACE"),
+    _entry("gfcf", "graph", "GFCF", "Shen et al., CIKM 2021",
+           "graph filters without training", _LIKES),
+    _entry("lightgcn", "graph", "LightGCN", "He et al., SIGIR 2020",
+           "linear propagation over users and items", _LIKES, fixed={"knowledge": False}),
+    _entry("lightgcn-kg", "graph.lightgcn", "LightGCN", "He et al., SIGIR 2020",
+           "linear propagation over the collaborative knowledge graph", _GRAPH,
+           fixed={"knowledge": True}, presets="KG_PRESETS"),
+    _entry("cke", "knowledge", "CKE", "Zhang et al., KDD 2016",
+           "matrix factorization plus TransR, item features and texts", _GRAPH),
+    _entry("cfkg", "knowledge", "CFKG", "Ai et al., Algorithms 2018",
+           "translation in one graph of interactions and triples", _GRAPH),
+    _entry("dkn", "news", "DKN", "Wang et al., WWW 2018",
+           "convolution over titles and the entities they name", _TEXTS),
+    _entry("kgat", "knowledge", "KGAT", "Wang et al., KDD 2019",
+           "attentive propagation over the collaborative knowledge graph", _GRAPH),
+    _entry("kgin", "knowledge", "KGIN", "Wang et al., WWW 2021",
+           "users by their intents, items by relational paths", _GRAPH),
+    _entry("transe", "triples", "TransE", "Bordes et al., NIPS 2013",
+           "entities moved by relations", _FACTS),
+    _entry("transr", "triples", "TransR", "Lin et al., AAAI 2015",
+           "entities moved in a space of each relation", _FACTS),
+    _entry("transd", "triples", "TransD", "Ji et al., ACL 2015",
+           "entities moved in a space of relation and entity", _FACTS),
+    _entry("distmult", "triples", "DistMult", "Yang et al., ICLR 2015",
+           "triples by a product of three vectors", _FACTS),
+    _entry("complex", "triples", "ComplEx", "Trouillon et al., ICML 2016",
+           "triples by a product of three complex vectors", _FACTS),
+    _entry("rotate", "triples", "RotatE", "Sun et al., ICLR 2019",
+           "entities turned by relations", _FACTS),
+)
+# fmt: on
+
+MODELS: dict[str, ModelEntry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def _plain(name: str) -> str:

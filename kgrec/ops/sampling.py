@@ -44,17 +44,49 @@ def sample_negatives(
     Source: Rendle et al., BPR, UAI 2009, Section 4.2 (uniform sampling).
     https://arxiv.org/abs/1205.2618
     """
-    full = seen_ptr.diff()[users] >= num_items
-    if bool(full.any()):
-        user = int(users[full][0])
-        raise DataError(
-            f"user row {user} has used all {num_items} items: there is no negative to draw. "
-            "Leave the user out."
-        )
-    keys = _free_keys(seen_ptr, seen_idx, num_items)
-    return _draw_free(
-        users, seen_ptr, keys, num_items, num_items - seen_ptr.diff()[users], generator
-    )
+    return FreeItems(seen_ptr, seen_idx, num_items).draw(users, generator=generator)
+
+
+class FreeItems:
+    """Draws items that users have not used, as ``sample_negatives`` does; what they have used is
+    read once.
+
+    Args:
+        seen_ptr: Start of each user's items in ``seen_idx``, and the end of the last (users + 1).
+        seen_idx: Item rows, ascending and distinct within a user.
+        num_items: Size of the catalog.
+
+    Raises:
+        GraphError: If a user's items are not ascending and distinct.
+    """
+
+    def __init__(
+        self, seen_ptr: Int[Tensor, " _"], seen_idx: Int[Tensor, " _"], num_items: int
+    ) -> None:
+        self._ptr = seen_ptr
+        self._num_items = num_items
+        self._keys = _free_keys(seen_ptr, seen_idx, num_items)
+
+    def draw(
+        self,
+        users: Int[Tensor, " batch"],
+        *,
+        generator: np.random.Generator | torch.Generator,
+    ) -> Int[Tensor, " batch"]:
+        """Return one item per user, uniform over the items the user has not used (int64).
+
+        Raises:
+            DataError: If one of the users has used every item.
+        """
+        free = self._num_items - self._ptr.diff()[users]
+        full = free <= 0
+        if bool(full.any()):
+            user = int(users[full][0])
+            raise DataError(
+                f"user row {user} has used all {self._num_items} items: there is no negative to "
+                "draw. Leave the user out."
+            )
+        return _draw_free(users, self._ptr, self._keys, self._num_items, free, generator)
 
 
 def free_tails(

@@ -25,8 +25,9 @@ from kgrec.data.io.writing import (
 )
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
+from kgrec.data.records.needs import check_needs
 from kgrec.data.storage import open_dataset
-from kgrec.errors import CheckpointError, ConfigError, DataError, nearest
+from kgrec.errors import CheckpointError, ConfigError
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
@@ -165,7 +166,7 @@ def fit(
         whole = data
     else:
         whole = load(data)
-    check_needs(chosen, whole)
+    check_needs(chosen.name, chosen.needs, whole)
     if refit and not len(whole.train):
         raise ConfigError(
             f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
@@ -708,38 +709,6 @@ def _device(name: str) -> torch.device:
             "build of torch."
         )
     return device
-
-
-_NEEDS: dict[str, tuple[Callable[[Dataset], bool], str]] = {
-    "interactions": (
-        lambda data: len(data.train) > 0,
-        "Build the dataset with --interactions FILE.",
-    ),
-    "triples": (
-        lambda data: len(data.triples) > 0,
-        "Build the dataset with --kg FILE, or use lightgcn.",
-    ),
-    "texts": (
-        lambda data: data.content.texts is not None,
-        "Build the dataset with --items FILE --texts COL.",
-    ),
-}
-
-
-def check_needs(chosen: Chosen, data: Dataset) -> None:
-    """Refuse a dataset that lacks what a model needs.
-
-    Raises:
-        DataError: With what is missing, and how to get it.
-    """
-    for need in chosen.needs:
-        if need not in _NEEDS:
-            raise ConfigError(
-                f"{chosen.name} needs {need!r}, which no dataset has.{nearest(need, _NEEDS)}"
-            )
-        holds, remedy = _NEEDS[need]
-        if not holds(data):
-            raise DataError(f"{chosen.name} needs {need} and {data.name} has none. {remedy}")
 
 
 def _training_part(data: Dataset, chosen: Chosen) -> Dataset:

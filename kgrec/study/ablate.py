@@ -27,6 +27,7 @@ from kgrec.data.io.files import write_parquet
 from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
+from kgrec.data.records.needs import check_needs
 from kgrec.errors import CheckpointError, ConfigError, DataError
 from kgrec.evaluation.metrics import STANDARD, ranking_metric
 from kgrec.evaluation.report import evaluate
@@ -37,7 +38,7 @@ from kgrec.models.catalog import MODELS
 from kgrec.models.fallback import served
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
-from kgrec.runs.fit import check_needs, fit_chosen
+from kgrec.runs.fit import fit_chosen
 from kgrec.runs.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
@@ -193,7 +194,7 @@ def ablate(
             f"{whole.name} has no triples, so there is no graph to leave out. Build the dataset "
             "with --kg FILE."
         )
-    check_needs(chosen, whole)
+    check_needs(chosen.name, chosen.needs, whole)
     if not len(whole.test if on == "test" else whole.valid):
         raise DataError(
             f"{whole.name} has no interactions in its {on} part to judge on. Build it with "

@@ -19,13 +19,14 @@ from kgrec.data.derive.variants import without_test
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import discard, write_whole
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.needs import check_needs
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
 from kgrec.process import refuse_after_fork
 from kgrec.random import derive
-from kgrec.runs.fit import check_needs, fit, measured_by
+from kgrec.runs.fit import fit, measured_by
 from kgrec.runs.folder import CONFIG, read_config
 from kgrec.runs.run import Run
 from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
@@ -199,7 +200,7 @@ def tune(
         whole = data
     else:
         whole = load(data)
-    check_needs(chosen, whole)
+    check_needs(chosen.name, chosen.needs, whole)
     chosen = measured_by(chosen, whole)
     if not (
         len(whole.valid)

@@ -11,7 +11,7 @@ from kgrec.data.records.content import Impressions
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError
-from kgrec.models.base import ImpressionSource
+from kgrec.models.sources import Shown
 from kgrec.ops.lists import last_of_lists
 from kgrec.ops.sampling import sample_negatives
 from kgrec.random import derive
@@ -30,7 +30,7 @@ class ShownSampler:
     def __init__(
         self,
         shown: Impressions,
-        source: ImpressionSource,
+        source: Shown,
         batch_size: int,
         *,
         seed: int,
@@ -109,7 +109,7 @@ class PairSampler:
     def __init__(
         self,
         data: Dataset,
-        source: ImpressionSource,
+        source: Shown,
         batch_size: int,
         *,
         seed: int,
@@ -183,7 +183,7 @@ class PairSampler:
 
 
 def impression_sampler(
-    data: Dataset, source: ImpressionSource, batch_size: int, *, seed: int, device: torch.device
+    data: Dataset, source: Shown, batch_size: int, *, seed: int, device: torch.device
 ) -> ShownSampler | PairSampler:
     """Return batches of the lists that were shown in training, of labeled pairs, or of
     interactions: the first that the data has.

@@ -8,14 +8,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrec.batches import ImpressionBatch, PairwiseBatch, PositiveBatch, TripleBatch
+from kgrec.batches import (
+    FieldBatch,
+    ImpressionBatch,
+    PairwiseBatch,
+    PointwiseBatch,
+    PositiveBatch,
+    SampledBatch,
+    SequenceBatch,
+    TripleBatch,
+    UserBatch,
+)
 from kgrec.data.records.dataset import Dataset
-from kgrec.errors import ConfigError, DataError
-from kgrec.models.base import Batches, Objective, TripleSource
-from kgrec.ops.sampling import free_tails, sample_negatives
+from kgrec.data.records.needs import check_needs
+from kgrec.errors import ConfigError
+from kgrec.models.base import Batches, Objective
+from kgrec.models.sources import (
+    Fields,
+    NegativeSource,
+    Pairs,
+    Points,
+    Positives,
+    SamplerContext,
+    Sequences,
+    Shown,
+    Triples,
+    Users,
+    batches_of,
+    needs_of,
+    register_source,
+    source_of,
+)
+from kgrec.ops.sampling import free_tails
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
-from kgrec.training.impressions import impression_sampler
+from kgrec.training.impressions import PairSampler, ShownSampler, impression_sampler
+from kgrec.training.lists import UserSampler, sequence_sampler
+from kgrec.training.negatives import Negatives
+from kgrec.training.points import FieldSampler, PointSampler, point_needs
 
 _TRIPLES_AT_ONCE = (
     2**20
@@ -34,7 +64,15 @@ class InteractionSampler:
     LightGCN's authors); "per_user_quota" takes each user ``n_train // n_users`` times (their C++
     sampler). Users without training interactions are not counted. The last batch may be short;
     ``drop_last`` leaves it out (KGIN), unless it is the only one. A negative is uniform over the
-    items that are not in the user's training part.
+    items that are not in the user's training part, or drawn as ``NegativeSource`` says.
+
+    Args:
+        data: Its training part is drawn from.
+        config: How interactions are drawn, and how many make a batch.
+        seed: Seed of every draw.
+        device: Where batches are made.
+        negatives: How negatives are drawn; None draws none.
+        batch: The batch type.
 
     Raises:
         DataError: If negatives are wanted and a user has every item.
@@ -50,7 +88,8 @@ class InteractionSampler:
         *,
         seed: int,
         device: torch.device,
-        negatives: bool,
+        negatives: NegativeSource | None,
+        batch: type[PairwiseBatch | SampledBatch | PositiveBatch],
     ) -> None:
         matrix = data.train.csr(data.num_users, data.num_items)
         self._ptr = torch.from_numpy(matrix.indptr).long().to(device)
@@ -58,17 +97,12 @@ class InteractionSampler:
         self._user = torch.repeat_interleave(
             torch.arange(data.num_users, device=device), self._ptr.diff()
         )
-        full = torch.nonzero(self._ptr.diff() == data.num_items)
-        if negatives and len(full):
-            user = data.users.key(int(full[0]))
-            raise DataError(
-                f"user {user!r} has all {data.num_items} items, so none is left to rank below "
-                "them. Leave the user out."
-            )
-        self._num_items = data.num_items
+        self._negatives = None
+        if negatives is not None:
+            self._negatives = Negatives(data, negatives, device)
+        self._batch = batch
         self._config = config
         self._seed = seed
-        self._negatives = negatives
         self._active = torch.nonzero(self._ptr.diff()).squeeze(1)
 
     def steps(self) -> int:
@@ -79,29 +113,33 @@ class InteractionSampler:
             return max(1, count // size)
         return -(-count // size)
 
-    def epoch(self, epoch: int) -> Iterator[PairwiseBatch | PositiveBatch]:
+    def epoch(self, epoch: int) -> Iterator[PairwiseBatch | SampledBatch | PositiveBatch]:
         """Yield the batches of an epoch."""
         generator = torch.Generator(device=self._item.device).manual_seed(
             derive(self._seed, "interactions", epoch)
         )
-        picked = self._draw(generator)[: self.steps() * self._config.batch_size]
+        size = self._config.batch_size
+        picked = self._draw(generator)[: self.steps() * size]
         user = self._user[picked]
         positive = self._item[picked]
-        size = self._config.batch_size
-        if not self._negatives:
+        if self._negatives is None:
             for u, p in zip(torch.split(user, size), torch.split(positive, size), strict=True):
                 yield PositiveBatch(u, p)
             return
-        negative = sample_negatives(
-            user, self._ptr, self._item, self._num_items, generator=generator
-        )
-        for u, p, n in zip(
-            torch.split(user, size),
-            torch.split(positive, size),
-            torch.split(negative, size),
-            strict=True,
-        ):
-            yield PairwiseBatch(u, p, n)
+        ahead = None
+        if self._negatives.whole_epoch:
+            ahead = self._negatives.draw(user, positive, generator)
+        for start in range(0, len(user), size):
+            part = slice(start, start + size)
+            u, p = user[part], positive[part]
+            if ahead is None:
+                n = self._negatives.draw(u, p, generator)
+            else:
+                n = ahead[part]
+            if self._batch is PairwiseBatch:
+                yield PairwiseBatch(u, p, n.squeeze(1))
+            else:
+                yield SampledBatch(u, p, n)
 
     def _count(self) -> int:
         """Return the number of interactions in an epoch."""
@@ -137,7 +175,7 @@ class TripleSampler:
     """Triples in batches, each with a corrupted tail for which no such triple is known.
 
     By triple: shuffled, each once an epoch. By head: distinct heads, then one triple of each, as
-    many batches as the interactions have, or as ``TripleSource`` says. As a plan's first objective,
+    many batches as the interactions have, or as ``Triples`` says. As a plan's first objective,
     batches are of ``batch_size`` and as many as hold all triples. ``kg_batch_size`` and
     ``kg_steps`` override either number: with fewer steps an epoch sees a part of the triples, with
     more it begins again, shuffled again.
@@ -147,7 +185,7 @@ class TripleSampler:
 
     def __init__(
         self,
-        source: TripleSource,
+        source: Triples,
         config: TrainConfig,
         *,
         seed: int,
@@ -214,7 +252,7 @@ class TripleSampler:
                 yield TripleBatch(*parts)
 
 
-def _own_size(source: TripleSource, config: TrainConfig, steps: int) -> int:
+def _own_size(source: Triples, config: TrainConfig, steps: int) -> int:
     """Return the size of a batch where the settings leave it open; ``steps`` is how many the
     interactions have, 0 if there are none.
     """
@@ -225,7 +263,7 @@ def _own_size(source: TripleSource, config: TrainConfig, steps: int) -> int:
     return max(1, -(-len(source.head) // steps))
 
 
-def _own_steps(source: TripleSource, config: TrainConfig, steps: int, size: int) -> int:
+def _own_steps(source: Triples, config: TrainConfig, steps: int, size: int) -> int:
     """Return the number of steps where the settings leave it open."""
     if source.by_head and source.edges_per_step:
         return len(source.head) // source.edges_per_step + 1
@@ -248,22 +286,55 @@ def make_sampler(
     """Return the sampler for an objective's batch type; ``steps`` is how many batches the first
     objective has.
     """
-    if objective.sampler is not None:
-        return objective.sampler(data, config.batch_size, seed=seed, device=device, steps=steps)
-    if objective.batch is PairwiseBatch or objective.batch is PositiveBatch:
-        return InteractionSampler(
-            data, config, seed=seed, device=device, negatives=objective.batch is PairwiseBatch
+    source = source_of(objective)
+    check_needs(f"objective {objective.name!r}", needs_of(source), data)
+    return batches_of(source, SamplerContext(data, config, objective.batch, seed, device, steps))
+
+
+def _pairs(source: Pairs, context: SamplerContext) -> InteractionSampler:
+    if context.batch is PairwiseBatch and source.negatives.count != 1:
+        raise ConfigError(
+            f"a PairwiseBatch has one negative, not {source.negatives.count}. Take SampledBatch."
         )
-    if objective.batch is TripleBatch and objective.triples is not None:
-        return TripleSampler(objective.triples, config, seed=seed, device=device, steps=steps)
-    if objective.batch is ImpressionBatch and objective.impressions is not None:
-        return impression_sampler(
-            data, objective.impressions, config.batch_size, seed=seed, device=device
-        )
-    raise ConfigError(
-        f"no sampler gives {objective.batch.__name__}. Use a batch type of kgrec.batches; "
-        "triples need a TripleSource."
+    return _interactions(source.negatives, context)
+
+
+def _interactions(negatives: NegativeSource | None, context: SamplerContext) -> InteractionSampler:
+    return InteractionSampler(
+        context.data,
+        context.config,
+        seed=context.seed,
+        device=context.device,
+        negatives=negatives,
+        batch=context.batch,
     )
+
+
+def _triples(source: Triples, context: SamplerContext) -> TripleSampler:
+    return TripleSampler(
+        source,
+        context.config,
+        seed=context.seed,
+        device=context.device,
+        steps=context.steps,
+    )
+
+
+def _shown(source: Shown, context: SamplerContext) -> ShownSampler | PairSampler:
+    size = context.config.batch_size
+    return impression_sampler(context.data, source, size, seed=context.seed, device=context.device)
+
+
+register_source(Pairs, _pairs, gives=(PairwiseBatch, SampledBatch))
+register_source(Positives, lambda _, context: _interactions(None, context), gives=PositiveBatch)
+register_source(Triples, _triples, gives=TripleBatch)
+register_source(Shown, _shown, gives=ImpressionBatch)
+register_source(Users, UserSampler, gives=UserBatch, needs=lambda _: ("interactions",))
+register_source(Sequences, sequence_sampler, gives=SequenceBatch, needs=lambda _: ("sequences",))
+register_source(Points, PointSampler, gives=PointwiseBatch, needs=point_needs)
+register_source(
+    Fields, FieldSampler, gives=FieldBatch, needs=lambda source: point_needs(source.points)
+)
 
 
 def _distinct(values: Tensor, size: int, batches: int, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import ConfigError, DataError
-from kgrec.models.base import ImpressionSource
+from kgrec.models.sources import Shown
 from kgrec.testing import worlds
 from kgrec.training.impressions import PairSampler, ShownSampler, impression_sampler
 
@@ -52,7 +52,7 @@ class TestShown:
 
     def sampler(self, seed=0, negatives=2, size=2):
         data = shown(*self.LISTS, histories=[[1, 2, 3], [], [4], [5]])
-        return ShownSampler(data, ImpressionSource(negatives, 2), size, seed=seed, device=CPU)
+        return ShownSampler(data, Shown(negatives, 2), size, seed=seed, device=CPU)
 
     def test_every_click_stands_once_among_other_items_of_its_list(self):
         found = rows(self.sampler())
@@ -87,9 +87,7 @@ class TestShown:
 
     def test_lists_without_a_click_or_anything_else_are_refused_where_there_are_no_others(self):
         with pytest.raises(DataError, match="click"):
-            ShownSampler(
-                shown([(1, True)], [(2, False)]), ImpressionSource(1, 2), 2, seed=0, device=CPU
-            )
+            ShownSampler(shown([(1, True)], [(2, False)]), Shown(1, 2), 2, seed=0, device=CPU)
 
 
 class TestPairs:
@@ -103,7 +101,7 @@ class TestPairs:
         return replace(data, negatives={"train": Interactions(user, item)})
 
     def test_interactions_with_items_the_user_has_not(self):
-        found = rows(PairSampler(self.data(), ImpressionSource(3, 2), 3, seed=0, device=CPU))
+        found = rows(PairSampler(self.data(), Shown(3, 2), 3, seed=0, device=CPU))
         assert sorted((user, candidates[0]) for user, _, candidates, _ in found) == sorted(
             self.TRAIN
         )
@@ -116,7 +114,7 @@ class TestPairs:
     def test_labeled_pairs_stand_alone_and_their_histories_tell_nothing(self):
         negatives = [(0, 7), (1, 7), (1, 8)]
         data = self.data(negatives)
-        sampler = impression_sampler(data, ImpressionSource(4, 10), 4, seed=0, device=CPU)
+        sampler = impression_sampler(data, Shown(4, 10), 4, seed=0, device=CPU)
         left_out = set()
         for epoch in range(1, 40):
             found = rows(sampler, epoch)
@@ -137,16 +135,12 @@ class TestPairs:
 
     def test_labeled_pairs_cannot_stand_in_groups(self):
         with pytest.raises(ConfigError, match="bce"):
-            PairSampler(
-                self.data([(0, 7)]), ImpressionSource(4, 10, grouped=True), 4, seed=0, device=CPU
-            )
+            PairSampler(self.data([(0, 7)]), Shown(4, 10, grouped=True), 4, seed=0, device=CPU)
 
     def test_lists_come_before_pairs(self):
         data = replace(self.data([(0, 7)]), impressions={"train": shown([(1, True), (2, False)])})
         assert isinstance(
-            impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), ShownSampler
+            impression_sampler(data, Shown(1, 2), 2, seed=0, device=CPU), ShownSampler
         )
         data = replace(data, impressions={"train": Impressions()})
-        assert isinstance(
-            impression_sampler(data, ImpressionSource(1, 2), 2, seed=0, device=CPU), PairSampler
-        )
+        assert isinstance(impression_sampler(data, Shown(1, 2), 2, seed=0, device=CPU), PairSampler)

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from kgrec.batches import PairwiseBatch
 from kgrec.errors import DivergedError
 from kgrec.models.base import Objective, Plan
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
+from kgrec.models.sources import register_source
 from kgrec.testing import worlds
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
@@ -127,6 +130,7 @@ def test_joint_objectives_share_one_step():
 def test_the_first_of_joint_objectives_sets_the_steps_and_shorter_ones_start_over():
     data, seen = worlds.cold_items(users=20), []
 
+    @dataclass(frozen=True)
     class Short:
         def steps(self):
             return 2
@@ -134,15 +138,15 @@ def test_the_first_of_joint_objectives_sets_the_steps_and_shorter_ones_start_ove
         def epoch(self, epoch):
             yield from ((epoch, 0), (epoch, 1))
 
+    register_source(Short, lambda source, context: source, gives=tuple)
+
     class Uneven(BPRMF):
         def plan(self):
             def note(batch):
                 seen.append(batch)
                 return self.users.sum() * 0
 
-            second = Objective(
-                tuple, note, sampler=lambda data, batch_size, *, seed, device, steps: Short()
-            )
+            second = Objective(tuple, note, source=Short())
             return Plan((Objective(PairwiseBatch, self.cf_loss), second), joint=True)
 
     model = Uneven(20, 60, BPRMFConfig(dim=2), torch.Generator().manual_seed(0))

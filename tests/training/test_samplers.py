@@ -4,7 +4,8 @@ import torch
 
 from kgrec.batches import PairwiseBatch, PositiveBatch, Query, TripleBatch
 from kgrec.errors import ConfigError
-from kgrec.models.base import Objective, TripleSource
+from kgrec.models.base import Objective
+from kgrec.models.sources import Triples
 from kgrec.runs.settings import choose
 from kgrec.testing import worlds
 from kgrec.training import samplers
@@ -17,7 +18,7 @@ PAIRS = set(zip(DATA.train.user.tolist(), DATA.train.item.tolist(), strict=True)
 
 
 def sampler(batch, *, seed=0, steps=0, triples=None, **config):
-    objective = Objective(batch, lambda _: torch.zeros(()), triples=triples)
+    objective = Objective(batch, lambda _: torch.zeros(()), source=triples)
     return make_sampler(objective, DATA, TrainConfig(**config), seed=seed, device=CPU, steps=steps)
 
 
@@ -61,7 +62,7 @@ def test_user_uniform_draws_distinct_users_and_their_own_items():
 
 def triple_source(by_head):
     t = DATA.triples
-    return TripleSource(
+    return Triples(
         *(torch.from_numpy(part).long() for part in (t.head, t.relation, t.tail)),
         DATA.num_entities,
         by_head,

@@ -25,13 +25,12 @@ from kgrec.models.base import (
     Plan,
     Preset,
     Recommender,
-    SamplerFactory,
     Scorer,
     Span,
-    TripleSource,
 )
 from kgrec.models.knowledge.cfkg_effects import CFKGEffects
-from kgrec.models.knowledge.cfkg_sampler import typed_samplers
+from kgrec.models.knowledge.cfkg_sampler import TypedFacts
+from kgrec.models.sources import Triples
 from kgrec.nn.init import normal
 from kgrec.nn.losses import l2, logistic, margin_hinge
 from kgrec.nn.ranking_loss import WarmItems
@@ -291,7 +290,7 @@ class CFKG(Recommender):
         """Return interactions and triples, trained in one step, or all facts as one set."""
         if self.config.sampling == "any":
             head, relation, tail = (torch.from_numpy(part) for part in self._facts())
-            facts = TripleSource(
+            facts = Triples(
                 head,
                 relation,
                 tail,
@@ -299,17 +298,17 @@ class CFKG(Recommender):
                 by_head=True,
                 num_interactions=int((self.ckg.relation == 0).sum()),
             )
-            return Plan((Objective(TripleBatch, self.pair_loss, name="facts", triples=facts),))
+            return Plan((Objective(TripleBatch, self.pair_loss, name="facts", source=facts),))
         first: Objective[Any]
         if self.config.loss == "softmax":
             first = Objective(PositiveBatch, self.softmax_loss, name="softmax")
         else:
-            drawn = self._sampler(interactions=True)
-            first = Objective(CorruptedBatch, self.sampled_loss, name="interactions", sampler=drawn)
+            drawn = self._drawn(interactions=True)
+            first = Objective(CorruptedBatch, self.sampled_loss, name="interactions", source=drawn)
         if not (self.ckg.relation > 0).any():
             return Plan((first,), joint=True)
-        drawn = self._sampler(interactions=False)
-        second = Objective(CorruptedBatch, self.kg_loss, name="triples", sampler=drawn)
+        drawn = self._drawn(interactions=False)
+        second = Objective(CorruptedBatch, self.kg_loss, name="triples", source=drawn)
         return Plan((first, second), joint=True)
 
     def _facts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -317,14 +316,14 @@ class CFKG(Recommender):
             return self.ckg.both_ways()
         return (self.ckg.head, self.ckg.relation, self.ckg.tail)
 
-    def _sampler(self, *, interactions: bool) -> SamplerFactory:
+    def _drawn(self, *, interactions: bool) -> TypedFacts:
         columns = self._facts()
         chosen = np.nonzero((columns[1] == 0) == interactions)[0]
         head, relation, tail = (torch.from_numpy(column[chosen]) for column in columns)
         power = torch.full((len(self.relations),), self.config.noise_power)
         power[:: self.ckg.num_relations] = 0.0  # ``interacts`` and its inverse
         name = "interactions" if interactions else "triples"
-        return typed_samplers((head, relation, tail), self.config.negatives, power, name)
+        return TypedFacts((head, relation, tail), self.config.negatives, power, name)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items that the graph joins to an interaction."""

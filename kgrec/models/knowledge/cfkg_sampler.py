@@ -1,13 +1,13 @@
 """How CFKG draws its batches: negatives of the tail's own type."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kgrec.batches import CorruptedBatch
-from kgrec.data.records.dataset import Dataset
-from kgrec.models.base import SamplerFactory
+from kgrec.models.sources import SamplerContext, register_source
 from kgrec.ops.sampling import TypedTails
 from kgrec.random import derive
 
@@ -72,18 +72,32 @@ class TypedSampler:
             )
 
 
-def typed_samplers(
-    facts: tuple[Tensor, Tensor, Tensor], negatives: int, power: Tensor, name: str
-) -> SamplerFactory:
-    """Return what makes the sampler of an objective; arguments are those of ``TypedSampler``."""
+@dataclass(frozen=True)
+class TypedFacts:
+    """What a ``TypedSampler`` draws from; the attributes are its arguments.
 
-    def make(
-        data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
-    ) -> TypedSampler:
-        # as many steps as the first objective has, where this is the second
-        size = -(-len(facts[0]) // steps) if steps else batch_size
-        head, relation, tail = (part.to(device) for part in facts)
-        columns = (head, relation, tail)
-        return TypedSampler(columns, negatives, size, power=power, seed=seed, name=name)
+    As the second objective of a plan its batches are as many as the first one's.
+    """
 
-    return make
+    facts: tuple[Tensor, Tensor, Tensor]
+    negatives: int
+    power: Tensor
+    name: str
+
+
+def _typed_sampler(source: TypedFacts, context: SamplerContext) -> TypedSampler:
+    head, relation, tail = (part.to(context.device) for part in source.facts)
+    size = context.config.batch_size
+    if context.steps:
+        size = -(-len(head) // context.steps)
+    return TypedSampler(
+        (head, relation, tail),
+        source.negatives,
+        size,
+        power=source.power,
+        seed=context.seed,
+        name=source.name,
+    )
+
+
+register_source(TypedFacts, _typed_sampler, gives=CorruptedBatch)

@@ -26,11 +26,11 @@ from kgrec.models.base import (
     Preset,
     Recommender,
     Span,
-    TripleSource,
     ranking_objective,
 )
 from kgrec.models.knowledge.cke_contents import contents_of
 from kgrec.models.knowledge.cke_effects import CKEEffects
+from kgrec.models.sources import Triples
 from kgrec.nn.autoencoder import DenoisingAutoEncoder
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.kge import transr_energies
@@ -303,7 +303,7 @@ class CKE(Recommender):
         if not (self.ckg.fact >= 0).any():
             return Plan((first,), begin_epoch=self._reseed)
         triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
-        second = Objective(TripleBatch, self.kg_loss, name="transr", triples=triples)
+        second = Objective(TripleBatch, self.kg_loss, name="transr", source=triples)
         return Plan((first, second), joint=True, begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
@@ -338,7 +338,7 @@ class CKE(Recommender):
         return CKEEffects(self)
 
 
-def _triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
+def _triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     """Return what the triples' loss draws from: triples of the knowledge graph, one way, relations
     counted without ``interacts``.
     """
@@ -346,7 +346,7 @@ def _triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
     head, relation, tail = (
         torch.from_numpy(column[facts]) for column in (ckg.head, ckg.relation - 1, ckg.tail)
     )
-    return TripleSource(
+    return Triples(
         head,
         relation,
         tail,

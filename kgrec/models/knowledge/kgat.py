@@ -26,10 +26,10 @@ from kgrec.models.base import (
     Preset,
     Recommender,
     Span,
-    TripleSource,
     ranking_objective,
 )
 from kgrec.models.knowledge.kgat_effects import KGATEffects
+from kgrec.models.sources import Triples
 from kgrec.nn.aggregators import aggregators
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import glorot_uniform
@@ -160,7 +160,7 @@ SPACE = {
 }
 
 
-def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
+def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     """Return what the triple phase draws from: every fact and its inverse, interactions included;
     corrupted tails among all nodes.
 
@@ -173,7 +173,7 @@ def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> TripleSource:
     """
     head, relation, tail = (torch.from_numpy(part) for part in ckg.both_ways())
     interactions = int((ckg.relation == 0).sum())
-    return TripleSource(
+    return Triples(
         head,
         relation,
         tail,
@@ -318,7 +318,7 @@ class KGAT(Recommender):
         losses = (self.config.loss, self.bpr_loss, self.softmax_loss)
         first = ranking_objective(*losses, cf, capturable=not self.config.message_dropout)
         triples = triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
-        second = Objective(TripleBatch, self.kg_loss, kg, name="transr", triples=triples)
+        second = Objective(TripleBatch, self.kg_loss, kg, name="transr", source=triples)
         plan = Plan((first, second), begin_epoch=self._reseed, after_epoch=self.refresh_attention)
         if not self.config.warm_start_epochs:
             return plan

@@ -18,11 +18,12 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.data.texts.news_catalog import PADDING, UNKNOWN, NewsCatalog, vectors_of
 from kgrec.errors import ConfigError
 from kgrec.log import logger
-from kgrec.models.base import ImpressionSource, Objective, Plan, Recommender
+from kgrec.models.base import Objective, Plan, Recommender
 from kgrec.models.news.dkn_effects import DKNEffects
 from kgrec.models.news.dkn_entities import EntityChannels, EntityKnowledge
 from kgrec.models.news.dkn_presets import PRESETS as PRESETS
 from kgrec.models.news.dkn_presets import SPACE as SPACE
+from kgrec.models.sources import Shown
 from kgrec.nn.block_scorer import fill_in_blocks
 from kgrec.nn.dropout import SeededDropout
 from kgrec.nn.init import normal
@@ -313,8 +314,8 @@ class DKN(Recommender):
     def plan(self) -> Plan:
         """Return one objective over lists that were shown."""
         shown = (self.config.num_negatives, self.config.max_history)
-        source = ImpressionSource(*shown, grouped=self.config.loss == "softmax")
-        objective = Objective(ImpressionBatch, self.loss, name=self.config.loss, impressions=source)
+        source = Shown(*shown, grouped=self.config.loss == "softmax")
+        objective = Objective(ImpressionBatch, self.loss, name=self.config.loss, source=source)
         return Plan((objective,), begin_epoch=self.begin_epoch)
 
     def can_rank(self, data: Dataset) -> Known:

@@ -20,6 +20,7 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender, Scorer, TripleScorer
+from kgrec.models.sources import SamplerContext, register_source
 from kgrec.nn.kge import DistMultTables, TripleTables
 from kgrec.nn.ranking_loss import WarmItems
 from kgrec.ops.contrast import softmax_rows
@@ -135,6 +136,23 @@ class CorruptedBatches:
 
 
 @dataclass(frozen=True)
+class CorruptedFacts:
+    """What ``CorruptedBatches`` draws from; the attributes are its arguments."""
+
+    ckg: CollaborativeKG
+    facts: Int[Tensor, " edges"]
+    config: TripleConfig
+
+
+def _corrupted_batches(source: CorruptedFacts, context: SamplerContext) -> CorruptedBatches:
+    drawn_from = (source.ckg, source.facts, source.config)
+    return CorruptedBatches(*drawn_from, context.config.batch_size, context.seed, context.device)
+
+
+register_source(CorruptedFacts, _corrupted_batches, gives=CorruptedBatch)
+
+
+@dataclass(frozen=True)
 class Nearest:
     """The scorer of models whose plausibility is a distance.
 
@@ -233,15 +251,11 @@ class TripleModel(Recommender):
 
     def plan(self) -> Plan:
         """Return one objective over all facts, and the paper's constraints after each step."""
+        source = CorruptedFacts(self.ckg, self.facts.cpu(), self.config)
         return Plan(
-            (Objective(CorruptedBatch, self.loss, name="triples", sampler=self._batches),),
+            (Objective(CorruptedBatch, self.loss, name="triples", source=source),),
             after_step=self.tables.constrain,
         )
-
-    def _batches(
-        self, data: Dataset, batch_size: int, *, seed: int, device: torch.device, steps: int
-    ) -> CorruptedBatches:
-        return CorruptedBatches(self.ckg, self.facts.cpu(), self.config, batch_size, seed, device)
 
     def scores(
         self, batch: CorruptedBatch

@@ -13,7 +13,13 @@ from kgrec.models.knowledge.cfkg_sampler import TypedSampler
 from kgrec.runs.settings import choose
 from kgrec.testing import worlds
 from kgrec.testing.contract import RecommenderContract, auc
+from kgrec.training.config import TrainConfig
 from kgrec.training.samplers import make_sampler
+
+
+def batches(objective, data, *, seed=0, steps=0):
+    config = TrainConfig(batch_size=10_000)
+    return make_sampler(objective, data, config, seed=seed, device=torch.device("cpu"), steps=steps)
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +259,7 @@ class TestCFKG(RecommenderContract):
         for objective, power in zip(model.plan().objectives, (0, 1), strict=True):
 
             def make(seed, source=objective):
-                return source.sampler(data, 10_000, seed=seed, device=torch.device("cpu"), steps=1)
+                return batches(source, data, seed=seed, steps=1)
 
             (batch,) = make(0).epoch(3)
             for relation in batch.relation.unique():
@@ -296,13 +302,7 @@ class TestCFKG(RecommenderContract):
             torch.Generator().manual_seed(0),
         )
         first, second = (
-            next(
-                iter(
-                    objective.sampler(
-                        worlds.cold_items(), 10_000, seed=0, device=torch.device("cpu"), steps=steps
-                    ).epoch(1)
-                )
-            )
+            next(iter(batches(objective, worlds.cold_items(), steps=steps).epoch(1)))
             for objective, steps in zip(model.plan().objectives, (0, 1), strict=True)
         )
         assert len(first.head) == 480
@@ -315,9 +315,9 @@ class TestCFKG(RecommenderContract):
         model = CFKG.from_dataset(worlds.toy(), config, torch.Generator().manual_seed(0))
         (objective,) = model.plan().objectives
         assert (
-            len(objective.triples.head),
-            objective.triples.num_tails,
-            objective.triples.by_head,
+            len(objective.source.head),
+            objective.source.num_tails,
+            objective.source.by_head,
         ) == (12, 6, True)
 
     @pytest.mark.parametrize("norm", [1, 2])

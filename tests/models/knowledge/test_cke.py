@@ -227,7 +227,7 @@ class TestCKE(RecommenderContract):
 
     def test_triples_are_trained_forward_and_tails_come_from_the_entities(self):
         data = worlds.toy()
-        source = CKE.from_dataset(data, CKEConfig(), torch.Generator()).plan().objectives[1].triples
+        source = CKE.from_dataset(data, CKEConfig(), torch.Generator()).plan().objectives[1].source
         assert (source.head.tolist(), source.relation.tolist(), source.tail.tolist()) == (
             [0, 1, 1],
             [0, 0, 1],

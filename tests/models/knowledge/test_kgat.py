@@ -391,7 +391,7 @@ class TestKGAT(RecommenderContract):
         assert model.nodes.grad is not None
 
     def test_triples_with_inverses_and_interactions_are_trained_on(self):
-        source = toy_model().plan().objectives[1].triples
+        source = toy_model().plan().objectives[1].source
         assert len(source.head) == 12
         assert sorted(set(source.relation.tolist())) == [0, 1, 2, 3, 4, 5]
         assert source.num_tails == 6
