@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from kgrec.graph.relational import RelationalGraph as RelationalGraph
     from kgrec.graph.symmetric import PairGraph as PairGraph
     from kgrec.graph.typed_mean import TypedMean as TypedMean
+    from kgrec.graph.views import of_relations as of_relations
+    from kgrec.graph.views import sample_neighbors as sample_neighbors
+    from kgrec.graph.views import subgraph as subgraph
+    from kgrec.graph.views import without_edges as without_edges
+    from kgrec.graph.views import without_nodes as without_nodes
 
 _HOMES = {
     "CollaborativeKG": "kgrec.graph.ckg",
@@ -37,12 +42,17 @@ _HOMES = {
     "from_networkx": "kgrec.graph.convert",
     "from_rdflib": "kgrec.graph.convert",
     "from_scipy": "kgrec.graph.convert",
+    "of_relations": "kgrec.graph.views",
     "reached": "kgrec.graph.reach",
+    "sample_neighbors": "kgrec.graph.views",
+    "subgraph": "kgrec.graph.views",
     "to_networkx": "kgrec.graph.convert",
     "to_pykeen": "kgrec.graph.convert",
     "to_rdflib": "kgrec.graph.convert",
     "to_rdflib_dataset": "kgrec.graph.convert",
     "to_scipy": "kgrec.graph.convert",
+    "without_edges": "kgrec.graph.views",
+    "without_nodes": "kgrec.graph.views",
 }
 
 __all__ = [
@@ -57,12 +67,17 @@ __all__ = [
     "from_networkx",
     "from_rdflib",
     "from_scipy",
+    "of_relations",
     "reached",
+    "sample_neighbors",
+    "subgraph",
     "to_networkx",
     "to_pykeen",
     "to_rdflib",
     "to_rdflib_dataset",
     "to_scipy",
+    "without_edges",
+    "without_nodes",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
