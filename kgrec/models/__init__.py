@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from kgrec.models.base import TripleScorer as TripleScorer
     from kgrec.models.catalog import MODELS as MODELS
     from kgrec.models.catalog import ModelEntry as ModelEntry
+    from kgrec.models.hetero import HeteroConfig as HeteroConfig
+    from kgrec.models.hetero import HeteroRecommender as HeteroRecommender
 
 _HOMES = {
     "DotProduct": "kgrec.models.base",
+    "HeteroConfig": "kgrec.models.hetero",
+    "HeteroRecommender": "kgrec.models.hetero",
     "MODELS": "kgrec.models.catalog",
     "ModelEntry": "kgrec.models.catalog",
     "Objective": "kgrec.models.base",
@@ -30,6 +34,8 @@ _HOMES = {
 __all__ = [
     "MODELS",
     "DotProduct",
+    "HeteroConfig",
+    "HeteroRecommender",
     "ModelEntry",
     "Objective",
     "Plan",
