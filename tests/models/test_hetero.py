@@ -360,7 +360,7 @@ def test_edges_may_be_added_of_types_that_the_network_knows():
         effects.on_graph(strange)
 
 
-@pytest.mark.parametrize("model", [RGCN, HGT])
+@pytest.mark.parametrize("model", [RGCN, pytest.param(HGT, marks=pytest.mark.slow)])
 def test_facts_decide_where_they_alone_can(model):
     """Cold items, whose kind only triples say: found with them, not without."""
     data = worlds.cold_items()
@@ -571,7 +571,7 @@ def test_commands_run_on_it(commands, capsys):
     ):
         done = command([*call, *allowed])
         said = capsys.readouterr()
-        assert done in (0, 3) or "i0" in said.err, (call, said.err)
+        assert done == 0 or (done == 2 and "i0" in said.err and "--what-if" in call), (call, said)
     assert list((commands / "vectors").iterdir())
 
 
@@ -585,6 +585,7 @@ def test_explanations_of_a_run_can_be_verified(commands, capsys):
     assert command(verify) == 0
 
 
+@pytest.mark.slow
 def test_ablation_and_tuning_run_on_it(commands, capsys):
     data = str(commands / "data")
     sets = ["--set", "dim=4", "--set", "epochs=1"]
