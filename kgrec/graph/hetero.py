@@ -1,6 +1,8 @@
 """Dataset -> PyG HeteroData, with named node and edge types."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,43 +43,80 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
     import torch
     from torch_geometric.data import HeteroData
 
-    if types not in ("role", "class"):
-        raise ConfigError(f"types={types!r} is not known. Choose 'role' or 'class'.")
     ckg = CollaborativeKG.from_dataset(data)
     if not ckg.num_nodes:
         raise GraphError(
             f"dataset {data.name!r} has no users and no entities. Build it from interactions or "
             "triples."
         )
-    names, kind = _node_types(data, ckg, by_class=types == "class")
-    local = np.empty(ckg.num_nodes, dtype=np.int64)
+    nodes = NodeTypes.of(data, ckg, types)
     graph = HeteroData()
-    for number, name in enumerate(names):
-        nodes = np.flatnonzero(kind == number)
-        local[nodes] = np.arange(len(nodes))
-        if len(nodes):
-            graph[name].num_nodes = len(nodes)
+    for number, name in enumerate(nodes.names):
+        members = np.flatnonzero(nodes.kind == number)
+        if len(members):
+            graph[name].num_nodes = len(members)
             graph[name].row = torch.from_numpy(
-                np.where(nodes >= ckg.num_entities, nodes - ckg.num_entities, nodes)
+                np.where(members >= ckg.num_entities, members - ckg.num_entities, members)
             )
-
-    relations = _relation_names(data)
-    graph.relations = dict(zip(relations, ["", *data.triples.relations], strict=True))
-    triple_type = np.stack([kind[ckg.head], ckg.relation, kind[ckg.tail]], 1)
-    present, which = np.unique(triple_type, axis=0, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    bounds = np.searchsorted(which[order], np.arange(len(present) + 1))
-    for number, (head_type, relation, tail_type) in enumerate(present.tolist()):
-        facts = order[bounds[number] : bounds[number + 1]]
-        edge_index = torch.from_numpy(np.stack([local[ckg.head[facts]], local[ckg.tail[facts]]]))
+    graph.relations = dict(zip(nodes.relations, ["", *data.triples.relations], strict=True))
+    for (source, relation, target), facts, ends in nodes.edges(ckg):
+        edge_index = torch.from_numpy(ends)
         triple = torch.from_numpy(ckg.fact[facts])
-        forward = graph[names[head_type], relations[relation], names[tail_type]]
+        forward = graph[source, relation, target]
         forward.edge_index = edge_index
         forward.triple = triple
-        backward = graph[names[tail_type], "rev_" + relations[relation], names[head_type]]
+        backward = graph[target, "rev_" + relation, source]
         backward.edge_index = edge_index.flip(0).contiguous()
         backward.triple = triple.clone()
     return graph
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTypes:
+    """The names of the types of a typed graph, and each node's number within its type.
+
+    Attributes:
+        names: Node types; ``kind`` counts them.
+        kind: Type of each node of the collaborative knowledge graph, int64.
+        local: Number of each node among those of its type, int64.
+        relations: Name of each relation of the collaborative knowledge graph.
+    """
+
+    names: list[str]
+    kind: np.ndarray
+    local: np.ndarray
+    relations: list[str]
+
+    @classmethod
+    def of(cls, data: Dataset, ckg: CollaborativeKG, types: str) -> "NodeTypes":
+        """Return the types of ``build_hetero_data``.
+
+        Raises:
+            ConfigError: If ``types`` is neither "role" nor "class".
+        """
+        if types not in ("role", "class"):
+            raise ConfigError(f"types={types!r} is not known. Choose 'role' or 'class'.")
+        names, kind = _node_types(data, ckg, by_class=types == "class")
+        local = np.empty(ckg.num_nodes, dtype=np.int64)
+        for number in range(len(names)):
+            nodes = np.flatnonzero(kind == number)
+            local[nodes] = np.arange(len(nodes))
+        return cls(names, kind, local, _relation_names(data))
+
+    def edges(
+        self, ckg: CollaborativeKG
+    ) -> Iterator[tuple[tuple[str, str, str], np.ndarray, np.ndarray]]:
+        """Yield each edge type of a graph of these nodes in the direction of its facts, the facts
+        (positions in the columns of ``ckg``, ascending) and their ends, (2, facts), within types.
+        """
+        triple_type = np.stack([self.kind[ckg.head], ckg.relation, self.kind[ckg.tail]], 1)
+        present, which = np.unique(triple_type, axis=0, return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        bounds = np.searchsorted(which[order], np.arange(len(present) + 1))
+        for number, (source, relation, target) in enumerate(present.tolist()):
+            facts = order[bounds[number] : bounds[number + 1]]
+            ends = np.stack([self.local[ckg.head[facts]], self.local[ckg.tail[facts]]])
+            yield (self.names[source], self.relations[relation], self.names[target]), facts, ends
 
 
 def _node_types(

@@ -75,7 +75,7 @@ def sample_neighbors(
     generator: torch.Generator,
     *,
     replace: bool = True,
-) -> tuple[Int[Tensor, "batch {count}"], Bool[Tensor, "batch {count}"]]:
+) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, "batch cand"]]:
     """Return ``count`` random edges that arrive at each node, and which of them there are.
 
     ``graph.idx`` of an edge is the neighbor. The mean over what is there is an unbiased estimate of

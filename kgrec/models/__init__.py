@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kgrec.models.base import TripleScorer as TripleScorer
     from kgrec.models.catalog import MODELS as MODELS
     from kgrec.models.catalog import ModelEntry as ModelEntry
+    from kgrec.models.hetero import HeteroConfig as HeteroConfig
+    from kgrec.models.hetero import HeteroRecommender as HeteroRecommender
     from kgrec.models.sources import Fields as Fields
     from kgrec.models.sources import NegativeSource as NegativeSource
     from kgrec.models.sources import Pairs as Pairs
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "DotProduct": "kgrec.models.base",
     "Fields": "kgrec.models.sources",
+    "HeteroConfig": "kgrec.models.hetero",
+    "HeteroRecommender": "kgrec.models.hetero",
     "MODELS": "kgrec.models.catalog",
     "ModelEntry": "kgrec.models.catalog",
     "NegativeSource": "kgrec.models.sources",
@@ -53,6 +57,8 @@ __all__ = [
     "MODELS",
     "DotProduct",
     "Fields",
+    "HeteroConfig",
+    "HeteroRecommender",
     "ModelEntry",
     "NegativeSource",
     "Objective",

@@ -31,11 +31,14 @@ class Rerunnable(ModelEffects, ABC):
         through_users: Whether messages pass through other users. Where items gather from no user
             (False), a path through one has an effect of exactly 0 beyond its first hop, and is no
             reason.
+        keeps_weights: Whether ``rerun`` can keep the other edges' weights; without, only deletions
+            are measured.
     """
 
     ckg: CollaborativeKG
     merges_relations: bool
     through_users: bool
+    keeps_weights: bool = True
 
     @abstractmethod
     def screen(self, user: int, item: int) -> Float[Tensor, " _"]:

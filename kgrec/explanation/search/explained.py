@@ -135,6 +135,12 @@ class ExplainedModel:
         return isinstance(effects, Rerunnable) and not effects.through_users
 
     @property
+    def keeps_weights(self) -> bool:
+        """Whether the other edges' weights can be kept when some are removed."""
+        effects = self.model_effects
+        return not isinstance(effects, Rerunnable) or effects.keeps_weights
+
+    @property
     def reads_graph(self) -> bool:
         """Whether any fact of the graph has an effect on the scores at inference."""
         if isinstance(self.effects, LinearModel):

@@ -86,7 +86,7 @@ class PathSearch:
         per_middle: Paths per stop before the item, on paths of three hops and more.
         budget: Adjacency entries looked at per path length before the widest branches are given up.
         users: "count", "hide" or "show" other users.
-        modes: What is measured: "delete" (always), "mask".
+        modes: What is measured: "delete" (always), "mask" where the model can.
 
     Attributes:
         explained: The model and its data.
@@ -117,6 +117,8 @@ class PathSearch:
         self.modes = tuple(modes)
         if "delete" not in self.modes or set(self.modes) - set(MODES):
             raise ConfigError(f"modes={self.modes}: name 'delete', and 'mask' if wanted.")
+        if not explained.keeps_weights:
+            self.modes = ("delete",)
         self.settings = {
             "screen_top": screen_top,
             "per_liked": per_liked,
