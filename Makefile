@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxproces
 TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/runs
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
-.PHONY: demo test check fix slow slow-all unchecked fuzz bench clean
+.PHONY: demo test check fix slow slow-all unchecked fuzz bench schemas clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -57,6 +57,9 @@ fuzz: .venv/.installed-dev        ## every reader with 100,000 damaged files; ho
 
 bench: .venv/.installed-dev       ## every model on the bundled graphs, three seeds; writes bench.json
 	$(BIN)/python benchmarks/models.py --out bench.json
+
+schemas: .venv/.installed-dev     ## JSON Schemas of stored and printed records
+	$(BIN)/python docs/schemas/write.py
 
 clean:                            ## everything that can be made again
 	rm -rf .venv build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

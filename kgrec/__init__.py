@@ -7,6 +7,7 @@ milliseconds and no torch.
 
 from typing import TYPE_CHECKING
 
+from kgrec._version import __version__
 from kgrec.lazy import lazy_names
 from kgrec.process import watch_forks
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from kgrec.study.ablate import ablate as ablate
     from kgrec.study.compare import compare as compare
     from kgrec.study.tune import tune as tune
-
-__version__ = "0.1.0"
 
 watch_forks()
 

@@ -192,7 +192,10 @@ def test_the_changelog_opens_with_this_version(root):
     import kgrec
 
     assert top is not None
-    assert top[1] == settings(root)["project"]["version"] == kgrec.__version__
+    assert top[1] == kgrec.__version__
+    assert (root / settings(root)["tool"]["hatch"]["version"]["path"]).samefile(
+        kgrec._version.__file__
+    )
 
 
 def test_graphs_hold_data_and_stay_small(root):

@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from kgrec import __version__, log
+from kgrec import log
+from kgrec._version import __version__
 from kgrec.cli import (
     ablate,
     build,

@@ -1,6 +1,5 @@
 """``kgrec build``."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -341,8 +340,4 @@ def _queries(
     from kgrec.data.rdf.sparql import query_from_file
 
     own = settings(pairs or [], None)
-    base = os.environ.get("XDG_CACHE_HOME")
-    further = {}
-    if base and os.path.isabs(base):
-        further["cache"] = str(Path(base) / "kgrec" / "sparql")
-    return tuple(query_from_file(url, file, further | own) for file in files)
+    return tuple(query_from_file(url, file, own) for file in files)

@@ -31,7 +31,7 @@ def export(
 
     They are keyed by the caller's ids.
     """
-    from kgrec import __version__
+    from kgrec._version import __version__
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -18,7 +19,7 @@ from kgrec.data.records.content import Content, Impressions, Vectors
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.parts import PARTS
-from kgrec.data.records.report import BuildReport, Caution, Dropped, TableColumn
+from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.errors import CheckpointError, DataError
@@ -185,7 +186,10 @@ def open_dataset(path: FilePath) -> Dataset:
         raise
     except DataError as error:
         raise CheckpointError(f"{path}: {error} Build the dataset again.") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, AttributeError, OverflowError),
+        msgspec.ValidationError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{opened.folder / _ABOUT}: a field is missing or of the wrong kind ({reason}). "
@@ -219,7 +223,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         relation_labels=relation_labels,
         types=opened.described("types", _TYPES, len(entities)),
         attributes=opened.described("attributes", _ATTRIBUTES, len(entities)),
-        dropped=_dropped(about["dropped"]),
+        dropped=msgspec.convert(about["dropped"], tuple[Dropped, ...]),
         formats=_texts(about["formats"]) if "formats" in about else _former_formats(sources),
         counts={str(name): int(count) for name, count in about.get("read", {}).items()},
         **_graphs(opened, size),
@@ -254,7 +258,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
             for name in _HELD
             if opened.has(f"held_triples_{name}.npy")
         },
-        report=_report(about["report"]),
+        report=msgspec.convert(about["report"], BuildReport),
         settings=dict(about["settings"]),
         path=path,
         checksum=checksum,
@@ -281,35 +285,6 @@ def _former_formats(sources: Sequence[str]) -> tuple[str, ...]:
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
-
-
-def _dropped(rows: Sequence[dict[str, Any]]) -> tuple[Dropped, ...]:
-    return tuple(
-        Dropped(str(row["what"]), str(row["why"]), int(row["count"]), _texts(row.get("where", ())))
-        for row in rows
-    )
-
-
-def _report(about: dict[str, Any]) -> BuildReport:
-    counts = {str(name): int(count) for name, count in about["counts"].items()}
-    warnings = tuple(
-        Caution(str(row["what"]), str(row["remedy"])) for row in about.get("warnings", ())
-    )
-    columns = tuple(_column(row) for row in about.get("columns", ()))
-    return BuildReport(
-        _texts(about["sources"]),
-        _dropped(about["dropped"]),
-        _texts(about["notes"]),
-        counts,
-        warnings,
-        columns,
-    )
-
-
-def _column(row: dict[str, Any]) -> TableColumn:
-    return TableColumn(
-        **{f.name: f.type(row[f.name]) for f in fields(TableColumn) if isinstance(f.type, type)}
-    )
 
 
 def _content(opened: "_Opened", items: int, entities: int) -> Content:

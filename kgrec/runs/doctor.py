@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrec import __version__
+from kgrec._version import __version__
 from kgrec.data.records.dataset import Dataset
 from kgrec.evaluation.ranking import Lists, rank_users
 from kgrec.models.base import Plan, Recommender

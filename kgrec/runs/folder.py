@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kgrec.data.io.files import existing, read_record
+from kgrec._version import __version__
+from kgrec.data.io.files import check_fields, check_version, existing, read_record
 from kgrec.data.io.writing import find_again, write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
@@ -167,7 +168,8 @@ def record_of(
         "history": history,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("kgrec", "torch", "numpy")},
+            "kgrec": __version__,
+            **{name: version(name) for name in ("torch", "numpy")},
         },
     }
 
@@ -196,17 +198,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train "
             "wrote."
         )
-    if record.get("version") != VERSION:
-        found = repr(record.get("version"))[:20]
-        raise CheckpointError(
-            f"{folder}: format version {found}, this kgrec reads {VERSION}. Update kgrec, or "
-            "train again."
-        )
+    check_version(folder, record.get("version"), VERSION, "train again")
     if record.pop("sha256", None) != _digest(record):
         raise CheckpointError(
             f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. "
             "Train again, or copy it again."
         )
+    check_fields(
+        folder / CONFIG, record, (*_FIELDS, *_FURTHER, "format", "version", "fallback", "versions")
+    )
     missing = _FIELDS.keys() - record.keys()
     if missing:
         raise CheckpointError(

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import polars as pl
 
-from kgrec import __version__
+from kgrec._version import __version__
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST

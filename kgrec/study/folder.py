@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kgrec.data.io.files import read_record
+from kgrec.data.io.files import check_fields, check_version, read_record
 from kgrec.data.io.writing import (
     discard,
     filling,
@@ -110,11 +110,13 @@ def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
             "remove it."
         )
     found = read_record(path / STUDY)
-    if found.get("format") != record["format"] or found.get("version") != VERSION:
+    if found.get("format") != record["format"]:
         raise CheckpointError(
             f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or "
             "remove it."
         )
+    check_version(path / STUDY, found.get("version"), VERSION, "choose another folder")
+    check_fields(path / STUDY, found, record)
     for key, value in record.items():
         if found.get(key) != value:
             if key == "dataset":

@@ -1,6 +1,7 @@
 """Bad input: one line that says what and where, exit code 2, no traceback, nothing half-written."""
 
 import gzip
+import hashlib
 import json
 import os
 import resource
@@ -219,7 +220,49 @@ def test_an_unknown_format_version(refused, dataset, tmp_path):
     shutil.copytree(dataset, tmp_path / "copy")
     manifest = json.loads((tmp_path / "copy" / "manifest.json").read_text())
     (tmp_path / "copy" / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
-    assert "99" in refused(["info", "copy"])
+    told = refused(["info", "copy"])
+    assert "format version 99, this kgrec reads 1. Update kgrec, or make the dataset" in told
+
+
+def test_a_run_of_a_newer_version_or_with_unknown_fields(refused, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    file = tmp_path / "copy" / "config.json"
+    record = json.loads(file.read_text())
+
+    def told(change):
+        file.write_text(signed(change))
+        return refused(["recommend", "copy", "--user", "u1"])
+
+    newer = told(record | {"version": 2})
+    assert "format version 2, this kgrec reads 1. Update kgrec, or train again." in newer
+    assert "unknown field 'presets'. Nearest: preset" in told(record | {"presets": 1})
+    setting = told(record | {"train": record["train"] | {"epoch": 3}})
+    assert "no setting 'epoch'. Nearest: epochs" in setting
+
+
+def signed(record):
+    plain = {key: value for key, value in record.items() if key != "sha256"}
+    total = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return json.dumps(plain | {"sha256": total})
+
+
+@pytest.mark.parametrize("command", ["train", "tune", "ablate"])
+def test_unknown_settings_name_the_nearest(command, refused, dataset):
+    arguments = [command, str(dataset), "--model", "kgat", "--out", "r"]
+    assert "no setting 'dimm'. Nearest: dim" in refused([*arguments, "--set", "dimm=3"])
+    if command != "tune":
+        told = refused([*arguments, "--config", "s.toml"], s__toml=b"learning_rates = 0.1\n")
+        assert "no setting 'learning_rates'. Nearest: learning_rate" in told
+
+
+def test_a_study_of_a_newer_version_or_with_unknown_fields(refused, dataset, tmp_path):
+    (tmp_path / "t").mkdir()
+    study = {"format": "kgrec-tune", "version": 2}
+    arguments = ["tune", str(dataset), "--model", "bprmf", "--out", "t"]
+    (tmp_path / "t" / "study.json").write_text(json.dumps(study))
+    assert "study.json: format version 2, this kgrec reads 1. Update" in refused(arguments)
+    (tmp_path / "t" / "study.json").write_text(json.dumps(study | {"version": 1, "seeds": 3}))
+    assert "unknown field 'seeds'. Nearest: seed" in refused(arguments)
 
 
 def test_a_run_whose_dataset_is_gone(refused, dataset, tmp_path):

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -102,6 +102,39 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: not an object. Make it again, or copy it again.")
     return found
+
+
+def check_version(where: FilePath, found: object, reads: int, remedy: str) -> None:
+    """Refuse a record of another format version than the one this kgrec reads.
+
+    Args:
+        where: The file or folder, for the message.
+        found: The version that the record states.
+        reads: The version that is read.
+        remedy: What to do where updating kgrec does not help, in lower case.
+
+    Raises:
+        CheckpointError: If the versions differ.
+    """
+    if found != reads:
+        raise CheckpointError(
+            f"{where}: format version {repr(found)[:20]}, this kgrec reads {reads}. Update kgrec, "
+            f"or {remedy}."
+        )
+
+
+def check_fields(where: FilePath, record: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a record with a field that this kgrec does not know.
+
+    Raises:
+        CheckpointError: If there is one; the message gives the nearest known names.
+    """
+    unknown = next((name for name in record if name not in known), None)
+    if unknown is not None:
+        raise CheckpointError(
+            f"{where}: unknown field {unknown[:80]!r}.{nearest(unknown, known)} Update kgrec, or "
+            "correct the field."
+        )
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,12 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kgrec.data.io.files import FilePath, existing, read_record, sha256
+from kgrec.data.io.files import (
+    FilePath,
+    check_fields,
+    check_version,
+    existing,
+    read_record,
+    sha256,
+)
 from kgrec.data.io.writing import beside
 from kgrec.errors import CheckpointError
 
 MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 1 << 22
+_FIELDS = ("format", "version", "files")
 
 
 @contextmanager
@@ -91,12 +99,8 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
             f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected "
             f"'kgrec-{kind}'."
         )
-    if manifest.get("version") != version:
-        found = repr(manifest.get("version"))[:20]
-        raise CheckpointError(
-            f"{folder / MANIFEST}: format version {found}, this kgrec reads {version}. Make the "
-            f"{kind} again, or use another kgrec."
-        )
+    check_version(folder / MANIFEST, manifest.get("version"), version, f"make the {kind} again")
+    check_fields(folder / MANIFEST, manifest, _FIELDS)
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{folder / MANIFEST}: names no files. Make the {kind} again.")

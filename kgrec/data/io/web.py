@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from kgrec import __version__
+from kgrec._version import __version__
 from kgrec.errors import ConfigError, FetchError
 
 _log = logging.getLogger("kgrec.data")

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pyoxigraph as ox
+from platformdirs import user_cache_path
 
 from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import Pieces
@@ -29,7 +30,6 @@ from kgrec.errors import ConfigError, FetchError, FormatError, nearest
 
 _log = logging.getLogger("kgrec.data")
 
-CACHE = "~/.cache/kgrec/sparql"
 FORMAT = "SPARQL"
 
 _ROWS = "application/sparql-results+json"
@@ -49,6 +49,11 @@ _FAR = 2_000_000_000
 _MARK = b"# kgrec "
 _BLANK = re.compile(rb"_:\S+")
 _SHOWN = 200
+
+
+def _own_cache() -> Path:
+    """Return the folder of answers where none is named; on Linux ``XDG_CACHE_HOME`` moves it."""
+    return user_cache_path("kgrec", appauthor=False) / "sparql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class SparqlQuery:
     query: str = field(repr=False)
     name: str = ""
     page: int = 5_000
-    cache: FilePath | None = CACHE
+    cache: FilePath | None = field(default_factory=_own_cache)
     refresh: bool = False
     max_pages: int = 10_000
     manners: Manners = field(default_factory=Manners)

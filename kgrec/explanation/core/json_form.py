@@ -98,7 +98,8 @@ def explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     """
     if record.get("schema") != SCHEMA:
         raise ExplanationError(
-            f"this is schema {record.get('schema')!r}; this version of kgrec reads schema {SCHEMA}."
+            f"this is schema {record.get('schema')!r}; this version of kgrec reads schema "
+            f"{SCHEMA}. Update kgrec, or explain again."
         )
     try:
         return _explanation_from_dict(record)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kgrec import __version__
+from kgrec._version import __version__
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.core.records import Path
 from kgrec.explanation.effects.closed_form import MODES, Mode

@@ -6,8 +6,10 @@ import base64
 import json
 import logging
 import re
+import sys
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
@@ -831,7 +833,6 @@ def test_the_worked_example(root, tmp_path, monkeypatch, capsys):
     films.load(path=str(root / "graphs/films/films.ttl"), format=ox.RdfFormat.TURTLE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("kgrec.data.rdf.sparql.CACHE", str(tmp_path / "cache"))
     with Loopback(sparql(films)) as running:
         text = (
             (root / "docs/sparql.md")
@@ -859,6 +860,18 @@ def test_the_worked_example(root, tmp_path, monkeypatch, capsys):
         )
         assert f"{wanted} triples from {running.url}/, films.rq, 20" in capsys.readouterr().out
         assert len(running.seen) > asked
+
+
+def test_where_answers_stay(tmp_path, monkeypatch):
+    def stays():
+        return SparqlQuery("http://x.org/", CONSTRUCT).cache
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if sys.platform == "linux":
+        assert stays() == tmp_path / "kgrec" / "sparql"
+        for nowhere in ("", "relative"):
+            monkeypatch.setenv("XDG_CACHE_HOME", nowhere)
+            assert stays() == Path.home() / ".cache" / "kgrec" / "sparql"
 
 
 def test_build_with_an_endpoint(server, tmp_path, capsys, monkeypatch):
