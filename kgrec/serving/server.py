@@ -109,7 +109,7 @@ class Service:
         listening: From ``open_socket``; closed at the end.
 
     Attributes:
-        address: What to open in a browser. The token stands in the fragment, which browsers send to
+        address: What to open in a browser. The token is in the fragment, which browsers send to
             nobody.
     """
 

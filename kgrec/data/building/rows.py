@@ -142,7 +142,7 @@ def _given(
     options: BuildOptions,
     report: ReportBuilder,
 ) -> tuple[pl.DataFrame, _Ids]:
-    """Return the interactions of given parts, a validation part held out where there is none."""
+    """Return the interactions of given parts, a validation part held out if there is none."""
     frames = []
     known = None
     for number, part in enumerate(parts):

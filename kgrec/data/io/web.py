@@ -220,7 +220,7 @@ class Answer:
         self._manners = manners
 
     def header(self, name: str) -> str:
-        """Return a header, "" where there is none."""
+        """Return a header, "" if there is none."""
         return str(self._response.headers.get(name, ""))
 
     @property

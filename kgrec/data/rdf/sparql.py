@@ -225,7 +225,7 @@ class _Page:
 
 
 def _stored(path: Path) -> _Page | None:
-    """Return an answer on disk, None where there is none that is whole."""
+    """Return an answer on disk, None if there is none that is whole."""
     if path.exists() and not path.is_file():
         raise FormatError(f"{path}: not a plain file. Remove it, or take another cache.")
     try:

@@ -48,7 +48,7 @@ class Triples:
             (other RDF) in its source, int64; 0 where unknown; negative where the triple was taken
             over through an item link.
         sources: Files, or other origins in words.
-        labels: Human-readable label per entity, null where there is none.
+        labels: Human-readable label per entity, null if there is none.
         relation_labels: The same per relation.
         types: Columns ``entity`` (row) and ``type`` (class key), from ``rdf:type``.
         attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
