@@ -21,7 +21,7 @@ PHRASES = {
     r"told of": "reported",
     r"where there (is|are) none": "if there is none",
     r"(go|goes) on with": "continue",
-    r"stands? in (the|a|an|its|each|which|several|many)": "is in",
+    r"stands? in (the(?! head)|a|an|its|each|which|several|many)": "is in",
     r"\w*(catalogue|colour|behaviour|neighbour|normalis|recognis|initialis|optimis)\w*": (
         "American spelling"
     ),

@@ -56,7 +56,7 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with RUN, with its own settings; --set epochs=N lets a finished run take "
+            help="Continue RUN, with its own settings; --set epochs=N lets a finished run take "
             "more.",
         ),
     ] = False,

@@ -86,7 +86,7 @@ class Report:
 
     @property
     def warm(self) -> dict[str, float]:
-        """The means over users and relevant items that have training interactions; empty where
+        """The means over users and relevant items that have training interactions; empty if
         there are none such.
         """
         return self.warm_part.metrics

@@ -110,7 +110,7 @@ class Service:
 
     Attributes:
         address: What to open in a browser. The token is in the fragment, which browsers send to
-            nobody.
+            no one.
     """
 
     def __init__(self, inspector: Inspector, listening: socket.socket) -> None:

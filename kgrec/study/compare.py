@@ -36,7 +36,7 @@ class Entry:
         metrics: Mean over the seeds by name.
         spread: Standard deviation over the seeds by name; empty for one seed.
         per_user: Values per user, averaged over the seeds.
-        everyone: Mean over all users, those without training interactions included; empty where
+        everyone: Mean over all users, those without training interactions included; empty if
             there are none such.
         strangers: Mean over the users without training interactions.
         test_selected: Whether their epochs were chosen by the test part; the name says so, too.

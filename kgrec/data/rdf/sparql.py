@@ -367,13 +367,13 @@ class _Asker:
         else:
             text = self._query.query
         parsed = patiently(
-            lambda: self._asked(text, offset, size), self._query.manners, self._where.shown
+            lambda: self._request(text, offset, size), self._query.manners, self._where.shown
         )
         page = _kept(path, parsed)
         _log.info("%s: %d rows from %d on", self._where.shown, page.rows, offset)
         return page
 
-    def _asked(self, text: str, offset: int, size: int | None) -> "_Parsed":
+    def _request(self, text: str, offset: int, size: int | None) -> "_Parsed":
         """Ask once for a page."""
         if "?" in self._where.url:
             mark = "&"

@@ -149,7 +149,7 @@ class Dataset:
 
         Raises:
             ConfigError: If a setting is unknown or out of range, or sources exclude each other.
-            DataError: If nothing is left to train on, or nobody to evaluate.
+            DataError: If nothing is left to train on, or no user to evaluate.
         """
         from kgrec.data.building.build import build_dataset
         from kgrec.data.building.sources import sources_and_options

@@ -54,7 +54,7 @@ class Triples:
         attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
         dropped: What was left out while reading.
         graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple
-            stands in a named graph.
+            is in a named graph.
         graphs: Names of the graphs.
         formats: Format of each source, for instance "Turtle"; "column" and its name where the
             source is a column of a table of items, whose locator is the row's line; "" or missing

@@ -202,14 +202,14 @@ class Path:
         drop_delete: Score minus the score of the model run again without the path's edges,
             everything else recomputed.
         drop_mask: The same with the other edges' weights kept; None where it was not measured.
-        attribution: First-order effect of the path's edges, by which it was chosen; None where
+        attribution: First-order effect of the path's edges, by which it was chosen; None if
             there is none.
         users: Number of other users the path stands for; None where it stands for itself.
         removed: Number of facts removed for ``drop_delete``.
         joint: What the walks along this very path carry, which need every hop; None where the model
             has no such number. It is a part of ``Budget.on_graph``, not a share of the score.
         weight: Product of the hops' weights in the model; None if there is none.
-        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where
+        plausibility: Log-plausibility of the path's facts by a model that scores facts; None if
             there is none.
         rank_after: Rank of the item without the path's edges; None where it was not asked for.
     """
