@@ -140,13 +140,13 @@ class NewsTables:
 
     Attributes:
         read: To the attention, as an item of the history.
-        candidate: To the attention, as a candidate.
+        query: To the attention, as a candidate.
         interest: To the score, as an item of the history.
         offered: To the score, as a candidate.
     """
 
     read: Float[Tensor, "news _"]
-    candidate: Float[Tensor, "news _"]
+    query: Float[Tensor, "news _"]
     interest: Float[Tensor, "news _"]
     offered: Float[Tensor, "news _"]
 
@@ -292,9 +292,7 @@ class DKN(Recommender):
             allowed = allowed & (history.unsqueeze(1) != candidates.unsqueeze(2))
         # an empty history is read as one default item
         allowed = torch.cat([allowed, ~allowed.any(2, keepdim=True)], 2)  # (batch, cand, hist + 1)
-        score = self.attention.all_pairs(
-            _rows(tables.read, rows), _rows(tables.candidate, candidates)
-        )
+        score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.query, candidates))
         return rows, score.masked_fill(~allowed, -torch.inf).softmax(2)
 
     def loss(self, batch: ImpressionBatch) -> Float[Tensor, ""]:
