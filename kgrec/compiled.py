@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def load_library(path: Path, symbol: str, version: int) -> ctypes.CDLL | None:
-    """Return a compiled library, or None where there is none, it is of another version, or
+    """Return a compiled library, or None if there is none, it is of another version, or
     ``KGREC_BACKEND`` says torch.
 
     Args:

@@ -15,7 +15,7 @@ logger = logging.getLogger("kgrec")
 logger.addHandler(logging.NullHandler())
 
 _SECONDS = 5.0  # between lines of progress
-_FEW = 100  # epochs that are all told, however fast
+_FEW = 100  # epochs that are all logged, however fast
 
 
 @runtime_checkable
@@ -62,12 +62,12 @@ class _Bar:
 
 
 class _Lines:
-    """Lines in the log: now and then, and what was last not told at the end.
+    """Lines in the log: now and then, and at the end what was not yet logged.
 
     Args:
         title: What is going on.
         total: Amount of work.
-        epochs: Whether each update is an epoch: the first ones are told as they come, later ones at
+        epochs: Whether each update is an epoch: the first ones are logged as they come, later ones at
             most once a second.
     """
 
@@ -83,15 +83,15 @@ class _Lines:
         else:
             self._seconds = _SECONDS
         if epochs:
-            self._told = -math.inf
+            self._logged = -math.inf
         else:
-            self._told = time.monotonic()
+            self._logged = time.monotonic()
         self._waiting: tuple[int, str, Mapping[str, Any] | None] | None = None
         self._any = epochs
 
     def update(self, done: int, note: str = "", record: Mapping[str, Any] | None = None) -> None:
         self._waiting = done, note, record
-        if time.monotonic() - self._told >= self._seconds:
+        if time.monotonic() - self._logged >= self._seconds:
             self._tell()
 
     def stop(self) -> None:
@@ -102,7 +102,7 @@ class _Lines:
         if self._waiting is None:
             return
         (done, note, record), self._waiting = self._waiting, None
-        self._told = time.monotonic()
+        self._logged = time.monotonic()
         self._any = True
         what = f"{self._title} {'epoch ' if self._epochs else ''}{done:,}/{self._total:,}"
         fields = {
@@ -134,7 +134,7 @@ class _Json(logging.Formatter):
 class _State:
     shown = False
     form = "text"
-    busy = False  # work within work is not told: a terminal has room for one bar
+    busy = False  # work within work is not shown: a terminal has room for one bar
 
 
 def as_json() -> None:

@@ -1,8 +1,8 @@
 """This process: its memory, and what is left of it after a fork.
 
 A fork copies one thread. The pools of OpenMP (torch, the compiled kernels) and polars are then
-without threads and wait for them for ever. In a child, torch is therefore told to use one thread,
-which needs no pool; polars cannot be told so, and ``refuse_after_fork`` refuses its work where it
+without threads and wait for them for ever. In a child, torch is therefore set to one thread,
+which needs no pool; polars has no such setting, and ``refuse_after_fork`` refuses its work where it
 would hang.
 """
 

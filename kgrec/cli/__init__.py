@@ -58,11 +58,11 @@ app = typer.Typer(
 _INTERRUPTED = 130
 
 
-def _show_version(asked: bool) -> bool:
-    if asked:
+def _show_version(show: bool) -> bool:
+    if show:
         print(f"kgrec {__version__}")
         raise typer.Exit
-    return asked
+    return show
 
 
 @app.callback()
@@ -196,11 +196,11 @@ def _machine(error: OSError) -> str:
 
 def _out_of_memory(error: Exception) -> bool:
     """Return whether memory ran out; torch says so by a ``RuntimeError``."""
-    told = str(error)
+    message = str(error)
     return (
         isinstance(error, MemoryError)
-        or "can't allocate memory" in told
-        or "CUDA out of memory" in told
+        or "can't allocate memory" in message
+        or "CUDA out of memory" in message
     )
 
 

@@ -98,7 +98,7 @@ def ablate(
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
-            stop.add_note("The finished runs are kept: the same command goes on from them.")
+            stop.add_note("The finished runs are kept: the same command continues from them.")
         raise
     _draw(found, folder)
     if json:

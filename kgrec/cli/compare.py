@@ -62,8 +62,8 @@ def compare(
         counts = None
     else:
         counts = cutoffs(k)
-    places = [place.resolve() for place in runs]
-    twice = [run for at, run in enumerate(runs) if places[at] in places[:at]]
+    paths = [path.resolve() for path in runs]
+    twice = [run for at, run in enumerate(runs) if paths[at] in paths[:at]]
     if twice:
         raise ConfigError(f"{twice[0]}: is named twice. Name each run once.")
     if len(runs) < 2:
@@ -130,11 +130,13 @@ def _show(found: "Comparison") -> None:
             "p (Wilcoxon)",
             "verdict",
         )
-        told = (
+        heading = (
             f"Against {clean(found.against)}, paired by {found.unit}; p corrected for "
             f"{_tests(len(tested))} (Holm)"
         )
-        show_table(columns, [_row(contrast) for contrast in tested], title=told, right=columns[2:7])
+        show_table(
+            columns, [_row(contrast) for contrast in tested], title=heading, right=columns[2:7]
+        )
     for note in found.notes:
         print(clean(note))
 
@@ -149,9 +151,9 @@ def _show_strangers(found: "Comparison") -> None:
         "without training interactions": [entry.strangers for entry in found.entries],
     }
     rows = [
-        (f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in told))
+        (f"{metric}, {part}", *(f"{values[metric]:.4f}" for values in one))
         for metric in found.tested
-        for part, told in parts.items()
+        for part, one in parts.items()
     ]
     show_table(
         ("metric", *names),

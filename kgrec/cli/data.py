@@ -46,13 +46,13 @@ def list_sets(
     rows = []
     for one in public_sets().values():
         size = f"{'' if one.whole else '> '}{one.size / 1e6:.1f} MB"
-        place, count = here.get(one.name, (None, 0))
-        if place is None:
+        where, count = here.get(one.name, (None, 0))
+        if where is None:
             state = ""
         elif count == len(one.files):
-            state = f"{place}"
+            state = f"{where}"
         else:
-            state = f"{place}: {count} of {len(one.files)} files"
+            state = f"{where}: {count} of {len(one.files)} files"
         rows.append((one.name, len(one.files), size, one.papers, one.origin, one.terms, state))
     show_table(
         ("name", "files", "size", "figures by", "data from", "terms", "here"),
@@ -82,7 +82,7 @@ def get_set(
 ) -> None:
     """Fetch a data set and check every file.
 
-    What an interrupted call has fetched is kept, and the same command goes on from there.
+    What an interrupted call has fetched is kept, and the same command continues from there.
     """
     from kgrec.data.public.catalog import download, public_set
 

@@ -169,14 +169,14 @@ def _explain(run: "Run", user: str, films: "pl.DataFrame", out: Path) -> None:
     from kgrec.explanation.render.html import page
 
     explainer = run.explainer()
-    told = [explainer.explain(user, item, k=5) for item in films["item"][:_EXPLAINED]]
+    explained = [explainer.explain(user, item, k=5) for item in films["item"][:_EXPLAINED]]
     _heading(
         "4. Why the first one",
         "each number is the drop of its score, measured by removing the path and running the "
         "model again",
     )
-    print(told[0].to_text())
-    text = page(told, f"Why these films for {user}?", _INTRO, films.to_dicts())
+    print(explained[0].to_text())
+    text = page(explained, f"Why these films for {user}?", _INTRO, films.to_dicts())
     whole(out / _PAGES[1], lambda path: path.write_text(text, encoding="utf-8"))
 
 

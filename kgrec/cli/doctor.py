@@ -51,16 +51,16 @@ def doctor(
         f"{found['cpus']} CPU cores, {found['threads']} threads{memory}; GPUs: {gpus}; kernels: "
         f"{found['backend']}"
     )
-    told = document["prediction"]
-    if told:
+    predicted = document["prediction"]
+    if predicted:
         steps = (
-            ", ".join(f"{count:,} of {name}" for name, count in told["steps"].items())
+            ", ".join(f"{count:,} of {name}" for name, count in predicted["steps"].items())
             or "a closed form"
         )
         print(
-            f"{clean(told['model'])}: {told['parameters']:,} parameters; an epoch has {steps} "
+            f"{clean(predicted['model'])}: {predicted['parameters']:,} parameters; an epoch has {steps} "
             "steps and takes about "
-            f"{told['seconds_per_epoch']:.2f} s (validation comes on top), at most "
-            f"{told['most_epochs']:,} epochs; "
-            f"about {told['peak_memory_bytes'] / 2**20:,.0f} MiB"
+            f"{predicted['seconds_per_epoch']:.2f} s (validation comes on top), at most "
+            f"{predicted['most_epochs']:,} epochs; "
+            f"about {predicted['peak_memory_bytes'] / 2**20:,.0f} MiB"
         )

@@ -88,7 +88,7 @@ def evaluate(
     """Measure a run on held-out interactions.
 
     Every item is ranked for every user with held-out interactions; what the user already has is
-    left out. Other protocols judge labeled pairs, lists that were shown, or held-out items among
+    left out. Other protocols evaluate labeled pairs, lists that were shown, or held-out items among
     sampled ones.
     """
     if k is None:
@@ -184,9 +184,9 @@ def _show(report: "Report") -> None:
         right=columns,
     )
     if shown:
-        told = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
+        sizes = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
         print(
-            f"Means over users and relevant items with and without training interactions: {told}."
+            f"Means over users and relevant items with and without training interactions: {sizes}."
         )
     if report.beyond:
         show_table(

@@ -55,7 +55,7 @@ _WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     """What was asked, as given."""
 
     user: str | None
@@ -303,21 +303,21 @@ def explain(
     }
     limits = {name: value for name, value in given.items() if value not in (None, [])}
     likes = tuple(remove or ()), tuple(add or ())
-    asked = _Asked(
+    request = _Request(
         user, item, top, contrast, flip, why_not, what_if, *likes, verify, k, limits, mode, lines
     )
-    question = asked.question()
+    question = request.question()
     if question == "--verify":
         _refuse_output(form, out)
         assert verify is not None
         _verify(run, verify, allow_class)
     elif question in ("--item", "--top"):
-        _explain(run, asked, _form(form, out, asked), out, allow_class)
+        _explain(run, request, _form(form, out, request), out, allow_class)
     else:
         shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
         if shown not in ("text", "json"):
             raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
-        answer = _answer(_open(run, allow_class).explainer(), question, asked)
+        answer = _answer(_open(run, allow_class).explainer(), question, request)
         _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
 
 
@@ -341,12 +341,12 @@ def _put(text: str, out: Path | None) -> None:
         whole(out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
 
-def _form(form: str | None, out: Path | None, asked: _Asked) -> str:
+def _form(form: str | None, out: Path | None, request: _Request) -> str:
     """Return the form to show, refused where it cannot go where it was sent."""
     shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
     if shown in _FILES and out is None:
         raise ConfigError(f"--format {shown} is a file. Pass --out FILE.{shown}.")
-    if asked.lines and shown not in ("text", "tree", "html"):
+    if request.lines and shown not in ("text", "tree", "html"):
         raise ConfigError(
             f"--lines applies to text formats, and {shown} keeps locators as they were read. "
             "Omit it."
@@ -381,90 +381,104 @@ def _first(run: "Run", user: str, top: int) -> list[str]:
 
 
 def _explain(
-    run: Path, asked: _Asked, shown: str, out: Path | None, allow: list[str] | None
+    run: Path, request: _Request, shown: str, out: Path | None, allow: list[str] | None
 ) -> None:
     opened = _open(run, allow)
-    assert asked.user is not None
-    if asked.item is not None:
-        items = [asked.item]
+    assert request.user is not None
+    if request.item is not None:
+        items = [request.item]
     else:
-        items = _first(opened, asked.user, asked.top or 1)
+        items = _first(opened, request.user, request.top or 1)
     explainer = opened.explainer()
-    settings = path_settings(asked.limits, asked.mode)
-    told = [explainer.explain(asked.user, one, k=asked.k or _PATHS, **settings) for one in items]
-    if asked.lines:
+    settings = path_settings(request.limits, request.mode)
+    explanations = [
+        explainer.explain(request.user, one, k=request.k or _PATHS, **settings) for one in items
+    ]
+    if request.lines:
         from kgrec.explanation.render.source_lines import with_lines
 
-        told = with_lines(told, opened.data.triples)
+        explanations = with_lines(explanations, opened.data.triples)
     if shown == "parquet":
         assert out is not None
-        _parquet(told, out)
+        _parquet(explanations, out)
     else:
         _put(
             _rendered(
-                told, shown, asked.user, single=asked.item is not None, to_file=out is not None
+                explanations,
+                shown,
+                request.user,
+                single=request.item is not None,
+                to_file=out is not None,
             ),
             out,
         )
-    if not any(one.paths for one in told):
+    if not any(one.paths for one in explanations):
         raise typer.Exit(3)
 
 
-def _answer(explainer: "Explainer", question: str, asked: _Asked) -> "Answer":
-    user = asked.user or ""
+def _answer(explainer: "Explainer", question: str, request: _Request) -> "Answer":
+    user = request.user or ""
     if question == "--contrast":
-        assert asked.contrast is not None
-        return explainer.compare(user, *asked.contrast, k=asked.k or 5)
+        assert request.contrast is not None
+        return explainer.compare(user, *request.contrast, k=request.k or 5)
     if question == "--flip":
-        return explainer.flip(user, asked.item, mode=asked.mode or "delete")
+        return explainer.flip(user, request.item, mode=request.mode or "delete")
     if question == "--why-not":
-        return explainer.why_not(user, asked.why_not or "", k=asked.k or _PATHS)
-    items = () if asked.item is None else (asked.item,)
+        return explainer.why_not(user, request.why_not or "", k=request.k or _PATHS)
+    items = () if request.item is None else (request.item,)
     return explainer.what_if(
-        user, remove=asked.remove, add=asked.add, items=items, k=asked.k or _PATHS
+        user, remove=request.remove, add=request.add, items=items, k=request.k or _PATHS
     )
 
 
-def _frame(told: "list[Explanation]") -> Any:
+def _frame(explanations: "list[Explanation]") -> Any:
     import polars as pl
 
     from kgrec.explanation.render.frames import empty_frame
 
-    return pl.concat([empty_frame(), *(one.to_frame() for one in told)])
+    return pl.concat([empty_frame(), *(one.to_frame() for one in explanations)])
 
 
-def _parquet(told: "list[Explanation]", out: Path) -> None:
+def _parquet(explanations: "list[Explanation]", out: Path) -> None:
     from kgrec.data.io.files import write_parquet
 
-    frame = _frame(told)
+    frame = _frame(explanations)
     whole(out, lambda path: write_parquet(frame, path))
 
 
-def _rendered(told: "list[Explanation]", form: str, user: str, single: bool, to_file: bool) -> str:
+def _rendered(
+    explanations: "list[Explanation]", form: str, user: str, single: bool, to_file: bool
+) -> str:
     if form == "json":
-        return to_json(told[0].to_dict() if single else [one.to_dict() for one in told])
+        return to_json(
+            explanations[0].to_dict() if single else [one.to_dict() for one in explanations]
+        )
     if form == "csv":
         from kgrec.escaping import csv_safe
 
-        return str(csv_safe(_frame(told)).write_csv()).rstrip("\n")
+        return str(csv_safe(_frame(explanations)).write_csv()).rstrip("\n")
     if form == "ttl":
-        return "\n".join(one.to_rdf() for one in told).rstrip("\n")
+        return "\n".join(one.to_rdf() for one in explanations).rstrip("\n")
     if form == "html":
         from kgrec.explanation.render.html import page
 
-        if told:
-            named = told[0].user_label
+        if explanations:
+            named = explanations[0].user_label
         else:
             named = user
         return page(
-            told,
+            explanations,
             f"Why this recommendation for {named}?"
-            if len(told) == 1
+            if len(explanations) == 1
             else f"Why these recommendations for {named}?",
         )
     nothing = f"No item is left to recommend to {clean(user)}."
     return (
-        "\n\n".join(map(_drawn, told) if form == "tree" and not to_file else _plain(told, form))
+        "\n\n".join(
+            map(_drawn, explanations)
+            if form == "tree" and not to_file
+            else _plain(explanations, form)
+        )
         or nothing
     )
 
@@ -485,10 +499,10 @@ def _drawn(one: "Explanation") -> str:
     return tree(one, width, color=terminal and not os.environ.get("NO_COLOR"))
 
 
-def _plain(told: "list[Explanation]", form: str) -> list[str]:
+def _plain(explanations: "list[Explanation]", form: str) -> list[str]:
     from kgrec.explanation.render.tree import tree
 
-    return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in told]
+    return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in explanations]
 
 
 def _verify(run: Path, file: Path, allow: list[str] | None) -> None:

@@ -68,9 +68,9 @@ def explain_batch(
             f"{', '.join(_ENDINGS)}."
         )
     if users == "all":
-        asked = None
+        chosen = None
     else:
-        asked = ids_in(Path(users))
+        chosen = ids_in(Path(users))
     given = {
         "max_length": max_length,
         "rank_by": rank_by,
@@ -84,10 +84,10 @@ def explain_batch(
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
-    if asked is None:
+    if chosen is None:
         everyone = list(opened.data.users)
     else:
-        everyone = asked
+        everyone = chosen
     if ending == ".jsonl":
         _lines(opened.explainer(), everyone, out, k, top, settings)
     else:
@@ -102,7 +102,7 @@ def _lines(
     try:
         there, added = write_batch(explainer.search, users, out, k, top=top, **settings)
     except KeyboardInterrupt as stop:
-        stop.add_note(f"{out} ends with a whole line: the same command goes on from there.")
+        stop.add_note(f"{out} ends with a whole line: the same command continues from there.")
         raise
     print(
         f"{clean(str(out))}: {there + added} explanations"

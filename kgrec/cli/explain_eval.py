@@ -62,14 +62,14 @@ def explain_eval(
 ) -> None:
     """Measure how good the explanations of a run are, against random and degree-matched paths.
 
-    Exit code 1 where a gate does not hold: budgets that do not add up, hops that are no training
+    Exit code 1 where a gate does not hold: budgets that do not add up, hops that are not training
     facts, held-out facts in the graph, or recommendations that cannot be explained.
     """
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
     if out is not None and out.suffix.lower() != ".json":
         raise ConfigError(f"--out {out}: name it FILE.json. The Markdown goes beside it.")
-    asked = _asked(users)
+    chosen = _chosen_users(users)
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
@@ -77,7 +77,7 @@ def explain_eval(
         other = None
     else:
         other = load_run(against, allow=allow_class or ()).explainer()
-    found = _explainer(opened).evaluate(asked, top, k, seed, other)
+    found = _explainer(opened).evaluate(chosen, top, k, seed, other)
     if out is not None:
         whole(out, lambda path: path.write_text(to_json(found.to_dict()) + "\n", encoding="utf-8"))
         whole(
@@ -102,7 +102,7 @@ def explain_eval(
         raise typer.Exit(1)
 
 
-def _asked(users: str | None) -> list[str] | str | int | None:
+def _chosen_users(users: str | None) -> list[str] | str | int | None:
     if users is None or users == "all":
         return users
     if users.isascii() and users.isdigit():

@@ -63,15 +63,15 @@ def explain_summary(
 
     opened = load_run(run, allow=allow_class or ())
 
-    def judge(scorer: Scorer) -> dict[str, float]:
+    def measure(scorer: Scorer) -> dict[str, float]:
         return evaluate(
             scorer, opened.data, on="valid", ks=(20,), metrics=("recall", "ndcg")
         ).metrics
 
-    asked = users if users in (None, "all") else ids_in(Path(users))
-    evaluated = judge if knock_out and len(opened.data.valid) else None
+    chosen = users if users in (None, "all") else ids_in(Path(users))
+    evaluated = measure if knock_out and len(opened.data.valid) else None
     found = opened.explainer().summary(
-        asked, k=k, by=by, knock_out=knock_out, judge=evaluated, seed=seed
+        chosen, k=k, by=by, knock_out=knock_out, judge=evaluated, seed=seed
     )
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))

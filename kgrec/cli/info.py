@@ -36,60 +36,66 @@ def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = F
     from kgrec.reports.dataset_html import page
 
     data = load(dataset)
-    told = data.summary() | {"profile": profile(data)}
+    summary = data.summary() | {"profile": profile(data)}
     if html is not None:
-        text = page(told)
+        text = page(summary)
         whole(html, lambda path: path.write_text(text, encoding="utf-8"))
     if json:
-        show_json(told)
+        show_json(summary)
         return
-    show_dataset(data, told["profile"])
+    show_dataset(data, summary["profile"])
     if html is not None:
         print(f"page written to {clean(str(html))}")
 
 
 def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> None:
     """Print what a dataset holds, and where there is one, its profile."""
-    told = data.summary()
-    parts = ", ".join(f"{count:,} {part}" for part, count in told["interactions"].items())
+    summary = data.summary()
+    parts = ", ".join(f"{count:,} {part}" for part, count in summary["interactions"].items())
     _print(
-        f"{clean(data.name)}: {told['users']:,} users, {told['items']:,} items, interactions: "
+        f"{clean(data.name)}: {summary['users']:,} users, {summary['items']:,} items, interactions: "
         f"{parts}"
     )
     _print(
-        f"knowledge graph: {told['triples']:,} triples, {told['entities']:,} entities (items "
-        f"included), {told['relations']:,} relations"
+        f"knowledge graph: {summary['triples']:,} triples, {summary['entities']:,} entities (items "
+        f"included), {summary['relations']:,} relations"
     )
-    _show_content(told)
-    for name, count in told["counts"].items():
+    _show_content(summary)
+    for name, count in summary["counts"].items():
         print(f"{clean(name)}: {count:,}")
-    if told["columns"]:
-        _show_columns(told["columns"])
-    if told["relations"]:
+    if summary["columns"]:
+        _show_columns(summary["columns"])
+    if summary["relations"]:
         _show_relations(data)
     if profile is not None:
         _show_profile(profile)
-    for lost in told["dropped"]:
+    for lost in summary["dropped"]:
         _print(
             f"dropped {lost['count']:,} {clean(lost['what'])}: "
             f"{clean(lost['why'])}{_places(lost.get('where', ()))}"
         )
-    for note in told["notes"]:
+    for note in summary["notes"]:
         _print(clean(note))
-    for caution in (profile or told)["warnings"]:
+    for caution in (profile or summary)["warnings"]:
         _print(f"! {clean(caution['what'])}. {clean(caution['remedy'])}")
 
 
 def _show_columns(columns: Sequence[Mapping[str, Any]]) -> None:
     rows = []
-    for told in columns:
+    for column in columns:
         numbers = (
-            f"{told[name]:,}" if told["kind"] != "unused" else ""
+            f"{column[name]:,}" if column["kind"] != "unused" else ""
             for name in ("distinct", "rows", "triples")
         )
-        relation = told["relation"] or ("-" if not told["triples"] else "")
+        relation = column["relation"] or ("-" if not column["triples"] else "")
         rows.append(
-            (clean(told["column"]), told["kind"], clean(relation), *numbers, clean(told["note"]))
+            (
+                clean(column["column"]),
+                column["kind"],
+                clean(relation),
+                *numbers,
+                clean(column["note"]),
+            )
         )
     show_table(
         ("column", "kind", "relation", "values", "rows", "triples", "note"),
@@ -156,24 +162,24 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
     )
 
 
-def _spread(name: str, told: Mapping[str, Any]) -> tuple[str, object, object, object, object]:
+def _spread(name: str, spread: Mapping[str, Any]) -> tuple[str, object, object, object, object]:
     return (
         name,
-        f"{told['least']:,}",
-        f"{told['median']:g}",
-        f"{told['mean']:.1f}",
-        f"{told['most']:,}",
+        f"{spread['least']:,}",
+        f"{spread['median']:g}",
+        f"{spread['mean']:.1f}",
+        f"{spread['most']:,}",
     )
 
 
-def _show_content(told: dict[str, Any]) -> None:
+def _show_content(summary: dict[str, Any]) -> None:
     """Print what a dataset holds beyond interactions and triples, a line for each kind that is
     there.
     """
-    content = told["content"]
+    content = summary["content"]
     if content["texts"]:
         print(
-            f"texts: {content['texts']:,} of {told['items']:,} items, {content['mentions']:,} "
+            f"texts: {content['texts']:,} of {summary['items']:,} items, {content['mentions']:,} "
             "mentions of entities"
         )
     if content["features"]:
@@ -185,9 +191,10 @@ def _show_content(told: dict[str, Any]) -> None:
         ("impressions", "impressions"),
         ("held_triples", "held-out triples"),
     ):
-        if told[name]:
+        if summary[name]:
             print(
-                f"{kind}: " + ", ".join(f"{count:,} {part}" for part, count in told[name].items())
+                f"{kind}: "
+                + ", ".join(f"{count:,} {part}" for part, count in summary[name].items())
             )
 
 

@@ -39,15 +39,15 @@ def new_model(
         )
     if not out.is_dir():
         raise ConfigError(f"{out}: not a folder. Make it first.")
-    places = {stub: out / place.format(name=name) for stub, place in _STUBS.items()}
-    taken = [place for place in places.values() if place.exists()]
+    paths = {stub: out / path.format(name=name) for stub, path in _STUBS.items()}
+    taken = [path for path in paths.values() if path.exists()]
     if taken:
         raise ConfigError(f"{taken[0]}: exists. Choose another name or folder.")
 
     words = {"module": name, "model": "".join(part.capitalize() for part in name.split("_"))}
     stubs = files("kgrec.cli") / "stubs"
-    for stub, place in places.items():
+    for stub, path in paths.items():
         text = Template((stubs / f"{stub}.txt").read_text(encoding="utf-8")).substitute(words)
-        whole(place, partial(Path.write_text, data=text, encoding="utf-8"))
-        print(clean(str(place)))
+        whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
+        print(clean(str(path)))
     print(f"Train it: kgrec train films --model {name}:{words['model']} --out runs/{name}")

@@ -48,7 +48,7 @@ def recommend(
     on_unknown: Annotated[
         Literal["error", "ignore"],
         typer.Option(
-            help="What to do about ids that are not in the data; what is ignored is told."
+            help="What to do about ids that are not in the data; what is ignored is reported."
         ),
     ] = "error",
     out: OutFileOption = None,
@@ -68,9 +68,9 @@ def recommend(
         liked = values(history)
     if liked == []:
         raise ConfigError("--history names no item. Pass item ids with commas between them.")
-    asked: list[str] | str | None = [user] if user is not None else users
+    chosen: list[str] | str | None = [user] if user is not None else users
     if users is not None and users != "all":
-        asked = ids_in(Path(users))
+        chosen = ids_in(Path(users))
     if items is None:
         only = None
     else:
@@ -83,9 +83,9 @@ def recommend(
 
     opened = load_run(run, allow=allow_class or ())
     if users == "all":
-        asked = list(opened.data.users)
+        chosen = list(opened.data.users)
     frame = opened.recommend(
-        asked,
+        chosen,
         k=k,
         history=liked,
         items=only,

@@ -56,7 +56,7 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with RUN, with its own settings; --set epochs=N lets a finished run take "
+            help="Continue RUN, with its own settings; --set epochs=N lets a finished run take "
             "more.",
         ),
     ] = False,
@@ -109,11 +109,11 @@ def train(
     if model is not None:
         choose(
             model, preset or "default", chosen
-        )  # a key that is no setting, but an argument of fit, is refused here
+        )  # a key that is not a setting, but an argument of fit, is refused here
     data = None if dataset is None else load(dataset)
     try:
         strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
-        told: dict[str, Any] = {
+        given: dict[str, Any] = {
             "out": out,
             "preset": preset,
             "device": device,
@@ -121,21 +121,21 @@ def train(
             "resume": resume,
             "refit": refit or None,
         }
-        run = fit(model, data, **told, **strangers, **chosen)
+        run = fit(model, data, **given, **strangers, **chosen)
     except KeyboardInterrupt as stop:
         if (out / "config.json").is_file():
             stop.add_note(
-                "The last checkpoint is whole: the same command with --resume goes on from it."
+                "The last checkpoint is whole: the same command with --resume continues from it."
             )
         raise
     if json:
         show_json(run.summary)
         return
-    told = run.summary
-    selected = f" ({told['selection']})" if told.get("selection") == TEST_SELECTED else ""
-    best = f"best epoch {told['best_epoch']} of {told['epochs']}, {told['seconds']:.1f} s"
-    print(f"{clean(told['model'])}{selected}: {best}. Stored in {clean(str(out))}")
-    parts = {part: told[part] for part in ("valid", "test") if told[part]}
+    summary = run.summary
+    selected = f" ({summary['selection']})" if summary.get("selection") == TEST_SELECTED else ""
+    best = f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.1f} s"
+    print(f"{clean(summary['model'])}{selected}: {best}. Stored in {clean(str(out))}")
+    parts = {part: summary[part] for part in ("valid", "test") if summary[part]}
     names = list(
         dict.fromkeys(
             name
@@ -148,15 +148,15 @@ def train(
         (part, *(_number(values.get(name)) for name in names)) for part, values in parts.items()
     ]
     show_table(("part", *names), rows, right=names)
-    for line in _strangers(told):
+    for line in _strangers(summary):
         print(line)
 
 
-def _strangers(told: dict[str, Any]) -> Iterator[str]:
+def _strangers(summary: dict[str, Any]) -> Iterator[str]:
     """Yield a line per part that has users without training interactions; summaries of version 0.1
-    do not tell of them.
+    do not mention them.
     """
-    fallback, known, strangers = (told.get(name) for name in ("fallback", "warm", "cold_users"))
+    fallback, known, strangers = (summary.get(name) for name in ("fallback", "warm", "cold_users"))
     if not (isinstance(fallback, dict) and isinstance(known, dict) and isinstance(strangers, dict)):
         return
     way = fallback.get("way")

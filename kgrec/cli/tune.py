@@ -68,7 +68,7 @@ def tune(
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
-            stop.add_note("The finished trials are kept: the same command goes on from them.")
+            stop.add_note("The finished trials are kept: the same command continues from them.")
         raise
     whole(folder / "trials.png", lambda path: plot_trials(found, path))
     if json:
@@ -106,11 +106,11 @@ def _show(found: "Tuning", folder: Path) -> None:
     else:
         test = None
     if test and found.metric in test:
-        told = f"; on the test part once: {found.metric} {test[found.metric]:.4f}"
+        on_test = f"; on the test part once: {found.metric} {test[found.metric]:.4f}"
     else:
-        told = ""
+        on_test = ""
     print(
         f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} "
-        f"{found.value:.4f} on the validation part{told}. "
+        f"{found.value:.4f} on the validation part{on_test}. "
         f"Stored in {clean(str(folder))}"
     )

@@ -152,7 +152,7 @@ def _date(seconds: float) -> str:
 def _ratings(rating: np.ndarray | None) -> list[list[float | int]] | None:
     """Return each rating and how often it was given.
 
-    Returns None where there are none, or too many kinds.
+    Returns None if there are none, or too many kinds.
     """
     if rating is None:
         return None

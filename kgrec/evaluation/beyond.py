@@ -61,7 +61,7 @@ def beyond_accuracy(
       users. Yin et al., VLDB 2012 (ARP).
     - ``longtail@k``: share of each list outside the head, which is the fewest items with 80 % of
       the training interactions. Abdollahpouri et al., RecSys 2017 (APLT).
-    - ``novelty@k``: -log2 of the share of users who have the item, in bits; an item that nobody has
+    - ``novelty@k``: -log2 of the share of users who have the item, in bits; an item that no user has
       counts as one that one user has. Zhou et al., PNAS 2010 (mean self-information).
     - ``diversity@k``: 1 - cosine of who has the two items, mean over the pairs of a list. Ziegler
       et al., WWW 2005 (intra-list). By interactions, not by a model's own vectors, so that models

@@ -101,7 +101,7 @@ def evaluate_ctr(
     model: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Report:
-    """Judge how well scores tell interactions from negatives, over all rows at once.
+    """Measure how well scores tell interactions from negatives, over all rows at once.
 
     ``auc`` is of the raw scores. ``f1`` and ``accuracy`` (at probability .5) and ``logloss`` are of
     probabilities: a logistic function of the score whose two parameters are fitted on the
@@ -115,7 +115,7 @@ def evaluate_ctr(
         on: "test" or "valid"; on "valid", Platt scaling is fitted on the rows that are evaluated.
         seed: Seed of sampled negatives, and of the order of rows in legacy batches.
         scaling: How scores become probabilities; None takes "platt" where the validation rows are
-            like those evaluated, "sigmoid" where there are none, and in the legacy mode.
+            like those evaluated, "sigmoid" if there are none, and in the legacy mode.
         legacy_batch: Take AUC, F1 and accuracy per mini-batch of so many rows, shuffled, and
             average them, without the last short batch, as the published code of KGCN does: for
             comparison with its figures only.

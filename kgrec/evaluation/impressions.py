@@ -1,4 +1,4 @@
-"""Judge a scorer on lists that were shown: the protocol of the MIND news data."""
+"""Evaluate a scorer on lists that were shown: the protocol of the MIND news data."""
 
 from collections.abc import Iterable
 

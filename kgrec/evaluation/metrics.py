@@ -344,7 +344,7 @@ def _sums(values: Tensor) -> Tensor:
 
 
 def _per_user(places: Places, values: Tensor | None = None) -> Tensor:
-    """Return the sum of the groups' values of each user; zeros where there are none."""
+    """Return the sum of the groups' values of each user; zeros if there are none."""
     sums = torch.zeros(len(places.total), dtype=torch.float64, device=places.total.device)
     if values is None:
         return sums

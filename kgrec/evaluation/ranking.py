@@ -71,7 +71,7 @@ class Lists:
         return history, mask
 
 
-def _told(starts: range, total: int) -> Iterator[int]:
+def _reported(starts: range, total: int) -> Iterator[int]:
     """Yield where chunks of users start, and report how far it is."""
     if len(starts) < 2:
         yield from starts
@@ -298,14 +298,14 @@ class _Catalog:
                 items = scorer.items
             else:
                 items = scorer.items[self._items]
-            for start in _told(
+            for start in _reported(
                 range(0, len(rows), 32 * step), len(rows)
             ):  # vectors, not scores: the products are cut further
                 query = _query(scorer, rows, history, start, min(start + 32 * step, len(rows)))
                 for further, scores in product_chunks(scorer.vectors(query), items):
                     yield start + further, scores
             return
-        for start in _told(range(0, len(rows), step), len(rows)):
+        for start in _reported(range(0, len(rows), step), len(rows)):
             scores = scorer(
                 _query(scorer, rows, history, start, min(start + step, len(rows)))
             ).clone()

@@ -1,4 +1,4 @@
-"""Judge a scorer on a dataset's held-out interactions."""
+"""Evaluate a scorer on a dataset's held-out interactions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Part:
 
     Attributes:
         users: Users with something relevant in this part.
-        metrics: Means over them by name; empty where there are none.
+        metrics: Means over them by name; empty if there are none.
     """
 
     users: int = 0
@@ -86,7 +86,7 @@ class Report:
 
     @property
     def warm(self) -> dict[str, float]:
-        """The means over users and relevant items that have training interactions; empty where
+        """The means over users and relevant items that have training interactions; empty if
         there are none such.
         """
         return self.warm_part.metrics
@@ -105,7 +105,7 @@ class Report:
         """Return everything but the values per user, JSON-ready: the form of
         ``kgrec evaluate --json``.
         """
-        told = {
+        record = {
             "model": self.model,
             "split": self.split,
             "protocol": self.protocol,
@@ -115,8 +115,8 @@ class Report:
             **self.details,
         }
         if self.protocol != "ranking":
-            return told
-        return told | {
+            return record
+        return record | {
             "warm": self.warm_part.to_dict(),
             "warm_users": self.warm_user_part.to_dict(),
             "cold": {
@@ -131,7 +131,7 @@ class Report:
 
     def to_frame(self) -> pl.DataFrame:
         """Return the means as a frame: ``metric``, ``value``, and ``warm``, ``cold_items``,
-        ``cold_users`` (null where there is none).
+        ``cold_users`` (null if there is none).
         """
         parts = {
             "warm": self.warm_part,
@@ -161,7 +161,7 @@ def evaluate(
 ) -> Report:
     """Rank the whole catalog for every user with held-out items, and report the means.
 
-    Training items are masked with -inf, and validation items as well when judging on "test". A
+    Training items are masked with -inf, and validation items as well when evaluating on "test". A
     relevant item that is masked too is counted apart and evaluated nowhere. Repeated held-out pairs
     count once.
 

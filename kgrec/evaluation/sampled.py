@@ -204,10 +204,10 @@ def _by_trial(
     while True:
         drawn = drawn.sort(1).values
         repeated = torch.nn.functional.pad(drawn[:, 1:] == drawn[:, :-1], (1, 0))
-        row, place = repeated.nonzero(as_tuple=True)
+        row, column = repeated.nonzero(as_tuple=True)
         if not len(row):
             return drawn
-        drawn[row, place] = sample_negatives(users[row], ptr, idx, num_items, generator=generator)
+        drawn[row, column] = sample_negatives(users[row], ptr, idx, num_items, generator=generator)
 
 
 def _placed(
@@ -233,16 +233,16 @@ def _placed(
     return torch.stack([(scores > own).sum(1), tied, real.sum(1) - 1])
 
 
-def _notes(asked: int, least: int, most: int, cutoffs: tuple[int, ...]) -> tuple[str, ...]:
-    among = f"{asked} sampled items"
-    if least < asked:
+def _notes(requested: int, least: int, most: int, cutoffs: tuple[int, ...]) -> tuple[str, ...]:
+    among = f"{requested} sampled items"
+    if least < requested:
         among = f"at most {most} sampled items"
         if least < most:
             among += f", of some users fewer (from {least})"
         else:
             among += ""
-        if most < asked:
-            among += f" (asked for {asked})"
+        if most < requested:
+            among += f" (asked for {requested})"
         else:
             among += ""
     notes = [f"Each held-out item was ranked among {among}: not comparable with full ranking."]

@@ -31,7 +31,7 @@ class Difference:
         above: Users whose difference is above 0.
         below: Users whose difference is below 0.
         p_t: Two-sided p of the paired t-test; NaN for fewer than two users.
-        p_wilcoxon: Two-sided p of Wilcoxon's signed-rank test; 1 where nobody differs.
+        p_wilcoxon: Two-sided p of Wilcoxon's signed-rank test; 1 if no user differs.
     """
 
     users: int
@@ -70,7 +70,7 @@ def paired(
     known = np.isfinite(differences)
     if not known.any(axis=0).all():
         raise ConfigError(
-            "there is nobody to compare by: no user has a value in both. Compare on another metric."
+            "no users to compare by: none has a value in both. Compare on another metric."
         )
     seed = int(generator.integers(2**62))
     found: list[Difference | None] = [None] * differences.shape[1]
@@ -85,8 +85,8 @@ def paired(
             confidence=confidence,
             method=method,
         )
-        for place, column in enumerate(columns):
-            found[column] = _difference(values[:, place], float(low[place]), float(high[place]))
+        for index, column in enumerate(columns):
+            found[column] = _difference(values[:, index], float(low[index]), float(high[index]))
     return [one for one in found if one is not None]
 
 
@@ -228,8 +228,8 @@ def holm(p: np.ndarray) -> np.ndarray:
     Statistics 1979.
     """
     adjusted = np.full(len(p), np.nan)
-    asked = np.flatnonzero(~np.isnan(p))
-    order = asked[np.argsort(p[asked], kind="stable")]
+    defined = np.flatnonzero(~np.isnan(p))
+    order = defined[np.argsort(p[defined], kind="stable")]
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)).clip(max=1)
     return adjusted
 

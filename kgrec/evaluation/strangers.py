@@ -11,8 +11,8 @@ from kgrec.errors import ConfigError, nearest
 from kgrec.evaluation.report import evaluate
 from kgrec.models.fallback import Fallback, FallbackChoice, Served, Way
 
-Asked: TypeAlias = Literal["auto", "off", "popularity", "attributes"]
-ASKED = ("auto", "off", "popularity", "attributes")
+Choice: TypeAlias = Literal["auto", "off", "popularity", "attributes"]
+CHOICES = ("auto", "off", "popularity", "attributes")
 DAY = 86_400.0
 
 _METRIC = "ndcg@10"
@@ -26,9 +26,9 @@ def choose_fallback(
     """Return how users without training interactions are answered.
 
     "auto" takes what ranks best (ndcg@10) for the validation users without training interactions;
-    where there are fewer than 30 of them, for all validation users as if nobody were known. It
+    where there are fewer than 30 of them, for all validation users as if none were known. It
     tries popularity, with half-lives of 1/2, 1/8 and 1/32 of the time that training spans, and the
-    attributes of users and items. Where nobody needs an answer, or nothing is held out to choose
+    attributes of users and items. Where no user needs an answer, or nothing is held out to choose
     by, it is popularity.
 
     Args:
@@ -40,9 +40,9 @@ def choose_fallback(
     Raises:
         ConfigError: If the way is unknown, or the half-life is negative or without times.
     """
-    if way not in ASKED:
+    if way not in CHOICES:
         raise ConfigError(
-            f"unknown fallback {way!r}. Choose from {', '.join(ASKED)}.{nearest(way, ASKED)}"
+            f"unknown fallback {way!r}. Choose from {', '.join(CHOICES)}.{nearest(way, CHOICES)}"
         )
     if half_life and data.train.time is None:
         raise ConfigError(
@@ -106,7 +106,7 @@ def _choosers(data: Dataset) -> tuple[np.ndarray, str]:
     if len(cold) >= _FEWEST:
         who = "without training interactions"
     else:
-        who = "as if nobody were known"
+        who = "as if none were known"
     return chosen, f"{len(chosen):,} validation users {who}"
 
 
@@ -124,9 +124,9 @@ def _half_lives(data: Dataset) -> list[float]:
 def _value(data: Dataset, choice: FallbackChoice, users: np.ndarray) -> float:
     """Return how well a fallback alone ranks for some users."""
     fallback = Fallback(data, choice)
-    nobody = torch.zeros(data.num_users, dtype=torch.bool)
+    no_users = torch.zeros(data.num_users, dtype=torch.bool)
     every = torch.ones(data.num_items, dtype=torch.bool)
-    alone = Served(lambda query, items=None: torch.empty(0), nobody, every, fallback)
+    alone = Served(lambda query, items=None: torch.empty(0), no_users, every, fallback)
     return evaluate(alone, data, on="valid", ks=(10,), metrics=("ndcg",), users=users).metrics[
         _METRIC
     ]

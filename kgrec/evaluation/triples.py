@@ -1,4 +1,4 @@
-"""Judge a model of triples on held-out ones: where the true tail and the true head rank among all
+"""Evaluate a model of triples on held-out ones: where the true tail and the true head rank among all
 entities.
 """
 

@@ -69,7 +69,7 @@ def validator(
 
 def warm_users(data: Dataset, on: str) -> np.ndarray | None:
     """Return the users (rows) of a held-out part who have training interactions; None for everyone,
-    also where there are none such.
+    also if there are none.
     """
     users = np.unique((data.valid if on == "valid" else data.test).user)
     warm = users[with_interactions(data).users[users]]

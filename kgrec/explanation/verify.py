@@ -2,7 +2,7 @@
 
 Checked: score, rank, margin and the next item, every part of the budget, what speaks against, the
 counts, what filters hide, and of every path its stops, relations, places and numbers; further,
-without the explainer's search, that each fact stands in the training graph in that direction and
+without the explainer's search, that each fact is in the training graph in that direction and
 was read from those places; and the sums of model and graph, which one flipped bit changes. Numbers
 may differ by a hundred thousandth of the score or of the largest part or drop, since machines add
 up in different orders; weights, plausibilities and what walks carry by a hundred thousandth of
@@ -331,7 +331,7 @@ def _fact(hop: Hop, relation: Relation, data: Dataset, sources: Sequence[str]) -
     known = {fact_ref(data, one, sources) for one in found}
     unknown = [str(fact) for fact in relation.facts if fact not in known]
     if unknown:
-        return f"{head.key!r} {relation.key!r} {tail.key!r} does not stand in {unknown[0]}"
+        return f"{head.key!r} {relation.key!r} {tail.key!r} is not in {unknown[0]}"
     return ""
 
 

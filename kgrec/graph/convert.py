@@ -365,7 +365,7 @@ def _key(term: Any) -> str:
 
 def from_rdflib(graph: rdflib.Graph) -> Triples:
     """Return the triples of an RDF graph or dataset, in the order of their terms; of one that
-    stands in several graphs the first.
+    is in several graphs the first.
 
     ``rdf:type`` becomes ``types``, ``rdfs:label`` becomes labels (no language first, then English,
     then the first by text), other literals become ``attributes``. Users and interactions written by
@@ -442,7 +442,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
 
 
 def _quads(graph: rdflib.Graph) -> list[tuple[Any, Any, Any, str | None]]:
-    """Return the statements with the key of the graph each stands in, in the order of their
+    """Return the statements with the key of the graph each is in, in the order of their
     terms.
     """
     if not isinstance(graph, rdflib.ConjunctiveGraph):

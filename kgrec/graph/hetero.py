@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
     """Return the training graph of a dataset as a typed graph.
 
-    Node types are ``user``, ``item`` and ``entity`` (entities that are not items; left out where
+    Node types are ``user``, ``item`` and ``entity`` (entities that are not items; left out if
     there are none). With ``types="class"`` an entity's node type is the last part of its
     ``rdf:type`` class ("Person"); of several classes it takes the one with the fewest members, then
     the alphabetically first; entities without a class stay ``entity``. Items stay ``item`` either

@@ -48,7 +48,7 @@ class TypedMean(nn.Module):
 
 class RelationalMeans(nn.Module):
     """What the nodes of a collaborative knowledge graph gather from: entities from their triples,
-    both ways, users from their items. Nobody gathers from a user.
+    both ways, users from their items. No node gathers from a user.
 
     Rows are entities (items), then users; columns are entities; an interaction is one more
     relation, after those of the triples and their inverses.

@@ -61,7 +61,7 @@ class ClosedForm(Recommender):
         )
 
     def check_fitted(self) -> None:
-        """Refuse to go on without a state.
+        """Refuse to continue without a state.
 
         Raises:
             TrainingError: If the model has not been fitted.

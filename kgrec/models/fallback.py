@@ -39,7 +39,7 @@ class FallbackChoice:
     """How strangers are answered; stored with a run.
 
     Attributes:
-        way: "popularity"; "attributes" (popularity where there are none); or "off".
+        way: "popularity"; "attributes" (popularity if there are none); or "off".
         half_life: Time after which an interaction counts half, in the units of the interaction
             times; 0 counts all alike.
         reason: How that was chosen, in a sentence.
@@ -89,8 +89,8 @@ class Fallback:
         user = query.user.cpu().numpy()
         mask = query.history_mask.cpu().numpy()
         if self._of_item is not None:
-            row, place = mask.nonzero()
-            item = query.history.cpu().numpy()[row, place]
+            row, column = mask.nonzero()
+            item = query.history.cpu().numpy()[row, column]
             sets = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(count, width))
             scores += ((sets @ self._of_item) @ self._of_item.T).toarray()
         if self._by_user is not None:
@@ -196,13 +196,13 @@ class Served:
         if bool(by_model.all()):
             return self._without_cold(self.scorer(query, items), items)
 
-        asked = by_model | by_history
+        answerable = by_model | by_history
         mask = torch.where(by_model.unsqueeze(1), query.history_mask, usable)
-        if bool(asked.any()):
+        if bool(answerable.any()):
             query = replace(query, user=torch.where(by_model, query.user, -1), history_mask=mask)
         else:
             query = query
-        rest = ~asked
+        rest = ~answerable
         if items is None:
             width = len(self.items)
         else:
@@ -210,14 +210,14 @@ class Served:
         table = query.history_mask.new_zeros(
             len(query.user), width, dtype=torch.get_default_dtype()
         )
-        if bool(asked.any()):
+        if bool(answerable.any()):
             if items is None:
                 some = None
             else:
-                some = items[asked]
-            scores = self._without_cold(self.scorer(_rows(query, asked), some), some)
+                some = items[answerable]
+            scores = self._without_cold(self.scorer(_rows(query, answerable), some), some)
             table = table.to(scores.dtype)
-            table[asked] = scores
+            table[answerable] = scores
         if self.fallback is not None:
             scores, _ = self._strangers(_rows(query, rest))
             table[rest] = (scores if items is None else scores.gather(1, items[rest])).to(

@@ -74,32 +74,32 @@ class TripleTables(nn.Module, ABC):
     function: str
 
     @abstractmethod
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return where (head, relation) wants its tail."""
 
     @abstractmethod
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return where (relation, tail) wants its head."""
 
     @abstractmethod
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return nodes as the relation places them."""
 
     @abstractmethod
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return how near each row's candidates are to what it asks for."""
 
     @abstractmethod
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return how near each of the same candidates is to each row, without a (batch, cand, dout)
         block.
@@ -107,7 +107,7 @@ class TripleTables(nn.Module, ABC):
 
     @abstractmethod
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the score of each row with each of the first ``count`` nodes, placed by the row's
         relation.
@@ -125,7 +125,7 @@ class TripleTables(nn.Module, ABC):
     ) -> Float[Tensor, " batch"]:
         """Return the score of each triple."""
         return self.likeness(
-            self.asked_tail(head, relation), self.placed(tail, relation).unsqueeze(1)
+            self.tail_query(head, relation), self.candidates(tail, relation).unsqueeze(1)
         ).squeeze(1)
 
     def corrupted(
@@ -140,11 +140,13 @@ class TripleTables(nn.Module, ABC):
         negatives.
         """
         by_head = corrupts_head.unsqueeze(1)
-        asked = torch.where(
-            by_head, self.asked_head(relation, tail), self.asked_tail(head, relation)
+        query = torch.where(
+            by_head, self.head_query(relation, tail), self.tail_query(head, relation)
         )
-        placed = self.placed(negative.flatten(), relation.repeat_interleave(negative.shape[1]))
-        return self.likeness(asked, placed.view(*negative.shape, -1))
+        candidates = self.candidates(
+            negative.flatten(), relation.repeat_interleave(negative.shape[1])
+        )
+        return self.likeness(query, candidates.view(*negative.shape, -1))
 
 
 def clip_rows_(table: Float[Tensor, "nodes dim"]) -> None:
@@ -153,10 +155,10 @@ def clip_rows_(table: Float[Tensor, "nodes dim"]) -> None:
         table.div_(table.norm(dim=1, keepdim=True).clamp_(min=1.0))
 
 
-def _squared(asked: Tensor, placed: Tensor) -> Tensor:
+def _squared(query: Tensor, candidates: Tensor) -> Tensor:
     """Return the squared distances of all pairs of rows by one matrix product; never below 0."""
-    length = asked.square().sum(1, keepdim=True) + placed.square().sum(1)
-    return torch.addmm(length, asked, placed.T, alpha=-2.0).clamp_(min=0.0)
+    length = query.square().sum(1, keepdim=True) + candidates.square().sum(1)
+    return torch.addmm(length, query, candidates.T, alpha=-2.0).clamp_(min=0.0)
 
 
 def _uniform(rows: int, dim: int, bound: float, generator: torch.Generator) -> Tensor:
@@ -190,48 +192,48 @@ class TransETables(TripleTables):
             normalize(_uniform(num_relations, dim, bound, generator), dim=1)
         )
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return h + r."""
         return take_rows(self.nodes, head) + take_rows(self.relations, relation)
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return t - r."""
         return take_rows(self.nodes, tail) - take_rows(self.relations, relation)
 
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the distances, sign turned."""
-        apart = asked.unsqueeze(1) - placed
+        apart = query.unsqueeze(1) - candidates
         return -(
             apart.abs().sum(2) if self.norm == "l1" else torch.linalg.vector_norm(apart, dim=2)
         )
 
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the distances, sign turned."""
         return -(
-            torch.cdist(asked, placed, p=1.0)
+            torch.cdist(query, candidates, p=1.0)
             if self.norm == "l1"
-            else _squared(asked, placed).sqrt_()
+            else _squared(query, candidates).sqrt_()
         )
 
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
-        return self.table(asked, self.nodes[:count])
+        return self.table(query, self.nodes[:count])
 
     def constrain(self) -> None:
         """Give every entity length 1."""
@@ -280,44 +282,44 @@ class TransRTables(TripleTables):
             torch.eye(dim, relation_dim).repeat(num_relations, 1, 1)
         )  # M_r, applied from the right
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return M_r h + r."""
-        return self.placed(head, relation) + take_rows(self.relations, relation)
+        return self.candidates(head, relation) + take_rows(self.relations, relation)
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return M_r t - r."""
-        return self.placed(tail, relation) - take_rows(self.relations, relation)
+        return self.candidates(tail, relation) - take_rows(self.relations, relation)
 
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return M_r e, Eq. (7)."""
         return rel_project(take_rows(self.nodes, node), relation, self.projections)  # Eq. (7)
 
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
-        return -(asked.unsqueeze(1) - placed).square().sum(2)
+        return -(query.unsqueeze(1) - candidates).square().sum(2)
 
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
-        return -_squared(asked, placed)
+        return -_squared(query, candidates)
 
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes, projected once per relation present."""
-        scores = asked.new_empty(len(asked), count)
+        scores = query.new_empty(len(query), count)
         for row in torch.unique(relation).tolist():
             of = relation == row
-            scores[of] = self.table(asked[of], self.nodes[:count] @ self.projections[row])
+            scores[of] = self.table(query[of], self.nodes[:count] @ self.projections[row])
         return scores
 
     def constrain(self) -> None:
@@ -369,19 +371,19 @@ class TransDTables(TripleTables):
             drawn(num_relations, 0.1),
         )  # e_p, r_p
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return h_r + r."""
-        return self.placed(head, relation) + take_rows(self.relations, relation)
+        return self.candidates(head, relation) + take_rows(self.relations, relation)
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return t_r - r."""
-        return self.placed(tail, relation) - take_rows(self.relations, relation)
+        return self.candidates(tail, relation) - take_rows(self.relations, relation)
 
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return e + (e_p . e) r_p."""
@@ -390,19 +392,19 @@ class TransDTables(TripleTables):
         return entity + along * take_rows(self.projecting_relations, relation)
 
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
-        return -(asked.unsqueeze(1) - placed).square().sum(2)
+        return -(query.unsqueeze(1) - candidates).square().sum(2)
 
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the squared distances, sign turned."""
-        return -_squared(asked, placed)
+        return -_squared(query, candidates)
 
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes: |q - e - c r_p|^2 written out, with c =
         e_p . e.
@@ -410,8 +412,8 @@ class TransDTables(TripleTables):
         entity = self.nodes[:count]
         by = take_rows(self.projecting_relations, relation)
         along = (self.projecting_nodes[:count] * entity).sum(1)
-        across = (asked * by).sum(1, keepdim=True) - by @ entity.T
-        squared = _squared(asked, entity) + along * (
+        across = (query * by).sum(1, keepdim=True) - by @ entity.T
+        squared = _squared(query, entity) + along * (
             along * by.square().sum(1, keepdim=True) - 2 * across
         )
         return -squared.clamp_(min=0.0)
@@ -445,41 +447,41 @@ class DistMultTables(TripleTables):
         self.nodes = nn.Parameter(normal(num_nodes, dim, scale=scale, generator=generator))
         self.relations = nn.Parameter(normal(num_relations, dim, scale=scale, generator=generator))
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return take_rows(self.nodes, head) * take_rows(self.relations, relation)
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return t * r."""
         return take_rows(self.nodes, tail) * take_rows(self.relations, relation)
 
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the inner products."""
-        return (asked.unsqueeze(1) * placed).sum(2)
+        return (query.unsqueeze(1) * candidates).sum(2)
 
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the inner products."""
-        return asked @ placed.T
+        return query @ candidates.T
 
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
-        return self.table(asked, self.nodes[:count])
+        return self.table(query, self.nodes[:count])
 
     def constrain(self) -> None:
         """Leave the vectors as they are: a penalty holds them."""
@@ -504,13 +506,13 @@ class ComplExTables(DistMultTables):
     ) -> None:
         super().__init__(num_nodes, num_relations, 2 * dim, scale, generator)
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return _times(take_rows(self.nodes, head), take_rows(self.relations, relation))
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return t * conj(r)."""
@@ -559,13 +561,13 @@ class RotatETables(TripleTables):
         self.nodes = nn.Parameter(_uniform(num_nodes, 2 * dim, bound, generator))
         self.relations = nn.Parameter(_uniform(num_relations, dim, bound, generator))
 
-    def asked_tail(
+    def tail_query(
         self, head: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return h * r."""
         return _times(take_rows(self.nodes, head), self._rotation(relation))
 
-    def asked_head(
+    def head_query(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return t * conj(r)."""
@@ -575,36 +577,36 @@ class RotatETables(TripleTables):
         angle = take_rows(self.relations, relation) * self.turn
         return torch.cat([torch.cos(angle), torch.sin(angle)], 1)
 
-    def placed(
+    def candidates(
         self, node: Int[Tensor, " batch"], relation: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch dout"]:
         """Return the vectors as they are."""
         return take_rows(self.nodes, node)
 
     def likeness(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "batch cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "batch cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the sums of the moduli of the differences, sign turned."""
-        apart = (asked.unsqueeze(1) - placed).view(*placed.shape[:2], 2, -1)
+        apart = (query.unsqueeze(1) - candidates).view(*candidates.shape[:2], 2, -1)
         moduli: Tensor = torch.linalg.vector_norm(apart, dim=2)
         return -moduli.sum(2)
 
     def table(
-        self, asked: Float[Tensor, "batch dout"], placed: Float[Tensor, "cand dout"]
+        self, query: Float[Tensor, "batch dout"], candidates: Float[Tensor, "cand dout"]
     ) -> Float[Tensor, "batch cand"]:
         """Return the same, one coordinate at a time."""
-        real, imaginary = asked.T.unsqueeze(2).chunk(2)  # (dim, batch, 1)
-        to_real, to_imaginary = placed.T.unsqueeze(1).chunk(2)
-        total = asked.new_zeros(len(asked), len(placed))
+        real, imaginary = query.T.unsqueeze(2).chunk(2)  # (dim, batch, 1)
+        to_real, to_imaginary = candidates.T.unsqueeze(1).chunk(2)
+        total = query.new_zeros(len(query), len(candidates))
         for a, b, c, d in zip(real, imaginary, to_real, to_imaginary, strict=True):
             total -= (a - c).square_().add_((b - d).square_()).sqrt_()
         return total
 
     def against(
-        self, asked: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
+        self, query: Float[Tensor, "batch dout"], relation: Int[Tensor, " batch"], count: int
     ) -> Float[Tensor, "batch entities"]:
         """Return the scores with the first ``count`` nodes."""
-        return self.table(asked, self.nodes[:count])
+        return self.table(query, self.nodes[:count])
 
     def constrain(self) -> None:
         """Leave the vectors as they are: a rotation has modulus 1 by its form."""

@@ -147,7 +147,7 @@ class DotPairing(Pairing):
 class PairNet(Pairing):
     """A network over two vectors next to each other: ReLU layers, then one number.
 
-    The first layer is a sum of a part of each side, so that a vector that stands in many pairs is
+    The first layer is a sum of a part of each side, so that a vector that is in many pairs is
     multiplied once.
 
     Args:

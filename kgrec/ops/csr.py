@@ -205,8 +205,8 @@ def _without_reverse(
     edges and of their reverses.
     """
     at = int((key != turned).nonzero()[0])
-    # Where the two sorted lists part, the smaller key is in one of them only: an edge that is no
-    # reverse, or the reverse of no edge.
+    # Where the two sorted lists differ, the smaller key is in one of them only: an edge that is not
+    # a reverse, or the reverse of no edge.
     lone = int(key[at] if key[at] < turned[at] else key[reverse_of[at]])
     head = lone // num_nodes // num_relations
     tail = lone % num_nodes

@@ -16,7 +16,7 @@ from kgrec.ops.backends import gpu, native
 from kgrec.ops.csr import Csr
 from kgrec.ops.rows import take_rows
 
-# torch announces once per process that its CSR tensors are in beta. It is said here, to nobody,
+# torch announces once per process that its CSR tensors are in beta. It is raised here, where no one sees it,
 # instead of in a training run.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

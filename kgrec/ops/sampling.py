@@ -217,7 +217,7 @@ class Corrupter:
         *,
         generator: torch.Generator,
     ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
-        """Return ``count`` corrupted nodes per triple (int64), and whether they stand in the head's
+        """Return ``count`` corrupted nodes per triple (int64), and whether they take the head's
         place.
         """
         chance = torch.rand(len(head), generator=generator, device=head.device)

@@ -486,7 +486,7 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
 
 
 def _ends(figure: "Figure") -> tuple[float, float]:
-    """Return the ends of a figure's interval; its value where there is none."""
+    """Return the ends of a figure's interval; its value if there is none."""
     value = figure.value or 0.0
     if figure.low is None or figure.high is None:
         return value, value

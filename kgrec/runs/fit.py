@@ -98,7 +98,7 @@ def fit(
 
     Args:
         model: Name in ``MODELS``, ``pkg.module:Class`` (its module is imported), or a
-            ``Recommender`` class; to go on with a training, the folder knows it.
+            ``Recommender`` class; to continue a training, the folder knows it.
         data: A dataset, or anything ``kgrec.load`` takes; to go on, the folder knows it too.
         out: Folder for the run; while training it holds a checkpoint, so that a killed run opens
             and can be resumed. A finished run that is there stays until the new one is whole.
@@ -106,14 +106,14 @@ def fit(
             for their fixed epochs unless ``selection`` or ``patience`` is given.
         device: "auto", "cpu" or "cuda".
         seed: Seed of every draw, 0 or more; 0 where left out.
-        resume: Go on with the training in ``out``, from its checkpoint; where there is none, start
+        resume: Continue the training in ``out``, from its checkpoint; if there is none, start
             it. Settings come from the folder. Larger ``epochs`` or another ``patience`` let a
             finished run train on, beside itself until that is whole: from its last epoch, after
             early stopping with the count of patience begun again. Otherwise a finished run is
             returned as it is.
         refit: Train once more on all interactions, for as many epochs as were best.
         fallback: How users without training interactions are answered: "popularity", "attributes"
-            (of users and items; popularity where there are none), "off", or "auto", which takes
+            (of users and items; popularity if there are none), "off", or "auto", which takes
             what ranks best on the validation part.
         half_life: Days after which an interaction counts half for the fallback; 0 counts all alike,
             None leaves it to "auto".
@@ -136,7 +136,7 @@ def fit(
         and (
             run := _gone_on(
                 Path(out),
-                _Asked(model, data, preset, seed, refit, fallback, half_life, settings),
+                _Named(model, data, preset, seed, refit, fallback, half_life, settings),
                 device,
                 on_epoch,
             )
@@ -145,7 +145,7 @@ def fit(
         return run
     if model is None or data is None:
         if resume:
-            there = "there is no run to go on with"
+            there = "there is no run to continue"
         else:
             there = "a training is started"
         raise ConfigError(
@@ -172,14 +172,14 @@ def fit(
             f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
         )
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "device": device,
         "seed": seed,
         "refit": refit,
         "fallback": choice,
         "on_epoch": on_epoch,
     }
-    return fit_chosen(measured_by(chosen, whole), whole, out=out, **told)
+    return fit_chosen(measured_by(chosen, whole), whole, out=out, **arguments)
 
 
 def fit_chosen(
@@ -199,18 +199,18 @@ def fit_chosen(
     if out is not None:
         refuse_after_fork(f"{out}: training into a folder")
     if out is None:
-        place = None
+        path = None
     else:
-        place = Path(out)
+        path = Path(out)
     part = _training_part(data, chosen)
     choice = fallback or FallbackChoice("off")
-    job = _Job(chosen, part, _device(device), seed, refit, place, choice, on_epoch)
+    job = _Job(chosen, part, _device(device), seed, refit, path, choice, on_epoch)
     return job.run()
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a call that goes on with a training names again; None and no setting leave it to the
+class _Named:
+    """What a call that continues a training names again; None and no setting leave it to the
     folder.
     """
 
@@ -223,8 +223,8 @@ class _Asked:
     half_life: float | int | None
     settings: dict[str, Any]
 
-    def agreed(self, place: Path, record: dict[str, Any], stored: Chosen) -> Chosen:
-        """Return the settings to go on with: the folder's, where another number of epochs or
+    def agreed(self, path: Path, record: dict[str, Any], stored: Chosen) -> Chosen:
+        """Return the settings to continue with: the folder's, where another number of epochs or
         patience may be asked for.
 
         Raises:
@@ -238,30 +238,32 @@ class _Asked:
             name = None
         else:
             name = choose(self.model or "", "default", {}).name
-        told = {
+        named_again = {
             "model": (stored.name, name),
             "preset": (stored.preset, self.preset),
             "seed": (record["seed"], self.seed),
         }
-        for key, (found, asked) in (
-            told | {"refit": (record["refit"], self.refit or None)}
+        for key, (found, wanted) in (
+            named_again | {"refit": (record["refit"], self.refit or None)}
         ).items():
-            if asked is not None and asked != found:
-                raise _differs(place, key, found, asked)
-        own = fallback_of(record, place)
+            if wanted is not None and wanted != found:
+                raise _differs(path, key, found, wanted)
+        own = fallback_of(record, path)
         if self.fallback not in (None, "auto", own.way):
-            raise _differs(place, "fallback", own.way, self.fallback)
+            raise _differs(path, "fallback", own.way, self.fallback)
         if self.half_life is not None and self.half_life * DAY != own.half_life:
-            raise _differs(place, "half_life", own.half_life / DAY, self.half_life)
+            raise _differs(path, "half_life", own.half_life / DAY, self.half_life)
         given = choose(self.model or stored.name, stored.preset, self.settings)
         changed: dict[str, int] = {}
         for word in self.settings:
             key, found = setting(stored, word)
-            asked = setting(given, word)[1]
-            if asked != found and key in _MAY_CHANGE and not record["refit"]:
-                changed[key] = asked
-            elif asked != found and not (key == "metric" and triple_metric(str(found)) is not None):
-                raise _differs(place, key, found, asked)
+            wanted = setting(given, word)[1]
+            if wanted != found and key in _MAY_CHANGE and not record["refit"]:
+                changed[key] = wanted
+            elif wanted != found and not (
+                key == "metric" and triple_metric(str(found)) is not None
+            ):
+                raise _differs(path, key, found, wanted)
         epochs, patience = (changed.get(key, getattr(stored.train, key)) for key in _MAY_CHANGE)
         return replace(stored, train=replace(stored.train, epochs=epochs, patience=patience))
 
@@ -269,39 +271,39 @@ class _Asked:
 _MAY_CHANGE = ("epochs", "patience")
 
 
-def _differs(place: Path, key: str, found: Any, asked: Any) -> CheckpointError:
+def _differs(path: Path, key: str, found: Any, wanted: Any) -> CheckpointError:
     return CheckpointError(
-        f"{place}: was started with {key} {found}, not {asked}. Leave it out, or train into "
+        f"{path}: was started with {key} {found}, not {wanted}. Leave it out, or train into "
         "another folder."
     )
 
 
 def _gone_on(
-    out: Path, asked: _Asked, device: str, on_epoch: Callable[[TrainState], None] | None
+    out: Path, named: _Named, device: str, on_epoch: Callable[[TrainState], None] | None
 ) -> Run | None:
-    """Go on with the training in a folder, or beside it; None where there is none."""
+    """Continue the training in a folder, or beside it; None if there is none."""
     if not out.parent.is_dir():
         return None
     with locked(out):
         put_back(out)
-        place = _training_beside(out)
-        if place is None and not (out / CONFIG).is_file():
+        beside_out = _training_beside(out)
+        if beside_out is None and not (out / CONFIG).is_file():
             return None
-        if place is not None and not out.exists():  # killed before its first rename
-            take_place(place, out)
-            place = None
-        folder = place or out
+        if beside_out is not None and not out.exists():  # killed before its first rename
+            take_place(beside_out, out)
+            beside_out = None
+        folder = beside_out or out
         sweep_inside(folder)
-        sweep_beside(out, but=place)
+        sweep_beside(out, but=beside_out)
         record = read_config(folder)
-        if isinstance(asked.model, type):
-            own = asked.model
+        if isinstance(named.model, type):
+            own = named.model
         else:
             own = None
         stored = stored_settings(record, own, folder)
-        chosen = asked.agreed(out, record, stored)
-        if record["status"] == DONE and place is not None:  # killed before its last rename
-            take_place(place, out)
+        chosen = named.agreed(out, record, stored)
+        if record["status"] == DONE and beside_out is not None:  # killed before its last rename
+            take_place(beside_out, out)
             folder = out
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
@@ -314,7 +316,7 @@ def _gone_on(
                     f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again."
                 )
             return load_run(out, own)
-        data = _data_of(out, folder, record, asked)
+        data = _data_of(out, folder, record, named)
         part = _training_part(data, chosen)
         fallback = fallback_of(record, folder)
         job = _Job(
@@ -344,16 +346,16 @@ def _wants_more(record: dict[str, Any], stored: Chosen, chosen: Chosen) -> bool:
     return chosen.train != stored.train and (chosen.train.epochs > done)
 
 
-def _data_of(out: Path, folder: Path, record: dict[str, Any], asked: _Asked) -> Dataset:
+def _data_of(out: Path, folder: Path, record: dict[str, Any], named: _Named) -> Dataset:
     """Return the dataset of a training: the one that is named, else the one its folder remembers,
     else what the folder holds of it.
     """
     known = record["dataset"]
-    if asked.data is not None:
-        if isinstance(asked.data, Dataset):
-            data = asked.data
+    if named.data is not None:
+        if isinstance(named.data, Dataset):
+            data = named.data
         else:
-            data = load(asked.data)
+            data = load(named.data)
         if (known.get("checksum") or "") != data.checksum:
             raise CheckpointError(
                 f"{out}: was started on another state of the dataset. Train again into another "
@@ -415,7 +417,7 @@ class _Job:
         return self._first_pass(state)
 
     def training_on(self, run: Path, record: dict[str, Any]) -> Path:
-        """Make of a finished run, beside it, a training that goes on from its last epoch; return
+        """Make of a finished run, beside it, a training that continues from its last epoch; return
         where.
         """
         assert self.out is not None
@@ -498,8 +500,8 @@ class _Job:
     ) -> Run:
         model.to("cpu").eval()  # a run ranks and explains where its ids and facts are
         known = identity(data, self.out)
-        told = done.history, summary, known, self.refit, self.out, self.fallback
-        run = Run(self.chosen.name, model, data, self.chosen, self.seed, *told)
+        details = done.history, summary, known, self.refit, self.out, self.fallback
+        run = Run(self.chosen.name, model, data, self.chosen, self.seed, *details)
         if self.folder is not None and self.out is not None:
             run.write(self.folder, done if done.optimizers and not self.refit else None)
             if self.folder != self.out:

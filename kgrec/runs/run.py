@@ -85,7 +85,7 @@ class Vectors:
 
     Attributes:
         frames: Tables with the columns ``id`` and ``vector`` by name, of users and items also
-            ``known``, which is false where training has told the model nothing, so that nothing is
+            ``known``, which is false where training has taught the model nothing, so that nothing is
             to be ranked by the vector: those of ``Run.embeddings``, and where the model has them
             ``relations_inverse`` (by the relation that they are the inverse of), ``interacts`` (the
             relation of users to items, one row), and ``score_users`` and ``score_items`` where the
@@ -270,11 +270,11 @@ class Run:
         notes = list(report.notes)
         details = dict(report.details)
         if self.train_config.test_selected:
-            told = (
+            reason = (
                 f"the epoch was chosen by {self.train_config.metric} on the test part. "
                 "Compare with published figures alone."
             )
-            notes.insert(0, f"Test-selected: {told}")
+            notes.insert(0, f"Test-selected: {reason}")
             details["selection"] = TEST_SELECTED
         if report.cold_users and isinstance(scorer, Served):
             rows = data.users.rows(report.per_user["user"].to_list())[
@@ -295,10 +295,10 @@ class Run:
                     "The fallback is off: where the model knows nothing of a user, all items tie."
                 )
             else:
-                told = ", ".join(
+                counts_text = ", ".join(
                     f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items()
                 )
-                notes.append(f"What users without training interactions get: {told}.")
+                notes.append(f"What users without training interactions get: {counts_text}.")
         if data.settings.get("split") == "temporal" and len(data.triples):
             notes.append(
                 "The facts and links carry no dates: some may be newer than the moment at which "
@@ -497,9 +497,11 @@ class Run:
             if len(rows):
                 frames[names[-1]] = made
         known = self.model.can_rank(self.data)
-        for table, told in (("users", known.users), ("items", known.items)):
+        for table, known_rows in (("users", known.users), ("items", known.items)):
             for name in {table, f"score_{table}"} & set(frames):
-                frames[name] = pl.DataFrame([*frames[name].get_columns(), pl.Series("known", told)])
+                frames[name] = pl.DataFrame(
+                    [*frames[name].get_columns(), pl.Series("known", known_rows)]
+                )
         return Vectors(frames, scorer.function, *names)
 
     def _exported(self) -> dict[str, pl.DataFrame]:
@@ -540,14 +542,14 @@ class Run:
             CheckpointError: If the folder exists and is not a run, or ``overwrite`` is False.
         """
         refuse_after_fork(f"{path}: writing a run")
-        place = Path(path)
-        refuse_foreign(place, overwrite)
-        self.dataset = seen_from(place, self.dataset)
-        with beside(place) as scratch:
+        folder = Path(path)
+        refuse_foreign(folder, overwrite)
+        self.dataset = seen_from(folder, self.dataset)
+        with beside(folder) as scratch:
             write_data(self.data, scratch / DATA)
             self.write(scratch)
-        self.path = place
-        return place
+        self.path = folder
+        return folder
 
     save_pretrained = save
 
@@ -573,8 +575,8 @@ class Run:
         further: dict[str, Any] = {"state": STATE if state is not None else None}
         if self.refit and (folder / REFIT_DATA).is_dir():
             further["data"] = REFIT_DATA
-        told = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
-        record = record_of(self.chosen, self.seed, *told, **further)
+        fields = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
+        record = record_of(self.chosen, self.seed, *fields, **further)
         write_config(folder, record)
         clear(folder, record)
 
@@ -613,7 +615,7 @@ class Run:
     def _rows(
         self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False
     ) -> np.ndarray:
-        """Return the rows of ids; those that are not known raise, or are left out and told of.
+        """Return the rows of ids; those that are not known raise, or are left out and reported.
 
         Raises:
             UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if
@@ -668,17 +670,17 @@ class Run:
             ]
             self._texts = np.array(items, dtype=object), np.array(shown, dtype=object)
         keys, labels = self._texts
-        owner, place = (ranked.items >= 0).numpy().nonzero()
-        rows = ranked.items.numpy()[owner, place]
+        owner, column = (ranked.items >= 0).numpy().nonzero()
+        rows = ranked.items.numpy()[owner, column]
         values = {
             "user": [users[row] for row in owner.tolist()],
-            "rank": (place + 1).tolist(),
+            "rank": (column + 1).tolist(),
             "item": keys[rows].tolist(),
             "label": labels[rows].tolist(),
-            "score": ranked.scores.numpy()[owner, place].tolist(),
-            "kind": [KINDS[kind] for kind in ranked.kinds.numpy()[owner, place].tolist()],
+            "score": ranked.scores.numpy()[owner, column].tolist(),
+            "kind": [KINDS[kind] for kind in ranked.kinds.numpy()[owner, column].tolist()],
         }
-        # a frame that is told its columns one by one is made in less than half the time of one
+        # a frame built from columns is made in less than half the time of one
         # that is given a schema: a fifth of what one list costs
         return pl.DataFrame(
             [pl.Series(name, values[name], dtype=dtype) for name, dtype in _FRAME.items()]
@@ -746,7 +748,7 @@ def load_run(
 def _stamp(folder: Path) -> tuple[int, ...] | None:
     """Return what changes whenever a run is finished or replaced."""
     try:
-        found = [place.stat() for place in (folder, folder / CONFIG)]
+        found = [part.stat() for part in (folder, folder / CONFIG)]
     except OSError:
         return None
     return (*(one.st_ino for one in found), found[1].st_mtime_ns)
@@ -762,20 +764,20 @@ def _opened(
             "is."
         )
     chosen = stored_settings(record, model, folder, allow)
-    tensors, history, place = _parameters(folder, record)
-    data = open_dataset(folder / place)
+    tensors, history, data_folder = _parameters(folder, record)
+    data = open_dataset(folder / data_folder)
     data = replace(
         data, path=record["dataset"].get("path"), checksum=record["dataset"].get("checksum") or ""
     )
     built = _with_weights(chosen, data, record["seed"], tensors, folder)
-    told = (
+    fields = (
         record["summary"],
         record["dataset"],
         record["refit"],
         folder,
         fallback_of(record, folder),
     )
-    return Run(chosen.name, built, data, chosen, record["seed"], history, *told)
+    return Run(chosen.name, built, data, chosen, record["seed"], history, *fields)
 
 
 def _parameters(
@@ -783,7 +785,7 @@ def _parameters(
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]], str]:
     """Return the parameters of a run, its history, and the name of the folder with its data.
 
-    Which of its files count is told by the configuration alone, so that those of a training killed
+    Which of its files count is decided by the configuration alone, so that those of a training killed
     while it finished do not.
     """
     if record["status"] == DONE:

@@ -123,7 +123,7 @@ def make_app(
         worker: What runs the questions one after another.
     """
     turns = worker or Worker()
-    asked: dict[str, Question] = {
+    questions: dict[str, Question] = {
         "recommend": lambda q: lambda: inspector.recommend(_id(q, "user"), _whole(q, "k", 10)),
         "explain": lambda q: (
             lambda: inspector.explain(
@@ -194,7 +194,7 @@ def make_app(
 
     routes = [Route("/", page), *(Route(f"/{name}", static(name)) for name in ASSETS)]
     routes += [
-        Route(f"/api/{name}", answer(question, turns.ask)) for name, question in asked.items()
+        Route(f"/api/{name}", answer(question, turns.ask)) for name, question in questions.items()
     ]
     routes += [
         Route(f"/api/{name}", answer(question, run_in_threadpool))
@@ -202,9 +202,9 @@ def make_app(
     ]
     routes += [Route("/api/what-if", what_if, methods=["POST"]), Route("/api/export", export)]
     handlers = {
-        KgrecError: _told,
-        RefusedError: _told,
-        BusyError: _told,
+        KgrecError: _error_answer,
+        RefusedError: _error_answer,
+        BusyError: _error_answer,
         404: _missing,
         405: _missing,
     }
@@ -333,7 +333,7 @@ def _error(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status_code=status)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _error_answer(request: Request, error: Exception) -> Response:
     """Turn an error that was raised on purpose into its status."""
     if isinstance(error, RefusedError):
         return _error(error.status, str(error))

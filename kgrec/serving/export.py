@@ -63,7 +63,7 @@ def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, A
 
 
 def _slim(inspector: Inspector, user: str, first: str, second: str) -> dict[str, Any]:
-    """Return a comparison without its explanations, which stand in the file already."""
+    """Return a comparison without its explanations, which are in the file already."""
     found = _or_error(lambda: inspector.compare(user, first, second))
     return {name: value for name, value in found.items() if name != "views"}
 

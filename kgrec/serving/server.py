@@ -109,8 +109,8 @@ class Service:
         listening: From ``open_socket``; closed at the end.
 
     Attributes:
-        address: What to open in a browser. The token stands in the fragment, which browsers send to
-            nobody.
+        address: What to open in a browser. The token is in the fragment, which browsers send to
+            no one.
     """
 
     def __init__(self, inspector: Inspector, listening: socket.socket) -> None:

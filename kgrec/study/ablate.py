@@ -88,7 +88,7 @@ class Ablation:
         model: Model name.
         dataset: Name of the dataset.
         metric: What the differences are in.
-        on: Part judged on.
+        on: Part evaluated on.
         seeds: Trainings of each variant.
         means: Mean of every metric per variant, over users and seeds.
         contrasts: Every difference.
@@ -162,7 +162,7 @@ def ablate(
     Raises:
         ConfigError: If the model uses no graph, or a setting, the metric or a number is out of
             range.
-        DataError: If the dataset has no triples or nothing to judge on, or lacks what the model
+        DataError: If the dataset has no triples or nothing to evaluate on, or lacks what the model
             needs.
         CheckpointError: If ``out`` holds something else, or a study started otherwise.
         DivergedError: If a loss is not a finite number.
@@ -197,7 +197,7 @@ def ablate(
     check_needs(chosen.name, chosen.needs, whole)
     if not len(whole.test if on == "test" else whole.valid):
         raise DataError(
-            f"{whole.name} has no interactions in its {on} part to judge on. Build it with "
+            f"{whole.name} has no interactions in its {on} part to evaluate on. Build it with "
             "--ratios 0.8,0.1,0.1."
         )
     started: dict[str, Any] = {
@@ -247,10 +247,10 @@ def _variants(
         : None if relations == "all" else relations
     ]:
         if labels.count(label) == 1:
-            told = label
+            name = label
         else:
-            told = data.triples.relations.key(row)
-        found.append(_Variant(f"without-{row}", f"without {told}", chosen, _leaving_out(row)))
+            name = data.triples.relations.key(row)
+        found.append(_Variant(f"without-{row}", f"without {name}", chosen, _leaving_out(row)))
     return found
 
 
@@ -262,15 +262,15 @@ def _shuffled(data: Dataset, seed: int) -> Dataset:
     return shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
 
 
-def _stored(place: Path, metric: str) -> pl.DataFrame:
+def _stored(path: Path, metric: str) -> pl.DataFrame:
     """Return the values per user that were kept of a training.
 
     Raises:
         CheckpointError: If the file is none of that kind.
     """
     try:
-        if place.is_file():
-            frame = pl.read_parquet(place, glob=False, hive_partitioning=False)
+        if path.is_file():
+            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
         else:
             frame = pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -280,7 +280,7 @@ def _stored(place: Path, metric: str) -> pl.DataFrame:
         frame.schema[name].is_numeric() for name in numbers
     ):
         raise CheckpointError(
-            f"{place}: not the values of a training. Remove it, and they are made again."
+            f"{path}: not the values of a training. Remove it, and they are made again."
         )
     return frame
 
@@ -315,9 +315,9 @@ class _Study:
         return found
 
     def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
-        place = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
-        if place.exists():
-            return _stored(place, self.metric)
+        path = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
+        if path.exists():
+            return _stored(path, self.metric)
         began = time.monotonic()
         run = fit_chosen(
             variant.chosen,
@@ -325,9 +325,9 @@ class _Study:
             device=self.device,
             seed=seed,
         )
-        frame = self._judge(served(run.model, run.scorer(), run.data))
-        write_whole(place, lambda file: write_parquet(frame, file))
-        told = (
+        frame = self._measure(served(run.model, run.scorer(), run.data))
+        write_whole(path, lambda file: write_parquet(frame, file))
+        mean = (
             _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric]
             .to_numpy()
             .mean()
@@ -342,12 +342,12 @@ class _Study:
             variant.label,
             seed,
             self.metric,
-            told,
+            mean,
             seconds,
         )
         return frame
 
-    def _judge(self, scorer: Any) -> pl.DataFrame:
+    def _measure(self, scorer: Any) -> pl.DataFrame:
         """Return each user's values: over all relevant items, and over those of each group
         alone.
         """
@@ -400,7 +400,7 @@ def _sum_up(
         for label, frames in everything.items()
     }
     contrasts = _contrasts(study.data, values, metric)
-    answer, verdict = judge(contrasts, means[WITHOUT][metric], metric, seeds)
+    answer, verdict = answer_of(contrasts, means[WITHOUT][metric], metric, seeds)
     strangers = next((contrast.users for contrast in contrasts if contrast.group == STRANGERS), 0)
     if strangers:
         verdict += (
@@ -464,7 +464,7 @@ _Tables = dict[str, np.ndarray]
 def _table(
     data: Dataset, values: _Values, items: str, metric: str
 ) -> tuple[np.ndarray, _Tables, _Tables]:
-    """Return the users (rows) judged by a group of items who have training interactions, and each
+    """Return the users (rows) evaluated on a group of items who have training interactions, and each
     variant's values of the metric.
 
     Values are (users, seeds); those of the users without training interactions are the last.
@@ -555,7 +555,7 @@ def paired_interval(
     """
     users, seeds = differences.shape
     if users < 2:
-        raise DataError("a difference needs at least two users. Judge on a larger part.")
+        raise DataError("a difference needs at least two users. Evaluate on a larger part.")
     mean = float(differences.mean())
     rows = differences.mean(axis=1, keepdims=True)
     columns = differences.mean(axis=0, keepdims=True)
@@ -587,7 +587,7 @@ def paired_interval(
     return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
 
 
-def judge(
+def answer_of(
     contrasts: Sequence[Contrast], base: float, metric: str, seeds: int
 ) -> tuple[Literal["yes", "not the facts", "no", "it hurts"], str]:
     """Return the answer to "does the graph help here?", short and in words.
@@ -606,8 +606,8 @@ def judge(
         share = f", {100 * none.mean / base:+.1f} %"
     else:
         share = ""
-    over = f"{_told(none, metric, share)} over no graph"
-    against = f"{_told(shuffled, metric)} over shuffled triples"
+    over = f"{_in_words(none, metric, share)} over no graph"
+    against = f"{_in_words(shuffled, metric)} over shuffled triples"
     answer: Literal["yes", "not the facts", "no", "it hurts"]
     if none.low > 0 and shuffled.low > 0:
         answer = "yes"
@@ -616,7 +616,7 @@ def judge(
         answer = "not the facts"
         text = (
             f"Not by what it says. The graph adds {over}, but {against}: facts at random do "
-            "as well, as far as can be told."
+            "as well, as far as can be measured."
         )
     elif none.high < 0:
         answer = "it hurts"
@@ -628,11 +628,11 @@ def judge(
             f"{against}."
         )
         if noise.high < 0:
-            text += f" Facts at random do harm ({_told(noise, metric)} over no graph)."
+            text += f" Facts at random do harm ({_in_words(noise, metric)} over no graph)."
     return answer, " ".join([text, *_where(contrasts), *_which(contrasts), *_caution(seeds)])
 
 
-def _told(contrast: Contrast, metric: str, more: str = "") -> str:
+def _in_words(contrast: Contrast, metric: str, more: str = "") -> str:
     return (
         f"{contrast.mean:+.4f} {metric} (95 % interval {contrast.low:+.4f} to "
         f"{contrast.high:+.4f}{more})"

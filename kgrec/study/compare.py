@@ -36,7 +36,7 @@ class Entry:
         metrics: Mean over the seeds by name.
         spread: Standard deviation over the seeds by name; empty for one seed.
         per_user: Values per user, averaged over the seeds.
-        everyone: Mean over all users, those without training interactions included; empty where
+        everyone: Mean over all users, those without training interactions included; empty if
             there are none such.
         strangers: Mean over the users without training interactions.
         test_selected: Whether their epochs were chosen by the test part; the name says so, too.
@@ -86,7 +86,7 @@ class Comparison:
         split: "test" or "valid".
         protocol: How they were evaluated.
         users: Users they were paired by; impressions or triples where those were evaluated.
-        strangers: Users without training interactions, who are told of apart: no training moves
+        strangers: Users without training interactions, who are reported separately: no training moves
             what they get.
         against: Name of the entry that the others are compared with.
         tested: Metrics that were tested.
@@ -135,11 +135,11 @@ class Comparison:
             | {"p_t_corrected": c.p_t, "p_wilcoxon_corrected": c.p_wilcoxon, "verdict": c.verdict}
             for c in self.contrasts
         ]
-        told = {
+        record = {
             name: getattr(self, name)
             for name in ("dataset", "split", "protocol", "users", "against")
         }
-        return told | {
+        return record | {
             "cold_users": self.strangers,
             "tested": list(self.tested),
             "correction": "holm",
@@ -160,12 +160,12 @@ def compare(
     against: Literal["first", "best"] = "first",
     seed: int = 0,
 ) -> Comparison:
-    """Judge runs on the same held-out users and test their differences from one of them, paired by
+    """Evaluate runs on the same held-out users and test their differences from one of them, paired by
     user.
 
     Runs that differ in nothing but the seed are one entry: their values are averaged per user
     before they are paired. Intervals are 95 % bootstrap intervals over users, each by itself. Users
-    without training interactions, whom every model would answer by its fallback, are told of apart,
+    without training interactions, whom every model would answer by its fallback, are reported separately,
     and no verdict rests on them. The p-values are two-sided, corrected (Holm) over all entries and
     tested metrics.
 
@@ -343,7 +343,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
-    told = [{**report.metrics, **report.beyond} for report in reports]
+    rows = [{**report.metrics, **report.beyond} for report in reports]
     apart = bool(reports[0].cold_users and reports[0].warm_user_part.users)
     if apart:
         everyone = _means([report.metrics for report in reports])
@@ -352,13 +352,13 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         everyone = {}
         strangers = {}
     if apart:
-        told = [
-            one | report.warm_user_part.metrics for one, report in zip(told, reports, strict=True)
+        rows = [
+            one | report.warm_user_part.metrics for one, report in zip(rows, reports, strict=True)
         ]
     values = {
-        metric: [one[metric] for one in told]
-        for metric in told[0]
-        if all(metric in one for one in told)
+        metric: [one[metric] for one in rows]
+        for metric in rows[0]
+        if all(metric in one for one in rows)
     }
     if len(reports) > 1:
         spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()}
@@ -390,12 +390,12 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
     )
 
 
-def _means(told: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {metric: float(np.mean([one[metric] for one in told])) for metric in told[0]}
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {metric: float(np.mean([one[metric] for one in rows])) for metric in rows[0]}
 
 
 def _column(frame: pl.DataFrame, name: str) -> np.ndarray:
-    """Return a column of values per user as float64, NaN where there is none."""
+    """Return a column of values per user as float64, NaN if there is none."""
     return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
@@ -410,16 +410,18 @@ def _contrasts(
         )
         results = paired(gaps, generator=numpy_generator(seed, "bootstrap"))
         found += [(entry.name, name, result) for name, result in zip(columns, results, strict=True)]
-    asked = [metric in tested for _, metric, _ in found]
+    requested = [metric in tested for _, metric, _ in found]
     p_t, p_wilcoxon = (
         holm(
-            np.array([getattr(d, test) for (_, _, d), ask in zip(found, asked, strict=True) if ask])
+            np.array(
+                [getattr(d, test) for (_, _, d), ask in zip(found, requested, strict=True) if ask]
+            )
         )
         for test in ("p_t", "p_wilcoxon")
     )
     corrected = iter(zip(p_t.tolist(), p_wilcoxon.tolist(), strict=True))
     contrasts = []
-    for (run, metric, difference), ask in zip(found, asked, strict=True):
+    for (run, metric, difference), ask in zip(found, requested, strict=True):
         if ask:
             t, wilcoxon = next(corrected)
         else:
@@ -446,7 +448,7 @@ def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str,
     if strangers:
         notes.append(
             f"Verdicts rest on the {entries[0].per_user.height:,} users with training "
-            f"interactions; the {strangers:,} without are told of "
+            f"interactions; the {strangers:,} without are reported "
             "apart."
         )
     chosen = [entry.test_selected for entry in entries]

@@ -31,7 +31,7 @@ VERSION = 1
 
 @contextmanager
 def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[Path]:
-    """Give the folder of a study, new or one to go on with, and keep other processes out of it.
+    """Give the folder of a study, new or one to continue, and keep other processes out of it.
 
     A new folder is removed again if bad input turns up before the first result.
 
@@ -120,11 +120,11 @@ def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
     for key, value in record.items():
         if found.get(key) != value:
             if key == "dataset":
-                told = "on another state of the dataset"
+                difference = "on another state of the dataset"
             else:
-                told = _other(key, found.get(key), value)
+                difference = _other(key, found.get(key), value)
             raise CheckpointError(
-                f"{path}: was started {told}. Go on with the same, or choose another folder."
+                f"{path}: was started {difference}. Continue with the same, or choose another folder."
             )
     return True
 

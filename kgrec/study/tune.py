@@ -52,7 +52,7 @@ class Trial:
     Attributes:
         number: From 1; the first is the model's default preset.
         state: "done", "pruned" (worse than the median of the others at the same epoch) or "failed".
-        value: Best validation value; None where there is none.
+        value: Best validation value; None if there is none.
         epochs: Epochs trained; 0 where it failed before the first ended.
         best_epoch: The epoch of ``value``.
         seconds: How long it took.
@@ -250,7 +250,7 @@ class _OutOfTimeError(Exception):
 
 @dataclass(slots=True)
 class _Watch:
-    """What is told of a trial while it trains: prune it, or stop it at the deadline."""
+    """What receives the epochs of a trial while it trains: prune it, or stop it at the deadline."""
 
     trial: "optuna.Trial"
     metric: str
@@ -317,7 +317,7 @@ class _Search:
             return found
 
     def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
-        """Train and judge one configuration; what is drawn depends on the seed and the trials
+        """Train and evaluate one configuration; what is drawn depends on the seed and the trials
         before, not on when it is.
         """
         optuna = _optuna()
@@ -368,17 +368,17 @@ class _Search:
                 raise
             state = optuna.trial.TrialState.FAIL
             note = str(error) or "out of memory"
-        told = {
+        record = {
             "seconds": time.monotonic() - began,
             "epochs": watch.epoch,
             "best_epoch": watch.best_epoch,
             "note": note,
         }
         if value is None:
-            told["value"] = watch.best
+            record["value"] = watch.best
         else:
-            told["value"] = value
-        trial.set_user_attr("told", told)
+            record["value"] = value
+        trial.set_user_attr("told", record)
         study.tell(trial, value, state)
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -401,7 +401,9 @@ class _Search:
             value = "-"
         else:
             value = f"{last.value:.4f}"
-        told = ", ".join(f"{name}={to_toml(value)}" for name, value in last.settings.items())
+        settings_text = ", ".join(
+            f"{name}={to_toml(value)}" for name, value in last.settings.items()
+        )
         best = _best(found)
         logger.info(
             "trial %d of %d %s: %s %s (best %s), %d epochs, %.0f s; %s%s",
@@ -413,7 +415,7 @@ class _Search:
             "-" if best is None else f"{best.value:.4f}",
             last.epochs,
             last.seconds,
-            told,
+            settings_text,
             f" ({last.note})" if last.note else "",
         )
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
@@ -492,19 +494,19 @@ def to_toml(value: Any) -> str:
 def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
     """Train the best configuration again, with the one look at the test part."""
     settings = search.settings_of(best)
-    place = search.folder / _RUN
-    if (place / CONFIG).is_file() and not _same(place, choose(search.model, "default", settings)):
+    folder = search.folder / _RUN
+    if (folder / CONFIG).is_file() and not _same(folder, choose(search.model, "default", settings)):
         logger.info(
             "%s: a larger search found a better configuration; the run of the former best is "
             "replaced.",
             search.folder,
         )
-        discard(place)
-    logger.info("training the best configuration (trial %d) into %s", best.number, place)
+        discard(folder)
+    logger.info("training the best configuration (trial %d) into %s", best.number, folder)
     return fit(
         search.model,
         whole,
-        out=place,
+        out=folder,
         device=search.device,
         seed=search.seed,
         resume=True,
@@ -512,9 +514,9 @@ def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
     )
 
 
-def _same(place: Path, chosen: Chosen) -> bool:
+def _same(folder: Path, chosen: Chosen) -> bool:
     try:
-        record = read_config(place)
+        record = read_config(folder)
     except CheckpointError:
         return False
     return bool(
@@ -571,7 +573,7 @@ def _counted(study: "optuna.Study") -> tuple[Trial, ...]:
                 number=number,
                 state=names[trial.state.name],
                 settings=dict(trial.user_attrs["settings"]),
-                **_told(trial),
+                **_recorded(trial),
             )
             for number, trial in enumerate(ended, 1)
         )
@@ -581,16 +583,16 @@ def _counted(study: "optuna.Study") -> tuple[Trial, ...]:
         ) from None
 
 
-def _told(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+def _recorded(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     """Return what kgrec noted of a trial."""
-    told = dict(trial.user_attrs["told"])
-    value = told["value"]
+    record = dict(trial.user_attrs["told"])
+    value = record["value"]
     return {
         "value": None if value is None else float(value),
-        "epochs": int(told["epochs"]),
-        "best_epoch": int(told["best_epoch"]),
-        "seconds": float(told["seconds"]),
-        "note": str(told["note"]),
+        "epochs": int(record["epochs"]),
+        "best_epoch": int(record["best_epoch"]),
+        "seconds": float(record["seconds"]),
+        "note": str(record["note"]),
     }
 
 

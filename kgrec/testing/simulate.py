@@ -103,7 +103,7 @@ class World:
 
     @property
     def num_items(self) -> int:
-        """Number of items, also those that nobody chose."""
+        """Number of items, also those that no one chose."""
         return len(self.popularity)
 
     def to_tsv(self, items: Sequence[str]) -> str:
@@ -171,7 +171,7 @@ def simulate_interactions(
     """Simulate users whose choices follow planted tastes.
 
     A property is liked with probability proportional to the number of its items; properties of a
-    single item are liked by nobody unless the family has no others. A user's items appear in
+    single item are liked by no one unless the family has no others. A user's items appear in
     phases, those of one liked property near each other in time. All randomness comes from ``rng``:
     the same state gives the same world.
 
@@ -185,7 +185,7 @@ def simulate_interactions(
         num_interactions: From ``num_users * least_activity`` to ``num_users * num_items``; met
             exactly.
         rng: Source of all draws.
-        taste_weight: Scale of the tastes, at least 0; 0 plants tastes that nobody follows.
+        taste_weight: Scale of the tastes, at least 0; 0 plants tastes that no one follows.
         popularity_weight: Scale of the log popularity, at least 0.
         noise_weight: Scale of the Gumbel noise, at least 0; 1 makes the choice a multinomial logit.
         zipf_exponent: Popularity is proportional to rank to the power of minus this, at least 0.
@@ -295,14 +295,14 @@ def films_world(
 
     Args:
         films: Entity of each item row; without repetition.
-        triples: (head, relation, tail) as IRIs; heads that are no film and other relations are
+        triples: (head, relation, tail) as IRIs; heads that are not films and other relations are
             passed over.
         years: Year of publication by film; films without one have no decade.
         rng: Source of all draws.
         num_users: At least 1.
         num_interactions: At least 10 per user.
         families: Kinds of properties and how they are liked; a kind that is missing here is liked
-            by nobody.
+            by no one.
         taste_weight: As in :func:`simulate_interactions`.
         popularity_weight: As in :func:`simulate_interactions`.
         noise_weight: As in :func:`simulate_interactions`.
@@ -316,7 +316,7 @@ def films_world(
         raise DataError(
             f"{len(films) - len(row_of)} films occur more than once; give each film one row."
         )
-    position = {family.name: place for place, family in enumerate(families)}
+    position = {family.name: index for index, family in enumerate(families)}
     facts: set[tuple[int, int, str]] = set()
     for head, relation, tail in triples:
         family = FILM_RELATIONS.get(relation)

@@ -147,11 +147,11 @@ def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Datas
     blocks = {"interactions": [(150, 8, False)], "knowledge": [(250, 2, True)]}
     blocks["both"] = blocks["interactions"] + blocks["knowledge"]
     parts: tuple[list, list, list] = ([], [], [])
-    told = []
+    stated = []
     first = 0
     for block, (size, likes, honest) in enumerate(blocks[truth]):
         kind = np.arange(size) % kinds
-        told += list(kind if honest else rng.permutation(kind))
+        stated += list(kind if honest else rng.permutation(kind))
         for user in range(users):
             own = first + rng.permutation(np.flatnonzero(kind == user % kinds))
             for part, rows in zip(
@@ -159,11 +159,12 @@ def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Datas
             ):
                 part += [(block * users + user, int(item)) for item in rows]
         first += size
-    kinds_told = [(item, 0, first + kind) for item, kind in enumerate(told)]
+    kinds_stated = [(item, 0, first + kind) for item, kind in enumerate(stated)]
     makers = [
-        (item, 1, first + kinds + 3 * kind + int(rng.integers(3))) for item, kind in enumerate(told)
+        (item, 1, first + kinds + 3 * kind + int(rng.integers(3)))
+        for item, kind in enumerate(stated)
     ]
-    return dataset(*parts, kinds_told + makers, num_items=first, num_entities=first + 4 * kinds)
+    return dataset(*parts, kinds_stated + makers, num_items=first, num_entities=first + 4 * kinds)
 
 
 def random_world(seed: int) -> Dataset:
@@ -301,20 +302,20 @@ def news_board(
     )
 
 
-def kgat_folder(place: Path) -> Path:
+def kgat_folder(folder: Path) -> Path:
     """Write a folder as KGAT's authors publish them: 20 users with 6 of 30 items in train.txt and 2
     in test.txt, and triples.
     """
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     picked = [rng.permutation(30)[:8].tolist() for _ in range(20)]
     for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 8))):
-        (place / name).write_text(
+        (folder / name).write_text(
             "".join(
                 f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)
             )
         )
-    (place / "kg_final.txt").write_text(
+    (folder / "kg_final.txt").write_text(
         "".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30))
     )
-    return place
+    return folder

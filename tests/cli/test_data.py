@@ -168,6 +168,6 @@ def test_an_interrupt_ends_with_130_and_keeps_the_part(tmp_path, root):
         program.send_signal(signal.SIGINT)
         said = program.communicate(timeout=30)[1]
     assert program.returncode == 130
-    assert "entity_list.txt.part; the same command goes on from there" in said
+    assert "entity_list.txt.part; the same command continues from there" in said
     assert "Traceback" not in said
     assert part.exists()

@@ -452,7 +452,7 @@ def test_an_interrupted_batch_is_code_130_with_whole_lines(trained, tmp_path, ca
     monkeypatch.setattr(batch, "explain", stop)
     out = tmp_path / "why.jsonl"
     assert run(["-q", "explain-batch", str(trained), "--users", "all", "--out", str(out)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
     assert len(out.read_text().splitlines()) == 2
 
 

@@ -106,7 +106,7 @@ def test_one_user_shows_nothing():
 
 
 def test_bad_settings():
-    with pytest.raises(ConfigError, match="nobody"):
+    with pytest.raises(ConfigError, match="no users"):
         paired(np.full((3, 1), np.nan), generator=generator())
     with pytest.raises(ConfigError, match="100 draws"):
         one([1, 2], draws=10)

@@ -168,7 +168,7 @@ def with_fact(why: Explanation, change) -> tuple[Explanation, int]:
         ),
         (
             lambda relation: replace(relation, facts=(FactRef("world", 99),)),
-            "does not stand in world:99",
+            "is not in world:99",
         ),
         (lambda relation: replace(relation, key="invented"), "unknown relation"),
     ],

@@ -272,7 +272,7 @@ def test_what_cannot_take_more_epochs_says_why(data, tmp_path):
     with pytest.raises(CheckpointError, match="closed form"):
         kgrec.fit(out=tmp_path / "e", resume=True, epochs=1000)
     with pytest.raises(
-        ConfigError, match="there is no run to go on with: name a dataset and a model"
+        ConfigError, match="there is no run to continue: name a dataset and a model"
     ):
         kgrec.fit(out=tmp_path / "none", resume=True)
     assert command(["-q", "train", "--out", str(tmp_path / "none")]) == 2

@@ -116,7 +116,7 @@ def test_scores_by_hand(make, expected):
 
 def test_transd_places_the_ends_by_hand():
     tables = BY_HAND[3][0]()
-    placed = tables.placed(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    placed = tables.candidates(torch.tensor([0, 1]), torch.tensor([0, 0]))
     torch.testing.assert_close(placed, torch.tensor([[1.1, 2.2], [1.08, 1.16]]), atol=1e-6, rtol=0)
 
 
@@ -179,8 +179,8 @@ def test_every_form_of_a_score_equals_the_equation(name):
     )
     with torch.no_grad():
         own = tables.score(head, relation, tail)
-        tails = tables.against(tables.asked_tail(head, relation), relation, 6)
-        heads = tables.against(tables.asked_head(relation, tail), relation, 6)
+        tails = tables.against(tables.tail_query(head, relation), relation, 6)
+        heads = tables.against(tables.head_query(relation, tail), relation, 6)
         negative = torch.tensor([[4, 0], [5, 1], [2, 2], [3, 5]])
         corrupted = tables.corrupted(
             head, relation, tail, negative, torch.tensor([True, False, True, False])

@@ -21,7 +21,7 @@ from kgrec.study.ablate import (
     WITHOUT,
     Contrast,
     ablate,
-    judge,
+    answer_of,
     paired_interval,
     training_noise,
 )
@@ -290,7 +290,7 @@ def verdict(none, shuffled, noise=(0.0, -0.01, 0.01), groups=(), relations=()):
     ]
     whole += [made(WITH, WITHOUT, name, numbers) for name, numbers in groups]
     whole += [made(WITH, f"without {name}", EVERYTHING, numbers) for name, numbers in relations]
-    return judge(whole, 0.2, "ndcg@10", 3)
+    return answer_of(whole, 0.2, "ndcg@10", 3)
 
 
 def test_the_verdict_says_what_the_numbers_carry():
@@ -461,4 +461,4 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
         )
         == 130
     )
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err

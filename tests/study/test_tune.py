@@ -431,7 +431,7 @@ def test_a_killed_search_goes_on_and_ctrl_c_says_how(tmp_path, shared_data):
     second.send_signal(signal.SIGINT)
     told = second.communicate()[1]
     assert second.returncode == 130, told
-    assert "the same command goes on" in told
+    assert "the same command continues" in told
     for out in (tmp_path / "a", tmp_path / "b"):
         done = start(out)
         told = done.communicate()[1]

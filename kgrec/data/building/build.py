@@ -65,7 +65,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
     Raises:
         ConfigError: If sources exclude each other, or lack what an option needs.
-        DataError: If nothing is left to train on, or nobody to evaluate.
+        DataError: If nothing is left to train on, or no user to evaluate.
     """
     refuse_after_fork("Building a dataset")
     check_link_by(sources, options)

@@ -118,7 +118,7 @@ class BuildOptions:
 
     @property
     def attribute_settings(self) -> Mapping[str, object]:
-        """Settings of ``triples_from_table`` as given; empty where there are none."""
+        """Settings of ``triples_from_table`` as given; empty if there are none."""
         if isinstance(self.item_attributes, Mapping):
             return self.item_attributes
         return {}

@@ -142,7 +142,7 @@ def _given(
     options: BuildOptions,
     report: ReportBuilder,
 ) -> tuple[pl.DataFrame, _Ids]:
-    """Return the interactions of given parts, a validation part held out where there is none."""
+    """Return the interactions of given parts, a validation part held out if there is none."""
     frames = []
     known = None
     for number, part in enumerate(parts):
@@ -352,7 +352,7 @@ def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:
     """Note users and items without training interactions.
 
     Raises:
-        DataError: If nothing is left to train on, or nobody to evaluate.
+        DataError: If nothing is left to train on, or no user to evaluate.
     """
     train, valid, test = parts
     split = rows.divided
@@ -365,7 +365,7 @@ def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:
         )
     if not len(test) and not (rows.labeled is not None and rows.labeled.impressions):
         raise DataError(
-            f"split {split!r} leaves nobody to evaluate: the test part is empty. Change the "
+            f"split {split!r} leaves no users to evaluate: the test part is empty. Change the "
             "ratios, or give more interactions."
         )
     if not len(valid):

@@ -18,7 +18,7 @@ from kgrec.errors import ConfigError, nearest
 
 @dataclass(frozen=True, slots=True)
 class DatasetSources:
-    """The sources of a dataset: paths, frames, or records already read; None where there is none.
+    """The sources of a dataset: paths, frames, or records already read; None if there is none.
 
     Attributes:
         interactions: All interactions in one, or what ``read_interactions`` reads. With given parts

@@ -442,7 +442,7 @@ def _no_time(row: dict[str, str]) -> str:
 
 def _words(cells: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
     """Return what stands between the spaces of all cells, in which cell each stands, and how much
-    stands in each.
+    is in each.
     """
     words = cells.str.split(" ")
     line = np.repeat(np.arange(len(cells)), words.list.len().to_numpy())

@@ -116,7 +116,7 @@ def _write(stream: IO[str], frame: pl.DataFrame) -> None:
 
 
 def _cells(column: pl.Series) -> pl.Series:
-    """Return each value as ``"name": value``, null where there is none."""
+    """Return each value as ``"name": value``, null if there is none."""
     start = f'"{column.name}": '
     if column.dtype != pl.String:
         return (start + column.cast(pl.String)).alias(column.name)

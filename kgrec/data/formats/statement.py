@@ -11,7 +11,7 @@ KIND, VERSION = "kgrec-conversion", 1
 
 
 def read_statement(folder: Path) -> dict[str, Any] | None:
-    """Return the statement of a converted folder, None where there is none of ours.
+    """Return the statement of a converted folder, None if there is none of ours.
 
     Raises:
         CheckpointError: If it is of another format version.

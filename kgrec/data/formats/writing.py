@@ -162,7 +162,7 @@ def triple_columns(data: Dataset, names: Names, rows: np.ndarray | None = None) 
 
 
 def optional(values: np.ndarray | None, size: int) -> pl.Series:
-    """Return numbers with null where there is none."""
+    """Return numbers with null if there is none."""
     if values is None:
         return pl.Series([None] * size, dtype=pl.Float64)
     numbers = pl.Series(values)

@@ -154,7 +154,7 @@ class _Download:
             raise Passing(str(trouble), trouble.wait, gained=self._have() - have >= _GAIN) from None
         except KeyboardInterrupt as stop:
             stop.add_note(
-                f"What has come is kept in {self._part}; the same command goes on from there."
+                f"What has come is kept in {self._part}; the same command continues from there."
             )
             raise
 

@@ -88,7 +88,7 @@ class Address:
         url: What is asked.
         shown: What people and files see: without the values in the query part, which may be keys;
             names of graphs stay.
-        authorization: Header made of the user and password in the address; None where there are
+        authorization: Header made of the user and password in the address; None if there are
             none.
     """
 
@@ -220,7 +220,7 @@ class Answer:
         self._manners = manners
 
     def header(self, name: str) -> str:
-        """Return a header, "" where there is none."""
+        """Return a header, "" if there is none."""
         return str(self._response.headers.get(name, ""))
 
     @property

@@ -105,7 +105,7 @@ def write_whole(goal: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside its place and move it there, so that nobody sees half of it;
+    """Let ``write`` fill a file beside its place and move it there, so that no one sees half of it;
     a second writer waits.
 
     A link is followed; a device or a pipe is written to as it is.

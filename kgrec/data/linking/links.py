@@ -117,7 +117,7 @@ def link(
         triples: The graph as read.
         links: Columns ``item`` and ``entity``, or None; items then link themselves where their id
             equals an entity's key.
-        item_labels: Label per item from elsewhere, null where there is none; goes before the
+        item_labels: Label per item from elsewhere, null if there is none; goes before the
             graph's own.
 
     Raises:

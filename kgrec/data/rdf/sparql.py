@@ -230,7 +230,7 @@ class _Page:
 
 
 def _stored(path: Path) -> _Page | None:
-    """Return an answer on disk, None where there is none that is whole."""
+    """Return an answer on disk, None if there is none that is whole."""
     if path.exists() and not path.is_file():
         raise FormatError(f"{path}: not a plain file. Remove it, or take another cache.")
     try:
@@ -372,13 +372,13 @@ class _Asker:
         else:
             text = self._query.query
         parsed = patiently(
-            lambda: self._asked(text, offset, size), self._query.manners, self._where.shown
+            lambda: self._request(text, offset, size), self._query.manners, self._where.shown
         )
         page = _kept(path, parsed)
         _log.info("%s: %d rows from %d on", self._where.shown, page.rows, offset)
         return page
 
-    def _asked(self, text: str, offset: int, size: int | None) -> "_Parsed":
+    def _request(self, text: str, offset: int, size: int | None) -> "_Parsed":
         """Ask once for a page."""
         if "?" in self._where.url:
             mark = "&"

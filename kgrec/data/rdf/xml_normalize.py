@@ -53,7 +53,7 @@ class Name:
     Attributes:
         space: Its namespace, "" for none.
         local: Its local part.
-        written: As it stands in the document.
+        written: As it is in the document.
         prefix: The prefix that it is written with, "" for none.
     """
 

@@ -264,7 +264,7 @@ class _Items:
     Attributes:
         keys: Item ids in order of first appearance.
         row: Number of the item of each row of the table, -1 for none.
-        titles: Title per item, null where there is none.
+        titles: Title per item, null if there is none.
     """
 
     keys: pl.Series

@@ -99,7 +99,7 @@ def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[
 
 def texts(items: ItemTable, columns: Sequence[str]) -> pl.DataFrame:
     """Return columns ``item`` and ``cells``, a list with the text of each of the columns, null
-    where there is none.
+    if there is none.
     """
     cells = {
         f"text {number}": _filled(items.table.frame[column])
@@ -116,7 +116,7 @@ def _filled(cells: pl.Series) -> pl.Series:
 
 
 def title_column(table: Table, key: str) -> str | None:
-    """Return the column of titles by its name, None where there is none."""
+    """Return the column of titles by its name, None if there is none."""
     named = find_column(table, None, TITLE_NAMES, taken=(key,))
     return named or next(
         (

@@ -45,7 +45,7 @@ class Content:
     """Side information of items.
 
     Attributes:
-        texts: Text per item (a title), null where there is none; None where the dataset has no
+        texts: Text per item (a title), null if there is none; None where the dataset has no
             texts.
         mentions: Entities named in the texts: (item row, first character, character behind the
             last, entity row), int32 (n, 4).

@@ -49,7 +49,7 @@ class Dataset:
         valid: Validation interactions.
         test: Test interactions.
         user_facts: (user row, relation row, entity row) from user attributes, int32 (n, 3).
-        user_labels: Human-readable label per user, null where there is none.
+        user_labels: Human-readable label per user, null if there is none.
         content: Texts, features and vectors, where there are any.
         negatives: Labeled negatives by part ("train", "valid", "test"): pairs known not to be
             interactions (click-through data).
@@ -119,7 +119,7 @@ class Dataset:
         return str(found)
 
     def user_label(self, row: SupportsIndex) -> str:
-        """Return a user's label, the id where there is none."""
+        """Return a user's label, the id if there is none."""
         if self.user_labels is None:
             found = None
         else:
@@ -149,7 +149,7 @@ class Dataset:
 
         Raises:
             ConfigError: If a setting is unknown or out of range, or sources exclude each other.
-            DataError: If nothing is left to train on, or nobody to evaluate.
+            DataError: If nothing is left to train on, or no user to evaluate.
         """
         from kgrec.data.building.build import build_dataset
         from kgrec.data.building.sources import sources_and_options

@@ -28,7 +28,7 @@ def one_id(value: Any) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
     raise ConfigError(
-        f"{value!r} is no id. Ids are text or whole numbers, as they stand in the data."
+        f"{value!r} is no id. Ids are text or whole numbers, as they are in the data."
     )
 
 

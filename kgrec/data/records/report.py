@@ -22,7 +22,7 @@ class Dropped:
 
 
 def dropped_rows(what: str, why: str, count: int) -> tuple[Dropped, ...]:
-    """Return rows left out in the form of a report; nothing where there are none."""
+    """Return rows left out in the form of a report; nothing if there are none."""
     return (Dropped(what, why, count),) if count else ()
 
 

@@ -48,13 +48,13 @@ class Triples:
             (other RDF) in its source, int64; 0 where unknown; negative where the triple was taken
             over through an item link.
         sources: Files, or other origins in words.
-        labels: Human-readable label per entity, null where there is none.
+        labels: Human-readable label per entity, null if there is none.
         relation_labels: The same per relation.
         types: Columns ``entity`` (row) and ``type`` (class key), from ``rdf:type``.
         attributes: Literals: columns ``entity``, ``name``, ``value``, ``datatype``, ``language``.
         dropped: What was left out while reading.
         graph: Position in ``graphs``, int32, one per triple, -1 for none; empty where no triple
-            stands in a named graph.
+            is in a named graph.
         graphs: Names of the graphs.
         formats: Format of each source, for instance "Turtle"; "column" and its name where the
             source is a column of a table of items, whose locator is the row's line; "" or missing

@@ -166,8 +166,8 @@ def divide_labels(
     if name == "given":
         part, held = _with_validation(frame, generator)
     else:
-        nobody = np.zeros(frame.height, dtype=np.int64)
-        part = find_split(name)(nobody, None, shares, generator=generator)
+        no_users = np.zeros(frame.height, dtype=np.int64)
+        part = find_split(name)(no_users, None, shares, generator=generator)
     if held:
         notes = (
             f"No validation part: a tenth of each user's training rows was held out ({held} rows).",

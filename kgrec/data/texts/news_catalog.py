@@ -133,7 +133,7 @@ def trained_items(data: Dataset) -> np.ndarray:
 def _aligned(
     data: Dataset, tokens: list[list[tuple[str, int, int]]], real: np.ndarray
 ) -> np.ndarray:
-    """Return the entity row at each word, -1 where there is none.
+    """Return the entity row at each word, -1 if there is none.
 
     Of mentions that overlap, the longest counts.
     """

@@ -61,7 +61,7 @@ class FactRef:
             took the fact over through its link.
         ordinal: Whether ``locator`` counts triples instead of lines.
         column: Column of the table whose row was read, "" where it is not a table of items.
-        graph: Name of the graph that the fact stands in, "" for none.
+        graph: Name of the graph that the fact is in, "" for none.
     """
 
     source: str
@@ -202,14 +202,14 @@ class Path:
         drop_delete: Score minus the score of the model run again without the path's edges,
             everything else recomputed.
         drop_mask: The same with the other edges' weights kept; None where it was not measured.
-        attribution: First-order effect of the path's edges, by which it was chosen; None where
+        attribution: First-order effect of the path's edges, by which it was chosen; None if
             there is none.
         users: Number of other users the path stands for; None where it stands for itself.
         removed: Number of facts removed for ``drop_delete``.
         joint: What the walks along this very path carry, which need every hop; None where the model
             has no such number. It is a part of ``Budget.on_graph``, not a share of the score.
-        weight: Product of the hops' weights in the model; None where there is none.
-        plausibility: Log-plausibility of the path's facts by a model that scores facts; None where
+        weight: Product of the hops' weights in the model; None if there is none.
+        plausibility: Log-plausibility of the path's facts by a model that scores facts; None if
             there is none.
         rank_after: Rank of the item without the path's edges; None where it was not asked for.
     """
@@ -303,7 +303,7 @@ class Budget:
             "measured" (each part is the drop without that like, found by running the model again;
             the rest is in ``other``).
         by_property: A second cut of the same score, from the item's side: what each of its
-            neighbors in the graph that is no user gives, largest first; () where the model offers
+            neighbors in the graph that is not a user gives, largest first; () where the model offers
             none.
         by_users: The second cut's part of all users who have the item.
         item_own: The second cut's part of the item's own vector: item_own + ``by_property`` +
@@ -377,7 +377,7 @@ class Explanation:
         next_item: That candidate.
         against: Liked items that pull the score down, the strongest first.
         hidden: What filters left out: ``paths``, and their share of all first-order effects
-            (``share``, None where there are none).
+            (``share``, None if there are none).
     """
 
     user: str

@@ -30,7 +30,7 @@ class Figure:
         label: What it is.
         value: The number; None where it is not defined or cannot be asked of the model, and
             ``note`` says why.
-        low: Lower end of the 95 % bootstrap interval over users; None where there is none.
+        low: Lower end of the 95 % bootstrap interval over users; None if there is none.
         high: Upper end.
         count: How many ``of`` it rests on.
         of: What is counted: "users", "pairs", "paths", "facts".

@@ -35,7 +35,7 @@ class ShownPath:
         edges: All its edges.
         drops: Its drop, per mode.
         random: The mean drop of random paths of its length and kind, per mode.
-        matched: The same of those whose stops have about the same degrees; NaN where there is none.
+        matched: The same of those whose stops have about the same degrees; NaN if there is none.
     """
 
     path: Path

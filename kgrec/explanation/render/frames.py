@@ -67,7 +67,7 @@ def empty_frame() -> pl.DataFrame:
 def to_frame(explanation: Explanation) -> pl.DataFrame:
     """Return one row per hop and relation, paths in order.
 
-    The numbers of a path stand in each of its rows. ``facts`` names at most ten places; the JSON
+    The numbers of a path are in each of its rows. ``facts`` names at most ten places; the JSON
     form has all.
     """
     whole = {

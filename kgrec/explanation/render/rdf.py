@@ -95,9 +95,9 @@ def read_rdf(text: str, format: str = "turtle") -> list[Explanation]:
     except ExplanationError:
         raise
     except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ExplanationError(
-            f"the RDF is not an explanation: {told}. Write it with Explanation.to_rdf."
+            f"the RDF is not an explanation: {reason}. Write it with Explanation.to_rdf."
         ) from error
 
 

@@ -229,7 +229,7 @@ class LightGCN(Recommender):
         """Return the propagated embeddings, Eq. (9)."""
         z = self()
         items = ranked_items(z[: self.ckg.num_items], self.config.loss)
-        # without a layer a history reaches nobody
+        # without a layer a history reaches no one
         fold = self._fold_in if self.config.num_layers else None
         return DotProduct(z[self.ckg.num_entities :], items, fold)  # Eq. (9)
 

@@ -22,12 +22,12 @@ def contents_of(data: Dataset, config: "CKEConfig") -> dict[str, Tensor]:
     features = data.content.features
     texts = data.content.texts
     if (
-        _asked(config.features, features is not None, "features", "--features FILE")
+        _requested(config.features, features is not None, "features", "--features FILE")
         and features is not None
     ):
         contents["features"] = _unit_columns(features)
     if (
-        _asked(config.text, texts is not None, "text", "--items FILE --texts COL")
+        _requested(config.text, texts is not None, "text", "--items FILE --texts COL")
         and texts is not None
     ):
         rows = torch.from_numpy(tf_idf(texts, config.text_words))
@@ -35,13 +35,13 @@ def contents_of(data: Dataset, config: "CKEConfig") -> dict[str, Tensor]:
     for name, rows in contents.items():
         if not rows.shape[1]:
             raise ConfigError(
-                "cke: no word stands in two of the items' texts, so they say nothing. Set "
+                "cke: no word occurs in two of the items' texts, so they say nothing. Set "
                 f"{name}=off."
             )
     return contents
 
 
-def _asked(switch: str, there: bool, what: str, remedy: str) -> bool:
+def _requested(switch: str, there: bool, what: str, remedy: str) -> bool:
     """Return whether a content of the dataset takes part."""
     if switch == "on" and not there:
         raise ConfigError(

@@ -336,7 +336,7 @@ class KGAT(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         users, items = self._users_and_items()
-        fold = self._fold_in if self.layers else None  # without a layer a history reaches nobody
+        fold = self._fold_in if self.layers else None  # without a layer a history reaches no one
         return DotProduct(users, ranked_items(items, self.config.loss), fold)  # Eq. (12)
 
     def _users_and_items(self) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:

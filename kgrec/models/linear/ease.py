@@ -51,7 +51,7 @@ class EASEKGConfig:
     Attributes:
         form: "collective" makes one regression of interactions and attributes, an attribute being
             one more user; "additive" adds up one on each. The additive form says more of items that
-            nobody used: to the collective one, every user is evidence against them.
+            no one used: to the collective one, every user is evidence against them.
         l2: Weight lambda of the squared weights.
         attribute_weight: Of an attribute beside a user ("collective": alpha squared of the paper);
             of the attributes' regression beside the interactions' ("additive": (1 - alpha) /
@@ -146,7 +146,7 @@ class EASEKG(ClosedForm):
 
     where X holds users x items and T attributes x items. Attributes are the (relation, entity)
     pairs of the knowledge graph, in both directions, all of one weight. Items that share attributes
-    predict each other, also those that nobody used yet.
+    predict each other, also those that no one used yet.
 
     Differs from the paper: nothing known in the equations; weights are parametrized by w.
     Attributes that one item alone has add nothing but a stronger l2 weight for it and are left out

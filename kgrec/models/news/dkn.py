@@ -51,7 +51,7 @@ class DKNConfig:
         num_filters: Filters of each width; 100 in the paper.
         use_entities: Whether words bring the vectors of the entities they name.
         use_context: Whether they bring the means of those entities' neighbors in the knowledge
-            graph too; off in the authors' code, as long as nobody switches it on.
+            graph too; off in the authors' code, unless switched on.
         entity_vectors: "file" takes the dataset's; "transe", "transr" and "transd" (the paper)
             train them on its triples before the first epoch; "learned" learns them with the rest;
             "auto" takes the first of file, transd, learned that the data allows (transd if a triple
@@ -141,13 +141,13 @@ class NewsTables:
 
     Attributes:
         read: To the attention, as an item of the history.
-        asked: To the attention, as a candidate.
+        query: To the attention, as a candidate.
         interest: To the score, as an item of the history.
         offered: To the score, as a candidate.
     """
 
     read: Float[Tensor, "news _"]
-    asked: Float[Tensor, "news _"]
+    query: Float[Tensor, "news _"]
     interest: Float[Tensor, "news _"]
     offered: Float[Tensor, "news _"]
 
@@ -286,14 +286,14 @@ class DKN(Recommender):
         """Return the rows that are attended to, the vector of an empty history last, and how much
         each candidate attends to each.
         """
-        nobody = history.new_full((len(history), 1), len(tables.read) - 1)
-        rows = torch.cat([history, nobody], 1)
+        no_history = history.new_full((len(history), 1), len(tables.read) - 1)
+        rows = torch.cat([history, no_history], 1)
         allowed = mask.unsqueeze(1).expand(-1, candidates.shape[1], -1)  # (batch, cand, hist)
         if self.config.mask:
             allowed = allowed & (history.unsqueeze(1) != candidates.unsqueeze(2))
         # an empty history is read as one default item
         allowed = torch.cat([allowed, ~allowed.any(2, keepdim=True)], 2)  # (batch, cand, hist + 1)
-        score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.asked, candidates))
+        score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.query, candidates))
         return rows, score.masked_fill(~allowed, -torch.inf).softmax(2)
 
     def loss(self, batch: ImpressionBatch) -> Float[Tensor, ""]:

@@ -33,7 +33,7 @@ _INTERACTS = 0
 
 @dataclass(frozen=True, slots=True)
 class TripleConfig:
-    """What every model of triples can be told.
+    """Settings that every model of triples has.
 
     Attributes:
         dim: Size of the vectors of users, items and entities; complex coordinates where the model
@@ -67,7 +67,7 @@ class CorruptedBatches:
     """Facts in batches, each once an epoch, with corrupted ends that make no known fact.
 
     Ends of the knowledge graph's relations are drawn from all entities. Of an interaction only the
-    item is corrupted, by an item that somebody has used: items are what is ranked, and what nobody
+    item is corrupted, by an item that somebody has used: items are what is ranked, and what no user
     used is left to the graph (docs/decisions/0006).
 
     Args:
@@ -178,17 +178,17 @@ class Nearest:
         average.
         """
         if len(self.users):
-            asked = self.users[query.user.clamp(min=0)]
+            wanted = self.users[query.user.clamp(min=0)]
         else:
-            asked = self.items.new_zeros(len(query.user), self.items.shape[1])
+            wanted = self.items.new_zeros(len(query.user), self.items.shape[1])
         unseen = query.user < 0
         if bool(unseen.any()):
-            asked = torch.where(
-                unseen.unsqueeze(1), _mean(self.items, query.history, query.history_mask), asked
+            wanted = torch.where(
+                unseen.unsqueeze(1), _mean(self.items, query.history, query.history_mask), wanted
             )
         if items is None:
-            return self.table(asked, self.items)
-        return self.likeness(asked, self.items[items])
+            return self.table(wanted, self.items)
+        return self.likeness(wanted, self.items[items])
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return the cosines of an item's vector with all items'."""
@@ -280,21 +280,21 @@ class TripleModel(Recommender):
         known = ~of_user
         by_entity = ~of_user & (batch.head < self.ckg.num_entities)
         nodes = self.tables.nodes
-        asked_tail = self.tables.asked_tail(batch.head, batch.relation)
+        tail_query = self.tables.tail_query(batch.head, batch.relation)
         total = nodes.new_zeros(())
         if bool(of_user.any()):
             total = total + of_user.sum() * self.warm.softmax(
-                asked_tail[of_user], self.warm.of(nodes), batch.tail[of_user]
+                tail_query[of_user], self.warm.of(nodes), batch.tail[of_user]
             )
         entities = nodes[: self.ckg.num_entities]
         if bool(known.any()):
             total = total + known.sum() * softmax_rows(
-                asked_tail[known], entities, batch.tail[known]
+                tail_query[known], entities, batch.tail[known]
             )
         if bool(by_entity.any()):
-            asked_head = self.tables.asked_head(batch.relation[by_entity], batch.tail[by_entity])
+            head_query = self.tables.head_query(batch.relation[by_entity], batch.tail[by_entity])
             total = total + by_entity.sum() * softmax_rows(
-                asked_head, entities, batch.head[by_entity]
+                head_query, entities, batch.head[by_entity]
             )
         return total / len(batch.head)
 
@@ -314,14 +314,14 @@ class TripleModel(Recommender):
     ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (head, relation, t) for every entity t."""
         row = self.ckg.relation_of(relation)
-        return self.tables.against(self.tables.asked_tail(head, row), row, self.ckg.num_entities)
+        return self.tables.against(self.tables.tail_query(head, row), row, self.ckg.num_entities)
 
     def score_heads(
         self, relation: Int[Tensor, " batch"], tail: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch entities"]:
         """Return the plausibility of (h, relation, tail) for every entity h."""
         row = self.ckg.relation_of(relation)
-        return self.tables.against(self.tables.asked_head(row, tail), row, self.ckg.num_entities)
+        return self.tables.against(self.tables.head_query(row, tail), row, self.ckg.num_entities)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items that the graph joins to an interaction."""
@@ -336,11 +336,13 @@ class TripleModel(Recommender):
         device = self.tables.nodes.device
         users = torch.arange(self.ckg.num_entities, self.ckg.num_nodes, device=device)
         items = torch.arange(self.ckg.num_items, device=device)
-        asked = self.tables.asked_tail(users, torch.full_like(users, _INTERACTS))
-        placed = self.tables.placed(items, torch.full_like(items, _INTERACTS))
+        queries = self.tables.tail_query(users, torch.full_like(users, _INTERACTS))
+        candidates = self.tables.candidates(items, torch.full_like(items, _INTERACTS))
         if isinstance(self.tables, DistMultTables):
-            return DotProduct(asked, placed)
-        return Nearest(asked, placed, self.tables.likeness, self.tables.table, self.tables.function)
+            return DotProduct(queries, candidates)
+        return Nearest(
+            queries, candidates, self.tables.likeness, self.tables.table, self.tables.function
+        )
 
     def _by_history(self) -> DotProduct:
         items = unit_rows(self.tables.nodes[: self.ckg.num_items])

@@ -211,8 +211,8 @@ def test_user_attribute_keys_stay_clear_of_the_graphs():
         ({"log": TWENTY, "split": "temporal"}, DataError, "needs a time"),
         ({"log": TWENTY, "catalog": "every"}, ConfigError, "catalog"),
         ({"log": TWENTY, "k_core": -1}, ConfigError, "k_core"),
-        ({"log": TWENTY, "ratios": (1.0, 0.0, 0.0)}, DataError, "leaves nobody to evaluate"),
-        ({"log": log_of([("a", "x"), ("b", "x")])}, DataError, "leaves nobody to evaluate"),
+        ({"log": TWENTY, "ratios": (1.0, 0.0, 0.0)}, DataError, "leaves no users to evaluate"),
+        ({"log": log_of([("a", "x"), ("b", "x")])}, DataError, "leaves no users to evaluate"),
         (
             {"log": TWENTY, "links": pl.DataFrame({"item": ["a"], "entity": ["b"]})},
             ConfigError,

@@ -267,7 +267,7 @@ def test_an_interrupt_keeps_the_part_and_says_so(server, tmp_path, monkeypatch):
         patch.setattr("kgrec.data.io.downloads.progress", lambda title, total: nullcontext(Bar()))
         with pytest.raises(KeyboardInterrupt) as caught:
             fetched(server, tmp_path)
-    assert "f.part; the same command goes on from there" in caught.value.__notes__[0]
+    assert "f.part; the same command continues from there" in caught.value.__notes__[0]
     have = (tmp_path / "f.part").stat().st_size
     assert have > 0
     assert fetched(server, tmp_path) == BODY

@@ -294,7 +294,7 @@ class TestCKE(RecommenderContract):
 
     def test_texts_without_a_common_word_are_refused(self):
         data = replace(worlds.toy(), content=Content(texts=pl.Series(["one", "two", None])))
-        with pytest.raises(ConfigError, match=r"no word stands in two.*text=off"):
+        with pytest.raises(ConfigError, match=r"no word occurs in two.*text=off"):
             self.run(data, text="on")
 
     @pytest.mark.parametrize("loss", ["bpr", "softmax"])
