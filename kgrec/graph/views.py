@@ -1,8 +1,8 @@
 """Parts of a graph for models that look at less than all of it: relations, views with edges or
 nodes left out, and sampled neighbors.
 
-A mask holds an edge and its reverse alike, so that a part is symmetric again; weights are made anew
-from it (``symmetric_weights``, ``random_walk_weights``). Draws come from the generator that is
+A mask holds an edge and its reverse alike, so that a part is symmetric again; weights are computed
+from it again (``symmetric_weights``, ``random_walk_weights``). Draws come from the generator that is
 passed: seed it by the epoch (``Plan.begin_epoch``), and a resumed training draws the same.
 """
 
@@ -92,7 +92,7 @@ def sample_neighbors(
             all of a node with no more than ``count``.
 
     Returns:
-        Edges (0 where there is none), and a mask: False in the rows of nodes without edges and,
+        Edges (0 if there is none), and a mask: False in the rows of nodes without edges and,
         without ``replace``, beyond a node's last edge.
     """
     degree = graph.degree[nodes]

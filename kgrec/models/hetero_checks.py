@@ -89,8 +89,8 @@ def check_vectors(found: Any, counts: Mapping[str, int], where: str) -> dict[str
             )
     widths = {name: found[name].shape[1] for name in counts}
     if len(set(widths.values())) > 1:
-        told = " and ".join(f"{name!r} vectors of width {width}" for name, width in widths.items())
-        raise ModelError(f"{where} returns {told}. Make them equal: a score is their product.")
+        sizes = " and ".join(f"{name!r} vectors of width {width}" for name, width in widths.items())
+        raise ModelError(f"{where} returns {sizes}. Make them equal: a score is their product.")
     return dict(found)
 
 

@@ -32,7 +32,7 @@ Targets = Literal["every", "next"]
 class NegativeSource:
     """Which items stand against an interaction; never a training item of its user.
 
-    Only "uniform" draws items that nobody has used in training; for the others these are no
+    Only "uniform" draws items that no user has in training; for the others these are no
     negatives (docs/decisions/0006).
 
     Attributes:
@@ -177,8 +177,8 @@ class Points:
     Attributes:
         label: "click": 1 for training interactions, and 0 for the labeled negatives of the data or,
             where it has none, for sampled ones; a batch then has ``batch_size`` interactions, and
-            their negatives beside them. "rating": the rating of each training interaction, as it
-            stands in the data, without negatives.
+            their negatives beside them. "rating": the rating of each training interaction, as
+            in the data, without negatives.
         negatives: What is sampled where nothing is labeled.
     """
 
