@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kgrec.graph.convert import to_scipy as to_scipy
     from kgrec.graph.fields import FieldTable as FieldTable
     from kgrec.graph.hetero import build_hetero_data as build_hetero_data
+    from kgrec.graph.paths import ReasonedPath as ReasonedPath
+    from kgrec.graph.paths import verify_paths as verify_paths
     from kgrec.graph.reach import reached as reached
     from kgrec.graph.relational import RelationalGraph as RelationalGraph
     from kgrec.graph.symmetric import PairGraph as PairGraph
@@ -35,6 +37,7 @@ _HOMES = {
     "FieldTable": "kgrec.graph.fields",
     "ItemAttributes": "kgrec.graph.attributes",
     "PairGraph": "kgrec.graph.symmetric",
+    "ReasonedPath": "kgrec.graph.paths",
     "RelationalGraph": "kgrec.graph.relational",
     "TypedMean": "kgrec.graph.typed_mean",
     "adjacency": "kgrec.graph.convert",
@@ -51,6 +54,7 @@ _HOMES = {
     "to_rdflib": "kgrec.graph.convert",
     "to_rdflib_dataset": "kgrec.graph.convert",
     "to_scipy": "kgrec.graph.convert",
+    "verify_paths": "kgrec.graph.paths",
     "without_edges": "kgrec.graph.views",
     "without_nodes": "kgrec.graph.views",
 }
@@ -60,6 +64,7 @@ __all__ = [
     "FieldTable",
     "ItemAttributes",
     "PairGraph",
+    "ReasonedPath",
     "RelationalGraph",
     "TypedMean",
     "adjacency",
@@ -76,6 +81,7 @@ __all__ = [
     "to_rdflib",
     "to_rdflib_dataset",
     "to_scipy",
+    "verify_paths",
     "without_edges",
     "without_nodes",
 ]

@@ -7,6 +7,7 @@ from kgrec.lazy import lazy_names
 if TYPE_CHECKING:
     from kgrec.models.base import DotProduct as DotProduct
     from kgrec.models.base import Objective as Objective
+    from kgrec.models.base import PathReasoner as PathReasoner
     from kgrec.models.base import Plan as Plan
     from kgrec.models.base import Preset as Preset
     from kgrec.models.base import Recommender as Recommender
@@ -38,6 +39,7 @@ _HOMES = {
     "NegativeSource": "kgrec.models.sources",
     "Objective": "kgrec.models.base",
     "Pairs": "kgrec.models.sources",
+    "PathReasoner": "kgrec.models.base",
     "Plan": "kgrec.models.base",
     "Points": "kgrec.models.sources",
     "Positives": "kgrec.models.sources",
@@ -63,6 +65,7 @@ __all__ = [
     "NegativeSource",
     "Objective",
     "Pairs",
+    "PathReasoner",
     "Plan",
     "Points",
     "Positives",

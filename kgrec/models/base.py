@@ -2,12 +2,12 @@
 
 ``from_dataset`` picks what the paper needs, ``plan`` says how it is trained, ``scorer`` gives the
 snapshot that ranks. Everything else is a hook of ``Recommender`` with a plain default
-(``can_rank``, ``export_vectors``, ``triple_scorer``, ``explanation_effects``), or an optional part
-of the scorer (``DotProduct.fold``). No capability is found by the name of an attribute.
+(``can_rank``, ``export_vectors``, ``triple_scorer``, ``explanation_effects``, ``own_paths``), or an
+optional part of the scorer (``DotProduct.fold``). No capability is found by the name of an attribute.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -19,6 +19,7 @@ from kgrec.batches import PairwiseBatch, PositiveBatch, Query
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ModelError
+from kgrec.graph.paths import ReasonedPath
 
 B = TypeVar("B")
 
@@ -251,6 +252,13 @@ class Recommender(nn.Module, ABC):
         """
         return None
 
+    def own_paths(self) -> "PathReasoner | None":
+        """Return what gives the paths that the model itself reasons along; None if it ranks
+        without. ``kgrec.graph.verify_paths`` compares them with the graph. Call it after
+        ``eval()``.
+        """
+        return None
+
 
 _HOOKS = frozenset(
     {
@@ -261,6 +269,7 @@ _HOOKS = frozenset(
         "export_vectors",
         "triple_scorer",
         "explanation_effects",
+        "own_paths",
     }
 )
 
@@ -353,6 +362,16 @@ class ItemToItem(Protocol):
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
         """Return how near each item of the catalog is; higher is nearer."""
+
+
+@runtime_checkable
+class PathReasoner(Protocol):
+    """Gives the paths that led a model to its recommendations, as those do that walk a graph."""
+
+    def paths(self, user: int, k: int) -> Sequence[ReasonedPath]:
+        """Return up to ``k`` paths of a user row, the best first: the model's own claim, made of
+        edges that it was trained on.
+        """
 
 
 @runtime_checkable
