@@ -426,9 +426,9 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob(".*"))
 
 
-def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1) -> Verdict:
-    """End a command at its operations, those of "kill" and "full" at every n-th, and return what
-    was found.
+def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: int = 1) -> Verdict:
+    """End a command at its operations, those of "kill" and "full" at every n-th and of what is kept
+    every ``states``-th, and return what was found.
     """
     scenario, verdict = SCENARIOS[name], Verdict(name)
     start = root / "start"
@@ -469,7 +469,7 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1) -> Verdic
         _fresh(start, trial)
         shutil.rmtree(_states(trial), ignore_errors=True)
         in_fork(trial, command(scenario.command), KEEP)
-        for state in sorted(_states(trial).iterdir()):
+        for state in sorted(_states(trial).iterdir())[::states]:
             judge(f"{KEEP} {int(state.name)}", state, None)
     for mode in (mode for mode in modes if mode != KEEP):
         for at in range(0, whole.operations, every):
@@ -601,11 +601,18 @@ def main() -> None:
     parser.add_argument(
         "--every", type=int, default=1, help="of kill and full: take every n-th operation"
     )
+    parser.add_argument(
+        "--states", type=int, default=1, help="of what is kept: look at every n-th operation"
+    )
     chosen = parser.parse_args()
     get_ready()
     for number, name in enumerate(chosen.scenarios):
         found = sweep(
-            name, chosen.root.resolve() / str(number), chosen.modes.split(","), chosen.every
+            name,
+            chosen.root.resolve() / str(number),
+            chosen.modes.split(","),
+            chosen.every,
+            chosen.states,
         )
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
         sys.stdout.flush()
