@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pyoxigraph as ox
-from platformdirs import user_cache_path
 
 from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import Pieces
@@ -53,6 +52,8 @@ _SHOWN = 200
 
 def _own_cache() -> Path:
     """Return the folder of answers where none is named; on Linux ``XDG_CACHE_HOME`` moves it."""
+    from platformdirs import user_cache_path  # wanted by queries alone
+
     return user_cache_path("kgrec", appauthor=False) / "sparql"
 
 
@@ -576,15 +577,20 @@ class _Parser:
                 f"{self._where.shown}: solutions of {count} variables. Select three: head, "
                 "relation, tail; a fourth is the graph."
             )
-        for solution in solutions:
-            self._rows += 1
-            quad = _statement(
-                solution[0], solution[1], solution[2], solution[3] if count > 3 else None
-            )
-            if quad is None:
-                self._unfit += 1
-            else:
-                yield quad
+        try:
+            for solution in solutions:
+                self._rows += 1
+                quad = _statement(
+                    solution[0], solution[1], solution[2], solution[3] if count > 3 else None
+                )
+                if quad is None:
+                    self._unfit += 1
+                else:
+                    yield quad
+        finally:
+            # pyoxigraph's solutions must end in the thread that made them: an error's traceback
+            # would keep them until some thread collects the garbage
+            del solutions
 
     def _leniently_solved(self, body: bytes) -> Iterator[ox.Quad]:
         """Yield the statements of solutions that are read one by one."""
