@@ -5,8 +5,7 @@ here. ``examples/08_rgcn.py`` and ``examples/09_hgt.py`` are complete ones.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -34,7 +33,6 @@ from kgrec.nn.init import normal
 from kgrec.nn.losses import bpr, l2
 from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss, ranked_items
 from kgrec.ops.rows import take_rows
-from kgrec.random import derive
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
@@ -145,8 +143,9 @@ class HeteroRecommender(Recommender):
             else:
                 rows = normal(data[name].num_nodes, config.dim, scale=0.1, generator=generator)
                 self.register_parameter(f"nodes_{name}", nn.Parameter(rows))
-        self._reseed(0, int(torch.randint(2**62, (), generator=generator)))
-        with self._drawing("parameters"):
+        # layers draw their parameters from PyTorch's own stream, which stays as it is
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             self.net = self._built(data)
 
     @classmethod
@@ -188,10 +187,7 @@ class HeteroRecommender(Recommender):
         Raises:
             ModelError: If they are not vectors of one width for every user and item.
         """
-        self._calls += 1
-        with self._drawing("call", self._calls):
-            found = self.net(self._inputs(), edges)
-        return self._checked(found)
+        return self._checked(self.net(self._inputs(), edges))
 
     def _inputs(self) -> dict[str, Tensor]:
         """Return features or embeddings by node type."""
@@ -228,23 +224,6 @@ class HeteroRecommender(Recommender):
     def _where(self) -> str:
         return f"the network of {type(self).__name__}"
 
-    def _reseed(self, epoch: int, seed: int) -> None:
-        self._seed = derive(seed, "network", epoch)
-        self._calls = 0
-
-    @contextmanager
-    def _drawing(self, purpose: str, *counters: int) -> Iterator[None]:
-        """Let what the network draws (its parameters, dropout) depend on the seed alone, and leave
-        PyTorch's own generators as they are.
-        """
-        if not self.training:
-            yield
-            return
-        device = self.contrast.items.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(derive(self._seed, purpose, *counters))
-            yield
-
     def _trained(self, batch: PairwiseBatch | PositiveBatch) -> dict[str, Tensor]:
         if not self.config.hide_positives:
             return self.forward()
@@ -270,7 +249,7 @@ class HeteroRecommender(Recommender):
     def plan(self) -> Plan:
         """Return one objective, which moves embeddings and network."""
         objective = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
-        return Plan((objective,), begin_epoch=self._reseed)
+        return Plan((objective,))
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items that the graph joins to an interaction."""

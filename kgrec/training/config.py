@@ -95,6 +95,8 @@ class TrainConfig:
             raise ConfigError(
                 "training needs weight_decay and clip_norm of at least 0, momentum in [0, 1)."
             )
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError('momentum is a setting of optimizer "sgd". Leave it out.')
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {self.epochs}].")
         if not 0 < self.decay <= 1 or self.decay_every < 1:

@@ -559,7 +559,9 @@ def commands(tmp_path_factory):
 def test_commands_run_on_it(commands, capsys):
     place = str(commands / "run")
     allowed = ["--allow-class", "my_rgcn:RGCN"]
-    item = kgrec.load_run(place, allow="my_rgcn:RGCN").recommend("u0", k=1)["item"][0]
+    run = kgrec.load_run(place, allow="my_rgcn:RGCN")
+    ranked = run.recommend("u0", k=run.data.num_items)["item"]
+    item = next(item for item in ranked if run.explain("u0", item).paths)
     for call in (
         ["evaluate", place],
         ["recommend", place, "--user", "u0"],

@@ -263,6 +263,7 @@ def test_unknown_names_are_refused():
     [
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"momentum": 1.0}, "momentum"),
+        ({"momentum": 0.9}, "momentum is a setting of optimizer"),
         ({"clip_norm": float("nan")}, "clip_norm"),
         ({"warmup_epochs": 300.0}, "warmup_epochs"),
         ({"decay_every": 0}, "decay_every"),
