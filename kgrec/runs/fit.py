@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -264,11 +264,22 @@ class _Named:
                 key == "metric" and triple_metric(str(found)) is not None
             ):
                 raise _differs(path, key, found, wanted)
+        _check_rates_stay(path, stored.train, changed)
         epochs, patience = (changed.get(key, getattr(stored.train, key)) for key in _MAY_CHANGE)
         return replace(stored, train=replace(stored.train, epochs=epochs, patience=patience))
 
 
 _MAY_CHANGE = ("epochs", "patience")
+
+
+def _check_rates_stay(path: Path, config: TrainConfig, changed: Collection[str]) -> None:
+    """Refuse another number of epochs where the learning rates of those done would be others."""
+    falls = config.schedule in ("linear", "cosine") and not config.schedule_epochs
+    if "epochs" in changed and falls:
+        raise CheckpointError(
+            f"{path}: the learning rate falls over its {config.epochs} epochs "
+            f"({config.schedule}), so there can be no other number of them. Train again."
+        )
 
 
 def _differs(path: Path, key: str, found: Any, wanted: Any) -> CheckpointError:
@@ -475,7 +486,13 @@ class _Job:
     def _second_pass(self, summary: dict[str, Any], state: TrainState | None) -> Run:
         """Train once more on all interactions, for the best epoch's count."""
         data = merge_parts(self.data, "valid", "test")
-        config = replace(self.chosen.train, epochs=max(1, summary["best_epoch"]), patience=0)
+        first = self.chosen.train
+        config = replace(
+            first,
+            epochs=max(1, summary["best_epoch"]),
+            patience=0,
+            schedule_epochs=first.schedule_epochs or first.epochs,  # the rates of the first pass
+        )
         model = build_model(self.chosen, data, self.seed).to(self.device)
         if self.folder is not None and state is None:
             # The checkpoint says which pass and which data count: killed before it, the folder is

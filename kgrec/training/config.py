@@ -40,8 +40,10 @@ class TrainConfig:
             added to them.
         momentum: Momentum of "sgd".
         clip_norm: Greatest norm of a step's gradients, 0 for none.
-        schedule: How the learning rate falls over all ``epochs``: "constant", "linear" to 0,
-            "cosine" to 0, "step" by ``decay`` every ``decay_every`` epochs.
+        schedule: How the learning rate falls: "constant", "linear" to 0 or "cosine" to 0 over
+            ``schedule_epochs``, "step" by ``decay`` every ``decay_every`` epochs.
+        schedule_epochs: Epochs until "linear" and "cosine" are at 0, at least ``epochs``; 0 takes
+            ``epochs``.
         warmup_epochs: Epochs, or a part of one, in which the learning rate rises evenly from 0.
         decay: Factor of "step".
         decay_every: Epochs between two steps of "step".
@@ -73,6 +75,7 @@ class TrainConfig:
     momentum: float = 0.0
     clip_norm: float = 0.0
     schedule: Schedule = "constant"
+    schedule_epochs: int = 0
     warmup_epochs: float = 0.0
     decay: float = 0.1
     decay_every: int = 10
@@ -91,16 +94,7 @@ class TrainConfig:
             raise ConfigError("training needs kg_batch_size, kg_steps and patience of at least 0.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
-        if not self.weight_decay >= 0 or not 0 <= self.momentum < 1 or not self.clip_norm >= 0:
-            raise ConfigError(
-                "training needs weight_decay and clip_norm of at least 0, momentum in [0, 1)."
-            )
-        if self.momentum and self.optimizer != "sgd":
-            raise ConfigError('momentum is a setting of optimizer "sgd". Leave it out.')
-        if not 0 <= self.warmup_epochs <= self.epochs:
-            raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {self.epochs}].")
-        if not 0 < self.decay <= 1 or self.decay_every < 1:
-            raise ConfigError("training needs decay in (0, 1] and decay_every of at least 1.")
+        self._check_rates()
         for name, kind in (
             ("optimizer", Optimizer),
             ("schedule", Schedule),
@@ -109,6 +103,23 @@ class TrainConfig:
         ):
             if (value := getattr(self, name)) not in get_args(kind):
                 raise ConfigError(f"unknown {name} {value!r}. Known: {', '.join(get_args(kind))}.")
+
+    def _check_rates(self) -> None:
+        if not self.weight_decay >= 0 or not 0 <= self.momentum < 1 or not self.clip_norm >= 0:
+            raise ConfigError(
+                "training needs weight_decay and clip_norm of at least 0, momentum in [0, 1)."
+            )
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError('momentum is a setting of optimizer "sgd". Leave it out.')
+        if self.schedule_epochs and self.schedule_epochs < self.epochs:
+            raise ConfigError(
+                f"schedule_epochs {self.schedule_epochs} is less than the {self.epochs} epochs."
+            )
+        most = self.schedule_epochs or self.epochs
+        if not 0 <= self.warmup_epochs <= most:
+            raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {most}].")
+        if not 0 < self.decay <= 1 or self.decay_every < 1:
+            raise ConfigError("training needs decay in (0, 1] and decay_every of at least 1.")
 
     @property
     def test_selected(self) -> bool:

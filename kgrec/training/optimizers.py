@@ -99,7 +99,8 @@ def rate_factor(config: TrainConfig, step: int, steps: int) -> float:
     if step <= warm:
         return step / warm
     done = step - 1 - warm
-    share = done / max(config.epochs * steps - warm, 1)
+    epochs = config.schedule_epochs or config.epochs
+    share = done / max(epochs * steps - warm, 1)
     if config.schedule == "linear":
         return 1 - share
     if config.schedule == "cosine":

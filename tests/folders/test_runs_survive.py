@@ -267,6 +267,15 @@ def test_resuming_names_the_one_setting_that_differs(data, tmp_path, asked, word
     assert "{" not in str(caught.value)
 
 
+def test_rates_that_fall_to_0_keep_their_epochs_and_are_refit_as_they_were(data, tmp_path):
+    falling = SMALL | {"epochs": 4, "schedule": "cosine", "warmup_epochs": 3, "validate_every": 1}
+    kgrec.fit("bprmf", data, out=tmp_path / "c", **falling)
+    with pytest.raises(CheckpointError, match="learning rate falls over its 4 epochs"):
+        kgrec.fit(out=tmp_path / "c", resume=True, epochs=6)
+    run = kgrec.fit("bprmf", data, refit=True, **falling)  # the best epoch may be the first
+    assert run.summary["best_epoch"] <= 4
+
+
 def test_what_cannot_take_more_epochs_says_why(data, tmp_path):
     kgrec.fit("ease", data, out=tmp_path / "e")
     with pytest.raises(CheckpointError, match="closed form"):

@@ -222,6 +222,14 @@ def test_rates_are_those_of_torch(schedule):
         reference.step()
 
 
+def test_a_schedule_may_be_longer_than_the_training():
+    """As for a refit, which stops where the first pass was best."""
+    whole = TrainConfig(epochs=10, schedule="cosine", warmup_epochs=4.0)
+    part = replace(whole, epochs=3, schedule_epochs=10)
+    for step in range(1, 31):
+        assert rate_factor(part, step, 7) == rate_factor(whole, step, 7)
+
+
 def test_a_warm_up_rises_to_the_rate_and_what_follows_starts_there():
     config = TrainConfig(epochs=4, schedule="linear", warmup_epochs=1.0)
     factors = [rate_factor(config, step, 5) for step in range(1, 21)]
@@ -267,6 +275,7 @@ def test_unknown_names_are_refused():
         ({"clip_norm": float("nan")}, "clip_norm"),
         ({"warmup_epochs": 300.0}, "warmup_epochs"),
         ({"decay_every": 0}, "decay_every"),
+        ({"schedule_epochs": 100}, "schedule_epochs 100 is less than the 200 epochs"),
     ],
 )
 def test_values_out_of_range_are_refused(wrong, says):
