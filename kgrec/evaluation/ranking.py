@@ -15,6 +15,7 @@ from kgrec.data.records.interactions import Interactions
 from kgrec.errors import DivergedError
 from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer
+from kgrec.models.fallback import Served
 from kgrec.ops.ranking import chunk_rows, product_chunks, tied_places, topk_unseen_
 
 _PIECE, _PIECES = 128, 1024
@@ -51,7 +52,7 @@ class Lists:
         """Return the lists at the given rows."""
         sizes = self.ptr.diff()[rows]
         ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
-        at = torch.arange(int(ptr[-1])) + torch.repeat_interleave(
+        at = torch.arange(int(ptr[-1]), device=ptr.device) + torch.repeat_interleave(
             self.ptr[:-1][rows] - ptr[:-1], sizes
         )
         return Lists(ptr, self.items[at])
@@ -230,7 +231,7 @@ class _Catalog:
         num_items: Size of the catalog.
         allowed: Items that may be shown at all; None allows every one.
         order: Item rows by column; None leaves them as they are.
-        device: Where the scorer computes, if it is not a ``DotProduct``.
+        device: Where the scorer computes, if it does not by a ``DotProduct``.
     """
 
     def __init__(
@@ -242,7 +243,8 @@ class _Catalog:
         device: torch.device | str,
     ) -> None:
         self._scorer, self._num_items = scorer, num_items
-        self._device = scorer.items.device if isinstance(scorer, DotProduct) else device
+        product = _product_of(scorer)
+        self._device = device if product is None else product.items.device
         self._hidden = None if allowed is None else (~allowed.to(self._device)).nonzero().squeeze(1)
         self._items = (
             None if order is None else torch.from_numpy(order.astype(np.int64)).to(self._device)
@@ -287,31 +289,65 @@ class _Catalog:
             yield start, scores, values, at if self._item_at is None else self._item_at[at]
 
     def _scores(self, rows: Tensor, history: Lists | None) -> Iterator[tuple[int, Tensor]]:
-        scorer = self._scorer
         step = chunk_rows(self._num_items, self._device)
+        product = _product_of(self._scorer)
         if (
-            isinstance(scorer, DotProduct)
+            product is not None
             and self._hidden is None
-            and (self._items is None or len(rows) >= scorer.items.shape[1])
+            and (self._items is None or len(rows) >= product.items.shape[1])
         ):
-            if self._items is None:
-                items = scorer.items
-            else:
-                items = scorer.items[self._items]
-            for start in _reported(
-                range(0, len(rows), 32 * step), len(rows)
-            ):  # vectors, not scores: the products are cut further
-                query = _query(scorer, rows, history, start, min(start + 32 * step, len(rows)))
-                for further, scores in product_chunks(scorer.vectors(query), items):
-                    yield start + further, scores
+            # vectors, not scores: the products are cut further
+            for start in _reported(range(0, len(rows), 32 * step), len(rows)):
+                yield from self._products(product, rows, history, start, 32 * step)
             return
+
         for start in _reported(range(0, len(rows), step), len(rows)):
-            scores = scorer(
-                _query(scorer, rows, history, start, min(start + step, len(rows)))
-            ).clone()
+            query = _query(self._scorer, rows, history, start, min(start + step, len(rows)))
+            scores = self._scorer(query).clone()
             if self._hidden is not None:
                 scores.index_fill_(1, self._hidden, -torch.inf)
             yield start, scores if self._items is None else scores.index_select(1, self._items)
+
+    def _products(
+        self, product: DotProduct, rows: Tensor, history: Lists | None, start: int, size: int
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield the scores of some users by inner products in place; the scorer itself is asked for
+        those alone whom the vectors do not answer.
+        """
+        user = rows[start : start + size]
+        known = user >= 0
+        cold = None
+        if isinstance(self._scorer, Served):
+            known &= self._scorer.knows(user)
+            cold = (~self._scorer.items).nonzero().squeeze(1).to(self._device)
+            if self._column is not None:
+                cold = self._column[cold]
+
+        items = product.items if self._items is None else product.items[self._items]
+        vectors = product.users[user.clamp(min=0)]
+        for further, scores in product_chunks(vectors, items):
+            if cold is not None:
+                scores.index_fill_(1, cold, self._scorer.cold)
+            others = (~known[further : further + len(scores)]).nonzero().squeeze(1)
+            if len(others):
+                whole = self._scorer(_query_of(rows, history, start + further + others))
+                order = slice(None) if self._items is None else self._items
+                scores[others, : self._num_items] = whole[:, order].to(scores.dtype)
+            yield start + further, scores
+
+
+def _product_of(scorer: Scorer) -> DotProduct | None:
+    """Return the inner products that answer for most users; None where a scorer has no such."""
+    inner = scorer.scorer if isinstance(scorer, Served) else scorer
+    return inner if isinstance(inner, DotProduct) else None
+
+
+def _query_of(rows: Tensor, history: Lists | None, at: Tensor) -> Query:
+    """Return the query of users at some positions of ``rows``, with their histories."""
+    if history is None:
+        nothing = torch.zeros((len(at), 0), dtype=torch.int64, device=rows.device)
+        return Query(rows[at], nothing, nothing.bool())
+    return Query(rows[at], *history.pick(at).padded(0, len(at)))
 
 
 def _query(scorer: Scorer, rows: Tensor, history: Lists | None, start: int, stop: int) -> Query:

@@ -333,11 +333,12 @@ class DotProduct:
 
     def vectors(self, query: Query) -> Float[Tensor, "batch dim"]:
         """Return the query users' vectors; users at -1 are folded in from their history."""
-        known = self.users[query.user.clamp(min=0)]
+        vectors = self.users[query.user.clamp(min=0)]
         unseen = query.user < 0
-        if self.fold is None or not bool(unseen.any()):
-            return known
-        return torch.where(unseen.unsqueeze(1), self.fold(query.history, query.history_mask), known)
+
+        if self.fold is not None and bool(unseen.any()):
+            vectors[unseen] = self.fold(query.history[unseen], query.history_mask[unseen])
+        return vectors
 
     def __call__(
         self, query: Query, items: Int[Tensor, "batch cand"] | None = None

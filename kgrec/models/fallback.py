@@ -225,6 +225,13 @@ class Served:
             )
         return table
 
+    def knows(self, user: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Return whom the model knows; -1 is someone whom it does not."""
+        known = user >= 0
+        if len(self.users):
+            known &= self.users.to(user.device)[user.clamp(min=0)]
+        return known
+
     def kinds(self, query: Query) -> Int[Tensor, " batch"]:
         """Return where each row's scores come from, as a place in ``KINDS``."""
         by_model, by_history, _ = self._known(query)
@@ -244,11 +251,8 @@ class Served:
         """Return whom the model knows, whom it knows by the history, and what of the histories it
         knows.
         """
-        device = query.user.device
-        by_model = query.user >= 0
-        if len(self.users):
-            by_model &= self.users.to(device)[query.user.clamp(min=0)]
-        usable = query.history_mask & self.items.to(device)[query.history]
+        by_model = self.knows(query.user)
+        usable = query.history_mask & self.items.to(query.user.device)[query.history]
         if self.reads_history:
             by_history = ~by_model & usable.any(1)
         else:

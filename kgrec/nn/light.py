@@ -60,20 +60,24 @@ class LightPropagation(nn.Module):
         # the direction that comes first decides for both
         return dropped[torch.minimum(torch.arange(len(reverse), device=reverse.device), reverse)]
 
+    def received(
+        self, x: Float[Tensor, "nodes dim"], csr: Csr, weight: Float[Tensor, " edges"]
+    ) -> Float[Tensor, "nodes dim"]:
+        """Return what one more layer would spread: sum over k >= 1 of A^(k-1) X / (K + 1)."""
+        return poly(x, csr, weight, self.coefficients[1:])
+
     def fold_in(
         self,
-        x: Float[Tensor, "nodes dim"],
+        received: Float[Tensor, "nodes dim"],
         csr: Csr,
-        weight: Float[Tensor, " edges"],
         neighbors: Int[Tensor, "batch hist"],
         mask: Bool[Tensor, "batch hist"],
     ) -> Float[Tensor, "batch dim"]:
         """Return Z of further nodes that have no embedding, only edges to ``neighbors``.
 
-        z_u = sum over k >= 1 of A_uj X^(k-1)_j / (K + 1): the propagation at u; what u would change
-        in others is left out.
+        z_u = sum over j of A_uj received_j: the propagation at u; what u would change in others is
+        left out.
         """
-        received = poly(x, csr, weight, self.coefficients[1:])  # (nodes, dim)
         degree = csr.degree.clamp(min=1).to(received.dtype)
         messages = received[neighbors] * degree[neighbors].rsqrt().unsqueeze(2)
         total = (messages * mask.unsqueeze(2)).sum(1)  # (batch, dim)

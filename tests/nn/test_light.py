@@ -50,11 +50,12 @@ def test_a_new_node_gathers_from_its_neighbors_and_changes_nobody():
     csr, weight, dense = random_graph(8, 12, 3)
     x = torch.randn(8, 3, dtype=torch.float64)
     own, mask = torch.tensor([[1, 6, 0], [2, 0, 0]]), torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()
-    got = LightPropagation(2).fold_in(x, csr, weight, own, mask)
+    light = LightPropagation(2)
+    got = light.fold_in(light.received(x, csr, weight), csr, own, mask)
     degree = csr.degree.double()
     received = (x + dense @ x) / 3
     for row, items in enumerate(([1, 6], [2])):
         expected = sum(received[i] / (len(items) * degree[i]).sqrt() for i in items)
         torch.testing.assert_close(got[row], expected)
-    nobody = LightPropagation(2).fold_in(x, csr, weight, own[:1], torch.zeros(1, 3).bool())
+    nobody = light.fold_in(x, csr, own[:1], torch.zeros(1, 3).bool())
     assert not nobody.any()

@@ -52,8 +52,8 @@ _logger = logging.getLogger("kgrec.data")
 def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     """Build a dataset from its sources.
 
-    No order of lines decides anything: users and items are numbered by their ids, sorted by their
-    bytes in UTF-8, other entities and relations by their keys (blank nodes last, as they come),
+    No order of lines decides anything: users and items are numbered by their ids, shorter ones
+    first, then by bytes in UTF-8, other entities and relations by their keys (blank nodes last, as they come),
     interactions are sorted by user, time and item, and triples by head, relation and tail, before
     anything is drawn. Of repeated (user, item) pairs the earliest is kept, among equal times the
     one with the lowest rating; a pair that is in an earlier part leaves the later one. Items

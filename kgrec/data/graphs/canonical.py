@@ -16,8 +16,8 @@ def in_order(graph: Triples, num_items: int) -> Triples:
     """Return the graph with its entities, relations, triples, types and attributes sorted.
 
     The items stay the first entities, in their order. The others are sorted by their keys,
-    relations likewise, by bytes in UTF-8; blank nodes, whose names mean nothing, come last and keep
-    the order in which they were met. Triples are sorted by head, relation and tail, each with its
+    relations likewise, shorter ones first, then by bytes in UTF-8; blank nodes, whose names mean
+    nothing, come last and keep the order in which they were met. Triples are sorted by head, relation and tail, each with its
     own source and locator.
 
     Args:

@@ -6,10 +6,11 @@ https://arxiv.org/abs/2002.02126 (equation numbers are those of version 4)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from kgrec.batches import PairwiseBatch, PositiveBatch
@@ -228,16 +229,14 @@ class LightGCN(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (9)."""
         z = self()
-        items = ranked_items(z[: self.ckg.num_items], self.config.loss)
-        # without a layer a history reaches no one
-        fold = self._fold_in if self.config.num_layers else None
-        return DotProduct(z[self.ckg.num_entities :], items, fold)  # Eq. (9)
+        users, items = z[self.ckg.num_entities :], z[: self.ckg.num_items]
+        ranked = ranked_items(items, self.config.loss)
+        if not self.config.num_layers:  # without a layer a history reaches no one
+            return DotProduct(users, ranked)
 
-    def _fold_in(
-        self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
-    ) -> Float[Tensor, "batch dim"]:
-        """Return z of new users who have no embedding, only edges to their history."""
-        return self.propagate.fold_in(self.nodes, self.graph.csr, self.graph.weight, history, mask)
+        csr = self.graph.csr
+        received = self.propagate.received(self.nodes, csr, self.graph.weight)
+        return DotProduct(users, ranked, partial(self.propagate.fold_in, received, csr))
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by, and the propagated entities."""

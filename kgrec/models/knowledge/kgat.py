@@ -6,6 +6,7 @@ https://arxiv.org/abs/1905.07854 (equation numbers are those of version 2)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -37,7 +38,7 @@ from kgrec.nn.kge import transr_energies
 from kgrec.nn.losses import l2, translation_ranking
 from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss, ranked_items
 from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.propagate import propagate, propagate_beside
+from kgrec.ops.propagate import propagate_beside
 from kgrec.ops.relational import rel_scores
 from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
 from kgrec.ops.softmax import edge_softmax
@@ -251,6 +252,15 @@ class KGAT(Recommender):
 
     def _propagate(self, rows: Int[Tensor, " cand"]) -> Float[Tensor, "cand dim"]:
         """Return the embeddings of some nodes; the last layer is computed for them alone."""
+        return self._concatenated(self._layers(rows))
+
+    @staticmethod
+    def _concatenated(layers: list[Float[Tensor, "cand _"]]) -> Float[Tensor, "cand dim"]:
+        """Return e*, whose first layer alone keeps its length, Eq. (11)."""
+        return torch.cat([layers[0], *map(unit_rows, layers[1:])], 1)
+
+    def _layers(self, rows: Int[Tensor, " cand"]) -> list[Float[Tensor, "cand _"]]:
+        """Return e^(0), ..., e^(L) of some nodes."""
         csr = self.graph.csr
         reverse = self.attention.detach().index_select(0, csr.rev)
         e: Tensor = self.nodes
@@ -259,10 +269,10 @@ class KGAT(Recommender):
             own, ego, near = propagate_beside(
                 e, csr, self.attention, reverse, rows, last=number == len(self.layers)
             )  # Eq. (3)
-            outputs.append(own if number == 1 else unit_rows(own))
+            outputs.append(own)
             e = layer(ego, near, self.dropout.draw())  # Eqs. (6)-(8)
-        outputs.append(unit_rows(e) if self.layers else take_rows(e, rows))
-        return torch.cat(outputs, 1)  # (cand, dim + sum of layer_dims), Eq. (11)
+        outputs.append(e if self.layers else take_rows(e, rows))
+        return outputs
 
     @torch.no_grad()
     def refresh_attention(self) -> None:
@@ -335,32 +345,44 @@ class KGAT(Recommender):
 
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
-        users, items = self._users_and_items()
-        fold = self._fold_in if self.layers else None  # without a layer a history reaches no one
-        return DotProduct(users, ranked_items(items, self.config.loss), fold)  # Eq. (12)
+        layers = self._layers(self.ranked_nodes)
+        e = self._concatenated(layers)
+        users = e[self.ckg.num_items :]
+        items = ranked_items(e[: self.ckg.num_items], self.config.loss)
+        if not self.layers:  # without a layer a history reaches no one
+            return DotProduct(users, items)
+
+        senders = [layer[: self.ckg.num_items] for layer in layers[:-1]]
+        return DotProduct(users, items, partial(self._fold_in, senders))  # Eq. (12)
 
     def _users_and_items(self) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         e = self._propagate(self.ranked_nodes)
         return e[self.ckg.num_items :], e[: self.ckg.num_items]
 
     def _fold_in(
-        self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
+        self,
+        senders: list[Float[Tensor, "items _"]],
+        history: Int[Tensor, "batch hist"],
+        mask: Bool[Tensor, "batch hist"],
     ) -> Float[Tensor, "batch dim"]:
         """Return e* of new users: they start at the mean of the known users and attend to their
         history alone, Eqs. (3)-(12).
+
+        Args:
+            senders: e^(0), ..., e^(L-1) of the items.
+            history: Items of each new user.
+            mask: Which of them count.
         """
         ego = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
         head = torch.tanh(ego @ self.projections[0] + self.relations[0])  # (batch, relation_dim)
         tails = self.nodes[history] @ self.projections[0]  # (batch, hist, relation_dim)
         logits = (tails * head.unsqueeze(1)).sum(2).masked_fill(~mask, float("-inf"))  # Eq. (4)
         pi = torch.softmax(logits, 1).nan_to_num(0.0)  # (batch, hist), Eq. (5)
-        nodes = self.nodes
         outputs = [ego]
-        for layer in self.layers:
-            ego = layer(ego, (pi.unsqueeze(2) * nodes[history]).sum(1))  # Eqs. (3), (6)-(8)
-            nodes = layer(nodes, propagate(nodes, self.graph.csr, self.attention))
-            outputs.append(unit_rows(ego))
-        return torch.cat(outputs, 1)  # Eq. (11)
+        for layer, items in zip(self.layers, senders, strict=True):
+            ego = layer(ego, (pi.unsqueeze(2) * items[history]).sum(1))  # Eqs. (3), (6)-(8)
+            outputs.append(ego)
+        return self._concatenated(outputs)
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by, and the propagated entities."""
