@@ -316,18 +316,19 @@ class _Catalog:
         """
         user = rows[start : start + size]
         known = user >= 0
-        cold = None
+        cold = torch.zeros(0, dtype=torch.int64, device=self._device)
+        fill = -torch.inf
         if isinstance(self._scorer, Served):
             known &= self._scorer.knows(user)
             cold = (~self._scorer.items).nonzero().squeeze(1).to(self._device)
+            fill = self._scorer.cold
             if self._column is not None:
                 cold = self._column[cold]
 
         items = product.items if self._items is None else product.items[self._items]
         vectors = product.users[user.clamp(min=0)]
         for further, scores in product_chunks(vectors, items):
-            if cold is not None:
-                scores.index_fill_(1, cold, self._scorer.cold)
+            scores.index_fill_(1, cold, fill)
             others = (~known[further : further + len(scores)]).nonzero().squeeze(1)
             if len(others):
                 whole = self._scorer(_query_of(rows, history, start + further + others))
