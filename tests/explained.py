@@ -251,7 +251,7 @@ def answers(label: str = "") -> tuple[Contrast, FlipSet, FlipSet, WhyNot, WhatIf
                 Share("x:g", label or "genre", -100.0, 0.2),
             ),
             0.0,
-            "linearised",
+            "linearized",
             {},
             note=label,
         ),

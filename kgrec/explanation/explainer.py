@@ -112,7 +112,7 @@ class Explainer:
         item: Id,
         k: int = 10,
         *,
-        rank_by: str = "drop",
+        rank_by: str = "like",
         ranks: bool = False,
         relations: Mapping[str, Iterable[str]] | None = None,
         types: Iterable[str] | None = None,

@@ -16,6 +16,7 @@ their places, not the files.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ TOLERANCE = 1e-5
 _SET = ("screen_top", "per_liked", "per_middle", "budget", "max_length")
 _MOST = 20_000_000  # of anything that a file may ask for
 _OF_SCORE = ("drop_delete", "drop_mask", "attribution")
+_OF_SCORE_SINCE_2 = ("like_drop", "like_drop_mask", "facts_drop", "facts_drop_mask", "placebo")
 _OF_THEMSELVES = ("joint", "weight", "plausibility")
 _EQUAL = ("basis", "users", "removed", "rank_after")
 
@@ -65,6 +67,8 @@ def arguments_of(explanation: Explanation) -> dict[str, Any]:
         }
     if not _whole(k):
         k = max(len(explanation.paths), 1)
+    if explanation.schema == 1:
+        found.setdefault("rank_by", "drop")  # as version 0.1 ordered paths
     return {
         "k": k,
         "ranks": any(path.rank_after is not None for path in explanation.paths),
@@ -146,7 +150,7 @@ def verify(
 def _largest(explanation: Explanation) -> float:
     """Return the scale of an explanation's numbers."""
     budget = explanation.budget
-    numbers = [explanation.score, *(path.drop_delete for path in explanation.paths)]
+    numbers = [explanation.score, *(path.drop_delete or 0.0 for path in explanation.paths)]
     if budget:
         numbers += [budget.own, budget.bias, *budget.other.values()]
         numbers += [term.value for term in budget.by_liked]
@@ -203,8 +207,11 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     yield from _same(
         "next item", old.next_item and old.next_item.key, new.next_item and new.next_item.key
     )
-    for name in ("counts", "filters"):
-        yield from _same(name, _plain(getattr(old, name)), _plain(getattr(new, name)))
+    yield from _same("counts", _plain(old.counts), _plain(new.counts))
+    filters = _plain(new.filters)
+    if old.schema == 1 and filters.get("rank_by") == "drop":
+        del filters["rank_by"]  # version 0.1 did not name its default
+    yield from _same("filters", _plain(old.filters), filters)
     before = _plain(old.hidden)
     now = _plain(new.hidden)
     for name in ("paths", "below_min_drop"):
@@ -265,8 +272,7 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
         if again is None:
             yield f"path {rank}: not among the paths that are found now"
             continue
-        for name in _OF_SCORE:
-            yield from near(f"path {rank}, {name}", getattr(path, name), getattr(again, name))
+        yield from _drops(path, again, f"path {rank}", near, old.schema)
         for name in _OF_THEMSELVES:
             value = getattr(path, name)
             yield from _near(
@@ -282,6 +288,16 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
             "a path is found now that is not in the file: "
             f"{' - '.join(node.key or node.label for node in path.nodes)}"
         )
+
+
+def _drops(old: Path, new: Path, what: str, near: Any, schema: int) -> Iterator[str]:
+    """Compare the drops of a path; schema 1 has not like and facts apart."""
+    numbers = _OF_SCORE if schema == 1 else _OF_SCORE + _OF_SCORE_SINCE_2
+    for name in numbers:
+        yield from near(f"{what}, {name}", getattr(old, name), getattr(new, name))
+    if schema > 1:
+        for number, (one, other) in enumerate(zip_longest(old.hop_drops, new.hop_drops), 1):
+            yield from near(f"{what}, drop of hop {number}", one, other)
 
 
 def _steps(path: Path) -> tuple[Any, ...]:

@@ -177,6 +177,11 @@ class Recommender(nn.Module, ABC):
     scores_triples: ClassVar[bool] = False
     """Whether ``triple_scorer`` gives one."""
 
+    scores_read_graph: ClassVar[bool] = True
+    """Whether facts of a graph enter the scores at inference, beside what training put into the
+    vectors. False is a declaration: explanations then say that facts have no effect, instead of
+    that none was measured."""
+
     def __init_subclass__(cls, **more: Any) -> None:
         """Refuse a hook that is not a method.
 

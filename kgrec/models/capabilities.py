@@ -104,7 +104,7 @@ class ScoreParts:
         liked: Their parts, as many as ``items``.
         other: Further parts by what they are, in words: "knowledge embedding of the item".
         basis: "exact" (the parts hold under change as well: taking the like away takes its part
-            away, all else equal) or "linearised" (they add up at this point; gates move when the
+            away, all else equal) or "linearized" (they add up at this point; gates move when the
             input does).
         pieces: ``liked`` cut further, by what the pieces are in words ("intent 1"): each has as
             many numbers as there are items, and they add up to ``liked``; {} where the model makes

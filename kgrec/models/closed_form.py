@@ -29,6 +29,8 @@ class ClosedForm(Recommender):
         **state: Shape of each buffer by its name; None for a size that only the fit knows.
     """
 
+    scores_read_graph = False
+
     train_ptr: Tensor
     train_items: Tensor
 

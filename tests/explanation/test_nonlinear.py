@@ -82,7 +82,7 @@ def test_frozen_gates_add_up_in_single_precision(runs, name):
         )
         total = got.own + got.bias + got.liked.sum() + sum(got.other.values())
         assert total == pytest.approx(expected, abs=1e-5 * max(1, abs(expected)))
-        assert got.basis == "linearised"
+        assert got.basis == "linearized"
         assert got.items.tolist() == sorted(
             run.data.train.item[run.data.train.user == user].tolist()
         )

@@ -218,7 +218,7 @@ class Summary(Answer):
         shares: What each carries, largest first; their values add up to ``score - without_graph``,
             up to ``residual``.
         residual: What is left; None like ``without_graph``.
-        basis: "exact" or "linearised".
+        basis: "exact" or "linearized".
         manifest: Model, dataset, settings and versions.
         note: What a reader must know.
     """

@@ -1,4 +1,9 @@
-"""The JSON form of explanations, schema 1: writing, and reading with a check of every value."""
+"""The JSON form of explanations: schema 2 is written, 1 and 2 are read, every value checked.
+
+Schema 2 has like and facts apart: ``like_drop``, ``facts_drop`` and ``hop_drops`` of each path,
+what may be claimed, and the words that say it (``text``). Schema 1, of version 0.1, had the drop of
+both alone.
+"""
 
 import json
 import sys
@@ -8,7 +13,8 @@ from typing import Any
 
 from kgrec.errors import ExplanationError
 from kgrec.explanation.core.records import (
-    SCHEMA,
+    PATH_NUMBERS,
+    SCHEMAS,
     Budget,
     Explanation,
     FactRef,
@@ -24,7 +30,9 @@ from kgrec.explanation.core.records import (
 
 def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
     """Return the JSON form of an explanation as a dictionary."""
-    out: dict[str, Any] = {"schema": SCHEMA}
+    from kgrec.explanation.render.sentences import reason
+
+    out: dict[str, Any] = {"schema": explanation.schema}
     for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
         out[name] = getattr(explanation, name)
     out["next_item"] = None
@@ -37,7 +45,21 @@ def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
     out["paths"] = [_path_to_dict(path) for path in explanation.paths]
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
-    return out | {"notes": list(explanation.notes)}
+    out |= {"notes": list(explanation.notes), "text": reason(explanation)}
+    if explanation.schema == 1:
+        return _as_schema_1(out)
+    return out
+
+
+def _as_schema_1(out: dict[str, Any]) -> dict[str, Any]:
+    """Return what was read from a file of version 0.1 as it was written."""
+    del out["text"]
+    for path in out["paths"]:
+        for name in _SINCE_2:
+            del path[name]
+    if out["budget"] is not None and out["budget"]["basis"] == "linearized":
+        out["budget"]["basis"] = "linearised"
+    return out
 
 
 def term_to_dict(term: Term) -> dict[str, Any]:
@@ -52,15 +74,21 @@ def _budget_to_dict(budget: Budget) -> dict[str, Any]:
     return out | {"other": dict(budget.other)}
 
 
-_PATH = (
-    *("drop_mask", "drop_delete", "basis", "attribution", "users", "removed"),
-    *("joint", "weight", "plausibility", "rank_after"),
+_SINCE_2 = (
+    *("like_drop", "like_drop_mask", "facts_drop", "facts_drop_mask", "hop_drops", "placebo"),
+    *("claims", "text"),
 )
+_PATH = (*PATH_NUMBERS, "basis", "users", "removed", "rank_after")
 
 
 def _path_to_dict(path: Path) -> dict[str, Any]:
+    from kgrec.explanation.render.sentences import sentence
+
     out = {"length": path.length}
     out |= {name: getattr(path, name) for name in _PATH}
+    out["hop_drops"] = list(path.hop_drops)
+    out["claims"] = {"like": path.like_claim, "facts": path.facts_claim}
+    out["text"] = sentence(path)
     return out | {"hops": [_hop_to_dict(hop) for hop in path.hops]}
 
 
@@ -96,10 +124,10 @@ def explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     Raises:
         ExplanationError: If the record has another schema or lacks a field.
     """
-    if record.get("schema") != SCHEMA:
+    if record.get("schema") not in SCHEMAS or isinstance(record["schema"], bool):
         raise ExplanationError(
             f"this is schema {record.get('schema')!r}; this version of kgrec reads schema "
-            f"{SCHEMA}. Update kgrec, or explain again."
+            f"{' and '.join(map(str, SCHEMAS))}. Update kgrec, or explain again."
         )
     try:
         return _explanation_from_dict(record)
@@ -131,6 +159,8 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
 def _budget_from_dict(record: Mapping[str, Any]) -> Budget:
     known = Budget.__dataclass_fields__
     fields = {name: value for name, value in record.items() if name in known}
+    if fields["basis"] == "linearised":  # as schema 1 spells it
+        fields["basis"] = "linearized"
     for name in ("by_liked", "by_property"):
         fields[name] = tuple(_term_from_dict(term) for term in record[name])
     return Budget(**fields)
@@ -146,6 +176,7 @@ def _term_from_dict(record: Mapping[str, Any]) -> Term:
 def _path_from_dict(record: Mapping[str, Any]) -> Path:
     path = Path(
         tuple(_hop_from_dict(hop) for hop in record["hops"]),
+        hop_drops=tuple(record.get("hop_drops", ())),
         **{name: record[name] for name in _PATH if name in record},
     )
     if record["length"] != path.length:
@@ -226,16 +257,16 @@ def _is_flag(value: object) -> bool:
 
 
 _TYPES: dict[str, Callable[[object], bool]] = {
-    **dict.fromkeys(("user", "item", "user_label", "item_label", "kind", "key", "label"), _is_text),
+    **dict.fromkeys(
+        ("user", "item", "user_label", "item_label", "kind", "key", "label", "text"), _is_text
+    ),
     **dict.fromkeys(("relation", "relation_label", "basis", "column", "graph"), _is_text),
     **dict.fromkeys(
         ("score", "margin", "own", "bias", "residual", "by_users", "item_own", "supported"),
         _is_number,
     ),
     **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
-    **dict.fromkeys(
-        ("drop_delete", "drop_mask", "attribution", "joint", "weight", "plausibility"), _is_number
-    ),
+    **dict.fromkeys(PATH_NUMBERS, _is_number),
     **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
     **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
 }
@@ -250,7 +281,8 @@ _OPTIONAL = (
         "on_graph",
         "rank_after",
     ),
-    *("drop_mask", "attribution", "joint", "weight", "plausibility", "users"),
+    *PATH_NUMBERS,
+    "users",
 )
 _MAPS: dict[str, Callable[[object], bool]] = {
     "counts": _is_count,
@@ -270,6 +302,8 @@ def _check_types(record: Mapping[str, Any]) -> None:
     for name, value in record.items():
         if name in _MAPS:
             good = isinstance(value, dict) and all(map(_MAPS[name], value.values()))
+        elif name == "hop_drops":
+            good = isinstance(value, list) and all(map(_is_number, value))
         elif name in _TYPES:
             good = _TYPES[name](value) or (value is None and name in _OPTIONAL)
         else:

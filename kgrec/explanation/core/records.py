@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from kgrec.explanation.explainer import Explainer
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMAS = (1, 2)
 _TOLERANCE = 1e-4
 KINDS = ("user", "item", "entity", "users")
-BASES = ("exact", "measured", "linearised", "post-hoc")
-CAUSAL = ("exact", "measured")
+BASES = ("exact", "measured", "linearized", "post-hoc", "not measured")
+MEASURED = ("exact", "measured")
+_NOTHING = 1e-6  # of the score: what rounding may make of an effect of 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +194,30 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A way from the user to the item, and what removing it does.
+    """A way from the user to the item, and what removing it does, like and facts apart.
+
+    Four numbers, each of a re-run: ``drop_delete`` without like and facts, ``like_drop`` without
+    the like alone, ``facts_drop`` without the facts alone (the like kept), and ``together``, what
+    only both make. A number with ``_mask`` is the same with the other edges' weights kept; None
+    where it was not measured.
 
     Attributes:
         hops: The edges, first to last.
         basis: What the drops are: "exact" (in closed form, equal to running the model again without
-            the path), "measured" (it was run again) or "post-hoc" (the graph has no effect on the
-            score at inference).
+            the path), "measured" (it was run again), "post-hoc" (the model declares that its score
+            reads no graph: facts have the effect 0) or "not measured" (the model offers no
+            deletion).
         drop_delete: Score minus the score of the model run again without the path's edges,
-            everything else recomputed.
-        drop_mask: The same with the other edges' weights kept; None where it was not measured.
+            everything else recomputed; None where not measured.
+        drop_mask: The same with the other edges' weights kept.
+        like_drop: Without the user's own interaction, the first hop; None where the path starts at
+            a fact about the user, or where the drop is not known.
+        like_drop_mask: The same with the other edges' weights kept.
+        facts_drop: Without all other hops, the like kept.
+        facts_drop_mask: The same with the other edges' weights kept.
+        hop_drops: Without each hop alone, in order; () where not measured.
+        placebo: What unrelated facts of the same relations and degrees stay below in 95 of 100
+            draws (``facts_drop`` of a placebo); None where it was not estimated.
         attribution: First-order effect of the path's edges, by which it was chosen; None if
             there is none.
         users: Number of other users the path stands for; None where it stands for itself.
@@ -216,7 +232,7 @@ class Path:
 
     hops: tuple[Hop, ...]
     basis: str
-    drop_delete: float
+    drop_delete: float | None
     drop_mask: float | None = None
     attribution: float | None = None
     users: int | None = None
@@ -225,6 +241,12 @@ class Path:
     weight: float | None = None
     plausibility: float | None = None
     rank_after: int | None = None
+    like_drop: float | None = None
+    like_drop_mask: float | None = None
+    facts_drop: float | None = None
+    facts_drop_mask: float | None = None
+    hop_drops: tuple[float, ...] = ()
+    placebo: float | None = None
 
     def __post_init__(self) -> None:
         """Check that the hops connect, visit no node twice, and that the numbers are finite."""
@@ -238,22 +260,27 @@ class Path:
         stops = [(node.kind, node.key) for node in self.nodes if node.kind != "users"]
         if len(set(stops)) < len(stops):
             raise ExplanationError("a path visits a node twice.")
-        numbers = (
-            self.drop_delete,
-            self.drop_mask,
-            self.attribution,
-            self.joint,
-            self.weight,
-            self.plausibility,
-        )
+
+        numbers = [getattr(self, name) for name in PATH_NUMBERS] + list(self.hop_drops)
         if not all(math.isfinite(number) for number in numbers if number is not None):
             raise ExplanationError("a path has a drop that is not a finite number.")
-        if self.basis not in ("exact", "measured", "post-hoc") or (
-            self.basis == "post-hoc" and self.drop_delete != 0
-        ):
+        if len(self.hop_drops) not in (0, len(self.hops)):
             raise ExplanationError(
-                f"a path has basis {self.basis!r} and drop {self.drop_delete}. Post-hoc paths "
-                "have drop 0."
+                f"a path of {len(self.hops)} hops has {len(self.hop_drops)} drops of hops."
+            )
+        self._check_basis()
+
+    def _check_basis(self) -> None:
+        if self.basis == "not measured":
+            possible = self.drop_delete is None
+        elif self.basis == "post-hoc":
+            possible = self.drop_delete == (self.like_drop or 0.0) and not self.facts_drop
+        else:
+            possible = self.basis in MEASURED and self.drop_delete is not None
+        if not possible:
+            raise ExplanationError(
+                f"a path has basis {self.basis!r} and drop {self.drop_delete}. Facts of post-hoc "
+                "paths have drop 0, paths that were not measured have none."
             )
 
     @property
@@ -267,9 +294,59 @@ class Path:
         return (self.hops[0].source, *(hop.target for hop in self.hops))
 
     @property
+    def together(self) -> float | None:
+        """What like and facts make only with each other: the drop of both minus that of each."""
+        if self.drop_delete is None or self.like_drop is None or self.facts_drop is None:
+            return None
+        return self.drop_delete - self.like_drop - self.facts_drop
+
+    @property
+    def like_claim(self) -> str:
+        """What may be said of the like: "cause", "depends" (the two ways to measure differ in
+        sign), "no cause" or "not measured".
+        """
+        return _sign(self.like_drop, self.like_drop_mask)
+
+    @property
+    def facts_claim(self) -> str:
+        """What may be said of the facts: "cause", "small" (positive, but not above what unrelated
+        facts do, or without a placebo to say so), "depends", "no cause" or "not measured".
+
+        A fact outside of what the model sees has no effect, so a path that names one is no cause.
+        """
+        found = _sign(self.facts_drop, self.facts_drop_mask)
+        if found != "cause":
+            return found
+        tiny = _NOTHING * max(map(abs, self.hop_drops), default=0.0)
+        if not all(abs(drop) > tiny for drop in self.hop_drops[1:]):
+            return "no cause"
+        if self.placebo is None or self.facts_drop is None or self.facts_drop <= self.placebo:
+            return "small"
+        return "cause"
+
+    @property
     def causal(self) -> bool:
-        """Whether words may say "because": the drop was measured and is positive."""
-        return self.basis in CAUSAL and self.drop_delete > 0
+        """Whether words may say "because": the like, or the facts, were measured to hold the score
+        up.
+        """
+        return "cause" in (self.like_claim, self.facts_claim)
+
+
+def _sign(delete: float | None, mask: float | None) -> str:
+    """Return what the signs of a drop in both modes allow to say."""
+    signs = {drop > 0 for drop in (delete, mask) if drop is not None}
+    if not signs:
+        return "not measured"
+    if len(signs) > 1:
+        return "depends"
+    return "cause" if signs == {True} else "no cause"
+
+
+PATH_NUMBERS = (
+    *("drop_delete", "drop_mask", "like_drop", "like_drop_mask", "facts_drop", "facts_drop_mask"),
+    *("placebo", "attribution", "joint", "weight", "plausibility"),
+)
+"""The fields of a path that are numbers of a score or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +376,7 @@ class Budget:
         by_liked: What each liked item gives, largest first.
         other: Further parts, by what they are in words.
         residual: What rounding leaves.
-        basis: "exact", "linearised" (an identity at this point; gates move when the graph does) or
+        basis: "exact", "linearized" (an identity at this point; gates move when the graph does) or
             "measured" (each part is the drop without that like, found by running the model again;
             the rest is in ``other``).
         by_property: A second cut of the same score, from the item's side: what each of its
@@ -339,7 +416,7 @@ class Budget:
         ]
         if not all(map(math.isfinite, parts)):
             raise ExplanationError("a budget has a part that is not a finite number.")
-        if self.basis not in ("exact", "linearised", "measured"):
+        if self.basis not in ("exact", "linearized", "measured"):
             raise ExplanationError(f"a budget has basis {self.basis!r}.")
         if abs(math.fsum(parts) - self.score) > _TOLERANCE * max(1.0, math.fsum(map(abs, parts))):
             raise ExplanationError(
@@ -378,6 +455,7 @@ class Explanation:
         against: Liked items that pull the score down, the strongest first.
         hidden: What filters left out: ``paths``, and their share of all first-order effects
             (``share``, None if there are none).
+        schema: Version of the JSON that it was read from.
     """
 
     user: str
@@ -397,6 +475,7 @@ class Explanation:
     next_item: Node | None = None
     against: tuple[Term, ...] = ()
     hidden: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""

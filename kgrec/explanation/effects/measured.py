@@ -9,8 +9,9 @@ import numpy as np
 
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
+from kgrec.explanation.effects.rebuilt import Rebuilt
 from kgrec.models.base import ModelEffects
-from kgrec.models.capabilities import LinearlyPropagated, Rerunnable
+from kgrec.models.capabilities import GraphEditable, LinearlyPropagated, Rerunnable
 
 _IN_CLOSED_FORM = 40
 
@@ -57,6 +58,8 @@ def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None
         return LinearModel(model, graph)
     if isinstance(model, Rerunnable):
         return MeasuredModel(model, graph)
+    if isinstance(model, GraphEditable):
+        return MeasuredModel(Rebuilt(model), graph)
     return None
 
 

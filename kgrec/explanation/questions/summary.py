@@ -23,7 +23,7 @@ _SAMPLE = 200
 _KNOCKED_OUT = 20
 _NOTES = {
     "exact": "The parts of the edges add up to what the graph adds to the scores.",
-    "linearised": "First-order effects at the graph as it is; they need not add up to what the "
+    "linearized": "First-order effects at the graph as it is; they need not add up to what the "
     "whole graph adds.",
 }
 Evaluate = Callable[[Scorer], Mapping[str, float]]
@@ -136,7 +136,7 @@ def _edges(
         score += float(effects.without([])[0, 0])
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(users))
-    return total, score, None, "linearised"
+    return total, score, None, "linearized"
 
 
 def _shares(

@@ -7,7 +7,7 @@ from kgrec.errors import ConfigError, nearest
 from kgrec.explanation.core.records import Budget, Explanation, Path, Term
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.explanation.search.filters import Filters
-from kgrec.explanation.search.ranked import RANKINGS, FoundPaths, PathSearch
+from kgrec.explanation.search.ranked import RANKINGS, FoundPaths, MeasuredPath, PathSearch
 from kgrec.models.capabilities import HistoryEditable
 
 _MOST_AGAINST = 5
@@ -19,7 +19,7 @@ def explain(
     item: Id,
     k: int = 10,
     *,
-    rank_by: str = "drop",
+    rank_by: str = "like",
     ranks: bool = False,
     relations: Mapping[str, Iterable[str]] | None = None,
     types: Iterable[str] | None = None,
@@ -38,9 +38,10 @@ def explain(
         user: User id.
         item: Item id.
         k: Most paths; more than 1000 are never measured.
-        rank_by: "drop" (everything recomputed), "drop_mask", "attribution" (first order), "joint"
-            (what the path's own walks carry), "weight" (product of its weights), "plausibility" (of
-            its facts), or "length".
+        rank_by: "like" (the drop without the like, then, of paths with one like, without the
+            facts), "facts", "drop" (without both), "drop_mask" (with the other weights kept),
+            "attribution" (first order), "joint" (what the path's own walks carry), "weight"
+            (product of its weights), "plausibility" (of its facts), or "length".
         ranks: Whether the item's rank without each path is found as well; the whole ranking is
             computed again for each.
         relations: {"allow": [...], "deny": [...]}, by key or label. Allowed ones are all that a
@@ -81,8 +82,9 @@ def explain(
     score = explained.score(standing, u, i)
     effects = explained.effects_at(u, i)
     found = search.find(u, i, effects, filters)
-    measured = search.measure(found, effects, rank_by, k)
-    enough = [path for path in measured if min_drop is None or path.drop >= min_drop]
+    measured = search.measure(found, effects, rank_by, k, every=min_drop is not None)
+    enough = [path for path in measured if _drops_enough(found, path, min_drop)]
+    search.complete(found, enough[:k])
     rank_without = {}
     if ranks and effects is not None:
         for path in enough[:k]:
@@ -98,7 +100,7 @@ def explain(
         too_low = len(measured) - len(enough)
         hidden = {"paths": counts["paths"], "below_min_drop": too_low, "share": counts["share"]}
     limits = filters.to_dict()
-    if rank_by != "drop":
+    if rank_by != "like":
         limits["rank_by"] = rank_by
     following = standing.next_item(i)
     margin = None
@@ -129,6 +131,13 @@ def explain(
     )
 
 
+def _drops_enough(found: FoundPaths, path: MeasuredPath, least: float | int | None) -> bool:
+    if least is None:
+        return True
+    drop = 0.0 if found.drops is None else found.drops.drop(path.whole)
+    return drop is not None and drop >= least
+
+
 def _against(budget: Budget | None) -> tuple[Term, ...]:
     """Return the liked items that pull a score down, the strongest first."""
     if budget is None:
@@ -151,7 +160,7 @@ def _notes(
             "The user already has this item: it has no rank, and the interaction itself is "
             "not offered as a path."
         )
-    if not explained.reads_graph:
+    if explained.graph_effect != "measured":
         notes.append(_no_effect(explained))
     if any(found.listed.cut[:2]):
         notes.append(
@@ -175,10 +184,17 @@ def _notes(
 
 
 def _no_effect(explained: ExplainedModel) -> str:
-    note = (
-        f"No fact of the graph has an effect on {explained.name}'s score at inference: the paths "
-        "connect, they do not cause."
-    )
+    if explained.graph_effect == "not measured":
+        note = (
+            f"What facts of the graph do to {explained.name}'s score is not measured: the model "
+            "offers no deletion (kgrec.models.capabilities). The paths connect; whether they "
+            "cause anything is not known."
+        )
+    else:
+        note = (
+            f"No fact of the graph has an effect on {explained.name}'s score at inference: the "
+            "paths connect, they do not cause."
+        )
     if isinstance(explained.model_effects, HistoryEditable):
         note += " Each like has: see the budget."
     return note

@@ -38,7 +38,7 @@ _LEGEND_POST_HOC = (
 )
 _BUDGET_NOTES = {
     "exact": "The parts add up to the score exactly; nothing is left out.",
-    "linearised": "The parts add up to the score at this point; when likes or facts change, what "
+    "linearized": "The parts add up to the score at this point; when likes or facts change, what "
     "the parts are worth moves as well.",
     "measured": "The part of a liked item is how far the score falls without that like, measured "
     "by running the model again.",

@@ -109,27 +109,85 @@ def _step(hop: Hop) -> list[str]:
 
 
 def claim(path: Path) -> str:
-    """Return "because" for a measured path with a positive drop, else "is connected through"."""
-    if path.causal:
-        return "because"
+    """Return what may be said of a path before its words, by what was measured.
+
+    "because" is for a like that holds the score up, "because of the like and the facts" where
+    the facts do as well, beyond what unrelated facts do; all else is a connection.
+    """
+    like = path.like_claim
+    facts = path.facts_claim
+    if facts == "cause":
+        return _FACTS_TOO if like == "cause" else "because of the facts"
+    if like == "cause":
+        return "because of the like"
+    if "depends" in (like, facts):
+        return "depends on how you count"
     return "is connected through"
 
 
-def reason(explanation: Explanation) -> str:
-    """Return one line on why the item is there, from its best path.
+_FACTS_TOO = "because of the like and the facts"
 
-    For example "*Blade Runner*: because you liked *Alien* - ...", "*Blade Runner* is connected
-    through: you liked ...".
+
+def because(path: Path) -> str:
+    """Return a path as a sentence that claims what was measured, and no more.
+
+    For example "because you liked *Alien*, and because of what joins the two: *Alien* - directed by
+    - Ridley Scott - directed - *Blade Runner*", "because you liked *Alien*. The two are also
+    connected: *Alien* - ...", "is connected through: you liked *Alien* - ...".
+    """
+    parts = _parts(path)
+    parts[0] = parts[0][:1].lower() + parts[0][1:]
+    words = claim(path)
+    first = path.hops[0].liked
+    if words == "because of the facts" or (words == _FACTS_TOO and not first):
+        return f"because {' - '.join(parts)}"
+    if not first or words in ("depends on how you count", "is connected through"):
+        joined = ": " if words == "is connected through" else " whether this is a reason: "
+        return f"{words}{joined}{' - '.join(parts)}"
+
+    liked, *rest = parts
+    if not rest:
+        return f"because {liked}"
+    between = " - ".join([_named(path.hops[0].target), *rest])
+    if words == _FACTS_TOO:
+        return f"because {liked}, and because of what joins the two: {between}"
+    if path.facts_claim == "not measured":
+        return f"because {liked}. What joins the two was not measured: {between}"
+    return f"because {liked}. The two are also connected: {between}"
+
+
+def reason(explanation: Explanation) -> str:
+    """Return one line on why the item is there, from its best path: the first one whose facts beat
+    unrelated ones, else the first.
+
+    For example "*Blade Runner*: because you liked *Alien*. The two are also connected: ...",
+    "*Blade Runner* is connected through: you liked ...".
     """
     title = f"*{explanation.item_label}*"
     if not explanation.paths:
         return f"{title}: no path within the limits"
-    best = explanation.paths[0]
-    words = sentence(best)
-    words = words[:1].lower() + words[1:]
-    if best.causal:
-        return f"{title}: because {words}"
-    return f"{title} is connected through: {words}"
+    best = headline(explanation)
+    words = because(best)
+    if words.startswith("because"):
+        small = ""
+        if is_small(best, explanation):
+            small = " (a small part: less than a thousandth of the score)"
+        return f"{title}: {words}{small}"
+    return f"{title} {words}"
+
+
+def headline(explanation: Explanation) -> Path:
+    """Return the path that speaks for an explanation: the first one whose facts are a cause, else
+    the first.
+    """
+    causes = (path for path in explanation.paths if path.facts_claim == "cause")
+    return next(causes, explanation.paths[0])
+
+
+def is_small(path: Path, explanation: Explanation) -> bool:
+    """Return whether a path's drop is less than a thousandth of the score."""
+    drop = path.drop_delete
+    return drop is not None and 0 < drop < 0.001 * abs(explanation.score)
 
 
 def percent(share: float | int) -> str:
@@ -187,7 +245,7 @@ def budget_line(budget: Budget) -> str:
 
 _BUDGET_BASIS = {
     "exact": "",
-    "linearised": "The parts add up at this point; when likes or facts change, what the parts "
+    "linearized": "The parts add up at this point; when likes or facts change, what the parts "
     "are worth moves as well.",
     "measured": "The part of a liked item is the drop of the score without that like, measured "
     "by running the model again.",
@@ -215,23 +273,46 @@ def walks_line(budget: Budget) -> str:
 
 
 def drop_words(path: Path, explanation: Explanation) -> str:
-    """Return what removing a path does: "drop 0.11 (48 % of the margin, rank 1 -> 3)"."""
-    if path.basis == "post-hoc":
+    """Return what removing a path does, like and facts apart: "drop 0.11 (48 % of the margin, rank
+    1 -> 3): like 0.1, facts 0.01, together 0".
+    """
+    drop = path.drop_delete
+    if drop is None:
+        like = "" if path.like_drop is None else f", without the like {path.like_drop:.3g}"
+        return f"effect of the facts not measured{like}"
+    if path.basis == "post-hoc" and not drop:
         return "no effect on the score"
+
     inside = []
-    part = of_margin(path.drop_delete, explanation) or of_score(path.drop_delete, explanation)
+    part = of_margin(drop, explanation) or of_score(drop, explanation)
     if part:
         inside.append(part)
     if explanation.rank is not None and path.rank_after is not None:
         inside.append(f"rank {explanation.rank} -> {path.rank_after}")
     if path.drop_mask is not None:
         inside.append(f"{path.drop_mask:.3g} with the other weights kept")
-    words = f"drop {path.drop_delete:.3g}"
+    words = f"drop {drop:.3g}"
     if inside:
         words += f" ({', '.join(inside)})"
-    if path.drop_delete < 0:
-        words += ": the score is higher without it"
+    words += apart(path)
+    if is_small(path, explanation):
+        words += "; less than a thousandth of the score"
+    if drop < 0:
+        words += "; the score is higher without it"
     return words
+
+
+def apart(path: Path) -> str:
+    """Return ": like 0.1, facts 0.01 (unrelated facts: up to 0.005), together 0.001"; "" where like
+    and facts are not told apart.
+    """
+    if path.like_drop is None or path.facts_drop is None or path.together is None:
+        return ""
+    bar = "" if path.placebo is None else f" (unrelated facts: up to {path.placebo:.2g})"
+    return (
+        f": like {path.like_drop:.3g}, facts {path.facts_drop:.3g}{bar}, together "
+        f"{path.together:.3g}"
+    )
 
 
 def of_margin(drop: float, explanation: Explanation) -> str:
@@ -371,8 +452,8 @@ def footing(explanation: Explanation, width: int) -> list[str]:
         lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
     if measured:
         lines += _wrapped(
-            "drop: how much the score falls when the path's facts are removed and everything is "
-            "computed again.",
+            "drop: how much the score falls without the path, everything computed again; like: "
+            "without the like alone; facts: without the facts alone; together: what only both make.",
             width,
             "  ",
         )
@@ -544,7 +625,7 @@ def _summary(answer: Summary) -> list[str]:
             words += f", {percent(share.overlap)} of the lists stay"
         lines.append(words)
     lines.append("Percents are of the sum of absolute values.")
-    if answer.basis == "linearised":
+    if answer.basis == "linearized":
         lines.append(_BUDGET_BASIS[answer.basis])
     return lines
 

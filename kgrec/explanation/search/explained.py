@@ -20,7 +20,7 @@ from kgrec.explanation.effects.budget import budget_of
 from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import ModelEffects, Recommender, Scorer
-from kgrec.models.capabilities import GraphEditable, Rerunnable
+from kgrec.models.capabilities import GraphEditable, HistoryEditable, Rerunnable
 from kgrec.queries import queries
 
 
@@ -120,8 +120,8 @@ class ExplainedModel:
             self.model_effects = model.explanation_effects()
         else:
             self.model_effects = model
-        if isinstance(self.model_effects, Rerunnable):
-            merged = self.model_effects.merges_relations
+        if isinstance(self.model_effects, Rerunnable | GraphEditable):
+            merged = getattr(self.model_effects, "merges_relations", False)
             self.graph = PathGraph(self.model_effects.ckg, merged=merged)
         else:
             self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
@@ -138,14 +138,37 @@ class ExplainedModel:
     def keeps_weights(self) -> bool:
         """Whether the other edges' weights can be kept when some are removed."""
         effects = self.model_effects
-        return not isinstance(effects, Rerunnable) or effects.keeps_weights
+        if isinstance(effects, Rerunnable):
+            return effects.keeps_weights
+        return not isinstance(effects, GraphEditable)
 
     @property
-    def reads_graph(self) -> bool:
-        """Whether any fact of the graph has an effect on the scores at inference."""
-        if isinstance(self.effects, LinearModel):
-            return self.effects.linear.num_layers > 0
-        return self.effects is not None
+    def graph_effect(self) -> str:
+        """What is known of the effect of facts on the scores at inference: "measured", "none" (the
+        model declares that its scores read no graph, or it has no layer that does), or "not
+        measured" (it says neither).
+        """
+        if isinstance(self.effects, LinearModel) and not self.effects.linear.num_layers:
+            return "none"
+        if self.effects is not None:
+            return "measured"
+        if isinstance(self.model, Recommender) and not self.model.scores_read_graph:
+            return "none"
+        return "not measured"
+
+    def like_drops(self, user: int, item: int) -> dict[int, float]:
+        """Return the drop of a score without each like (items), for a model that reads no graph but
+        knows a person by the items; {} for others.
+        """
+        effects = self.model_effects
+        if self.effects is not None or not isinstance(effects, HistoryEditable):
+            return {}
+        likes = self.liked(user)
+        histories = [likes, *(likes[likes != one] for one in likes.tolist())]
+        with torch.no_grad():
+            scores = effects.history_scores(user, [torch.from_numpy(one) for one in histories])
+        column = scores[:, item].double().cpu().numpy()
+        return dict(zip(likes.tolist(), (column[0] - column[1:]).tolist(), strict=True))
 
     def over(self, model: Recommender | None = None) -> "ExplainedModel":
         """Return the same built again, over another model of the same data where given."""

@@ -1,6 +1,6 @@
 """Find the paths between a user and an item, measure them, and rank them by their drops."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ import torch
 
 from kgrec._version import __version__
 from kgrec.errors import CapabilityError, ConfigError
-from kgrec.explanation.core.records import Path
+from kgrec.explanation.core.placebos import Pattern, Placebos, degree_class
+from kgrec.explanation.core.records import Hop, Path
 from kgrec.explanation.effects.closed_form import MODES, Mode
+from kgrec.explanation.effects.deletions import Deletions
 from kgrec.explanation.effects.measured import Effects
 from kgrec.explanation.fingerprint import graph_sum, parameters_sum
 from kgrec.explanation.search.all_paths import Found, Limits, simple_paths
@@ -21,7 +23,10 @@ from kgrec.explanation.search.filters import Filters
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import Plausible
 
-RANKINGS = ("drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length")
+RANKINGS = (
+    *("like", "facts", "drop", "drop_mask", "attribution", "joint", "weight", "plausibility"),
+    "length",
+)
 _BEST_FIRST = 300
 _MOST_MEASURED = 1000
 
@@ -37,6 +42,9 @@ class FoundPaths:
         walks: What each candidate's walks carry and the product of their weights; None per length
             where there is no such number, [] without effects.
         notes: What a reader must know.
+        drops: What the score loses without edges; None without effects.
+        likes: What it loses without each liked item, where the graph has no effect on it but the
+            model knows a person by the items.
     """
 
     listed: Found
@@ -44,6 +52,8 @@ class FoundPaths:
     first_order: list[np.ndarray]
     walks: list[tuple[np.ndarray, np.ndarray] | None]
     notes: list[str]
+    drops: Deletions | None
+    likes: dict[int, float]
 
     def edges(self, where: tuple[int, int]) -> np.ndarray:
         """Return the distinct edges of a candidate (length - 1, number)."""
@@ -58,17 +68,21 @@ class FoundPaths:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPath:
-    """A candidate and its drops.
+    """A candidate and the edges whose drops it is made of.
 
     Attributes:
         where: (length - 1, number) of the candidate.
-        drop: Score minus the score without its edges, everything recomputed.
-        mask: The same with the other edges' weights kept; None where it was not measured.
+        whole: Its distinct edges.
+        like: The user's own interaction, the first hop; empty where it starts at a fact.
+        facts: All other edges.
+        hops: The edges of each hop; several where other users are counted.
     """
 
     where: tuple[int, int]
-    drop: float
-    mask: float | None
+    whole: np.ndarray
+    like: np.ndarray
+    facts: np.ndarray
+    hops: tuple[np.ndarray, ...]
 
 
 class PathSearch:
@@ -93,6 +107,7 @@ class PathSearch:
         filters: The filters of a search that names none.
         modes: What is measured.
         settings: screen_top, per_liked, per_middle and budget.
+        placebos: What unrelated facts do, by pattern; None where it was not estimated.
 
     Raises:
         ConfigError: If a setting is out of range.
@@ -125,6 +140,7 @@ class PathSearch:
             "per_middle": per_middle,
             "budget": budget,
         }
+        self.placebos: Placebos | None = None
         self._edge_plausibility: np.ndarray | None = None
         self._sums: dict[str, str] = {}
         num_nodes = explained.graph.ckg.num_nodes
@@ -134,13 +150,16 @@ class PathSearch:
 
     def over(self, model: Recommender | None = None) -> "PathSearch":
         """Return a new search of the same settings, over another model where given."""
-        return PathSearch(
+        search = PathSearch(
             self.explained.over(model),
             max_length=self.filters.max_length,
             users=self.filters.users,
             modes=self.modes,
             **self.settings,
         )
+        if model is None:
+            search.placebos = self.placebos
+        return search
 
     def manifest(self, **more: Any) -> dict[str, Any]:
         """Return model, dataset, their checksums, settings (with ``more``) and versions."""
@@ -187,7 +206,8 @@ class PathSearch:
             grouped(graph, nodes, edges, filters.users == "count") for nodes, edges in lengths
         ]
         if effects is None:
-            return FoundPaths(found, groups, [], [], notes)
+            likes = self.explained.like_drops(user, item)
+            return FoundPaths(found, groups, [], [], notes, None, likes)
         first_order = [group.total(effects.removal(group.edge)) for group in groups]
         walks: list[tuple[np.ndarray, np.ndarray] | None] = []
         for group, (nodes, edges) in zip(groups, lengths, strict=True):
@@ -197,14 +217,27 @@ class PathSearch:
             else:
                 joint, weight = carried
                 walks.append((group.total_of_paths(joint), group.total_of_paths(weight)))
-        return FoundPaths(found, groups, first_order, walks, notes)
+        drops = Deletions(effects, self.modes)
+        return FoundPaths(found, groups, first_order, walks, notes, drops, {})
 
     def measure(
-        self, found: FoundPaths, effects: Effects | None, rank_by: str, k: int
+        self,
+        found: FoundPaths,
+        effects: Effects | None,
+        rank_by: str,
+        k: int,
+        every: bool = False,
     ) -> list[MeasuredPath]:
-        """Return the chosen candidates with their drops, best first.
+        """Return the chosen candidates, the best first; the first k of them are measured.
 
         Candidates that stand for counted users are measured only where there is room for them.
+
+        Args:
+            found: What the search found.
+            effects: Effects on the score; None where the graph has none.
+            rank_by: One of ``RANKINGS``.
+            k: How many are wanted.
+            every: Whether the drop of each chosen candidate is wanted, not of the best alone.
         """
         levels = self._levels(found, rank_by, effects)
         variety = {name: self.settings[name] for name in ("per_liked", "per_middle")}
@@ -213,13 +246,57 @@ class PathSearch:
         room = 2 * max(0, min(k, most) - len(chosen))
         if room:
             chosen += choose(found.groups, levels, counted=True, most=min(room, most), **variety)
-        if not chosen:
-            return []
-        if effects is None:
-            measured = [MeasuredPath(where, 0.0, None) for where in chosen]
-        else:
-            measured = self._drops(found, effects, chosen)
-        return self._in_order(found, measured, rank_by)
+
+        paths = [self._path_edges(found, where) for where in chosen]
+        if found.drops is None or not paths:
+            return self._in_order(found, paths, rank_by)
+        self._measure_for_order(found, found.drops, paths, rank_by, every)
+        paths = self._in_order(found, paths, rank_by)
+        if rank_by == "like" and not found.drops.exact:
+            # Within a like the facts decide: measured for the first likes alone, runs are dear.
+            first = _of_first_likes(paths, k)
+            found.drops.measure(path.facts for path in first)
+            paths = self._in_order(found, first, rank_by) + paths[len(first) :]
+        self.complete(found, paths[:k])
+        return paths
+
+    def complete(self, found: FoundPaths, paths: Sequence[MeasuredPath]) -> None:
+        """Measure what is missing of the four numbers of some paths, and of each hop."""
+        if found.drops is not None:
+            parts = [part for path in paths for part in (path.whole, path.like, path.facts)]
+            found.drops.measure(parts)
+            found.drops.measure((hop for path in paths for hop in path.hops), ("delete",))
+
+    def _measure_for_order(
+        self,
+        found: FoundPaths,
+        drops: Deletions,
+        paths: Sequence[MeasuredPath],
+        rank_by: str,
+        every: bool,
+    ) -> None:
+        """Measure what candidates are ranked by; all there is to know where that is cheap."""
+        if drops.exact:
+            self.complete(found, paths)
+        elif rank_by == "facts":
+            drops.measure(path.facts for path in paths)
+        elif rank_by == "like":
+            drops.measure(path.like if len(path.like) else path.whole for path in paths)
+        if every or rank_by not in ("facts", "like"):
+            drops.measure(path.whole for path in paths)
+
+    def _path_edges(self, found: FoundPaths, where: tuple[int, int]) -> MeasuredPath:
+        length, number = where
+        graph = self.explained.graph
+        group = found.groups[length]
+        whole = group.edges(number)
+        every = found.listed.edges[length][group.of_path == number]
+        hops = tuple(np.unique(column) for column in every.T)
+        first = group.example[number][:1]
+        nothing = first[:0]
+        if graph.ckg.relation[graph.first_facts()[first]].any():
+            return MeasuredPath(where, whole, nothing, whole, hops)
+        return MeasuredPath(where, whole, first, whole[whole != first[0]], hops)
 
     def path(
         self,
@@ -234,13 +311,9 @@ class PathSearch:
         count = found.users(measured.where)
         example = group.example[number]
         hops = self.explained.naming.hops(group.nodes[number].tolist(), example.tolist(), count)
-        plausibility = None
-        if effects is None:
-            if isinstance(self.explained.model_effects, Plausible):
-                plausibility = float(
-                    self._plausible_edges(self.explained.model_effects)[example].sum()
-                )
-            return Path(hops, "post-hoc", 0.0, users=count or None, plausibility=plausibility)
+        if effects is None or found.drops is None:
+            return self._unmeasured(found, measured, hops)
+
         joint = None
         weight = None
         walks = found.walks[length]
@@ -250,15 +323,72 @@ class PathSearch:
         return Path(
             hops,
             effects.basis,
-            measured.drop,
-            drop_mask=measured.mask,
+            found.drops.drop(measured.whole),
+            drop_mask=found.drops.drop(measured.whole, "mask"),
             attribution=float(found.first_order[length][number]),
             users=count or None,
             removed=len(self.facts(found, measured)),
             joint=joint,
             weight=weight,
             rank_after=rank_after,
+            placebo=self._placebo(found, measured),
+            hop_drops=tuple(found.drops.drop(hop) or 0.0 for hop in measured.hops),
+            **_like_and_facts(found.drops, measured),
         )
+
+    def _unmeasured(self, found: FoundPaths, measured: MeasuredPath, hops: tuple[Hop, ...]) -> Path:
+        """Return a path whose facts have no effect, or none that was measured."""
+        length, number = measured.where
+        plausibility = None
+        if isinstance(self.explained.model_effects, Plausible):
+            example = found.groups[length].example[number]
+            edges = self._plausible_edges(self.explained.model_effects)[example]
+            plausibility = float(edges.sum())
+        like = None
+        if len(measured.like):
+            like = found.likes.get(int(found.groups[length].nodes[number, 1]))
+        users = found.users(measured.where) or None
+        if self.explained.graph_effect == "not measured":
+            return Path(
+                hops, "not measured", None, users=users, plausibility=plausibility, like_drop=like
+            )
+        return Path(
+            hops,
+            "post-hoc",
+            like or 0.0,
+            users=users,
+            plausibility=plausibility,
+            like_drop=like,
+            facts_drop=0.0,
+        )
+
+    def pattern(self, nodes: np.ndarray, edges: np.ndarray) -> Pattern | None:
+        """Return relation and direction of each hop after the like, of parallel facts the first;
+        None for a path that starts at a fact, is a like alone, or passes other users.
+        """
+        graph = self.explained.graph
+        ckg = graph.ckg
+        facts = graph.first_facts()[edges]
+        relations = ckg.relation[facts]
+        if relations[0] or len(edges) < 2 or not relations[1:].all():
+            return None
+        forward = ckg.head[facts] == nodes[:-1]
+        key = self.explained.naming.relation_key
+        hops = zip(relations[1:].tolist(), forward[1:].tolist(), strict=True)
+        return tuple((key(relation), onward) for relation, onward in hops)
+
+    def _placebo(self, found: FoundPaths, measured: MeasuredPath) -> float | None:
+        """Return what the facts of a path must do to be more than facts of their sort."""
+        if self.placebos is None or found.drops is None:
+            return None
+        length, number = measured.where
+        group = found.groups[length]
+        nodes = group.nodes[number]
+        pattern = self.pattern(nodes, group.example[number])
+        if pattern is None:
+            return None
+        degrees = self.explained.graph.degree(nodes[2:-1] if len(nodes) > 3 else nodes[1:2])
+        return self.placebos.threshold(pattern, degree_class(degrees.tolist()), found.drops.score)
 
     def facts(self, found: FoundPaths, measured: MeasuredPath) -> np.ndarray:
         """Return the facts of a measured candidate, as positions in the columns of the graph."""
@@ -349,7 +479,8 @@ class PathSearch:
         if rank_by == "plausibility" or by_facts:
             return np.stack([length, -rounded(self._plausibility(found))], 1)
         if effects is None:
-            return np.stack([length, -rounded(self._rarity(found))], 1)
+            likes = [found.likes.get(n, 0.0) for group in found.groups for n in group.nodes[:, 1]]
+            return np.stack([-rounded(np.array(likes)), length, -rounded(self._rarity(found))], 1)
         if rank_by in ("joint", "weight"):
             numbers = [walks[rank_by == "weight"] for walks in found.walks if walks is not None]
             if len(numbers) < len(found.walks):
@@ -402,55 +533,73 @@ class PathSearch:
             self._edge_plausibility = graph.best_per_edge(per_fact)
         return self._edge_plausibility
 
-    def _drops(
-        self, found: FoundPaths, effects: Effects, chosen: list[tuple[int, int]]
-    ) -> list[MeasuredPath]:
-        scores = effects.without([found.edges(where) for where in chosen], self.modes)
-        drops = dict(zip(self.modes, (scores[:, :1] - scores[:, 1:]).tolist(), strict=True))
-        masks = drops.get("mask", [None] * len(chosen))
-        return [
-            MeasuredPath(where, drop, mask)
-            for where, drop, mask in zip(chosen, drops["delete"], masks, strict=True)
-        ]
-
     def _in_order(
-        self, found: FoundPaths, measured: list[MeasuredPath], rank_by: str
+        self, found: FoundPaths, paths: Sequence[MeasuredPath], rank_by: str
     ) -> list[MeasuredPath]:
-        """Return measured candidates by their ranking; those without a measure keep their order.
+        """Return candidates by their ranking; those without a measure keep their order.
 
         Candidates that count users come last: many people's edges together always weigh more than
         one fact.
         """
-        by_length = rank_by == "length" or self.explained.effects is None
-        values = rounded(np.array([self._value(found, path, rank_by) for path in measured]))
-        drops = rounded(np.array([path.drop for path in measured]))
+        if not paths:
+            return []
+        by_length = rank_by == "length" or (found.drops is None and not found.likes)
+        values = np.array([self._values(found, path, rank_by) for path in paths])
+        keys = -np.stack([rounded(column) for column in values.T], 1)
 
-        def key(n: int) -> tuple[bool, int, float, float, int]:
-            where = measured[n].where
-            length = 0
-            if by_length:
-                length = where[0]
-            return found.users(where) > 0, length, -values[n], -drops[n], n
+        def key(n: int) -> tuple[Any, ...]:
+            where = paths[n].where
+            length = where[0] if by_length else 0
+            return found.users(where) > 0, length, *keys[n].tolist(), n
 
-        return [measured[n] for n in sorted(range(len(measured)), key=key)]
+        return [paths[n] for n in sorted(range(len(paths)), key=key)]
 
-    def _value(self, found: FoundPaths, path: MeasuredPath, rank_by: str) -> float:
-        """Return the number that a measured candidate is ranked by."""
+    def _values(self, found: FoundPaths, path: MeasuredPath, rank_by: str) -> tuple[float, float]:
+        """Return the numbers that a candidate is ranked by, the larger the better."""
         length, number = path.where
+        if found.drops is None:
+            like = int(found.groups[length].nodes[number, 1])
+            return found.likes.get(like, 0.0) if len(path.like) else 0.0, 0.0
+        drop = found.drops.drop(path.whole) or 0.0
         if rank_by == "length":
-            return 0.0
-        if rank_by == "drop" or self.explained.effects is None:
-            return path.drop
+            return 0.0, drop
+        if rank_by == "drop":
+            return drop, 0.0
         if rank_by == "drop_mask":
-            if path.mask is None:
+            if "mask" not in found.drops.modes:
                 raise ConfigError('rank_by="drop_mask" needs modes=("delete", "mask").')
-            return path.mask
+            return found.drops.drop(path.whole, "mask") or 0.0, drop
+        if rank_by in ("like", "facts"):
+            like_drop = found.drops.drop(path.like if len(path.like) else path.whole) or 0.0
+            facts_drop = found.drops.drop(path.facts) or 0.0
+            return (like_drop, facts_drop) if rank_by == "like" else (facts_drop, like_drop)
         if rank_by == "attribution":
-            return float(found.first_order[length][number])
+            return float(found.first_order[length][number]), drop
         walks = found.walks[length]
         if walks is None:
-            return 0.0
-        return float(walks[rank_by == "weight"][number])
+            return 0.0, drop
+        return float(walks[rank_by == "weight"][number]), drop
+
+
+def _like_and_facts(drops: Deletions, path: MeasuredPath) -> dict[str, float | None]:
+    """Return the fields of a path for the like and for the facts; None where it has no like."""
+    found: dict[str, float | None] = {}
+    if len(path.like):
+        found["like_drop"] = drops.drop(path.like)
+        found["like_drop_mask"] = drops.drop(path.like, "mask")
+    if len(path.facts):
+        found["facts_drop"] = drops.drop(path.facts)
+        found["facts_drop_mask"] = drops.drop(path.facts, "mask")
+    return found
+
+
+def _of_first_likes(paths: Sequence[MeasuredPath], k: int) -> Sequence[MeasuredPath]:
+    """Return the paths from the first on, at least k, that share their likes with no later one."""
+    stop = min(k, len(paths))
+    likes = {path.like.tobytes() for path in paths[:stop]}
+    while stop < len(paths) and paths[stop].like.tobytes() in likes:
+        stop += 1
+    return paths[:stop]
 
 
 def _absolute_effects(effects: Effects, found: Found, lengths: list[int]) -> float:

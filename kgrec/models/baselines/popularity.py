@@ -34,6 +34,8 @@ class Popularity(Recommender):
     Recommendation Tasks, RecSys 2010, Section 3.1.
     """
 
+    scores_read_graph = False
+
     counts: Tensor
     list_kind: ClassVar[str] = "popular"
 

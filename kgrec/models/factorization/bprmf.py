@@ -80,6 +80,8 @@ class BPRMF(Recommender):
     Source: Rendle et al., BPR, UAI 2009. https://arxiv.org/abs/1205.2618
     """
 
+    scores_read_graph = False
+
     def __init__(
         self, num_users: int, num_items: int, config: BPRMFConfig, generator: torch.Generator
     ) -> None:

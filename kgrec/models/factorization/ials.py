@@ -88,6 +88,8 @@ class IALS(Recommender):
     RecSys 2022, Section 2. https://arxiv.org/abs/2110.14037
     """
 
+    scores_read_graph = False
+
     users: Tensor
     items: Tensor
     user_ptr: Tensor

@@ -53,5 +53,5 @@ class IALSEffects(HistoryEffects, Parted):
             items=chosen.cpu().numpy(),
             liked=liked.cpu().numpy(),
             other={"moved by the last pass over the items": moved},
-            basis="linearised",
+            basis="linearized",
         )

@@ -208,6 +208,8 @@ class CFKG(Recommender):
     Source: Ai et al., CFKG, Algorithms 11(9):137, 2018. https://arxiv.org/abs/1805.03352
     """
 
+    scores_read_graph = False
+
     def __init__(
         self, ckg: CollaborativeKG, config: CFKGConfig, generator: torch.Generator
     ) -> None:

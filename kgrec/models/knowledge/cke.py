@@ -182,6 +182,8 @@ class CKE(Recommender):
     https://doi.org/10.1145/2939672.2939673
     """
 
+    scores_read_graph = False
+
     def __init__(
         self,
         ckg: CollaborativeKG,

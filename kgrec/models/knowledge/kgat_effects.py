@@ -131,7 +131,7 @@ class KGATEffects(Rerunnable, GraphEditable, Parted):
         items = ball.nodes[neighbors[liked]].cpu().numpy()
         by_item = values[liked].cpu().numpy()
         own_part = float(ends[0][0] @ upstream)
-        return ScoreParts(own_part, float(bias), items, by_item, other, "linearised")
+        return ScoreParts(own_part, float(bias), items, by_item, other, "linearized")
 
     def _around(self, user: int, item: int) -> Ball:
         csr = self._model.graph.csr

@@ -122,7 +122,7 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
             items=ball.nodes[items].cpu().numpy(),
             liked=found.sum(0),
             pieces=dict(zip(self._names(), found, strict=True)),
-            basis="linearised",
+            basis="linearized",
         )
 
     def _around(self, user: int, item: int) -> Ball:

@@ -73,7 +73,7 @@ class DKNEffects(HistoryEffects, Parted):
             other["the title itself"] = float(alone)
             other["missed by the integration"] = float(whole - alone - values.sum())
         return ScoreParts(
-            0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearised"
+            0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearized"
         )
 
     def _gradient(self, start: Tensor, way: Tensor, offered: Tensor) -> Float[Tensor, " dim"]:

@@ -211,6 +211,8 @@ class TripleModel(Recommender):
         generator: Draws the initial vectors.
     """
 
+    scores_read_graph = False
+
     scores_triples: ClassVar[bool] = True
     config: TripleConfig
     facts: Tensor

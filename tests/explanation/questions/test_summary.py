@@ -65,7 +65,7 @@ def test_parallel_relations_have_equal_parts(films):
 def test_models_with_gates_have_first_order_shares(data):
     ex = Explainer(kgat(data), data)
     told = ex.summary(["u0", "u1"], k=2)
-    assert (told.basis, told.without_graph, told.residual) == ("linearised", None, None)
+    assert (told.basis, told.without_graph, told.residual) == ("linearized", None, None)
     total = sum(
         float(ex.model.explanation_effects().screen(u, int(i)).sum())
         for u in (0, 1)

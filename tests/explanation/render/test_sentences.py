@@ -196,7 +196,7 @@ def test_the_full_text_says_every_number_with_what_it_is():
     ):
         assert words in shown
     for basis, words in (
-        ("linearised", "what the parts are worth moves"),
+        ("linearized", "what the parts are worth moves"),
         ("measured", "without that like, measured by running"),
     ):
         assert words in " ".join(text(replace(FULL, budget=replace(BUDGET, basis=basis))).split())

@@ -79,7 +79,7 @@ class TestIALS(RecommenderContract):
             score = float(model.users[user] @ model.items[item])
             assert got.liked.sum() + sum(got.other.values()) == pytest.approx(score, abs=1e-12)
             assert list(got.other) == ["moved by the last pass over the items"]
-            assert got.basis == "linearised"
+            assert got.basis == "linearized"
         assert (
             abs(
                 model.explanation_effects()

@@ -522,7 +522,7 @@ class TestKGAT(RecommenderContract):
             other = (
                 {"facts about the user": part.pop("facts about the user")} if user in (0, 2) else {}
             )
-            assert got.basis == "linearised"
+            assert got.basis == "linearized"
             assert dict(zip(got.items.tolist(), got.liked.tolist(), strict=True)) == pytest.approx(
                 dict(part), abs=1e-10
             )

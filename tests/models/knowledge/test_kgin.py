@@ -481,7 +481,7 @@ class TestKGIN(RecommenderContract):
             assert got.own + got.liked.sum() == pytest.approx(
                 float((scorer.users[user] @ scorer.items[item]).detach()), abs=1e-10
             )
-            assert (got.bias, got.other, got.basis) == (0.0, {}, "linearised")
+            assert (got.bias, got.other, got.basis) == (0.0, {}, "linearized")
 
     def test_on_another_graph_the_parameters_stay(self):
         data = dataclasses.replace(

@@ -237,7 +237,7 @@ class TestParts:
                 float(model.scorer()(queries(known(data), np.array([user])))[0, item].detach()),
                 abs=1e-12,
             )
-            assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "linearised")
+            assert (got.own, got.bias, got.other, got.basis) == (0.0, 0.0, {}, "linearized")
 
     def test_of_a_network_are_integrated_gradients(self, float64):
         """Against differences of 2,000 steps on the way from no interest to the user's."""
