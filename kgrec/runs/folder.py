@@ -12,11 +12,12 @@ from typing import Any
 
 from kgrec._version import __version__
 from kgrec.data.io.files import check_fields, check_version, existing, read_record
-from kgrec.data.io.writing import find_again, write_whole
+from kgrec.data.io.writing import find_again, write_file, write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.storage import open_dataset, save_dataset
 from kgrec.errors import CheckpointError, DataError
+from kgrec.explanation.core.placebos import Placebos
 from kgrec.models.fallback import FallbackChoice
 from kgrec.runs.settings import Chosen
 from kgrec.training.checkpoint import check_history
@@ -27,6 +28,7 @@ WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 STATE = "state.safetensors"
 DATA, REFIT_DATA = "data", "data-refit"
+PLACEBOS = "placebos.json"
 TRAINING, DONE = "training", "done"
 
 
@@ -56,6 +58,24 @@ def seen_from(out: Path, dataset: dict[str, Any]) -> dict[str, Any]:
     if relative is None:
         return found
     return found | {"relative": relative}
+
+
+def read_placebos(folder: Path) -> Placebos | None:
+    """Return the placebos that are stored with a run; None where there are none.
+
+    Raises:
+        ExplanationError: If the file holds something else.
+    """
+    path = folder / PLACEBOS
+    if not path.exists():
+        return None
+    return Placebos.from_dict(read_record(path))
+
+
+def write_placebos(folder: Path, placebos: Placebos) -> None:
+    """Store placebos with a run."""
+    text = json.dumps(placebos.to_dict(), indent=1) + "\n"
+    write_file(folder / PLACEBOS, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _relative(path: str, out: Path) -> str | None:

@@ -2,7 +2,7 @@
 opens one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -35,8 +35,10 @@ from kgrec.evaluation.ranking import Lists
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
+from kgrec.explanation.core.placebos import Placebos
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.explainer import Explainer
+from kgrec.explanation.quality.placebo import estimate_placebos
 from kgrec.log import logger
 from kgrec.models.base import (
     SCORE_FUNCTIONS,
@@ -63,11 +65,13 @@ from kgrec.runs.folder import (
     WEIGHTS,
     find_dataset,
     read_config,
+    read_placebos,
     record_of,
     refuse_foreign,
     seen_from,
     write_config,
     write_data,
+    write_placebos,
 )
 from kgrec.runs.ranker import Ranked, Ranker
 from kgrec.runs.settings import Chosen, choose, restore
@@ -153,6 +157,7 @@ class Run:
     _ranker: Ranker | None = None
     _texts: tuple[np.ndarray, np.ndarray] | None = None
     _explainers: dict[str, Explainer] = field(default_factory=dict)
+    _placebos: Placebos | None = None
     _given: "Dataset | str | PathLike[str] | None" = None
 
     def __repr__(self) -> str:
@@ -454,7 +459,44 @@ class Run:
 
     def explainer(self, **settings: Any) -> Explainer:
         """Return a new explainer over this run; keep it for many explanations."""
-        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+        explainer = Explainer(
+            self.model, self.data, self.scorer(), model_name=self.name, **settings
+        )
+        explainer.search.placebos = self.placebos(explainer.manifest())
+        return explainer
+
+    def placebos(self, manifest: Mapping[str, Any] | None = None) -> Placebos | None:
+        """Return what unrelated facts do to the scores, as ``estimate_placebos`` found it; None
+        where it has not, or did for other parameters or another graph.
+        """
+        if self._placebos is None and self.path is not None:
+            self._placebos = read_placebos(self.path)
+        if self._placebos is None:
+            return None
+        if manifest is None:
+            manifest = self.explainer().manifest()
+        if any(manifest.get(name) != value for name, value in self._placebos.sums.items()):
+            logger.warning(
+                "the placebos were estimated for other parameters or another graph, and are left "
+                "out. Estimate them again: kgrec placebo RUN."
+            )
+            return None
+        return self._placebos
+
+    def estimate_placebos(self, users: int = 200, seed: int = 0) -> Placebos:
+        """Estimate what unrelated facts of the same relations and degrees do to scores, and keep it
+        with the run: explanations call facts a cause where they do more.
+
+        Args:
+            users: How many users are sampled, each with the first item of the list.
+            seed: Draws users and placebos.
+        """
+        found = estimate_placebos(self.explainer().search, users, seed)
+        if self.path is not None:
+            write_placebos(self.path, found)
+        self._placebos = found
+        self._explainers.clear()
+        return found
 
     def embeddings(self) -> dict[str, pl.DataFrame]:
         """Return the vectors of users, items and (where the model has them) all entities and
@@ -548,6 +590,8 @@ class Run:
         with beside(folder) as scratch:
             write_data(self.data, scratch / DATA)
             self.write(scratch)
+            if self._placebos is not None:
+                write_placebos(scratch, self._placebos)
         self.path = folder
         return folder
 

@@ -17,7 +17,7 @@ from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path
-from kgrec.explanation.render.sentences import wording
+from kgrec.explanation.render.sentences import claim, wording
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
 
@@ -432,7 +432,7 @@ def _shown(path: Path) -> dict[str, Any]:
         }
         for hop in path.hops
     ]
-    return {"causal": path.causal, "hops": hops}
+    return {"causal": path.causal, "claim": claim(path), "hops": hops}
 
 
 def _words(hop: Hop) -> list[str]:

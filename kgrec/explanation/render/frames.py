@@ -24,6 +24,11 @@ FRAME = {
     "length": pl.Int64,
     "drop_delete": pl.Float64,
     "drop_mask": pl.Float64,
+    "like_drop": pl.Float64,
+    "facts_drop": pl.Float64,
+    "placebo": pl.Float64,
+    "like_claim": pl.String,
+    "facts_claim": pl.String,
     "basis": pl.String,
     "attribution": pl.Float64,
     "joint": pl.Float64,
@@ -33,6 +38,7 @@ FRAME = {
     "users": pl.Int64,
     "removed": pl.Int64,
     "hop": pl.Int64,
+    "hop_drop": pl.Float64,
     "source_kind": pl.String,
     "source": pl.String,
     "source_label": pl.String,
@@ -47,6 +53,11 @@ FRAME = {
 _OF_PATH = (
     "drop_delete",
     "drop_mask",
+    "like_drop",
+    "facts_drop",
+    "placebo",
+    "like_claim",
+    "facts_claim",
     "basis",
     "attribution",
     "joint",
@@ -79,7 +90,7 @@ def to_frame(explanation: Explanation) -> pl.DataFrame:
     rows = [
         {**whole, "margin": explanation.margin, "path": rank, "length": path.length}
         | {name: getattr(path, name) for name in _OF_PATH}
-        | {"hop": number, **_ends(hop)}
+        | {"hop": number, "hop_drop": dict(enumerate(path.hop_drops, 1)).get(number), **_ends(hop)}
         | {"relation": relation.key, "relation_label": relation.label, "forward": relation.forward}
         | {"facts": "; ".join(map(str, relation.facts[:_SHOWN_PLACES]))}
         for rank, path in enumerate(explanation.paths, 1)
@@ -152,8 +163,8 @@ def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
                 relation=relation.key,
                 label=relation.label,
                 facts=[str(fact) for fact in relation.facts],
-                drop=max(path.drop_delete, known.get("drop", -math.inf)),
-                drops=[*known.get("drops", ()), path.drop_delete],
+                drop=max(path.drop_delete or 0.0, known.get("drop", -math.inf)),
+                drops=[*known.get("drops", ()), path.drop_delete or 0.0],
                 paths=[*known.get("paths", ()), rank],
             )
     return graph
@@ -185,7 +196,7 @@ def to_pyg(explanation: Explanation) -> "PygExplanation":
     effect: dict[tuple[Any, Any, str], float] = {}
     for rank, path in enumerate(explanation.paths, 1):
         if path.attribution is None:
-            value = path.drop_delete
+            value = path.drop_delete or 0.0
         else:
             value = path.attribution
         for head, tail, _, relation in _stated(path, rank):

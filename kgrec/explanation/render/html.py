@@ -17,6 +17,7 @@ from kgrec.explanation.core.records import Budget, Explanation, Hop, Path, Relat
 from kgrec.explanation.render.sentences import (
     as_shares,
     budget_parts,
+    claim,
     hidden_line,
     joint_words,
     of_margin,
@@ -28,9 +29,13 @@ from kgrec.explanation.render.sentences import (
 from kgrec.templates import environment, source
 
 _LEGEND = (
-    "The drop beside a path is how much the score falls when the path's facts are taken out of "
-    "the graph and everything is computed again; "
-    "paths share facts, so the drops do not add up."
+    "Each number is of a re-run: how much the score falls without the like alone, without the "
+    "facts alone (the like kept), and what only both make together. Paths share likes and facts, "
+    "so numbers of several paths do not add up."
+)
+_LEGEND_NOT_MEASURED = (
+    "These paths connect the user and the item in the graph. What their facts do to the model's "
+    "score was not measured."
 )
 _LEGEND_POST_HOC = (
     "These paths connect the user and the item in the graph. The model's score "
@@ -165,7 +170,10 @@ def _sections(explanations: Sequence[Explanation]) -> list[_View]:
 def _legend(explanation: Explanation) -> str:
     if not explanation.paths:
         return ""
-    if any(path.basis != "post-hoc" for path in explanation.paths):
+    bases = {path.basis for path in explanation.paths}
+    if bases == {"not measured"}:
+        return _LEGEND_NOT_MEASURED
+    if bases != {"post-hoc"} or any(path.like_drop for path in explanation.paths):
         return _LEGEND
     return _LEGEND_POST_HOC
 
@@ -174,7 +182,8 @@ def _section(number: int, explanation: Explanation) -> _View:
     rank = "Already in the user's history"
     if explanation.rank is not None:
         rank = f"Rank {explanation.rank} of the unseen items"
-    largest = max((abs(path.drop_delete) for path in explanation.paths), default=0.0)
+    drops = [drop for path in explanation.paths for _, drop in _parts(path)]
+    largest = max(map(abs, drops), default=0.0)
     against = explanation.against[:_TERMS_SHOWN]
     view: _View = {
         "number": number,
@@ -306,34 +315,49 @@ def _plural(one: bool) -> str:
 
 
 def _card(number: int, path: Path, largest: float, explanation: Explanation) -> _View:
-    first = path.hops[0]
-    lead = "Connected through"
-    if path.causal and first.liked:
-        lead = "Because you liked"
-    elif path.causal:
-        lead = "Because of"
+    first = path.hops[0].target.label
     removed = ""
     if path.removed:
         removed = f" ({path.removed:,} facts removed to measure)"
     view: _View = {
         "number": number,
-        "lead": lead,
-        "first": first.target.label,
-        "bar": None,
+        "lead": _LEADS[claim(path)].format(first),
+        "parts": [],
         "hops": [_hop(hop) for hop in path.hops],
         "facts": [_fact(path, hop, relation) for hop in path.hops for relation in hop.relations],
         "removed": removed,
     }
-    if path.basis != "post-hoc":
-        drop = path.drop_delete
-        words = f"the score rises by {-drop:.3g}"
+    for name, drop in _parts(path):
+        words = f"{name}: the score rises by {-drop:.3g} without it"
         if drop > 0:
-            words = f"the score falls by {drop:.3g}"
-        view["bar"] = _bar(abs(drop) / (largest or 1.0), words, down=drop < 0)
-        view["drop"] = _drop(drop)
+            words = f"{name}: the score falls by {drop:.3g} without it"
+        bar = _bar(abs(drop) / (largest or 1.0), words, down=drop < 0)
+        view["parts"].append({"name": name, "bar": bar, "value": _drop(drop)})
+    if path.drop_delete is not None and view["parts"]:
         view["basis"] = path.basis
-        view["effects"] = _effects(path, explanation)
+        view["effects"] = _effects(path, path.drop_delete, explanation)
     return view
+
+
+_LEADS = {
+    "because of the like and the facts": "Because you liked {}, and because of what joins the two",
+    "because of the like": "Because you liked {}; the two are also connected",
+    "because of the facts": "Because of the facts from {} on",
+    "depends on how you count": "Depends on how you count: {}",
+    "is connected through": "Connected through {}",
+}
+
+
+def _parts(path: Path) -> list[tuple[str, float]]:
+    """Return the drops of a path that were measured and are not 0 by declaration."""
+    if path.like_drop is None and path.facts_drop is None:
+        if path.basis == "post-hoc" or path.drop_delete is None:
+            return []
+        return [("like and facts", path.drop_delete)]
+    named = [("like", path.like_drop), ("facts", path.facts_drop), ("together", path.together)]
+    if path.basis == "post-hoc":
+        named = named[:1]
+    return [(name, drop) for name, drop in named if drop is not None]
 
 
 def _drop(value: float) -> str:
@@ -342,9 +366,12 @@ def _drop(value: float) -> str:
     return f"{value:.2g}"
 
 
-def _effects(path: Path, explanation: Explanation) -> str:
+def _effects(path: Path, drop: float, explanation: Explanation) -> str:
     """Return the further numbers of a path."""
-    words = [of_margin(path.drop_delete, explanation), of_score(path.drop_delete, explanation)]
+    words = [f"without like and facts {_drop(drop)}"]
+    words += [of_margin(drop, explanation), of_score(drop, explanation)]
+    if path.placebo is not None:
+        words.append(f"unrelated facts do up to {_drop(path.placebo)}")
     if explanation.rank is not None and path.rank_after is not None:
         words.append(f"rank {explanation.rank} \u2192 {path.rank_after} without it")
     if path.drop_mask is not None:

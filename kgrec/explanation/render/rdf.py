@@ -17,7 +17,7 @@ import pyoxigraph as ox
 
 from kgrec.data.rdf.iris import minted
 from kgrec.errors import ConfigError, ExplanationError
-from kgrec.explanation.core.records import SCHEMA, Explanation
+from kgrec.explanation.core.records import SCHEMAS, Explanation
 
 VOCABULARY = "urn:kgrec:explanation:"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -32,7 +32,8 @@ _PREFIXES = {
     "k": VOCABULARY,
 }
 _FORMATS = {"turtle": ox.RdfFormat.TURTLE, "ntriples": ox.RdfFormat.N_TRIPLES}
-_FREE = ("counts", "filters", "hidden", "manifest", "other")  # records of any form: JSON literals
+# records of any form: JSON literals
+_FREE = ("counts", "filters", "hidden", "manifest", "other", "claims", "hop_drops")
 
 _Term = ox.NamedNode | ox.BlankNode | ox.Literal
 _Subject = ox.NamedNode | ox.BlankNode
@@ -339,7 +340,7 @@ class _Reader:
     def record(self, root: Any) -> dict[str, Any]:
         """Return an explanation as ``Explanation.to_dict`` gives it."""
         plain = self._read(root)
-        if plain.get("schema") != SCHEMA:
+        if plain.get("schema") not in SCHEMAS:
             return plain
         fields = dict.fromkeys(("rank", "margin", "next_item", "budget"))
         paths = [self._path(path) for path in self._list(root, "paths")]

@@ -264,15 +264,14 @@
     Score: "What the model gives the item for this user; only the order of scores means something, not their size.",
     Rank: "Place of the item among all items the user does not have yet, from 1.",
     Margin: "How far the score is ahead of the next item in the list.",
-    Drop: "How much the score falls when the path's facts are taken out of the graph and everything is computed anew; paths share facts, so drops do not add up.",
-    "Weights kept": "The same drop with the weights of all other edges left as they were; it usually says more than truly happens.",
-    "Share of the margin": "The drop as a part of the margin: above 100 %, the item would fall behind the next one.",
+    "Like and facts": "How much the score falls without the like alone, and without the path's facts alone while the like is kept; both are re-runs, everything computed again. Paths share likes and facts, so drops do not add up.",
+    "Weights kept": "The same drop with the weights of all other edges left as they were. Where its sign differs, whether this is a reason depends on how you count.",
     "Own taste": "The part of the score that the user's own trained vector gives; no fact of the graph carries it.",
     "Liked items": "The part of the score that comes through each item the user liked; the parts add up exactly.",
     "Supported by facts": "The piece of the liked items' part where the liked item is joined to this item by a fact, or shares a neighbor with it.",
     "Learned similarity": "The rest of the liked items' part: nodes that the model finds alike though no short path joins them.",
     Effect: "First-order effect of the path's facts on the score; the drawing shows it as the width of the lines.",
-    Basis: "Exact: a closed form, equal to a re-run. Measured: the model was run again. Post-hoc: the path connects, but has no effect on the score.",
+    Basis: "Exact: a closed form, equal to a re-run. Measured: the model was run again. Post-hoc: the model reads no graph, so the facts connect but have no effect. Not measured: the model offers no way to take facts away.",
     "Paths found": "All simple paths within the limits between the user and the item, before the best are chosen.",
     Hidden: "The part of all first-order effects that the filters leave out of sight; it still works in the score.",
     Difference: "Score of the first item minus score of the second; the rows add up to it.",
@@ -282,7 +281,7 @@
 
   /** Return the stops and hops of a path as a list; a hop is a button that tells its facts. */
   function lane(path, shown, view) {
-    const parts = [el("li", { class: "claim" }, shown.causal ? "because" : "is connected through"), el("li", null, el("span", { class: "stop user" }, "you"))];
+    const parts = [el("li", { class: "claim" }, shown.claim || "is connected through"), el("li", null, el("span", { class: "stop user" }, "you"))];
     path.hops.forEach((hop, at) => {
       const words = shown.hops[at].words.map(plain).join(" and ");
       const arrow = hop.forward ? "→" : "←";
@@ -297,13 +296,19 @@
   function reason(view) {
     const told = view.explanation;
     if (!told.paths.length) return el("p", { class: "reason" }, "No path within the limits.");
-    const path = told.paths[0];
-    const out = [view.paths[0].causal ? el("b", null, "Because you ") : el("span", null, "Is connected through: you ")];
-    path.hops.forEach((hop, at) => {
-      const last = at === path.hops.length - 1;
-      out.push(`${view.paths[0].hops[at].words.map(plain).join(" and ")} `, last ? "this" : label(hop.target.label, { class: "em" }), last ? "" : " › ");
-    });
-    return el("p", { class: "reason" }, out);
+    const at = Math.max(told.paths.findIndex((path) => path.claims && path.claims.facts === "cause"), 0);
+    const path = told.paths[at];
+    const shown = view.paths[at];
+    const words = (hop) => shown.hops[hop].words.map(plain).join(" and ");
+    const chain = (from) => path.hops.slice(from).flatMap((hop, step) => [`${words(from + step)} `, from + step === path.hops.length - 1 ? "this" : label(hop.target.label, { class: "em" }), from + step === path.hops.length - 1 ? "" : " › "]);
+    const liked = path.hops.length > 1 && shown.claim.startsWith("because of the like");
+    if (!liked) {
+      const lead = shown.claim.startsWith("because") ? el("b", null, "Because of the facts: you ") : el("span", null, shown.claim.startsWith("depends") ? "Depends on how you count: you " : "Is connected through: you ");
+      return el("p", { class: "reason" }, lead, chain(0));
+    }
+    const first = label(path.hops[0].target.label, { class: "em" });
+    const joined = shown.claim.endsWith("facts") ? el("b", null, ", and because of what joins the two: ") : el("span", null, ". The two are also connected: ");
+    return el("p", { class: "reason" }, el("b", null, "Because you "), `${words(0)} `, first, joined, chain(1));
   }
 
   function split(budget, words = "", share = 1) {
@@ -514,7 +519,7 @@
       told.budget ? budgetCard(told, figures) : card("The score", figures),
       told.rank !== null && told.rank > 10 && source instanceof Server ? whyNotCard(user, item) : null,
       el("div", { class: "side after" }, filterPanel(base, show), results),
-      legend(["Drop", "Weights kept", "Share of the margin", "Own taste", "Supported by facts", "Learned similarity", "Effect", "Basis", "Hidden"]),
+      legend(["Like and facts", "Weights kept", "Own taste", "Supported by facts", "Learned similarity", "Effect", "Basis", "Hidden"]),
     ];
   }
 
@@ -606,7 +611,7 @@
       field("Longest path", pick("max_length", [["", "as the run has it"], ["1", "1 hop"], ["2", "2 hops"], ["3", "3 hops"], ["4", "4 hops (slow)"]])),
       field("Leave out hubs", pick("max_degree", [["", "keep all"], ["1000", "above 1,000 facts"], ["200", "above 200 facts"], ["50", "above 50 facts"], ["20", "above 20 facts"]])),
       field("Smallest drop", drop),
-      field("Order by", pick("rank_by", [["", "drop"], ["drop_mask", "drop, weights kept"], ["attribution", "effect"], ["joint", "walks that need every hop"], ["weight", "product of weights"], ["length", "length"]])),
+      field("Order by", pick("rank_by", [["", "like"], ["facts", "facts"], ["drop", "like and facts"], ["drop_mask", "drop, weights kept"], ["attribution", "effect"], ["joint", "walks that need every hop"], ["weight", "product of weights"], ["length", "length"]])),
     ];
     const narrow = matchMedia("(max-width: 62rem)").matches;
     return el("aside", { class: "card filters", "aria-label": "Filters" }, narrow
@@ -648,7 +653,7 @@
       groups.get(key).at.push(at);
     });
     const parts = new Map((told.budget ? told.budget.by_liked : []).map((term) => [`${term.kind} ${term.key}`, term]));
-    const largest = Math.max(...told.paths.map((path) => Math.abs(path.drop_delete)), 1e-12);
+    const largest = Math.max(...told.paths.flatMap((path) => drops(path).map(([, drop]) => Math.abs(drop))), 1e-12);
     const group = ([key, group]) => el("section", { class: "group" },
       el("header", null, el("h3", null, "Through ", label(group.node.label)), parts.has(key) ? el("span", { class: "small soft" }, "gives ", signed(parts.get(key).value), " of the score in all") : null),
       rows(group.at));
@@ -681,15 +686,29 @@
     return el("section", { class: `card paths ${made.length > 40 ? "many" : ""}` }, el("h2", null, "Paths"), el("p", { class: "lead" }, "By the liked item they start with. A hop opens its facts."), made, more);
   }
 
+  /** Return the measured drops of a path, like and facts apart. */
+  function drops(path) {
+    const known = (value) => value !== null && value !== undefined;
+    if (known(path.like_drop) || known(path.facts_drop)) {
+      const apart = [["like", path.like_drop], ["facts", path.basis === "post-hoc" ? null : path.facts_drop]];
+      return apart.filter(([, drop]) => known(drop));
+    }
+    return path.basis === "post-hoc" || !known(path.drop_delete) ? [] : [["like and facts", path.drop_delete]];
+  }
+
   function pathRow(path, shown, at, told, largest, view) {
-    const post = path.basis === "post-hoc";
-    const share = told.margin > 0 && !post ? el("span", { class: "share" }, el("b", { "data-value": String(path.drop_delete / told.margin) }, path.drop_delete < 10 * told.margin ? percent(path.drop_delete, told.margin) : `${fixed(path.drop_delete / told.margin, 0)} times`), path.drop_delete < 10 * told.margin ? " of the margin" : " the margin") : null;
-    const words = post ? "not a cause: the score does not depend on it" : `the score ${path.drop_delete < 0 ? "rises" : "falls"} by ${fixed(Math.abs(path.drop_delete), 4)} without it`;
+    const measured = drops(path);
+    const bars = measured.map(([name, drop]) => {
+      const words = `${name}: the score ${drop < 0 ? "rises" : "falls"} by ${fixed(Math.abs(drop), 4)} without it`;
+      return el("div", { class: "part" }, el("span", { class: "name" }, name), el("span", { class: `drop ${drop < 0 ? "down" : ""}`, title: words, "data-value": String(drop) }, fixed(drop, 4)),
+        meter(Math.abs(drop) / largest, drop < 0 ? "down" : "", words));
+    });
+    const none = path.basis === "not measured" ? "effect not measured" : "no effect";
+    const whole = measured.length > 1 ? el("span", null, "both ", number(path.drop_delete)) : null;
     return el("li", { class: "path", id: `path-${at + 1}` },
       el("div", { class: "effect" },
-        post ? el("span", { class: "soft" }, "no effect") : el("span", { class: `drop ${path.drop_delete < 0 ? "down" : ""}`, title: words, "data-value": String(path.drop_delete) }, fixed(path.drop_delete, 4)),
-        post ? el("span") : meter(Math.abs(path.drop_delete) / largest, path.drop_delete < 0 ? "down" : "", words),
-        el("span", { class: "more" }, share, path.drop_mask === null || path.drop_mask === undefined ? null : el("span", null, "weights kept ", number(path.drop_mask)),
+        bars.length ? bars : el("span", { class: "soft" }, none),
+        el("span", { class: "more" }, whole, path.drop_mask === null || path.drop_mask === undefined ? null : el("span", null, "weights kept ", number(path.drop_mask)),
           path.rank_after ? el("span", null, `rank ${told.rank === null ? "–" : count(told.rank)} → ${count(path.rank_after)}`) : null,
           path.users ? el("span", null, many(path.users, "user"), " together") : null, badge(path.basis))),
       lane(path, shown, view));
@@ -718,7 +737,7 @@
         if (before !== null) {
           const key = `${before}\n${id}`;
           if (!edges.has(key)) edges.set(key, { id: key, source: before, target: id, effect: 0, path: at, hop: column - 1, text: view.paths[at].hops[column - 1].words.map(plain).join(" / ") });
-          edges.get(key).effect += path.attribution ?? path.drop_delete;
+          edges.get(key).effect += (path.hop_drops || [])[column - 1] ?? path.attribution ?? path.drop_delete ?? 0;
           nodes.get(before).near.push(id);
           nodes.get(id).near.push(before);
         }
@@ -819,7 +838,7 @@
       el("div", { class: "even after" }, found.views.map((view) => card(["Paths to ", label(view.explanation.item_label)], view.explanation.paths.length
         ? el("ul", null, view.explanation.paths.slice(0, 5).map((path, at) => pathRow(path, view.paths[at], at, view.explanation, Math.max(...view.explanation.paths.map((one) => Math.abs(one.drop_delete)), 1e-12), view)))
         : el("p", { class: "soft" }, "No path within the limits."), link("why", { user, item: view.explanation.item }, { class: "button" }, "Everything about it")))),
-      legend(["Difference", "Own taste", "Liked items", "Drop"])];
+      legend(["Difference", "Own taste", "Liked items", "Like and facts"])];
   }
 
   const pull = (share) => el("span", { class: "pull", role: "img", "aria-label": share >= 0 ? "for the first item" : "for the second item" },
@@ -887,7 +906,7 @@
       el("div", { class: "even" }, el("div", null, answer, el("section", { class: "card" }, el("h2", null, "The smallest change"), el("p", { class: "lead" }, "Which likes, if gone, would put another item at the top? Every answer is checked by computing the whole list again."), flip, flips)),
         el("div", null, card("Likes", el("p", { class: "lead" }, `${many(past.length, "like")} that the model learned from; untick to take away.`), likes, source instanceof Server ? itemSearch("Add a like", (key) => go({ add: toggle(added, key) })) : null),
           card(["Facts of ", label(names.get(item) || item)], facts.total > facts.rows.length ? el("p", { class: "lead" }, `${count(facts.rows.length)} of ${count(facts.total)}.`) : null, factList))),
-      legend(["Score", "Rank", "Drop"])];
+      legend(["Score", "Rank"])];
   }
 
   function changesCard(item, told) {
