@@ -58,6 +58,12 @@ PATH = Path(
     joint=0.001,
     weight=1e-17,
     rank_after=4,
+    like_drop=0.2,
+    like_drop_mask=0.3,
+    facts_drop=0.06,
+    facts_drop_mask=0.05,
+    hop_drops=(0.2, 0.01, 0.05),
+    placebo=0.02,
 )
 CROWD = Path(
     (
@@ -72,6 +78,10 @@ CROWD = Path(
     users=37,
     removed=75,
     joint=0.002,
+    like_drop=-0.1,
+    like_drop_mask=-0.2,
+    facts_drop=0.0,
+    facts_drop_mask=0.01,
 )
 BUDGET = Budget(
     1.5,

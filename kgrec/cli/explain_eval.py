@@ -125,7 +125,9 @@ def _explainer(run: "Run") -> "Explainer":
         stored = open_dataset(path)
         if stored.checksum == run.dataset.get("checksum"):
             data = replace(data, test=stored.test, held_triples=stored.held_triples)
-    return Explainer(run.model, data, run.scorer(), model_name=run.name)
+    explainer = Explainer(run.model, data, run.scorer(), model_name=run.name)
+    explainer.search.placebos = run.placebos(explainer.manifest())
+    return explainer
 
 
 def _say(found: "Quality", out: Path) -> None:

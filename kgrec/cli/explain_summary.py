@@ -84,11 +84,14 @@ def explain_summary(
 def _show(found: "Summary") -> None:
     knocked = any(share.overlap is not None for share in found.shares)
     metrics = list(next((share.change for share in found.shares if share.change), {}))
-    columns = [found.by, "part", "share", "paths" if found.by == "pattern" else "facts"]
+    columns = [found.by, "part", "share", "facts"]
+    if found.by == "pattern":
+        columns = [found.by, "mean drop of the facts", "", "paths"]
     columns += [*(["lists that stay"] if knocked else []), *(f"{name} without" for name in metrics)]
     rows = []
     for share in found.shares:
-        row = [clean(share.label), f"{share.value:.4g}", f"{share.share:.1%}", f"{share.facts:,}"]
+        part = "" if share.share is None else f"{share.share:.1%}"
+        row = [clean(share.label), f"{share.value:.4g}", part, f"{share.facts:,}"]
         if knocked:
             row += ["" if share.overlap is None else f"{share.overlap:.0%}"]
         else:

@@ -187,9 +187,9 @@ def test_a_model_that_cannot_be_run_again_gets_no_causes(films):
             return lambda query, items=None: torch.arange(5.0).expand(len(query.user), 5)
 
     found = Explainer(Fixed(), films, per_liked=10, per_middle=10).explain("ana", "f3")
-    assert {(p.basis, p.drop_delete) for p in found.paths} == {("post-hoc", 0.0)}
+    assert {(p.basis, p.drop_delete) for p in found.paths} == {("not measured", None)}
     assert [p.length for p in found.paths] == sorted(p.length for p in found.paths)
-    assert any("do not cause" in note for note in found.notes)
+    assert any("is not measured" in note for note in found.notes)
     assert "because" not in found.to_text().lower()
     assert found.rank == 2
     two = Explainer(Fixed(), films, per_liked=10, per_middle=10).explain("ana", "f2").paths

@@ -187,8 +187,9 @@ class Share:
     Attributes:
         key: Relation key, kind, or pattern ("interacts > genre > genre (back)").
         label: What people read.
-        value: Sum of its attributions over the recommendations.
-        share: Part of the sum of absolute values.
+        value: Sum of its attributions over the recommendations; of a pattern, the mean drop without
+            a path's facts, the like kept.
+        share: Part of the sum of absolute values; None for patterns, whose paths overlap.
         facts: Number of facts (edges for kinds, paths for patterns) it has.
         change: Change of a metric when all its facts are taken away, by metric; {} where it was not
             measured.
@@ -198,7 +199,7 @@ class Share:
     key: str
     label: str
     value: float
-    share: float
+    share: float | None
     facts: int | None = None
     change: dict[str, float] = field(default_factory=dict)
     overlap: float | None = None

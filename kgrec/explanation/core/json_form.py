@@ -7,7 +7,7 @@ both alone.
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,10 +28,16 @@ from kgrec.explanation.core.records import (
 # ---- writing
 
 
-def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
-    """Return the JSON form of an explanation as a dictionary."""
-    from kgrec.explanation.render.sentences import reason
+def explanation_to_dict(
+    explanation: Explanation, words: str, path_words: Sequence[str]
+) -> dict[str, Any]:
+    """Return the JSON form of an explanation as a dictionary.
 
+    Args:
+        explanation: The explanation.
+        words: It in a sentence.
+        path_words: Each path in words.
+    """
     out: dict[str, Any] = {"schema": explanation.schema}
     for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
         out[name] = getattr(explanation, name)
@@ -42,10 +48,12 @@ def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
     if explanation.budget is not None:
         out["budget"] = _budget_to_dict(explanation.budget)
     out["against"] = [term_to_dict(term) for term in explanation.against]
-    out["paths"] = [_path_to_dict(path) for path in explanation.paths]
+    out["paths"] = [
+        _path_to_dict(path, said) for path, said in zip(explanation.paths, path_words, strict=True)
+    ]
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
-    out |= {"notes": list(explanation.notes), "text": reason(explanation)}
+    out |= {"notes": list(explanation.notes), "text": words}
     if explanation.schema == 1:
         return _as_schema_1(out)
     return out
@@ -81,14 +89,12 @@ _SINCE_2 = (
 _PATH = (*PATH_NUMBERS, "basis", "users", "removed", "rank_after")
 
 
-def _path_to_dict(path: Path) -> dict[str, Any]:
-    from kgrec.explanation.render.sentences import sentence
-
-    out = {"length": path.length}
+def _path_to_dict(path: Path, words: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"length": path.length}
     out |= {name: getattr(path, name) for name in _PATH}
     out["hop_drops"] = list(path.hop_drops)
     out["claims"] = {"like": path.like_claim, "facts": path.facts_claim}
-    out["text"] = sentence(path)
+    out["text"] = words
     return out | {"hops": [_hop_to_dict(hop) for hop in path.hops]}
 
 

@@ -495,8 +495,9 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
         from kgrec.explanation.core.json_form import explanation_to_dict
+        from kgrec.explanation.render.sentences import because, reason
 
-        return explanation_to_dict(self)
+        return explanation_to_dict(self, reason(self), list(map(because, self.paths)))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Explanation":

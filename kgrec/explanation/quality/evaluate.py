@@ -6,6 +6,7 @@ import numpy as np
 
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.quality import metrics
+from kgrec.explanation.quality.apart import apart_figures, claims_gate
 from kgrec.explanation.quality.figures import NO_EFFECT, Sample
 from kgrec.explanation.quality.lists import list_figures
 from kgrec.explanation.quality.necessity import aopc_curves, group_figures, necessity_figures
@@ -61,6 +62,7 @@ def evaluate(
     )
     figures = [
         *soundness_figures(sample),
+        *apart_figures(sample),
         *necessity_figures(sample),
         *sufficiency_figures(sample),
         *choice_figures(sample),
@@ -82,7 +84,7 @@ def evaluate(
         figures=tuple(figures),
         curves=aopc_curves(sample),
         groups=group_figures(sample),
-        gates=gates(sample),
+        gates=(*gates(sample), claims_gate(sample)),
         notes=_notes(sample),
         manifest=search.manifest(
             k=k,

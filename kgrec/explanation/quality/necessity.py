@@ -17,11 +17,11 @@ def necessity_figures(sample: Sample) -> list[Figure]:
     """Return the drops of the paths shown, and their ratios to those of random paths."""
     if sample.explained.effects is None:
         paths = sample.paths()
-        zero = [(user, path.drop_delete) for user, path in paths]
+        zero = [(user, path.facts_drop) for user, path in paths]
         return [
             sample.figure(
                 "necessity.drop.delete",
-                "drop of the paths shown",
+                "drop of the facts of the paths shown",
                 zero,
                 "paths",
                 note=BY_CONSTRUCTION,

@@ -38,8 +38,10 @@ def estimate_placebos(search: PathSearch, pairs: int = 200, seed: int = 0) -> Pl
         seed: Draws users and placebos.
     """
     explained = search.explained
-    sums = search.manifest()
-    kept = {name: sums[name] for name in ("graph", "parameters") if name in sums}
+    manifest = search.manifest()
+    kept: dict[str, str] = {
+        name: str(manifest[name]) for name in ("graph", "parameters") if name in manifest
+    }
     if explained.effects is None:
         return Placebos({}, {}, kept, seed)
 

@@ -10,6 +10,7 @@ from kgrec.explanation.core.records import SCHEMA
 
 SECTIONS = {
     "whole": "Do the numbers hold?",
+    "apart": "Like and facts apart: what carries the paths shown",
     "necessity": "Are the best paths needed? Drops when they are taken away",
     "sufficiency": "Do they suffice? Scores with them alone",
     "choice": "Are they the right ones?",
@@ -96,7 +97,7 @@ class Gate:
     """Something that must hold.
 
     Attributes:
-        name: "completeness", "validity", "leak" or "explained".
+        name: "completeness", "validity", "leak", "explained" or "claims".
         held: Whether it holds; None where the model gives nothing to evaluate.
         value: What was found.
         limit: What is allowed.

@@ -89,7 +89,7 @@ def measure(search: PathSearch, pair: ExplainedItem, k: int, seed: int) -> None:
     effects = search.explained.effects.at(pair.user, pair.item)
     pair.modes = search.modes
     found = search.find(pair.user, pair.item, effects)
-    best = [path.where for path in search.measure(found, effects, "drop", k)[:k]]
+    best = [path.where for path in search.measure(found, effects, "like", k)[:k]]
     edges = [found.edges(where) for where in best]
 
     # What is not in closed form is slow, and so are the many edges of counted users.

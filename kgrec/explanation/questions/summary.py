@@ -42,7 +42,8 @@ def summarize(
 
     For linear models the parts of edges are integrated gradients that add up exactly
     (docs/explanations.md, section 6); parallel relations that share one weight have equal parts of
-    it. For others they are first-order effects. Patterns have the measured drops of the best paths.
+    it. For others they are first-order effects. Patterns have the mean measured
+    drop of the best paths' facts.
 
     Args:
         search: The search for paths.
@@ -207,7 +208,7 @@ def pattern_of(path: Path) -> str:
 def _patterns(
     search: PathSearch, pairs: tuple[np.ndarray, np.ndarray], users: int, k: int
 ) -> Summary:
-    """Return the measured drops of the best paths by pattern."""
+    """Return the mean measured drop of the best paths' facts by pattern."""
     explained = search.explained
     found: dict[str, list[float]] = {}
     score = 0.0
@@ -215,30 +216,25 @@ def _patterns(
         why = explain(search, explained.data.users.key(user), explained.data.items.key(item))
         score += why.score
         for path in why.paths:
-            found.setdefault(pattern_of(path), []).append(path.drop_delete)
+            found.setdefault(pattern_of(path), []).append(path.facts_drop or 0.0)
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(pairs[0]))
-    basis = "measured"
-    if isinstance(explained.effects, LinearModel):
-        basis = "exact"
-    names = sorted(found)
-    shares = _shares(
-        [(name, name) for name in names],
-        np.array([sum(found[name]) for name in names]),
-        np.array([len(found[n]) for n in names]),
-    )
+    shares = [
+        Share(name, name, float(np.mean(drops)), None, len(drops)) for name, drops in found.items()
+    ]
     return Summary(
         by="pattern",
         pairs=len(pairs[0]),
         users=users,
         score=score,
         without_graph=None,
-        shares=tuple(shares),
+        shares=tuple(sorted(shares, key=lambda share: (-share.value, share.key))),
         residual=None,
-        basis=basis,
+        basis="measured",
         manifest=search.manifest(k=k, by="pattern", users=users),
-        note="Drops of each recommendation's ten best paths, by pattern; paths share facts, so "
-        "drops overlap and are no parts of a whole.",
+        note="Mean drop of the score without the facts of a path, the like kept, over each "
+        "recommendation's ten best paths, by pattern. Paths share facts, so the drops overlap: no "
+        "shares of a whole.",
     )
 
 

@@ -323,6 +323,7 @@ def _card(number: int, path: Path, largest: float, explanation: Explanation) -> 
         "number": number,
         "lead": _LEADS[claim(path)].format(first),
         "parts": [],
+        "effects": "",
         "hops": [_hop(hop) for hop in path.hops],
         "facts": [_fact(path, hop, relation) for hop in path.hops for relation in hop.relations],
         "removed": removed,

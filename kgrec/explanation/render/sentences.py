@@ -616,7 +616,8 @@ def _summary(answer: Summary) -> list[str]:
         f"{total}:",
     ]
     for share in answer.shares:
-        words = f"  {percent(share.share):>6}  {terminal(share.label)}  {share.value:+.4g}"
+        part = "" if share.share is None else f"{percent(share.share):>6}  "
+        words = f"  {part}{terminal(share.label)}  {share.value:+.4g}"
         if share.facts is not None:
             words += f", {share.facts:,} facts"
         for name, value in share.change.items():
@@ -624,7 +625,8 @@ def _summary(answer: Summary) -> list[str]:
         if share.overlap is not None:
             words += f", {percent(share.overlap)} of the lists stay"
         lines.append(words)
-    lines.append("Percents are of the sum of absolute values.")
+    if answer.by != "pattern":
+        lines.append("Percents are of the sum of absolute values.")
     if answer.basis == "linearized":
         lines.append(_BUDGET_BASIS[answer.basis])
     return lines

@@ -40,6 +40,9 @@ PATH = Path(
     0.25,
     attribution=0.3,
     removed=4,
+    like_drop=0.2,
+    facts_drop=0.04,
+    hop_drops=(0.2, 0.0, 0.04),
 )
 WHY = Explanation(
     "ana",
@@ -61,7 +64,7 @@ def test_json_has_the_contract_s_fields_and_returns_equal():
     record = json.loads(WHY.to_json())
     assert {"schema", "user", "item", "score", "rank", "budget", "paths"} <= set(record)
     assert (record["schema"], record["user"], record["item"], record["budget"]) == (
-        1,
+        2,
         "ana",
         "f2",
         None,
@@ -73,6 +76,9 @@ def test_json_has_the_contract_s_fields_and_returns_equal():
         0.25,
         "measured",
     )
+    assert (path["like_drop"], path["facts_drop"], path["hop_drops"]) == (0.2, 0.04, [0.2, 0, 0.04])
+    assert path["claims"] == {"like": "cause", "facts": "no cause"}  # its first fact does nothing
+    assert record["text"].startswith("*Blade Runner*: because you liked *Alien*. The two are also")
     hop = path["hops"][1]
     assert hop["source"] == {"kind": "item", "key": "f0", "label": "Alien"}
     assert (hop["relation"], hop["relation_label"], hop["forward"]) == (
@@ -112,6 +118,10 @@ def test_any_label_and_number_survive_json(label, number):
         lambda: replace(PATH, attribution=math.inf),
         lambda: replace(PATH, basis="guessed"),
         lambda: replace(PATH, basis="post-hoc"),
+        lambda: replace(PATH, basis="not measured"),
+        lambda: replace(PATH, drop_delete=None),
+        lambda: replace(PATH, hop_drops=(0.1,)),
+        lambda: replace(PATH, like_drop=math.nan),
         lambda: Path((Hop(ANA, ALIEN, (LIKED,)), Hop(ALIEN, ANA, (LIKED,))), "measured", 0.1),
         lambda: Hop(ANA, ALIEN, ()),
         lambda: Node("film", "f0", "Alien"),

@@ -193,4 +193,4 @@ def test_lines_are_json_of_one_schema(explainer, tmp_path):
     write_batch(explainer.search, USERS, tmp_path / "b.jsonl", 1)
     assert {
         json.loads(line)["schema"] for line in (tmp_path / "b.jsonl").read_text().splitlines()
-    } == {1}
+    } == {2}

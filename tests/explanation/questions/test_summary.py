@@ -2,7 +2,7 @@
 without it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -74,20 +74,21 @@ def test_models_with_gates_have_first_order_shares(data):
     assert sum(share.value for share in told.shares) == pytest.approx(total, abs=1e-9)
 
 
-def test_patterns_add_up_measured_drops(data):
+def test_patterns_have_the_mean_drop_of_their_facts_and_no_share(data):
     ex = Explainer(lightgcn(data), data)
     told = ex.summary(["u0", "u3"], k=2, by="pattern")
-    expected: Counter[str] = Counter()
+    expected = defaultdict(list)
     for user in (0, 3):
         for item in ex.standing(user).order()[:2]:
             for path in ex.explain(f"u{user}", f"i{item}").paths:
-                expected[
-                    " > ".join(
-                        h.relation_label + ("" if h.forward else " (back)") for h in path.hops
-                    )
-                ] += path.drop_delete
-    assert {share.key: share.value for share in told.shares} == pytest.approx(dict(expected))
-    assert "overlap" in told.note
+                key = " > ".join(
+                    h.relation_label + ("" if h.forward else " (back)") for h in path.hops
+                )
+                expected[key].append(path.facts_drop)
+    means = {key: float(np.mean(drops)) for key, drops in expected.items()}
+    assert {share.key: share.value for share in told.shares} == pytest.approx(means)
+    assert {share.share for share in told.shares} == {None}
+    assert "no shares of a whole" in told.note
 
 
 def test_knocking_a_relation_out_equals_a_model_without_it(data):

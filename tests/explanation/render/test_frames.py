@@ -139,7 +139,7 @@ def test_pyg_metrics_and_explainers_take_it():
 
 def test_nothing_with_an_effect_is_an_empty_mask_and_not_a_division_by_zero():
     crowd = WHY.paths[1]
-    none = replace(crowd, basis="post-hoc", drop_delete=0.0, attribution=None)
+    none = replace(crowd, basis="post-hoc", drop_delete=0.0, attribution=None, like_drop=None)
     assert replace(WHY, paths=(none,)).to_pyg().edge_mask.tolist() == [0.0, 0.0, 0.0]
     empty = replace(WHY, paths=()).to_pyg()
     assert empty.validate()

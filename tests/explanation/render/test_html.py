@@ -53,7 +53,17 @@ def explanation(label: str, drop: float = 0.25, basis: str = "measured") -> Expl
         label,
         1.5,
         2,
-        (Path(hops, basis, drop, removed=3),),
+        (
+            Path(
+                hops,
+                basis,
+                drop,
+                removed=3,
+                like_drop=drop,
+                facts_drop=0.0,
+                hop_drops=(drop, 0.0, 0.0),
+            ),
+        ),
         {"3": 1},
         notes=(label,),
     )
@@ -143,14 +153,15 @@ def test_numbers_and_words_follow_the_basis():
         page([explanation("x", *how)], "T") for how in [(0.25,), (-0.25,), (0.0, "post-hoc")]
     )
     assert "Because" in up
-    assert "drop 0.2500" in up
+    assert "like: the score falls by 0.25 without it" in up
+    assert "without like and facts 0.2500" in up
     assert "17 % of the score" in up
     assert '<span class="badge">measured</span>' in up
     assert "Because" not in down
     assert 'class="fill down"' in down
     assert "Because" not in none
     assert "does not depend on them" in none
-    assert "run again" not in none
+    assert "re-run" not in none
     assert "Connected through" in none
     assert "drop" not in Tags(none).text.split("}")[-1]
 

@@ -157,7 +157,7 @@ def test_what_is_no_explanation_is_refused_in_one_line():
             "ntriples",
         ),
         "schema 9": lambda: Explanation.from_rdf(
-            WHY.to_rdf().replace("k:schema 1 ", "k:schema 9 ")
+            WHY.to_rdf().replace("k:schema 2 ", "k:schema 9 ")
         ),
         "surrogate": lambda: replace(WHY, user_label="\ud800").to_rdf(),
     }

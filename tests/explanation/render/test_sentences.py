@@ -12,8 +12,8 @@ from kgrec.explanation.core.answers import FlipSet
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.render.sentences import (
     answer_text,
+    because,
     budget_line,
-    claim,
     reason,
     sentence,
     text,
@@ -34,6 +34,10 @@ PATH = Path(
     ),
     "measured",
     0.25,
+    like_drop=0.2,
+    facts_drop=0.04,
+    hop_drops=(0.2, 0.01, 0.03),
+    placebo=0.01,
 )
 OTHERS = Node("users", "", "37 others")
 LIKED_BY = replace(LIKED, forward=False)
@@ -80,35 +84,75 @@ def test_parallel_relations_are_both_named():
     assert sentence(path).endswith("Ridley Scott - directed and wrote - *Blade Runner*")
 
 
-def test_because_needs_a_measured_positive_drop():
-    assert claim(PATH) == "because"
-    assert reason(WHY) == (
-        "*Blade Runner*: because you liked *Alien* - directed by - Ridley Scott - directed - "
-        "*Blade Runner*"
-    )
-    for path in (
-        replace(PATH, drop_delete=0.0),
-        replace(PATH, drop_delete=-0.1),
-        replace(PATH, basis="post-hoc", drop_delete=0.0),
-    ):
-        assert claim(path) == "is connected through"
-        why = replace(WHY, paths=(path,))
-        assert reason(why).startswith("*Blade Runner* is connected through: you liked *Alien*")
-        assert "because" not in (reason(why) + text(why) + why._repr_html_()).lower()
+POST_HOC = {
+    "basis": "post-hoc",
+    "drop_delete": 0.0,
+    "like_drop": None,
+    "facts_drop": 0.0,
+    "facts_drop_mask": None,
+    "hop_drops": (),
+}
+CHAIN = "*Alien* - directed by - Ridley Scott - directed - *Blade Runner*"
+LIKE_ALONE = f"because you liked *Alien*. The two are also connected: {CHAIN}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, f"because you liked *Alien*, and because of what joins the two: {CHAIN}"),
+        ({"placebo": 0.05}, LIKE_ALONE),  # unrelated facts do as much
+        ({"placebo": None}, LIKE_ALONE),  # nobody has looked what unrelated facts do
+        ({"facts_drop": -0.01}, LIKE_ALONE),
+        ({"facts_drop": 0.04, "facts_drop_mask": -0.01}, LIKE_ALONE),
+        ({"hop_drops": (0.2, 0.0, 0.04)}, LIKE_ALONE),  # a fact that the model does not see
+        ({"like_drop": -0.1}, f"because you liked {CHAIN}"),
+        ({"like_drop_mask": -0.1}, f"because you liked {CHAIN}"),
+        (
+            {"like_drop_mask": -0.1, "placebo": None},
+            f"depends on how you count whether this is a reason: you liked {CHAIN}",
+        ),
+        ({"like_drop": -0.1, "placebo": None}, f"is connected through: you liked {CHAIN}"),
+        (
+            {
+                "like_drop": None,
+                "facts_drop": None,
+                "hop_drops": (),
+            },  # schema 1: told apart by none
+            f"is connected through: you liked {CHAIN}",
+        ),
+        (
+            {"basis": "not measured", "drop_delete": None, "facts_drop": None, "hop_drops": ()},
+            f"because you liked *Alien*. What joins the two was not measured: {CHAIN}",
+        ),
+    ],
+)
+def test_no_more_is_said_than_was_measured(changed, said):
+    path = replace(PATH, **changed)
+    assert because(path) == said
+    why = replace(WHY, paths=(path,))
+    for shown in (reason(why), text(why), tree(why), why._repr_html_(), why.to_json()):
+        assert ("because" in shown.lower()) == said.startswith("because")
     assert reason(replace(WHY, paths=())) == "*Blade Runner*: no path within the limits"
+
+
+def test_the_headline_is_the_first_path_whose_facts_are_a_cause():
+    plain = replace(PATH, placebo=None)
+    assert "and because of what joins" in reason(replace(WHY, paths=(plain, CROWD, PATH)))
+    assert reason(replace(WHY, paths=(plain, CROWD))).endswith(LIKE_ALONE)
+    small = replace(plain, drop_delete=0.001)
+    assert "less than a thousandth of the score" in reason(replace(WHY, paths=(small,)))
 
 
 def test_text_fits_its_width_and_shows_number_and_source():
     shown = text(WHY, 60)
     assert max(len(line) for line in shown.splitlines()) <= 60
     assert "rank 1, score 1.5" in shown
-    assert " 1  drop 0.25 (17 % of the score)  measured  because" in shown
+    assert " 1  drop 0.25 (17 % of the score): like 0.2, facts 0.04" in shown
+    assert "because of the like and the facts" in " ".join(shown.split())
     assert "films.ttl:11" in shown
     assert "0 of 1 hop, 7 of 3 hops" in shown
     assert "(truncated: " in text(replace(WHY, truncated=True))
-    assert "drop" not in text(
-        replace(WHY, paths=(replace(PATH, basis="post-hoc", drop_delete=0.0),))
-    )
+    assert "drop" not in text(replace(WHY, paths=(replace(PATH, **POST_HOC),)))
 
 
 def test_hostile_labels_cannot_steer_the_terminal():
@@ -184,10 +228,11 @@ def test_the_full_text_says_every_number_with_what_it_is():
         "budget own taste 47 %",
         "Walks in the graph from the user to the item carry 0.67 % of the score; the rest is "
         "learned similarity",
-        "1 drop 0.3 (120 % of the margin, rank 1 -> 4, 0.4 with the other weights kept) exact "
-        "because",
-        "2 drop -0.1 (-0.2 with the other weights kept): the score is higher without it exact is "
-        "connected through",
+        "1 drop 0.3 (120 % of the margin, rank 1 -> 4, 0.4 with the other weights kept): like 0.2, "
+        "facts 0.06 (unrelated facts: up to 0.02), together 0.04 exact because of the like and the "
+        "facts",
+        "2 drop -0.1 (-0.2 with the other weights kept): like -0.1, facts 0, together 0; the score "
+        "is higher without it exact depends on how you count",
         'against "Heat" -0.2',
         "412 of 3 hops (truncated",
         "hidden by the filters: 2,458 paths, 98 % of all first-order effects; 3 of those "
@@ -231,12 +276,11 @@ def test_no_output_calls_what_walks_carry_a_share_of_the_score():
 @pytest.mark.parametrize("basis", ["exact", "measured", "post-hoc"])
 @pytest.mark.parametrize("drop", [0.2, 0.0, -0.2])
 def test_because_is_said_of_measured_positive_drops_alone_in_every_form(basis, drop):
-    if basis == "post-hoc" and drop:
-        return
-    why = replace(FULL, paths=(replace(FULL.paths[0], basis=basis, drop_delete=drop),), notes=())
-    causal = basis != "post-hoc" and drop > 0
+    like = replace(FULL.paths[0], **POST_HOC, like_drop_mask=drop)
+    path = replace(like, basis=basis, drop_delete=drop, like_drop=drop)
+    why = replace(FULL, paths=(path,), notes=())
     for shown in (text(why), tree(why), why.to_html(), reason(why), why._repr_html_()):
-        assert ("because" in shown.lower()) == causal
+        assert ("because" in shown.lower()) == (drop > 0)
 
 
 def test_a_tree_groups_by_liked_item_and_its_arrows_point_as_the_facts_do():
@@ -317,6 +361,6 @@ def test_a_supported_piece_larger_than_its_whole_has_the_rest_beside_it():
 
 
 def test_likes_that_carry_a_score_are_named_where_no_path_has_an_effect():
-    post_hoc = replace(PATH, basis="post-hoc", drop_delete=0.0)
+    post_hoc = replace(PATH, **POST_HOC)
     assert 'for      "Alien" +1' in text(replace(FULL, paths=(post_hoc,)))
     assert "for      " not in text(FULL)
