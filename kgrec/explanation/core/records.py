@@ -197,8 +197,8 @@ class Path:
     Attributes:
         hops: The edges, first to last.
         basis: What the drops are: "exact" (in closed form, equal to running the model again without
-            the path), "measured" (it was run again) or "post-hoc" (the graph has no effect on the
-            score at inference).
+            the path), "measured" (it was run again) or "post-hoc" (no effect on the
+            score at inference is known).
         drop_delete: Score minus the score of the model run again without the path's edges,
             everything else recomputed.
         drop_mask: The same with the other edges' weights kept; None where it was not measured.

@@ -33,8 +33,8 @@ _LEGEND = (
     "paths share facts, so the drops do not add up."
 )
 _LEGEND_POST_HOC = (
-    "These paths connect the user and the item in the graph. The model's score "
-    "does not depend on them."
+    "These paths connect the user and the item in the graph. No effect on the model's score is "
+    "known."
 )
 _BUDGET_NOTES = {
     "exact": "The parts add up to the score exactly; nothing is left out.",

@@ -217,7 +217,7 @@ def walks_line(budget: Budget) -> str:
 def drop_words(path: Path, explanation: Explanation) -> str:
     """Return what removing a path does: "drop 0.11 (48 % of the margin, rank 1 -> 3)"."""
     if path.basis == "post-hoc":
-        return "no effect on the score"
+        return "no known effect"
     inside = []
     part = of_margin(path.drop_delete, explanation) or of_score(path.drop_delete, explanation)
     if part:
