@@ -92,15 +92,16 @@ def sample_neighbors(
             all of a node with no more than ``count``.
 
     Returns:
-        Edges (0 if there is none), and a mask: False in the rows of nodes without edges and,
-        without ``replace``, beyond a node's last edge.
+        Edges (0 if there is none, also in a graph without edges, where nothing is at 0), and a
+        mask: False in the rows of nodes without edges and, without ``replace``, beyond a node's
+        last edge.
     """
     degree = graph.degree[nodes]
     start = graph.ptr[nodes]
     if replace:
         draws = torch.rand(len(nodes), count, generator=generator, dtype=torch.float64)
         offset = (draws.to(degree.device) * degree.unsqueeze(1)).long()
-        there = (degree > 0).unsqueeze(1).expand(-1, count)
+        there = (degree > 0).unsqueeze(1).repeat(1, count)
         return (start.unsqueeze(1) + offset).where(there, 0), there
     row = torch.repeat_interleave(torch.arange(len(nodes), device=degree.device), degree)
     before = degree.cumsum(0) - degree

@@ -6,7 +6,7 @@ Entries name classes by module and are imported when asked for, so that listing 
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -255,8 +255,11 @@ def entry_of(model: "type[Recommender]") -> ModelEntry:
     them it needs interactions alone, has the preset "default", and nothing to tune.
 
     Raises:
-        ConfigError: If ``from_dataset`` does not annotate its configuration.
+        ConfigError: If a method is missing, or ``from_dataset`` does not annotate its
+            configuration.
     """
+    if missing := sorted(model.__abstractmethods__):
+        raise ConfigError(f"{model.__name__} lacks {', '.join(missing)}. Define each of them.")
     config_of(model)
     names = vars(sys.modules.get(model.__module__, object))
     needs = names.get("NEEDS", ("interactions",))
@@ -281,7 +284,7 @@ def config_of(model: "type[Recommender]") -> type[Any]:
         ConfigError: If it annotates none.
     """
     config = get_type_hints(model.from_dataset).get("config")
-    if not isinstance(config, type):
+    if not (isinstance(config, type) and is_dataclass(config)):
         raise ConfigError(
             f"{model.__name__}.from_dataset does not annotate its config. Write config: <your "
             "dataclass>."

@@ -868,7 +868,7 @@ def _with_weights(
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
         raise CheckpointError(
             f"{folder}: the weights do not fit the model or its data. The folder was put "
-            "together wrongly."
+            "together wrongly, or the model's class has changed since its training."
         ) from None
     return model.eval()
 

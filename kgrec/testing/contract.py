@@ -8,6 +8,7 @@ class TestMine(RecommenderContract):
 """
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,11 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Return the share of (positive, negative) pairs in the right order, ties counting half."""
     pairs = scores[positive][:, None] - scores[~positive][None, :]
     return float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+
+def total(loss) -> torch.Tensor:
+    """Return what is trained: a loss, or the sum of several by name."""
+    return sum(loss.values()) if isinstance(loss, Mapping) else loss
 
 
 def learn_without_gradients(plan) -> None:
@@ -57,7 +63,9 @@ class RecommenderContract:
     node_tables: ClassVar[frozenset[str]] = frozenset({"nodes", "projecting_nodes"})
 
     def prepared(self, data):
-        """Give a world what the model needs beyond interactions and triples."""
+        """Give a world what the model needs beyond interactions and triples, for instance
+        ``worlds.with_times(data)`` or ``worlds.with_texts(data)``.
+        """
         return data
 
     def run(self, data, seed=0, **more):
@@ -80,9 +88,11 @@ class RecommenderContract:
 
     def build(self, data):
         from kgrec.runs.settings import choose
+        from kgrec.training.streams import global_stream
 
         chosen = choose(self.model or self.name, "default", self.settings)
-        return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
+        with global_stream(0, "torch init"):
+            return chosen.model.from_dataset(data, chosen.config, torch.Generator().manual_seed(0))
 
     def test_the_withheld_item_is_recommended_first(self):
         if not self.personal:
@@ -151,7 +161,7 @@ class RecommenderContract:
         samplers = samplers_of(plan, data, TrainConfig(batch_size=64), 0, torch.device("cpu"))
         for objective, sampler in zip(plan.objectives, samplers, strict=True):
             model.zero_grad()
-            objective.loss(next(iter(sampler.epoch(1)))).backward()
+            total(objective.loss(next(iter(sampler.epoch(1))))).backward()
             for name, parameter in model.named_parameters():
                 touched[name] |= parameter.grad is not None and bool((parameter.grad != 0).any())
         assert {name for name, moved in touched.items() if not moved} == self.idle, touched
@@ -214,7 +224,7 @@ class RecommenderContract:
         losses = []
         for _ in range(60):
             optimizer.zero_grad()
-            loss = plan.objectives[0].loss(batch)
+            loss = total(plan.objectives[0].loss(batch))
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))

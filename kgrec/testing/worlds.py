@@ -203,6 +203,12 @@ def with_texts(data: Dataset, seed: int = 0) -> Dataset:
     )
 
 
+def with_times(data: Dataset) -> Dataset:
+    """Return a dataset whose training interactions have times, in the order of its rows."""
+    time = np.arange(len(data.train), dtype=float)
+    return replace(data, train=replace(data.train, time=time))
+
+
 def news_board(
     seed: int = 0,
     *,

@@ -103,6 +103,7 @@ def test_neighbors_are_those_of_the_node_and_equally_likely(graph, replace):
     for n in range(1000):
         edges, there = sample_neighbors(graph, nodes, 2, seeded(n), replace=replace)
         assert there.tolist() == [[True] * 2, [False] * 2, [True, replace], [True] * 2]
+        assert there.is_contiguous()  # so that a model can keep it as a buffer
         for row in (0, 2, 3):
             mine = edges[row][there[row]]
             assert (graph.destinations()[mine] == nodes[row]).all()

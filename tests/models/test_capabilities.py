@@ -11,6 +11,7 @@ from kgrec.errors import CapabilityError, ModelError
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender
 from kgrec.models.capabilities import Parted, ScoreParts
 from kgrec.models.catalog import MODELS
+from kgrec.models.effects import HistoryEffects
 from kgrec.nn.losses import bpr
 from kgrec.testing import worlds
 
@@ -74,13 +75,25 @@ def test_common_names_are_no_capabilities():
     explained = run.explain("u0001", item)
     assert explained.paths
     assert {path.basis for path in explained.paths} == {"post-hoc"}
+    assert explained.notes[0].startswith("Mine states no effects of facts")  # none is denied either
     assert explained.budget is None
-    with pytest.raises(CapabilityError, match="other likes"):
+    with pytest.raises(CapabilityError, match="does not state what other likes"):
         run.explainer().flip("u0001", item)
     with pytest.raises(CapabilityError, match="does not score triples"):
         run.evaluate(protocol="triples")
     model_alone = kgrec.Explainer(run.model, run.data)
     assert model_alone.explain("u0001", item).paths
+
+
+def test_the_note_points_to_a_budget_only_where_there_is_one():
+    class ByHistory(Mine):
+        def explanation_effects(self):
+            return HistoryEffects(self, torch.device("cpu"))
+
+    run = kgrec.fit(ByHistory, "films", epochs=1)
+    explained = run.explain("u0001", run.recommend("u0001", k=1)["item"][0])
+    assert explained.budget is None
+    assert explained.notes[0].endswith("they do not cause. Each like has.")
 
 
 @pytest.mark.parametrize("value", [torch.nn.ReLU(), torch.nn.Parameter(torch.ones(1)), 3, None])

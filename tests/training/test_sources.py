@@ -54,12 +54,6 @@ def draws(batch, source, data, *, seed=0, **config):
     return make_sampler(objective, data, TrainConfig(**config), seed=seed, device=CPU, steps=0)
 
 
-def timed(data):
-    """Give the interactions of a world times, in the order of its rows."""
-    train = data.train
-    return replace(data, train=replace(train, time=np.arange(len(train), dtype=float)))
-
-
 def chain(users=80, items=30, length=8, seed=0):
     """After item n everyone takes item n + 1, from a start of their own; the test item is the next
     one.
@@ -67,7 +61,7 @@ def chain(users=80, items=30, length=8, seed=0):
     start = np.random.default_rng(seed).integers(items, size=users)
     pairs = [(u, int(start[u] + step) % items) for u in range(users) for step in range(length)]
     test = [(u, int(start[u] + length) % items) for u in range(users)]
-    return timed(worlds.dataset(pairs, test=test, num_items=items))
+    return worlds.with_times(worlds.dataset(pairs, test=test, num_items=items))
 
 
 def rated(users=30, items=20, seed=0):
@@ -384,7 +378,7 @@ def test_batches_in_pieces_train_the_same_model(name, monkeypatch):
     ids=str,
 )
 def test_draws_depend_on_seed_and_epoch_alone_and_can_be_cut(batch, source):
-    data = timed(worlds.cold_items())
+    data = worlds.with_times(worlds.cold_items())
     first, again = (draws(batch, source, data, batch_size=16) for _ in range(2))
     list(again.epoch(1))
     one, other = list(first.epoch(3)), list(again.epoch(3))
@@ -434,7 +428,9 @@ def listed(batches):
 
 
 def test_sequences_are_in_the_order_of_their_times():
-    data = timed(worlds.dataset([(0, 4), (0, 9), (0, 7), (0, 5), (1, 6), (2, 8), (2, 1)]))
+    data = worlds.with_times(
+        worlds.dataset([(0, 4), (0, 9), (0, 7), (0, 5), (1, 6), (2, 8), (2, 1)])
+    )
     every = draws(SequenceBatch, Sequences(10), data, batch_size=10)
     assert listed(every.epoch(1)) == {(0, 4, 9, 7): [9, 7, 5], (2, 8): [1]}
     short = draws(SequenceBatch, Sequences(2), data, batch_size=1)
@@ -517,7 +513,7 @@ class OwnBatch:
 def test_a_source_from_outside_is_drawn_from_and_sees_every_setting():
     register_source(Own, OwnSampler, gives=OwnBatch, needs=lambda source: ("times",))
     register_source(Own, OwnSampler, gives=OwnBatch, needs=lambda source: ("times",))
-    data = timed(worlds.toy())
+    data = worlds.with_times(worlds.toy())
     batches = list(draws(OwnBatch, None, data, learning_rate=0.25).epoch(1))
     assert len(batches) == 3
     assert {batch.rate for batch in batches} == {0.25}

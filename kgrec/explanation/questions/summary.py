@@ -65,10 +65,7 @@ def summarize(
     if k < 1:
         raise ConfigError(f"k is {k}. Take at least one recommendation of each user.")
     if explained.effects is None:
-        raise CapabilityError(
-            f"no fact of the graph has an effect on {explained.name}'s scores: no relation carries "
-            "a part of them."
-        )
+        raise CapabilityError(f"{explained.no_effect}: no relation carries a part of its scores.")
     rows = _users(explained, users, seed)
     lists = [explained.standing(user).order()[:k] for user in rows.tolist()]
     pairs = (

@@ -116,10 +116,7 @@ def _facts(
     if not removed and not added:
         return positions[0], new
     if not isinstance(explained.model_effects, GraphEditable):
-        raise CapabilityError(
-            f"no fact of the graph has an effect on {explained.name}'s scores, so none can be "
-            "taken away or added."
-        )
+        raise CapabilityError(f"{explained.no_effect}, so none can be taken away or added.")
     ckg = explained.graph.ckg
     if ckg.num_relations <= 1:
         raise CapabilityError(

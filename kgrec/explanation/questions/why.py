@@ -8,7 +8,7 @@ from kgrec.explanation.core.records import Budget, Explanation, Path, Term
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.explanation.search.filters import Filters
 from kgrec.explanation.search.ranked import RANKINGS, FoundPaths, MeasuredPath, PathSearch
-from kgrec.models.capabilities import HistoryEditable
+from kgrec.models.capabilities import HistoryEditable, Parted
 
 _MOST_AGAINST = 5
 
@@ -196,7 +196,10 @@ def _no_effect(explained: ExplainedModel) -> str:
             "paths connect, they do not cause."
         )
     if isinstance(explained.model_effects, HistoryEditable):
-        note += " Each like has: see the budget."
+        note += " Each like has"
+        if isinstance(explained.model_effects, Parted):
+            note += ": see the budget"
+        note += "."
     return note
 
 

@@ -44,6 +44,11 @@ class World:
         self._linear = None
         if isinstance(explained.effects, LinearModel):
             self._linear = explained.effects.linear
+        if explained.model_effects is None:
+            raise CapabilityError(
+                f"{explained.name} does not state what other likes would change "
+                "(Recommender.explanation_effects). Use lightgcn, kgat, kgin, itemknn or ease."
+            )
         if not isinstance(explained.model_effects, (GraphEditable, HistoryEditable)):
             raise CapabilityError(
                 f"{explained.name} cannot be asked what other likes would change: its scores "

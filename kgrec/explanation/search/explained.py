@@ -129,6 +129,13 @@ class ExplainedModel:
         self.effects = effects_of(self.model_effects, self.graph)
 
     @property
+    def no_effect(self) -> str:
+        """Why facts are given no effect, in words: there is none, or none was measured."""
+        if self.graph_effect == "not measured":
+            return f"{self.name} states no effects of facts (Recommender.explanation_effects)"
+        return f"no fact of the graph has an effect on {self.name}'s scores"
+
+    @property
     def blind_to_users(self) -> bool:
         """Whether the model passes no message through other users."""
         effects = self.model_effects

@@ -209,7 +209,7 @@ def test_sufficiency_ranks_and_the_oracle_by_hand(data, every_control):
     assert told["lists.pn"].value == pytest.approx(np.mean(out))
     assert told["lists.ps"].value == pytest.approx(np.mean(stays))
     assert told["choice.oracle"].value == pytest.approx(np.mean(chosen) / np.mean(best), rel=1e-4)
-    assert told["choice.oracle"].value == pytest.approx(1, abs=1e-6)  # everything was measured
+    assert 0.9 < told["choice.oracle"].value <= 1 + 1e-6  # shown by like, not by the whole drop
 
 
 def test_variety_costs_some_of_the_largest_drops(data, every_control):
