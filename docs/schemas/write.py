@@ -171,8 +171,8 @@ class HopRecord(RelationRecord):
     also: list[RelationRecord]
 
 
-class PathRecord(Struct):
-    """A path and its effect on the score."""
+class PathRecord1(Struct):
+    """A path and its effect on the score, of version 0.1."""
 
     length: Annotated[int, Meta(ge=1)]
     drop_mask: float | None
@@ -188,8 +188,29 @@ class PathRecord(Struct):
     hops: list[HopRecord]
 
 
-class ExplanationRecord(Struct):
-    """An explanation, schema 1."""
+class Claims(Struct):
+    """What may be said of the like and of the facts."""
+
+    like: Literal["cause", "depends", "no cause", "not measured"]
+    facts: Literal["cause", "small", "depends", "no cause", "not measured"]
+
+
+class PathRecord(PathRecord1):
+    """A path and its effect on the score, like and facts apart."""
+
+    drop_delete: float | None
+    like_drop: float | None
+    like_drop_mask: float | None
+    facts_drop: float | None
+    facts_drop_mask: float | None
+    hop_drops: list[float]
+    placebo: float | None
+    claims: Claims
+    text: str
+
+
+class ExplanationRecord1(Struct):
+    """An explanation, schema 1, of version 0.1."""
 
     schema: Literal[1]
     user: str
@@ -202,13 +223,21 @@ class ExplanationRecord(Struct):
     next_item: Node | None
     budget: BudgetRecord | None
     against: list[TermRecord]
-    paths: list[PathRecord]
+    paths: list[PathRecord1]
     counts: dict[str, int]
     truncated: bool
     filters: dict[str, Any]
     hidden: dict[str, float | None]
     manifest: dict[str, Any]
     notes: list[str]
+
+
+class ExplanationRecord(ExplanationRecord1):
+    """An explanation, schema 2."""
+
+    schema: Literal[2]
+    paths: list[PathRecord]
+    text: str
 
 
 class TuneStudy(Struct, forbid_unknown_fields=True):
@@ -242,7 +271,8 @@ RECORDS: dict[str, Any] = {
     "dataset-about": DatasetAbout,
     "evaluate": Evaluation,
     "recommend": list[Recommendation],
-    "explanation-1": ExplanationRecord,
+    "explanation-1": ExplanationRecord1,
+    "explanation-2": ExplanationRecord,
     "tune-study": TuneStudy,
     "ablate-study": AblateStudy,
 }

@@ -202,7 +202,7 @@ def test_explain(trained, tmp_path, capsys):
     assert run(["explain", str(trained), "--user", "u1", "--item", "f4", "--format", "json"]) == 0
     told = document(capsys)
     assert (told["schema"], told["user"], told["item"], told["rank"]) == (
-        1,
+        2,
         "u1",
         "f4",
         ranked["rank"],

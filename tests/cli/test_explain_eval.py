@@ -41,7 +41,7 @@ def test_json_is_one_document_and_the_same_again(ask):
     command = ("--users", "4", "--top", "2", "-k", "2", "--seed", "3", "--json")
     told = json.loads(ask(*command).out)
     assert (told["schema"], told["kind"], told["users"], told["top"], told["k"]) == (
-        1,
+        2,
         "quality",
         4,
         2,

@@ -45,7 +45,7 @@ def test_folders(valid, dataset, trained):
         ("evaluate", ["evaluate", "--json", "--protocol", "ctr"]),
         ("recommend", ["recommend", "--user", "u1", "--format", "json"]),
         ("recommend", ["recommend", "--history", "f1,f2", "--format", "json"]),
-        ("explanation-1", ["explain", "--user", "u1", "--item", "f4", "--format", "json"]),
+        ("explanation-2", ["explain", "--user", "u1", "--item", "f4", "--format", "json"]),
     ],
 )
 def test_what_is_printed(schema, command, valid, trained, capsys):

@@ -252,12 +252,7 @@ class KGAT(Recommender):
 
     def _propagate(self, rows: Int[Tensor, " cand"]) -> Float[Tensor, "cand dim"]:
         """Return the embeddings of some nodes; the last layer is computed for them alone."""
-        return self._concatenated(self._layers(rows))
-
-    @staticmethod
-    def _concatenated(layers: list[Float[Tensor, "cand _"]]) -> Float[Tensor, "cand dim"]:
-        """Return e*, whose first layer alone keeps its length, Eq. (11)."""
-        return torch.cat([layers[0], *map(unit_rows, layers[1:])], 1)
+        return _concatenated(self._layers(rows))
 
     def _layers(self, rows: Int[Tensor, " cand"]) -> list[Float[Tensor, "cand _"]]:
         """Return e^(0), ..., e^(L) of some nodes."""
@@ -346,43 +341,18 @@ class KGAT(Recommender):
     def scorer(self) -> DotProduct:
         """Return the propagated embeddings, Eq. (12)."""
         layers = self._layers(self.ranked_nodes)
-        e = self._concatenated(layers)
+        e = _concatenated(layers)
         users = e[self.ckg.num_items :]
         items = ranked_items(e[: self.ckg.num_items], self.config.loss)
         if not self.layers:  # without a layer a history reaches no one
             return DotProduct(users, items)
 
         senders = [layer[: self.ckg.num_items] for layer in layers[:-1]]
-        return DotProduct(users, items, partial(self._fold_in, senders))  # Eq. (12)
+        return DotProduct(users, items, partial(_fold_in, self, senders))  # Eq. (12)
 
     def _users_and_items(self) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
         e = self._propagate(self.ranked_nodes)
         return e[self.ckg.num_items :], e[: self.ckg.num_items]
-
-    def _fold_in(
-        self,
-        senders: list[Float[Tensor, "items _"]],
-        history: Int[Tensor, "batch hist"],
-        mask: Bool[Tensor, "batch hist"],
-    ) -> Float[Tensor, "batch dim"]:
-        """Return e* of new users: they start at the mean of the known users and attend to their
-        history alone, Eqs. (3)-(12).
-
-        Args:
-            senders: e^(0), ..., e^(L-1) of the items.
-            history: Items of each new user.
-            mask: Which of them count.
-        """
-        ego = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
-        head = torch.tanh(ego @ self.projections[0] + self.relations[0])  # (batch, relation_dim)
-        tails = self.nodes[history] @ self.projections[0]  # (batch, hist, relation_dim)
-        logits = (tails * head.unsqueeze(1)).sum(2).masked_fill(~mask, float("-inf"))  # Eq. (4)
-        pi = torch.softmax(logits, 1).nan_to_num(0.0)  # (batch, hist), Eq. (5)
-        outputs = [ego]
-        for layer, items in zip(self.layers, senders, strict=True):
-            ego = layer(ego, (pi.unsqueeze(2) * items[history]).sum(1))  # Eqs. (3), (6)-(8)
-            outputs.append(ego)
-        return self._concatenated(outputs)
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by, and the propagated entities."""
@@ -393,3 +363,35 @@ class KGAT(Recommender):
     def explanation_effects(self) -> KGATEffects:
         """Return effects of facts, attention normalized again over those that are left."""
         return KGATEffects(self)
+
+
+def _concatenated(layers: list[Float[Tensor, "cand _"]]) -> Float[Tensor, "cand dim"]:
+    """Return e*, whose first layer alone keeps its length, Eq. (11)."""
+    return torch.cat([layers[0], *map(unit_rows, layers[1:])], 1)
+
+
+def _fold_in(
+    model: KGAT,
+    senders: list[Float[Tensor, "items _"]],
+    history: Int[Tensor, "batch hist"],
+    mask: Bool[Tensor, "batch hist"],
+) -> Float[Tensor, "batch dim"]:
+    """Return e* of new users: they start at the mean of the known users and attend to their
+    history alone, Eqs. (3)-(12).
+
+    Args:
+        model: The model.
+        senders: e^(0), ..., e^(L-1) of the items.
+        history: Items of each new user.
+        mask: Which of them count.
+    """
+    ego = model.nodes[model.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
+    head = torch.tanh(ego @ model.projections[0] + model.relations[0])  # (batch, relation_dim)
+    tails = model.nodes[history] @ model.projections[0]  # (batch, hist, relation_dim)
+    logits = (tails * head.unsqueeze(1)).sum(2).masked_fill(~mask, float("-inf"))  # Eq. (4)
+    pi = torch.softmax(logits, 1).nan_to_num(0.0)  # (batch, hist), Eq. (5)
+    outputs = [ego]
+    for layer, items in zip(model.layers, senders, strict=True):
+        ego = layer(ego, (pi.unsqueeze(2) * items[history]).sum(1))  # Eqs. (3), (6)-(8)
+        outputs.append(ego)
+    return _concatenated(outputs)
