@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrec.errors import ConfigError, ExplanationError
+from kgrec.explanation.beside.names import check_names
 from kgrec.explanation.quality import metrics
+from kgrec.explanation.quality.beside import compared
 from kgrec.explanation.quality.figures import NO_EFFECT, Sample
 from kgrec.explanation.quality.lists import list_figures
 from kgrec.explanation.quality.necessity import aopc_curves, group_figures, necessity_figures
@@ -31,6 +33,7 @@ def evaluate(
     k: int = 5,
     seed: int = 0,
     against: PathSearch | None = None,
+    beside: Sequence[str] = (),
 ) -> Quality:
     """Return how good the explanations of users' first ``top`` recommendations are.
 
@@ -43,12 +46,15 @@ def evaluate(
         k: Paths per explanation.
         seed: Draws users, controls and resamples.
         against: A search over another run, for how far the two agree.
+        beside: Other explainers to measure on the same recommendations: of "leave-one-out",
+            "lime", "prince" and "gnnexplainer".
 
     Raises:
         UnknownIdError: If a user is not in the data.
         ConfigError: If a setting is out of range.
     """
     explained = search.explained
+    others = check_names(beside)
     if min(top, k) < 1:
         raise ConfigError(f"top is {top} and k is {k}. Ask for at least one item and one path.")
     rows = _drawn(explained, users, seed)
@@ -83,7 +89,7 @@ def evaluate(
         curves=aopc_curves(sample),
         groups=group_figures(sample),
         gates=gates(sample),
-        notes=_notes(sample),
+        notes=_notes(sample, others),
         manifest=search.manifest(
             k=k,
             top=top,
@@ -92,6 +98,7 @@ def evaluate(
             modes=list(search.modes),
             resamples=metrics.RESAMPLES,
         ),
+        beside=compared(sample, others),
     )
 
 
@@ -154,7 +161,7 @@ def _latency(sample: Sample) -> list[Figure]:
     return figures
 
 
-def _notes(sample: Sample) -> tuple[str, ...]:
+def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
     explained = sample.explained
     notes = [
         "Intervals: 95 %, percentile bootstrap over users. Embeddings stay as trained; what is "
@@ -175,6 +182,16 @@ def _notes(sample: Sample) -> tuple[str, ...]:
         notes.append(
             "Lists, flips, oracle and stability: the first recommendation of "
             f"{len(sample.some())} of the users."
+        )
+    if others:
+        notes.append(
+            "Beside other explainers: the first recommendations of the same users. Each chooses of "
+            "the edges on all paths (prince of the user's likes) and names as many as the paths "
+            "shown have, or fewer; prince's set is never cut. Hold a path: the user and the item are "
+            "joined by edges named. Drops: the model built again without "
+            'these edges ("a path\'s worth": as many as the best path has). Overtaken: another item '
+            "then passes the item. Alone: sufficiency, weights kept where the model can. Runs: of "
+            "the model, to find the edges; of gnnexplainer, steps of the whole mask."
         )
     if explained.effects is not None and not explained.data.test.user.size:
         notes.append(
