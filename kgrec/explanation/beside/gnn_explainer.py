@@ -50,11 +50,11 @@ class GNNExplainerEdges:
         from kgrec.explanation.beside.pyg_module import PygScores
 
         explained = self._search.explained
-        scores = PygScores(explained, user)
+        scores = PygScores(explained, user, standardized=True)
         near = scores.receptive_field(item)
-        standing = explained.standing(user).scores
+        now = float(explained.standing(user).scores[item]) / scores.spread
         explainer = Explainer(
-            _Holds(scores, float(standing[item]), _SHARPNESS / max(float(standing.std()), 1e-12)),
+            _Holds(scores, now),
             GNNExplainer(epochs=self._epochs),
             explanation_type="phenomenon",
             node_mask_type=None,
@@ -83,11 +83,10 @@ class GNNExplainerEdges:
 class _Holds(nn.Module):
     """The logit of a score being at least what it is."""
 
-    def __init__(self, scores: nn.Module, now: float, scale: float) -> None:
+    def __init__(self, scores: nn.Module, now: float) -> None:
         super().__init__()
         self._scores = scores
         self._now = now
-        self._scale = scale
 
     def forward(self, *graph: Tensor, **more: Any) -> Any:
-        return (self._scores(*graph, **more) - self._now) * self._scale
+        return (self._scores(*graph, **more) - self._now) * _SHARPNESS

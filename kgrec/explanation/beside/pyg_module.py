@@ -15,7 +15,7 @@ from kgrec.explanation.search.explained import ExplainedModel, Fitted
 from kgrec.models.capabilities import MessagePassed
 
 
-def as_pyg_module(run: Fitted, user: Id) -> "PygScores":
+def as_pyg_module(run: Fitted, user: Id, *, standardized: bool = False) -> "PygScores":
     """Return one user's scores as a module that explainers of PyTorch Geometric take.
 
         module = as_pyg_module(run, "u0001")
@@ -27,6 +27,9 @@ def as_pyg_module(run: Fitted, user: Id) -> "PygScores":
         run: A run of a model that is layers of weighted messages (``lightgcn``, ``lightgcn-kg``,
             ``kgat``; of others, those whose effects are ``kgrec.models.capabilities.MessagePassed``).
         user: User id.
+        standardized: Whether scores are divided by their standard deviation over the items. PyG's
+            explainers weigh a prediction against the size and the entropy of a mask; beside those,
+            scores that are cosines hardly count.
 
     Raises:
         UnknownIdError: If the user is not in the data.
@@ -35,7 +38,7 @@ def as_pyg_module(run: Fitted, user: Id) -> "PygScores":
     """
     explained = ExplainedModel(run)
     (row,) = explained.rows(user)
-    return PygScores(explained, row)
+    return PygScores(explained, row, standardized=standardized)
 
 
 class PygScores(nn.Module):
@@ -48,12 +51,14 @@ class PygScores(nn.Module):
     Args:
         explained: The model and its data.
         user: User row.
+        standardized: Whether scores are divided by their standard deviation over the items.
 
     Attributes:
         x: The trained vectors of all nodes: items, other entities, users.
         edge_index: Source and destination of every message, (2, edges).
         edge_weight: The weight that the model gives each.
         user: User row.
+        spread: What scores are divided by.
 
     Raises:
         ExplanationError: If the model has learned nothing about the user.
@@ -64,7 +69,7 @@ class PygScores(nn.Module):
     edge_index: Tensor
     edge_weight: Tensor
 
-    def __init__(self, explained: ExplainedModel, user: int) -> None:
+    def __init__(self, explained: ExplainedModel, user: int, *, standardized: bool = False) -> None:
         super().__init__()
         effects = explained.model_effects
         if not isinstance(effects, MessagePassed):
@@ -72,7 +77,7 @@ class PygScores(nn.Module):
                 f"{explained.name} is not layers of weighted messages, which masks act on. Use "
                 "lightgcn, lightgcn-kg or kgat, or a model whose effects are MessagePassed."
             )
-        explained.standing(user)
+        scores = explained.standing(user).scores
         form = effects.message_layers()
         if not form.updates:
             raise CapabilityError(
@@ -80,6 +85,9 @@ class PygScores(nn.Module):
                 "have no effect."
             )
         self.user = user
+        self.spread = 1.0
+        if standardized:
+            self.spread = max(float(scores.std()), 1e-12)
         self._explained = explained
         self._combined = form.combined
         self._ranked = form.ranked
@@ -128,7 +136,8 @@ class PygScores(nn.Module):
             candidates = z[: ckg.num_items]
         else:
             candidates = z[items]
-        return (self._ranked(candidates) @ z[ckg.user_node(self.user)]).unsqueeze(0)
+        scores = self._ranked(candidates) @ z[ckg.user_node(self.user)]
+        return scores.unsqueeze(0) / self.spread
 
     def item_rows(self, *items: Id) -> Int[Tensor, " cand"]:
         """Return the rows of items by id, as ``forward`` takes them.

@@ -294,7 +294,7 @@ def _curves(curves: Sequence[Curve]) -> list[list[str]]:
 
 
 def _compared(beside: Sequence[Compared]) -> list[list[str]]:
-    labels = next(one.figures for one in beside if one.figures)
+    labels: Sequence[Figure] = next((one.figures for one in beside if one.figures), ())
     rows = [["", *(figure.label for figure in labels), ""]]
     for one in beside:
         cells = [_with_interval(figure) for figure in one.figures] or ["-"] * len(labels)
