@@ -4,6 +4,7 @@ Source: Ghazimatin, Balalau, Saha Roy and Weikum, PRINCE: Provider-side Interpre
 Counterfactual Explanations in Recommender Systems, WSDM 2020. https://arxiv.org/abs/1911.08378
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -21,12 +22,13 @@ _PAIRS = 50
 class Prince:
     """Find likes whose removal lets another item overtake, by their contributions.
 
-    A like contributes to an item beyond a rival what their distance loses without it. For every
-    rival, likes are taken away by contribution, the largest first, until their sum exceeds the
-    distance, and the set is verified by ranking again. The authors' scores are personalized
-    PageRank, where contributions add up and that set is minimal. Here all single likes are tried,
-    of pairs the 50 that come nearest, then larger sets for the ten rivals that need the fewest
-    likes, pruned until no member can be put back.
+    A like contributes to an item beyond a rival what their distance loses without it; or, where the
+    model says what scores are made of, the difference of its two parts. For every rival, likes are
+    taken away by contribution, the largest first, until their sum exceeds the distance, and the set
+    is verified by ranking again. The authors' scores are personalized PageRank, where contributions
+    add up and that set is minimal. Here all single likes are tried, of pairs the 50 that come
+    nearest, then larger sets by either contribution, for the ten rivals that need the fewest likes,
+    pruned until no member can be put back.
 
     Args:
         explained: The model and its data.
@@ -44,8 +46,7 @@ class Prince:
         """
         world = World(self._explained, user)
         likes = self._explained.liked(user)
-        before = self._explained.standing(user)
-        search = _Search(world, before, item)
+        search = _Search(self._explained, world, user, item)
         members = _NO_LIKES
         given = np.empty(0)
         if search.rank and len(search.rivals) and len(likes):
@@ -72,17 +73,20 @@ class _Search:
     """The search for likes without which an item loses its rank.
 
     Args:
+        explained: The model and its data.
         world: Ranks under changes.
-        before: The ranking as it is.
+        user: User row.
         item: The item.
     """
 
-    def __init__(self, world: World, before: Standing, item: int) -> None:
+    def __init__(self, explained: ExplainedModel, world: World, user: int, item: int) -> None:
+        self._explained = explained
         self._world = world
-        self._before = before
+        self._user = user
         self._item = item
-        self.rank = before.rank(item) or 0
-        self.rivals = before.order()[self.rank :]
+        self._before = explained.standing(user)
+        self.rank = self._before.rank(item) or 0
+        self.rivals = self._before.order()[self.rank :]
 
     def find(self, likes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the members and what each contributes; two empty arrays where there is no set."""
@@ -94,9 +98,28 @@ class _Search:
             best = max(singles, key=lambda n: float((given[n] - margins).max()))
             return likes[[best]], given[[best], (given[best] - margins).argmax()]
         found = self._pair(likes, given, margins)
-        if found is None:
-            found = self._larger(likes, given, margins)
-        return found
+        if found is not None:
+            return found
+        contributions = [given]
+        parts = self._parts(likes)
+        if parts is not None:
+            contributions.append(parts)
+        return self._larger(likes, contributions, margins)
+
+    def _parts(self, likes: np.ndarray) -> np.ndarray | None:
+        """Return what each like gives the item beyond each of the next rivals, (likes, rivals), by
+        what the model says scores are made of; None where it does not say.
+        """
+        keys = [self._explained.data.items.key(like) for like in likes.tolist()]
+        rows = []
+        for item in [self._item, *self.rivals[:_RIVALS].tolist()]:
+            budget = self._explained.budget(self._user, item)
+            if budget is None or budget.basis == "measured":
+                return None
+            values = {term.node.key: term.value for term in budget.by_liked}
+            rows.append([values.get(key, 0.0) for key in keys])
+        parts = np.array(rows)
+        return np.asarray((parts[0] - parts[1:]).T)
 
     def _pair(
         self, likes: np.ndarray, given: np.ndarray, margins: np.ndarray
@@ -113,25 +136,27 @@ class _Search:
         return None
 
     def _larger(
-        self, likes: np.ndarray, given: np.ndarray, margins: np.ndarray
+        self, likes: np.ndarray, contributions: Sequence[np.ndarray], margins: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest set that works, of each rival's likes by contribution."""
-        order = np.argsort(-given, axis=0, kind="stable")
-        gained = np.take_along_axis(given, order, 0).cumsum(0)
-        enough = gained > margins
-        pulling = (given > 0).sum(0)
-        size = np.where(enough.any(0), enough.argmax(0) + 1, pulling)
-        nearest = np.lexsort([-gained.max(0) + margins, size])[:_RIVALS]
-        tries = sorted(
-            (count, rival)
-            for rival in nearest.tolist()
-            for count in _sizes(int(size[rival]), int(pulling[rival]))
-        )
-        for count, rival in tries:
-            members = order[:count, rival]
+        tries = []
+        for given in contributions:
+            of_rivals = margins[: given.shape[1]]
+            order = np.argsort(-given, axis=0, kind="stable")
+            gained = np.take_along_axis(given, order, 0).cumsum(0)
+            enough = gained > of_rivals
+            pulling = (given > 0).sum(0)
+            size = np.where(enough.any(0), enough.argmax(0) + 1, pulling)
+            nearest = np.lexsort([of_rivals - gained.max(0), size])[:_RIVALS]
+            tries += [
+                (order[:count, rival], given[:, rival])
+                for rival in nearest.tolist()
+                for count in _sizes(int(size[rival]), int(pulling[rival]))
+            ]
+        for members, given in sorted(tries, key=lambda one: len(one[0])):
             if self._loses(self._world.standing(likes[members])):
                 members = self._pruned(likes, members)
-                return likes[members], given[members, rival]
+                return likes[members], given[members]
         return _NO_LIKES, np.empty(0)
 
     def _pruned(self, likes: np.ndarray, members: np.ndarray) -> np.ndarray:

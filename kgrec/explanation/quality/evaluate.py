@@ -184,15 +184,14 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
             f"{len(sample.some())} of the users."
         )
     if others:
-        notes.append(
-            "Beside other explainers: the first recommendations of the same users. Each chooses of "
-            "the edges on all paths (prince of the user's likes) and names as many as the paths "
-            "shown have, or fewer; prince's set is never cut. Hold a path: the user and the item are "
-            "joined by edges named. Drops: the model built again without "
-            'these edges ("a path\'s worth": as many as the best path has). Overtaken: another item '
-            "then passes the item. Alone: sufficiency, weights kept where the model can. Runs: of "
-            "the model, to find the edges; of gnnexplainer, steps of the whole mask."
-        )
+        notes += [
+            "Beside others: the first recommendations of the same users. Each chooses of the edges on "
+            "all paths and names as many as the paths have, or fewer; prince a set of likes, uncut.",
+            "Drops beside others: of the model built again without these edges; a path's worth is as "
+            "many as the best path has. Overtaken: another item then passes the item.",
+            "Hold a path: edges named join user and item. Alone: sufficiency, weights kept where the "
+            "model can. Runs: to find the edges; of gnnexplainer, steps of the mask.",
+        ]
     if explained.effects is not None and not explained.data.test.user.size:
         notes.append(
             "The test part was not at hand: leaks were looked for against the validation part "

@@ -139,6 +139,7 @@ def with_decoys(seed):
     return replace(data, triples=knowledge(np.array(facts), keys, 4))
 
 
+@pytest.mark.slow
 def test_gnnexplainer_finds_the_planted_fact_in_most_seeds():
     """Of the four facts of an item, the mask's largest is the one that says the kind."""
     right = []
