@@ -40,6 +40,15 @@ def explain_eval(
             show_default=False,
         ),
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help="Other explainers on the same recommendations: leave-one-out, lime, prince, "
+            "gnnexplainer.",
+            show_default=False,
+        ),
+    ] = None,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,
@@ -70,6 +79,7 @@ def explain_eval(
     if out is not None and out.suffix.lower() != ".json":
         raise ConfigError(f"--out {out}: name it FILE.json. The Markdown goes beside it.")
     chosen = _chosen_users(users)
+    others = _others(beside)
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
@@ -77,7 +87,7 @@ def explain_eval(
         other = None
     else:
         other = load_run(against, allow=allow_class or ()).explainer()
-    found = _explainer(opened).evaluate(chosen, top, k, seed, other)
+    found = _explainer(opened).evaluate(chosen, top, k, seed, other, others)
     if out is not None:
         whole(out, lambda path: path.write_text(to_json(found.to_dict()) + "\n", encoding="utf-8"))
         whole(
@@ -110,6 +120,15 @@ def _chosen_users(users: str | None) -> list[str] | str | int | None:
             raise ConfigError(f"--users {users}: draw at least one.")
         return int(users)
     return ids_in(Path(users))
+
+
+def _others(beside: str | None) -> tuple[str, ...]:
+    """Return the names of other explainers, known before anything is loaded."""
+    if beside is None:
+        return ()
+    from kgrec.explanation.beside.names import check_names
+
+    return check_names(name.strip() for name in beside.split(","))
 
 
 def _explainer(run: "Run") -> "Explainer":

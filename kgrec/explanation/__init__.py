@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from kgrec.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from kgrec.explanation.beside.pyg_module import as_pyg_module as as_pyg_module
     from kgrec.explanation.core.answers import Answer as Answer
     from kgrec.explanation.core.answers import Contrast as Contrast
     from kgrec.explanation.core.answers import FlipSet as FlipSet
@@ -38,6 +39,7 @@ _HOMES = {
     "Term": "kgrec.explanation.core.records",
     "WhatIf": "kgrec.explanation.core.answers",
     "WhyNot": "kgrec.explanation.core.answers",
+    "as_pyg_module": "kgrec.explanation.beside.pyg_module",
     "page": "kgrec.explanation.render.html",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "Term",
     "WhatIf",
     "WhyNot",
+    "as_pyg_module",
     "page",
 ]
 

@@ -201,12 +201,13 @@ class Explainer:
         k: int = 5,
         seed: int = 0,
         against: "Explainer | None" = None,
+        beside: Sequence[str] = (),
     ) -> Quality:
         """Return how good the explanations are: ``quality.evaluate.evaluate``."""
         other = None
         if against is not None:
             other = against.search
-        return evaluate(self.search, users, top, k, seed, other)
+        return evaluate(self.search, users, top, k, seed, other, beside)
 
     def rows(self, user: Id, *items: Id) -> tuple[int, ...]:
         """Return the rows of a user and of items: ``ExplainedModel.rows``."""

@@ -72,7 +72,7 @@ class RelationalGraph(nn.Module):
         """Return, per fact, the sum of its own edge and its inverse's."""
         return values[self._edge] + values[self._rev[self._edge].long()]
 
-    def edges_of(self, facts: Sequence[int]) -> Int[Tensor, " _"]:
+    def edges_of(self, facts: Sequence[int] | np.ndarray) -> Int[Tensor, " _"]:
         """Return the edges of some facts and of their inverses."""
         own = self._edge[torch.from_numpy(np.asarray(facts, dtype=np.int64)).to(self._edge.device)]
         return torch.cat([own, self._rev[own].long()])

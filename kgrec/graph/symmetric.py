@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from kgrec.graph.ckg import CollaborativeKG
@@ -74,6 +74,12 @@ class PairGraph(nn.Module):
         )
         net = pair - around[csr.destinations()] - around[csr.idx.long()]
         return net[self._edge][torch.from_numpy(self._pair_of_fact).to(effect.device)]
+
+    def edges_of(self, facts: Sequence[int] | np.ndarray) -> Int[Tensor, " _"]:
+        """Return the directed edge of each fact's pair, then the reverse of each."""
+        pairs = self._pair_of_fact[np.asarray(facts, dtype=np.int64)]
+        own = self._edge[torch.from_numpy(pairs).to(self._edge.device)]
+        return torch.cat([own, self._rev[own].long()])
 
     def rows_without(
         self,

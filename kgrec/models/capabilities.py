@@ -8,16 +8,18 @@ a claim. It asks this object alone, never the model's attributes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.symmetric import PairGraph
 from kgrec.models.base import ModelEffects, Recommender
+from kgrec.ops.rows import unit_rows
 
 
 class Rerunnable(ModelEffects, ABC):
@@ -85,12 +87,76 @@ class LinearPropagation:
     by_direction: bool
 
 
-class LinearlyPropagated(Rerunnable):
+@dataclass(frozen=True)
+class MessageLayers:
+    """A model as layers of weighted messages along edges.
+
+        g_k = sum over the edges a -> b of weight_ab h_(k-1)[a], for each node b
+        h_k = updates_k(h_(k-1), g_k),   z = combined(h_0, .., h_K),   score = z_u . ranked(z)_i
+
+    Attributes:
+        start: h_0, (nodes, dim).
+        edge_index: Source and destination of each directed edge, int64.
+        weight: Weight of each directed edge.
+        edges_of_fact: The two directed edges of each fact of the graph, int64. Facts that share one
+            weight share both.
+        updates: One per layer, of nodes and their neighborhoods.
+        combined: Makes z of the states.
+        ranked: Makes of items' rows of z what they are ranked by.
+    """
+
+    start: Float[Tensor, "nodes dim"]
+    edge_index: Int[Tensor, "2 edges"]
+    weight: Float[Tensor, " edges"]
+    edges_of_fact: Int[Tensor, "2 _"]
+    updates: Sequence[Callable[[Tensor, Tensor], Tensor]]
+    combined: Callable[[Sequence[Tensor]], Tensor]
+    ranked: Callable[[Tensor], Tensor]
+
+
+class MessagePassed(Rerunnable):
+    """A model that is layers of weighted messages, which masks can be put on."""
+
+    @abstractmethod
+    def message_layers(self) -> MessageLayers:
+        """Return the layers that its scorer ranks by; their parameters take no gradient."""
+
+
+class LinearlyPropagated(MessagePassed):
     """A model that is linear in its node embeddings (LightGCN and its kin)."""
 
     @abstractmethod
     def propagation(self) -> LinearPropagation:
         """Return the propagation that its scorer ranks by."""
+
+    def message_layers(self) -> MessageLayers:
+        """Return the propagation as layers that take their neighborhood."""
+        linear = self.propagation()
+        csr = linear.graph.csr
+
+        def combined(states: Sequence[Tensor]) -> Tensor:
+            parts = [c * h for c, h in zip(linear.coefficients, states, strict=True)]
+            return torch.stack(parts).sum(0)
+
+        def ranked(items: Tensor) -> Tensor:
+            if linear.by_direction:
+                return unit_rows(items)
+            return items
+
+        facts = np.arange(len(self.ckg.head))
+        return MessageLayers(
+            start=linear.start.detach(),
+            edge_index=torch.stack([csr.idx.long(), csr.destinations()]),
+            weight=linear.graph.weight.detach(),
+            edges_of_fact=linear.graph.edges_of(facts).view(2, -1),
+            updates=[_neighborhood] * (len(linear.coefficients) - 1),
+            combined=combined,
+            ranked=ranked,
+        )
+
+
+def _neighborhood(ego: Tensor, neighborhood: Tensor) -> Tensor:
+    return neighborhood
 
 
 @dataclass(frozen=True)

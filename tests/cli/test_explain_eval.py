@@ -47,12 +47,21 @@ def test_json_is_one_document_and_the_same_again(ask):
         2,
         2,
     )
-    assert all(gate["held"] for gate in told["gates"])
+    assert [gate["held"] for gate in told["gates"]] == [True, True, True, True, None]
     again = json.loads(ask(*command).out)
     assert told["gates"] == again["gates"]
     assert [f for f in told["figures"] if "latency" not in f["key"]] == [
         f for f in again["figures"] if "latency" not in f["key"]
     ]
+
+
+def test_other_explainers_are_a_table_of_their_own(ask):
+    command = ("--users", "2", "--top", "1", "-k", "1", "--beside", "leave-one-out, prince")
+    out, _ = ask(*command)
+    assert "Beside other explainers" in out
+    assert "leave-one-out" in out
+    names = [one["name"] for one in json.loads(ask(*command, "--json").out)["beside"]]
+    assert names == ["paths", "leave-one-out", "prince"]
 
 
 def test_files_and_pictures_are_written(ask, tmp_path, trained):
@@ -140,6 +149,8 @@ def test_models_without_effects_are_reported_and_not_drawn(dataset, tmp_path, as
         (["--out", "q.csv"], "FILE.json"),
         (["--plot", "q.pdf"], "FILE.png"),
         (["--against", "nowhere"], "nowhere"),
+        (["--beside", "lime,leave-one-in"], "Nearest: leave-one-out"),
+        (["--beside", ""], "no explainer ''"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(ask, more, words):

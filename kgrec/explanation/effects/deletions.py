@@ -31,6 +31,11 @@ class Deletions:
         """Whether drops come in closed form, so that many cost little more than one."""
         return self._effects.basis == "exact"
 
+    @property
+    def runs(self) -> int:
+        """How many scores were computed, each set of edges in each mode."""
+        return len(self._drops)
+
     def measure(self, groups: Iterable[np.ndarray], modes: Sequence[Mode] | None = None) -> None:
         """Measure the drops of groups of distinct edges, all that are not known together."""
         modes = self.modes if modes is None else modes

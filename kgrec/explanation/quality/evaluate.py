@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrec.errors import ConfigError, ExplanationError
+from kgrec.explanation.beside.names import check_names
 from kgrec.explanation.quality import metrics
 from kgrec.explanation.quality.apart import apart_figures, claims_gate
+from kgrec.explanation.quality.beside import compared
 from kgrec.explanation.quality.figures import NO_EFFECT, Sample
 from kgrec.explanation.quality.lists import list_figures
 from kgrec.explanation.quality.necessity import aopc_curves, group_figures, necessity_figures
@@ -32,6 +34,7 @@ def evaluate(
     k: int = 5,
     seed: int = 0,
     against: PathSearch | None = None,
+    beside: Sequence[str] = (),
 ) -> Quality:
     """Return how good the explanations of users' first ``top`` recommendations are.
 
@@ -44,12 +47,15 @@ def evaluate(
         k: Paths per explanation.
         seed: Draws users, controls and resamples.
         against: A search over another run, for how far the two agree.
+        beside: Other explainers to measure on the same recommendations: of "leave-one-out",
+            "lime", "prince" and "gnnexplainer".
 
     Raises:
         UnknownIdError: If a user is not in the data.
         ConfigError: If a setting is out of range.
     """
     explained = search.explained
+    others = check_names(beside)
     if min(top, k) < 1:
         raise ConfigError(f"top is {top} and k is {k}. Ask for at least one item and one path.")
     rows = _drawn(explained, users, seed)
@@ -85,7 +91,7 @@ def evaluate(
         curves=aopc_curves(sample),
         groups=group_figures(sample),
         gates=(*gates(sample), claims_gate(sample)),
-        notes=_notes(sample),
+        notes=_notes(sample, others),
         manifest=search.manifest(
             k=k,
             top=top,
@@ -94,6 +100,7 @@ def evaluate(
             modes=list(search.modes),
             resamples=metrics.RESAMPLES,
         ),
+        beside=compared(sample, others),
     )
 
 
@@ -156,7 +163,7 @@ def _latency(sample: Sample) -> list[Figure]:
     return figures
 
 
-def _notes(sample: Sample) -> tuple[str, ...]:
+def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
     explained = sample.explained
     notes = [
         "Intervals: 95 %, percentile bootstrap over users. Embeddings stay as trained; what is "
@@ -178,6 +185,15 @@ def _notes(sample: Sample) -> tuple[str, ...]:
             "Lists, flips, oracle and stability: the first recommendation of "
             f"{len(sample.some())} of the users."
         )
+    if others:
+        notes += [
+            "Beside others: the first recommendations of the same users. Each chooses of the edges on "
+            "all paths and names as many as the paths have, or fewer; prince a set of likes, uncut.",
+            "Drops beside others: of the model built again without these edges; a path's worth is as "
+            "many as the best path has. Overtaken: another item then passes the item.",
+            "Hold a path: edges named join user and item. Alone: sufficiency, weights kept where the "
+            "model can. Runs: to find the edges; of gnnexplainer, steps of the mask.",
+        ]
     if explained.effects is not None and not explained.data.test.user.size:
         notes.append(
             "The test part was not at hand: leaks were looked for against the validation part "

@@ -112,6 +112,21 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """One explainer on the recommendations that all explainers explain.
+
+    Attributes:
+        name: "paths" (the paths of this report) or the name of another explainer.
+        figures: Its numbers; () where it cannot explain the model.
+        note: Why it cannot.
+    """
+
+    name: str
+    figures: tuple[Figure, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quality(Answer):
     """How good the explanations of one model are.
 
@@ -131,6 +146,8 @@ class Quality(Answer):
         gates: What must hold.
         notes: What a reader must know.
         manifest: Model, dataset, sums, settings and versions.
+        beside: The paths shown and other explainers, on the same recommendations; () unless other
+            explainers were named.
     """
 
     model: str
@@ -147,6 +164,7 @@ class Quality(Answer):
     gates: tuple[Gate, ...]
     notes: tuple[str, ...]
     manifest: dict[str, Any]
+    beside: tuple[Compared, ...] = ()
 
     @property
     def failed(self) -> tuple[Gate, ...]:
@@ -154,12 +172,13 @@ class Quality(Answer):
         return tuple(gate for gate in self.gates if gate.held is False)
 
     def __getitem__(self, key: str) -> Figure:
-        """Return a figure by its key.
+        """Return a figure by its key, those of other explainers included.
 
         Raises:
             KeyError: If there is none.
         """
-        for figure in self.figures:
+        compared = [figure for one in self.beside for figure in one.figures]
+        for figure in (*self.figures, *compared):
             if figure.key == key:
                 return figure
         raise KeyError(key)
@@ -209,6 +228,8 @@ class Quality(Answer):
                 f"{count:,} pairs",
                 _curves(self.curves),
             )
+        if self.beside:
+            yield "Beside other explainers, as many edges each", _compared(self.beside)
         for by in dict.fromkeys(group.by for group in self.groups):
             rows = [_group(group) for group in self.groups if group.by == by]
             yield (
@@ -271,6 +292,21 @@ def _curves(curves: Sequence[Curve]) -> list[list[str]]:
             for curve in curves
         ),
     ]
+
+
+def _compared(beside: Sequence[Compared]) -> list[list[str]]:
+    labels: Sequence[Figure] = next((one.figures for one in beside if one.figures), ())
+    rows = [["", *(figure.label for figure in labels), ""]]
+    for one in beside:
+        cells = [_with_interval(figure) for figure in one.figures] or ["-"] * len(labels)
+        rows.append([one.name, *cells, one.note])
+    return rows
+
+
+def _with_interval(figure: Figure) -> str:
+    if figure.low is None or not figure.key.endswith((".drop", ".first")):
+        return number(figure.value)
+    return f"{number(figure.value)} ({_between(figure)})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

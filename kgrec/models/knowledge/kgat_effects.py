@@ -3,9 +3,11 @@
 https://arxiv.org/abs/1905.07854 (equation numbers are those of version 2)
 """
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,7 +15,13 @@ from torch import Tensor
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.receptive_field import Ball, removal_effect, renormalized
 from kgrec.models.base import Recommender
-from kgrec.models.capabilities import GraphEditable, Parted, Rerunnable, ScoreParts
+from kgrec.models.capabilities import (
+    GraphEditable,
+    MessageLayers,
+    MessagePassed,
+    Parted,
+    ScoreParts,
+)
 from kgrec.models.effects import with_parameters_of
 from kgrec.nn.aggregators import Aggregator
 from kgrec.nn.ranking_loss import ranked_items
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
     from kgrec.models.knowledge.kgat import KGAT
 
 
-class KGATEffects(Rerunnable, GraphEditable, Parted):
+class KGATEffects(MessagePassed, GraphEditable, Parted):
     """Effects of facts on scores, within the receptive field of a user and an item.
 
     Args:
@@ -89,6 +97,24 @@ class KGATEffects(Rerunnable, GraphEditable, Parted):
         with_parameters_of(self._model, other)
         other.refresh_attention()
         return other
+
+    def message_layers(self) -> MessageLayers:
+        """Return the layers with their attention as it is, Eqs. (3), (6)-(8) and (11)-(12)."""
+        model = self._model
+        csr = model.graph.csr
+
+        def combined(states: Sequence[Tensor]) -> Tensor:
+            return torch.cat([states[0], *map(unit_rows, states[1:])], 1)  # Eq. (11)
+
+        return MessageLayers(
+            start=model.nodes.detach(),
+            edge_index=torch.stack([csr.idx.long(), csr.destinations()]),
+            weight=model.attention.detach(),
+            edges_of_fact=model.graph.edges_of(np.arange(len(self.ckg.head))).view(2, -1),
+            updates=[copy.deepcopy(layer).requires_grad_(False) for layer in model.layers],
+            combined=combined,
+            ranked=lambda items: ranked_items(items, model.config.loss),
+        )
 
     @torch.no_grad()
     def score_parts(self, user: int, item: int) -> ScoreParts:

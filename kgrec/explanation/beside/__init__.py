@@ -1,0 +1,1 @@
+"""Other explainers, to be measured beside measured paths."""
