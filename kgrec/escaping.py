@@ -2,7 +2,6 @@
 are hostile until escaped.
 """
 
-import html
 import re
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,8 @@ def clean(text: str) -> str:
 
 def html_text(text: str) -> str:
     """Return text for an HTML or SVG text node, or a quoted attribute."""
+    import html  # its table of entities is large, and most commands write no page
+
     return html.escape(terminal(text), quote=True)
 
 

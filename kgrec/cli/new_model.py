@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Annotated
@@ -45,7 +44,7 @@ def new_model(
         raise ConfigError(f"{taken[0]}: exists. Choose another name or folder.")
 
     words = {"module": name, "model": "".join(part.capitalize() for part in name.split("_"))}
-    stubs = files("kgrec.cli") / "stubs"
+    stubs = Path(__file__).parent / "stubs"
     for stub, path in paths.items():
         text = Template((stubs / f"{stub}.txt").read_text(encoding="utf-8")).substitute(words)
         whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
