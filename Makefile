@@ -20,7 +20,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml constraints.txt hatch_build.py $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[inspect]"
 	touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt hatch_build.py $(SOURCES) | $(BIN)/python

@@ -2,6 +2,7 @@
 reason.
 """
 
+import sys
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,11 +57,12 @@ _INTRO = (
     "model run again: its number is how far the score fell."
 )
 _PAGES = ("metrics.png", "paths.html")
+_RUN = "run"
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for metrics.png and paths.html.")
+        Path, typer.Option(metavar="DIR", help="Folder for metrics.png, paths.html and the run.")
     ] = Path("kgrec-demo"),
     seed: SeedOption = 0,
 ) -> None:
@@ -95,10 +97,20 @@ def demo(
     show_frame(films.select("rank", "label", "score"), "table", None)
     _explain(best, user, films, out)
     whole(out / _PAGES[0], lambda path: _draw(runs, data, path))
+    best.save(out / _RUN)
     print(
-        f"\nWritten: {', '.join(clean(str(out / page)) for page in _PAGES)}. The whole "
-        f"demonstration took {perf_counter() - began:.0f} s."
+        f"\nWritten: {', '.join(clean(str(out / page)) for page in (*_PAGES, _RUN))}. The whole "
+        f"demonstration took {perf_counter() - began:.0f} s.\n\nLook at the paths in the browser:"
+        f"\n\n    {_command()} inspect {clean(str(out / _RUN))}"
     )
+
+
+def _command() -> str:
+    """Return how kgrec was started, so that the same environment is found again."""
+    started = Path(sys.argv[0])
+    if started.stem == "kgrec":
+        return clean(str(started))
+    return f"{clean(sys.executable)} -m kgrec"
 
 
 def _check_place(out: Path) -> None:
@@ -108,6 +120,9 @@ def _check_place(out: Path) -> None:
             f"{out}: exists and is not a folder. Choose another place with --out."
         )
     out.mkdir(parents=True, exist_ok=True)
+    from kgrec.runs.folder import refuse_foreign
+
+    refuse_foreign(out / _RUN, overwrite=True)
 
 
 def _heading(title: str, note: str) -> None:
