@@ -18,6 +18,7 @@ from kgrec.explanation.core.records import (
     Relation,
     Term,
 )
+from kgrec.explanation.core.training_effects import TrainingEffects
 
 # ---- writing
 
@@ -37,7 +38,10 @@ def explanation_to_dict(explanation: Explanation) -> dict[str, Any]:
     out["paths"] = [_path_to_dict(path) for path in explanation.paths]
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
-    return out | {"notes": list(explanation.notes)}
+    out["notes"] = list(explanation.notes)
+    if explanation.training is not None:
+        out["training"] = explanation.training.to_dict()
+    return out
 
 
 def term_to_dict(term: Term) -> dict[str, Any]:
@@ -125,6 +129,9 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     fields["next_item"] = None
     if record.get("next_item"):
         fields["next_item"] = Node(**record["next_item"])
+    fields["training"] = None
+    if record.get("training"):
+        fields["training"] = TrainingEffects.from_dict(record["training"])
     return Explanation(**fields)
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from kgrec.data.io.writing import write_file
 from kgrec.errors import ExplanationError
+from kgrec.explanation.core.training_effects import TrainingEffects
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -378,6 +379,7 @@ class Explanation:
         against: Liked items that pull the score down, the strongest first.
         hidden: What filters left out: ``paths``, and their share of all first-order effects
             (``share``, None if there are none).
+        training: Effects of the paths through training; None where they were not requested.
     """
 
     user: str
@@ -397,6 +399,7 @@ class Explanation:
     next_item: Node | None = None
     against: tuple[Term, ...] = ()
     hidden: dict[str, Any] = field(default_factory=dict)
+    training: TrainingEffects | None = None
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
@@ -412,6 +415,11 @@ class Explanation:
                     f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to "
                     f"{self.item!r}."
                 )
+        if self.training is not None and len(self.training.paths) != len(self.paths):
+            raise ExplanationError(
+                f"there are effects through training of {len(self.training.paths)} paths, and "
+                f"{len(self.paths)} paths."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
@@ -460,7 +468,10 @@ class Explanation:
         """Return lines for a terminal, at most ``width`` characters long where words allow."""
         from kgrec.explanation.render.sentences import text
 
-        return text(self, width)
+        shown = text(self, width)
+        if self.training is None:
+            return shown
+        return f"{shown}\n{self.training.to_text()}"
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per hop and relation, paths in order."""
