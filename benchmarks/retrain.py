@@ -111,8 +111,12 @@ def _edges(explained: ExplainedModel, removal: Removal) -> np.ndarray:
     return np.unique(graph.edge_of_fact()[gone[graph.edge_facts()]])
 
 
-def measure(data: Dataset, name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the drops of all cases of a model: by kind and part, retrained ones by seed."""
+def measure(
+    data: Dataset, name: str, options: argparse.Namespace, kept: list[Any] | None = None
+) -> dict[str, Any]:
+    """Return the drops of all cases of a model: by kind and part, retrained ones by seed; those of
+    the seeds in ``kept`` are not computed again.
+    """
     began = time.perf_counter()
     run = kgrec.fit(name, data, preset=options.preset, seed=0)
     cases = cases_of(run, options.cases)
@@ -127,8 +131,8 @@ def measure(data: Dataset, name: str, options: argparse.Namespace) -> dict[str, 
         continued = retraining(run, 0, options.epochs, start=True)
         estimate = [_drops(continued, u, i, parts) for u, i, parts in cases]
         print(f"{name}: estimates, {time.perf_counter() - began:.0f} s", flush=True)
-        retrained = []
-        for seed in range(1, options.seeds + 1):
+        retrained = kept or []
+        for seed in range(len(retrained) + 1, options.seeds + 1):
             retrained.append(_grouped(run, cases, seed, options.together))
             print(f"{name}: seed {seed}, {time.perf_counter() - began:.0f} s", flush=True)
     return {
@@ -304,6 +308,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of an estimate")
     parser.add_argument("--together", type=int, default=10)
+    parser.add_argument(
+        "--keep", action="store_true", help="retrained drops of seeds in the cache, same settings"
+    )
     parser.add_argument("--cache", type=Path, default=Path("bench/retrain"))
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
@@ -311,8 +318,11 @@ def main() -> None:
     if options.data:
         data = dataset(options.data)
         for name in options.models:
-            record = measure(data, name, options)
             file = options.cache / f"{options.data}--{name}.json"
+            kept = None
+            if options.keep and file.exists():
+                kept = json.loads(file.read_text())["retrained"]
+            record = measure(data, name, options, kept)
             file.write_text(json.dumps(record))
             print(json.dumps(figures(record), indent=1), flush=True)
     if options.report or not options.data:

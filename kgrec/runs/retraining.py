@@ -99,6 +99,8 @@ class Retraining:
         with torch.inference_mode():
             return float(scorer(queries(train, np.array([user])))[0, item])
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
     def _trained(self, removal: Removal) -> Scorer:
         edited = without(self._data, removal)
         model = self._build(edited, self._seed)
@@ -111,14 +113,9 @@ class Retraining:
             plan = replace(plan, warm_up=None)
             seed = derive(self._seed, "continued training")
         logger.debug("%s: training without %s.", self._title, removal)
+        cpu = torch.device("cpu")
         train(
-            model,
-            self._data,
-            self._config,
-            seed=seed,
-            device=torch.device("cpu"),
-            plan=plan,
-            title=self._title,
+            model, self._data, self._config, seed=seed, device=cpu, plan=plan, title=self._title
         )
         model.eval()
         with torch.inference_mode():

@@ -199,7 +199,7 @@ class EASEKG(ClosedForm):
         config = self.config
         train = self.interactions()
         users = train.T @ train
-        attributes = self.attributes @ self.attributes.T
+        attributes = (self.attributes @ self.attributes.T).astype(config.precision)
         if config.form == "collective":
             weights = item_weights(
                 users + attributes * config.attribute_weight, config.l2, config.precision
