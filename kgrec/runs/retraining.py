@@ -11,7 +11,7 @@ from kgrec.data.derive.removal import Removal, without
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import CapabilityError
 from kgrec.log import logger
-from kgrec.models.base import Recommender, Scorer
+from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.queries import queries
 from kgrec.random import derive
 from kgrec.training.config import TrainConfig
@@ -109,14 +109,23 @@ class Retraining:
         if not self.exact:
             plan = plan_without(model, self._whole, removal, self._data.num_items)
         if self._start is not None and plan is not None:
-            model.load_state_dict(dict(self._start))
+            _take_over(model, self._start, plan)
             plan = replace(plan, warm_up=None)
             seed = derive(self._seed, "continued training")
         logger.debug("%s: training without %s.", self._title, removal)
         cpu = torch.device("cpu")
-        train(
-            model, self._data, self._config, seed=seed, device=cpu, plan=plan, title=self._title
-        )
+        train(model, self._data, self._config, seed=seed, device=cpu, plan=plan, title=self._title)
         model.eval()
         with torch.inference_mode():
             return model.scorer()
+
+
+def _take_over(model: Recommender, start: Mapping[str, Tensor], plan: Plan) -> None:
+    """Load parameters into a model on an edited graph; what has a value per edge (attention) is
+    computed again, as after an epoch.
+    """
+    own = model.state_dict()
+    fitting = {name: value for name, value in start.items() if value.shape == own[name].shape}
+    model.load_state_dict(own | fitting)
+    if len(fitting) < len(start) and plan.after_epoch is not None:
+        plan.after_epoch()

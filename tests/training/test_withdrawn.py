@@ -105,6 +105,22 @@ def everyone(data):
     return queries(data.train, np.arange(data.num_users))
 
 
+@pytest.mark.parametrize("name", ["lightgcn-kg", "kgat"])
+def test_training_goes_on_from_parameters_on_an_edited_graph(name):
+    data = worlds.planted("interactions", users=20)
+    chosen = choose(name, "default", {})
+
+    def build(data, seed):
+        return build_model(chosen, data, seed)
+
+    start = build(data, 0).state_dict()
+    again = Retraining(build, data, TrainConfig(), 0, start=start, epochs=1)
+    like = (1, int(data.train.item[data.train.user == 1][0]))
+    whole = again.score(1, 7, Removal())
+    assert again.score(1, 7, Removal((like,), (0,))) != whole
+    assert again.score(1, 7, Removal()) == whole
+
+
 def test_an_item_gone_from_the_data_is_not_trained():
     """Without its only interactions an item keeps its first vector, but for the decay."""
     data = worlds.dataset([(0, 0), (0, 1), (1, 1), (1, 2), (2, 0), (2, 2), (3, 3)], num_items=5)

@@ -64,9 +64,7 @@ def test_a_path_rests_on_its_like_and_on_all_statements_of_its_facts(data):
     )
     run = kgrec.fit("ease-kg", doubled)
     path = next(
-        path
-        for path in run.explain("u1", first(run), k=20, users="hide").paths
-        if path.length == 3
+        path for path in run.explain("u1", first(run), k=20, users="hide").paths if path.length == 3
     )
     rests_on = StatedFacts(doubled).of(path)
     ((user, item),) = rests_on.like.interactions
