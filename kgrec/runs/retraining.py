@@ -14,11 +14,11 @@ from kgrec.log import logger
 from kgrec.models.base import Plan, Recommender, Scorer
 from kgrec.queries import queries
 from kgrec.random import derive
+from kgrec.runs.withdrawn import can_withdraw, plan_without
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
-from kgrec.training.withdrawn import can_withdraw, plan_without
 
-EPOCHS = 3
+EPOCHS = 1
 _KEPT = 64
 
 

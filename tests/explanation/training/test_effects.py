@@ -168,7 +168,7 @@ def test_a_model_without_the_scope_says_what_it_offers():
     run = kgrec.fit("dkn", board, epochs=1)
     user = board.users.key(int(board.train.user[0])) if len(board.train) else board.users.key(0)
     item = run.recommend(user, k=1)["item"][0]
-    with pytest.raises(CapabilityError, match='dkn .* It offers scope "inference"') as error:
+    with pytest.raises(CapabilityError, match=r'dkn .* It offers scope "inference"') as error:
         run.explain(user, item, scope="training")
     assert "\n" not in str(error.value)
 

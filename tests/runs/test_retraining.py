@@ -12,10 +12,10 @@ from kgrec.queries import queries
 from kgrec.runs.retraining import Retraining
 from kgrec.runs.run import build_model
 from kgrec.runs.settings import choose
+from kgrec.runs.withdrawn import can_withdraw, plan_without
 from kgrec.testing import worlds
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import train
-from kgrec.training.withdrawn import can_withdraw, plan_without
 
 
 class Stub(Recommender):
