@@ -111,11 +111,9 @@ def _edges(explained: ExplainedModel, removal: Removal) -> np.ndarray:
     return np.unique(graph.edge_of_fact()[gone[graph.edge_facts()]])
 
 
-def measure(
-    data: Dataset, name: str, options: argparse.Namespace, kept: list[Any] | None = None
-) -> dict[str, Any]:
-    """Return the drops of all cases of a model: by kind and part, retrained ones by seed; those of
-    the seeds in ``kept`` are not computed again.
+def measure(data: Dataset, name: str, options: argparse.Namespace, file: Path) -> None:
+    """Measure the drops of all cases of a model, by kind and part, retrained ones by seed; the file
+    is written after each.
     """
     began = time.perf_counter()
     run = kgrec.fit(name, data, preset=options.preset, seed=0)
@@ -126,26 +124,37 @@ def measure(
     effects = run.model.explanation_effects()
     if isinstance(effects, Refittable):
         estimate = [_drops(Refits(effects), u, i, parts) for u, i, parts in cases]
-        retrained = [estimate]
+        retrained = [estimate]  # the refit itself
     else:
         continued = retraining(run, 0, options.epochs, start=True)
         estimate = [_drops(continued, u, i, parts) for u, i, parts in cases]
         print(f"{name}: estimates, {time.perf_counter() - began:.0f} s", flush=True)
-        retrained = kept or []
-        for seed in range(len(retrained) + 1, options.seeds + 1):
-            retrained.append(_grouped(run, cases, seed, options.together))
-            print(f"{name}: seed {seed}, {time.perf_counter() - began:.0f} s", flush=True)
-    return {
+        retrained = _kept(file, options)
+    record = {
         "preset": options.preset,
         "epochs": run.summary["best_epoch"],
         "estimate_epochs": options.epochs,
         "together": options.together,
         "exact": isinstance(effects, Refittable),
-        "seconds": time.perf_counter() - began,
         "inference": drops,
         "estimate": estimate,
         "retrained": retrained,
     }
+    if isinstance(effects, Refittable):
+        file.write_text(json.dumps(record))
+        return
+    for seed in range(len(retrained) + 1, options.seeds + 1):
+        retrained.append(_grouped(run, cases, seed, options.together))
+        file.write_text(json.dumps(record))
+        print(f"{name}: seed {seed}, {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _kept(file: Path, options: argparse.Namespace) -> list[Any]:
+    """Return the retrained drops of the seeds that are in the cache, where they are to be kept."""
+    if not (options.keep and file.exists()):
+        return []
+    found: list[Any] = json.loads(file.read_text())["retrained"]
+    return found
 
 
 def retraining(run: Run, seed: int, epochs: int, *, start: bool) -> Retraining:
@@ -277,7 +286,7 @@ def report(cache: Path) -> None:
             settings.append(
                 f"- {model}, {data}: preset {record['preset']}, {record['epochs']} epochs a "
                 f"retraining; estimates of {record['estimate_epochs']} epochs; "
-                f"{record['together']} cases together; {record['seconds'] / 60:.0f} minutes."
+                f"{record['together']} cases together."
             )
     PAGE.write_text("\n".join([*lines, "", *settings, ""]))
     WORTH.write_text(json.dumps(worth, indent=2) + "\n")
@@ -307,7 +316,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of an estimate")
-    parser.add_argument("--together", type=int, default=10)
+    parser.add_argument("--together", type=int, default=30)
     parser.add_argument(
         "--keep", action="store_true", help="retrained drops of seeds in the cache, same settings"
     )
@@ -319,12 +328,8 @@ def main() -> None:
         data = dataset(options.data)
         for name in options.models:
             file = options.cache / f"{options.data}--{name}.json"
-            kept = None
-            if options.keep and file.exists():
-                kept = json.loads(file.read_text())["retrained"]
-            record = measure(data, name, options, kept)
-            file.write_text(json.dumps(record))
-            print(json.dumps(figures(record), indent=1), flush=True)
+            measure(data, name, options, file)
+            print(json.dumps(figures(json.loads(file.read_text())), indent=1), flush=True)
     if options.report or not options.data:
         report(options.cache)
 
