@@ -125,7 +125,11 @@ def _take_over(model: Recommender, start: Mapping[str, Tensor], plan: Plan) -> N
     computed again, as after an epoch.
     """
     own = model.state_dict()
-    fitting = {name: value for name, value in start.items() if value.shape == own[name].shape}
+    fitting = {
+        name: value
+        for name, value in start.items()
+        if name in own and value.shape == own[name].shape
+    }
     model.load_state_dict(own | fitting)
     if len(fitting) < len(start) and plan.after_epoch is not None:
         plan.after_epoch()

@@ -92,14 +92,18 @@ class TrainingEffects:
 
     def to_text(self) -> str:
         """Return a line about the numbers, and one per path."""
-        lines = [f"through training ({self._about()}): had it never been in the data"]
+        lines = [
+            f"through training ({self._about()}):",
+            "    score minus the score had it never been in the data",
+        ]
         for number, path in enumerate(self.paths, 1):
             if path.whole is None:
                 lines.append(f"{number:2}  not computed: it counts users that have no names")
                 continue
-            shown = f"the score falls by {path.whole:.3g}"
-            shown += f"; the like alone {path.like:.3g}, the facts alone {path.facts:.3g}"
-            lines.append(f"{number:2}  {shown}")
+            lines.append(
+                f"{number:2}  {path.whole:+.3g} (the like alone {path.like:+.3g}, "
+                f"the facts alone {path.facts:+.3g})"
+            )
         if not self.exact and self.facts_label != self.label:
             lines.append(f"    the facts alone: {_worth(self.facts_label, self.facts_worth)}")
         return "\n".join(lines)

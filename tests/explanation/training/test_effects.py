@@ -153,7 +153,7 @@ def test_text_says_what_an_estimate_is_worth():
         1.0, False, "estimate", 0.5, "not reliable here", 0.01, "films", paths
     ).to_text()
     assert "an estimate, rank correlation with retraining 0.50, measured on films" in shown
-    assert "falls by 0.09; the like alone 0.1, the facts alone -0.02" in shown
+    assert "+0.09 (the like alone +0.1, the facts alone -0.02)" in shown
     assert "not computed" in shown
     assert "the facts alone: not reliable here: rank correlation with retraining 0.01" in shown
 
