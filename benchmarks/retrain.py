@@ -11,8 +11,8 @@ its seed's own initial parameters, has no seed in common with the run that is ex
 draws of its control, which trains on everything. It takes the likes and facts of --together cases
 at once, of different users each, grouped by chance for every seed; 1 takes them one by one.
 
-Figures are kept in --cache, and --report writes docs/results/retrain.md and
-kgrec/explanation/training/worth.json, from which labels come. ml-100k is looked for in
+Figures are kept in --cache, and --report writes docs/results/retrain.md, the table in
+docs/explanations.md, and kgrec/explanation/training/worth.json, from which labels come. ml-100k is looked for in
 KGREC_SHARED_DATA, else in ../shared/data.
 """
 
@@ -44,6 +44,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/results/retrain.md"
 WORTH = ROOT / "kgrec/explanation/training/worth.json"
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
+DOCS = ROOT / "docs/explanations.md"
+BEGIN, END = "<!-- retrain -->", "<!-- end of retrain -->"
+HEAD = """# Drops beside real retraining
+
+Written by `benchmarks/retrain.py`, whose docstring says how it is measured. Drops are means over paths, with the standard error;
+correlations are Spearman's with the retrained drop, in brackets 95 % intervals over paths. Reliability is the correlation of the
+retrained drops of disjoint halves of the seeds: no number can be expected to correlate better than about its square root. Of a
+closed form a refit has no seeds, and the effects are those of the refit.
+"""
 PARTS = ("whole", "like", "facts")
 RESAMPLES = 1000
 
@@ -252,15 +261,6 @@ def figures(record: dict[str, Any]) -> list[dict[str, Any]]:
 def report(cache: Path) -> None:
     """Write the page and the figures that ship."""
     lines = [
-        "# Drops beside real retraining",
-        "",
-        "Written by `benchmarks/retrain.py`, whose docstring says how it is measured.",
-        "Drops are means over paths, with the standard error; correlations are Spearman's with",
-        "the retrained drop, in brackets 95 % intervals over paths. Reliability is the correlation",
-        "of the retrained drops of disjoint halves of the seeds: no number can be expected to",
-        "correlate better than about its square root. Of a closed form, a refit has no seeds, and",
-        "what is called an estimate is the refit's own score.",
-        "",
         "| model, data | without | paths, seeds | retrained drop | at inference | estimate "
         "| reliability |",
         "|---|---|---|---|---|---|---|",
@@ -274,22 +274,29 @@ def report(cache: Path) -> None:
         for part, name in zip(PARTS, ("like and facts", "the like", "the facts"), strict=True):
             row = rows[part]
             lines.append(
-                f"| {model}, {data} | {name} | {row['paths']}, {row['seeds']} "
+                f"| {model}, {data} | {name} | {row['paths']}, "
+                f"{'-' if record['exact'] else row['seeds']} "
                 f"| {row['drop']:.4f} ± {row['error']:.4f} | {_shown(row, 'inference')} "
                 f"| {'exact' if record['exact'] else _shown(row, 'estimate')} "
                 f"| {_number(row['reliability'])} |"
             )
         if not record["exact"]:
             kept = {"paths": rows["whole"]["paths"], "seeds": rows["whole"]["seeds"]}
-            kept |= {part: round(rows[part]["estimate"], 3) for part in PARTS}
+            kept |= {part: _rounded(rows[part]["estimate"]) for part in PARTS}
             worth.setdefault(model, {})[data] = kept
             settings.append(
                 f"- {model}, {data}: preset {record['preset']}, {record['epochs']} epochs a "
                 f"retraining; estimates of {record['estimate_epochs']} epochs; "
                 f"{record['together']} cases together."
             )
-    PAGE.write_text("\n".join([*lines, "", *settings, ""]))
+    PAGE.write_text("\n".join([HEAD, *lines, "", *settings, ""]))
+    before, _, rest = DOCS.read_text().partition(BEGIN)
+    DOCS.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{rest.partition(END)[2]}"]))
     WORTH.write_text(json.dumps(worth, indent=2) + "\n")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _shown(row: dict[str, Any], kind: str) -> str:

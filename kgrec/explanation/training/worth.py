@@ -46,7 +46,7 @@ def worth_of(model: str, dataset: str, measured: Mapping[str, Any] | None = None
     if not found:
         return Worth()
     if dataset not in found:
-        dataset = min(found, key=lambda name: found[name]["whole"])
+        dataset = min(found, key=lambda name: found[name]["whole"] or 0.0)
     return Worth(dataset, found[dataset]["whole"], found[dataset]["facts"])
 
 
