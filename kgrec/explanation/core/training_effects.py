@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kgrec.errors import ExplanationError
+from kgrec.escaping import clean
 
 EXACT = "exact"
 ESTIMATE = "estimate"
@@ -87,6 +88,8 @@ class TrainingEffects:
         numbers += [value for path in record["paths"] for value in path.values()]
         if any(not isinstance(value, float | int | None) for value in numbers):
             raise TypeError("an effect through training is no number")
+        if not (isinstance(record["measured_on"], str) and isinstance(record["exact"], bool)):
+            raise TypeError("effects through training have a value of a wrong type")
         paths = tuple(PathTraining(**path) for path in record["paths"])
         return cls(**{**record, "paths": paths})
 
@@ -113,7 +116,7 @@ class TrainingEffects:
             return "exact: equal to a refit"
         about = f"an estimate, {_worth(self.label, self.worth)}"
         if self.measured_on:
-            about += f", measured on {self.measured_on}"
+            about += f", measured on {clean(self.measured_on)}"
         return about
 
 

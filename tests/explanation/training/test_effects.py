@@ -138,7 +138,8 @@ def test_json_carries_them_and_other_explanations_have_no_such_field(ease):
 
 
 @pytest.mark.parametrize(
-    "broken", [{"label": "certain"}, {"score": "high"}, {"paths": []}, {"more": 1}]
+    "broken",
+    [{"label": "certain"}, {"score": "high"}, {"paths": []}, {"more": 1}, {"measured_on": 3}],
 )
 def test_broken_records_are_refused(ease, broken):
     record = ease.explain("u1", first(ease), k=2, scope="training").to_dict()
