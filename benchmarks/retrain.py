@@ -281,8 +281,12 @@ def report(cache: Path) -> None:
                 f"| {_number(row['reliability'])} |"
             )
         if not record["exact"]:
-            kept = {"paths": rows["whole"]["paths"], "seeds": rows["whole"]["seeds"]}
+            kept: dict[str, Any] = {
+                "paths": rows["whole"]["paths"],
+                "seeds": rows["whole"]["seeds"],
+            }
             kept |= {part: _rounded(rows[part]["estimate"]) for part in PARTS}
+            kept["reliability"] = {part: _rounded(rows[part]["reliability"]) for part in PARTS}
             worth.setdefault(model, {})[data] = kept
             settings.append(
                 f"- {model}, {data}: preset {record['preset']}, {record['epochs']} epochs a "

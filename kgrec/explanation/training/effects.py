@@ -8,7 +8,7 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.core.training_effects import EXACT, PathTraining, TrainingEffects
 from kgrec.explanation.training.removals import PathRemovals, StatedFacts
-from kgrec.explanation.training.worth import Worth, label_of
+from kgrec.explanation.training.worth import Worth
 from kgrec.models.capabilities import Refittable
 
 
@@ -79,9 +79,9 @@ def effects_through_training(
     return TrainingEffects(
         score=score,
         exact=retrained.exact,
-        label=EXACT if retrained.exact else label_of(worth.whole),
+        label=EXACT if retrained.exact else worth.label,
         worth=worth.whole,
-        facts_label=EXACT if retrained.exact else label_of(worth.facts),
+        facts_label=EXACT if retrained.exact else worth.facts_label,
         facts_worth=worth.facts,
         measured_on=worth.dataset,
         paths=tuple(path(one) for one in found),

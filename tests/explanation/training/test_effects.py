@@ -93,7 +93,7 @@ def test_an_estimate_is_labeled_by_what_was_measured(lightgcn):
     worth = worth_of("lightgcn-kg", "world")
     assert not training.exact
     assert (training.worth, training.measured_on) == (worth.whole, worth.dataset)
-    assert training.label == label_of(worth.whole)
+    assert (training.label, training.facts_label) == (worth.label, worth.facts_label)
     assert all(np.isfinite([path.like, path.facts, path.whole]).all() for path in training.paths)
     assert found == lightgcn.explain("u1", first(lightgcn), k=2, scope="training", users="hide")
 
@@ -106,6 +106,10 @@ def test_labels_have_a_threshold_and_the_worst_data_set_counts_for_others():
         "not reliable here",
         "worth not measured",
     ]
+    figures["m"]["a"]["reliability"] = {"whole": 0.8, "facts": 0.1}
+    assert worth_of("m", "a", figures).label == "estimate"
+    assert worth_of("m", "a", figures).facts_label == "not reliable here"
+    assert label_of(0.5, 0.29) == "not reliable here"
     assert worth_of("m", "a", figures).whole == 0.5
     assert worth_of("m", "c", figures).dataset == "b"
     assert worth_of("other", "a", figures).whole is None
