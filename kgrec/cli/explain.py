@@ -72,6 +72,7 @@ class _Request:
     limits: dict[str, Any]
     mode: str | None
     lines: bool
+    scope: str = "inference"
 
     def question(self) -> str:
         """Return the one thing that is asked for.
@@ -141,6 +142,8 @@ class _Request:
             )
         if self.lines and form not in ("--item", "--top"):
             raise ConfigError(f"--lines goes with --item or --top, not with {form}.")
+        if self.scope == "training" and form not in ("--item", "--top"):
+            raise ConfigError(f"--scope training goes with --item or --top, not with {form}.")
 
 
 def explain(
@@ -263,6 +266,13 @@ def explain(
             "is now.",
         ),
     ] = False,
+    scope: Annotated[
+        Literal["inference", "training"],
+        typer.Option(
+            help="training: also what the score would be had each path's like or facts never been "
+            "in the data (text, json).",
+        ),
+    ] = "inference",
     form: Annotated[
         Format | None,
         typer.Option(
@@ -303,9 +313,8 @@ def explain(
     }
     limits = {name: value for name, value in given.items() if value not in (None, [])}
     likes = tuple(remove or ()), tuple(add or ())
-    request = _Request(
-        user, item, top, contrast, flip, why_not, what_if, *likes, verify, k, limits, mode, lines
-    )
+    question_of = (user, item, top, contrast, flip, why_not, what_if, *likes)
+    request = _Request(*question_of, verify, k, limits, mode, lines, scope)
     question = request.question()
     if question == "--verify":
         _refuse_output(form, out)
@@ -351,6 +360,8 @@ def _form(form: str | None, out: Path | None, request: _Request) -> str:
             f"--lines applies to text formats, and {shown} keeps locators as they were read. "
             "Omit it."
         )
+    if request.scope == "training" and shown not in ("text", "json"):
+        raise ConfigError(f"--scope training has no {shown} form. Pass --format text or json.")
     return shown
 
 
@@ -394,6 +405,8 @@ def _explain(
     explanations = [
         explainer.explain(request.user, one, k=request.k or _PATHS, **settings) for one in items
     ]
+    if request.scope == "training":
+        explanations = [opened.effects_through_training(one) for one in explanations]
     if request.lines:
         from kgrec.explanation.render.source_lines import with_lines
 

@@ -1,5 +1,6 @@
 """Item attributes: the (relation, entity) pairs of each item, as a sparse matrix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,3 +62,51 @@ class ItemAttributes:
             kind >= data.num_relations,
             keys[kept] % entities,
         )
+
+
+class AttributeFacts:
+    """Which triples give which item which attribute, of all attributes.
+
+    Args:
+        data: The dataset.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        triples = data.triples
+        entities = data.num_entities
+        head, relation, tail = (
+            column.astype(np.int64) for column in (triples.head, triples.relation, triples.tail)
+        )
+        item = np.concatenate([head, tail])
+        own = item < data.num_items
+        kind = np.concatenate([relation, relation + data.num_relations])
+        key = kind * entities + np.concatenate([tail, head])
+        triple = np.tile(np.arange(len(head)), 2)[own]
+        _, attribute = np.unique(key[own], return_inverse=True)
+
+        stated, fact = np.unique(attribute * data.num_items + item[own], return_inverse=True)
+        self._item = stated % max(data.num_items, 1)  # of each fact, by attribute
+        self._attribute = stated // max(data.num_items, 1)
+        self._statements = np.bincount(fact, minlength=len(stated))
+        self._ptr = np.searchsorted(self._attribute, np.arange(attribute.max(initial=-1) + 2))
+        order = np.argsort(triple, kind="stable")
+        self._triple = triple[order]
+        self._fact = fact[order]
+
+    def items_of(self, attribute: int) -> np.ndarray:
+        """Return the items that have an attribute, ascending."""
+        return np.asarray(self._item[self._ptr[attribute] : self._ptr[attribute + 1]])
+
+    def lost(self, triples: Sequence[int]) -> dict[int, np.ndarray]:
+        """Return the items, ascending, that lose each attribute without some triples (rows): those
+        for which no other triple states it.
+        """
+        rows = np.unique(np.array(triples, np.int64))
+        start, end = (np.searchsorted(self._triple, rows, side) for side in ("left", "right"))
+        touched = [self._fact[a:b] for a, b in zip(start, end, strict=True)]
+        facts, gone = np.unique(np.concatenate([self._fact[:0], *touched]), return_counts=True)
+        facts = facts[gone == self._statements[facts]]
+        found: dict[int, np.ndarray] = {}
+        for attribute in np.unique(self._attribute[facts]).tolist():
+            found[attribute] = self._item[facts[self._attribute[facts] == attribute]]
+        return found

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kgrec.data.derive.removal import Removal
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.symmetric import PairGraph
 from kgrec.models.base import ModelEffects, Recommender
@@ -223,6 +224,23 @@ class HistoryEditable(ModelEffects, ABC):
     ) -> Float[Tensor, "batch items"]:
         """Return the scores of the catalog for the user, had the history been each of these (item
         rows).
+        """
+
+
+class Refittable(ModelEffects, ABC):
+    """A model in closed form that says what it would score had some interactions and facts never
+    been in the data, without fitting it again.
+    """
+
+    @abstractmethod
+    def refitted_scores(
+        self, user: int, items: Sequence[int], removed: Removal
+    ) -> Float[Tensor, " cand"]:
+        """Return the scores of items for a user, in float64, of the model fitted without
+        ``removed``; with nothing removed, those of the model fitted in float64.
+
+        Raises:
+            CapabilityError: If the model does not know which facts its rows come from.
         """
 
 

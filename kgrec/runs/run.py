@@ -39,6 +39,8 @@ from kgrec.explanation.core.placebos import Placebos
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.quality.placebo import estimate_placebos
+from kgrec.explanation.training.effects import Refits, Retrained, effects_through_training
+from kgrec.explanation.training.worth import worth_of
 from kgrec.log import logger
 from kgrec.models.base import (
     SCORE_FUNCTIONS,
@@ -49,6 +51,7 @@ from kgrec.models.base import (
     VectorScorer,
     reads_history,
 )
+from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.ops.ranking import topk_scores
@@ -74,12 +77,14 @@ from kgrec.runs.folder import (
     write_placebos,
 )
 from kgrec.runs.ranker import Ranked, Ranker
+from kgrec.runs.retraining import EPOCHS, Retraining
 from kgrec.runs.settings import Chosen, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
 from kgrec.training.streams import global_stream
 
+SCOPES = ("inference", "training")
 PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
 
 
@@ -159,6 +164,7 @@ class Run:
     _explainers: dict[str, Explainer] = field(default_factory=dict)
     _placebos: Placebos | None = None
     _given: "Dataset | str | PathLike[str] | None" = None
+    _retraining: tuple[int, Retrained] | None = None
 
     def __repr__(self) -> str:
         """Return a short description."""
@@ -446,16 +452,83 @@ class Run:
             [frame[name] for name in ("rank", "item", "label", "score")]
         )  # drop would hang after a fork
 
-    def explain(self, user: Id, item: Id, k: int = 10, **settings: Any) -> Explanation:
+    def explain(
+        self, user: Id, item: Id, k: int = 10, *, scope: str = "inference", **settings: Any
+    ) -> Explanation:
         """Return why an item is ranked where it is for a user; settings are those of ``Explainer``,
         which is kept for the next call.
+
+        Args:
+            user: User id.
+            item: Item id.
+            k: Most paths.
+            scope: "inference", or "training": also what the score would be had each path's like or
+                facts never been in the data (``Explanation.training``).
+            settings: Of ``Explainer``.
+
+        Raises:
+            ConfigError: If a setting is out of range.
+            CapabilityError: If the model has no effects through training.
         """
+        if scope not in SCOPES:
+            raise ConfigError(
+                f"scope={scope!r} is not known. Choose from {', '.join(SCOPES)}."
+                f"{nearest(scope, SCOPES)}"
+            )
         key = (
             repr(sorted(settings.items())) if "seen" not in settings else ""
         )  # a matrix has no telling name
         if key not in self._explainers or not key:
             self._explainers[key] = self.explainer(**settings)
-        return self._explainers[key].explain(one_id(user), one_id(item), k=k)
+        explanation = self._explainers[key].explain(one_id(user), one_id(item), k=k)
+        if scope == "training":
+            return self.effects_through_training(explanation)
+        return explanation
+
+    def effects_through_training(
+        self, explanation: Explanation, *, epochs: int | None = None
+    ) -> Explanation:
+        """Return an explanation of this run with the effects of its paths through training.
+
+        What the score would be had a path's like, its facts, or both never been in the data: of a
+        model that is ``Refittable``, and of others in closed form, exactly; of networks an
+        estimate, by training on from where they are with and without, and what it is worth.
+
+        Args:
+            explanation: An explanation of this run.
+            epochs: How long a network is trained on; None takes ``retraining.EPOCHS``, by which the
+                worth was measured.
+
+        Raises:
+            CapabilityError: If the model has no effects through training.
+        """
+        effects = effects_through_training(
+            explanation,
+            self.data,
+            self._retrained(epochs or EPOCHS),
+            worth_of(self.name, self.data.name),
+        )
+        return replace(explanation, training=effects)
+
+    def _retrained(self, epochs: int) -> Retrained:
+        """Return what scores without parts of the data; the last one is kept."""
+        if self._retraining is None or self._retraining[0] != epochs:
+            effects = self.model.explanation_effects()
+            found: Retrained
+            if isinstance(effects, Refittable):
+                found = Refits(effects)
+            else:
+                found = Retraining(
+                    lambda data, seed: build_model(self.chosen, data, seed),
+                    self.data,
+                    self.train_config,
+                    self.seed,
+                    start=dict(self.model.state_dict()),
+                    epochs=epochs,
+                    title=self.name,
+                )
+            self._retraining = epochs, found
+        return self._retraining[1]
 
     def explainer(self, **settings: Any) -> Explainer:
         """Return a new explainer over this run; keep it for many explanations."""

@@ -71,6 +71,7 @@ def train(
     state: TrainState | None = None,
     on_epoch: Callable[[TrainState], None] | None = None,
     title: str = "training",
+    plan: Plan | None = None,
 ) -> TrainState:
     """Train a model by its plan, and leave it with its best parameters.
 
@@ -85,6 +86,7 @@ def train(
         state: Where to go on from; None starts again.
         on_epoch: Called with the state after each epoch.
         title: Name for the progress bar.
+        plan: What to train by, of the model's parameters; None takes the model's own plan.
 
     Returns:
         The state after the last epoch.
@@ -93,7 +95,7 @@ def train(
         DivergedError: If a loss is infinite or not a number.
     """
     keep_freed_memory()
-    plan = model.plan()
+    plan = plan or model.plan()
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
     if plan.fit is not None:
         with global_stream(seed, "torch", 1, device=device):

@@ -46,6 +46,14 @@ def test_one_item_has_budget_paths_and_places(ask, first):
         assert words in shown
 
 
+def test_effects_through_training(ask, first):
+    item = "--user", "u1", "--item", first[0], "--no-users", "-k", "2", "--scope", "training"
+    assert "through training (an estimate, " in ask(*item)
+    training = json.loads(ask(*item, "--format", "json"))["training"]
+    assert training["exact"] is False
+    assert training["paths"][0].keys() == {"like", "facts", "whole"}
+
+
 def test_a_tree_and_lines(ask, first, sources):
     shown = ask("--user", "u1", "--item", first[0], "--format", "tree", "--lines")
     assert "├── " in shown
@@ -229,6 +237,9 @@ def test_a_million_paths_are_bounded(ask, first):
         (["--user", "u1", "--item", "f1", "--format", "parquet"], "--out FILE.parquet"),
         (["--user", "u1", "--item", "f1", "--lines", "--format", "json"], "--lines"),
         (["--user", "u1", "--flip", "--lines"], "--lines"),
+        (["--user", "u1", "--flip", "--scope", "training"], "--scope training goes with"),
+        (["--user", "u1", "--item", "f1", "--scope", "training", "--format", "csv"], "no csv form"),
+        (["--user", "u1", "--item", "f1", "--scope", "trial"], "inference"),
         (["--verify", "why.json", "--user", "u1"], "--user"),
         (["--verify", "why.json", "--format", "json"], "--format"),
         (["--verify", "why.json", "--relation", "x"], "--relation"),

@@ -24,6 +24,7 @@ from kgrec.explanation.core.records import (
     Relation,
     Term,
 )
+from kgrec.explanation.core.training_effects import TrainingEffects
 
 # ---- writing
 
@@ -54,6 +55,8 @@ def explanation_to_dict(
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
     out |= {"notes": list(explanation.notes), "text": words}
+    if explanation.training is not None:
+        out["training"] = explanation.training.to_dict()
     if explanation.schema == 1:
         return _as_schema_1(out)
     return out
@@ -159,6 +162,9 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     fields["next_item"] = None
     if record.get("next_item"):
         fields["next_item"] = Node(**record["next_item"])
+    fields["training"] = None
+    if record.get("training"):
+        fields["training"] = TrainingEffects.from_dict(record["training"])
     return Explanation(**fields)
 
 

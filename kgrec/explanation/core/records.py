@@ -11,6 +11,7 @@ import polars as pl
 
 from kgrec.data.io.writing import write_file
 from kgrec.errors import ExplanationError
+from kgrec.explanation.core.training_effects import TrainingEffects
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -456,6 +457,7 @@ class Explanation:
         hidden: What filters left out: ``paths``, and their share of all first-order effects
             (``share``, None if there are none).
         schema: Version of the JSON that it was read from.
+        training: Effects of the paths through training; None where they were not requested.
     """
 
     user: str
@@ -476,6 +478,7 @@ class Explanation:
     against: tuple[Term, ...] = ()
     hidden: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    training: TrainingEffects | None = None
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
@@ -491,6 +494,11 @@ class Explanation:
                     f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to "
                     f"{self.item!r}."
                 )
+        if self.training is not None and len(self.training.paths) != len(self.paths):
+            raise ExplanationError(
+                f"there are effects through training of {len(self.training.paths)} paths, and "
+                f"{len(self.paths)} paths."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
@@ -540,7 +548,10 @@ class Explanation:
         """Return lines for a terminal, at most ``width`` characters long where words allow."""
         from kgrec.explanation.render.sentences import text
 
-        return text(self, width)
+        shown = text(self, width)
+        if self.training is None:
+            return shown
+        return f"{shown}\n{self.training.to_text()}"
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per hop and relation, paths in order."""

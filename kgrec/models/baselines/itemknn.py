@@ -13,6 +13,7 @@ from torch import Tensor
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import Plan, Preset, Space, Span
+from kgrec.models.baselines.itemknn_effects import ItemKNNEffects
 from kgrec.models.closed_form import ClosedForm, HistoryScorer
 from kgrec.ops.ranking import chunk_rows, topk_scores
 
@@ -94,17 +95,33 @@ class ItemKNN(ClosedForm):
         step = chunk_rows(self.num_items, "cpu")
         for start in range(0, self.num_items, step):
             common = (users_of[start : start + step] @ train).toarray()
-            table = torch.from_numpy(
-                similarities(common, np.diff(users_of.indptr), start, self.config)
-            )
-            best, items = topk_scores(
-                table.masked_fill_(table <= 0, -torch.inf), min(self.config.k, self.num_items)
-            )
+            best, items = self.nearest(common, np.diff(users_of.indptr), start)
             neighbors.append(items)
-            similarity.append(best.clamp(min=0))
+            similarity.append(best)
         device = self.train_items.device
         self.neighbors = torch.cat(neighbors).int().to(device)
         self.similarity = torch.cat(similarity).to(device)
+
+    def nearest(
+        self, common: np.ndarray, count: np.ndarray, start: int
+    ) -> tuple[Float[Tensor, "items cand"], Int[Tensor, "items cand"]]:
+        """Return the similarities and rows of the nearest items of a block of items, the nearest
+        first; 0 and -1 where there are fewer.
+
+        Args:
+            common: Users that each item of the block has in common with every item.
+            count: Users of each item.
+            start: First item of the block.
+        """
+        table = torch.from_numpy(similarities(common, count, start, self.config))
+        best, items = topk_scores(
+            table.masked_fill_(table <= 0, -torch.inf), min(self.config.k, self.num_items)
+        )
+        return best.clamp(min=0), items
+
+    def explanation_effects(self) -> ItemKNNEffects:
+        """Return a part per item of the user, scores of other histories, and refits."""
+        return ItemKNNEffects(self)
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of similarities; they are computed on the CPU."""

@@ -18,11 +18,12 @@ from torch.nn.functional import embedding_bag
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError, DivergedError
-from kgrec.graph.attributes import ItemAttributes
+from kgrec.graph.attributes import AttributeFacts, ItemAttributes
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.models.base import Plan, Preset, Space, Span
 from kgrec.models.closed_form import ClosedForm, HistoryScorer
+from kgrec.models.linear.ease_effects import EASEEffects, EASEKGEffects
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,10 @@ class EASE(ClosedForm):
         """Return the sums of the weights of what somebody used."""
         return _weighted_sums(self, self.weights)
 
+    def explanation_effects(self) -> EASEEffects:
+        """Return a part per item of the user, scores of other histories, and refits."""
+        return EASEEffects(self)
+
 
 class EASEKG(ClosedForm):
     """EASE with what the knowledge graph says of the items.
@@ -156,6 +161,7 @@ class EASEKG(ClosedForm):
         train: User x item matrix of training interactions.
         attributes: Item x attribute matrix.
         config: Hyper-parameters.
+        facts: Which triples the attributes come from; without, no fact can be taken out again.
 
     Source: Jeunen, Van Balen and Goethals, Closed-Form Models for Collaborative Filtering with
     Side-Information, RecSys 2020, the collective and the additive model.
@@ -165,11 +171,16 @@ class EASEKG(ClosedForm):
     weights: Tensor
 
     def __init__(
-        self, train: sp.csr_matrix, attributes: sp.csr_matrix, config: EASEKGConfig
+        self,
+        train: sp.csr_matrix,
+        attributes: sp.csr_matrix,
+        config: EASEKGConfig,
+        facts: AttributeFacts | None = None,
     ) -> None:
         super().__init__(train, weights=(train.shape[1], train.shape[1]))
         self.attributes = attributes
         self.config = config
+        self.facts = facts
 
     @classmethod
     def from_dataset(
@@ -177,7 +188,8 @@ class EASEKG(ClosedForm):
     ) -> "EASEKG":
         """Take the training interactions and the items' attributes by the triples."""
         attributes = ItemAttributes.from_dataset(data, config.min_items)
-        return cls(data.train.csr(data.num_users, data.num_items), attributes.matrix, config)
+        train = data.train.csr(data.num_users, data.num_items)
+        return cls(train, attributes.matrix, config, AttributeFacts(data))
 
     def plan(self) -> Plan:
         """Return the closed form."""
@@ -187,7 +199,7 @@ class EASEKG(ClosedForm):
         config = self.config
         train = self.interactions()
         users = train.T @ train
-        attributes = self.attributes @ self.attributes.T
+        attributes = (self.attributes @ self.attributes.T).astype(config.precision)
         if config.form == "collective":
             weights = item_weights(
                 users + attributes * config.attribute_weight, config.l2, config.precision
@@ -207,6 +219,10 @@ class EASEKG(ClosedForm):
     def scorer(self) -> HistoryScorer:
         """Return the sums of the weights of what somebody used."""
         return _weighted_sums(self, self.weights)
+
+    def explanation_effects(self) -> EASEKGEffects:
+        """Return a part per item of the user, scores of other histories, and refits."""
+        return EASEKGEffects(self)
 
 
 def item_weights(gram: sp.spmatrix, l2: float, precision: str) -> Float[Tensor, "items items"]:

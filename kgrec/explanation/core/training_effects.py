@@ -1,0 +1,129 @@
+"""What the score would be had a like or a fact never been in the data: the records."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kgrec.errors import ExplanationError
+from kgrec.escaping import clean
+
+EXACT = "exact"
+ESTIMATE = "estimate"
+NOT_RELIABLE = "not reliable here"
+NOT_MEASURED = "worth not measured"
+LABELS = (EXACT, ESTIMATE, NOT_RELIABLE, NOT_MEASURED)
+
+
+@dataclass(frozen=True, slots=True)
+class PathTraining:
+    """What a path's like and facts did to the score through training.
+
+    Each is the score minus the score had they never been in the data; None where the path counts
+    users whose facts cannot be named.
+
+    Attributes:
+        like: Effect of the like, the first hop; 0 where the path begins with no like.
+        facts: Effect of all other hops, the like kept.
+        whole: Effect of both together.
+    """
+
+    like: float | None
+    facts: float | None
+    whole: float | None
+
+    @property
+    def together(self) -> float | None:
+        """What neither does alone: whole - like - facts."""
+        if self.whole is None or self.like is None or self.facts is None:
+            return None
+        return self.whole - self.like - self.facts
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEffects:
+    """Effects through training of the paths of one explanation, in their order.
+
+    Attributes:
+        score: The score that the effects are differences to: that of the same computation with
+            nothing taken out.
+        exact: Whether the effects are those of a refit; else they are an estimate.
+        label: "exact", "estimate", "not reliable here" or "worth not measured".
+        worth: Rank correlation of the estimate for like and facts together with real retraining;
+            None where exact or not measured.
+        facts_label: The same as ``label``, of the facts alone.
+        facts_worth: The same as ``worth``, of the facts alone.
+        measured_on: Dataset that the worth was measured on, "" for none.
+        paths: An entry per path.
+    """
+
+    score: float
+    exact: bool
+    label: str
+    worth: float | None
+    facts_label: str
+    facts_worth: float | None
+    measured_on: str
+    paths: tuple[PathTraining, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse labels that are not known."""
+        if {self.label, self.facts_label} - set(LABELS):
+            raise ExplanationError(
+                f"effects through training are labeled {self.label!r} and {self.facts_label!r}. "
+                f"Known labels: {', '.join(LABELS)}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self) | {"paths": [asdict(path) for path in self.paths]}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "TrainingEffects":
+        """Return the effects that ``to_dict`` wrote.
+
+        Raises:
+            TypeError: If a value is of a wrong type.
+        """
+        numbers = [record["score"], record["worth"], record["facts_worth"]]
+        numbers += [value for path in record["paths"] for value in path.values()]
+        if any(not isinstance(value, float | int | None) for value in numbers):
+            raise TypeError("an effect through training is no number")
+        if not (isinstance(record["measured_on"], str) and isinstance(record["exact"], bool)):
+            raise TypeError("effects through training have a value of a wrong type")
+        paths = tuple(PathTraining(**path) for path in record["paths"])
+        return cls(**{**record, "paths": paths})
+
+    def to_text(self) -> str:
+        """Return a line about the numbers, and one per path."""
+        lines = [
+            f"through training ({self._about()}):",
+            "    score minus the score had it never been in the data",
+        ]
+        for number, path in enumerate(self.paths, 1):
+            if path.whole is None:
+                lines.append(f"{number:2}  not computed: it counts users that have no names")
+                continue
+            lines.append(
+                f"{number:2}  {path.whole:+.3g} (the like alone {path.like:+.3g}, "
+                f"the facts alone {path.facts:+.3g})"
+            )
+        if not self.exact and self.facts_label != self.label:
+            lines.append(f"    the facts alone: {_worth(self.facts_label, self.facts_worth)}")
+        return "\n".join(lines)
+
+    def _about(self) -> str:
+        if self.exact:
+            return "exact: equal to a refit"
+        about = f"an estimate, {_worth(self.label, self.worth)}"
+        if self.measured_on:
+            about += f", measured on {clean(self.measured_on)}"
+        return about
+
+
+def _worth(label: str, worth: float | None) -> str:
+    if worth is None:
+        return label
+    correlation = f"rank correlation with retraining {worth:.2f}"
+    if label == ESTIMATE:
+        return correlation
+    return f"{label}: {correlation}"

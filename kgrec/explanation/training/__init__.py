@@ -1,0 +1,1 @@
+"""What the score would be had a like or a fact never been in the data."""
