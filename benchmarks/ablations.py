@@ -62,12 +62,14 @@ def section(model: str, found: dict[str, Any]) -> list[str]:
         "| variant | ndcg@10 | recall@20 | ndcg@20 |",
         "|---|---|---|---|",
     ]
+
     for variant, values in found["means"].items():
         lines.append(
             f"| {variant} | "
             + " | ".join(f"{values[name]:.4f}"[1:] for name in ("ndcg@10", "recall@20", "ndcg@20"))
             + " |"
         )
+
     lines += [
         "",
         "| difference in ndcg@10 | mean | 95 % interval | p, corrected |",
@@ -78,6 +80,7 @@ def section(model: str, found: dict[str, Any]) -> list[str]:
             f"| {one['first']} - {one['second']} | {one['mean']:+.4f} | {one['low']:+.4f} .. "
             f"{one['high']:+.4f} | {one['p_adjusted']:.2g} |"
         )
+
     return [*lines, ""]
 
 
@@ -88,6 +91,7 @@ def report(out: Path, page: Path) -> None:
         place = out / model / "ablation.json"
         if place.exists():
             parts += section(model, json.loads(place.read_text(encoding="utf-8")))
+
     before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->")
     _, _, after = rest.partition("<!-- end of table -->")
     page.write_text(
@@ -111,6 +115,7 @@ def main() -> None:
     if not chosen.report:
         for model in chosen.models:
             run(model, chosen.seeds, chosen.tuned, chosen.out)
+
     report(chosen.out, chosen.page)
 
 

@@ -36,6 +36,7 @@ def dataset(name: str) -> kgrec.Dataset:
     """Return a data set with its graph."""
     if name == "films":
         return kgrec.load("films")
+
     if name == "ml-100k":
         folder = SHARED / name
         parts = {part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid")}
@@ -43,6 +44,7 @@ def dataset(name: str) -> kgrec.Dataset:
         return kgrec.Dataset.build(
             None, graph, links=folder / "ml-100k.link", split="given", name=name, **parts
         )
+
     return kgrec.load(SHARED / name)
 
 
@@ -60,6 +62,7 @@ def measure(data: kgrec.Dataset, model: str, epochs: int | None, users: int) -> 
     known = [row for row in range(data.num_users) if explainer.explains(row)]
     chosen = generator.choice(known, min(users, len(known)), replace=False)
     rows = []
+
     for user in sorted(chosen.tolist()):
         (item, *_) = explainer.standing(user).order()[:1].tolist()
         keys = data.users.key(user), data.items.key(item)
@@ -69,12 +72,14 @@ def measure(data: kgrec.Dataset, model: str, epochs: int | None, users: int) -> 
                 parts = path.like_drop / whole, path.facts_drop / whole
                 claimed = path.facts_claim == "cause"
                 rows.append((user, *parts, path.facts_drop > 0, claimed))
+
     return [model, str(len(rows)), *_figures(np.array(rows, dtype=float)), f"{seconds:.0f} s"]
 
 
 def _figures(rows: np.ndarray) -> list[str]:
     if not len(rows):
         return ["-"] * 4
+
     of = [np.flatnonzero(rows[:, 0] == user) for user in np.unique(rows[:, 0])]
     generator = np.random.default_rng(0)
     drawn = [
@@ -82,9 +87,11 @@ def _figures(rows: np.ndarray) -> list[str]:
         for _ in range(1000)
     ]
     out = []
+
     for column, middle in ((1, np.median), (2, np.median), (3, np.mean), (4, np.mean)):
         low, high = np.quantile([middle(one[:, column]) for one in drawn], [0.025, 0.975])
         out.append(f"{middle(rows[:, column]):.3f} [{low:.3f}, {high:.3f}]")
+
     return out
 
 
@@ -111,6 +118,7 @@ def main() -> None:
             cells = measure(data, model, arguments.epochs, arguments.users)
             lines.append(f"| {name} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
+
     if arguments.doc is not None:
         arguments.doc.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -69,6 +69,7 @@ def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> 
     data = kgrec.load(folder)
     if everything:
         data = replace(data, train=concatenate([data.train, data.valid]), valid=Interactions())
+
     chosen = choose(model, "default", settings)
     fitted = build_model(chosen, data, seed=0)
     began = time.perf_counter()
@@ -91,8 +92,10 @@ def one(folder: str, model: str, settings: dict[str, Any], everything: bool) -> 
             device=torch.device("cpu"),
             validate=validate if len(data.valid) else None,
         )
+
     done = time.perf_counter()
     metrics = evaluate(snapshot_scorer(fitted), data, ks=(10, 20)).metrics
+
     return {
         "test": {name: metrics[name] for name in METRICS},
         "fit_seconds": done - began,
@@ -121,6 +124,7 @@ def datasets(scratch: Path, gowalla: bool) -> dict[str, Path]:
     if gowalla:
         kgrec.load(SHARED / "gowalla").save(scratch / "gowalla")
         return {"gowalla": scratch / "gowalla"}
+
     films = SHARED / "ml-100k"
     parts = {name: films / "split" / f"{name}.tsv" for name in ("train", "valid", "test")}
     kgrec.Dataset.build(
@@ -144,6 +148,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             "peak memory (MB)",
         ]
         lines += [f"## {name}", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+
         for model, found in models.items():
             figure = GOWALLA[model][1] if published else None
             beside = (
@@ -158,7 +163,9 @@ def page(results: dict[str, dict[str, Any]]) -> str:
                 f"{found['memory'] / 2**20:.0f}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
+
         lines.append("")
+
     return "\n".join(lines)
 
 
@@ -181,11 +188,13 @@ def main() -> None:
     if chosen.one:
         print(json.dumps(one(*json.loads(chosen.one))))
         return
+
     results = json.loads(chosen.cache.read_text()) if chosen.cache.is_file() else {}
     gowalla = chosen.gowalla is not None
     wanted = (
         [] if chosen.report else (chosen.gowalla or list(GOWALLA)) if gowalla else chosen.models
     )
+
     with tempfile.TemporaryDirectory() as scratch:
         for name, folder in (datasets(Path(scratch), gowalla) if wanted else {}).items():
             for model in wanted:
@@ -198,6 +207,7 @@ def main() -> None:
                 chosen.cache.write_text(json.dumps(results, indent=1) + "\n")
                 cells = " ".join(f"{metric} {found['test'][metric]:.4f}" for metric in METRICS)
                 print(f"{name:15} {model:11} {cells}  fit {found['fit_seconds']:.1f} s", flush=True)
+
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(results))
 

@@ -64,6 +64,7 @@ def mind_sample(seeds: Sequence[int]) -> list[str]:
     reports = [run.evaluate(protocol="impressions") for run in runs]
     rows = [["DKN", *(spread([report.metrics[name] for report in reports]) for name in METRICS)]]
     judged = reports[0].to_dict()["impressions"]
+
     return [
         "## mind-sample",
         "",
@@ -98,11 +99,13 @@ def news_board(seeds: Sequence[int]) -> list[str]:
                 **config,
             )
             found[label].append(run.evaluate(protocol="impressions").metrics)
+
     rows = [
         [label, *(spread([one[name] for one in own]) for name in METRICS)]
         for label, own in found.items()
     ]
     margins = [a["auc"] - b["auc"] for a, b in zip(found[WITH], found[WITHOUT], strict=True)]
+
     return [
         "## news_board",
         "",
@@ -129,6 +132,7 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
     scores: dict[str, list[np.ndarray]] = {
         "logistic regression on title words": [regression(data, test)]
     }
+
     for label in (WITH, WITHOUT):
         runs = [
             kgrec.fit(
@@ -161,6 +165,7 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
         rows.append(
             [label, *(f"{value:.3f} ({low:.3f} .. {high:.3f})" for value, low, high in cells)]
         )
+
     verdicts = []
     for other in ("logistic regression on title words", WITHOUT):
         for at, name in enumerate(("AUC", "F1")):
@@ -172,7 +177,9 @@ def dkn_news(seeds: Sequence[int]) -> list[str]:
             verdicts.append(
                 [f"DKN, against {other}", name, f"{gap:+.3f} ({low:+.3f} .. {high:+.3f})", verdict]
             )
+
     everything = pooled_f1(np.ones_like(test.label), test.label)(np.ones((1, len(test.label))))[0]
+
     return [
         "## dkn-news",
         "",
@@ -196,6 +203,7 @@ def scored(run: kgrec.Run, rows: LabeledPairs) -> np.ndarray:
     users, sizes = np.unique(rows.user, return_counts=True)
     pairs = Lists(*map(_tensor, (np.concatenate([[0], np.cumsum(sizes)]), rows.item)))
     known = concatenate([run.data.train, run.data.valid])
+
     return (
         score_candidates(run.scorer(), users, pairs, history=Lists.of(known, users))
         .double()
@@ -260,6 +268,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if not SHARED.is_dir() and chosen.parts != ["news_board"]:
         sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
+
     lines = ["# DKN", "", "Written by `python benchmarks/dkn.py`.", ""]
     for part in chosen.parts:
         began, worked = time.perf_counter(), time.process_time()
@@ -270,6 +279,7 @@ def main() -> None:
             file=sys.stderr,
             flush=True,
         )
+
     chosen.page.parent.mkdir(parents=True, exist_ok=True)
     chosen.page.write_text("\n".join(lines))
     print("\n".join(lines))

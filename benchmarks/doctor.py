@@ -39,6 +39,7 @@ def dataset(name: str, work: Path) -> Path:
     place = work / name
     if name == "films" or place.is_dir():
         return Path(name) if name == "films" else place
+
     folder = SHARED / name
     if name == "ml-100k":
         parts = {
@@ -49,6 +50,7 @@ def dataset(name: str, work: Path) -> Path:
         ).save(place)
     else:
         kgrec.load(folder).save(place)
+
     return place
 
 
@@ -73,6 +75,7 @@ def main() -> None:
         "| data | model | seconds foretold | measured | off | MiB foretold | measured | off "
         "|\n|---|---|---|---|---|---|---|---|"
     )
+
     with tempfile.TemporaryDirectory() as scratch:
         for pair in chosen.pairs:
             name, _, model = pair.partition(":")
@@ -82,6 +85,7 @@ def main() -> None:
             ]
             seen = output(["-c", TRAIN, place, model, str(EPOCHS)])
             parts = []
+
             for foretold, measured, unit in (
                 (told["seconds_per_epoch"], seen["seconds"], 1.0),
                 (told["peak_memory_bytes"], seen["bytes"], 2.0**20),
@@ -91,6 +95,7 @@ def main() -> None:
                     f"{measured / unit:,.2f}",
                     f"{foretold / measured - 1:+.0%}",
                 ]
+
             print(f"| {name} | {model} | {' | '.join(parts)} |", flush=True)
 
 

@@ -96,6 +96,7 @@ def made(
     parts = [
         Interactions(*pairs[np.sort(part)].astype(np.int32).T) for part in (train, valid, test)
     ]
+
     return kgrec.Dataset(
         name="made",
         users=Vocabulary([f"u{n}" for n in range(users)], kind="user"),
@@ -124,6 +125,7 @@ def dataset(name: str, work: Path) -> Path:
     place = work / name
     if place.is_dir():
         return place
+
     if name == "gowalla":
         kgrec.load(SHARED / "gowalla").save(place)
     elif name.startswith("ml-100k"):
@@ -134,6 +136,7 @@ def dataset(name: str, work: Path) -> Path:
         ).save(place)
     else:
         made(20_000, 20_000, 100_000, 1_000_000, 1_000_000, 20).save(place)
+
     return place
 
 
@@ -159,6 +162,7 @@ def epochs(
         **settings,
     )
     seconds = [record["seconds"] for record in run.history]
+
     return {
         "seconds": statistics.median(seconds[1:] or seconds),
         "losses": [record for record in run.history],
@@ -196,9 +200,11 @@ def pyg(data: str, steps: int) -> dict[str, Any]:
         pick = order[(number * 2048) % (len(order) - 2048) :][:2048]
         u, p, n = user[pick], item[pick], users + torch.randint(items, (2048,))
         layer = total = x
+
         for _ in range(3):
             layer = edges.matmul(layer, input_value=weight)
             total = total + layer
+
         z = total / 4
         loss = torch.nn.functional.softplus((z[u] * (z[n] - z[p])).sum(1)).mean()
         loss = loss + 1e-4 * (x[u].square().sum() + x[p].square().sum() + x[n].square().sum()) / (
@@ -215,11 +221,13 @@ def scaled(step: Callable[[int], None], steps: int, of: int) -> dict[str, Any]:
     """Time warm steps and scale them to an epoch."""
     for number in range(5):
         step(number)
+
     times = []
     for number in range(steps):
         began = time.perf_counter()
         step(number + 5)
         times.append(time.perf_counter() - began)
+
     return {
         "seconds": statistics.median(times) * of,
         "step_ms": 1e3 * statistics.median(times),
@@ -265,6 +273,7 @@ def rank(data: str) -> dict[str, Any]:
     different = (
         int((gap.amax(1) > 1e-4).sum()) if len(other) else 0
     )  # up to ties: the scores of both orders agree
+
     return {
         "seconds": whole,
         "lists_seconds": lists,
@@ -291,6 +300,7 @@ def chunked(
         )
         scores[rows, idx[low:high]] = -torch.inf
         out.append(scores.topk(20).indices)
+
     return torch.cat(out)
 
 
@@ -313,12 +323,14 @@ def machine() -> dict[str, float]:
     """
     draw = torch.Generator().manual_seed(0)
     found = {}
+
     for name, rows in (("gather_gb_s", 70_839), ("gather_large_gb_s", 184_166)):
         table = torch.randn(rows, 64, generator=draw)
         picked = torch.randint(rows, (1_500_000,), generator=draw)
         bags = partial(embedding_bag, picked, table, torch.arange(0, len(picked), 25), mode="sum")
         seconds = median_of(bags)
         found[name] = len(picked) * 4 * 64 / seconds / 1e9
+
     a, b, c = (torch.randn(1 << 24, generator=draw) for _ in range(3))
     found["stream_gb_s"] = 3 * 4 * len(a) / median_of(lambda: torch.add(a, b, out=c)) / 1e9
     square = torch.randn(1536, 1536, generator=draw)
@@ -340,6 +352,7 @@ def spmm(data: str) -> dict[str, Any]:
     )
     coo = matrix.to_sparse_coo().coalesce()
     ours = median_of(lambda: propagate(x, csr, graph.weight, graph.weight))
+
     return {
         "seconds": ours,
         "csr_ratio": median_of(lambda: torch.sparse.mm(matrix, x, "sum")) / ours,
@@ -385,6 +398,7 @@ def published(data: str) -> dict[str, Any]:
         "stream_gb_s"
     ] / 1e9
     loss = found.pop("losses")[0]["bpr"]
+
     return (
         found
         | {
@@ -425,9 +439,11 @@ def _gradient_error(data: str, picked: np.ndarray) -> tuple[float, float]:
         (csr.num_nodes,) * 2,
     )
     layer = total = x
+
     for _ in range(3):
         layer = torch.sparse.mm(matrix, layer)
         total = total + layer
+
     rows = batch.user + opened.num_items, batch.positive, batch.negative
     u, p, n = (total[part] / 4 for part in rows)
     squares = sum(x[part].square().sum() for part in rows)
@@ -471,6 +487,7 @@ def amazon_book() -> dict[str, Any]:
         "cf": 4 * spmm_bytes(n, m) / rows + dense / flops + adam_seconds,
         "kg": 3 * 3 * 2.0 * 2048 * 64 * 64 / flops + adam_seconds,
     }
+
     out: dict[str, Any] = {
         "seconds": attention,
         "edges": m,
@@ -478,10 +495,12 @@ def amazon_book() -> dict[str, Any]:
         "limit": limits["attention"] / attention,
     }
     model.train()
+
     for objective, name in zip(model.plan().objectives, ("cf", "kg"), strict=True):
         sampler = make_sampler(objective, data, config, seed=0, device=torch.device("cpu"), steps=0)
         optimizer = adam(objective.parameters or model.parameters(), 1e-3)
         times = []
+
         for batch in sampler.epoch(1):
             began = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
@@ -490,8 +509,10 @@ def amazon_book() -> dict[str, Any]:
             times.append(time.perf_counter() - began)
             if len(times) == 9:
                 break
+
         out[f"{name}_step_s"] = statistics.median(times[2:])
         out[f"{name}_limit"] = limits[name] / out[f"{name}_step_s"]
+
     return out | {"peak_mib": peak()}
 
 
@@ -512,6 +533,7 @@ def start() -> dict[str, Any]:
         )
 
     bare = run("-c", "pass")
+
     return {
         "seconds": run("-m", "kgrec", "--help"),
         "import_seconds": run("-c", "import kgrec"),
@@ -538,6 +560,7 @@ def in_process(job: str, threads: int, **arguments: Any) -> dict[str, Any]:
     done = subprocess.run(words, capture_output=True, text=True, env=env)
     if done.returncode:
         sys.exit(f"{job} {arguments}\n{done.stderr[-2000:]}")
+
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -566,6 +589,7 @@ class Peers:
         """
         if self.python is None:
             return None
+
         out = self.work / "peer.json"
         words = [
             str(self.python),
@@ -581,7 +605,9 @@ class Peers:
         done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
+
         found = json.loads(out.read_text())
+
         return {
             "seconds": statistics.median(found["epoch_s"][1:] or found["epoch_s"]),
             "peak_mib": found["rss_mb"],
@@ -595,6 +621,7 @@ class Peers:
         """
         if self.python is None:
             return None
+
         out = self.work / "peer.json"
         call = [
             str(self.python),
@@ -614,6 +641,7 @@ class Peers:
         done = subprocess.run(call, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
             sys.exit(f"RecBole {model}\n{done.stderr[-2000:]}")
+
         found = dict(json.loads(out.read_text()))
         return found | (
             {"seconds": found["step_ms"] * epoch / 1e3, "steps": epoch} if epoch else {}
@@ -623,6 +651,7 @@ class Peers:
         """Return the seconds of implicit's top 20 for all users."""
         if self.python is None:
             return None
+
         opened = kgrec.load(data)
         users, items = embeddings(opened)
         seen = opened.train.csr(opened.num_users, opened.num_items)
@@ -645,6 +674,7 @@ class Peers:
         )
         if done.returncode:
             sys.exit(f"implicit\n{done.stderr[-2000:]}")
+
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -656,6 +686,7 @@ def contestants(
         return {"kgrec": lambda: in_process("start", threads)}
     if track == "C'":
         return {"kgrec": lambda: in_process("amazon-book", threads)}
+
     if track == "A'":
         runs: dict[str, Callable[[], dict[str, Any] | None]] = {}
         for model, (peer, settings, _) in SMALL.items():
@@ -677,7 +708,9 @@ def contestants(
             runs[f"RecBole {model}"] = lambda peer=peer: peers.recbole(
                 peer, SHARED / "ml-100k", count=4
             )  # type: ignore[misc]
+
         return runs
+
     if track == "C":
         folder = dataset("made", work)
         own = {
@@ -686,11 +719,13 @@ def contestants(
             "batch_size": 2048,
             "warm_start_epochs": 0,
         }
+
         own |= {
             "kg_sampling": "triple",
             "kg_batch_size": 2048,
             "kg_steps": -(-1_000_000 // 2048),
         }  # as many as RecBole takes
+
         return {
             "kgrec": lambda: in_process(
                 "epochs",
@@ -705,11 +740,13 @@ def contestants(
                 "KGAT", _recbole_folder(folder, work), "--steps", str(STEPS)
             ),
         }
+
     folder = dataset("gowalla", work)
     if track == "spmm":
         return {"kgrec": lambda: in_process("spmm", threads, data=str(folder))}
     if track == "D":
         return {"kgrec": lambda: in_process("quality", threads, data=str(folder))}
+
     if track == "B":
         size = 256 * kgrec.load(folder).num_items
         return {
@@ -722,7 +759,9 @@ def contestants(
             ),
             "implicit (lists alone)": lambda: peers.implicit(folder),
         }
+
     steps = published_steps(str(folder))
+
     return {
         "kgrec": lambda: in_process("published", threads, data=str(folder)),
         "PyG EdgeIndex, fused Adam": lambda: in_process(
@@ -776,6 +815,7 @@ def main() -> None:
     if chosen.job:
         print(json.dumps(JOBS[chosen.job](**json.loads(chosen.arguments)), default=float))
         return
+
     with tempfile.TemporaryDirectory() as scratch:
         work = (chosen.work or Path(scratch)).resolve()
         work.mkdir(parents=True, exist_ok=True)
@@ -785,14 +825,17 @@ def main() -> None:
             work,
             chosen.threads,
         )
+
         found = {
             track: measured(contestants(track, work, peers, chosen.threads), chosen.repeats, track)
             for track in chosen.tracks
         }
+
     table = "\n".join(_rows(found))
     print(table)
     if chosen.doc:
         _write(chosen.doc, table)
+
     if chosen.history:
         record = {
             "date": time.strftime("%Y-%m-%d"),
@@ -817,6 +860,7 @@ def measured(
             result = run()
             if result is None:
                 continue
+
             result.pop("losses", None)
             found.setdefault(name, []).append(result)
             print(
@@ -824,6 +868,7 @@ def measured(
                 f"load {os.getloadavg()[0]:.1f}",
                 file=sys.stderr,
             )
+
     return found
 
 
@@ -849,6 +894,7 @@ def _rows(found: dict[str, dict[str, list[dict[str, Any]]]]) -> list[str]:
                 f"| {track} | {name} | {median:.4g} | {min(seconds):.4g} - {max(seconds):.4g} | "
                 f"{ratio} | {told} |"
             )
+
     return rows
 
 

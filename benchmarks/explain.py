@@ -130,6 +130,7 @@ def measure(name: str, ex: Explainer, count: int) -> list[tuple[str, str, str]]:
     by_relation = timed(lambda: ex.summary(k=10))[0] / 1e3
     again = [again(ex, *pair) for pair in pairs[:5]]
     graph = ex.graph
+
     return [
         ("nodes, edges both ways", f"{graph.ckg.num_nodes:,}, {2 * graph.num_edges:,}", ""),
         ("an explanation, ms: median", f"{np.median(spent):.0f}", f"{p50}"),
@@ -168,6 +169,7 @@ def _parts(told: Any) -> list[tuple[str, str, str]]:
         "of it supported by a fact": "supported",
         "real walks": "on_graph",
     }
+
     rows = [
         (
             f"part of the score, median: {what}",
@@ -183,11 +185,13 @@ def _parts(told: Any) -> list[tuple[str, str, str]]:
 def _fidelity(ex: Explainer, pairs: list[tuple[int, int]]) -> list[tuple[str, str, str]]:
     rng = np.random.default_rng(1)
     best, chance, ranks, modes = [], [], [], []
+
     for user, item in pairs:
         effects = ex.effects.at(user, item)
         edges = simple_paths(ex.graph, ex.graph.ckg.user_node(user), item, 3).edges[2]
         if len(edges) < 40:
             continue
+
         top = np.argsort(-effects.removal(edges).sum(1), kind="stable")[:5]
         chosen = [*top, *rng.choice(len(edges), 40, replace=False)]
         scores = effects.without([edges[n] for n in chosen], ("delete", "mask"))
@@ -199,7 +203,9 @@ def _fidelity(ex: Explainer, pairs: list[tuple[int, int]]) -> list[tuple[str, st
         ).sum(1)
         ranks.append(spearmanr(kept, drops[1])[0])
         modes.append((drops[1].mean(), drops[0].mean()))
+
     mask, delete = np.mean(modes, axis=0)
+
     return [
         (
             "drop of the five best paths over random ones of equal length",
@@ -227,6 +233,7 @@ def main() -> None:
     parser.add_argument("--doc", type=Path)
     chosen = parser.parse_args()
     tables = []
+
     for name in [chosen.data] if chosen.data else GOALS:
         rows = measure(name, ml_100k() if name == "ml-100k" else amazon_book(), chosen.pairs)
         lines = [
@@ -239,6 +246,7 @@ def main() -> None:
             "\n".join([*lines, *(f"| {what} | {figure} | {goal} |" for what, figure, goal in rows)])
         )
         print(tables[-1], flush=True)
+
     if chosen.doc:
         before, _, rest = chosen.doc.read_text(encoding="utf-8").partition("<!-- table -->")
         _, _, after = rest.partition("<!-- end of table -->")

@@ -39,6 +39,7 @@ def timed(call: Callable[[], object], times: int = 20) -> float:
     """Return the median seconds of a warm call on the device."""
     for _ in range(3):
         call()
+
     seconds = []
     for _ in range(times):
         torch.cuda.synchronize()
@@ -46,6 +47,7 @@ def timed(call: Callable[[], object], times: int = 20) -> float:
         call()
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+
     return statistics.median(seconds)
 
 
@@ -70,6 +72,7 @@ def kernels(data: kgrec.Dataset) -> dict[str, Any]:
     seconds = timed(lambda: gpu.spmm(csr.ptr, csr.idx, graph.weight, x, out))
     a, b = torch.randn_like(x), torch.randn_like(x)
     edges = (a.double()[csr.destinations()] * b.double()[csr.idx.long()]).sum(1)
+
     return {
         "error": float((out - exact).norm() / exact.norm()),
         "same_twice": torch.equal(out, again),
@@ -100,6 +103,7 @@ def epochs(data: kgrec.Dataset, model: str, count: int, **settings: Any) -> dict
             **settings,
         )
         done[device] = run
+
     first = {
         device: {k: v for k, v in run.history[0].items() if k != "seconds"}
         for device, run in done.items()
@@ -110,6 +114,7 @@ def epochs(data: kgrec.Dataset, model: str, count: int, **settings: Any) -> dict
             done["cuda"].model.parameters(), done["cuda again"].model.parameters(), strict=True
         )
     )
+
     return {
         "seconds": statistics.median(record["seconds"] for record in done["cuda"].history[1:]),
         "cpu_seconds": done["cpu"].history[0]["seconds"],
@@ -137,6 +142,7 @@ def ranking(data: kgrec.Dataset) -> dict[str, Any]:
     scores[rows, idx[: int(ptr[500])]] = -torch.inf
     sorted_ids = scores.sort(1, descending=True, stable=True).indices[:, :20]
     scorer = DotProduct(users, items)
+
     return {
         "wrong_rows": int((ids != sorted_ids).any(1).sum()) - _ties(scores, ids, sorted_ids),
         "lists_ms": 1e3 * timed(lambda: topk_masked(users, items, 20, ptr, idx), 5),
@@ -162,6 +168,7 @@ def kgat_steps() -> dict[str, Any]:
     out = {"attention_ms": 1e3 * timed(model.refresh_attention, 5)}
     seconds = out["attention_ms"] / 1e3
     model.train()
+
     for each in rounds_of(
         model,
         data,
@@ -173,6 +180,7 @@ def kgat_steps() -> dict[str, Any]:
         step = timed(lambda each=each, batches=batches: each.step(next(batches)), 30)  # type: ignore[misc]
         out[f"{each.objectives[0].name}_step_ms"] = 1e3 * step
         seconds += step * each.feeds[0].steps()
+
     return out | {"epoch_s": seconds, "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
 
 
@@ -189,6 +197,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if not torch.cuda.is_available() or not gpu.takes(torch.zeros(1, device="cuda")):
         sys.exit("no CUDA device with Triton: nothing to measure.")
+
     data = (
         kgrec.load(chosen.data)
         if chosen.data
@@ -196,6 +205,7 @@ def main() -> None:
     )
     published = {"preset": "official", "num_layers": 3, "dim": 64}
     found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+
     for name, job in {
         "spmm": lambda: kernels(data),
         "lightgcn": lambda: epochs(data, "lightgcn", 4, **published),
@@ -207,8 +217,10 @@ def main() -> None:
         torch.cuda.reset_peak_memory_stats()
         found[name] = job()
         print(name, json.dumps(found[name], default=float), flush=True)
+
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=1, default=float))
+
     wrong = (
         found["spmm"]["error"] > 1e-5
         or not found["spmm"]["same_twice"]
@@ -240,6 +252,7 @@ def quality(data: kgrec.Dataset, count: int, settings: dict[str, Any]) -> dict[s
                     "seconds": time.perf_counter() - began,
                 }
             )
+
     return {"seeds": out}
 
 

@@ -39,6 +39,7 @@ def main() -> None:
     names = [name for name in SCENARIOS if chosen.only in name]
     if not names:
         parser.error(f"no command's name holds {chosen.only!r}: {', '.join(SCENARIOS)}")
+
     environment = {
         **os.environ,
         "POLARS_MAX_THREADS": "1",
@@ -47,6 +48,7 @@ def main() -> None:
     }
     wrong = 0
     print("command".ljust(20), *(column.rjust(11) for column in COLUMNS), "seconds".rjust(8))
+
     with tempfile.TemporaryDirectory() as scratch:
         call = [
             sys.executable,
@@ -59,6 +61,7 @@ def main() -> None:
             str(chosen.every),
         ]
         began = time.perf_counter()
+
         with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout or ():
                 found = json.loads(line)
@@ -73,10 +76,13 @@ def main() -> None:
                     f"{now - began:8.0f}",
                     flush=True,
                 )
+
                 for kind in COLUMNS[2:]:
                     for one in found[kind][:3]:
                         print(f"  {kind}: {one}")
+
                 wrong, began = wrong + sum(counts[2:]), now
+
         wrong += process.returncode
         if chosen.trainings:
             prepare_raw(Path(scratch) / "raw")
@@ -86,6 +92,7 @@ def main() -> None:
                 env=environment,
                 check=True,
             )
+
             settings = [
                 "--data",
                 data,
@@ -99,6 +106,7 @@ def main() -> None:
             ]
             call = [sys.executable, str(ROOT / "benchmarks" / "kill_resume.py"), *settings]
             wrong += subprocess.run(call, env=environment, check=False).returncode
+
     sys.exit(1 if wrong else 0)
 
 

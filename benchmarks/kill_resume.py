@@ -61,6 +61,7 @@ class Fork:
             fitting._SECONDS_BETWEEN_CHECKPOINTS = 0.0
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             code = 1
+
             try:
                 code = run(arguments)
             finally:
@@ -79,6 +80,7 @@ class Fork:
             if time.monotonic() > end:
                 raise subprocess.TimeoutExpired("kgrec train", timeout)
             time.sleep(0.002)
+
         return code
 
     def send_signal(self, number: int) -> None:
@@ -114,9 +116,11 @@ def state_of(path: Path) -> str:
         assert len(opened.recommend(opened.data.users.key(0), k=3)) == 3
         os.write(write, f"opens after epoch {len(opened.history)}".encode())
         os._exit(0)
+
     os.close(write)
     with os.fdopen(read) as stream:
         said = stream.read()
+
     os.waitpid(child, 0)
     assert said, f"{path} does not open"
     return said
@@ -134,6 +138,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
     rng = np.random.default_rng(0)
+
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "whole"
         process = started(chosen, whole)
@@ -146,13 +151,16 @@ def main() -> None:
             f"{chosen.model} on {chosen.data}: {seconds:.1f} s undisturbed from the first file on"
         )
         failures = 0
+
         for turn in range(chosen.times):
             out = Path(scratch) / f"killed-{turn}"
             process = started(chosen, out)
+
             if (
                 turn % 10
             ):  # one of ten is killed at any moment since its start, the others while they train
                 wait_for(out, process)
+
             moment = float(rng.uniform(0.0, 1.0)) * seconds
             try:
                 process.wait(moment)
@@ -161,8 +169,10 @@ def main() -> None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 state = "no folder yet"
+
             if out.is_dir():
                 state = state_of(out)
+
             assert started(chosen, out, "--resume").wait() == 0
             found = weights(out)
             equal = found.keys() == expected.keys() and all(
@@ -175,7 +185,9 @@ def main() -> None:
                 f"{'equal bit for bit' if equal else 'DIFFERENT'}; stale folders {left}",
                 flush=True,
             )
+
         print(f"{chosen.times - failures} of {chosen.times} equal")
+
     sys.exit(1 if failures else 0)
 
 

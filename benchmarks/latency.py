@@ -55,6 +55,7 @@ def timed(
             began = time.perf_counter()
             call(*user)
             found[name].append(1e3 * (time.perf_counter() - began))
+
     return {name: np.array(times[5:]) for name, times in found.items()}
 
 
@@ -86,6 +87,7 @@ def contestants(run: kgrec.Run) -> dict[str, Callable[[str, int], object]]:
         peer.user_factors, peer.item_factors = users, items
         lists = sp.csr_matrix(seen, dtype=np.float32)
         calls["implicit"] = lambda user, row: peer.recommend(row, lists[row], N=K)
+
     return calls
 
 
@@ -105,6 +107,7 @@ def main() -> None:
     print(
         f"{'interactions':>12} {'items':>7} {'':<18} {'p50 ms':>8} {'p99 ms':>8} {'x bare p50':>10}"
     )
+
     for size in map(int, asked.sizes.split(",")):
         data = made_up(size, ITEMS.get(size, max(200, size // 60)))
         print(f"{size:,} interactions: training", file=sys.stderr)
@@ -123,6 +126,7 @@ def main() -> None:
         first_explained = 1e3 * (time.perf_counter() - began)
         times |= timed({"explain": explaining(run, top)}, users[: asked.explained])
         bare = np.median(times["bare numpy"])
+
         for name, values in times.items():
             p50, p99 = np.quantile(values, [0.5, 0.99])
             ratio = "" if name in ("bare numpy", "explain") else f"{p50 / bare:.1f}"
@@ -130,6 +134,7 @@ def main() -> None:
                 f"{len(data.train) + len(data.valid) + len(data.test):12,} {data.num_items:7,} "
                 f"{name:<18} {p50:8.3f} {p99:8.3f} {ratio:>10}"
             )
+
         print(
             f"{'':>12} {'':>7} first recommend {first:.0f} ms, first explain "
             f"{first_explained:.0f} ms (once per run)",

@@ -39,9 +39,11 @@ def disagreements(review: pl.DataFrame, given: pl.DataFrame, labels: pl.DataFram
         given.rename({"entity": "given"}), on="item", how="left"
     )
     apart = both.filter(~pl.col("found").eq_missing(pl.col("given"))).sort("item")
+
     for side in ("found", "given"):
         own = labels.rename({"entity": side, "label": f"{side} label"})
         apart = apart.join(own, on=side, how="left", maintain_order="left")
+
     return apart.select(
         "item", "item_label", "item_year", "found label", "given label", "found", "given"
     )
@@ -81,6 +83,7 @@ def main() -> None:
     )
     for row in told.sort("status", "rows", descending=True).iter_rows():
         print("  {:10}{:75}{:6}{:6} as given".format(*row))
+
     apart = disagreements(matches.review, given, labels)
     drawn = apart.sample(min(chosen.disagreements, apart.height), seed=chosen.seed).sort(
         pl.col("item").cast(pl.Int64)
@@ -88,6 +91,7 @@ def main() -> None:
     print(f"{apart.height} disagreements, {drawn.height} drawn with seed {chosen.seed}")
     if chosen.review is not None:
         write_review(matches, chosen.review)
+
     if chosen.out is not None:
         drawn.write_csv(chosen.out, separator="\t", quote_style="never")
     else:

@@ -86,9 +86,11 @@ def main() -> None:
         + f"{'epochs':>8}{'s/epoch':>9}",
         flush=True,
     )
+
     for name, weight in (("random", 0.0), ("frequency", 1.0)):
         found = evaluate_triples(Counted(data, weight), data).metrics
         print(f"{name:10}" + "".join(f"{found[metric]:18.4f}" for metric in METRICS), flush=True)
+
     settings = dict(pair.split("=", 1) for pair in chosen.settings)
     for name in chosen.models:
         runs = [

@@ -54,13 +54,16 @@ def main() -> None:
     if options.work:
         print(json.dumps(WORKS[options.work](options.folder)))
         return
+
     groups = options.only or list(GROUPS)
     if options.folder:
         options.folder.mkdir(parents=True, exist_ok=True)
+
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
         folder = options.folder or Path(scratch)
         make_files(folder, options.scale, groups)
         figures = {work: measured(work, folder) for group in groups for work in GROUPS[group]}
+
     show(figures, options.scale)
     if options.json:
         options.json.write_text(
@@ -82,6 +85,7 @@ def measured(work: str, folder: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     if done.returncode:
         return {"failed": done.returncode}
+
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found["seconds"] = seconds
     print(f"{work}: {seconds:.1f} s", file=sys.stderr)
@@ -94,6 +98,7 @@ def timed(work: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
     """
     began, spent = time.perf_counter(), time.process_time()
     told = work() or {}
+
     return told | {
         "own": time.perf_counter() - began,
         "cpu": time.process_time() - spent,
@@ -112,6 +117,7 @@ def peak_memory() -> int:
             for line in status.read_text().splitlines()
             if line.startswith("VmHWM")
         )
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024
     )
@@ -142,6 +148,7 @@ def make_graph(folder: Path, size: int, terms: int) -> None:
             + pl.Series(rng.integers(1 << 40, 1 << 60, (terms,))).cast(pl.String)
         ).alias("n")
     ).to_series()
+
     names = (
         (names + "_" + names.reverse() + "_abcdefghijkl")
         .str.slice(0, pl.Series(length))
@@ -159,6 +166,7 @@ def make_graph(folder: Path, size: int, terms: int) -> None:
     labelled = rng.random(size) < 0.1
     labelled[: terms // 2] = False
     order = rng.permutation(size)
+
     with open(folder / "kg.nt", "wb") as lines, open(folder / "kg.ttl", "wb") as turtle:
         turtle.write(
             (
@@ -182,6 +190,7 @@ def make_graph(folder: Path, size: int, terms: int) -> None:
                 pl.format(f"<{ONTOLOGY}relation{{}}>", "relation"),
                 pl.lit(f"<{LABEL}>"),
             )
+
             short = (
                 pl.format("e:{}", "tail"),
                 pl.format("o:relation{}", "relation"),
@@ -199,12 +208,15 @@ def make_graph(folder: Path, size: int, terms: int) -> None:
                     object,
                 )
                 file.write("".join(part.select(row.alias("row"))["row"].to_list()).encode())
+
     with open(folder / "kg.nt", "rb") as whole, open(folder / "tenth.nt", "wb") as tenth:
         tenth.writelines(line for number, line in enumerate(whole) if number % RDFLIB_SHARE == 0)
+
     with open(folder / "kg.ttl", "rb") as whole, open(folder / "tenth.ttl", "wb") as tenth:
         tenth.writelines(
             line for number, line in enumerate(whole) if number % RDFLIB_SHARE == 0 or number < 3
         )
+
     items = [NAMESPACE + name for name in names[:ITEMS]]
     clicks = [
         f"u{(number * 31 + number // ITEMS * 7) % 50},{item},{number}\n"
@@ -258,11 +270,13 @@ def loop(folder: Path, kg: str, format: str) -> dict[str, Any]:
 
     ids: dict[str, int] = {}
     rows = array("i")
+
     with open(folder / kg, "rb") as stream:
         for subject, predicate, value, _ in ox.parse(stream, format=getattr(ox.RdfFormat, format)):
             rows.append(ids.setdefault(subject.value, len(ids)))
             rows.append(ids.setdefault(predicate.value, len(ids)))
             rows.append(ids.setdefault(value.value, len(ids)))
+
     return {"triples": len(rows) // 3, "entities": len(ids)}
 
 
@@ -304,6 +318,7 @@ def polars_log(folder: Path) -> dict[str, Any]:
         distinct = frame[column].unique(maintain_order=True)
         numbers = pl.DataFrame({column: distinct}).with_row_index("row")
         frame.select(column).join(numbers, on=column, how="left", maintain_order="left")
+
     return {"rows": frame.height}
 
 
@@ -314,6 +329,7 @@ def pandas_log(folder: Path) -> dict[str, Any]:
     frame = pd.read_csv(folder / "clicks.csv", dtype={"user_id": str, "item_id": str})
     for column in ("user_id", "item_id"):
         pd.factorize(frame[column])
+
     return {"rows": len(frame)}
 
 
@@ -328,6 +344,7 @@ def pyarrow_log(folder: Path) -> dict[str, Any]:
     table = pyarrow.csv.read_csv(folder / "clicks.csv", convert_options=options)
     for column in ("user_id", "item_id"):
         table[column].dictionary_encode()
+
     return {"rows": table.num_rows}
 
 
@@ -403,10 +420,12 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
     """Print a line per work, then the ratios that the goals are about."""
     print(f"\nscale {scale:g}")
     print(f"{'work':28} {'seconds':>9} {'own':>9} {'cpu':>9} {'peak MiB':>9}  found")
+
     for name, found in figures.items():
         if "own" not in found:
             print(f"{name:28} {found.get('missing', 'failed')}")
             continue
+
         share = found.get("share", 1)
         told = ", ".join(
             f"{key} {value:,}"
@@ -416,6 +435,7 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
         times = f" (a tenth, times {share})" if share > 1 else ""
         seconds = f"{found['seconds']:9.2f} {found['own'] * share:9.2f} {found['cpu'] * share:9.2f}"
         print(f"{name:28} {seconds} {found['peak'] / 2**20:9.0f}  {told}{times}")
+
     print()
     for work_name, peer, goal in GOALS:
         pair = [figures[name] for name in (work_name, peer) if "own" in figures.get(name, {})]
@@ -427,6 +447,7 @@ def show(figures: dict[str, dict[str, Any]], scale: float) -> None:
                 f"{work_name}: {wall:.1f} times as fast as {peer}, {spent:.1f} by processor time "
                 f"(goal {goal})"
             )
+
     best = [
         found["own"]
         for name, found in figures.items()

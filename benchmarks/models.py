@@ -64,6 +64,7 @@ def main() -> None:
         f"{'s/epoch':>8} {'MiB':>7}"
     )
     results = []
+
     for graph in chosen.graphs:
         for model in chosen.models:
             runs = [measure(model, graph, seed) for seed in chosen.seeds]
@@ -78,6 +79,7 @@ def main() -> None:
                 f"{seconds:8.3f} {memory / 2**20:7.0f}",
                 flush=True,
             )
+
     chosen.out.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -59,11 +59,13 @@ class Measured:
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
                 self.packed += isinstance(node.value, ast.Tuple)
+
             if isinstance(node, ast.IfExp):
                 self.conditional += 1
                 self.nested += any(
                     isinstance(part, ast.IfExp) for part in ast.walk(node) if part is not node
                 )
+
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
                 self.functions.append(
@@ -73,6 +75,7 @@ class Measured:
                 self.blank_inside += sum(
                     not lines[number - 1].strip() for number in span if number not in docstrings
                 )
+
             if isinstance(node, ast.ClassDef):
                 span = range(node.lineno, (node.end_lineno or node.lineno) + 1)
                 self.classes.append((sum(number in code for number in span), f"{name}:{node.name}"))
@@ -112,11 +115,13 @@ class Measured:
             ),
             "most modules on one level": ", ".join(crowded),
         }
+
         for room in ("models", "nn", "training"):
             if self.code_by_room[room]:
                 figures[f"comments per code line, {room}"] = (
                     f"{self.comments[room] / self.code_by_room[room]:.3f}"
                 )
+
         return figures
 
 
@@ -130,6 +135,7 @@ def docstring_lines(tree: ast.Module) -> set[int]:
             and isinstance(node.value.value, str)
         ):
             found |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+
     return found
 
 

@@ -58,6 +58,7 @@ def ml_100k(models: list[str], seeds: list[int], preset: str, scratch: Path) -> 
             f"\nml-100k/{split}: {len(data.train)} / {len(data.valid)} / {len(data.test)}\n{'':26}"
             + "".join(f"{m:>18}" for m in METRICS)
         )
+
         for model in models:
             runs = [measure(model, str(scratch / split), seed, preset) for seed in seeds]
             cells = "".join(
@@ -69,6 +70,7 @@ def ml_100k(models: list[str], seeds: list[int], preset: str, scratch: Path) -> 
                 flush=True,
             )
             label, seconds = PEERS.get(model, (None, None))
+
             for line in (folder / "peers.md").read_text().splitlines():
                 cells = [cell.strip() for cell in line.strip("|").split("|")]
                 if label and cells[0].split(" (")[0] == label and cells[1] == split:
@@ -123,6 +125,7 @@ def gowalla(epochs: int, preset: str) -> None:
             if state.epoch in GOWALLA_LOG
             else ""
         )
+
         print(
             f"epoch {state.epoch}: {seconds[-1]:.1f} s, evaluation "
             f"{time.perf_counter() - began:.1f} s, "
@@ -151,6 +154,7 @@ def main() -> None:
             f"{SHARED / chosen.data}: not there. Set KGREC_SHARED_DATA to the folder with the "
             "data sets."
         )
+
     with tempfile.TemporaryDirectory() as scratch:
         if chosen.data == "ml-100k":
             ml_100k(chosen.models, chosen.seeds, chosen.preset, Path(scratch))

@@ -97,6 +97,7 @@ def dataset(name: str, out: Path) -> str:
             ).save(place)
         else:
             kgrec.load(SHARED / name).save(place)
+
     return str(place)
 
 
@@ -105,6 +106,7 @@ def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -
     table = tables()[name]
     if table.tuned_on:
         name, out = table.tuned_on, out.parent / table.tuned_on
+
     kept = out / model / "best.json"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,9 @@ def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -
             }
         else:
             record = {"settings": {}, "valid": None, "trials": 0, "pruned": 0, "seconds": 0.0}
+
         kept.write_text(json.dumps(record, indent=1) + "\n")
+
     return dict(json.loads(kept.read_text())["settings"])
 
 
@@ -136,6 +140,7 @@ def measure(name: str, model: str, seed: int, out: Path, settings: dict[str, Any
     kept = out / model / f"seed-{seed}"
     if kept.with_suffix(".json").is_file():
         return
+
     run = kgrec.fit(model, dataset(name, out), seed=seed, **settings)
     report = run.evaluate(k=(10, 20))
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +162,7 @@ def peers(split: str) -> dict[str, list[str]]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) > 7 and cells[1] == split:
             found[cells[0].split(" (")[0]] = cells[2:8]
+
     return found
 
 
@@ -189,6 +195,7 @@ def report(name: str, out: Path, docs: Path) -> None:
         "|---|---|" + "---|" * (len(METRICS) + 2),
     ]
     valid = {}
+
     for model, records in found.items():
         best = json.loads((tuned / model / "best.json").read_text())
         valid[model] = mean(record["summary"]["valid"]["ndcg@10"] for record in records)
@@ -204,6 +211,7 @@ def report(name: str, out: Path, docs: Path) -> None:
         if theirs:
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
+
     lines += ["", *_duel(found, valid, out)]
     lines += [
         "",
@@ -212,6 +220,7 @@ def report(name: str, out: Path, docs: Path) -> None:
         "| model | settings |",
         "|---|---|",
     ]
+
     for model in found:
         settings = json.loads((tuned / model / "best.json").read_text())["settings"]
         told = ", ".join(
@@ -220,6 +229,7 @@ def report(name: str, out: Path, docs: Path) -> None:
             if name in settings
         )
         lines.append(f"| {model} | {told or '-'} |")
+
     place = docs / f"{name}.md"
     start, end = "<!-- table -->\n", "<!-- end of table -->\n"
     before, _, rest = (
@@ -247,6 +257,7 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
     ]
     if not all(sides):
         return []
+
     ours, theirs = (max(side, key=lambda model: valid[model]) for side in sides)
     lines = [
         f"Best on validation with triples: **{ours}**; without: **{theirs}**. Their difference "
@@ -269,6 +280,7 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
             f"| {metric} | {found_here.mean:+.4f} | {low:+.4f} .. {high:+.4f} | "
             f"{found_here.p_wilcoxon:.2g} |"
         )
+
     return lines
 
 
@@ -295,11 +307,14 @@ def main() -> None:
     parser.add_argument("--report", action="store_true")
     chosen = parser.parse_args()
     out = chosen.out or Path("bench") / chosen.data
+
     if chosen.report:
         report(chosen.data, out, chosen.docs)
         return
+
     if not SHARED.is_dir():
         sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
+
     for model in chosen.models:
         best = settings_of(chosen.data, model, out, chosen.trials, chosen.minutes)
         closed = MODELS[model].name in ("popularity", "ease", "ease-kg", "itemknn", "gfcf")

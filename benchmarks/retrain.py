@@ -61,6 +61,7 @@ def dataset(name: str) -> Dataset:
     """Return a data set by name."""
     if name != "ml-100k":
         return kgrec.load(name)
+
     films = SHARED / "ml-100k"
     parts = {part: str(films / "split" / f"{part}.tsv") for part in ("train", "valid", "test")}
     facts = {"kg": str(films / "dbpedia-films.nt"), "links": str(films / "dbpedia-films.link.tsv")}
@@ -74,20 +75,24 @@ def cases_of(run: Run, wanted: int) -> list[tuple[int, int, dict[str, Removal]]]
     stated = StatedFacts(data)
     explainer = run.explainer(users="hide")
     found = []
+
     for user in draws.permutation(np.unique(data.train.user)).tolist():
         key = data.users.key(user)
         item = run.recommend([key], k=1)["item"][0]
         paths = [path for path in explainer.explain(key, item, k=10).paths if path.length > 2]
         if not paths:
             continue
+
         rests_on = stated.of(paths[draws.integers(len(paths))])
         if rests_on is None or not rests_on.like:
             continue
+
         whole = rests_on.like | rests_on.facts
         removals = {"whole": whole, "like": rests_on.like, "facts": rests_on.facts}
         found.append((user, data.items.row(item), removals))
         if len(found) == wanted:
             break
+
     return found
 
 
@@ -100,6 +105,7 @@ def at_inference(
         groups = [_edges(explained, removal) for removal in removals]
         first, *rest = effects.without(groups)[0]
         return [float(first - score) for score in rest]
+
     model = explained.model_effects
     assert isinstance(model, HistoryEditable)
     own = explained.liked(user)
@@ -116,6 +122,7 @@ def _edges(explained: ExplainedModel, removal: Removal) -> np.ndarray:
     gone = (ckg.fact >= 0) & np.isin(ckg.fact, removal.triples)
     for user, item in removal.interactions:
         gone |= (ckg.head == ckg.user_node(user)) & (ckg.relation == 0) & (ckg.tail == item)
+
     gone[np.flatnonzero(ckg.fact == USER_FACT)[list(removal.user_facts)]] = True
     return np.unique(graph.edge_of_fact()[gone[graph.edge_facts()]])
 
@@ -139,6 +146,7 @@ def measure(data: Dataset, name: str, options: argparse.Namespace, file: Path) -
         estimate = [_drops(continued, u, i, parts) for u, i, parts in cases]
         print(f"{name}: estimates, {time.perf_counter() - began:.0f} s", flush=True)
         retrained = _kept(file, options)
+
     record = {
         "preset": options.preset,
         "epochs": run.summary["best_epoch"],
@@ -152,6 +160,7 @@ def measure(data: Dataset, name: str, options: argparse.Namespace, file: Path) -
     if isinstance(effects, Refittable):
         file.write_text(json.dumps(record))
         return
+
     for seed in range(len(retrained) + 1, options.seeds + 1):
         retrained.append(_grouped(run, cases, seed, options.together))
         file.write_text(json.dumps(record))
@@ -193,16 +202,19 @@ def _grouped(
     again = retraining(run, seed, run.summary["best_epoch"], start=False)
     order = np.random.default_rng(seed).permutation(len(cases))
     found = [[0.0] * len(PARTS) for _ in cases]
+
     for start in range(0, len(order), together):
         group = order[start : start + together].tolist()
         for column, part in enumerate(PARTS):
             removal = Removal()
             for number in group:
                 removal |= cases[number][2][part]
+
             for number in group:
                 user, item, _ = cases[number]
                 before = again.score(user, item, Removal())
                 found[number][column] = before - again.score(user, item, removal)
+
     return found
 
 
@@ -217,12 +229,15 @@ def interval(first: np.ndarray, second: np.ndarray) -> tuple[float, float] | Non
     """Return the 95 % bootstrap interval over cases of a rank correlation."""
     draws = np.random.default_rng(0)
     found = []
+
     for _ in range(RESAMPLES):
         some = draws.integers(len(first), size=len(first))
         value = correlation(first[some], second[some])
         if value is None:
             return None
+
         found.append(value)
+
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 
@@ -232,10 +247,12 @@ def reliability(seeds: np.ndarray) -> float | None:
     count = len(seeds)
     if count < 2:
         return None
+
     found = []
     for half in combinations(range(count), count // 2):
         rest = [seed for seed in range(count) if seed not in half]
         found.append(correlation(seeds[list(half)].mean(0), seeds[rest].mean(0)))
+
     values = [value for value in found if value is not None]
     return float(np.mean(values)) if values else None
 
@@ -244,17 +261,21 @@ def figures(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the figures of one model and data set, by part."""
     retrained = np.array(record["retrained"])  # (seeds, cases, parts)
     out = []
+
     for column, part in enumerate(PARTS):
         target = retrained[:, :, column].mean(0)
         row: dict[str, Any] = {"part": part, "paths": len(target), "seeds": len(retrained)}
         row["drop"] = float(target.mean())
         row["error"] = float(target.std(ddof=1) / len(target) ** 0.5)
         row["reliability"] = reliability(retrained[:, :, column])
+
         for kind in ("inference", "estimate"):
             drops = np.array(record[kind])[:, column]
             row[kind] = correlation(drops, target)
             row[f"{kind}_interval"] = interval(drops, target)
+
         out.append(row)
+
     return out
 
 
@@ -267,10 +288,12 @@ def report(cache: Path) -> None:
     ]
     worth: dict[str, dict[str, Any]] = {}
     settings = []
+
     for file in sorted(cache.glob("*.json")):
         data, _, model = file.stem.partition("--")
         record = json.loads(file.read_text())
         rows = {row["part"]: row for row in figures(record)}
+
         for part, name in zip(PARTS, ("like and facts", "the like", "the facts"), strict=True):
             row = rows[part]
             lines.append(
@@ -280,6 +303,7 @@ def report(cache: Path) -> None:
                 f"| {'exact' if record['exact'] else _shown(row, 'estimate')} "
                 f"| {_number(row['reliability'])} |"
             )
+
         if not record["exact"]:
             kept: dict[str, Any] = {
                 "paths": rows["whole"]["paths"],
@@ -293,6 +317,7 @@ def report(cache: Path) -> None:
                 f"retraining; estimates of {record['estimate_epochs']} epochs; "
                 f"{record['together']} cases together."
             )
+
     PAGE.write_text("\n".join([HEAD, *lines, "", *settings, ""]))
     before, _, rest = DOCS.read_text().partition(BEGIN)
     DOCS.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{rest.partition(END)[2]}"]))
@@ -335,12 +360,14 @@ def main() -> None:
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
+
     if options.data:
         data = dataset(options.data)
         for name in options.models:
             file = options.cache / f"{options.data}--{name}.json"
             measure(data, name, options, file)
             print(json.dumps(figures(json.loads(file.read_text())), indent=1), flush=True)
+
     if options.report or not options.data:
         report(options.cache)
 

@@ -72,6 +72,7 @@ def measure(
             found[model][order] = judged(model, data, epochs)
             for seed in range(1, seeds if number == 0 and model in TRAINED else 1):
                 found[model][f"seed {seed}"] = judged(model, data, epochs, seed)
+
     return found
 
 
@@ -100,26 +101,32 @@ def main() -> int:
             f"{options.folder}: not there. Set KGREC_SHARED_DATA to the folder that holds "
             "ml-100k, or name it with --folder."
         )
+
     found = measure(options.folder, options.models, options.split, options.epochs, options.seeds)
     print(f"| model | order | {' | '.join(SHOWN)} |\n|---|---|{'---|' * len(SHOWN)}")
     worst = 0.0
+
     for model, rows in found.items():
         for order, metrics in rows.items():
             print(
                 f"| {model} | {order} | {' | '.join(f'{metrics[name]:.10f}' for name in SHOWN)} |"
             )
+
         by_order = {
             order: metrics for order, metrics in rows.items() if not order.startswith("seed")
         }
         worst = max(worst, *(spread(by_order, metric) for metric in next(iter(by_order.values()))))
+
         if len(by_order) < len(rows):
             print(
                 f"| {model} | spread over seeds | "
                 f"{' | '.join(f'{spread(rows, name):.4f}' for name in SHOWN)} |"
             )
+
     print(f"\nlargest difference between orders, over all models and metrics: {worst:.3g}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+
     return int(worst > TOLERANCE)
 
 

@@ -107,6 +107,7 @@ def table(name: str, out: Path) -> list[str]:
         f"| model | {' | '.join(METRICS)} | seeds | epochs | best epoch |",
         "|---|" + "---|" * (len(METRICS) + 3),
     ]
+
     for model in SETTINGS:
         records = [
             json.loads(path.read_text())
@@ -114,6 +115,7 @@ def table(name: str, out: Path) -> list[str]:
         ]
         if not records:
             continue
+
         cells = [spread([record["metrics"][metric] for record in records]) for metric in METRICS]
         epochs = [
             ", ".join(str(record["summary"][key]) for record in records)
@@ -129,6 +131,7 @@ def table(name: str, out: Path) -> list[str]:
                 f"| RecBole {PEER_NAMES[model]} | {' | '.join([*theirs[:4], theirs[5], ''])} | 1 "
                 "|  |  |"
             )
+
     return lines
 
 
@@ -139,6 +142,7 @@ def report(out: Path, place: Path) -> None:
     lines = []
     for name, split in SPLITS.items():
         lines += [f"## `{split}`", "", *table(name, out), ""]
+
     place.write_text(before + start + "\n".join(lines) + end + rest.partition(end)[2])
     print("\n".join(lines))
 
@@ -158,11 +162,13 @@ def main() -> None:
     if chosen.report:
         report(chosen.out, Path("docs/results/same-budget.md"))
         return
+
     if not (SHARED / "ml-100k").is_dir():
         sys.exit(
             f"{SHARED / 'ml-100k'}: not there. Set KGREC_SHARED_DATA to the folder with the data "
             "sets."
         )
+
     for seed in chosen.seeds:
         for name in chosen.data:
             for model in chosen.models:

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--preset", default="official")
     chosen = parser.parse_args()
+
     if not (SHARED / "ml-100k").is_dir():
         sys.exit(
             f"{SHARED / 'ml-100k'}: not there. Set KGREC_SHARED_DATA to the folder with the data "

@@ -55,6 +55,7 @@ def verdicts(reports: dict[str, Report], metric: str, known_only: bool) -> dict[
     }
     p = holm(np.array([one.p_t for one in found.values()]))
     words = {True: "ahead", False: "behind"}
+
     return {
         name: f"{words[one.mean > 0]} ({one.mean:+.4f})"
         if value < 0.05
@@ -79,6 +80,7 @@ def main() -> None:
     asked = parser.parse_args()
     if not SHARED.is_dir():
         sys.exit(f"{SHARED} is not there: set KGREC_SHARED_DATA.")
+
     data = kgrec.Dataset.build(
         kgrec.read_interactions(SHARED / "interactions.tsv.gz"),
         kgrec.read_triples(SHARED / "wikipedia-films.nt.gz"),
@@ -89,6 +91,7 @@ def main() -> None:
     tables: dict[str, list[str]] = {"on": [], "off": []}
     reports: dict[str, Report] = {}
     runs = []
+
     for name in asked.models.split(","):
         preset = (
             asked.preset if asked.preset in kgrec.models.catalog.find(name).load()[2] else "default"
@@ -102,16 +105,19 @@ def main() -> None:
             file=sys.stderr,
             flush=True,
         )
+
         for state in tables:
             report = run.evaluate(fallback=state == "on")
             tables[state].append(row(name, report))
             if state == "off":
                 reports[name] = report
+
     report = reports[next(iter(reports))]
     head = (
         f"({report.users:,} users) | warm ({report.warm_user_part.users:,}) | strangers "
         f"({report.cold_users:,})"
     )
+
     for state, table in tables.items():
         lines += [
             f"Fallback {state}, recall@20 / ndcg@20:",
@@ -121,6 +127,7 @@ def main() -> None:
             *table,
             "",
         ]
+
     before, after = (verdicts(reports, "ndcg@10", known_only) for known_only in (False, True))
     lines += [
         "Against popularity by ndcg@10, fallback off:",
@@ -128,6 +135,7 @@ def main() -> None:
         "| model | over all users | over known users | changes |",
         "|---|---|---|---|",
     ]
+
     lines += [
         f"| {name} | {before[name]} | {after[name]} | "
         f"{'yes' if before[name].split(' (')[0] != after[name].split(' (')[0] else ''} |"

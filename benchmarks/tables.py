@@ -32,6 +32,7 @@ def kgrec(*arguments: object) -> str:
     )
     if done.returncode:
         sys.exit(f"{' '.join(call)}\n{done.stderr}")
+
     return done.stdout
 
 
@@ -64,11 +65,13 @@ def main() -> None:
     parser.add_argument("--only-build", action="store_true")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "data"
         results: dict[str, object] = {"dataset": build(data, chosen.years)}
         if chosen.only_build:
             return
+
         settings = [part for pair in chosen.settings for part in ("--set", pair)]
         print(
             f"{'model':14}"
@@ -76,6 +79,7 @@ def main() -> None:
             + f"{'epochs':>8}{'s/epoch':>9}",
             flush=True,
         )
+
         for model in chosen.models:
             runs = []
             for seed in chosen.seeds:
@@ -95,6 +99,7 @@ def main() -> None:
                     "--json",
                 )
                 runs.append(json.loads(told))
+
             cells = [spread([run["test"][metric] for run in runs]) for metric in METRICS]
             epochs, seconds = (
                 sum(run[key] for run in runs) / len(runs) for key in ("epochs", "seconds_per_epoch")
@@ -106,9 +111,11 @@ def main() -> None:
                 flush=True,
             )
             results[model] = runs
+
         first, *others = (Path(place) / f"{model}-{chosen.seeds[0]}" for model in chosen.models)
         for other in others:
             print(kgrec("compare", first, other), flush=True)
+
     if chosen.out is not None:
         chosen.out.write_text(json.dumps(results, indent=1) + "\n")
 

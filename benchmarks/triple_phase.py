@@ -69,13 +69,16 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="draw an epoch and count")
     chosen = parser.parse_args()
     print(f"{'data set':14}{'batch_size':>12}{'steps x heads':>18}{'authors':>16}")
+
     for (name, batch_size), (steps, heads) in AUTHORS.items():
         sampler = phase(graph(name), batch_size)
         sizes, told = sampler.sizes(), ""
+
         if chosen.draw:
             began = time.perf_counter()
             sizes = [len(batch.head) for batch in sampler.epoch(1)]
             told = f"   drawn in {time.perf_counter() - began:.1f} s"
+
         found = f"{len(sizes)} x {'/'.join(map(str, sorted(set(sizes))))}"
         print(f"{name:14}{batch_size:>12}{found:>18}{f'{steps} x {heads}':>16}{told}", flush=True)
 

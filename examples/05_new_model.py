@@ -85,6 +85,7 @@ class NeighborMF(kgrec.Recommender):
             take_rows(items, batch.positive),
             take_rows(items, batch.negative),
         )
+
         return bpr((user * positive).sum(1), (user * negative).sum(1)) + self.config.l2_weight * l2(
             user, positive, negative
         )

@@ -58,6 +58,7 @@ def lists(part: str, users: int) -> str:
         lines.append(
             f"{row}\tU{row % users}\t11/12/2019 2:14:46 PM\t{' '.join(read)}\t{' '.join(shown)}"
         )
+
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ def load_library(path: Path, symbol: str, version: int) -> ctypes.CDLL | None:
     """
     if os.environ.get("KGREC_BACKEND") == "torch" or not path.is_file():
         return None
+
     try:
         library = ctypes.CDLL(str(path))
         version_of = getattr(library, symbol)
@@ -29,4 +30,5 @@ def load_library(path: Path, symbol: str, version: int) -> ctypes.CDLL | None:
             return None
     except (OSError, AttributeError):
         return None
+
     return library

@@ -119,9 +119,11 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
             close.append(candidate)
             if len(close) == _MOST_CANDIDATES:
                 break
+
     if len(close) > 2_000:
         shared = [c for c in close if c[:1] == word[:1] or c[-1:] == word[-1:]]
         close = shared[:5_000]
+
     matches = difflib.get_close_matches(word[:200], close, n=count, cutoff=0.5)
     if not matches:
         lowered = {c.lower(): c for c in close}
@@ -131,6 +133,8 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
                 word.lower()[:200], list(lowered), n=count, cutoff=0.5
             )
         ]
+
     if matches:
         return f" Nearest: {', '.join(matches)}."
+
     return ""

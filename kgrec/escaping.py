@@ -30,6 +30,7 @@ def terminal(text: str) -> str:
         shown = shown
     else:
         shown = shown[: LONGEST - 1] + "…"
+
     return _UNSAFE.sub(
         lambda found: (
             f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}"

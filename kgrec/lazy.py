@@ -18,6 +18,7 @@ def lazy_names(
     def resolve(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
         value = vars(importlib.import_module(homes[name]))[name]
         setattr(sys.modules[package], name, value)
         return value

@@ -75,6 +75,7 @@ class _Lines:
         self._title = title
         self._total = total
         self._epochs = epochs
+
         if epochs:
             if total <= _FEW:
                 self._seconds = 0.0
@@ -82,10 +83,12 @@ class _Lines:
                 self._seconds = 1.0
         else:
             self._seconds = _SECONDS
+
         if epochs:
             self._logged = -math.inf
         else:
             self._logged = time.monotonic()
+
         self._waiting: tuple[int, str, Mapping[str, Any] | None] | None = None
         self._any = epochs
 
@@ -101,6 +104,7 @@ class _Lines:
     def _tell(self) -> None:
         if self._waiting is None:
             return
+
         (done, note, record), self._waiting = self._waiting, None
         self._logged = time.monotonic()
         self._any = True
@@ -124,10 +128,12 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
+
         plain = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in fields.items()
         }
+
         return json.dumps(plain, allow_nan=False)
 
 
@@ -156,6 +162,7 @@ def show(verbosity: int = 1) -> None:
     _State.busy = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
@@ -179,12 +186,14 @@ def progress(title: str, total: int, *, epochs: bool = False) -> Iterator[Progre
     if not _State.shown or _State.busy:
         yield _Silent()
         return
+
     bar = (
         _Bar(title, total)
         if _State.form == "text" and sys.stderr.isatty()
         else _Lines(title, total, epochs)
     )
     _State.busy = True
+
     try:
         yield bar
     finally:

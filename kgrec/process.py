@@ -45,10 +45,12 @@ def peak_memory() -> int:
     found = _linux("/proc/self/status", "VmHWM")
     if found is not None:
         return found
+
     if sys.platform == "win32":
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
+
     import resource  # Unix only
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
@@ -61,6 +63,7 @@ def total_memory() -> int:
     found = _linux("/proc/meminfo", "MemTotal")
     if found is not None:
         return found
+
     import psutil
 
     return int(psutil.virtual_memory().total)
@@ -74,6 +77,7 @@ def _linux(file: str, name: str) -> int | None:
         lines = Path(file).read_text().splitlines()
     except OSError:
         return None
+
     return next(
         (int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None
     )
@@ -97,6 +101,7 @@ def _in_child() -> None:
         torch = vars(sys.modules["torch"])
     else:
         torch = {}
+
     if "set_num_threads" in torch:
         torch["set_num_threads"](1)
 

@@ -25,14 +25,17 @@ def queries(interactions: Interactions, users: np.ndarray, max_length: int | Non
     end = np.searchsorted(interactions.user, users, side="right")
     if max_length is not None:
         start = np.maximum(start, end - max_length)
+
     length = end - start
     place = np.arange(int(length.max(initial=0)))
     mask = place[None, :] < length[:, None]
     rows = np.where(mask, start[:, None] + place[None, :], 0)
+
     if len(interactions):
         items = interactions.item[rows].astype(np.int64)
     else:
         items = np.zeros_like(rows)
+
     return Query(
         torch.from_numpy(users.copy()),
         torch.from_numpy(np.where(mask, items, 0)),
@@ -50,9 +53,11 @@ def histories(items: Sequence[Sequence[int]], max_length: int | None = None) -> 
     ]
     history = np.zeros((len(kept), max((len(own) for own in kept), default=0)), dtype=np.int64)
     mask = np.zeros(history.shape, dtype=bool)
+
     for row, own in enumerate(kept):
         history[row, : len(own)] = own
         mask[row, : len(own)] = True
+
     return Query(
         torch.full((len(kept),), -1, dtype=torch.int64),
         torch.from_numpy(history),

@@ -44,6 +44,7 @@ def main():
     peer_patches.patch_torch_scatter()
     if chosen.model == "KGAT":
         peer_patches.patch_kgat_without_dgl("recbole")
+
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, get_trainer, init_logger, init_seed
@@ -74,10 +75,12 @@ def main():
     train, _, test = data_preparation(config, dataset)
     model = get_model(config["model"])(config, train._dataset)
     trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+
     if chosen.fused:
         trainer.optimizer = torch.optim.Adam(
             model.parameters(), lr=config["learning_rate"], fused=True
         )
+
     found = {"users": dataset.user_num - 1, "items": dataset.item_num - 1}
     if chosen.rank:
         began = time.perf_counter()
@@ -85,6 +88,7 @@ def main():
         found["seconds"] = time.perf_counter() - began
     else:
         found |= epoch(model, trainer, train, chosen.steps)
+
     found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     chosen.out.write_text(json.dumps(found))
 
@@ -94,16 +98,19 @@ def epoch(model, trainer, train, steps):
     if not hasattr(model, "update_attentive_A"):
         step, count = timed(model.calculate_loss, trainer.optimizer, train, steps)
         return {"step_ms": 1e3 * step, "steps": count, "seconds": step * count}
+
     from recbole.utils import KGDataLoaderState
 
     train.set_mode(KGDataLoaderState.RS)
     cf, interactions = timed(model.calculate_loss, trainer.optimizer, train, steps)
     train.set_mode(KGDataLoaderState.KG)
     kg, triples = timed(model.calculate_kg_loss, trainer.optimizer, train, steps)
+
     with torch.no_grad():
         began = time.perf_counter()
         model.update_attentive_A()
         attention = time.perf_counter() - began
+
     parts = {
         "cf_step_ms": 1e3 * cf,
         "cf_steps": interactions,
@@ -111,6 +118,7 @@ def epoch(model, trainer, train, steps):
         "kg_steps": triples,
         "attention_s": attention,
     }
+
     return parts | {"seconds": cf * interactions + kg * triples + attention}
 
 
@@ -128,6 +136,7 @@ def timed(loss, optimizer, batches, steps):
         value.backward()
         optimizer.step()
         times.append(time.perf_counter() - began)
+
     return statistics.median(times[min(WARM, len(times) - 1) :]), len(batches)
 
 

@@ -141,6 +141,7 @@ def run(arguments: Sequence[str]) -> int:
             "batch_size, a smaller k.",
             2,
         )
+
     return 0
 
 
@@ -154,21 +155,25 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
     open_streams()
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         _again_in_utf8()
+
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             let_go(stream)
+
     if code == _INTERRUPTED:
         os._exit(
             code
             # an interrupt that passed through code run from text makes Python end itself by the
             # signal
         )
+
     sys.exit(code)
 
 

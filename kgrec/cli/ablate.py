@@ -82,6 +82,7 @@ def ablate(
         folder = out
     else:
         folder = Path(f"ablate-{find(model).name}")
+
     try:
         found = study.ablate(
             dataset,
@@ -100,6 +101,7 @@ def ablate(
         if (folder / "study.json").is_file():
             stop.add_note("The finished runs are kept: the same command continues from them.")
         raise
+
     _draw(found, folder)
     if json:
         show_json(found.to_dict())
@@ -114,6 +116,7 @@ def _count(relations: str) -> int | Literal["all"]:
         raise ConfigError(
             f'--relations {relations}: expected a whole number of 0 or more, or "all".'
         )
+
     return int(relations)
 
 
@@ -149,6 +152,7 @@ def _draw(found: "Ablation", folder: Path) -> None:
 
     groups: dict[str, list[Whisker]] = {}
     single: list[Whisker] = []
+
     for contrast in found.contrasts:
         if contrast.second.startswith("without "):
             single.append(_whisker(contrast.second.removeprefix("without "), contrast))
@@ -156,12 +160,14 @@ def _draw(found: "Ablation", folder: Path) -> None:
             groups.setdefault(f"{contrast.first} - {contrast.second}", []).append(
                 _whisker(contrast.group, contrast)
             )
+
     title = f"{found.model} on {found.dataset}: differences in {found.metric}"
     note = (
         f"{found.on} part, {found.seeds} seeds. Lines: 95 % intervals over users and seeds, "
         "each by itself; hollow where it holds 0."
     )
     whole(folder / "groups.png", lambda path: plot_differences(groups, title, note, path))
+
     if single:
         whole(
             folder / "relations.png",

@@ -280,15 +280,20 @@ def build(
     given: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
     if texts is not None:
         given["texts"] = tuple(values(texts))
+
     graphs = (*map(str, kg or ()), *_queries(sparql, query, sparql_set))
     if graphs:
         given["kg"] = graphs
+
     if ratios is not None:
         given["ratios"] = numbers(ratios, "--ratios")
+
     if triple_ratios is not None:
         given["triple_ratios"] = numbers(triple_ratios, "--triple-ratios")
+
     if items is not None or items_set is not None:
         given["item_attributes"] = settings(items_set or [], None)
+
     others = {
         "user": user,
         "item": item,
@@ -321,10 +326,12 @@ def build(
     else:
         given["name"] = out.name or "dataset"
         data = build_dataset(*prepared(*sources_and_options(given)))
+
     stored = data.save(out)
     if json:
         show_json(stored.summary())
         return
+
     show_dataset(stored)
     print(f"stored in {clean(str(out))}")
 
@@ -337,6 +344,7 @@ def _queries(
         return ()
     if url is None or not files:
         raise ConfigError("--sparql URL and --query FILE go together. Give both.")
+
     from kgrec.data.rdf.sparql import query_from_file
 
     own = settings(pairs or [], None)

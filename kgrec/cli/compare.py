@@ -62,6 +62,7 @@ def compare(
         counts = None
     else:
         counts = cutoffs(k)
+
     paths = [path.resolve() for path in runs]
     twice = [run for at, run in enumerate(runs) if paths[at] in paths[:at]]
     if twice:
@@ -72,6 +73,7 @@ def compare(
         )
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
+
     from kgrec.runs.run import load_run
     from kgrec.study import compare as study
 
@@ -85,8 +87,10 @@ def compare(
             f"--plot {plot}: the runs differ in their seeds alone, there is no difference to "
             "draw. Add another model's run."
         )
+
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))
+
     if json:
         show_json(found.to_dict())
     else:
@@ -96,18 +100,22 @@ def compare(
 def _show(found: "Comparison") -> None:
     names = [entry.name for entry in found.entries]
     rows = []
+
     for metric in dict.fromkeys(name for entry in found.entries for name in entry.metrics):
         cells = []
         for entry in found.entries:
             value = entry.metrics.get(metric)
             spread = entry.spread.get(metric)
+
             if value is None:
                 cells.append("")
             elif spread is None:
                 cells.append(f"{value:.4f}")
             else:
                 cells.append(f"{value:.4f} ±{spread:.4f}")
+
         rows.append((metric, *cells))
+
     title = f"{clean(found.dataset)}, {found.split}, {found.users:,} {found.unit}"
     show_table(
         ("metric", *names),
@@ -117,6 +125,7 @@ def _show(found: "Comparison") -> None:
     )
     if found.strangers:
         _show_strangers(found)
+
     tested = [contrast for contrast in found.contrasts if contrast.verdict is not None]
     if tested:
         print()
@@ -130,6 +139,7 @@ def _show(found: "Comparison") -> None:
             "p (Wilcoxon)",
             "verdict",
         )
+
         heading = (
             f"Against {clean(found.against)}, paired by {found.unit}; p corrected for "
             f"{_tests(len(tested))} (Holm)"
@@ -137,6 +147,7 @@ def _show(found: "Comparison") -> None:
         show_table(
             columns, [_row(contrast) for contrast in tested], title=heading, right=columns[2:7]
         )
+
     for note in found.notes:
         print(clean(note))
 
@@ -155,6 +166,7 @@ def _show_strangers(found: "Comparison") -> None:
         for metric in found.tested
         for part, one in parts.items()
     ]
+
     show_table(
         ("metric", *names),
         rows,
@@ -173,6 +185,7 @@ def _row(contrast: "Contrast") -> tuple[str, ...]:
     gap = contrast.difference
     interval = f"{gap.low:+.4f} to {gap.high:+.4f}"
     p = [_p(value) for value in (contrast.p_t, contrast.p_wilcoxon)]
+
     return (
         contrast.run,
         contrast.metric,
@@ -201,6 +214,7 @@ def _draw(found: "Comparison", path: Path, ending: str) -> None:
         panels.setdefault(contrast.metric, []).append(
             Whisker(contrast.run, gap.mean, gap.low, gap.high)
         )
+
     note = (
         f"{found.dataset}, {found.split}, {found.users:,} {found.unit}. Lines: 95 % bootstrap "
         f"intervals over {found.unit}, each by itself; "

@@ -47,6 +47,7 @@ def convert(
 def _show(done: "Conversion") -> None:
     for name, size in done.files.items():
         print(f"{clean(str(Path(done.path) / name))}: {size:,} bytes")
+
     show_table(
         ("carried", "count"),
         [(what, f"{count:,}") for what, count in done.carried.items()],
@@ -60,5 +61,6 @@ def _show(done: "Conversion") -> None:
         )
     else:
         print("nothing was lost")
+
     for note in done.notes:
         print(clean(note))

@@ -43,6 +43,7 @@ def list_sets(
             ]
         )
         return
+
     rows = []
     for one in public_sets().values():
         size = f"{'' if one.whole else '> '}{one.size / 1e6:.1f} MB"
@@ -53,7 +54,9 @@ def list_sets(
             state = f"{where}"
         else:
             state = f"{where}: {count} of {len(one.files)} files"
+
         rows.append((one.name, len(one.files), size, one.papers, one.origin, one.terms, state))
+
     show_table(
         ("name", "files", "size", "figures by", "data from", "terms", "here"),
         rows,
@@ -95,6 +98,7 @@ def get_set(
     print(f"data from: {chosen.origin}. Terms: {chosen.terms}.")
     if chosen.needs:
         print(f"You also need {chosen.needs}.")
+
     print(f"next: {clean(chosen.next_command(to))}")
 
 
@@ -113,11 +117,13 @@ def verify_set(
 
     chosen, found = verify(folder)
     holds = all(verdict.holds for verdict in found)
+
     if json:
         files = [{"file": verdict.file, "state": verdict.state} for verdict in found]
         show_json({"name": chosen.name, "holds": holds, "files": files})
     else:
         show_table(("file", "state"), [(verdict.file, verdict.state) for verdict in found])
         print(f"{chosen.name}: {'every file is as published' if holds else 'not as published'}")
+
     if not holds:
         raise typer.Exit(1)

@@ -87,6 +87,7 @@ def demo(
     runs = _train(data, seed)
     for label, control in (("KGAT", "KGAT, shuffled KG"), ("LightGCN + KG", "LightGCN")):
         print(_difference(label, runs[label][2], control, runs[control][2]))
+
     best = max(
         (run for run in runs.values() if run[1] == "knowledge"),
         key=lambda run: run[2].metrics["ndcg@20"],
@@ -119,6 +120,7 @@ def _check_place(out: Path) -> None:
         raise CheckpointError(
             f"{out}: exists and is not a folder. Choose another place with --out."
         )
+
     out.mkdir(parents=True, exist_ok=True)
     from kgrec.runs.folder import refuse_foreign
 
@@ -138,6 +140,7 @@ def _train(data: "Dataset", seed: int) -> "dict[str, tuple[Run, str, Report]]":
     control = shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
     done: dict[str, tuple[Run, str, Report]] = {}
     rows = []
+
     for label, model, kind, settings in _MODELS:
         began = perf_counter()
         run = fit(model, control if kind == "shuffled" else data, seed=seed, **settings)
@@ -153,6 +156,7 @@ def _train(data: "Dataset", seed: int) -> "dict[str, tuple[Run, str, Report]]":
                 f"{seconds:.1f}",
             )
         )
+
     show_table(
         ("model", *_COLUMNS, "epochs", "seconds"), rows, right=(*_COLUMNS, "epochs", "seconds")
     )
@@ -170,6 +174,7 @@ def _difference(label: str, report: "Report", control: str, other: "Report") -> 
         verdict = "behind"
     else:
         verdict = "no difference that these users can show"
+
     return (
         f"{label} against {control}: NDCG@20 {mean:+.4f} ± {half:.4f} (95 % interval over "
         f"users): {verdict}"
@@ -200,9 +205,11 @@ def _draw(runs: "dict[str, tuple[Run, str, Report]]", data: "Dataset", path: Pat
 
     shown = ("ndcg@20", "recall@20")
     bars = []
+
     for label, (_, kind, report) in runs.items():
         errors = {name: 1.96 * _spread(report.per_user[name]) / report.users**0.5 for name in shown}
         bars.append(Bar(label, kind, {name: report.metrics[name] for name in shown}, errors))
+
     size = (
         f"{data.num_items} films, {len(data.triples):,} triples, {data.num_users:,} simulated users"
     )

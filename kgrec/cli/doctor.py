@@ -29,23 +29,29 @@ def doctor(
     """
     if (dataset is None) != (model is None):
         raise ConfigError("a prediction needs both: kgrec doctor DATASET --model NAME.")
+
     from kgrec.runs.doctor import environment, predict
 
     found = environment()
     document: dict[str, Any] = {"environment": found, "prediction": None}
+
     if dataset is not None and model is not None:
         from kgrec.data.formats.load import load
 
         document["prediction"] = asdict(predict(load(dataset), model, device=found["device"]))
+
     if json:
         show_json(document)
         return
+
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     print(f"kgrec {found['kgrec']}, Python {found['python']}, {found['platform']}\n{packages}")
+
     if found["memory_bytes"] is None:
         memory = ""
     else:
         memory = f", {found['memory_bytes'] / 2**30:.1f} GiB memory"
+
     gpus = ", ".join(found["gpus"]) or "none"
     print(
         f"{found['cpus']} CPU cores, {found['threads']} threads{memory}; GPUs: {gpus}; kernels: "

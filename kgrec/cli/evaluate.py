@@ -95,8 +95,10 @@ def evaluate(
         counts = None
     else:
         counts = cutoffs(k)
+
     if per_user is not None and per_user.suffix != ".parquet":
         raise ConfigError(f"--per-user {per_user}: is written as Parquet. Name it FILE.parquet.")
+
     settings = _settings(protocol, metrics, negatives, legacy_batch)
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
@@ -107,6 +109,7 @@ def evaluate(
     )
     if per_user is not None:
         whole(per_user, lambda path: write_parquet(report.per_user, path))
+
     if json:
         show_json(report.to_dict())
     else:
@@ -128,13 +131,16 @@ def _settings(
                 f"{option} {value}: belongs to --protocol {owner}, not to {protocol}. Leave it "
                 "away, or change the protocol."
             )
+
     if metrics is not None and not values(metrics):
         raise ConfigError("--metrics: name at least one, for instance recall,ndcg.")
+
     given = {
         "metrics": metrics and values(metrics),
         "negatives": negatives,
         "legacy_batch": legacy_batch,
     }
+
     return {"beyond": protocol == "ranking"} | {
         name: value for name, value in given.items() if value is not None
     }
@@ -147,6 +153,7 @@ def _show(report: "Report") -> None:
         "cold items": report.cold_item_part,
         "cold users": report.cold_user_part,
     }
+
     shown = {
         name: part
         for name, part in parts.items()
@@ -164,18 +171,22 @@ def _show(report: "Report") -> None:
         )
         for name, value in report.metrics.items()
     ]
+
     if report.protocol == "triples":
         evaluated = f"{report.details['triples']:,} triples"
     else:
         evaluated = f"{report.users:,} users"
+
     if report.protocol in ("ranking", "triples"):
         protocol = ""
     else:
         protocol = f", {report.protocol}"
+
     if "selection" in report.details:
         selected = f" ({report.details['selection']})"
     else:
         selected = ""
+
     title = f"{clean(str(report.model))}{selected} on {report.split}, {evaluated}{protocol}"
     show_table(
         ("metric", *columns),
@@ -183,11 +194,13 @@ def _show(report: "Report") -> None:
         title=title + ("" if report.protocol in ("ranking", "triples") else f", {report.protocol}"),
         right=columns,
     )
+
     if shown:
         sizes = ", ".join(f"{name} of {part.users:,} users" for name, part in shown.items())
         print(
             f"Means over users and relevant items with and without training interactions: {sizes}."
         )
+
     if report.beyond:
         show_table(
             ("beyond accuracy", "value"),
@@ -195,5 +208,6 @@ def _show(report: "Report") -> None:
             title="",
             right=("value",),
         )
+
     for note in report.notes:
         print(clean(note))

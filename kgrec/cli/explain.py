@@ -98,18 +98,22 @@ class _Request:
                 "explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if or "
                 "--verify."
             )
+
         if len(found) > 1 or len(items) > 1:
             if len(found) > 1:
                 both = found
             else:
                 both = items
             raise ConfigError(f"{both[0]} and {both[1]} ask different things. Pass either of them.")
+
         if found:
             form = found[0]
         else:
             form = items[0]
+
         if found and items and (form not in ("--flip", "--what-if") or items == ["--top"]):
             raise ConfigError(f"{form} does not go with {items[0]}. Pass either of them.")
+
         self._check(form)
         return form
 
@@ -125,12 +129,14 @@ class _Request:
             raise ConfigError("--remove and --add change what a user has. Pass --what-if as well.")
         if form == "--what-if" and not (self.remove or self.add):
             raise ConfigError("what if what? Pass items with --remove or --add.")
+
         if self.limits and form not in ("--item", "--top"):
             name = next(iter(self.limits))
             raise ConfigError(
                 f"--{name.replace('_', '-')} chooses paths. It goes with --item or --top, not "
                 f"with {form}."
             )
+
         self._check_mode(form)
 
     def _check_mode(self, form: str) -> None:
@@ -300,6 +306,7 @@ def explain(
         raise ConfigError(
             f"--no-users and --users {users} contradict each other. Pass either of them."
         )
+
     given = {
         "max_length": max_length,
         "rank_by": rank_by,
@@ -326,6 +333,7 @@ def explain(
         shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
         if shown not in ("text", "json"):
             raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
+
         answer = _answer(_open(run, allow_class).explainer(), question, request)
         _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
 
@@ -362,6 +370,7 @@ def _form(form: str | None, out: Path | None, request: _Request) -> str:
         )
     if request.scope == "training" and shown not in ("text", "json"):
         raise ConfigError(f"--scope training has no {shown} form. Pass --format text or json.")
+
     return shown
 
 
@@ -374,12 +383,14 @@ def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, 
     }
     if mode == "mask":
         out["rank_by"] = "drop_mask"
+
     relations = {"allow": limits.get("relation"), "deny": limits.get("not_relation", [])}
     if relations["allow"] is not None or relations["deny"]:
         if relations["allow"] is not None:
             out["relations"] = relations
         else:
             out["relations"] = {"deny": relations["deny"]}
+
     return out | ({"types": limits["type"]} if "type" in limits else {})
 
 
@@ -396,10 +407,12 @@ def _explain(
 ) -> None:
     opened = _open(run, allow)
     assert request.user is not None
+
     if request.item is not None:
         items = [request.item]
     else:
         items = _first(opened, request.user, request.top or 1)
+
     explainer = opened.explainer()
     settings = path_settings(request.limits, request.mode)
     explanations = [
@@ -407,10 +420,12 @@ def _explain(
     ]
     if request.scope == "training":
         explanations = [opened.effects_through_training(one) for one in explanations]
+
     if request.lines:
         from kgrec.explanation.render.source_lines import with_lines
 
         explanations = with_lines(explanations, opened.data.triples)
+
     if shown == "parquet":
         assert out is not None
         _parquet(explanations, out)
@@ -425,6 +440,7 @@ def _explain(
             ),
             out,
         )
+
     if not any(one.paths for one in explanations):
         raise typer.Exit(3)
 
@@ -434,10 +450,12 @@ def _answer(explainer: "Explainer", question: str, request: _Request) -> "Answer
     if question == "--contrast":
         assert request.contrast is not None
         return explainer.compare(user, *request.contrast, k=request.k or 5)
+
     if question == "--flip":
         return explainer.flip(user, request.item, mode=request.mode or "delete")
     if question == "--why-not":
         return explainer.why_not(user, request.why_not or "", k=request.k or _PATHS)
+
     items = () if request.item is None else (request.item,)
     return explainer.what_if(
         user, remove=request.remove, add=request.add, items=items, k=request.k or _PATHS
@@ -466,12 +484,15 @@ def _rendered(
         return to_json(
             explanations[0].to_dict() if single else [one.to_dict() for one in explanations]
         )
+
     if form == "csv":
         from kgrec.escaping import csv_safe
 
         return str(csv_safe(_frame(explanations)).write_csv()).rstrip("\n")
+
     if form == "ttl":
         return "\n".join(one.to_rdf() for one in explanations).rstrip("\n")
+
     if form == "html":
         from kgrec.explanation.render.html import page
 
@@ -479,13 +500,16 @@ def _rendered(
             named = explanations[0].user_label
         else:
             named = user
+
         return page(
             explanations,
             f"Why this recommendation for {named}?"
             if len(explanations) == 1
             else f"Why these recommendations for {named}?",
         )
+
     nothing = f"No item is left to recommend to {clean(user)}."
+
     return (
         "\n\n".join(
             map(_drawn, explanations)
@@ -509,6 +533,7 @@ def _drawn(one: "Explanation") -> str:
         width = shutil.get_terminal_size((_WIDTH, 24)).columns
     else:
         width = _WIDTH
+
     return tree(one, width, color=terminal and not os.environ.get("NO_COLOR"))
 
 
@@ -525,6 +550,7 @@ def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
 
     explainers: dict[str, Explainer] = {}
     wrong = 0
+
     for number, one in enumerate(saved, 1):
         settings = settings_of(one)
         explainer = explainers.setdefault(str(settings), opened.explainer(**settings))
@@ -532,6 +558,7 @@ def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
         wrong += bool(found)
         for line in found:
             print(clean(f"{file}, explanation {number} ({one.user}, {one.item}): {line}"))
+
     print(
         f"{clean(str(file))}: {len(saved) - wrong} of {len(saved)} "
         f"explanation{'' if len(saved) == 1 else 's'} hold"
@@ -565,6 +592,8 @@ def read_explanations(file: Path) -> "list[Explanation]":
             ]
     except ExplanationError as error:
         raise ExplanationError(f"{file}: {error}") from None
+
     if not found:
         raise ExplanationError(f"{file}: holds no explanation.")
+
     return found

@@ -67,10 +67,12 @@ def explain_batch(
             f"--out {out}: the ending names no format. Name a file that ends in "
             f"{', '.join(_ENDINGS)}."
         )
+
     if users == "all":
         chosen = None
     else:
         chosen = ids_in(Path(users))
+
     given = {
         "max_length": max_length,
         "rank_by": rank_by,
@@ -88,6 +90,7 @@ def explain_batch(
         everyone = list(opened.data.users)
     else:
         everyone = chosen
+
     if ending == ".jsonl":
         _lines(opened.explainer(), everyone, out, k, top, settings)
     else:
@@ -104,6 +107,7 @@ def _lines(
     except KeyboardInterrupt as stop:
         stop.add_note(f"{out} ends with a whole line: the same command continues from there.")
         raise
+
     print(
         f"{clean(str(out))}: {there + added} explanations"
         + (f", {there} of them there before" if there else "")
@@ -124,8 +128,10 @@ def _table(
         one.to_frame() for one in explanations(explainer.search, users, k, top=top, **settings)
     ]
     frame = pl.concat([empty_frame(), *frames])
+
     if out.suffix.lower() == ".parquet":
         whole(out, lambda path: write_parquet(frame, path))
     else:
         whole(out, lambda path: csv_safe(frame).write_csv(path))
+
     print(f"{clean(str(out))}: {len(frames)} explanations")

@@ -78,6 +78,7 @@ def explain_eval(
         raise ConfigError(f"--plot {plot}: name it FILE.png or FILE.svg.")
     if out is not None and out.suffix.lower() != ".json":
         raise ConfigError(f"--out {out}: name it FILE.json. The Markdown goes beside it.")
+
     chosen = _chosen_users(users)
     others = _others(beside)
     from kgrec.runs.run import load_run
@@ -87,6 +88,7 @@ def explain_eval(
         other = None
     else:
         other = load_run(against, allow=allow_class or ()).explainer()
+
     found = _explainer(opened).evaluate(chosen, top, k, seed, other, others)
     if out is not None:
         whole(out, lambda path: path.write_text(to_json(found.to_dict()) + "\n", encoding="utf-8"))
@@ -94,20 +96,24 @@ def explain_eval(
             out.with_suffix(".md"),
             lambda path: path.write_text(found.to_markdown(), encoding="utf-8"),
         )
+
     if plot is not None:
         _draw(found, plot)
+
     if json:
         show_json(found.to_dict())
     elif out is None:
         print(found.to_text())
     else:
         _say(found, out)
+
     for gate in found.failed:
         logger.warning(
             "gate %s does not hold: %s",
             gate.name,
             clean(gate.note) or f"{gate.value:.3g}, allowed {gate.limit:.3g}",
         )
+
     if found.failed:
         raise typer.Exit(1)
 
@@ -115,10 +121,12 @@ def explain_eval(
 def _chosen_users(users: str | None) -> list[str] | str | int | None:
     if users is None or users == "all":
         return users
+
     if users.isascii() and users.isdigit():
         if int(users) < 1:
             raise ConfigError(f"--users {users}: draw at least one.")
         return int(users)
+
     return ids_in(Path(users))
 
 
@@ -144,6 +152,7 @@ def _explainer(run: "Run") -> "Explainer":
         stored = open_dataset(path)
         if stored.checksum == run.dataset.get("checksum"):
             data = replace(data, test=stored.test, held_triples=stored.held_triples)
+
     explainer = Explainer(run.model, data, run.scorer(), model_name=run.name)
     explainer.search.placebos = run.placebos(explainer.manifest())
     return explainer
@@ -163,4 +172,5 @@ def _draw(found: "Quality", plot: Path) -> None:
             f"--plot {plot}: {found.model}'s drops are 0 by construction, so there is nothing to "
             "draw."
         )
+
     whole(plot, lambda path: plot_quality(found, path, plot.suffix[1:].lower()))

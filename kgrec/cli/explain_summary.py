@@ -57,6 +57,7 @@ def explain_summary(
         raise ConfigError(
             f"--knock-out takes relations away. It goes with --by relation, not with --by {by}."
         )
+
     from kgrec.evaluation.report import evaluate
     from kgrec.models.base import Scorer
     from kgrec.runs.run import load_run
@@ -75,6 +76,7 @@ def explain_summary(
     )
     if plot is not None:
         whole(plot, lambda path: _draw(found, path, plot.suffix))
+
     if json:
         show_json(found.to_dict())
     else:
@@ -87,18 +89,23 @@ def _show(found: "Summary") -> None:
     columns = [found.by, "part", "share", "facts"]
     if found.by == "pattern":
         columns = [found.by, "mean drop of the facts", "", "paths"]
+
     columns += [*(["lists that stay"] if knocked else []), *(f"{name} without" for name in metrics)]
     rows = []
+
     for share in found.shares:
         part = "" if share.share is None else f"{share.share:.1%}"
         row = [clean(share.label), f"{share.value:.4g}", part, f"{share.facts:,}"]
+
         if knocked:
             row += ["" if share.overlap is None else f"{share.overlap:.0%}"]
         else:
             row += []
+
         rows.append(
             [*row, *(f"{share.change[name]:+.4f}" if share.change else "" for name in metrics)]
         )
+
     show_table(
         columns,
         rows,
@@ -110,6 +117,7 @@ def _show(found: "Summary") -> None:
             f"scores {found.score:.5g} = without any edge {found.without_graph:.5g} + parts, "
             f"residual {found.residual:.2g}"
         )
+
     print(found.note)
 
 

@@ -39,6 +39,7 @@ def export(
     vectors = loaded.vectors()
     embeddings.mkdir(parents=True, exist_ok=True)
     tables = {}
+
     for name, frame in vectors.frames.items():
         goal = embeddings / f"{name}.parquet"
         whole(goal, partial(write_parquet, frame))
@@ -47,6 +48,7 @@ def export(
             "rows": frame.height,
             "dim": frame["vector"].to_numpy().shape[1],
         }
+
     score = vectors.to_dict()
     about = {
         "format": "kgrec-vectors",
@@ -56,6 +58,7 @@ def export(
         "score": score,
         "tables": tables,
     }
+
     whole(
         embeddings / _STATEMENT,
         lambda path: path.write_text(dumps(about, indent=2) + "\n", encoding="utf-8"),
@@ -63,8 +66,10 @@ def export(
     if json:
         show_json(about)
         return
+
     for table in tables.values():
         print(f"{clean(str(embeddings / table['file']))}: {table['rows']:,} rows")
+
     print(
         f"{clean(str(embeddings / _STATEMENT))}: score = {score['formula']}, u of "
         f"{score['users']}, i of {score['items']}"

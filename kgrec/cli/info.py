@@ -37,12 +37,15 @@ def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = F
 
     data = load(dataset)
     summary = data.summary() | {"profile": profile(data)}
+
     if html is not None:
         text = page(summary)
         whole(html, lambda path: path.write_text(text, encoding="utf-8"))
+
     if json:
         show_json(summary)
         return
+
     show_dataset(data, summary["profile"])
     if html is not None:
         print(f"page written to {clean(str(html))}")
@@ -63,19 +66,25 @@ def show_dataset(data: "Dataset", profile: Mapping[str, Any] | None = None) -> N
     _show_content(summary)
     for name, count in summary["counts"].items():
         print(f"{clean(name)}: {count:,}")
+
     if summary["columns"]:
         _show_columns(summary["columns"])
+
     if summary["relations"]:
         _show_relations(data)
+
     if profile is not None:
         _show_profile(profile)
+
     for lost in summary["dropped"]:
         _print(
             f"dropped {lost['count']:,} {clean(lost['what'])}: "
             f"{clean(lost['why'])}{_places(lost.get('where', ()))}"
         )
+
     for note in summary["notes"]:
         _print(clean(note))
+
     for caution in (profile or summary)["warnings"]:
         _print(f"! {clean(caution['what'])}. {clean(caution['remedy'])}")
 
@@ -97,6 +106,7 @@ def _show_columns(columns: Sequence[Mapping[str, Any]]) -> None:
                 clean(column["note"]),
             )
         )
+
     show_table(
         ("column", "kind", "relation", "values", "rows", "triples", "note"),
         rows,
@@ -132,9 +142,11 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
             f"without a training interaction: {own['cold_items']:,} items, {own['cold_users']:,} "
             "users"
         )
+
         if (times := own["times"]) is not None:
             first, last = (times[f"{end}_date"] or f"{times[end]:g}" for end in ("first", "last"))
             _print(f"time: {first} to {last}")
+
     if (graph := profile["graph"]) is not None:
         rows += [
             _spread("triples per item", graph["per_item"]),
@@ -146,6 +158,7 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
                 f"coverage: {graph['items_with_triples']:,} items with triples have {share:.1f} "
                 "% of the interactions"
             )
+
         parts = graph["components"]
         _print(
             f"components: {parts['count']:,}, the largest with {parts['largest']:,} of "
@@ -157,6 +170,7 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
                 f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]
             )
         )
+
     show_table(
         ("", "least", "median", "mean", "most"), rows, right=("least", "median", "mean", "most")
     )
@@ -182,10 +196,13 @@ def _show_content(summary: dict[str, Any]) -> None:
             f"texts: {content['texts']:,} of {summary['items']:,} items, {content['mentions']:,} "
             "mentions of entities"
         )
+
     if content["features"]:
         print(f"features: {content['features']:,} numbers per item")
+
     if content["word_vectors"] or content["entity_vectors"]:
         print(f"vectors: {content['word_vectors']:,} words, {content['entity_vectors']:,} entities")
+
     for name, kind in (
         ("negatives", "labelled negatives"),
         ("impressions", "impressions"),
@@ -212,6 +229,7 @@ def _show_relations(data: "Dataset") -> None:
         for r in order[:_MOST_RELATIONS]
     ]
     show_table(("relation", "facts", "key"), rows, right=("facts",))
+
     if len(order) > _MOST_RELATIONS:
         print(
             f"and {len(order) - _MOST_RELATIONS:,} more relations with "

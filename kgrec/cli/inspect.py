@@ -63,6 +63,7 @@ def inspect(
         )
     if export is not None and (port is not None or browser):
         raise ConfigError("--export writes a file and serves nothing. Omit --port and --browser.")
+
     if export is None:
         missing = [name for name in _NEEDS if find_spec(name) is None]
         if missing:
@@ -70,6 +71,7 @@ def inspect(
                 f"the inspector needs {' and '.join(missing)}. Install kgrec[inspect], or write "
                 "a page with --export FILE.html."
             )
+
         _serve(run, allow_class or (), port, browser)
     else:
         _export(run, allow_class or (), export, user or [], top)
@@ -102,10 +104,12 @@ def _serve(run: Path, allow: Sequence[str], port: int | None, browser: bool) -> 
         "inspector.",
         flush=True,
     )
+
     if browser:
         import webbrowser
 
         webbrowser.open(service.address)
+
     idle = service.run()
     print("stopped.", file=sys.stderr, flush=True)
     if not idle:

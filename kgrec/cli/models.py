@@ -18,6 +18,7 @@ def models(json: JsonOption = False) -> None:
             ]
         )
         return
+
     show_table(
         ("model", "what it does", "paper", "needs"),
         [(m.name, m.summary, m.paper, ", ".join(m.needs)) for m in every],

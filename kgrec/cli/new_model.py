@@ -38,6 +38,7 @@ def new_model(
         )
     if not out.is_dir():
         raise ConfigError(f"{out}: not a folder. Make it first.")
+
     paths = {stub: out / path.format(name=name) for stub, path in _STUBS.items()}
     taken = [path for path in paths.values() if path.exists()]
     if taken:
@@ -45,8 +46,10 @@ def new_model(
 
     words = {"module": name, "model": "".join(part.capitalize() for part in name.split("_"))}
     stubs = Path(__file__).parent / "stubs"
+
     for stub, path in paths.items():
         text = Template((stubs / f"{stub}.txt").read_text(encoding="utf-8")).substitute(words)
         whole(path, partial(Path.write_text, data=text, encoding="utf-8"))
         print(clean(str(path)))
+
     print(f"Train it: kgrec train films --model {name}:{words['model']} --out runs/{name}")

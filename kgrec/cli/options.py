@@ -118,6 +118,7 @@ def cutoffs(text: str) -> tuple[int, ...]:
             f"--k {text}: expected positive whole numbers with commas between them, for instance "
             "10,20."
         )
+
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
@@ -135,6 +136,7 @@ def cores(text: str) -> int | tuple[int, ...]:
         )
     if len(parts) == 1:
         return int(parts[0])
+
     return tuple(map(int, parts))
 
 
@@ -163,11 +165,14 @@ def settings(pairs: list[str], file: Path | None) -> dict[str, Any]:
         found = {}
     else:
         found = _toml(file)
+
     for pair in pairs:
         key, separator, text = pair.partition("=")
         if not separator or not key.strip():
             raise ConfigError(f"--set {pair}: expected key=value.")
+
         found[key.strip().replace("-", "_")] = text.strip()
+
     return found
 
 
@@ -178,12 +183,14 @@ def _toml(file: Path) -> dict[str, Any]:
         found = tomllib.loads(read_text(file))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: {error}. Write one `key = value` a line.") from None
+
     tables = [key for key, value in found.items() if isinstance(value, dict)]
     if tables:
         raise ConfigError(
             f"{file}: [{tables[0]}] is a table. Write all settings at the top level, one `key = "
             "value` a line."
         )
+
     return found
 
 
@@ -197,4 +204,5 @@ def ids_in(file: Path, empty: bool = False) -> list[str]:
 
     if empty and not existing(file).stat().st_size:
         return []
+
     return [line for line in read_text(file).replace("\r\n", "\n").split("\n") if line.strip()]

@@ -30,6 +30,7 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
@@ -56,6 +57,7 @@ def _finite(value: Any) -> Any:
         return [_finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+
     return value
 
 
@@ -79,14 +81,18 @@ def show_table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+
     for row in rows:
         table.add_row(*(Text(clean(str(cell))) for cell in row))
+
     # A file or a pipe has no width: nothing is folded there.
     console = Console(width=None if sys.stdout.isatty() else 10_000)
     with console.capture() as drawn:
         console.print(table)
+
     if title:
         print(title)
+
     print("\n".join(line.rstrip() for line in drawn.get().splitlines() if line.strip()))
 
 
@@ -109,10 +115,12 @@ def output_format(chosen: str | None, out: Path | None) -> str:
         ending = ""
     else:
         ending = out.suffix[1:].lower()
+
     if chosen is None and out is not None and ending not in FORMATS[1:]:
         raise ConfigError(
             f"--out {out}: the ending names no format. Pass --format json, csv or parquet."
         )
+
     found = chosen or ("table" if out is None else ending)
     if found not in FORMATS:
         raise ConfigError(f"--format {found}: not one of {', '.join(FORMATS)}.")
@@ -123,6 +131,7 @@ def output_format(chosen: str | None, out: Path | None) -> str:
             "--format table goes to the terminal. Omit --out, or pass --format json, csv "
             "or parquet."
         )
+
     return found
 
 
@@ -136,12 +145,14 @@ def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
 
     if "label" not in frame.columns:
         return frame
+
     label = pl.col("label")
     cut = (
         pl.when(label.str.len_chars() > LONGEST)
         .then(label.str.slice(0, LONGEST - 1) + "…")
         .otherwise(label)
     )
+
     return frame.with_columns(cut.alias("label"))
 
 
@@ -157,6 +168,7 @@ def show_frame(
         frame = frame.with_columns(
             csv_safe(frame.select("label"))
         )  # ids stay exact, labels cannot be formulas
+
     if form == "table":
         frame = _short_labels(frame)
         numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]

@@ -61,29 +61,36 @@ def recommend(
     """
     if sum(one is not None for one in (user, users, history)) != 1:
         raise ConfigError("recommend for whom? Pass exactly one of --user, --users and --history.")
+
     output_format(form, out)
     if history is None:
         liked = None
     else:
         liked = values(history)
+
     if liked == []:
         raise ConfigError("--history names no item. Pass item ids with commas between them.")
+
     chosen: list[str] | str | None = [user] if user is not None else users
     if users is not None and users != "all":
         chosen = ids_in(Path(users))
+
     if items is None:
         only = None
     else:
         only = ids_in(items)
+
     if exclude is None:
         never = []
     else:
         never = ids_in(exclude, empty=True)
+
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
     if users == "all":
         chosen = list(opened.data.users)
+
     frame = opened.recommend(
         chosen,
         k=k,

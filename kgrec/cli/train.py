@@ -94,13 +94,16 @@ def train(
     """
     if log_format not in ("text", "json"):
         raise ConfigError(f"--log-format {log_format}: not one of text, json.")
+
     if log_format == "json":
         log.as_json()
+
     chosen = settings(set_ or [], config) | ({} if selection is None else {"selection": selection})
     if not resume and (dataset is None or model is None):
         raise typer.BadParameter(
             f"Missing {'argument DATASET' if dataset is None else 'option --model'}."
         )
+
     from kgrec.data.formats.load import load
     from kgrec.runs.fit import fit
     from kgrec.runs.settings import choose
@@ -110,6 +113,7 @@ def train(
         choose(
             model, preset or "default", chosen
         )  # a key that is not a setting, but an argument of fit, is refused here
+
     data = None if dataset is None else load(dataset)
     try:
         strangers: dict[str, Any] = {"fallback": fallback, "half_life": half_life}
@@ -128,9 +132,11 @@ def train(
                 "The last checkpoint is whole: the same command with --resume continues from it."
             )
         raise
+
     if json:
         show_json(run.summary)
         return
+
     summary = run.summary
     selected = f" ({summary['selection']})" if summary.get("selection") == TEST_SELECTED else ""
     best = f"best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.1f} s"
@@ -159,6 +165,7 @@ def _strangers(summary: dict[str, Any]) -> Iterator[str]:
     fallback, known, strangers = (summary.get(name) for name in ("fallback", "warm", "cold_users"))
     if not (isinstance(fallback, dict) and isinstance(known, dict) and isinstance(strangers, dict)):
         return
+
     way = fallback.get("way")
     for part, warm in known.items():
         count = strangers.get(part)

@@ -55,6 +55,7 @@ def tune(
         folder = out
     else:
         folder = Path(f"tune-{find(model).name}")
+
     try:
         found = study.tune(
             dataset,
@@ -70,10 +71,12 @@ def tune(
         if (folder / "study.json").is_file():
             stop.add_note("The finished trials are kept: the same command continues from them.")
         raise
+
     whole(folder / "trials.png", lambda path: plot_trials(found, path))
     if json:
         show_json(found.to_dict())
         return
+
     _show(found, folder)
 
 
@@ -82,11 +85,13 @@ def _show(found: "Tuning", folder: Path) -> None:
 
     names = list(found.space)
     rows = []
+
     for trial in found.tried:
         if trial.value is None:
             value = ""
         else:
             value = f"{trial.value:.4f}"
+
         settings = [to_toml(trial.settings[name]) for name in names]
         rows.append(
             (
@@ -99,16 +104,20 @@ def _show(found: "Tuning", folder: Path) -> None:
                 trial.note,
             )
         )
+
     columns = ("trial", "state", found.metric, "best epoch", "seconds", *names, "note")
     show_table(columns, rows, right=[name for name in columns if name not in ("state", "note")])
+
     if found.run:
         test = found.run.summary["test"]
     else:
         test = None
+
     if test and found.metric in test:
         on_test = f"; on the test part once: {found.metric} {test[found.metric]:.4f}"
     else:
         on_test = ""
+
     print(
         f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} "
         f"{found.value:.4f} on the validation part{on_test}. "

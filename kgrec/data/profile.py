@@ -28,8 +28,10 @@ def profile(data: Dataset) -> dict[str, Any]:
     figures: dict[str, Any] = {"interactions": None, "graph": None}
     if data.num_users:
         figures["interactions"] = _interactions(data)
+
     if len(data.triples):
         figures["graph"] = _graph(data)
+
     cautions = [*data.report.warnings, *_cautions(data, figures)]
     return figures | {
         "warnings": [{"what": caution.what, "remedy": caution.remedy} for caution in cautions]
@@ -46,6 +48,7 @@ def _interactions(data: Dataset) -> dict[str, Any]:
     known = np.zeros(data.num_users, dtype=bool)
     known[data.train.user] = True
     held = {name: parts[name] for name in ("valid", "test")}
+
     return {
         "total": len(whole),
         "density": len(whole) / max(data.num_users * data.num_items, 1),
@@ -70,6 +73,7 @@ def _spread(counts: np.ndarray) -> dict[str, Any]:
     """Return how counts are spread."""
     if not len(counts):
         return {"least": 0, "median": 0.0, "mean": 0.0, "most": 0, "none": 0, "bins": []}
+
     return {
         "least": int(counts.min()),
         "median": float(np.median(counts)),
@@ -85,6 +89,7 @@ def _bins(counts: np.ndarray) -> list[dict[str, int]]:
     level = np.zeros(len(counts), dtype=np.int64)
     level[counts > 0] = np.floor(np.log2(counts[counts > 0])).astype(np.int64) + 1
     found = np.bincount(level)
+
     return [
         {"from": 2**n // 2, "to": 2**n - 1, "count": int(found[n])}
         for n in range(int(np.argmax(found > 0)), len(found))
@@ -98,6 +103,7 @@ def _curve(per_item: np.ndarray) -> list[list[float]]:
     total = int(per_item.sum())
     if not total:
         return []
+
     summed = np.concatenate([[0], np.cumsum(np.sort(per_item)[::-1])])
     shares = np.linspace(0, 1, _CURVE_POINTS + 1)
     return [[float(share), float(summed[round(share * len(per_item))] / total)] for share in shares]
@@ -115,11 +121,13 @@ def _times(parts: Mapping[str, Interactions]) -> dict[str, Any] | None:
     every = np.concatenate([*times.values(), np.empty(0)])
     if not len(every):
         return None
+
     first = float(every.min())
     last = float(every.max())
     dates: tuple[str | None, str | None] = (None, None)
     if first >= _EARLIEST and last <= _LATEST:
         dates = (_date(first), _date(last))
+
     return {
         "first": first,
         "last": last,
@@ -139,6 +147,7 @@ def _pieces(times: np.ndarray, first: float, last: float) -> list[int]:
         bin_of = np.floor((times / 4 - first / 4) / span * _TIME_BINS)
     else:
         bin_of = np.zeros(len(times))
+
     counts: list[int] = np.bincount(
         np.clip(bin_of, 0, _TIME_BINS - 1).astype(np.int64), minlength=_TIME_BINS
     ).tolist()
@@ -156,9 +165,11 @@ def _ratings(rating: np.ndarray | None) -> list[list[float | int]] | None:
     """
     if rating is None:
         return None
+
     values, counts = np.unique(rating[np.isfinite(rating)], return_counts=True)
     if not 0 < len(values) <= _MOST_RATINGS:
         return None
+
     return [[float(value), int(count)] for value, count in zip(values, counts, strict=True)]
 
 
@@ -168,6 +179,7 @@ def _graph(data: Dataset) -> dict[str, Any]:
     degree = np.bincount(graph.head, minlength=size) + np.bincount(graph.tail, minlength=size)
     covered = degree[: data.num_items] > 0
     items = np.concatenate([part.item for part in (data.train, data.valid, data.test)])
+
     return {
         "items_with_triples": int(covered.sum()),
         "interactions_with_triples": int(covered[items].sum()),
@@ -197,6 +209,7 @@ def _relations(data: Dataset) -> dict[str, Any]:
         }
         for row in order[:_MOST_SHOWN]
     ]
+
     return {
         "bins": _bins(counts),
         "most": shown,
@@ -241,6 +254,7 @@ def _components(graph: Triples, used: np.ndarray, num_items: int) -> dict[str, A
     component = connected_components(edges, directed=False)[1]
     sizes = np.bincount(component[used])
     largest = int(np.argmax(sizes))
+
     return {
         "count": int((sizes > 0).sum()),
         "largest": int(sizes[largest]),
@@ -256,6 +270,7 @@ def _cautions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
         found = []
     else:
         found = _of_interactions(data, figures["interactions"])
+
     lost = [dropped for dropped in data.report.dropped if dropped.what == "lines"]
     if lost:
         count = sum(dropped.count for dropped in lost)
@@ -266,8 +281,10 @@ def _cautions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
                 f"Look at {first or 'the sources'}, and correct what is wrong.",
             )
         )
+
     if figures["graph"] is None:
         return found
+
     return found + _of_graph(data, figures)
 
 
@@ -281,6 +298,7 @@ def _of_interactions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]
                 "with papers.",
             )
         )
+
     ratings = figures["ratings"]
     if ratings and len(ratings) > 2 and data.settings.get("min_rating") is None:
         middle = (ratings[0][0] + ratings[-1][0]) / 2
@@ -296,20 +314,24 @@ def _of_interactions(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]
                     f"{np.ceil(middle):g}.",
                 )
             )
+
     return found
 
 
 def _of_graph(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
     found = []
     graph = figures["graph"]
+
     if figures["interactions"]:
         total = figures["interactions"]["total"]
     else:
         total = 0
+
     if total:
         missed = 1 - graph["interactions_with_triples"] / total
     else:
         missed = 0.0
+
     if graph["items_with_triples"] and missed >= 0.2:
         found.append(
             Caution(
@@ -318,6 +340,7 @@ def _of_graph(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
                 "knows them (--kg).",
             )
         )
+
     others = data.num_entities - data.num_items
     if others and graph["items_with_triples"] and graph["in_one_triple"] > others / 2:
         found.append(
@@ -327,6 +350,7 @@ def _of_graph(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
                 "They join nothing, and cost memory. Leave them out with --min-entity 2.",
             )
         )
+
     most = graph["relations"]["most"][0]
     facts = len(data.triples) + len(data.user_facts)
     if data.num_relations > 2 and most["triples"] > 0.7 * facts:
@@ -336,4 +360,5 @@ def _of_graph(data: Dataset, figures: Mapping[str, Any]) -> list[Caution]:
                 "It can drown the others. Try without it (--without-relation), and compare.",
             )
         )
+
     return found

@@ -64,17 +64,22 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
         _write_table(folder, "relations", triples.relations.series, triples.relation_labels)
         write_parquet(triples.types.select(list(_TYPES)), folder / "types.parquet")
         write_parquet(triples.attributes.select(list(_ATTRIBUTES)), folder / "attributes.parquet")
+
         if len(triples.graph):
             write_parquet(
                 pl.DataFrame({"key": triples.graphs.cast(pl.String)}), folder / "graphs.parquet"
             )
+
         for name, column in _texts_of(dataset.content).items():
             write_parquet(column.to_frame(), folder / f"{name}.parquet")
+
         for name, array in (_arrays(dataset) | _further_arrays(dataset)).items():
             _write_array(folder / f"{name}.npy", np.ascontiguousarray(array))
+
         (folder / _ABOUT).write_text(
             json.dumps(_about(dataset), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+
     return open_dataset(path)
 
 
@@ -122,8 +127,10 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     }
     if len(triples.graph):
         arrays |= {"triple_graph": triples.graph}
+
     for name, part in zip(PARTS, (dataset.train, dataset.valid, dataset.test), strict=True):
         arrays |= _columns(name, part)
+
     return arrays
 
 
@@ -138,9 +145,11 @@ def _texts_of(content: Content) -> dict[str, pl.Series]:
     columns: dict[str, pl.Series] = {}
     if content.texts is not None:
         columns["texts"] = content.texts.cast(pl.String).rename("text")
+
     for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
         if vectors is not None:
             columns[name] = vectors.keys.cast(pl.String).rename("key")
+
     return columns
 
 
@@ -150,16 +159,20 @@ def _further_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     if len(content.mentions):
         arrays["mentions"] = content.mentions
+
     if content.features is not None:
         arrays["features"] = content.features
+
     for name, vectors in (("words", content.words), ("entity_vectors", content.entities)):
         if vectors is not None:
             arrays[name] = vectors.values
+
     for part in PARTS:
         if part in dataset.negatives:
             arrays |= _columns(f"negatives_{part}", dataset.negatives[part])
         if part in dataset.impressions:
             arrays |= _columns(f"impressions_{part}", dataset.impressions[part])
+
     return arrays | {
         f"held_triples_{part}": dataset.held_triples[part]
         for part in _HELD
@@ -180,6 +193,7 @@ def open_dataset(path: FilePath) -> Dataset:
     refuse_after_fork(f"{path}: opening a dataset or run")
     sums = check_folder(path, KIND, VERSION)
     opened = _Opened(Path(path), frozenset(sums))
+
     try:
         return _assemble(opened, str(path), combined_sum(sums))
     except CheckpointError:
@@ -208,6 +222,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         raise CheckpointError(
             f"{path}: {len(entities)} entities for {len(items)} items. Build the dataset again."
         )
+
     sources = _texts(about["sources"])
     size = opened.length("triple_head")
     triples = Triples(
@@ -230,6 +245,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
     )
     sizes = len(users), len(items)
     train, valid, test = (opened.part(name, *sizes) for name in PARTS)
+
     return Dataset(
         name=str(about["name"]),
         users=users,
@@ -269,7 +285,9 @@ def _graphs(opened: "_Opened", size: int) -> dict[str, Any]:
     """Return which graph each triple stands in, where there are named ones."""
     if not opened.has("triple_graph.npy"):
         return {}
+
     graphs = Vocabulary(opened.strings("graphs", _KEY), kind="graph").series
+
     return {
         "graph": opened.rows("triple_graph", np.int32, size, len(graphs), first=-1),
         "graphs": graphs.rename("graph"),
@@ -292,15 +310,19 @@ def _content(opened: "_Opened", items: int, entities: int) -> Content:
     mentions = Content().mentions
     if opened.has("texts.parquet"):
         texts = opened.strings("texts", _TEXT)
+
     if texts is not None and len(texts) != items:
         raise CheckpointError(
             f"{opened.folder / 'texts.parquet'}: {len(texts)} texts for {items} items. Build the "
             "dataset again."
         )
+
     if opened.has("mentions.npy"):
         mentions = _mentions(opened, texts, items, entities)
+
     if opened.has("features.npy"):
         features = opened.finite("features", (items, None))
+
     return Content(
         texts=texts,
         mentions=mentions,
@@ -314,16 +336,19 @@ def _mentions(opened: "_Opened", texts: pl.Series | None, items: int, entities: 
     path = opened.folder / "mentions.npy"
     if texts is None:
         raise CheckpointError(f"{path}: mentions without texts. Build the dataset again.")
+
     lengths = texts.str.len_chars().fill_null(0).to_numpy()
     if len(lengths):
         longest = int(lengths.max()) + 1
     else:
         longest = 0
+
     mentions = opened.numbered("mentions", (items, longest, longest, entities))
     if (mentions[:, 1] >= mentions[:, 2]).any() or (mentions[:, 2] > lengths[mentions[:, 0]]).any():
         raise CheckpointError(
             f"{path}: a mention that is no part of its text. Build the dataset again."
         )
+
     return mentions
 
 
@@ -355,6 +380,7 @@ def _in_order(part: Interactions) -> bool:
     after = part.user[1:] > part.user[:-1]
     if part.time is None:
         return bool((after | (part.user[1:] == part.user[:-1])).all())
+
     within = (part.user[1:] == part.user[:-1]) & (
         (part.time[1:] >= part.time[:-1]) | np.isnan(part.time[1:])
     )
@@ -393,10 +419,12 @@ class _Opened:
             raise CheckpointError(
                 f"{path}: not a readable Parquet file. Build the dataset again."
             ) from None
+
         if dict(frame.schema) != schema:
             raise CheckpointError(
                 f"{path}: its columns are not {', '.join(schema)}. Build the dataset again."
             )
+
         return frame
 
     def keyed(self, name: str, kind: str) -> tuple[Vocabulary, pl.Series]:
@@ -406,21 +434,25 @@ class _Opened:
     def described(self, name: str, schema: dict[str, Any], entities: int) -> pl.DataFrame:
         frame = self._frame(name, schema)
         self._check_range(f"{name}.parquet", frame["entity"].to_numpy(), entities)
+
         if frame["entity"].null_count():
             raise CheckpointError(
                 f"{self.folder / name}.parquet: a row without an entity. Build the dataset again."
             )
+
         return frame
 
     def array(self, name: str, dtype: Any, shape: tuple[int | None, ...]) -> np.ndarray:
         path = self._path(f"{name}.npy")
         with open(path, "rb") as stream:
             start = stream.read(_NPY_START)
+
         found = _NPY_HEADER.match(start)
         if found:
             have = tuple(int(size) for size in found["shape"].split(b",") if size.strip())
         else:
             have = ()
+
         fits = len(have) == len(shape) and all(
             want in (None, size) for want, size in zip(shape, have, strict=True)
         )
@@ -435,6 +467,7 @@ class _Opened:
             )
         if not math.prod(have):
             return np.empty(have, dtype=dtype)
+
         return np.memmap(path, dtype=dtype, mode="r", offset=found.end(), shape=have)
 
     def length(self, name: str) -> int:
@@ -469,6 +502,7 @@ class _Opened:
                 f"{self.folder / name}_user.npy: not sorted by user, and by time within a user. "
                 "Build the dataset again."
             )
+
         return found
 
     def numbered(self, name: str, below: tuple[int, ...]) -> np.ndarray:
@@ -486,6 +520,7 @@ class _Opened:
                 f"{self.folder / name}.npy: the lists do not follow one another. Build the "
                 "dataset again."
             )
+
         return starts
 
     def finite(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -47,6 +47,7 @@ def gini(ranked: Int[Tensor, "users cand"], num_items: int, k: int) -> float:
         return float((2 * np.arange(1, num_items + 1) - num_items - 1) @ counts) / (
             max(1, num_items - 1) * total
         )
+
     return float("nan")
 
 
@@ -82,22 +83,27 @@ def beyond_accuracy(
     information = np.log2(max(1, dataset.num_users)) - np.log2(np.maximum(counts, 1))
     tail = ~_head(counts, tie_order(dataset))
     found = {}
+
     for k in cutoffs:
         found[f"gini@{k}"] = gini(ranked, dataset.num_items, k)
         for name, values in (("popularity", counts), ("longtail", tail), ("novelty", information)):
             found[f"{name}@{k}"] = _list_mean(values, lists[:, :k])
+
     if len(lists):
         some = lists[
             np.unique(np.linspace(0, max(0, len(lists) - 1), _DIVERSITY_USERS).astype(np.int64))
         ]
     else:
         some = lists
+
     similarities = {"diversity": _co_interaction(dataset)}
     if len(dataset.triples):
         similarities["entity_diversity"] = _entity_overlap(dataset)
+
     for name, similarity in similarities.items():
         for k, value in zip(cutoffs, _diversity(some, similarity, cutoffs), strict=True):
             found[f"{name}@{k}"] = value
+
     return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
@@ -171,13 +177,16 @@ def _diversity(lists: np.ndarray, similarity: Similarity, cutoffs: tuple[int, ..
         step = max(1, min(_PAIRS // width**2, _BLOCK_ITEMS // width))
     else:
         step = 1
+
     above = np.triu(np.ones((width, width), dtype=bool), 1)
     parts = []
+
     for start in range(0, len(lists), step):
         block = lists[start : start + step]
         items = np.unique(block[block >= 0])
         if not len(items):
             continue
+
         place = np.searchsorted(items, block)
         place[block < 0] = 0
         shown = block >= 0
@@ -188,10 +197,12 @@ def _diversity(lists: np.ndarray, similarity: Similarity, cutoffs: tuple[int, ..
         pairs = known.sum(axis=1).cumsum(axis=1)
         at = np.minimum(cutoffs, width) - 1
         parts.append(np.where(pairs[:, at] > 0, sums[:, at] / np.maximum(pairs[:, at], 1), np.nan))
+
     if parts:
         every = np.concatenate(parts)
     else:
         every = np.empty((0, len(cutoffs)))
+
     return [
         float(column[~np.isnan(column)].mean()) if (~np.isnan(column)).any() else float("nan")
         for column in every.T

@@ -65,10 +65,12 @@ def labeled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabeledPairs:
         held_out = dataset.valid
     else:
         held_out = dataset.test
+
     if not len(held_out):
         raise DataError(
             f"nothing to evaluate: the {on} part has no interactions. Split the data again."
         )
+
     given = dataset.negatives.get(on, Interactions())
     sampled = not len(given)
     if sampled:
@@ -81,6 +83,7 @@ def labeled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabeledPairs:
             dataset,
             numpy_generator(seed, "ctr negatives", ("valid", "test").index(on)),
         )
+
     user, item = (
         np.concatenate([getattr(part, name) for part in (held_out, given)])
         for name in ("user", "item")
@@ -136,22 +139,27 @@ def evaluate_ctr(
             f"legacy batches of {legacy_batch}: there are {len(rows.user)} rows. Take from 1 to "
             "that many."
         )
+
     chosen = scaling or ("platt" if legacy_batch is None and _alike(dataset, on) else "sigmoid")
     scores = _scores(scorer, dataset, on, rows, device)
     label = torch.from_numpy(rows.label)
+
     if chosen == "platt":
         slope, intercept = _platt(scorer, dataset, on, rows, scores, seed, device)
     else:
         slope = 1.0
         intercept = 0.0
+
     probability = torch.from_numpy(expit(slope * scores.double().numpy() + intercept))
     per_user = _per_user(dataset, rows, scores, probability)
+
     if legacy_batch is None:
         metrics = _metrics(scores, probability, label) | {"logloss": logloss(probability, label)}
         means = {name: per_user[name].mean() for name in _PER_USER}
         metrics |= {name: mean for name, mean in means.items() if isinstance(mean, float)}
     else:
         metrics = _legacy(scores, probability, label, legacy_batch, seed)
+
     details: dict[str, Any] = {
         "rows": {
             "positive": int(rows.label.sum()),
@@ -161,6 +169,7 @@ def evaluate_ctr(
         "scaling": {"method": chosen, "slope": slope, "intercept": intercept},
         "legacy_batch": legacy_batch,
     }
+
     return Report(
         model=model,
         split=on,
@@ -188,6 +197,7 @@ def platt(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> tu
     scale = float(raw.std())
     if scale == 0 or not np.isfinite(scale):
         scale = np.inf
+
     x = np.stack([(raw - center) / scale, np.ones(len(raw))], axis=1)
     positives = int(labels.sum())
     target = np.where(
@@ -195,6 +205,7 @@ def platt(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> tu
     )
     weights = np.array([0.0, np.log((positives + 1) / (len(raw) - positives + 1))])
     loss = _fit_loss(x, target, weights)
+
     for _ in range(_STEPS):
         probability = expit(x @ weights)
         gradient = x.T @ (probability - target)
@@ -203,11 +214,13 @@ def platt(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> tu
         size = 1.0
         while (after := _fit_loss(x, target, weights - size * step)) > loss and size > 1e-10:
             size /= 2
+
         weights = weights - size * step
         done = loss - after <= 1e-12 * loss
         loss = after
         if done:
             break
+
     slope = float(weights[0] / scale)
     return slope, float(weights[1] - slope * center)
 
@@ -268,6 +281,7 @@ def _platt(
         )
     if on == "valid":
         return platt(scores, torch.from_numpy(rows.label))
+
     held_out = labeled_pairs(dataset, "valid", seed)
     return platt(
         _scores(scorer, dataset, "valid", held_out, device), torch.from_numpy(held_out.label)
@@ -295,6 +309,7 @@ def _legacy(
     batches = torch.split(order[: len(order) // size * size], size)
     values = [_metrics(scores[rows], probability[rows], label[rows]) for rows in batches]
     means = {name: np.array([value[name] for value in values]) for name in values[0]}
+
     return {
         name: float(found[~np.isnan(found)].mean()) if (~np.isnan(found)).any() else float("nan")
         for name, found in means.items()
@@ -356,6 +371,7 @@ def _notes(rows: LabeledPairs, on: str, scaling: str, legacy_batch: int | None) 
             "The negatives are sampled, one unseen item per held-out interaction: no labels of "
             "the dataset."
         )
+
     if scaling == "platt":
         if on == "valid":
             fitted = "these same rows"
@@ -370,9 +386,11 @@ def _notes(rows: LabeledPairs, on: str, scaling: str, legacy_batch: int | None) 
             "Probabilities are the plain sigmoid of the score: f1, accuracy and logloss are fair "
             "only to models of log-odds."
         )
+
     if legacy_batch is not None:
         notes.append(
             f"Legacy: means over mini-batches of {legacy_batch} rows, the last short one left "
             "out; not the metrics over all rows."
         )
+
     return tuple(notes)

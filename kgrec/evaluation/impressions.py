@@ -63,6 +63,7 @@ def evaluate_impressions(
             f"{dataset.name} has no impressions in its {on} part. Rank the whole catalog instead "
             "(protocol ranking)."
         )
+
     sizes = np.diff(shown.start)
     clicks = np.bincount(
         np.repeat(np.arange(len(shown)), sizes), weights=shown.clicked, minlength=len(shown)
@@ -73,6 +74,7 @@ def evaluate_impressions(
             f"no impression of the {on} part has both a click and an item not clicked. There is "
             "nothing to evaluate."
         )
+
     shown_lists, histories = (
         Lists(torch.from_numpy(start.astype(np.int64)), torch.from_numpy(rows.astype(np.int64)))
         for start, rows in ((shown.start, shown.item), (shown.history_start, shown.history))
@@ -93,6 +95,7 @@ def evaluate_impressions(
         "shown": sizes[evaluated],
         "clicked": clicks[evaluated],
     }
+
     return Report(
         model=model,
         split=on,
@@ -139,9 +142,11 @@ def impression_metrics(
         per_list(hit * (sizes[owner] - shared(rank))) - clicks * (clicks - 1) / 2
     )  # pairs (clicked, not clicked) in order
     found = {"auc": above / (clicks * misses), "mrr": per_list(hit * shared(1 / rank)) / clicks}
+
     for k in ks:
         gain = np.where(rank <= k, 1 / np.log2(rank + 1), 0.0)
         found[f"ndcg@{k}"] = per_list(hit * shared(gain)) / per_list(
             np.where(rank <= clicks[owner], gain, 0.0)
         )
+
     return found

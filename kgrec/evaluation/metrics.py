@@ -151,6 +151,7 @@ def ndcg_retrieved(places: Places, k: int) -> Float[Tensor, " users"]:
     gain = _per_user(places, torch.where(whole, gains, 0))
     found = _per_user(places, torch.where(whole, places.relevant, 0)).long()
     value = gain * _inverse(discounts[found.clamp(max=k)])
+
     # The group that the end of the list splits, at most one per user: any number x of its relevant
     # items may be in, by chance.
     for at in _pieces((~whole).nonzero().squeeze(1), places.relevant.minimum(reached)):
@@ -169,6 +170,7 @@ def ndcg_retrieved(places: Places, k: int) -> Float[Tensor, " users"]:
         value[user] = (
             chance * mean_gain * _inverse(discounts[(found[user].unsqueeze(1) + x).clamp(max=k)])
         ).sum(1)
+
     return value
 
 
@@ -197,6 +199,7 @@ def mrr(places: Places, k: int) -> Float[Tensor, " users"]:
         none_before = torch.nn.functional.pad(none_at_p[:, :-1].cumprod(1), (1, 0), value=1.0)
         chance = torch.where(p <= inside[at].unsqueeze(1), none_before * one / rest, 0)
         value[at] = (chance / (above[at].unsqueeze(1) + p)).sum(1)
+
     return _per_user(places, torch.where(places.relevant_above == 0, value, 0))
 
 
@@ -246,6 +249,7 @@ def ranking_metric(name: str) -> Metric:
             f"unknown metric {name!r}. Choose from {', '.join(RANKING)}, "
             f"coverage.{nearest(name, [*RANKING, 'coverage'])}"
         )
+
     return RANKING[name]
 
 
@@ -261,6 +265,7 @@ def check_cutoffs(ks: Iterable[int]) -> tuple[int, ...]:
             f"cutoffs {list(cutoffs)} cannot be used. Give at least one, each at least 1, for "
             "instance (10, 20)."
         )
+
     return cutoffs
 
 
@@ -278,6 +283,7 @@ def auc(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> floa
     negatives = len(labels) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
+
     above = float(mean_rank[group[labels]].sum()) - positives * (positives + 1) / 2
     return above / (positives * negatives)
 
@@ -310,6 +316,7 @@ def f1(predicted: Bool[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> flo
     right = int((predicted & labels).sum())
     if right:
         return 2 * right / (2 * right + wrong)
+
     return 0.0
 
 
@@ -379,6 +386,7 @@ def _missed(size: Tensor, relevant: Tensor, n: Tensor) -> Tensor:
             1,
         )
         missed[at] = kept.prod(1)
+
     return missed
 
 

@@ -77,6 +77,7 @@ def _reported(starts: range, total: int) -> Iterator[int]:
     if len(starts) < 2:
         yield from starts
         return
+
     with progress("ranking users", total) as bar:
         for start in starts:
             yield start
@@ -119,6 +120,7 @@ def rank_users(
     parts = [(values, items) for _, _, values, items in catalog.best(users, k, seen, history)]
     if not parts:
         return torch.empty(0, k), torch.empty(0, k, dtype=torch.int64)
+
     return torch.cat([values for values, _ in parts]).cpu(), torch.cat(
         [items for _, items in parts]
     ).cpu()
@@ -160,12 +162,14 @@ def place_items(
     lists = []
     above = []
     tied = []
+
     for start, scores, values, items in catalog.best(users, k, seen, history):
         at, real = columns.padded(start, start + len(scores))
         higher, equal = tied_places(scores, values, at)
         lists.append(items)
         above.append(higher[real])
         tied.append(equal[real])
+
     return torch.cat(lists).cpu(), torch.cat(above).cpu(), torch.cat(tied).cpu()
 
 
@@ -195,6 +199,7 @@ def score_candidates(
     """
     if isinstance(scorer, DotProduct):
         device = scorer.items.device
+
     sizes = candidates.ptr.diff()
     pieces = -(-sizes // _PIECE)
     owner = torch.repeat_interleave(torch.arange(len(users)), pieces)
@@ -203,23 +208,28 @@ def score_candidates(
     )
     cut = Lists(torch.cat([first, candidates.ptr[-1:]]), candidates.items).to(device)
     rows = torch.from_numpy(users.astype(np.int64))[owner].to(device)
+
     if history is None:
         past = None
     else:
         past = history.pick(owner).to(device)
+
     parts = []
     for start in range(0, len(owner), _PIECES):
         stop = min(start + _PIECES, len(owner))
         items, mask = cut.padded(start, stop)
         parts.append(scorer(_query(scorer, rows, past, start, stop), items)[mask].cpu())
+
     if parts:
         scores = torch.cat(parts)
     else:
         scores = torch.empty(0)
+
     if bool(scores.isnan().any()):
         raise DivergedError(
             "a score is not a number. The model has diverged; lower its learning rate."
         )
+
     return scores
 
 
@@ -277,6 +287,7 @@ class _Catalog:
         else:
             ptr = (own := self.columns(seen)).ptr
             columns = own.items
+
         rows = torch.from_numpy(users.astype(np.int64)).to(self._device)
         for start, scores in self._scores(
             rows, None if history is None else history.to(self._device)
@@ -285,6 +296,7 @@ class _Catalog:
                 some = None
             else:
                 some = ptr[start : start + len(scores) + 1]
+
             values, at = topk_unseen_(scores, k, some, columns)
             yield start, scores, values, at if self._item_at is None else self._item_at[at]
 
@@ -306,6 +318,7 @@ class _Catalog:
             scores = self._scorer(query).clone()
             if self._hidden is not None:
                 scores.index_fill_(1, self._hidden, -torch.inf)
+
             yield start, scores if self._items is None else scores.index_select(1, self._items)
 
     def _products(
@@ -318,6 +331,7 @@ class _Catalog:
         known = user >= 0
         cold = torch.zeros(0, dtype=torch.int64, device=self._device)
         fill = -torch.inf
+
         if isinstance(self._scorer, Served):
             known &= self._scorer.knows(user)
             cold = (~self._scorer.items).nonzero().squeeze(1).to(self._device)
@@ -334,6 +348,7 @@ class _Catalog:
                 whole = self._scorer(_query_of(rows, history, start + further + others))
                 order = slice(None) if self._items is None else self._items
                 scores[others, : self._num_items] = whole[:, order].to(scores.dtype)
+
             yield start + further, scores
 
 

@@ -116,6 +116,7 @@ class Report:
         }
         if self.protocol != "ranking":
             return record
+
         return record | {
             "warm": self.warm_part.to_dict(),
             "warm_users": self.warm_user_part.to_dict(),
@@ -191,10 +192,12 @@ def evaluate(
     cutoffs = check_cutoffs(ks)
     names = STANDARD if metrics is None else tuple(dict.fromkeys(metrics))
     functions = {name: ranking_metric(name) for name in names if name != "coverage"}
+
     if on == "valid":
         known = dataset.train
     else:
         known = concatenate([dataset.train, dataset.valid])
+
     truth, masked = _truth(
         dataset.test if on == "test" else dataset.valid, known, dataset.num_items, users
     )
@@ -204,6 +207,7 @@ def evaluate(
             "training "
             "too. Split the data again."
         )
+
     owner = truth // dataset.num_items
     item = truth % dataset.num_items
     evaluated, sizes = _runs(owner)
@@ -232,6 +236,7 @@ def evaluate(
         users, position = np.unique(owner[chosen], return_inverse=True)
         at = torch.from_numpy(chosen)
         places = Places.of(torch.from_numpy(position), above[at], tied[at], len(users), cutoffs[-1])
+
         return {
             f"{name}@{k}": metric(places, k).numpy()
             for k in cutoffs
@@ -258,6 +263,7 @@ def evaluate(
     user_is_warm = np.repeat(trained_user, sizes)
     item_is_warm = np.isin(item, dataset.train.item)
     columns = {"user": dataset.users.keys(evaluated), "relevant": sizes, "cold": ~trained_user}
+
     return Report(
         model=model,
         split=on,
@@ -294,6 +300,7 @@ def _truth(
     keys, _ = _runs(np.sort(held_out.user.astype(np.int64) * num_items + held_out.item))
     if users is not None:
         keys = keys[np.isin(keys // num_items, users)]
+
     masked = np.append(np.sort(known.user.astype(np.int64) * num_items + known.item), -1)
     hidden = masked[np.searchsorted(masked[:-1], keys)] == keys
     return keys[~hidden], int(hidden.sum())
@@ -308,12 +315,14 @@ def _notes(
             f"{strangers:,} of {users:,} users have no training interactions; warm_users has the "
             "values without them."
         )
+
     if "ndcg-retrieved" in names:
         notes.append(
             "ndcg-retrieved divides by the best order of the hits among the first "
             f"{cutoffs[-1]}, the largest cutoff, as the code of KGAT "
             "and NGCF does: it is higher than ndcg and not comparable with it."
         )
+
     return tuple(notes)
 
 

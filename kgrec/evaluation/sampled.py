@@ -67,24 +67,29 @@ def evaluate_sampled(
     cutoffs = check_cutoffs(ks)
     if not 1 <= negatives < 2**31:
         raise ConfigError(f"{negatives} sampled negatives: take at least 1, for instance 100.")
+
     if on == "valid":
         before = dataset.train
     else:
         before = concatenate([dataset.train, dataset.valid])
+
     if on == "valid":
         held_out = dataset.valid
     else:
         held_out = dataset.test
+
     truth = held_out.csr(dataset.num_users, dataset.num_items)
     truth = (truth - truth.multiply(before.csr(dataset.num_users, dataset.num_items))).tocsr()
     truth.eliminate_zeros()
     truth.sort_indices()
+
     if not truth.nnz:
         raise DataError(
             f"no users to evaluate: the {on} part has no pair that is not in training too. Split "
             "the "
             "data again."
         )
+
     users = np.repeat(np.arange(dataset.num_users), np.diff(truth.indptr))
     seen = concatenate([before, held_out]).csr(dataset.num_users, dataset.num_items)
     known = tuple(torch.from_numpy(part.astype(np.int64)) for part in (seen.indptr, seen.indices))
@@ -102,6 +107,7 @@ def evaluate_sampled(
             negatives,
             generator=generator,
         )
+
         placed.append(
             _placed(
                 scorer,
@@ -111,6 +117,7 @@ def evaluate_sampled(
                 device,
             )
         )
+
     above, tied, real = torch.cat(placed, dim=1)
     places = Places.of(
         torch.arange(len(users)), above, tied, len(users), cutoffs[-1]
@@ -123,6 +130,7 @@ def evaluate_sampled(
     per_user = _per_user(dataset, users, values)
     least = int(real.min())
     most = int(real.max())
+
     return Report(
         model=model,
         split=on,
@@ -166,8 +174,10 @@ def distinct_negatives(
     roomy = (~crowded).nonzero().squeeze(1)
     for rows in torch.split(crowded.nonzero().squeeze(1), max(1, _CHUNK // num_items)):
         drawn[rows] = _by_order(users[rows], seen_ptr, seen_idx, num_items, count, generator)
+
     if len(roomy):
         drawn[roomy] = _by_trial(users[roomy], seen_ptr, seen_idx, num_items, count, generator)
+
     return drawn
 
 
@@ -207,6 +217,7 @@ def _by_trial(
         row, column = repeated.nonzero(as_tuple=True)
         if not len(row):
             return drawn
+
         drawn[row, column] = sample_negatives(users[row], ptr, idx, num_items, generator=generator)
 
 
@@ -241,10 +252,12 @@ def _notes(requested: int, least: int, most: int, cutoffs: tuple[int, ...]) -> t
             among += f", of some users fewer (from {least})"
         else:
             among += ""
+
         if most < requested:
             among += f" (asked for {requested})"
         else:
             among += ""
+
     notes = [f"Each held-out item was ranked among {among}: not comparable with full ranking."]
     sure = [f"hit@{k}" for k in cutoffs if k > most]
     if sure:
@@ -252,6 +265,7 @@ def _notes(requested: int, least: int, most: int, cutoffs: tuple[int, ...]) -> t
             f"{', '.join(sure)} is 1 whatever the scores are: no list has more than {most + 1} "
             "items."
         )
+
     return tuple(notes)
 
 

@@ -72,6 +72,7 @@ def paired(
         raise ConfigError(
             "no users to compare by: none has a value in both. Compare on another metric."
         )
+
     seed = int(generator.integers(2**62))
     found: list[Difference | None] = [None] * differences.shape[1]
     patterns, which = np.unique(known, axis=1, return_inverse=True)
@@ -87,6 +88,7 @@ def paired(
         )
         for index, column in enumerate(columns):
             found[column] = _difference(values[:, index], float(low[index]), float(high[index]))
+
     return [one for one in found if one is not None]
 
 
@@ -122,6 +124,7 @@ def bootstrap_mean(
     means = mean + _resampled(centered, draws, generator)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     levels = np.repeat(tails[:, None], len(mean), axis=1)
+
     if method == "bca":
         below = ((means < mean).sum(axis=0) + (means == mean).sum(axis=0) / 2) / draws
         bias = stats.norm.ppf(below.clip(1 / (draws + 1), draws / (draws + 1)))
@@ -131,6 +134,7 @@ def bootstrap_mean(
         )
         shifted = bias + stats.norm.ppf(tails)[:, None]
         levels = stats.norm.cdf(bias + shifted / (1 - skew * shifted))
+
     low, high = (
         np.array([np.quantile(means[:, c], row[c]) for c in range(len(mean))]) for row in levels
     )
@@ -176,6 +180,7 @@ def bootstrap_pooled(
     whole = float(statistic(np.ones((1, len(groups))))[0])
     if not len(values):
         return whole, float("nan"), float("nan")
+
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return whole, float(low), float(high)
 
@@ -278,6 +283,7 @@ def _difference(values: np.ndarray, low: float, high: float) -> Difference:
         spread = float(values.std(ddof=1))
     else:
         spread = float("nan")
+
     if (
         len(values) > 1 and np.ptp(values) == 0
     ):  # every user differs by the same: no spread to measure by
@@ -294,6 +300,7 @@ def _difference(values: np.ndarray, low: float, high: float) -> Difference:
         else:
             p_t = float("nan")
             effect = float("nan")
+
     moved = values[values != 0]
     if len(moved):
         p_wilcoxon = float(
@@ -301,6 +308,7 @@ def _difference(values: np.ndarray, low: float, high: float) -> Difference:
         )
     else:
         p_wilcoxon = 1.0
+
     return Difference(
         len(values),
         mean,

@@ -51,12 +51,14 @@ def choose_fallback(
         )
     if way == "off":
         return FallbackChoice("off", reason="asked for")
+
     fixed = (
         None if half_life is None else FallbackChoice("popularity", half_life * DAY, "asked for")
     )
     strangers = data.num_users - int(with_interactions(data).users.sum())
     if way != "auto" and fixed is not None:
         return FallbackChoice(_way(way), fixed.half_life, "asked for")
+
     if not strangers or not len(data.valid):
         why = (
             "no validation part to choose by"
@@ -74,11 +76,13 @@ def choose_fallback(
     tried = {FallbackChoice("popularity", life): 0.0 for life in lives}
     for choice in tried:
         tried[choice] = _value(data, choice, users)
+
     best = max(tried, key=lambda choice: tried[choice])
     if way == "attributes" or (way == "auto" and (len(data.user_facts) or len(data.triples))):
         by_attributes = FallbackChoice("attributes", best.half_life)
         tried[by_attributes] = _value(data, by_attributes, users)
         best = by_attributes if way == "attributes" or tried[by_attributes] > tried[best] else best
+
     return FallbackChoice(
         best.way,
         best.half_life,
@@ -100,6 +104,7 @@ def _choosers(data: Dataset) -> tuple[np.ndarray, str]:
         chosen = cold
     else:
         chosen = users
+
     chosen = chosen[
         np.unique(np.linspace(0, len(chosen) - 1, min(_MOST, len(chosen))).round().astype(np.int64))
     ]
@@ -107,6 +112,7 @@ def _choosers(data: Dataset) -> tuple[np.ndarray, str]:
         who = "without training interactions"
     else:
         who = "as if none were known"
+
     return chosen, f"{len(chosen):,} validation users {who}"
 
 
@@ -116,8 +122,10 @@ def _half_lives(data: Dataset) -> list[float]:
         span = 0.0
     else:
         span = float(np.nanmax(time) - np.nanmin(time))
+
     if span > 0:
         return [0.0, *(span * share for share in _SHARES_OF_SPAN)]
+
     return [0.0]
 
 

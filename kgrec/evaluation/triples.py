@@ -30,6 +30,7 @@ def triple_metric(name: str) -> int | None:
         return 0
     if plain == "hits" and cut.isdigit() and int(cut) > 0:
         return int(cut)
+
     return None
 
 
@@ -77,6 +78,7 @@ def evaluate_triples(
             f"{dataset.name} holds out no {on} triples. Build it with --triple-ratios, for "
             "instance 0.8,0.1,0.1."
         )
+
     head, relation, tail = torch.from_numpy(held.astype(np.int64)).to(device).unbind(1)
     known = torch.from_numpy(_known(dataset)).to(device)
     answers = _Answers(known, dataset.num_entities), _Answers(known.flip(1), dataset.num_entities)
@@ -87,6 +89,7 @@ def evaluate_triples(
         relation,
         tail,
     )
+
     heads = _ranks(
         lambda rows: scorer.score_heads(relation[rows], tail[rows]),
         answers[1],
@@ -97,6 +100,7 @@ def evaluate_triples(
     ranks = torch.stack([tails, heads]).cpu().numpy()
     values = _values(ranks, cutoffs)
     per_triple = {name: value.mean(0) for name, value in values.items()}
+
     return Report(
         model=model,
         split=on,
@@ -174,16 +178,19 @@ def _ranks(
         scores = score(rows).clone()
         at = target[rows].unsqueeze(1)
         own = scores.gather(1, at)
+
         if bool(scores.isnan().any()):
             raise DivergedError(
                 "the score of a triple is not a number. The model has diverged; lower its "
                 "learning rate."
             )
+
         third, ptr = answers.of(first[rows], relation[rows])
         mask_seen_(scores, ptr, third)
         ranks.append(
             1 + _count(scores > own) + 0.5 * _count((scores == own) & (scores > -torch.inf))
         )
+
     return torch.cat(ranks)
 
 

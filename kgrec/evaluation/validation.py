@@ -51,6 +51,7 @@ def validator(
         raise ConfigError(
             f"metric {metric!r} is not of the form name@k, for instance ndcg@10; auc has no cutoff."
         )
+
     ranking_metric(name)
     users = warm_users(data, on)
     known = None if model is None else model.can_rank(data)

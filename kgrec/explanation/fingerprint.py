@@ -20,6 +20,7 @@ def parameters_sum(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
         if values.numel():
             digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+
     return digest.hexdigest()[:_LENGTH]
 
 
@@ -41,6 +42,7 @@ def graph_sum(data: Dataset) -> str:
     ):
         digest.update(ids.str.len_bytes().to_numpy().astype(np.int64).data)
         digest.update((ids.str.join("").item() or "").encode())
+
     columns = (
         data.train.user,
         data.train.item,
@@ -52,5 +54,6 @@ def graph_sum(data: Dataset) -> str:
     )
     for column in columns:
         digest.update(np.ascontiguousarray(column, dtype=np.int64).data)
+
     digest.update("\n".join(triples.sources).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:_LENGTH]

@@ -60,15 +60,19 @@ def arguments_of(explanation: Explanation) -> dict[str, Any]:
     for name, value in found.items():
         if not _VALID[name](value):
             raise ExplanationError(f"its filter {name} cannot be {value!r}.")
+
     k = _settings(explanation).get("k")
     if "relations" in found:
         found["relations"] = {
             name: names for name, names in found["relations"].items() if names is not None
         }
+
     if not _whole(k):
         k = max(len(explanation.paths), 1)
+
     if explanation.schema == 1:
         found.setdefault("rank_by", "drop")  # as version 0.1 ordered paths
+
     return {
         "k": k,
         "ranks": any(path.rank_after is not None for path in explanation.paths),
@@ -85,11 +89,14 @@ def settings_of(explanation: Explanation) -> dict[str, Any]:
     }
     if valid.get("max_length", 1) > LONGEST:
         del valid["max_length"]
+
     if settings.get("users") in USERS:
         valid["users"] = settings["users"]
+
     valid["modes"] = ("delete",)
     if not explanation.paths or any(path.drop_mask is not None for path in explanation.paths):
         valid["modes"] = ("delete", "mask")
+
     return valid
 
 
@@ -136,8 +143,10 @@ def verify(
         fresh = explainer.explain(explanation.user, explanation.item, **arguments_of(explanation))
     except KgrecError as error:
         return [f"it cannot be computed again: {error}"]
+
     scale = max(_largest(explanation), _largest(fresh)) or 1.0
     near = partial(_near, tolerance * scale)
+
     return [
         *_manifest(explanation, fresh),
         *_overall(explanation, fresh, near),
@@ -151,9 +160,11 @@ def _largest(explanation: Explanation) -> float:
     """Return the scale of an explanation's numbers."""
     budget = explanation.budget
     numbers = [explanation.score, *(path.drop_delete or 0.0 for path in explanation.paths)]
+
     if budget:
         numbers += [budget.own, budget.bias, *budget.other.values()]
         numbers += [term.value for term in budget.by_liked]
+
     return max(map(abs, numbers))
 
 
@@ -196,6 +207,7 @@ def _manifest(old: Explanation, new: Explanation) -> Iterator[str]:
             words = name
             if name in ("parameters", "graph"):
                 words = f"sum of the {name}"
+
             yield from _same(words, before.get(name), now.get(name))
 
 
@@ -204,6 +216,7 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     yield from near("margin", old.margin, new.margin)
     for name in ("rank", "user_label", "item_label", "truncated"):
         yield from _same(name, getattr(old, name), getattr(new, name))
+
     yield from _same(
         "next item", old.next_item and old.next_item.key, new.next_item and new.next_item.key
     )
@@ -211,11 +224,13 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     filters = _plain(new.filters)
     if old.schema == 1 and filters.get("rank_by") == "drop":
         del filters["rank_by"]  # version 0.1 did not name its default
+
     yield from _same("filters", _plain(old.filters), filters)
     before = _plain(old.hidden)
     now = _plain(new.hidden)
     for name in ("paths", "below_min_drop"):
         yield from _same(f"hidden {name}", before.get(name), now.get(name))
+
     yield from _near(TOLERANCE, "hidden share", before.get("share"), now.get("share"))
     yield from _same("notes", old.notes, new.notes)
     yield from _terms("against", old.against, new.against, near)
@@ -227,9 +242,12 @@ def _budget(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     if before is None or now is None:
         if now is not None:
             yield "budget: none in the file, one now"
+
         if before is not None:
             yield "budget: one in the file, none now"
+
         return
+
     yield from _same("basis of the budget", before.basis, now.basis)
     names = (
         "score",
@@ -244,8 +262,10 @@ def _budget(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
     )
     for name in names:
         yield from near(f"budget {name}", getattr(before, name), getattr(now, name))
+
     for name in dict.fromkeys([*before.other, *now.other]):
         yield from near(f"budget {name}", before.other.get(name), now.other.get(name))
+
     for name in ("by_liked", "by_property"):
         yield from _terms(f"budget {name}", getattr(before, name), getattr(now, name), near)
 
@@ -258,9 +278,11 @@ def _terms(what: str, old: Sequence[Term], new: Sequence[Term], near: Any) -> It
         if key not in before:
             yield f"{what}, {key[1]!r}: not in the file"
             continue
+
         if key not in now:
             yield f"{what}, {key[1]!r}: in the file alone"
             continue
+
         yield from near(f"{what}, {key[1]!r}", before[key].value, now[key].value)
         yield from near(f"{what}, {key[1]!r}, supported", before[key].supported, now[key].supported)
 
@@ -272,17 +294,21 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
         if again is None:
             yield f"path {rank}: not among the paths that are found now"
             continue
+
         yield from _drops(path, again, f"path {rank}", near, old.schema)
         for name in _OF_THEMSELVES:
             value = getattr(path, name)
             yield from _near(
                 tolerance * abs(value or 0.0), f"path {rank}, {name}", value, getattr(again, name)
             )
+
         for name in _EQUAL:
             yield from _same(f"path {rank}, {name}", getattr(path, name), getattr(again, name))
+
         for number, (one, other) in enumerate(zip(path.hops, again.hops, strict=True), 1):
             if one != other:
                 yield f"path {rank}, hop {number}: its labels or places are not those found now"
+
     for path in now.values():
         yield (
             "a path is found now that is not in the file: "
@@ -295,6 +321,7 @@ def _drops(old: Path, new: Path, what: str, near: Any, schema: int) -> Iterator[
     numbers = _OF_SCORE if schema == 1 else _OF_SCORE + _OF_SCORE_SINCE_2
     for name in numbers:
         yield from near(f"{what}, {name}", getattr(old, name), getattr(new, name))
+
     if schema > 1:
         for number, (one, other) in enumerate(zip_longest(old.hop_drops, new.hop_drops), 1):
             yield from near(f"{what}, drop of hop {number}", one, other)
@@ -326,28 +353,35 @@ def _fact(hop: Hop, relation: Relation, data: Dataset, sources: Sequence[str]) -
     else:
         head = hop.target
         tail = hop.source
+
     if "users" in (head.kind, tail.kind):
         return ""  # counted, not named: the count was compared
+
     try:
         if head.kind == "user":
             liked = relation.key == "interacts" and tail.kind == "item"
             if liked:
                 return _interaction(data.users.row(head.key), data.items.row(tail.key), data)
+
             return ""
+
         ends = _row(head, data), _row(tail, data)
         row = data.triples.relations.row(relation.key)
     except UnknownIdError as error:
         return str(error)
+
     triples = data.triples
     found = np.flatnonzero(
         (triples.head == ends[0]) & (triples.relation == row) & (triples.tail == ends[1])
     ).tolist()
     if not found:
         return f"{head.key!r} {relation.key!r} {tail.key!r} is not a fact of the training graph"
+
     known = {fact_ref(data, one, sources) for one in found}
     unknown = [str(fact) for fact in relation.facts if fact not in known]
     if unknown:
         return f"{head.key!r} {relation.key!r} {tail.key!r} is not in {unknown[0]}"
+
     return ""
 
 
@@ -376,4 +410,5 @@ def _interaction(user: int, item: int, data: Dataset) -> str:
     ]
     if item in mine:
         return ""
+
     return f"{data.users.key(user)!r} and {data.items.key(item)!r} is not a training interaction"

@@ -56,6 +56,7 @@ class ItemAttributes:
             shape=shape,
         )
         kind = keys[kept] // entities
+
         return cls(
             matrix,
             kind % max(1, data.num_relations),
@@ -109,4 +110,5 @@ class AttributeFacts:
         found: dict[int, np.ndarray] = {}
         for attribute in np.unique(self._attribute[facts]).tolist():
             found[attribute] = self._item[facts[self._attribute[facts] == attribute]]
+
         return found

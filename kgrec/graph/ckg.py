@@ -71,15 +71,19 @@ class CollaborativeKG:
             entities = data.num_entities
         else:
             entities = data.num_items
+
         if knowledge:
             triples = data.triples
         else:
             triples = empty_triples()
+
         if knowledge:
             own = data.user_facts.astype(np.int64)
         else:
             own = np.empty((0, 3), np.int64)
+
         pairs = np.unique(np.stack([data.train.user, data.train.item], 1).astype(np.int64), axis=0)
+
         return cls(
             num_users=data.num_users,
             num_items=data.num_items,
@@ -175,6 +179,7 @@ class CollaborativeKG:
         relation = self.relation[known] - 1
         tail = self.tail[known]
         inverse = relation + self.num_relations - 1
+
         return (
             np.concatenate([head, tail]),
             np.concatenate([relation, inverse]),

@@ -49,9 +49,12 @@ def to_networkx(graph: Dataset | CollaborativeKG) -> "nx.MultiDiGraph[Any]":
             else:
                 kind = "entity"
             bare.add_node(node, kind=kind)
+
         for head, relation, tail, fact in _rows(graph.head, graph.relation, graph.tail, graph.fact):
             bare.add_edge(head, tail, key=relation, relation=relation, fact=fact)
+
         return bare
+
     return _named_networkx(graph)
 
 
@@ -71,14 +74,18 @@ def _named_networkx(data: Dataset) -> "nx.MultiDiGraph[Any]":
             row=row,
             entity=entity,
         )
+
     for row, user in enumerate(data.users):
         nodes.append(("user", user))
         out.add_node(nodes[-1], kind="user", label=data.user_label(row), row=row)
+
     interacts = "interacts"
     while interacts in triples.relations:
         interacts += "_"
+
     relations = [interacts, *triples.relations]
     labels = ["interacts", *(triples.relation_label(row) for row in range(len(triples.relations)))]
+
     for head, relation, tail, fact in _rows(ckg.head, ckg.relation, ckg.tail, ckg.fact):
         what = {-1: "interaction", -2: "user fact"}.get(fact, "triple")
         attributes: dict[str, Any] = {
@@ -86,12 +93,15 @@ def _named_networkx(data: Dataset) -> "nx.MultiDiGraph[Any]":
             "label": labels[relation],
             "fact": what,
         }
+
         if fact >= 0:
             attributes |= {
                 "source": triples.sources[int(triples.source[fact])],
                 "locator": int(triples.locator[fact]),
             }
+
         out.add_edge(nodes[head], nodes[tail], key=relations[relation], **attributes)
+
     return out
 
 
@@ -113,15 +123,18 @@ def from_networkx(graph: "nx.Graph[Any]") -> Triples:
     """
     keys: dict[Any, str] = {}
     labels: dict[str, str | None] = {}
+
     for node, attributes in graph.nodes(data=True):
         if attributes.get("kind") == "user":
             continue
+
         key = str(attributes.get("entity", node))
         if key in labels:
             raise GraphError(
                 f"two nodes are written {key!r}. Give nodes distinct names, or an attribute "
                 "'entity' that is distinct."
             )
+
         label = attributes.get("label")
         unnamed = (
             key,
@@ -131,13 +144,16 @@ def from_networkx(graph: "nx.Graph[Any]") -> Triples:
             key,
             None if label is None or str(label) in unnamed else str(label),
         )
+
     if graph.is_multigraph():
         edges = graph.edges(keys=True, data=True)
     else:
         edges = ((a, b, None, d) for a, b, d in graph.edges(data=True))
+
     found: list[tuple[str, str, str]] = []
     relation_labels: dict[str, str] = {}
     places: list[tuple[str, int]] = []
+
     for head, tail, edge_key, attributes in edges:
         if (
             attributes.get("fact") in ("interaction", "user fact")
@@ -145,6 +161,7 @@ def from_networkx(graph: "nx.Graph[Any]") -> Triples:
             or tail not in keys
         ):
             continue
+
         relation = str(
             attributes.get("relation", edge_key if isinstance(edge_key, str) else "related")
         )
@@ -153,6 +170,7 @@ def from_networkx(graph: "nx.Graph[Any]") -> Triples:
         places.append(
             (str(attributes.get("source", "networkx")), int(attributes.get("locator", 0)))
         )
+
     return _triples(found, labels, relation_labels, places)
 
 
@@ -169,6 +187,7 @@ def _triples(
     relations = Vocabulary(relation_labels, kind="relation")
     sources = list(dict.fromkeys(source for source, _ in places))
     position = {source: number for number, source in enumerate(sources)}
+
     return Triples(
         entities,
         relations,
@@ -189,12 +208,14 @@ def to_scipy(triples: Triples) -> dict[str, sp.csr_array]:
     """
     shape = (len(triples.entities), len(triples.entities))
     out = {}
+
     for row, key in enumerate(triples.relations):
         chosen = triples.relation == row
         ones = np.ones(int(chosen.sum()), dtype=np.float32)
         out[key] = sp.csr_array(
             sp.coo_array((ones, (triples.head[chosen], triples.tail[chosen])), shape=shape)
         )
+
     return out
 
 
@@ -207,17 +228,20 @@ def from_scipy(matrices: Mapping[str, sp.sparray], entities: Iterable[str]) -> T
     """
     keys = list(entities)
     found: list[tuple[str, str, str]] = []
+
     for relation, matrix in matrices.items():
         if matrix.shape != (len(keys), len(keys)):
             raise GraphError(
                 f"matrix of relation {relation!r} has shape {matrix.shape}; {len(keys)} entities "
                 f"need ({len(keys)}, {len(keys)})."
             )
+
         csr = sp.csr_array(matrix)
         csr.eliminate_zeros()
         csr.sort_indices()
         coo = csr.tocoo()
         found += [(keys[head], str(relation), keys[tail]) for head, tail in _rows(coo.row, coo.col)]
+
     return _triples(
         found,
         dict.fromkeys(keys),
@@ -239,6 +263,7 @@ def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
         from pykeen.triples import TriplesFactory
     except ImportError:
         raise ConfigError("PyKEEN is not installed. Install it: pip install pykeen.") from None
+
     import torch
 
     if isinstance(graph, Dataset):
@@ -247,6 +272,7 @@ def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
     else:
         triples = graph
         held = {}
+
     parts = {"train": np.stack([triples.head, triples.relation, triples.tail], axis=1), **held}
     names = {
         kind: {key: row for row, key in enumerate(keys)}
@@ -255,6 +281,7 @@ def to_pykeen(graph: Dataset | Triples) -> dict[str, Any]:
             ("relation_to_id", triples.relations),
         )
     }
+
     return {
         part: TriplesFactory(torch.from_numpy(rows.astype(np.int64)), **names)
         for part, rows in parts.items()
@@ -283,6 +310,7 @@ def to_rdflib(graph: Dataset | Triples) -> rdflib.Graph:
     out = rdflib.Graph()
     for triple in _described(out, graph):
         out.add(triple)
+
     return out
 
 
@@ -294,14 +322,17 @@ def to_rdflib_dataset(graph: Dataset | Triples) -> rdflib.Dataset:
         triples = graph.triples
     else:
         triples = graph
+
     out = rdflib.Dataset()
     named = [out.graph(_iri(name, "graph")) for name in triples.graphs]
+
     for row, triple in enumerate(_described(out.default_graph, graph)):
         if len(triples.graph):
             number = int(triples.graph[row])
         else:
             number = -1
         (out.default_graph if number < 0 else named[number]).add(triple)
+
     return out
 
 
@@ -313,16 +344,20 @@ def _described(
         triples = graph.triples
     else:
         triples = graph
+
     entities = [_iri(key, "entity") for key in triples.entities]
     relations = [_iri(key, "relation") for key in triples.relations]
     for head, relation, tail in _rows(triples.head, triples.relation, triples.tail):
         yield entities[head], relations[relation], entities[tail]
+
     for names, labels in ((entities, triples.labels), (relations, triples.relation_labels)):
         for name, label in zip(names, labels, strict=True):
             if label is not None:
                 out.add((name, rdflib.RDFS.label, rdflib.Literal(label)))
+
     for row, key in triples.types.select("entity", "type").iter_rows():
         out.add((entities[row], rdflib.RDF.type, _iri(key, "class")))
+
     for row, name, value, datatype, language in triples.attributes.iter_rows():
         if datatype and not language:
             typed = rdflib.URIRef(datatype)
@@ -335,6 +370,7 @@ def _described(
                 rdflib.Literal(value, lang=language or None, datatype=typed, normalize=False),
             )
         )
+
     if isinstance(graph, Dataset):
         _add_users(out, graph, entities, relations)
 
@@ -345,8 +381,10 @@ def _add_users(
     users = [rdflib.URIRef(f"{NAMESPACE}user:{quote(key, safe='')}") for key in data.users]
     for user, item in _rows(data.train.user, data.train.item):
         out.add((users[user], INTERACTS, entities[item]))
+
     for user, relation, entity in data.user_facts.tolist():
         out.add((users[user], relations[relation], entities[entity]))
+
     if data.user_labels is not None:
         for user, label in zip(users, data.user_labels, strict=True):
             if label is not None:
@@ -377,10 +415,12 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
     types: list[tuple[str, str]] = []
     attributes: list[tuple[str, str, str, str | None, str | None]] = []
     keys: dict[str, str] = {}
+
     for head, relation, tail, name in _quads(graph):
         keys |= {str(term): _key(term) for term in (head, relation, tail)}
         if str(head).startswith(NAMESPACE + "user:"):
             continue
+
         if isinstance(tail, rdflib.Literal) and relation == rdflib.RDFS.label:
             offer = ({None: "0", "en": "1"}.get(tail.language, f"2{tail.language}"), str(tail))
             labels[str(head)] = min(offer, labels.get(str(head), offer))
@@ -401,6 +441,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         else:
             entities |= {str(head): None, str(tail): None}
             found.setdefault((str(head), str(relation), str(tail)), name)
+
     relations = dict.fromkeys(relation for _, relation, _ in found)
     entities |= dict.fromkeys(term for term in labels if term not in relations)
     plain = _triples(
@@ -416,6 +457,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
             dict.fromkeys(name for name in found.values() if name is not None)
         )
     }
+
     return replace(
         plain,
         types=pl.DataFrame(
@@ -447,6 +489,7 @@ def _quads(graph: rdflib.Graph) -> list[tuple[Any, Any, Any, str | None]]:
     """
     if not isinstance(graph, rdflib.ConjunctiveGraph):
         return [(*row, None) for row in sorted(graph, key=lambda terms: tuple(map(_order, terms)))]
+
     named = [(*row[:3], _graph_key(row[3])) for row in graph.quads((None, None, None, None))]
     return sorted(named, key=lambda row: (tuple(map(_order, row[:3])), row[3] or ""))
 
@@ -456,8 +499,10 @@ def _graph_key(name: Any) -> str | None:
         term = name.identifier
     else:
         term = name
+
     if term is None or term == DATASET_DEFAULT_GRAPH_ID:
         return None
+
     return _key(term)
 
 

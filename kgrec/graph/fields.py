@@ -52,6 +52,7 @@ class FieldTable:
 
         names, sizes = ["user", "item"], [data.num_users, data.num_items]
         tables = []
+
         for rows, columns, prefix in (
             (data.num_items, of_items, ""),
             (data.num_users, of_users, "user "),
@@ -61,7 +62,9 @@ class FieldTable:
                 names.append(prefix + keys[number])
                 sizes.append(size)
                 table[owner, at] = value
+
             tables.append(torch.from_numpy(table))
+
         return cls(tuple(names), tuple(sizes), *tables)
 
     @property
@@ -71,10 +74,12 @@ class FieldTable:
         """
         begin: dict[str, int] = {}
         total = 0
+
         for name, size in zip(self.names, self.sizes, strict=True):
             if name not in begin:
                 begin[name] = total
                 total += size
+
         return tuple(begin[name] for name in self.names)
 
     @property
@@ -110,4 +115,5 @@ def _columns(
         for column in range(min(most, int(nth.max()) + 1)):
             kept = nth == column
             columns.append((int(each), len(values) + 1, of[kept], number[kept] + 1))
+
     return columns

@@ -49,8 +49,10 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
             f"dataset {data.name!r} has no users and no entities. Build it from interactions or "
             "triples."
         )
+
     nodes = NodeTypes.of(data, ckg, types)
     graph = HeteroData()
+
     for number, name in enumerate(nodes.names):
         members = np.flatnonzero(nodes.kind == number)
         if len(members):
@@ -58,6 +60,7 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
             graph[name].row = torch.from_numpy(
                 np.where(members >= ckg.num_entities, members - ckg.num_entities, members)
             )
+
     graph.relations = dict(zip(nodes.relations, ["", *data.triples.relations], strict=True))
     for (source, relation, target), facts, ends in nodes.edges(ckg):
         edge_index = torch.from_numpy(ends)
@@ -68,6 +71,7 @@ def build_hetero_data(data: Dataset, types: str = "role") -> "HeteroData":
         backward = graph[target, "rev_" + relation, source]
         backward.edge_index = edge_index.flip(0).contiguous()
         backward.triple = triple.clone()
+
     return graph
 
 
@@ -96,11 +100,14 @@ class NodeTypes:
         """
         if types not in ("role", "class"):
             raise ConfigError(f"types={types!r} is not known. Choose 'role' or 'class'.")
+
         names, kind = _node_types(data, ckg, by_class=types == "class")
         local = np.empty(ckg.num_nodes, dtype=np.int64)
+
         for number in range(len(names)):
             nodes = np.flatnonzero(kind == number)
             local[nodes] = np.arange(len(nodes))
+
         return cls(names, kind, local, _relation_names(data))
 
     def edges(
@@ -113,6 +120,7 @@ class NodeTypes:
         present, which = np.unique(triple_type, axis=0, return_inverse=True)
         order = np.argsort(which, kind="stable")
         bounds = np.searchsorted(which[order], np.arange(len(present) + 1))
+
         for number, (source, relation, target) in enumerate(present.tolist()):
             facts = order[bounds[number] : bounds[number + 1]]
             ends = np.stack([self.local[ckg.head[facts]], self.local[ckg.tail[facts]]])
@@ -129,12 +137,14 @@ def _node_types(
     kind[ckg.num_entities :] = 0
     if not by_class:
         return names, kind
+
     refuse_after_fork("Typing nodes by class")
     rows = (
         data.triples.types.select("entity", "type")
         .unique()
         .filter(pl.col("entity") >= ckg.num_items)
     )
+
     chosen = (
         rows.with_columns(pl.len().over("type").alias("members"))
         .sort("entity", "members", "type")
@@ -144,6 +154,7 @@ def _node_types(
         kind[chosen.filter(pl.col("type") == key)["entity"].to_numpy()] = len(names)
         local = key.rstrip("/#").replace("#", "/").rsplit("/", 1)[-1].rsplit(":", 1)[-1]
         names.append(_distinct(_identifier(local or key, "class"), set(names)))
+
     return names, kind
 
 
@@ -153,9 +164,11 @@ def _relation_names(data: Dataset) -> list[str]:
     """
     names = ["interacts"]
     taken = {"interacts", "rev_interacts"}
+
     for row in range(data.num_relations):
         names.append(_distinct(_identifier(data.triples.relation_label(row), "relation"), taken))
         taken |= {names[-1], "rev_" + names[-1]}
+
     return names
 
 

@@ -41,6 +41,7 @@ def masked_messages(
             raise CapabilityError(
                 f"{type(layer).__name__}: its messages cannot be told apart by edge."
             )
+
         met.update(types)
         mask = torch.cat([masks[edge_type] for edge_type in types])
         added = inputs[0].shape[1] - len(mask)  # loops
@@ -73,6 +74,7 @@ def _types_of_layers(
     """
     names: dict[Any, EdgeType] = {edge_type: edge_type for edge_type in edges}
     names |= {"__".join(edge_type): edge_type for edge_type in edges}
+
     return {
         layer: names[key]
         for listed in network.modules()
@@ -92,19 +94,25 @@ def _matched(
     for edge_type, known in edges.items():
         if edge_index is known:
             return (edge_type,)
+
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         return None
+
     if own is not None:
         known = edges[own]
         if torch.equal(edge_index[:, : known.shape[1]], known):
             return (own,)
+
         return None
+
     # all of them after each other, nodes counted from another start (HGTConv)
     sizes = [known.shape[1] for known in edges.values()]
     if sum(sizes) != edge_index.shape[1]:
         return None
+
     for block, known in zip(torch.split(edge_index, sizes, 1), edges.values(), strict=True):
         shift = block - known
         if not bool((shift == shift[:, :1]).all()):
             return None
+
     return tuple(edges)

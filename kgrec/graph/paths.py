@@ -54,11 +54,13 @@ def verify_paths(
     """
     known: dict[tuple[int, int, int], tuple[int, ...]] = {}
     found: list[tuple[tuple[int, ...], ...]] = []
+
     for path in paths:
         if path.nodes[0] != ckg.user_node(user):
             raise GraphError(f"a path of user {user} begins at node {path.nodes[0]}.")
         if not 0 <= path.nodes[-1] < ckg.num_items:
             raise GraphError(f"a path ends at node {path.nodes[-1]}, which is not an item.")
+
         steps = list(zip(path.nodes[:-1], path.relations, path.nodes[1:], strict=True))
         for step in steps:
             if step not in known:
@@ -68,7 +70,9 @@ def verify_paths(
                     f"a path of user {user} goes from node {step[0]} to node {step[2]} by relation "
                     f"{step[1]}, which the graph does not state."
                 )
+
         found.append(tuple(known[step] for step in steps))
+
     return found
 
 

@@ -22,16 +22,20 @@ def reached(ckg: CollaborativeKG, hops: int | None = None) -> Known:
     nodes[ckg.tail[used]] = True
     ones = np.ones(len(ckg.head), dtype=np.int8)
     graph = sp.csr_matrix((ones, (ckg.head, ckg.tail)), shape=(ckg.num_nodes, ckg.num_nodes))
+
     if hops is None:
         count, component = connected_components(graph, directed=False)
         trained = np.zeros(count, dtype=bool)
         trained[component[nodes]] = True
         nodes = trained[component]
+
     for _ in range(hops or 0):
         further = nodes.copy()
         further[ckg.tail[nodes[ckg.head]]] = True
         further[ckg.head[nodes[ckg.tail]]] = True
         if (further == nodes).all():
             break
+
         nodes = further
+
     return Known(nodes[ckg.num_entities :], nodes[: ckg.num_items])

@@ -53,6 +53,7 @@ class Ball:
         place[nodes] = torch.arange(len(nodes), device=row.device)
         sizes = [len(nodes)]
         inside = torch.zeros(len(row), dtype=torch.bool, device=row.device)
+
         for _ in range(hops):
             inside = place[row] >= 0
             reached = column[inside]
@@ -60,14 +61,17 @@ class Ball:
             place[fresh] = torch.arange(len(nodes), len(nodes) + len(fresh), device=row.device)
             nodes = torch.cat([nodes, fresh])
             sizes.append(len(nodes))
+
         edges = torch.nonzero(inside).squeeze(1)
         edges = edges[torch.sort(place[row[edges]], stable=True).indices]
         row = place[row[edges]]
         column = place[column[edges]]
+
         if relation is None:
             kind = None
         else:
             kind = relation[edges]
+
         ends = torch.searchsorted(row, torch.tensor(sizes, device=row.device)).tolist()
         layers = tuple(
             TypedEdges.from_edges(
@@ -80,6 +84,7 @@ class Ball:
             )
             for end, size, wider in reversed(list(zip(ends, sizes, sizes[1:], strict=False)))
         )
+
         return cls(nodes, edges, row, column, layers)
 
     def by_weight(
@@ -98,6 +103,7 @@ class Ball:
         total = starts[0].new_zeros(len(self.edges))
         for gradient, (edges, order), e in zip(upstream, self.layers, starts, strict=False):
             total[order] += typed_products(gradient, edges, e.detach(), vectors)
+
         return total
 
 
@@ -138,6 +144,7 @@ def removal_effect(
         share / rest.clamp(min=torch.finfo(rest.dtype).tiny) * (effects - own),
         0.0,
     )
+
     return (own - others).to(effect.dtype)
 
 
@@ -145,6 +152,7 @@ def _sums(columns: tuple[Tensor, ...], group: Tensor) -> list[Tensor]:
     """Return for each entry of each column the sum over its group, added up in a fixed order."""
     order = torch.sort(group, stable=True).indices
     sizes = torch.bincount(group)
+
     return [
         torch.segment_reduce(column[order], "sum", lengths=sizes, unsafe=True)[group]
         for column in columns

@@ -51,6 +51,7 @@ class PairGraph(nn.Module):
             self.register_buffer(
                 name, value, persistent=False
             )  # _edge: directed edge of each pair, low -> high first
+
         self.register_buffer(
             "weight", symmetric_weights(csr, torch.get_default_dtype()), persistent=False
         )
@@ -109,6 +110,7 @@ class PairGraph(nn.Module):
         degree = csr.degree.to(dtype).unsqueeze(1).repeat(1, len(groups))
         if not keep_weights:
             degree.index_put_((to, column), -torch.ones_like(edges, dtype=dtype), accumulate=True)
+
         scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(
             count, 1
         )  # (nodes, groups * ends)
@@ -116,6 +118,7 @@ class PairGraph(nn.Module):
         start[torch.tensor(list(ends)).repeat(len(groups)), torch.arange(start.shape[1])] = 1
         ones = torch.ones_like(self.weight)
         total = coefficients[-1] * start
+
         for coefficient in reversed(coefficients[:-1]):
             sent = scale * total
             received = propagate(sent, csr, ones, ones)
@@ -124,6 +127,7 @@ class PairGraph(nn.Module):
                 (to, column), -blocked, accumulate=True
             )
             total = coefficient * start + scale * received
+
         return total.T.reshape(len(groups), count, -1)
 
     def _directed(self, facts: Sequence[int]) -> Tensor:

@@ -43,6 +43,7 @@ class TypedGraph(nn.Module):
                 f"the network was built without edges of type {', '.join(edge_type)}, so none can "
                 "be added."
             )
+
         none = np.empty(0, np.int64), np.empty((2, 0), np.int64)
         for number, edge_type in enumerate(self.edge_types):
             facts, ends = found.get(edge_type, none)
@@ -50,6 +51,7 @@ class TypedGraph(nn.Module):
             self._keep(f"facts_{number}", torch.from_numpy(facts))
             self._keep(f"edges_{number}", edge_index)
             self._keep(f"inverse_edges_{number}", edge_index.flip(0).contiguous())
+
         pairs = (ckg.head - ckg.num_entities) * ckg.num_items + ckg.tail
         self._keep("_interactions", torch.from_numpy(np.where(ckg.relation == 0, pairs, -1)))
 
@@ -64,12 +66,15 @@ class TypedGraph(nn.Module):
         for number, (source, relation, target) in enumerate(self.edge_types):
             forward = self.get_buffer(f"edges_{number}")
             backward = self.get_buffer(f"inverse_edges_{number}")
+
             if kept is not None:
                 own = kept[self.get_buffer(f"facts_{number}")]
                 forward = forward[:, own]
                 backward = backward[:, own]
+
             found[source, relation, target] = forward
             found[target, "rev_" + relation, source] = backward
+
         return found
 
     def per_edge(self, values: Float[Tensor, " _"]) -> dict[EdgeType, Tensor]:
@@ -79,6 +84,7 @@ class TypedGraph(nn.Module):
             own = values[self.get_buffer(f"facts_{number}")]
             found[source, relation, target] = own
             found[target, "rev_" + relation, source] = own
+
         return found
 
     def without(self, facts: Sequence[int]) -> Bool[Tensor, " _"]:

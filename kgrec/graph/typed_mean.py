@@ -33,6 +33,7 @@ class TypedMean(nn.Module):
         }
         for side, segments in (("forward", edges.forward), ("backward", edges.backward)):
             parts |= {f"_{side}_{part}": getattr(segments, part) for part in _PARTS}
+
         for name, value in parts.items():
             self.register_buffer(name, value, persistent=False)
 

@@ -24,6 +24,7 @@ def of_relations(graph: Csr, relations: Collection[int]) -> Bool[Tensor, " edges
     """
     if graph.relation is None:
         raise GraphError("the graph has one kind of edge. Take one with relations.")
+
     wanted = torch.tensor(list(relations), dtype=torch.int64, device=graph.ptr.device)
     own = torch.isin(graph.relation.long(), wanted)
     return own | own[graph.rev.long()]
@@ -58,6 +59,7 @@ def subgraph(graph: Csr, keep: Bool[Tensor, " edges"]) -> tuple[Csr, Int[Tensor,
     """
     if not torch.equal(keep, keep[graph.rev.long()]):
         raise GraphError("an edge is kept without its reverse. Mask both, by mask & mask[rev].")
+
     edges = keep.nonzero().squeeze(1)
     position = torch.zeros(graph.num_edges, dtype=torch.int32, device=keep.device)
     position[edges] = torch.arange(len(edges), dtype=torch.int32, device=keep.device)
@@ -98,11 +100,13 @@ def sample_neighbors(
     """
     degree = graph.degree[nodes]
     start = graph.ptr[nodes]
+
     if replace:
         draws = torch.rand(len(nodes), count, generator=generator, dtype=torch.float64)
         offset = (draws.to(degree.device) * degree.unsqueeze(1)).long()
         there = (degree > 0).unsqueeze(1).repeat(1, count)
         return (start.unsqueeze(1) + offset).where(there, 0), there
+
     row = torch.repeat_interleave(torch.arange(len(nodes), device=degree.device), degree)
     before = degree.cumsum(0) - degree
     edge = start[row] + torch.arange(len(row), device=degree.device) - before[row]
@@ -113,4 +117,5 @@ def sample_neighbors(
     taken = (before.unsqueeze(1) + place).where(there, 0)
     if not len(row):
         return torch.zeros_like(taken), there
+
     return edge[order][taken].where(there, 0), there

@@ -83,6 +83,7 @@ def ranking_objective(
     """
     if loss == "bpr":
         return Objective(PairwiseBatch, bpr, parameters, name="bpr", capturable=capturable)
+
     return Objective(PositiveBatch, softmax, parameters, name="softmax")
 
 
@@ -208,6 +209,7 @@ class Recommender(nn.Module, ABC):
                 "is "
                 "a hook of Recommender. Choose another name, or override the method in the class."
             )
+
         super().__setattr__(name, value)
 
     @classmethod
@@ -343,6 +345,7 @@ class DotProduct:
 
         if self.fold is not None and bool(unseen.any()):
             vectors[unseen] = self.fold(query.history[unseen], query.history_mask[unseen])
+
         return vectors
 
     def __call__(

@@ -145,6 +145,7 @@ class LinearlyPropagated(MessagePassed):
             return items
 
         facts = np.arange(len(self.ckg.head))
+
         return MessageLayers(
             start=linear.start.detach(),
             edge_index=torch.stack([csr.idx.long(), csr.destinations()]),

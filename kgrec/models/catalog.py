@@ -54,6 +54,7 @@ class ModelEntry:
             model = self.found
         else:
             model = names[self.model]
+
         config = names[self.config] if self.config else config_of(model)
         return model, config, names.get(self.presets, {})
 
@@ -167,12 +168,15 @@ def find(name: str) -> ModelEntry:
     """
     if ":" in name:
         return entry_of(import_class(name))
+
     for entry in MODELS.values():
         if _plain(entry.name) == _plain(name):
             return entry
+
     for point in entry_points(group=_GROUP):
         if _plain(point.name) == _plain(name):
             return _installed(point)
+
     known = nearest(name.lower(), MODELS) or f" Known: {', '.join(sorted(MODELS))}."
     raise UnknownModelError(f"unknown model {name!r}.{known} Or name a class: pkg.module:Class.")
 
@@ -200,8 +204,10 @@ def _installed(point: EntryPoint) -> ModelEntry:
         found = point.load()
     except _BROKEN as error:
         raise ConfigError(f"{where} cannot be imported: {_line(error)}.") from None
+
     if not isinstance(found, ModelEntry):
         raise ConfigError(f"{where} is not a ModelEntry but {type(found).__name__}.")
+
     return found
 
 
@@ -232,19 +238,23 @@ def import_class(path: str) -> "type[Recommender]":
     module_name, _, class_name = path.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise ConfigError(f"model {path!r}: not of the form pkg.module:Class.")
+
     try:
         module = importlib.import_module(module_name)
     except _BROKEN as error:
         raise ConfigError(
             f"model {path}: importing {module_name} failed: {_line(error)}."
         ) from None
+
     found = vars(module).get(class_name)
     if found is None:
         models = [name for name, value in vars(module).items() if _is_model(value, module_name)]
         known = nearest(class_name, models) or f" Models there: {', '.join(models) or 'none'}."
         raise ConfigError(f"model {path}: {module_name} has no {class_name}.{known}")
+
     if not (isinstance(found, type) and issubclass(found, Recommender)):
         raise ConfigError(f"model {path}: {class_name} is not a subclass of kgrec.Recommender.")
+
     return found
 
 
@@ -260,11 +270,13 @@ def entry_of(model: "type[Recommender]") -> ModelEntry:
     """
     if missing := sorted(model.__abstractmethods__):
         raise ConfigError(f"{model.__name__} lacks {', '.join(missing)}. Define each of them.")
+
     config_of(model)
     names = vars(sys.modules.get(model.__module__, object))
     needs = names.get("NEEDS", ("interactions",))
     if isinstance(needs, str):
         needs = (needs,)
+
     return ModelEntry(
         model.__name__,
         model.__module__,
@@ -289,6 +301,7 @@ def config_of(model: "type[Recommender]") -> type[Any]:
             f"{model.__name__}.from_dataset does not annotate its config. Write config: <your "
             "dataclass>."
         )
+
     return config
 
 

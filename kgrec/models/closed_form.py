@@ -46,6 +46,7 @@ class ClosedForm(Recommender):
         self.state_shapes = state
         for name in state:
             self.register_buffer(name, torch.empty(0))
+
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     @abstractmethod

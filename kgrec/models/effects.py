@@ -69,13 +69,16 @@ class PropagationEffects(LinearlyPropagated, GraphEditable):
             weight = self._graph.weight.detach().clone().requires_grad_()
             x = self._nodes
             z = self._coefficients[0] * x
+
             for coefficient in self._coefficients[1:]:
                 x = propagate(x, self._graph.csr, weight)
                 z = z + coefficient * x
+
             score = z[self.ckg.user_node(user)] @ self._ranked(z[item : item + 1])[0]
             (gradient,) = torch.autograd.grad(
                 score, weight, allow_unused=True, materialize_grads=True
             )
+
         return self._graph.removal_effect(weight.detach() * gradient)
 
     @torch.no_grad()
@@ -87,11 +90,13 @@ class PropagationEffects(LinearlyPropagated, GraphEditable):
         """
         ends = (self.ckg.user_node(user), item)
         scores = [self._nodes.new_zeros(0)]
+
         for start in range(0, len(removed), _GROUPS_AT_ONCE):
             groups = removed[start : start + _GROUPS_AT_ONCE]
             rows = self._graph.rows_without(ends, groups, self._coefficients, keep_weights)
             z = rows @ self._nodes  # (groups, 2, dim)
             scores.append((z[:, 0] * self._ranked(z[:, 1])).sum(1))
+
         return torch.cat(scores)
 
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
@@ -158,4 +163,5 @@ def with_parameters_of(model: Recommender, other: Recommender) -> Recommender:
     for name, parameter in parameters.items():
         owner, _, leaf = name.rpartition(".")
         setattr(other.get_submodule(owner), leaf, parameter)
+
     return other.to(next(iter(parameters.values()))).eval()

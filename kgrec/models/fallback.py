@@ -88,14 +88,17 @@ class Fallback:
         scores = np.zeros((count, width))
         user = query.user.cpu().numpy()
         mask = query.history_mask.cpu().numpy()
+
         if self._of_item is not None:
             row, column = mask.nonzero()
             item = query.history.cpu().numpy()[row, column]
             sets = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(count, width))
             scores += ((sets @ self._of_item) @ self._of_item.T).toarray()
+
         if self._by_user is not None:
             rest = (user >= 0) & ~scores.any(1)
             scores[rest] = self._by_user(user[rest])
+
         return torch.from_numpy(scores)
 
 
@@ -106,6 +109,7 @@ def decayed_popularity(data: Dataset, half_life: float = 0.0) -> np.ndarray:
     train = data.train
     if not half_life or train.time is None or not len(train):
         return np.bincount(train.item, minlength=data.num_items).astype(np.float64)
+
     age = np.nanmax(train.time) - train.time
     worth = np.exp2(-np.where(np.isnan(age), np.nanmax(age), age) / half_life)
     return np.bincount(train.item, weights=worth, minlength=data.num_items)
@@ -198,15 +202,18 @@ class Served:
 
         answerable = by_model | by_history
         mask = torch.where(by_model.unsqueeze(1), query.history_mask, usable)
+
         if bool(answerable.any()):
             query = replace(query, user=torch.where(by_model, query.user, -1), history_mask=mask)
         else:
             query = query
+
         rest = ~answerable
         if items is None:
             width = len(self.items)
         else:
             width = items.shape[1]
+
         table = query.history_mask.new_zeros(
             len(query.user), width, dtype=torch.get_default_dtype()
         )
@@ -215,14 +222,17 @@ class Served:
                 some = None
             else:
                 some = items[answerable]
+
             scores = self._without_cold(self.scorer(_rows(query, answerable), some), some)
             table = table.to(scores.dtype)
             table[answerable] = scores
+
         if self.fallback is not None:
             scores, _ = self._strangers(_rows(query, rest))
             table[rest] = (scores if items is None else scores.gather(1, items[rest])).to(
                 table.dtype
             )
+
         return table
 
     def knows(self, user: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
@@ -239,10 +249,12 @@ class Served:
             own = torch.full_like(query.user, PERSONAL)
         else:
             own = self.kind.to(query.user.device)[query.user.clamp(min=0)]
+
         kind = torch.where(by_model, own, torch.where(by_history, HISTORY, POPULAR))
         rest = ~(by_model | by_history)
         if self.fallback is not None and bool(rest.any()):
             kind[rest] = torch.where(self._strangers(_rows(query, rest))[1], CONTENT, POPULAR)
+
         return kind
 
     def _known(
@@ -253,10 +265,12 @@ class Served:
         """
         by_model = self.knows(query.user)
         usable = query.history_mask & self.items.to(query.user.device)[query.history]
+
         if self.reads_history:
             by_history = ~by_model & usable.any(1)
         else:
             by_history = torch.zeros_like(by_model)
+
         return by_model, by_history, usable
 
     def _without_cold(self, scores: Tensor, items: Tensor | None) -> Tensor:
@@ -271,6 +285,7 @@ class Served:
         """Return the fallback's score of every item, and which rows go by content."""
         if self.fallback is None:
             raise ConfigError("the fallback is off.")
+
         content = self.fallback.content(query).to(query.user.device)
         found = (content > 0).any(1)
         return torch.where(
@@ -306,15 +321,18 @@ def served(
     known = known or model.can_rank(data)
     if known.users.all() and known.items.all():
         return scorer
+
     warm = with_interactions(data).users
     if model.list_kind == "personal":
         kind = np.where(warm, PERSONAL, CONTENT)
     else:
         kind = np.full(len(warm), POPULAR)
+
     if choice is None or choice.way == "off":
         fallback = None
     else:
         fallback = Fallback(data, choice)
+
     return Served(
         scorer,
         torch.from_numpy(known.users),

@@ -143,6 +143,7 @@ class HeteroRecommender(Recommender):
             else:
                 rows = normal(data[name].num_nodes, config.dim, scale=0.1, generator=generator)
                 self.register_parameter(f"nodes_{name}", nn.Parameter(rows))
+
         # layers draw their parameters from PyTorch's own stream, which stays as it is
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
@@ -156,11 +157,13 @@ class HeteroRecommender(Recommender):
         graph = build_hetero_data(data, config.types)
         edge_types = graph.edge_types
         cls.add_features(graph, data)
+
         if graph.edge_types != edge_types:
             raise ModelError(
                 f"{cls.__name__}.add_features changed the edges of the graph. Leave them, and "
                 "change them in the network's forward."
             )
+
         ckg = CollaborativeKG.from_dataset(data)
         typed = TypedGraph(ckg, NodeTypes.of(data, ckg, config.types))
         return cls(typed, graph, config, generator)
@@ -212,6 +215,7 @@ class HeteroRecommender(Recommender):
             net.eval()
             with torch.no_grad():
                 found = net(self._inputs(), self.graph.edges())
+
         self._checked(found)
         check_finite(found, self._where)
         return net.train()
@@ -275,13 +279,16 @@ class HeteroRecommender(Recommender):
         width = found["item"].shape[1]
         types = self.graph.types
         entities = found["item"].new_zeros(self.ckg.num_entities, width)
+
         for number, name in enumerate(types.names[1:], 1):
             nodes = torch.from_numpy((types.kind == number).nonzero()[0]).to(entities.device)
             own = found.get(name)
             if len(nodes) and (own is None or own.shape != (len(nodes), width)):
                 return vectors
+
             if own is not None:
                 entities[nodes] = own
+
         return {**vectors, "entities": entities}
 
     def explanation_effects(self) -> HeteroEffects:

@@ -35,6 +35,7 @@ def one_line_errors(where: str) -> Iterator[None]:
     except _BROKEN as error:
         if isinstance(error, KgrecError):
             raise
+
         line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")[:200]
         raise ModelError(f"{where} cannot be run on its graph: {line}.") from error
 
@@ -48,9 +49,11 @@ def check_network(net: Any, edges: Mapping[EdgeType, Tensor], where: str) -> Non
     """
     if not isinstance(net, nn.Module):
         raise ModelError(f"{where} is not a torch.nn.Module but {type(net).__name__}.")
+
     for listed in net.modules():
         if not isinstance(listed, nn.ModuleDict):
             continue
+
         keys: list[Any] = list(listed.keys())
         for key in keys:
             if isinstance(key, tuple) and key not in edges:
@@ -77,20 +80,24 @@ def check_vectors(found: Any, counts: Mapping[str, int], where: str) -> dict[str
             f"{where} returns {type(found).__name__}, not vectors by node type. Return a dict with "
             "'user' and 'item'."
         )
+
     for name, count in counts.items():
         vectors = found.get(name)
         if not isinstance(vectors, Tensor):
             has = ", ".join(sorted(str(k) for k, value in found.items() if value is not None))
             raise ModelError(f"{where} returns no {name!r} vectors, only {has or 'none'}.")
+
         if vectors.dim() != 2 or len(vectors) != count:
             raise ModelError(
                 f"{where} returns {name!r} vectors of shape {tuple(vectors.shape)}. Return "
                 f"({count}, width)."
             )
+
     widths = {name: found[name].shape[1] for name in counts}
     if len(set(widths.values())) > 1:
         sizes = " and ".join(f"{name!r} vectors of width {width}" for name, width in widths.items())
         raise ModelError(f"{where} returns {sizes}. Make them equal: a score is their product.")
+
     return dict(found)
 
 

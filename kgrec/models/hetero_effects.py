@@ -50,12 +50,14 @@ class HeteroEffects(Rerunnable, GraphEditable):
         """
         if not self.keeps_weights:
             return self._screened_by_removal(user, item)
+
         with torch.enable_grad():
             ones = self._ones().requires_grad_()
             score = self.score_of(self.masked(ones), user, item)
             (gradient,) = torch.autograd.grad(
                 score, ones, allow_unused=True, materialize_grads=True
             )
+
         return gradient
 
     @torch.no_grad()
@@ -73,15 +75,19 @@ class HeteroEffects(Rerunnable, GraphEditable):
                 f"{type(self._model).__name__}: a layer's messages cannot be told apart by edge, "
                 "so other weights cannot be kept. Use mode='delete'."
             )
+
         ones = self._ones()
         scores = ones.new_zeros(len(removed))
+
         for number, facts in enumerate(removed):
             kept = self._model.graph.without(facts)
             if keep_weights:
                 found = self.masked(ones * kept)
             else:
                 found = self._model(kept)
+
             scores[number] = self.score_of(found, user, item)
+
         return scores
 
     def on_graph(self, ckg: CollaborativeKG) -> "HeteroRecommender":
@@ -121,11 +127,13 @@ class HeteroEffects(Rerunnable, GraphEditable):
         """
         graph = self._model.graph
         edges = graph.edges()
+
         try:
             with masked_messages(self._model.net, edges, graph.per_edge(self._ones())) as met:
                 found = self._model.on_edges(edges)
         except CapabilityError:
             return False
+
         unmet = {name: ends[:, :0] if name not in met else ends for name, ends in edges.items()}
         alone = self._model.on_edges(unmet)
         return all(torch.allclose(found[name], alone[name]) for name in ("user", "item"))
@@ -150,9 +158,11 @@ class HeteroEffects(Rerunnable, GraphEditable):
         for row, end in zip(hops, ends, strict=True):
             reached = np.zeros(ckg.num_nodes, dtype=bool)
             reached[end] = True
+
             for hop in range(3):
                 row[reached] = np.minimum(row[reached], hop)
                 reached = reached | (graph @ reached > 0)
+
         head = hops[:, ckg.head[facts]]
         tail = hops[:, ckg.tail[facts]]
         length = np.minimum(head[0] + tail[1], tail[0] + head[1]) + 1

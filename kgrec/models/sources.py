@@ -258,14 +258,17 @@ def register_source(
     """
     if not is_dataclass(kind):
         raise ConfigError(f"{kind.__name__} is not a dataclass. A source is one.")
+
     known = _SOURCES.get(kind)
     if known is not None and known.make.__module__ != make.__module__:
         raise ConfigError(
             f"sources {kind.__name__} are drawn from by {known.make.__module__} already. Define "
             "a kind of your own."
         )
+
     if isinstance(gives, type):
         gives = (gives,)
+
     _SOURCES[kind] = _Registered(make, gives, needs)
 
 
@@ -280,6 +283,7 @@ def source_of(objective: Objective[Any]) -> object:
         for kind, registered in _SOURCES.items():
             if objective.batch in registered.gives and _has_defaults(kind):
                 return kind()
+
         kinds = [
             kind.__name__ for kind, known in _SOURCES.items() if objective.batch in known.gives
         ]
@@ -288,21 +292,25 @@ def source_of(objective: Objective[Any]) -> object:
                 f"objective {objective.name!r}: {batch} needs a source. Write "
                 f"Objective({batch}, ..., source={kinds[0]}(...))."
             )
+
         raise ConfigError(
             f"objective {objective.name!r}: no source gives {batch}. Use a batch type of "
             "kgrec.batches, or register_source."
         )
+
     if isinstance(source, type) or type(source) not in _SOURCES:
         raise ConfigError(
             f"objective {objective.name!r}: {source!r:.60} is no source. Use a value of "
             "kgrec.models.sources, or register_source."
         )
+
     gives = _SOURCES[type(source)].gives
     if objective.batch not in gives:
         raise ConfigError(
             f"objective {objective.name!r}: {type(source).__name__} gives "
             f"{' or '.join(kind.__name__ for kind in gives)}, not {batch}. Name one of them."
         )
+
     return source
 
 

@@ -153,15 +153,18 @@ class OneMatrix(Aggregator):
         """Return the shares of the three."""
         weight = self.weight.to(ego)
         bias = self.bias[0].to(ego)
+
         if self.concatenated:
             both = torch.cat([ego, neighborhood])
         else:
             both = ego + neighborhood
+
         upstream = upstream * _slopes(both @ weight + bias, self.slope)
         if self.concatenated:
             halves = (weight @ upstream).chunk(2)
         else:
             halves = (weight @ upstream,) * 2
+
         return halves[0], halves[1], bias @ upstream
 
 

@@ -55,4 +55,5 @@ class DenoisingAutoEncoder(nn.Module):
             output = torch.sigmoid(torch.addmm(bias, output, weight))
             if number == self.depth:
                 code = output
+
         return code, (output - x).square().sum(1).mean()

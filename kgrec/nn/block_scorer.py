@@ -27,4 +27,5 @@ def fill_in_blocks(
         for left in range(0, width, columns):
             block = slice(top, top + rows), slice(left, left + columns)
             scores[block] = score(*block)
+
     return scores

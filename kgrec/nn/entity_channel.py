@@ -41,10 +41,12 @@ class EntityChannel(nn.Module):
     ) -> None:
         super().__init__()
         self.masked = masked
+
         if trained:
             self.vectors = nn.Parameter(torch.zeros(rows + 1, dim))
         else:
             self.register_buffer("vectors", torch.zeros(rows + 1, dim))
+
         self.matrix = nn.Parameter(glorot_uniform(dim, word_dim, generator=generator))
         self.bias = nn.Parameter(torch.zeros(word_dim)) if tanh else None
 
@@ -58,6 +60,8 @@ class EntityChannel(nn.Module):
         mapped = take_rows(self.vectors, numbers) @ self.matrix  # (entities, word_dim)
         if self.bias is not None:
             mapped = torch.tanh(mapped + self.bias)
+
         if self.masked:
             mapped = mapped * (numbers != 0).unsqueeze(1).to(mapped.dtype)
+
         return mapped

@@ -49,14 +49,18 @@ class HistorySets:
         ptr, sets = self._sets(user, history, mask)
         if items is None:
             return self.sums(ptr, sets)
+
         step = chunk_rows(self.num_items, ptr.device)
         parts = []
+
         for start in range(0, len(items), step):
             part = ptr[start : start + step + 1]
             table = self.sums(part - part[0], sets[int(part[0]) : int(part[-1])])
             parts.append(table.gather(1, items[start : start + step]))
+
         if parts:
             return torch.cat(parts)
+
         return torch.zeros(items.shape)
 
     def similar(self, item: int) -> Float[Tensor, " items"]:

@@ -30,10 +30,12 @@ def dependence(
     """
     if measure == "mi":
         return intent_information(rows)  # Eq. (4)
+
     if measure == "distance":
         alike = distance_correlations(rows)  # (heads, heads), Eq. (6)
     else:
         alike = _cosines(rows).square()
+
     return alike.triu(1).sum()
 
 

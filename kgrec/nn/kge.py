@@ -51,6 +51,7 @@ def transr_energies(
     projected = (h, r, t, n)  # (batch, dout) each
     if normalized:
         h, r, t, n = (unit_rows(part) for part in projected)
+
     moved = h + r
     return (moved - t).square().sum(1), (moved - n).square().sum(1), projected
 
@@ -600,6 +601,7 @@ class RotatETables(TripleTables):
         total = query.new_zeros(len(query), len(candidates))
         for a, b, c, d in zip(real, imaginary, to_real, to_imaginary, strict=True):
             total -= (a - c).square_().add_((b - d).square_()).sqrt_()
+
         return total
 
     def against(

@@ -56,6 +56,7 @@ class LightPropagation(nn.Module):
         dropped: Tensor = self.edge_dropout(weight)
         if dropped is weight:
             return weight
+
         reverse = csr.rev.long()
         # the direction that comes first decides for both
         return dropped[torch.minimum(torch.arange(len(reverse), device=reverse.device), reverse)]

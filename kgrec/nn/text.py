@@ -83,6 +83,7 @@ class KCNN(nn.Module):
         """
         found = []
         place = 0
+
         for width in self.widths:
             windows = texts.shape[1] - width + 1
             met = [
@@ -93,6 +94,7 @@ class KCNN(nn.Module):
             ]
             found.append(sum(met[1:], start=met[0]).max(1).values)
             place += width
+
         return torch.relu(torch.cat(found, 1) + self.bias)
 
 

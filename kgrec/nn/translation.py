@@ -54,6 +54,7 @@ def train_translation(
     """
     optimizer = adam(tables.parameters(), learning_rate)
     device = head.device
+
     for _ in range(epochs):
         order = torch.randperm(len(head), generator=generator)
         drawn = torch.randint(len(tables.nodes), (len(head),), generator=generator)

@@ -79,10 +79,12 @@ class _SampledSoftmaxRows(torch.autograd.Function):
             own = (user * item).sum(1, keepdim=True)
             scores = torch.addmm(own.new_full((), math.log(weight)), user, negatives.T)
             scores.masked_fill_(same[0][some].unsqueeze(1) == same[1], -torch.inf)
+
             if len(negatives):
                 highest = torch.maximum(scores.amax(1, keepdim=True), own)
             else:
                 highest = own
+
             share = scores.sub_(highest).exp_()
             chance = (own - highest).exp_()
             mass = share.sum(1, keepdim=True) + chance
@@ -92,6 +94,7 @@ class _SampledSoftmaxRows(torch.autograd.Function):
             to_users[some] = torch.addmm(chance * item, share, negatives)
             to_items[some] = chance * user
             to_negatives.addmm_(share.T, user)
+
         ctx.save_for_backward(to_users, to_items, to_negatives)
         return total / len(users)
 
@@ -122,6 +125,7 @@ class _SoftmaxRows(torch.autograd.Function):
             share.div_(mass).scatter_add_(1, target, share.new_full((len(rows), 1), -1.0))
             torch.mm(share, items, out=to_users[start : start + step])
             to_items.addmm_(share.T, rows)
+
         ctx.save_for_backward(to_users, to_items)
         return total / len(users)
 

@@ -61,25 +61,31 @@ class Csr:
         """
         head = _column(destination)
         tail = _column(source)
+
         if relation is None:
             kind = None
         else:
             kind = _column(relation)
+
         if len(head) != len(tail) or (kind is not None and len(kind) != len(head)):
             raise GraphError(
                 f"{len(head)} destinations, {len(tail)} sources, "
                 f"{'no' if kind is None else len(kind)} relations. Pass one each per edge."
             )
+
         _check_range("node", head, num_nodes)
         _check_range("node", tail, num_nodes)
+
         if kind is None:
             back = None
         else:
             back = _inverse_table(kind, inverse)
+
         if back is None:
             num_relations = 1
         else:
             num_relations = max(1, len(back))
+
         if (
             num_nodes > _INT32_MAX
             or len(head) > _INT32_MAX
@@ -89,13 +95,16 @@ class Csr:
                 f"{num_nodes} nodes and {len(head)} edges are more than 32-bit positions can "
                 "name. Split the graph."
             )
+
         key, order = torch.sort(_key(head, kind, tail, num_nodes, num_relations), stable=True)
         head = head[order]
         tail = tail[order]
+
         if kind is None:
             kind = None
         else:
             kind = kind[order]
+
         turned = _key(
             tail,
             None if back is None or kind is None else back[kind],
@@ -106,6 +115,7 @@ class Csr:
         turned, reverse_of = torch.sort(turned, stable=True)
         if not torch.equal(turned, key):
             raise GraphError(_without_reverse(key, turned, reverse_of, num_nodes, num_relations))
+
         rev = torch.empty(len(head), dtype=torch.int32, device=head.device)
         rev[reverse_of] = torch.arange(len(head), dtype=torch.int32, device=head.device)
         ptr = torch.zeros(num_nodes + 1, dtype=torch.int64, device=head.device)
@@ -133,6 +143,7 @@ class Csr:
             relation = None
         else:
             relation = self.relation.to(device)
+
         return Csr(
             self.ptr.to(device), self.idx.to(device), self.rev.to(device), relation, self.num_nodes
         )
@@ -175,15 +186,19 @@ def _inverse_table(kind: Tensor, inverse: np.ndarray | Tensor | None) -> Tensor:
             most = int(kind.max()) + 1
         else:
             most = 0
+
         _check_range("relation", kind, most)
         return torch.arange(most, device=kind.device)
+
     table = _column(inverse).to(kind.device)
     _check_range("inverse relation", table, len(table))
+
     if not torch.equal(table[table], torch.arange(len(table), device=kind.device)):
         raise GraphError(
             "the inverse of some relation's inverse is not the relation itself. Pair the "
             "relations up."
         )
+
     _check_range("relation", kind, len(table))
     return table
 
@@ -210,10 +225,12 @@ def _without_reverse(
     lone = int(key[at] if key[at] < turned[at] else key[reverse_of[at]])
     head = lone // num_nodes // num_relations
     tail = lone % num_nodes
+
     if num_relations > 1:
         relation = f" by relation {lone // num_nodes % num_relations}"
     else:
         relation = ""
+
     return (
         f"the edge from node {tail} to node {head}{relation} has no reverse. Give every edge "
         "its reverse."

@@ -32,6 +32,7 @@ def dropout(x: Float[Tensor, "..."], probability: float | int, key: int) -> Floa
     """
     if probability == 0:
         return x
+
     result: Tensor = _Dropout.apply(x, float(probability), key)  # type: ignore[no-untyped-call]
     return result
 

@@ -31,9 +31,11 @@ def bi_interaction(
     """
     parts = ego, neighborhood, sum_weight, sum_bias, product_weight, product_bias
     result: Tensor
+
     if native.takes_interaction(parts):
         result = _Compiled.apply(*parts, float(slope), drop)  # type: ignore[no-untyped-call]
         return result
+
     result = _BiInteraction.apply(*parts, float(slope))  # type: ignore[no-untyped-call]
     return dropout(result, *drop)
 

@@ -24,9 +24,11 @@ def last_of_lists(
     length = end - start[rows]
     if most is not None:
         length = length.clamp(max=most)
+
     place = torch.arange(int(length.max()) if len(rows) else 0, device=rows.device)
     held = place < length.unsqueeze(1)
     if not len(values):
         return torch.zeros_like(held, dtype=torch.int64), held
+
     at = torch.where(held, (end - length).unsqueeze(1) + place, 0)
     return torch.where(held, values[at].long(), 0), held

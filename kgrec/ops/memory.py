@@ -19,8 +19,10 @@ def keep_freed_memory() -> bool:
     """
     if sys.platform != "linux":
         return False
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
+
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, 1 << 30))

@@ -47,14 +47,17 @@ def bpr_rows(
     if native.takes(users, items):
         result: Tensor = _BprRows.apply(users, items, bias, user, positive, negative, weights)  # type: ignore[no-untyped-call]
         return result
+
     u = take_rows(users, user)
     p, n = take_rows(items, torch.cat([positive, negative])).chunk(2)
     margin = (u * n).sum(1) - (u * p).sum(1)
+
     if bias is not None:
         above, below = (
             take_rows(bias.unsqueeze(1), torch.cat([positive, negative])).squeeze(1).chunk(2)
         )
         margin = margin + below - above
+
     squares = weights[0] * u.square().sum() + weights[1] * (p.square().sum() + n.square().sum())
     return softplus(margin).mean() + 0.5 * squares / len(user)
 
@@ -81,11 +84,13 @@ class _BprRows(torch.autograd.Function):
         margin = native.pair_margins(pairs)
         if bias is not None:
             margin += bias[negative] - bias[positive]
+
         ctx.save_for_backward(*pairs, margin)
         ctx.weights = weights
         ctx.one_table = users is items
         ctx.biased = bias is not None
         loss = softplus(margin).mean()
+
         for weight, table, rows in (
             (weights[0], users, (user,)),
             (weights[1], items, (positive, negative)),
@@ -93,6 +98,7 @@ class _BprRows(torch.autograd.Function):
             if weight:
                 squares = table.square().sum(1)
                 loss += 0.5 * weight * torch.stack([squares[some].mean() for some in rows]).sum()
+
         return loss
 
     @staticmethod
@@ -105,16 +111,20 @@ class _BprRows(torch.autograd.Function):
         scale = float(upstream) / len(margin)
         slope = margin.sigmoid().mul_(scale)
         to_users = torch.zeros_like(users)
+
         if ctx.one_table:
             to_items = to_users
         else:
             to_items = torch.zeros_like(items)
+
         native.add_pair_gradients_(
             to_users, to_items, pairs, slope, (scale * ctx.weights[0], scale * ctx.weights[1])
         )
         to_bias = None
+
         if ctx.biased:
             to_bias = torch.bincount(
                 torch.cat([positive, negative]), torch.cat([-slope, slope]), minlength=len(items)
             )
+
         return to_users, None if ctx.one_table else to_items, to_bias, None, None, None, None

@@ -50,6 +50,7 @@ def propagate(
     if rows is not None and (weight.requires_grad or not native.takes(x, weight)):
         every: Tensor = propagate(x, graph, weight, reverse)
         return every.index_select(0, rows)
+
     result: Tensor = _Propagate.apply(x, weight, graph, reverse, rows)  # type: ignore[no-untyped-call]
     return result
 
@@ -81,6 +82,7 @@ def propagate_beside(
     if weight.requires_grad or not native.takes(x, weight):
         own = take_rows(x, rows)
         return own, own if last else x, propagate(x, graph, weight, reverse, rows if last else None)
+
     own, near, *every = _PropagateBeside.apply(x, weight, graph, reverse, rows, last)  # type: ignore[no-untyped-call]
     return own, own if last else every[0], near
 
@@ -175,6 +177,7 @@ def sampled_product(
         return native.sddmm(ptr.long(), idx, a, b)
     if gpu.takes(a, b):
         return gpu.sddmm(ptr.long(), idx, a, b)
+
     if len(idx) > len(a) * len(
         b
     ):  # repeated places outnumber the cells, which torch's sampled product cannot take
@@ -182,6 +185,7 @@ def sampled_product(
             torch.arange(len(a), device=idx.device), ptr.diff(), output_size=len(idx)
         )
         return (a @ b.T)[row, idx]
+
     pattern = torch.sparse_csr_tensor(
         ptr, idx, a.new_zeros(len(idx)), (len(a), len(b)), check_invariants=False
     )
@@ -210,6 +214,7 @@ def sparse_product(
         return native.spmm(ptr.long(), idx, weight.detach(), x, out)
     if gpu.takes(x, weight):
         return gpu.spmm(ptr.long(), idx, weight.detach(), x, out)
+
     sparse = torch.sparse_csr_tensor(
         ptr, idx, weight.detach(), (len(out), len(x)), check_invariants=False
     )
@@ -236,6 +241,7 @@ class _Propagate(torch.autograd.Function):
         ctx.save_for_backward(x if weight.requires_grad else None, weight, reverse, rows)
         if rows is None:
             return _multiply(graph, weight, x)
+
         return native.spmm(
             graph.ptr, graph.idx, weight, x, x.new_empty(len(rows), x.shape[1]), rows=rows
         )
@@ -249,6 +255,7 @@ class _Propagate(torch.autograd.Function):
         graph = ctx.graph
         to_x = None
         to_weight = None
+
         if ctx.needs_input_grad[0]:
             if reverse is None:
                 reverse = weight.index_select(0, graph.rev)
@@ -264,8 +271,10 @@ class _Propagate(torch.autograd.Function):
                     out,
                     x_place=_places(rows, graph.num_nodes),
                 )
+
         if ctx.needs_input_grad[1]:
             to_weight = sddmm(graph, upstream, x)
+
         return to_x, to_weight, None, None, None
 
 
@@ -281,6 +290,7 @@ class _PropagateBeside(torch.autograd.Function):
         own = x.index_select(0, rows)
         if last:
             return (own, near)
+
         return (own, near, x)
 
     @staticmethod
@@ -293,6 +303,7 @@ class _PropagateBeside(torch.autograd.Function):
             place = _places(rows, graph.num_nodes)
         else:
             place = None
+
         to_x = native.spmm(
             graph.ptr, graph.idx, reverse, near, near.new_empty(ctx.shape), every, x_place=place
         )
@@ -328,6 +339,7 @@ class _PolyRows(torch.autograd.Function):
         own = x.index_select(0, rows)
         if not native.takes(x, weight) or len(coefficients) == 1:
             return _horner(x, weight, graph, coefficients).index_select(0, rows), own
+
         first, *rest = coefficients
         if len(rest) > 1:
             inner = _horner(x, weight, graph, tuple(rest))
@@ -335,6 +347,7 @@ class _PolyRows(torch.autograd.Function):
         else:
             inner = x
             factor = rest[0]
+
         out = torch.empty_like(own)
         return native.spmm(
             graph.ptr, graph.idx, weight, inner, out, x, first, factor, rows=rows
@@ -349,12 +362,14 @@ class _PolyRows(torch.autograd.Function):
             wide.index_copy_(0, rows, upstream)
             to_x = _horner(wide, weight, graph, coefficients)
             return to_x.index_add_(0, rows, own), None, None, None, None
+
         place = _places(rows, graph.num_nodes)
         *lower, factor = coefficients
         upstream = current = upstream.contiguous()
         at: Tensor | None = place
         into = upstream.new_empty(ctx.shape)
         other = upstream.new_empty(ctx.shape if len(lower) > 1 else 0)
+
         for number in reversed(range(len(lower))):
             added = (
                 upstream if number else upstream * lower[0] + own
@@ -363,6 +378,7 @@ class _PolyRows(torch.autograd.Function):
                 by = lower[number]
             else:
                 by = 1.0
+
             native.spmm(
                 graph.ptr,
                 graph.idx,
@@ -379,6 +395,7 @@ class _PolyRows(torch.autograd.Function):
             at = None
             factor = 1.0
             into, other = other, into
+
         return current, None, None, None, None
 
 
@@ -439,12 +456,14 @@ def _add_product(
         return native.spmm(graph.ptr, graph.idx, weight, x, out, added, alpha, beta)
     if gpu.takes(x, weight):
         return gpu.spmm(graph.ptr, graph.idx, weight, x, out, added, alpha, beta)
+
     if added is None:
         base = out
         factor = 0.0
     else:
         base = added
         factor = alpha
+
     return torch.addmm(
         base, matrix(graph, weight), x.contiguous(), beta=factor, alpha=beta, out=out
     )
@@ -454,12 +473,15 @@ def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ..
     *lower, highest = coefficients
     if not lower:
         return x * highest
+
     x = x.contiguous()
     out = torch.empty_like(x)
+
     if len(lower) == 1:
         other = out
     else:
         other = torch.empty_like(x)
+
     # The two buffers take turns, so placed that the last sum lands in ``out``.
     if len(lower) % 2:
         into = out
@@ -467,11 +489,14 @@ def _horner(x: Tensor, weight: Tensor, graph: Csr, coefficients: tuple[float, ..
     else:
         into = other
         rest = out
+
     current = x
     factor = highest
+
     for coefficient in reversed(lower):
         _add_product(graph, weight, current, into, x, coefficient, factor)
         current = into
         factor = 1.0
         into, rest = rest, into
+
     return out

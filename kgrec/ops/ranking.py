@@ -44,13 +44,16 @@ def topk_masked(
     """
     scores = users.new_empty(len(users), k)
     ids = torch.empty(len(users), k, dtype=torch.int64, device=users.device)
+
     for start, chunk in product_chunks(users, items):
         stop = start + len(chunk)
         if seen_ptr is None:
             some = None
         else:
             some = seen_ptr[start : stop + 1]
+
         scores[start:stop], ids[start:stop] = topk_unseen_(chunk, k, some, seen_idx)
+
     return scores, ids
 
 
@@ -70,6 +73,7 @@ def product_chunks(
     width = -(-len(items) // _BLOCK) * _BLOCK
     buffer = users.new_full((min(rows, len(users)), width), -torch.inf)
     catalog = items.T
+
     for start in range(0, len(users), rows):
         chunk = buffer[: min(rows, len(users) - start)]
         torch.mm(users[start : start + rows], catalog, out=chunk[:, : len(items)])
@@ -97,8 +101,10 @@ def topk_unseen_(
     """
     if _compiled(scores, k):
         return _checked(*native.topk(scores, k, seen_ptr, seen_idx))
+
     if seen_ptr is not None and seen_idx is not None:
         mask_seen_(scores, seen_ptr, seen_idx)
+
     return topk_scores(scores, k)
 
 
@@ -135,23 +141,28 @@ def topk_scores(
     """
     if _compiled(scores, k):
         return _checked(*native.topk(scores, k, None, None))
+
     wanted = min(k, scores.shape[1])
     columns = scores.shape[1]
     values, ids = _checked(*_best(scores, min(wanted + 1, columns)))
     values, last = values[:, :wanted], values[:, wanted:]
     ids = ids[:, :wanted]
+
     # torch.topk is free to choose among equals. That matters only where the first one left out
     # equals the last one taken.
     if last.numel():
         open_rows = (values[:, -1] == last[:, 0]).nonzero().squeeze(1)
         if len(open_rows):
             ids[open_rows] = _lowest_of_ties(scores, open_rows, values[open_rows, -1:], wanted)
+
     ids = ids.sort(1).values
     values, order = scores.gather(1, ids).sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order).masked_fill(values == -torch.inf, -1)
+
     if wanted < k:
         values = torch.nn.functional.pad(values, (0, k - wanted), value=-torch.inf)
         ids = torch.nn.functional.pad(ids, (0, k - wanted), value=-1)
+
     return values, ids
 
 
@@ -196,6 +207,7 @@ def chunk_rows(num_items: int, device: torch.device | str) -> int:
         budget = _CHUNK_ON_CPU
     else:
         budget = _CHUNK_ON_GPU
+
     return max(16, budget // max(1, num_items))
 
 
@@ -214,6 +226,7 @@ def _checked(values: Tensor, ids: Tensor, broken: Tensor | None = None) -> tuple
         raise DivergedError(
             "a score is not a number. The model has diverged; lower its learning rate."
         )
+
     return values, ids
 
 
@@ -229,9 +242,11 @@ def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if blocks < 4 * count:
         values, ids = scores.topk(count, dim=1)
         return values, ids
+
     padding = blocks * _BLOCK - scores.shape[1]
     if padding:
         scores = torch.nn.functional.pad(scores, (0, padding), value=-torch.inf)
+
     cut = scores.reshape(len(scores), blocks, _BLOCK)
     chosen = cut.amax(2).topk(count, dim=1, sorted=False).indices
     inside = cut.gather(1, chosen.unsqueeze(2).expand(-1, -1, _BLOCK)).flatten(1)
@@ -250,4 +265,5 @@ def _lowest_of_ties(scores: Tensor, rows: Tensor, threshold: Tensor, count: int)
         at = part == limit
         at &= at.cumsum(1, dtype=torch.int32) <= count - above.sum(1, keepdim=True)
         picked.append((above | at).nonzero()[:, 1].view(len(part), count))
+
     return torch.cat(picked)

@@ -48,16 +48,19 @@ def by_relation(graph: Csr) -> tuple[RelationEdges, ...]:
     """
     if graph.relation is None:
         raise GraphError("the graph has no relations to score. Pass relation= to Csr.from_edges.")
+
     order = torch.sort(graph.relation, stable=True).indices
     found = []
     place = torch.empty(graph.num_nodes, dtype=torch.int32, device=order.device)
     destinations = graph.destinations()
+
     for relation, edges in enumerate(torch.split(order, torch.bincount(graph.relation).tolist())):
         if len(edges):
             heads, sizes = torch.unique_consecutive(destinations[edges], return_counts=True)
             tails, idx = _distinct(graph.idx[edges], place)
             ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
             found.append(RelationEdges(relation, heads, tails, ptr, idx, edges.int()))
+
     return tuple(found)
 
 
@@ -92,16 +95,19 @@ def rel_scores(
         groups = by_relation(graph)
     else:
         groups = groups
+
     if groups and groups[-1].relation >= len(projection):
         raise GraphError(
             f"the graph names relation {groups[-1].relation}, but there are {len(projection)} "
             "projections."
         )
+
     scores = torch.empty(graph.num_edges, dtype=x.dtype, device=x.device)
     for group in groups:
         matrix = projection[group.relation]
         vector = relation_vectors[group.relation]
         right = _projected(x, group.tails, matrix)
+
         if native.takes(x, projection, relation_vectors):
             parts = x.new_empty(len(group.idx))
             for start in range(0, len(group.heads), _ROWS_AT_ONCE):
@@ -113,7 +119,9 @@ def rel_scores(
         else:
             left = _projected(x, group.heads, matrix).add_(vector).tanh_()
             parts = sampled_product(group.ptr.int(), group.idx, left, right)
+
         scores.index_copy_(0, group.edges.long(), parts)
+
     return scores
 
 
@@ -173,6 +181,7 @@ def _grouped_products(ptr: Tensor, x: Tensor, matrices: Tensor) -> Tensor:
     """
     if native.takes(x, matrices) and native.takes_products(*matrices.shape[1:]):
         return native.grouped_products(ptr, x, matrices)
+
     sizes = ptr.diff().tolist()
     out = x.new_empty(len(x), matrices.shape[2])
     for matrix, rows, into in zip(
@@ -180,6 +189,7 @@ def _grouped_products(ptr: Tensor, x: Tensor, matrices: Tensor) -> Tensor:
     ):
         if len(rows):
             torch.mm(rows, matrix, out=into)
+
     return out
 
 
@@ -187,11 +197,13 @@ def _grouped_sums(ptr: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """Return, per group, the sum over its rows of ``x[i]^T z[i]``."""
     if native.takes(x, z) and native.takes_products(x.shape[1], z.shape[1]):
         return native.grouped_sums(ptr, x, z)
+
     sizes = ptr.diff().tolist()
     sums = x.new_zeros(len(ptr) - 1, x.shape[1], z.shape[1])
     for left, right, into in zip(torch.split(x, sizes), torch.split(z, sizes), sums, strict=True):
         if len(left):
             torch.mm(left.T, right, out=into)
+
     return sums
 
 

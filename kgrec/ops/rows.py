@@ -25,6 +25,7 @@ def take_rows(
     if table.device.type == "cpu" or gpu.takes(table):
         result: Tensor = _TakeRows.apply(table, rows)  # type: ignore[no-untyped-call]
         return result
+
     return embedding(rows, table)
 
 

@@ -86,6 +86,7 @@ class FreeItems:
                 f"user row {user} has used all {self._num_items} items: there is no negative to "
                 "draw. Leave the user out."
             )
+
         return _draw_free(users, self._ptr, self._keys, self._num_items, free, generator)
 
 
@@ -137,6 +138,7 @@ class FreeTails:
         )
         for row, nodes in zip(place, pools, strict=True):
             row[nodes] = torch.arange(len(nodes), device=pool.device)
+
         column = place[pool[relation], tail]
         head, relation, column = (part[column >= 0] for part in (head, relation, column))
         if (_highest(head) + 1) * len(pool) * self._width >= 2**63:
@@ -144,6 +146,7 @@ class FreeTails:
                 f"triples of {len(pool)} relations and {self._width} entities are more than "
                 "64-bit keys can name."
             )
+
         facts = torch.unique_consecutive(
             torch.sort((head * len(pool) + relation) * self._width + column).values
         )
@@ -175,6 +178,7 @@ class FreeTails:
         place = (self._start[pool] + drawn).clamp(max=max(0, len(self._nodes) - 1))
         if len(self._nodes):
             return torch.where(free > 0, self._nodes[place], tail)
+
         return tail.to(torch.int64)
 
 
@@ -223,12 +227,14 @@ class Corrupter:
         chance = torch.rand(len(head), generator=generator, device=head.device)
         by_head = chance < self._head_share[relation]
         negative = torch.empty(len(head), count, dtype=torch.int64, device=head.device)
+
         for of, free, (near, far) in (
             (by_head, self._heads, (tail, head)),
             (~by_head, self._tails, (head, tail)),
         ):
             ends = (part[of].repeat_interleave(count) for part in (near, relation, far))
             negative[of] = free.draw(*ends, generator=generator).view(-1, count)
+
         return negative, by_head
 
 
@@ -327,6 +333,7 @@ def bernoulli_share(
             .double()
             .clamp(min=1)
         )
+
     heads, tails = distinct  # tph = triples / heads, hpt = triples / tails
     return (tails / (heads + tails)).to(torch.get_default_dtype())
 
@@ -352,6 +359,7 @@ def _free_keys(ptr: Tensor, idx: Tensor, num_columns: int) -> Tensor:
             "the columns of a row are not ascending and distinct, or out of range. Sort each row "
             "and drop repeats."
         )
+
     return keys
 
 

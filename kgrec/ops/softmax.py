@@ -33,6 +33,7 @@ class _EdgeSoftmax(torch.autograd.Function):
             out = native.edge_softmax(graph.ptr, score)
             ctx.save_for_backward(out)
             return out
+
         score = score.contiguous()
         largest = torch.segment_reduce(score, "max", offsets=graph.ptr, unsafe=True)
         raised = (score - _spread(largest, graph)).exp_()

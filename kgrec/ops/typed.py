@@ -89,6 +89,7 @@ class TypedEdges:
             kind = torch.zeros_like(row)
         else:
             kind = relation
+
         for what, values, size in (
             ("row", row, num_rows),
             ("column", column, num_columns),
@@ -96,6 +97,7 @@ class TypedEdges:
         ):
             if len(values) and not (int(values.min()) >= 0 and int(values.max()) < size):
                 raise GraphError(f"an edge names a {what} outside 0..{size - 1}.")
+
         forward, order = _segments(row, kind, column, (num_rows, num_relations, num_columns))
         backward, turned = _segments(
             column[order], kind[order], row[order], (num_columns, num_relations, num_rows)
@@ -152,6 +154,7 @@ def typed_products(
     by = edges.forward
     if vectors is None:
         return sampled_product(by.ptr.int(), by.idx, upstream, x)
+
     return sampled_product(
         by.start.int(), by.idx, by.per_segment(upstream) * vectors[by.relation], x
     )
@@ -184,6 +187,7 @@ def _sum(by: Segments, weight: Tensor, x: Tensor, vectors: Tensor | None) -> Ten
         return sparse_product(by.ptr.int(), by.idx, weight, x)
     if native.takes(x, weight, vectors):
         return native.typed_sum(_parts(by), weight, x, vectors)
+
     return _over_segments(
         by, sparse_product(by.start.int(), by.idx, weight, x) * vectors[by.relation]
     )
@@ -195,6 +199,7 @@ def _both_sums(
     """Return the gradients of ``x`` and ``vectors``; ``by`` is sorted by the rows of ``x``."""
     if native.takes(x, weight, vectors, upstream):
         return native.typed_sums(_parts(by), weight, upstream, vectors, x)
+
     gathered = sparse_product(by.start.int(), by.idx, weight, upstream)
     order = torch.sort(by.relation, stable=True).indices
     ptr = torch.nn.functional.pad(
@@ -228,4 +233,5 @@ def _segments(
         torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
         for sizes in (torch.bincount(row, minlength=num_rows), segments, edges)
     )
+
     return Segments(ptr, first, start, (pairs % num_relations).int(), column.int()), order

@@ -37,9 +37,11 @@ def page(summary: Mapping[str, Any]) -> str:
     interactions = None
     if profile["interactions"]:
         interactions = _interactions(profile["interactions"])
+
     graph = None
     if profile["graph"]:
         graph = _graph(summary, profile["graph"], profile["interactions"])
+
     return (
         _templates()
         .get_template("dataset.html")
@@ -82,11 +84,14 @@ def _percent(part: float | int, whole: float | int) -> str:
     share = 0.0
     if whole:
         share = 100 * part / whole
+
     shown = f"{share:.1f}".removesuffix(".0")
     if shown == "100" and part < whole:
         shown = "99.9"
+
     if shown == "0" and part:
         shown = "under 0.1"
+
     return f"{shown} %"
 
 
@@ -100,6 +105,7 @@ def _short(number: float | int) -> str:
         if number >= size:
             digits = 2 if number < 10 * size else 3
             return f"{number / size:.{digits}g}{unit}"
+
     return f"{number:g}"
 
 
@@ -148,10 +154,12 @@ def _ranked(
     most = max((count for _, count, _ in rows), default=1) or 1
     names = [name for name, _, _ in rows]
     shown = []
+
     for name, count, key in rows:
         if names.count(name) == 1:
             key = ""
         shown.append({"name": name, "key": key, "width": _width(count / most), "count": count})
+
     return {"caption": caption, "columns": columns, "rows": shown, "note": note}
 
 
@@ -181,6 +189,7 @@ def _drawing(most: float | int) -> _View:
         label = ""
         if share != 0.5 or most % 2 == 0 or most >= 10:
             label = _short(most * share)
+
         axes.append(
             {
                 "x1": _LEFT,
@@ -191,6 +200,7 @@ def _drawing(most: float | int) -> _View:
                 "label": label,
             }
         )
+
     return {"axes": axes, "bars": [], "marks": [], "curve": "", "even": None}
 
 
@@ -209,11 +219,13 @@ def _bars(
     most = _round_up(max((sum(count for _, count in pieces) for pieces in columns), default=0) or 1)
     drawing = _drawing(most)
     step = (_RIGHT - _LEFT) / max(len(columns), 1)
+
     for n, pieces in enumerate(columns):
         y = float(_BASE)
         for part, count in pieces:
             if not count:
                 continue
+
             height = max(count / most * (_BASE - _TOP), 1.0)
             y -= height
             drawing["bars"].append(
@@ -225,11 +237,14 @@ def _bars(
                     "height": f"{height:.1f}",
                 }
             )
+
     for position, text in ticks:
         anchor = "middle"
         if position == len(columns):
             anchor = "end"
+
         drawing["marks"].append(_mark(f"{_LEFT + position * step:.1f}", text, anchor))
+
     return drawing
 
 
@@ -240,9 +255,11 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
     tiles = []
     if summary["users"] or summary["items"]:
         tiles += [("users", summary["users"]), ("items", summary["items"])]
+
     if summary["users"]:
         parts = summary["interactions"].items()
         tiles += [(f"{_PARTS[part]} interactions", count) for part, count in parts]
+
     tiles += [(name, summary[name]) for name in ("triples", "entities", "relations")]
     further = [
         ("negatives", "labeled negatives"),
@@ -252,6 +269,7 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
     tiles += [(name, sum(summary[key].values())) for key, name in further if summary[key]]
     if summary["content"]["texts"]:
         tiles.append(("items with texts", summary["content"]["texts"]))
+
     return tiles
 
 
@@ -266,8 +284,10 @@ def _interactions(profile: Mapping[str, Any]) -> _View:
     ]
     if profile["popularity"]:
         figures.append(_popularity(profile["popularity"]))
+
     if profile["times"]:
         figures.append(_times(profile["times"]))
+
     if profile["ratings"]:
         figures.append(_ratings(profile["ratings"]))
 
@@ -300,6 +320,7 @@ def _distribution(title: str, spread: Mapping[str, Any], what: str, of: str) -> 
     ]
     if bins and bins[-1]["to"]:
         ticks.append((float(len(bins)), _short(bins[-1]["to"] + 1)))
+
     drawing = _bars([[("train", bin["count"])] for bin in bins], ticks)
     described = (
         f"{of.capitalize()}: median {spread['median']:g}, mean {spread['mean']:.1f}, "
@@ -307,6 +328,7 @@ def _distribution(title: str, spread: Mapping[str, Any], what: str, of: str) -> 
     )
     if spread["none"]:
         described += f" None: {spread['none']:,}."
+
     rows = [(_range(bin), f"{bin['count']:,}") for bin in bins]
     return _figure(title, drawing, described, _table(title, (of, what), rows, numbers=(0, 1)))
 
@@ -318,11 +340,14 @@ def _popularity(points: Sequence[Sequence[float | int]]) -> _View:
     drawing["curve"] = " ".join(
         f"{_LEFT + x * width:.1f},{_BASE - y * (_BASE - _TOP):.1f}" for x, y in points
     )
+
     for n in range(5):
         anchor = "middle"
         if n == 4:
             anchor = "end"
+
         drawing["marks"].append(_mark(f"{_LEFT + n / 4 * width:.1f}", f"{25 * n} %", anchor))
+
     tenth = next(y for x, y in points if x >= 0.0999)
     described = (
         f"The most popular tenth of the items has {100 * tenth:.0f} % of the "
@@ -335,6 +360,7 @@ def _popularity(points: Sequence[Sequence[float | int]]) -> _View:
         rows,
         numbers=(0, 1),
     )
+
     return _figure("Share of the interactions, most popular items first", drawing, described, table)
 
 
@@ -358,6 +384,7 @@ def _times(times: Mapping[str, Any]) -> _View:
     described = f"From {first} to {last}."
     if times["missing"]:
         described = f"From {first} to {last}; {times['missing']:,} have no time."
+
     return _figure("Interactions over time", drawing, described, table, legend)
 
 
@@ -382,6 +409,7 @@ def _graph(
         figures.append(
             _distribution("Triples per item", graph["per_item"], "items", "triples of an item")
         )
+
     figures.append(
         _distribution(
             "Triples per entity",
@@ -392,9 +420,11 @@ def _graph(
     )
     hubs = [(hub["label"], hub["triples"], hub["key"]) for hub in graph["hubs"]]
     lists = [_relations(graph["relations"]), _ranked("Hubs", ("entity", "triples"), hubs)]
+
     if graph["types"]:
         types = [(kind["key"], kind["entities"], "") for kind in graph["types"][:_RELATIONS]]
         lists.append(_ranked("Types", ("type", "entities"), types))
+
     lists.append(_components(graph["components"], summary["items"]))
     coverage = _coverage(summary, graph, interactions)
     return {"coverage": coverage, "figures": figures, "lists": lists}
@@ -407,10 +437,12 @@ def _relations(relations: Mapping[str, Any]) -> _View:
     note = ""
     if others:
         note = f"And {others:,} more relations with {facts:,} facts."
+
     rows = [
         (relation["label"], relation["triples"], relation["key"])
         for relation in relations["most"][:_RELATIONS]
     ]
+
     return _ranked("Relations", ("relation", "facts"), rows, note)
 
 
@@ -430,8 +462,10 @@ def _coverage(
     if interactions:
         with_triples = graph["interactions_with_triples"]
         rows.insert(0, ("interactions with such items", with_triples, interactions["total"]))
+
     if summary["items"]:
         rows.insert(0, ("items with a triple", graph["items_with_triples"], summary["items"]))
+
     return [
         {
             "name": name,
@@ -457,12 +491,16 @@ def _tables(summary: Mapping[str, Any]) -> list[_View]:
         ]
         columns = ("what", "why", "rows", "first places")
         tables.append(_table("Left out", columns, rows, numbers=(2,)))
+
     if summary["counts"]:
         counts = [(name, f"{count:,}") for name, count in summary["counts"].items()]
         tables.append(_table("Counted", ("what", "how many"), counts, numbers=(1,)))
+
     if summary["sources"]:
         tables.append(_table("Sources", ("file",), [([source],) for source in summary["sources"]]))
+
     if summary["settings"]:
         settings = [(name, str(value)) for name, value in summary["settings"].items()]
         tables.append(_table("Settings", ("setting", "value"), settings))
+
     return tables

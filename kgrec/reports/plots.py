@@ -70,6 +70,7 @@ def plot_metrics(
             zorder=3,
         )
         reach = max(v + e for v, e in zip(values, errors, strict=True)) or 1.0
+
         for row, value, error in zip(rows, values, errors, strict=True):
             panel.text(
                 value + error + 0.02 * reach,
@@ -79,6 +80,7 @@ def plot_metrics(
                 fontsize=9,
                 color=INK,
             )
+
         panel.set_xlim(0, 1.16 * reach)
         panel.set_title(
             metric.replace("ndcg", "NDCG").replace("recall", "Recall"),
@@ -93,6 +95,7 @@ def plot_metrics(
         panel.grid(axis="x", color="#e4e7eb", linewidth=0.8, zorder=0)
         for side in panel.spines.values():
             side.set_visible(False)
+
     kinds = [kind for kind in LEGEND if any(b.kind == kind for b in bars)]
     inch = 1 / (0.46 * len(bars) + 2.1)
     figure.subplots_adjust(
@@ -165,8 +168,10 @@ def plot_differences(
         panel.set_title(
             metric.replace("ndcg", "NDCG"), loc="left", fontsize=10, color=INK, fontweight="bold"
         )
+
     for panel in grid[len(panels) :]:
         panel.set_visible(False)
+
     figure.text(
         0.012, 1 - 0.3 / tall, title, fontsize=12, fontweight="bold", color=INK, va="center"
     )
@@ -180,9 +185,11 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
         row = len(labels) - 1 - labels.index(whisker.label)
         color = COLORS["knowledge"]
         face = color
+
         if whisker.low <= 0 <= whisker.high:
             color = COLORS["interactions"]
             face = "white"
+
         panel.plot(
             [whisker.low, whisker.high],
             [row, row],
@@ -191,6 +198,7 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
             solid_capstyle="round",
             zorder=2,
         )
+
         panel.plot(
             [whisker.value],
             [row],
@@ -201,6 +209,7 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
             markeredgewidth=1.4,
             zorder=3,
         )
+
         above = {
             "xytext": (0, 5),
             "textcoords": "offset points",
@@ -210,6 +219,7 @@ def _draw_whiskers(panel: Any, labels: Sequence[str], whiskers: Sequence[Whisker
             "color": INK,
         }
         panel.annotate(f"{whisker.value:+.4f}", (whisker.value, row), **above)
+
     ends = [0.0, *(end for whisker in whiskers for end in (whisker.low, whisker.high))]
     margin = 0.15 * (max(ends) - min(ends)) or 1.0
     panel.set_xlim(min(ends) - margin, max(ends) + margin)
@@ -247,6 +257,7 @@ def plot_trials(found: "Tuning", path: Path) -> None:
     measured = [trial for trial in trials if trial.value is not None]
     _best_so_far(panels[0], trials)
     _points(panels[0], measured, [float(trial.number) for trial in measured], "trial")
+
     for panel, (name, span) in zip(panels[1:], space.items(), strict=False):
         _points(
             panel,
@@ -254,10 +265,13 @@ def plot_trials(found: "Tuning", path: Path) -> None:
             _positions(panel, span, [trial.settings[name] for trial in measured]),
             name,
         )
+
     for panel in panels[count:]:
         panel.set_visible(False)
+
     for panel in panels[:count:columns]:
         panel.set_ylabel(found.metric, fontsize=8.5, color=INK)
+
     states = ", ".join(
         f"{sum(trial.state == state for trial in trials)} {state}"
         for state in ("done", "pruned", "failed")
@@ -272,10 +286,12 @@ def plot_trials(found: "Tuning", path: Path) -> None:
 def _best_so_far(panel: Any, trials: "Sequence[Trial]") -> None:
     best = -math.inf
     line = []
+
     for trial in trials:
         if trial.state == "done" and trial.value is not None:
             best = max(best, trial.value)
         line.append(best)
+
     line = [value if value > -math.inf else math.nan for value in line]
     panel.step(
         [trial.number for trial in trials], line, where="post", color=FAINT, linewidth=1.4, zorder=1
@@ -288,6 +304,7 @@ def _positions(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) ->
     if not isinstance(span, tuple):
         low = min([span.low, *values])
         high = max([span.high, *values])
+
         if span.log:
             panel.set_xscale("log")
             panel.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
@@ -300,12 +317,15 @@ def _positions(panel: Any, span: "Span | tuple[Any, ...]", values: list[Any]) ->
             panel.locator_params(
                 axis="x", nbins=5, integer=isinstance(low, int) and isinstance(high, int)
             )
+
         return [float(value) for value in values]
+
     written = [_written(value) for value in values]
     names = list(dict.fromkeys([*map(_written, span), *written]))
     rotation = 0
     if max(map(len, names)) > 6:
         rotation = 30
+
     panel.set_xticks(range(len(names)), names, rotation=rotation)
     panel.set_xlim(-0.6, len(names) - 0.4)
     return [float(names.index(name)) for name in written]
@@ -325,15 +345,20 @@ def _points(panel: Any, trials: "Sequence[Trial]", positions: list[float], name:
         style = {"color": COLORS["knowledge"], "markersize": 5, "zorder": 3}
         if trial is best:
             style = {"color": COLORS["shuffled"], "markersize": 7, "zorder": 4}
+
         style["markeredgecolor"] = style["color"]
         if trial is best:
             style["markeredgecolor"] = INK
+
         if trial.state != "done":
             style["color"] = "white"
+
         marker = "o"
         if trial.number == 1:
             marker = "s"
+
         panel.plot([position], [trial.value], marker, **style)
+
     panel.set_title(name, loc="left", fontsize=9.5, color=INK, fontweight="bold")
     panel.tick_params(labelsize=7.5, colors="#52606d", length=0)
     panel.grid(color="#e4e7eb", linewidth=0.8, zorder=0)
@@ -365,6 +390,7 @@ def plot_shares(
     panel.tick_params(axis="y", length=0)
     for side in ("top", "right", "left", "bottom"):
         panel.spines[side].set_visible(False)
+
     panel.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
     figure.text(0.01, 0.01, footnote, fontsize=8, color=FAINT)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
@@ -405,14 +431,17 @@ def plot_quality(found: "Quality", path: Path, form: str = "png") -> None:
         1, 1 + len(modes), squeeze=False, width_ratios=[1.15, *[1] * len(modes)]
     )[0]
     _draw_drops(first, found, modes)
+
     for panel, mode in zip(others, modes, strict=True):
         _draw_aopc(panel, [curve for curve in found.curves if curve.mode == mode])
         panel.set_title(
             f"AOPC, {_MODES[mode]}", loc="left", fontsize=9.5, color=INK, fontweight="bold"
         )
+
     top = max(panel.get_ylim()[1] for panel in others)
     for panel in others:
         panel.set_ylim(min(0.0, *(panel.get_ylim()[0] for panel in others)), top)
+
     title = (
         f"Explanations of {found.model} on {found.dataset}: what taking paths away does to "
         "the score"
@@ -444,10 +473,12 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
     rows = [(mode, kind) for mode in modes for kind in PATHS]
     ends = [0.0]
     keys = {"best": "drop", "matched": "matched", "random": "random"}
+
     for row, (mode, kind) in enumerate(rows[::-1]):
         figure = found[f"necessity.{keys[kind]}.{mode}"]
         if figure.value is None:
             continue
+
         low, high = _ends(figure)
         color = COLORS[PATHS[kind][1]]
         ends += [low, high]
@@ -473,6 +504,7 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
             }
             panel.plot([paired], [row], "o", markersize=5.5, zorder=3, **hollow)
             ends.append(paired)
+
     margin = 0.1 * (max(ends) - min(ends)) or 1.0
     panel.axvline(0, color="#52606d", linewidth=1.1, zorder=1.5)
     panel.set_xlim(min(ends) - margin * (min(ends) < 0), max(ends) + margin)
@@ -508,6 +540,7 @@ def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:
             linewidth=1.8,
             zorder=3,
         )
+
     panel.set_xlabel("paths taken away together", fontsize=8.5, color="#52606d")
     panel.xaxis.get_major_locator().set_params(integer=True)
     _quiet(panel, "y")

@@ -103,12 +103,14 @@ def predict(
     plan = made.plan()
     began = time.perf_counter()
     steps: dict[str, int] = {}
+
     if plan.fit is not None:
         plan.fit()
         seconds = time.perf_counter() - began
     else:
         seconds, steps = _epoch(made, plan, data, chosen.train, seed, place)
         _rank_some(made, data, place)
+
     return Prediction(
         chosen.name,
         sum(parameter.numel() for parameter in made.parameters() if parameter.requires_grad),
@@ -132,15 +134,18 @@ def _epoch(
     model.train()
     if plan.begin_epoch is not None:
         plan.begin_epoch(1, seed)
+
     for each in rounds_of(model, data, config, seed=seed, device=device):
         count = each.feeds[0].steps()
         steps |= {objective.name: count for objective in each.objectives}
         times = _timed(each, device)
         one = statistics.median(times[1:] or times)
         seconds += (times[0] - one) + one * count  # the first step also draws the epoch's samples
+
     began = time.perf_counter()
     if plan.after_epoch is not None:
         plan.after_epoch()
+
     return seconds + _now(device) - began, steps
 
 
@@ -148,12 +153,15 @@ def _timed(each: Round, device: torch.device) -> list[float]:
     """Return the seconds of a few steps, the first of them with what comes before it."""
     times: list[float] = []
     start = began = _now(device)
+
     for batches in each.batches(1):
         each.step(batches)
         times.append(_now(device) - began)
         if len(times) > _FEWEST_STEPS and _now(device) - start > _SECONDS:
             break
+
         began = _now(device)
+
     return times
 
 
@@ -165,6 +173,7 @@ def _rank_some(model: Recommender, data: Dataset, device: torch.device) -> None:
     model.eval()
     users = np.arange(min(data.num_users, chunk_rows(data.num_items, device)))
     past = Lists.of(data.train, users)
+
     with torch.inference_mode():
         rank_users(
             model.scorer(),
@@ -175,6 +184,7 @@ def _rank_some(model: Recommender, data: Dataset, device: torch.device) -> None:
             history=past,
             device=device,
         )
+
     del kept
 
 

@@ -130,6 +130,7 @@ def fit(
     """
     if isinstance(model, str) and ":" in model:
         model = import_class(model)
+
     if (
         resume
         and out is not None
@@ -143,6 +144,7 @@ def fit(
         )
     ):
         return run
+
     if model is None or data is None:
         if resume:
             there = "there is no run to continue"
@@ -151,6 +153,7 @@ def fit(
         raise ConfigError(
             f"{'' if out is None else f'{out}: '}{there}: name a dataset and a model."
         )
+
     preset = preset or "default"
     seed = seed or 0
     refit = bool(refit)
@@ -162,15 +165,18 @@ def fit(
             f"the preset {preset!r} already trains for fixed epochs on everything but the test "
             "part. Leave refit out."
         )
+
     if isinstance(data, Dataset):
         whole = data
     else:
         whole = load(data)
+
     check_needs(chosen.name, chosen.needs, whole)
     if refit and not len(whole.train):
         raise ConfigError(
             f"refit trains on held-out interactions too, and {whole.name} has none. Leave it out."
         )
+
     choice = choose_fallback(_training_part(whole, chosen), fallback or "auto", half_life)
     arguments: dict[str, Any] = {
         "device": device,
@@ -179,6 +185,7 @@ def fit(
         "fallback": choice,
         "on_epoch": on_epoch,
     }
+
     return fit_chosen(measured_by(chosen, whole), whole, out=out, **arguments)
 
 
@@ -198,10 +205,12 @@ def fit_chosen(
     """
     if out is not None:
         refuse_after_fork(f"{out}: training into a folder")
+
     if out is None:
         path = None
     else:
         path = Path(out)
+
     part = _training_part(data, chosen)
     choice = fallback or FallbackChoice("off")
     job = _Job(chosen, part, _device(device), seed, refit, path, choice, on_epoch)
@@ -234,10 +243,12 @@ class _Named:
             named = self.model
         else:
             named = self.model.__name__
+
         if named is None:
             name = None
         else:
             name = choose(self.model or "", "default", {}).name
+
         named_again = {
             "model": (stored.name, name),
             "preset": (stored.preset, self.preset),
@@ -248,13 +259,16 @@ class _Named:
         ).items():
             if wanted is not None and wanted != found:
                 raise _differs(path, key, found, wanted)
+
         own = fallback_of(record, path)
         if self.fallback not in (None, "auto", own.way):
             raise _differs(path, "fallback", own.way, self.fallback)
         if self.half_life is not None and self.half_life * DAY != own.half_life:
             raise _differs(path, "half_life", own.half_life / DAY, self.half_life)
+
         given = choose(self.model or stored.name, stored.preset, self.settings)
         changed: dict[str, int] = {}
+
         for word in self.settings:
             key, found = setting(stored, word)
             wanted = setting(given, word)[1]
@@ -264,6 +278,7 @@ class _Named:
                 key == "metric" and triple_metric(str(found)) is not None
             ):
                 raise _differs(path, key, found, wanted)
+
         _check_rates_stay(path, stored.train, changed)
         epochs, patience = (changed.get(key, getattr(stored.train, key)) for key in _MAY_CHANGE)
         return replace(stored, train=replace(stored.train, epochs=epochs, patience=patience))
@@ -295,30 +310,38 @@ def _gone_on(
     """Continue the training in a folder, or beside it; None if there is none."""
     if not out.parent.is_dir():
         return None
+
     with locked(out):
         put_back(out)
         beside_out = _training_beside(out)
         if beside_out is None and not (out / CONFIG).is_file():
             return None
+
         if beside_out is not None and not out.exists():  # killed before its first rename
             take_place(beside_out, out)
             beside_out = None
+
         folder = beside_out or out
         sweep_inside(folder)
         sweep_beside(out, but=beside_out)
         record = read_config(folder)
+
         if isinstance(named.model, type):
             own = named.model
         else:
             own = None
+
         stored = stored_settings(record, own, folder)
         chosen = named.agreed(out, record, stored)
+
         if record["status"] == DONE and beside_out is not None:  # killed before its last rename
             take_place(beside_out, out)
             folder = out
+
         if record["status"] == DONE and not _wants_more(record, stored, chosen):
             logger.info("%s: already finished, nothing to resume.", out)
             clear(out, record)
+
             if (
                 missing := {"model", "epochs", "best_epoch", "seconds", "valid", "test"}
                 - record["summary"].keys()
@@ -326,17 +349,21 @@ def _gone_on(
                 raise CheckpointError(
                     f"{out / CONFIG}: its summary lacks {', '.join(sorted(missing))}. Train again."
                 )
+
             return load_run(out, own)
+
         data = _data_of(out, folder, record, named)
         part = _training_part(data, chosen)
         fallback = fallback_of(record, folder)
         job = _Job(
             chosen, part, _device(device), record["seed"], record["refit"], out, fallback, on_epoch
         )
+
         if record["status"] == DONE:
             job.folder = job.training_on(folder, record)
         else:
             job.folder = folder
+
         return job.resumed(record)
 
 
@@ -354,6 +381,7 @@ def _wants_more(record: dict[str, Any], stored: Chosen, chosen: Chosen) -> bool:
             f"epochs={chosen.train.epochs}: the run has {done} already. Name more, or train into "
             "another folder."
         )
+
     return chosen.train != stored.train and (chosen.train.epochs > done)
 
 
@@ -367,14 +395,18 @@ def _data_of(out: Path, folder: Path, record: dict[str, Any], named: _Named) -> 
             data = named.data
         else:
             data = load(named.data)
+
         if (known.get("checksum") or "") != data.checksum:
             raise CheckpointError(
                 f"{out}: was started on another state of the dataset. Train again into another "
                 "folder."
             )
+
         return data
+
     if known.get("path"):
         return find_dataset(out, known, remedy="Name it: kgrec train DATASET --resume")
+
     return replace(open_dataset(folder / DATA), path=None, checksum="")
 
 
@@ -402,6 +434,7 @@ class _Job:
         self._check_metric()
         if self.out is None:
             return self._first_pass(None)
+
         refuse_foreign(self.out, overwrite=True)
         with naming(self.out):
             self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -416,14 +449,17 @@ class _Job:
         assert self.folder is not None
         if not (self.folder / CHECKPOINT).exists():  # version 0.1, killed while it finished
             return self._first_pass(None)
+
         state, owner = read_state(self.folder / CHECKPOINT)
         logger.info("%s: resuming after epoch %d.", self.out, state.epoch)
         if owner.get("phase") == "refit":
             return self._second_pass(record["summary"], state)
+
         if state.stopping.best_epoch:
             state.stopping.patience = self.chosen.train.patience
         else:
             state.stopping.patience = state.stopping.patience
+
         write_config(self.folder, self._record(record["summary"]))
         return self._first_pass(state)
 
@@ -441,16 +477,19 @@ class _Job:
                 f"{self.out}: cannot take more epochs, it {why}. Train again with the epochs "
                 "wanted."
             )
+
         state, _ = read_state(run / STATE)
         state.best = read_tensors(run / WEIGHTS)[0]
         state.history = record["history"]
         if state.stopping.stop:
             state.stopping.since = 0
+
         sweep_beside(self.out)
         with filling(self.out) as fresh:
             shutil.copytree(run / DATA, fresh / DATA)
             write_state(fresh / CHECKPOINT, state, {"phase": "fit"})
             write_config(fresh, self._record({}))
+
         return fresh
 
     def _record(self, summary: dict[str, Any]) -> dict[str, Any]:
@@ -481,6 +520,7 @@ class _Job:
         summary = self._summary(model, done)
         if self.refit:
             return self._second_pass(summary, None)
+
         return self._finish(model, self.data, done, summary)
 
     def _second_pass(self, summary: dict[str, Any], state: TrainState | None) -> Run:
@@ -494,12 +534,14 @@ class _Job:
             schedule_epochs=first.schedule_epochs or first.epochs,  # the rates of the first pass
         )
         model = build_model(self.chosen, data, self.seed).to(self.device)
+
         if self.folder is not None and state is None:
             # The checkpoint says which pass and which data count: killed before it, the folder is
             # that of the first pass.
             write_data(data, self.folder / REFIT_DATA)
             write_config(self.folder, self._record(summary))
             write_state(self.folder / CHECKPOINT, _untrained(model), {"phase": "refit"})
+
         done = train(
             model,
             data,
@@ -510,6 +552,7 @@ class _Job:
             on_epoch=self._after_epoch("refit"),
             title=f"{self.chosen.name} refit",
         )
+
         return self._finish(model, data, done, summary)
 
     def _finish(
@@ -519,16 +562,19 @@ class _Job:
         known = identity(data, self.out)
         details = done.history, summary, known, self.refit, self.out, self.fallback
         run = Run(self.chosen.name, model, data, self.chosen, self.seed, *details)
+
         if self.folder is not None and self.out is not None:
             run.write(self.folder, done if done.optimizers and not self.refit else None)
             if self.folder != self.out:
                 take_place(self.folder, self.out)
+
         return run
 
     def _check_metric(self) -> None:
         metric = self.chosen.train.metric
         if self.chosen.train.test_selected:
             self._check_test_selection(metric)
+
         if triple_metric(metric) is not None:
             if len(self.data.train) and not len(self.data.held_triples.get("valid", ())):
                 raise ConfigError(
@@ -540,7 +586,9 @@ class _Job:
                     f"metric {metric!r} is of triples, and {self.chosen.name} does not score "
                     "them. Take ndcg@10."
                 )
+
             return
+
         validator(metric, self.data, self.device)
 
     def _check_test_selection(self, metric: str) -> None:
@@ -561,6 +609,7 @@ class _Job:
         metric = self.chosen.train.metric
         if triple_metric(metric) is not None:
             return self._triple_validator(model, int(metric.partition("@")[2] or 1))
+
         if self.chosen.train.test_selected:
             logger.warning(
                 "%s: the epoch is chosen by the test part. Its figures are %s.",
@@ -568,8 +617,10 @@ class _Job:
                 TEST_SELECTED,
             )
             return validator(metric, self.data, self.device, model, on="test")
+
         if not len(self.data.valid) and not len(self.data.impressions.get("valid", ())):
             return None
+
         if (
             len(self.data.valid)
             and not with_interactions(self.data).users[self.data.valid.user].any()
@@ -580,6 +631,7 @@ class _Job:
                 self.data.name,
             )
             return None
+
         warm = warm_users(self.data, "valid")
         if warm is not None and self.out is not None:
             every = len(np.unique(self.data.valid.user))
@@ -589,6 +641,7 @@ class _Job:
                 len(warm),
                 every,
             )
+
         return validator(metric, self.data, self.device, model)
 
     def _triple_validator(self, model: Recommender, cut: int) -> Callable[[Scorer], float] | None:
@@ -612,9 +665,11 @@ class _Job:
             found = {}
         else:
             found = dict(ranked.metrics)
+
         triples = model.triple_scorer()
         if triples is not None and len(self.data.held_triples.get(part, ())):
             found |= evaluate_triples(triples, self.data, on=part, device=self.device).metrics
+
         return found or None
 
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:
@@ -629,6 +684,7 @@ class _Job:
         }
         parts = {part: self._measured(model, report, part) for part, report in ranked.items()}
         seconds = [record["seconds"] for record in done.history]
+
         return {
             "model": self.chosen.name,
             "preset": self.chosen.preset,
@@ -664,6 +720,7 @@ class _Job:
             return TEST_SELECTED
         if done.stopping.best_epoch:
             return "valid"
+
         return "last epoch"
 
     def _start_folder(self, out: Path) -> Path:
@@ -674,11 +731,13 @@ class _Job:
         """
         put_back(out)
         refuse_foreign(out, overwrite=True)
+
         if is_unfinished(out):
             raise CheckpointError(
                 f"{out}: holds an unfinished training. Resume it (--resume), or remove the "
                 "folder first."
             )
+
         if (left := _training_beside(out)) is not None and out.exists():
             logger.warning(
                 "%s: a training that was killed beside it (%s) is removed; --resume would have "
@@ -686,14 +745,17 @@ class _Job:
                 out,
                 left.name,
             )
+
         sweep_beside(out)
         model = build_model(self.chosen, self.data, self.seed)
+
         with filling(out) as fresh:
             write_data(self.data, fresh / DATA)
             write_state(fresh / CHECKPOINT, _untrained(model), {"phase": "fit"})
             write_config(fresh, self._record({}))
             if (out / CONFIG).is_file():
                 return fresh
+
             take_place(fresh, out)
             return out
 
@@ -718,15 +780,18 @@ def _untrained(model: Recommender) -> TrainState:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"unknown device {name!r}. Use auto, cpu or cuda.") from None
+
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "device cuda: this torch sees no CUDA device. Use --device cpu, or install a CUDA "
             "build of torch."
         )
+
     return device
 
 
@@ -740,8 +805,10 @@ def _training_part(data: Dataset, chosen: Chosen) -> Dataset:
             why = 'with selection "paper"'
         else:
             why = f"for the fixed epochs of the preset {chosen.preset!r}"
+
         logger.info("%s: training on the validation part too, %s.", chosen.name, why)
         return merge_parts(data, "valid")
+
     return data
 
 
@@ -761,6 +828,7 @@ def measured_by(chosen: Chosen, data: Dataset) -> Chosen:
             f"metric {metric!r} is of items, and {data.name} has no interactions. Take mrr or "
             "hits@10."
         )
+
     return replace(chosen, train=replace(chosen.train, metric="mrr"))
 
 

@@ -40,9 +40,11 @@ def identity(data: Dataset, out: Path | None = None) -> dict[str, Any]:
         path = None
     else:
         path = str(Path(data.path).resolve())
+
     found = {"name": data.name, "path": path, "checksum": data.checksum}
     if out is None:
         return found
+
     return seen_from(out, found)
 
 
@@ -55,8 +57,10 @@ def seen_from(out: Path, dataset: dict[str, Any]) -> dict[str, Any]:
         relative = _relative(found["path"], out)
     else:
         relative = None
+
     if relative is None:
         return found
+
     return found | {"relative": relative}
 
 
@@ -69,6 +73,7 @@ def read_placebos(folder: Path) -> Placebos | None:
     path = folder / PLACEBOS
     if not path.exists():
         return None
+
     return Placebos.from_dict(read_record(path))
 
 
@@ -85,8 +90,10 @@ def _relative(path: str, out: Path) -> str | None:
         shared = os.path.commonpath([path, folder])
     except ValueError:  # two drives
         return None
+
     if os.path.dirname(shared) == shared:
         return None
+
     return os.path.relpath(path, folder)
 
 
@@ -122,12 +129,15 @@ def find_dataset(
                 f"{given if not isinstance(given, Dataset) else data.name}: not the dataset of "
                 f"{folder} ({held})."
             )
+
         return data
+
     if not path:
         raise DataError(
             f"{folder} holds no test part, and its dataset was never saved. Save the dataset and "
             "train again."
         )
+
     relative = dataset.get("relative")
     places = [Path(os.path.normpath(folder.resolve() / relative))] if relative else []
     places = [place for place in dict.fromkeys([*places, Path(path)]) if _is_there(place)]
@@ -135,6 +145,7 @@ def find_dataset(
         raise CheckpointError(
             f"{folder}: its dataset {name} is no longer at {path}. {remedy}, or train again."
         )
+
     for place in places:
         try:
             data = open_dataset(place)
@@ -144,6 +155,7 @@ def find_dataset(
             continue
         if data.checksum == expected:
             return data
+
     raise CheckpointError(
         f"{folder}: the dataset at {places[-1]} has changed since training. {remedy}, or train "
         "again on it."
@@ -212,18 +224,21 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder}: not a kgrec run (no {CONFIG}). Give the folder that kgrec train wrote."
         )
+
     record = read_record(folder / CONFIG)
     if record.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train "
             "wrote."
         )
+
     check_version(folder, record.get("version"), VERSION, "train again")
     if record.pop("sha256", None) != _digest(record):
         raise CheckpointError(
             f"{folder / CONFIG}: its SHA-256 does not hold, the file was changed or damaged. "
             "Train again, or copy it again."
         )
+
     check_fields(
         folder / CONFIG, record, (*_FIELDS, *_FURTHER, "format", "version", "fallback", "versions")
     )
@@ -232,6 +247,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder}: {CONFIG} lacks {', '.join(sorted(missing))}. Train again, or copy it again."
         )
+
     wrong = [
         name
         for name, fits in (_FIELDS | _FURTHER).items()
@@ -242,6 +258,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder / CONFIG}: {wrong[0]} has a value of a wrong kind or size. Train again, or "
             "copy it again."
         )
+
     return record
 
 
@@ -271,6 +288,7 @@ def _is_summary(value: object) -> bool:
     """
     if not isinstance(value, dict):
         return False
+
     counts = ("epochs", "best_epoch", "seed", "parameters", "peak_memory_bytes")
     numbers = ("seconds", "seconds_per_epoch")
     fits = all(_is_count(value[key]) for key in counts if key in value) and all(
@@ -284,6 +302,7 @@ def _is_summary(value: object) -> bool:
         )
         for part in parts
     )
+
     return fits and known and _is_text(value.get("model", ""))
 
 
@@ -330,6 +349,7 @@ def write_data(data: Dataset, place: Path) -> None:
         data = replace(
             data, test=Interactions(), negatives=negatives, impressions=impressions, held_triples={}
         )
+
     save_dataset(data, place)
 
 

@@ -66,18 +66,22 @@ class Ranker:
             part = self.scorer
         else:
             part = None
+
         if part is None:
             self.known = torch.ones(data.num_items, dtype=torch.bool)
         else:
             self.known = part.items
+
         if part is None:
             self._known_users = np.ones(data.num_users, dtype=bool)
         else:
             self._known_users = part.users.numpy()
+
         if part is None:
             self._kind = None
         else:
             self._kind = part.kind
+
         self._own_kind = KINDS.index(model.list_kind)
         self._model_scorer = scorer
         self._off = choice.way == "off"
@@ -126,8 +130,10 @@ class Ranker:
         if not parts:
             nothing = torch.empty(0, k, dtype=torch.int64)
             return Ranked(nothing, nothing.float(), nothing)
+
         if len(parts) == 1:
             return Ranked(*parts[0])
+
         return Ranked(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _chunks(
@@ -140,6 +146,7 @@ class Ranker:
             hidden = None
         else:
             hidden = self._column[~allowed]
+
         user = torch.from_numpy(rows)
         seen = Lists(own.ptr, self._column[own.items])
         step = chunk_rows(self._num_items, "cpu")
@@ -149,9 +156,11 @@ class Ranker:
                 ptr = None
             else:
                 ptr = seen.ptr[start : stop + 1]
+
             query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
+
             if (
                 self._off and self._own_kind != POPULAR
             ):  # without a fallback, a stranger's items all tie: there is no list
@@ -162,6 +171,7 @@ class Ranker:
                 scores, columns, kinds = self._filled(
                     query, scores, columns, kinds, hidden, ptr, seen.items
                 )
+
             yield torch.where(columns < 0, -1, self.order[columns.clamp(min=0)]), scores, kinds
 
     def _scored(
@@ -182,11 +192,13 @@ class Ranker:
             scores = self._model_scorer.vectors(query) @ self._catalog
             if len(self._cold):
                 scores.index_fill_(1, self._cold, -torch.inf)
+
             return (
                 query,
                 scores,
                 torch.full_like(user, self._own_kind) if self._kind is None else self._kind[user],
             )
+
         query = Query(user, *own.padded(start, start + len(rows)))
         return query, self.scorer(query)[:, self.order], self._kinds(query)
 
@@ -200,10 +212,12 @@ class Ranker:
     def _kinds(self, query: Query) -> Tensor:
         if isinstance(self.scorer, Served):
             return self.scorer.kinds(query)
+
         if self._own_kind != POPULAR:
             unseen = HISTORY
         else:
             unseen = POPULAR
+
         return torch.where(query.user < 0, unseen, self._own_kind)
 
     def _filled(
@@ -223,8 +237,10 @@ class Ranker:
             fallback = self.scorer.fallback
         else:
             fallback = None
+
         if fallback is None:
             return scores, columns, kinds
+
         further = fallback.content(query)[:, self.order].to(scores.dtype)
         further[:, self.known[self.order]] = -torch.inf
         values, at = self._best(further, columns.shape[1], hidden, ptr, seen)

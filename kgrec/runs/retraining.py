@@ -78,6 +78,7 @@ class Retraining:
                 f"{title} has no effects through training: its batches are not made of single "
                 'interactions and facts. It offers scope "inference".'
             )
+
         self._scorers: dict[Removal, Scorer] = {}
 
     def scorer(self, removal: Removal) -> Scorer:
@@ -108,10 +109,12 @@ class Retraining:
         seed = self._seed
         if not self.exact:
             plan = plan_without(model, self._whole, removal, self._data.num_items)
+
         if self._start is not None and plan is not None:
             _take_over(model, self._start, plan)
             plan = replace(plan, warm_up=None)
             seed = derive(self._seed, "continued training")
+
         logger.debug("%s: training without %s.", self._title, removal)
         cpu = torch.device("cpu")
         train(model, self._data, self._config, seed=seed, device=cpu, plan=plan, title=self._title)

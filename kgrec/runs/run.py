@@ -116,7 +116,9 @@ class Vectors:
             items = self.frames[self.items]["vector"].to_numpy()
         else:
             items = np.empty((0, 1))
+
         unit = bool(np.allclose(np.linalg.norm(items, axis=1), 1.0, atol=1e-4)) and len(items) > 0
+
         return {
             "function": self.function,
             "formula": SCORE_FUNCTIONS[self.function],
@@ -236,8 +238,10 @@ class Run:
                 f"{self._where()} was refit on all interactions: nothing is held out. Its "
                 "summary has the figures before."
             )
+
         if dataset is not None:
             self._given = dataset
+
         if protocol not in PROTOCOLS:
             raise ConfigError(
                 f"unknown protocol {protocol!r}. Choose from "
@@ -250,14 +254,17 @@ class Run:
             )
         if protocol == "triples" or (protocol == "ranking" and not len(self.data.train)):
             return self._evaluate_triples(on, tuple(k or ()))
+
         data = self._evaluated_on(on, protocol)
         ks = tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
+
         if protocol in ("ctr", "impressions"):
             scorer = served(self.model, self.scorer(), self.data, cold=0.0)
         else:
             scorer = served(
                 self.model, self.scorer(), self.data, self.fallback if fallback else None
             )
+
         if protocol == "ctr":
             report = evaluate_ctr(
                 scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name
@@ -272,6 +279,7 @@ class Run:
             report = evaluate(
                 scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
             )
+
         return replace(report, **self._about(report, scorer, data, on))
 
     def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
@@ -280,6 +288,7 @@ class Run:
         """
         notes = list(report.notes)
         details = dict(report.details)
+
         if self.train_config.test_selected:
             reason = (
                 f"the epoch was chosen by {self.train_config.metric} on the test part. "
@@ -287,6 +296,7 @@ class Run:
             )
             notes.insert(0, f"Test-selected: {reason}")
             details["selection"] = TEST_SELECTED
+
         if report.cold_users and isinstance(scorer, Served):
             rows = data.users.rows(report.per_user["user"].to_list())[
                 report.per_user["cold"].to_numpy()
@@ -301,6 +311,7 @@ class Run:
             details["cold_users_by_kind"] = {
                 kind: int(count) for kind, count in zip(KINDS, counts, strict=True) if count
             }
+
             if scorer.fallback is None:
                 notes.append(
                     "The fallback is off: where the model knows nothing of a user, all items tie."
@@ -310,11 +321,13 @@ class Run:
                     f"{kind} {count:,}" for kind, count in details["cold_users_by_kind"].items()
                 )
                 notes.append(f"What users without training interactions get: {counts_text}.")
+
         if data.settings.get("split") == "temporal" and len(data.triples):
             notes.append(
                 "The facts and links carry no dates: some may be newer than the moment at which "
                 "training ends."
             )
+
         return {"notes": tuple(notes), "details": details}
 
     def _evaluate_triples(self, on: str, ks: tuple[int, ...]) -> Report:
@@ -323,6 +336,7 @@ class Run:
             raise CapabilityError(
                 f"{self.name} does not score triples. Train transe, distmult, complex or rotate."
             )
+
         return evaluate_triples(
             scorer, self._evaluated_on(on, "triples"), on, (*HITS, *ks), model=self.name
         )
@@ -380,14 +394,18 @@ class Run:
             raise ConfigError("give either users or a history.")
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
+
         ignore = on_unknown == "ignore"
         ranker = self.ranker()
         allowed = None
+
         if items is not None or not (isinstance(exclude, tuple) and not exclude):
             allowed = torch.full((self.data.num_items,), items is None)
             if items is not None:
                 allowed[self._rows(self.data.items, items, ignore)] = True
+
             allowed[self._rows(self.data.items, exclude, ignore, empty=True)] = False
+
         if history is None:
             rows = self._user_rows(users, ignore)
             names = self.data.users.keys(rows)
@@ -396,11 +414,13 @@ class Run:
             rows = np.array([-1])
             names = [""]
             own = self._own_list(history, ignore)
+
         ranked = ranker.rank(
             rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen
         )
         if self.fallback.way == "off":
             self._tell_strangers(names, ranked)
+
         return self._frame(names, ranked)
 
     def _tell_strangers(self, names: list[str], ranked: Ranked) -> None:
@@ -426,6 +446,7 @@ class Run:
         row = self.data.items.row(one_id(item))
         scorer = self.scorer()
         known = self.ranker().known
+
         if isinstance(scorer, ItemToItem):
             scores = scorer.similar(row)
         elif isinstance(scorer, DotProduct) and scorer.items.shape[1] >= 2:
@@ -436,12 +457,14 @@ class Run:
                 f"{self.name} has no item vectors to compare. Train bprmf, lightgcn, lightgcn-kg "
                 "or kgat."
             )
+
         if not bool(known[row]):
             raise CapabilityError(
                 f"{self.name} has learned nothing about item {one_id(item)!r}: no training "
                 "interaction, and nothing else that it reads. "
                 "Ask for another item, or train a model that uses the graph."
             )
+
         scores = scores.masked_fill(~known, -torch.inf)
         scores[row] = -torch.inf
         order = self.ranker().order
@@ -475,14 +498,17 @@ class Run:
                 f"scope={scope!r} is not known. Choose from {', '.join(SCOPES)}."
                 f"{nearest(scope, SCOPES)}"
             )
+
         key = (
             repr(sorted(settings.items())) if "seen" not in settings else ""
         )  # a matrix has no telling name
         if key not in self._explainers or not key:
             self._explainers[key] = self.explainer(**settings)
+
         explanation = self._explainers[key].explain(one_id(user), one_id(item), k=k)
         if scope == "training":
             return self.effects_through_training(explanation)
+
         return explanation
 
     def effects_through_training(
@@ -515,6 +541,7 @@ class Run:
         if self._retraining is None or self._retraining[0] != epochs:
             effects = self.model.explanation_effects()
             found: Retrained
+
             if isinstance(effects, Refittable):
                 found = Refits(effects)
             else:
@@ -527,7 +554,9 @@ class Run:
                     epochs=epochs,
                     title=self.name,
                 )
+
             self._retraining = epochs, found
+
         return self._retraining[1]
 
     def explainer(self, **settings: Any) -> Explainer:
@@ -544,16 +573,20 @@ class Run:
         """
         if self._placebos is None and self.path is not None:
             self._placebos = read_placebos(self.path)
+
         if self._placebos is None:
             return None
+
         if manifest is None:
             manifest = self.explainer().manifest()
+
         if any(manifest.get(name) != value for name, value in self._placebos.sums.items()):
             logger.warning(
                 "the placebos were estimated for other parameters or another graph, and are left "
                 "out. Estimate them again: kgrec placebo RUN."
             )
             return None
+
         return self._placebos
 
     def estimate_placebos(self, users: int = 200, seed: int = 0) -> Placebos:
@@ -567,6 +600,7 @@ class Run:
         found = estimate_placebos(self.explainer().search, users, seed)
         if self.path is not None:
             write_placebos(self.path, found)
+
         self._placebos = found
         self._explainers.clear()
         return found
@@ -602,6 +636,7 @@ class Run:
         scorer = self.scorer()
         if not isinstance(scorer, VectorScorer):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
+
         names = []
         for kind, keys, rows in (
             ("users", self.data.users, scorer.users),
@@ -611,12 +646,14 @@ class Run:
             names.append(kind if kind in frames and frames[kind].equals(made) else f"score_{kind}")
             if len(rows):
                 frames[names[-1]] = made
+
         known = self.model.can_rank(self.data)
         for table, known_rows in (("users", known.users), ("items", known.items)):
             for name in {table, f"score_{table}"} & set(frames):
                 frames[name] = pl.DataFrame(
                     [*frames[name].get_columns(), pl.Series("known", known_rows)]
                 )
+
         return Vectors(frames, scorer.function, *names)
 
     def _exported(self) -> dict[str, pl.DataFrame]:
@@ -632,6 +669,7 @@ class Run:
         ids["interacts"] = pl.Series(["interacts"])
         with torch.inference_mode():
             vectors = self.model.eval().export_vectors()
+
         if vectors is not None:
             # a model of interactions alone has a graph whose only entities are the items
             skipped = (
@@ -642,9 +680,11 @@ class Run:
                 for name, rows in vectors.items()
                 if len(rows) and name not in skipped
             }
+
         scorer = self.scorer()
         if not isinstance(scorer, DotProduct):
             raise CapabilityError(f"{self.name} has no fixed embeddings.")
+
         return {
             "users": _vectors(ids["users"], scorer.users),
             "items": _vectors(ids["items"], scorer.items),
@@ -660,11 +700,13 @@ class Run:
         folder = Path(path)
         refuse_foreign(folder, overwrite)
         self.dataset = seen_from(folder, self.dataset)
+
         with beside(folder) as scratch:
             write_data(self.data, scratch / DATA)
             self.write(scratch)
             if self._placebos is not None:
                 write_placebos(scratch, self._placebos)
+
         self.path = folder
         return folder
 
@@ -689,9 +731,11 @@ class Run:
         write_tensors(folder / WEIGHTS, snapshot(self.model), {"model": self.name})
         if state is not None:
             write_state(folder / STATE, replace(state, best={}, history=[]), {"phase": "fit"})
+
         further: dict[str, Any] = {"state": STATE if state is not None else None}
         if self.refit and (folder / REFIT_DATA).is_dir():
             further["data"] = REFIT_DATA
+
         fields = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
         record = record_of(self.chosen, self.seed, *fields, **further)
         write_config(folder, record)
@@ -715,6 +759,7 @@ class Run:
         )
         if self._given is None and (whole or enough):
             return data
+
         return self._whole_dataset()
 
     def _whole_dataset(self) -> Dataset:
@@ -726,6 +771,7 @@ class Run:
                 f"{self._where()} holds no test part, and its dataset was never saved. Save the "
                 "dataset and train again."
             )
+
         data = find_dataset(self.path or Path(self._where()), self.dataset, self._given)
         return replace(data, train=self.data.train, valid=self.data.valid)
 
@@ -741,6 +787,7 @@ class Run:
         keys = id_list(given)
         if not ignore:
             return ids.rows(keys)
+
         rows = [ids.get(key) for key in keys]
         found = np.array([row for row in rows if row is not None], dtype=np.int64)
         unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
@@ -750,11 +797,13 @@ class Run:
                 f"ignored {len(unknown):,} unknown {ids.kind} "
                 f"{'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.",
             )
+
         if unknown and not len(found) and not empty:
             raise UnknownIdError(
                 f"none of {len(unknown):,} {ids.kind} ids is known, the first "
                 f"{unknown[0][:80]!r}. Nothing is left to do."
             )
+
         return found
 
     def _own_list(self, history: Ids, ignore: bool) -> Lists:
@@ -764,9 +813,11 @@ class Run:
                 f"{self.name} cannot rank for someone it never saw. Use lightgcn, lightgcn-kg, "
                 "kgat or popularity."
             )
+
         keys = id_list(history)
         if not keys:
             raise UnknownIdError("the history is empty. Name at least one item.")
+
         rows = torch.from_numpy(
             np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist())))
         )
@@ -786,6 +837,7 @@ class Run:
                 for label, key in zip(self.data.triples.labels.to_list(), items, strict=False)
             ]
             self._texts = np.array(items, dtype=object), np.array(shown, dtype=object)
+
         keys, labels = self._texts
         owner, column = (ranked.items >= 0).numpy().nonzero()
         rows = ranked.items.numpy()[owner, column]
@@ -797,6 +849,7 @@ class Run:
             "score": ranked.scores.numpy()[owner, column].tolist(),
             "kind": [KINDS[kind] for kind in ranked.kinds.numpy()[owner, column].tolist()],
         }
+
         # a frame built from columns is made in less than half the time of one
         # that is given a schema: a fifth of what one list costs
         return pl.DataFrame(
@@ -849,6 +902,7 @@ def load_run(
     """
     if isinstance(allow, str):
         allow = (allow,)
+
     folder = Path(path)
     while True:
         stamp = _stamp(folder)
@@ -858,6 +912,7 @@ def load_run(
             if _stamp(folder) == stamp:
                 raise
             continue  # it was finished or replaced meanwhile
+
         run._given = dataset
         return run
 
@@ -880,6 +935,7 @@ def _opened(
             f"{folder}: its training is unfinished. Finish it (train --resume), or open it as it "
             "is."
         )
+
     chosen = stored_settings(record, model, folder, allow)
     tensors, history, data_folder = _parameters(folder, record)
     data = open_dataset(folder / data_folder)
@@ -894,6 +950,7 @@ def _opened(
         folder,
         fallback_of(record, folder),
     )
+
     return Run(chosen.name, built, data, chosen, record["seed"], history, *fields)
 
 
@@ -907,6 +964,7 @@ def _parameters(
     """
     if record["status"] == DONE:
         return read_tensors(folder / WEIGHTS)[0], record["history"], record.get("data", DATA)
+
     if not (folder / CHECKPOINT).exists() and (folder / WEIGHTS).exists():
         logger.warning(
             "%s: version 0.1 was killed while it finished this run. It opens; train it again for "
@@ -914,11 +972,13 @@ def _parameters(
             folder,
         )
         return read_tensors(folder / WEIGHTS)[0], [], DATA
+
     state, owner = read_state(folder / CHECKPOINT)
     if not state.epoch:
         epochs = "the initial ones"
     else:
         epochs = f"the best of {state.epoch} epochs"
+
     logger.warning(
         "%s: its training is unfinished; the parameters are %s. kgrec train --resume goes on "
         "with it.",
@@ -943,6 +1003,7 @@ def _with_weights(
             f"{folder}: the weights do not fit the model or its data. The folder was put "
             "together wrongly, or the model's class has changed since its training."
         ) from None
+
     return model.eval()
 
 
@@ -951,6 +1012,7 @@ def _check_sizes(chosen: Chosen, folder: Path) -> None:
     for part in fields(chosen.config):
         value = getattr(chosen.config, part.name)
         most = _LARGEST.get(part.name, _LARGEST["dim"] if "dim" in part.name else _LARGEST["other"])
+
         for number in value if isinstance(value, tuple) else (value,):
             if (isinstance(number, int) and number > most) or (
                 isinstance(value, tuple) and len(value) > _LARGEST["num_layers"]
@@ -1004,6 +1066,7 @@ def stored_settings(
         settings = restore(TrainConfig, record["train"])
     except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
+
     return replace(template, config=config, train=settings, preset=record["preset"])
 
 
@@ -1016,6 +1079,7 @@ def _model_of(
         if ":" in record["model"]:
             raise CheckpointError(f"{folder / CONFIG}: model {record['model']!r} is not a name.")
         return str(record["model"])
+
     if path in allow:
         return import_class(path)
     if path.startswith("__main__:") or "<locals>" in path:
@@ -1023,6 +1087,7 @@ def _model_of(
             f"{folder}: its model is {path}, a class of a script, which cannot be imported. Pass "
             "it in Python: load_run(..., model=Class)."
         )
+
     raise CheckpointError(
         f"{folder}: its model is the class {path}, and opening the run would run the code of that "
         f"module. If you trust it, allow it: --allow-class {path} (in Python allow={path!r})."
@@ -1040,6 +1105,7 @@ def fallback_of(record: dict[str, Any], folder: Path) -> FallbackChoice:
     sound = isinstance(stored, dict) and all(
         isinstance(value, known.get(key, ())) for key, value in stored.items()
     )
+
     try:
         if not sound:
             raise ConfigError("fields of the wrong kind")

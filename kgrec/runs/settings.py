@@ -68,14 +68,17 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         raise ConfigError(
             f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}."
         )
+
     recipe = presets.get(preset, Preset())
     config_types = _types(config_type)
     train_types = _types(TrainConfig)
     config = dict(recipe.config)
     train = dict(recipe.train)
+
     if settings.get("selection") == "paper" or ("selection" in settings and preset in PUBLISHED):
         # "valid" said of a published recipe: the authors' rule, on the validation part
         train |= PAPER_SELECTION
+
     for given, value in settings.items():
         if given in config_types or given in train_types:
             key = given
@@ -87,6 +90,7 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
             train[key] = _convert(key, value, train_types[key])
         else:
             raise ConfigError(_unknown(name, given, key, entry, [*config_types, *train_types]))
+
     return Chosen(
         name,
         cls,
@@ -107,6 +111,7 @@ def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
         key = name
     else:
         key = ALIASES.get(name, name)
+
     return key, getattr(parts[key], key)
 
 
@@ -133,6 +138,7 @@ def restore(kind: type[Any], values: Mapping[str, Any]) -> Any:
     for key in values:
         if key not in types:
             raise ConfigError(f"{kind.__name__} has no setting {key!r}.{nearest(key, types)}")
+
     return kind(**{key: _convert(key, value, types[key]) for key, value in values.items()})
 
 
@@ -170,18 +176,21 @@ def _as(value: Any, kind: Any) -> Any:
     origin = get_origin(kind)
     if origin is Literal:
         return get_args(kind)[get_args(kind).index(value)]
+
     if origin is tuple:
         if isinstance(value, str):
             parts = value.split(",")
         else:
             parts = value
         return tuple(_as(part, get_args(kind)[0]) for part in parts if part != "")
+
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()]
     if kind is int:
         return int(str(value))
     if kind is float and not math.isfinite(float(value)):
         raise ValueError(value)
+
     return kind(value)
 
 
@@ -191,6 +200,7 @@ def _words(kind: Any) -> str:
         return "one of " + ", ".join(str(arm) for arm in get_args(kind))
     if origin is tuple:
         return f"{_words(get_args(kind)[0])}s separated by commas"
+
     return {int: "a whole number", float: "a finite number", bool: "true or false"}.get(
         kind, "text"
     )

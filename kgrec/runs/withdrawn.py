@@ -52,20 +52,24 @@ def plan_without(edited: Recommender, whole: Recommender, removal: Removal, num_
     """
     plan = edited.plan()
     full = whole.plan()
+
     if not can_withdraw(plan):
         raise CapabilityError(
             "its training batches are not made of single interactions and facts, so none can be "
             "left out."
         )
+
     gone = torch.tensor([u * num_items + i for u, i in removal.interactions], dtype=torch.int64)
     objectives = tuple(
         _without(mine, theirs, gone, num_items)
         for mine, theirs in zip(plan.objectives, full.objectives, strict=True)
     )
     warm_up = None
+
     if plan.warm_up is not None and full.warm_up is not None:
         first = _without(plan.warm_up[0], full.warm_up[0], gone, num_items)
         warm_up = (first, plan.warm_up[1])
+
     return replace(plan, objectives=objectives, warm_up=warm_up)
 
 
@@ -87,6 +91,7 @@ def _without(
     """Return an objective that takes the rows of another's batches, but those that are gone."""
     size = num_items
     gone = pairs
+
     if isinstance(mine.source, Triples) and isinstance(theirs.source, Triples):
         size = theirs.source.num_tails
         known = _codes(theirs.source, size)
@@ -95,13 +100,16 @@ def _without(
     def loss(batch: Any) -> Any:
         if not len(gone):
             return mine.loss(batch)
+
         codes = _codes(batch, size)
         kept = ~torch.isin(codes, gone.to(codes.device))
         if bool(kept.any()):
             return mine.loss(_rows(batch, kept))
+
         found = mine.loss(batch)  # nothing is left of it: no gradient
         if isinstance(found, Mapping):
             return {name: 0 * value for name, value in found.items()}
+
         return 0 * found
 
     return replace(mine, loss=loss, source=theirs.source, capturable=False)
@@ -116,6 +124,7 @@ def _codes(rows: Any, size: int) -> Int[Tensor, " _"]:
         codes = rows.user * size + rows.item
     else:
         codes = rows.user * size + rows.positive
+
     return codes
 
 

@@ -88,12 +88,14 @@ class Guard:
     def _refusal(self, request: Request) -> RefusedError | None:
         host = request.headers.get("host", "")
         origin = request.headers.get("origin")
+
         if host not in self._hosts or len(request.headers.getlist("host")) != 1:
             return RefusedError(
                 421,
                 "this server answers to its own address alone. Open the address that kgrec "
                 "inspect printed.",
             )
+
         if origin is not None and origin != f"http://{host}":
             return RefusedError(403, "requests from other sites are not answered.")
         if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
@@ -102,12 +104,14 @@ class Guard:
             request.method == "POST" and request.url.path == "/api/what-if"
         ):
             return RefusedError(405, f"{request.method} is not answered here.")
+
         if request.url.path.startswith("/api/") and not hmac.compare_digest(
             request.headers.get(HEADER, "").encode(), self._token
         ):
             return RefusedError(
                 401, "the token is missing or wrong. Open the address that kgrec inspect printed."
             )
+
         return None
 
 
@@ -149,6 +153,7 @@ def make_app(
             )
         ),
     }
+
     at_once: dict[str, Question] = {  # no model runs: these need not wait for their turn
         "run": lambda q: inspector.about,
         "users": lambda q: (
@@ -186,6 +191,7 @@ def make_app(
         user = _id(query, "user")
         top = min(_whole(query, "k", 10), 50)
         text = await turns.ask(lambda: export_page(inspector, [user], top))
+
         return Response(
             text,
             media_type="text/html; charset=utf-8",
@@ -208,6 +214,7 @@ def make_app(
         404: _missing,
         405: _missing,
     }
+
     return Guard(Starlette(routes=routes, exception_handlers=handlers), token, hosts)
 
 
@@ -220,13 +227,17 @@ def filters_of(query: QueryParams) -> Filters:
     given: dict[str, Any] = {"rank_by": query.get("rank_by")}
     if "type" in query:
         given["types"] = tuple(kind for kind in query.getlist("type") if kind != "none")
+
     for name in ("max_length", "max_degree"):
         if name in query:
             given[name] = _whole(query, name, 0)
+
     if "users" in query:
         given["users"] = _word(query, "users", ("count", "hide", "show"))
+
     if "min_drop" in query:
         given["min_drop"] = _number(query["min_drop"], "min_drop")
+
     allow = tuple(query.getlist("allow"))
     return Filters(allow=allow, deny=tuple(query.getlist("deny")), **given)
 
@@ -238,6 +249,7 @@ def _checked(query: QueryParams) -> QueryParams:
         raise ConfigError(
             f"too much at once: at most {2 * MOST_CHANGES} parts of {LONGEST_ID:,} characters."
         )
+
     return query
 
 
@@ -256,12 +268,14 @@ def _whole(query: QueryParams, name: str, default: int) -> int:
     found = query.get(name)
     if found is None:
         return default
+
     if not (
         found.isascii() and found.isdigit() and len(found) <= 10 and int(found) <= _MOST_NUMBER
     ):
         raise ConfigError(
             f"{name}={found[:40]}: expected a whole number of at most {_MOST_NUMBER:,}."
         )
+
     return int(found)
 
 
@@ -270,8 +284,10 @@ def _number(text: str, name: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
+
     if not math.isfinite(value):
         raise ConfigError(f"{name}={text[:40]}: expected a number.")
+
     return value
 
 
@@ -288,11 +304,13 @@ async def _body(request: Request) -> Any:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RefusedError(415, "the body must be application/json.")
+
     found = b""
     async for part in request.stream():
         found += part
         if len(found) > _MOST_BYTES:
             raise RefusedError(413, f"the body is larger than {_MOST_BYTES:,} bytes.")
+
     try:
         return json.loads(found)
     except (ValueError, RecursionError):
@@ -313,15 +331,18 @@ def _changes(body: Any) -> dict[str, Any]:
         or not _is_id(body.get("user"))
     ):
         raise ConfigError(f"expected an object with user and any of {', '.join([*lists, *facts])}.")
+
     for name in lists:
         if not isinstance(body.get(name, []), list) or not all(map(_is_id, body.get(name, []))):
             raise ConfigError(f"{name}: expected a list of ids.")
+
     for name in facts:
         rows = body.get(name, [])
         if not isinstance(rows, list) or not all(
             isinstance(row, list) and len(row) == 3 and all(map(_is_id, row)) for row in rows
         ):
             raise ConfigError(f"{name}: expected a list of [head, relation, tail].")
+
     return body
 
 
@@ -339,12 +360,14 @@ async def _error_answer(request: Request, error: Exception) -> Response:
         return _error(error.status, str(error))
     if isinstance(error, BusyError):
         return _error(503, str(error))
+
     if isinstance(error, UnknownIdError):
         status = 404
     elif isinstance(error, CapabilityError):
         status = 409
     else:
         status = 400
+
     return _error(status, str(error))
 
 

@@ -23,6 +23,7 @@ def export_page(inspector: Inspector, users: Sequence[str], top: int = 10) -> st
     """
     if not users:
         raise ConfigError("name at least one user to export.")
+
     return offline_page(collect(inspector, users, top))
 
 
@@ -56,6 +57,7 @@ def collect(inspector: Inspector, users: Sequence[str], top: int) -> dict[str, A
             [first, second, _slim(inspector, user, first, second)] for first, second in pairs
         ]
         data["flip"][user] = _or_error(lambda user=user: inspector.flip(user))
+
     data["summary"] = {
         by: _or_error(lambda by=by: inspector.summary(by)) for by in ("relation", "type")
     }

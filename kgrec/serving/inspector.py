@@ -98,11 +98,14 @@ class Filters:
         }
         if relations:
             out["relations"] = relations
+
         if self.types is not None:
             out["types"] = self.types
+
         for name in ("max_length", "max_degree", "users", "min_drop", "rank_by"):
             if getattr(self, name) is not None:
                 out[name] = getattr(self, name)
+
         return out
 
 
@@ -124,9 +127,11 @@ class Inspector:
             raise ConfigError(
                 f"{run!r} has no users and items to inspect. Train a recommender on interactions."
             )
+
         # A page has room for more paths through one liked item than a terminal.
         if explainer is None:
             explainer = cast(Explaining, run.explainer(per_liked=5, per_middle=10))
+
         self._explainer: Explaining = explainer
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
@@ -152,12 +157,14 @@ class Inspector:
             }
             for row in np.argsort(-facts, kind="stable")[:MOST_ROWS].tolist()
         ]
+
         sizes = {
             "users": data.num_users,
             "items": data.num_items,
             "entities": data.num_entities,
             "triples": len(data.triples),
         }
+
         return {
             "model": run.name,
             "preset": run.chosen.preset,
@@ -200,6 +207,7 @@ class Inspector:
             }
             for row in page
         ]
+
         return {"total": len(rows), "offset": offset, "rows": found}
 
     def items(self, words: str = "", limit: int = 20) -> dict[str, Any]:
@@ -211,10 +219,13 @@ class Inspector:
         """Return what a user has, latest first, at most 1,000 items."""
         row = self.data.users.row(user)
         out = []
+
         for name, part in (("training", self.data.train), ("validation", self.data.valid)):
             low, high = np.searchsorted(part.user, [row, row + 1])
             out += [(int(item), name) for item in part.item[low:high]]
+
         shown = [self._item(item) | {"part": name} for item, name in reversed(out[-1_000:])]
+
         return {
             "user": user,
             "label": _cut(self.data.user_label(row)),
@@ -260,6 +271,7 @@ class Inspector:
             contrast = self._explainer.compare(user, first, second)
             record = contrast.to_dict()
             del record["explanations"]
+
             return {
                 "contrast": _shortened(record),
                 "views": [self.view(why) for why in contrast.explanations],
@@ -303,6 +315,7 @@ class Inspector:
                 f"{changes} changes: at most {MOST_CHANGES} at once, and {MOST_ITEMS} items asked "
                 "about."
             )
+
         facts: dict[str, Any] = {
             name: [tuple(fact) for fact in given]
             for name, given in (("remove_facts", remove_facts), ("add_facts", add_facts))
@@ -330,6 +343,7 @@ class Inspector:
         most = MOST_USERS
         if by == "pattern":
             most = MOST_PATTERN_USERS
+
         given = min(users, most)
 
         def answer() -> dict[str, Any]:
@@ -346,6 +360,7 @@ class Inspector:
         triples = self.data.triples
         found = np.flatnonzero((triples.head == row) | (triples.tail == row))
         rows = []
+
         for fact in found[:MOST_ROWS].tolist():
             head = int(triples.head[fact])
             relation = int(triples.relation[fact])
@@ -363,6 +378,7 @@ class Inspector:
                     "place": self._place(fact),
                 }
             )
+
         return {"item": item, "total": len(found), "rows": rows}
 
     def view(self, explanation: Explanation) -> dict[str, Any]:
@@ -386,11 +402,13 @@ class Inspector:
             if key in self._answers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
+
         found = answer()
         with self._lock:
             self._answers[key] = found
             while len(self._answers) > _CACHED:
                 self._answers.popitem(last=False)
+
         return found
 
     def _item(self, row: int) -> dict[str, Any]:
@@ -405,6 +423,7 @@ class Inspector:
             triples.counts_statements(source),
             triples.column(source),
         )
+
         return ref.short
 
     def _node(self, node: Node) -> dict[str, Any]:
@@ -413,13 +432,17 @@ class Inspector:
             row = self.data.users.get(node.key)
             if row is None:
                 return {"iri": "", "degree": 0}
+
             return {"iri": "", "degree": int(self._history_sizes[row])}
+
         known = self.data.triples.entities
         if node.kind == "item":
             known = self.data.items
+
         row = known.get(node.key)
         if row is None:
             return {"iri": "", "degree": 0}
+
         return {"iri": self.data.triples.entities.key(row), "degree": int(self._degree[row])}
 
 
@@ -442,6 +465,7 @@ def _words(hop: Hop) -> list[str]:
         return ["liked"]
     if hop.liked:
         return ["also liked by"]
+
     return [_cut(wording(relation)) for relation in hop.relations]
 
 
@@ -468,6 +492,7 @@ def _shortened(record: Any) -> Any:
         }
     if isinstance(record, list):
         return [_shortened(value) for value in record]
+
     return record
 
 
@@ -478,6 +503,7 @@ def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
         shown = keys
     else:
         shown = pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
+
     return shown.str.to_lowercase()
 
 
@@ -486,6 +512,7 @@ def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:
     wanted = words.strip().lower()
     if not wanted:
         return np.arange(len(keys))
+
     lowered = keys.str.to_lowercase()
     inside = (
         lowered.str.contains(wanted, literal=True) | labels.str.contains(wanted, literal=True)

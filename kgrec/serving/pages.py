@@ -83,6 +83,7 @@ def offline_page(data: Any) -> str:
             _TRUST,
         ]
     )
+
     return _page(
         policy=Markup(policy),
         style=Markup(style),

@@ -30,11 +30,13 @@ def open_socket(port: int | None) -> socket.socket:
     """
     if port is not None:
         return _bound(port)
+
     for candidate in range(FIRST_PORT, FIRST_PORT + _TRIES):
         try:
             return _bound(candidate)
         except ConfigError:
             continue
+
     return _bound(0)
 
 
@@ -49,6 +51,7 @@ def _bound(port: int) -> socket.socket:
         raise ConfigError(
             f"port {port}: {error.strerror}. Pass another --port, or omit it to get a free one."
         ) from None
+
     return found
 
 
@@ -148,6 +151,7 @@ class Service:
             pass  # uvicorn has shut down already and tells its caller why
         finally:
             self._listening.close()
+
         return self._worker.stop()
 
     def stop(self) -> None:

@@ -33,9 +33,11 @@ class Worker:
         """
         if len(self._open) >= _WAITING:
             raise BusyError(f"{_WAITING} questions are waiting already. Try again in a moment.")
+
         answer = self._thread.submit(question)
         self._open.add(answer)
         answer.add_done_callback(self._open.discard)
+
         try:  # shielded: a caller who gives up does not cancel what another may ask for again
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(answer)), self.seconds)
         except TimeoutError:

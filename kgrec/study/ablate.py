@@ -172,9 +172,11 @@ def ablate(
     bare = choose(model, preset, {**(settings or {}), **(without_settings or {})})
     for each in (chosen, bare):
         refuse_test_selection(each, "ablate")
+
     metric = metric or chosen.train.metric
     _cutoffs(metric)
     _check_numbers(seeds, relations)
+
     if chosen.name in MODELS and not {"triples", "texts"} & set(MODELS[chosen.name].needs):
         known = ", ".join(
             name
@@ -185,27 +187,32 @@ def ablate(
             f"{chosen.name} uses no knowledge graph, so there is nothing to leave out. Ablate "
             f"one of {known}."
         )
+
     if isinstance(data, Dataset):
         whole = data
     else:
         whole = load(data)
+
     if not len(whole.triples):
         raise DataError(
             f"{whole.name} has no triples, so there is no graph to leave out. Build the dataset "
             "with --kg FILE."
         )
+
     check_needs(chosen.name, chosen.needs, whole)
     if not len(whole.test if on == "test" else whole.valid):
         raise DataError(
             f"{whole.name} has no interactions in its {on} part to evaluate on. Build it with "
             "--ratios 0.8,0.1,0.1."
         )
+
     started: dict[str, Any] = {
         "model": chosen.name,
         "dataset": fingerprint(whole),
         "metric": metric,
         "on": on,
     }
+
     started |= {
         "settings": plain(all_settings(chosen)),
         "without_settings": plain(all_settings(bare)),
@@ -251,6 +258,7 @@ def _variants(
         else:
             name = data.triples.relations.key(row)
         found.append(_Variant(f"without-{row}", f"without {name}", chosen, _leaving_out(row)))
+
     return found
 
 
@@ -275,6 +283,7 @@ def _stored(path: Path, metric: str) -> pl.DataFrame:
             frame = pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         frame = pl.DataFrame()
+
     numbers = [name for name in frame.columns if name not in ("user", "items")]
     if not {"user", "items", metric} <= set(frame.columns) or not all(
         frame.schema[name].is_numeric() for name in numbers
@@ -282,6 +291,7 @@ def _stored(path: Path, metric: str) -> pl.DataFrame:
         raise CheckpointError(
             f"{path}: not the values of a training. Remove it, and they are made again."
         )
+
     return frame
 
 
@@ -303,6 +313,7 @@ class _Study:
         (self.folder / "runs").mkdir(exist_ok=True)
         found: dict[str, list[pl.DataFrame]] = {variant.label: [] for variant in self.variants}
         drawless = False
+
         for seed in range(seeds):
             for number, variant in enumerate(self.variants):
                 frames = found[variant.label]
@@ -312,12 +323,14 @@ class _Study:
                     else self._values(variant, seed, number, seeds)
                 )
                 drawless = drawless or (seed > 0 and number == 0 and frames[0].equals(frames[1]))
+
         return found
 
     def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
         path = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
         if path.exists():
             return _stored(path, self.metric)
+
         began = time.monotonic()
         run = fit_chosen(
             variant.chosen,
@@ -345,6 +358,7 @@ class _Study:
             mean,
             seconds,
         )
+
         return frame
 
     def _measure(self, scorer: Any) -> pl.DataFrame:
@@ -355,9 +369,11 @@ class _Study:
             held = self.data.test
         else:
             held = self.data.valid
+
         everything = np.ones(self.data.num_items, dtype=bool)
         frames = []
         reported = (*STANDARD, self.metric.partition("@")[0])
+
         for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
             part = held.take(items[held.item])
             if len(part):
@@ -365,6 +381,7 @@ class _Study:
                     given = replace(self.data, test=part)
                 else:
                     given = replace(self.data, valid=part)
+
                 report = evaluate(
                     scorer,
                     given,
@@ -378,6 +395,7 @@ class _Study:
                         pl.lit(name).alias("items")
                     )
                 )
+
         return pl.concat(frames)
 
 
@@ -407,8 +425,10 @@ def _sum_up(
             f" {strangers:,} users without training interactions are a group of their own "
             "and not in the verdict."
         )
+
     settings = plain(all_settings(chosen))
     out = study.folder
+
     return Ablation(
         chosen.name,
         study.data.name,
@@ -436,6 +456,7 @@ def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, .
         groups = [(STRANGERS, strangers)]
     else:
         groups = []
+
     groups += [
         (name, {label: rows[inside] for label, rows in whole.items()})
         for name, inside in user_groups(data, users).items()
@@ -445,6 +466,7 @@ def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, .
     ]
     groups += [(name, _table(data, values, name, metric)[1]) for name in names]
     found: list[Contrast] = []
+
     for first, second in ((WITH, WITHOUT), (WITH, SHUFFLED), (SHUFFLED, WITHOUT)):
         found.append(_contrast(first, second, EVERYTHING, whole))
         found += _adjusted(
@@ -454,6 +476,7 @@ def _contrasts(data: Dataset, values: _Values, metric: str) -> tuple[Contrast, .
                 if len(table[first]) > 1
             ]
         )
+
     single = [label for label in values if label not in (WITH, WITHOUT, SHUFFLED)]
     return (*found, *_adjusted([_contrast(WITH, label, EVERYTHING, whole) for label in single]))
 
@@ -471,11 +494,14 @@ def _table(
     """
     tables = {}
     users = np.empty(0)
+
     for label, frames in values.items():
         ordered = [frame.filter(pl.col("items") == items).sort("user") for frame in frames]
         users = data.users.rows(ordered[0]["user"])
         tables[label] = np.stack([frame[metric].to_numpy() for frame in ordered], axis=1)
+
     known = _known(data, users)
+
     return (
         users[known],
         {label: rows[known] for label, rows in tables.items()},
@@ -525,6 +551,7 @@ def training_noise(tables: Sequence[np.ndarray]) -> tuple[float, int] | None:
     means = means[np.ptp(means, axis=1) > 0]
     if means.shape[0] < 2:
         return None
+
     rest = means - means.mean(axis=0) - means.mean(axis=1, keepdims=True) + means.mean()
     freedom = (means.shape[0] - 1) * (means.shape[1] - 1)
     return 2 * float((rest**2).sum()) / freedom, freedom
@@ -556,12 +583,14 @@ def paired_interval(
     users, seeds = differences.shape
     if users < 2:
         raise DataError("a difference needs at least two users. Evaluate on a larger part.")
+
     mean = float(differences.mean())
     rows = differences.mean(axis=1, keepdims=True)
     columns = differences.mean(axis=0, keepdims=True)
     by_user = float(((rows - mean) ** 2).sum()) / (users - 1) / users
     variance = by_user
     freedom = float(users - 1)
+
     if seeds > 1 and np.ptp(columns) > 0:
         spread, spread_freedom = noise or (
             float(((columns - mean) ** 2).sum()) / (seeds - 1),
@@ -581,8 +610,10 @@ def paired_interval(
                 within**2 / within_freedom,
             )
             freedom = variance**2 / sum(parts)
+
     if variance <= 0:
         return mean, mean, mean, float(mean == 0)
+
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
     return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
 
@@ -606,9 +637,11 @@ def answer_of(
         share = f", {100 * none.mean / base:+.1f} %"
     else:
         share = ""
+
     over = f"{_in_words(none, metric, share)} over no graph"
     against = f"{_in_words(shuffled, metric)} over shuffled triples"
     answer: Literal["yes", "not the facts", "no", "it hurts"]
+
     if none.low > 0 and shuffled.low > 0:
         answer = "yes"
         text = f"Yes. The graph adds {over}, and {against}: the gain comes from what the facts say."
@@ -629,6 +662,7 @@ def answer_of(
         )
         if noise.high < 0:
             text += f" Facts at random do harm ({_in_words(noise, metric)} over no graph)."
+
     return answer, " ".join([text, *_where(contrasts), *_which(contrasts), *_caution(seeds)])
 
 
@@ -653,6 +687,7 @@ def _where(contrasts: Sequence[Contrast]) -> list[str]:
         if groups:
             return ["By itself no group of users or items differs beyond chance."]
         return []
+
     return ["Beyond chance by group: " + ", ".join(f"{c.group} {c.mean:+.4f}" for c in sure) + "."]
 
 
@@ -664,6 +699,7 @@ def _which(contrasts: Sequence[Contrast]) -> list[str]:
         return []
     if not sure:
         return [f"Of {len(single)} relations left out one at a time, none matters beyond chance."]
+
     costs = ", ".join(f"{c.second} {-c.mean:+.4f}" for c in sure)
     return [f"Of {len(single)} relations left out one at a time, these matter: {costs}."]
 

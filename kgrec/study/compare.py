@@ -130,15 +130,18 @@ class Comparison:
             | ({"selection": TEST_SELECTED} if e.test_selected else {})
             for e in self.entries
         ]
+
         differences = [
             {"run": c.run, "metric": c.metric, **asdict(c.difference)}
             | {"p_t_corrected": c.p_t, "p_wilcoxon_corrected": c.p_wilcoxon, "verdict": c.verdict}
             for c in self.contrasts
         ]
+
         record = {
             name: getattr(self, name)
             for name in ("dataset", "split", "protocol", "users", "against")
         }
+
         return record | {
             "cold_users": self.strangers,
             "tested": list(self.tested),
@@ -187,10 +190,13 @@ def compare(
     refuse_after_fork("Comparing runs")
     if len(runs) < 2:
         raise ConfigError("there is nothing to compare with. Name at least two runs.")
+
     for one, other in pairwise(runs):
         _check_same_data(one, other)
+
     if protocol == "ranking":
         k = (*(k or (10, 20)), *map(_cutoff, metrics))
+
     reported = (*STANDARD, *(name.partition("@")[0] for name in metrics))
     settings: dict[str, Any] = (
         {"beyond": True, "metrics": reported} if protocol == "ranking" else {}
@@ -198,10 +204,12 @@ def compare(
     reports = [run.evaluate(on, k, protocol=protocol, seed=seed, **settings) for run in runs]
     for report in reports[1:]:
         _check_same_users(reports[0], report)
+
     if reports[0].warm_user_part.users:
         strangers = reports[0].cold_users
     else:
         strangers = 0
+
     entries = _entries(runs, reports)
     columns = [name for name in reports[0].metrics if name in reports[0].per_user.columns]
     tested = tuple(dict.fromkeys(metrics)) or _telling(columns)
@@ -211,13 +219,16 @@ def compare(
                 f"metric {name!r} has no value per user here. Choose from "
                 f"{', '.join(columns)}.{nearest(name, columns)}"
             )
+
     if against == "first":
         base = entries[0]
     else:
         base = max(entries, key=lambda entry: _goodness(entry, tested[0]))
+
     contrasts = _contrasts(
         base, [entry for entry in entries if entry is not base], columns, tested, seed
     )
+
     return Comparison(
         dataset=runs[0].data.name,
         split=on,
@@ -241,6 +252,7 @@ def _cutoff(metric: str) -> int:
             f"metric {metric!r} is not {', '.join(RANKING)} with a cutoff, for instance "
             f"ndcg@10.{nearest(name, RANKING)}"
         )
+
     return int(cut)
 
 
@@ -268,6 +280,7 @@ def _check_same_data(one: Run, other: Run) -> None:
         same = sums[0] == sums[1]
     else:
         same = _same_parts(one, other)
+
     if not same:
         names = [
             f"{_place(run)} ({run.dataset.get('name')}, checksum {total[:12] or 'none'})"
@@ -284,6 +297,7 @@ def _same_parts(one: Run, other: Run) -> bool:
     first = one.data
     second = other.data
     same = len(first.users) == len(second.users) and len(first.items) == len(second.items)
+
     return same and all(
         np.array_equal(getattr(first.test, name), getattr(second.test, name))
         for name in ("user", "item")
@@ -316,8 +330,11 @@ def _entries(runs: Sequence[Run], reports: Sequence[Report]) -> list[Entry]:
         taken = groups.get(settings, [])
         if run.seed in [runs[other].seed for other in taken]:
             settings = f"{settings} {at}"  # the same run twice is no second seed
+
         groups.setdefault(settings, []).append(at)
+
     names = _names([runs[group[0]] for group in groups.values()])
+
     return [
         _entry(name, [runs[at] for at in group], [reports[at] for at in group])
         for name, group in zip(names, groups.values(), strict=True)
@@ -336,6 +353,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
         f"{name} ({run.path.name})" if models.count(name) > 1 and run.path else name
         for name, run in zip(models, runs, strict=True)
     ]
+
     return [
         f"{name} #{names[: at + 1].count(name)}" if names.count(name) > 1 else name
         for at, name in enumerate(names)
@@ -351,10 +369,12 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
     else:
         everyone = {}
         strangers = {}
+
     if apart:
         rows = [
             one | report.warm_user_part.metrics for one, report in zip(rows, reports, strict=True)
         ]
+
     values = {
         metric: [one[metric] for one in rows]
         for metric in rows[0]
@@ -364,16 +384,19 @@ def _entry(name: str, runs: Sequence[Run], reports: Sequence[Report]) -> Entry:
         spread = {metric: float(np.std(found, ddof=1)) for metric, found in values.items()}
     else:
         spread = {}
+
     first = reports[0].per_user
     if apart:
         kept = ~first["cold"]
     else:
         kept = pl.Series([True] * first.height, dtype=pl.Boolean)
+
     columns = [metric for metric in reports[0].metrics if metric in first.columns]
     means = {
         metric: np.mean([_column(r.per_user, metric) for r in reports], axis=0)
         for metric in columns
     }
+
     return Entry(
         name=name,
         model=runs[0].name,
@@ -410,6 +433,7 @@ def _contrasts(
         )
         results = paired(gaps, generator=numpy_generator(seed, "bootstrap"))
         found += [(entry.name, name, result) for name, result in zip(columns, results, strict=True)]
+
     requested = [metric in tested for _, metric, _ in found]
     p_t, p_wilcoxon = (
         holm(
@@ -421,17 +445,21 @@ def _contrasts(
     )
     corrected = iter(zip(p_t.tolist(), p_wilcoxon.tolist(), strict=True))
     contrasts = []
+
     for (run, metric, difference), ask in zip(found, requested, strict=True):
         if ask:
             t, wilcoxon = next(corrected)
         else:
             t = None
             wilcoxon = None
+
         if t is None:
             verdict = None
         else:
             verdict = _verdict(difference.mean, t, metric)
+
         contrasts.append(Contrast(run, metric, difference, t, wilcoxon, verdict))
+
     return contrasts
 
 
@@ -451,6 +479,7 @@ def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str,
             f"interactions; the {strangers:,} without are reported "
             "apart."
         )
+
     chosen = [entry.test_selected for entry in entries]
     if any(chosen) and not all(chosen):
         names = ", ".join(entry.name for entry in entries if entry.test_selected)
@@ -458,13 +487,16 @@ def _notes(entries: Sequence[Entry], against: str, strangers: int) -> tuple[str,
             f"No fair comparison: {names} saw the test part when the epoch was chosen, the "
             "others did not."
         )
+
     if any(len(entry.seeds) > 1 for entry in entries):
         notes.append(
             "Several seeds: values are means over seeds, ± their standard deviation; users' "
             "values are averaged over seeds before pairing."
         )
+
     if against == "best":
         notes.append(
             "The best was chosen on the same users it is compared on, which favors it a little."
         )
+
     return tuple(notes)

@@ -47,17 +47,20 @@ def study_folder(path: Path, kind: str, started: Mapping[str, Any]) -> Iterator[
     record = {"format": f"kgrec-{kind}", "version": VERSION, **plain(started)}
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise CheckpointError(f"{path}: exists and is not a folder. Choose another place.")
+
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path, f"kgrec {kind}"):
             put_back(path)
             fresh = not _going_on(path, kind, record)
             sweep_beside(path)
+
             if fresh:
                 with filling(path) as folder:
                     text = json.dumps(record, indent=1) + "\n"
                     (folder / STUDY).write_text(text, encoding="utf-8")
                     take_place(folder, path)
+
             sweep_inside(path)
             try:
                 yield path
@@ -82,9 +85,11 @@ def fingerprint(data: Dataset) -> str:
     """
     if data.checksum:
         return data.checksum
+
     digest = hashlib.sha256()
     for keys in (data.users, data.items, data.triples.entities, data.triples.relations):
         digest.update("\n".join(keys.series.to_list()).encode())
+
     parts = {"train": data.train, "valid": data.valid, "test": data.test}
     columns = [column for part in PARTS for column in (parts[part].user, parts[part].item)]
     for array in (
@@ -95,6 +100,7 @@ def fingerprint(data: Dataset) -> str:
         data.user_facts,
     ):
         digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+
     return digest.hexdigest()
 
 
@@ -109,14 +115,17 @@ def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
             f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or "
             "remove it."
         )
+
     found = read_record(path / STUDY)
     if found.get("format") != record["format"]:
         raise CheckpointError(
             f"{path}: exists and was not made by this kgrec {kind}. Choose another folder, or "
             "remove it."
         )
+
     check_version(path / STUDY, found.get("version"), VERSION, "choose another folder")
     check_fields(path / STUDY, found, record)
+
     for key, value in record.items():
         if found.get(key) != value:
             if key == "dataset":
@@ -126,6 +135,7 @@ def _going_on(path: Path, kind: str, record: dict[str, Any]) -> bool:
             raise CheckpointError(
                 f"{path}: was started {difference}. Continue with the same, or choose another folder."
             )
+
     return True
 
 

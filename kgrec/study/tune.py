@@ -196,12 +196,15 @@ def tune(
     refuse_test_selection(chosen, "tune")
     _check_budget(trials, minutes, seed)
     searched = _searched(model, chosen, space, fixed)
+
     if isinstance(data, Dataset):
         whole = data
     else:
         whole = load(data)
+
     check_needs(chosen.name, chosen.needs, whole)
     chosen = measured_by(chosen, whole)
+
     if not (
         len(whole.valid)
         or len(whole.impressions.get("valid", ()))
@@ -211,6 +214,7 @@ def tune(
             f"{whole.name} has no validation part, so there is nothing to tune on. Build it with "
             "--ratios 0.8,0.1,0.1."
         )
+
     started = {
         "model": chosen.name,
         "seed": seed,
@@ -227,10 +231,12 @@ def tune(
                 f"none of {len(tried)} trials came to an end; the last: {tried[-1].note} See "
                 f"{folder / _TABLE}."
             )
+
         if final:
             run = _open_test(search, best, whole)
         else:
             run = None
+
         return Tuning(
             chosen.name,
             whole.name,
@@ -268,6 +274,7 @@ class _Watch:
             self.trial.report(value, state.epoch)
             if self.trial.should_prune():
                 raise _optuna().TrialPruned
+
         if self.best is not None and time.monotonic() >= self.deadline:
             raise _OutOfTimeError
 
@@ -314,6 +321,7 @@ class _Search:
                 self._one(study, len(found), time.monotonic() + left)
                 found = _counted(study)
                 self._report(found, trials)
+
             return found
 
     def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
@@ -333,6 +341,7 @@ class _Search:
             study.enqueue_trial(
                 {name: _encoded(self.space[name], value) for name, value in self.defaults.items()}
             )
+
         trial = study.ask(
             {name: _distribution(span, self.defaults[name]) for name, span in self.space.items()}
         )
@@ -340,11 +349,13 @@ class _Search:
             values = dict(self.defaults)
         else:
             values = self._decoded(trial.params)
+
         trial.set_user_attr("settings", plain(values))
         watch = _Watch(trial, self.metric, deadline)
         state = optuna.trial.TrialState.COMPLETE
         value = None
         note = ""
+
         try:
             run = fit(
                 self.model,
@@ -366,8 +377,10 @@ class _Search:
         except (DivergedError, ConfigError, MemoryError, torch.OutOfMemoryError) as error:
             if isinstance(error, ConfigError) and number == 0:
                 raise
+
             state = optuna.trial.TrialState.FAIL
             note = str(error) or "out of memory"
+
         record = {
             "seconds": time.monotonic() - began,
             "epochs": watch.epoch,
@@ -378,6 +391,7 @@ class _Search:
             record["value"] = watch.best
         else:
             record["value"] = value
+
         trial.set_user_attr("told", record)
         study.tell(trial, value, state)
 
@@ -392,6 +406,7 @@ class _Search:
                     values[name] = drawn_value
             else:
                 values[name] = _choices(span, self.defaults[name])[drawn[name]]
+
         return values
 
     def _report(self, found: tuple[Trial, ...], trials: int) -> None:
@@ -401,6 +416,7 @@ class _Search:
             value = "-"
         else:
             value = f"{last.value:.4f}"
+
         settings_text = ", ".join(
             f"{name}={to_toml(value)}" for name, value in last.settings.items()
         )
@@ -419,6 +435,7 @@ class _Search:
             f" ({last.note})" if last.note else "",
         )
         write_whole(self.folder / _TABLE, lambda file: _frame(found, self.metric).write_csv(file))
+
         if best is not None:
             lines = "".join(
                 f"{name} = {to_toml(value)}\n" for name, value in self.settings_of(best).items()
@@ -433,9 +450,11 @@ class _Search:
             entry = find(self.model)
         else:
             entry = None
+
         everything = all_settings(
             choose(self.model, "default", {**self.fixed, **trial.settings, "metric": self.metric})
         )
+
         return {
             name: value
             for name, value in everything.items()
@@ -455,6 +474,7 @@ def _storage(path: Path) -> Iterator[Any]:
 
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path}: not a plain file. Search into another folder.")
+
     storage = None
     try:
         storage = _optuna().storages.RDBStorage(f"sqlite:///{path.resolve()}")
@@ -488,6 +508,7 @@ def to_toml(value: Any) -> str:
     """
     if isinstance(value, list | tuple):
         return "[" + ", ".join(to_toml(part) for part in value) + "]"
+
     return json.dumps(value)
 
 
@@ -502,7 +523,9 @@ def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
             search.folder,
         )
         discard(folder)
+
     logger.info("training the best configuration (trial %d) into %s", best.number, folder)
+
     return fit(
         search.model,
         whole,
@@ -538,6 +561,7 @@ def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
         names = list(found[0].settings)
     else:
         names = []
+
     columns: dict[str, list[Any]] = {
         "trial": [trial.number for trial in found],
         "state": [trial.state for trial in found],
@@ -552,6 +576,7 @@ def _frame(found: tuple[Trial, ...], metric: str) -> pl.DataFrame:
             columns[name] = values
         else:
             columns[name] = [to_toml(value) for value in values]
+
     return pl.DataFrame({**columns, "note": [trial.note for trial in found]}, strict=False)
 
 
@@ -587,6 +612,7 @@ def _recorded(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     """Return what kgrec noted of a trial."""
     record = dict(trial.user_attrs["told"])
     value = record["value"]
+
     return {
         "value": None if value is None else float(value),
         "epochs": int(record["epochs"]),
@@ -616,17 +642,20 @@ def _searched(
         declared = find(model).search_space()
     else:
         declared = {}
+
     if not declared:
         raise ConfigError(
             f"{chosen.name} declares nothing to tune (no SPACE in its module). Train it as it "
             "is: kgrec train."
         )
+
     unknown = set(declared) - set(all_settings(chosen))
     if unknown:
         raise ConfigError(
             f"the search space of {chosen.name} names {', '.join(sorted(unknown))}, which is no "
             "setting of it."
         )
+
     fixed = set(settings) | {ALIASES.get(name, name) for name in settings}
     left = {name: span for name, span in declared.items() if name not in fixed}
     if not left:
@@ -634,6 +663,7 @@ def _searched(
             f"every setting that {chosen.name} would search ({', '.join(declared)}) is fixed. "
             "Leave one out of --set."
         )
+
     return left
 
 
@@ -642,9 +672,11 @@ def _distribution(span: Span | tuple[Any, ...], default: Any) -> Any:
     distributions = _optuna().distributions
     if not isinstance(span, Span):
         return distributions.CategoricalDistribution(tuple(_choices(span, default)))
+
     low, high = _bounds(span, default)
     if isinstance(low, int) and isinstance(high, int):
         return distributions.IntDistribution(low, high, log=span.log)
+
     return distributions.FloatDistribution(low, high, log=span.log)
 
 

@@ -108,6 +108,7 @@ class RecommenderContract:
             scores = self.scores(self.run(data, seed=seed))[:, 40:].numpy()
             own = np.arange(40, 60)[None, :] % 2 == np.arange(60)[:, None] % 2
             found.append(np.mean([auc(row, mask) for row, mask in zip(scores, own, strict=True)]))
+
         if self.uses_knowledge:
             assert min(found) >= 0.8, found
         else:
@@ -157,6 +158,7 @@ class RecommenderContract:
         plan = model.plan()
         if plan.begin_epoch:
             plan.begin_epoch(1, 0)
+
         touched = {name: False for name, _ in model.named_parameters()}
         samplers = samplers_of(plan, data, TrainConfig(batch_size=64), 0, torch.device("cpu"))
         for objective, sampler in zip(plan.objectives, samplers, strict=True):
@@ -164,6 +166,7 @@ class RecommenderContract:
             total(objective.loss(next(iter(sampler.epoch(1))))).backward()
             for name, parameter in model.named_parameters():
                 touched[name] |= parameter.grad is not None and bool((parameter.grad != 0).any())
+
         assert {name for name, moved in touched.items() if not moved} == self.idle, touched
 
     def test_renumbering_the_users_renumbers_the_scores(self):
@@ -182,6 +185,7 @@ class RecommenderContract:
             num_entities=data.num_entities,
         )
         models = [self.build(data).eval(), self.build(self.prepared(turned)).eval()]
+
         with torch.no_grad():
             source, target = ({name: p for name, p in model.named_parameters()} for model in models)
             for name, parameter in source.items():
@@ -191,15 +195,19 @@ class RecommenderContract:
                 elif name.rsplit(".", 1)[-1] in self.node_tables:
                     first = len(parameter) - data.num_users
                     rows[first + torch.from_numpy(order)] = parameter[first:]
+
                 target[name].copy_(rows)
+
             for model in models:
                 learn_without_gradients(model.plan())
+
             from kgrec.queries import queries
 
             plain, renumbered = (
                 model.scorer()(queries(d.train, np.arange(data.num_users)))
                 for model, d in zip(models, (data, turned), strict=True)
             )
+
         torch.testing.assert_close(renumbered[torch.from_numpy(order)], plain)
 
     def test_one_batch_can_be_learned_by_heart(self):
@@ -211,8 +219,10 @@ class RecommenderContract:
         plan = model.plan()
         if not plan.objectives:
             pytest.skip("closed form")
+
         if plan.begin_epoch:
             plan.begin_epoch(1, 0)
+
         batch = next(
             iter(
                 samplers_of(plan, data, TrainConfig(batch_size=16), 0, torch.device("cpu"))[
@@ -222,10 +232,12 @@ class RecommenderContract:
         )
         optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
         losses = []
+
         for _ in range(60):
             optimizer.zero_grad()
             loss = total(plan.objectives[0].loss(batch))
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
+
         assert losses[-1] < 0.4 * losses[0]

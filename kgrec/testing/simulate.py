@@ -120,11 +120,13 @@ class World:
             raise DataError(
                 f"{len(items)} item keys for {self.num_items} items; give one for each."
             )
+
         lines = ["user_id\titem_id\ttimestamp"]
         for user, item, time in zip(
             self.user.tolist(), self.item.tolist(), self.time.tolist(), strict=True
         ):
             lines.append(f"u{user + 1:04d}\t{items[item]}\t{time}")
+
         return "\n".join(lines) + "\n"
 
 
@@ -217,10 +219,12 @@ def simulate_interactions(
         end,
     )
     facts, family_of = _check_facts(item_properties, property_family, len(families), num_items)
+
     if property_keys is None:
         keys = [str(row) for row in range(len(family_of))]
     else:
         keys = list(property_keys)
+
     if len(keys) != len(family_of):
         raise DataError(
             f"{len(keys)} property keys for {len(family_of)} properties; give one for each."
@@ -242,11 +246,13 @@ def simulate_interactions(
     first = np.searchsorted(tastes.user, np.arange(num_users + 1))
     all_items = []
     all_times = []
+
     for user in range(num_users):
         liked = slice(first[user], first[user + 1])
         taste = np.zeros(num_items)
         strongest = np.zeros(num_items)
         place = rng.random(num_items)
+
         for prop, weight in zip(
             tastes.property[liked].tolist(), tastes.weight[liked].tolist(), strict=True
         ):
@@ -256,6 +262,7 @@ def simulate_interactions(
             led = of_property[weight > strongest[of_property]]
             strongest[led] = weight
             place[led] = 0.7 * phase + 0.3 * place[led]
+
         utility = taste_weight * taste + base + noise_weight * rng.gumbel(size=num_items)
         chosen = np.argsort(-utility, kind="stable")[: activity[user]]
         all_items.append(chosen[np.argsort(place[chosen], kind="stable")])
@@ -316,19 +323,24 @@ def films_world(
         raise DataError(
             f"{len(films) - len(row_of)} films occur more than once; give each film one row."
         )
+
     position = {family.name: index for index, family in enumerate(families)}
     facts: set[tuple[int, int, str]] = set()
+
     for head, relation, tail in triples:
         family = FILM_RELATIONS.get(relation)
         if head in row_of and family in position:
             facts.add((row_of[head], position[family], tail))
+
     if "decade" in position:
         for film, year in years.items():
             if film in row_of:
                 facts.add((row_of[film], position["decade"], f"{year // 10 * 10}s"))
+
     names = sorted({(family_row, key) for _, family_row, key in facts})
     property_of = {name: row for row, name in enumerate(names)}
     pairs = sorted((item, property_of[family_row, key]) for item, family_row, key in facts)
+
     return simulate_interactions(
         np.array(pairs, dtype=np.int32).reshape(-1, 2),
         np.array([family_row for family_row, _ in names], dtype=np.int32),
@@ -361,6 +373,7 @@ def _check_numbers(
     for name, count in counts.items():
         if count < 1:
             raise ConfigError(f"{name} is {count}; give at least 1.")
+
     scales = {
         "taste_weight": taste_weight,
         "popularity_weight": popularity_weight,
@@ -371,10 +384,12 @@ def _check_numbers(
     for name, scale in scales.items():
         if not (np.isfinite(scale) and scale >= 0):
             raise ConfigError(f"{name} is {scale}; give a finite number that is at least 0.")
+
     if least_activity > num_items:
         raise ConfigError(
             f"least_activity is {least_activity}, but there are only {num_items} items; lower it."
         )
+
     least = num_users * least_activity
     most = num_users * num_items
     if not least <= num_interactions <= most:
@@ -392,8 +407,10 @@ def _check_facts(
     family_of = np.asarray(property_family)
     if facts.size == 0:
         facts = np.empty((0, 2), dtype=np.int32)
+
     if family_of.size == 0:
         family_of = np.empty(0, dtype=np.int32)
+
     if facts.ndim != 2 or facts.shape[1] != 2 or not np.issubdtype(facts.dtype, np.integer):
         raise DataError(
             f"item_properties has shape {facts.shape} and type {facts.dtype}; give integer rows "
@@ -404,6 +421,7 @@ def _check_facts(
             f"property_family has shape {family_of.shape} and type {family_of.dtype}; give one "
             "integer per property."
         )
+
     limits = (
         ("item", facts[:, 0], num_items),
         ("property", facts[:, 1], len(family_of)),
@@ -415,6 +433,7 @@ def _check_facts(
                 f"A {name} row lies outside 0 .. {limit - 1}: found {values.min()} to "
                 f"{values.max()}."
             )
+
     return np.unique(facts, axis=0).astype(np.int32), family_of.astype(np.int32)
 
 
@@ -436,7 +455,9 @@ def _activity(
                 : min(left, int((room > 0).sum()))
             ]
             step[best] = 1
+
         count += step
+
     return count.astype(np.int32)
 
 
@@ -454,22 +475,27 @@ def _tastes(
     properties = []
     weights = []
     pools = []
+
     for row in range(len(families)):
         members = np.flatnonzero((family_of == row) & (num_of_property > 0))
         shared = members[num_of_property[members] > 1]
         pools.append(shared if len(shared) else members)
+
     for user in range(num_users):
         for family, pool in zip(families, pools, strict=True):
             count = min(int(rng.integers(family.fewest, family.most + 1)), len(pool))
             if count == 0:
                 continue
+
             degree = num_of_property[pool].astype(np.float64)
             liked = rng.choice(pool, size=count, replace=False, p=degree / degree.sum())
             users.append(np.full(count, user))
             properties.append(liked)
             weights.append(family.weight * rng.uniform(0.5, 1.5, size=count))
+
     if not users:
         return Tastes(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+
     return Tastes(
         np.concatenate(users).astype(np.int32),
         np.concatenate(properties).astype(np.int32),

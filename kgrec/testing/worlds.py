@@ -32,6 +32,7 @@ def dataset(
     facts = np.array(list(triples), dtype=np.int64).reshape(-1, 3)
     entities = num_entities or max(items, int(facts[:, [0, 2]].max()) + 1 if len(facts) else 0)
     relations = num_relations or (int(facts[:, 1].max()) + 1 if len(facts) else 0)
+
     return Dataset(
         name="world",
         users=Vocabulary([f"u{row}" for row in range(users)], kind="user"),
@@ -51,6 +52,7 @@ def knowledge(facts: np.ndarray, entities: list[str], num_relations: int) -> Tri
     """Return triples over named entities and relations r0, r1, ..."""
     empty = empty_triples(Vocabulary(entities))
     columns = [np.ascontiguousarray(column, dtype=np.int32) for column in facts.T]
+
     return Triples(
         empty.entities,
         Vocabulary([f"r{row}" for row in range(num_relations)], kind="relation"),
@@ -105,10 +107,12 @@ def cold_items(
     items = warm + cold
     train = []
     test = []
+
     for user in range(users):
         own = [item for item in range(warm) if item % 2 == user % 2]
         train += [(user, int(item)) for item in rng.choice(own, likes, replace=False)]
         test += [(user, item) for item in range(warm, items) if item % 2 == user % 2]
+
     kinds = [(item, 0, items + item % 2) for item in range(items)]
     makers = [(item, 1, items + 2 + (item // 2) % 6 * 2 + item % 2) for item in range(items)]
     return dataset(train, test=test, triples=kinds + makers, num_entities=items + 14)
@@ -120,6 +124,7 @@ def knowledge_only(facts, num_entities, num_relations, held=None) -> Dataset:
     """
     columns = np.array(list(facts), dtype=np.int64).reshape(-1, 3)
     entities = [f"e{row}" for row in range(num_entities)]
+
     return Dataset(
         name="knowledge",
         users=Vocabulary([], kind="user"),
@@ -149,21 +154,26 @@ def planted(truth: str, seed: int = 0, users: int = 60, kinds: int = 5) -> Datas
     parts: tuple[list, list, list] = ([], [], [])
     stated = []
     first = 0
+
     for block, (size, likes, honest) in enumerate(blocks[truth]):
         kind = np.arange(size) % kinds
         stated += list(kind if honest else rng.permutation(kind))
+
         for user in range(users):
             own = first + rng.permutation(np.flatnonzero(kind == user % kinds))
             for part, rows in zip(
                 parts, np.split(own[: likes + 14], [likes, likes + 4]), strict=True
             ):
                 part += [(block * users + user, int(item)) for item in rows]
+
         first += size
+
     kinds_stated = [(item, 0, first + kind) for item, kind in enumerate(stated)]
     makers = [
         (item, 1, first + kinds + 3 * kind + int(rng.integers(3)))
         for item, kind in enumerate(stated)
     ]
+
     return dataset(*parts, kinds_stated + makers, num_items=first, num_entities=first + 4 * kinds)
 
 
@@ -181,6 +191,7 @@ def random_world(seed: int) -> Dataset:
         for _ in range(25)
     }
     triples = {(h, r, t) for h, r, t in triples if h != t} | {(0, 0, 9), (0, 1, 9)}
+
     return dataset(
         sorted(train),
         triples=sorted(triples),
@@ -231,6 +242,7 @@ def news_board(
     topic_of = []
     part_of = []
     named = []
+
     for number, (part, size) in enumerate(sizes.items()):
         for topic in range(topics):
             for _ in range(size):
@@ -252,6 +264,7 @@ def news_board(
                 )
                 topic_of.append(topic)
                 part_of.append(part)
+
     items = len(titles)
     people = len(sizes) * topics * persons
     topic_of = np.array(topic_of)
@@ -280,6 +293,7 @@ def news_board(
         ]
         lists = np.arange(len(user) + 1)
         before = np.concatenate(read).astype(np.int32)
+
         return Impressions(
             user.astype(np.int32),
             None,
@@ -301,6 +315,7 @@ def news_board(
     data = dataset(
         *(sorted(clicks[part]) for part in sizes), plays + within, num_users=users, num_items=items
     )
+
     return replace(
         data,
         content=Content(texts=pl.Series("text", titles, dtype=pl.String), mentions=mentions),
@@ -315,12 +330,14 @@ def kgat_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     picked = [rng.permutation(30)[:8].tolist() for _ in range(20)]
+
     for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 8))):
         (folder / name).write_text(
             "".join(
                 f"{user} {' '.join(map(str, items[part]))}\n" for user, items in enumerate(picked)
             )
         )
+
     (folder / "kg_final.txt").write_text(
         "".join(f"{item} {item % 2} {30 + item % 5}\n" for item in range(30))
     )

@@ -45,13 +45,17 @@ class Capture:
         if self._left:
             self._left -= 1
             return self._step(batches)
+
         if self._batches is None:
             self._start(batches)
+
         if self._replay is None or self._losses is None or not _alike(batches, self._batches or []):
             return self._step(batches)
+
         for batch, kept in zip(batches, self._batches or [], strict=True):
             for field in fields(batch):
                 getattr(kept, field.name).copy_(getattr(batch, field.name))
+
         self._replay()
         return self._losses.clone()
 
@@ -64,6 +68,7 @@ class Capture:
             for batch in batches
         ):
             return
+
         self._batches = [
             type(batch)(
                 **{field.name: getattr(batch, field.name).clone() for field in fields(batch)}

@@ -47,12 +47,14 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]
     )  # so that each begins at a multiple of its size
     header: dict[str, Any] = {"__metadata__": {"record": text, "sha256": _digest(stored, text)}}
     end = 0
+
     for name in order:
         value = stored[name]
         if value.dtype not in _DTYPES:
             raise CheckpointError(
                 f"{path}: {name} is of type {value.dtype}, which cannot be stored. Use float32."
             )
+
         begin = end
         end = end + value.numel() * value.element_size()
         header[name] = {
@@ -60,6 +62,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]
             "shape": list(value.shape),
             "data_offsets": [begin, end],
         }
+
     head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     head += b" " * (-len(head) % 8)
 
@@ -86,10 +89,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path}: {found}. The run folder is incomplete: train again, or copy it again."
         )
+
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - not a mapping
+
         text = metadata["record"]
         record = json.loads(text)
         if not isinstance(record, dict):
@@ -106,11 +111,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path}: not a readable weights file ({type(error).__name__}). Train again, or copy "
             "it again."
         ) from None
+
     if metadata.get("sha256") != _digest(tensors, text):
         raise CheckpointError(
             f"{path}: its SHA-256 does not hold, the file was changed or damaged. Train again, "
             "or copy it again."
         )
+
     return tensors, record
 
 
@@ -121,6 +128,7 @@ def write_state(path: Path, state: TrainState, identity: dict[str, Any]) -> None
     tensors = {f"model/{name}": value for name, value in state.model.items()}
     tensors |= {f"best/{name}": value for name, value in state.best.items()}
     groups = []
+
     for number, optimizer in enumerate(state.optimizers):
         groups.append(optimizer["param_groups"])
         for parameter, slots in optimizer["state"].items():
@@ -132,7 +140,9 @@ def write_state(path: Path, state: TrainState, identity: dict[str, Any]) -> None
                         f"{path}: the optimizer keeps {slot} as a {type(value).__name__}, which "
                         "cannot be stored. Take one that keeps tensors."
                     )
+
                 tensors[f"optimizer/{number}/{parameter}/{slot}"] = value
+
     stopping = asdict(state.stopping) | {
         "best": state.stopping.best if state.stopping.best_epoch else None
     }
@@ -156,25 +166,30 @@ def read_state(path: Path) -> tuple[TrainState, dict[str, Any]]:
     try:
         told = dict(record["stopping"])
         identity = record["identity"]
+
         if told["best"] is None:
             best = float("-inf")
         else:
             best = float(told["best"])
+
         stopping = Stopping(
             _count(told["patience"]), best, _count(told["best_epoch"]), _count(told["since"])
         )
         optimizers: list[dict[str, Any]] = [
             {"state": {}, "param_groups": group} for group in record["groups"]
         ]
+
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 _, number, parameter, slot = name.split("/", 3)
                 optimizers[_count(int(number))]["state"].setdefault(_count(int(parameter)), {})[
                     slot
                 ] = value
+
         history = check_history(record["history"])
         if not isinstance(identity, dict):
             raise TypeError("what it belongs to is no object")
+
         model = _under("model/", tensors)
         kept = _under("best/", tensors)
         return TrainState(
@@ -195,10 +210,12 @@ def check_history(told: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(told, list) or not all(isinstance(record, dict) for record in told):
         raise TypeError("the history is no list of objects")
+
     for record in told:
         _count(record.get("epoch"))
         if any(isinstance(value, list | dict) for value in record.values()):
             raise TypeError("the history holds what is no number")
+
     return told
 
 

@@ -94,6 +94,7 @@ class TrainConfig:
             raise ConfigError("training needs kg_batch_size, kg_steps and patience of at least 0.")
         if not 0 < self.learning_rate <= 10:
             raise ConfigError(f"learning_rate {self.learning_rate} is outside (0, 10].")
+
         self._check_rates()
         for name, kind in (
             ("optimizer", Optimizer),
@@ -115,6 +116,7 @@ class TrainConfig:
             raise ConfigError(
                 f"schedule_epochs {self.schedule_epochs} is less than the {self.epochs} epochs."
             )
+
         most = self.schedule_epochs or self.epochs
         if not 0 <= self.warmup_epochs <= most:
             raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {most}].")

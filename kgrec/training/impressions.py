@@ -47,6 +47,7 @@ class ShownSampler:
                 "no training impression has both a click and an item not clicked. Nothing can be "
                 "learned from them."
             )
+
         start = np.searchsorted(passed, np.arange(len(shown) + 1))
 
         def moved(values: np.ndarray) -> Tensor:
@@ -121,6 +122,7 @@ class PairSampler:
             raise ConfigError(
                 'labeled pairs stand alone, and a softmax needs a click among negatives of its own. Use loss="bce".'
             )
+
         matrix = data.train.csr(data.num_users, data.num_items)
 
         def moved(values: np.ndarray) -> Tensor:
@@ -148,11 +150,13 @@ class PairSampler:
         order = torch.randperm(count, generator=generator, device=device)
         lot = torch.rand(count, generator=generator, device=device, dtype=torch.float64)
         negatives = torch.empty(count, 0, dtype=torch.int64, device=device)
+
         if not self._labeled:
             wanted = self._user.repeat_interleave(self._source.negatives)
             negatives = sample_negatives(
                 wanted, *self._seen, self._num_items, generator=generator
             ).view(count, -1)
+
         for rows in torch.split(order, self._size):
             user = self._user[rows]
             size = self._start[user + 1] - self._start[user]
@@ -191,6 +195,7 @@ def impression_sampler(
     shown = data.impressions.get("train")
     if shown is not None and len(shown):
         return ShownSampler(shown, source, batch_size, seed=seed, device=device)
+
     return PairSampler(data, source, batch_size, seed=seed, device=device)
 
 

@@ -97,16 +97,20 @@ def train(
     keep_freed_memory()
     plan = plan or model.plan()
     state = state or TrainState(0, {}, [], snapshot(model), Stopping(config.patience))
+
     if plan.fit is not None:
         with global_stream(seed, "torch", 1, device=device):
             return _closed_form(model, plan.fit, state, config, validate, title)
+
     optimizers = optimizers_of(model, plan, config)
     samplers = samplers_of(plan, data, config, seed, device)
     rounds = _rounds(plan, config, samplers, optimizers, device)
+
     if state.epoch:
         _go_on(model, optimizers, state)
     else:
         _warm_up(model, plan, data, config, seed, device, title)
+
     with progress(title, config.epochs, epochs=True) as bar:
         while state.epoch < config.epochs and not state.stopping.stop:
             began = time.perf_counter()
@@ -121,6 +125,7 @@ def train(
             bar.update(state.epoch, _line(record), record)
             if on_epoch is not None:
                 on_epoch(state)
+
     model.load_state_dict(state.best)
     return state
 
@@ -137,11 +142,13 @@ def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: T
         for optimizer, stored in zip(optimizers, state.optimizers, strict=True):
             own = optimizer.state_dict()["param_groups"]
             sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
+
             for number, slots in stored["state"].items():
                 if any(
                     value.ndim and tuple(value.shape) != sizes[number] for value in slots.values()
                 ):
                     raise ValueError(f"moments of parameter {number}")
+
             optimizer.load_state_dict({"state": stored["state"], "param_groups": own})
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
@@ -168,6 +175,7 @@ def _closed_form(
         record = {"epoch": 1, "seconds": time.perf_counter() - began}
         _evaluate(model, state, record, config, validate)
         bar.update(1, _line(record), record)
+
     state.model = state.best
     return state
 
@@ -186,6 +194,7 @@ def _warm_up(
     """
     if plan.warm_up is None:
         return
+
     objective, epochs = plan.warm_up
     alone = Plan((objective,), optimizer=plan.optimizer)
     config = replace(config, schedule="constant", warmup_epochs=0.0)
@@ -197,6 +206,7 @@ def _warm_up(
         optimizers_of(model, alone, config),
         device,
     )
+
     with progress(f"{title} warming up", epochs, epochs=True) as bar:
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
@@ -218,6 +228,7 @@ def samplers_of(
         samplers.append(
             make_sampler(objective, data, config, seed=seed, device=device, steps=steps)
         )
+
     return samplers
 
 
@@ -278,12 +289,14 @@ def _rounds(
     pieces = Pieces()
     every = [((o,), [s]) for o, s in zip(plan.objectives, samplers, strict=True)]
     rounds: list[Round] = []
+
     for (objectives, feeds), optimizer in zip(
         [(plan.objectives, samplers)] if plan.joint else every, optimizers, strict=True
     ):
         trains = TrainingStep(objectives, optimizer, plan, pieces, config.clip_norm)
         schedule = schedule_of(config, optimizer, feeds[0].steps())
         step: Callable[[Sequence[Any]], Tensor] = trains
+
         if (
             device.type == "cuda"
             and schedule is None  # a recorded step would keep the learning rate of its recording
@@ -292,7 +305,9 @@ def _rounds(
             and all(objective.capturable for objective in objectives)
         ):
             step = Capture(trains)
+
         rounds.append(Round(objectives, feeds, step, trains, schedule))
+
     return rounds
 
 
@@ -307,14 +322,18 @@ def _epoch(
     """Train one epoch; return the mean of each loss by its name."""
     model.train()
     losses: dict[str, Any] = {}
+
     with global_stream(seed, "torch", epoch, device=device):
         if plan.begin_epoch is not None:
             plan.begin_epoch(epoch, seed)
+
         for each in rounds:
             means = _means(each, epoch)
             losses |= zip(free_names(losses, means), means.values(), strict=True)
+
         if plan.after_epoch is not None:
             plan.after_epoch()
+
     return losses
 
 
@@ -328,6 +347,7 @@ def _means(each: Round, epoch: int) -> dict[str, float]:
             f"the loss {each.names[column]} is not a finite number at epoch {epoch}, step "
             f"{step + 1}. Lower learning_rate, or raise l2 weights."
         )
+
     return dict(zip(each.names, values.mean(0).tolist(), strict=True))
 
 
@@ -339,15 +359,20 @@ def _losses(each: Round, epoch: int) -> Tensor:
     """
     table: Tensor | None = None
     count = 0
+
     for count, batches in enumerate(each.batches(epoch), 1):
         if each.schedule is not None:
             each.schedule(epoch, count)
+
         losses = each.step(batches)
         if table is None:
             table = losses.new_empty(each.feeds[0].steps(), len(losses))
+
         table[count - 1] = losses
+
     if table is None:
         return torch.empty(0, len(each.names))
+
     return table[:count]
 
 
@@ -361,15 +386,19 @@ def _evaluate(
     """Validate where it is due, and keep the best parameters."""
     state.epoch = int(record["epoch"])
     state.history.append(record)
+
     if validate is None:
         state.best = snapshot(model)
         return
+
     if state.epoch % config.validate_every and state.epoch != config.epochs:
         return
+
     model.eval()
     began = time.perf_counter()
     with torch.inference_mode():
         value = validate(model.scorer())
+
     record[config.metric] = value
     record["validation_seconds"] = time.perf_counter() - began
     if state.stopping.update(value, state.epoch):

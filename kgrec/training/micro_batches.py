@@ -27,9 +27,11 @@ class Pieces:
         rows = [_rows(batch) for batch in batches]
         if not out_of_memory(error) or any(size is None or size < 2 * self.count for size in rows):
             return False
+
         self.count *= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
         size = max(-(-(size or 0) // self.count) for size in rows)
         logger.warning(
             "memory ran out: batches are taken in %d pieces of up to %d rows from here on. "
@@ -38,6 +40,7 @@ class Pieces:
             self.count,
             size,
         )
+
         return True
 
 
@@ -70,10 +73,12 @@ def _rows(batch: Any) -> int | None:
     """
     if not is_dataclass(batch):
         return None
+
     columns = [getattr(batch, field.name) for field in fields(batch)]
     sizes = {
         len(column) if isinstance(column, Tensor) and column.dim() else None for column in columns
     }
     if len(sizes) == 1:
         return sizes.pop()
+
     return None

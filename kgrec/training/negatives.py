@@ -38,6 +38,7 @@ class Negatives:
         drawable = data.num_items
         if source.distribution != "uniform":
             drawable = int((used > 0).sum())
+
         full = torch.nonzero(ptr.diff() == drawable)
         if len(full) and drawable:
             user = data.users.key(int(full[0]))
@@ -69,6 +70,7 @@ class Negatives:
             return self._popular(wanted, generator).view(-1, count)
         if self.source.distribution == "in-batch":
             return self._in_batch(wanted, positive, generator).view(-1, count)
+
         return self._hardest(user, generator)
 
     def _popular(self, user: Tensor, generator: torch.Generator) -> Tensor:
@@ -94,6 +96,7 @@ class Negatives:
         drawn, none = self._unused(user, propose, positive, weight, generator)
         if len(none):
             drawn[none] = self._popular(user[none], generator)
+
         return drawn
 
     def _hardest(self, user: Tensor, generator: torch.Generator) -> Tensor:
@@ -103,11 +106,13 @@ class Negatives:
         assert self.source.score is not None
         with torch.no_grad():
             scores = self.source.score(user, pool)
+
         if scores.shape != size:
             raise ModelError(
                 f"the score of hard negatives is of shape {tuple(scores.shape)}, not {size}. "
                 "Return one for each candidate."
             )
+
         return pool.gather(1, scores.topk(self.source.count, dim=1).indices)
 
     def _unused(
@@ -123,9 +128,11 @@ class Negatives:
         """
         drawn = propose(len(user))
         again = torch.nonzero(self._has(user, drawn)).squeeze(1)
+
         for _ in range(_TRIES):
             if not len(again):
                 return drawn, again
+
             drawn[again] = propose(len(again))
             again = again[self._has(user[again], drawn[again])]
 
@@ -135,9 +142,11 @@ class Negatives:
             table = torch.where(table, 0.0, weight)
             some = table.sum(1) > 0
             none.append(rows[~some])
+
             if bool(some.any()):
                 at = torch.multinomial(table[some], 1, generator=generator).squeeze(1)
                 drawn[rows[some]] = items[at]
+
         return drawn, torch.cat(none)
 
     def _has(self, user: Tensor, item: Tensor) -> Tensor:

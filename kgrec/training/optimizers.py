@@ -30,6 +30,7 @@ def optimizers_of(
                 "none can have a rate of its own. Set joint=False, or weight instead of rate."
             )
         return [_make(plan, config, model.parameters(), 1.0)]
+
     return [
         _make(
             plan,
@@ -51,13 +52,16 @@ def _make(
                 "the model brings its own optimizer: leave optimizer and weight_decay out."
             )
         return plan.optimizer(list(parameters), learning_rate)
+
     if config.optimizer == "adam":
         return adam(parameters, learning_rate, config.weight_decay)
+
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adamw": torch.optim.AdamW,
         "sgd": partial(torch.optim.SGD, momentum=config.momentum),
         "adagrad": torch.optim.Adagrad,
     }
+
     return kinds[config.optimizer](
         list(parameters), lr=learning_rate, weight_decay=config.weight_decay
     )
@@ -73,6 +77,7 @@ def schedule_of(
     """
     if config.schedule == "constant" and not config.warmup_epochs:
         return None
+
     rates = [float(group["lr"]) for group in optimizer.param_groups]
 
     def apply(epoch: int, step: int) -> None:
@@ -98,6 +103,7 @@ def rate_factor(config: TrainConfig, step: int, steps: int) -> float:
     warm = round(config.warmup_epochs * steps)
     if step <= warm:
         return step / warm
+
     done = step - 1 - warm
     epochs = config.schedule_epochs or config.epochs
     share = done / max(epochs * steps - warm, 1)
@@ -107,6 +113,7 @@ def rate_factor(config: TrainConfig, step: int, steps: int) -> float:
         return (1 + math.cos(math.pi * share)) / 2
     if config.schedule == "step":
         return float(config.decay ** (done // (config.decay_every * steps)))
+
     return 1.0
 
 

@@ -24,6 +24,7 @@ class PointSampler:
         passed = Interactions()
         label = np.ones(len(data.train))
         self._negatives = None
+
         if source.label == "rating":
             assert data.train.rating is not None
             label = data.train.rating
@@ -52,11 +53,13 @@ class PointSampler:
         for rows, generator in self._order.epoch(epoch):
             user, item = self._user[rows], self._item[rows]
             label = self._label[rows]
+
             if self._negatives is not None:
                 drawn = self._negatives.draw(user, item, generator)
                 item = torch.cat([item, drawn.flatten()])
                 label = torch.cat([label, label.new_zeros(drawn.numel())])
                 user = torch.cat([user, user.repeat_interleave(drawn.shape[1])])
+
             yield PointwiseBatch(user, item, label)
 
 

@@ -100,6 +100,7 @@ class InteractionSampler:
         self._negatives = None
         if negatives is not None:
             self._negatives = Negatives(data, negatives, device)
+
         self._batch = batch
         self._config = config
         self._seed = seed
@@ -122,20 +123,25 @@ class InteractionSampler:
         picked = self._draw(generator)[: self.steps() * size]
         user = self._user[picked]
         positive = self._item[picked]
+
         if self._negatives is None:
             for u, p in zip(torch.split(user, size), torch.split(positive, size), strict=True):
                 yield PositiveBatch(u, p)
             return
+
         ahead = None
         if self._negatives.whole_epoch:
             ahead = self._negatives.draw(user, positive, generator)
+
         for start in range(0, len(user), size):
             part = slice(start, start + size)
             u, p = user[part], positive[part]
+
             if ahead is None:
                 n = self._negatives.draw(u, p, generator)
             else:
                 n = ahead[part]
+
             if self._batch is PairwiseBatch:
                 yield PairwiseBatch(u, p, n.squeeze(1))
             else:
@@ -149,6 +155,7 @@ class InteractionSampler:
             return (count // size + 1) * size
         if self._config.sampler == "per_user_quota":
             return count // len(self._active) * len(self._active)
+
         return count
 
     def _draw(self, generator: torch.Generator) -> Tensor:
@@ -158,6 +165,7 @@ class InteractionSampler:
         sampler = self._config.sampler
         if sampler == "interaction":
             return torch.randperm(count, generator=generator, device=device)
+
         if sampler == "user_uniform":
             size = self._config.batch_size
             users = _distinct(self._active, size, count // size, generator)
@@ -168,6 +176,7 @@ class InteractionSampler:
         else:
             quota = self._active.repeat(count // len(self._active))
             users = quota[torch.randperm(count, generator=generator, device=device)]
+
         return _one_of_each(users, self._ptr, generator)
 
 
@@ -218,6 +227,7 @@ class TripleSampler:
         device = self._head.device
         generator = torch.Generator(device=device).manual_seed(derive(self._seed, "triples", epoch))
         sizes = self.sizes()
+
         if self._source.by_head:
             heads, counts = torch.unique_consecutive(self._head, return_counts=True)
             ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -233,11 +243,13 @@ class TripleSampler:
                 torch.randperm(count, generator=generator, device=device) for _ in range(passes)
             ]
             picked = torch.cat(shuffled)[:wanted]
+
         known = (self._head, self._relation, self._tail)
         if len(self._relation):
             relations = 1 + int(self._relation.max())
         else:
             relations = 1
+
         free = free_tails(known, self._source.num_tails, relations)
         batches = torch.split(picked, sizes)
         at_once = max(1, _TRIPLES_AT_ONCE // self._size)
@@ -260,6 +272,7 @@ def _own_size(source: Triples, config: TrainConfig, steps: int) -> int:
         return config.batch_size
     if source.by_head and source.num_triples:
         return max(1, source.num_triples // max(1, source.num_interactions // config.batch_size))
+
     return max(1, -(-len(source.head) // steps))
 
 
@@ -271,6 +284,7 @@ def _own_steps(source: Triples, config: TrainConfig, steps: int, size: int) -> i
         return steps
     if source.by_head and source.num_interactions:
         return source.num_interactions // config.batch_size + 1
+
     return -(-len(source.head) // size)
 
 
@@ -346,11 +360,13 @@ def _distinct(values: Tensor, size: int, batches: int, generator: torch.Generato
             len(values), (batches * size,), generator=generator, device=values.device
         )
         return values[at]
+
     # Into one array: kept by themselves, the draws would hold on to their whole permutations,
     # gigabytes in an epoch of KGAT's triple phase.
     drawn = torch.empty(batches, size, dtype=torch.int64, device=values.device)
     for row in drawn:
         row.copy_(torch.randperm(len(values), generator=generator, device=values.device)[:size])
+
     return values[drawn.flatten()]
 
 

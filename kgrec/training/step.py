@@ -52,11 +52,14 @@ class TrainingStep:
             except (MemoryError, RuntimeError) as error:
                 if not self._pieces.more(error, batches):
                     raise
+
         if self._clip_norm:
             clip(self._optimizer, self._clip_norm)
+
         self._optimizer.step()
         if self._plan.after_step is not None:
             self._plan.after_step()
+
         return values
 
     def _backward(self, batches: Sequence[Any], count: int) -> Tensor:
@@ -66,6 +69,7 @@ class TrainingStep:
             losses = [_losses(objective, batch) for objective, batch in pairs]
             torch.autograd.backward(_total(self._objectives, losses))
             return self._row(losses)
+
         losses = []
         for objective, batch in pairs:
             sums: dict[str, Tensor] = {}
@@ -76,7 +80,9 @@ class TrainingStep:
                     name: part.detach() + sums[name] if name in sums else part.detach()
                     for name, part in parts.items()
                 }
+
             losses.append(sums)
+
         return self._row(losses)
 
     def _row(self, losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
@@ -91,6 +97,7 @@ class TrainingStep:
                 f"the losses are {', '.join(names)} and were {', '.join(self.names)} in the first "
                 "step. Return the same names at every step."
             )
+
         self.names = names
         return torch.stack([value.detach() for parts in losses for value in parts.values()])
 
@@ -104,7 +111,9 @@ def free_names(taken: Collection[str], names: Iterable[str]) -> tuple[str, ...]:
         while free in taken or free in found:
             count += 1
             free = f"{name} {count}"
+
         found.append(free)
+
     return tuple(found)
 
 

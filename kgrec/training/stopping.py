@@ -33,5 +33,6 @@ class Stopping:
             self.best_epoch = epoch
             self.since = 0
             return True
+
         self.since += 1
         return False

@@ -25,7 +25,9 @@ def global_stream(
     with torch.random.fork_rng(devices):
         key = derive(seed, purpose, *counters)
         torch.default_generator.manual_seed(key)
+
         if on_cuda:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(key)
+
         yield

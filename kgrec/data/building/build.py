@@ -99,6 +99,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
             "Facts and links carry no dates: under the temporal split, some may be newer than "
             "the moment training ends."
         )
+
     graph, facts, content = with_further(graph, len(items), facts, content)
     graph, held = _hold_out(graph, sources, options, report)
 
@@ -111,6 +112,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         len(graph),
     )
     train, valid, test = parts
+
     return Dataset(
         name="dataset" if sources.name is None else sources.name,
         users=users,
@@ -141,8 +143,10 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
     }
     if rows.divided in ("random", "temporal"):
         settings["ratios"] = list(rows.shares)
+
     if rows.valid_held_out:
         settings["valid_held_out"] = True
+
     return settings
 
 
@@ -180,22 +184,26 @@ def _read_graph(
     triples = _triples(sources.kg, links is not None, options)
     if options.link_by is not None and table is not None:
         links = links_by_label(options, table, items, triples, report)
+
     report.add(triples.sources, triples.dropped)
     report.counts |= triples.counts
     report.columns += triples.columns
     triples = replace(triples, columns=())
     linked = link(items, triples, links, _item_labels(items, table))
+
     if sources.kg is not None:
         dropped = sum(d.count for d in triples.dropped if d.what == "triples")
         report.counts["triples read"] = len(triples) + dropped
         if len(items):
             report.counts |= linked.counts
+
     report.dropped += linked.dropped
     if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
             "No item is in the graph: the triples can help through texts alone",
             "Give links that name the graph's entities.",
         )
+
     return linked.triples
 
 
@@ -204,11 +212,14 @@ def _triples(source: object, linked: bool, options: BuildOptions) -> Triples:
         if linked:
             raise ConfigError("links without triples. Give the graph that the links lead to.")
         return empty_triples()
+
     if isinstance(source, Triples):
         return source
+
     several = isinstance(source, list | tuple) and source
     if several and all(isinstance(one, Triples) for one in several):
         return merge(several)
+
     settings = {"on_error": options.on_error, **reader_settings(options.reading or {})}
     return read_triples(source, **settings)
 
@@ -258,6 +269,7 @@ def _with_users(
     """Return the graph with the values of user attributes as entities, and the facts of users."""
     if sources.user_attributes is None:
         return graph, np.empty((0, 3), dtype=np.int32)
+
     about, column = read_user_table(
         sources.user_attributes, user=sources.user, on_error=options.on_error
     )
@@ -275,6 +287,7 @@ def _hold_out(
         held, unknown = number_held(graph, sources.held or {})
         report.drop("held-out triples", "an entity or relation has no triple in training", unknown)
         return graph, held
+
     shares = check_ratios(tuple(options.triple_ratios), "triple_ratios")
     generator = numpy_generator(options.seed, "triples")
     graph, held, moved = hold_out_triples(graph, shares, generator=generator)
@@ -283,4 +296,5 @@ def _hold_out(
             "Triples drawn to be held out, but kept since an entity or relation would be "
             f"unknown without them: {moved}."
         )
+
     return graph, held

@@ -49,15 +49,18 @@ def read_content(
         raise ConfigError(
             "texts name columns of the table of items, and there is none. Name the table as items."
         )
+
     columns = () if table is None else text_columns(table, sources.texts)
     item_texts = None
     mentions = Content().mentions
+
     if table is not None and columns:
         cells = pl.DataFrame({"item": items.series}).join(
             texts(table, columns), on="item", how="left", maintain_order="left"
         )
         item_texts = cells["cells"].list.drop_nulls().list.join(" ")
         item_texts = item_texts.set((item_texts == "").fill_null(False), None).rename("text")
+
         if sources.mentions is not None:
             numbered = cells.with_columns(item=pl.Series(range(len(items)), dtype=pl.Int64))
             mentions, triples, dropped = number_mentions(
@@ -65,13 +68,17 @@ def read_content(
             )
             report.add((), dropped)
             report.counts["entities mentioned"] = len(np.unique(mentions[:, 3]))
+
     features = words = entities = None
     if sources.features is not None:
         features = _features(sources.features, items, table, sources.item_id, on_error, report)
+
     if sources.word_vectors is not None:
         words = _word_vectors(sources.word_vectors, item_texts, on_error, report)
+
     if sources.entity_vectors is not None:
         entities = _entity_vectors(sources.entity_vectors, triples, on_error, report)
+
     return Content(item_texts, mentions, features, words, entities), triples
 
 
@@ -98,6 +105,7 @@ def _word_vectors(
         raise ConfigError(
             "word vectors without texts. Name a table of items, and the columns of texts in it."
         )
+
     counts = Counter(
         plain_word(word) for text in item_texts.drop_nulls() for word, _, _ in words_in(text)
     )
@@ -107,12 +115,14 @@ def _word_vectors(
         raise DataError(
             f"{paths}: no word of the texts has a vector. Are they of the same language?"
         )
+
     report.counts |= {"words of the texts": len(counts), "words with a vector": len(found)}
     share = sum(counts[word] for word in found) / sum(counts.values())
     report.notes.append(
         f"{paths}: {len(found) / len(counts):.1%} of the distinct words have a vector, "
         f"{share:.1%} of all words."
     )
+
     return vectors
 
 
@@ -125,11 +135,13 @@ def _entity_vectors(
             f"{paths}: none of its {read} ids is an entity here. Are the ids those of the graph "
             "or of the mentions?"
         )
+
     report.drop(
         "entity vectors",
         "the entity is neither in the graph nor mentioned, or comes twice",
         read - len(vectors.keys),
     )
+
     return vectors
 
 
@@ -144,11 +156,13 @@ def _read(
     rows: list[np.ndarray] = []
     seen: set[str] = set()
     read = 0
+
     for path in paths:
         skipped = Skipped.where_allowed(path, on_error)
         vectors, count = read_vectors(path, lambda key: key not in seen and wanted(key), skipped)
         report.add((), dropped_lines(skipped))
         read += count
+
         if len(vectors.keys):
             if rows and rows[0].shape[1] != vectors.values.shape[1]:
                 wide = vectors.values.shape[1]
@@ -157,17 +171,21 @@ def _read(
                     f"{path}: vectors of {wide} numbers, those of the file before have {before}. "
                     "Give files of one length."
                 )
+
             keys.append(vectors.keys)
             rows.append(vectors.values)
             seen.update(vectors.keys)
+
     report.add(paths)
     name = " and ".join(paths)
+
     if not rows:
         return (
             Vectors(pl.Series("key", [], dtype=pl.String), np.empty((0, 0), dtype=np.float32)),
             name,
             read,
         )
+
     every = pl.concat(keys)
     values = np.concatenate(rows)
     order = text_order(every)

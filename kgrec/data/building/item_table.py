@@ -30,6 +30,7 @@ def check_link_by(sources: DatasetSources, options: BuildOptions) -> None:
     """
     if options.link_by is None:
         return
+
     for given, what in (
         (options.review, "a review file to write"),
         (sources.kg, "a graph"),
@@ -37,11 +38,13 @@ def check_link_by(sources: DatasetSources, options: BuildOptions) -> None:
     ):
         if given is None:
             raise ConfigError(f"link_by: {options.link_by} needs {what}. Name one.")
+
     if sources.links is not None:
         raise ConfigError(
             "links and link_by exclude each other. An edited review file is given as links, "
             "without link_by."
         )
+
     check_review(str(options.review))
 
 
@@ -59,6 +62,7 @@ def read_item_table(
                 "attributes of items are asked for, and there is no table of items. Name one."
             )
         return None
+
     settings = table_settings(options.attribute_settings)
     table = attribute_table(
         sources.items,
@@ -77,6 +81,7 @@ def read_item_table(
             f"{items.table.name}: columns {', '.join(unused)} are unused. Ask for triples of "
             "them with item_attributes."
         )
+
     return items
 
 
@@ -116,6 +121,7 @@ def with_attributes(
     """
     if table is None or not options.with_attributes:
         return graph
+
     about = _attribute_triples(table, texts, options, report)
     linked = link(items, about, None, graph.labels.slice(0, len(items)))
     found = linked.counts["items in the graph"]
@@ -133,6 +139,7 @@ def with_attributes(
             "No item has an attribute in the table of items",
             "Name the column with the ids of the interactions as item_id.",
         )
+
     joined, repeated = join_linked(graph, linked.triples, len(items))
     report.dropped += repeated
     return joined
@@ -161,4 +168,5 @@ def links_by_label(
         "doubtful and unmatched. Doubtful matches are not linked: write yes in its first column, "
         "then give the file as links."
     )
+
     return found.links

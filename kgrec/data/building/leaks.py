@@ -45,12 +45,15 @@ def stated_interactions(
     none = {name: np.empty(0, dtype=np.int64) for name in parts}
     if not len(known) or not len(triples):
         return none
+
     positions = []
     pairs = []
+
     for one, other in ((triples.head, triples.tail), (triples.tail, triples.head)):
         between = np.flatnonzero((user_of[one] >= 0) & (other < num_items))
         positions.append(between)
         pairs.append(user_of[one[between]] * num_items + other[between])
+
     position = np.concatenate(positions)
     pair = np.concatenate(pairs)
     stated = {
@@ -63,6 +66,7 @@ def stated_interactions(
         np.logical_or.reduce(list(stated.values())),
         len(triples.relations),
     )
+
     return {name: np.sort(position[mask & trusted]) for name, mask in stated.items()}
 
 
@@ -131,12 +135,14 @@ def _shared(pair: np.ndarray, relation: np.ndarray, forward: np.ndarray, size: i
         first = np.flatnonzero(pair[step:] == pair[:-step])
         if not len(first):
             break
+
         one = relation[first]
         other = relation[first + step]
         inverse = forward[first] != forward[first + step]
         code = (np.minimum(one, other) * size + np.maximum(one, other)) * 2 + inverse
         numbers, times = np.unique(code, return_counts=True)
         found.append(pl.DataFrame({"code": numbers, "shared": times.astype(np.int64)}))
+
     return pl.concat(found).group_by("code").agg(pl.col("shared").sum())
 
 
@@ -153,6 +159,7 @@ def _alike(shared: pl.DataFrame, count: np.ndarray, size: int, least: float) -> 
     kept = (share >= least) & (times >= _FEWEST) & ((one != other) | inverse)
     order = np.flatnonzero(kept)
     order = order[np.lexsort((code[order], -times[order]))]
+
     return [
         Likeness(int(one[n]), int(other[n]), bool(inverse[n]), int(times[n]), float(share[n]))
         for n in order
@@ -188,15 +195,18 @@ def check_graph(
             graph = _without_stated(graph, num_items, stated, report)
         else:
             graph = _with_stated(graph, stated, report)
+
     alike = like_relations(graph)
     for inverse, kind in ((True, "near-inverse"), (False, "near-duplicate")):
         pairs = [like for like in alike if like.inverse == inverse and like.one != like.other]
         if pairs:
             report.counts[f"{kind} pairs of relations"] = len(pairs)
             report.warn(_listed(graph, pairs), _remedy(graph, pairs[0], held_out))
+
     symmetric = sum(like.one == like.other for like in alike)
     if symmetric:
         report.counts["relations that are their own inverse"] = symmetric
+
     return graph
 
 
@@ -221,6 +231,7 @@ def _with_stated(
     for part, rows in stated.items():
         if len(rows):
             report.counts[f"triples that state {PART_WORDS[part]} interactions"] = len(rows)
+
     held = {part: rows for part, rows in stated.items() if part != "train" and len(rows)}
     if held:
         counts = " and ".join(f"{len(rows):,} {PART_WORDS[part]}" for part, rows in held.items())
@@ -230,12 +241,14 @@ def _with_stated(
             "A model that reads the graph knows what it is evaluated on. Leave such triples out "
             "with --leaks drop.",
         )
+
     if len(stated["train"]):
         report.warn(
             f"{len(stated['train']):,} triples restate training interactions",
             "Models with the graph see them twice, the others once. Leave such triples out with "
             "--leaks drop.",
         )
+
     return graph
 
 
@@ -257,8 +270,10 @@ def _place(graph: Triples, row: int) -> str:
         if source < len(graph.sources):
             return graph.sources[source]
         return "the graph"
+
     if graph.counts_statements(source):
         return f"{graph.sources[source]}, statement {line:,}"
+
     return f"{graph.sources[source]}:{line}"
 
 
@@ -277,8 +292,10 @@ def _remedy(graph: Triples, like: Likeness, held_out: bool) -> str:
     count = np.bincount(graph.relation, minlength=len(graph.relations))
     smaller = graph.relations.key(min((like.other, like.one), key=count.__getitem__))
     why = "Such facts count twice."
+
     if held_out:
         why = "Held-out triples can be read off the other relation."
     elif like.inverse:
         why = "Models add inverses of their own, so such facts count twice."
+
     return f"{why} Leave one out, for instance with --without-relation {shlex.quote(smaller)}."

@@ -82,20 +82,24 @@ class BuildOptions:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
+
         least = {"k_core": min(self.cores)}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
         for name, number in least.items():
             if number < 0:
                 raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
+
         for name in ("ratios", "triple_ratios"):
             shares = getattr(self, name)
             if shares is not None:
                 check_ratios(tuple(shares), name)
+
         if self.link_by is None and (self.review is not None or self.item_year is not None):
             raise ConfigError(
                 "review and item_year belong to link_by. Say link_by='label-year' as well, or "
                 "leave them out."
             )
+
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)
 
@@ -104,11 +108,13 @@ class BuildOptions:
         """The cores of users and of items."""
         if isinstance(self.k_core, int):
             return self.k_core, self.k_core
+
         cores = tuple(self.k_core)
         if len(cores) != 2:
             raise ConfigError(
                 f"k_core: {len(cores)} numbers. Give one, or one for users and one for items."
             )
+
         return cores
 
     @property
@@ -128,6 +134,7 @@ class BuildOptions:
         found: dict[str, Any] = {}
         if self.triple_ratios is not None:
             found["triple_ratios"] = list(check_ratios(tuple(self.triple_ratios), "triple_ratios"))
+
         given = {
             "reading": reader_settings(self.reading or {}),
             "link_by": self.link_by,
@@ -139,4 +146,5 @@ class BuildOptions:
         }
         if self.with_attributes:
             given["item_attributes"] = table_settings(self.attribute_settings) or {"columns": None}
+
         return found | {name: value for name, value in given.items() if value}

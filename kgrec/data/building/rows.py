@@ -75,15 +75,19 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     log = _log(sources, options)
     split = options.split or "random"
     shares = check_ratios(tuple(RATIOS if options.ratios is None else options.ratios))
+
     if _triples_alone(sources, options):
         nothing = pl.DataFrame(schema={"user": pl.String, "item": pl.String, "part": pl.Int8})
         return Rows(*_merged(nothing, None, report), "none")
+
     if sources.split or split.lower() == "given":
         _check_given(split, sources)
         frame, ids = _given(log, sources.parts, sources, options, report)
         return Rows(frame, ids, "given", shares, sources.valid is None)
+
     if log is None:
         raise ConfigError("no interactions. Give a log, or the parts of a given split.")
+
     report.add(log.sources, log.dropped)
     frame = log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
     return Rows(*_merged(frame, log.ids, report), split, shares)
@@ -101,6 +105,7 @@ def _labeled(sources: DatasetSources, options: BuildOptions) -> LabeledSplit | N
     impressions = sources.impressions
     if labels is None and impressions is None:
         return None
+
     others = sources.split or sources.interactions is not None
     if others or (labels is not None and impressions is not None):
         raise ConfigError(
@@ -109,6 +114,7 @@ def _labeled(sources: DatasetSources, options: BuildOptions) -> LabeledSplit | N
         )
     if labels is not None:
         return divide_labels(labels, options.split, options.ratios, options.seed)
+
     assert impressions is not None
     return divide_impressions(impressions, options.split, options.ratios, options.seed)
 
@@ -117,6 +123,7 @@ def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | Non
     log = sources.interactions
     if log is None or isinstance(log, InteractionLog):
         return log
+
     return read_log(
         log,
         wanted=(sources.user, sources.item, sources.time, sources.rating),
@@ -145,19 +152,24 @@ def _given(
     """Return the interactions of given parts, a validation part held out if there is none."""
     frames = []
     known = None
+
     for number, part in enumerate(parts):
         if part is None:
             continue
+
         rows = part
         if not isinstance(rows, InteractionLog):
             rows = read_part(part, user=sources.user, item=sources.item, on_error=options.on_error)
+
         report.add(rows.sources, rows.dropped)
         frames.append(rows.frame.with_columns(part=pl.lit(number, dtype=pl.Int8)))
         known = rows.ids
+
     frame = _with_times(pl.concat(frames, how="diagonal"), log, report)
     frame, ids = _merged(frame, known, report)
     if parts[VALID] is None:
         frame = _with_validation(frame, options.seed, report)
+
     return frame, ids
 
 
@@ -172,6 +184,7 @@ def _with_validation(frame: pl.DataFrame, seed: int, report: ReportBuilder) -> p
         "No validation part: a tenth of each user's training items was held out "
         f"({int((part == VALID).sum())} interactions)."
     )
+
     return frame.with_columns(part=pl.Series(part, dtype=pl.Int8))
 
 
@@ -181,6 +194,7 @@ def _with_times(
     """Return the parts with the times of the log, where they have none of their own."""
     if log is None or "time" in frame.columns or "time" not in log.frame.columns:
         return frame
+
     report.sources += log.sources
     report.notes.append(
         f"The given parts have no times; those of {', '.join(log.sources)} were taken."
@@ -216,20 +230,24 @@ def _merged(
                 *(values[rows] for values in _columns(frame, POSITION, "time", "rating")),
             )
         ]
+
     kept_pairs = pair[new]
     report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(kept_pairs))
     again = np.diff(kept_pairs >> 2, prepend=-1) == 0
+
     for part, name in ((VALID, "valid"), (TEST, "test")):
         report.drop(
             "interactions",
             f"in the {PART_WORDS[name]} part and already in an earlier one",
             int((kept_pairs[again] & 3 == part + 1).sum()),
         )
+
     del pair, kept_pairs, repeated
     order = order[new][~again]
     when = [values[order] for values in _columns(frame, "user", POSITION, "time")]
     if len(when) > 1:
         order = order[row_order(*when)]
+
     kept: pl.DataFrame = frame[order]
     return kept.drop(POSITION, strict=False), ids
 
@@ -246,6 +264,7 @@ def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
             rank[order] = np.arange(len(order), dtype=np.int32)
             sorted_[column], rows = ids[column].gather(order), rank[frame[column].to_numpy()]
         frame = frame.with_columns(pl.Series(column, rows, dtype=pl.Int32))
+
     return frame, sorted_
 
 
@@ -264,10 +283,12 @@ def core(frame: pl.DataFrame, cores: tuple[int, int], report: ReportBuilder) -> 
     """
     before = frame
     frame = interaction_core(frame, *cores)
+
     if cores[0] == cores[1]:
         limit = f"the {cores[0]}-core"
     else:
         limit = f"the core of {cores[0]} interactions a user and {cores[1]} an item"
+
     if frame.height < before.height:
         for column in ("user", "item"):
             report.drop(
@@ -276,8 +297,10 @@ def core(frame: pl.DataFrame, cores: tuple[int, int], report: ReportBuilder) -> 
                 before[column].n_unique() - frame[column].n_unique(),
             )
         report.drop("interactions", f"outside {limit}", before.height - frame.height)
+
     if frame.height == 0 < before.height:
         raise DataError("no interaction is left. Lower min_rating or k_core.")
+
     return frame
 
 
@@ -328,9 +351,11 @@ def divide(
     item = items.match(rows.ids["item"])[frame["item"].to_numpy()]
     time = _values(frame, "time")
     part = frame["part"].to_numpy()
+
     if rows.split not in ("given", "none"):
         strategy = find_split(rows.split)
         part = strategy(user, time, rows.shares, generator=numpy_generator(seed, "split"))
+
     rating = _values(frame, "rating")
     everything = Interactions(
         user.astype(np.int32),
@@ -368,13 +393,16 @@ def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:
             f"split {split!r} leaves no users to evaluate: the test part is empty. Change the "
             "ratios, or give more interactions."
         )
+
     if not len(valid):
         report.notes.append("The validation part is empty: training cannot stop early.")
+
     for name, part in (("valid", valid), ("test", test)):
         for what in ("user", "item"):
             cold = _strangers(getattr(part, what), getattr(train, what))
             if cold:
                 report.counts[f"{PART_WORDS[name]} {what}s without training interactions"] = cold
+
     unknown = _strangers(test.item, train.item, valid.item)
     if unknown:
         report.warn(
@@ -393,6 +421,7 @@ def _strangers(rows: np.ndarray, *known: np.ndarray) -> int:
     mask[rows] = True
     for some in known:
         mask[some] = False
+
     return int(mask.sum())
 
 
@@ -402,6 +431,7 @@ def number_labeled(
     """Return the negatives and the impressions by part, under the dataset's numbering."""
     if labeled is None:
         return {}, {}
+
     negatives, lost = number_negatives(labeled, users, items)
     shown, gone = number_impressions(labeled, users, items)
     report.drop("negatives", "their user or item is outside the k-core", lost)

@@ -130,6 +130,7 @@ def sources_and_options(
             raise ConfigError(
                 f"unknown setting {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
             )
+
     return (
         DatasetSources(**{name: value for name, value in given.items() if name in _SOURCES}),
         BuildOptions(**{name: value for name, value in given.items() if name in _OPTIONS}),
@@ -146,10 +147,12 @@ def override(sources: DatasetSources, given: DatasetSources) -> DatasetSources:
     changes = {name: value for name, value in values.items() if not _is_nothing(value)}
     if given.split or given.interactions is not None:
         changes |= {"labelled": given.labelled, "impressions": given.impressions}
+
     if given.split:
         changes |= {"train": given.train, "valid": given.valid, "test": given.test}
     elif given.interactions is not None:
         changes |= {"train": None, "valid": None, "test": None}
+
     return replace(sources, **changes)
 
 
@@ -169,9 +172,11 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
     given = sources.split if options.split is None else options.split.lower() == "given"
     if given and sources.split:
         options = replace(options, split="given")
+
     log = sources.interactions
     if log is None and sources.split and not given:
         log = _joined(sources, options.on_error)
+
     about_users = sources.user_attributes or None
     if about_users is True:
         if sources.users is None:
@@ -179,13 +184,16 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
                 "user attributes are asked for and there are none. Name a file of them."
             )
         about_users = sources.users
+
     notes = _notes(sources)
     if not given:
         sources = replace(sources, train=None, valid=None, test=None)
+
     if sources.kg is None:
         sources = replace(sources, links=None)
     else:
         sources = replace(sources, kg=list(sources.graphs))
+
     changed = replace(
         sources,
         interactions=log,
@@ -193,6 +201,7 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
         name=sources.name or None,
         notes=notes,
     )
+
     return changed, options
 
 
@@ -204,6 +213,7 @@ def _joined(sources: DatasetSources, on_error: str) -> InteractionLog:
             logs.append(part)
         elif part is not None:
             logs.append(read_part(part, user=sources.user, item=sources.item, on_error=on_error))
+
     return InteractionLog(
         pl.concat([log.frame for log in logs], how="diagonal"),
         tuple(source for log in logs for source in log.sources),
@@ -227,14 +237,17 @@ def _notes(sources: DatasetSources) -> tuple[str, ...]:
             f"{_name(sources.users)}: user attributes are unused. Ask for them with "
             "user_attributes."
         )
+
     if sources.links is not None and sources.kg is None:
         notes.append(
             f"{_name(sources.links)}: links are unused, since there is no knowledge graph."
         )
+
     read = {str(one) for one in sources.graphs}
     notes += [
         f"{path}: a graph file that is not read. Name it as kg to use it."
         for path in sources.beside
         if path not in read
     ]
+
     return tuple(notes)

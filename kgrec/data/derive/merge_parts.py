@@ -19,6 +19,7 @@ def merge_parts(data: Dataset, *parts: str) -> Dataset:
     train = concatenate([getattr(data, part) for part in taken])
     negatives = dict(data.negatives)
     impressions = dict(data.impressions)
+
     if labeled := [negatives.pop(part) for part in taken if part in negatives]:
         together = concatenate(labeled)
         size = max(data.num_items, 1)
@@ -27,8 +28,10 @@ def merge_parts(data: Dataset, *parts: str) -> Dataset:
             train.user.astype(np.int64) * size + train.item,
         )
         negatives["train"] = together.take(~used)
+
     if shown := [impressions.pop(part) for part in taken if part in impressions]:
         impressions["train"] = join_impressions(shown)
+
     valid, test = (
         Interactions() if part in parts else getattr(data, part) for part in ("valid", "test")
     )

@@ -52,6 +52,7 @@ def without(data: Dataset, removal: Removal) -> Dataset:
     triples[list(removal.triples)] = False
     user_facts = np.ones(len(data.user_facts), dtype=bool)
     user_facts[list(removal.user_facts)] = False
+
     return replace(
         data,
         train=data.train.take(kept),

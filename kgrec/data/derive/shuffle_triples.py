@@ -19,6 +19,7 @@ def shuffle_triples(data: Dataset, *, generator: np.random.Generator) -> Dataset
     facts[:, 2] = _permuted(facts[:, 2], facts[:, 1], data.num_relations, generator)
     tail = _permuted(data.triples.tail, data.triples.relation, data.num_relations, generator)
     triples = replace(data.triples, tail=tail)
+
     return replace(
         data,
         name=f"{data.name} (triples shuffled)",

@@ -58,6 +58,7 @@ def item_groups(data: Dataset) -> dict[str, np.ndarray]:
         "tail items": ~head & (count > 0),
         "cold items": count == 0,
     }
+
     return {name: items for name, items in groups.items() if items.any()}
 
 
@@ -70,6 +71,7 @@ def user_groups(data: Dataset, users: np.ndarray) -> dict[str, np.ndarray]:
     edges = np.quantile(count, np.arange(1, _QUARTERS) / _QUARTERS)
     quarter = np.searchsorted(edges, count, side="left")
     groups = {}
+
     for number in range(_QUARTERS):
         inside = quarter == number
         if inside.any():
@@ -80,6 +82,7 @@ def user_groups(data: Dataset, users: np.ndarray) -> dict[str, np.ndarray]:
                 if low < high
                 else f"users with {low} interactions"
             ] = inside
+
     return groups
 
 

@@ -47,6 +47,7 @@ def folder(name: str) -> Path:
         return next(
             parent / name for parent in folders_searched() if (parent / name / MANIFEST).is_file()
         )
+
     where = " or ".join(str(parent) for parent in folders_searched())
     raise GraphNotFoundError(
         f"no bundled graph {name!r} in {where}.{nearest(name, names())} Bundled: "
@@ -70,6 +71,7 @@ def read(path: Path) -> DatasetSources:
     roles: dict[str, str] = {}
     for entry in manifest["files"]:
         roles[str(entry.get("role"))] = str(_checked(path, entry))
+
     return DatasetSources(
         interactions=roles.get("interactions"),
         kg=(roles["graph"],) if "graph" in roles else None,
@@ -87,11 +89,13 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"{path}: not readable as TOML ({error}). Install kgrec again, or check out the file "
             "again."
         ) from None
+
     entries = manifest.get("files")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CheckpointError(
             f"{path}: names no [[files]]. Install kgrec again, or check out the file again."
         )
+
     return manifest
 
 
@@ -108,6 +112,7 @@ def _checked(path: Path, entry: dict[str, Any]) -> Path:
             f"{file}: its size or SHA-256 is not that of {MANIFEST}. Install kgrec again, or "
             "check out the file again."
         )
+
     return file
 
 

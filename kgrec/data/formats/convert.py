@@ -79,6 +79,7 @@ def convert(
             f"{data.name}: has no {form.needs}, without which there is no {to}. Choose another "
             f"of {', '.join(writable())}."
         )
+
     with beside(target) as fresh:
         assert form.write is not None
         written = form.write(data, fresh, _file_name(target))
@@ -109,6 +110,7 @@ def convert(
             json.dumps(statement, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         check_free(target, force)
+
     return done
 
 
@@ -124,6 +126,7 @@ def find_format(name: str) -> Format:
         raise ConfigError(
             f"format: {name!r} is unknown.{nearest(name, formats)} Known: {', '.join(formats)}."
         )
+
     return found
 
 
@@ -166,8 +169,11 @@ def _entities(data: Dataset, form: Format) -> dict[str, int]:
     kept[: data.num_items] = True
     if base.USER_FACTS in form.carries:
         kept[data.user_facts[:, 2]] = True
+
     if base.MENTIONS in form.carries:
         kept[data.content.mentions[:, 3]] = True
+
     if base.TRIPLES in form.carries:
         return {"entities without a triple": int((~kept).sum())}
+
     return {}

@@ -83,13 +83,16 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
         frame.sort("user", maintain_order=True).cast(pl.String).get_columns(),
         "\t",
     )
+
     if not kept.height:
         written.notes.append(
             "No row has label 0: the code of this family expects as many items with label 0 as "
             "with 1, drawn for each user."
         )
+
     if len(data.triples):
         writing.write_kg_final(data, folder)
+
     items = data.items.series.to_list()
     entities = data.triples.entities.series.to_list()
     if all(map(writing.fits_cell, items)) and all(map(writing.fits_cell, entities[: len(items)])):
@@ -103,6 +106,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             "item_index2entity_id.txt is left out: an id has characters that it cannot hold. "
             "item_list.txt says the same."
         )
+
     return written
 
 

@@ -65,6 +65,7 @@ def read(folder: Path, on_error: str) -> DatasetSources:
     clicks = reader(files, on_error=on_error)
     lists = IdLists.find(folder)
     users = lists.user_ids(clicks.log.frame["user"])
+
     return DatasetSources(
         labelled=replace(clicks.log, frame=clicks.log.frame.with_columns(users)),
         items=clicks.table,
@@ -88,6 +89,7 @@ def _find(folder: Path) -> tuple[_Reader, list[tuple[FilePath, int]]] | None:
             return reader, [
                 (str(path), part) for part, path in enumerate(found) if path is not None
             ]
+
     return None
 
 
@@ -128,6 +130,7 @@ def read_numbered(files: Sequence[tuple[FilePath, int]], *, on_error: str = "sto
     news = _distinct(tables, ("item", "entities"))
     texts: list[str | None] = []
     rows: list[_Mention] = []
+
     for item, cell in news.iter_rows():
         words = item.split(",")
         entities = cell.split(",")
@@ -138,10 +141,12 @@ def read_numbered(files: Sequence[tuple[FilePath, int]], *, on_error: str = "sto
         ]
         texts.append(" ".join(word for word, _ in real) or None)
         at = 0
+
         for word, entity in real:
             if entity != "0" and word and entity:
                 rows.append((item, "title", at, at + len(word), entity, None))
             at += len(word) + 1
+
     return _clicks(
         tables,
         [part for _, part in files],
@@ -164,6 +169,7 @@ def _tables(
     """
     tables = []
     dropped = list[Dropped]()
+
     for path, _ in files:
         table, lost = labeled_rows(
             read_columns(path, columns, separator="\t", on_error=on_error), on_error
@@ -176,6 +182,7 @@ def _tables(
         bad = table.frame["item"].is_in(list(reasons))
         tables.append(without_rows(table, bad, skipped, partial(_refused, reasons)))
         dropped += (*lost, *dropped_lines(skipped))
+
     return tables, tuple(dropped)
 
 
@@ -190,6 +197,7 @@ def _unlinked(title: str, cell: str) -> str | None:
     )
     if bad is None:
         return None
+
     return f"{bad[:40]!r} is not id:entity. Correct the line."
 
 
@@ -218,16 +226,19 @@ def _matches(title: str, entities: Iterator[tuple[str, str]]) -> Iterator[_Menti
     for key, label in entities:
         for word, _, _ in words_in(label.lower()):
             entity_of.setdefault(word, (key, label))
+
     open_mention: _Mention | None = None
     for word, first, end in words_in(title.lower()):
         found = entity_of.get(word)
         if open_mention is not None and (found is None or found[0] != open_mention[4]):
             yield open_mention
             open_mention = None
+
         if found is not None:
             if open_mention is not None:
                 first = open_mention[2]
             open_mention = (title, "title", first, end, found[0], found[1] or None)
+
     if open_mention is not None:
         yield open_mention
 
@@ -253,6 +264,7 @@ def _clicks(
         pl.Series(range(1, len(items) + 1)),
         header=True,
     )
+
     return Clicks(
         LabeledLog(pl.concat(frames), names, dropped),
         table,
@@ -268,9 +280,11 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     written = Written()
     names = writing.carried(data, writing.fits_cell, (USERS,))
     texts = [data.item_label(row) for row in range(data.num_items)]
+
     if data.content.texts is not None:
         labels = pl.Series(texts, dtype=pl.String)
         texts = pl.select(pl.coalesce(data.content.texts, labels)).to_series().to_list()
+
     titles = pl.Series([writing.cell(text).strip() or "-" for text in texts], dtype=pl.String)
     written.lose("tabs and line ends in texts, now blanks", writing.changed(texts))
     written.lose("item ids (a news is its title)", int((data.items.series != titles).sum()))
@@ -286,14 +300,17 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     lists |= names.lists
     for file, text in lists.items():
         (folder / file).write_text(text, encoding="utf-8", newline="\n")
+
     if lists:
         written.notes.append(
             f"Ids are numbers from 0 where {', '.join(lists)} say what they stand for."
         )
+
     for part, rows in base.parts_of(data).items():
         negatives = data.negatives.get(part, Interactions())
         if part == "valid" and not len(rows) + len(negatives):
             continue
+
         user = np.concatenate([rows.user, negatives.user])
         item = np.concatenate([rows.item, negatives.item])
         label = pl.Series(["1"] * len(rows) + ["0"] * len(negatives), dtype=pl.String)
@@ -307,6 +324,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             ],
             "\t",
         )
+
     return written
 
 
@@ -329,6 +347,7 @@ def _entity_keys(data: Dataset) -> tuple[pl.Series, dict[str, str]]:
     named = np.unique(data.content.mentions[:, 3])
     if all(is_plain(key) and ":" not in key and ";" not in key for key in keys.gather(named)):
         return keys, {}
+
     numbers = writing.numbered(data)
     return numbers.entities, {ENTITIES: numbers.lists[ENTITIES]}
 
@@ -343,6 +362,7 @@ def _mentioned(data: Dataset, keys: pl.Series) -> pl.Series:
         found.setdefault(item, {})[
             f"{keys[entity]}:{writing.cell(label).replace(';', ',').strip()}"
         ] = None
+
     return pl.Series(
         [";".join(found.get(row, {})) for row in range(data.num_items)], dtype=pl.String
     )
@@ -354,11 +374,13 @@ def _unlike(data: Dataset) -> int:
     labels = data.triples.labels
     if texts is None:
         return len(data.content.mentions)
+
     count = 0
     for item, first, end, entity in data.content.mentions.tolist():
         surface = texts[item][first:end].lower().split()
         label = (labels[entity] or "").lower().split()
         count += not set(surface) <= set(label or surface)
+
     return count
 
 

@@ -60,6 +60,7 @@ def read_graphml(path: Path) -> PropertyGraph:
     parser.CharacterDataHandler = reader.text
     parser.StartDoctypeDeclHandler = reader.declaration
     reader.line = lambda: parser.CurrentLineNumber
+
     with reading(path) as stream:
         try:
             for piece in iter(lambda: stream.read(_PIECE), b""):
@@ -70,6 +71,7 @@ def read_graphml(path: Path) -> PropertyGraph:
                 f"{path}:{error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}. "
                 "Correct it."
             ) from None
+
     return reader.graph()
 
 
@@ -103,6 +105,7 @@ class _Reader:
             raise self._wrong(
                 f"the first element is {name[:40]!r} and not graphml. Give a GraphML file"
             )
+
         if name == "key" and "id" in attributes:
             self._keys[attributes["id"]] = attributes.get("attr.name", attributes["id"])
         elif name == "node":
@@ -112,6 +115,7 @@ class _Reader:
         elif name == "data":
             self._column = self._keys.get(attributes.get("key", ""), "")
             self._text = []
+
         self._open.append(name)
 
     def _begin(self, what: str, **columns: str | None) -> None:
@@ -120,8 +124,10 @@ class _Reader:
                 f"{'a node' if what == 'node' else 'an edge'} without {' or '.join(columns)}. "
                 "Give it one"
             )
+
         for column, cells in self._rows[what].items():
             cells.append(columns.get(column))
+
         self._count[what] += 1
 
     def text(self, piece: str) -> None:
@@ -134,14 +140,17 @@ class _Reader:
         self._open.pop()
         if tag.rpartition(" ")[2] != "data" or self._column is None:
             return
+
         column = self._column
         text = "".join(self._text)
         owner = self._open[-1] if self._open else ""
         self._column = None
         if owner == "graph" and column == "escaped":
             self._escaped = text == "true"
+
         if owner == "edge" and column == _READ_FROM:
             column = "source"
+
         cells = self._rows.get(owner, {}).get(column)
         if cells is not None and column not in ("id", "start", "end"):
             cells[-1] = text
@@ -160,6 +169,7 @@ class _Reader:
                     .exclude(_FREE)
                     .map_elements(self._unescaped, return_dtype=pl.String)
                 )
+
             try:
                 frames.append(frame.cast(schema))
             except pl.exceptions.PolarsError:
@@ -168,6 +178,7 @@ class _Reader:
                     f"{self._name}: {what} with a property of {numbers} that is no number. "
                     "Correct it."
                 ) from None
+
         return PropertyGraph(*frames)
 
     def _unescaped(self, text: str) -> str:
@@ -195,9 +206,11 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             "Some texts have characters that XML cannot hold: all texts are written as JSON "
             "writes them, backslashes doubled."
         )
+
     with open(folder / "graph.graphml", "w", encoding="utf-8", newline="\n") as stream:
         stream.write(_START)
         stream.write('  <key id="escaped" for="graph" attr.name="escaped" attr.type="boolean"/>\n')
+
         for what, schema, skipped in (("node", NODES, ("id",)), ("edge", EDGES, ("start", "end"))):
             for column, kind in schema.items():
                 if column not in skipped:
@@ -206,6 +219,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
                         f'  <key id="{what}_{name}" for="{what}" attr.name="{name}" '
                         f'attr.type="{_TYPES[kind]}"/>\n'
                     )
+
         stream.write(
             '  <graph edgedefault="directed">\n'
             f'    <data key="escaped">{str(escape).lower()}</data>\n'
@@ -219,6 +233,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             ("start", "end"),
         )
         stream.write("  </graph>\n</graphml>\n")
+
     return written
 
 
@@ -244,6 +259,7 @@ def _write(
     for column, kind in frame.schema.items():
         if column in skipped:
             continue
+
         cell = pl.col(column).cast(pl.String)
         if kind == pl.String:
             cell = cell.str.replace_all("&", "&amp;", literal=True).str.replace_all(
@@ -252,8 +268,10 @@ def _write(
             cell = cell.str.replace_all(">", "&gt;", literal=True).str.replace_all(
                 "\r", "&#13;", literal=True
             )
+
         data = pl.format(f'<data key="{what}_{column}">{{}}</data>', cell)
         parts.append(pl.when(pl.col(column).is_null()).then(pl.lit("")).otherwise(data))
+
     for piece in frame.iter_slices(writing.ROWS_AT_ONCE):
         lines = piece.select(pl.concat_str([*parts, pl.lit(f"</{what}>")])).to_series()
         stream.write("\n".join(lines) + "\n")

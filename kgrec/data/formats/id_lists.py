@@ -63,6 +63,7 @@ def unescaped(text: str) -> str:
     key = json.loads(f'"{text}"')
     if not isinstance(key, str):
         raise ValueError(text)
+
     key.encode()  # half a surrogate pair is a ValueError
     return key
 
@@ -75,11 +76,14 @@ def list_text(keys: Sequence[str], beside: Sequence[str] | None = None) -> str:
     columns = [keys]
     if beside is not None:
         columns.append(beside)
+
     if not all(is_plain(key) for column in columns for key in column):
         first = f"{_ESCAPED} {_NUMBER}"
         columns = [[escaped(key) for key in column] for column in columns]
+
     if beside is not None:
         first += " entity_id"
+
     rows = zip(*columns, strict=True)
     lines = (" ".join([row[0], str(n), *row[1:]]) + "\n" for n, row in enumerate(rows))
     return f"{first}\n" + "".join(lines)
@@ -94,29 +98,35 @@ def read_list(path: FilePath) -> pl.DataFrame:
     """
     first, *lines = read_text(path).split("\n")
     escape = first.split(" ")[0].strip() == _ESCAPED
+
     if first.split()[:2] not in ([_PLAIN, _NUMBER], [_ESCAPED, _NUMBER]):
         raise FormatError(
             f"{path}:1: expected the line '{_PLAIN} {_NUMBER}'. Add it, or take the file away "
             "and go by numbers."
         )
+
     rows = []
     for row, line in enumerate(lines, start=2):
         cells = line.rstrip("\r").split(" ")
         if cells == [""]:
             continue
+
         try:
             number = cells[1]
             if escape:
                 key = unescaped(cells[0])
             else:
                 key = cells[0]
+
             if not (number.isascii() and number.isdigit()):
                 raise ValueError(number)
+
             rows.append((number.lstrip("0") or "0", key))
         except (ValueError, IndexError):
             raise FormatError(
                 f"{path}:{row}: not an id and its number with a space between. Correct the line."
             ) from None
+
     frame = pl.DataFrame(rows, schema={"number": pl.String, "key": pl.String}, orient="row")
     for column in frame.columns:
         twice = frame[column].is_duplicated()
@@ -125,6 +135,7 @@ def read_list(path: FilePath) -> pl.DataFrame:
                 f"{path}: {column} {frame[column].filter(twice)[0][:60]!r} occurs twice. Correct "
                 "the list."
             )
+
     return frame
 
 
@@ -155,10 +166,12 @@ class IdLists:
         found: dict[str, pl.DataFrame] = {}
         notes = []
         sources = []
+
         for kind, name in names.items():
             path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
             if path is None:
                 continue
+
             try:
                 found[kind] = read_list(path)
                 sources.append(str(path))
@@ -166,6 +179,7 @@ class IdLists:
                 notes.append(
                     f"Ids are the numbers of the files, since a list cannot be used. {error}"
                 )
+
         return cls(**found, sources=tuple(sources), notes=tuple(notes))
 
     def log(self, log: InteractionLog) -> InteractionLog:
@@ -183,6 +197,7 @@ class IdLists:
         """Return a graph under the keys that its numbers stand for."""
         if self.entities is None and self.relations is None:
             return triples
+
         facts = as_raw(triples)
         terms = pl.concat(
             [self.entity_ids(triples.entities.series), self.relation_ids(triples.relations.series)]
@@ -216,6 +231,7 @@ class IdLists:
         """Return which item is which entity: those with the same number."""
         if self.items is None and self.entities is None:
             return None
+
         known = self.items if self.items is not None else self.entities
         assert known is not None
         frame = known.select("number", item="key" if self.items is not None else "number")
@@ -230,6 +246,7 @@ def named(numbers: pl.Series, known: pl.DataFrame | None, what: str) -> pl.Serie
     """
     if known is None:
         return numbers
+
     frame = pl.DataFrame({"number": numbers}).join(
         known, on="number", how="left", maintain_order="left"
     )
@@ -239,4 +256,5 @@ def named(numbers: pl.Series, known: pl.DataFrame | None, what: str) -> pl.Serie
             f"{what}: does not say what {frame['number'].filter(missing)[0][:60]!r} stands for. "
             "Complete the list, or take it away."
         )
+
     return frame["key"].rename(numbers.name)

@@ -39,16 +39,19 @@ def read(folder: Path, on_error: str) -> DatasetSources:
         path = part_file(folder, part, ("txt",))
         if path is None:
             continue
+
         if part == "valid" and not path.stat().st_size:
             logs[part] = empty_log(str(path))
         else:
             logs[part] = read_item_lists(path, on_error=on_error)
+
     sources = DatasetSources(
         **logs,
         kg=kg_final(folder),
         name=folder.resolve().name,
         beside=graph_files(folder),
     )
+
     return under_ids(folder, sources, on_error)
 
 
@@ -69,11 +72,13 @@ def _write(data: Dataset, folder: Path, graph: bool) -> Written:
     names.note(written)
     for part, rows in base.parts_of(data).items():
         writing.write_lines(folder / f"{part}.txt", _lines(rows))
+
     written.notes.append(
         "The official code knows train.txt and test.txt alone: it leaves valid.txt aside."
     )
     if graph and len(data.triples):
         writing.write_kg_final(data, folder)
+
     return written
 
 

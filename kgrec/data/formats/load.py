@@ -39,6 +39,7 @@ def load(source: FilePath, **settings: Any) -> Dataset:
     refuse_after_fork(f"{source}: loading a dataset")
     given, options = sources_and_options(settings)
     find_again(Path(source))
+
     if Path(source).is_dir() and folder_kind(source) == KIND:
         if settings:
             raise ConfigError(
@@ -46,9 +47,11 @@ def load(source: FilePath, **settings: Any) -> Dataset:
                 "it. Build it again from its sources."
             )
         return open_dataset(source)
+
     sources = read_sources(source, options.on_error)
     if options.link_by is not None:
         sources = replace(sources, links=None)
+
     return build_dataset(*prepared(override(sources, given), options))
 
 
@@ -61,6 +64,7 @@ def read_sources(source: FilePath, on_error: str = "stop") -> DatasetSources:
     """
     if not Path(source).exists() and str(source) in bundled.names():
         return bundled.read(bundled.folder(str(source)))
+
     folder = existing(source, folder=True)
     formats = readable()
     for form in formats.values():
@@ -68,7 +72,9 @@ def read_sources(source: FilePath, on_error: str = "stop") -> DatasetSources:
             continue
         if form.lenient:
             return form.read(folder, on_error)
+
         return form.read(folder)
+
     found = sorted(p.name for p in folder.iterdir())
     known = "; ".join(f"{form.name} ({form.files})" for form in formats.values())
     raise FormatError(

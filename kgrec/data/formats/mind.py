@@ -94,6 +94,7 @@ def read(folder: Path, on_error: str) -> DatasetSources:
         notes=notes,
         beside=graph_files(folder),
     )
+
     return news_under_ids(folder, sources)
 
 
@@ -103,6 +104,7 @@ def find_parts(folder: Path) -> dict[int | None, list[Path]]:
     """
     if _is_one(folder):
         return {None: [folder]}
+
     found: dict[int | None, list[Path]] = {}
     for inside in sorted(folder.iterdir()):
         part = next(
@@ -111,6 +113,7 @@ def find_parts(folder: Path) -> dict[int | None, list[Path]]:
         )
         if part is not None and inside.is_dir() and _is_one(inside):
             found.setdefault(part, []).append(inside)
+
     return found
 
 
@@ -132,9 +135,11 @@ def read_mind(
             f"{names}: no folder of training impressions beside it. Add the one whose name ends "
             "with train."
         )
+
     if VALID in found and TEST not in found:
         notes.append("The dev folder is the test part, since there is no other.")
         found = {TEST if part == VALID else part: paths for part, paths in found.items()}
+
     folders = [path for paths in found.values() for path in paths]
     news = read_news([path / NEWS for path in folders], on_error=on_error)
     behaviors = [(path / BEHAVIORS, part) for part, paths in found.items() for path in paths]
@@ -147,11 +152,13 @@ def read_mind(
         for path in folders
         if (path / _RELATION_VECTORS).is_file()
     ]
+
     log = replace(
         log,
         sources=(*log.sources, *(str(path / NEWS) for path in folders)),
         dropped=(*news.dropped, *log.dropped),
     )
+
     return news, log, vectors, tuple(notes)
 
 
@@ -186,6 +193,7 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
             strict=True,
         )
     ]
+
     frame = pl.concat(
         [
             table.frame.with_columns(line=table.line, file=pl.lit(n))
@@ -196,6 +204,7 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
     names = [table.name for table in tables]
     rows: list[tuple[str, str, int, int, str, str | None]] = []
     bad: set[str] = set()
+
     for column in ("title", "abstract"):
         cells = frame.filter(~pl.col(f"{column}_entities").str.strip_chars().is_in(["", "[]"]))
         for item, cell, file, line in cells.select(
@@ -208,14 +217,19 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
             except FormatError:
                 if (noted := skipped[file]) is None:
                     raise
+
                 if item not in bad:
                     noted.add(line)
+
                 bad.add(item)
+
     if bad:
         frame = frame.filter(~pl.col("item_id").is_in(list(bad)))
         rows = [row for row in rows if row[0] not in bad]
+
     if not frame.height:
         raise FormatError(f"{' and '.join(names)}: no line can be read. Is this the right file?")
+
     dropped = (
         *(d for table in tables for d in table.dropped),
         *(d for noted in skipped if noted is not None for d in noted.dropped()),
@@ -226,6 +240,7 @@ def read_news(paths: Sequence[FilePath], *, on_error: str = "stop") -> News:
         frame["line"],
         header=True,
     )
+
     return News(
         named,
         pl.DataFrame(rows, schema=MENTIONS, orient="row"),
@@ -243,6 +258,7 @@ def _entities(cell: str, where: str) -> Iterator[tuple[int, int, str, str | None
                 label = _text(entity["Label"])
             else:
                 label = None
+
             for first, form in zip(
                 entity["OccurrenceOffsets"], entity["SurfaceForms"], strict=True
             ):
@@ -271,6 +287,7 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[RawTriples]:
         terms: dict[str, int] = {}
         labels: list[tuple[int, str, int]] = []
         columns: list[tuple[int, int, int, int]] = []
+
         for relation in ("category", "subcategory"):
             for item, value, line in (
                 rows.filter(pl.col(relation).str.strip_chars() != "")
@@ -280,6 +297,7 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[RawTriples]:
                 key = f"{relation}={value}"
                 if key not in terms:
                     labels.append((len(terms), value, 0))
+
                 tail = terms.setdefault(key, len(terms))
                 columns.append(
                     (
@@ -289,6 +307,7 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[RawTriples]:
                         line,
                     )
                 )
+
         head, predicate, tails, line = np.array(columns, dtype=np.int64).reshape(-1, 4).T
         facts.append(
             RawTriples(
@@ -301,6 +320,7 @@ def _categories(frame: pl.DataFrame, names: Sequence[str]) -> list[RawTriples]:
                 labels=label_frame(labels),
             )
         )
+
     return facts
 
 
@@ -336,6 +356,7 @@ def read_behaviors(
             f"{' and '.join(str(path) for path, _ in files)}: no line can be read. Is this the "
             "right file?"
         )
+
     users = Vocabulary(user.unique(maintain_order=True), kind="user")
     part = np.concatenate(
         [
@@ -343,11 +364,13 @@ def read_behaviors(
             for given, block in read
         ]
     )
+
     unknown = (
         ("candidates", sum(block.unknown[0] for block in blocks)),
         ("news in histories", sum(block.unknown[1] for block in blocks)),
     )
     malformed = tuple(d for noted in skipped if noted is not None for d in noted.dropped())
+
     return ImpressionLog(
         users,
         known,
@@ -412,6 +435,7 @@ def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
     if mixed.any():
         why = "some candidates have the label -0 or -1 and some have none. Correct the line."
         return _lists(without_rows(table, pl.Series(mixed), skipped, lambda _: why), news, skipped)
+
     rows = news.match(
         pl.select(pl.when(labeled).then(candidates.str.head(-2)).otherwise(candidates)).to_series()
     ).astype(np.int32)
@@ -420,6 +444,7 @@ def _lists(table: Table, news: Vocabulary, skipped: Skipped | None) -> _Lists:
     words, cell, size = _words(table.frame["history"])
     history = news.match(words).astype(np.int32)
     before = history >= 0
+
     return _Lists(
         pl.Series(
             "user", table.frame["user"].to_list(), dtype=pl.String
@@ -448,6 +473,7 @@ def _words(cells: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
     line = np.repeat(np.arange(len(cells)), words.list.len().to_numpy())
     every = words.explode()
     filled = (every != "").to_numpy()
+
     return (
         every.filter(pl.Series(filled)),
         line[filled],
@@ -483,16 +509,20 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     rest = np.ones(data.num_items, dtype=bool)
     for lists in data.impressions.values():
         rest[lists.item] = rest[lists.history] = False
+
     for part, lists in data.impressions.items():
         target = folder / _FOLDERS[part]
         target.mkdir()
+
         if part == "train":
             used = rest.copy()
         else:
             used = np.zeros(data.num_items, dtype=bool)
+
         used[lists.item] = used[lists.history] = True
         writing.write_lines(target / NEWS, news.filter(pl.Series(used)))
         writing.write_lines(target / BEHAVIORS, _behaviors(lists, names))
+
         if part == "train" and data.content.entities is not None and ENTITIES in names.lists:
             written.lose(
                 "vectors of entities that are numbers here",
@@ -501,13 +531,16 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             )
         elif part == "train" and data.content.entities is not None:
             _write_vectors(data, target / _ENTITY_VECTORS, names, written)
+
     times = [lists.time for lists in data.impressions.values()]
     if any(time is None for time in times):
         written.notes.append(
             "Impressions without a time have that of 1970-01-01: the format has no empty times."
         )
+
     if any(time is not None and (time != np.floor(time)).any() for time in times):
         written.notes.append("Times are cut to whole seconds.")
+
     return written
 
 
@@ -516,6 +549,7 @@ def _behaviors(lists: Impressions, names: Names) -> pl.Series:
         time = np.zeros(len(lists))
     else:
         time = np.floor(lists.time)
+
     columns = [
         pl.Series(range(1, len(lists) + 1), dtype=pl.Int64).cast(pl.String),
         writing.at(names.users, lists.user),
@@ -534,6 +568,7 @@ def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
         texts = triples.labels[: data.num_items]
     else:
         texts = data.content.texts
+
     written.lose("tabs and line ends in texts, now blanks", writing.changed(texts))
     titles = [writing.cell(text) for text in texts]
     other = triples.labels[: data.num_items]
@@ -543,6 +578,7 @@ def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
     )
     leafs = _leafs(data, written)
     mentions: dict[int, dict[str, dict[str, object]]] = {}
+
     for item, first, end, entity in data.content.mentions.tolist():
         key = names.entities[entity]
         label = triples.labels[entity]
@@ -559,6 +595,7 @@ def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
         )
         mention["OccurrenceOffsets"].append(first)  # type: ignore[attr-defined]
         mention["SurfaceForms"].append(titles[item][first:end])  # type: ignore[attr-defined]
+
     lines = []
     for row, (item, title) in enumerate(zip(names.items, titles, strict=True)):
         entities = json.dumps(list(mentions.get(row, {}).values()), ensure_ascii=False)
@@ -576,6 +613,7 @@ def _news(data: Dataset, names: Names, written: Written) -> pl.Series:
                 ]
             )
         )
+
     return pl.Series(lines, dtype=pl.String)
 
 
@@ -587,6 +625,7 @@ def _leafs(data: Dataset, written: Written) -> list[dict[int, str]]:
     found: list[dict[int, str]] = [{}, {}]
     taken = 0
     rows = {triples.relations.get(leaf): (number, f"{leaf}=") for number, leaf in enumerate(_LEAFS)}
+
     for head, relation, tail in zip(
         triples.head.tolist(), triples.relation.tolist(), triples.tail.tolist(), strict=True
     ):
@@ -595,6 +634,7 @@ def _leafs(data: Dataset, written: Written) -> list[dict[int, str]]:
             key = triples.entities.key(tail)
         else:
             key = ""
+
         value = key.removeprefix(prefix)
         if (
             number >= 0
@@ -604,11 +644,13 @@ def _leafs(data: Dataset, written: Written) -> list[dict[int, str]]:
         ):
             taken += head not in found[number]
             found[number].setdefault(head, value)
+
     written.lose(
         "triples other than one category and one subcategory of each news",
         len(triples) - taken,
         base.TRIPLES,
     )
+
     return found
 
 
@@ -626,6 +668,7 @@ def _lose_interactions(data: Dataset, written: Written) -> None:
             np.repeat(lists.user, np.diff(lists.history_start)).astype(np.int64) * data.num_items
             + lists.history,
         ]
+
     pairs = [
         rows.user.astype(np.int64) * data.num_items + rows.item
         for rows in base.parts_of(data).values()

@@ -123,6 +123,7 @@ def read_neo4j(folder: Path) -> PropertyGraph:
     """
     nodes = [pl.DataFrame(schema=NODES)]
     edges = [pl.DataFrame(schema=EDGES)]
+
     for file, (_, columns) in _NODE_FILES.items():
         if (folder / file).is_file():
             frame = _read(folder / file, columns, NODES)
@@ -134,6 +135,7 @@ def read_neo4j(folder: Path) -> PropertyGraph:
             nodes.append(
                 frame.with_columns(kind=pl.lit(_KINDS[file]) if file in _KINDS else entity)
             )
+
     for file, (fact, columns) in _EDGE_FILES.items():
         if (folder / file).is_file():
             frame = _read(folder / file, columns, EDGES).with_columns(fact=pl.lit(fact))
@@ -142,6 +144,7 @@ def read_neo4j(folder: Path) -> PropertyGraph:
                 if fact in _TYPES
                 else frame
             )
+
     return PropertyGraph(pl.concat(nodes), pl.concat(edges))
 
 
@@ -152,6 +155,7 @@ def _read(path: Path, columns: dict[str, str], schema: dict[Any, Any]) -> pl.Dat
     """
     with reading(path) as stream:
         data = stream.read()
+
     try:
         frame = pl.read_csv(data, infer_schema=False, quote_char='"')
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -159,6 +163,7 @@ def _read(path: Path, columns: dict[str, str], schema: dict[Any, Any]) -> pl.Dat
         raise FormatError(
             f"{path}: not readable as CSV ({reason}). Quote texts, and double the quotes in them."
         ) from None
+
     needed = [
         header
         for header, column in columns.items()
@@ -168,9 +173,11 @@ def _read(path: Path, columns: dict[str, str], schema: dict[Any, Any]) -> pl.Dat
     if missing:
         found = ", ".join(" ".join(name.split())[:40] for name in frame.columns[:12])
         raise FormatError(f"{path}:1: no column {missing[0]!r}. Found: {found}.")
+
     named = {name: frame[header] for header, name in columns.items() if header in frame.columns}
     none = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
     full = pl.DataFrame([named.get(name, none).alias(name) for name in schema])
+
     try:
         return full.cast(schema)
     except pl.exceptions.PolarsError:
@@ -181,18 +188,22 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write the files that have rows, and how to import them."""
     graph = property_graph.from_dataset(data)
     options = ["--multiline-fields=true"]
+
     for file, (kinds, columns) in _NODE_FILES.items():
         frame = graph.nodes.filter(pl.col("kind").is_in(kinds)).with_columns(
             pl.col("kind").replace_strict(_LABELS)
         )
         if _write(frame, columns, folder / file):
             options += [f"--nodes={file}"]
+
     for file, (fact, columns) in _EDGE_FILES.items():
         frame = graph.edges.filter(pl.col("fact") == fact)
         if fact in _TYPES:
             frame = frame.with_columns(relation=pl.lit(_TYPES[fact]))
+
         if _write(frame, columns, folder / file):
             options += [f"--relationships={file}"]
+
     written = Written(
         notes=[f"In this folder: neo4j-admin database import full {' '.join(options)}"]
     )
@@ -209,6 +220,7 @@ def _write(frame: pl.DataFrame, columns: dict[str, str], path: Path) -> bool:
         frame.select(pl.col(column).alias(header) for header, column in columns.items()).write_csv(
             path, quote_style="non_numeric"
         )
+
     return bool(frame.height)
 
 

@@ -44,6 +44,7 @@ def read_nodelink(path: Path) -> PropertyGraph:
             edge | {"start": edge["source"], "end": edge["target"], "source": edge.get("read_from")}
             for edge in edges
         ]
+
         return PropertyGraph(_frame(nodes, NODES, ("id",)), _frame(ends, EDGES, ("start", "end")))
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         if isinstance(error, FormatError):
@@ -84,6 +85,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write ``graph.json``: a directed multigraph, one node and one edge a line."""
     graph = property_graph.from_dataset(data)
     edges = graph.edges.rename({"start": "source", "end": "target", "source": "read_from"})
+
     with open(folder / _FILE, "w", encoding="utf-8", newline="\n") as stream:
         about = json.dumps({"name": data.name})
         stream.write(f'{{"directed": true, "multigraph": true, "graph": {about}, "nodes": [')
@@ -91,6 +93,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
         stream.write('\n], "edges": [')
         _write(stream, edges.with_columns(key=pl.int_range(pl.len()).over("source", "target")))
         stream.write("\n]}\n")
+
     written = Written(
         notes=[
             'networkx.node_link_graph(json.load(open("graph.json")), edges="edges") gives the '
@@ -120,11 +123,13 @@ def _cells(column: pl.Series) -> pl.Series:
     start = f'"{column.name}": '
     if column.dtype != pl.String:
         return (start + column.cast(pl.String)).alias(column.name)
+
     texts = column.drop_nulls().unique()
     written = pl.Series(
         [start + json.dumps(text, ensure_ascii=False) for text in texts], dtype=pl.String
     )
     known = pl.DataFrame({"text": texts, "written": written})
+
     return (
         pl.DataFrame({"text": column})
         .join(known, on="text", how="left", maintain_order="left")["written"]

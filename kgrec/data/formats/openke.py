@@ -60,12 +60,14 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
         ]
     )
     held = {}
+
     for part in ("valid", "test"):
         path = folder / _TRIPLES[part]
         if path.is_file():
             rows = _rows(path, len(entities), len(relations))
         else:
             rows = train[:0]
+
         if len(rows):
             columns = {"head": (entities, 0), "relation": (relations, 2), "tail": (entities, 1)}
             held[part] = pl.DataFrame(
@@ -74,6 +76,7 @@ def read_openke(folder: Path) -> tuple[Triples, dict[str, pl.DataFrame]]:
                     for name, (keys, column) in columns.items()
                 }
             )
+
     return triples, held
 
 
@@ -86,11 +89,13 @@ def _lines(path: FilePath) -> list[str]:
     first, *lines = read_text(path).replace("\r\n", "\n").split("\n")
     while lines and not lines[-1]:
         lines.pop()
+
     if not _is_number(first) or int(first) != len(lines):
         raise FormatError(
             f"{path}:1: {first[:40]!r} is not the number of the {len(lines)} lines below. "
             "Correct it."
         )
+
     return lines
 
 
@@ -101,22 +106,27 @@ def _names(path: FilePath) -> pl.Series:
         name, tab, number = line.rpartition("\t")
         if not tab:
             name, _, number = line.rpartition(" ")
+
         if not name or not _is_number(number) or int(number) in names:
             raise FormatError(
                 f"{path}:{row}: not a name and a number of its own with a tab between. Correct "
                 "the line."
             )
+
         names[int(number)] = name
+
     if sorted(names) != list(range(len(names))):
         raise FormatError(
             f"{path}: the numbers are not 0 to {len(names) - 1}. Number the names without gaps."
         )
+
     keys = pl.Series("key", [names[number] for number in range(len(names))], dtype=pl.String)
     if keys.n_unique() < len(keys):
         raise FormatError(
             f"{path}: {keys.filter(keys.is_duplicated())[0][:60]!r} occurs twice. Names must be "
             "distinct."
         )
+
     return keys
 
 
@@ -134,6 +144,7 @@ def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
             f"{path}:{widths.not_().arg_true()[0] + 2}: expected three numbers: head, tail, "
             "relation. Correct the line."
         )
+
     columns = []
     for position, (what, below) in enumerate(
         (("head", entities), ("tail", entities), ("relation", relations))
@@ -142,13 +153,16 @@ def _rows(path: FilePath, entities: int, relations: int) -> np.ndarray:
             numbers = lines.list.get(position).cast(pl.Int64, strict=False)
         else:
             numbers = pl.Series([], dtype=pl.Int64)
+
         wrong = ~numbers.is_between(0, below - 1).fill_null(False)
         if wrong.any():
             raise FormatError(
                 f"{path}:{wrong.arg_true()[0] + 2}: the {what} is not a number from 0 to "
                 f"{below - 1}. Correct the line."
             )
+
         columns.append(numbers.to_numpy())
+
     return np.stack(columns, axis=1)
 
 
@@ -161,14 +175,17 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     names = writing.carried(data, writing.fits_cell, (ENTITIES, RELATIONS))
     triples = data.triples
     names.write_lists(folder)
+
     if names.lists:
         written.notes.append(
             f"Names in entity2id.txt or relation2id.txt are numbers; {', '.join(names.lists)} "
             "say what they stand for."
         )
+
     for file, keys in ((_ENTITIES, names.entities), (_RELATIONS, names.relations)):
         numbers = pl.Series(range(len(keys)), dtype=pl.Int64).cast(pl.String)
         writing.write_rows(folder / file, [keys, numbers], "\t", f"{len(keys)}\n")
+
     none = np.empty((0, 3), dtype=np.int32)
     parts = {"train": np.stack([triples.head, triples.relation, triples.tail], axis=1)}
     parts |= {part: data.held_triples.get(part, none) for part in ("valid", "test")}
@@ -177,6 +194,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             pl.Series(np.ascontiguousarray(rows[:, column])).cast(pl.String) for column in (0, 2, 1)
         ]
         writing.write_rows(folder / _TRIPLES[part], columns, " ", f"{len(rows)}\n")
+
     return written
 
 

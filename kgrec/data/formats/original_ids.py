@@ -27,6 +27,7 @@ def under_ids(folder: Path, sources: DatasetSources, on_error: str = "stop") -> 
     lists = IdLists.find(folder)
     if not lists.sources:
         return replace(sources, notes=(*sources.notes, *lists.notes))
+
     try:
         return replace(_renamed(sources, lists, on_error), notes=(*sources.notes, *lists.notes))
     except FormatError as error:
@@ -48,10 +49,12 @@ def _renamed(sources: DatasetSources, lists: IdLists, on_error: str) -> DatasetS
     kg = None
     if sources.kg is not None:
         kg = tuple(lists.graph(read_triples(one, on_error=on_error)) for one in sources.graphs)
+
     if sources.links is None:
         links = lists.links()
     else:
         links = lists.named_links(read_links(sources.links, on_error=on_error)[0])
+
     return replace(
         sources,
         **logs,
@@ -89,6 +92,7 @@ def news_under_ids(folder: Path, sources: DatasetSources) -> DatasetSources:
         or sources.kg is None
     ):
         return sources
+
     log = sources.impressions
     table = cast(Table, sources.items)
     (graph,) = cast(Sequence[Triples], sources.kg)
@@ -99,16 +103,19 @@ def news_under_ids(folder: Path, sources: DatasetSources) -> DatasetSources:
         lists.item_ids(sources.mentions["item"]), lists.entity_ids(sources.mentions["entity"])
     )
     facts = as_raw(graph)
+
     if lists.items is not None:
         known = lists.items
     else:
         known = pl.DataFrame(schema={"number": pl.String, "key": pl.String})
+
     terms = pl.DataFrame({"number": facts.terms}).join(
         known, on="number", how="left", maintain_order="left"
     )
     kg = assemble(
         [replace(facts, terms=terms.select(pl.coalesce("key", "number").alias("key")).to_series())]
     )
+
     return replace(
         sources,
         impressions=replace(log, users=users, items=items),
@@ -123,10 +130,12 @@ def under_keys(folder: Path, sources: DatasetSources) -> DatasetSources:
     kg = None
     if sources.kg is not None:
         kg = tuple(without_minted(read_triples(one)) for one in sources.graphs)
+
     links = None
     if sources.links is not None:
         frame = read_links(sources.links)[0]
         links = frame.with_columns(keys_of(frame["entity"]))
+
     lists = IdLists.find(folder)
     if lists.sources:
         logs: dict[str, Any] = {
@@ -137,6 +146,7 @@ def under_keys(folder: Path, sources: DatasetSources) -> DatasetSources:
         sources = replace(sources, **logs)
         if links is not None:
             links = links.with_columns(lists.item_ids(links["item"]))
+
     return replace(sources, kg=kg, links=links)
 
 
@@ -155,6 +165,7 @@ def triples_under_ids(
         )
         for part, frame in held.items()
     }
+
     return DatasetSources(
         kg=(lists.graph(triples),), held=named, name=folder.resolve().name, notes=lists.notes
     )

@@ -67,14 +67,18 @@ def read(folder: Path) -> DatasetSources:
         tables["entities"], on="entity", how="left", maintain_order="left"
     )["label"]
     described: dict[str, Any] = {}
+
     if "text" in items.columns:
         texts = items["text"].cast(pl.String)
         table = {"item_id": items["item_id"], "title": labels, "text": texts}
         described |= {"items": pl.DataFrame(table), "texts": ("text",)}
+
     if "mentions" in tables:
         described["mentions"] = _mentions(tables["mentions"])
+
     if (folder / "features.parquet").is_file():
         described["features"] = str(folder / "features.parquet")
+
     return DatasetSources(
         **logs,
         kg=(kg,),
@@ -89,21 +93,25 @@ def read(folder: Path) -> DatasetSources:
 def _table(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.parquet"
     frame = read_table(path).frame
+
     for column in _SCHEMA[name]:
         if column not in frame.columns:
             raise FormatError(
                 f"{path}: no column {column!r}. Found: {', '.join(frame.columns[:12])}."
             )
+
     keys = _KEYS.get(name, _SCHEMA[name][:3])
     for column in keys:
         if frame[column].null_count():
             raise FormatError(
                 f"{path}: column {column!r} has an empty cell. Give every row its ids."
             )
+
     if name in _KEYS and frame[keys[0]].is_duplicated().any():
         raise FormatError(
             f"{path}: column {keys[0]!r} names something twice. Leave one row for each."
         )
+
     known: dict[Any, Any] = {
         column: _NUMBERS.get(column, pl.String)
         for column in frame.columns
@@ -132,6 +140,7 @@ def _logs(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, Any]:
     sources = tuple(str(folder / f"{part}.parquet") for part in frames)
     if not frames:
         return {}
+
     if "negatives" in tables:
         return {
             "labelled": LabeledLog(
@@ -139,6 +148,7 @@ def _logs(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, Any]:
                 (*sources, str(folder / "negatives.parquet")),
             )
         }
+
     none = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String})
     return {part: InteractionLog(_renamed(frames.get(part, none)), sources) for part in PARTS}
 
@@ -162,6 +172,7 @@ def _labeled(frames: dict[str, pl.DataFrame], negatives: pl.DataFrame) -> pl.Dat
         for part, frame in frames.items()
     ]
     of_part = pl.col("part").replace_strict(numbers, default=0, return_dtype=pl.Int8)
+
     return pl.concat(
         [
             *rows,
@@ -176,6 +187,7 @@ def _held(tables: dict[str, pl.DataFrame], with_logs: bool) -> dict[str, pl.Data
         if with_logs:
             return None
         return {}
+
     return {
         part: held.filter(pl.col("part") == part).drop("part")
         for part in ("valid", "test")
@@ -205,6 +217,7 @@ def _rows(keys: pl.Series, wanted: pl.Series, where: str) -> np.ndarray:
             f"{where}: {str(wanted.filter(rows.is_null())[0])[:60]!r} is in no table of entities "
             "or relations. Add it."
         )
+
     found: np.ndarray = rows.to_numpy().astype(np.int32)
     return found
 
@@ -218,13 +231,16 @@ def _knowledge(tables: dict[str, pl.DataFrame], folder: Path) -> Triples:
     }
     relations, stated, types, attributes = (tables.get(name, none[name]) for name in none)
     first = entities.height
+
     if "source" in stated.columns:
         source = stated["source"].fill_null(path)
     else:
         source = pl.Series([path]).new_from_index(0, stated.height)
+
     sources = source.unique(maintain_order=True)
     graphs = pl.Series("graph", [], dtype=pl.String)
     graph = None
+
     if "graph" in stated.columns:
         graphs = stated["graph"].drop_nulls().unique(maintain_order=True)
         number = pl.DataFrame({"graph": graphs}).with_row_index("row").cast({"row": pl.Int32})
@@ -232,9 +248,11 @@ def _knowledge(tables: dict[str, pl.DataFrame], folder: Path) -> Triples:
             number, on="graph", how="left", maintain_order="left"
         )
         graph = of_graph["row"].fill_null(-1).to_numpy()
+
     locator = np.zeros(stated.height, dtype=np.int64)
     if "locator" in stated.columns:
         locator = stated["locator"].fill_null(0).to_numpy()
+
     facts = RawTriples(
         tuple(sources) or (path,),
         pl.concat([entities["entity"].rename("key"), relations["relation"].rename("key")]),
@@ -254,6 +272,7 @@ def _knowledge(tables: dict[str, pl.DataFrame], folder: Path) -> Triples:
         graph=graph,
         graphs=graphs.rename("graph"),
     )
+
     return assemble([facts])
 
 
@@ -271,6 +290,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     """Write the tables that have rows; items and entities always."""
     written = Written()
     writing.lose_links(data, written, described=True)
+
     if data.negatives and any(
         part.time is not None or part.rating is not None for part in base.parts_of(data).values()
     ):
@@ -278,9 +298,11 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
             "kgrec build reads the labelled negatives and no times or ratings: it knows them in "
             "one dataset no more than once."
         )
+
     for table, frame in _tables(data, written).items():
         if frame.height or table in ("items", "entities"):
             write_parquet(frame, folder / f"{table}.parquet")
+
     return written
 
 
@@ -313,6 +335,7 @@ def _tables(data: Dataset, written: Written) -> dict[str, pl.DataFrame]:
         ),
         "mentions": _mentions_frame(data),
     }
+
     tables |= {
         part: _pairs(data, part, rows).drop("part")
         for part, rows in pairs.items()
@@ -324,6 +347,7 @@ def _tables(data: Dataset, written: Written) -> dict[str, pl.DataFrame]:
             for column in range(data.content.features.shape[1])
         }
         tables["features"] = pl.DataFrame({"item_id": items} | columns)
+
     return tables
 
 
@@ -339,6 +363,7 @@ def _pairs(data: Dataset, part: str, rows: Interactions) -> pl.DataFrame:
         for name, values in further.items()
         if values is not None
     }
+
     return pl.DataFrame(columns)
 
 
@@ -355,6 +380,7 @@ def _triples_frame(data: Dataset) -> pl.DataFrame:
     )
     if not len(triples.graph):
         return frame
+
     graphs = pl.Series([*triples.graphs, None], dtype=pl.String)
     return frame.with_columns(
         graph=writing.at(graphs, np.where(triples.graph < 0, len(graphs) - 1, triples.graph))
@@ -383,8 +409,10 @@ def _held_frame(data: Dataset) -> pl.DataFrame:
                 }
             )
         )
+
     if frames:
         return pl.concat(frames)
+
     return pl.DataFrame()
 
 

@@ -138,6 +138,7 @@ def from_dataset(data: Dataset) -> PropertyGraph:
         maintain_order="left",
         nulls_equal=True,
     )
+
     edges = [
         *(_interactions(part, rows) for part, rows in base.parts_of(data).items()),
         _facts(data),
@@ -152,6 +153,7 @@ def from_dataset(data: Dataset) -> PropertyGraph:
             relation=values["name"],
         ),
     ]
+
     return PropertyGraph(pl.concat(nodes), pl.concat(edges))
 
 
@@ -174,6 +176,7 @@ def _table(schema: dict[str, Any], **columns: pl.Series | None) -> pl.DataFrame:
         .alias(name)
         for name, kind in schema.items()
     )
+
     return pl.DataFrame(list(full))
 
 
@@ -189,6 +192,7 @@ def _interactions(part: str, rows: Any) -> pl.DataFrame:
     size = len(rows)
     time = writing.optional(rows.time, size)
     rating = writing.optional(rows.rating, size)
+
     return _edges(
         "u",
         rows.user,
@@ -205,6 +209,7 @@ def _facts(data: Dataset) -> pl.DataFrame:
     user, relation, entity = (np.ascontiguousarray(column) for column in data.user_facts.T)
     relations = data.triples.relations.series
     labels = data.triples.relation_labels
+
     return _edges(
         "u",
         user,
@@ -221,6 +226,7 @@ def _triples(triples: Triples) -> pl.DataFrame:
     graph = None
     if len(triples.graph):
         graph = writing.at(names, np.where(triples.graph < 0, len(names) - 1, triples.graph))
+
     return _edges(
         "n",
         triples.head,
@@ -257,11 +263,13 @@ def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSource
             f"{source}: {_twice(nodes['id'])} is no id that one node alone has. Give each node "
             "its own."
         )
+
     edges = graph.edges.with_columns(
         fact=pl.col("fact").fill_null(TRIPLE),
         relation=pl.coalesce("relation", "label", pl.lit("related")),
     )
     kept = pl.col("id", "kind", "key", "own", "label", "datatype", "language")
+
     for end in ("start", "end"):
         edges = edges.join(
             nodes.select(kept.name.prefix(f"{end} ")),
@@ -276,6 +284,7 @@ def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSource
                 f"{source}: an edge ends at {edges[end].filter(lost)[0]!r:.60}, which is no "
                 "node. Add the node."
             )
+
     kg = _knowledge(nodes, edges, source)
     logs = _logs(edges, source)
     links = nodes.filter(pl.col("kind") == ITEM).select(item="own", entity="key")
@@ -284,10 +293,13 @@ def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSource
     found: dict[str, Any] = {}
     if needed:
         found["links"] = links
+
     if needed or len(kg.entities):
         found["kg"] = (kg,)
+
     if not logs:
         found["held"] = {}
+
     return DatasetSources(
         **logs,
         **found,
@@ -313,8 +325,10 @@ def _users(edges: pl.DataFrame, source: str) -> Table | None:
     )
     if not facts.height:
         return None
+
     once = facts.unique(["start own", "relation"], keep="first", maintain_order=True)
     table = once.select(user_id="start own").unique(maintain_order=True)
+
     for (relation,), facts_of in once.group_by("relation", maintain_order=True):
         if relation != "user_id":
             name = str(relation)
@@ -326,6 +340,7 @@ def _users(edges: pl.DataFrame, source: str) -> Table | None:
             how="left",
             maintain_order="left",
         )
+
     return Table(
         source, table, pl.Series("line", range(1, table.height + 1), dtype=pl.Int64), header=True
     )
@@ -336,6 +351,7 @@ def _logs(edges: pl.DataFrame, source: str) -> dict[str, Any]:
     rows = edges.filter(pl.col("fact") == INTERACTION)
     if not rows.height:
         return {}
+
     present = [column for column in ("time", "rating") if rows[column].null_count() < rows.height]
     frame = rows.select(
         "part",
@@ -345,12 +361,14 @@ def _logs(edges: pl.DataFrame, source: str) -> dict[str, Any]:
     )
     if frame["part"].null_count() == frame.height:
         return {"interactions": InteractionLog(frame.drop("part"), (source,))}
+
     unknown = frame.filter(~pl.col("part").is_in(PARTS).fill_null(False))
     if unknown.height:
         raise FormatError(
             f"{source}: an interaction of part {unknown['part'][0]!r:.60}. Known: "
             f"{', '.join(PARTS)}."
         )
+
     return {
         part: InteractionLog(frame.filter(pl.col("part") == part).drop("part"), (source,))
         for part in PARTS
@@ -363,6 +381,7 @@ def _knowledge(nodes: pl.DataFrame, edges: pl.DataFrame, source: str) -> Triples
         raise FormatError(
             f"{source}: two nodes are entity {_twice(entities['key'])}. Give them distinct keys."
         )
+
     ends = pl.col("start kind").is_in([ITEM, ENTITY]) & pl.col("end kind").is_in([ITEM, ENTITY])
     stated = edges.filter((pl.col("fact") == TRIPLE) & ends)
     relations = stated["relation"].unique(maintain_order=True)
@@ -380,6 +399,7 @@ def _knowledge(nodes: pl.DataFrame, edges: pl.DataFrame, source: str) -> Triples
         pl.col("label").drop_nulls().first()
     )
     of_relation = _positions(relations, stated["relation"]) + entities.height
+
     return assemble(
         [
             RawTriples(

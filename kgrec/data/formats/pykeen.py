@@ -44,10 +44,12 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     writing.write_rows(_path(folder, "train"), writing.triple_columns(data, names), "\t")
     for part, rows in data.held_triples.items():
         writing.write_rows(_path(folder, part), writing.triple_columns(data, names, rows), "\t")
+
     written.notes.append(
         "TriplesFactory.from_path reads these files; kgrec.graph.to_pykeen gives the "
         "factories themselves."
     )
+
     return written
 
 

@@ -89,6 +89,7 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
         )
     )
     lines.append(_literals(data, entities))
+
     if (
         len(triples)
         or triples.types.height
@@ -99,13 +100,16 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
             folder / (_QUADS if quads else _TRIPLES),
             pl.concat([part.rename("line") for part in lines]),
         )
+
     if _minted(entities) or _minted(relations):
         written.notes.append(
             f"Keys that are no IRI are {NAMESPACE}KIND: and the key percent-encoded."
         )
+
     writing.lose_links(data, written, described=True)
     if base.ASPECTS[base.INTERACTIONS](data):
         _write_interactions(data, folder, written)
+
     return written
 
 
@@ -135,6 +139,7 @@ def _joined(columns: list[pl.Series]) -> pl.Series:
     size = len(columns[0])
     if not size:
         return pl.Series([], dtype=pl.String)
+
     full = [column.new_from_index(0, size) if len(column) == 1 else column for column in columns]
     frame = pl.DataFrame([column.alias(str(number)) for number, column in enumerate(full)])
     return frame.select(pl.concat_str(pl.all(), separator=" ") + " .").to_series()
@@ -147,6 +152,7 @@ def _statements(data: Dataset, entities: pl.Series, relations: pl.Series, quads:
         writing.at(relations, triples.relation),
         writing.at(entities, triples.tail),
     ]
+
     if quads and len(triples.graph):
         names = pl.concat(
             [
@@ -156,6 +162,7 @@ def _statements(data: Dataset, entities: pl.Series, relations: pl.Series, quads:
         )
         graph = np.where(triples.graph < 0, len(triples.graphs), triples.graph)
         columns[2] = (columns[2] + " " + writing.at(names, graph)).str.strip_chars_end(" ")
+
     return _joined(columns)
 
 

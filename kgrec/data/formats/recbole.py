@@ -50,23 +50,28 @@ def read(folder: Path) -> DatasetSources:
             f"{folder}: several .inter files ({', '.join(p.name for p in logs)}). Name one as "
             "interactions."
         )
+
     found: dict[str, Any] = {part: str(some[0]) for part, some in by_part.items() if some}
     if by_part["valid"]:
         found["valid"] = known_part(by_part["valid"][0])
+
     name = _stem((whole or logs)[0])
     for part in PART_STEMS:
         name = name.removesuffix(f".{part}")
 
     if whole:
         found["interactions"] = str(whole[0])
+
     kg = _one(folder, "kg")
     if kg is not None:
         found["kg"] = (kg,)
+
     items = _one(folder, "item")
     if items is not None and first_line(Path(items)).rstrip(b"\r\n").endswith(
         f"\t{_TEXT}".encode()
     ):
         found["texts"] = ("text",)
+
     sources = DatasetSources(
         **found,
         links=_one(folder, "link"),
@@ -75,6 +80,7 @@ def read(folder: Path) -> DatasetSources:
         name=name,
         beside=graph_files(folder),
     )
+
     return under_ids(folder, sources)
 
 
@@ -89,6 +95,7 @@ def _one(folder: Path, suffix: str) -> str | None:
             f"{folder}: several .{suffix} files ({', '.join(p.name for p in found)}). Leave one, "
             "or name the parts one by one."
         )
+
     return str(found[0]) if found else None
 
 
@@ -101,17 +108,21 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
     writing.write_interactions(
         data, names, written, _INTERACTIONS, lambda part: folder / f"{name}.{part}.inter"
     )
+
     if len(data.triples):
         columns = writing.triple_columns(data, names)
         writing.write_rows(folder / f"{name}.kg", columns, "\t", _TRIPLES)
         _write_links(data, folder / f"{name}.link", names, written)
+
     _write_items(data, folder / f"{name}.item", names, written)
     if len(data.user_facts):
         _write_users(data, folder / f"{name}.user", names, written)
+
     written.notes.append(
         f"In RecBole: dataset={name}, data_path=the folder above, benchmark_filename=['train', "
         "'valid', 'test']."
     )
+
     return written
 
 
@@ -129,6 +140,7 @@ def _write_items(data: Dataset, path: Path, names: Names, written: Written) -> N
     columns = {_TITLE: labels}
     if texts is not None and not texts.equals(labels, null_equal=True):
         columns[_TEXT] = texts
+
     written.lose(
         "tabs and line ends in titles and texts, now blanks",
         sum(writing.changed(column) for column in columns.values()),

@@ -26,6 +26,7 @@ def read(folder: Path) -> DatasetSources:
             split[part] = known_part(path)
         elif path is not None:
             split[part] = str(path)
+
     links = folder / "links.tsv"
     sources = DatasetSources(
         **split,
@@ -35,6 +36,7 @@ def read(folder: Path) -> DatasetSources:
     )
     if was_written(folder, "ntriples", "nquads"):
         return under_keys(folder, sources)
+
     return sources
 
 

@@ -20,8 +20,10 @@ def read_statement(folder: Path) -> dict[str, Any] | None:
         found = read_record(folder / STATEMENT)
     except (OSError, CheckpointError):
         return None
+
     if found.get("format") != KIND:
         return None
+
     check_version(folder / STATEMENT, found.get("version"), VERSION, "convert the dataset again")
     return found
 

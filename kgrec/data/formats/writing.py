@@ -69,6 +69,7 @@ def numbered(data: Dataset, graph: bool = True) -> Names:
     }
     if graph:
         lists |= {ENTITIES: list_text(entities), RELATIONS: list_text(relations)}
+
     return Names(
         _count(len(users)), _count(len(items)), _count(len(entities)), _count(len(relations)), lists
     )
@@ -99,6 +100,7 @@ def carried(
     unfit = {name for name in used if not all(map(fits, kept[name]))}
     if unfit & {ITEMS, ENTITIES}:
         unfit |= {ITEMS, ENTITIES} & set(used)
+
     numbers_of = {
         USERS: numbers.users,
         ITEMS: numbers.items,
@@ -108,6 +110,7 @@ def carried(
     users, items, entities, relations = (
         numbers_of[name] if name in unfit else keys for name, keys in kept.items()
     )
+
     return Names(
         users,
         items,
@@ -138,6 +141,7 @@ def write_rows(path: Path, columns: Sequence[pl.Series], separator: str, header:
         lines = frame.select(pl.concat_str(pl.all(), separator=separator)).to_series()
     else:
         lines = pl.Series([], dtype=pl.String)
+
     write_lines(path, lines, header)
 
 
@@ -158,6 +162,7 @@ def triple_columns(data: Dataset, names: Names, rows: np.ndarray | None = None) 
         tail = triples.tail
     else:
         head, relation, tail = rows.T
+
     return [at(names.entities, head), at(names.relations, relation), at(names.entities, tail)]
 
 
@@ -201,6 +206,7 @@ def write_interactions(
                 ASPECTS[what](data),
                 what,
             )
+
     header = "\t".join(columns[column] for column in ("user", "item", *present)) + "\n"
     for part, rows in parts_of(data).items():
         cells = [at(names.users, rows.user), at(names.items, rows.item)]
@@ -210,6 +216,7 @@ def write_interactions(
                 cells.append(pl.Series(values).cast(pl.String))
             else:
                 cells.append(pl.Series([], dtype=pl.String))
+
         write_rows(path_of(part), cells, "\t", header)
 
 
@@ -276,12 +283,14 @@ def user_columns(data: Dataset, written: Written) -> dict[str, pl.Series]:
     )
     labels = pl.Series([data.triples.label(entity) for entity in once["entity"]], dtype=pl.String)
     columns = {}
+
     for (relation,), facts in once.with_columns(label=labels).group_by(
         "relation", maintain_order=True
     ):
         every = pl.DataFrame({"user": pl.Series(range(data.num_users), dtype=once.schema["user"])})
         joined = every.join(facts, on="user", how="left", maintain_order="left")
         columns[data.triples.relations.key(relation)] = joined["label"]
+
     return columns
 
 
@@ -296,11 +305,13 @@ def lose_links(data: Dataset, written: Written, described: bool) -> None:
     triples = data.triples
     known = in_triples(data)
     what = "a triple"
+
     if described:
         what = "a triple, a label, a type or a literal"
         known |= triples.labels.is_not_null().to_numpy()
         known[triples.types["entity"].to_numpy()] = True
         known[triples.attributes["entity"].to_numpy()] = True
+
     other = (data.items.series != triples.entities.series[: data.num_items]).to_numpy()
     lost = int((other & ~known[: data.num_items]).sum())
     written.lose(f"links of items without {what}", lost, LINKS)

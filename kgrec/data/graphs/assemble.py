@@ -146,11 +146,14 @@ def assemble(
     ):
         if value not in known:
             raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
+
     joined, context = _joined(list(parts), literals == "entities")
     if same_as == "merge":
         joined = _merged(joined)
+
     if literals == "entities":
         joined = _with_categories(joined)
+
     joined, dropped = _distinct(joined)
     return _numbered(joined, replace(context, dropped=(*context.dropped, *dropped)))
 
@@ -173,6 +176,7 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
         raise FormatError(
             f"{len(sources)} sources are too many for one graph. Join the files first."
         )
+
     # Of several parts, each numbers its blank nodes apart.
     numbers: Sequence[int | None] = range(len(parts)) if len(parts) > 1 else [None]
     terms, rows = _numbering([_own_terms(*pair) for pair in zip(parts, numbers, strict=False)])
@@ -194,9 +198,11 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
     triples["locator"] = _concatenated(
         [part.locator.astype(np.int64, copy=False) for part in parts]
     )
+
     if len(graphs):
         named = [_named(part, new) for part, new in zip(parts, graph_rows, strict=True)]
         triples["graph"] = _concatenated(named)
+
     attributes = [
         _placed(part, int(n)) if placed else part.attributes.drop("locator", strict=False)
         for part, n in zip(parts, first, strict=False)
@@ -204,6 +210,7 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
     counts: dict[str, int] = {}
     for part in parts:
         counts |= {name: counts.get(name, 0) + count for name, count in part.counts.items()}
+
     joined = _Joined(
         terms,
         triples,
@@ -223,6 +230,7 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
         tuple(d for part in parts for d in part.dropped),
         tuple(column for part in parts for column in part.columns),
     )
+
     return joined, context
 
 
@@ -246,6 +254,7 @@ def _own_graphs(part: RawTriples, index: int | None) -> pl.Series:
 def _told_apart(keys: pl.Series, index: int | None) -> pl.Series:
     if index is None or not keys.str.starts_with(BLANK).any():
         return keys
+
     apart = (
         pl.when(keys.str.starts_with(BLANK))
         .then(pl.lit(f"{BLANK}{index}.") + keys.str.slice(len(BLANK)))
@@ -261,6 +270,7 @@ def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | 
     """
     if len(keys) == 1:
         return keys[0].rename("key"), [None]
+
     every = pl.concat([series.rename("key") for series in keys])
     distinct = every.unique(maintain_order=True)
     numbers = pl.DataFrame({"key": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
@@ -269,6 +279,7 @@ def _numbering(keys: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray | 
         .join(numbers, on="key", how="left", maintain_order="left")["row"]
         .to_numpy()
     )
+
     return distinct, list(np.split(found, np.cumsum([len(series) for series in keys])[:-1]))
 
 
@@ -284,6 +295,7 @@ def _named(part: RawTriples, numbers: np.ndarray | None) -> np.ndarray:
         return np.full(len(part.head), -1, np.int32)
     if numbers is None:
         return part.graph.astype(np.int32, copy=False)
+
     named: np.ndarray = np.append(numbers, np.int32(-1))[part.graph]
     return named
 
@@ -321,8 +333,10 @@ def _merged(joined: _Joined) -> _Joined:
         stated = joined.triples["relation"] == known
     else:
         stated = np.zeros(0, dtype=bool)
+
     if not stated.any():
         return joined
+
     first = _first_names(
         joined.terms, joined.triples["head"][stated], joined.triples["tail"][stated]
     )
@@ -345,6 +359,7 @@ def _merged(joined: _Joined) -> _Joined:
         "owl:sameAs statements": int(stated.sum()),
         "entities merged into others": len(gone),
     }
+
     return replace(
         joined,
         triples=triples,
@@ -393,10 +408,12 @@ def _with_categories(joined: _Joined) -> _Joined:
     before = rows[0]
     number = dict[str, np.ndarray]()
     numbers = pl.DataFrame({"key": terms, "row": np.arange(len(terms), dtype=np.int32)})
+
     for column in ("name", "key"):
         number[column] = made.join(
             numbers, left_on=column, right_on="key", how="left", maintain_order="left"
         )["row"].to_numpy()
+
     added = {
         "head": _renumbered(made["term"].to_numpy(), before),
         "relation": number["name"],
@@ -416,11 +433,13 @@ def _with_categories(joined: _Joined) -> _Joined:
             "rank": np.zeros(made.height, dtype=np.int32),
         }
     ).unique(maintain_order=True)
+
     counts = joined.counts | {
         "literals turned into entities": made.height,
         "entities made of literals": made["key"].n_unique(),
         "literals left as attributes": found.left.height,
     }
+
     return _Joined(
         terms,
         triples,
@@ -443,12 +462,15 @@ def _distinct(joined: _Joined) -> tuple[_Joined, tuple[Dropped, ...]]:
             (head != tail)
             & frame.select(pl.struct(_ENDS).is_first_distinct()).to_series().to_numpy()
         ).astype(bool)
+
     kept = int(first.sum())
     counts = (("the head is the tail", loops), ("stated more than once", len(head) - loops - kept))
+
     if kept == len(head):
         columns = joined.triples
     else:
         columns = {name: column[first] for name, column in joined.triples.items()}
+
     return replace(joined, triples=columns), tuple(
         Dropped("triples", why, count) for why, count in counts if count
     )
@@ -476,6 +498,7 @@ def _numbered(joined: _Joined, context: _Context) -> Triples:
     entity = _positions(in_triples | (mentioned & ~schema_only))
     relation = _positions(relations)
     attributes = joined.attributes.select(*_ATTRIBUTES)
+
     return Triples(
         entities=Vocabulary(terms.filter(pl.Series(entity >= 0)), kind="entity", checked=True),
         relations=Vocabulary(terms.filter(pl.Series(relation >= 0)), kind="relation", checked=True),
@@ -514,6 +537,7 @@ def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
     best = one_per_key(_rows_of_entities(candidates, rows), "entity", "rank", "text")
     chosen = np.full(int((rows >= 0).sum()), len(best), dtype=np.int64)
     chosen[best["entity"].to_numpy()] = np.arange(len(best))
+
     return (
         pl.concat([best["text"], pl.Series("text", [None], dtype=pl.String)])
         .gather(chosen)

@@ -32,10 +32,12 @@ def in_order(graph: Triples, num_items: int) -> Triples:
     relations = graph.relations
     if _moves(entity):
         entities = Vocabulary(entities.series.gather(entity), kind="entity", checked=True)
+
     if _moves(relation):  # a list, since a series would keep the text of all entities in memory
         relations = Vocabulary(
             relations.series.gather(relation).to_list(), kind="relation", checked=True
         )
+
     return replace(
         _sorted_triples(graph, row, relation_row),
         entities=entities,
@@ -62,11 +64,13 @@ def with_further(
     """
     if not (len(facts) or len(content.mentions)):
         return graph, facts, content
+
     row = _inverse(_entity_order(graph.entities.series, num_items))
     relation_row = _inverse(text_order(graph.relations.series))
     graph = in_order(graph, num_items)
     if len(facts):
         facts = np.stack([facts[:, 0], relation_row[facts[:, 1]], row[facts[:, 2]]], axis=1)
+
     mentions = content.mentions.copy()
     mentions[:, 3] = row[mentions[:, 3]]
     return graph, _sorted_table(facts), replace(content, mentions=_sorted_table(mentions))
@@ -83,6 +87,7 @@ def _entity_order(keys: pl.Series, num_items: int) -> np.ndarray:
         )
     else:
         order = text_order(rest)
+
     return np.concatenate([np.arange(num_items), num_items + order])
 
 
@@ -108,8 +113,10 @@ def _sorted_triples(graph: Triples, row: np.ndarray, relation_row: np.ndarray) -
     behind -= relation.astype(np.int64) * len(row)
     if len(graph.sources) > 1:
         graph = replace(graph, source=graph.source[order])
+
     if len(graph.graph):
         graph = replace(graph, graph=graph.graph[order])
+
     return replace(
         graph,
         head=row[graph.head[order]],

@@ -27,14 +27,17 @@ def core(ends: Sequence[np.ndarray], least: np.ndarray) -> np.ndarray:
     """
     size = len(ends[0])
     alive = np.arange(size)
+
     for _ in range(_WHOLE_ROUNDS):
         enough = _counted(ends, alive, len(least)) >= least
         kept = alive[np.logical_and.reduce([enough[end[alive]] for end in ends])]
         if len(kept) == len(alive):
             break
+
         alive = kept
     else:
         alive = alive[_peeled([end[alive] for end in ends], least)]
+
     mask = np.zeros(size, dtype=bool)
     mask[alive] = True
     return mask
@@ -67,6 +70,7 @@ def _peeled(ends: Sequence[np.ndarray], least: np.ndarray) -> np.ndarray:
         np.subtract.at(degree, touched, 1)
         touched = np.unique(touched)
         falling = touched[(degree[touched] > 0) & (degree[touched] < least[touched])]
+
     return kept
 
 
@@ -76,6 +80,7 @@ def interaction_core(frame: pl.DataFrame, users: int, items: int) -> pl.DataFram
     """
     if max(users, items) < 2 or not frame.height:
         return frame
+
     user, item = (frame[column].to_numpy().astype(np.int64) for column in ("user", "item"))
     num_users = int(user.max()) + 1
     num_items = int(item.max()) + 1
@@ -100,6 +105,7 @@ def frequent(
     """
     if max(min_entity, min_relation) < 2 or not len(triples):
         return triples, ()
+
     entities = len(triples.entities)
     relations = len(triples.relations)
     needed = np.concatenate([np.full(entities, min_entity), np.full(relations, min_relation)])
@@ -111,6 +117,7 @@ def frequent(
         for what, least in (("relations", min_relation), ("entities", min_entity))
         if least > 1
     )
+
     lost = (
         ("triples", f"of {limit}", len(triples) - len(thinned)),
         (
@@ -124,6 +131,7 @@ def frequent(
             relations - len(thinned.relations),
         ),
     )
+
     return thinned, tuple(Dropped(what, why, count) for what, why, count in lost if count)
 
 
@@ -137,10 +145,12 @@ def without_relations(
     """
     if not unwanted:
         return triples, ()
+
     names: dict[str, list[int]] = {}
     for row, key in enumerate(triples.relations):
         for name in {key, triples.relation_label(row)}:
             names.setdefault(name, []).append(row)
+
     gone = np.zeros(len(triples.relations), dtype=bool)
     for name in unwanted:
         if name not in names:
@@ -148,14 +158,18 @@ def without_relations(
                 f"without_relation: the graph has no relation {name!r}."
                 f"{nearest(name, sorted(names))}"
             )
+
         if len(names[name]) > 1:
             keys = ", ".join(triples.relations.key(row) for row in names[name][:3])
             raise ConfigError(
                 f"without_relation: {len(names[name])} relations are labeled "
                 f"{name!r}: {keys}. Give the key."
             )
+
         gone[names[name]] = True
+
     kept = without_unused(triples.take(~gone[triples.relation]), num_items)
+
     return kept, (
         Dropped(
             "triples",
@@ -173,8 +187,10 @@ def without_unused(triples: Triples, num_items: int) -> Triples:
     named[triples.relation] = True
     if used.all() and named.all():
         return triples
+
     entity = _renumbering(used)
     relation = _renumbering(named)
+
     return replace(
         triples,
         entities=Vocabulary(

@@ -19,6 +19,7 @@ def check_held(held: Mapping[str, pl.DataFrame] | None, ratios: Sequence[float] 
     """
     if held and ratios is not None:
         raise ConfigError("triple_ratios: held-out triples are given. Leave one of them out.")
+
     for part in held or ():
         if part not in PARTS[1:]:
             raise ConfigError(f"held: {part!r} is no part. Known: {', '.join(PARTS[1:])}.")
@@ -36,6 +37,7 @@ def number_held(
     """
     numbered = {}
     unknown = 0
+
     for part, frame in held.items():
         known = (
             triples.entities.match(frame["head"]),
@@ -47,6 +49,7 @@ def number_held(
         unknown += int((~kept).sum())
         if kept.any():
             numbered[part] = rows[kept][row_order(*rows[kept].T)]
+
     return numbered, unknown
 
 
@@ -80,7 +83,9 @@ def hold_out_triples(
             f"triple_ratios: no triple of {size} can be held out. Give more triples, or "
             "larger shares of valid and test."
         )
+
     columns = np.stack([triples.head, triples.relation, triples.tail], axis=1).astype(np.int32)
+
     return (
         triples.take(kept),
         {name: columns[part == number] for name, number in (("valid", VALID), ("test", TEST))},
@@ -101,6 +106,7 @@ def _move_unknown(triples: Triples, part: np.ndarray, order: np.ndarray) -> int:
     )
     known = entity[triples.head] & entity[triples.tail] & relation[triples.relation]
     moved = 0
+
     for row in order[~known[order]].tolist():
         head = triples.head[row]
         predicate = triples.relation[row]
@@ -108,4 +114,5 @@ def _move_unknown(triples: Triples, part: np.ndarray, order: np.ndarray) -> int:
         if not (entity[head] and entity[tail] and relation[predicate]):
             part[row], moved = TRAIN, moved + 1
             entity[head] = entity[tail] = relation[predicate] = True
+
     return moved

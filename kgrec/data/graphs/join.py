@@ -29,6 +29,7 @@ def join_linked(
             f"{len(sources)} sources are too many for one graph. Leave out columns of the "
             "table of items."
         )
+
     others, numbers = _numbered(first.entities, second.entities.series.slice(num_items))
     entity = np.concatenate([np.arange(num_items), numbers]).astype(np.int32)
     relations, relation = _numbered(first.relations, second.relations.series)
@@ -82,6 +83,7 @@ def join_linked(
     twice = int((~kept).sum())
     if twice:
         graph = graph.take(kept)
+
     return graph, dropped_rows("triples", "stated by the graph and the table of items", twice)
 
 

@@ -42,6 +42,7 @@ def unzip(path: FilePath, folder: FilePath, limits: Limits = _LIMITS) -> list[Pa
     packed = existing(path).stat().st_size
     most = min(limits.max_bytes, max(_FREE, limits.max_ratio * packed))
     made: list[Path] = []
+
     try:
         with zipfile.ZipFile(path) as archive:
             members = [
@@ -54,6 +55,7 @@ def unzip(path: FilePath, folder: FilePath, limits: Limits = _LIMITS) -> list[Pa
                     f"{path}: {len(members):,} files in one archive. Unpack it yourself if that "
                     "is right."
                 )
+
             names = [_safe_name(path, member) for member in members]
             for member, name in zip(members, names, strict=True):
                 goal = Path(folder) / name
@@ -74,6 +76,7 @@ def unzip(path: FilePath, folder: FilePath, limits: Limits = _LIMITS) -> list[Pa
         raise FormatError(
             f"{path}: a damaged archive ({' '.join(str(error).split())[:120]}). Fetch it again."
         ) from None
+
     return made
 
 
@@ -99,6 +102,7 @@ def _safe_name(path: FilePath, member: zipfile.ZipInfo) -> str:
         )
     if member.flag_bits & 1:
         raise FormatError(f"{path}: {name[:80]!r} is encrypted. Unpack it yourself.")
+
     return parts[-1]
 
 
@@ -115,5 +119,7 @@ def _unpacked(
                     f"{path}: unpacks to far more than it holds, as a bomb would. Unpack it "
                     "yourself if that is right."
                 )
+
             stream.write(piece)
+
     return size

@@ -157,12 +157,14 @@ def unpacked(raw: io.BufferedReader, name: str, limits: Limits) -> io.BufferedRe
     """
     start = raw.read(_LONGEST_MAGIC)
     raw.seek(0)
+
     for kind, magic, decoder in _MAGIC:
         if magic.match(start):
             pieces = _within(
                 _pieces(raw, name, kind, decoder or _zstd_decoder(name)), raw, name, limits
             )
             return io.BufferedReader(Pieces(pieces), _PIECE)
+
     return raw
 
 
@@ -203,7 +205,9 @@ class Pieces(io.RawIOBase):
             found = next(self._pieces, None)
             if found is None:
                 return 0
+
             self._piece = memoryview(found)
+
         count = min(len(buffer), len(self._piece))
         buffer[:count] = self._piece[:count]
         self._piece = self._piece[count:]
@@ -214,6 +218,7 @@ def _pieces(raw: ByteStream, name: str, kind: str, new: Callable[[], Decoder]) -
     """Yield what the members of a compressed stream unpack to."""
     decoder = new()
     data = raw.read(_STEP)
+
     while True:
         try:
             piece = decoder.decompress(data, _PIECE)
@@ -222,11 +227,13 @@ def _pieces(raw: ByteStream, name: str, kind: str, new: Callable[[], Decoder]) -
                 f"{name}: damaged {kind} stream ({_reason(error)}). Fetch or compress the file "
                 "again."
             ) from None
+
         yield piece
         if decoder.eof:
             data = decoder.unused_data.lstrip(b"\0") or _after_padding(raw)
             if not data:
                 return
+
             decoder = new()
         elif decoder.needs_input:
             data = raw.read(_STEP)
@@ -273,5 +280,6 @@ def _within(
                 f"{name}: unpacks to more than {limits.max_ratio} times its size, as a bomb "
                 "would. If that is right, raise max_ratio."
             )
+
         if piece:
             yield piece

@@ -53,9 +53,11 @@ def blob_sha1(path: FilePath) -> str:
     """Return the SHA-1 that Git names the content of a file by."""
     size = Path(path).stat().st_size
     digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
     with open(path, "rb") as stream:
         while piece := stream.read(_PIECE):
             digest.update(piece)
+
     return digest.hexdigest()
 
 
@@ -80,12 +82,14 @@ def fetch(addresses: Sequence[Address], goal: Path, pinned: Pinned, manners: Man
         raise FetchError(
             f"{goal}: is there and is not the published file. Move it away and get it again."
         )
+
     part = goal.with_name(goal.name + PART)
     resumed = _try_addresses(addresses, part, pinned, manners)
     if resumed and not pinned.fits(part):
         _log.warning("%s: what was fetched before does not fit; fetching it again", goal)
         part.unlink()
         _try_addresses(addresses, part, pinned, manners)
+
     if not pinned.fits(part):
         found = blob_sha1(part)
         part.unlink()
@@ -93,6 +97,7 @@ def fetch(addresses: Sequence[Address], goal: Path, pinned: Pinned, manners: Man
             f"{goal}: what came is another file (Git blob SHA-1 {found}, expected {pinned.sha1}) "
             "and was removed. Try a mirror."
         )
+
     part.replace(goal)
     return True
 
@@ -112,6 +117,7 @@ def _try_addresses(
                 raise
         else:
             return download.resumed
+
     return False
 
 
@@ -140,10 +146,12 @@ class _Download:
         self.resumed |= have > 0
         if self._size is not None and have == self._size:
             return
+
         if have:
             headers = {"Range": f"bytes={have}-"}
         else:
             headers = {}
+
         try:
             with open_address(self._where, self._manners, headers) as answer:
                 self._write(answer, have)
@@ -164,9 +172,11 @@ class _Download:
             have = self._part.stat().st_size
         else:
             have = 0
+
         if self._size is not None and have > self._size:
             self._part.unlink()
             return 0
+
         return have
 
     def _write(self, answer: Answer, have: int) -> None:
@@ -176,6 +186,7 @@ class _Download:
                 f"{self._where.shown}: {total:,} bytes, the published file has {self._size:,}. "
                 "Try a mirror."
             )
+
         most = self._size or _MOST
         with (
             open(self._part, "ab" if start else "wb") as stream,
@@ -186,8 +197,10 @@ class _Download:
                 done += len(piece)
                 if done > most:
                     raise self._too_long(most)
+
                 stream.write(piece)
                 bar.update(done)
+
         if total is not None and done < total:
             raise Passing(f"the answer breaks off after {done:,} of {total:,} bytes")
 
@@ -195,10 +208,12 @@ class _Download:
         """Return where the answer begins in the file, and the length of the file."""
         if answer.status != 206:
             return 0, self._size if answer.length is None else answer.length
+
         found = _RANGE.fullmatch(answer.header("Content-Range").strip())
         if found is None or int(found[1]) != have:
             self._part.unlink(missing_ok=True)
             raise Passing("gave another piece than asked for")
+
         return have, self._size if found[3] == "*" else int(found[3])
 
     def _too_long(self, most: int) -> FetchError:

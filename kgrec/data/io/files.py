@@ -39,24 +39,29 @@ def existing(path: FilePath, folder: bool = False) -> Path:
     kind = "folder" if folder else "file"
     if folder:
         find_again(found)
+
     try:
         there = found.exists()
     except ValueError:
         raise MissingFileError(f"{str(path)!r}: not a possible path. Check the name.") from None
+
     if not there:
         if found.parent.is_dir():
             beside = sorted(p.name for p in found.parent.iterdir())
         else:
             beside = []
+
         left = next((name for name in beside if name.startswith(f".{found.name}.old-")), None)
         if left is not None:
             raise MissingFileError(
                 f"{path}: no such {kind}. A killed replacement left {left}: rename it to "
                 f"{found.name}."
             )
+
         raise MissingFileError(
             f"{path}: no such {kind}.{nearest(found.name, beside)} Check the path."
         )
+
     if found.is_dir() != folder:
         raise FormatError(
             f"{path}: is a {'file' if folder else 'folder'}, expected a {kind}. Name the {kind} "
@@ -67,6 +72,7 @@ def existing(path: FilePath, folder: bool = False) -> Path:
             f"{path}: is a pipe or device, and files are read more than once. Write it to a file "
             "first."
         )
+
     return found
 
 
@@ -80,13 +86,16 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
     """
     if Path(path).is_dir() or (Path(path).exists() and not Path(path).is_file()):
         raise CheckpointError(f"{path}: not a plain file. Make it again, or copy it again.")
+
     with open(existing(path), "rb") as stream:
         data = stream.read(longest + 1)
+
     if len(data) > longest:
         raise CheckpointError(
             f"{path}: longer than {longest:,} bytes, which no such file is. Make it again, or "
             "copy it again."
         )
+
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct)
         if b"\\ud" in data.lower():
@@ -99,8 +108,10 @@ def read_record(path: FilePath, longest: int = _LONGEST_RECORD) -> dict[str, Any
         raise CheckpointError(
             f"{path}: not valid JSON ({why}). Make it again, or copy it again."
         ) from None
+
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: not an object. Make it again, or copy it again.")
+
     return found
 
 
@@ -153,8 +164,10 @@ def bare_suffix(path: FilePath) -> str:
     suffixes = [s.lower() for s in Path(path).suffixes]
     if suffixes and suffixes[-1] in SUFFIXES:
         suffixes.pop()
+
     if suffixes:
         return suffixes[-1][1:]
+
     return ""
 
 
@@ -174,6 +187,7 @@ def reading(path: FilePath, limits: Limits = _LIMITS) -> Iterator[io.BufferedRea
         with open(file, "rb") as raw:
             yield unpacked(raw, str(path), limits)
         return
+
     with (
         progress(f"reading {file.name}, MB", size // 1_000_000) as bar,
         _open(_Counted(file, bar)) as raw,
@@ -211,15 +225,18 @@ def read_text(path: FilePath, skipped: Skipped | None = None) -> str:
     """
     with reading(path, _TEXT_LIMITS) as stream:
         data = stream.read()
+
     lines = data.count(b"\n")
     if lines > MOST_LINES:
         raise FormatError(
             f"{path}: {lines:,} lines, at most {MOST_LINES:,} are read at once. Split the file, "
             "or write it as Parquet."
         )
+
     text = _decoded(_unmarked(data, path), path, 1, skipped)
     if not text.strip():
         raise _empty(path)
+
     return text
 
 
@@ -235,29 +252,35 @@ def text_blocks(
     line = 1
     rest = b""
     filled = False
+
     with reading(path) as stream:
         while data := stream.read(size):
             if line == 1 and not rest:
                 data = _unmarked(data, path)
+
             whole, end, after = data.rpartition(b"\n")
             if not end and len(rest) + len(data) > _LONGEST_LINE:
                 raise FormatError(
                     f"{path}:{line}: the line is longer than {_LONGEST_LINE:,} bytes. Is this "
                     "the right file?"
                 )
+
             if end:
                 text = _decoded(rest + whole + end, path, line, skipped)
                 filled = filled or not text.isspace()
                 yield text, line
                 line += text.count("\n")
+
             if end:
                 rest = after
             else:
                 rest = rest + data
+
     if rest:
         text = _decoded(rest, path, line, skipped)
         filled = filled or bool(text.strip())
         yield text, line
+
     if not filled:
         raise _empty(path)
 
@@ -270,6 +293,7 @@ def _unmarked(data: bytes, path: FilePath) -> bytes:
         )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
+
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -287,18 +311,22 @@ def _decoded(data: bytes, path: FilePath, line: int, skipped: Skipped | None) ->
         text = "\n".join(
             _line_or_nothing(one, line + n, skipped) for n, one in enumerate(data.split(b"\n"))
         )
+
     if "\0" not in text:
         return text
+
     if skipped is None:
         line += text.count("\n", 0, text.index("\0"))
         raise FormatError(
             f"{path}:{line}: a NUL byte. The file is binary or damaged; give a text file."
         )
+
     lines = text.split("\n")
     bad = [n for n, one in enumerate(lines) if "\0" in one]
     skipped.extend(line + n for n in bad)
     for n in bad:
         lines[n] = ""
+
     return "\n".join(lines)
 
 

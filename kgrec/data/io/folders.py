@@ -39,6 +39,7 @@ def new_folder(path: FilePath, kind: str, version: int) -> Iterator[Path]:
     """
     target = Path(path)
     check_replaceable(target, kind)
+
     with beside(target) as fresh:
         yield fresh
         _write_manifest(fresh, kind, version)
@@ -73,9 +74,11 @@ def folder_kind(path: FilePath) -> str | None:
         read = read_record(Path(path) / MANIFEST, _LONGEST_MANIFEST)
     except (OSError, CheckpointError):
         return None
+
     kind = read.get("format")
     if isinstance(kind, str) and kind.startswith("kgrec-"):
         return kind.removeprefix("kgrec-")
+
     return None
 
 
@@ -93,17 +96,20 @@ def check_folder(path: FilePath, kind: str, version: int) -> dict[str, str]:
             f"{path}: not a kgrec {kind} folder: {MANIFEST} is missing. Name a folder that kgrec "
             "wrote."
         )
+
     manifest = read_record(folder / MANIFEST, _LONGEST_MANIFEST)
     if manifest.get("format") != f"kgrec-{kind}":
         raise CheckpointError(
             f"{folder / MANIFEST}: is a {str(manifest.get('format'))[:40]!r} folder, expected "
             f"'kgrec-{kind}'."
         )
+
     check_version(folder / MANIFEST, manifest.get("version"), version, f"make the {kind} again")
     check_fields(folder / MANIFEST, manifest, _FIELDS)
     files = manifest.get("files")
     if not isinstance(files, dict) or not files:
         raise CheckpointError(f"{folder / MANIFEST}: names no files. Make the {kind} again.")
+
     return {name: _checked(folder, name, entry, kind) for name, entry in files.items()}
 
 
@@ -126,6 +132,7 @@ def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
             f"{folder / MANIFEST}: the entry {name[:80]!r} is not a file of this folder. Make "
             f"the {kind} again."
         )
+
     file = folder / name
     if not file.is_file() or file.is_symlink():
         raise CheckpointError(f"{file}: missing. Make the {kind} again, or copy it whole.")
@@ -134,12 +141,14 @@ def _checked(folder: Path, name: str, entry: object, kind: str) -> str:
             f"{file}: {file.stat().st_size} bytes, not {repr(entry.get('bytes'))[:20]} as the "
             f"manifest says. Make the {kind} again."
         )
+
     found = sha256(file)
     if found != entry.get("sha256"):
         raise CheckpointError(
             f"{file}: its SHA-256 is not the manifest's: the file was changed or damaged. Make "
             f"the {kind} again."
         )
+
     return found
 
 
@@ -150,6 +159,7 @@ def _write_manifest(folder: Path, kind: str, version: int) -> None:
         for name in names
     }
     manifest = {"format": f"kgrec-{kind}", "version": version, "files": files}
+
     with open(folder / MANIFEST, "w", encoding="utf-8") as stream:
         json.dump(manifest, stream, indent=1)
         stream.write("\n")

@@ -18,10 +18,12 @@ def overlapped(pieces: Iterable[Piece], take: Callable[[Piece], None]) -> None:
     first = next(source, None)
     if first is None:
         return
+
     second = next(source, None)
     if second is None:  # what fits in one piece needs no thread
         take(first)
         return
+
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending: Future[None] = pool.submit(take, first)
         try:

@@ -62,9 +62,11 @@ class Manners:
             value = getattr(self, name)
             if not 0 < value <= threading.TIMEOUT_MAX:
                 raise ConfigError(f"{name}: {value} is not a positive number of seconds.")
+
         for name in ("attempts", "max_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is below 1.")
+
         if not (self.contact.isascii() and (self.contact.isprintable() or not self.contact)):
             raise ConfigError(
                 f"contact: {self.contact!r} is not one line of plain ASCII. Give an e-mail "
@@ -111,6 +113,7 @@ def address(url: str) -> Address:
         raise ConfigError(
             "an address that cannot be read as one. Give one such as https://example.org/sparql."
         ) from None
+
     bare = url.rsplit("@", 1)[-1].partition("?")[0][:200]
     if parts.scheme.lower() not in _SCHEMES or not host:
         raise ConfigError(
@@ -121,12 +124,15 @@ def address(url: str) -> Address:
             f"{bare!r}: an address of plain ASCII without blanks is needed. Write other "
             "characters as %XX."
         )
+
     if ":" in host:
         netloc = f"[{host}]"
     else:
         netloc = host
+
     if port is not None:
         netloc += f":{port}"
+
     plain = urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", parts.query, ""))
     kept = urlencode(
         [pair for pair in parse_qsl(parts.query) if pair[0] in _NAMES_OF_GRAPHS], safe=":/#"
@@ -134,6 +140,7 @@ def address(url: str) -> Address:
     shown = urlunsplit((parts.scheme.lower(), netloc, parts.path or "/", kept, ""))
     if parts.username is None:
         return Address(plain, shown)
+
     secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Address(plain, shown, "Basic " + base64.b64encode(secret.encode()).decode())
 
@@ -173,6 +180,7 @@ def patiently(attempt: Callable[[], Result], manners: Manners, name: str) -> Res
                 failed = 1
             else:
                 failed = failed + 1
+
             if failed >= manners.attempts:
                 if failed > 1:
                     often = f", {failed} times in a row"
@@ -182,6 +190,7 @@ def patiently(attempt: Callable[[], Result], manners: Manners, name: str) -> Res
                     f"{name}: {trouble}{often}. Check the address and the connection, or try "
                     "again later."
                 ) from None
+
             pause = _pause(trouble, failed, manners, name)
             _log.warning(
                 "%s: %s; asked again in %.3g s (attempt %d of %d)",
@@ -251,7 +260,9 @@ class Answer:
                     f"{self._where.shown}: an answer of more than {self._manners.max_bytes:,} "
                     "bytes. Ask for less at once."
                 )
+
             yield piece
+
         if self._guard.late:
             raise Passing(_late(self._manners))
         if self.length is not None and size < self.length:
@@ -281,6 +292,7 @@ def open_address(
     )
     if where.authorization is not None:
         request.add_unredirected_header("Authorization", where.authorization)
+
     with _Guard(manners.longest) as guard:
         with _translated(where, guard, manners):
             response = _opener(guard).open(request, timeout=manners.timeout)
@@ -330,10 +342,12 @@ def _reason(error: object, manners: Manners) -> str:
         return f"nothing came for {manners.timeout:g} s"
     if isinstance(error, http.client.IncompleteRead):
         return "the answer breaks off"
+
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
     else:
         said = str(error)
+
     return f"no answer ({' '.join(said.split())[:_SNIPPET] or type(error).__name__})"
 
 
@@ -350,6 +364,7 @@ def _refusal(where: Address, error: urllib.error.HTTPError) -> Exception:
         return NotThereError(f"{where.shown}: {said}. Check the address.")
     if error.code == 416:
         return RangeError(f"{where.shown}: {said}. Ask for the whole.")
+
     return FetchError(
         f"{where.shown}: {said}{_first_words(error)}. Check the address and what was asked."
     )
@@ -369,7 +384,9 @@ def _first_words(error: urllib.error.HTTPError) -> str:
         text = " ".join(error.read(4 * _SNIPPET).decode("utf-8", "replace").split())[:_SNIPPET]
         if text:
             return f": {text}".rstrip(".")
+
         return ""
+
     return ""
 
 
@@ -379,10 +396,13 @@ def _retry_after(headers: Message | None) -> float | None:
         text = ""
     else:
         text = str(headers.get("Retry-After", "")).strip()
+
     if text.isascii() and text.isdigit():
         return float(text[:12])
+
     with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+
     return None
 
 
@@ -435,11 +455,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise FetchError(
                 f"{where}: redirects to what is no http or https address. Ask its keepers."
             ) from None
+
         if req.type == "https" and not goal.url.startswith("https:"):
             raise FetchError(
                 f"{where}: redirects from https to {goal.shown}, which anybody can read. Give "
                 "that address yourself to use it."
             )
+
         kept = {
             name: value
             for name, value in req.headers.items()
@@ -449,6 +471,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             data = None
         else:
             data = req.data
+
         return urllib.request.Request(
             goal.url,
             data=data,
@@ -483,4 +506,5 @@ def _opener(guard: _Guard) -> urllib.request.OpenerDirector:
     errors = (urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor())
     for handler in (urllib.request.ProxyHandler(), Http(), Https(), _Redirects(), *errors):
         opener.add_handler(handler)
+
     return opener

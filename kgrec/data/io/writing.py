@@ -47,6 +47,7 @@ def naming(target: Path) -> Iterator[None]:
         )
         if passing and error.errno is not None and not isinstance(error, KgrecError):
             error.filename = str(target)
+
         raise
 
 
@@ -69,6 +70,7 @@ def locked(
     guard = FileLock(_passing_name(target, "lock"), timeout=wait, thread_local=False)
     if not target.parent.is_dir():  # the library would make it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+
     with naming(target):
         try:
             guard.acquire()
@@ -76,6 +78,7 @@ def locked(
             raise error(
                 f"{target}: another {who} is at work there. Wait for it, or choose another path."
             ) from None
+
     try:
         yield
     finally:
@@ -117,12 +120,15 @@ def write_file(path: str | PathLike[str], write: Callable[[Path], object]) -> No
     goal = Path(path)
     if goal.is_dir():
         raise ConfigError(f"{goal}: is a folder. Name a file.")
+
     if goal.exists() and not goal.is_file():
         with naming(goal):
             write(goal)
         return
+
     if goal.is_symlink():
         goal = Path(os.path.realpath(goal))
+
     with locked(goal, wait=_SECONDS_FOR_A_FILE):
         write_whole(goal, write)
 
@@ -141,11 +147,13 @@ def beside(target: Path) -> Iterator[Path]:
         raise CheckpointError(
             f"{target}: exists and is a link. Name the folder that it leads to, or another path."
         )
+
     with naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target):
             put_back(target)
             sweep_beside(target)
+
             with filling(target) as fresh:
                 yield fresh
                 take_place(fresh, target)
@@ -160,6 +168,7 @@ def filling(target: Path) -> Iterator[Path]:
     fresh = _passing_name(target, "new")
     fresh.mkdir()
     filled = False
+
     try:
         yield fresh
         filled = True
@@ -180,13 +189,16 @@ def take_place(fresh: Path, target: Path) -> None:
         old = _passing_name(target, "old")
     else:
         old = None
+
     if old is not None:
         target.rename(old)
+
     try:
         fresh.rename(target)
     finally:
         if old is not None and not os.path.lexists(target):
             old.rename(target)
+
     if old is not None:
         discard(old)
 
@@ -198,6 +210,7 @@ def put_back(target: Path) -> None:
     """
     if os.path.lexists(target):
         return
+
     for old in left_beside(target, "old"):
         old.rename(target)
         return
@@ -209,6 +222,7 @@ def find_again(target: Path) -> None:
     """
     if os.path.lexists(target) or not left_beside(target, "old"):
         return
+
     with suppress(OSError, CheckpointError), locked(target, wait=_SECONDS_FOR_A_SWAP):
         put_back(target)
 
@@ -217,10 +231,12 @@ def left_beside(target: Path, state: State) -> list[Path]:
     """Return the folders of a state that lie beside a place, in order of their names."""
     place = Path(os.path.abspath(target))
     pattern = re.compile(rf"\.{re.escape(place.name)}\.{state}-[0-9a-f]{{8}}")
+
     try:
         names = os.listdir(place.parent)
     except (OSError, ValueError):
         return []
+
     return [place.parent / name for name in sorted(names) if pattern.fullmatch(name)]
 
 
@@ -245,6 +261,7 @@ def sweep_inside(folder: Path) -> None:
         found = _PASSING.fullmatch(path.name)
         if found is None:
             continue
+
         if path.name.endswith(".lock"):  # of someone who writes in there alone; locking removes it
             with suppress(OSError, CheckpointError), locked(folder / found["of"]):
                 put_back(folder / found["of"])
@@ -263,13 +280,16 @@ def discard(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
+
     if ".gone-" in path.name:
         gone = path
     else:
         gone = _passing_name(_bare(path), "gone")
+
     if gone != path:
         with suppress(OSError):
             path.rename(gone)
+
     shutil.rmtree(gone if gone.exists() else path, ignore_errors=True)
 
 

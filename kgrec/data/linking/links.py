@@ -45,16 +45,20 @@ def read_links(
             f"{table.name}: one column, expected an item and an entity column. Is the separator "
             "right?"
         )
+
     if {_DECISION, "status"} <= set(columns):
         table = _decided(table)
         columns = table.frame.columns
+
     entity = find_column(table, None, _ENTITY_NAMES, taken=(item,))
     if item in columns:
         chosen = item
     else:
         chosen = next((c for c in columns if c != entity), columns[0])
+
     if entity is None or entity == chosen:
         entity = next(c for c in columns if c != chosen)
+
     frame = pl.DataFrame(
         {"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)}
     )
@@ -78,6 +82,7 @@ def _decided(table: Table) -> Table:
             f"{table.at(row)}: column {_DECISION!r} holds {said[row]!r}. Write yes or no; ? and "
             "nothing are no."
         )
+
     yes = said.is_in(_YES)
     left = int((~yes).sum())
     dropped = dropped_rows("links", f"not said yes to in {table.name}", left)
@@ -132,12 +137,14 @@ def link(
     labels = _labels(triples.labels, new_rows, item_labels, len(entities))
     if collisions:
         counts |= {"items whose id another entity has": collisions}
+
     counts |= {
         "triples of items that share an entity or have several": int((copied.locator < 0).sum())
     }
     blank = int(entities.series.str.starts_with(BLANK).sum())
     if blank:
         counts |= {"blank nodes": blank}
+
     graph = replace(
         copied,
         entities=entities,
@@ -145,6 +152,7 @@ def link(
         types=_moved(triples.types, new_rows),
         attributes=_moved(triples.attributes, new_rows),
     )
+
     return Linked(graph, counts, (*dropped, *repeated))
 
 
@@ -161,12 +169,14 @@ def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:
     )
     if not aliases.height or (rows >= 0).all():
         return rows
+
     other = (
         pl.DataFrame({"key": keys})
         .join(aliases, on="key", how="left", maintain_order="left")["entity"]
         .fill_null(-1)
         .to_numpy()
     )
+
     return np.where(rows >= 0, rows, other)
 
 
@@ -178,6 +188,7 @@ def _pairs(
     counts: dict[str, int] = {}
     dropped: list[Dropped] = []
     rows = pl.DataFrame(schema={"item": pl.Int64, "entity": pl.Int64})
+
     if links is not None:
         links = links.unique().sort("item", "entity")
         rows = pl.DataFrame(
@@ -196,6 +207,7 @@ def _pairs(
         entity_of_item = np.where(
             keep & ~_mask(len(items), known["item"].to_numpy()), entity_of_item, -1
         )
+
     itself = np.flatnonzero(entity_of_item >= 0)
     rows = pl.concat(
         [
@@ -216,6 +228,7 @@ def _pairs(
         "items with several entities": rows.filter(pl.len().over("item") > 1)["item"].n_unique(),
         "entities shared by items": rows.filter(pl.len().over("entity") > 1)["entity"].n_unique(),
     }
+
     return (
         rows,
         counts | {k: v for k, v in shared.items() if v},
@@ -244,6 +257,7 @@ def _new_rows(pairs: pl.DataFrame, num_items: int, used: np.ndarray) -> pl.DataF
             "copied": np.zeros(len(rest), dtype=bool),
         }
     )
+
     return pl.concat([linked, others.cast({"entity": pl.Int64, "new_row": pl.Int64})])
 
 
@@ -254,16 +268,19 @@ def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dr
     """
     if not new_rows["copied"].any():
         return _renumbered(triples, new_rows), ()
+
     ways = np.bincount(new_rows["entity"].to_numpy(), minlength=len(triples.entities))
     if len(triples):
         total = int((ways[triples.head].astype(np.float64) * ways[triples.tail]).sum())
     else:
         total = 0
+
     if total > _MOST_COPIES:
         raise LinkError(
             f"links: shared entities would turn {len(triples)} triples into {total}. Are the "
             "columns of the links right?"
         )
+
     ends = (
         pl.DataFrame({"head": triples.head, "tail": triples.tail})
         .cast(pl.Int64)
@@ -274,6 +291,7 @@ def _copied(triples: Triples, new_rows: pl.DataFrame) -> tuple[Triples, tuple[Dr
         ends = ends.join(
             moved_ends, left_on=end, right_on="entity", how="inner", maintain_order="left_right"
         )
+
     frame = ends.select(
         "row",
         head=pl.col("head new_row").cast(pl.Int32),
@@ -318,14 +336,17 @@ def _keys(
     taken = pl.concat([rest, merged])
     if not taken.is_in(item_keys.gather(single).implode()).any():
         return Vocabulary(pl.concat([item_keys, rest]), kind="entity", checked=True), 0
+
     keys = item_keys.to_list()
     known = set(taken)
     collisions = 0
+
     for row in single.tolist():
         free = free_key(keys[row], "item:", known)
         collisions += free != keys[row]
         keys[row] = free
         known.add(free)
+
     return Vocabulary([*keys, *rest], kind="entity"), collisions
 
 
@@ -348,10 +369,12 @@ def _labels(
     merged = pl.DataFrame({"new_row": np.arange(count)}).join(
         found, on="new_row", how="left", maintain_order="left"
     )
+
     if count > len(item_labels):
         given = item_labels.extend_constant(None, count - len(item_labels))
     else:
         given = item_labels
+
     return pl.select(pl.coalesce(given, merged["label"]).alias("label")).to_series()
 
 

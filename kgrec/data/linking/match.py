@@ -70,10 +70,12 @@ def items_to_match(table: ItemTable, keys: pl.Series, year: str | None = None) -
     """
     if table.title is None:
         raise ConfigError(f"{table.table.name}: no column of titles to link by. Name one 'title'.")
+
     if year is None:
         column = _year_column(table)
     else:
         column = find_column(table.table, year, ())
+
     labels = titles(table).with_columns(
         written=pl.col("label").str.extract(r"\((\d{4})\)\s*$").cast(pl.Int64)
     )
@@ -89,6 +91,7 @@ def items_to_match(table: ItemTable, keys: pl.Series, year: str | None = None) -
     found = pl.DataFrame({"item": keys})
     for column_frame in (labels, years):
         found = found.join(column_frame, on="item", how="left", maintain_order="left")
+
     return found.select("item", "label", year=pl.coalesce("year", "written"))
 
 
@@ -101,6 +104,7 @@ def _year_column(table: ItemTable) -> str | None:
         for name in others
         if guess(name, as_cells(frame[name]), frame.height).kind in ("year", "date")
     ]
+
     return next((name for name in found if YEAR_NAME.search(name)), found[0] if found else None)
 
 
@@ -114,8 +118,10 @@ def as_cells(cells: pl.Series) -> pl.Series:
 def _years_in(cells: pl.Series) -> pl.Series:
     if cells.dtype in (pl.Date, pl.Datetime):
         return cells.dt.year().cast(pl.Int64)
+
     text = as_text(cells)
     plain = as_number(text)
+
     return pl.select(
         pl.coalesce(
             as_year(text), plain.set(plain != plain.round(), None).cast(pl.Int64, strict=False)
@@ -147,6 +153,7 @@ def match_items(items: pl.DataFrame, triples: Triples, by: str = "label-year") -
     _check(items, triples, by)
     if by == "label":
         items = items.with_columns(year=_NO_YEAR)
+
     entities = _entities(triples, by)
     pairs = _graded(_pairs(items, entities))
     decided = _decided(pairs)
@@ -178,10 +185,12 @@ def _entities(triples: Triples, by: str) -> pl.DataFrame:
         {"entity": np.arange(size, dtype=np.int64), "label": triples.labels, "described": described}
     )
     rows = rows.with_columns(iri=triples.entities.series).drop_nulls("label")
+
     if by == "label-year":
         years = _entity_years(triples)
     else:
         years = pl.DataFrame(schema={"entity": pl.Int64, "years": pl.List(pl.Int64)})
+
     rows = rows.join(years, on="entity", how="left", maintain_order="left").with_columns(
         pl.col("years").fill_null([])
     )
@@ -209,6 +218,7 @@ def _entity_years(triples: Triples) -> pl.DataFrame:
         .with_columns(year=pl.col("text").str.extract(_YEAR).cast(pl.Int64))
         .drop_nulls("year")
     )
+
     return found.group_by("entity").agg(pl.col("year").unique().sort().alias("years"))
 
 
@@ -249,6 +259,7 @@ def _pairs(items: pl.DataFrame, entities: pl.DataFrame) -> pl.DataFrame:
         pairs = pairs.filter(pl.col("described") | ~pl.col("described").any().over("item"))
     else:
         pairs = pairs.with_columns(described=pl.lit(True))
+
     wording = (
         pl.when(~pl.col("described"))
         .then(pl.lit("the same label, of an entity that the graph does not describe"))
@@ -277,6 +288,7 @@ def _graded(pairs: pl.DataFrame) -> pl.DataFrame:
         .then(0)
         .otherwise(1)
     )
+
     years = (
         pl.when(nearest == 0)
         .then(pl.lit("the same year"))
@@ -304,6 +316,7 @@ def _decided(pairs: pl.DataFrame) -> pl.DataFrame:
         how="left",
         maintain_order="left",
     )
+
     doubt = (
         pl.when(pl.col("grade") == 2)
         .then(pl.lit(""))
@@ -321,6 +334,7 @@ def _decided(pairs: pl.DataFrame) -> pl.DataFrame:
         .then("reason")
         .otherwise(pl.concat_str("reason", "doubt", separator=", "))
     )
+
     return best.select("item", "entity", status=status, reason=reason)
 
 
@@ -335,10 +349,12 @@ def _suggested(items: pl.DataFrame, entities: pl.DataFrame, decided: pl.DataFram
         .filter(pl.col("key") != "")
         .with_columns(words=words)
     )
+
     if entities["described"].any():
         pool = entities.filter("described")
     else:
         pool = entities
+
     pool = pool.filter(pl.col("key") != "").select("entity", "years", own=words)
     known = (
         pool.select("entity", word="own").explode("word").filter(pl.len().over("word") <= _COMMON)
@@ -442,6 +458,7 @@ def write_review(matches: Matches, path: FilePath) -> None:
                 f"{path}: the {column} {broken[column][0]!r} holds a tab or a line break, which "
                 "the file cannot. Give links."
             )
+
     labels = [pl.col(name).str.replace_all(r"\s+", " ") for name in ("item_label", "entity_label")]
     text = (
         rows.with_columns(labels)

@@ -70,10 +70,12 @@ def _positions(cells: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     """
     frames = []
     before = pl.lit(0, dtype=pl.Int64)
+
     for at, column in enumerate(columns):
         length = pl.col("cells").list.get(at).str.len_chars().cast(pl.Int64)
         frames.append(cells.select("item", column=pl.lit(column), length=length, shift=before))
         before = before + (length + 1).fill_null(0)
+
     return pl.concat(frames)
 
 
@@ -82,6 +84,7 @@ def _with_entities(triples: Triples, named: pl.DataFrame) -> Triples:
     new = new.filter(pl.Series(triples.entities.match(new["entity"]) < 0))
     if not new.height:
         return triples
+
     keys = pl.concat([triples.entities.series, new["entity"].rename("key")])
     labels = pl.concat([triples.labels, new["label"].rename(triples.labels.name)])
     return replace(triples, entities=Vocabulary(keys, kind="entity"), labels=labels)

@@ -30,6 +30,7 @@ def read_user_table(
             f"{table.name}: one column, expected a user id and at least one attribute. Is the "
             "separator right?"
         )
+
     return table, user if user in columns else find_column(table, None, USER_NAMES) or columns[0]
 
 
@@ -51,9 +52,11 @@ def add_user_facts(
     labels: list[str] = []
     relations: list[str] = []
     facts: list[np.ndarray] = []
+
     for column in table.frame.columns:
         if column == user:
             continue
+
         cells = pl.DataFrame({"user": row, "value": table.frame[column].cast(pl.String)})
         cells = cells.filter(
             (pl.col("user") >= 0) & pl.col("value").is_not_null() & (pl.col("value") != "")
@@ -64,11 +67,14 @@ def add_user_facts(
         facts.append(np.stack([cells["user"].to_numpy(), relation, entity], axis=1))
         relations.append(free_key(column, "user:", relations_taken))
         relations_taken.add(relations[-1])
+
         for value in values:
             keys.append(free_key(f"{column}={value}", "user:", taken))
             taken.add(keys[-1])
             labels.append(value)
+
     dropped = dropped_rows("user attributes", "the user has no interaction", unknown)
+
     return (
         _extended(triples, keys, labels, relations),
         np.concatenate(facts).astype(np.int32),

@@ -57,6 +57,7 @@ def library() -> ctypes.CDLL | None:
     found = load_library(path, "kgrec_ntriples_version", _VERSION)
     if found is None:
         return None
+
     signatures: dict[str, tuple[Any, Sequence[Any]]] = {
         "new": (_POINTER, [_INT]),
         "free": (None, [_POINTER]),
@@ -70,6 +71,7 @@ def library() -> ctypes.CDLL | None:
         function = getattr(found, f"kgrec_ntriples_{name}")
         function.restype = result
         function.argtypes = arguments
+
     return found
 
 
@@ -88,6 +90,7 @@ class Reader:
         self._own = library.kgrec_ntriples_new(quads)
         if not self._own:
             raise MemoryError("no memory for the reader of N-Triples.")
+
         for name, text in rules:
             encoded = text.encode("utf-8", "surrogatepass")
             self._check(
@@ -123,6 +126,7 @@ class Reader:
         """
         start = ctypes.cast(ctypes.c_char_p(block), ctypes.c_void_p).value or 0
         at = 0
+
         while True:
             stopped = self._library.kgrec_ntriples_feed(
                 self._own, start + at, len(block) - at, trusted, line, step, self._state.ctypes.data
@@ -130,12 +134,14 @@ class Reader:
             if stopped != 1:
                 self._check(stopped)
                 return int(self._state[2])
+
             begin, end, line = (int(number) for number in self._state)
             if odd is None:
                 raise ValueError(
                     f"statement {line} of pyoxigraph's own text was not understood: "
                     f"{block[at + begin : at + end][:200]!r}"
                 )
+
             odd(block[at + begin : at + end], line)
             at = at + end
             line = line + step
@@ -154,6 +160,7 @@ class Reader:
                 self._own, _COLUMNS[name], ctypes.addressof(schema), ctypes.addressof(array)
             )
         )
+
         return pl.Series(_Capsules(schema, array)).rename(name)
 
     @staticmethod
@@ -188,6 +195,7 @@ def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np
     found = library()
     if found is None or len(head) >= np.iinfo(np.uint32).max:
         return None
+
     columns = [np.ascontiguousarray(column, dtype=np.int32) for column in (head, relation, tail)]
     first = np.empty(len(head), dtype=np.bool_)
     Reader._check(
@@ -195,4 +203,5 @@ def first_stated(head: np.ndarray, relation: np.ndarray, tail: np.ndarray) -> np
             *(column.ctypes.data for column in columns), len(first), first.ctypes.data
         )
     )
+
     return first

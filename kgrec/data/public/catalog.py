@@ -91,11 +91,13 @@ def public_sets() -> dict[str, PublicSet]:
     package = files("kgrec.data.public")
     about: dict[str, dict[str, Any]] = tomllib.loads((package / _SETS).read_text(encoding="utf-8"))
     found: dict[str, list[PublicFile]] = {name: [] for name in about}
+
     for row in csv.DictReader(
         (package / _FILES).read_text(encoding="utf-8").splitlines(), delimiter="\t"
     ):
         pinned = Pinned(row["git_blob_sha1"], int(row["bytes"]) if row["bytes"] else None)
         found[row["dataset"]].append(PublicFile(row["file"], row["url"], pinned))
+
     return {
         name: PublicSet(
             name,
@@ -118,6 +120,7 @@ def public_set(name: str) -> PublicSet:
         raise ConfigError(
             f"no public data set {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
         )
+
     return found
 
 
@@ -146,13 +149,16 @@ def download(
         base = None
     else:
         base = address(mirror)
+
     target = Path(folder)
     if target.is_dir():
         held = recorded(target)
     else:
         held = None
+
     if held not in (None, chosen.name):
         raise CheckpointError(f"{folder}: holds {held}. Choose another folder for {chosen.name}.")
+
     target.mkdir(parents=True, exist_ok=True)
     with locked(
         target / RECORD, "kgrec data get", error=FetchError
@@ -163,11 +169,13 @@ def download(
 def _filled(chosen: PublicSet, target: Path, base: Address | None, manners: Manners) -> list[Path]:
     for left in target.glob(f"{_UNPACKING}*"):
         discard(left)
+
     made = []
     for file in chosen.files:
         if fetch(_addresses(chosen, file, base), target / file.name, file.pinned, manners):
             _log.info("%s: fetched, its SHA-1 is the published one", target / file.name)
             made.append(target / file.name)
+
     made += _prepare(chosen, target)
     record = {
         "data set": chosen.name,
@@ -175,10 +183,12 @@ def _filled(chosen: PublicSet, target: Path, base: Address | None, manners: Mann
         "terms": chosen.terms,
         "from": [file.url for file in chosen.files],
     }
+
     write_whole(
         target / RECORD,
         lambda file: file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"),
     )
+
     return made
 
 
@@ -186,6 +196,7 @@ def _addresses(chosen: PublicSet, file: PublicFile, mirror: Address | None) -> t
     """Return where a file may be fetched."""
     if mirror is None:
         return (address(file.url),)
+
     parts = urlsplit(mirror.url)
     tails = (f"{chosen.name}/{file.name}", urlsplit(file.url).path.lstrip("/"))
     urls = [parts._replace(path=f"{parts.path.rstrip('/')}/{tail}").geturl() for tail in tails]
@@ -201,8 +212,10 @@ def recorded(folder: FilePath) -> str | None:
         name = read_record(Path(folder) / RECORD, _LONGEST_RECORD).get("data set")
     except (OSError, CheckpointError):
         return None
+
     if isinstance(name, str) and name in public_sets():
         return name
+
     return None
 
 
@@ -221,7 +234,9 @@ def _unquoted(path: Path, folder: Path) -> list[Path]:
                 raise FormatError(
                     f"{path}:{number}: expected three quoted cells. Get the file again."
                 )
+
             out.write("\t".join(("user_id", "item_id", "rating") if number == 1 else cells) + "\n")
+
     return [goal]
 
 
@@ -234,8 +249,10 @@ def _lines_of_array(path: Path, folder: Path) -> list[Path]:
         raise FormatError(
             f"{path}: not an array ({' '.join(str(error).split())[:120]}). Get the file again."
         ) from None
+
     if array.ndim != 2 or array.dtype.kind not in "iu":
         raise FormatError(f"{path}: not a table of whole numbers. Get the file again.")
+
     goal = folder / f"{path.stem}.txt"
     np.savetxt(goal, array, fmt="%d", delimiter="\t")
     return [goal]
@@ -263,6 +280,7 @@ def _prepare(chosen: PublicSet, folder: Path) -> list[Path]:
                         f"{goal}: is there and is not what {name} holds. Move it away and get it "
                         "again."
                     )
+
     return made
 
 
@@ -298,6 +316,7 @@ def verify(folder: FilePath) -> tuple[PublicSet, list[Verdict]]:
     chosen = public_set(recorded(target) or _guessed(target))
     found = [Verdict(file.name, _state(target, file)) for file in chosen.files]
     whole = {verdict.file for verdict in found if verdict.holds}
+
     for what, name in chosen.prepare:
         if name in whole:
             with tempfile.TemporaryDirectory(prefix="kgrec-verify-") as scratch:
@@ -309,6 +328,7 @@ def verify(folder: FilePath) -> tuple[PublicSet, list[Verdict]]:
                     )
                     for made in fresh
                 ]
+
     return chosen, found
 
 
@@ -318,8 +338,10 @@ def _state(folder: Path, file: PublicFile) -> str:
         if path.with_name(path.name + PART).exists():
             return "incomplete"
         return "missing"
+
     if file.pinned.fits(path):
         return "as published"
+
     return "another file"
 
 
@@ -340,6 +362,7 @@ def _guessed(folder: Path) -> str:
             f"{folder}: holds no file of a public data set as published. `kgrec data list` names "
             "them all."
         )
+
     return best
 
 
@@ -349,6 +372,7 @@ def present(folder: FilePath) -> dict[str, tuple[Path, int]]:
     """
     base = Path(folder)
     found: dict[str, tuple[Path, int]] = {}
+
     for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}"):
         for path in sorted(base.glob(pattern)):
             name = recorded(path.parent)
@@ -357,4 +381,5 @@ def present(folder: FilePath) -> dict[str, tuple[Path, int]]:
                     path.parent,
                     sum((path.parent / file.name).is_file() for file in public_sets()[name].files),
                 )
+
     return found

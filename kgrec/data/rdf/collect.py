@@ -76,10 +76,12 @@ class RdfOptions:
         ):
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
+
         if self.base is not None and not _is_iri(self.base):
             raise ConfigError(
                 f"base: {self.base!r} is not an absolute IRI. Give one such as http://example.org/."
             )
+
         for name in (
             "labels",
             "predicates",
@@ -109,6 +111,7 @@ class RdfOptions:
             return -1
         if not self.predicates or _fits(predicate, self.predicates):
             return -2
+
         return None
 
     def outlaws(self, iri: str) -> bool:
@@ -168,6 +171,7 @@ def collector(options: RdfOptions, quads: bool) -> "CompiledCollector | PythonCo
     compiled = native.library()
     if compiled is None:
         return PythonCollector(options)
+
     return CompiledCollector(native.Reader(compiled, quads, options.rules()))
 
 
@@ -221,7 +225,9 @@ class CompiledCollector:
         lines = column("attribute line")
         if len(lines):
             attributes = attributes.with_columns(locator=lines)
+
         graphs, numbers = _graphs(graph, names, len(head))
+
         return RawTriples(
             (name,),
             column("terms"),
@@ -252,6 +258,7 @@ def _graphs(column: np.ndarray, names: pl.Series, size: int) -> tuple[pl.Series,
     """
     if not len(column):
         return pl.Series("graph", [], dtype=pl.String), None
+
     full = np.full(size, -1, dtype=np.int32)
     full[: len(column)] = column
     used = pl.Series(full).unique(maintain_order=True)
@@ -306,6 +313,7 @@ class PythonCollector:
         count = 0
         for count, quad in enumerate(itertools.islice(statements, _CHUNK), start=1):
             self._add(quad, first + count - 1)
+
         return count
 
     def take(self, statements: Sequence[ox.Quad], line: int) -> None:
@@ -321,14 +329,17 @@ class PythonCollector:
     def _add(self, quad: ox.Quad, ordinal: int) -> None:
         subject, predicate, value, graph = quad
         self._counts["statements"] += 1
+
         if isinstance(value, ox.Triple) or isinstance(subject, ox.Triple):
             self._counts["quoted"] += 1
             return
+
         name = predicate.value
         if name in self._roles:
             role = self._roles[name]
         else:
             role = self._roles.setdefault(name, self._options.role(name))
+
         if role is None:
             self._counts["by predicate"] += 1
         elif not self._left_out(subject, value, role):
@@ -360,15 +371,19 @@ class PythonCollector:
         ):
             self._counts["by blank"] += 1
             return True
+
         if not self._filtered:
             return False
+
         if role != -1:
             ends = [subject, value]
         else:
             ends = [subject]
+
         if any(isinstance(end, ox.NamedNode) and self._options.outlaws(end.value) for end in ends):
             self._counts["by namespace"] += 1
             return True
+
         return False
 
     def _key(self, node: ox.NamedNode | ox.BlankNode) -> str:
@@ -401,8 +416,10 @@ class PythonCollector:
                 near = 1
             else:
                 near = 2
+
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
             return
+
         self._attributes.append((head, name, literal.value, literal.datatype.value, language))
         if self._options.keep_lines:
             self._lines.append(ordinal)
@@ -418,6 +435,7 @@ class PythonCollector:
         )
         if len(self._lines):
             attributes = attributes.with_columns(locator=pl.Series(np.array(self._lines)))
+
         return RawTriples(
             (name,),
             list(self._terms),

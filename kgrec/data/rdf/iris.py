@@ -26,6 +26,7 @@ def minted(key: str, kind: str, always: bool = False) -> str:
     """
     if always or unusable(key):
         return f"{NAMESPACE}{kind}:{quote(key, safe='')}"
+
     return key
 
 
@@ -33,6 +34,7 @@ def unusable(key: str) -> bool:
     """Return whether a key is no absolute IRI, or looks as if it were minted."""
     if key.startswith(NAMESPACE):
         return True
+
     try:
         return ox.NamedNode(key).value != key
     except ValueError:
@@ -51,6 +53,7 @@ def keys_of(iris: pl.Series) -> pl.Series:
     some = iris.str.starts_with(NAMESPACE)
     if not some.any():
         return iris
+
     return pl.select(
         pl.when(some)
         .then(iris.map_elements(key_of, return_dtype=pl.String))
@@ -64,6 +67,7 @@ def without_minted(triples: Triples) -> Triples:
     facts = as_raw(triples)
     types = facts.types
     attributes = facts.attributes
+
     return assemble(
         [
             replace(

@@ -54,6 +54,7 @@ def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
         pieces = stream.pieces()
     else:
         pieces = iter(lambda: stream.read(_BLOCK), b"")
+
     rest = b""
     for data in pieces:
         end = data.rfind(b"\n") + 1
@@ -65,6 +66,7 @@ def _blocks(stream: ByteStream) -> Iterator[tuple[bytes, bool]]:
         else:
             yield b"", True
             rest = next((piece.partition(b"\n")[2] for piece in pieces if b"\n" in piece), b"")
+
     if rest:
         yield rest, False
 
@@ -101,6 +103,7 @@ class _LineReader:
             for number, line in enumerate(lines, start=self._line)
             if line.strip(b" \t\r")[:1] not in (b"", b"#")
         ]
+
         if b"\r" not in block.replace(b"\r\n", b"\n"):
             try:
                 statements = list(ox.parse(block, format=self._format))
@@ -109,8 +112,10 @@ class _LineReader:
             if len(statements) == len(stated):
                 gathered.take_each(statements, stated)
                 return self._line + len(lines)
+
         for number, line in enumerate(lines, start=self._line):
             self._take_line(line, number)
+
         return self._line + len(lines)
 
     def _take_line(self, text: bytes, line: int) -> None:

@@ -81,6 +81,7 @@ def read_rdf(
         known = _format(format, path, start)
         if known is None:
             raise FormatError(f"{path}: is in no RDF format that kgrec knows. Name the format.")
+
         return parse_rdf(stream, str(path), known, options, base=_base(path, options), again=path)
 
 
@@ -117,6 +118,7 @@ def format_of(path: FilePath, start: bytes) -> ox.RdfFormat | None:
     plain = (ox.RdfFormat.RDF_XML, ox.RdfFormat.JSON_LD)
     if named is None or named in plain or found in plain:
         return found or named
+
     return named
 
 
@@ -127,19 +129,23 @@ def sniffed(start: bytes) -> ox.RdfFormat | None:
         text
     ):
         return ox.RdfFormat.RDF_XML
+
     if _JSON.match(text):
         if _LD.search(text):
             return ox.RdfFormat.JSON_LD
         return None
+
     before = _SPACE_AND_COMMENTS.match(text)
     if before:
         rest = text[before.end() :]
     else:
         rest = text
+
     if _DIRECTIVE.match(rest):
         return ox.RdfFormat.TRIG
     if rest.startswith((b"<", b"_:")):
         return _lined(rest) or _turtle(rest)
+
     return None
 
 
@@ -165,8 +171,10 @@ def _turtle(text: bytes) -> ox.RdfFormat | None:
         found = next(ox.parse(text, format=ox.RdfFormat.TRIG, base_iri="file:///"), None)
     except (SyntaxError, ValueError):
         return None
+
     if found is None:
         return None
+
     return ox.RdfFormat.TRIG
 
 
@@ -191,6 +199,7 @@ def parse_rdf(
     """
     if format in ntriples.FORMATS:
         return ntriples.read_lines(stream, name, format, options)
+
     with _explained(name, format, options, base, again):
         return gather(_parsed(stream, name, format, base), name, options, format.name)
 
@@ -218,6 +227,7 @@ def gather(
     else:
         while count := gathered.feed(statements, ordinal):
             ordinal += count
+
     return gathered.facts(name, format, Skipped(name))
 
 
@@ -241,6 +251,7 @@ def _shallow(stream: ByteStream, name: str) -> Iterator[bytes]:
     line = 1
     quoted = False
     escaped = False
+
     while piece := stream.read(_PIECE):
         bare = _ESCAPED.sub(b"", b"\\" + piece if escaped else piece)
         escaped = bare.endswith(b"\\")
@@ -256,8 +267,10 @@ def _shallow(stream: ByteStream, name: str) -> Iterator[bytes]:
                     f"{name}:{line}: objects within objects, more than {_DEEPEST} deep. Give "
                     "flatter JSON-LD."
                 )
+
             depth = int(depths[-1])
             quoted = not outside[-1]
+
         line += piece.count(b"\n")
         yield piece
 
@@ -295,21 +308,26 @@ def _explained(
             line = error.lineno or 0
         else:
             line = 0
+
         if not line and again is not None:
             line = _line_of_error(again, format, base, options)
+
         if line:
             where = f"{name}:{line}"
         else:
             where = name
+
         if _REMOTE in str(error):
             raise FormatError(
                 f"{where}: a remote @context, and kgrec fetches nothing. Put the context itself "
                 "into the file."
             ) from None
+
         if options.on_error == "skip":
             further = " Only N-Triples and N-Quads can go on after a bad line."
         else:
             further = ""
+
         raise FormatError(
             f"{where}: not valid {format.name}: {ntriples.reason(error)}. Correct it, or name "
             f"the format.{further}"
@@ -343,7 +361,9 @@ def _line_of_error(
         found = _CONTEXT.search(start)
         if found:
             return start.count(b"\n", 0, found.start()) + 1
+
         return 0
+
     with reading(path, options.limits) as raw:
         traced = _Traced(raw, str(path), format, base)
         try:
@@ -351,6 +371,7 @@ def _line_of_error(
                 pass
         except (SyntaxError, ValueError):
             return traced.line
+
     return 0
 
 
@@ -384,10 +405,12 @@ def line_of(
     with reading(source, options.limits) as raw:
         start = raw.read(_START)
         known = _format(format, source, start)
+
     if known in ntriples.FORMATS:
         return wanted
     if known is None or known == ox.RdfFormat.JSON_LD or not wanted:
         return None
+
     with (
         reading(source, options.limits) as raw,
         _explained(str(source), known, options, None, None),
@@ -396,4 +419,5 @@ def line_of(
         found = next(itertools.islice(traced.statements, wanted - 1, None), None)
         if found is None:
             return None
+
         return traced.line

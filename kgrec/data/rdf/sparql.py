@@ -122,6 +122,7 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
     own_fields = {f.name for f in fields(SparqlQuery)} - {"url", "query", "name", "manners"}
     manners = {f.name for f in fields(Manners)}
     found: dict[str, Any] = {}
+
     for name, text in settings.items():
         if name not in own_fields | manners:
             raise ConfigError(
@@ -129,6 +130,7 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
                 f"{', '.join(sorted(own_fields | manners))}."
             )
         found[name] = _setting(name, text)
+
     patience = Manners(**{name: value for name, value in found.items() if name in manners})
     asked_for = {name: value for name, value in found.items() if name in own_fields}
     return SparqlQuery(
@@ -141,10 +143,12 @@ def _setting(name: str, text: str) -> object:
         if text.lower() not in ("true", "false"):
             raise ConfigError(f"refresh={text!r}: expected true or false.")
         return text.lower() == "true"
+
     if name in _NUMBERS and not (text.isascii() and text.isdigit()):
         raise ConfigError(f"{name}={text!r} is not a whole number.")
     if name not in _NUMBERS + _SECONDS:
         return text
+
     try:
         if name in _NUMBERS:
             return int(text)
@@ -177,6 +181,7 @@ def read_sparql(query: SparqlQuery, options: RdfOptions) -> RawTriples:
             ox.RdfFormat.N_QUADS,
             options,
         )
+
     lost = {
         "a head, relation or tail that is unbound, or a text": sum(page.unfit for page in pages)
     }
@@ -197,6 +202,7 @@ def _folder(query: SparqlQuery, where: Address) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="kgrec-sparql-") as passing:
             yield Path(passing)
         return
+
     key = hashlib.sha256(f"{where.url}\0{query.query.strip()}".encode()).hexdigest()[:32]
     folder = Path(query.cache).expanduser() / key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -234,15 +240,18 @@ def _stored(path: Path) -> _Page | None:
     """Return an answer on disk, None if there is none that is whole."""
     if path.exists() and not path.is_file():
         raise FormatError(f"{path}: not a plain file. Remove it, or take another cache.")
+
     try:
         head, _, body = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return None
+
     try:
         if head.startswith(_MARK):
             known = json.loads(head.removeprefix(_MARK))
         else:
             known = {}
+
         page: _Page | None
         rows, unfit, malformed = (int(known[count]) for count in ("rows", "unfit", "malformed"))
         page = _Page(
@@ -254,9 +263,11 @@ def _stored(path: Path) -> _Page | None:
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         page = None
+
     if page is None or _sum(page, body) != page.sha256:
         _log.warning("%s: a damaged entry of the cache, asked for again", path)
         return None
+
     return page
 
 
@@ -277,6 +288,7 @@ def _kept(path: Path, parsed: "_Parsed") -> _Page:
         path,
         lambda file: file.write_bytes(_MARK + json.dumps(head).encode() + b"\n" + parsed.quads),
     )
+
     return page
 
 
@@ -308,20 +320,24 @@ class _Asker:
                 size = self._query.page
             else:
                 size = min(self._query.page, left)
+
             page = self._page(offset, size if self._query.page else None)
             pages.append(page)
             if not page.rows or not self._query.page:
                 break
+
             self._check(pages, size)
             if plan.form == "SELECT":
                 step = page.rows
             else:
                 step = size
+
             offset += step
             if left is None:
                 left = None
             else:
                 left = left - step
+
         return pages
 
     def _check(self, pages: list[_Page], size: int) -> None:
@@ -346,6 +362,7 @@ class _Asker:
                 f"{shown}: {len(pages):,} pages and no end. Make the pages larger with page, or "
                 "raise max_pages."
             )
+
         if len(pages) == 2 and not self._plan.ordered:
             _log.warning(
                 "%s: no ORDER BY, so that the endpoint may give rows twice or never from page to "
@@ -359,6 +376,7 @@ class _Asker:
             known = None
         else:
             known = _stored(path)
+
         if known is not None and (self._lenient or not known.malformed):
             _log.info(
                 "%s: %d rows from %d on, kept since %s",
@@ -368,10 +386,12 @@ class _Asker:
                 known.fetched,
             )
             return known
+
         if self._query.page:
             text = self._plan.page(size, offset)
         else:
             text = self._query.query
+
         parsed = patiently(
             lambda: self._request(text, offset, size), self._query.manners, self._where.shown
         )
@@ -385,14 +405,17 @@ class _Asker:
             mark = "&"
         else:
             mark = "?"
+
         encoded = f"query={quote_plus(text)}"
         headers = {"Accept": _ACCEPT[self._plan.form], "Accept-Encoding": "gzip"}
         where = replace(self._where, url=f"{self._where.url}{mark}{encoded}")
         data = None
+
         if len(where.url) > _LONGEST_ADDRESS:
             where = self._where
             data = encoded.encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
+
         with open_address(where, self._query.manners, headers, data) as answer:
             self._check_whole(answer, size)
             body = _unpacked(b"".join(answer.pieces()), answer, self._where, self._query.manners)
@@ -413,11 +436,13 @@ class _Asker:
                 f"{self._where.shown}: gives at most {most[:12]} solutions at once. Set page to "
                 "that or less."
             )
+
         if answer.header("X-SQL-State").strip() == "S1TAT":
             raise FetchError(
                 f"{self._where.shown}: its time ran out and it gave a part of the answer. Ask "
                 "for smaller pages with page."
             )
+
         if not answer.bounded and not self._warned and self._plan.form == "CONSTRUCT":
             self._warned = True
             _log.warning(
@@ -437,11 +462,13 @@ def _unpacked(body: bytes, answer: Answer, where: Address, manners: Manners) -> 
             f"{where.shown}: answered in the encoding {kind[:40]!r}, which was not asked for. "
             "Ask its keepers."
         )
+
     decoder = zlib.decompressobj(wbits=31)
     try:
         found = decoder.decompress(body, manners.max_bytes + 1)
     except zlib.error as error:
         raise Passing(f"the answer is damaged ({error})") from None
+
     if len(found) > manners.max_bytes:
         raise FetchError(
             f"{where.shown}: an answer of more than {manners.max_bytes:,} bytes. Ask for less at "
@@ -449,6 +476,7 @@ def _unpacked(body: bytes, answer: Answer, where: Address, manners: Manners) -> 
         )
     if not decoder.eof:
         raise Passing("the answer breaks off")
+
     return found
 
 
@@ -495,9 +523,11 @@ class _Parser:
         media = kind.partition(";")[0].strip().lower()
         accepted: tuple[str, ...] = tuple(_GRAPHS)
         ends: tuple[bytes, ...] = (b".", b"", b"}")
+
         if self._plan.form == "SELECT":
             accepted = (_ROWS, "application/json")
             ends = (b"}",)
+
         if media not in accepted:
             said = " ".join(body[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
             want = ", ".join(one for one in accepted if one != "application/json")
@@ -505,17 +535,20 @@ class _Parser:
                 f"{self._where.shown}: answered in {media[:80] or 'no format'}, expected {want}. "
                 f"It begins: {said}"
             )
+
         try:
             return self._parsed(body, media, lenient=False)
         except (SyntaxError, ValueError) as error:
             end = body.rstrip()[-1:]
             if end not in ends:
                 raise Passing(f"the answer breaks off ({reason(error)})") from None
+
             if not self._lenient:
                 remedy = "Mend the query, or leave such statements out with on_error skip"
                 raise FormatError(
                     f"{self._where.shown}: an answer that is not valid: {reason(error)}. {remedy}."
                 ) from None
+
         try:
             return self._parsed(body, media, lenient=True)
         except (SyntaxError, ValueError, RecursionError) as error:
@@ -537,6 +570,7 @@ class _Parser:
                 found = self._leniently_stated(body, media)
             else:
                 found = self._stated(body, _GRAPHS[media])
+
         quads = (
             ox.serialize((self._apart(quad) for quad in found), format=ox.RdfFormat.N_QUADS) or b""
         )
@@ -551,6 +585,7 @@ class _Parser:
         format = _GRAPHS[media]
         if format == ox.RdfFormat.TURTLE:
             raise ValueError("Turtle cannot be read past an error")
+
         for line in body.splitlines():
             try:
                 found = list(ox.parse(line, format=format))
@@ -566,17 +601,20 @@ class _Parser:
             plain = _relabelled(body)
         else:
             plain = body
+
         solutions = ox.parse_query_results(plain, format=ox.QueryResultsFormat.JSON)
         if not isinstance(solutions, ox.QuerySolutions):
             raise FormatError(
                 f"{self._where.shown}: answered yes or no, expected solutions. Ask its keepers."
             )
+
         count = len(solutions.variables)
         if count not in (3, 4):
             raise FormatError(
                 f"{self._where.shown}: solutions of {count} variables. Select three: head, "
                 "relation, tail; a fourth is the graph."
             )
+
         try:
             for solution in solutions:
                 self._rows += 1
@@ -601,6 +639,7 @@ class _Parser:
             and isinstance(whole["results"].get("bindings"), list)
         ):
             raise ValueError("no solutions in it")
+
         for row in whole["results"]["bindings"]:
             before = self._rows
             try:
@@ -652,4 +691,5 @@ def _statement(head: Any, relation: Any, tail: Any, graph: Any) -> ox.Quad | Non
         or not isinstance(tail, (*nodes, ox.Literal))
     ):
         return None
+
     return ox.Quad(head, relation, tail, graph if isinstance(graph, nodes) else None)

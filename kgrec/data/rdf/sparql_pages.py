@@ -52,8 +52,10 @@ class PagedQuery:
         bounds = ""
         if limit is not None:
             bounds += f"\nLIMIT {limit}"
+
         if offset:
             bounds += f"\nOFFSET {offset}"
+
         return f"{self.before}{bounds}\n{self.after}".rstrip() + "\n"
 
 
@@ -86,18 +88,22 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
         raise ConfigError(
             f"{name}: {found}. Give a CONSTRUCT, or a SELECT of head, relation and tail."
         )
+
     if form == "SELECT" and any(token.group() == "*" for token in outer):
         raise ConfigError(
             f"{name}: SELECT * names no order. Name three variables: SELECT ?head ?relation ?tail."
         )
+
     spans: list[tuple[int, int]] = []
     found_bounds: dict[str, int] = {}
+
     for index, word in words:
         if word in _PAGED:
             if index + 1 < len(outer):
                 number = outer[index + 1].group()
             else:
                 number = ""
+
             if word in found_bounds or not (
                 number.isascii() and number.isdigit() and len(number) < 19
             ):
@@ -105,12 +111,15 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
                     f"{name}: {word} {number[:20]!r} is given twice, or is no number. Give one "
                     "whole number."
                 )
+
             found_bounds[word] = int(number)
             spans.append((outer[index].start(), outer[index + 1].end()))
+
     seen = [word for _, word in words]
     values = [outer[index].start() for index, word in words if word == "VALUES"]
     end = outer[-1].end()
     split = (values or [end])[-1]
+
     return PagedQuery(
         form,
         before=_without(query, spans, 0, split).rstrip(),
@@ -127,23 +136,29 @@ def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:
     """
     outer: list[re.Match[str]] = []
     depth = 0
+
     for token in _TOKEN.finditer(query):
         if token.lastgroup == "unclosed":
             raise ConfigError(
                 f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a text in three quotes "
                 "that does not end."
             )
+
         depth -= token.lastgroup == "close"
         if depth < 0:
             raise ConfigError(
                 f"{name}:{query.count(chr(10), 0, token.start()) + 1}: a closing bracket without "
                 "an opening one."
             )
+
         if depth == 0 and token.lastgroup != "blank":
             outer.append(token)
+
         depth += token.lastgroup == "open"
+
     if depth:
         raise ConfigError(f"{name}: {depth} opening brackets are not closed. Is the query whole?")
+
     return outer
 
 
@@ -151,8 +166,10 @@ def _without(query: str, spans: list[tuple[int, int]], start: int, end: int) -> 
     """Return a part of the query without the spans in it."""
     kept = []
     index = start
+
     for first, last in spans:
         if start <= first < end:
             kept.append(query[index:first])
             index = last
+
     return "".join([*kept, query[index:end]])

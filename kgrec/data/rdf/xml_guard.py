@@ -59,9 +59,11 @@ def _safe(stream: ByteStream, name: str, plain: Plain) -> Iterator[bytes]:
     text = _decoded(stream, name)
     start, entities = _prolog(text, name)
     references = _References(entities, name)
+
     for piece in itertools.chain([start], text):
         references.check(piece)
         yield from plain.feed(piece)
+
     yield from plain.close()
 
 
@@ -79,6 +81,7 @@ def _decoded(stream: ByteStream, name: str) -> Iterator[str]:
                 f"{name}:{line}: the bytes are not {error.encoding}. Correct the encoding that "
                 "the file declares."
             ) from None
+
         line += piece.count("\n")
         yield piece
         data = stream.read(_STEP)
@@ -93,14 +96,17 @@ def _encoding(start: bytes, name: str) -> str:
     ):
         if start.startswith(mark):
             return encoding
+
     for sign, encoding in ((b"<\0?\0", "utf-16-le"), (b"\0<\0?", "utf-16-be")):
         if start.startswith(sign):
             return encoding
+
     declared = _ENCODING.match(start.lstrip())
     if declared:
         wanted = declared[1].decode().lower()
     else:
         wanted = "utf-8"
+
     try:
         if _TEXT_ENCODING.fullmatch(wanted):
             known = codecs.lookup(wanted).name
@@ -108,11 +114,13 @@ def _encoding(start: bytes, name: str) -> str:
             known = ""
     except LookupError:
         known = ""
+
     if not known or known.startswith(("utf-16", "utf-32", "utf-7")):
         raise FormatError(
             f"{name}:1: declares the encoding {wanted!r}, which it cannot be read in. Save it as "
             "UTF-8."
         )
+
     return known
 
 
@@ -120,6 +128,7 @@ def _prolog(text: Iterator[str], name: str) -> tuple[str, dict[str, str]]:
     """Return the text up to the root element or beyond, and the entities declared before that."""
     start = ""
     final = False
+
     while True:
         prolog = _Prolog(start, name)
         try:
@@ -128,11 +137,13 @@ def _prolog(text: Iterator[str], name: str) -> tuple[str, dict[str, str]]:
         except _MoreError:
             if final:
                 return start, {}
+
         if len(start) > _LONGEST_PROLOG:
             raise FormatError(
                 f"{name}: no element within the first {_LONGEST_PROLOG:,} characters. Give an "
                 "RDF/XML document."
             )
+
         wanted = 2 * len(start) + 1
         while len(start) < wanted and not final:
             piece = next(text, None)
@@ -173,6 +184,7 @@ class _Prolog:
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
+
             ending = next(
                 (
                     ending
@@ -183,6 +195,7 @@ class _Prolog:
             )
             if ending is None:
                 return
+
             self._past(ending, self._at + 2)
 
     def _past(self, ending: str, start: int) -> None:
@@ -201,17 +214,21 @@ class _Prolog:
     def _declaration(self) -> None:
         if ">" not in self._text[self._at :]:
             raise _MoreError
+
         opening = _OPENING.match(self._text, self._at)
         if opening is None:
             raise self._refuse("a malformed document type declaration")
         if opening["outside"]:
             raise self._refuse("a document type declaration that names another file")
+
         self._at = opening.end()
         if opening["inside"]:
             self._subset()
             self._aside()
+
         if not self._next(">"):
             raise self._refuse("a malformed document type declaration")
+
         self._at += 1
 
     def _subset(self) -> None:
@@ -221,11 +238,14 @@ class _Prolog:
             if self._next("]"):
                 self._at += 1
                 return
+
             if not self._next("<!"):
                 raise self._refuse("a document type declaration with parameter entities")
+
             end = self._declaration_end()
             if self._text.startswith("<!ENTITY", self._at):
                 self._entity(self._text[self._at : end])
+
             self._at = end
 
     def _declaration_end(self) -> int:
@@ -238,9 +258,11 @@ class _Prolog:
     def _entity(self, declaration: str) -> None:
         if _OUTSIDE.match(declaration):
             raise self._refuse("an external or parameter entity")
+
         found = _ENTITY.fullmatch(declaration)
         if found is None:
             raise self._refuse("a malformed entity")
+
         value = self._plain(found["double"] if found["double"] is not None else found["single"])
         self.entities.setdefault(found["name"], value)
 
@@ -249,15 +271,18 @@ class _Prolog:
         literal = self._numbered(value)
         if "<" in literal:
             raise self._refuse("an entity that holds markup")
+
         parts = re.split(r"&(?!#)([^;&]*);", literal)
         if any(name not in _PREDEFINED for name in parts[1::2]):
             raise self._refuse("an entity that refers to entities")
+
         text = "".join(
             self._numbered(part) if number % 2 == 0 else _PREDEFINED[part]
             for number, part in enumerate(parts)
         )
         if any("&" in re.sub(_NUMBERED, "", part) for part in parts[::2]):
             raise self._refuse("an entity with a lone ampersand")
+
         return text
 
     def _numbered(self, text: str) -> str:
@@ -290,6 +315,7 @@ class _References:
         """Refuse a piece of the document with which the entities expand too far."""
         if not self._sizes:
             return
+
         text = self._before + piece
         self._grown += sum(self._sizes.get(found, 0) for found in _REFERENCE.findall(text))
         if self._grown > MOST_EXPANDED:
@@ -297,6 +323,7 @@ class _References:
                 f"{self._name}: its entities expand to more than {MOST_EXPANDED:,} characters. "
                 "Convert the file to Turtle."
             )
+
         start = max(0, len(text) - _LONGEST_NAME - 2)
         open_at = text.rfind("&", start)
         if open_at >= 0 and ";" not in text[open_at:]:

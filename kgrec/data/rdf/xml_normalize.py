@@ -67,10 +67,12 @@ class Name:
         else:
             self.space = parts[0]
             self.local = parts[1]
+
         if len(parts) > 2:
             self.prefix = parts[2]
         else:
             self.prefix = ""
+
         if self.prefix:
             self.written = f"{self.prefix}:{self.local}"
         else:
@@ -130,6 +132,7 @@ class Plain:
         data = piece.encode()
         self._fed += len(data)
         yield from self._parsed(data, final=False)
+
         if self._fed - self._parser.CurrentByteIndex > _LONGEST:
             raise FormatError(
                 f"{self._where()}: a tag or comment of more than {_LONGEST:,} bytes. Leave it out."
@@ -167,6 +170,7 @@ class Plain:
                 f"{self._where()}: more than {_MOST_ATTRIBUTES:,} prefixes declared at once. "
                 "Write full names, or fewer."
             )
+
         self._declared.append((prefix or "", space or ""))
 
     def _undeclare(self, prefix: str | None) -> None:
@@ -179,13 +183,16 @@ class Plain:
                 f"{_MOST_ATTRIBUTES:,} are read. "
                 "Write them as elements."
             )
+
         if self._declared or self._literal:
             shape = None
         else:
             shape = self._shapes.get((self._states[-1], text, tuple(attributes[::2])))
+
         if shape is None or len(self._states) > _DEEPEST or "" in attributes:
             self._start_new(text, attributes)
             return
+
         self._run = 0
         within, parts = shape
         self._states.append(within)
@@ -193,6 +200,7 @@ class Plain:
         self._out.append(parts[0])
         for number, part in enumerate(parts[1:]):
             self._out.append(f'{part}"{_quoted(attributes[2 * number + 1])}"')
+
         self._out.append(">")
 
     def _start_new(self, text: str, attributes: list[str]) -> None:
@@ -208,14 +216,17 @@ class Plain:
                 f"{self._where()}: more than {_DEEPEST:,} elements within one another. Make it "
                 "flatter."
             )
+
         self._run = 0
         if self._literal is not None:
             self._literal.start(name, pairs)
             self._check_size(self._literal.size)
             return
+
         self._bases.append(self._base(pairs))
         state = self._states[-1]
         known = {key.local: value for key, value in _rdf(pairs)}
+
         if state in ("document", "rdf", "property"):
             if state == "document" and (name.space, name.local) == (RDF, "RDF"):
                 within = "rdf"
@@ -224,8 +235,10 @@ class Plain:
             self._check_node(known, pairs, within)
         else:
             within = self._check_property(known, pairs)
+
         self._states.append(within)
         self._write(name, pairs, declared, known)
+
         if (
             not declared
             and not known.keys() & {"parseType", "type"}
@@ -236,8 +249,10 @@ class Plain:
         ):
             if len(self._shapes) > _MOST_REMEMBERED:
                 self._shapes.clear()
+
             parts = [f"<{name.written}", *(f" {key.written}=" for key, _ in pairs)]
             self._shapes[state, text, tuple(attributes[::2])] = within, parts
+
         if within == "literal":
             self._literal = _Markup()
 
@@ -255,15 +270,18 @@ class Plain:
         )
         if given is None:
             return self._bases[-1]
+
         try:
             found = urljoin(self._bases[-1], given)
         except ValueError:
             found = given
+
         if len(found) > _LONGEST_BASE:
             raise FormatError(
                 f"{self._where()}: an xml:base of more than {_LONGEST_BASE:,} characters. "
                 "Shorten it."
             )
+
         return found
 
     def _check_node(
@@ -291,6 +309,7 @@ class Plain:
             for key, _ in pairs
         ):
             raise self._refuse("rdf:parseType beside other attributes")
+
         return _WITHIN.get(known["parseType"], "literal")
 
     def _write(
@@ -305,6 +324,7 @@ class Plain:
             out = [f"<{name.written}", f' xmlns:{_PREFIX}="{RDF}"']
         else:
             out = [f"<{name.written}"]
+
         out += [_declaration(prefix, space) for prefix, space in declared]
         if (
             self._states[-1] == "property"
@@ -317,31 +337,39 @@ class Plain:
             out += [f' xmlns:{_PREFIX}="{RDF}"'] * (not _bare(pairs)) + [
                 f' {_PREFIX}:nodeID="kgrec-{self._typed}"'
             ]
+
         for key, value in pairs:
             local = _of_rdf(key)
             if _ignored(key) or (literal and local == "parseType"):
                 continue
+
             if local is not None and not key.space:
                 written = f"{_PREFIX}:{local}"
             else:
                 written = key.written
+
             if key.space == _XML:
                 self.marked = self.marked or (key.local == "lang" and not value)
                 value = {"lang": value or NO_LANGUAGE, "base": self._bases[-1]}.get(
                     key.local, value
                 )
+
             out.append(f' {written}="{_quoted(value)}"')
+
         if literal:
             out.append(f' {_PREFIX}:datatype="{RDF}XMLLiteral"')
+
         self._out.append("".join(out) + ">")
 
     def _end(self, text: str) -> None:
         if self._literal is not None and self._literal.depth:
             self._literal.end(self._named(text))
             return
+
         if self._literal is not None:
             self._out.append(_text(self._literal.text()))
             self._literal = None
+
         self._run = 0
         self._states.pop()
         self._bases.pop()
@@ -413,6 +441,7 @@ class _Markup:
                 del self._shown[prefix]
             else:
                 self._shown[prefix] = space
+
         self.depth -= 1
 
     def text(self) -> str:

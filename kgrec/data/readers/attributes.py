@@ -66,12 +66,14 @@ class TableSettings:
                     f"kinds: {column}={kind!r} is unknown.{nearest(str(kind), KINDS)} Known: "
                     f"{', '.join(KINDS)}."
                 )
+
         if self.years not in YEARS:
             raise ConfigError(f"years: {self.years!r} is neither 'year' nor 'decade'.")
         if self.bins < 2:
             raise ConfigError(f"bins: {self.bins} is too few. Give 2 or more.")
         if self.min_count is not None and self.min_count < 1:
             raise ConfigError(f"min_count: {self.min_count} is too few. 1 keeps every value.")
+
         for column, separator in (self.separators or {}).items():
             if not separator:
                 raise ConfigError(
@@ -134,12 +136,14 @@ def triples_from_table(
         raise FormatError(
             f"{table.name}: a header and no rows. Give a table with at least one item."
         )
+
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
     if len(table.frame.columns) == 1:
         raise FormatError(
             f"{table.name}: one column, expected item ids and attributes. Is the separator "
             "right? Pass separator=."
         )
+
     triples = assemble([_facts(table, key, chosen, on_error)])
     _log.info(
         "%s: %d triples of %d columns",
@@ -147,6 +151,7 @@ def triples_from_table(
         len(triples),
         len({c.relation for c in triples.columns if c.relation}),
     )
+
     return triples
 
 
@@ -170,6 +175,7 @@ def attribute_table(
     )
     if names is None or isinstance(source, Table):
         return table
+
     return _named(table, names)
 
 
@@ -186,6 +192,7 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
     """
     known = [*_SETTINGS, "names", "separator"]
     settings: dict[str, Any] = {}
+
     for name, value in given.items():
         if name not in known:
             raise ConfigError(
@@ -196,6 +203,7 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
             settings[name] = _parsed(name, value)
         else:
             settings[name] = value
+
     _settings(
         {name: value for name, value in settings.items() if name not in ("names", "separator")}
     )
@@ -205,11 +213,13 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
 def _parsed(name: str, value: str) -> object:
     if name in ("columns", "exclude", "names", "missing"):
         return [part.strip() for part in value.split(",") if part.strip()]
+
     if name in ("kinds", "separators", "spaces"):
         if name != "separators":
             pairs = [part.strip() for part in value.split(",") if part.strip()]
         else:
             pairs = [value]
+
         split = [
             (column.strip(), text)
             for column, mark, text in (part.partition(":") for part in pairs)
@@ -220,11 +230,14 @@ def _parsed(name: str, value: str) -> object:
                 f"items: {name}={value!r} has no colon. Write {name}=column:value, several with "
                 "commas between them."
             )
+
         return dict(split)
+
     if name in ("bins", "min_count"):
         if not (value.isascii() and value.isdigit()):
             raise ConfigError(f"items: {name}={value!r} is not a whole number.")
         return int(value)
+
     return value
 
 
@@ -235,11 +248,13 @@ def _settings(given: Mapping[str, Any]) -> TableSettings:
             f"unknown setting {unknown!r}.{nearest(unknown, _SETTINGS)} Known: "
             f"{', '.join(_SETTINGS)}."
         )
+
     lists = {
         name: [given[name]]
         for name in ("columns", "exclude", "missing")
         if isinstance(given.get(name), str)
     }
+
     return TableSettings(**{**given, **lists})
 
 
@@ -250,6 +265,7 @@ def _named(table: Table, names: Sequence[str]) -> Table:
             f"names: {len(set(names))} different names for the {width} columns of {table.name}. "
             "Give every column its own."
         )
+
     return replace(
         table,
         frame=table.frame.rename(dict(zip(table.frame.columns, names, strict=True))),
@@ -301,6 +317,7 @@ def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> Ra
         title = find_column(table, settings.title, ())
     else:
         title = title_column(table, key)
+
     _check_columns(table, settings)
     items = _items(table, as_ids(table, key, on_error), title)
     columns = [name for name in table.frame.columns if name not in (key, title)]
@@ -323,6 +340,7 @@ def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> Ra
             "the items",
         )
     ]
+
     if title is not None:
         titled = items.titles.drop_nulls()
         known.append(
@@ -337,12 +355,14 @@ def _facts(table: Table, key: str, settings: TableSettings, on_error: str) -> Ra
                 "the items' labels",
             )
         )
+
     return _assembled(table, items, known, made, settings)
 
 
 def _check_columns(table: Table, settings: TableSettings) -> None:
     columns = table.frame.columns
     groups = [group for group, _ in flag_groups(columns)]
+
     for setting in ("columns", "exclude", "kinds", "separators", "spaces"):
         if setting == "spaces":
             known = [*columns, *groups, *([settings.flags] if settings.flags else [])]
@@ -365,11 +385,13 @@ def _items(table: Table, ids: pl.Series, title: str | None) -> _Items:
         .to_numpy()
     )
     titles = pl.Series("title", [None] * len(keys), dtype=pl.String)
+
     if title is not None:
         named = frame.with_columns(title=as_text(table.frame[title], ("",))).drop_nulls("key")
         titles = keys.join(
             one_per_key(named, "key", "title"), on="key", how="left", maintain_order="left"
         )["title"]
+
     return _Items(keys["key"], row, titles)
 
 
@@ -392,11 +414,13 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
             "unused",
             left_out="excluded" if name in settings.exclude else "not among the columns chosen",
         )
+
     found = guess(name, cells.drop_nulls(), table.frame.height, name in table.sequences)
     if found.kind in _UNREADABLE:
         return found
     if name in separators:
         return Guess("list", separators[name])
+
     kind = kinds.get(name)
     if kind not in (None, "list") and isinstance(cells.dtype, pl.List | pl.Array):
         raise ConfigError(
@@ -405,12 +429,15 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
         )
     if kind == "text":
         return Guess("text", left_out="kept as text of the items")
+
     if kind is not None:
         if kind == "list":
             return Guess(kind, found.separator or _given_list(name, table))
         return Guess(kind)
+
     if found.left_out and settings.columns is not None:
         return Guess("category")
+
     return found
 
 
@@ -433,6 +460,7 @@ def _flags(
         if name not in (settings.kinds or {}) and _is_flag(cells[name], found)
     ]
     found = flag_groups(names)
+
     return {
         name: (settings.flags or group if group in UNNAMED else group, value)
         for group, columns in found
@@ -463,6 +491,7 @@ def _made(
     report = TableColumn(table.name, name, found.kind, rows=kept.height, note=found.left_out)
     spaces = settings.spaces or {}
     single = kept.height <= len(items.keys) == len(items.row)
+
     if flag is not None:
         relation, value = flag
         yes = values_of("boolean", kept, Reading(None, settings.bins, False))[0].with_columns(
@@ -470,12 +499,15 @@ def _made(
         )
         report = replace(report, kind="flag", relation=relation, note="rows that say yes")
         return _Made(report, yes, spaces.get(name, spaces.get(relation, relation)), single)
+
     if found.left_out:
         return _Made(replace(report, distinct=found.distinct), pl.DataFrame(schema=_NO_VALUES))
+
     values, note = values_of(
         found.kind, kept, Reading(found.separator, settings.bins, settings.years == "decade")
     )
     lost = () if found.kind in ("list", "boolean") else _lost(kept, values, found.kind, name, table)
+
     return _Made(
         replace(report, relation=name, note=note),
         values,
@@ -525,11 +557,13 @@ def _assembled(
             values.select(term=(first + pl.col("value")).cast(pl.Int32), text="label"),
         ]
     )
+
     texts = [
         one.report
         for one in made
         if one.report.kind == "text" and (settings.kinds or {}).get(one.report.column) == "text"
     ]
+
     return RawTriples(
         sources=(table.name,) * max(1, len(used)),
         terms=pl.concat(
@@ -576,6 +610,7 @@ def _numbered(
     spaces: dict[str, list[int]] = {}
     for position, one in enumerate(used):
         spaces.setdefault(one.space, []).append(position)
+
     for space, members in spaces.items():
         labels, codes = _coded([used[position].values["label"] for position in members])
         rows = [used[position].values["row"].to_numpy() for position in members]
@@ -590,15 +625,18 @@ def _numbered(
         counts = _items_of(together, len(labels), len(items.keys))
         kept = counts >= least
         position_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
+
         for position, code, row, mask in zip(members, codes, rows, once, strict=True):
             mask &= kept[code]
             stated[position] = row[mask], position_of[code[mask]]
+
         if not kept.all():
             cut.append(
                 Dropped(
                     "values", f"{space}: fewer than {least} items have them", int((~kept).sum())
                 )
             )
+
         chosen = labels.filter(pl.Series(kept))
         values.append(
             pl.DataFrame({"label": chosen, "key": f"{space}=" + chosen}).with_columns(
@@ -606,6 +644,7 @@ def _numbered(
             )
         )
         first += len(chosen)
+
     schema = {"label": pl.String, "key": pl.String, "space": pl.String}
     every = pl.concat([pl.DataFrame(schema=schema), *values]).with_row_index("value")
     return stated, every.with_columns(key=_free(every["key"], items.keys)), cut
@@ -623,6 +662,7 @@ def _coded(columns: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray]]:
         .join(numbers, on="label", how="left", maintain_order="left")["number"]
         .to_numpy()
     )
+
     return labels, np.split(found, np.cumsum([len(column) for column in columns])[:-1])
 
 
@@ -633,6 +673,7 @@ def _once(value: np.ndarray, item: np.ndarray, items: int, single: bool) -> np.n
     """
     if single:
         return np.ones(len(value), dtype=bool)
+
     mask: np.ndarray = pl.Series(value * items + item).is_first_distinct().to_numpy().copy()
     return mask
 
@@ -643,11 +684,13 @@ def _items_of(
     """Return of how many items each value is said."""
     if len(columns) == 1:
         return np.bincount(columns[0][0], minlength=values)
+
     pairs = (
         pl.Series(np.concatenate([value * items + item for value, item in columns]))
         .unique()
         .to_numpy()
     )
+
     return np.bincount(pairs // items, minlength=values)
 
 
@@ -688,6 +731,7 @@ def _texts(table: Table, items: _Items, columns: Sequence[str]) -> pl.DataFrame:
         "datatype": pl.String,
         "language": pl.String,
     }
+
     parts = [
         pl.DataFrame(
             {
@@ -700,6 +744,7 @@ def _texts(table: Table, items: _Items, columns: Sequence[str]) -> pl.DataFrame:
         .with_columns(datatype=pl.lit(_STRING), language=pl.lit(""))
         for column in columns
     ]
+
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
@@ -709,14 +754,18 @@ def _reports(
     """Return what is said of each column, counted."""
     counted = iter(stated)
     reports = []
+
     for one in made:
         if one.report.relation:
             values = next(counted)[1]
         else:
             values = None
+
         if values is None:
             counts = (0, one.report.distinct)
         else:
             counts = (len(values), pl.Series(values).n_unique())
+
         reports.append(replace(one.report, triples=counts[0], distinct=counts[1]))
+
     return reports

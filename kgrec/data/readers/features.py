@@ -39,11 +39,13 @@ def read_features(
         name, ids, values = _from_array(source, table)
     else:
         name, ids, values = _from_table(source, item)
+
     if ids.n_unique() < len(ids):
         raise DataError(
             f"{name}: item {ids.filter(ids.is_duplicated())[0]!r} has more than one row. Leave "
             "one row per item."
         )
+
     rows = Vocabulary(ids, kind="item").match(items.series)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
@@ -52,6 +54,7 @@ def read_features(
             f"{name}: {len(missing)} of {len(items)} items have no row: {shown}. Give every item "
             "a row."
         )
+
     return values[rows], name, len(ids) - len(rows)
 
 
@@ -77,11 +80,13 @@ def _from_table(source: object, item: str | None) -> tuple[str, pl.Series, np.nd
         key = item
     else:
         key = find_column(table, None, ITEM_NAMES) or columns[0]
+
     if len(columns) < 2:
         raise FormatError(
             f"{table.name}: one column, expected item ids and at least one feature. Is the "
             "separator right?"
         )
+
     numbers = [as_numbers(table, column).to_numpy() for column in columns if column != key]
     return table.name, as_ids(table, key), finite_floats(np.stack(numbers, axis=1), table.at)
 
@@ -91,15 +96,18 @@ def _from_array(source: object, table: ItemTable | None) -> tuple[str, pl.Series
         name = str(source)
     else:
         name = "the array of features"
+
     if table is None:
         raise ConfigError(
             f"{name}: an array has no item ids. Name the table of items that its rows follow, or "
             "give a table."
         )
+
     if isinstance(source, np.ndarray):
         array = source
     else:
         array = read_array(str(source))
+
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise FormatError(f"{name}: expected numbers in two dimensions, one row per item.")
     if len(array) != len(table.ids):
@@ -107,7 +115,9 @@ def _from_array(source: object, table: ItemTable | None) -> tuple[str, pl.Series
             f"{name}: {len(array)} rows, but {table.table.name} has {len(table.ids)} items. Give "
             "one row for each."
         )
+
     real = table.ids.is_not_null()
+
     return (
         name,
         table.ids.filter(real),

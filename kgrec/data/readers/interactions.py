@@ -109,6 +109,7 @@ def read_interactions(
     )
     if log.ids is None:
         return log
+
     return replace(log, frame=log.named(), ids=None)
 
 
@@ -132,13 +133,16 @@ def read_log(
     """
     refuse_after_fork("Reading interactions")
     known = _KNOWN | {n.lower() for n in wanted if n is not None}
+
     if min_rating is None:
         quick = _regular(source, wanted, known, separator)
     else:
         quick = None
+
     if quick is not None:
         _log.info("%s: %d interactions", quick.sources[0], quick.frame.height)
         return quick
+
     table = read_table(source, separator=separator, known=known, on_error=on_error)
     return _to_log(table, wanted, min_rating, on_error)
 
@@ -156,13 +160,16 @@ def _regular(
         or bare_suffix(source) in JSON_LINES
     ):
         return None
+
     start = head(source)
     if start is None:
         found = None
     else:
         found = head_table(str(source), start, separator, known)
+
     if found is None:
         return None
+
     table, separator = found
     user, item = _id_columns(table, wanted[0], wanted[1])
     time = find_column(table, wanted[2], TIME_NAMES, taken=(user, item))
@@ -173,6 +180,7 @@ def _regular(
         for name, column in (("time", time), ("rating", rating))
         if column is not None
     }
+
     read = read_regular(
         source,
         separator,
@@ -183,6 +191,7 @@ def _regular(
     )
     if read is None:
         return None
+
     return InteractionLog(read[0], (str(source),), (), read[1])
 
 
@@ -220,10 +229,12 @@ def _to_log(
         raise FormatError(
             f"{table.name}: a header and no rows. Give a file with at least one interaction."
         )
+
     columns = {"user": as_ids(table, user, on_error), "item": as_ids(table, item, on_error)}
     for name, column in (("time", time), ("rating", rating)):
         if column is not None:
             columns[name] = as_numbers(table, column, on_error, dates=name == "time")
+
     frame, dropped = _complete(pl.DataFrame(columns), table)
     if min_rating is not None:
         kept = frame.filter(pl.col("rating") >= min_rating)
@@ -232,7 +243,9 @@ def _to_log(
                 *dropped,
                 Dropped("interactions", f"rating below {min_rating:g}", frame.height - kept.height),
             )
+
         frame = kept
+
     _log.info("%s: %d interactions", table.name, frame.height)
     return InteractionLog(frame, (table.name,), dropped)
 
@@ -243,6 +256,7 @@ def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dr
     kept = frame.filter(~bad)
     if kept.height == frame.height:
         return frame, table.dropped
+
     where = tuple(map(table.at, frame.select(bad).to_series().arg_true()[: Skipped.MOST_LISTED]))
     why = f"an empty id, or a rating or time that cannot be read, in {table.name}"
     return kept, (*table.dropped, Dropped("interactions", why, frame.height - kept.height, where))
@@ -255,6 +269,7 @@ def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, 
             f"{table.name}: one column, expected a user and an item column. Is the separator "
             "right? Pass separator=."
         )
+
     found_user = find_column(table, user, USER_NAMES, taken=(item,))
     found_item = find_column(table, item, ITEM_NAMES, taken=(found_user,))
     found_user = found_user or next(c for c in columns if c != found_item)
@@ -263,6 +278,7 @@ def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, 
         raise ConfigError(
             f"{table.name}: user and item are both column {user!r}. Name two columns."
         )
+
     return found_user, found_item
 
 
@@ -291,6 +307,7 @@ def read_item_lists(path: FilePath, *, on_error: str = "stop") -> InteractionLog
         raise FormatError(
             f"{path}: no line names an item. Expected 'user item item ...' on each line."
         )
+
     alone = int((cells["cells"].list.len() == 1).sum())
     dropped = dropped_rows("users", f"without an item in {path}", alone) + dropped_lines(skipped)
     _log.info("%s: %d interactions", path, frame.height)

@@ -57,10 +57,12 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
         on_error=on_error,
     )
     key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
+
     if len(table.frame.columns) == 1:
         raise FormatError(
             f"{table.name}: one column, expected item ids and titles. Is the separator right?"
         )
+
     return ItemTable(table, key, title_column(table, key), as_ids(table, key, on_error))
 
 
@@ -73,6 +75,7 @@ def titles(items: ItemTable) -> pl.DataFrame:
         labels = pl.Series([None] * len(items.ids), dtype=pl.String)
     else:
         labels = _filled(items.table.frame[items.title])
+
     return one_per_key(
         pl.DataFrame([items.ids.rename("item"), labels.rename("label")]).drop_nulls("item"),
         "item",
@@ -90,10 +93,12 @@ def text_columns(items: ItemTable, wanted: str | Sequence[str] | None) -> tuple[
         if items.title is None:
             return ()
         return (items.title,)
+
     found = (
         find_column(items.table, name, ())
         for name in ([wanted] if isinstance(wanted, str) else wanted)
     )
+
     return tuple(name for name in found if name is not None)
 
 

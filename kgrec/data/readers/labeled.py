@@ -20,10 +20,12 @@ def labeled_rows(table: Table, on_error: str) -> tuple[Table, tuple[Dropped, ...
     skipped = Skipped.where_allowed(table.name, on_error)
     for column in ("user", "item"):
         table = without_rows(table, table.frame[column] == "", skipped, partial(_no_id, column))
+
     wrong = ~table.frame["label"].str.strip_chars().is_in(["0", "1", "0.0", "1.0"])
     table = without_rows(table, wrong, skipped, _no_label)
     if not table.frame.height:
         raise FormatError(f"{table.name}: no line can be read. Is this the right file?")
+
     return table, (*table.dropped, *dropped_lines(skipped))
 
 

@@ -106,6 +106,7 @@ def read_triples(
         )
     if isinstance(source, Triples):
         return source
+
     options = RdfOptions(
         base=base,
         language=language,
@@ -119,6 +120,7 @@ def read_triples(
         on_error=on_error,
         limits=Limits(max_unpacked, max_ratio),
     )
+
     return assemble(
         (_read(one, format, separator, options) for one in _sources(source)),
         same_as=same_as,
@@ -160,6 +162,7 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
                 f"reading: {name!r} is no setting of read_triples.{nearest(name, _SETTINGS)} "
                 f"Known: {', '.join(_SETTINGS)}."
             )
+
         kind = _SETTINGS[name]
         if kind is list and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
@@ -167,7 +170,9 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
             if not (value.isascii() and value.isdigit()):
                 raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
             value = int(value)
+
         settings[name] = list(value) if isinstance(value, tuple) else value
+
     return settings
 
 
@@ -183,8 +188,10 @@ def _sources(source: object) -> list[object]:
         if not source:
             raise ConfigError("no triples given. Name at least one file.")
         return [one for several in source for one in _sources(several)]
+
     if isinstance(source, str | PathLike):
         return list(_files(source))
+
     return [source]
 
 
@@ -197,12 +204,14 @@ def _read(
         return read_sparql(source, options)
     if isinstance(source, str | PathLike):
         return _read_file(source, format, separator, options)
+
     return _from_object(source, options)
 
 
 def _files(source: FilePath) -> list[FilePath]:
     if not Path(source).is_dir():
         return [source]
+
     known = {*FORMATS, "kg"}
     inside = sorted(Path(source).iterdir())
     files = [path for path in inside if path.is_file()]
@@ -214,12 +223,14 @@ def _files(source: FilePath) -> list[FilePath]:
             f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or "
             "name the files."
         )
+
     if len(found) < len(inside):
         left = [
             f"{path.name}/" if path.is_dir() else path.name for path in inside if path not in found
         ]
         shown = listed(left)
         _log.warning("%s: not read, since they are folders or no graph files: %s", source, shown)
+
     return found
 
 
@@ -227,6 +238,7 @@ def _shows_rdf(path: Path) -> bool:
     """Return whether a file whose name says nothing holds RDF."""
     if bare_suffix(path) not in _UNCLEAR:
         return False
+
     try:
         return format_of(path, starting(path)) is not None
     except FormatError:
@@ -250,6 +262,7 @@ def _read_file(
             read_table(path, separator=separator, known=names, on_error=options.on_error),
             options.on_error,
         )
+
     _log.info("%s: %d triples", path, len(facts.head))
     return facts
 
@@ -263,10 +276,12 @@ def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
             "separator right? Links between items and "
             "entities have two columns and belong to links."
         )
+
     order = columns
     named = [next((c for c in columns if c.lower() in names), None) for names in _TRIPLE_NAMES]
     if table.header and None not in named and len(set(named)) == 3:
         order = [c for c in named if c is not None]
+
     cells = pl.DataFrame(
         [
             as_ids(table, column, on_error).alias(end)
@@ -286,6 +301,7 @@ def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
         .astype(np.int64)
         for cells in (head, relation, tail)
     )
+
     return RawTriples(
         (table.name,),
         terms,
@@ -304,6 +320,7 @@ def _from_object(source: object, options: RdfOptions) -> RawTriples:
         return _from_rdflib(source, options)
     if networkx is not None and isinstance(source, networkx.Graph):
         return _from_networkx(source)
+
     return _from_table(read_table(source))
 
 
@@ -318,6 +335,7 @@ def _from_rdflib(source: Any, options: RdfOptions) -> RawTriples:
         rows = source.quads((None, None, None, None))
     else:
         rows = ((*row, None) for row in source)
+
     try:
         quads = [_quad(*row) for row in rows]
     except ValueError as error:
@@ -325,6 +343,7 @@ def _from_rdflib(source: Any, options: RdfOptions) -> RawTriples:
             f"rdflib graph: a term that is not valid RDF: {' '.join(str(error).split())[:300]}. "
             "Correct it."
         ) from None
+
     return gather(iter(sorted(quads, key=str)), "rdflib graph", options)
 
 
@@ -335,10 +354,12 @@ def _quad(subject: Any, predicate: Any, value: Any, graph: Any) -> ox.Quad:
         name = graph.identifier
     else:
         name = graph
+
     if name is None or str(name) == _RDFLIB_DEFAULT:
         named = None
     else:
         named = _node(name)
+
     return ox.Quad(_node(subject), ox.NamedNode(str(predicate)), _node(value), named)
 
 
@@ -358,6 +379,7 @@ def _node(term: Any) -> Any:
         return ox.Literal(str(term), language=term.language)
     if term.datatype:
         return ox.Literal(str(term), datatype=ox.NamedNode(str(term.datatype)))
+
     return ox.Literal(str(term))
 
 
@@ -367,14 +389,17 @@ def _from_networkx(graph: Any) -> RawTriples:
     }
     terms: dict[str, int] = {}
     rows = []
+
     if graph.is_multigraph():
         edges = graph.edges(keys=True, data=True)
     else:
         edges = ((start, end, None, data) for start, end, data in graph.edges(data=True))
+
     for edge in edges:
         key, data = edge[2:]
         if edge[0] not in keys or edge[1] not in keys:
             continue
+
         relation = data.get(
             "relation", data.get("label", key if isinstance(key, str) else "related")
         )
@@ -384,6 +409,7 @@ def _from_networkx(graph: Any) -> RawTriples:
                 for term in (keys[edge[0]], str(relation), keys[edge[1]])
             ]
         )
+
     named = [
         (n, str(d["label"]))
         for n, d in graph.nodes(data=True)
@@ -393,6 +419,7 @@ def _from_networkx(graph: Any) -> RawTriples:
         (terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]
     ]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+
     return RawTriples(
         ("networkx graph",),
         list(terms),

@@ -52,16 +52,19 @@ def read_vectors(
     """
     if bare_suffix(existing(path)) == "npy":
         return _from_array(path, wanted)
+
     keys: dict[str, np.ndarray] = {}
     count = 0
     binary = _is_binary(path)
     entries = _text(path, skipped)
     if binary:
         entries = _binary(path)
+
     for key, numbers, row in entries:
         count += 1
         if key in keys or not wanted(key):
             continue
+
         try:
             keys[key] = _vector(
                 np.frombuffer(numbers, dtype="<f4") if binary else _parsed(numbers, row.where),
@@ -71,12 +74,15 @@ def read_vectors(
             if skipped is None:
                 raise
             skipped.add(row.line)
+
     if not count:
         raise FormatError(f"{path}: no vector. Expected a key and its numbers on each line.")
+
     if keys:
         rows = np.stack(list(keys.values()))
     else:
         rows = np.empty((0, 0), dtype=np.float32)
+
     return Vectors(pl.Series("key", list(keys), dtype=pl.String), rows), count
 
 
@@ -88,11 +94,13 @@ def read_array(path: FilePath) -> np.ndarray:
     """
     with open(existing(path), "rb") as stream:
         found = _NPY.match(stream.read(_SAMPLE))
+
     if found is None:
         raise FormatError(
             f"{path}: not a .npy file of numbers with two dimensions. Write one row per vector, "
             "with numpy.save."
         )
+
     dtype = np.dtype(found["dtype"].decode())
     shape = (int(found["rows"]), int(found["columns"]))
     if Path(path).stat().st_size != found.end() + math.prod(shape) * dtype.itemsize:
@@ -101,6 +109,7 @@ def read_array(path: FilePath) -> np.ndarray:
         )
     if not math.prod(shape):
         return np.empty(shape, dtype=dtype)
+
     return np.memmap(
         path,
         dtype=dtype,
@@ -119,12 +128,14 @@ def finite_floats(rows: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(rows, dtype=np.float32)
+
     bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if bad.any():
         raise FormatError(
             f"{where(int(np.flatnonzero(bad)[0]))}: a number that is not finite (as 32-bit "
             "float). Correct it."
         )
+
     return values
 
 
@@ -142,10 +153,12 @@ def _from_array(path: FilePath, wanted: Callable[[str], bool]) -> tuple[Vectors,
             f"{beside}: {len(keys)} ids for the {len(array)} rows of {path}. Give one id a line, "
             "in the order of the rows."
         )
+
     rows: dict[str, int] = {}
     for row, key in enumerate(keys):
         if wanted(key):
             rows.setdefault(key, row)
+
     picked = np.fromiter(rows.values(), dtype=np.int64, count=len(rows))
     values = finite_floats(array[picked], lambda row: f"{path}: row {picked[row] + 1}")
     return Vectors(pl.Series("key", list(rows), dtype=pl.String), values), len(keys)
@@ -197,24 +210,31 @@ def _text(path: FilePath, skipped: Skipped | None) -> Iterator[_Entry]:
                 line = raw.removeprefix(_MARK).strip(_SPACE)
             else:
                 line = raw.strip(_SPACE)
+
             if number == 1 and _dimension(line):
                 dimension = _dimension(line) or 0
                 continue
+
             if not line:
                 continue
+
             if b"\t" in line:
                 separator = b"\t"
             else:
                 separator = b" "
+
             dimension = dimension or len(_fields(line)) - 1
             row = _Row(path, number)
+
             try:
                 key, numbers = _parted(line, separator, dimension, row.where)
             except FormatError:
                 if skipped is None:
                     raise
+
                 skipped.add(number)
                 continue
+
             yield key.decode("utf-8", "replace"), numbers, row
 
 
@@ -226,14 +246,17 @@ def _parted(line: bytes, separator: bytes, dimension: int, where: str) -> tuple[
     key, _, numbers = line.partition(separator)
     if line.count(separator) == dimension and dimension and separator * 2 not in line:
         return key, numbers
+
     fields = _fields(line)
     more = len(fields) - 1 - dimension
     if dimension and (more == 0 or (more > 0 and not all(map(_is_number, fields[1 : 1 + more])))):
         return b" ".join(fields[: 1 + more]), b" ".join(fields[1 + more :])
+
     if dimension:
         expected = f"{dimension} as in the lines before"
     else:
         expected = "at least 1"
+
     raise FormatError(
         f"{where}: a vector of {len(fields) - 1} numbers, expected {expected}. Correct the line."
     )
@@ -266,6 +289,7 @@ def _binary(path: FilePath) -> Iterator[_Entry]:
         count = int(header.split()[0])
         size = 4 * (_dimension(header) or 0)
         rest = b""
+
         for number in range(1, count + 1):
             end = rest.find(b" ")
             while end < 0 or len(rest) < end + 1 + size:
@@ -274,8 +298,10 @@ def _binary(path: FilePath) -> Iterator[_Entry]:
                     raise FormatError(
                         f"{path}: ends in vector {number} of {count}. Fetch the file again."
                     )
+
                 rest += more
                 end = rest.find(b" ")
+
             yield (
                 rest[:end].strip(b"\n").decode("utf-8", "replace"),
                 rest[end + 1 : end + 1 + size],

@@ -124,8 +124,10 @@ class Dataset:
             found = None
         else:
             found = self.user_labels[int(row)]
+
         if found is None:
             return self.users.key(row)
+
         return str(found)
 
     @classmethod

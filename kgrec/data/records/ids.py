@@ -23,10 +23,12 @@ def one_id(value: Any) -> str:
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
+
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
+
     raise ConfigError(
         f"{value!r} is no id. Ids are text or whole numbers, as they are in the data."
     )
@@ -50,6 +52,8 @@ def id_list(values: Any) -> list[str]:
         raise ConfigError(
             f"{type(values).__name__} holds no list of ids. Pass ids, or a column of them."
         )
+
     if hasattr(values, "tolist"):  # numpy, pandas, torch: their own numbers become Python's
         values = values.tolist()
+
     return [one_id(value) for value in values]

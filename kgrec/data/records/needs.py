@@ -114,5 +114,6 @@ def check_needs(name: str, needs: Iterable[str], data: Dataset) -> None:
         if need is None:
             known = nearest(each, NEEDS) or f" Known: {', '.join(NEEDS)}."
             raise ConfigError(f"{name} needs {each!r}, which no dataset has.{known}")
+
         if not need.holds(data):
             raise DataError(f"{name} needs {each} and {data.name} has {need.lack}. {need.remedy}")

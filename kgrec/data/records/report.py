@@ -175,10 +175,12 @@ class ReportBuilder:
         """
         sources = tuple(dict.fromkeys(self.sources))
         dropped: dict[tuple[str, str], Dropped] = {}
+
         for one in self.dropped:
             before = dropped.get((one.what, one.why), Dropped(one.what, one.why, 0))
             where = (*before.where, *one.where)[: Skipped.MOST_LISTED]
             dropped[one.what, one.why] = Dropped(one.what, one.why, before.count + one.count, where)
+
         return BuildReport(
             sources,
             tuple(dropped.values()),

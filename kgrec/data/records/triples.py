@@ -109,8 +109,10 @@ class Triples:
             number = int(self.graph[int(row)])
         else:
             number = -1
+
         if number < 0:
             return None
+
         return str(self.graphs[number])
 
     def counts_statements(self, source: int) -> bool:
@@ -127,8 +129,10 @@ class Triples:
             stated = self.formats[source]
         else:
             stated = ""
+
         if stated.startswith(COLUMN):
             return stated.removeprefix(COLUMN)
+
         return ""
 
     def label(self, row: SupportsIndex) -> str:
@@ -146,6 +150,7 @@ class Triples:
         found = self.relation_labels[int(row)]
         if found is None:
             return readable(self.relations.key(row))
+
         return str(found)
 
 
@@ -160,12 +165,14 @@ def readable(key: str) -> str:
     local = key.rstrip("/#>").replace("#", "/").rsplit("/", 1)[-1]
     if "/" not in key and ":" not in key:
         local = local.rsplit(".", 1)[-1]
+
     local = local.rsplit(":", 1)[-1] or key
     words = re.sub(r"(?<=[a-z])[A-Z](?![A-Z])", lambda capital: f" {capital[0].lower()}", local)
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words)
     words = " ".join(words.replace("_", " ").replace("-", " ").split())
     if words[1:2].islower():
         return words[:1].lower() + words[1:]
+
     return words or key
 
 
@@ -173,7 +180,9 @@ def empty_triples(entities: Vocabulary | None = None) -> Triples:
     """Return a knowledge graph without triples."""
     if entities is None:
         entities = Vocabulary([], kind="entity")
+
     none = np.empty(0, dtype=np.int32)
+
     return Triples(
         entities,
         Vocabulary([], kind="relation"),

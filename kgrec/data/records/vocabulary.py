@@ -40,6 +40,7 @@ class Vocabulary:
             series = keys
         else:
             series = pl.Series("key", list(keys), dtype=pl.String)
+
         self._series = series.cast(pl.String).rename("key")
         self.kind = kind
         self._rows: dict[str, int] | None = None
@@ -49,6 +50,7 @@ class Vocabulary:
             raise DataError(
                 f"{kind} ids: {self._series.null_count()} are missing. Give every row an id."
             )
+
         if self._series.hash().n_unique() != len(self._series) and self._series.n_unique() != len(
             self._series
         ):
@@ -95,6 +97,7 @@ class Vocabulary:
         """Return the keys of many rows."""
         if len(rows) <= _FEW:  # a gather has a price of its own
             return [self.key(row) for row in rows]
+
         picked: list[str] = self._series.gather(
             pl.Series(np.asarray(rows, dtype=np.int64))
         ).to_list()
@@ -120,6 +123,7 @@ class Vocabulary:
                 f"unknown {self.kind} id {shown!r} (of "
                 f"{len(self)}).{nearest(str(key), self._series)}"
             )
+
         return found
 
     def rows(self, keys: Iterable[str]) -> np.ndarray:
@@ -132,5 +136,6 @@ class Vocabulary:
         left = pl.DataFrame({"key": keys.cast(pl.String)})
         if 8 * len(keys) < len(self):  # a table of the few is soon made
             right = right.filter(pl.col("key").is_in(left["key"].unique().implode()))
+
         joined = left.join(right, on="key", how="left", maintain_order="left")
         return joined["row"].fill_null(-1).to_numpy()

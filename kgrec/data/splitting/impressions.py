@@ -59,6 +59,7 @@ def take_impressions(impressions: Impressions, rows: np.ndarray) -> Impressions:
     """Return the impressions at the given positions."""
     start, shown = _taken(impressions.start, rows)
     history_start, read = _taken(impressions.history_start, rows)
+
     return Impressions(
         user=impressions.user[rows],
         time=take_rows(impressions.time, rows),
@@ -105,6 +106,7 @@ def keep_members(impressions: Impressions, shown: np.ndarray, read: np.ndarray) 
     """Return the impressions with only the candidates and the past items where a mask is True."""
     if shown.all() and read.all():
         return impressions
+
     return replace(
         impressions,
         start=_before(shown, impressions.start),
@@ -151,11 +153,13 @@ def divide_impressions(
     notes = list(log.notes)
     held = 0
     order = _order(log)
+
     if name == "given" and log.part is not None:
         generator = numpy_generator(seed, "split")
         which, last = "the latest", _in_time(log.lists, order)
         if log.lists.time is None:
             which, last = "a", generator.permutation(order)
+
         part, held = _with_validation(log.part, last)
         if held:
             notes.append(
@@ -168,26 +172,32 @@ def divide_impressions(
         part[order] = find_split(name)(
             log.lists.user[order], time, shares, generator=numpy_generator(seed, "split")
         )
+
     keep, dropped = _evaluable(log)
     if not keep.any():
         raise DataError(
             f"{', '.join(log.sources)}: no impression has both a click and a candidate that was "
             "not clicked."
         )
+
     if not (part[keep] == TEST).any():
         notes.append(
             "No test impression can be evaluated: evaluate on the validation part, or take another "
             "split."
         )
+
     rows, leaked, repeated = _interactions(log, part, _in_time(log.lists, order))
     if repeated:
         dropped.append(Dropped("interactions", "repeated pairs, the earliest kept", repeated))
+
     if leaked:
         dropped.append(Dropped("interactions", "in a history, and clicked in a later part", leaked))
+
     by_part = {
         word: take_impressions(log.lists, order[(keep & (part == number))[order]])
         for number, word in enumerate(PARTS)
     }
+
     return LabeledSplit(
         logs_by_part(rows, log.sources, {"user": log.users.series, "item": log.items.series}),
         name,
@@ -214,12 +224,15 @@ def _order(log: ImpressionLog) -> np.ndarray:
     keys = [user[lists.user]]
     if lists.time is not None:
         keys.append(lists.time)
+
     order = row_order(*keys)
     same = np.logical_and.reduce([key[order[1:]] == key[order[:-1]] for key in keys])
+
     if len(order):
         starts = np.flatnonzero(np.r_[True, ~same])
     else:
         starts = np.empty(0, dtype=np.int64)
+
     sizes = np.diff(np.append(starts, len(order)))
 
     def content(row: int) -> tuple[object, ...]:
@@ -230,15 +243,18 @@ def _order(log: ImpressionLog) -> np.ndarray:
             part = 0
         else:
             part = log.part[row]
+
         lists_of = (
             item[lists.item[shown]].tolist(),
             lists.clicked[shown].tolist(),
             item[lists.history[read]].tolist(),
         )
+
         return (*lists_of, part, log.hidden[row], log.thinned[row])
 
     for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
         order[start : start + size] = sorted(order[start : start + size].tolist(), key=content)
+
     return order
 
 
@@ -264,6 +280,7 @@ def _with_validation(part: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, i
     training = order[part[order] == TRAIN]
     if (part == VALID).any():
         return part, 0
+
     part = part.copy()
     held = training[len(training) - round(HELD_OUT * len(training)) :]
     part[held] = VALID
@@ -285,6 +302,7 @@ def _evaluable(log: ImpressionLog) -> tuple[np.ndarray, list[Dropped]]:
         ("nothing that was clicked is a known item", none & log.thinned),
         ("everything known was clicked", every & log.thinned),
     )
+
     return ~(log.hidden | none | every), [
         Dropped("impressions", why, int(mask.sum())) for why, mask in reasons if mask.any()
     ]
@@ -315,6 +333,7 @@ def _interactions(
     items = np.concatenate([read % size, item])
     parts = np.concatenate([np.full(len(read), TRAIN), part[impression]]).astype(np.int8)
     numbers = {"user": users.astype(np.int32), "item": items.astype(np.int32)}
+
     return (
         pl.DataFrame({**numbers, "part": parts, POSITION: np.arange(len(parts))}),
         leaked,
@@ -348,6 +367,7 @@ def _read(
     found = [np.empty(0, dtype=np.int64)]
     repeated = 0
     met = np.zeros(len(later), dtype=bool)
+
     for begin in range(0, len(rows), _LISTS_AT_ONCE):
         some = rows[begin : begin + _LISTS_AT_ONCE]
         start, positions = _taken(lists.history_start, some)
@@ -363,6 +383,7 @@ def _read(
         repeated += len(pairs) - int(new.sum())
         found.append(pairs[np.sort(first[new])])
         seen = np.sort(np.concatenate([seen, distinct[new]]), kind="stable")
+
     return np.concatenate(found), int(met.sum()), repeated
 
 
@@ -383,12 +404,14 @@ def number_impressions(
     """
     if split.numbering is None:
         return {}, 0
+
     user_row, item_row = (
         known.match(known_ids.series).astype(np.int32)
         for known, known_ids in zip((users, items), split.numbering, strict=True)
     )
     numbered = {}
     gone = 0
+
     for name, shown in split.impressions.items():
         moved = replace(
             shown,
@@ -400,9 +423,11 @@ def number_impressions(
         clicked = np.diff(_before(moved.clicked, moved.start))
         kept = np.flatnonzero((moved.user >= 0) & (clicked > 0) & (clicked < np.diff(moved.start)))
         gone += len(moved) - len(kept)
+
         if len(kept):
             if len(kept) == len(moved):
                 numbered[name] = moved
             else:
                 numbered[name] = take_impressions(moved, kept)
+
     return numbered, gone

@@ -78,6 +78,7 @@ class LabeledSplit:
                 users.gather(pl.Series(shown.user, dtype=pl.Int64))
                 for shown in self.impressions.values()
             ]
+
         return pl.concat(columns).unique(maintain_order=True)
 
 
@@ -98,6 +99,7 @@ def chosen_split(
     name = (split or ("given" if given else default)).lower().replace("_", "-")
     if name == "given" and not given:
         raise ConfigError(f"split: given, but there are no parts. Take {default}.")
+
     return name, check_ratios(tuple(shares if ratios is None else ratios))
 
 
@@ -124,6 +126,7 @@ def number_negatives(
     """
     numbered = {}
     gone = 0
+
     for name, frame in split.negatives.items():
         rows = pl.DataFrame(
             {"user": users.match(frame["user"]), "item": items.match(frame["item"])}
@@ -132,6 +135,7 @@ def number_negatives(
         gone += rows.height - kept.height
         if kept.height:
             numbered[name] = Interactions(kept["user"].to_numpy(), kept["item"].to_numpy())
+
     return numbered, gone
 
 
@@ -159,19 +163,23 @@ def divide_labels(
             f"{', '.join(log.sources)}: no row has label 1. Give rows of a user, an item and the "
             "label 0 or 1."
         )
+
     name, shares = chosen_split(split, "random", "part" in frame.columns, ratios, _RATIOS)
     generator = numpy_generator(seed, "split")
     notes: tuple[str, ...] = ()
     held = 0
+
     if name == "given":
         part, held = _with_validation(frame, generator)
     else:
         no_users = np.zeros(frame.height, dtype=np.int64)
         part = find_split(name)(no_users, None, shares, generator=generator)
+
     if held:
         notes = (
             f"No validation part: a tenth of each user's training rows was held out ({held} rows).",
         )
+
     frame = frame.with_columns(part=pl.Series(part, dtype=pl.Int8))
     clicked = frame.filter("clicked")
     negatives, dropped = _only_negative(frame.filter(~pl.col("clicked")), clicked)
@@ -179,6 +187,7 @@ def divide_labels(
         word: negatives.filter(pl.col("part") == number).select("user", "item")
         for number, word in enumerate(PARTS)
     }
+
     return LabeledSplit(
         logs_by_part(clicked.select("user", "item", "part"), log.sources),
         name,
@@ -208,6 +217,7 @@ def _with_validation(frame: pl.DataFrame, generator: np.random.Generator) -> tup
     part = frame["part"].to_numpy().copy()
     if (part == VALID).any():
         return part, 0
+
     training = np.flatnonzero(part == TRAIN)
     groups = (
         frame.select("user", "clicked")[training]
@@ -235,4 +245,5 @@ def _only_negative(
         ("repeated, the earliest part kept", negatives.height - once.height),
         ("an interaction of the same or an earlier part", once.height - kept.height),
     )
+
     return kept, tuple(Dropped("negatives", why, count) for why, count in counts if count)

@@ -28,6 +28,7 @@ def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float
             f"{name}: {shown} must be positive for training, not negative, and sum to 1. Such as "
             "0.8,0.1,0.1."
         )
+
     return ratios[0], ratios[1], ratios[2]
 
 
@@ -123,6 +124,7 @@ def find_split(name: str) -> Callable[..., np.ndarray]:
         raise ConfigError(
             f"split: {name!r} is unknown.{nearest(name, known)} Known: {', '.join(known)}."
         )
+
     return found
 
 
@@ -133,10 +135,12 @@ def _positions(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarra
     order = row_order(user[::-1], key[::-1])
     np.subtract(len(user) - 1, order, out=order)
     ordered = user[order]
+
     if len(user):
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     else:
         starts = np.empty(0, np.int64)
+
     sizes = np.diff(np.r_[starts, len(user)]).astype(np.int32)
     count = np.empty(len(user), np.int32)
     position = np.empty(len(user), np.int32)
@@ -153,10 +157,12 @@ def _times(time: np.ndarray | None, split: str) -> np.ndarray:
             f"split {split!r} needs a time per interaction and there is none. Name the time "
             "column, or use the random split."
         )
+
     missing = int(np.isnan(time).sum())
     if missing:
         raise DataError(
             f"split {split!r} needs a time per interaction and {missing} have none. Fill them, "
             "or use the random split."
         )
+
     return time

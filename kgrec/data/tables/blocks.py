@@ -28,6 +28,7 @@ def head(path: FilePath) -> str | None:
     """Return the first lines of a text file, None where they are not regular."""
     with reading(path) as stream:
         data = stream.read(_HEAD)
+
     whole, end, _ = data.rpartition(b"\n")
     if (
         not end
@@ -35,6 +36,7 @@ def head(path: FilePath) -> str | None:
         or not _plain(whole + end)
     ):
         return None
+
     return whole.removeprefix(codecs.BOM_UTF8).decode()
 
 
@@ -83,11 +85,13 @@ def read_regular(
             or np.count_nonzero(signs == ord(separator)) != lines * (width - 1)
         ):
             return None
+
         named = header and number == 0
         if named:
             rows = block[block.index(b"\n") + 1 :]
         else:
             rows = block
+
         try:
             frame = pl.read_csv(
                 first + rows,
@@ -99,8 +103,10 @@ def read_regular(
             ).rename(names)
         except pl.exceptions.PolarsError:
             return None
+
         if frame.height != lines - named or any(frame[name].null_count() for name in ids):
             return None
+
         whole = {name: _whole_numbers(frame[name]) for name in ids if name not in texts}
         return frame.with_columns(**whole), [
             name for name, column in whole.items() if column is None
@@ -110,12 +116,16 @@ def read_regular(
     for found in _in_threads(parsed, _blocks(path)):
         if found is None:
             return None
+
         frame, other = found
         if other:
             return read_regular(path, separator, width, header, ids, numbers, texts.union(other))
+
         parts.append(frame)
+
     if parts:
         return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+
     return None
 
 
@@ -127,6 +137,7 @@ def _in_threads(work: Callable[[int, bytes], _Found], blocks: Iterator[bytes]) -
             ahead.append(pool.submit(work, number, block))
             if len(ahead) > _AT_ONCE:
                 yield ahead.popleft().result()
+
         while ahead:
             yield ahead.popleft().result()
 
@@ -139,13 +150,16 @@ def _whole_numbers(cells: pl.Series) -> pl.Series | None:
         found = cells.cast(pl.Int64)
     except pl.exceptions.PolarsError:
         return None
+
     if not found.len():
         return found.cast(pl.Int32)
     if found.min() < 0:  # type: ignore[operator]
         return None
+
     digits = 1 + np.searchsorted(_TENS, found.to_numpy(), side="right")
     if int(digits.sum()) != cells.str.len_bytes().sum():
         return None
+
     return found.cast(pl.Int32, strict=False) if found.max() < 1 << 31 else found  # type: ignore[operator]
 
 
@@ -156,12 +170,15 @@ def _numbered(
         frame[name].is_finite().fill_null(False).all() for name in numbers
     ):
         return None
+
     keys = {}
     columns = {}
+
     for name in ids:
         first = frame[name].unique(maintain_order=True)
         keys[name] = first.cast(pl.String).rename(name)
         columns[name] = pl.Series(name, _ranks(_codes(first), _codes(frame[name])))
+
     return frame.with_columns(**columns).select(*ids, *numbers), keys
 
 
@@ -176,6 +193,7 @@ def _ranks(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
         number[first] = np.arange(len(first), dtype=np.int32)
         found: np.ndarray = number[codes]
         return found
+
     order = np.argsort(first)
     ranks: np.ndarray = order[np.searchsorted(first[order], codes)].astype(np.int32)
     return ranks
@@ -187,18 +205,22 @@ def _blocks(path: FilePath) -> Iterator[bytes]:
     """
     rest = b""
     first = True
+
     with reading(path) as stream:
         while data := stream.read(_BLOCK):
             if first:
                 data = data.removeprefix(codecs.BOM_UTF8)
+
             first = False
             whole, end, after = data.rpartition(b"\n")
             if end:
                 yield rest + whole + end
+
             if end:
                 rest = after
             else:
                 rest = rest + data
+
     if rest:
         yield rest + b"\n"
 
@@ -207,6 +229,7 @@ def _plain(block: bytes) -> bool:
     """Return whether whole lines are text without anything odd."""
     if b"\r" in block or b"\0" in block:
         return False
+
     try:
         return block.isascii() or bool(block.decode())
     except UnicodeDecodeError:

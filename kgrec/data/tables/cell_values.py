@@ -53,10 +53,12 @@ def _list(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     else:
         separator = how.separator or ""
         lists = split_cells(as_text(column), separator)
+
         if separator:
             note = f"split at {separator!r}"
         else:
             note = "JSON lists"
+
     values = pl.DataFrame({"row": cells["row"], "label": lists}).explode("label")
     values = values.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
     return values, note
@@ -92,6 +94,7 @@ def _date(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
         years = column.dt.year().cast(pl.Int64)
     else:
         years = as_year(as_text(column))
+
     values, note = _years(pl.DataFrame({"row": cells["row"], "year": years}).drop_nulls(), how)
     return values, note or "the year of each date"
 

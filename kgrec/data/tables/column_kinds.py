@@ -86,6 +86,7 @@ def as_text(cells: pl.Series, missing: Sequence[str] = MISSING) -> pl.Series:
             text = cells.cast(pl.String)
     else:
         text = cells.cast(pl.String).str.strip_chars()
+
     return text.set(text.is_in(list(missing)).fill_null(False), None)
 
 
@@ -130,10 +131,12 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
     kind = _by_type(cells)
     if kind is not None:
         return kind
+
     if cells.dtype == pl.String:
         text = cells
     else:
         text = as_text(cells)
+
     distinct = text.n_unique()
     if not len(text):
         return Guess("empty", left_out="no cell says anything")
@@ -143,6 +146,7 @@ def guess(name: str, cells: pl.Series, rows: int, sequence: bool = False) -> Gue
         return Guess("list", " ")
     if distinct <= len(TRUE) and text.str.to_lowercase().is_in([*TRUE, *FALSE]).all():
         return Guess("boolean")
+
     sample = _sample(text)
     return replace(_of_text(name, text, sample, distinct), distinct=distinct)
 
@@ -155,6 +159,7 @@ def _sample(text: pl.Series) -> pl.Series:
     step = len(text) // _SAMPLE
     if step < 2:
         return text
+
     return text.gather(text.hash().arg_sort().gather_every(step))
 
 
@@ -165,7 +170,9 @@ def _by_type(cells: pl.Series) -> Guess | None:
         inner = kind.inner
         if isinstance(inner, pl.List | pl.Array | pl.Struct):
             return Guess("nested", left_out="its cells are lists of records")
+
         return Guess("list", "")
+
     if isinstance(kind, pl.Struct):
         return Guess("nested", left_out="its cells are records")
     if kind in (pl.Object, pl.Binary, pl.Duration, pl.Time):
@@ -174,6 +181,7 @@ def _by_type(cells: pl.Series) -> Guess | None:
         return Guess("boolean")
     if kind in (pl.Date, pl.Datetime):
         return Guess("date")
+
     return None
 
 
@@ -187,16 +195,20 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
         if distinct > 0.9 * len(text):
             return Guess("url", left_out="addresses")
         return Guess("category")
+
     if _share(sample.str.starts_with("[") & sample.str.ends_with("]")) > _MOSTLY:
         return _of_lists(sample)
     if _share(as_year(sample).is_not_null()) > _MOSTLY:
         return Guess("date")
+
     codes = _share(sample.str.contains(r"^0\d+$")) > 0.01
     if not codes and _share(as_number(sample).is_not_null()) > _MOSTLY:
         return _of_numbers(name, as_number(text), unique)
+
     separator = find_separator(sample)
     if separator is not None:
         return Guess("list", separator)
+
     long = (
         _mean(sample.str.len_chars()) > _LONG_CHARS
         or _mean(sample.str.count_matches(r"\S+")) >= _LONG_WORDS
@@ -205,6 +217,7 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
         return Guess("text", left_out="free text")
     if unique:
         return Guess("identifier", left_out="every row has its own value")
+
     return Guess("category")
 
 
@@ -223,19 +236,24 @@ def _of_numbers(name: str, numbers: pl.Series, unique: bool) -> Guess:
     found = numbers.drop_nulls()
     whole = bool((found == found.floor()).all())
     low, high = float(found.min()), float(found.max())  # type: ignore[arg-type]
+
     if YEAR_NAME.search(name):
         first = 1
         last = 2200
     else:
         first, last = _YEARS
+
     if whole and _share((found >= first) & (found <= last)) > _MOSTLY and found.median() >= 1000:  # type: ignore[operator]
         return Guess("year")
+
     if whole and _ID_NAME.search(name):
         if unique:
             return Guess("identifier", left_out="every row has its own number")
         return Guess("category")
+
     if whole and unique and high - low + 1 == len(numbers):
         return Guess("identifier", left_out="numbers in a row, a different one in every row")
+
     return Guess("number")
 
 
@@ -258,6 +276,7 @@ def _separates(cells: pl.Series, mark: str) -> bool:
     several = cells.str.contains(mark, literal=True)
     if _share(several) < (0.1 if mark == "," else 0.02):
         return False
+
     lists = cells.str.split(mark)
     pieces = lists.explode().str.strip_chars()
     pieces = pieces.filter(pieces != "")
@@ -267,16 +286,20 @@ def _separates(cells: pl.Series, mark: str) -> bool:
         or _mean(pieces.str.len_chars()) > _PIECE_CHARS
     ):
         return False
+
     if mark == "|":
         return True
+
     distinct = pieces.n_unique()
     if mark == ";":
         return distinct < len(pieces) or len(cells) < _UNIQUE_FROM
+
     first = lists.list.first().str.strip_chars().unique()
     behind = lists.list.slice(1).explode().drop_nulls().str.strip_chars().unique()
     behind = behind.filter(
         ~behind.str.to_lowercase().is_in(_SUFFIXES) & ~behind.str.contains(r"^\d*$")
     )
+
     return (
         len(behind) > 0
         and len(pieces) >= 1.2 * distinct
@@ -296,6 +319,7 @@ def in_lists(text: pl.Series) -> pl.Series:
         .str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}")
         .str.replace_all(r"\\([^u])", "${1}")
     )
+
     return pieces.list.eval(inner)
 
 
@@ -321,16 +345,19 @@ def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tu
     heads = Counter(found[1] for found in parts.values() if found)
     groups: dict[str, list[tuple[str, str]]] = {}
     rest = []
+
     for name, found in parts.items():
         if found and heads[found[1]] > 1:
             groups.setdefault(found[1], []).append((name, found[2]))
         else:
             rest.append(name)
+
     if len(rest) >= least:
         known = sum(name.lower().strip() in _GENRES for name in rest)
         groups.setdefault("genre" if known * 2 > len(rest) else "has", []).extend(
             (name, name) for name in rest
         )
+
     return list(groups.items())
 
 
@@ -360,4 +387,5 @@ def plain_form(keys: pl.Series) -> pl.Series:
     plain = keys.str.strip_chars().str.to_lowercase()
     if (keys.str.len_bytes() == keys.str.len_chars()).all():
         return plain
+
     return plain.str.normalize("NFKC").str.to_lowercase()

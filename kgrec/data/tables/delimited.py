@@ -88,9 +88,11 @@ def read_table(
         return source
     if not isinstance(source, str | PathLike):
         return _from_frame(source)
+
     path = existing(source)
     if bare_suffix(path) == "parquet":
         return _from_parquet(str(source))
+
     if bare_suffix(path) in JSON_LINES:
         skipped = Skipped.where_allowed(str(source), on_error)
         frame, line = read_json_lines(str(source), skipped)
@@ -101,6 +103,7 @@ def read_table(
             header=True,
             dropped=dropped_lines(skipped),
         )
+
     return _from_text(str(source), separator, known, columns, header, on_error)
 
 
@@ -157,9 +160,11 @@ def without_rows(
     """
     if not bad.any():
         return table
+
     if skipped is None:
         row = int(bad.arg_true()[0])
         raise FormatError(f"{table.at(row)}: {why(table.frame.row(row, named=True))}")
+
     skipped.extend(table.line.filter(bad))
     return replace(table, frame=table.frame.filter(~bad), line=table.line.filter(~bad))
 
@@ -167,10 +172,12 @@ def without_rows(
 def _from_frame(source: object) -> Table:
     if type(source).__module__.split(".")[0] == "pandas":
         source = pl.from_pandas(source)
+
     if not isinstance(source, pl.DataFrame):
         raise FormatError(
             f"expected a path or a polars or pandas frame, got {type(source).__name__}."
         )
+
     return Table(
         "the frame",
         source,
@@ -207,34 +214,42 @@ def _from_text(
     text = read_text(path, skipped)
     if separator == "":
         raise ConfigError("separator: must not be empty.")
+
     if named := _NAMED_SEPARATOR.match(text):
         separator = separator or named[1]
         text = text[named.end(1) :].lstrip('"\r')
         if not text.strip():
             raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
+
     first = _first_line(text)
     separator = separator or _separator(path, first)
     _check_size(path, text, first, separator)
+
     if _may_quote(separator, first) and '"' in text:
         quoted = _quoted(path, text, separator, skipped)
     else:
         quoted = None
+
     if quoted is None:
         rows, lines = _plain(text, separator)
     else:
         rows, lines = quoted
+
     if not len(rows):
         raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
+
     if header:
         names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
     else:
         names = None
+
     table = _as_table(path, rows, lines, names, columns, skipped)
     kinds = (
         (cell.rpartition(":") for cell in rows[0])
         if names and names[0] != rows[0][0].strip()
         else ()
     )
+
     return replace(
         table,
         sequences=frozenset(name.strip() for name, _, kind in kinds if kind.strip() == "token_seq"),
@@ -256,6 +271,7 @@ def _check_size(path: str, text: str, first: str, separator: str) -> None:
             f"{path}:1: {columns:,} columns, at most {MOST_COLUMNS:,} are read. Is the separator "
             "right?"
         )
+
     lines = text.count("\n")
     if lines * columns > MOST_CELLS:
         raise FormatError(
@@ -282,9 +298,11 @@ def head_table(
         or _NAMED_SEPARATOR.match(text)
     ):
         return None
+
     rows, lines = _plain(text, separator)
     if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
         return None
+
     names = _header([cell.strip() for cell in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
     return _as_table(path, rows, lines, names, None, None), separator
 
@@ -295,6 +313,7 @@ def _separator(path: str, first: str) -> str:
         "\t" in first or "|" not in first
     ):  # MovieLens' u.item has "|"
         return "\t"
+
     candidates = _COMMA_FIRST if suffix == "csv" else _TAB_FIRST
     return next((c for c in candidates if c in first), candidates[0])
 
@@ -348,6 +367,7 @@ def _quoted(
             "at once. "
             "Split the file, or write it as Parquet."
         )
+
     try:
         return _quoted_lines(text, separator) or _quoted_text(path, text, separator, skipped)
     except FormatError:
@@ -363,12 +383,14 @@ def _quoted_lines(text: str, separator: str) -> tuple[pl.Series, pl.Series] | No
     """
     if "\r" in text.replace("\r\n", ""):
         return None
+
     frame = _lines(text).filter(pl.col("text") != "")
     cells = frame["text"].str.extract_all(
         _CELL.format({"\t": r"\t", "|": r"\|"}.get(separator, separator))
     )
     if not (cells.list.join("") == frame["text"]).all():
         return None
+
     bare = pl.element().str.strip_prefix(separator)
     unquoted = (
         bare.str.strip_prefix('"').str.strip_suffix('"').str.replace_all('""', '"', literal=True)
@@ -385,6 +407,7 @@ def _quoted_text(
     rows = []
     lines = []
     line = 1
+
     try:
         for row in reader:
             if any(row):
@@ -398,8 +421,10 @@ def _quoted_text(
                 "a quoted cell."
             ) from None
         rows, lines = _quoted_leniently(text, separator, skipped)
+
     if not rows:
         raise FormatError(f"{path}: no line can be read. Is this a table?")
+
     return pl.Series(rows, dtype=pl.List(pl.String)), pl.Series(lines, dtype=pl.Int64)
 
 
@@ -420,16 +445,20 @@ def _quoted_leniently(
         while quotes % 2 and taken < _MOST_LINES and at + taken < len(text_lines):
             quotes += text_lines[at + taken].count('"')
             taken += 1
+
         try:
             (row,) = csv.reader(text_lines[at : at + taken], strict=True, delimiter=separator)
         except (csv.Error, ValueError):
             skipped.add(at + 1)
             at += 1
             continue
+
         if any(row):
             rows.append(row)
             lines.append(at + 1)
+
         at += taken
+
     return rows, lines
 
 
@@ -456,13 +485,16 @@ def _as_table(
                 f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line "
                 "or name the separator."
             )
+
         skipped.extend(lines.filter(ragged))
         rows = rows.filter(~ragged)
         lines = lines.filter(~ragged)
+
     if names is not None and named:
         rows = rows[1:]
         lines = lines[1:]
         _check_names(path, names)
+
     frame = pl.DataFrame(
         {(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)}
     )
@@ -480,11 +512,13 @@ def _header(
         return [name for name, _, _ in typed]
     if any(cell.lower() in known for cell in first):
         return list(first)
+
     over_numbers = bool(below) and any(
         all(map(_is_number, column)) for column in zip(*below, strict=False)
     )
     if over_numbers and not any(map(_is_number, first)):
         return list(first)
+
     return None
 
 
@@ -525,11 +559,14 @@ def find_column(
     if wanted is not None:
         if wanted in columns:
             return wanted
+
         if table.header:
             have = f"Columns: {', '.join(columns[:20])}."
         else:
             have = f"The file has no header; columns are called {', '.join(columns)}."
+
         raise FormatError(f"{table.name}: no column {wanted!r}.{nearest(wanted, columns)} {have}")
+
     lowered = {c.lower().replace(" ", "_"): c for c in reversed(columns) if c not in taken}
     return next((lowered[n] for n in names if n in lowered), None)
 
@@ -548,6 +585,7 @@ def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = 
     cells = table.frame[column]
     if cells.dtype in (pl.Date, pl.Datetime):
         return cells.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
+
     if cells.dtype == pl.String:
         numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
         if dates and numbers.null_count() > cells.null_count():
@@ -559,18 +597,22 @@ def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = 
             f"{table.name}: column {column!r} holds {cells.dtype}, not numbers. Name a column of "
             "numbers."
         )
+
     bad = ~(numbers.is_finite().fill_null(False))
     if bad.any() and on_error == "stop":
         row = bad.arg_true()[0]
         shown = repr(cells[row])[:60]
+
         if dates:
             wanted = "a number or an ISO 8601 date"
         else:
             wanted = "a number"
+
         raise FormatError(
             f"{table.at(row)}: column {column!r} holds {shown}, not {wanted}. Correct the cell, "
             "or name another column."
         )
+
     return numbers.set(bad, None)
 
 
@@ -613,10 +655,12 @@ def as_ids(table: Table, column: str, on_error: str = "stop") -> pl.Series:
             f"{table.name}: column {column!r} holds {cells.dtype}; ids are text or whole "
             "numbers. Convert the column."
         )
+
     ids = cells.cast(pl.String)
     empty = ids.is_null() | (ids == "")
     if empty.any() and on_error == "stop":
         raise FormatError(
             f"{table.at(empty.arg_true()[0])}: column {column!r} is empty. Give every row an id."
         )
+
     return ids.set(empty, None)

@@ -40,12 +40,15 @@ def read_json_lines(
     except FormatError:
         if skipped is None:
             raise
+
     lines = text.split("\n")
     for number, _ in _faults(lines):
         skipped.add(number)
         lines[number - 1] = ""
+
     if not any(line.strip() for line in lines):
         raise FormatError(f"{path}: no line is a JSON object. Name the file by what it is.")
+
     return _parsed(path, "\n".join(lines))
 
 
@@ -54,6 +57,7 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
     _check_names(path, lines)
     filled = (lines.str.strip_chars() != "").arg_true()
     reason: BaseException | None = None
+
     if not (lines.str.count_matches(r"[\[{]") > _DEEPEST).any() or not any(map(_too_deep, lines)):
         try:
             frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
@@ -62,12 +66,15 @@ def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:
         else:
             if frame.height == len(filled):
                 return frame, (filled + 1).cast(pl.Int64).alias("line")
+
     for number, why in _faults(text.split("\n")):
         raise FormatError(f"{path}:{number}: {why}")
+
     if reason is not None:
         why = " ".join(str(reason).split())[:120]
     else:
         why = "its lines and objects do not agree"
+
     raise FormatError(
         f"{path}: a name holds values that do not go together ({why}). Give each name one kind "
         "of value."
@@ -80,6 +87,7 @@ def _check_names(path: FilePath, lines: pl.Series) -> None:
     for start in range(0, len(lines), _AT_ONCE):
         found = lines.slice(start, _AT_ONCE).str.extract_all(_NAME).explode().unique()
         names.update(found.drop_nulls())
+
         if len(names) > _MOST_NAMES or len(names) * len(lines) > _MOST_CELLS:
             raise FormatError(
                 f"{path}: more than {len(names) - 1:,} different names in {len(lines):,} lines, "
@@ -104,20 +112,24 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+
         if _too_deep(line):
             yield (
                 number,
                 f"objects within objects, more than {_DEEPEST} deep. Give one flat object a line.",
             )
             continue
+
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
             yield number, "not JSON. Give one object a line, or name the file by what it is."
             continue
+
         if not isinstance(found, dict):
             yield number, "not a JSON object. Give one object a line."
             continue
+
         line_kinds: dict[str, type] = {}
         for name, value in found.items():
             kind = type(value) if isinstance(value, list | dict) else str
@@ -128,6 +140,7 @@ def _faults(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
                     "name one kind of value.",
                 )
                 break
+
             if value is not None:
                 line_kinds[name] = kind
         else:

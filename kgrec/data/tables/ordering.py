@@ -27,6 +27,7 @@ def row_order(*keys: np.ndarray) -> np.ndarray:
             order = step
         else:
             order = order[step]
+
     assert order is not None
     return order
 
@@ -34,18 +35,22 @@ def row_order(*keys: np.ndarray) -> np.ndarray:
 def _stable_order(key: np.ndarray) -> np.ndarray:
     if (key[1:] >= key[:-1]).all():
         return np.arange(len(key))
+
     bits = len(key).bit_length()
     if key.dtype.kind == "f" and not _are_whole(key):
         return np.argsort(key, kind="stable")
+
     low = int(key.min())
     high = int(key.max())
     if (high - low) << bits >= _LARGEST or max(-low, high) >= _LARGEST:
         return np.argsort(key, kind="stable")
+
     packed = key.astype(np.int64)
     packed -= low
     packed <<= bits
     for start in range(0, len(key), _BLOCK):
         packed[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
+
     packed.sort()
     packed &= (1 << bits) - 1
     return packed
@@ -96,6 +101,7 @@ def text_order(texts: pl.Series) -> np.ndarray:
         group[open_] = np.cumsum(new)
         open_ = open_[~(new & np.r_[new[1:], True])]
         depth += _WORD
+
     return order
 
 
@@ -115,12 +121,14 @@ def _words(texts: pl.Series, size: int) -> np.ndarray:
     """
     data = np.zeros(size + _WORD, dtype=np.uint8)
     at = 0
+
     for start in range(0, len(texts), _BLOCK):
         some = np.frombuffer(
             texts.slice(start, _BLOCK).str.join("").item().encode(), dtype=np.uint8
         )
         data[at : at + len(some)] = some
         at += len(some)
+
     return np.ndarray(size + 1, dtype=">u8", buffer=data, strides=(1,))
 
 
@@ -156,6 +164,7 @@ def one_per_key(frame: pl.DataFrame, key: str, *by: str) -> pl.DataFrame:
     """
     if not frame[key].is_duplicated().any():
         return frame
+
     numbers = pl.Series("own row", np.arange(frame.height))
     sorted_ = (
         frame.select(key, *by)

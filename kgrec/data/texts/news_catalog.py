@@ -58,12 +58,15 @@ class NewsCatalog:
             raise DataError(
                 f"{data.name} has no texts. Build the dataset with --items FILE --texts COL."
             )
+
         tokens = [words_in(text)[:longest] if text else [] for text in texts]
         plain = [[plain_word(word) for word, _, _ in words_of] for words_of in tokens]
+
         if data.content.words is None:
             known = set()
         else:
             known = set(map(plain_word, data.content.words.keys))
+
         seen = trained_items(data)
         everywhere = Counter(word for words_of in plain for word in words_of)
         trained = Counter(
@@ -74,6 +77,7 @@ class NewsCatalog:
                 word for word, count in everywhere.items() if count >= min_count or word in known
             )
         )
+
         number = {
             word: at if trained[word] >= min_count or word in known else UNKNOWN
             for at, word in enumerate(vocabulary, start=_FIRST)
@@ -81,8 +85,10 @@ class NewsCatalog:
         words = np.full((len(texts), longest), PADDING, dtype=np.int64)
         for row, words_of in enumerate(plain):
             words[row, : len(words_of)] = [number.get(word, UNKNOWN) for word in words_of]
+
         rows = _aligned(data, tokens, words > PADDING)
         mentioned = np.unique(rows[rows >= 0])
+
         return cls(
             words,
             np.where(rows < 0, 0, np.searchsorted(mentioned, rows) + 1),
@@ -109,6 +115,7 @@ def vectors_of(words: Iterable[str], vectors: Vectors) -> tuple[np.ndarray, np.n
         plain = plain_word(key)
         if key == plain or plain not in at:
             at[plain] = row
+
     rows = np.array([at.get(plain_word(word), -1) for word in words], dtype=np.int64)
     values = np.zeros((len(rows), vectors.values.shape[1]), dtype=np.float32)
     values[rows >= 0] = vectors.values[rows[rows >= 0]]
@@ -124,9 +131,11 @@ def trained_items(data: Dataset) -> np.ndarray:
     seen[data.train.item] = True
     if "train" in data.negatives:
         seen[data.negatives["train"].item] = True
+
     if "train" in data.impressions:
         seen[data.impressions["train"].item] = True
         seen[data.impressions["train"].history] = True
+
     return seen
 
 
@@ -139,20 +148,25 @@ def _aligned(
     """
     start = np.full(real.shape, -1)
     end = np.full(real.shape, -1)
+
     for row, words in enumerate(tokens):
         if words:
             start[row, : len(words)], end[row, : len(words)] = zip(
                 *((first, behind) for _, first, behind in words), strict=True
             )
+
     rows = np.full(real.shape, -1, dtype=np.int64)
     itself = np.zeros(len(real), dtype=bool)
     for side in (data.triples.head, data.triples.tail):
         itself[side[side < len(real)]] = True
+
     mentions = data.content.mentions.astype(np.int64)
     itself[mentions[:, 0]] = False
     rows[itself] = np.where(real[itself], np.flatnonzero(itself)[:, None], -1)
+
     for item, first, behind, entity in mentions[
         np.argsort(mentions[:, 2] - mentions[:, 1], kind="stable")
     ]:
         rows[item, (start[item] < behind) & (end[item] > first)] = entity
+
     return rows

@@ -34,6 +34,7 @@ def tf_idf(texts: pl.Series, num_words: int) -> np.ndarray:
         for word, count in bag.items():
             if word in column:
                 row[column[word]] = count
+
     rows *= (
         np.log((1 + len(bags)) / (1 + np.array([spread[word] for word in kept], dtype=np.float32)))
         + 1

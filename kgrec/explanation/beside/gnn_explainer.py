@@ -65,6 +65,7 @@ class GNNExplainerEdges:
                 "return_type": "raw",
             },
         )
+
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(derive(self._seed, "gnnexplainer", user, item))
             found = explainer(
@@ -74,6 +75,7 @@ class GNNExplainerEdges:
                 edge_weight=scores.edge_weight[near],
                 items=torch.tensor([item], device=near.device),
             )
+
         mask = scores.edge_weight.new_zeros(scores.edge_index.shape[1])
         mask[near] = found.edge_mask.to(mask)
         edges = candidate_edges(self._search, user, item)

@@ -22,5 +22,6 @@ class LeaveOneOut:
         edges = candidate_edges(self._search, user, item)
         if effects is None or not len(edges):
             return best_first(edges, np.zeros(len(edges)), 0)
+
         (scores,) = effects.without(np.split(edges, len(edges)))
         return best_first(edges, scores[0] - scores[1:], len(edges))

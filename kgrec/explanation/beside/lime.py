@@ -36,6 +36,7 @@ class Lime:
         edges = candidate_edges(self._search, user, item)
         if effects is None or not len(edges):
             return best_first(edges, np.zeros(len(edges)), 0)
+
         count = min(max(2 * len(edges), _LEAST_SAMPLES), _MOST_SAMPLES)
         generator = numpy_generator(self._seed, "lime", user, item)
         masks = draw_masks(len(edges), count, generator)

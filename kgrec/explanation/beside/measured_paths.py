@@ -25,17 +25,22 @@ class MeasuredPaths:
         found = search.find(user, item, effects)
         measured = search.measure(found, effects, "like", self._k)
         drops: dict[int, float] = {}
+
         for path in measured[: self._k]:
             length, number = path.where
             drop = 0.0
             if found.drops is not None:
                 drop = found.drops.drop(path.whole) or 0.0
+
             edges = found.edges(path.where)
             if not found.users(path.where):
                 edges = found.groups[length].example[number]  # in order, from the user on
+
             for edge in edges.tolist():
                 drops.setdefault(edge, drop)
+
         runs = 0
         if found.drops is not None:
             runs = found.drops.runs
+
         return RankedEdges(np.array(list(drops), np.int64), np.array(list(drops.values())), runs)

@@ -22,6 +22,7 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
                 f"no explainer {name!r} to compare with.{nearest(name, BESIDE)} "
                 f"There are {', '.join(BESIDE)}."
             )
+
     return chosen
 
 
@@ -41,14 +42,17 @@ def explainer_named(name: str, search: PathSearch, seed: int = 0) -> EdgeExplain
         from kgrec.explanation.beside.leave_one_out import LeaveOneOut
 
         return LeaveOneOut(search)
+
     if name == "lime":
         from kgrec.explanation.beside.lime import Lime
 
         return Lime(search, seed)
+
     if name == "prince":
         from kgrec.explanation.beside.prince import Prince
 
         return Prince(search.explained)
+
     from kgrec.explanation.beside.gnn_explainer import GNNExplainerEdges
 
     return GNNExplainerEdges(search, seed)

@@ -51,8 +51,10 @@ class Prince:
         given = np.empty(0)
         if search.rank and len(search.rivals) and len(likes):
             members, given = search.find(likes)
+
         edges = [self._edges_of(user, like) for like in members.tolist()]
         sizes = [len(part) for part in edges]
+
         return RankedEdges(
             np.concatenate([_NO_LIKES, *edges]),
             np.repeat(given, sizes),
@@ -97,13 +99,16 @@ class _Search:
         if singles:
             best = max(singles, key=lambda n: float((given[n] - margins).max()))
             return likes[[best]], given[[best], (given[best] - margins).argmax()]
+
         found = self._pair(likes, given, margins)
         if found is not None:
             return found
+
         contributions = [given]
         parts = self._parts(likes)
         if parts is not None:
             contributions.append(parts)
+
         return self._larger(likes, contributions, margins)
 
     def _parts(self, likes: np.ndarray) -> np.ndarray | None:
@@ -112,12 +117,15 @@ class _Search:
         """
         keys = [self._explained.data.items.key(like) for like in likes.tolist()]
         rows = []
+
         for item in [self._item, *self.rivals[:_RIVALS].tolist()]:
             budget = self._explained.budget(self._user, item)
             if budget is None or budget.basis == "measured":
                 return None
+
             values = {term.node.key: term.value for term in budget.by_liked}
             rows.append([values.get(key, 0.0) for key in keys])
+
         parts = np.array(rows)
         return np.asarray((parts[0] - parts[1:]).T)
 
@@ -133,6 +141,7 @@ class _Search:
                 rival = int(beyond[n].argmax())
                 members = members[np.argsort(-given[members, rival], kind="stable")]
                 return likes[members], given[members, rival]
+
         return None
 
     def _larger(
@@ -153,10 +162,12 @@ class _Search:
                 for rival in nearest.tolist()
                 for count in _sizes(int(size[rival]), int(pulling[rival]))
             ]
+
         for members, given in sorted(tries, key=lambda one: len(one[0])):
             if self._loses(self._world.standing(likes[members])):
                 members = self._pruned(likes, members)
                 return likes[members], given[members]
+
         return _NO_LIKES, np.empty(0)
 
     def _pruned(self, likes: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -184,4 +195,5 @@ def _sizes(first: int, last: int) -> list[int]:
     sizes = list(range(first, min(first + 4, last + 1)))
     while sizes and sizes[-1] < last:
         sizes.append(min(2 * sizes[-1], last))
+
     return sizes

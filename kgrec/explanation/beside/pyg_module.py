@@ -77,6 +77,7 @@ class PygScores(nn.Module):
                 f"{explained.name} is not layers of weighted messages, which masks act on. Use "
                 "lightgcn, lightgcn-kg or kgat, or a model whose effects are MessagePassed."
             )
+
         scores = explained.standing(user).scores
         form = effects.message_layers()
         if not form.updates:
@@ -84,10 +85,12 @@ class PygScores(nn.Module):
                 f"{explained.name} has no layer: no message enters its scores, and a mask would "
                 "have no effect."
             )
+
         self.user = user
         self.spread = 1.0
         if standardized:
             self.spread = max(float(scores.std()), 1e-12)
+
         self._explained = explained
         self._combined = form.combined
         self._ranked = form.ranked
@@ -122,20 +125,24 @@ class PygScores(nn.Module):
         """
         if edge_weight is None:
             edge_weight = self.edge_weight
+
         if len(edge_weight) != edge_index.shape[1]:
             raise ConfigError(
                 f"{edge_index.shape[1]} edges and {len(edge_weight)} weights: with some of the "
                 "edges, pass their edge_weight as well."
             )
+
         ckg = self._explained.graph.ckg
         states = [x]
         for gather, update in zip(self._gather, self._updates, strict=True):
             states.append(update(states[-1], gather(states[-1], edge_index, edge_weight)))
+
         z = self._combined(states)
         if items is None:
             candidates = z[: ckg.num_items]
         else:
             candidates = z[items]
+
         scores = self._ranked(candidates) @ z[ckg.user_node(self.user)]
         return scores.unsqueeze(0) / self.spread
 
@@ -155,9 +162,11 @@ class PygScores(nn.Module):
         reached = torch.zeros(ckg.num_nodes, dtype=torch.bool, device=source.device)
         reached[[ckg.user_node(self.user), item]] = True
         inside = torch.zeros_like(source, dtype=torch.bool)
+
         for _ in self._updates:
             inside |= reached[target]
             reached[source[inside]] = True
+
         return inside.nonzero().squeeze(1)
 
     def hop(self, column: int) -> Hop:
@@ -179,6 +188,7 @@ class PygScores(nn.Module):
         assert isinstance(effects, MessagePassed)
         if effects.merges_relations:
             return np.asarray(per_fact[graph.first_facts()])
+
         return graph.per_edge(per_fact)
 
     def top_edges(
@@ -188,11 +198,13 @@ class PygScores(nn.Module):
         graph = self._explained.graph
         values = self.per_edge(edge_mask)
         found = []
+
         for edge in np.argsort(-values, kind="stable")[:k].tolist():
             fact = graph.facts(edge)[0]
             ends = [int(graph.ckg.head[fact]), int(graph.ckg.tail[fact])]
             (hop,) = self._explained.naming.hops(ends, [edge], 0)
             found.append((float(values[edge]), hop))
+
         return tuple(found)
 
 

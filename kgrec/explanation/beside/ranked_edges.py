@@ -58,5 +58,6 @@ def candidate_edges(search: PathSearch, user: int, item: int) -> np.ndarray:
     edges = np.unique(np.concatenate([group.edge for group in groups]))
     if effects is None or len(edges) <= _MOST:
         return edges
+
     order = np.argsort(-np.abs(effects.removal(edges)), kind="stable")
     return np.sort(edges[order[:_MOST]])

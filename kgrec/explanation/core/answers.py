@@ -264,4 +264,5 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, dict):
         return dict(value)
+
     return value

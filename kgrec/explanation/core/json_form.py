@@ -42,23 +42,29 @@ def explanation_to_dict(
     out: dict[str, Any] = {"schema": explanation.schema}
     for name in ("user", "item", "user_label", "item_label", "score", "rank", "margin"):
         out[name] = getattr(explanation, name)
+
     out["next_item"] = None
     if explanation.next_item is not None:
         out["next_item"] = asdict(explanation.next_item)
+
     out["budget"] = None
     if explanation.budget is not None:
         out["budget"] = _budget_to_dict(explanation.budget)
+
     out["against"] = [term_to_dict(term) for term in explanation.against]
     out["paths"] = [
         _path_to_dict(path, said) for path, said in zip(explanation.paths, path_words, strict=True)
     ]
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
+
     out |= {"notes": list(explanation.notes), "text": words}
     if explanation.training is not None:
         out["training"] = explanation.training.to_dict()
+
     if explanation.schema == 1:
         return _as_schema_1(out)
+
     return out
 
 
@@ -68,8 +74,10 @@ def _as_schema_1(out: dict[str, Any]) -> dict[str, Any]:
     for path in out["paths"]:
         for name in _SINCE_2:
             del path[name]
+
     if out["budget"] is not None and out["budget"]["basis"] == "linearized":
         out["budget"]["basis"] = "linearised"
+
     return out
 
 
@@ -138,11 +146,13 @@ def explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
             f"this is schema {record.get('schema')!r}; this version of kgrec reads schema "
             f"{' and '.join(map(str, SCHEMAS))}. Update kgrec, or explain again."
         )
+
     try:
         return _explanation_from_dict(record)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         if isinstance(error, ExplanationError):
             raise
+
         found = str(error).partition("\n")[0]
         raise ExplanationError(
             f"the record is not an explanation: {found}. Write it with Explanation.to_json."
@@ -159,12 +169,15 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     fields["budget"] = None
     if record.get("budget"):
         fields["budget"] = _budget_from_dict(record["budget"])
+
     fields["next_item"] = None
     if record.get("next_item"):
         fields["next_item"] = Node(**record["next_item"])
+
     fields["training"] = None
     if record.get("training"):
         fields["training"] = TrainingEffects.from_dict(record["training"])
+
     return Explanation(**fields)
 
 
@@ -173,8 +186,10 @@ def _budget_from_dict(record: Mapping[str, Any]) -> Budget:
     fields = {name: value for name, value in record.items() if name in known}
     if fields["basis"] == "linearised":  # as schema 1 spells it
         fields["basis"] = "linearized"
+
     for name in ("by_liked", "by_property"):
         fields[name] = tuple(_term_from_dict(term) for term in record[name])
+
     return Budget(**fields)
 
 
@@ -193,6 +208,7 @@ def _path_from_dict(record: Mapping[str, Any]) -> Path:
     )
     if record["length"] != path.length:
         raise ExplanationError(f"a path says length {record['length']} and has {path.length} hops.")
+
     return path
 
 
@@ -226,12 +242,14 @@ def read_json(text: str) -> Any:
         found = dict(pairs)
         if len(found) != len(pairs):
             raise ExplanationError("in the JSON a key stands twice.")
+
         return found
 
     try:
         found = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
         if "\\ud" in text.lower():
             json.dumps(found, ensure_ascii=False).encode()
+
         return found
     except json.JSONDecodeError as error:
         raise ExplanationError(

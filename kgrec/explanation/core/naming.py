@@ -33,9 +33,11 @@ class Naming:
             if count == 1:
                 return Node("users", "", "1 other")
             return Node("users", "", f"{count} others")
+
         ckg = self._graph.ckg
         if ckg.is_user(node):
             return self.user(ckg.user_row(node))
+
         return self.entity(node)
 
     def entity(self, row: int) -> Node:
@@ -56,6 +58,7 @@ class Naming:
         """Return the hops of a path; ``count`` users stand at ``OTHERS``."""
         nodes = [self.node(stop, count) for stop in stops]
         hops = []
+
         for position, edge in enumerate(edges):
             ends = stops[position : position + 2]
             hops.append(
@@ -65,6 +68,7 @@ class Naming:
                     self.relations(self._graph.facts(edge), ends, OTHERS in ends),
                 )
             )
+
         return tuple(hops)
 
     def relation_label(self, relation: int) -> str:
@@ -85,12 +89,15 @@ class Naming:
         """Return the relations of parallel facts, with directions and where each is stated."""
         ckg = self._graph.ckg
         stated: dict[tuple[int, bool], list[FactRef]] = {}
+
         for fact in facts.tolist():
             tail_is_target = int(ckg.tail[fact]) == ends[1]
             refs = stated.setdefault((int(ckg.relation[fact]), tail_is_target), [])
             refs.append(self._fact_ref(int(ckg.fact[fact])))
+
         if counted:
             stated = {key: list(dict.fromkeys(refs)) for key, refs in stated.items()}
+
         return tuple(
             Relation(
                 self.relation_key(relation), self.relation_label(relation), forward, tuple(refs)
@@ -104,8 +111,10 @@ class Naming:
             return FactRef("training interactions")
         if row < 0:
             return FactRef("user attributes")
+
         triples = self.data.triples
         source = int(triples.source[row])
+
         return FactRef(
             self._sources[source],
             int(triples.locator[row]),

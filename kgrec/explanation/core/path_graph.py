@@ -31,12 +31,15 @@ class PathGraph:
         columns = [np.minimum(head, tail), np.maximum(head, tail)]
         if not merged:
             columns += [ckg.relation[facts], (head > tail).astype(np.int64)]
+
         order = np.lexsort([facts, *columns[::-1]])
         ends = np.stack([column[order] for column in columns])
+
         if len(order):
             starts = np.flatnonzero(np.r_[True, (ends[:, 1:] != ends[:, :-1]).any(0)])
         else:
             starts = order
+
         self._facts = facts[order]
         self._fact_ptr = np.append(starts, len(order))
         self.low = ends[0, starts]

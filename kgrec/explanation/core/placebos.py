@@ -64,6 +64,7 @@ class Placebos:
                 f"placebos of schema {record.get('schema')!r}; this version of kgrec reads schema "
                 f"{_SCHEMA}. Estimate them again: kgrec placebo RUN."
             )
+
         try:
             found = [_cell(one) for one in record["cells"]]
             sums = {str(name): str(value) for name, value in record["sums"].items()}

@@ -90,14 +90,17 @@ class FactRef:
     def _place(self) -> str:
         if self.locator == 0:
             return ""
+
         if self.ordinal:
             where = f" triple {abs(self.locator)}"
         else:
             where = f":{abs(self.locator)}"
+
         if self.column:
             column = f" column {self.column}"
         else:
             column = ""
+
         return where + column + (" (through the item's link)" if self.locator < 0 else "")
 
 
@@ -122,6 +125,7 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
     while len(set(shown)) < len(set(sources)) and depth < max(map(len, parts)):
         depth += 1
         shown = ["/".join(part[-depth:]) for part in parts]
+
     return tuple(shown)
 
 
@@ -253,11 +257,13 @@ class Path:
         """Check that the hops connect, visit no node twice, and that the numbers are finite."""
         if not self.hops:
             raise ExplanationError("a path needs at least one hop.")
+
         for before, after in zip(self.hops, self.hops[1:], strict=False):
             if before.target != after.source:
                 raise ExplanationError(
                     f"a path breaks between {before.target.key!r} and {after.source.key!r}."
                 )
+
         stops = [(node.kind, node.key) for node in self.nodes if node.kind != "users"]
         if len(set(stops)) < len(stops):
             raise ExplanationError("a path visits a node twice.")
@@ -269,6 +275,7 @@ class Path:
             raise ExplanationError(
                 f"a path of {len(self.hops)} hops has {len(self.hop_drops)} drops of hops."
             )
+
         self._check_basis()
 
     def _check_basis(self) -> None:
@@ -318,11 +325,13 @@ class Path:
         found = _sign(self.facts_drop, self.facts_drop_mask)
         if found != "cause":
             return found
+
         tiny = _NOTHING * max(map(abs, self.hop_drops), default=0.0)
         if not all(abs(drop) > tiny for drop in self.hop_drops[1:]):
             return "no cause"
         if self.placebo is None or self.facts_drop is None or self.facts_drop <= self.placebo:
             return "small"
+
         return "cause"
 
     @property
@@ -340,6 +349,7 @@ def _sign(delete: float | None, mask: float | None) -> str:
         return "not measured"
     if len(signs) > 1:
         return "depends"
+
     return "cause" if signs == {True} else "no cause"
 
 
@@ -487,6 +497,7 @@ class Explanation:
                 f"score {self.score} and rank {self.rank}: the score must be finite and the rank "
                 "at least 1."
             )
+
         for path in self.paths:
             ends = (path.nodes[0].kind, path.nodes[0].key, path.nodes[-1].kind, path.nodes[-1].key)
             if ends != ("user", self.user, "item", self.item):
@@ -494,6 +505,7 @@ class Explanation:
                     f"a path leads from {ends[1]!r} to {ends[3]!r}, not from {self.user!r} to "
                     f"{self.item!r}."
                 )
+
         if self.training is not None and len(self.training.paths) != len(self.paths):
             raise ExplanationError(
                 f"there are effects through training of {len(self.training.paths)} paths, and "
@@ -542,6 +554,7 @@ class Explanation:
         """
         if not isinstance(record, dict):
             raise ExplanationError("the JSON holds no object. Write it with Explanation.to_json.")
+
         return cls.from_dict(record)
 
     def to_text(self, width: int = 100) -> str:
@@ -551,6 +564,7 @@ class Explanation:
         shown = text(self, width)
         if self.training is None:
             return shown
+
         return f"{shown}\n{self.training.to_text()}"
 
     def to_frame(self) -> pl.DataFrame:
@@ -602,6 +616,7 @@ class Explanation:
         html = page([self], f"Why this recommendation for {self.user_label}?")
         if path is not None:
             write_file(path, lambda file: file.write_text(html, encoding="utf-8"))
+
         return html
 
     def verify(self, explainer: "Explainer") -> list[str]:

@@ -30,6 +30,7 @@ class Standing:
         """Return the rank of an item, from 1; None where it takes no part."""
         if item in self.seen:
             return None
+
         score = self.scores[item]
         ties = (self.scores == score) & (self.tie_rank < self.tie_rank[item])
         ahead = (self.scores > score) | ties

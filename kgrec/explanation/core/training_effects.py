@@ -90,6 +90,7 @@ class TrainingEffects:
             raise TypeError("an effect through training is no number")
         if not (isinstance(record["measured_on"], str) and isinstance(record["exact"], bool)):
             raise TypeError("effects through training have a value of a wrong type")
+
         paths = tuple(PathTraining(**path) for path in record["paths"])
         return cls(**{**record, "paths": paths})
 
@@ -107,8 +108,10 @@ class TrainingEffects:
                 f"{number:2}  {path.whole:+.3g} (the like alone {path.like:+.3g}, "
                 f"the facts alone {path.facts:+.3g})"
             )
+
         if not self.exact and self.facts_label != self.label:
             lines.append(f"    the facts alone: {_worth(self.facts_label, self.facts_worth)}")
+
         return "\n".join(lines)
 
     def _about(self) -> str:

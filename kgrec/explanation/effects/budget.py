@@ -45,6 +45,7 @@ def budget_of(
         return _parted(model, naming, user, item, score)
     if effects is not None and 0 < len(liked) <= _MOST_MEASURED:
         return _measured(effects, graph, naming, user, score, liked)
+
     return None
 
 
@@ -56,6 +57,7 @@ def _terms(
         pieces = [None] * len(values)
     else:
         pieces = supported.tolist()
+
     return tuple(
         Term(naming.node(int(nodes[n])), float(values[n]), pieces[n]) for n in order.tolist()
     )
@@ -69,12 +71,15 @@ def _linear(pair: Pair, graph: PathGraph, naming: Naming, score: float) -> Budge
     items = neighbors < ckg.num_items
     supported = pair.supported(neighbors, _joined(graph, neighbors, pair.user, pair.item))[items]
     liked = float(values[items].sum())
+
     if (~items).any():
         other = {"facts about the user": float(values[~items].sum())}
     else:
         other = {}
+
     item_own, around, parts = pair.from_item_side()
     users = around >= ckg.num_entities
+
     return Budget(
         score=score,
         own=own,
@@ -120,8 +125,10 @@ def _joined(
 def _parted(model: Parted, naming: Naming, user: int, item: int, score: float) -> Budget:
     with torch.no_grad():
         parts = model.score_parts(user, item)
+
     liked = np.asarray(parts.liked, dtype=np.float64)
     total = parts.own + parts.bias + float(liked.sum()) + sum(parts.other.values())
+
     return Budget(
         score=score,
         own=parts.own,
@@ -142,6 +149,7 @@ def _measured(
     groups = [graph.edge[entries[graph.neighbor[entries] == item]] for item in liked.tolist()]
     (scores,) = effects.without(groups)
     drops = scores[0] - scores[1:]
+
     return Budget(
         score=score,
         own=0.0,

@@ -48,11 +48,13 @@ class Linear:
         self.by_direction = propagation.by_direction
         self.num_layers = len(self.coefficients) - 1
         self.num_nodes = csr.num_nodes
+
         with torch.no_grad():
             layers = [propagation.start.detach()]
             weights = symmetric_weights(csr, layers[0].dtype)
             for _ in range(self.num_layers):
                 layers.append(propagate(layers[-1], csr, weights, weights))
+
         self.layers = [layer.cpu().numpy() for layer in layers]
         ptr = csr.ptr.cpu().numpy()
         idx = csr.idx.cpu().numpy()
@@ -68,6 +70,7 @@ class Linear:
         total = np.zeros((len(nodes), self.layers[0].shape[1]))
         for k in range(first, self.num_layers + 1):
             total += self.coefficients[k] * self.layers[k - first][nodes]
+
         return total
 
     @cached_property
@@ -87,17 +90,21 @@ class Linear:
         )
         sign = np.repeat([-1.0, 1.0], [2 * len(edit.removed), 2 * len(edit.added)])
         edited = ones + sp.csr_matrix((sign, (rows[:, 0], rows[:, 1])), shape=ones.shape)
+
         if mode == "delete":
             degree = np.asarray(edited.sum(1)).ravel()
         else:
             degree = self.degree
+
         scale = 1 / np.sqrt(np.maximum(np.round(degree), 1))
         weight = (sp.diags(scale) @ edited @ sp.diags(scale)).tocsr()
         layer = self.layers[0].astype(np.float64)
         z = self.coefficients[0] * layer
+
         for coefficient in self.coefficients[1:]:
             layer = weight @ layer
             z += coefficient * layer
+
         length = lengths(z[:items]) if self.by_direction else 1.0
         return np.asarray(z[:items] @ z[user] / length)
 
@@ -134,10 +141,12 @@ class Pair:
         self.user = user
         self.item = item
         self.z_user, self.z_item = linear.rows(np.array([user, item]))
+
         if linear.by_direction:
             self.length = float(lengths(self.z_item))
         else:
             self.length = 1.0
+
         self.toward_item = self.z_item / self.length  # the derivative of s by z_u
         self.score = float(self.z_user @ self.toward_item)
         self.toward_user = self.z_user / self.length  # the derivative of s by z_i
@@ -152,10 +161,12 @@ class Pair:
         pushed = [np.zeros(self.linear.num_nodes)]
         pushed[0][node] = 1.0
         reached = np.array([node])
+
         for _ in range(self.linear.num_layers):
             near = 4 * int(self.linear.degree[reached].sum()) < matrix.nnz
             pushed.append(matrix[reached].T @ pushed[-1][reached] if near else matrix @ pushed[-1])
             reached = np.flatnonzero(pushed[-1])
+
         return pushed
 
     @cached_property
@@ -194,6 +205,7 @@ class Pair:
             )
             / self.length
         )
+
         return own, neighbors, weight * (linear.rows(neighbors, 1) @ self.z_user) / self.length
 
     def supported(self, neighbors: np.ndarray, joined: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -215,6 +227,7 @@ class Pair:
         vectors = self.linear.rows(found, 1)
         matrix = sp.csr_matrix((weight, at.ravel(), starts), shape=(len(neighbors), len(found)))
         y_item = matrix @ vectors
+
         return np.asarray(
             self._weights_of(self.user)[neighbors]
             * np.einsum("nd,nd->n", y_user, y_item)
@@ -230,6 +243,7 @@ class Pair:
             sum(c * pushed for c, pushed in zip(linear.coefficients, side, strict=True))
             for side in (self.from_user, self.from_item)
         ]
+
         return float((reach[0] * reach[1] * linear._squares).sum() / self.length)
 
     def joint(self, nodes: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -242,12 +256,14 @@ class Pair:
         linear = self.linear
         length = nodes.shape[1] - 1
         total = np.zeros(len(nodes))
+
         for m in range(max(0, length - linear.num_layers), min(linear.num_layers, length) + 1):
             total += (
                 linear.coefficients[m]
                 * linear.coefficients[length - m]
                 * linear._squares[nodes[:, m]]
             )
+
         return np.asarray(weight * total / self.length)
 
     @cached_property
@@ -269,6 +285,7 @@ class Pair:
             )
             for t in steps
         ]
+
         next_ = [
             sum(
                 linear.coefficients[k] * products[k - t]
@@ -276,6 +293,7 @@ class Pair:
             )
             for t in steps
         ]
+
         return [np.asarray(part, np.float64) for part in plain], [
             np.asarray(part, np.float64) for part in next_
         ]
@@ -286,9 +304,11 @@ class Pair:
         """
         plain, _ = self._sensitivity
         total = np.zeros(low.shape)
+
         for t, part in enumerate(plain):
             for column, pushed in enumerate((self.from_user[t], self.from_item[t])):
                 total += pushed[low] * part[high, column] + pushed[high] * part[low, column]
+
         return np.asarray(total * self._pair_weight(low, high))
 
     @cached_property
@@ -298,9 +318,11 @@ class Pair:
         """
         plain, next_ = self._sensitivity
         total = np.zeros(self.linear.num_nodes)
+
         for t, (part, further) in enumerate(zip(plain, next_, strict=True)):
             for column, pushed in enumerate((self.from_user, self.from_item)):
                 total += pushed[t] * further[:, column] + pushed[t + 1] * part[:, column]
+
         return np.asarray(total / (2 * np.maximum(self.linear.degree, 1)))
 
     def removal_effects(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -341,20 +363,24 @@ class Pair:
         nodes = np.unique(np.concatenate([np.empty(0, np.int64), *touched]))
         powers = self._powers(nodes)
         out = np.empty((len(modes), len(edits)))
+
         for size in {len(part) for part in touched}:
             group = np.array([n for n, part in enumerate(touched) if len(part) == size])
             members = np.stack([touched[n] for n in group])
             at = np.searchsorted(nodes, members)
             change = np.zeros((len(group), size, size))
+
             for row, n in enumerate(group.tolist()):
                 for pairs, sign in ((edits[n].removed, 1.0), (edits[n].added, -1.0)):
                     place = np.searchsorted(members[row], pairs)
                     change[row, place[:, 0], place[:, 1]] = change[
                         row, place[:, 1], place[:, 0]
                     ] = sign
+
             near = [power[at[:, :, None], at[:, None, :]] for power in powers]
             for row, mode in enumerate(modes):
                 out[row, group] = self._edited(members, change, near, mode)
+
         return out
 
     def _powers(self, nodes: np.ndarray) -> list[np.ndarray]:
@@ -364,6 +390,7 @@ class Pair:
         pushed = [self.linear.matrix[nodes]]
         for _ in range((self.linear.num_layers + 1) // 2 - 1):
             pushed.append(pushed[-1] @ self.linear.matrix)
+
         powers = []
         for j in range(1, self.linear.num_layers + 1):
             half = j // 2
@@ -372,6 +399,7 @@ class Pair:
                 if half
                 else pushed[0][:, nodes].toarray()
             )
+
         return powers
 
     def _edited(
@@ -389,10 +417,12 @@ class Pair:
         degree = linear.degree[nodes].astype(np.float64)
         scale = 1 / np.sqrt(np.maximum(degree, 1))
         gone = change * scale[:, :, None] * scale[:, None, :]  # D
+
         if mode == "delete":
             left = degree - change.sum(2)
         else:
             left = degree
+
         sigma = np.where(left > 0, np.sqrt(np.maximum(degree, 1) / np.maximum(left, 1)), 1.0)[
             :, :, None
         ]
@@ -400,15 +430,18 @@ class Pair:
         z = linear.coefficients[0] * layer
         sent = sigma * layer  # W_m = S L'_m
         sources = [sent - layer]  # h_m
+
         for m in range(1, linear.num_layers + 1):
             received = linear.layers[m][nodes].astype(np.float64)
             for j in range(1, m + 1):
                 received += powers[j - 1] @ sources[m - j]
+
             blocked = gone @ sent
             layer = sigma * (received - blocked)
             sent = sigma * layer
             sources.append(sent - received)
             z += linear.coefficients[m] * layer
+
         rows = np.arange(len(nodes))
         z_user = z[rows, np.argmax(nodes == self.user, 1)]
         z_item = z[rows, np.argmax(nodes == self.item, 1)]

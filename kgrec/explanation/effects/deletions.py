@@ -40,10 +40,12 @@ class Deletions:
         """Measure the drops of groups of distinct edges, all that are not known together."""
         modes = self.modes if modes is None else modes
         new: dict[bytes, np.ndarray] = {}
+
         for group in groups:
             key = _key(group)
             if len(group) and any((mode, key) not in self._drops for mode in modes):
                 new[key] = group
+
         if not new:
             return
 

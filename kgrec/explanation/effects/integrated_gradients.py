@@ -66,8 +66,10 @@ def attribute(
     start = _total(linear, users, items, 0.0)
     if not linear.num_layers:
         return Attributed(np.zeros(len(low)), score, start, 0)
+
     tolerance = (1e-9 if exact else 1e-5) * max(1.0, abs(score))
     count = points or (max(4, linear.num_layers) if linear.by_direction else linear.num_layers)
+
     while True:
         found = Attributed(_integrated(linear, users, items, low, high, count), score, start, count)
         if points or abs(found.residual) <= tolerance:
@@ -77,6 +79,7 @@ def attribute(
                 f"the parts of the edges miss the score by {found.residual:.3g} with {count} "
                 "points."
             )
+
         count *= 2
 
 
@@ -127,6 +130,7 @@ def _gradient(
     """
     upstream = _upstream(linear, users, items, at)
     total = np.zeros(len(low))
+
     for t in range(linear.num_layers):
         further = _mix(
             linear,
@@ -139,7 +143,9 @@ def _gradient(
             total[some] += np.einsum("nd,nd->n", upstream[a], further[b]) + np.einsum(
                 "nd,nd->n", upstream[b], further[a]
             )
+
         upstream = np.asarray(linear.matrix @ upstream)
+
     return total
 
 
@@ -149,11 +155,13 @@ def _upstream(linear: Linear, users: np.ndarray, items: np.ndarray, at: float) -
     out = np.zeros_like(z)
     toward_item = z[items]
     toward_user = z[users]
+
     if linear.by_direction:
         length = lengths(toward_item)[:, None]
         toward_item = toward_item / length
         score = np.einsum("nd,nd->n", toward_user, toward_item)[:, None]
         toward_user = (toward_user - score * toward_item) / length
+
     np.add.at(out, users, toward_item)
     np.add.at(out, items, toward_user)
     return out

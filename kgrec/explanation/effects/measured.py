@@ -60,6 +60,7 @@ def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None
         return MeasuredModel(model, graph)
     if isinstance(model, GraphEditable):
         return MeasuredModel(Rebuilt(model), graph)
+
     return None
 
 
@@ -111,20 +112,24 @@ class LinearEffects:
         """
         graph = self._of.graph
         scores = np.full((len(modes), 1 + len(groups)), self.pair.score)
+
         if (
             not self._of.linear.num_layers
         ):  # nothing is read from the graph: what differs would be rounding
             return scores
+
         small = [n for n, edges in enumerate(groups, 1) if len(edges) <= _IN_CLOSED_FORM]
         edits = [
             Edit(np.stack([graph.low[groups[n - 1]], graph.high[groups[n - 1]]], 1)) for n in small
         ]
         if edits:
             scores[:, small] = self.pair.scores(edits, modes)
+
         large = [n for n, edges in enumerate(groups, 1) if len(edges) > _IN_CLOSED_FORM]
         if large:
             facts = [graph.facts_of(groups[n - 1]) for n in large]
             scores[:, large] = _rerun(self._of.model, self._user, self._item, facts, modes)
+
         return scores
 
     def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,6 +175,7 @@ class MeasuredEffects:
         self._user = user
         self._item = item
         per_fact = model.screen(user, item).detach().double().cpu().numpy()
+
         if model.merges_relations:
             self._effect = per_fact[graph.first_facts()]
         else:

@@ -48,9 +48,11 @@ class Rebuilt(Rerunnable):
             kept = np.ones(len(self.ckg.head), dtype=bool)
             kept[list(facts)] = False
             ckg = self.ckg.take(kept)
+
             with torch.inference_mode():
                 scorer = self._model.on_graph(ckg).scorer()
                 scores.append(scorer(_query(ckg, user))[0, item].double())
+
         return torch.stack(scores)
 
 

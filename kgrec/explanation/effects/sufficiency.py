@@ -35,13 +35,16 @@ def scores_alone(
                 for edges in groups
             ]
         )
+
     if not isinstance(of, MeasuredModel):
         raise TypeError(f"no scores of {type(of).__name__} without its graph")
+
     removed = []
     for edges in groups:
         gone = np.ones(len(graph.ckg.head), dtype=bool)
         gone[graph.facts_of(edges)] = False
         removed.append(np.flatnonzero(gone).tolist())
+
     return np.asarray(
         of.model.rerun(user, item, removed, keep_weights=mode == "mask")
         .detach()
@@ -58,20 +61,25 @@ def _propagated(
     ends = np.searchsorted(nodes, np.stack([low, high]))
     there = np.zeros((len(nodes), len(nodes)))
     there[ends[0], ends[1]] = there[ends[1], ends[0]] = 1.0
+
     if mode == "delete":
         degree = there.sum(1)
     else:
         degree = linear.degree[nodes]
+
     scale = 1 / np.sqrt(np.maximum(degree, 1))
     weight = there * scale[:, None] * scale[None, :]
     layer = linear.layers[0][nodes].astype(np.float64)
     z = linear.coefficients[0] * layer
+
     for coefficient in linear.coefficients[1:]:
         layer = weight @ layer
         z = z + coefficient * layer
+
     z_user, z_item = z[np.searchsorted(nodes, [user, item])]
     if linear.by_direction:
         length = float(lengths(z_item))
     else:
         length = 1.0
+
     return float(z_user @ z_item) / length

@@ -19,6 +19,7 @@ def apart_figures(sample: Sample) -> list[Figure]:
     without = ""
     if sample.search.placebos is None:
         without = "no placebos were estimated, so no facts are called a cause: kgrec placebo RUN"
+
     return [
         sample.figure(
             "apart.like",
@@ -57,26 +58,32 @@ def claims_gate(sample: Sample) -> Gate:
     wrong = 0
     count = 0
     search = sample.search
+
     for pair in sample.pairs:
         claims = {path.facts_claim for path in pair.explanation.paths}
         if "cause" not in claims or count >= _MOST_RERUN:
             continue
+
         effects = search.explained.effects_at(pair.user, pair.item)
         found = search.find(pair.user, pair.item, effects)
         for measured in search.measure(found, effects, "like", sample.k)[: sample.k]:
             path = search.path(found, measured, effects)
             if path.facts_claim != "cause":
                 continue
+
             facts = search.explained.graph.facts_of(measured.facts)
             try:
                 scorer = search.explained.without(facts)
             except CapabilityError:
                 return Gate("claims", None, None, 0.0, "the model cannot be put on another graph")
+
             score = search.explained.standing(pair.user, scorer).scores[pair.item]
             wrong += not score < pair.explanation.score
             count += 1
+
     if not count:
         return Gate("claims", None, None, 0.0, "no facts are called a cause")
+
     note = f"of {count:,} claims of facts, re-run on the graph without them" if wrong else ""
     return Gate("claims", wrong == 0, float(wrong), 0.0, note)
 

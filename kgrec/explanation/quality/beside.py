@@ -51,9 +51,11 @@ def compared(sample: Sample, names: Sequence[str]) -> tuple[Compared, ...]:
         return ()
     if sample.explained.effects is None:
         return tuple(Compared(name, (), NO_EFFECT) for name in (OURS, *names))
+
     pairs = [pair for pair in sample.some() if pair.shown]
     ours = _name_edges(MeasuredPaths(sample.search, sample.k), pairs, OURS, None)
     found = [_measured(sample, pairs, OURS, ours, ours)]
+
     for name in names:
         explainer = explainer_named(name, sample.search, sample.seed)
         try:
@@ -61,7 +63,9 @@ def compared(sample: Sample, names: Sequence[str]) -> tuple[Compared, ...]:
         except CapabilityError as error:
             found.append(Compared(name, (), str(error)))
             continue
+
         found.append(_measured(sample, pairs, name, named, ours))
+
     return tuple(found)
 
 
@@ -81,7 +85,9 @@ def _name_edges(
             most = len(ranked.edges)
             if ours is not None:
                 most = len(ours[number].edges)
+
             found.append(_Named(ranked, ranked.first(most), seconds))
+
     return found
 
 
@@ -105,14 +111,17 @@ def _measured(
             "seconds": mine.seconds,
         }
         rows.append((pair.user, values))
+
     figures: list[Figure] = []
     for key, label in _LABELS.items():
         values_of = [(user, values[key]) for user, values in rows]
         middle = "mean"
         if key == "alone":
             middle = "median"
+
         full = f"beside.{name}.{key}"
         figures.append(sample.figure(full, label, values_of, middle=middle, none="not measured"))
+
     return Compared(name, tuple(figures))
 
 
@@ -157,12 +166,14 @@ def _without(sample: Sample, pair: ExplainedItem, named: _Named) -> dict[str, fl
     ((score, without_first, without_all),) = effects.without([first, named.edges]).tolist()
     found: dict[str, float | None] = {"first": score - without_first, "drop": score - without_all}
     found["overtaken"] = None
+
     if isinstance(explained.model_effects, GraphEditable):
         before = explained.standing(pair.user)
         facts = explained.graph.facts_of(named.edges)
         after = explained.standing(pair.user, explained.without(facts))
         found["drop"] = float(before.scores[pair.item] - after.scores[pair.item])
         found["overtaken"] = float((after.rank(pair.item) or 0) > (before.rank(pair.item) or 0))
+
     return found
 
 
@@ -173,6 +184,7 @@ def _alone(sample: Sample, pair: ExplainedItem, edges: np.ndarray) -> float | No
     mode: Mode = "delete"
     if explained.keeps_weights:
         mode = "mask"
+
     nothing, alone = scores_alone(
         explained.effects,
         explained.graph,
@@ -181,4 +193,5 @@ def _alone(sample: Sample, pair: ExplainedItem, edges: np.ndarray) -> float | No
         [np.empty(0, np.int64), edges],
         mode,
     ).tolist()
+
     return metrics.sufficiency(alone, nothing, pair.explanation.score)

@@ -58,11 +58,13 @@ def evaluate(
     others = check_names(beside)
     if min(top, k) < 1:
         raise ConfigError(f"top is {top} and k is {k}. Ask for at least one item and one path.")
+
     rows = _drawn(explained, users, seed)
     sample = Sample(search, TrainingFacts(explained.data), top, k, seed, rows)
     _explain(sample)
     if not sample.pairs and not sample.failures:
         raise ConfigError("none of these users has a recommendation. Name others.")
+
     logger.info(
         "%d explanations measured; now lists, flips and stability of some", len(sample.pairs)
     )
@@ -78,6 +80,7 @@ def evaluate(
         *style_figures(sample),
         *_latency(sample),
     ]
+
     return Quality(
         model=explained.name,
         dataset=explained.data.name,
@@ -112,15 +115,19 @@ def _drawn(
     known = explained.data.users
     if users is None:
         users = _USERS
+
     if isinstance(users, int):
         if users < 1:
             raise ConfigError(f"users is {users}. Draw at least one.")
+
         generator = numpy_generator(seed, "quality")
         return np.sort(generator.choice(active, min(users, len(active)), replace=False))
+
     if isinstance(users, str):
         if users == "all" and "all" not in known:
             return active
         users = [users]
+
     return np.unique(known.rows(users))
 
 
@@ -135,6 +142,7 @@ def _explain(sample: Sample) -> None:
                 except ExplanationError as error:
                     _note_failure(sample, user, item, str(error))
                     continue
+
                 measure(search, pair, sample.k, sample.seed)
                 sample.pairs.append(pair)
 
@@ -155,11 +163,14 @@ def _latency(sample: Sample) -> list[Figure]:
         ("worst", "worst", 1.0),
     )
     figures = []
+
     for key, label, quantile in names:
         value = None
         if len(spent):
             value = float(np.quantile(spent, quantile))
+
         figures.append(Figure(f"latency.{key}", label, value, count=len(spent), of="pairs"))
+
     return figures
 
 
@@ -169,6 +180,7 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
         "Intervals: 95 %, percentile bootstrap over users. Embeddings stay as trained; what is "
         "edited is the graph the model reads."
     ]
+
     if explained.effects is None:
         notes.append(
             f"{explained.name}: {NO_EFFECT} at inference; its paths connect, they do not cause. "
@@ -185,6 +197,7 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
             "Lists, flips, oracle and stability: the first recommendation of "
             f"{len(sample.some())} of the users."
         )
+
     if others:
         notes += [
             "Beside others: the first recommendations of the same users. Each chooses of the edges on "
@@ -194,9 +207,11 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
             "Hold a path: edges named join user and item. Alone: sufficiency, weights kept where the "
             "model can. Runs: to find the edges; of gnnexplainer, steps of the mask.",
         ]
+
     if explained.effects is not None and not explained.data.test.user.size:
         notes.append(
             "The test part was not at hand: leaks were looked for against the validation part "
             "and the training data."
         )
+
     return tuple(notes)

@@ -76,6 +76,7 @@ class Sample:
         most = _SOME
         if self.basis == "measured":
             most = _FEW
+
         return [first[int(user)] for user in chosen[:most]]
 
     def figure(
@@ -97,9 +98,11 @@ class Sample:
         ]
         if not known:
             return Figure(key, label, None, of=of, note=none or note)
+
         mean = metrics.means
         if middle == "median":
             mean = metrics.medians
+
         of_users = np.concatenate([mean(np.array([part])) for part in by_user(known).values()])
         return self._with_interval(key, label, of_users, mean, len(known), of, note)
 
@@ -124,6 +127,7 @@ class Sample:
         )
         if not len(means) or not np.isfinite(metrics.ratios_of_means(means[None])[0]):
             return Figure(key, label, None, of=of, note=none or "the lower mean is not positive")
+
         return self._with_interval(key, label, means, metrics.ratios_of_means, len(kept), of, note)
 
     def _with_interval(

@@ -25,11 +25,14 @@ def _ranks(sample: Sample) -> list[Figure]:
         ("lists.pn", f"PN@{top}: without the paths shown, the item leaves the first {top}"),
         ("lists.ps", f"PS@{top}: with them alone, it stays among the first {top}"),
     )
+
     if explained.effects is None or not isinstance(explained.model_effects, GraphEditable):
         reason = NO_EFFECT
         if explained.effects is not None:
             reason = f"{explained.name} cannot be put on an edited graph"
+
         return [Figure(key, label, None, of="pairs", note=reason) for key, label in names]
+
     rows: list[tuple[int, tuple[float, ...]]] = []
     for pair in [pair for pair in sample.some() if pair.shown]:
         before = pair.explanation.rank or 1
@@ -41,6 +44,7 @@ def _ranks(sample: Sample) -> list[Figure]:
         alone = _rank(explained, pair, rest)
         row = (first - before, without - before, float(without > top), float(alone <= top))
         rows.append((pair.user, row))
+
     return [
         sample.figure(key, label, [(user, row[n]) for user, row in rows], none="no path")
         for n, (key, label) in enumerate(names)
@@ -65,12 +69,15 @@ def _flips(sample: Sample) -> list[Figure]:
     )
     explained = sample.explained
     found = []
+
     for pair in sample.some():
         try:
             found.append((pair.user, flip(explained, explained.data.users.key(pair.user))))
         except CapabilityError as error:
             return [Figure(key, label, None, note=str(error)) for key, label in names]
+
     sizes = [(user, float(len(one.removed))) for user, one in found if one.removed]
+
     return [
         sample.figure(*names[0], sizes, "users", middle="median", none="no user has one"),
         sample.figure(*names[1], [(user, float(not one.removed)) for user, one in found], "users"),

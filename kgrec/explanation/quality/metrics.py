@@ -29,15 +29,18 @@ def smoothed(values: Sequence[float | int] | np.ndarray) -> np.ndarray | None:
     values = np.asarray(values, dtype=np.float64)
     if not len(values) or values.min() == values.max():
         return None
+
     distinct, group = np.unique(values, return_inverse=True)
     keep = 1 - 2 / (len(values) + 1)
     above = 0.0
     below = 0.0
     level = np.empty(len(values))
+
     for m, value in enumerate(np.sort(values).tolist()):
         above = keep * above + value
         below = keep * below + 1
         level[m] = above / below
+
     sizes = np.bincount(group.ravel(), minlength=len(distinct))
     level = np.bincount(np.repeat(np.arange(len(distinct)), sizes), weights=level) / sizes
     return np.asarray(((level - level[0]) / (level[-1] - level[0]))[group.ravel()])
@@ -58,6 +61,7 @@ def mean_known(values: Sequence[float | int | None]) -> float | None:
     known = [value for value in values if value is not None]
     if known:
         return float(np.mean(known))
+
     return None
 
 
@@ -72,6 +76,7 @@ def type_diversity(relations: Sequence[Hashable], types: int) -> float | None:
     """
     if relations and types:
         return len(set(relations)) / min(len(relations), types)
+
     return None
 
 
@@ -83,6 +88,7 @@ def distinct_share(things: Sequence[Hashable]) -> float | None:
     """
     if things:
         return len(set(things)) / len(things)
+
     return None
 
 
@@ -95,6 +101,7 @@ def type_concentration(relations: Sequence[Hashable]) -> float | None:
     count = len(relations)
     if count < 2:
         return None
+
     return 1 - sum(c * (c - 1) for c in Counter(relations).values()) / (count * (count - 1))
 
 
@@ -110,6 +117,7 @@ def pattern_diversity(patterns: Sequence[Hashable], known: int) -> float | None:
     """
     if patterns and known:
         return len(set(patterns)) / min(len(patterns), known)
+
     return None
 
 
@@ -124,6 +132,7 @@ def fidelity(explained: Sequence[int], k: int) -> float | None:
     """
     if len(explained):
         return float(np.mean(explained)) / k
+
     return None
 
 
@@ -142,6 +151,7 @@ def sufficiency(alone: float, nothing: float, score: float) -> float | None:
     gain = score - nothing
     if abs(gain) > 1e-9 * max(1.0, abs(score)):
         return (alone - nothing) / gain
+
     return None
 
 
@@ -196,6 +206,7 @@ def interval(
     """
     if len(values) < 2:
         return None
+
     at_once = max(1, _ENTRIES // len(values))
     parts = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
     found = np.concatenate(
@@ -204,6 +215,7 @@ def interval(
     found = found[np.isfinite(found)]
     if len(found):
         return (float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975)))
+
     return None
 
 

@@ -41,12 +41,15 @@ def necessity_figures(sample: Sample) -> list[Figure]:
                 note=NO_EFFECT,
             ),
         ]
+
     every = sample.shown()
     figures = []
+
     for row, mode in enumerate(sample.search.modes):
         words = "degrees recomputed"
         if mode == "mask":
             words = "other weights kept"
+
         figures += [
             sample.figure(
                 f"necessity.drop.{mode}",
@@ -84,6 +87,7 @@ def necessity_figures(sample: Sample) -> list[Figure]:
                 note="paths without a match are in neither",
             ),
         ]
+
     figures += [
         sample.figure(
             "necessity.relative",
@@ -108,6 +112,7 @@ def necessity_figures(sample: Sample) -> list[Figure]:
             "paths",
         ),
     ]
+
     return figures
 
 
@@ -125,9 +130,11 @@ def aopc_curves(sample: Sample) -> tuple[Curve, ...]:
     kinds: Sequence[str] = KINDS
     if not any("matched" in pair.curves for pair in sample.pairs):
         kinds = KINDS[:2]
+
     pairs = [pair for pair in sample.pairs if all(kind in pair.curves for kind in kinds)]
     if not pairs:
         return ()
+
     curves = []
     for row, mode in enumerate(sample.search.modes):
         for kind in kinds:
@@ -140,6 +147,7 @@ def aopc_curves(sample: Sample) -> tuple[Curve, ...]:
                 for m, mine in enumerate(values)
             ]
             curves.append(Curve(kind, mode, tuple(points)))
+
     return tuple(curves)
 
 
@@ -148,6 +156,7 @@ def group_figures(sample: Sample) -> tuple[Group, ...]:
     every = sample.shown()
     if not every:
         return ()
+
     likes = {pair.user: len(sample.explained.liked(pair.user)) for pair in sample.pairs}
     uses = np.asarray(sample.explained.train.sum(0)).ravel().astype(int)
     active = metrics.thirds(list(likes.values()))
@@ -159,16 +168,20 @@ def group_figures(sample: Sample) -> tuple[Group, ...]:
         "popularity": lambda pair, shown: _range(int(uses[pair.item]), popular, "users"),
     }
     groups = []
+
     for by, name in ways.items():
         found: dict[str, list[tuple[int, float, float]]] = {}
         for pair, shown in every:
             row = (pair.user, float(shown.drops[0]), float(shown.random[0]))
             found.setdefault(name(pair, shown), []).append(row)
+
         if by == "pattern":
             keys = sorted(found, key=lambda key: (-len(found[key]), key))[:_MOST_PATTERNS]
         else:
             keys = sorted(found, key=_first_number)
+
         groups += [_group(sample, by, key, found[key]) for key in keys]
+
     return tuple(groups)
 
 

@@ -50,6 +50,7 @@ def estimate_placebos(search: PathSearch, pairs: int = 200, seed: int = 0) -> Pl
     patterns = _patterns(search, sampled)
     draw = _Draws(search, generator)
     found: dict[Cell, list[float]] = defaultdict(list)
+
     with progress("estimating placebos", _ROUNDS * len(sampled)) as bar:
         for number in range(_ROUNDS):
             open_ = {one for one in patterns if _is_open(found, one, number)}
@@ -58,6 +59,7 @@ def estimate_placebos(search: PathSearch, pairs: int = 200, seed: int = 0) -> Pl
                 if drawn:
                     effects = explained.effects.at(user, item)
                     _add(found, drawn, effects)
+
                 bar.update(number * len(sampled) + at + 1)
 
     enough = {cell: drops for cell, drops in found.items() if len(drops) >= LEAST_DRAWS}
@@ -98,11 +100,13 @@ def _pairs(search: PathSearch, count: int, generator: np.random.Generator) -> li
     ]
     if len(users) > count:
         users = sorted(generator.choice(users, count, replace=False).tolist())
+
     pairs = []
     for user in users:
         best = explained.standing(user).order()[:1]
         if len(best):
             pairs.append((user, int(best[0])))
+
     return pairs
 
 
@@ -110,6 +114,7 @@ def _patterns(search: PathSearch, pairs: list[tuple[int, int]]) -> set[Pattern]:
     """Return the patterns of all paths between some pairs that start at a like."""
     filters = Filters(max_length=search.filters.max_length, users="hide")
     found = set()
+
     for user, item in pairs:
         paths = search.find(user, item, None, filters)
         for group in paths.groups[1:]:
@@ -117,6 +122,7 @@ def _patterns(search: PathSearch, pairs: list[tuple[int, int]]) -> set[Pattern]:
                 pattern = search.pattern(nodes, edges)
                 if pattern is not None:
                     found.add(pattern)
+
     return found
 
 
@@ -150,11 +156,13 @@ class _Draws:
         likes = likes[likes != item]
         if not len(likes):
             return
+
         for pattern in sorted(patterns):
             for _ in range(_TRIES):
                 drawn = self._placebo(int(self._generator.choice(likes)), item, pattern)
                 if drawn is None:
                     continue
+
                 edges, stops = drawn
                 cell = pattern, degree_class(self._graph.degree(np.array(stops)).tolist())
                 if len(found[cell]) < 2 * LEAST_DRAWS:
@@ -173,10 +181,12 @@ class _Draws:
         edges = []
         stops = [like]
         near_item = self._neighbors(item)
+
         for code in codes[:-1]:
             step = self._step(stops[-1], code, near_item | {item, *stops})
             if step is None:
                 return None
+
             edges.append(step[0])
             stops.append(step[1])
 
@@ -184,6 +194,7 @@ class _Draws:
         last = self._step(item, codes[-1] ^ 1, self._neighbors(like) | set(stops))
         if last is None:
             return None
+
         return np.unique([*edges, last[0]]), [*stops[1:], last[1]]
 
     def _neighbors(self, node: int) -> set[int]:
@@ -198,5 +209,6 @@ class _Draws:
         entries = entries[~np.isin(graph.neighbor[entries], list(without))]
         if not len(entries):
             return None
+
         entry = int(self._generator.choice(entries))
         return int(graph.edge[entry]), int(graph.neighbor[entry])

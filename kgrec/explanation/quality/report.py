@@ -181,6 +181,7 @@ class Quality(Answer):
         for figure in (*self.figures, *compared):
             if figure.key == key:
                 return figure
+
         raise KeyError(key)
 
     def to_dict(self) -> dict[str, Any]:
@@ -206,6 +207,7 @@ class Quality(Answer):
                 *(f"| {' | '.join(row)} |" for row in (head, rule, *body)),
                 "",
             ]
+
         return "\n".join([*lines, *(f"- {_cell(note)}" for note in self.notes)]) + "\n"
 
     def _title(self) -> str:
@@ -221,6 +223,7 @@ class Quality(Answer):
             figures = [figure for figure in self.figures if figure.section == section]
             if figures:
                 yield title, [["", "figure", "95 % interval", "of", ""], *map(_figure, figures)]
+
         if self.curves:
             count = self.curves[0].points[0].count
             yield (
@@ -228,8 +231,10 @@ class Quality(Answer):
                 f"{count:,} pairs",
                 _curves(self.curves),
             )
+
         if self.beside:
             yield "Beside other explainers, as many edges each", _compared(self.beside)
+
         for by in dict.fromkeys(group.by for group in self.groups):
             rows = [_group(group) for group in self.groups if group.by == by]
             yield (
@@ -313,6 +318,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines, columns without a head on the left, the others on the right."""
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
+
     for row in rows:
         cells = []
         for cell, size, head in zip(row, wide, rows[0], strict=True):
@@ -320,7 +326,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
                 cells.append(cell.rjust(size))
             else:
                 cells.append(cell.ljust(size))
+
         lines.append(f"  {'  '.join(cells)}".rstrip())
+
     return lines
 
 

@@ -86,6 +86,7 @@ def measure(search: PathSearch, pair: ExplainedItem, k: int, seed: int) -> None:
     """
     if search.explained.effects is None or not pair.explanation.paths:
         return
+
     effects = search.explained.effects.at(pair.user, pair.item)
     pair.modes = search.modes
     found = search.find(pair.user, pair.item, effects)
@@ -99,6 +100,7 @@ def measure(search: PathSearch, pair: ExplainedItem, k: int, seed: int) -> None:
     generator = numpy_generator(seed, "quality", pair.user, pair.item)
     random: list[list[np.ndarray]] = []
     matched: list[list[np.ndarray]] = []
+
     for length, number in best:
         group = found.groups[length]
         drawn = _draw(search, group, number, controls, generator)
@@ -147,6 +149,7 @@ def _draw(
         <= np.log(_FACTOR) + 1e-9
     )
     alike = pool[near & (pool != number)]
+
     return tuple(
         generator.choice(some, min(count, len(some)), replace=False).tolist()
         for some in (pool, alike)
@@ -171,6 +174,7 @@ def _means(drops: np.ndarray, parts: Sequence[Sequence[np.ndarray]]) -> np.ndarr
         part.mean(1) if part.shape[1] else np.full(len(drops), np.nan)
         for part in np.split(drops, ends, axis=1)
     ]
+
     return np.stack(columns, 1)
 
 
@@ -181,14 +185,17 @@ def _curves(drops: np.ndarray, counts: dict[str, int], paths: int, k: int) -> di
     """
     curves = {}
     start = 0
+
     for kind, count in counts.items():
         runs = []
         for _ in range(count):
             one = drops[:, start : start + paths]
             start += paths
             runs.append([aopc(np.concatenate([row, np.repeat(row[-1], k - paths)])) for row in one])
+
         if runs:
             curves[kind] = np.mean(runs, axis=0)
+
     return curves
 
 
@@ -201,11 +208,13 @@ def _enough(
     groups = [np.empty(0, np.int64), edges[0], np.unique(np.concatenate(edges))]
     found = {}
     score = pair.explanation.score
+
     for mode in pair.modes:
         nothing, first, every = scores_alone(
             explained.effects, explained.graph, pair.user, pair.item, groups, mode
         ).tolist()
         found[mode] = (sufficiency(first, nothing, score), sufficiency(every, nothing, score))
+
     return found
 
 
@@ -235,6 +244,7 @@ def oracle(search: PathSearch, pair: ExplainedItem, seed: int) -> Oracle | None:
     """
     if search.explained.effects is None or not pair.shown:
         return None
+
     effects = search.explained.effects.at(pair.user, pair.item)
     found = search.find(pair.user, pair.item, effects)
     counted = bool(pair.shown[0].path.users)
@@ -245,12 +255,14 @@ def oracle(search: PathSearch, pair: ExplainedItem, seed: int) -> Oracle | None:
     ]
     first_order = np.array([found.first_order[length][n] for length, n in every])
     mine = [path.where for path in pair.shown if bool(path.path.users) == counted]
+
     if counted:
         most = _COUNTED_ORACLE
     elif effects.basis == "exact":
         most = _ORACLE
     else:
         most = _FEW_ORACLE
+
     order = np.argsort(-first_order, kind="stable")
     generator = numpy_generator(seed, "quality oracle", pair.user, pair.item)
     chosen = {
@@ -261,6 +273,7 @@ def oracle(search: PathSearch, pair: ExplainedItem, seed: int) -> Oracle | None:
     measured = [every[row] for row in rows]
     drops = _drops(effects, [found.edges(where) for where in measured])
     of = dict(zip(measured, drops.tolist(), strict=True))
+
     return Oracle(
         shown=float(np.mean([of[where] for where in mine])),
         screened=float(np.mean([of[every[row]] for row in order[: len(mine)].tolist()])),

@@ -18,10 +18,12 @@ def _completeness(explanation: Explanation) -> float | None:
     budget = explanation.budget
     if budget is None:
         return None
+
     cuts = [budget.own + budget.bias + budget.liked + sum(budget.other.values())]
     if budget.item_own is not None and budget.by_users is not None:
         by_property = sum(term.value for term in budget.by_property)
         cuts.append(budget.item_own + budget.by_users + by_property)
+
     return max(abs(cut - explanation.score) for cut in cuts) / max(1.0, abs(explanation.score))
 
 
@@ -47,9 +49,11 @@ def soundness_figures(sample: Sample) -> list[Figure]:
     note = ""
     if not errors:
         note = _no_budget(sample.explained)
+
     budgets = [pair.explanation.budget for pair in sample.pairs]
     if any(budget is not None and budget.basis == "measured" for budget in budgets):
         note = "the rest of a measured budget is what is left: no test"
+
     leaks = sample.facts.leaks(sample.explained.graph.ckg)
     stops = {
         node for _, path in sample.paths() for node in path.nodes if node.kind in ("item", "entity")
@@ -61,6 +65,7 @@ def soundness_figures(sample: Sample) -> list[Figure]:
         if not hop.liked
         for fact in hop.facts
     ]
+
     return [
         Figure(
             "whole.completeness",
@@ -122,6 +127,7 @@ def gates(sample: Sample) -> tuple[Gate, ...]:
     leaks = sample.facts.leaks(sample.explained.graph.ckg)
     leaking = max(leaks.strange, leaks.held_out)
     failures = sample.failures
+
     return (
         _completeness_gate(sample),
         _validity_gate(sample),
@@ -143,9 +149,11 @@ def _validity_gate(sample: Sample) -> Gate:
     valid = [good for _, good in _valid_hops(sample)]
     if not valid:
         return Gate("validity", None, None, 1.0, "no path")
+
     note = ""
     if not all(valid):
         note = f"{len(valid) - sum(valid)} of {len(valid)} hops are not training facts"
+
     return Gate("validity", all(valid), float(np.mean(valid)), 1.0, note)
 
 

@@ -35,12 +35,14 @@ def support_figures(sample: Sample) -> list[Figure]:
                 none=f"{sample.explained.name} has no such part, or scores are not positive",
             )
         )
+
     reached = by_user(
         [(pair.user, float(sum(pair.explanation.counts.values()) > 0)) for pair in sample.pairs]
     )
     coverage = [(user, sum(reached.get(user, [])) / sample.top) for user in sample.users.tolist()]
     longest = sample.search.filters.max_length
     label = f"path coverage@{sample.top}: recommendations with a path of at most {longest} hops"
+
     return [
         *figures,
         sample.figure(
@@ -57,9 +59,11 @@ def _part(explanation: Explanation, name: str) -> float | None:
     """Return a part of the budget over the score; None where that says nothing."""
     if explanation.budget is None or explanation.score <= 1e-12:
         return None
+
     value: float | None = getattr(explanation.budget, name)
     if value is None:
         return None
+
     return value / explanation.score
 
 
@@ -84,6 +88,7 @@ def _overlap(sample: Sample, other: PathSearch) -> list[tuple[int, float | None]
     data = other.explained.data
     most = min(sample.k, _STABLE)
     overlaps = []
+
     for pair in sample.some():
         why = pair.explanation
         if why.user in data.users and why.item in data.items:
@@ -91,6 +96,7 @@ def _overlap(sample: Sample, other: PathSearch) -> list[tuple[int, float | None]
             first = [path_key(path) for path in why.paths[:most]]
             second = [path_key(path) for path in again.paths]
             overlaps.append((pair.user, metrics.jaccard(first, second)))
+
     return overlaps
 
 
@@ -103,6 +109,7 @@ def stability_figures(sample: Sample, against: PathSearch | None) -> list[Figure
         _overlap(sample, sample.search.over()),
         none="no path",
     )
+
     other = Figure(
         "stability.against",
         "overlap with another run",
@@ -117,10 +124,12 @@ def stability_figures(sample: Sample, against: PathSearch | None) -> list[Figure
             _overlap(sample, against),
             none="no pair that both know",
         )
+
     label = f"overlap of the first {most} paths with those of random parameters; low is good"
     random = _randomized(sample.search, sample.seed)
     if isinstance(random, str):
         return [again, other, Figure("stability.random", label, None, of="pairs", note=random)]
+
     return [
         again,
         other,
@@ -140,15 +149,19 @@ def _randomized(search: PathSearch, seed: int) -> PathSearch | str:
         return f"{explained.name}'s parameters have no say in the order of its paths"
     if not isinstance(model, Recommender) or not any(part.numel() for part in model.parameters()):
         return f"{explained.name} has no parameters that could be randomized"
+
     other = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(
         int(numpy_generator(seed, "quality parameters").integers(2**31))
     )
+
     with torch.no_grad():
         for part in other.parameters():
             drawn = torch.randn(part.shape, generator=generator, dtype=part.dtype)
             part.copy_(drawn * part.std(correction=0) + part.mean())
+
         effects = other.explanation_effects()
         if isinstance(effects, GraphEditable):
             return search.over(effects.on_graph(effects.ckg))
+
     return search.over(other)

@@ -69,6 +69,7 @@ def style_figures(sample: Sample) -> list[Figure]:
     missing = {"lir": "no first stop has a recency"}
     if recency.unknown:
         missing["lir"] = "the interactions have no times"
+
     figures = [
         sample.figure(
             f"style.{key}",
@@ -79,15 +80,18 @@ def style_figures(sample: Sample) -> list[Figure]:
         )
         for key, label, of in measures
     ]
+
     shown = [
         (user, metrics.fidelity([len(best.get(user, ()))], sample.top))
         for user in sample.users.tolist()
     ]
     keys = sample.explained.data.users
     faithful = []
+
     for user, paths in best.items():
         holds = [sample.facts.path_holds(path, keys.key(user)) for path in paths]
         faithful.append((user, metrics.faithful_rate(holds)))
+
     return [
         *figures,
         sample.figure(
@@ -128,6 +132,7 @@ class _Recency:
         """Return the recency of a path's first stop, None where it is no item with a time."""
         if self.unknown or path.nodes[1].kind != "item":
             return None
+
         if user not in self._of:
             train = self._data.train
             rows = np.flatnonzero(train.user == user)
@@ -135,9 +140,11 @@ class _Recency:
             rows = rows[np.isfinite(train.time[rows])]
             recency = metrics.smoothed(train.time[rows])
             self._of[user] = {}
+
             if recency is not None:
                 items = train.item[rows].tolist()
                 self._of[user] = dict(zip(items, recency.tolist(), strict=True))
+
         return self._of[user].get(self._data.items.row(path.nodes[1].key))
 
 
@@ -160,8 +167,10 @@ class _Popularity:
         popularity = self._popularity.get(node.kind)
         if popularity is None:
             return None
+
         if node.kind == "item":
             row = data.items.row(node.key)
         else:
             row = data.triples.entities.row(node.key) - data.num_items
+
         return float(popularity[row])

@@ -18,10 +18,12 @@ def sufficiency_figures(sample: Sample) -> list[Figure]:
             values = [(pair.user, pair.enough[mode][index]) for pair in sample.pairs if pair.enough]
             undefined = sum(value is None for _, value in values)
             note = ""
+
             if undefined:
                 note = f"{undefined} undefined: the graph adds nothing to the score"
             elif mode == "delete":
                 note = "far above 1 where few edges share the weight of many"
+
             figures.append(
                 sample.figure(
                     f"sufficiency.{name}.{mode}",
@@ -32,6 +34,7 @@ def sufficiency_figures(sample: Sample) -> list[Figure]:
                     none=_why_none(sample),
                 )
             )
+
     return figures
 
 
@@ -48,10 +51,13 @@ def choice_figures(sample: Sample) -> list[Figure]:
         found = oracle(sample.search, pair, sample.seed)
         if found is not None:
             rows.append((pair.user, found))
+
     none = ""
     if not rows:
         none = _why_none(sample)
+
     ranks = [(user, _correlation(found.effects, found.drops)) for user, found in rows]
+
     return [
         sample.ratio(
             "choice.oracle",

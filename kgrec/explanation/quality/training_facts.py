@@ -70,6 +70,7 @@ class TrainingFacts:
         leaked = [np.isin(likes, held_out)]
         if hidden:
             leaked.append(np.isin(facts, np.concatenate(hidden)))
+
         return Leaks(
             sum(int(part.sum()) for part in unknown),
             sum(int(part.sum()) for part in leaked),
@@ -103,11 +104,14 @@ class TrainingFacts:
         data = self._data
         if head.kind == "users":
             return relation != "interacts" or self._others(data.items.row(tail.key), user) > 0
+
         if head.kind == "user":
             row = data.users.row(head.key)
             if relation == "interacts" and tail.kind == "item":
                 return self._in(self._likes, row * data.num_items + data.items.row(tail.key))
+
             return self._in(self._user_facts, self._code(row, relation, tail))
+
         return self._in(self._triples, self._code(self._row(head), relation, tail))
 
     def _others(self, item: int, user: str) -> int:

@@ -42,6 +42,7 @@ def explanations(
     """
     if top < 1:
         raise ConfigError(f"top is {top}. Ask for at least one item per user.")
+
     names = list(dict.fromkeys(users))
     rows = search.explained.data.users.rows(names).tolist()
     strangers = [
@@ -53,9 +54,11 @@ def explanations(
             len(strangers),
             strangers[0],
         )
+
     for name, row in zip(names, rows, strict=True):
         if not search.explained.explains(row):
             continue
+
         first = (skip or {}).get(name, 0)
         for item in search.explained.standing(row).order()[first:top].tolist():
             yield explain(search, name, search.explained.data.items.key(item), k, **settings)
@@ -93,6 +96,7 @@ def write_batch(
     search.explained.data.users.rows(names)
     if goal.exists() and not goal.is_file():
         raise ConfigError(f"{goal}: is a folder, a pipe or a device. Name a plain file.")
+
     with locked(goal, "kgrec explain-batch"):
         return _written(search, names, goal, k, top, settings)
 
@@ -107,10 +111,12 @@ def _written(
 ) -> tuple[int, int]:
     there, size, last, counts = _beginning(goal, names)
     at = 0
+
     if last is not None:
         _same_batch(search, last, goal, k, settings)
         _same_top(search, counts, goal, top, last.user)
         at = names.index(last.user)
+
     added = 0
     with (
         goal.open("r+b" if goal.exists() else "w+b") as file,
@@ -120,13 +126,16 @@ def _written(
         file.seek(size)
         bar.update(at)
         user = ""
+
         for explanation in explanations(search, names[at:], k, top=top, skip=counts, **settings):
             if explanation.user != user:
                 user = explanation.user
                 at = names.index(explanation.user, at)
                 bar.update(at, user[:40])
+
             _append(file, explanation)
             added += 1
+
     return there, added
 
 
@@ -134,6 +143,7 @@ def _append(file: BinaryIO, explanation: Explanation) -> None:
     """Write a line whole or not at all."""
     size = file.tell()
     written = False
+
     try:
         file.write(explanation.to_json().encode("utf-8", "backslashreplace") + b"\n")
         file.flush()
@@ -154,6 +164,7 @@ def _beginning(
     counts: Counter[str] = Counter()
     if not goal.exists():
         return 0, 0, None, counts
+
     with goal.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.startswith(_START[: len(line)]):
@@ -162,15 +173,19 @@ def _beginning(
                 )
             if not line.endswith(b"\n"):
                 break
+
             now = _user_of(line, goal, number)
             if now != user:
                 user = now
                 next_user = _after(users, now, next_user, goal, number)
+
             counts[now] += 1
             size = size + len(line)
             last = line
+
     if last is None:
         return 0, 0, None, counts
+
     try:
         return counts.total(), size, Explanation.from_json(last.decode()), counts
     except (ExplanationError, UnicodeDecodeError) as error:
@@ -205,6 +220,7 @@ def _same_batch(
     """Refuse to continue what another run, or other settings, began."""
     again = json.loads(explain(search, last.user, last.item, k, **settings).to_json())
     before = json.loads(last.to_json())
+
     for name in ("manifest", "filters"):
         wrong = [
             key
@@ -226,6 +242,7 @@ def _same_top(search: PathSearch, counts: Counter[str], goal: Path, top: int, la
         if short:
             standing = explained.standing(explained.data.users.row(user))
             short = count < len(standing.order())
+
         if short or count > top:
             raise ConfigError(
                 f"{goal}: has {count} items of user {user!r}, not {top}. Name another file, or "

@@ -36,6 +36,7 @@ def compare(search: PathSearch, user: str, first: str, second: str, k: int = 5) 
     u, a, b = explained.rows(user, first, second)
     if a == b:
         raise ConfigError(f"{first!r} is compared with itself. Name two items.")
+
     one = explain(search, user, first, k=k)
     two = explain(search, user, second, k=k)
     if one.budget is None or two.budget is None:
@@ -43,8 +44,10 @@ def compare(search: PathSearch, user: str, first: str, second: str, k: int = 5) 
             f"{explained.name} does not say what a score is made of, so two scores cannot be "
             "compared."
         )
+
     near_first = _neighbors(explained, a)
     near_second = _neighbors(explained, b)
+
     return Contrast(
         user=explained.naming.user(u),
         first=Ranked(explained.naming.item(a), one.rank, one.score),
@@ -96,6 +99,7 @@ def why_not(search: PathSearch, user: str, item: str, k: int = 10) -> WhyNot:
     """
     if k < 1:
         raise ConfigError(f"k is {k}. A list has at least one item.")
+
     explained = search.explained
     u, target = explained.rows(user, item)
     standing = explained.standing(u)
@@ -103,12 +107,15 @@ def why_not(search: PathSearch, user: str, item: str, k: int = 10) -> WhyNot:
     rank = standing.rank(target)
     if rank is None:
         raise ConfigError(f"{user!r} already has {item!r}: it takes no part in the ranking.")
+
     last = int(order[min(k, len(order)) - 1])
     if rank <= k:
         others = [int(other) for other in order[:k] if other != target]
         if not others:
             raise ConfigError(f"{item!r} is the only item in the list of {user!r}.")
+
         last = others[-1]
+
     contrast = compare(search, user, item, explained.data.items.key(last))
     if rank <= k:
         return WhyNot(contrast, k, (), None, f"It is in the list already, at rank {rank}.")
@@ -118,10 +125,12 @@ def why_not(search: PathSearch, user: str, item: str, k: int = 10) -> WhyNot:
     rows = [explained.data.items.row(term.node.key) for term in additions]
     enters = _enters(world, target, np.array(rows, dtype=np.int64), k)
     note = ""
+
     if not additions:
         note = "No further like raises its score."
     elif enters is None:
         note = "All of these likes together do not bring it into the list."
+
     return WhyNot(contrast, k, additions, enters, note)
 
 
@@ -151,6 +160,7 @@ def _additions(
         likes = _largest(unseen, np.asarray(common).ravel()[unseen])
         before = world.standing(_NOTHING).scores[target]
         change = _changes(world, target, likes, before)
+
     order = [n for n in np.argsort(-change, kind="stable").tolist() if change[n] > 0]
     return tuple(
         Term(explained.naming.item(int(likes[n])), float(change[n])) for n in order[:_ADDITIONS]
@@ -169,6 +179,7 @@ def _linear_additions(
         return likes, _changes(world, target, likes, pair.score)
     if not len(likes):
         return likes, np.empty(0)
+
     none = np.empty((0, 2), np.int64)
     edits = [Edit(none, np.array([[user, item]])) for item in likes.tolist()]
     return likes, pair.scores(edits)[0] - pair.score

@@ -45,6 +45,7 @@ def flip(
     """
     if max_size < 1:
         raise ConfigError(f"max_size is {max_size}. A set has at least one member.")
+
     named = [] if item is None else [item]
     (u, *targets) = explained.rows(user, *named)
     standing = explained.standing(u)
@@ -52,15 +53,18 @@ def flip(
     order = standing.order()
     if not len(order):
         raise ConfigError(f"no item is left to recommend to {user!r}, so nothing can be flipped.")
+
     target = int(order[0])
     if targets:
         target = targets[0]
+
     rank = standing.rank(target)
     if rank is None:
         raise ConfigError(
             f"{user!r} already has {explained.data.items.key(target)!r}: it has no rank in the "
             "list that could be lost."
         )
+
     world = World(explained, u, mode)
     rivals = order[rank : rank + _RIVALS]
     search = _Flip(world, target, rank)
@@ -68,12 +72,14 @@ def flip(
     parts: dict[int, float] = {}
     if len(rivals) and len(likes):
         found, parts = search.find(*_toward(explained, u, target, rivals, likes), max_size)
+
     if found is None:
         note = _why_no_flip(search, rivals, likes, max_size)
         score = float(standing.scores[target])
         before = (score, score)
         if len(rivals):
             before = (score, float(standing.scores[int(rivals[0])]))
+
         return FlipSet(
             user=explained.naming.user(u),
             item=explained.naming.item(target),
@@ -94,6 +100,7 @@ def flip(
     note = ""
     if not minimal:
         note = "A smaller set among these flips it as well; which one was not searched to the end."
+
     return FlipSet(
         user=explained.naming.user(u),
         item=explained.naming.item(target),
@@ -122,6 +129,7 @@ def _why_no_flip(search: "_Flip", rivals: np.ndarray, likes: np.ndarray, max_siz
             f"No set of up to {max_size} likes was found; without all {len(likes)} of them "
             "another item overtakes it."
         )
+
     return (
         f"It keeps its place without all {len(likes)} liked items: what is left of its score "
         "rests on none of them."
@@ -173,9 +181,11 @@ class _Flip:
                 members = likes[order[rival, :count]]
                 if self.flipped(members):
                     return self._pruned(members), parts
+
         if len(likes) <= max_size and self.flipped(likes):
             nearest_rival = dict(zip(likes.tolist(), toward[0].tolist(), strict=True))
             return self._pruned(likes[order[0]]), nearest_rival
+
         return None, {}
 
     def _pruned(self, members: np.ndarray) -> np.ndarray:
@@ -184,11 +194,13 @@ class _Flip:
             fewer = members[members != like]
             if len(fewer) and self.flipped(fewer):
                 members = fewer
+
         if len(members) <= _ALL_SUBSETS:
             for size in range(1, len(members)):
                 for some in combinations(members.tolist(), size):
                     if self.flipped(np.array(some)):
                         return np.array(some)
+
         return members
 
     def minimal(self, members: np.ndarray) -> bool:
@@ -217,6 +229,7 @@ def _toward(
     else:
         rivals = rivals[:5]  # budgets of other models take longer
         parts = _budget_parts(explained, user, [target, *rivals.tolist()], likes)
+
     scores = explained.standing(user).scores
     return likes, parts[0] - parts[1:], scores[target] - scores[rivals]
 
@@ -227,10 +240,12 @@ def _linear_parts(
     """Return the likes of a user and what each gives to each item: (items, likes)."""
     node = explained.graph.ckg.user_node(user)
     rows = []
+
     for item in items:
         neighbors, values = linear.at(node, item).by_neighbor()
         liked = neighbors < explained.graph.ckg.num_items
         rows.append(values[liked])
+
     return neighbors[liked], np.stack(rows)
 
 
@@ -240,6 +255,7 @@ def _budget_parts(
     """Return what each like gives to each item by its budget: (items, likes)."""
     keys = [explained.data.items.key(like) for like in likes.tolist()]
     rows = []
+
     for item in items:
         budget = explained.budget(user, item)
         if budget is None:
@@ -247,6 +263,8 @@ def _budget_parts(
                 f"{explained.name} does not say what each like gives to a score, so no set of "
                 "likes can be searched."
             )
+
         values = {term.node.key: term.value for term in budget.by_liked}
         rows.append([values.get(key, 0.0) for key in keys])
+
     return np.array(rows)

@@ -66,6 +66,7 @@ def summarize(
         raise ConfigError(f"k is {k}. Take at least one recommendation of each user.")
     if explained.effects is None:
         raise CapabilityError(f"{explained.no_effect}: no relation carries a part of its scores.")
+
     rows = _users(explained, users, seed)
     lists = [explained.standing(user).order()[:k] for user in rows.tolist()]
     pairs = (
@@ -76,16 +77,20 @@ def summarize(
         raise ConfigError("none of these users has a recommendation. Name others.")
     if by == "pattern":
         return _patterns(search, pairs, len(rows), k)
+
     values, score, start, basis = _edges(explained, *pairs)
     if by == "relation":
         shares = _of_relations(explained, values)
     else:
         shares = _of_kinds(explained, values)
+
     if knock_out and by == "relation":
         shares = _knocked_out(explained, shares, rows, lists, evaluate)
+
     residual = None
     if start is not None:
         residual = score - start - float(values.sum())
+
     return Summary(
         by=by,
         pairs=len(pairs[0]),
@@ -107,10 +112,12 @@ def _users(explained: ExplainedModel, users: Sequence[str] | str | None, seed: i
             active, min(_SAMPLE, len(active)), replace=False
         )
         return np.asarray(np.sort(chosen))
+
     if isinstance(users, str):
         if users == "all" and "all" not in explained.data.users:
             return active
         return explained.data.users.rows([users])
+
     return explained.data.users.rows(users)
 
 
@@ -124,16 +131,19 @@ def _edges(
             explained.effects.linear, users + graph.ckg.num_entities, items, graph.low, graph.high
         )
         return found.values, found.score, found.start, "exact"
+
     total = np.zeros(graph.num_edges)
     score = 0.0
     assert explained.effects is not None
     every = np.arange(graph.num_edges)
+
     for number, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True), 1):
         effects = explained.effects.at(user, item)
         total += effects.removal(every)
         score += float(effects.without([])[0, 0])
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(users))
+
     return total, score, None, "linearized"
 
 
@@ -143,13 +153,16 @@ def _shares(
     """Return the shares of (key, label) pairs, largest first."""
     total = float(np.abs(values).sum())
     shares = []
+
     for n in np.lexsort([np.arange(len(values)), -values]).tolist():
         key, label = names[n]
         share = 0.0
         if total:
             share = float(abs(values[n]) / total)
+
         count = None if facts is None else int(facts[n])
         shares.append(Share(key, label, float(values[n]), share, count))
+
     return shares
 
 
@@ -168,6 +181,7 @@ def _of_relations(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
         (explained.naming.relation_key(int(r)), explained.naming.relation_label(int(r)))
         for r in used
     ]
+
     return _shares(names, sums[used], facts[used])
 
 
@@ -185,6 +199,7 @@ def _of_kinds(explained: ExplainedModel, values: np.ndarray) -> list[Share]:
         (f"{names[n // 3]}-{names[n % 3]}", f"{names[n // 3]} and {names[n % 3]}")
         for n in used.tolist()
     ]
+
     return _shares(labels, sums[used], facts[used])
 
 
@@ -199,6 +214,7 @@ def pattern_of(path: Path) -> str:
             steps.append(hop.relation_label)
         else:
             steps.append(f"{hop.relation_label} (back)")
+
     return " > ".join(steps)
 
 
@@ -209,16 +225,20 @@ def _patterns(
     explained = search.explained
     found: dict[str, list[float]] = {}
     score = 0.0
+
     for number, (user, item) in enumerate(zip(*(part.tolist() for part in pairs), strict=True), 1):
         why = explain(search, explained.data.users.key(user), explained.data.items.key(item))
         score += why.score
         for path in why.paths:
             found.setdefault(pattern_of(path), []).append(path.facts_drop or 0.0)
+
         if number % 100 == 0:
             logger.info("%d of %d recommendations", number, len(pairs[0]))
+
     shares = [
         Share(name, name, float(np.mean(drops)), None, len(drops)) for name, drops in found.items()
     ]
+
     return Summary(
         by="pattern",
         pairs=len(pairs[0]),
@@ -245,21 +265,27 @@ def _knocked_out(
     """Return the largest shares with what happens to lists and metrics without their relation."""
     if not isinstance(explained.model_effects, Rerunnable):
         return shares
+
     before: Mapping[str, float] = {}
     if evaluate is not None:
         before = dict(evaluate(explained.scorer))
+
     keys = [explained.naming.relation_key(r) for r in range(explained.graph.ckg.num_relations)]
     out = []
+
     for share in shares[:_KNOCKED_OUT]:
         facts = np.flatnonzero(explained.graph.ckg.relation == keys.index(share.key))
         scorer = explained.without(facts)
         overlap = _overlap(explained, scorer, rows, lists)
         change = {}
+
         if evaluate is not None:
             after = evaluate(scorer)
             change = {name: after[name] - value for name, value in before.items()}
+
         out.append(replace(share, change=change, overlap=overlap))
         logger.info("without %s: %.0f %% of the lists stay", share.label, 100 * overlap)
+
     return out + shares[_KNOCKED_OUT:]
 
 
@@ -272,4 +298,5 @@ def _overlap(
         if len(items):
             again = explained.standing(user, scorer).order()[: len(items)]
             same.append(len(np.intersect1d(again, items)) / len(items))
+
     return float(np.mean(same))

@@ -48,6 +48,7 @@ def what_if(
         raise ConfigError(f"k is {k}. A list has at least one item.")
     if any(isinstance(names, str) for names in (remove, add, items)):
         raise ConfigError("remove, add and items take lists of ids.")
+
     (u, *_) = explained.rows(user)
     gone = _rows(explained, remove)
     new = _rows(explained, add)
@@ -59,10 +60,12 @@ def what_if(
     after = before
     if len(gone) + len(new) + len(facts) + len(more):
         after = world.standing(gone, new, facts, more)
+
     shown = list(dict.fromkeys([*before.order()[:k].tolist(), *listed]))
     note = "Embeddings stay as trained."
     if len(gone):
         note += " Items whose like was taken away stay out of the list."
+
     return WhatIf(
         user=explained.naming.user(u),
         changes=(
@@ -117,12 +120,14 @@ def _facts(
         return positions[0], new
     if not isinstance(explained.model_effects, GraphEditable):
         raise CapabilityError(f"{explained.no_effect}, so none can be taken away or added.")
+
     ckg = explained.graph.ckg
     if ckg.num_relations <= 1:
         raise CapabilityError(
             f"{explained.name} sees interactions alone. Train lightgcn-kg, kgat or kgin to ask "
             "about facts."
         )
+
     for fact in removed:
         head, relation, tail = _triple(explained, fact)
         found = (ckg.head == head) & (ckg.relation == relation) & (ckg.tail == tail)
@@ -130,9 +135,12 @@ def _facts(
             raise UnknownIdError(
                 f"the graph does not state ({', '.join(fact)}), so it cannot be taken away."
             )
+
         positions.append(np.flatnonzero(found))
+
     for number, fact in enumerate(added):
         new[number] = _triple(explained, fact)
+
     return np.concatenate(positions), new
 
 
@@ -150,6 +158,7 @@ def _entity(explained: ExplainedModel, key: str) -> int:
         return explained.data.triples.entities.row(key)
     if key in explained.data.items:
         return explained.data.items.row(key)
+
     raise UnknownIdError(
         f"the graph has no entity {key!r}.{nearest(key, explained.data.triples.entities)}"
     )

@@ -66,10 +66,12 @@ def explain(
             f"rank_by={rank_by!r} is not known. Choose from "
             f"{', '.join(RANKINGS)}.{nearest(rank_by, RANKINGS)}"
         )
+
     explained = search.explained
     u, i = explained.rows(user, item)
     if max_length is None:
         max_length = search.filters.max_length
+
     filters = Filters.of(
         relations,
         types,
@@ -86,10 +88,12 @@ def explain(
     enough = [path for path in measured if _drops_enough(found, path, min_drop)]
     search.complete(found, enough[:k])
     rank_without = {}
+
     if ranks and effects is not None:
         for path in enough[:k]:
             edited = explained.without(search.facts(found, path))
             rank_without[path.where] = explained.standing(u, edited).rank(i)
+
     paths = tuple(
         search.path(found, path, effects, rank_without.get(path.where)) for path in enough[:k]
     )
@@ -99,17 +103,22 @@ def explain(
         counts = search.hidden(u, i, filters, effects, found)
         too_low = len(measured) - len(enough)
         hidden = {"paths": counts["paths"], "below_min_drop": too_low, "share": counts["share"]}
+
     limits = filters.to_dict()
     if rank_by != "like":
         limits["rank_by"] = rank_by
+
     following = standing.next_item(i)
     margin = None
     next_item = None
+
     if following is not None:
         margin = score - float(standing.scores[following])
         next_item = explained.naming.item(following)
+
     rank = standing.rank(i)
     budget = explained.budget(u, i, score, effects)
+
     return Explanation(
         user=one_id(user),
         item=one_id(item),
@@ -155,31 +164,38 @@ def _notes(
     """Return what a reader must know beside the numbers."""
     explained = search.explained
     notes = []
+
     if rank is None:
         notes.append(
             "The user already has this item: it has no rank, and the interaction itself is "
             "not offered as a path."
         )
+
     if explained.graph_effect != "measured":
         notes.append(_no_effect(explained))
+
     if any(found.listed.cut[:2]):
         notes.append(
             f"The search stopped at its budget of {search.settings['budget']} entries: paths "
             "through the widest nodes are missing."
         )
+
     notes += found.notes
     if explained.blind_to_users and filters.users != "hide":
         notes.append(
             f"{explained.name} passes no message through other users: paths through them have no "
             "effect and are left out."
         )
+
     if not paths:
         notes.append(_no_path(filters))
+
     if any(path.users for path in paths):
         notes.append(
             "Other users are counted, not named; the number of such a path is for all of its "
             "facts removed together."
         )
+
     return notes
 
 
@@ -195,11 +211,14 @@ def _no_effect(explained: ExplainedModel) -> str:
             f"No fact of the graph has an effect on {explained.name}'s score at inference: the "
             "paths connect, they do not cause."
         )
+
     if isinstance(explained.model_effects, HistoryEditable):
         note += " Each like has"
         if isinstance(explained.model_effects, Parted):
             note += ": see the budget"
+
         note += "."
+
     return note
 
 
@@ -207,10 +226,13 @@ def _no_path(filters: Filters) -> str:
     reach = "1 hop"
     if filters.max_length > 1:
         reach = f"at most {filters.max_length} hops"
+
     hidden = ""
     if filters.users == "hide":
         hidden = ", paths through other users left out"
+
     without_users = Filters(max_length=filters.max_length, users="hide")
     if filters.active() and filters != without_users:
         hidden = " within the filters"
+
     return f"No path of {reach} joins this user and this item{hidden}."

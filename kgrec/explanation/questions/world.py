@@ -38,27 +38,32 @@ class World:
     def __init__(self, explained: ExplainedModel, user: int, mode: Mode = "delete") -> None:
         if mode not in ("delete", "mask"):
             raise ConfigError(f"mode={mode!r} is not known. Choose 'delete' or 'mask'.")
+
         self._explained = explained
         self._user = user
         self.mode = mode
         self._linear = None
         if isinstance(explained.effects, LinearModel):
             self._linear = explained.effects.linear
+
         if explained.model_effects is None:
             raise CapabilityError(
                 f"{explained.name} does not state what other likes would change "
                 "(Recommender.explanation_effects). Use lightgcn, kgat, kgin, itemknn or ease."
             )
+
         if not isinstance(explained.model_effects, (GraphEditable, HistoryEditable)):
             raise CapabilityError(
                 f"{explained.name} cannot be asked what other likes would change: its scores "
                 "stay what training made them. "
                 "Use lightgcn, kgat, kgin, itemknn or ease."
             )
+
         if mode == "mask" and self._linear is None:
             raise CapabilityError(
                 f"{explained.name} has no 'mask' mode for whole rankings. Use mode='delete'."
             )
+
         self.runs = 0
 
     def standing(
@@ -82,10 +87,12 @@ class World:
         self.runs += 1
         plain = (facts is None or not len(facts)) and (more is None or not len(more))
         before = self._explained.standing(self._user)
+
         if not plain or isinstance(self._explained.model_effects, GraphEditable):
             scores = self._on_graph(removed, added, facts, more, plain)
         else:
             scores = self._by_history(removed, added)
+
         return replace(before, scores=scores, seen=np.union1d(before.seen, added))
 
     def _on_graph(
@@ -99,6 +106,7 @@ class World:
         explained = self._explained
         ckg = explained.graph.ckg
         node = ckg.user_node(self._user)
+
         if self._linear is not None and plain:
             edit = Edit(_pairs(node, removed), _pairs(node, added))
             return self._linear.ranking(node, ckg.num_items, edit, self.mode)
@@ -107,10 +115,12 @@ class World:
         gone = np.flatnonzero(likes)
         if facts is not None:
             gone = np.union1d(gone, facts)
+
         # Columns: head, relation, tail, fact. A like has relation 0 and fact -1.
         new = [np.stack([np.full_like(added, node), 0 * added, added, np.full_like(added, -1)], 1)]
         if more is not None:
             new.append(np.column_stack([more, np.zeros(len(more), np.int64)]))
+
         scorer = explained.without(gone, np.concatenate(new))
         return explained.standing(self._user, scorer).scores
 

@@ -87,6 +87,7 @@ def to_frame(explanation: Explanation) -> pl.DataFrame:
         "score": float(explanation.score),
         "rank": explanation.rank,
     }
+
     rows = [
         {**whole, "margin": explanation.margin, "path": rank, "length": path.length}
         | {name: getattr(path, name) for name in _OF_PATH}
@@ -97,6 +98,7 @@ def to_frame(explanation: Explanation) -> pl.DataFrame:
         for number, hop in enumerate(path.hops, 1)
         for relation in hop.relations
     ]
+
     return pl.DataFrame(rows, schema=FRAME)
 
 
@@ -128,6 +130,7 @@ def _stated(path: Path, rank: int) -> list[tuple[tuple[str, str], tuple[str, str
             (*(ends if relation.forward else ends[::-1]), hop, relation)
             for relation in hop.relations
         ]
+
     return out
 
 
@@ -148,6 +151,7 @@ def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
     parts = {}
     if explanation.budget:
         parts = {(t.node.kind, t.node.key): t.value for t in explanation.budget.by_liked}
+
     for rank, path in enumerate(explanation.paths, 1):
         for node in path.nodes:
             name = stop_id(node, rank)
@@ -167,6 +171,7 @@ def to_networkx(explanation: Explanation) -> "nx.MultiDiGraph[Any]":
                 drops=[*known.get("drops", ()), path.drop_delete or 0.0],
                 paths=[*known.get("paths", ()), rank],
             )
+
     return graph
 
 
@@ -192,8 +197,10 @@ def to_pyg(explanation: Explanation) -> "PygExplanation":
     ):
         if name not in graph:
             graph.add_node(name, kind=name[0], key=name[1], label=label)
+
     row = {name: number for number, name in enumerate(graph)}
     effect: dict[tuple[Any, Any, str], float] = {}
+
     for rank, path in enumerate(explanation.paths, 1):
         if path.attribution is None:
             value = path.drop_delete or 0.0
@@ -202,13 +209,16 @@ def to_pyg(explanation: Explanation) -> "PygExplanation":
         for head, tail, _, relation in _stated(path, rank):
             edge = head, tail, relation.key
             effect[edge] = max(value, effect.get(edge, -math.inf))
+
     edges = list(graph.edges(keys=True))
     raw = torch.tensor([effect[edge] for edge in edges], dtype=torch.float64)
     mask = raw.clamp(min=0)
+
     if len(edges):
         largest = float(mask.max())
     else:
         largest = 0.0
+
     kinds = ("user", "item", "entity", "users")
     out = Pyg(
         x=torch.tensor(

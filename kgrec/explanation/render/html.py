@@ -91,6 +91,7 @@ def page(
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
+
     return (
         _templates()
         .get_template("page.html")
@@ -137,10 +138,12 @@ def _recommended(rows: list[Mapping[str, Any]], explanations: Sequence[Explanati
     numbers: dict[str, int] = {}
     for number, explanation in enumerate(explanations, 1):
         numbers.setdefault(explanation.item, number)
+
     scores = [float(row["score"]) for row in rows]
     top = max(scores, default=0.0)
     if top <= 0:
         top = 1.0
+
     return [
         {
             "rank": int(row["rank"]),
@@ -157,24 +160,29 @@ def _sections(explanations: Sequence[Explanation]) -> list[_View]:
     """Return a section each; what the numbers mean is said where they first occur."""
     said: set[str] = set()
     sections = []
+
     for number, explanation in enumerate(explanations, 1):
         section = _section(number, explanation)
         legend = _legend(explanation)
         if legend not in said:
             section["legend"] = legend
+
         said.add(legend)
         sections.append(section)
+
     return sections
 
 
 def _legend(explanation: Explanation) -> str:
     if not explanation.paths:
         return ""
+
     bases = {path.basis for path in explanation.paths}
     if bases == {"not measured"}:
         return _LEGEND_NOT_MEASURED
     if bases != {"post-hoc"} or any(path.like_drop for path in explanation.paths):
         return _LEGEND
+
     return _LEGEND_POST_HOC
 
 
@@ -182,6 +190,7 @@ def _section(number: int, explanation: Explanation) -> _View:
     rank = "Already in the user's history"
     if explanation.rank is not None:
         rank = f"Rank {explanation.rank} of the unseen items"
+
     drops = [drop for path in explanation.paths for _, drop in _parts(path)]
     largest = max(map(abs, drops), default=0.0)
     against = explanation.against[:_TERMS_SHOWN]
@@ -204,11 +213,14 @@ def _section(number: int, explanation: Explanation) -> _View:
         "searched": _searched(explanation),
         "notes": explanation.notes,
     }
+
     if explanation.margin is not None and explanation.next_item is not None:
         view["next"] = explanation.next_item.label
         view["margin"] = f"{explanation.margin:.3g}"
+
     if explanation.budget is not None:
         view["budget"] = _budget(explanation.budget)
+
     return view
 
 
@@ -219,6 +231,7 @@ def _budget(budget: Budget) -> _View:
         view["parts"] = _stacked(budget)
     else:
         view["signed"] = _signed(budget_parts(budget))
+
     strongest = sorted(budget.by_liked, key=lambda term: -term.value)[:_TERMS_SHOWN]
     terms = [term for term in strongest if term.value > 0]
     view["notes"] = f"{_BUDGET_NOTES[budget.basis]} {walks_line(budget)}"
@@ -231,6 +244,7 @@ def _stacked(budget: Budget) -> _View:
     """Return one bar of all parts with a legend that says what each is."""
     left = 0.0
     pieces = []
+
     for kind, name, note, value in _pieces(budget):
         share = max(value / budget.score, 0.0)
         width = min(share, max(1 - left, 0.0))
@@ -245,6 +259,7 @@ def _stacked(budget: Budget) -> _View:
             }
         )
         left += width
+
     words = ", ".join(f"{piece['name']} {piece['share']}" for piece in pieces)
     return {"words": words, "pieces": pieces}
 
@@ -253,6 +268,7 @@ def _pieces(budget: Budget) -> list[tuple[str, str, str, float]]:
     """Return (kind, name, note, value) of the parts; liked items in two pieces where known."""
     pieces = []
     supported = budget.supported
+
     for name, value in budget_parts(budget):
         if name == "liked items" and supported is not None and 0 <= supported <= value:
             rest = value - supported
@@ -261,6 +277,7 @@ def _pieces(budget: Budget) -> list[tuple[str, str, str, float]]:
         else:
             note = _PART_NOTES.get(name, name)
             pieces.append((_PART_KINDS.get(name, "other"), name, note, value))
+
     return pieces
 
 
@@ -285,6 +302,7 @@ def _rest(terms: Sequence[Term], budget: Budget) -> str:
         return ""
     if more == 1:
         return f" The other one gives {rest:+.3g}."
+
     return f" The other {more:,} together give {rest:+.3g}."
 
 
@@ -299,12 +317,15 @@ def _searched(explanation: Explanation) -> str:
     ]
     if lengths:
         words += f" ({', '.join(lengths)})"
+
     words += "."
     if explanation.truncated:
         words += " The search stopped at its budget; some are missing."
+
     hidden = hidden_line(explanation)
     if hidden:
         words += f" {hidden[:1].upper()}{hidden[1:]}."
+
     return f"{words} Shown: {len(explanation.paths)}."
 
 
@@ -319,6 +340,7 @@ def _card(number: int, path: Path, largest: float, explanation: Explanation) -> 
     removed = ""
     if path.removed:
         removed = f" ({path.removed:,} facts removed to measure)"
+
     view: _View = {
         "number": number,
         "lead": _LEADS[claim(path)].format(first),
@@ -332,11 +354,14 @@ def _card(number: int, path: Path, largest: float, explanation: Explanation) -> 
         words = f"{name}: the score rises by {-drop:.3g} without it"
         if drop > 0:
             words = f"{name}: the score falls by {drop:.3g} without it"
+
         bar = _bar(abs(drop) / (largest or 1.0), words, down=drop < 0)
         view["parts"].append({"name": name, "bar": bar, "value": _drop(drop)})
+
     if path.drop_delete is not None and view["parts"]:
         view["basis"] = path.basis
         view["effects"] = _effects(path, path.drop_delete, explanation)
+
     return view
 
 
@@ -355,9 +380,11 @@ def _parts(path: Path) -> list[tuple[str, float]]:
         if path.basis == "post-hoc" or path.drop_delete is None:
             return []
         return [("like and facts", path.drop_delete)]
+
     named = [("like", path.like_drop), ("facts", path.facts_drop), ("together", path.together)]
     if path.basis == "post-hoc":
         named = named[:1]
+
     return [(name, drop) for name, drop in named if drop is not None]
 
 
@@ -373,12 +400,16 @@ def _effects(path: Path, drop: float, explanation: Explanation) -> str:
     words += [of_margin(drop, explanation), of_score(drop, explanation)]
     if path.placebo is not None:
         words.append(f"unrelated facts do up to {_drop(path.placebo)}")
+
     if explanation.rank is not None and path.rank_after is not None:
         words.append(f"rank {explanation.rank} \u2192 {path.rank_after} without it")
+
     if path.drop_mask is not None:
         words.append(f"drop {_drop(path.drop_mask)} with the other weights kept")
+
     if explanation.filters.get("rank_by") == "joint":
         words.append(joint_words(path, explanation.budget))
+
     return ", ".join(word for word in words if word)
 
 
@@ -387,6 +418,7 @@ def _hop(hop: Hop) -> _View:
     way = "backward"
     if hop.forward:
         way = "forward"
+
     return {
         "way": way,
         "words": f"{hop.source.label} {wording(hop.relations[0])} {hop.target.label}",
@@ -404,9 +436,12 @@ def _fact(path: Path, hop: Hop, relation: Relation) -> _View:
             labels.append("You")
         else:
             labels.append(node.label)
+
     if not relation.forward:
         labels.reverse()
+
     places = list(dict.fromkeys(relation.facts))
+
     return {
         "head": labels[0],
         "relation": relation.label,

@@ -59,6 +59,7 @@ def to_rdf(explanation: Explanation, format: str = "turtle") -> str:
         raise ExplanationError(
             f"a label or key holds half of a surrogate pair, which RDF cannot: {error.reason}."
         ) from error
+
     return (written or b"").decode()
 
 
@@ -74,6 +75,7 @@ def from_rdf(text: str, format: str = "turtle") -> Explanation:
         raise ExplanationError(
             f"the RDF holds {len(found)} explanations. Read one at a time, or all with read_rdf."
         )
+
     return found[0]
 
 
@@ -127,6 +129,7 @@ def _literal(value: str | bool | int | float) -> ox.Literal:
         return ox.Literal(str(value), datatype=ox.NamedNode(_XSD + "integer"))
     if isinstance(value, str) and any(0xD800 <= ord(letter) < 0xE000 for letter in value):
         raise UnicodeEncodeError("utf-8", value, 0, 1, "surrogates not allowed")
+
     return ox.Literal(value)
 
 
@@ -158,6 +161,7 @@ class _Writer:
                 _prov("wasDerivedFrom"),
                 ox.NamedNode(minted(str(manifest["checksum"]), "dataset", always=True)),
             )
+
         self._add(root, _k("about_user"), node_iri("user", record["user"]))
         self._add(root, _k("about_item"), node_iri("item", record["item"]))
         paths = [self._path(number, path) for number, path in enumerate(record.pop("paths"), 1)]
@@ -167,14 +171,18 @@ class _Writer:
         ]
         if record["budget"]:
             self._add(root, _k("budget"), self._budget(record["budget"]))
+
         if record["next_item"]:
             self._add(root, _k("next_item"), self._node("next", record["next_item"]))
+
         notes = [_literal(note) for note in record.pop("notes")]
         for name in ("budget", "next_item"):
             del record[name]
+
         self._plain(root, record)
         for name, members in (("paths", paths), ("against", against), ("notes", notes)):
             self._list(root, name, members)
+
         subjects = dict.fromkeys(triple.subject for triple in self._out)
         order = {subject: number for number, subject in enumerate(subjects)}
         # What is said of one thing stands together.
@@ -211,6 +219,7 @@ class _Writer:
         self._lists += len(members)
         ends: list[_Subject] = [*cells, _rdf("nil")]
         self._add(subject, _k(name), ends[0])
+
         for cell, member, rest in zip(cells, members, ends[1:], strict=True):
             self._add(cell, _rdf("first"), member)
             self._add(cell, _rdf("rest"), rest)
@@ -233,6 +242,7 @@ class _Writer:
         self._type(here, _k("Budget"))
         terms = ("by_liked", "by_property")
         self._plain(here, {name: value for name, value in record.items() if name not in terms})
+
         for name in terms:
             self._list(
                 here,
@@ -242,6 +252,7 @@ class _Writer:
                     for number, term in enumerate(record[name], 1)
                 ],
             )
+
         return here
 
     def _path(self, rank: int, record: Mapping[str, Any]) -> ox.NamedNode:
@@ -268,6 +279,7 @@ class _Writer:
                 for n, hop in enumerate(hops, 1)
             ],
         )
+
         return here
 
     def _hop(
@@ -299,6 +311,7 @@ class _Writer:
         predicate = node_relation(part["relation"])
         if liked and part["relation"] == "interacts":
             predicate = _k("interacts")
+
         self._add(here, _rdf("predicate"), predicate)
         self._add(here, _rdf("object"), ends[1])
         self._plain(here, {"relation": part["relation"], "forward": part["forward"]})
@@ -306,8 +319,10 @@ class _Writer:
         places = [self._place(fact) for fact in part["facts"]]
         for one in dict.fromkeys(places):
             self._add(here, _prov("wasDerivedFrom"), one)
+
         for graph in dict.fromkeys(fact["graph"] for fact in part["facts"] if fact.get("graph")):
             self._add(here, _prov("wasDerivedFrom"), ox.NamedNode(minted(graph, "graph")))
+
         self._list(here, "places", places)
         return here
 
@@ -318,6 +333,7 @@ class _Writer:
             here = self._places[key] = self._at(f"place-{len(self._places) + 1}")
             self._type(here, _prov("Entity"))
             self._plain(here, fact)
+
         return self._places[key]
 
 
@@ -342,6 +358,7 @@ class _Reader:
         plain = self._read(root)
         if plain.get("schema") not in SCHEMAS:
             return plain
+
         fields = dict.fromkeys(("rank", "margin", "next_item", "budget"))
         paths = [self._path(path) for path in self._list(root, "paths")]
         against = [self._term(term) for term in self._list(root, "against")]
@@ -349,8 +366,10 @@ class _Reader:
         found = fields | plain | {"paths": paths, "against": against, "notes": notes}
         if _k("budget").value in self._of[root]:
             found["budget"] = self._budget(self._one(root, "budget"))
+
         if _k("next_item").value in self._of[root]:
             found["next_item"] = self._node(self._one(root, "next_item"))
+
         return found
 
     def _one(self, subject: Any, name: str) -> Any:
@@ -367,10 +386,12 @@ class _Reader:
     def _list(self, subject: Any, name: str) -> list[Any]:
         cell = self._one(subject, name)
         out = []
+
         while cell != _rdf("nil"):
             here = self._of.pop(cell)  # a list that bites its tail ends with a missing cell
             out.append(here[_RDF + "first"])
             cell = here[_RDF + "rest"]
+
         return out
 
     def _node(self, subject: Any) -> dict[str, Any]:
@@ -398,6 +419,7 @@ class _Reader:
             raise ExplanationError(
                 f"the RDF is not an explanation: a path of {len(hops)} hops has {len(stops)} stops."
             )
+
         parts = [
             [self._statement(statement) for statement in self._list(hop, "statements")]
             for hop in hops
@@ -406,12 +428,14 @@ class _Reader:
             {"source": source, "target": target, **first, "also": also}
             for source, target, (first, *also) in zip(stops, stops[1:], parts, strict=False)
         ]
+
         return self._read(subject) | {"hops": joined}
 
     def _statement(self, subject: Any) -> dict[str, Any]:
         found = self._read(subject)
         facts = [self._read(place) for place in self._list(subject, "places")]
         label = self._of[subject][_LABEL.value].value
+
         return {
             "relation": found["relation"],
             "relation_label": label,

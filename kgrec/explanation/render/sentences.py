@@ -61,6 +61,7 @@ def wording(relation: Relation) -> str:
     forward, backward = _WORDS.get(relation.label.lower(), default)
     if relation.forward:
         return forward
+
     return backward
 
 
@@ -99,8 +100,10 @@ def _parts(path: Path) -> list[str]:
         parts = [f"You {_hop_words(first)} {_named(first.target)}"]
     else:
         parts = ["You", *_step(first)]
+
     for hop in path.hops[1:]:
         parts += _step(hop)
+
     return parts
 
 
@@ -122,6 +125,7 @@ def claim(path: Path) -> str:
         return "because of the like"
     if "depends" in (like, facts):
         return "depends on how you count"
+
     return "is connected through"
 
 
@@ -141,6 +145,7 @@ def because(path: Path) -> str:
     first = path.hops[0].liked
     if words == "because of the facts" or (words == _FACTS_TOO and not first):
         return f"because {' - '.join(parts)}"
+
     if not first or words in ("depends on how you count", "is connected through"):
         joined = ": " if words == "is connected through" else " whether this is a reason: "
         return f"{words}{joined}{' - '.join(parts)}"
@@ -148,11 +153,13 @@ def because(path: Path) -> str:
     liked, *rest = parts
     if not rest:
         return f"because {liked}"
+
     between = " - ".join([_named(path.hops[0].target), *rest])
     if words == _FACTS_TOO:
         return f"because {liked}, and because of what joins the two: {between}"
     if path.facts_claim == "not measured":
         return f"because {liked}. What joins the two was not measured: {between}"
+
     return f"because {liked}. The two are also connected: {between}"
 
 
@@ -166,13 +173,16 @@ def reason(explanation: Explanation) -> str:
     title = f"*{explanation.item_label}*"
     if not explanation.paths:
         return f"{title}: no path within the limits"
+
     best = headline(explanation)
     words = because(best)
     if words.startswith("because"):
         small = ""
         if is_small(best, explanation):
             small = " (a small part: less than a thousandth of the score)"
+
         return f"{title}: {words}{small}"
+
     return f"{title} {words}"
 
 
@@ -198,6 +208,7 @@ def percent(share: float | int) -> str:
     """
     if abs(share) >= 0.01 or share == 0:
         return f"{100 * share:.0f} %"
+
     return f"{100 * share:.2g} %"
 
 
@@ -211,6 +222,7 @@ def budget_parts(budget: Budget) -> list[tuple[str, float]]:
     ]
     if abs(budget.residual) > 0.005 * max(abs(budget.score), *(abs(value) for _, value in named)):
         named.append(("rounding", budget.residual))
+
     return [(name, value) for name, value in named if value]
 
 
@@ -238,8 +250,11 @@ def budget_line(budget: Budget) -> str:
             if not 0 <= budget.supported <= value:
                 # The rest pulls down: a piece larger than the whole needs it beside itself.
                 pieces.append(f"the rest: {number(value - budget.supported)}")
+
             inside = f" ({', '.join(pieces)})"
+
         words.append(f"{name} {number(value)}{inside}")
+
     return " | ".join(words) or "nothing: every part of the score is 0"
 
 
@@ -259,13 +274,16 @@ def walks_line(budget: Budget) -> str:
     """
     if budget.on_graph is None:
         return ""
+
     walks = "Walks in the graph from the user to the item carry"
     if as_shares(budget) and 0 <= budget.on_graph <= budget.score:
         return (
             f"{walks} {percent(budget.on_graph / budget.score)} of the score; the rest is "
             "learned similarity between different nodes."
         )
+
     rest = budget.score - budget.on_graph
+
     return (
         f"{walks} {budget.on_graph:+.3g}, learned similarity between different nodes gives "
         f"{rest:+.3g}: {budget.score:.3g} together."
@@ -280,6 +298,7 @@ def drop_words(path: Path, explanation: Explanation) -> str:
     if drop is None:
         like = "" if path.like_drop is None else f", without the like {path.like_drop:.3g}"
         return f"effect of the facts not measured{like}"
+
     if path.basis == "post-hoc" and not drop:
         return "no effect on the score"
 
@@ -287,18 +306,24 @@ def drop_words(path: Path, explanation: Explanation) -> str:
     part = of_margin(drop, explanation) or of_score(drop, explanation)
     if part:
         inside.append(part)
+
     if explanation.rank is not None and path.rank_after is not None:
         inside.append(f"rank {explanation.rank} -> {path.rank_after}")
+
     if path.drop_mask is not None:
         inside.append(f"{path.drop_mask:.3g} with the other weights kept")
+
     words = f"drop {drop:.3g}"
     if inside:
         words += f" ({', '.join(inside)})"
+
     words += apart(path)
     if is_small(path, explanation):
         words += "; less than a thousandth of the score"
+
     if drop < 0:
         words += "; the score is higher without it"
+
     return words
 
 
@@ -308,7 +333,9 @@ def apart(path: Path) -> str:
     """
     if path.like_drop is None or path.facts_drop is None or path.together is None:
         return ""
+
     bar = "" if path.placebo is None else f" (unrelated facts: up to {path.placebo:.2g})"
+
     return (
         f": like {path.like_drop:.3g}, facts {path.facts_drop:.3g}{bar}, together "
         f"{path.together:.3g}"
@@ -322,6 +349,7 @@ def of_margin(drop: float, explanation: Explanation) -> str:
         return ""
     if drop > 10 * margin:
         return "over 10 times the margin"
+
     return f"{percent(drop / margin)} of the margin"
 
 
@@ -337,10 +365,13 @@ def standing(explanation: Explanation) -> str:
     rank = "not ranked"
     if explanation.rank is not None:
         rank = f"rank {explanation.rank}"
+
     words = f"{rank}, score {explanation.score:.4g}"
     if explanation.margin is None or explanation.next_item is None:
         return words
+
     following = explanation.score - explanation.margin
+
     return (
         f"{words} (next: {_quoted(explanation.next_item)} at {following:.4g}, margin "
         f"{explanation.margin:.3g})"
@@ -353,15 +384,20 @@ def hidden_line(explanation: Explanation) -> str:
     low = explanation.hidden.get("below_min_drop")
     share = explanation.hidden.get("share")
     parts = []
+
     if count:
         words = f"{count:,} {_plural('path', count)}"
         if share is not None:
             words += f", {percent(share)} of all first-order effects"
+
         parts.append(words)
+
     if low:
         parts.append(f"{low:,} of those measured, with a smaller drop than asked for")
+
     if parts:
         return f"hidden by the filters: {'; '.join(parts)}"
+
     return ""
 
 
@@ -387,6 +423,7 @@ def searched_line(explanation: Explanation) -> str:
     cut = ""
     if explanation.truncated:
         cut = " (truncated: the search stopped at its budget)"
+
     return f"paths found: {found or 'none'}{cut}"
 
 
@@ -400,6 +437,7 @@ def joint_words(path: Path, budget: Budget | None) -> str:
     """Return what the walks along a path carry, beside what all walks do; "" without both."""
     if path.joint is None or budget is None or budget.on_graph is None:
         return ""
+
     return (
         f"walks along this path carry {path.joint:.2g} of the {budget.on_graph:.2g} that all "
         "walks in the graph carry"
@@ -413,6 +451,7 @@ def text(explanation: Explanation, width: int = 100) -> str:
     """
     width = max(width, 40)
     lines = heading(explanation, width)
+
     for number, path in enumerate(explanation.paths, 1):
         lines += _wrapped(
             f"{number:>2}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}",
@@ -422,7 +461,9 @@ def text(explanation: Explanation, width: int = 100) -> str:
         lines += _wrapped("    " + " - ".join(map(terminal, _parts(path))), width, "      ")
         if explanation.filters.get("rank_by") == "joint" and joint_words(path, explanation.budget):
             lines += _wrapped("    " + joint_words(path, explanation.budget), width, "      ")
+
         lines += _wrapped(f"    facts: {places(path)}", width, "      ")
+
     return "\n".join([*lines, *footing(explanation, width)])
 
 
@@ -431,11 +472,13 @@ def heading(explanation: Explanation, width: int) -> list[str]:
     item = f'{terminal(explanation.item)} "{terminal(explanation.item_label)}"'
     lines = _wrapped(f"{item} for {terminal(explanation.user_label)}", width, "  ")
     lines += _wrapped(standing(explanation), width, "  ")
+
     if explanation.budget:
         lines += _wrapped(f"budget   {budget_line(explanation.budget)}", width, "         ")
         for words in (walks_line(explanation.budget), _BUDGET_BASIS[explanation.budget.basis]):
             if words:
                 lines += _wrapped(f"         {words}", width, "         ")
+
     return lines
 
 
@@ -448,8 +491,10 @@ def footing(explanation: Explanation, width: int) -> list[str]:
         pulling = [term for term in explanation.budget.by_liked if term.value > 0]
         if pulling:
             lines += _wrapped(f"for      {_terms(pulling, 5)}", width, "         ")
+
     if explanation.against:
         lines += _wrapped(f"against  {_terms(explanation.against, 5)}", width, "         ")
+
     if measured:
         lines += _wrapped(
             "drop: how much the score falls without the path, everything computed again; like: "
@@ -457,11 +502,14 @@ def footing(explanation: Explanation, width: int) -> list[str]:
             width,
             "  ",
         )
+
     lines += _wrapped(searched_line(explanation), width, "  ")
     if hidden_line(explanation):
         lines += _wrapped(hidden_line(explanation), width, "  ")
+
     for note in explanation.notes:
         lines += _wrapped(f"note: {_long(note)}", width, "  ")
+
     return lines
 
 
@@ -483,15 +531,19 @@ def answer_text(answer: Answer, width: int = 100) -> str:
         lines = _summary(answer)
     else:
         raise TypeError(f"no words for {type(answer).__name__}")
+
     note = getattr(answer, "note", "")
     if note:
         lines.append(f"note: {_long(note)}")
+
     wrapped = []
     for line in lines:
         indent = "         "
         if line[:1] == " ":
             indent = "    "
+
         wrapped += _wrapped(line, width, indent)
+
     return "\n".join(wrapped)
 
 
@@ -515,8 +567,10 @@ def _contrast(answer: Contrast) -> list[str]:
     ]
     if up:
         lines.append(f"for the first, of the liked items: {_terms(up, 5)}")
+
     if down:
         lines.append(f"for the second, of the liked items: {_terms(down, 5)}")
+
     for words, nodes in (
         (f"only {first}", answer.only_first),
         ("both", answer.shared),
@@ -524,8 +578,10 @@ def _contrast(answer: Contrast) -> list[str]:
     ):
         if nodes:
             lines.append(f"{words}: {_names(nodes, 8)}")
+
     if _BUDGET_BASIS[answer.basis]:
         lines.append(_BUDGET_BASIS[answer.basis])
+
     return lines + [_long(reason(one)) for one in answer.explanations if one.paths]
 
 
@@ -537,16 +593,19 @@ def _flip(answer: FlipSet) -> list[str]:
             "items was found without which another item is "
             f"ahead of it ({answer.runs:,} rankings computed).",
         ]
+
     few = f"{len(answer.removed):,} of the {answer.likes:,} liked items"
     how = "the other weights kept"
     if answer.mode == "delete":
         how = "everything computed again"
+
     checked = "not verified"
     if answer.verified:
         checked = (
             "verified: the whole ranking was computed again without them, and with each of "
             "them put back it is as before"
         )
+
     return [
         f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for "
         f"{terminal(answer.user.label)} ({how}).",
@@ -562,12 +621,14 @@ def _why_not(answer: WhyNot) -> list[str]:
     rank = "is not ranked"
     if contrast.first.rank is not None:
         rank = f"is at rank {contrast.first.rank:,}"
+
     lines = [
         f"{_quoted(contrast.first.item)} {rank}, and the list has {answer.k:,}.",
         *_contrast(contrast),
     ]
     if not answer.additions:
         return lines
+
     lines.append(f"liking one of these would change its score most: {_terms(answer.additions, 10)}")
     if answer.enters == 1:
         lines.append("The first one brings it into the list.")
@@ -575,24 +636,29 @@ def _why_not(answer: WhyNot) -> list[str]:
         lines.append(f"The first {answer.enters} of them together bring it into the list.")
     elif not answer.note:
         lines.append("All of them together do not bring it into the list.")
+
     return lines
 
 
 def _what_if(answer: WhatIf) -> list[str]:
     lines = [f"What if, for {terminal(answer.user.label)}:"]
     lines += [f"  {_changed(change)}" for change in answer.changes]
+
     for before, after in zip(answer.before, answer.after, strict=True):
         lines.append(
             f"  {_quoted(before.item)}  rank {_rank(before)} -> {_rank(after)}, score "
             f"{before.score:.4g} -> {after.score:.4g}"
         )
+
     lines.append("The list then:")
     lines += [f"  {_rank(one)}  {_quoted(one.item)}  {one.score:.4g}" for one in answer.top]
     if answer.note:
         return lines
+
     how = "the other weights are kept"
     if answer.mode == "delete":
         how = "everything that depends on the graph is computed again"
+
     return [*lines, f"Embeddings stay as trained; {how}."]
 
 
@@ -600,8 +666,10 @@ def _changed(change: Change) -> str:
     done = "taken away"
     if change.added:
         done = "added"
+
     if change.what == "like":
         return f"the like of {_quoted(change.tail)} {done}"
+
     return (
         f"the fact {_quoted(change.head)} {terminal(change.relation)} {_quoted(change.tail)} {done}"
     )
@@ -611,6 +679,7 @@ def _summary(answer: Summary) -> list[str]:
     total = f"sum of scores {answer.score:.4g}"
     if answer.without_graph is not None:
         total += f"; without any edge {answer.without_graph:.4g}; the rest by {answer.by}"
+
     lines = [
         f"What drives {answer.pairs:,} recommendations to {answer.users:,} users, by {answer.by}",
         f"{total}:",
@@ -620,15 +689,21 @@ def _summary(answer: Summary) -> list[str]:
         words = f"  {part}{terminal(share.label)}  {share.value:+.4g}"
         if share.facts is not None:
             words += f", {share.facts:,} facts"
+
         for name, value in share.change.items():
             words += f", {name} {value:+.4f} without it"
+
         if share.overlap is not None:
             words += f", {percent(share.overlap)} of the lists stay"
+
         lines.append(words)
+
     if answer.by != "pattern":
         lines.append("Percents are of the sum of absolute values.")
+
     if answer.basis == "linearized":
         lines.append(_BUDGET_BASIS[answer.basis])
+
     return lines
 
 

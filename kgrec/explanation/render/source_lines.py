@@ -41,12 +41,16 @@ def with_lines(explanations: Sequence[Explanation], triples: Triples) -> list[Ex
 def _lined(ref: FactRef, file: str) -> FactRef:
     if not ref.ordinal or not ref.locator or not os.path.isfile(file):
         return ref
+
     try:
         line = line_of(file, ref.locator)
     except (DataError, OSError):
         return ref
+
     if line is None:
         return ref
+
     if ref.locator < 0:
         line = -line
+
     return replace(ref, locator=line, ordinal=False)

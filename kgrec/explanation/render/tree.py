@@ -24,14 +24,18 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
     parts = {}
     if explanation.budget:
         parts = {term.node: term.value for term in explanation.budget.by_liked}
+
     for stop, paths in _groups(explanation):
         words = f'"{terminal(stop.label)}"'
         style = ""
+
         if paths[0][1].hops[0].liked:
             words = f"liked {words}"
             style = "bold"
+
         if stop in parts:
             words += f"  gives {parts[stop]:+.3g} of the score"
+
         branch = root.add(Text(words, style=style))
         for number, path in paths:
             leaf = branch.add(
@@ -39,6 +43,7 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
             )
             leaf.add(Text("".join(map(_arrow, path.hops[1:])).strip() or "the item itself"))
             leaf.add(Text(f"facts: {places(path)}", style="dim"))
+
     console = Console(
         width=width,
         force_terminal=color,
@@ -50,6 +55,7 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
         console.print(root)
         for line in footing(explanation, width):
             console.print(Text(line, style="dim"))
+
     return "\n".join(line.rstrip() for line in drawn.get().splitlines())
 
 
@@ -72,4 +78,5 @@ def _arrow(hop: Hop) -> str:
             arrows.append(f"-{words}->")
         else:
             arrows.append(f"<-{words}-")
+
     return f' {" ".join(arrows)} "{terminal(hop.target.label)}"'

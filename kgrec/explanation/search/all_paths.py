@@ -93,24 +93,29 @@ def simple_paths(
     """
     check_length(max_length)
     limits = limits or Limits.none(graph)
+
     if budget < 1 or user == item:
         raise ExplanationError(
             f"budget {budget}, ends {user} and {item}: the budget must be at least 1 and the "
             "ends different."
         )
+
     nodes = []
     edges = []
     cut = []
+
     for length in range(1, max_length + 1):
         allowance = _Budget(budget)
         if length == 1:
             found = _direct(graph, user, item, limits)
         else:
             found = _meet(graph, user, item, length, allowance, limits)
+
         order = np.lexsort([*found[1].T[::-1], *found[0].T[::-1]])
         nodes.append(found[0][order])
         edges.append(found[1][order])
         cut.append(allowance.hit)
+
     return Found(tuple(nodes), tuple(edges), tuple(cut))
 
 
@@ -136,6 +141,7 @@ def _direct(
         [e for e in edges if not (graph.ckg.relation[graph.facts(int(e))] == 0).any()],
         dtype=np.int64,
     )
+
     return np.tile(np.array([[user, item]], dtype=np.int64), (len(edges), 1)), edges.reshape(-1, 1)
 
 
@@ -146,6 +152,7 @@ def _meet(
     ends = [user, item]
     if length == 3 and _reach(graph, item, user) < _reach(graph, user, item):
         ends.reverse()
+
     short = _grow(graph, ends[1], length // 2, ends[0], limits.passable, limits.usable, budget)
     middle = np.zeros(graph.ckg.num_nodes, dtype=bool)
     middle[short[0][:, -1]] = True
@@ -162,6 +169,7 @@ def _meet(
     nodes, edges = _join(long, short, budget)
     if ends[0] == user:
         return (nodes, edges)
+
     return (nodes[:, ::-1], edges[:, ::-1])
 
 
@@ -183,6 +191,7 @@ def _grow(
     """Return the simple paths of ``depth`` edges from a node to wanted ones, off ``avoid``."""
     nodes = np.array([[start]], dtype=np.int64)
     edges = np.empty((1, 0), dtype=np.int64)
+
     for step in range(depth):
         sizes = graph.degree(nodes[:, -1])
         allowed = budget.take(sizes)
@@ -194,12 +203,14 @@ def _grow(
         good = (reached != avoid) & passable[reached] & usable[graph.edge[entry]]
         if wanted is not None and step == depth - 1:
             good &= wanted[reached]
+
         row = row[good]
         entry = entry[good]
         reached = reached[good]
         fresh = (nodes[row] != reached[:, None]).all(1)
         nodes = np.column_stack([nodes[row[fresh]], reached[fresh]])
         edges = np.column_stack([edges[row[fresh]], graph.edge[entry[fresh]]])
+
     return nodes, edges
 
 

@@ -79,15 +79,19 @@ def best_paths(
         negative, _, branch = heapq.heappop(queue)
         if -negative < lowest:
             break
+
         steps += 1
         entry = int(branch.entries[branch.place])
+
         if branch.place + 1 < len(branch.entries):
             branch.place += 1
             heapq.heappush(queue, (-float(branch.bounds[branch.place]), next(order), branch))
+
         edge = int(graph.edge[entry])
         nodes = (*branch.nodes, int(graph.neighbor[entry]))
         edges = (*branch.edges, edge)
         reached = branch.value + float(value[edge])
+
         if len(edges) < length:
             _open(queue, order, graph, value, bounds, limits, nodes, edges, reached, length)
         else:
@@ -95,9 +99,11 @@ def best_paths(
             if len(done) >= k:
                 kth = heapq.nlargest(k, (path[0] for path in done))[-1]
                 lowest = kth - _TIE * max(1.0, abs(kth))
+
     level = _TIE * max((abs(path[0]) for path in done), default=1.0)
     done.sort(key=lambda path: (-round(path[0] / level) if level else 0, path[1], path[2]))
     shown = done[:k]
+
     return Best(
         np.array([path[1] for path in shown], dtype=np.int64).reshape(len(shown), length + 1),
         np.array([path[2] for path in shown], dtype=np.int64).reshape(len(shown), length),
@@ -116,6 +122,7 @@ def _bounds(
     usable = np.where(limits.usable, value, -np.inf)[graph.edge]
     inner = limits.passable.copy()
     inner[[user, item]] = False
+
     for _ in range(length - 1):
         through = usable + tables[-1][graph.neighbor]
         best = np.full(graph.ckg.num_nodes, -np.inf)
@@ -124,8 +131,10 @@ def _bounds(
             best[rows] = np.maximum.reduceat(through, graph.ptr[rows])
         else:
             best[rows] = best[rows]
+
         best[~inner] = -np.inf
         tables.append(best)
+
     return tables
 
 
@@ -150,6 +159,7 @@ def _open(
     bound[~limits.usable[graph.edge[entries]]] = -np.inf
     for node in nodes:
         bound[graph.neighbor[entries] == node] = -np.inf
+
     if len(edges) == 0 and length == 1:
         bound[
             [
@@ -157,6 +167,7 @@ def _open(
                 for e in graph.edge[entries]
             ]
         ] = -np.inf
+
     good = np.flatnonzero(np.isfinite(bound))
     if len(good):
         best = good[np.argsort(-bound[good], kind="stable")]
@@ -170,9 +181,11 @@ def count_walks(graph: PathGraph, user: int, item: int, max_length: int) -> list
     reach[user] = 1.0
     counts = []
     rows = np.flatnonzero(np.diff(graph.ptr))
+
     for _ in range(max_length):
         through = reach[graph.neighbor]
         reach = np.zeros(graph.ckg.num_nodes)
         reach[rows] = np.add.reduceat(through, graph.ptr[rows])
         counts.append(float(reach[item]))
+
     return counts

@@ -67,6 +67,7 @@ def grouped(
             edges.ravel(),
             np.zeros(len(nodes), np.int64),
         )
+
     touching = others[:, 1:] | others[:, :-1]
     key = np.where(touching, -1 - graph.ckg.relation[graph.first_facts()[edges]], edges)
     shown = np.where(others, OTHERS, nodes)
@@ -74,6 +75,7 @@ def grouped(
     size = np.bincount(group)
     pairs = np.unique(np.repeat(group, edges.shape[1]) * graph.num_edges + edges.ravel())
     counted = (shown[first] == OTHERS).any(1)
+
     return Candidates(
         shown[first],
         edges[first],
@@ -92,6 +94,7 @@ def _same_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(distinct) > 1:
             _, number = np.unique(number * len(distinct) + inverse.ravel(), return_inverse=True)
             number = number.ravel()
+
     _, first = np.unique(number, return_index=True)
     return number, first
 
@@ -123,24 +126,30 @@ def choose(
     chosen: list[tuple[int, int]] = []
     liked: dict[int, int] = {}
     middle: dict[int, int] = {}
+
     for position in order[of_users[order] == counted].tolist():
         where = (int(length[position]), int(number[position]))
         stops = groups[where[0]].nodes[where[1]].tolist()
         first = stops[1]
+
         if len(stops) > 3:
             last = stops[-2]
         else:
             last = None
+
         if liked.get(first, 0) >= per_liked or (
             last is not None and middle.get(last, 0) >= per_middle
         ):
             continue
+
         liked[first] = liked.get(first, 0) + 1
         if last is not None:
             middle[last] = middle.get(last, 0) + 1
+
         chosen.append(where)
         if len(chosen) == most:
             break
+
     return chosen
 
 

@@ -85,15 +85,18 @@ class ExplainedModel:
             scorer = scorer or model.scorer()
             model_name = model_name or model.name
             model = model.model
+
         if data is None:
             raise ConfigError(
                 "a model alone has no ids and no labels. Pass a run, or the dataset as well."
             )
+
         if isinstance(model, Recommender):
             model.eval()
             if scorer is None:
                 with torch.inference_mode():
                     scorer = model.scorer()
+
         if scorer is None:
             raise ConfigError(f"{type(model).__name__} gives no scorer. Pass scorer=.")
 
@@ -102,9 +105,11 @@ class ExplainedModel:
         self.name = model_name or type(model).__name__
         self.scorer = scorer
         self.train = data.train.csr(data.num_users, data.num_items)
+
         if seen is None:
             valid = data.valid.csr(data.num_users, data.num_items)
             seen = (self.train + valid).tocsr()
+
         self.seen = seen
         self._history = concatenate([data.train, data.valid])  # as Run.recommend reads it
         self._tie_rank = np.argsort(tie_order(data))
@@ -120,11 +125,13 @@ class ExplainedModel:
             self.model_effects = model.explanation_effects()
         else:
             self.model_effects = model
+
         if isinstance(self.model_effects, Rerunnable | GraphEditable):
             merged = getattr(self.model_effects, "merges_relations", False)
             self.graph = PathGraph(self.model_effects.ckg, merged=merged)
         else:
             self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
+
         self.naming = Naming(data, self.graph)
         self.effects = effects_of(self.model_effects, self.graph)
 
@@ -161,6 +168,7 @@ class ExplainedModel:
             return "measured"
         if isinstance(self.model, Recommender) and not self.model.scores_read_graph:
             return "none"
+
         return "not measured"
 
     def like_drops(self, user: int, item: int) -> dict[int, float]:
@@ -170,10 +178,12 @@ class ExplainedModel:
         effects = self.model_effects
         if self.effects is not None or not isinstance(effects, HistoryEditable):
             return {}
+
         likes = self.liked(user)
         histories = [likes, *(likes[likes != one] for one in likes.tolist())]
         with torch.no_grad():
             scores = effects.history_scores(user, [torch.from_numpy(one) for one in histories])
+
         column = scores[:, item].double().cpu().numpy()
         return dict(zip(likes.tolist(), (column[0] - column[1:]).tolist(), strict=True))
 
@@ -222,13 +232,16 @@ class ExplainedModel:
                 f"user {self.data.users.key(user)!r} has no training interactions: {self.name} "
                 "has no score to explain. The list is the run's fallback; see its column kind."
             )
+
         scorer = scorer or self.scorer
         with torch.inference_mode():
             scores = scorer(queries(self._history, np.array([user])))[0].double().cpu().numpy()
+
         start, end = self.seen.indptr[user : user + 2]
         seen = self.seen.indices[start:end]
         if len(self._unknown_items):
             seen = np.union1d(seen, self._unknown_items)
+
         return Standing(scores, seen, self._tie_rank)
 
     def score(self, standing: Standing, user: int, item: int) -> float:
@@ -244,12 +257,14 @@ class ExplainedModel:
                 f"{self.name} has learned nothing about item {key!r} (no training interaction, "
                 "and nothing else that it reads): it has no score to explain."
             )
+
         score = float(standing.scores[item])
         if not np.isfinite(score):
             raise ExplanationError(
                 f"the score of {key!r} for {self.data.users.key(user)!r} is {score}: the model is "
                 "broken, nothing explains it."
             )
+
         return score
 
     def effects_at(self, user: int, item: int) -> Effects | None:
@@ -267,8 +282,10 @@ class ExplainedModel:
         """
         if score is None:
             score = float(self.standing(user).scores[item])
+
         if effects is None:
             effects = self.effects_at(user, item)
+
         liked = self.liked(user)
         liked = liked[liked != item]
         return budget_of(
@@ -290,10 +307,12 @@ class ExplainedModel:
                 f"{self.name} cannot be run on an edited graph, so nothing can be taken out of "
                 "it. Use lightgcn-kg or kgat."
             )
+
         ckg = self.model_effects.ckg
         kept = np.ones(len(ckg.head), dtype=bool)
         kept[facts] = False
         edited = ckg.take(kept)
+
         if added is not None:
             head, relation, tail, fact = added.T
             edited = replace(
@@ -303,5 +322,6 @@ class ExplainedModel:
                 tail=np.concatenate([edited.tail, tail]),
                 fact=np.concatenate([edited.fact, fact]),
             )
+
         with torch.inference_mode():
             return self.model_effects.on_graph(edited).scorer()

@@ -47,6 +47,7 @@ class Filters:
             raise ConfigError(
                 f"users={self.users!r} is not known. Choose 'count', 'hide' or 'show'."
             )
+
         wrong = [kind for kind in self.types or () if kind not in TYPES]
         if wrong:
             raise ConfigError(
@@ -70,9 +71,11 @@ class Filters:
         deny = given.pop("deny", ())
         if given:
             raise ConfigError(f'relations has {next(iter(given))!r}. It takes "allow" and "deny".')
+
         for names in (allow, deny, types):
             if isinstance(names, str):
                 raise ConfigError(f"{names!r} is one text. Pass a list of names.")
+
         return cls(
             allow=None if allow is None else tuple(allow),
             deny=tuple(deny),
@@ -95,8 +98,10 @@ class Filters:
                 "allow": None if self.allow is None else list(self.allow),
                 "deny": list(self.deny),
             }
+
         if self.types is not None:
             out["types"] = list(self.types)
+
         return out | {
             name: value
             for name in ("max_degree", "min_drop")
@@ -111,25 +116,31 @@ class Filters:
         """
         ckg = graph.ckg
         limits = Limits.none(graph)
+
         if self.allow is not None:
             own = (graph.low == user) | (graph.high == user)
             limits.usable[:] = (
                 _any_of(graph, self._relations(self.allow, naming, ckg.num_relations)) | own
             )
+
         if self.deny:
             kept = np.ones(ckg.num_relations, dtype=bool)
             kept[np.flatnonzero(self._relations(self.deny, naming, ckg.num_relations))] = False
             limits.usable[:] &= _any_of(graph, kept)
+
         if self.users == "hide":
             limits.passable[ckg.num_entities :] = False
+
         if self.max_degree is not None:
             limits.passable[:] &= graph.degree(np.arange(ckg.num_nodes)) <= self.max_degree
+
         self._keep_types(limits, graph, user)
         return limits
 
     def _keep_types(self, limits: Limits, graph: PathGraph, user: int) -> None:
         if self.types is None:
             return
+
         ckg = graph.ckg
         kind = np.full(ckg.num_nodes, 1)
         kind[: ckg.num_items], kind[ckg.num_entities :] = 0, 2
@@ -144,11 +155,13 @@ class Filters:
         for relation in range(number):
             for name in {naming.relation_key(relation), naming.relation_label(relation)}:
                 known.setdefault(name, []).append(relation)
+
         meant = np.zeros(number, dtype=bool)
         for name in names:
             if name not in known:
                 raise ConfigError(f"the graph has no relation {name!r}.{nearest(name, known)}")
             meant[known[name]] = True
+
         return meant
 
 

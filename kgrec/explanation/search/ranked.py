@@ -129,11 +129,14 @@ class PathSearch:
         self.filters = Filters(max_length=max_length, users=users)
         if min(screen_top, per_liked, per_middle, budget) < 1:
             raise ConfigError("screen_top, per_liked, per_middle and budget must be at least 1.")
+
         self.modes = tuple(modes)
         if "delete" not in self.modes or set(self.modes) - set(MODES):
             raise ConfigError(f"modes={self.modes}: name 'delete', and 'mask' if wanted.")
+
         if not explained.keeps_weights:
             self.modes = ("delete",)
+
         self.settings = {
             "screen_top": screen_top,
             "per_liked": per_liked,
@@ -159,17 +162,21 @@ class PathSearch:
         )
         if model is None:
             search.placebos = self.placebos
+
         return search
 
     def manifest(self, **more: Any) -> dict[str, Any]:
         """Return model, dataset, their checksums, settings (with ``more``) and versions."""
         model = self.explained.model
         data = self.explained.data
+
         if not self._sums:
             self._sums = {"graph": graph_sum(data)}
             if isinstance(model, torch.nn.Module):
                 self._sums["parameters"] = parameters_sum(model.state_dict())
+
         limits = {"max_length": self.filters.max_length, "users": self.filters.users}
+
         return {
             "model": self.explained.name,
             "dataset": data.name,
@@ -201,15 +208,19 @@ class PathSearch:
         notes: list[str] = []
         if any(found.cut[2:]):
             found, notes = self._best_first(found, start, item, limits, effects)
+
         lengths = list(zip(found.nodes, found.edges, strict=True))
         groups = [
             grouped(graph, nodes, edges, filters.users == "count") for nodes, edges in lengths
         ]
+
         if effects is None:
             likes = self.explained.like_drops(user, item)
             return FoundPaths(found, groups, [], [], notes, None, likes)
+
         first_order = [group.total(effects.removal(group.edge)) for group in groups]
         walks: list[tuple[np.ndarray, np.ndarray] | None] = []
+
         for group, (nodes, edges) in zip(groups, lengths, strict=True):
             carried = effects.walks(nodes, edges)
             if carried is None:
@@ -217,6 +228,7 @@ class PathSearch:
             else:
                 joint, weight = carried
                 walks.append((group.total_of_paths(joint), group.total_of_paths(weight)))
+
         drops = Deletions(effects, self.modes)
         return FoundPaths(found, groups, first_order, walks, notes, drops, {})
 
@@ -250,13 +262,16 @@ class PathSearch:
         paths = [self._path_edges(found, where) for where in chosen]
         if found.drops is None or not paths:
             return self._in_order(found, paths, rank_by)
+
         self._measure_for_order(found, found.drops, paths, rank_by, every)
         paths = self._in_order(found, paths, rank_by)
+
         if rank_by == "like" and not found.drops.exact:
             # Within a like the facts decide: measured for the first likes alone, runs are dear.
             first = _of_first_likes(paths, k)
             found.drops.measure(path.facts for path in first)
             paths = self._in_order(found, first, rank_by) + paths[len(first) :]
+
         self.complete(found, paths[:k])
         return paths
 
@@ -282,6 +297,7 @@ class PathSearch:
             drops.measure(path.facts for path in paths)
         elif rank_by == "like":
             drops.measure(path.like if len(path.like) else path.whole for path in paths)
+
         if every or rank_by not in ("facts", "like"):
             drops.measure(path.whole for path in paths)
 
@@ -296,6 +312,7 @@ class PathSearch:
         nothing = first[:0]
         if graph.ckg.relation[graph.first_facts()[first]].any():
             return MeasuredPath(where, whole, nothing, whole, hops)
+
         return MeasuredPath(where, whole, first, whole[whole != first[0]], hops)
 
     def path(
@@ -320,6 +337,7 @@ class PathSearch:
         if walks is not None:
             joint = float(walks[0][number])
             weight = float(walks[1][number])
+
         return Path(
             hops,
             effects.basis,
@@ -340,18 +358,22 @@ class PathSearch:
         """Return a path whose facts have no effect, or none that was measured."""
         length, number = measured.where
         plausibility = None
+
         if isinstance(self.explained.model_effects, Plausible):
             example = found.groups[length].example[number]
             edges = self._plausible_edges(self.explained.model_effects)[example]
             plausibility = float(edges.sum())
+
         like = None
         if len(measured.like):
             like = found.likes.get(int(found.groups[length].nodes[number, 1]))
+
         users = found.users(measured.where) or None
         if self.explained.graph_effect == "not measured":
             return Path(
                 hops, "not measured", None, users=users, plausibility=plausibility, like_drop=like
             )
+
         return Path(
             hops,
             "post-hoc",
@@ -372,6 +394,7 @@ class PathSearch:
         relations = ckg.relation[facts]
         if relations[0] or len(edges) < 2 or not relations[1:].all():
             return None
+
         forward = ckg.head[facts] == nodes[:-1]
         key = self.explained.naming.relation_key
         hops = zip(relations[1:].tolist(), forward[1:].tolist(), strict=True)
@@ -381,12 +404,14 @@ class PathSearch:
         """Return what the facts of a path must do to be more than facts of their sort."""
         if self.placebos is None or found.drops is None:
             return None
+
         length, number = measured.where
         group = found.groups[length]
         nodes = group.nodes[number]
         pattern = self.pattern(nodes, group.example[number])
         if pattern is None:
             return None
+
         degrees = self.explained.graph.degree(nodes[2:-1] if len(nodes) > 3 else nodes[1:2])
         return self.placebos.threshold(pattern, degree_class(degrees.tolist()), found.drops.score)
 
@@ -415,12 +440,14 @@ class PathSearch:
         listed = [length for length, (a, b) in enumerate(cuts) if not a and not b]
         paths = sum(len(every.nodes[n]) - len(found.listed.nodes[n]) for n in listed)
         share = None
+
         if effects is not None:
             total = _absolute_effects(effects, every, listed)
             kept = _absolute_effects(effects, found.listed, listed)
             share = 0.0
             if total > 0:
                 share = (total - kept) / total
+
         return {"paths": paths, "share": share}
 
     def _best_first(
@@ -437,6 +464,7 @@ class PathSearch:
             degree = graph.degree(np.arange(graph.ckg.num_nodes))
             rarity = np.log(np.maximum(degree, 1))
             value = -(rarity[graph.low] + rarity[graph.high]) / 2
+
         without_users = Limits(limits.passable.copy(), limits.usable)
         without_users.passable[graph.ckg.num_entities :] = False
         walks = count_walks(graph, user, item, len(found.nodes))
@@ -446,9 +474,11 @@ class PathSearch:
         nodes = list(found.nodes)
         edges = list(found.edges)
         notes = []
+
         for length, cut in enumerate(cuts):
             if not cut or length < 2:
                 continue
+
             best = best_paths(
                 graph,
                 value,
@@ -465,10 +495,12 @@ class PathSearch:
             least = ""
             if best.complete and len(best.values):
                 least = f", none left out with a first-order effect above {best.values[-1]:.3g}"
+
             notes.append(
                 f"Of paths of {length + 1} hops (about {walks[length]:.3g} walks, too many to "
                 f"list) the best {len(best.values)} without other users were searched{least}."
             )
+
         return Found(tuple(nodes), tuple(edges), cuts), notes
 
     def _levels(self, found: FoundPaths, rank_by: str, effects: Effects | None) -> np.ndarray:
@@ -478,9 +510,11 @@ class PathSearch:
         by_facts = effects is None and isinstance(self.explained.model_effects, Plausible)
         if rank_by == "plausibility" or by_facts:
             return np.stack([length, -rounded(self._plausibility(found))], 1)
+
         if effects is None:
             likes = [found.likes.get(n, 0.0) for group in found.groups for n in group.nodes[:, 1]]
             return np.stack([-rounded(np.array(likes)), length, -rounded(self._rarity(found))], 1)
+
         if rank_by in ("joint", "weight"):
             numbers = [walks[rank_by == "weight"] for walks in found.walks if walks is not None]
             if len(numbers) < len(found.walks):
@@ -488,10 +522,13 @@ class PathSearch:
                     f"{self.explained.name} has no {rank_by} of a path: its gates differ from "
                     "walk to walk. Rank by drop."
                 )
+
             return np.stack([-rounded(np.concatenate(numbers)), length], 1)
+
         first_order = -rounded(np.concatenate(found.first_order))
         if rank_by == "length":
             return np.stack([length, first_order], 1)
+
         return np.stack([first_order, length], 1)
 
     def _rarity(self, found: FoundPaths) -> np.ndarray:
@@ -501,6 +538,7 @@ class PathSearch:
             stops = group.nodes[:, 1:-1]
             degree = self.explained.graph.degree(np.maximum(stops, 0))
             parts.append(-np.where(stops < 0, 0.0, np.log(np.maximum(degree, 1))).sum(1))
+
         return np.concatenate(parts)
 
     def _plausibility(self, found: FoundPaths) -> np.ndarray:
@@ -509,8 +547,10 @@ class PathSearch:
             raise CapabilityError(
                 f"{self.explained.name} does not score facts. Rank by drop, or train cke or cfkg."
             )
+
         per_edge = self._plausible_edges(self.explained.model_effects)
         empty = np.empty(0)
+
         return np.concatenate(
             [
                 per_edge[group.example].sum(1) if len(group.example) else empty
@@ -529,6 +569,7 @@ class PathSearch:
             per_fact = np.full(len(ckg.head), -np.inf)
             with torch.no_grad():
                 per_fact[facts] = model.plausibility(*columns).double().cpu().numpy()
+
             per_fact[ckg.fact < 0] = 0.0
             self._edge_plausibility = graph.best_per_edge(per_fact)
         return self._edge_plausibility
@@ -543,6 +584,7 @@ class PathSearch:
         """
         if not paths:
             return []
+
         by_length = rank_by == "length" or (found.drops is None and not found.likes)
         values = np.array([self._values(found, path, rank_by) for path in paths])
         keys = -np.stack([rounded(column) for column in values.T], 1)
@@ -560,24 +602,30 @@ class PathSearch:
         if found.drops is None:
             like = int(found.groups[length].nodes[number, 1])
             return found.likes.get(like, 0.0) if len(path.like) else 0.0, 0.0
+
         drop = found.drops.drop(path.whole) or 0.0
         if rank_by == "length":
             return 0.0, drop
         if rank_by == "drop":
             return drop, 0.0
+
         if rank_by == "drop_mask":
             if "mask" not in found.drops.modes:
                 raise ConfigError('rank_by="drop_mask" needs modes=("delete", "mask").')
             return found.drops.drop(path.whole, "mask") or 0.0, drop
+
         if rank_by in ("like", "facts"):
             like_drop = found.drops.drop(path.like if len(path.like) else path.whole) or 0.0
             facts_drop = found.drops.drop(path.facts) or 0.0
             return (like_drop, facts_drop) if rank_by == "like" else (facts_drop, like_drop)
+
         if rank_by == "attribution":
             return float(found.first_order[length][number]), drop
+
         walks = found.walks[length]
         if walks is None:
             return 0.0, drop
+
         return float(walks[rank_by == "weight"][number]), drop
 
 
@@ -587,9 +635,11 @@ def _like_and_facts(drops: Deletions, path: MeasuredPath) -> dict[str, float | N
     if len(path.like):
         found["like_drop"] = drops.drop(path.like)
         found["like_drop_mask"] = drops.drop(path.like, "mask")
+
     if len(path.facts):
         found["facts_drop"] = drops.drop(path.facts)
         found["facts_drop_mask"] = drops.drop(path.facts, "mask")
+
     return found
 
 

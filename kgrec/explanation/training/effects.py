@@ -59,9 +59,11 @@ def effects_through_training(
     stated = StatedFacts(data)
     found = [stated.of(path) for path in explanation.paths]
     wanted = {Removal(): None}
+
     for one in found:
         if one is not None:
             wanted |= dict.fromkeys((one.like, one.facts, one.like | one.facts))
+
     user = data.users.row(explanation.user)
     item = data.items.row(explanation.item)
     scores = dict(zip(wanted, retrained.scores(user, item, list(wanted)), strict=True))
@@ -70,12 +72,14 @@ def effects_through_training(
     def path(one: PathRemovals | None) -> PathTraining:
         if one is None:
             return PathTraining(None, None, None)
+
         parts = (one.like, one.facts, one.like | one.facts)
         return PathTraining(*(score - scores[part] for part in parts))
 
     worth = worth or Worth()
     if retrained.exact:
         worth = Worth()
+
     return TrainingEffects(
         score=score,
         exact=retrained.exact,

@@ -46,30 +46,38 @@ class StatedFacts:
         rest = list(path.hops)
         user = self._data.users.row(first.source.key)
         like = Removal()
+
         if first.liked and first.target.kind == "item":
             like = Removal(((user, self._data.items.row(first.target.key)),))
             rest = rest[1:]
+
         facts = Removal()
         for hop, after in zip(rest, [*rest[1:], None], strict=True):
             if hop.source.kind == "users":
                 continue  # counted with the hop before
+
             if hop.target.kind == "users":
                 found = self._counted(hop, after, user)
                 if found is None:
                     return None
+
                 facts |= found
                 continue
+
             for relation in hop.relations:
                 facts |= self._stated(hop, relation)
+
         return PathRemovals(like, facts)
 
     def _counted(self, hop: Hop, after: Hop | None, user: int) -> Removal | None:
         """Return the interactions of all other users who have the items on both sides."""
         if after is None or not (hop.liked and after.liked):
             return None
+
         ends = (hop.source, after.target)
         if any(end.kind != "item" for end in ends):
             return None
+
         first, second = (self._data.items.row(end.key) for end in ends)
         others = np.setdiff1d(np.intersect1d(self._users(first), self._users(second)), [user])
         pairs = [(other, item) for other in others.tolist() for item in (first, second)]
@@ -85,11 +93,14 @@ class StatedFacts:
         head, tail = hop.source, hop.target
         if not relation.forward:
             head, tail = tail, head
+
         if head.kind == "user":
             row = data.users.row(head.key)
             if relation.key == _INTERACTS and tail.kind == "item":
                 return Removal(((row, data.items.row(tail.key)),))
+
             return Removal(user_facts=self._user_facts.at(self._code(row, relation, tail)))
+
         return Removal(triples=self._triples.at(self._code(self._row(head), relation, tail)))
 
     def _code(self, head: int, relation: Relation, tail: Node) -> int:

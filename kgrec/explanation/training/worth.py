@@ -57,13 +57,17 @@ def worth_of(model: str, dataset: str, measured: Mapping[str, Any] | None = None
     """
     if measured is None:
         measured = _shipped()
+
     found = measured.get(model, {})
     if not found:
         return Worth()
+
     if dataset not in found:
         dataset = min(found, key=lambda name: found[name]["whole"] or 0.0)
+
     figures = found[dataset]
     reliability = figures.get("reliability", {})
+
     return Worth(
         dataset,
         figures["whole"],
@@ -84,6 +88,7 @@ def label_of(worth: float | None, reliability: float | None = None) -> str:
         return NOT_MEASURED
     if worth < LEAST_WORTH or (reliability is not None and reliability < LEAST_WORTH):
         return NOT_RELIABLE
+
     return ESTIMATE
 
 

@@ -98,6 +98,7 @@ class ItemKNN(ClosedForm):
             best, items = self.nearest(common, np.diff(users_of.indptr), start)
             neighbors.append(items)
             similarity.append(best)
+
         device = self.train_items.device
         self.neighbors = torch.cat(neighbors).int().to(device)
         self.similarity = torch.cat(similarity).to(device)

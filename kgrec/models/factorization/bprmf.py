@@ -116,9 +116,11 @@ class BPRMF(Recommender):
         """Return the embeddings; a bias rides along as one more dimension."""
         users = self.users.detach()
         items = self.items.detach()
+
         if self.item_bias is not None:
             users = torch.cat([users, users.new_ones(len(users), 1)], 1)
             items = torch.cat([items, self.item_bias.detach().unsqueeze(1)], 1)
+
         return DotProduct(users, items)
 
     def explanation_effects(self) -> BPRMFEffects:

@@ -32,4 +32,5 @@ class BPRMFEffects(Parted):
         product = float(model.users[user].double() @ model.items[item].double())
         if model.item_bias is None:
             return ScoreParts(product)
+
         return ScoreParts(product, float(model.item_bias[item]))

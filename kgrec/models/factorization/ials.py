@@ -108,6 +108,7 @@ class IALS(Recommender):
         self.register_buffer(
             "items", normal(num_items, config.dim, scale=scale, generator=generator)
         )
+
         for name, matrix in (("user", train), ("item", sp.csr_matrix(train.T))):
             self.register_buffer(
                 f"{name}_ptr", torch.from_numpy(matrix.indptr.astype(np.int64)), persistent=False
@@ -157,6 +158,7 @@ class IALS(Recommender):
             system.diagonal(dim1=1, dim2=2).add_(strength[rows].unsqueeze(1))
             factor = torch.linalg.cholesky(system)
             found[rows] = torch.cholesky_solve(vectors.sum(1).unsqueeze(2), factor).squeeze(2)
+
         return found
 
     def objective(self) -> Float[Tensor, ""]:
@@ -175,6 +177,7 @@ class IALS(Recommender):
                 self.strength(self.item_ptr.diff(), len(self.users)) * self.items.square().sum(1)
             ).sum()
         )
+
         return observed + self.config.unobserved_weight * everything + norms
 
     def strength(self, size: Int[Tensor, " batch"], others: int) -> Float[Tensor, " batch"]:
@@ -209,6 +212,8 @@ def _groups(sizes: list[int], dim: int) -> list[slice]:
             and (stop + 1 - start) * dim * (sizes[stop] + 2 * dim) <= _NUMBERS_AT_ONCE
         ):
             stop += 1
+
         groups.append(slice(start, stop))
         start = stop
+
     return groups

@@ -48,6 +48,7 @@ class IALSEffects(HistoryEffects, Parted):
         system.diagonal().add_(model.config.l2 * strength)
         liked = used @ torch.linalg.solve(system, everything[item])
         moved = float(model.users[user].double() @ everything[item] - liked.sum())
+
         return ScoreParts(
             0.0,
             items=chosen.cpu().numpy(),

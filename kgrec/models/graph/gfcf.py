@@ -127,6 +127,7 @@ def _right_singular_vectors(matrix: sp.csr_matrix, k: int) -> np.ndarray:
         _, values, rows = svds(matrix, k=k, v0=np.ones(smallest), random_state=0)
     else:
         _, values, rows = np.linalg.svd(matrix.toarray(), full_matrices=False)
+
     order = np.argsort(-values, kind="stable")[:k]
     order = order[values[order] > 1e-7]
     return np.ascontiguousarray(rows[order].T)

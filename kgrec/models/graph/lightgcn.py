@@ -73,6 +73,7 @@ class LightGCNConfig:
             raise ConfigError(
                 "LightGCN needs dim >= 1, num_layers >= 0, l2_weight >= 0 and init_scale > 0."
             )
+
         check_ranking_loss("LightGCN", self.loss, self.temperature)
         if self.negatives < 0:
             raise ConfigError(
@@ -174,6 +175,7 @@ class LightGCN(Recommender):
             start = take_rows(self.nodes, nodes)
             squares = l2(*start.chunk(3))
             return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * squares  # Eq. (15)
+
         rows, at, times = torch.unique(nodes, return_inverse=True, return_counts=True)
         z, start = self._rows(rows)  # (distinct nodes of the batch, dim)
         ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
@@ -185,6 +187,7 @@ class LightGCN(Recommender):
         """
         if self.contrast.sampled:
             return self._sampled_loss(batch)
+
         warm = self.contrast.count
         users, at = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
         z, start = self._rows(torch.cat([self.contrast.items, users]))  # (warm + users, dim)

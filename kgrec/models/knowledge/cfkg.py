@@ -83,6 +83,7 @@ class CFKGConfig:
             raise ConfigError(
                 "CFKG needs dim and negatives of at least 1, margin > 0 and init_scale > 0."
             )
+
         if (
             min(self.kg_weight, self.l2_weight, self.noise_power) < 0
             or not 0 < self.temperature <= 1
@@ -90,6 +91,7 @@ class CFKGConfig:
             raise ConfigError(
                 "CFKG needs kg_weight, l2_weight and noise_power >= 0, and a temperature in (0, 1]."
             )
+
         if self.score not in ("inner", "cosine", "l1", "l2") or self.loss not in (
             "softmax",
             "sampling",
@@ -98,12 +100,14 @@ class CFKGConfig:
             raise ConfigError(
                 'CFKG needs score "inner", "cosine", "l1" or "l2" and loss "softmax", "sampling" or "margin".'
             )
+
         if self.sampling not in ("typed", "any") or (
             self.sampling == "any" and not (self.inverse and self.loss == "margin")
         ):
             raise ConfigError(
                 'CFKG needs sampling "typed" or "any", the latter with inverse=true and loss "margin".'
             )
+
         if self.loss == "softmax" and self.score in ("l1", "l2"):
             raise ConfigError(
                 f'CFKG: loss "softmax" is over inner products, not over score {self.score!r}. Take "sampling" or "margin".'
@@ -172,6 +176,7 @@ class Translation:
             )
         else:
             distance = (moved.unsqueeze(1) - self.items[items]).norm(p=self.norm, dim=2)
+
         return -(distance if self.norm == 1 else distance.square())
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
@@ -237,8 +242,10 @@ class CFKG(Recommender):
         if kind == "cosine":
             unit = unit_rows(tail.flatten(0, 1)).view_as(tail)  # (batch, cand, dim)
             return (unit_rows(moved).unsqueeze(1) * unit).sum(2) / self.config.temperature
+
         if kind == "inner":
             return (moved.unsqueeze(1) * tail).sum(2)
+
         difference = moved.unsqueeze(1) - tail
         return -(difference.abs() if kind == "l1" else difference.square()).sum(2)
 
@@ -254,12 +261,14 @@ class CFKG(Recommender):
         relation = take_rows(self.relations, batch.relation)
         tail = tail.view(-1, count, self.config.dim)
         score = self.scores(head + relation, tail)  # (batch, 1 + negatives)
+
         if self.config.loss == "margin":
             loss = margin_hinge(score[:, 0], score[:, 1:], self.config.margin)
         elif self.config.loss == "sampling":
             loss = logistic(score[:, 0], score[:, 1:])
         else:
             loss = (score.logsumexp(1) - score[:, 0]).mean()
+
         return loss + self.config.l2_weight * l2(head, relation, *tail.unbind(1))
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -272,9 +281,11 @@ class CFKG(Recommender):
         positive = take_rows(items, self.warm.position[batch.positive])
         regularizer = self.config.l2_weight * l2(user, relation, positive)
         moved = user + relation
+
         if self.config.score == "cosine":
             moved = unit_rows(moved) / self.config.temperature
             items = unit_rows(items)
+
         return self.warm.softmax(moved, items, batch.positive) + regularizer
 
     def pair_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
@@ -301,14 +312,17 @@ class CFKG(Recommender):
                 num_interactions=int((self.ckg.relation == 0).sum()),
             )
             return Plan((Objective(TripleBatch, self.pair_loss, name="facts", source=facts),))
+
         first: Objective[Any]
         if self.config.loss == "softmax":
             first = Objective(PositiveBatch, self.softmax_loss, name="softmax")
         else:
             drawn = self._drawn(interactions=True)
             first = Objective(CorruptedBatch, self.sampled_loss, name="interactions", source=drawn)
+
         if not (self.ckg.relation > 0).any():
             return Plan((first,), joint=True)
+
         drawn = self._drawn(interactions=False)
         second = Objective(CorruptedBatch, self.kg_loss, name="triples", source=drawn)
         return Plan((first, second), joint=True)
@@ -338,12 +352,14 @@ class CFKG(Recommender):
         items = nodes[: self.ckg.num_items]
         if self.config.score in ("l1", "l2"):
             return Translation(users, items, 1 if self.config.score == "l1" else 2)
+
         return DotProduct(users, unit_rows(items) if self.config.score == "cosine" else items)
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return the vectors as trained; users are not moved by ``interacts``."""
         entities = self.nodes[: self.ckg.num_entities]
         count = self.ckg.num_relations
+
         return {
             "users": self.nodes[len(entities) :],
             "items": entities[: self.ckg.num_items],

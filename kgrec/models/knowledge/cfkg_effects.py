@@ -42,15 +42,19 @@ class CFKGEffects(Parted, Plausible):
         e_i = model.nodes[item].double()
         relation = model.relations[0].double()
         name = 'moved by "interacts"'
+
         if kind == "l1":
             distance = float((e_u + relation - e_i).abs().sum())
             return ScoreParts(0.0, other={"distance of the moved user to the item": -distance})
+
         if kind == "l2":
             own = float(2 * e_u @ e_i - e_u @ e_u)
             by_relation = float(2 * relation @ e_i - relation @ relation - 2 * e_u @ relation)
             return ScoreParts(own, -float(e_i @ e_i), other={name: by_relation})
+
         if kind == "cosine":
             e_i = unit_rows(e_i.unsqueeze(0))[0]
+
         return ScoreParts(float(e_u @ e_i), other={name: float(relation @ e_i)})
 
     @torch.no_grad()

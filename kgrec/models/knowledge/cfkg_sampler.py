@@ -90,6 +90,7 @@ def _typed_sampler(source: TypedFacts, context: SamplerContext) -> TypedSampler:
     size = context.config.batch_size
     if context.steps:
         size = -(-len(head) // context.steps)
+
     return TypedSampler(
         (head, relation, tail),
         source.negatives,

@@ -95,6 +95,7 @@ class CKEConfig:
                 "CKE needs dim, relation_dim, text_words and every one of hidden_dims to be at "
                 "least 1."
             )
+
         check_ranking_loss("CKE", self.loss, self.temperature)
         if (
             min(self.kg_weight, self.cf_l2_weight, self.kg_l2_weight, self.content_weight) < 0
@@ -104,6 +105,7 @@ class CKEConfig:
                 "CKE needs kg_weight, cf_l2_weight, kg_l2_weight and content_weight >= 0, and "
                 "noise in [0, 1)."
             )
+
         if self.item_prior not in ("offset", "sum") or self.kg_sampling not in ("triple", "head"):
             raise ConfigError(
                 'CKE needs item_prior "offset" or "sum" and kg_sampling "triple" or "head".'
@@ -204,16 +206,19 @@ class CKE(Recommender):
         offsets[position < 0] = 0.0
         if config.zero_offsets:
             offsets = torch.zeros_like(offsets)
+
         self.items = nn.Parameter(offsets)  # q_i
         entities = glorot_uniform(ckg.num_entities, 1, d, generator=generator).squeeze(1)
         self.entities = nn.Parameter(entities)  # v
         self.relations = nn.Parameter(glorot_uniform(relations, k, generator=generator))  # r
         self.projections = nn.Parameter(glorot_uniform(relations, d, k, generator=generator))  # W_r
         self.encoders = nn.ModuleDict()
+
         for name, rows in contents.items():
             self.register_buffer(f"{name}_input", rows, persistent=False)
             sizes = (rows.shape[1], *config.hidden_dims, d)
             self.encoders[name] = DenoisingAutoEncoder(sizes, config.noise, generator)
+
         self.contrast = CosineSoftmax(warm, position, config.temperature)
 
     @classmethod
@@ -229,10 +234,12 @@ class CKE(Recommender):
         """
         vectors = take_rows(self.items, rows) + take_rows(self.entities, rows)  # q_i + v_i
         error = vectors.new_zeros(())
+
         for name in self.encoders:
             code, part = self.code(name, rows)
             vectors = vectors + code - 0.5  # + x_i, + z_i
             error = error + part
+
         return vectors, error
 
     def code(
@@ -257,9 +264,11 @@ class CKE(Recommender):
             l2_weight=weight,
             item_l2_weight=0.0 if on_offset else weight,
         )
+
         if on_offset:
             squares = (times * take_rows(self.items, distinct).square().sum(1)).sum()
             loss = loss + weight * squares / (2 * len(batch.user))
+
         return loss + self.config.content_weight * error
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -268,10 +277,12 @@ class CKE(Recommender):
         """
         vectors, error = self.vectors(self.contrast.items)  # (warm items, dim)
         user = take_rows(self.users, batch.user)
+
         if self.config.item_prior == "offset":
             prior = take_rows(self.items, batch.positive)
         else:
             prior = take_rows(vectors, self.contrast.position[batch.positive])
+
         loss: Tensor = self.contrast(user, vectors, batch.positive)
         l2_loss = self.config.cf_l2_weight * l2(user, prior)
         return loss + l2_loss + self.config.content_weight * error
@@ -304,6 +315,7 @@ class CKE(Recommender):
         first = ranking_objective(self.config.loss, self.bpr_loss, self.softmax_loss)
         if not (self.ckg.fact >= 0).any():
             return Plan((first,), begin_epoch=self._reseed)
+
         triples = _triple_source(self.ckg, by_head=self.config.kg_sampling == "head")
         second = Objective(TripleBatch, self.kg_loss, name="transr", source=triples)
         return Plan((first, second), joint=True, begin_epoch=self._reseed)
@@ -320,6 +332,7 @@ class CKE(Recommender):
         items = reached(self.ckg).items
         for name in self.encoders:
             items = items | (self.get_buffer(f"{name}_input") != 0).any(1).cpu().numpy()
+
         return Known(with_interactions(data).users, items)
 
     def scorer(self) -> DotProduct:
@@ -348,6 +361,7 @@ def _triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     head, relation, tail = (
         torch.from_numpy(column[facts]) for column in (ckg.head, ckg.relation - 1, ckg.tail)
     )
+
     return Triples(
         head,
         relation,

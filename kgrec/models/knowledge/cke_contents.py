@@ -21,23 +21,27 @@ def contents_of(data: Dataset, config: "CKEConfig") -> dict[str, Tensor]:
     contents = {}
     features = data.content.features
     texts = data.content.texts
+
     if (
         _requested(config.features, features is not None, "features", "--features FILE")
         and features is not None
     ):
         contents["features"] = _unit_columns(features)
+
     if (
         _requested(config.text, texts is not None, "text", "--items FILE --texts COL")
         and texts is not None
     ):
         rows = torch.from_numpy(tf_idf(texts, config.text_words))
         contents["text"] = rows.to(torch.get_default_dtype())
+
     for name, rows in contents.items():
         if not rows.shape[1]:
             raise ConfigError(
                 "cke: no word occurs in two of the items' texts, so they say nothing. Set "
                 f"{name}=off."
             )
+
     return contents
 
 
@@ -48,6 +52,7 @@ def _requested(switch: str, there: bool, what: str, remedy: str) -> bool:
             f"cke: {what}=on, but the dataset has no {what}. Build it with {remedy}, or set "
             f"{what}=off."
         )
+
     return there and switch != "off"
 
 

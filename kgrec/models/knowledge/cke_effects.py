@@ -42,6 +42,7 @@ class CKEEffects(Parted, Plausible):
         }
         for name in model.encoders:
             pieces[f"{name} of the item"] = model.code(name, row)[0] - 0.5
+
         whole = torch.cat([piece.double() for piece in pieces.values()])  # (pieces, dim)
         scale = inverse_length(whole.sum(0)) if model.config.loss == "softmax" else 1.0
         values = whole @ model.users[user].double() * scale

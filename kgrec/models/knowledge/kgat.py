@@ -95,6 +95,7 @@ class KGATConfig:
             raise ConfigError(
                 "KGAT needs dim, relation_dim and every one of layer_dims to be at least 1."
             )
+
         if (
             self.aggregator not in ("bi-interaction", "gcn", "graphsage")
             or self.warm_start_epochs < 0
@@ -102,6 +103,7 @@ class KGATConfig:
             raise ConfigError(
                 'KGAT needs aggregator "bi-interaction", "gcn" or "graphsage" and warm_start_epochs >= 0.'
             )
+
         if (
             not 0 <= self.message_dropout < 1
             or self.leaky_slope < 0
@@ -112,6 +114,7 @@ class KGATConfig:
                 "KGAT needs message_dropout in [0, 1), leaky_slope, cf_l2_weight and "
                 "kg_l2_weight >= 0."
             )
+
         check_ranking_loss("KGAT", self.loss, self.temperature)
         if self.attention not in ("live", "static_si") or self.kg_sampling not in (
             "triple",
@@ -174,6 +177,7 @@ def triple_source(ckg: CollaborativeKG, *, by_head: bool) -> Triples:
     """
     head, relation, tail = (torch.from_numpy(part) for part in ckg.both_ways())
     interactions = int((ckg.relation == 0).sum())
+
     return Triples(
         head,
         relation,
@@ -260,12 +264,14 @@ class KGAT(Recommender):
         reverse = self.attention.detach().index_select(0, csr.rev)
         e: Tensor = self.nodes
         outputs = []
+
         for number, layer in enumerate(self.layers, 1):
             own, ego, near = propagate_beside(
                 e, csr, self.attention, reverse, rows, last=number == len(self.layers)
             )  # Eq. (3)
             outputs.append(own)
             e = layer(ego, near, self.dropout.draw())  # Eqs. (6)-(8)
+
         outputs.append(e if self.layers else take_rows(e, rows))
         return outputs
 
@@ -289,6 +295,7 @@ class KGAT(Recommender):
         else:
             rows, at = torch.unique(nodes, return_inverse=True)
             e = self._propagate(rows)  # (distinct nodes of the batch, dim)
+
         return bpr_rows(e, e, *at.chunk(3), l2_weight=self.config.cf_l2_weight)  # Eq. (13)
 
     def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
@@ -327,6 +334,7 @@ class KGAT(Recommender):
         plan = Plan((first, second), begin_epoch=self._reseed, after_epoch=self.refresh_attention)
         if not self.config.warm_start_epochs:
             return plan
+
         factors = (PairwiseBatch, self.matrix_factorization_loss, (self.nodes,))
         warm_up = (Objective(*factors, name="bpr-mf"), self.config.warm_start_epochs)
         return replace(plan, warm_up=warm_up)
@@ -391,7 +399,9 @@ def _fold_in(
     logits = (tails * head.unsqueeze(1)).sum(2).masked_fill(~mask, float("-inf"))  # Eq. (4)
     pi = torch.softmax(logits, 1).nan_to_num(0.0)  # (batch, hist), Eq. (5)
     outputs = [ego]
+
     for layer, items in zip(model.layers, senders, strict=True):
         ego = layer(ego, (pi.unsqueeze(2) * items[history]).sum(1))  # Eqs. (3), (6)-(8)
         outputs.append(ego)
+
     return _concatenated(outputs)

@@ -55,11 +55,13 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         """
         ball = self._around(user, item)
         attention = self._model.attention[ball.edges]
+
         with torch.enable_grad():
             states, gathered = self._unrolled(ball, attention)
             upstream: Sequence[Tensor] = ()
             if gathered:
                 upstream = torch.autograd.grad(self._score(states), gathered)
+
         effect = attention * ball.by_weight(upstream, states)
         everywhere = torch.zeros_like(self._model.attention)
         everywhere[ball.edges] = removal_effect(effect, attention, self._groups(ball))
@@ -79,14 +81,17 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         attention = self._model.attention[ball.edges]
         group = self._groups(ball)
         scores = attention.new_zeros(len(removed))
+
         for number, facts in enumerate(removed):
             kept = (~torch.isin(ball.edges, self._model.graph.edges_of(facts))).to(attention)
             if keep_weights:
                 left = attention * kept
             else:
                 left = renormalized(attention, kept, group)
+
             states, _ = self._unrolled(ball, left)
             scores[number] = self._score(states)
+
         return scores
 
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
@@ -141,6 +146,7 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         values = torch.zeros_like(attention)
         bias = vector.new_zeros(())
         upstream = sent.pop()
+
         for number, layer in reversed(list(enumerate(model.layers))):
             assert isinstance(layer, Aggregator)
             to_self, to_neighbors, to_bias = layer.frozen(
@@ -154,6 +160,7 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         other = {}
         if bool((~liked).any()):
             other["facts about the user"] = float(values[~liked].sum())
+
         items = ball.nodes[neighbors[liked]].cpu().numpy()
         by_item = values[liked].cpu().numpy()
         own_part = float(ends[0][0] @ upstream)
@@ -171,6 +178,7 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         """
         if self._model.config.attention == "live":
             return ball.row
+
         graph = self._model.graph
         keys = ball.row * graph.num_relations + graph.relation[ball.edges]
         group: Tensor = torch.unique(keys, return_inverse=True)[1]
@@ -184,9 +192,11 @@ class KGATEffects(MessagePassed, GraphEditable, Parted):
         """
         states = [take_rows(self._model.nodes, ball.nodes)]
         gathered = []
+
         for layer, (edges, order) in zip(self._model.layers, ball.layers, strict=True):
             gathered.append(typed_sum(states[-1], edges, attention[order]))  # Eq. (3)
             states.append(layer(states[-1][: edges.num_rows], gathered[-1]))  # Eqs. (6)-(8)
+
         return states, gathered
 
     def _score(self, states: list[Tensor]) -> Float[Tensor, ""]:

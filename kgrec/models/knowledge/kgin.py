@@ -77,6 +77,7 @@ class KGINConfig:
             raise ConfigError("KGIN needs node_dropout and message_dropout in [0, 1).")
         if self.independence_weight < 0 or self.l2_weight < 0:
             raise ConfigError("KGIN needs independence_weight and l2_weight >= 0.")
+
         if self.form not in ("paper", "code") or self.independence not in (
             "distance",
             "cosine",
@@ -85,6 +86,7 @@ class KGINConfig:
             raise ConfigError(
                 'KGIN needs form "paper" or "code" and independence "distance", "cosine" or "mi".'
             )
+
         check_ranking_loss("KGIN", self.loss, self.temperature)
 
 
@@ -174,6 +176,7 @@ class KGIN(Recommender):
         keys = None
         if config.form == "code":
             keys = nn.Parameter(glorot_uniform(config.num_intents, dim, generator=generator))
+
         self.register_parameter("keys", keys)  # k_p
         self.relations = nn.Parameter(glorot_uniform(relations, dim, generator=generator))  # e_r
         logits = glorot_uniform(config.num_intents, relations, generator=generator)
@@ -210,6 +213,7 @@ class KGIN(Recommender):
         mixed = items * (self.choice(users, ego) @ self.intent_vectors())  # Eqs. (7)-(8)
         if self.config.form == "code":
             return mixed + items
+
         return mixed
 
     def choice(
@@ -234,17 +238,20 @@ class KGIN(Recommender):
         starts = []
         all_users = users
         all_items = entities[: self.ckg.num_items]
+
         for number in range(1, self.config.num_layers + 1):
             starts.append(entities)
             if number == self.config.num_layers:  # which computes items and users alone
                 graph = self.graph.last
                 weight = weight[self.graph.edges_of_last]
+
             gathered = typed_sum(entities, graph.edges, weight, vectors)  # Eq. (10)
             message, mean = torch.split(gathered, [len(gathered) - len(users), len(users)])
             users = unit_rows(self.message_dropout(self.aggregate_users(mean, users, ego)))
             entities = unit_rows(self.message_dropout(message))
             all_users = all_users + users  # Eq. (13)
             all_items = all_items + entities[: self.ckg.num_items]
+
         return starts, all_users, all_items
 
     def relation_vectors(self) -> Float[Tensor, "relations dim"]:
@@ -312,10 +319,12 @@ class KGIN(Recommender):
         ego = self.nodes[self.ckg.num_entities :].mean(0, keepdim=True).expand(len(history), -1)
         share = (mask / mask.sum(1, keepdim=True).clamp(min=1)).to(ego.dtype).unsqueeze(2)
         users = total = ego
+
         for entities in starts:
             mean = (entities[history] * share).sum(1)  # (batch, dim)
             users = unit_rows(self.aggregate_users(mean, users, ego))
             total = total + users  # Eq. (13)
+
         return total
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:

@@ -64,6 +64,7 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
                 for got, rows in zip(steps.gathered, self._messages(steps), strict=True)
             ]
             scores = [steps.users[0][0] @ steps.item, *torch.stack(pieces).sum((0, 2))]
+
             return {
                 name: self._effects(ball, steps, score)
                 for name, score in zip(["own vector", *self._names()], scores, strict=True)
@@ -82,14 +83,18 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
         edge_of_fact = self._model.graph.edge_of_fact
         weight = self._model.graph.everywhere.weight[ball.edges]
         scores = weight.new_zeros(len(removed))
+
         for number, facts in enumerate(removed):
             rows = torch.from_numpy(np.asarray(facts, dtype=np.int64)).to(edge_of_fact.device)
             kept = (~torch.isin(ball.edges, edge_of_fact[:, rows])).to(weight)
+
             if keep_weights:
                 left = weight * kept
             else:
                 left = renormalized(weight, kept, ball.row)
+
             scores[number] = self._unrolled(ball, left).score()
+
         return scores
 
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
@@ -116,7 +121,9 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
         pieces = weight.new_zeros(1 + self._model.config.num_intents, len(items))
         for start, rows in zip(steps.starts, self._messages(steps), strict=False):
             pieces += (rows.double() * vector) @ start[items].double().T * weight
+
         found = pieces.cpu().numpy()
+
         return ScoreParts(
             float(steps.users[0][0].double() @ vector),
             items=ball.nodes[items].cpu().numpy(),
@@ -149,6 +156,7 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
         users = [e[:1]]
         item = e[1]
         vectors = model.relation_vectors()
+
         for edges, order in ball.layers:
             gathered.append(typed_sum(starts[-1], edges, weight[order], vectors))  # Eq. (10)
             message = model.aggregate_users(gathered[-1][:1], users[-1], users[0])  # Eqs. (7)-(9)
@@ -156,6 +164,7 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
             e = unit_rows(gathered[-1][1:])
             item = item + e[0]  # Eq. (13)
             starts.append(torch.cat([users[-1], e]))
+
         ranked = ranked_items(item.unsqueeze(0), model.config.loss)[0]
         return _Steps(starts, gathered, users, ranked)
 
@@ -169,11 +178,13 @@ class KGINEffects(ByIntent, GraphEditable, Parted):
         model = self._model
         code = model.config.form == "code"
         parts = []
+
         for got, users in zip(steps.gathered, steps.users[:-1], strict=True):
             beta = model.choice(users, steps.users[0])  # (1, heads), Eq. (9)
             mean = torch.full_like(users, float(code))
             rows = torch.cat([mean, beta.T * model.intent_vectors()])  # (1 + heads, dim)
             parts.append(rows * inverse_length(got[0] * rows.sum(0)))
+
         return parts
 
     def _names(self) -> list[str]:

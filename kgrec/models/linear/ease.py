@@ -200,6 +200,7 @@ class EASEKG(ClosedForm):
         train = self.interactions()
         users = train.T @ train
         attributes = (self.attributes @ self.attributes.T).astype(config.precision)
+
         if config.form == "collective":
             weights = item_weights(
                 users + attributes * config.attribute_weight, config.l2, config.precision
@@ -209,6 +210,7 @@ class EASEKG(ClosedForm):
                 config.attribute_weight
             )
             weights += item_weights(users, config.l2, config.precision)
+
         self.weights = weights.to(self.train_items.device)
 
     def can_rank(self, data: Dataset) -> Known:
@@ -235,11 +237,13 @@ def item_weights(gram: sp.spmatrix, l2: float, precision: str) -> Float[Tensor, 
     table.diagonal().add_(l2)
     failed = torch.empty(0, dtype=torch.int32)
     torch.linalg.cholesky_ex(table, out=(table, failed))  # in place, since columns lie in one piece
+
     if bool(failed):
         raise DivergedError(
             f"the item matrix cannot be inverted with l2 {l2:g} in {precision}. Raise l2, or "
             "take precision float64."
         )
+
     torch.cholesky_inverse(table, out=table)
     table = table.T  # the same symmetric matrix, rows in one piece
     table.mul_(-1 / table.diagonal())

@@ -67,26 +67,32 @@ class RidgeRefit:
         inverse = self._inverse
         product = inverse[np.ix_(history, items)].sum(0)  # (x^T P)_j
         diagonal = inverse[items, items]
+
         if changes:
             moved, middle = self._factors(changes)  # P U, (items, rank); C^-1 + U^T P U
             right = np.linalg.solve(middle, moved[items].T)  # (rank, items)
             product = product - moved[history].sum(0) @ right
             diagonal = diagonal - (moved[items].T * right).sum(0)
+
         return np.asarray(np.isin(items, history) - product / diagonal)
 
     def _factors(self, changes: Sequence[RowChange]) -> tuple[np.ndarray, np.ndarray]:
         supports: list[np.ndarray] = []
         columns: list[np.ndarray] = []
         blocks: list[np.ndarray] = []
+
         for change in changes:
             supports.append(change.before)
             columns.append(self._product(change))
+
             if len(change.lost) == len(change.before):
                 blocks.append(np.array([[-1.0]]) / change.weight)
                 continue
+
             supports.append(change.lost)
             columns.append(self._inverse[change.lost].sum(0))
             blocks.append(np.array([[-1.0, -1.0], [-1.0, 0.0]]) / change.weight)
+
         moved = np.stack(columns, 1)
         middle = sp.block_diag(blocks).toarray()
         middle += np.stack([moved[support].sum(0) for support in supports])
@@ -97,9 +103,11 @@ class RidgeRefit:
         found = self._products.pop(change.key, None)
         if found is None:
             found = self._inverse[change.before].sum(0)
+
         self._products[change.key] = found
         if len(self._products) > _KEPT:
             del self._products[next(iter(self._products))]
+
         return found
 
 
@@ -134,6 +142,7 @@ class EASEEffects(HistorySumEffects, Refittable):
             weight * refit.scores(history, wanted, changes)
             for (weight, refit), changes in zip(self.refits, self._changes(removed), strict=True)
         ]
+
         return torch.from_numpy(np.sum(parts, axis=0))
 
     def _row(self, user: int) -> np.ndarray:
@@ -151,6 +160,7 @@ class EASEEffects(HistorySumEffects, Refittable):
             lost = np.intersect1d(own, removed.items_of(user))
             if len(lost):
                 found.append(RowChange(("user", user), own, lost))
+
         return found
 
 
@@ -174,6 +184,7 @@ class EASEKGEffects(EASEEffects):
         shared = attributes @ attributes.T
         if config.form == "collective":
             return [(1.0, RidgeRefit(users + config.attribute_weight * shared, config.l2))]
+
         return [
             (1.0, RidgeRefit(users, config.l2)),
             (config.attribute_weight, RidgeRefit(shared, config.attribute_l2)),
@@ -185,7 +196,9 @@ class EASEKGEffects(EASEEffects):
             attributes = []
             if self._kg.config.attribute_weight:
                 attributes = self._attributes_changed(removed, self._kg.config.attribute_weight)
+
             return [users + attributes]
+
         return [users, self._attributes_changed(removed, 1.0)]
 
     def _attributes_changed(self, removed: Removal, weight: float) -> list[RowChange]:
@@ -194,19 +207,25 @@ class EASEKGEffects(EASEEffects):
         """
         if not removed.triples:
             return []
+
         facts: AttributeFacts | None = self._kg.facts
         if facts is None:
             raise CapabilityError(
                 "ease-kg was made of a matrix of attributes, which says of no fact what it is. "
                 "Make it from a dataset."
             )
+
         found = []
         least = self._kg.config.min_items
+
         for attribute, lost in facts.lost(removed.triples).items():
             before = facts.items_of(attribute)
             if len(before) < least:
                 continue
+
             if len(before) - len(lost) < least:
                 lost = before
+
             found.append(RowChange(("attribute", attribute), before, lost, weight))
+
         return found

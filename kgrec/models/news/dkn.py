@@ -117,6 +117,7 @@ class DKNConfig:
                 "DKN needs word_dim, entity_dim, min_count, num_filters, kg_epochs, max_history "
                 "and num_negatives of at least 1."
             )
+
         if (
             not self.filter_widths
             or min(self.filter_widths) < 1
@@ -126,6 +127,7 @@ class DKNConfig:
                 f"filter_widths {self.filter_widths} do not fit texts of "
                 f"max_words={self.max_words}. Give 1 to {self.max_words}."
             )
+
         if min(self.attention_dims, default=0) < 1 or min(self.scorer_dims, default=0) < 1:
             raise ConfigError(
                 "DKN needs at least one hidden layer in attention_dims and in scorer_dims, each "
@@ -202,6 +204,7 @@ class DKN(Recommender):
         self.config = config
         for name, values in zip(("click_ptr", "clicks"), clicks, strict=True):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
         self.num_items = len(catalog.words)
         self.register_buffer("words", _with_empty(catalog.words))
         self.register_buffer("entities", _with_empty(catalog.entities), persistent=False)
@@ -241,8 +244,10 @@ class DKN(Recommender):
         responses = self.kcnn.responses(take_rows(self.word, word), 0)
         for at, channel in enumerate(self.channels.values(), start=1):
             responses = responses + self.kcnn.responses(channel(entity), at)
+
         if self.config.mask:
             responses = responses.masked_fill((word == PADDING).unsqueeze(1), -torch.inf)
+
         vectors: Tensor = self.dropout(self.kcnn(responses, texts))
         return vectors
 
@@ -260,8 +265,10 @@ class DKN(Recommender):
         most = self.config.max_history
         if history.shape[1] > most or not self.config.mask:
             history, mask = latest(history, mask, most)
+
         if self.config.mask:
             return history, mask
+
         return filled(history, mask, most, self.num_items)
 
     def logits(
@@ -291,6 +298,7 @@ class DKN(Recommender):
         allowed = mask.unsqueeze(1).expand(-1, candidates.shape[1], -1)  # (batch, cand, hist)
         if self.config.mask:
             allowed = allowed & (history.unsqueeze(1) != candidates.unsqueeze(2))
+
         # an empty history is read as one default item
         allowed = torch.cat([allowed, ~allowed.any(2, keepdim=True)], 2)  # (batch, cand, hist + 1)
         score = self.attention.all_pairs(_rows(tables.read, rows), _rows(tables.query, candidates))
@@ -357,6 +365,7 @@ class NewsScorer:
         """Return log-odds of a click, in blocks whose intermediate values stay small."""
         model = self.model
         history, mask = model.histories(query.history, query.history_mask)
+
         if items is None:
             every = torch.arange(model.num_items, device=history.device)
             items = every.expand(len(history), -1)
@@ -410,8 +419,10 @@ def _word_table(
         count, dim if given is None else given[0].shape[1], scale=0.1, generator=generator
     )
     table[UNKNOWN] = 0.0
+
     if given is not None:
         vectors, known = (torch.from_numpy(part) for part in given)
         table[2:][known] = vectors[known].to(table.dtype)
         logger.info("dkn: %d of %d words have a given vector.", int(known.sum()), len(known))
+
     return table

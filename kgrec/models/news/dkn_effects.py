@@ -62,16 +62,19 @@ class DKNEffects(HistoryEffects, Parted):
         other = {}
         if bool(weight[0, 0, -1] > 0):
             other["the empty history"] = float(values[-1])
+
         # the text that unmasked histories are padded with
         if bool(len(items) and items[-1] == model.num_items):
             other["padding of the history"] = float(liked[-1])
             items = items[:-1]
             liked = liked[:-1]
+
         if not isinstance(model.click, DotPairing):
             ends = torch.stack([nothing, nothing + interest])
             alone, whole = model.click.pairs(ends, offered.expand(2, 1, -1)).double()[:, 0]
             other["the title itself"] = float(alone)
             other["missed by the integration"] = float(whole - alone - values.sum())
+
         return ScoreParts(
             0.0, items=items.numpy(), liked=liked.numpy(), other=other, basis="linearized"
         )
@@ -85,4 +88,5 @@ class DKNEffects(HistoryEffects, Parted):
             interest = (start + points.unsqueeze(1) * way).unsqueeze(1).requires_grad_()
             score = self._dkn.click.pairs(interest, offered.expand(_POINTS, 1, -1)).sum()
             (gradient,) = torch.autograd.grad(score, interest)
+
         return gradient[:, 0].mean(0)

@@ -54,6 +54,7 @@ class EntityKnowledge:
         given = data.content.entities
         if given is None:
             return cls(mentioned, triples, data.num_entities, data.num_relations)
+
         keys = data.triples.entities
         at = keys.match(given.keys)
         values = np.zeros((data.num_entities, given.values.shape[1]), dtype=np.float32)
@@ -74,7 +75,9 @@ class EntityKnowledge:
                 return "file"
             if joined:
                 return "transd"
+
             return "learned"
+
         if wanted == "file" and self.vectors is None:
             raise ConfigError(
                 'entity_vectors "file": the dataset has no entity vectors. Build it with --entity-vectors FILE.'
@@ -83,6 +86,7 @@ class EntityKnowledge:
             raise ConfigError(
                 f'entity_vectors "{wanted}": the dataset has no triples to train on. Build it with --kg FILE, or use "learned".'
             )
+
         return wanted
 
 
@@ -113,6 +117,7 @@ class EntityChannels(nn.ModuleDict):
         self.config = config
         self.source, kinds = _chosen(knowledge, config)
         given = knowledge.vectors if self.source == "file" else None
+
         for kind in kinds:
             self[kind] = EntityChannel(
                 len(knowledge.mentioned),
@@ -123,6 +128,7 @@ class EntityChannels(nn.ModuleDict):
                 masked=config.mask,
                 generator=generator,
             )
+
         if given is not None and knowledge.known is not None:
             self.put(torch.from_numpy(given), torch.from_numpy(knowledge.known))
         elif self.source == "learned":
@@ -136,6 +142,7 @@ class EntityChannels(nn.ModuleDict):
         sizes = (knowledge.num_entities, knowledge.num_relations, self.config.entity_dim)
         tables = translation_tables(self.source, *sizes, generator).to(device)
         triples = torch.from_numpy(knowledge.triples).to(device)
+
         with torch.enable_grad():
             train_translation(
                 tables,
@@ -144,6 +151,7 @@ class EntityChannels(nn.ModuleDict):
                 generator=generator,
                 batch_size=max(_TRIPLES_AT_ONCE, triples.shape[1] // _TRIPLE_STEPS),
             )
+
         # what no triple says anything of has no vector
         known = torch.zeros(knowledge.num_entities, dtype=torch.bool, device=device)
         known[triples[[0, 2]].flatten()] = True
@@ -169,6 +177,7 @@ def _chosen(knowledge: EntityKnowledge, config: "DKNConfig") -> tuple[str, tuple
     """Return where entity vectors come from, and the channels beside the words."""
     if not (config.use_entities or config.use_context) or not len(knowledge.mentioned):
         return "none", ()
+
     source = knowledge.choose(config.entity_vectors)
     if source == "file" and knowledge.known is not None:
         held = int(knowledge.known[knowledge.mentioned].sum())
@@ -177,5 +186,6 @@ def _chosen(knowledge: EntityKnowledge, config: "DKNConfig") -> tuple[str, tuple
             held,
             len(knowledge.mentioned),
         )
+
     context = config.use_context and source != "learned" and knowledge.triples.shape[1] > 0
     return source, ("entity",) * config.use_entities + ("context",) * context

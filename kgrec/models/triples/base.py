@@ -102,6 +102,7 @@ class CorruptedBatches:
         share = torch.full((ckg.num_relations,), 0.5, device=device)
         if config.corruption == "bernoulli":
             share = bernoulli_share(head, relation, tail, ckg.num_relations)
+
         share[_INTERACTS] = 0.0
         self._corrupter = Corrupter(
             (head, relation, tail),
@@ -181,13 +182,16 @@ class Nearest:
             wanted = self.users[query.user.clamp(min=0)]
         else:
             wanted = self.items.new_zeros(len(query.user), self.items.shape[1])
+
         unseen = query.user < 0
         if bool(unseen.any()):
             wanted = torch.where(
                 unseen.unsqueeze(1), _mean(self.items, query.history, query.history_mask), wanted
             )
+
         if items is None:
             return self.table(wanted, self.items)
+
         return self.likeness(wanted, self.items[items])
 
     def similar(self, item: int) -> Float[Tensor, " items"]:
@@ -231,6 +235,7 @@ class TripleModel(Recommender):
             facts = torch.arange(len(ckg.head))
         else:
             facts = torch.from_numpy(ckg.fact >= 0).nonzero().squeeze(1)
+
         self.register_buffer("facts", facts, persistent=False)
         self.warm = WarmItems(*ckg.warm_items())
 
@@ -284,20 +289,24 @@ class TripleModel(Recommender):
         nodes = self.tables.nodes
         tail_query = self.tables.tail_query(batch.head, batch.relation)
         total = nodes.new_zeros(())
+
         if bool(of_user.any()):
             total = total + of_user.sum() * self.warm.softmax(
                 tail_query[of_user], self.warm.of(nodes), batch.tail[of_user]
             )
+
         entities = nodes[: self.ckg.num_entities]
         if bool(known.any()):
             total = total + known.sum() * softmax_rows(
                 tail_query[known], entities, batch.tail[known]
             )
+
         if bool(by_entity.any()):
             head_query = self.tables.head_query(batch.relation[by_entity], batch.tail[by_entity])
             total = total + by_entity.sum() * softmax_rows(
                 head_query, entities, batch.head[by_entity]
             )
+
         return total / len(batch.head)
 
     def rows(
@@ -335,6 +344,7 @@ class TripleModel(Recommender):
         """
         if not self.with_users:
             return self._by_history()
+
         device = self.tables.nodes.device
         users = torch.arange(self.ckg.num_entities, self.ckg.num_nodes, device=device)
         items = torch.arange(self.ckg.num_items, device=device)
@@ -342,6 +352,7 @@ class TripleModel(Recommender):
         candidates = self.tables.candidates(items, torch.full_like(items, _INTERACTS))
         if isinstance(self.tables, DistMultTables):
             return DotProduct(queries, candidates)
+
         return Nearest(
             queries, candidates, self.tables.likeness, self.tables.table, self.tables.function
         )
@@ -372,5 +383,6 @@ class TripleModel(Recommender):
         found = {}
         if self.with_users:
             found = {"users": nodes[len(entities) :], "interacts": relations[:1]}
+
         found |= {"items": nodes[: self.ckg.num_items], "entities": entities}
         return {**found, "relations": relations[1:]}

@@ -102,6 +102,7 @@ class ComplEx(TripleModel):
             fit = self.one_to_all(batch)
         else:
             fit = logistic(*self.scores(batch))
+
         lengths = (moduli(rows) for rows in self.rows(batch))
         return fit + self.config.penalty_weight * power(
             *lengths, exponent=3 if self.config.regularizer == "n3" else 2

@@ -101,6 +101,7 @@ class DistMult(TripleModel):
             fit = self.one_to_all(batch)
         else:
             fit = logistic(*self.scores(batch))
+
         return fit + self.config.penalty_weight * power(
             *self.rows(batch), exponent=3 if self.config.regularizer == "n3" else 2
         )

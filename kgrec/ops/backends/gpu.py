@@ -115,11 +115,13 @@ def spmm(
     kernels, (rows, dim) = _triton(), out.shape
     if not rows or not dim:
         return out
+
     x, more = x.contiguous(), x if added is None else added.contiguous()
     if weight is None:
         values = x
     else:
         values = weight.contiguous()
+
     columns = min(_WIDEST, kernels.next_power_of_2(dim))
     blocks = -(-dim // columns)
     form = {
@@ -129,17 +131,20 @@ def spmm(
         "COLUMNS": columns,
     }
     factors = (float(alpha), float(beta))
+
     if whole:
         kernels.row_sums[(rows, blocks)](
             ptr, ptr, ptr, ptr, idx, values, x, more, out, out, dim, *factors, CUT=False, **form
         )
         return out
+
     work = _work_of(ptr)
     partial = torch.empty(max(1, work.slots), dim, device=x.device)
     pieces = (work.row, work.start, work.stop, work.slot)
     kernels.row_sums[(len(work.row), blocks)](
         *pieces, idx, values, x, more, out, partial, dim, *factors, CUT=True, **form
     )
+
     if len(work.cut):
         kernels.piece_sums[(len(work.cut), blocks)](
             work.cut,
@@ -152,6 +157,7 @@ def spmm(
             ADDED=added is not None,
             COLUMNS=columns,
         )
+
     return out
 
 
@@ -167,12 +173,14 @@ def sddmm(
     kernels = _triton()
     work = _work_of(ptr)
     out = torch.empty(len(idx), device=a.device)
+
     if len(idx):
         columns = kernels.next_power_of_2(max(1, a.shape[1]))
         pieces = (work.row, work.start, work.stop)
         kernels.edge_products[(len(work.row),)](
             *pieces, idx, a.contiguous(), b.contiguous(), out, a.shape[1], EDGES=16, COLUMNS=columns
         )
+
     return out
 
 

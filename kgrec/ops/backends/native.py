@@ -70,10 +70,12 @@ def library() -> ctypes.CDLL | None:
     found = load_library(path, "kgrec_native_version", _VERSION)
     if found is None:
         return None
+
     for kernel, types in _KERNELS.items():
         function = getattr(found, f"kgrec_{kernel}")
         function.argtypes = types
         function.restype = None
+
     _share_threads(found)
     return found
 
@@ -85,12 +87,14 @@ def _share_threads(found: ctypes.CDLL) -> None:
     maps = Path("/proc/self/maps")
     if sys.platform != "linux" or not maps.is_file():
         return
+
     loaded = {
         line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if "libgomp" in line
     }
     own = [place for place in loaded if Path(place).is_relative_to(Path(torch.__file__).parents[1])]
     if len(own) != 1:
         return
+
     openmp = ctypes.CDLL(own[0])
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
     found.kgrec_share_threads(*(ctypes.cast(getattr(openmp, name), _POINTER) for name in names))
@@ -143,10 +147,12 @@ def spmm(
     """
     x = x.contiguous()
     weight = weight.contiguous()
+
     if added is None:
         more = None
     else:
         more = added.contiguous()
+
     _loaded().kgrec_spmm(
         *(_at(part) for part in (ptr, idx, weight, x, x_place, more, added_place, rows, out)),
         len(out),
@@ -155,6 +161,7 @@ def spmm(
         beta,
         torch.get_num_threads(),
     )
+
     return out
 
 
@@ -199,10 +206,12 @@ def _typed(
     x = x.contiguous()
     weight = weight.contiguous()
     vectors = vectors.contiguous()
+
     if own is None:
         own = None
     else:
         own = own.contiguous()
+
     out = x.new_empty(len(by[0]) - 1, x.shape[1])
     relations = len(vectors)
     threads = torch.get_num_threads()
@@ -214,6 +223,7 @@ def _typed(
         relations,
         threads,
     )
+
     return out
 
 
@@ -232,6 +242,7 @@ def sddmm(
     """
     if out is None:
         out = a.new_empty(len(idx))
+
     a = a.contiguous()
     b = b.contiguous()
     _loaded().kgrec_sddmm(
@@ -240,6 +251,7 @@ def sddmm(
         a.shape[1],
         torch.get_num_threads(),
     )
+
     return out
 
 
@@ -301,6 +313,7 @@ def interaction(
         size_out,
         torch.get_num_threads(),
     )
+
     return out, signs
 
 
@@ -384,6 +397,7 @@ def topk(
         *(_at(part) for part in (seen_ptr, seen_idx, values, ids, broken)),
         torch.get_num_threads(),
     )
+
     return values, ids, broken
 
 
@@ -407,6 +421,7 @@ def free_columns(
         len(out),
         torch.get_num_threads(),
     )
+
     return out
 
 
@@ -425,6 +440,7 @@ def pair_margins(pairs: Pairs) -> Float[Tensor, " batch"]:
         users.shape[1],
         torch.get_num_threads(),
     )
+
     return margin
 
 

@@ -33,6 +33,7 @@ def row_sums(
     piece = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < dim
+
     if CUT:
         row = tl.load(piece_row + piece).to(tl.int64)
         start = tl.load(piece_start + piece)
@@ -43,6 +44,7 @@ def row_sums(
         start = tl.load(piece_start + piece)
         stop = tl.load(piece_start + piece + 1)
         slot = tl.full((), -1, tl.int64)
+
     total = tl.zeros([COLUMNS], dtype=tl.float32)
     for first in range(start, stop, EDGES):
         edge = first + tl.arange(0, EDGES)
@@ -55,13 +57,16 @@ def row_sums(
         ).to(tl.float32)
         if WEIGHTED:
             rows = rows * tl.load(weight + edge, mask=here, other=0.0)[:, None]
+
         total += tl.sum(rows, axis=0)
+
     if slot >= 0:
         tl.store(partial + slot * dim + column, total, mask=inside)
     else:
         total = beta * total
         if ADDED:
             total += alpha * tl.load(added + row * dim + column, mask=inside, other=0.0)
+
         tl.store(out + row * dim + column, total, mask=inside)
 
 
@@ -77,9 +82,11 @@ def piece_sums(
     total = tl.zeros([COLUMNS], dtype=tl.float32)
     for slot in range(tl.load(first + number), tl.load(first + number + 1)):
         total += tl.load(partial + slot * dim + column, mask=inside, other=0.0)
+
     total = beta * total
     if ADDED:
         total += alpha * tl.load(added + row * dim + column, mask=inside, other=0.0)
+
     tl.store(out + row * dim + column, total, mask=inside)
 
 
