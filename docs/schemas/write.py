@@ -238,6 +238,7 @@ class ExplanationRecord(ExplanationRecord1):
     schema: Literal[2]
     paths: list[PathRecord]
     text: str
+    training: dict[str, Any] | UnsetType = UNSET
 
 
 class TuneStudy(Struct, forbid_unknown_fields=True):
