@@ -38,22 +38,20 @@ class Deletions:
 
     def measure(self, groups: Iterable[np.ndarray], modes: Sequence[Mode] | None = None) -> None:
         """Measure the drops of groups of distinct edges, all that are not known together."""
-        modes = self.modes if modes is None else modes
-        new: dict[bytes, np.ndarray] = {}
-
+        modes = self.modes if modes is None else tuple(modes)
+        missing: dict[tuple[Mode, ...], dict[bytes, np.ndarray]] = {}
         for group in groups:
             key = _key(group)
-            if len(group) and any((mode, key) not in self._drops for mode in modes):
-                new[key] = group
+            lacking = tuple(mode for mode in modes if (mode, key) not in self._drops)
+            if len(group) and lacking:
+                missing.setdefault(lacking, {})[key] = group
 
-        if not new:
-            return
-
-        scores = self._effects.without(list(new.values()), modes)
-        self.score = float(scores[0, 0])
-        drops = scores[:, :1] - scores[:, 1:]
-        for mode, row in zip(modes, drops.tolist(), strict=True):
-            self._drops |= {(mode, key): drop for key, drop in zip(new, row, strict=True)}
+        for lacking, new in missing.items():
+            scores = self._effects.without(list(new.values()), lacking)
+            self.score = float(scores[0, 0])
+            drops = scores[:, :1] - scores[:, 1:]
+            for mode, row in zip(lacking, drops.tolist(), strict=True):
+                self._drops |= {(mode, key): drop for key, drop in zip(new, row, strict=True)}
 
     def drop(self, edges: np.ndarray, mode: Mode = "delete") -> float | None:
         """Return the drop without some edges: 0 without any, None where it was not measured."""

@@ -29,6 +29,7 @@ RANKINGS = (
 )
 _BEST_FIRST = 300
 _MOST_MEASURED = 1000
+_ORDER = ("delete",)  # what candidates are ordered by; the rest is measured of those shown
 
 
 @dataclass(slots=True)
@@ -269,7 +270,7 @@ class PathSearch:
         if rank_by == "like" and not found.drops.exact:
             # Within a like the facts decide: measured for the first likes alone, runs are dear.
             first = _of_first_likes(paths, k)
-            found.drops.measure(path.facts for path in first)
+            found.drops.measure((path.facts for path in first), _ORDER)
             paths = self._in_order(found, first, rank_by) + paths[len(first) :]
 
         self.complete(found, paths[:k])
@@ -277,10 +278,17 @@ class PathSearch:
 
     def complete(self, found: FoundPaths, paths: Sequence[MeasuredPath]) -> None:
         """Measure what is missing of the four numbers of some paths, and of each hop."""
-        if found.drops is not None:
-            parts = [part for path in paths for part in (path.whole, path.like, path.facts)]
+        if found.drops is None:
+            return
+
+        parts = [part for path in paths for part in (path.whole, path.like, path.facts)]
+        hops = [hop for path in paths for hop in path.hops]
+        if found.drops.exact:
             found.drops.measure(parts)
-            found.drops.measure((hop for path in paths for hop in path.hops), ("delete",))
+            found.drops.measure(hops, ("delete",))
+        else:
+            found.drops.measure(parts + hops, ("delete",))
+            found.drops.measure(parts)
 
     def _measure_for_order(
         self,
@@ -294,12 +302,14 @@ class PathSearch:
         if drops.exact:
             self.complete(found, paths)
         elif rank_by == "facts":
-            drops.measure(path.facts for path in paths)
+            drops.measure((path.facts for path in paths), _ORDER)
         elif rank_by == "like":
-            drops.measure(path.like if len(path.like) else path.whole for path in paths)
+            drops.measure((path.like if len(path.like) else path.whole for path in paths), _ORDER)
 
-        if every or rank_by not in ("facts", "like"):
+        if rank_by == "drop_mask":
             drops.measure(path.whole for path in paths)
+        elif every or rank_by not in ("facts", "like"):
+            drops.measure((path.whole for path in paths), _ORDER)
 
     def _path_edges(self, found: FoundPaths, where: tuple[int, int]) -> MeasuredPath:
         length, number = where
