@@ -66,8 +66,8 @@ def test_mentions_keep_their_place_in_joined_texts():
 def test_word_vectors_are_kept_for_words_of_the_texts(tmp_path):
     (tmp_path / "w.txt").write_text("NIGHT 1 2\nfilm 3 4\nzebra 5 6\nday x x\n")
     data = build(word_vectors=str(tmp_path / "w.txt"))
-    assert data.content.words.keys.to_list() == ["NIGHT", "film"]
-    assert data.content.words.values.tolist() == [[1, 2], [3, 4]]
+    assert data.content.words.keys.to_list() == ["film", "NIGHT"]
+    assert data.content.words.values.tolist() == [[3, 4], [1, 2]]
     assert data.report.counts["words of the texts"] == 11
     assert data.report.counts["words with a vector"] == 2
     assert "18.2% of the distinct words have a vector, 50.0% of all words" in " ".join(
@@ -95,8 +95,8 @@ def test_entity_vectors_are_kept_for_known_entities(tmp_path):
         (tmp_path / name).write_text(text)
     files = [str(tmp_path / name) for name in ("a.vec", "b.vec", "c.vec", "d.vec")]
     data = build(triples=graph, entity_vectors=files[:2])
-    assert data.content.entities.keys.to_list() == ["e:x", "i0"]
-    assert data.content.entities.values.tolist() == [[1, 2], [3, 4]]
+    assert data.content.entities.keys.to_list() == ["i0", "e:x"]
+    assert data.content.entities.values.tolist() == [[3, 4], [1, 2]]
     assert ("entity vectors", 2) in {(d.what, d.count) for d in data.report.dropped}
     with pytest.raises(
         DataError, match=r"c\.vec: vectors of 1 numbers, those of the file before have 2"

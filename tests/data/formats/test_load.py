@@ -49,7 +49,7 @@ def test_parts_named_by_the_caller_replace_the_folders_own(tmp_path):
         seed=5,
     )
     assert data.triples.entities.key(0) == "http://e/0" or data.triples.entities.key(0).isdigit()
-    assert list(data.triples.relations) == ["http://e/directed", "job"]
+    assert list(data.triples.relations) == ["job", "http://e/directed"]
     assert len(data.user_facts) == 1
     assert not any("not read" in note for note in data.report.notes)
     assert ("interactions", "rating below 2", 6) in {

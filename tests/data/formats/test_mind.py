@@ -241,8 +241,8 @@ def test_entity_vectors(tmp_path):
     (folder / "entity_embedding.vec").write_text("Q90\t1\t2\t\nQ7\t5\t6\t\nQ220\t3\t4\t\n")
     (folder / "relation_embedding.vec").write_text("P1\t1\t2\t\n")
     data = load(folder)
-    assert data.content.entities.keys.to_list() == ["Q220", "Q90"]
-    assert data.content.entities.values.tolist() == [[3, 4], [1, 2]]
+    assert data.content.entities.keys.to_list() == ["Q90", "Q220"]
+    assert data.content.entities.values.tolist() == [[1, 2], [3, 4]]
     assert ("entity vectors", 1) in {(d.what, d.count) for d in data.report.dropped}
     assert "relation_embedding.vec: vectors of relations are unused." in " ".join(data.report.notes)
     (folder / "entity_embedding.vec").write_text("Q90\t1\t2\t\nQ220\t3\t\n")

@@ -197,7 +197,7 @@ def test_a_link_to_a_merged_entity_finds_it(tmp_path):
         pl.DataFrame({"item": ["2"], "entity": ["x:d"]}),
         pl.Series("label", [None] * 3, dtype=pl.String),
     )
-    assert linked.triples.entities.series.to_list() == ["http://e/a", "x:c", "3", "x:b"]
+    assert linked.triples.entities.series.to_list() == ["x:a", "x:c", "3", "x:b"]
     assert (linked.triples.head.tolist(), linked.triples.tail.tolist()) == ([0, 1], [3, 3])
     assert [linked.triples.graph_name(row) for row in range(2)] == ["x:g", None]
     assert items.series.to_list() == ["http://e/a", "2", "3"]
