@@ -191,7 +191,7 @@ class PathRecord1(Struct):
 class Claims(Struct):
     """What may be said of the like and of the facts."""
 
-    like: Literal["cause", "depends", "no cause", "not measured"]
+    like: Literal["cause", "depends", "no cause", "disliked", "not measured"]
     facts: Literal["cause", "small", "depends", "no cause", "not measured"]
 
 

@@ -15,6 +15,7 @@ their places, not the files.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -306,7 +307,7 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
             yield from _same(f"path {rank}, {name}", getattr(path, name), getattr(again, name))
 
         for number, (one, other) in enumerate(zip(path.hops, again.hops, strict=True), 1):
-            if one != other:
+            if one != (_as_liked(other) if old.schema == 1 else other):
                 yield f"path {rank}, hop {number}: its labels or places are not those found now"
 
     for path in now.values():
@@ -314,6 +315,15 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
             "a path is found now that is not in the file: "
             f"{' - '.join(node.key or node.label for node in path.nodes)}"
         )
+
+
+def _as_liked(hop: Hop) -> Hop:
+    """Return a hop as version 0.1 worded it, to which every interaction was a like."""
+    if not hop.disliked:
+        return hop
+    return replace(
+        hop, relations=tuple(replace(relation, label="liked") for relation in hop.relations)
+    )
 
 
 def _drops(old: Path, new: Path, what: str, near: Any, schema: int) -> Iterator[str]:

@@ -461,6 +461,8 @@ def _shown(path: Path) -> dict[str, Any]:
 def _words(hop: Hop) -> list[str]:
     if hop.liked and hop.source.kind == "users":
         return ["who also liked"]
+    if hop.disliked:
+        return [hop.relation_label if hop.forward else f"{hop.relation_label} by"]
     if hop.liked and hop.forward:
         return ["liked"]
     if hop.liked:

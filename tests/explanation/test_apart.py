@@ -2,13 +2,18 @@
 the graph without those edges.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import kgrec
+from kgrec.explanation import Explanation
 from kgrec.explanation.explainer import Explainer
+from kgrec.explanation.render.sentences import because
 from kgrec.models.base import DotProduct, Plan, Recommender
 from kgrec.models.capabilities import GraphEditable
+from kgrec.testing import worlds
 from tests.explanation.questions.test_counterfactuals import ease, kgat, lightgcn, random_data
 
 
@@ -156,12 +161,35 @@ def test_explanations_of_version_0_1_are_read_verified_and_written_as_they_were(
             *("placebo", "claims", "text"),
         ):
             del path[name]
-    old = kgrec.explanation.Explanation.from_json(json.dumps(record))
+    old = Explanation.from_json(json.dumps(record))
     assert old.schema == 1
     assert json.loads(old.to_json()) == record
     assert old.verify(explainer) == []
     assert "because" not in old.to_text().lower()  # its drops do not tell like from facts
 
     record["paths"][0]["drop_delete"] += 0.1
-    wrong = kgrec.explanation.Explanation.from_json(json.dumps(record))
+    wrong = Explanation.from_json(json.dumps(record))
     assert any("drop_delete" in line for line in wrong.verify(explainer))
+
+
+def test_what_was_rated_below_the_middle_is_not_called_liked():
+    data = worlds.dataset(
+        [(0, 0), (0, 1), (1, 0), (1, 2), (2, 1), (2, 2), (3, 3)],
+        triples=[(0, 0, 4), (1, 0, 4), (2, 0, 4), (3, 0, 4)],
+        num_entities=5,
+    )
+    rated = dataclasses.replace(data.train, rating=np.array([2, 5, 4, 4, 3, 1, 5], np.float32))
+    data = dataclasses.replace(data, train=rated)
+    run = kgrec.fit("lightgcn-kg", data, preset="fast", epochs=2, seed=0)
+    found = run.explain("u0", "i2", users="hide")
+    paths = {path.hops[0].target.key: path for path in found.paths}
+
+    low, high = paths["i0"], paths["i1"]
+    assert low.hops[0].relation_label == "rated 2 of 5"
+    assert low.like_claim == "disliked"
+    assert not low.causal
+    assert because(low).startswith("is connected through: you rated *i0* 2 of 5 - ")
+    assert high.hops[0].relation_label == "liked"
+    assert "You liked *i1*" in found.to_text()
+    assert "You liked *i0*" not in found.to_text()
+    assert Explanation.from_json(found.to_json()).verify(run.explainer(users="hide")) == []

@@ -26,6 +26,7 @@ class Naming:
         self._sources = short_names(data.triples.sources)
         self._ordinal = [data.triples.counts_statements(source) for source in sources]
         self._column = [data.triples.column(source) for source in sources]
+        self._scale = _scale(data.train.rating)
 
     def node(self, node: int, count: int = 0) -> Node:
         """Return a node; ``OTHERS`` stands for ``count`` other users."""
@@ -99,11 +100,27 @@ class Naming:
             stated = {key: list(dict.fromkeys(refs)) for key, refs in stated.items()}
 
         return tuple(
-            Relation(
-                self.relation_key(relation), self.relation_label(relation), forward, tuple(refs)
-            )
+            Relation(self.relation_key(relation), self._said(relation, ends), forward, tuple(refs))
             for (relation, forward), refs in stated.items()
         )
+
+    def _said(self, relation: int, ends: Sequence[int]) -> str:
+        """Return the label of a relation; of an interaction that was rated below the middle of the
+        scale, the rating: nobody liked that.
+        """
+        if relation or self._scale is None or OTHERS in ends:
+            return self.relation_label(relation)
+        user, item = max(ends), min(ends)
+        train = self.data.train
+        rows = np.searchsorted(train.user, self._graph.ckg.user_row(user) + np.arange(2))
+        found = np.flatnonzero(train.item[slice(*rows)] == item)
+        if train.rating is None or not len(found):
+            return self.relation_label(relation)
+        rating = float(train.rating[rows[0] + found[0]])
+        low, high = self._scale
+        if rating < (low + high) / 2:
+            return f"rated {rating:g} of {high:g}"
+        return self.relation_label(relation)
 
     def _fact_ref(self, row: int) -> FactRef:
         """Return where a fact is stated, by its row in the triples."""
@@ -122,3 +139,13 @@ class Naming:
             self._column[source],
             triples.graph_name(row) or "",
         )
+
+
+def _scale(ratings: np.ndarray | None) -> tuple[float, float] | None:
+    """Return the ends of the scale that ratings use; None without ratings, or with one value."""
+    if ratings is None or not np.isfinite(ratings).any():
+        return None
+    low, high = float(np.nanmin(ratings)), float(np.nanmax(ratings))
+    if low < high:
+        return low, high
+    return None

@@ -192,6 +192,11 @@ class Hop:
         )
 
     @property
+    def disliked(self) -> bool:
+        """Whether it is an interaction that was rated below the middle of the scale."""
+        return self.liked and self.relation_label.startswith("rated ")
+
+    @property
     def facts(self) -> tuple[FactRef, ...]:
         """Where the hop's relations are stated, all of them."""
         return tuple(fact for relation in self.relations for fact in relation.facts)
@@ -311,8 +316,11 @@ class Path:
     @property
     def like_claim(self) -> str:
         """What may be said of the like: "cause", "depends" (the two ways to measure differ in
-        sign), "no cause" or "not measured".
+        sign), "no cause", "disliked" (rated below the middle of the scale: no reason to like
+        something) or "not measured".
         """
+        if self.hops[0].disliked:
+            return "disliked"
         return _sign(self.like_drop, self.like_drop_mask)
 
     @property
@@ -339,7 +347,7 @@ class Path:
         """Whether words may say "because": the like, or the facts, were measured to hold the score
         up.
         """
-        return "cause" in (self.like_claim, self.facts_claim)
+        return self.like_claim != "disliked" and "cause" in (self.like_claim, self.facts_claim)
 
 
 def _sign(delete: float | None, mask: float | None) -> str:

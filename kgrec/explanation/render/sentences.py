@@ -74,6 +74,8 @@ def _hop_words(hop: Hop) -> str:
 def _relation_words(hop: Hop, relation: Relation) -> str:
     if not hop.liked or relation.key != "interacts":
         return wording(relation)
+    if hop.disliked:
+        return relation.label if relation.forward else f"{relation.label} by"
     if relation.forward:
         return "liked"
     return "also liked by"
@@ -96,7 +98,9 @@ def sentence(path: Path) -> str:
 
 def _parts(path: Path) -> list[str]:
     first = path.hops[0]
-    if first.liked:
+    if first.disliked:
+        parts = [f"You rated {_named(first.target)} {first.relation_label.removeprefix('rated ')}"]
+    elif first.liked:
         parts = [f"You {_hop_words(first)} {_named(first.target)}"]
     else:
         parts = ["You", *_step(first)]
@@ -119,6 +123,8 @@ def claim(path: Path) -> str:
     """
     like = path.like_claim
     facts = path.facts_claim
+    if like == "disliked":
+        return "is connected through"
     if facts == "cause":
         return _FACTS_TOO if like == "cause" else "because of the facts"
     if like == "cause":

@@ -29,8 +29,9 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
         words = f'"{terminal(stop.label)}"'
         style = ""
 
-        if paths[0][1].hops[0].liked:
-            words = f"liked {words}"
+        first = paths[0][1].hops[0]
+        if first.liked:
+            words = f"{terminal(first.relation_label)} {words}"
             style = "bold"
 
         if stop in parts:
