@@ -135,7 +135,7 @@ def test_dkn_news(shared_data):
     assert data.num_users == 469
     assert (sum(sizes(data)) + 16, len(data.test)) == (6_305 + 271, 271)
     assert (
-        sum(len(own) for own in data.negatives.values()) + 139 == 4_096 + 191
+        sum(len(own) for own in data.negatives.values()) + 135 == 4_096 + 191
     )  # interactions of an earlier part, and repeated ones
     assert data.content.texts.null_count() == 0
     item = data.items.row(

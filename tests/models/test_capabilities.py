@@ -74,8 +74,8 @@ def test_common_names_are_no_capabilities():
     item = run.recommend("u0001", k=1)["item"][0]
     explained = run.explain("u0001", item)
     assert explained.paths
-    assert {path.basis for path in explained.paths} == {"post-hoc"}
-    assert explained.notes[0].startswith("Mine states no effects of facts")  # none is denied either
+    assert {path.basis for path in explained.paths} == {"not measured"}
+    assert "is not measured: the model offers no deletion" in explained.notes[0]
     assert explained.budget is None
     with pytest.raises(CapabilityError, match="does not state what other likes"):
         run.explainer().flip("u0001", item)
@@ -93,7 +93,7 @@ def test_the_note_points_to_a_budget_only_where_there_is_one():
     run = kgrec.fit(ByHistory, "films", epochs=1)
     explained = run.explain("u0001", run.recommend("u0001", k=1)["item"][0])
     assert explained.budget is None
-    assert explained.notes[0].endswith("they do not cause. Each like has.")
+    assert explained.notes[0].endswith("is not known. Each like has one.")
 
 
 @pytest.mark.parametrize("value", [torch.nn.ReLU(), torch.nn.Parameter(torch.ones(1)), 3, None])

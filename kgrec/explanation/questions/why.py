@@ -213,7 +213,7 @@ def _no_effect(explained: ExplainedModel) -> str:
         )
 
     if isinstance(explained.model_effects, HistoryEditable):
-        note += " Each like has"
+        note += " Each like has one"
         if isinstance(explained.model_effects, Parted):
             note += ": see the budget"
 
