@@ -38,7 +38,7 @@ from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.core.placebos import Placebos
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.explainer import Explainer
-from kgrec.explanation.quality.placebo import estimate_placebos
+from kgrec.explanation.placebo import estimate_placebos
 from kgrec.explanation.training.effects import Refits, Retrained, effects_through_training
 from kgrec.explanation.training.worth import worth_of
 from kgrec.log import logger

@@ -8,7 +8,7 @@ import pytest
 import kgrec
 from kgrec.errors import ExplanationError
 from kgrec.explanation.core.placebos import Placebos, degree_class
-from kgrec.explanation.quality.placebo import LEAST_DRAWS, _Draws, estimate_placebos
+from kgrec.explanation.placebo import LEAST_DRAWS, _Draws, estimate_placebos
 from kgrec.random import numpy_generator
 from tests.explanation.test_acceptance import planted
 
