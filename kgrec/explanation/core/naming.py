@@ -106,7 +106,7 @@ class Naming:
 
     def _said(self, relation: int, ends: Sequence[int]) -> str:
         """Return the label of a relation; of an interaction that was rated below the middle of the
-        scale, the rating: nobody liked that.
+        scale, the rating instead.
         """
         if relation or self._scale is None or OTHERS in ends:
             return self.relation_label(relation)
