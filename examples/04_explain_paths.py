@@ -22,9 +22,9 @@ print(explanation.to_networkx())
 Path("why.json").write_text(explanation.to_json(indent=1), encoding="utf-8")
 Path("why.html").write_text(page([explanation], f"Why {explanation.item_label}?"), encoding="utf-8")
 
-# The order is that of the drops (paths through other users come last): the score without the path's
-# facts, in closed form for this model.
-order = [(path.users is not None, -path.drop_delete) for path in explanation.paths]
+# The order is that of the likes (paths through other users come last): the score without the like
+# that a path starts with, in closed form for this model. What its facts do is another number.
+order = [(path.users is not None, -path.like_drop) for path in explanation.paths]
 assert order == sorted(order)
 assert all(path.basis == "exact" for path in explanation.paths)
 
