@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from kgrec.runs.run import Run
 
 Format = Literal["text", "tree", "json", "csv", "parquet", "html", "ttl"]
-RankBy = Literal["drop", "drop_mask", "attribution", "joint", "weight", "plausibility", "length"]
+RankBy = Literal[
+    "like",
+    "facts",
+    "drop",
+    "drop_mask",
+    "attribution",
+    "joint",
+    "weight",
+    "plausibility",
+    "length",
+]
 Users = Literal["count", "hide", "show"]
 MaxLengthOption = Annotated[
     int | None,
     typer.Option(metavar="L", min=1, max=6, help="Longest path, in hops: 3.", show_default=False),
 ]
 RankByOption = Annotated[
-    RankBy | None, typer.Option(help="What paths are ranked by: drop.", show_default=False)
+    RankBy | None, typer.Option(help="What paths are ranked by: like.", show_default=False)
 ]
 RelationOption = Annotated[
     list[str] | None,
@@ -298,8 +308,8 @@ def explain(
 ) -> None:
     """Say why an item is recommended, what a score is made of, and what would change it.
 
-    Paths are ranked by the drop of the score when the path's facts are removed; those through other
-    users come last. Exit code 3: there is no path within the limits. Exit code 1: --verify found
+    Paths are ranked by the drop of the score without the like, then by that without the facts; those
+    through other users come last. Exit code 3: there is no path within the limits. Exit code 1: --verify found
     what does not hold.
     """
     if no_users and users not in (None, "hide"):
@@ -381,8 +391,8 @@ def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, 
         for name, value in limits.items()
         if name not in ("relation", "not_relation", "type")
     }
-    if mode == "mask":
-        out["rank_by"] = "drop_mask"
+    if mode is not None:
+        out["rank_by"] = {"delete": "drop", "mask": "drop_mask"}[mode]
 
     relations = {"allow": limits.get("relation"), "deny": limits.get("not_relation", [])}
     if relations["allow"] is not None or relations["deny"]:

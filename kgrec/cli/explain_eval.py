@@ -154,7 +154,7 @@ def _explainer(run: "Run") -> "Explainer":
             data = replace(data, test=stored.test, held_triples=stored.held_triples)
 
     explainer = Explainer(run.model, data, run.scorer(), model_name=run.name)
-    explainer.search.placebos = run.placebos(explainer.manifest())
+    explainer.search.placebos = run.placebos()
     return explainer
 
 

@@ -309,8 +309,7 @@ class _Catalog:
             and (self._items is None or len(rows) >= product.items.shape[1])
         ):
             # vectors, not scores: the products are cut further
-            for start in _reported(range(0, len(rows), 32 * step), len(rows)):
-                yield from self._products(product, rows, history, start, 32 * step)
+            yield from self._products(product, rows, history, range(0, len(rows), 32 * step))
             return
 
         for start in _reported(range(0, len(rows), step), len(rows)):
@@ -322,34 +321,35 @@ class _Catalog:
             yield start, scores if self._items is None else scores.index_select(1, self._items)
 
     def _products(
-        self, product: DotProduct, rows: Tensor, history: Lists | None, start: int, size: int
+        self, product: DotProduct, rows: Tensor, history: Lists | None, starts: range
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield the scores of some users by inner products in place; the scorer itself is asked for
         those alone whom the vectors do not answer.
         """
-        user = rows[start : start + size]
-        known = user >= 0
+        known = rows >= 0
         cold = torch.zeros(0, dtype=torch.int64, device=self._device)
         fill = -torch.inf
 
         if isinstance(self._scorer, Served):
-            known &= self._scorer.knows(user)
+            known = self._scorer.knows(rows)
             cold = (~self._scorer.items).nonzero().squeeze(1).to(self._device)
             fill = self._scorer.cold
             if self._column is not None:
                 cold = self._column[cold]
 
         items = product.items if self._items is None else product.items[self._items]
-        vectors = product.users[user.clamp(min=0)]
-        for further, scores in product_chunks(vectors, items):
-            scores.index_fill_(1, cold, fill)
-            others = (~known[further : further + len(scores)]).nonzero().squeeze(1)
-            if len(others):
-                whole = self._scorer(_query_of(rows, history, start + further + others))
-                order = slice(None) if self._items is None else self._items
-                scores[others, : self._num_items] = whole[:, order].to(scores.dtype)
+        order = slice(None) if self._items is None else self._items
+        for start in _reported(starts, len(rows)):
+            vectors = product.users[rows[start : start + starts.step].clamp(min=0)]
+            for further, scores in product_chunks(vectors, items):
+                first = start + further
+                scores.index_fill_(1, cold, fill)
+                others = (~known[first : first + len(scores)]).nonzero().squeeze(1)
+                if len(others):
+                    whole = self._scorer(_query_of(rows, history, first + others))
+                    scores[others, : self._num_items] = whole[:, order].to(scores.dtype)
 
-            yield start + further, scores
+                yield first, scores
 
 
 def _product_of(scorer: Scorer) -> DotProduct | None:

@@ -31,9 +31,9 @@ class Explainer:
     """Explain recommendations of one model by measured paths.
 
     Simple paths up to ``max_length`` hops are found, screened by the first-order effects of their
-    edges, thinned out for variety, and the best of them measured: the score without their edges, in
-    closed form where the model is linear in its graph, else by running it again. Paths are ranked
-    by that drop, ties by length, then node numbers. Counted users come after the paths that stand
+    edges, thinned out for variety, and the best of them measured: the score without their edges,
+    without the like alone and without the facts alone, in closed form where the model is linear in
+    its graph, else by running it again. Paths are ranked by the like, then by the facts. Counted users come after the paths that stand
     for themselves, ranked among each other: many people's edges together always weigh more than one
     fact.
 
@@ -41,8 +41,9 @@ class Explainer:
     path, and its drop is that of removing all their edges together (the user's own edge to the
     liked item, and every counted user's edges). "hide" omits such paths, "show" names every user.
 
-    Without ``Rerunnable`` effects, paths have basis "post-hoc" and drop 0, short and rarely
-    shared ones first, or the most plausible ones where the model scores facts.
+    Without deletion, paths have basis "post-hoc" where the model declares that its scores read no
+    graph, else "not measured": those first whose like carries the score, where it is known, then
+    short and rarely shared ones, or the most plausible ones where the model scores facts.
 
     Args:
         model: A run; or a model, with ``data``. It is put in evaluation mode.

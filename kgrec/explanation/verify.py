@@ -42,7 +42,7 @@ TOLERANCE = 1e-5
 _SET = ("screen_top", "per_liked", "per_middle", "budget", "max_length")
 _MOST = 20_000_000  # of anything that a file may ask for
 _OF_SCORE = ("drop_delete", "drop_mask", "attribution")
-_OF_SCORE_SINCE_2 = ("like_drop", "like_drop_mask", "facts_drop", "facts_drop_mask", "placebo")
+_OF_SCORE_SINCE_2 = ("like_drop", "like_drop_mask", "facts_drop", "facts_drop_mask")
 _OF_THEMSELVES = ("joint", "weight", "plausibility")
 _EQUAL = ("basis", "users", "removed", "rank_after")
 
@@ -331,6 +331,9 @@ def _drops(old: Path, new: Path, what: str, near: Any, schema: int) -> Iterator[
     numbers = _OF_SCORE if schema == 1 else _OF_SCORE + _OF_SCORE_SINCE_2
     for name in numbers:
         yield from near(f"{what}, {name}", getattr(old, name), getattr(new, name))
+
+    if old.placebo is not None:  # one that was estimated since is no difference
+        yield from near(f"{what}, placebo", old.placebo, new.placebo)
 
     if schema > 1:
         for number, (one, other) in enumerate(zip_longest(old.hop_drops, new.hop_drops), 1):

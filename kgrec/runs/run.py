@@ -2,7 +2,7 @@
 opens one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -561,25 +561,27 @@ class Run:
 
     def explainer(self, **settings: Any) -> Explainer:
         """Return a new explainer over this run; keep it for many explanations."""
-        explainer = Explainer(
-            self.model, self.data, self.scorer(), model_name=self.name, **settings
-        )
-        explainer.search.placebos = self.placebos(explainer.manifest())
+        explainer = self._plain_explainer(**settings)
+        explainer.search.placebos = self._placebos_for(explainer)
         return explainer
 
-    def placebos(self, manifest: Mapping[str, Any] | None = None) -> Placebos | None:
+    def _plain_explainer(self, **settings: Any) -> Explainer:
+        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+
+    def placebos(self) -> Placebos | None:
         """Return what unrelated facts do to the scores, as ``estimate_placebos`` found it; None
         where it has not, or did for other parameters or another graph.
         """
+        return self._placebos_for(self._plain_explainer())
+
+    def _placebos_for(self, explainer: Explainer) -> Placebos | None:
         if self._placebos is None and self.path is not None:
             self._placebos = read_placebos(self.path)
 
         if self._placebos is None:
             return None
 
-        if manifest is None:
-            manifest = self.explainer().manifest()
-
+        manifest = explainer.manifest()
         if any(manifest.get(name) != value for name, value in self._placebos.sums.items()):
             logger.warning(
                 "the placebos were estimated for other parameters or another graph, and are left "
@@ -597,7 +599,7 @@ class Run:
             users: How many users are sampled, each with the first item of the list.
             seed: Draws users and placebos.
         """
-        found = estimate_placebos(self.explainer().search, users, seed)
+        found = estimate_placebos(self._plain_explainer().search, users, seed)
         if self.path is not None:
             write_placebos(self.path, found)
 

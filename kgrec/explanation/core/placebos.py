@@ -21,7 +21,8 @@ class Placebos:
     """Thresholds by pattern and degree class, as shares of the absolute score.
 
     Attributes:
-        shares: The 95th percentile of placebo drops over the score.
+        shares: What the 95th percentile of placebo drops over the score stays below, with 95 %
+            confidence.
         draws: How many placebos each rests on.
         sums: Sums of the graph and the parameters that they were estimated on.
         seed: Of the draws.

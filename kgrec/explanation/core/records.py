@@ -25,7 +25,7 @@ _TOLERANCE = 1e-4
 KINDS = ("user", "item", "entity", "users")
 BASES = ("exact", "measured", "linearized", "post-hoc", "not measured")
 MEASURED = ("exact", "measured")
-_NOTHING = 1e-6  # of the score: what rounding may make of an effect of 0
+_NOTHING = 1e-6  # of the largest drop of a hop: what rounding may make of an effect of 0
 
 
 @dataclass(frozen=True, slots=True)

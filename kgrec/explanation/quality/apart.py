@@ -21,19 +21,15 @@ def apart_figures(sample: Sample) -> list[Figure]:
         without = "no placebos were estimated, so no facts are called a cause: kgrec placebo RUN"
 
     return [
-        sample.figure(
-            "apart.like",
-            "of the drop of like and facts, the like alone makes",
-            [(user, _part(path, path.like_drop)) for user, path in named],
-            "paths",
-            middle="median",
-        ),
-        sample.figure(
-            "apart.facts",
-            "the facts alone make",
-            [(user, _part(path, path.facts_drop)) for user, path in named],
-            "paths",
-            middle="median",
+        *(
+            sample.figure(
+                f"apart.{part}",
+                f"of the drop of like and facts, the {part} alone",
+                [(user, _part(path, getattr(path, f"{part}_drop"))) for user, path in named],
+                "paths",
+                middle="median",
+            )
+            for part in ("like", "facts")
         ),
         sample.figure(
             "apart.positive",

@@ -1,4 +1,4 @@
-"""Find the paths between a user and an item, measure them, and rank them by their drops."""
+"""Find the paths between a user and an item, measure like and facts apart, and rank them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -90,8 +90,8 @@ class PathSearch:
     """Find, measure and rank the paths that explain the scores of one model.
 
     Simple paths up to ``max_length`` hops are found, screened by the first-order effects of their
-    edges, thinned out for variety, and the best of them measured: the score without their edges, in
-    closed form where the model is linear in its graph, else by running it again.
+    edges, thinned out for variety, and the best of them measured: the score without their edges, like
+    and facts apart, in closed form where the model is linear in its graph, else by running it again.
 
     Args:
         explained: The model and its data.
