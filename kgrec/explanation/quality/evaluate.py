@@ -183,7 +183,7 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
 
     if explained.effects is None:
         notes.append(
-            f"{explained.name}: {NO_EFFECT} at inference; its paths connect, they do not cause. "
+            f"{explained.name}: {NO_EFFECT} at inference; the facts of its paths connect, they do not cause. "
             "What rests on drops has no value."
         )
     else:

@@ -209,7 +209,7 @@ def _no_effect(explained: ExplainedModel) -> str:
     else:
         note = (
             f"No fact of the graph has an effect on {explained.name}'s score at inference: the "
-            "paths connect, they do not cause."
+            "facts connect, they do not cause."
         )
 
     if isinstance(explained.model_effects, HistoryEditable):

@@ -233,7 +233,7 @@
     exact: "computed in closed form; equal to running the model again",
     measured: "the model was run again without the path",
     linearized: "adds up at this point; the parts move when the graph does",
-    "post-hoc": "the paths connect, they do not cause: no fact enters this model's score",
+    "post-hoc": "the facts connect, they do not cause: no fact enters this model's score",
   };
   const meter = (share, kind, words) => el("span", words ? { class: "meter", role: "img", "aria-label": words } : { class: "meter", "aria-hidden": "true" }, el("i", { class: kind || "", width: 100 * Math.min(Math.max(share, 0), 1) }));
 
