@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxproces
 TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/runs
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 
-.PHONY: demo test check fix slow slow-all unchecked fuzz bench schemas clean
+.PHONY: demo test lint check fix slow slow-all unchecked fuzz bench schemas clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -30,14 +30,18 @@ $(BIN)/python:
 demo: .venv/.installed            ## train, evaluate, recommend and explain on the bundled films
 	$(BIN)/kgrec demo --out demo
 
-test: check slow unchecked        ## everything that must hold before a change lands
+test: lint                        ## everything that must hold before a change lands: check, slow, unchecked
+	$(PYTEST) -m "not long and not gpu"
+	$(MAKE) unchecked
 
-check: .venv/.installed-dev       ## format, lint, types, layers, quick tests with shapes checked
+check: lint                       ## quick tests with shapes checked
+	$(PYTEST)
+
+lint: .venv/.installed-dev        ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST)
 
 slow: .venv/.installed-dev        ## wheel, accuracy bands, whole-program tests
 	$(PYTEST) -m "slow and not long and not gpu"

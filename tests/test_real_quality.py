@@ -19,7 +19,7 @@ import kgrec
         ("gfcf", {}, 0.324, 0.328),
         ("ials", {}, 0.335, 0.348),
         # .334, .316, .320, .330, .299 with seeds 0 to 4: the fewer epochs before it stops, the less
-        ("bprmf", {}, 0.310, 0.334),
+        pytest.param("bprmf", {}, 0.310, 0.334, marks=pytest.mark.long),
     ],
 )
 def test_ml_100k_fixed_split(shared_data, model, settings, low, high):

@@ -28,10 +28,10 @@ _LONG = [
 ]
 _GROUPS = [
     pytest.param(_QUICK, 1, id=_QUICK[0]),
-    *(pytest.param(names, 1, id=names[0], marks=pytest.mark.slow) for names in _SLOW),
+    *(pytest.param(names, 3, id=f"{names[0]} 3rd", marks=pytest.mark.slow) for names in _SLOW),
     # every command in each run of the tests, and each of its operations before a release
-    *(pytest.param(names, 5, id=f"{names[0]} 5th", marks=pytest.mark.slow) for names in _LONG),
-    *(pytest.param(names, 1, id=names[0], marks=pytest.mark.long) for names in _LONG),
+    *(pytest.param(names, 13, id=f"{names[0]} 13th", marks=pytest.mark.slow) for names in _LONG),
+    *(pytest.param(names, 1, id=names[0], marks=pytest.mark.long) for names in _SLOW + _LONG),
 ]
 
 

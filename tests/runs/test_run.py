@@ -264,7 +264,9 @@ def test_explains_with_the_measured_effect(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["bprmf", "lightgcn-kg", "kgat"])
+@pytest.mark.parametrize(
+    "model", ["kgat", *(pytest.param(m, marks=pytest.mark.long) for m in ("bprmf", "lightgcn-kg"))]
+)
 def test_two_processes_with_several_threads_give_the_same_bits(model):
     """In one thread everything is equal anyway; atomics and races only show with more."""
     code = (

@@ -646,7 +646,9 @@ def test_refuses_unknown_choices(wrong):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))]
+)
 def test_entities_decide_on_held_out_news(seed):
     """Words alone cannot tell news about new persons apart; entity and context vectors trained here
     can.
