@@ -14,17 +14,16 @@ from markupsafe import Markup
 
 from kgrec.escaping import html_text, terminal
 from kgrec.explanation.core.records import Budget, Explanation, Hop, Path, Relation, Term
-from kgrec.explanation.render.sentences import (
+from kgrec.explanation.render.sentences import claim, wording
+from kgrec.explanation.render.text import (
     as_shares,
     budget_parts,
-    claim,
     hidden_line,
     joint_words,
     of_margin,
     of_score,
     percent,
     walks_line,
-    wording,
 )
 from kgrec.templates import environment, source
 
