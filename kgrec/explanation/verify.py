@@ -319,7 +319,7 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
 
 def _as_liked(hop: Hop) -> Hop:
     """Return a hop as version 0.1 worded it, to which every interaction was a like."""
-    if not hop.disliked:
+    if not hop.liked:
         return hop
     return replace(
         hop, relations=tuple(replace(relation, label="liked") for relation in hop.relations)

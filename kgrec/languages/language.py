@@ -11,7 +11,7 @@ from kgrec.languages.phrasing import both_ways, is_code
 
 DEFAULT = "en"
 LANGUAGES = ("de", "en")
-FRAMES = ("interaction", "rated", "claims", "sentence", "text", "answers")
+FRAMES = ("interaction", "rated", "claims", "sentence", "text", "answers", "page")
 """Sections of a table whose values are sentences."""
 
 _ROLES = ("you", "because", "also_by", "who_also", "did")

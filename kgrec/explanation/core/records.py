@@ -631,9 +631,9 @@ class Explanation:
 
     def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
         """Return the explanation as one HTML page without scripts; write it to a given ``path``."""
-        from kgrec.explanation.render.html import page
+        from kgrec.explanation.render.html import page, page_title
 
-        html = page([self], f"Why this recommendation for {self.user_label}?")
+        html = page([self], page_title(self.user_label, words=self.words))
         if path is not None:
             write_file(path, lambda file: file.write_text(html, encoding="utf-8"))
 

@@ -59,14 +59,19 @@ def _arrow(relations: Sequence[Relation], words: Words) -> str:
     return " ".join(arrows)
 
 
-def named(node: Node, words: Words = _ENGLISH) -> str:
-    """Return a node as a sentence names it: an item between asterisks, other users as a count."""
+def plain(node: Node, words: Words = _ENGLISH) -> str:
+    """Return the label of a node as people say it."""
     if node.kind == "users":
         return _others(node.label, language(words.language))
     if node.kind == "user":
         return terminal(node.label)
 
-    said = spoken(node.label, node.label in words.whole)
+    return spoken(node.label, node.label in words.whole)
+
+
+def named(node: Node, words: Words = _ENGLISH) -> str:
+    """Return a node as a sentence names it: an item between asterisks, other users as a count."""
+    said = plain(node, words)
     return f"*{said}*" if node.kind == "item" else said
 
 
@@ -122,13 +127,28 @@ def _step(hop: Hop, words: Words) -> str:
 
         return _interaction(hop, role, words)
 
+    said = hop_words(hop, words)
     target = named(hop.target, words)
+    arrow = not all(_phrase(relation, words) for relation in hop.relations)
+    return f"{said} {target}" if arrow else f"- {said} - {target}"
+
+
+def liked_because(hop: Hop, words: Words = _ENGLISH) -> str:
+    """Return the user's own interaction as a clause: "because you listened to *Creep*"."""
+    return _interaction(hop, "because", words)
+
+
+def hop_words(hop: Hop, words: Words = _ENGLISH) -> str:
+    """Return what a hop says between its two names, for a drawing: "directed by", "liked"."""
+    if hop.liked:
+        verb = hop.relation_label
+        return terminal(words.verbs.get(verb, verb))
+
     phrases = [_phrase(relation, words) for relation in hop.relations]
     if not all(phrases):
-        return f"{_arrow(hop.relations, words)} {target}"
+        return _arrow(hop.relations, words)
 
-    joined = f" {language(words.language).say('and')} ".join(dict.fromkeys(phrases))
-    return f"- {joined} - {target}"
+    return f" {language(words.language).say('and')} ".join(dict.fromkeys(phrases))
 
 
 def claim(path: Path) -> str:
@@ -151,9 +171,16 @@ def claim(path: Path) -> str:
     return "is connected through"
 
 
+def claim_kind(path: Path) -> str:
+    """Return the claim of a path as tables of sentences name it: "both", "facts", "like", "depends"
+    or "none".
+    """
+    return _CLAIMS[claim(path)]
+
+
 def claim_words(path: Path, words: Words = _ENGLISH) -> str:
     """Return the claim of a path in a language."""
-    return language(words.language).say(f"claims.{_CLAIMS[claim(path)]}")
+    return language(words.language).say(f"claims.{claim_kind(path)}")
 
 
 def because(path: Path, words: Words = _ENGLISH) -> str:
@@ -164,7 +191,7 @@ def because(path: Path, words: Words = _ENGLISH) -> str:
     connected: *Alien* - ...", "is connected through: you liked *Alien* - ...".
     """
     lang = language(words.language)
-    kind = _CLAIMS[claim(path)]
+    kind = claim_kind(path)
     first = path.hops[0]
     start, *steps = _parts(path, words)
     chain = " ".join([start, *steps])
@@ -178,7 +205,7 @@ def because(path: Path, words: Words = _ENGLISH) -> str:
     if kind == "facts":
         return lang.say("sentence.facts", item=item, chain=between)
 
-    did = _interaction(first, "because", words)
+    did = liked_because(first, words)
     if not steps:
         return did
     if kind == "like" and path.facts_claim == "not measured":

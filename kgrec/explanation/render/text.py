@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Budget, Explanation, Node, Path, Term
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import claim_words, is_small, sentence
-from kgrec.languages import language, spoken
+from kgrec.explanation.render.sentences import claim_words, is_small, plain, sentence
+from kgrec.languages import language
 
 _ENGLISH = Words()
 _PARTS = {
@@ -355,9 +355,7 @@ def footing(explanation: Explanation, width: int) -> list[str]:
 
 def quoted(node: Node, words: Words = _ENGLISH) -> str:
     """Return the label of a node between quotes, as people say it."""
-    if node.kind in ("user", "users"):
-        return f'"{terminal(node.label)}"'
-    return f'"{spoken(node.label, node.label in words.whole)}"'
+    return f'"{plain(node, words)}"'
 
 
 def terms_line(terms: Sequence[Term], most: int, words: Words = _ENGLISH) -> str:

@@ -9,7 +9,7 @@ from rich.tree import Tree
 from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Explanation, Hop, Node, Path
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import claim_words, named
+from kgrec.explanation.render.sentences import claim_words
 from kgrec.explanation.render.text import basis_word, drop_words, footing, heading, places, quoted
 from kgrec.languages import language
 
@@ -87,10 +87,4 @@ def _arrow(hop: Hop, words: Words) -> str:
         else:
             arrows.append(f"<-{labels}-")
 
-    return f" {' '.join(arrows)} {_target(hop, words)}"
-
-
-def _target(hop: Hop, words: Words) -> str:
-    if hop.target.kind == "users":
-        return f'"{named(hop.target, words)}"'
-    return quoted(hop.target, words)
+    return f" {' '.join(arrows)} {quoted(hop.target, words)}"
