@@ -47,6 +47,11 @@ class Speech:
             for one in (*data.wording.phrases, *given)
             if one.language == code
         }
+        self._english = {
+            one.relation: one.phrase
+            for one in (*data.wording.phrases, *given)
+            if one.language == DEFAULT
+        }
 
     def into(self, code: str) -> "Speech":
         """Return the same words in another language."""
@@ -137,6 +142,9 @@ class Speech:
 
     def _phrase(self, key: str, label: str) -> tuple[str, str]:
         forward, backward = self._phrases.get(key, ("", ""))
+        if not forward and self.language.code != DEFAULT and key in self._english:
+            forward, backward = self.language.relation(self._english[key])
+
         if not backward:
             backward = self._of_inverse(key)
 
