@@ -352,7 +352,7 @@ def explain(
     if question == "--verify":
         _refuse_output(form, out)
         assert verify is not None
-        _verify(run, verify, allow_class)
+        _verify(run, verify, allow_class, phrases)
     elif question in ("--item", "--top"):
         _explain(run, request, _form(form, out, request), out, allow_class)
     else:
@@ -585,7 +585,7 @@ def _plain(explanations: "list[Explanation]", form: str) -> list[str]:
     return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in explanations]
 
 
-def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
+def _verify(run: Path, file: Path, allow: list[str] | None, phrases: Path | None) -> None:
     saved = read_explanations(file)
     opened = _open(run, allow)
     from kgrec.explanation.verify import settings_of
@@ -595,6 +595,9 @@ def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
 
     for number, one in enumerate(saved, 1):
         settings = settings_of(one)
+        if phrases is not None:
+            settings["phrases"] = str(phrases)
+
         explainer = explainers.setdefault(str(settings), opened.explainer(**settings))
         found = one.verify(explainer)
         wrong += bool(found)

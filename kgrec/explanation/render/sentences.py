@@ -240,11 +240,25 @@ def reason(explanation: Explanation) -> str:
 
 
 def headline(explanation: Explanation) -> Path:
-    """Return the path that speaks for an explanation: the first one whose facts are a cause, else
-    the first.
+    """Return the path that speaks for an explanation: the first one whose facts are a cause.
+
+    Else it is the first, or one of the same like and the same claim whose facts weigh more: what
+    connects the two is rather a director than a country, which everything else has as well.
     """
     causes = (path for path in explanation.paths if path.facts_claim == "cause")
-    return next(causes, explanation.paths[0])
+    first = next(causes, explanation.paths[0])
+    if first.facts_claim == "cause" or first.users is not None:
+        return first
+
+    alike = [
+        path
+        for path in explanation.paths
+        if path.nodes[1] == first.nodes[1] and path.users is None and claim(path) == claim(first)
+    ]
+    if any(path.weight is None for path in alike):
+        return first
+
+    return max(alike, key=lambda path: path.weight or 0.0)
 
 
 def is_small(path: Path, explanation: Explanation) -> bool:

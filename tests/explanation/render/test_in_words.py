@@ -18,7 +18,7 @@ from kgrec.explanation.core.records import Explanation, Hop, Node, Path, Relatio
 from kgrec.explanation.core.speech import INVERSE_OF, Speech
 from kgrec.explanation.core.words import Words
 from kgrec.explanation.render.answer_text import answer_text
-from kgrec.explanation.render.sentences import because, reason, sentence
+from kgrec.explanation.render.sentences import because, headline, reason, sentence
 from kgrec.explanation.render.text import text
 from kgrec.explanation.render.tree import tree
 from kgrec.graph.ckg import CollaborativeKG
@@ -243,6 +243,24 @@ def test_words_are_stored_with_the_dataset_and_missing_in_older_ones(tmp_path):
     world().save(tmp_path / "old")
     assert '"wording"' not in (tmp_path / "old/dataset.json").read_text()
     assert open_dataset(tmp_path / "old").wording == Wording()
+
+
+def test_the_headline_passes_over_what_everything_is_connected_by():
+    drops = {"like_drop": 0.2, "facts_drop": 0.01, "hop_drops": (0.2, 0.01, 0.03)}
+    land = Node("entity", "x:us", "United States")
+    hub = path(
+        START,
+        fact(ALIEN, "country", land),
+        fact(land, "country", RUNNER, False),
+        **drops,
+        weight=0.1,
+    )
+    director = path(*CHAIN, **drops, weight=0.2)
+    other = path(Hop(ANA, SCOTT, (LIKED,)), fact(SCOTT, "director", RUNNER), **drops, weight=0.9)
+    why = Explanation("ana", "f2", "Ana", "Blade Runner", 1.5, 1, (hub, director, other))
+    assert headline(why) is director
+    assert headline(replace(why, paths=(hub, replace(director, weight=None)))) is hub
+    assert headline(replace(why, paths=(hub, replace(director, like_drop=-0.1)))) is hub
 
 
 def test_flip_sets_are_said_in_one_sentence_where_they_are_verified():
