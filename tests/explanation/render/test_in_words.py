@@ -246,7 +246,7 @@ def test_words_are_stored_with_the_dataset_and_missing_in_older_ones(tmp_path):
 
 
 def test_the_headline_passes_over_what_everything_is_connected_by():
-    drops = {"like_drop": 0.2, "facts_drop": 0.01, "hop_drops": (0.2, 0.01, 0.03)}
+    drops = {"like_drop": 0.2, "facts_drop": 0.01, "hop_drops": ()}
     land = Node("entity", "x:us", "United States")
     hub = path(
         START,
