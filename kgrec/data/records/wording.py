@@ -94,7 +94,7 @@ class Wording:
 
 
 def check_words(words: str, what: str) -> str:
-    """Return words that stand in a sentence as they are.
+    """Return words that can be in a sentence as they are.
 
     Raises:
         ConfigError: If they are empty or long, or hold markup, placeholders, control characters or

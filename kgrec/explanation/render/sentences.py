@@ -268,7 +268,7 @@ def is_small(path: Path, explanation: Explanation) -> bool:
 
 
 def flip_sentence(answer: FlipSet) -> str:
-    """Return a verified flip set in one sentence, "" where there is none.
+    """Return a verified flip set in one sentence, "" if there is none.
 
     For example "Without *Alien* and *Heat* you would see *Thief* before *Blade Runner*."
     """
