@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kgrec.data.records.report import BuildReport, Dropped
+from kgrec.data.records.wording import Phrase
 from kgrec.explanation.core.records import FactRef, Node
 from kgrec.models.fallback import FallbackChoice
 from kgrec.training.config import TrainConfig
@@ -71,6 +72,13 @@ class DatasetManifest(Struct):
     files: dict[str, StoredFile]
 
 
+class WordingRecord(Struct):
+    """Verbs by type of event, and how relations read."""
+
+    verbs: dict[str, str]
+    phrases: list[Phrase]
+
+
 class DatasetAbout(Struct):
     """The file dataset.json of a dataset's folder."""
 
@@ -81,6 +89,7 @@ class DatasetAbout(Struct):
     dropped: list[Dropped]
     formats: list[str] | UnsetType = UNSET
     read: dict[str, int] | UnsetType = UNSET
+    wording: WordingRecord | UnsetType = UNSET
 
 
 class PartMeans(Struct):
@@ -232,6 +241,15 @@ class ExplanationRecord1(Struct):
     notes: list[str]
 
 
+class WordsRecord(Struct):
+    """In which words an explanation is said."""
+
+    language: str
+    phrases: dict[str, tuple[str, str]]
+    verbs: dict[str, str]
+    whole: list[str]
+
+
 class ExplanationRecord(ExplanationRecord1):
     """An explanation, schema 2."""
 
@@ -239,6 +257,7 @@ class ExplanationRecord(ExplanationRecord1):
     paths: list[PathRecord]
     text: str
     training: dict[str, Any] | UnsetType = UNSET
+    words: WordsRecord | UnsetType = UNSET
 
 
 class TuneStudy(Struct, forbid_unknown_fields=True):

@@ -247,6 +247,24 @@ def build(
             show_default=False,
         ),
     ] = None,
+    verb: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[EVENT=]TEXT",
+            help="What users did, in the past tense, for explanations: 'listened to'. By type of "
+            "event: purchase=bought; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    phrases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="How relations read in explanations: a table of relation, phrase, inverse, "
+            "language.",
+            show_default=False,
+        ),
+    ] = None,
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="At a malformed line.")
     ] = "stop",
@@ -276,10 +294,14 @@ def build(
         "entity_vectors": entity_vectors,
         "user_attributes": user_attributes,
         "review": review,
+        "phrases": phrases,
     }
     given: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
     if texts is not None:
         given["texts"] = tuple(values(texts))
+
+    if verb is not None:
+        given["verb"] = _verbs(verb)
 
     graphs = (*map(str, kg or ()), *_queries(sparql, query, sparql_set))
     if graphs:
@@ -334,6 +356,23 @@ def build(
 
     show_dataset(stored)
     print(f"stored in {clean(str(out))}")
+
+
+def _verbs(given: list[str]) -> dict[str, str]:
+    """Return verbs by type of event, "" for all others."""
+    found: dict[str, str] = {}
+    for one in given:
+        event, equals, verb = one.partition("=")
+        if not equals:
+            event, verb = "", one
+
+        if event in found:
+            raise ConfigError(
+                f"--verb {one!r}: a verb of {event or 'all others'!r} is given already."
+            )
+        found[event] = verb
+
+    return found
 
 
 def _queries(

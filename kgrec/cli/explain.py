@@ -1,6 +1,6 @@
 """``kgrec explain``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -51,6 +51,18 @@ NotRelationOption = Annotated[
         metavar="R", help="Never follow this relation; may be repeated.", show_default=False
     ),
 ]
+LanguageOption = Annotated[
+    str, typer.Option(metavar="CODE", help="Language of the sentences: en or de.")
+]
+PhrasesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="How relations read: a table of relation, phrase, inverse, language; before the "
+        "dataset's own.",
+        show_default=False,
+    ),
+]
 _ENDINGS = {
     ".json": "json",
     ".csv": "csv",
@@ -83,6 +95,7 @@ class _Request:
     mode: str | None
     lines: bool
     scope: str = "inference"
+    words: dict[str, Any] = field(default_factory=dict)
 
     def question(self) -> str:
         """Return the one thing that is asked for.
@@ -289,6 +302,8 @@ def explain(
             "in the data (text, json).",
         ),
     ] = "inference",
+    language: LanguageOption = "en",
+    phrases: PhrasesOption = None,
     form: Annotated[
         Format | None,
         typer.Option(
@@ -331,12 +346,13 @@ def explain(
     limits = {name: value for name, value in given.items() if value not in (None, [])}
     likes = tuple(remove or ()), tuple(add or ())
     question_of = (user, item, top, contrast, flip, why_not, what_if, *likes)
-    request = _Request(*question_of, verify, k, limits, mode, lines, scope)
+    said = in_words(language, phrases)
+    request = _Request(*question_of, verify, k, limits, mode, lines, scope, said)
     question = request.question()
     if question == "--verify":
         _refuse_output(form, out)
         assert verify is not None
-        _verify(run, verify, allow_class)
+        _verify(run, verify, allow_class, phrases)
     elif question in ("--item", "--top"):
         _explain(run, request, _form(form, out, request), out, allow_class)
     else:
@@ -344,7 +360,8 @@ def explain(
         if shown not in ("text", "json"):
             raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
 
-        answer = _answer(_open(run, allow_class).explainer(), question, request)
+        explainer = _open(run, allow_class).explainer(**request.words)
+        answer = _answer(explainer, question, request)
         _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
 
 
@@ -382,6 +399,21 @@ def _form(form: str | None, out: Path | None, request: _Request) -> str:
         raise ConfigError(f"--scope training has no {shown} form. Pass --format text or json.")
 
     return shown
+
+
+def in_words(language: str, phrases: Path | None) -> dict[str, Any]:
+    """Return the settings of an ``Explainer`` that say in which words it answers.
+
+    Raises:
+        ConfigError: If there is no table of the language.
+    """
+    from kgrec.languages import check_language
+
+    settings: dict[str, Any] = {"language": check_language(language)}
+    if phrases is not None:
+        settings["phrases"] = str(phrases)
+
+    return settings
 
 
 def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, Any]:
@@ -423,7 +455,7 @@ def _explain(
     else:
         items = _first(opened, request.user, request.top or 1)
 
-    explainer = opened.explainer()
+    explainer = opened.explainer(**request.words)
     settings = path_settings(request.limits, request.mode)
     explanations = [
         explainer.explain(request.user, one, k=request.k or _PATHS, **settings) for one in items
@@ -504,18 +536,18 @@ def _rendered(
         return "\n".join(one.to_rdf() for one in explanations).rstrip("\n")
 
     if form == "html":
-        from kgrec.explanation.render.html import page
+        from kgrec.explanation.core.words import Words
+        from kgrec.explanation.render.html import page, page_title
 
+        named = user
+        words = Words()
         if explanations:
             named = explanations[0].user_label
-        else:
-            named = user
+            words = explanations[0].words
 
         return page(
             explanations,
-            f"Why this recommendation for {named}?"
-            if len(explanations) == 1
-            else f"Why these recommendations for {named}?",
+            page_title(named, len(explanations) != 1, words),
         )
 
     nothing = f"No item is left to recommend to {clean(user)}."
@@ -553,7 +585,7 @@ def _plain(explanations: "list[Explanation]", form: str) -> list[str]:
     return [tree(one, _WIDTH) if form == "tree" else one.to_text(_WIDTH) for one in explanations]
 
 
-def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
+def _verify(run: Path, file: Path, allow: list[str] | None, phrases: Path | None) -> None:
     saved = read_explanations(file)
     opened = _open(run, allow)
     from kgrec.explanation.verify import settings_of
@@ -563,6 +595,9 @@ def _verify(run: Path, file: Path, allow: list[str] | None) -> None:
 
     for number, one in enumerate(saved, 1):
         settings = settings_of(one)
+        if phrases is not None:
+            settings["phrases"] = str(phrases)
+
         explainer = explainers.setdefault(str(settings), opened.explainer(**settings))
         found = one.verify(explainer)
         wrong += bool(found)

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kgrec.cli.explain import (
+    LanguageOption,
     MaxLengthOption,
     NotRelationOption,
+    PhrasesOption,
     RankByOption,
     RelationOption,
     Users,
+    in_words,
     path_settings,
 )
 from kgrec.cli.options import AllowOption, RunArgument, ids_in
@@ -54,6 +57,8 @@ def explain_batch(
             "--others", help="Other users on a path: count, hide or show them.", show_default=False
         ),
     ] = None,
+    language: LanguageOption = "en",
+    phrases: PhrasesOption = None,
     allow_class: AllowOption = None,
 ) -> None:
     """Explain the best items of many users, in the order of the users.
@@ -83,6 +88,7 @@ def explain_batch(
     settings = path_settings(
         {name: value for name, value in given.items() if value not in (None, [])}
     )
+    said = in_words(language, phrases)
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
@@ -92,9 +98,9 @@ def explain_batch(
         everyone = chosen
 
     if ending == ".jsonl":
-        _lines(opened.explainer(), everyone, out, k, top, settings)
+        _lines(opened.explainer(**said), everyone, out, k, top, settings)
     else:
-        _table(opened.explainer(), everyone, out, k, top, settings)
+        _table(opened.explainer(**said), everyone, out, k, top, settings)
 
 
 def _lines(

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kgrec.cli.explain import LanguageOption, in_words
 from kgrec.cli.options import AllowOption, JsonOption, RunArgument, SeedOption, ids_in
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.languages import language as words_of
 
 if TYPE_CHECKING:
     from kgrec.explanation.core.answers import Summary
@@ -41,6 +43,7 @@ def explain_summary(
         typer.Option(metavar="FILE.png|svg", help="Draw the shares.", show_default=False),
     ] = None,
     seed: SeedOption = 0,
+    language: LanguageOption = "en",
     json: JsonOption = False,
     allow_class: AllowOption = None,
 ) -> None:
@@ -58,6 +61,7 @@ def explain_summary(
             f"--knock-out takes relations away. It goes with --by relation, not with --by {by}."
         )
 
+    said = in_words(language, None)
     from kgrec.evaluation.report import evaluate
     from kgrec.models.base import Scorer
     from kgrec.runs.run import load_run
@@ -71,7 +75,7 @@ def explain_summary(
 
     chosen = users if users in (None, "all") else ids_in(Path(users))
     evaluated = measure if knock_out and len(opened.data.valid) else None
-    found = opened.explainer().summary(
+    found = opened.explainer(**said).summary(
         chosen, k=k, by=by, knock_out=knock_out, judge=evaluated, seed=seed
     )
     if plot is not None:
@@ -86,11 +90,16 @@ def explain_summary(
 def _show(found: "Summary") -> None:
     knocked = any(share.overlap is not None for share in found.shares)
     metrics = list(next((share.change for share in found.shares if share.change), {}))
-    columns = [found.by, "part", "share", "facts"]
+    lang = words_of(found.words.language)
+    by = lang.say(f"answers.{found.by}")
+    columns = [by, *(lang.say(f"page.column_{name}") for name in ("part", "share", "facts"))]
     if found.by == "pattern":
-        columns = [found.by, "mean drop of the facts", "", "paths"]
+        columns = [by, lang.say("page.column_drop"), "", lang.say("page.column_paths")]
 
-    columns += [*(["lists that stay"] if knocked else []), *(f"{name} without" for name in metrics)]
+    if knocked:
+        columns.append(lang.say("page.column_stay"))
+
+    columns += [lang.say("page.column_without", metric=name) for name in metrics]
     rows = []
 
     for share in found.shares:
@@ -109,13 +118,19 @@ def _show(found: "Summary") -> None:
     show_table(
         columns,
         rows,
-        f"{found.pairs:,} recommendations of {found.users:,} users, basis {found.basis}",
+        lang.say(
+            "page.summary", pairs=f"{found.pairs:,}", users=f"{found.users:,}", basis=found.basis
+        ),
         right=columns[1:],
     )
     if found.without_graph is not None:
         print(
-            f"scores {found.score:.5g} = without any edge {found.without_graph:.5g} + parts, "
-            f"residual {found.residual:.2g}"
+            lang.say(
+                "page.summary_sum",
+                score=f"{found.score:.5g}",
+                without=f"{found.without_graph:.5g}",
+                residual=f"{found.residual:.2g}",
+            )
         )
 
     print(found.note)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kgrec.cli.explain import PhrasesOption
 from kgrec.cli.options import AllowOption, RunArgument
 from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
@@ -48,6 +49,7 @@ def inspect(
     top: Annotated[
         int, typer.Option(metavar="N", min=1, max=50, help="Items per user of the offline page.")
     ] = 10,
+    phrases: PhrasesOption = None,
     browser: Annotated[
         bool, typer.Option("--browser", help="Open the address in a browser.")
     ] = False,
@@ -72,17 +74,24 @@ def inspect(
                 "a page with --export FILE.html."
             )
 
-        _serve(run, allow_class or (), port, browser)
+        _serve(run, allow_class or (), port, browser, phrases)
     else:
-        _export(run, allow_class or (), export, user or [], top)
+        _export(run, allow_class or (), export, user or [], top, phrases)
 
 
-def _export(run: Path, allow: Sequence[str], export: Path, users: list[str], top: int) -> None:
+def _export(
+    run: Path,
+    allow: Sequence[str],
+    export: Path,
+    users: list[str],
+    top: int,
+    phrases: Path | None,
+) -> None:
     from kgrec.runs.run import load_run
     from kgrec.serving.export import export_page
     from kgrec.serving.inspector import Inspector
 
-    inspector = Inspector(load_run(run, allow=allow))
+    inspector = Inspector(load_run(run, allow=allow), phrases=phrases)
     chosen = users or [row["user"] for row in inspector.users(limit=_EXPORTED)["rows"]]
     page = export_page(inspector, chosen, top)
     whole(export, lambda path: path.write_text(page, encoding="utf-8"))
@@ -92,13 +101,15 @@ def _export(run: Path, allow: Sequence[str], export: Path, users: list[str], top
     )
 
 
-def _serve(run: Path, allow: Sequence[str], port: int | None, browser: bool) -> None:
+def _serve(
+    run: Path, allow: Sequence[str], port: int | None, browser: bool, phrases: Path | None
+) -> None:
     from kgrec.runs.run import load_run
     from kgrec.serving.inspector import Inspector
     from kgrec.serving.server import Service, open_socket
 
     listening = open_socket(port)  # before the run is loaded: a port in use is known at once
-    service = Service(Inspector(load_run(run, allow=allow)), listening)
+    service = Service(Inspector(load_run(run, allow=allow), phrases=phrases), listening)
     print(
         f"{service.address}\nOpen this address in a browser on this machine. Ctrl-C ends the "
         "inspector.",

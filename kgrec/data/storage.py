@@ -22,6 +22,7 @@ from kgrec.data.records.parts import PARTS
 from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.records.wording import Wording
 from kgrec.errors import CheckpointError, DataError
 from kgrec.process import refuse_after_fork
 
@@ -84,7 +85,7 @@ def save_dataset(dataset: Dataset, path: FilePath) -> Dataset:
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:
-    return {
+    about = {
         "name": dataset.name,
         "settings": dataset.settings,
         "report": asdict(dataset.report),
@@ -93,6 +94,10 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "read": dict(dataset.triples.counts),
         "dropped": [asdict(d) for d in dataset.triples.dropped],
     }
+    if dataset.wording != Wording():
+        about["wording"] = dataset.wording.to_dict()
+
+    return about
 
 
 def _write_table(folder: Path, name: str, keys: pl.Series, labels: pl.Series | None) -> None:
@@ -276,6 +281,7 @@ def _assemble(opened: "_Opened", path: str, checksum: str) -> Dataset:
         },
         report=msgspec.convert(about["report"], BuildReport),
         settings=dict(about["settings"]),
+        wording=Wording.from_dict(about.get("wording", {})),
         path=path,
         checksum=checksum,
     )

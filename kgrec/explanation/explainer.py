@@ -24,6 +24,7 @@ from kgrec.explanation.questions.what_if import what_if
 from kgrec.explanation.questions.why import explain
 from kgrec.explanation.search.explained import ExplainedModel, Fitted
 from kgrec.explanation.search.ranked import PathSearch
+from kgrec.languages import DEFAULT
 from kgrec.models.base import ModelEffects, Recommender, Scorer
 
 
@@ -62,6 +63,9 @@ class Explainer:
         modes: What is measured: "delete" (always), "mask".
         seen: Users x items, non-zero where the item takes no part in the ranking; None takes the
             training and validation interactions, which ``Run.recommend`` omits as well.
+        language: Of the sentences: "en" or "de" (``kgrec.languages``).
+        phrases: Table of how relations read (file, frame, or ``Phrase`` records), before the
+            dataset's own.
 
     Attributes:
         search: The search for paths, which the functions of ``questions`` and ``quality`` take.
@@ -86,8 +90,18 @@ class Explainer:
         users: str = "count",
         modes: Iterable[str] = MODES,
         seen: sp.csr_matrix | None = None,
+        language: str = DEFAULT,
+        phrases: object | None = None,
     ) -> None:
-        self.explained = ExplainedModel(model, data, scorer, model_name=model_name, seen=seen)
+        self.explained = ExplainedModel(
+            model,
+            data,
+            scorer,
+            model_name=model_name,
+            seen=seen,
+            language=language,
+            phrases=phrases,
+        )
         self.search = PathSearch(
             self.explained,
             max_length=max_length,
@@ -146,17 +160,17 @@ class Explainer:
 
     def compare(self, user: str, first: str, second: str, k: int = 5) -> Contrast:
         """Return why two scores differ: ``questions.contrasts.compare``."""
-        return compare(self.search, user, first, second, k)
+        return self.naming.speech.answer(compare(self.search, user, first, second, k))
 
     def flip(
         self, user: str, item: str | None = None, mode: str = "delete", max_size: int = 50
     ) -> FlipSet:
         """Return likes that hold an item's rank: ``questions.flips.flip``."""
-        return flip(self.explained, user, item, mode, max_size)
+        return self.naming.speech.answer(flip(self.explained, user, item, mode, max_size))
 
     def why_not(self, user: str, item: str, k: int = 10) -> WhyNot:
         """Return why an item is not in a list: ``questions.contrasts.why_not``."""
-        return why_not(self.search, user, item, k)
+        return self.naming.speech.answer(why_not(self.search, user, item, k))
 
     def what_if(
         self,
@@ -169,7 +183,8 @@ class Explainer:
         k: int = 10,
     ) -> WhatIf:
         """Return a ranking under other likes and facts: ``questions.what_if.what_if``."""
-        return what_if(self.explained, user, remove, add, items, remove_facts, add_facts, k)
+        found = what_if(self.explained, user, remove, add, items, remove_facts, add_facts, k)
+        return self.naming.speech.answer(found)
 
     def summary(
         self,
@@ -181,7 +196,9 @@ class Explainer:
         seed: int = 0,
     ) -> Summary:
         """Return what drives many recommendations: ``questions.summary.summarize``."""
-        return summarize(self.search, users, k, by, knock_out, judge, seed)
+        return self.naming.speech.answer(
+            summarize(self.search, users, k, by, knock_out, judge, seed)
+        )
 
     def batch(
         self,

@@ -34,6 +34,7 @@ from kgrec.explanation.core.records import (
     Term,
     short_names,
 )
+from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.search.all_paths import LONGEST
 from kgrec.explanation.search.filters import USERS
@@ -154,7 +155,17 @@ def verify(
         *_budget(explanation, fresh, near),
         *_paths(explanation, fresh, near, tolerance),
         *_facts(explanation, explainer.data),
+        *_words(explanation, explainer.naming.speech.into(explanation.words.language), fresh),
     ]
+
+
+def _words(old: Explanation, speech: Speech, new: Explanation) -> Iterator[str]:
+    """Compare the words that the file states with those of the dataset in its language."""
+    now = speech.explanation(new).words
+    for name in ("phrases", "verbs"):
+        known = getattr(now, name)
+        for key, said in getattr(old.words, name).items():
+            yield from _same(f"{name} {key!r}", said, known.get(key))
 
 
 def _largest(explanation: Explanation) -> float:
@@ -319,7 +330,7 @@ def _paths(old: Explanation, new: Explanation, near: Any, tolerance: float) -> I
 
 def _as_liked(hop: Hop) -> Hop:
     """Return a hop as version 0.1 worded it, to which every interaction was a like."""
-    if not hop.disliked:
+    if not hop.liked:
         return hop
     return replace(
         hop, relations=tuple(replace(relation, label="liked") for relation in hop.relations)

@@ -118,9 +118,12 @@ class Inspector:
     Args:
         run: The run.
         explainer: What explains; None takes the run's own.
+        phrases: Table of how relations read, before the dataset's own.
     """
 
-    def __init__(self, run: Run, explainer: Explaining | None = None) -> None:
+    def __init__(
+        self, run: Run, explainer: Explaining | None = None, phrases: object | None = None
+    ) -> None:
         self.run = run
         self.data: Dataset = run.data
         if not self.data.num_users or not self.data.num_items:
@@ -130,7 +133,8 @@ class Inspector:
 
         # A page has room for more paths through one liked item than a terminal.
         if explainer is None:
-            explainer = cast(Explaining, run.explainer(per_liked=5, per_middle=10))
+            found = run.explainer(per_liked=5, per_middle=10, phrases=phrases)
+            explainer = cast(Explaining, found)
 
         self._explainer: Explaining = explainer
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -459,16 +463,16 @@ def _shown(path: Path) -> dict[str, Any]:
 
 
 def _words(hop: Hop) -> list[str]:
-    if hop.liked and hop.source.kind == "users":
-        return ["who also liked"]
-    if hop.disliked:
-        return [hop.relation_label if hop.forward else f"{hop.relation_label} by"]
-    if hop.liked and hop.forward:
-        return ["liked"]
-    if hop.liked:
-        return ["also liked by"]
+    if not hop.liked:
+        return [_cut(wording(relation)) for relation in hop.relations]
 
-    return [_cut(wording(relation)) for relation in hop.relations]
+    verb = _cut(hop.relation_label)
+    if hop.source.kind == "users":
+        return [f"who also {verb}"]
+    if hop.forward:
+        return [verb]
+
+    return [f"{verb} by" if hop.disliked else f"also {verb} by"]
 
 
 def _bounded(requested: int, given: int) -> dict[str, Any]:

@@ -341,3 +341,19 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     assert os.listdir(tmp_path) == ["r"]
     opened = program(["-q", "recommend", "r", "--user", "u0001", "--format", "json"], tmp_path)
     assert len(json.loads(opened.communicate(timeout=60)[0])) == 10
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--verb", ""], "verb: is empty"),
+        (["--verb", "purchase="], "verb of 'purchase': is empty"),
+        (["--verb", "a\x1b[2Jb"], "a character that is not printed"),
+        (["--verb", "a\u202eb"], "a character that is not printed"),
+        (["--verb", "bought", "--verb", "sold"], "is given already"),
+        (["--phrases", "words.csv"], "words.csv:2: relation 'nope' is not in the graph"),
+    ],
+)
+def test_words_that_no_sentence_can_hold(refused, more, says):
+    table = b"relation,phrase\nnope,shot in\n"
+    assert says in refused(build(*more), log__csv=GOOD, words__csv=table)

@@ -1,6 +1,7 @@
 """``kgrec explain`` in all its forms, and what it refuses."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -489,3 +490,76 @@ def test_bad_batches_are_one_line(trained, more, words, tmp_path, monkeypatch, c
     assert words in told
     assert told.count("\n") == 1
     assert (tmp_path / "users.txt.jsonl").read_text() == "not ours\n"
+
+
+TABLE = "relation,phrase,inverse,language\nhttp://x.org/director,shot by,shot,\n"
+
+
+@pytest.fixture(scope="module")
+def in_words(sources, tmp_path_factory):
+    """Return a run whose dataset has a verb and phrases of its own."""
+    folder = tmp_path_factory.mktemp("words")
+    (folder / "phrases.csv").write_text(TABLE)
+    parts = ["--interactions", str(sources / "clicks.csv"), "--kg", str(sources / "kg.ttl")]
+    parts += ["--links", str(sources / "links.csv"), "--split", "leave-one-out"]
+    parts += ["--verb", "listened to", "--verb", "purchase=bought"]
+    parts += ["--phrases", str(folder / "phrases.csv"), "--out", str(folder / "d")]
+    assert run(["-q", "build", *parts]) == 0
+    settings = ["--set", "dim=8", "--set", "epochs=1", "--set", "patience=0"]
+    train = ["train", str(folder / "d"), "--model", "lightgcn-kg", "--out", str(folder / "r")]
+    assert run(["-q", *train, *settings]) == 0
+    return folder / "r"
+
+
+def test_verbs_phrases_and_languages_reach_every_form(in_words, tmp_path, capsys):
+    def shown(command, *more):
+        capsys.readouterr()
+        assert run(["-q", command, str(in_words), *more]) == 0
+        return capsys.readouterr().out
+
+    ask = ("--user", "u1", "--top", "1")
+    english = " ".join(shown("explain", *ask).split())
+    assert "You listened to *" in english
+    assert re.search(r"- shot by - (Ridley Scott|Terry Gilliam) - shot - \*", english)
+    german = json.loads(shown("explain", *ask, "--language", "de", "--format", "json"))[0]
+    assert german["words"]["language"] == "de"
+    assert any("hast *" in path["text"] for path in german["paths"])
+    assert all("listened" not in path["text"] for path in german["paths"])
+    mine = tmp_path / "mine.csv"
+    mine.write_text("relation,phrase,inverse\ndirector,made by,made\n")
+    made = " ".join(shown("explain", *ask, "--phrases", str(mine)).split())
+    assert re.search(r"- made by - (Ridley Scott|Terry Gilliam) - made - \*", made)
+    users = tmp_path / "users.txt"
+    users.write_text("u1\nu2\n")
+    out = tmp_path / "why.jsonl"
+    shown("explain-batch", "--users", str(users), "--out", str(out), "--language", "de")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["words"]["language"] for line in lines] == ["de", "de"]
+    assert (
+        run(["-q", "explain-batch", str(in_words), "--users", str(users), "--out", str(out)]) == 2
+    )
+    assert "language" in capsys.readouterr().err
+    summary = shown("explain-summary", "--users", str(users), "-k", "1", "--language", "de")
+    assert "Empfehlungen an 2 Personen" in summary
+    page = tmp_path / "why.html"
+    shown("explain", *ask, "--language", "de", "--out", str(page))
+    assert '<html lang="de">' in page.read_text()
+    assert "liked" not in page.read_text().partition("<body")[2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "says"),
+    [
+        ("r9,x,,\n", (), "relation 'r9' is not in the graph"),
+        ("director,<i>x</i>,,\n", (), "holds '<'"),
+        ("director,x,,\ndirector,y,,\n", (), "Keep one row"),
+        ("director,x,,fr\n", (), "language 'fr' is unknown"),
+        ("director,{head} x,,\n", (), "without markup and placeholders"),
+        ("director,x,,\n", ("--language", "xx"), "language 'xx' is unknown"),
+    ],
+)
+def test_words_that_cannot_be_said_are_one_line(ask, first, tmp_path, rows, more, says):
+    table = tmp_path / "phrases.csv"
+    table.write_text("relation,phrase,inverse,language\n" + rows)
+    told = ask("--user", "u1", "--item", first[0], "--phrases", str(table), *more, code=2)
+    assert says in told

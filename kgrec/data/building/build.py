@@ -34,6 +34,7 @@ from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
 from kgrec.data.readers.items import ItemTable, titles
+from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.readers.triples import read_triples, reader_settings
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
@@ -41,6 +42,7 @@ from kgrec.data.records.parts import PARTS
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.records.wording import Wording, read_verbs
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.errors import ConfigError
 from kgrec.process import refuse_after_fork
@@ -101,6 +103,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         )
 
     graph, facts, content = with_further(graph, len(items), facts, content)
+    phrases = () if sources.phrases is None else read_phrases(sources.phrases, graph)
     graph, held = _hold_out(graph, sources, options, report)
 
     negatives, impressions = number_labeled(rows.labeled, users, items, report)
@@ -128,6 +131,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         held_triples=held,
         report=report.finish(),
         settings=_settings(rows, options) | options.recorded(),
+        wording=Wording(read_verbs(sources.verb), phrases),
     )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.readers.interactions import read_part
 from kgrec.data.records.interactions import InteractionLog
+from kgrec.data.records.wording import Wording, read_verbs
 from kgrec.data.splitting.impressions import ImpressionLog
 from kgrec.data.splitting.labeled import LabeledLog
 from kgrec.data.tables.delimited import Table
@@ -55,6 +56,10 @@ class DatasetSources:
         time: Time column.
         rating: Rating column.
         item_id: Item column of ``items`` and ``features``.
+        verb: What users did, in the past tense ("listened to"), for explanations; or such verbs by
+            type of event, "" for all others.
+        phrases: Table of how relations read in explanations, see
+            ``kgrec.data.readers.phrases.read_phrases``.
         name: Short name; "dataset" where None.
         notes: Sentences to begin the report's notes with.
         beside: Graph files found next to the sources and not read.
@@ -82,9 +87,15 @@ class DatasetSources:
     time: str | None = None
     rating: str | None = None
     item_id: str | None = None
+    verb: str | Mapping[str, str] | None = None
+    phrases: object | None = None
     name: str | None = None
     notes: Sequence[str] = ()
     beside: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a verb that no sentence can hold, before anything is read."""
+        Wording(read_verbs(self.verb))
 
     @property
     def parts(self) -> tuple[object | None, object | None, object | None]:

@@ -77,6 +77,7 @@ def read(path: Path) -> DatasetSources:
         kg=(roles["graph"],) if "graph" in roles else None,
         links=roles.get("links"),
         name=str(manifest.get("name", path.name)),
+        verb=str(manifest["verb"]) if "verb" in manifest else None,
         notes=(str(manifest["simulated_note"]),) if "simulated_note" in manifest else (),
     )
 

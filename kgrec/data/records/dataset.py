@@ -16,6 +16,7 @@ from kgrec.data.records.interactions import InteractionLog, Interactions
 from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.records.wording import Wording
 
 if TYPE_CHECKING:
     from kgrec.data.formats.convert import Conversion
@@ -58,6 +59,7 @@ class Dataset:
             entity rows. ``triples`` holds the training triples alone.
         report: What was read, kept and dropped.
         settings: How it was built (split, ratios, seed, thresholds), JSON-ready.
+        wording: The words of its interactions and relations in explanations.
         path: Folder it was opened from, or None.
         checksum: SHA-256 over its stored files, or "" before it is saved.
     """
@@ -77,6 +79,7 @@ class Dataset:
     held_triples: Mapping[str, np.ndarray] = field(default_factory=dict)
     report: BuildReport = field(default_factory=BuildReport)
     settings: dict[str, Any] = field(default_factory=dict)
+    wording: Wording = field(default_factory=Wording)
     path: str | None = None
     checksum: str = ""
 

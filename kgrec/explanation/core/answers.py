@@ -6,6 +6,7 @@ from typing import Any
 
 from kgrec.explanation.core.json_form import term_to_dict
 from kgrec.explanation.core.records import SCHEMA, Explanation, Node, Term
+from kgrec.explanation.core.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,13 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary: ``schema``, ``kind``, then the fields."""
-        return {"schema": SCHEMA, "kind": _kind(self)} | _fields(self)
+        from kgrec.explanation.render.sentences import flip_sentence
+
+        found = {"schema": SCHEMA, "kind": _kind(self)} | _fields(self)
+        if isinstance(self, FlipSet):
+            found["text"] = flip_sentence(self)
+
+        return found
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the JSON form."""
@@ -38,7 +45,7 @@ class Answer:
 
     def to_text(self, width: int = 100) -> str:
         """Return lines for a terminal, every label made safe for it."""
-        from kgrec.explanation.render.sentences import answer_text
+        from kgrec.explanation.render.answer_text import answer_text
 
         return answer_text(self, width)
 
@@ -66,6 +73,7 @@ class Contrast(Answer):
         shared: Those of both.
         only_second: Those of the second alone.
         explanations: The two explanations, for their paths.
+        words: Language of its sentences.
     """
 
     user: Node
@@ -82,6 +90,7 @@ class Contrast(Answer):
     shared: tuple[Node, ...]
     only_second: tuple[Node, ...]
     explanations: tuple[Explanation, Explanation]
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,7 @@ class FlipSet(Answer):
         likes: Number of liked items.
         runs: How often the ranking was computed again.
         note: What a reader must know; why there is no set.
+        words: Language of its sentences.
     """
 
     user: Node
@@ -115,6 +125,7 @@ class FlipSet(Answer):
     likes: int
     runs: int
     note: str = ""
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,7 @@ class WhyNot(Answer):
         enters: Smallest number of these, taken in order, that brings the item into the list; None
             where all of them do not.
         note: What a reader must know.
+        words: Language of its sentences.
     """
 
     contrast: Contrast
@@ -136,6 +148,7 @@ class WhyNot(Answer):
     additions: tuple[Term, ...]
     enters: int | None
     note: str = ""
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +182,7 @@ class WhatIf(Answer):
         top: The first items of the list under the changes.
         mode: "delete": everything that depends on the graph is computed again.
         note: What a reader must know.
+        words: Language of its sentences.
     """
 
     user: Node
@@ -178,6 +192,7 @@ class WhatIf(Answer):
     top: tuple[Ranked, ...]
     mode: str = "delete"
     note: str = ""
+    words: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,7 @@ class Summary(Answer):
         basis: "exact" or "linearized".
         manifest: Model, dataset, settings and versions.
         note: What a reader must know.
+        words: Language of its sentences.
     """
 
     by: str
@@ -234,6 +250,7 @@ class Summary(Answer):
     basis: str
     manifest: dict[str, Any]
     note: str = ""
+    words: Words = field(default_factory=Words)
 
 
 _KINDS = {
@@ -256,7 +273,7 @@ def _fields(record: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Term):
         return term_to_dict(value)
-    if isinstance(value, Explanation):
+    if isinstance(value, (Explanation, Words)):
         return value.to_dict()
     if isinstance(value, (Answer, Ranked, Change, Share, Node)):
         return _fields(value)

@@ -25,6 +25,7 @@ from kgrec.explanation.core.records import (
     Term,
 )
 from kgrec.explanation.core.training_effects import TrainingEffects
+from kgrec.explanation.core.words import Words
 
 # ---- writing
 
@@ -58,7 +59,7 @@ def explanation_to_dict(
     for name in ("counts", "truncated", "filters", "hidden", "manifest"):
         out[name] = getattr(explanation, name)
 
-    out |= {"notes": list(explanation.notes), "text": words}
+    out |= {"notes": list(explanation.notes), "text": words, "words": explanation.words.to_dict()}
     if explanation.training is not None:
         out["training"] = explanation.training.to_dict()
 
@@ -70,7 +71,7 @@ def explanation_to_dict(
 
 def _as_schema_1(out: dict[str, Any]) -> dict[str, Any]:
     """Return what was read from a file of version 0.1 as it was written."""
-    del out["text"]
+    del out["text"], out["words"]
     for path in out["paths"]:
         for name in _SINCE_2:
             del path[name]
@@ -177,6 +178,10 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     fields["training"] = None
     if record.get("training"):
         fields["training"] = TrainingEffects.from_dict(record["training"])
+
+    fields["words"] = Words()
+    if record.get("words") and record["schema"] != 1:
+        fields["words"] = Words.from_dict(record["words"])
 
     return Explanation(**fields)
 
@@ -320,6 +325,7 @@ _MAPS: dict[str, Callable[[object], bool]] = {
     "other": _is_number,
     "filters": lambda value: True,
     "manifest": lambda value: True,
+    "words": lambda value: True,  # Words.from_dict looks at it
 }
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from kgrec.data.records.dataset import Dataset
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import FactRef, Hop, Node, Relation, short_names
+from kgrec.explanation.core.speech import Speech
 
 OTHERS = -1
+_MOST_OF_A_SCALE = 100  # larger numbers are counts, not ratings
 
 
 class Naming:
@@ -17,10 +19,12 @@ class Naming:
     Args:
         data: Ids, labels and facts.
         graph: The path graph.
+        speech: The dataset's words; in English where None.
     """
 
-    def __init__(self, data: Dataset, graph: PathGraph) -> None:
+    def __init__(self, data: Dataset, graph: PathGraph, speech: Speech | None = None) -> None:
         self.data = data
+        self.speech = speech or Speech(data)
         self._graph = graph
         sources = range(len(data.triples.sources))
         self._sources = short_names(data.triples.sources)
@@ -75,7 +79,7 @@ class Naming:
     def relation_label(self, relation: int) -> str:
         """Return the label of a relation of the graph."""
         if relation == 0:
-            return "liked"
+            return self.speech.verb()
         return self.data.triples.relation_label(relation - 1)
 
     def relation_key(self, relation: int) -> str:
@@ -105,22 +109,34 @@ class Naming:
         )
 
     def _said(self, relation: int, ends: Sequence[int]) -> str:
-        """Return the label of a relation; of an interaction that was rated below the middle of the
-        scale, the rating instead.
+        """Return the label of a relation: of an interaction, what the user did, and of one that was
+        rated below the middle of the scale the rating.
         """
-        if relation or self._scale is None or OTHERS in ends:
+        if relation or self._scale is None:
             return self.relation_label(relation)
-        user, item = max(ends), min(ends)
+        if OTHERS in ends:
+            # Some of them may have rated it low: they are not said to like it.
+            return self.data.wording.verb() or "rated"
+
+        rating = self._rating(max(ends), min(ends))
+        low, high = self._scale
+        if rating is None:
+            return self.relation_label(relation)
+        if rating < (low + high) / 2:
+            return f"rated {rating:g} of {high:g}"
+
+        return self.speech.verb(rated=True)
+
+    def _rating(self, user: int, item: int) -> float | None:
+        """Return the rating of an interaction (nodes), None where it has none."""
         train = self.data.train
         rows = np.searchsorted(train.user, self._graph.ckg.user_row(user) + np.arange(2))
         found = np.flatnonzero(train.item[slice(*rows)] == item)
         if train.rating is None or not len(found):
-            return self.relation_label(relation)
+            return None
+
         rating = float(train.rating[rows[0] + found[0]])
-        low, high = self._scale
-        if rating < (low + high) / 2:
-            return f"rated {rating:g} of {high:g}"
-        return self.relation_label(relation)
+        return rating if np.isfinite(rating) else None
 
     def _fact_ref(self, row: int) -> FactRef:
         """Return where a fact is stated, by its row in the triples."""
@@ -142,10 +158,16 @@ class Naming:
 
 
 def _scale(ratings: np.ndarray | None) -> tuple[float, float] | None:
-    """Return the ends of the scale that ratings use; None without ratings, or with one value."""
+    """Return the ends of the scale that ratings use; None without ratings, or where the numbers are
+    no ratings: one value of at most 1, or counts.
+
+    A scale begins at 1 at the highest: where low ratings were left out, 4 of 5 is still good.
+    """
     if ratings is None or not np.isfinite(ratings).any():
         return None
-    low, high = float(np.nanmin(ratings)), float(np.nanmax(ratings))
-    if low < high:
+
+    low, high = min(float(np.nanmin(ratings)), 1.0), float(np.nanmax(ratings))
+    if low < high <= _MOST_OF_A_SCALE:
         return low, high
+
     return None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -12,6 +13,7 @@ import polars as pl
 from kgrec.data.io.writing import write_file
 from kgrec.errors import ExplanationError
 from kgrec.explanation.core.training_effects import TrainingEffects
+from kgrec.explanation.core.words import Words
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -25,6 +27,7 @@ _TOLERANCE = 1e-4
 KINDS = ("user", "item", "entity", "users")
 BASES = ("exact", "measured", "linearized", "post-hoc", "not measured")
 MEASURED = ("exact", "measured")
+_RATED = re.compile(r"rated (\S+) of (\S+)")
 _NOTHING = 1e-6  # of the largest drop of a hop: what rounding may make of an effect of 0
 
 
@@ -194,7 +197,13 @@ class Hop:
     @property
     def disliked(self) -> bool:
         """Whether it is an interaction that was rated below the middle of the scale."""
-        return self.liked and self.relation_label.startswith("rated ")
+        return self.rating is not None
+
+    @property
+    def rating(self) -> tuple[str, str] | None:
+        """The rating and the end of its scale, of an interaction below the middle; else None."""
+        found = _RATED.fullmatch(self.relation_label) if self.liked else None
+        return None if found is None else (found[1], found[2])
 
     @property
     def facts(self) -> tuple[FactRef, ...]:
@@ -476,6 +485,7 @@ class Explanation:
             (``share``, None if there are none).
         schema: Version of the JSON that it was read from.
         training: Effects of the paths through training; None where they were not requested.
+        words: Language, phrases and verbs of its sentences.
     """
 
     user: str
@@ -497,6 +507,7 @@ class Explanation:
     hidden: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
     training: TrainingEffects | None = None
+    words: Words = field(default_factory=Words)
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
@@ -525,7 +536,8 @@ class Explanation:
         from kgrec.explanation.core.json_form import explanation_to_dict
         from kgrec.explanation.render.sentences import because, reason
 
-        return explanation_to_dict(self, reason(self), list(map(because, self.paths)))
+        said = [because(path, self.words) for path in self.paths]
+        return explanation_to_dict(self, reason(self), said)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Explanation":
@@ -567,7 +579,7 @@ class Explanation:
 
     def to_text(self, width: int = 100) -> str:
         """Return lines for a terminal, at most ``width`` characters long where words allow."""
-        from kgrec.explanation.render.sentences import text
+        from kgrec.explanation.render.text import text
 
         shown = text(self, width)
         if self.training is None:
@@ -619,9 +631,9 @@ class Explanation:
 
     def to_html(self, path: "str | PathLike[str] | None" = None) -> str:
         """Return the explanation as one HTML page without scripts; write it to a given ``path``."""
-        from kgrec.explanation.render.html import page
+        from kgrec.explanation.render.html import page, page_title
 
-        html = page([self], f"Why this recommendation for {self.user_label}?")
+        html = page([self], page_title(self.user_label, words=self.words))
         if path is not None:
             write_file(path, lambda file: file.write_text(html, encoding="utf-8"))
 

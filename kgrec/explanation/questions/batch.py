@@ -221,7 +221,7 @@ def _same_batch(
     again = json.loads(explain(search, last.user, last.item, k, **settings).to_json())
     before = json.loads(last.to_json())
 
-    for name in ("manifest", "filters"):
+    for name in ("manifest", "filters", "words"):
         wrong = [
             key
             for key in {**before[name], **again[name]}

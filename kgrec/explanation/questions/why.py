@@ -119,7 +119,7 @@ def explain(
     rank = standing.rank(i)
     budget = explained.budget(u, i, score, effects)
 
-    return Explanation(
+    answer = Explanation(
         user=one_id(user),
         item=one_id(item),
         user_label=explained.data.user_label(u),
@@ -138,6 +138,7 @@ def explain(
         against=_against(budget),
         hidden=hidden,
     )
+    return explained.naming.speech.explanation(answer)
 
 
 def _drops_enough(found: FoundPaths, path: MeasuredPath, least: float | int | None) -> bool:

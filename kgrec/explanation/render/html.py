@@ -6,7 +6,7 @@ The markup is in ``templates/``; here are the words and numbers that it shows.
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jinja2
@@ -14,56 +14,33 @@ from markupsafe import Markup
 
 from kgrec.escaping import html_text, terminal
 from kgrec.explanation.core.records import Budget, Explanation, Hop, Path, Relation, Term
-from kgrec.explanation.render.sentences import (
+from kgrec.explanation.core.words import Words
+from kgrec.explanation.render.sentences import claim_kind, hop_words, liked_because, plain
+from kgrec.explanation.render.text import (
     as_shares,
+    basis_word,
     budget_parts,
-    claim,
     hidden_line,
     joint_words,
     of_margin,
     of_score,
+    part_name,
     percent,
     walks_line,
-    wording,
 )
+from kgrec.languages import language, spoken
 from kgrec.templates import environment, source
 
-_LEGEND = (
-    "Each number is of a re-run: how much the score falls without the like alone, without the "
-    "facts alone (the like kept), and what only both make together. Paths share likes and facts, "
-    "so numbers of several paths do not add up."
-)
-_LEGEND_NOT_MEASURED = (
-    "These paths connect the user and the item in the graph. What their facts do to the model's "
-    "score was not measured."
-)
-_LEGEND_POST_HOC = (
-    "These paths connect the user and the item in the graph. The model's score "
-    "does not depend on them."
-)
-_BUDGET_NOTES = {
-    "exact": "The parts add up to the score exactly; nothing is left out.",
-    "linearized": "The parts add up to the score at this point; when likes or facts change, what "
-    "the parts are worth moves as well.",
-    "measured": "The part of a liked item is how far the score falls without that like, measured "
-    "by running the model again.",
-}
-_SUPPORTED = "joined to a neighbor of this item by a fact, or one of them: what the graph can show"
-_UNSUPPORTED = "by learned similarity alone: no fact joins the two"
-_PART_NOTES = {
-    "own taste": "the user's own trained vector, which no like and no fact carries",
-    "liked items": "what the liked items give together",
-    "bias": "what is the same for everybody",
-    "rounding": "what rounding leaves",
-}
 _PART_KINDS = {
     "own taste": "own",
     "liked items": "supported",
     "bias": "bias",
     "rounding": "bias",
 }
+_PIECES = {"supported": "supported", "unsupported": "liked"}
 _TERMS_SHOWN = 5
 _PLACES_SHOWN = 5
+_ENGLISH = Words()
 _View = dict[str, Any]  # what a template shows of one thing
 
 
@@ -85,6 +62,7 @@ def page(
         recommendations: Rows with ``rank``, ``item``, ``label`` and ``score``, as ``Run.recommend``
             gives them; a row whose item is explained below links there.
     """
+    words = explanations[0].words if explanations else _ENGLISH
     style = source(_templates(), "explanation.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -100,8 +78,10 @@ def page(
             intro=intro,
             style=style,
             policy=Markup(policy),
-            recommended=_recommended(list(recommendations), explanations),
+            recommended=_recommended(list(recommendations), explanations, words),
             sections=_sections(explanations),
+            language=words.language,
+            say=partial(_say, words),
         )
     )
 
@@ -110,7 +90,17 @@ def notebook(explanation: Explanation) -> str:
     """Return an HTML fragment with its own style and no script, for notebooks."""
     style = source(_templates(), "explanation.css")
     (view,) = _sections([explanation])
-    return _templates().get_template("notebook.html").render(style=style, view=view)
+    say = partial(_say, explanation.words)
+    return _templates().get_template("notebook.html").render(style=style, view=view, say=say)
+
+
+def page_title(user: str, many: bool = False, words: Words = _ENGLISH) -> str:
+    """Return the title of a page that explains one recommendation to a user, or many."""
+    return _say(words, "title_many" if many else "title_one", user=user)
+
+
+def _say(words: Words, frame: str, **values: object) -> str:
+    return language(words.language).say(f"page.{frame}", **values)
 
 
 @cache
@@ -133,7 +123,9 @@ def _bar(share: float | int, words: str, down: bool = False) -> _View:
     return {"words": words, "kind": kind, "width": f"{100 * min(max(share, 0.0), 1.0):.1f}%"}
 
 
-def _recommended(rows: list[Mapping[str, Any]], explanations: Sequence[Explanation]) -> list[_View]:
+def _recommended(
+    rows: list[Mapping[str, Any]], explanations: Sequence[Explanation], words: Words
+) -> list[_View]:
     """Return the rows of a list; those that are explained have the number of their section."""
     numbers: dict[str, int] = {}
     for number, explanation in enumerate(explanations, 1):
@@ -149,7 +141,7 @@ def _recommended(rows: list[Mapping[str, Any]], explanations: Sequence[Explanati
             "rank": int(row["rank"]),
             "number": numbers.get(str(row["item"]), 0),
             "label": str(row["label"]),
-            "bar": _bar(score / top, f"score {score:.3g}"),
+            "bar": _bar(score / top, _say(words, "score_of", score=f"{score:.3g}")),
             "score": f"{score:.3f}",
         }
         for row, score in zip(rows, scores, strict=True)
@@ -179,73 +171,78 @@ def _legend(explanation: Explanation) -> str:
 
     bases = {path.basis for path in explanation.paths}
     if bases == {"not measured"}:
-        return _LEGEND_NOT_MEASURED
+        return _say(explanation.words, "legend_unmeasured")
     if bases != {"post-hoc"} or any(path.like_drop for path in explanation.paths):
-        return _LEGEND
+        return _say(explanation.words, "legend")
 
-    return _LEGEND_POST_HOC
+    return _say(explanation.words, "legend_post_hoc")
 
 
 def _section(number: int, explanation: Explanation) -> _View:
-    rank = "Already in the user's history"
+    words = explanation.words
+    rank = _say(words, "has")
     if explanation.rank is not None:
-        rank = f"Rank {explanation.rank} of the unseen items"
+        rank = _say(words, "rank", rank=explanation.rank)
+
+    score = f"{explanation.score:.3f}"
+    item = spoken(explanation.item_label, explanation.item_label in words.whole)
 
     drops = [drop for path in explanation.paths for _, drop in _parts(path)]
     largest = max(map(abs, drops), default=0.0)
     against = explanation.against[:_TERMS_SHOWN]
     view: _View = {
         "number": number,
-        "item": explanation.item_label,
-        "user": explanation.user_label,
-        "rank": rank,
-        "score": f"{explanation.score:.3f}",
+        "title": _say(words, "why", item=item),
+        "standing": _say(
+            words, "standing", rank=rank, user=terminal(explanation.user_label), score=score
+        ),
         "next": "",
-        "margin": "",
         "legend": "",
         "budget": None,
         "cards": [
             _card(number, path, largest, explanation)
             for number, path in enumerate(explanation.paths, 1)
         ],
-        "against": _signed([(term.node.label, term.value) for term in against]),
+        "against": _signed([(plain(term.node, words), term.value) for term in against]),
         "more_against": len(explanation.against) - len(against),
         "searched": _searched(explanation),
         "notes": explanation.notes,
     }
 
     if explanation.margin is not None and explanation.next_item is not None:
-        view["next"] = explanation.next_item.label
-        view["margin"] = f"{explanation.margin:.3g}"
+        following = plain(explanation.next_item, words)
+        view["next"] = _say(words, "next", item=following, margin=f"{explanation.margin:.3g}")
 
     if explanation.budget is not None:
-        view["budget"] = _budget(explanation.budget)
+        view["budget"] = _budget(explanation.budget, words)
 
     return view
 
 
-def _budget(budget: Budget) -> _View:
+def _budget(budget: Budget, words: Words) -> _View:
     """Return a score's parts: a bar where they are shares, signed numbers where they are not."""
     view: _View = {"parts": None, "signed": []}
     if as_shares(budget):
-        view["parts"] = _stacked(budget)
+        view["parts"] = _stacked(budget, words)
     else:
-        view["signed"] = _signed(budget_parts(budget))
+        view["signed"] = _signed(
+            [(part_name(name, words), value) for name, value in budget_parts(budget)]
+        )
 
     strongest = sorted(budget.by_liked, key=lambda term: -term.value)[:_TERMS_SHOWN]
     terms = [term for term in strongest if term.value > 0]
-    view["notes"] = f"{_BUDGET_NOTES[budget.basis]} {walks_line(budget)}"
-    view["summary"] = f"The liked items that give most.{_rest(terms, budget)}"
-    view["terms"] = _signed([(term.node.label, term.value) for term in terms])
+    view["notes"] = f"{_say(words, budget.basis)} {walks_line(budget, words)}"
+    view["summary"] = f"{_say(words, 'strongest')}{_rest(terms, budget, words)}"
+    view["terms"] = _signed([(plain(term.node, words), term.value) for term in terms])
     return view
 
 
-def _stacked(budget: Budget) -> _View:
+def _stacked(budget: Budget, words: Words) -> _View:
     """Return one bar of all parts with a legend that says what each is."""
     left = 0.0
     pieces = []
 
-    for kind, name, note, value in _pieces(budget):
+    for kind, name, note, value in _pieces(budget, words):
         share = max(value / budget.score, 0.0)
         width = min(share, max(1 - left, 0.0))
         pieces.append(
@@ -260,11 +257,11 @@ def _stacked(budget: Budget) -> _View:
         )
         left += width
 
-    words = ", ".join(f"{piece['name']} {piece['share']}" for piece in pieces)
-    return {"words": words, "pieces": pieces}
+    spelled = ", ".join(f"{piece['name']} {piece['share']}" for piece in pieces)
+    return {"words": spelled, "pieces": pieces}
 
 
-def _pieces(budget: Budget) -> list[tuple[str, str, str, float]]:
+def _pieces(budget: Budget, words: Words) -> list[tuple[str, str, str, float]]:
     """Return (kind, name, note, value) of the parts; liked items in two pieces where known."""
     pieces = []
     supported = budget.supported
@@ -272,11 +269,13 @@ def _pieces(budget: Budget) -> list[tuple[str, str, str, float]]:
     for name, value in budget_parts(budget):
         if name == "liked items" and supported is not None and 0 <= supported <= value:
             rest = value - supported
-            pieces.append(("supported", "liked items, supported", _SUPPORTED, supported))
-            pieces.append(("liked", "liked items, unsupported", _UNSUPPORTED, rest))
+            for kind, part in (("supported", supported), ("unsupported", rest)):
+                title = _say(words, f"liked_{kind}")
+                pieces.append((_PIECES[kind], title, _say(words, kind), part))
         else:
-            note = _PART_NOTES.get(name, name)
-            pieces.append((_PART_KINDS.get(name, "other"), name, note, value))
+            title = part_name(name, words)
+            note = _say(words, name.replace(" ", "_")) if name in _PART_KINDS else title
+            pieces.append((_PART_KINDS.get(name, "other"), title, note, value))
 
     return pieces
 
@@ -294,84 +293,85 @@ def _signed(rows: Sequence[tuple[str, float]]) -> list[_View]:
     ]
 
 
-def _rest(terms: Sequence[Term], budget: Budget) -> str:
+def _rest(terms: Sequence[Term], budget: Budget, words: Words) -> str:
     """Return what the liked items that are not shown give."""
     more = len(budget.by_liked) - len(terms)
     rest = budget.liked - sum(term.value for term in terms)
     if more == 0:
         return ""
     if more == 1:
-        return f" The other one gives {rest:+.3g}."
+        return _say(words, "other_one", value=f"{rest:+.3g}")
 
-    return f" The other {more:,} together give {rest:+.3g}."
+    return _say(words, "other_many", count=f"{more:,}", value=f"{rest:+.3g}")
 
 
 def _searched(explanation: Explanation) -> str:
     """Return what was searched, and what is not shown."""
+    words = explanation.words
+    lang = language(words.language)
     total = sum(explanation.counts.values())
-    words = f"{total:,} path{_plural(total == 1)} found"
+    said = _say(words, "found_one" if total == 1 else "found", count=f"{total:,}")
     lengths = [
-        f"{count:,} of {length} hop{_plural(length == '1')}"
+        lang.say(
+            "text.of_hop" if length == "1" else "text.of_hops", count=f"{count:,}", length=length
+        )
         for length, count in explanation.counts.items()
         if count
     ]
     if lengths:
-        words += f" ({', '.join(lengths)})"
+        said += f" ({', '.join(lengths)})"
 
-    words += "."
+    said += "."
     if explanation.truncated:
-        words += " The search stopped at its budget; some are missing."
+        said += f" {_say(words, 'budget_end')}"
 
     hidden = hidden_line(explanation)
     if hidden:
-        words += f" {hidden[:1].upper()}{hidden[1:]}."
+        said += f" {hidden[:1].upper()}{hidden[1:]}."
 
-    return f"{words} Shown: {len(explanation.paths)}."
-
-
-def _plural(one: bool) -> str:
-    if one:
-        return ""
-    return "s"
+    return f"{said} {_say(words, 'shown', count=len(explanation.paths))}"
 
 
 def _card(number: int, path: Path, largest: float, explanation: Explanation) -> _View:
-    first = path.hops[0].target.label
+    words = explanation.words
     removed = ""
     if path.removed:
-        removed = f" ({path.removed:,} facts removed to measure)"
+        removed = _say(words, "removed", count=f"{path.removed:,}")
 
     view: _View = {
         "number": number,
-        "lead": _LEADS[claim(path)].format(first),
+        "lead": _lead(path, words),
         "parts": [],
         "effects": "",
-        "hops": [_hop(hop) for hop in path.hops],
-        "facts": [_fact(path, hop, relation) for hop in path.hops for relation in hop.relations],
+        "hops": [_hop(hop, words) for hop in path.hops],
+        "facts": [
+            _fact(path, hop, relation, words) for hop in path.hops for relation in hop.relations
+        ],
         "removed": removed,
     }
     for name, drop in _parts(path):
-        words = f"{name}: the score rises by {-drop:.3g} without it"
-        if drop > 0:
-            words = f"{name}: the score falls by {drop:.3g} without it"
-
-        bar = _bar(abs(drop) / (largest or 1.0), words, down=drop < 0)
-        view["parts"].append({"name": name, "bar": bar, "value": _drop(drop)})
+        part = _say(words, name)
+        change = _say(words, "falls" if drop > 0 else "rises", name=part, drop=f"{abs(drop):.3g}")
+        bar = _bar(abs(drop) / (largest or 1.0), change, down=drop < 0)
+        view["parts"].append({"name": part, "bar": bar, "value": _drop(drop)})
 
     if path.drop_delete is not None and view["parts"]:
-        view["basis"] = path.basis
+        view["basis"] = basis_word(path.basis, words)
         view["effects"] = _effects(path, path.drop_delete, explanation)
 
     return view
 
 
-_LEADS = {
-    "because of the like and the facts": "Because you liked {}, and because of what joins the two",
-    "because of the like": "Because you liked {}; the two are also connected",
-    "because of the facts": "Because of the facts from {} on",
-    "depends on how you count": "Depends on how you count: {}",
-    "is connected through": "Connected through {}",
-}
+def _lead(path: Path, words: Words) -> str:
+    """Return what is claimed of a path, as a heading."""
+    kind = claim_kind(path)
+    first = path.hops[0]
+    item = plain(first.target, words)
+    if kind in ("both", "like") and first.liked:
+        said = _say(words, f"lead_{kind}", because=liked_because(first, words).replace("*", ""))
+        return said[:1].upper() + said[1:]
+
+    return _say(words, f"lead_{kind}", item=item)
 
 
 def _parts(path: Path) -> list[tuple[str, float]]:
@@ -379,7 +379,7 @@ def _parts(path: Path) -> list[tuple[str, float]]:
     if path.like_drop is None and path.facts_drop is None:
         if path.basis == "post-hoc" or path.drop_delete is None:
             return []
-        return [("like and facts", path.drop_delete)]
+        return [("both", path.drop_delete)]
 
     named = [("like", path.like_drop), ("facts", path.facts_drop), ("together", path.together)]
     if path.basis == "post-hoc":
@@ -396,24 +396,25 @@ def _drop(value: float) -> str:
 
 def _effects(path: Path, drop: float, explanation: Explanation) -> str:
     """Return the further numbers of a path."""
-    words = [f"without like and facts {_drop(drop)}"]
-    words += [of_margin(drop, explanation), of_score(drop, explanation)]
+    words = explanation.words
+    said = [_say(words, "without_both", drop=_drop(drop))]
+    said += [of_margin(drop, explanation), of_score(drop, explanation)]
     if path.placebo is not None:
-        words.append(f"unrelated facts do up to {_drop(path.placebo)}")
+        said.append(_say(words, "placebo", bar=_drop(path.placebo)))
 
     if explanation.rank is not None and path.rank_after is not None:
-        words.append(f"rank {explanation.rank} \u2192 {path.rank_after} without it")
+        said.append(_say(words, "rank_after", rank=explanation.rank, after=path.rank_after))
 
     if path.drop_mask is not None:
-        words.append(f"drop {_drop(path.drop_mask)} with the other weights kept")
+        said.append(_say(words, "mask", drop=_drop(path.drop_mask)))
 
     if explanation.filters.get("rank_by") == "joint":
-        words.append(joint_words(path, explanation.budget))
+        said.append(joint_words(path, explanation.budget, words))
 
-    return ", ".join(word for word in words if word)
+    return ", ".join(one for one in said if one)
 
 
-def _hop(hop: Hop) -> _View:
+def _hop(hop: Hop, words: Words) -> _View:
     """Return a hop: its relations as stated, and an arrow in the direction of the fact."""
     way = "backward"
     if hop.forward:
@@ -421,19 +422,19 @@ def _hop(hop: Hop) -> _View:
 
     return {
         "way": way,
-        "words": f"{hop.source.label} {wording(hop.relations[0])} {hop.target.label}",
+        "words": f"{plain(hop.source, words)} {hop_words(hop, words)} {plain(hop.target, words)}",
         "labels": [relation.label for relation in hop.relations],
         "kind": hop.target.kind,
-        "target": hop.target.label,
+        "target": plain(hop.target, words),
     }
 
 
-def _fact(path: Path, hop: Hop, relation: Relation) -> _View:
+def _fact(path: Path, hop: Hop, relation: Relation, words: Words) -> _View:
     """Return a relation of a hop in the direction of the fact, and where it is stated."""
     labels = []
     for node in (hop.source, hop.target):
         if node.kind == "user" and node == path.nodes[0]:
-            labels.append("You")
+            labels.append(_say(words, "you"))
         else:
             labels.append(node.label)
 

@@ -8,7 +8,10 @@ from rich.tree import Tree
 
 from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Explanation, Hop, Node, Path
-from kgrec.explanation.render.sentences import claim, drop_words, footing, heading, places
+from kgrec.explanation.core.words import Words
+from kgrec.explanation.render.sentences import claim_words
+from kgrec.explanation.render.text import basis_word, drop_words, footing, heading, places, quoted
+from kgrec.languages import language
 
 
 def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str:
@@ -20,30 +23,34 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
         color: Whether to write colors (ANSI sequences).
     """
     width = max(width, 40)
+    words = explanation.words
+    lang = language(words.language)
     root = Tree(Text("\n".join(heading(explanation, width))), guide_style="dim")
     parts = {}
     if explanation.budget:
         parts = {term.node: term.value for term in explanation.budget.by_liked}
 
     for stop, paths in _groups(explanation):
-        words = f'"{terminal(stop.label)}"'
+        said = quoted(stop, words)
         style = ""
 
         first = paths[0][1].hops[0]
         if first.liked:
-            words = f"{terminal(first.relation_label)} {words}"
+            verb = first.relation_label
+            said = f"{terminal(words.verbs.get(verb, verb))} {said}"
             style = "bold"
 
         if stop in parts:
-            words += f"  gives {parts[stop]:+.3g} of the score"
+            said = lang.say("text.gives", stop=said, value=f"{parts[stop]:+.3g}")
 
-        branch = root.add(Text(words, style=style))
+        branch = root.add(Text(said, style=style))
         for number, path in paths:
-            leaf = branch.add(
-                Text(f"{number}  {drop_words(path, explanation)}  {path.basis}  {claim(path)}")
-            )
-            leaf.add(Text("".join(map(_arrow, path.hops[1:])).strip() or "the item itself"))
-            leaf.add(Text(f"facts: {places(path)}", style="dim"))
+            drops = drop_words(path, explanation)
+            basis = basis_word(path.basis, words)
+            leaf = branch.add(Text(f"{number}  {drops}  {basis}  {claim_words(path, words)}"))
+            arrows = "".join(_arrow(hop, words) for hop in path.hops[1:]).strip()
+            leaf.add(Text(arrows or lang.say("text.itself")))
+            leaf.add(Text(places(path, words), style="dim"))
 
     console = Console(
         width=width,
@@ -68,16 +75,16 @@ def _groups(explanation: Explanation) -> Iterator[tuple[Node, list[tuple[int, Pa
     yield from found.items()
 
 
-def _arrow(hop: Hop) -> str:
+def _arrow(hop: Hop, words: Words) -> str:
     """Return a hop with arrows in the direction of its facts."""
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
-        words = " and ".join(
+        labels = " and ".join(
             terminal(relation.label) for relation in hop.relations if relation.forward == forward
         )
         if forward:
-            arrows.append(f"-{words}->")
+            arrows.append(f"-{labels}->")
         else:
-            arrows.append(f"<-{words}-")
+            arrows.append(f"<-{labels}-")
 
-    return f' {" ".join(arrows)} "{terminal(hop.target.label)}"'
+    return f" {' '.join(arrows)} {quoted(hop.target, words)}"

@@ -15,10 +15,12 @@ from kgrec.errors import CapabilityError, ConfigError, ExplanationError
 from kgrec.explanation.core.naming import Naming
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import Budget
+from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.core.standing import Standing
 from kgrec.explanation.effects.budget import budget_of
 from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.languages import DEFAULT
 from kgrec.models.base import ModelEffects, Recommender, Scorer
 from kgrec.models.capabilities import GraphEditable, HistoryEditable, Rerunnable
 from kgrec.queries import queries
@@ -54,6 +56,8 @@ class ExplainedModel:
         model_name: Name for the manifest and the notes; the run's or the class's where None.
         seen: Users x items, non-zero where the item takes no part in the ranking; None takes the
             training and validation interactions, which ``Run.recommend`` omits as well.
+        language: Of the sentences.
+        phrases: Table of how relations read, before the dataset's own.
 
     Attributes:
         data: The dataset.
@@ -79,6 +83,8 @@ class ExplainedModel:
         *,
         model_name: str | None = None,
         seen: sp.csr_matrix | None = None,
+        language: str = DEFAULT,
+        phrases: object | None = None,
     ) -> None:
         if not isinstance(model, Recommender | ModelEffects):
             data = data or model.data
@@ -132,7 +138,7 @@ class ExplainedModel:
         else:
             self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
 
-        self.naming = Naming(data, self.graph)
+        self.naming = Naming(data, self.graph, Speech(data, language, phrases))
         self.effects = effects_of(self.model_effects, self.graph)
 
     @property
@@ -190,10 +196,14 @@ class ExplainedModel:
     def over(self, model: Recommender | None = None) -> "ExplainedModel":
         """Return the same built again, over another model of the same data where given."""
         if model is None:
-            return ExplainedModel(
+            again = ExplainedModel(
                 self.model, self.data, self.scorer, model_name=self.name, seen=self.seen
             )
-        return ExplainedModel(model, self.data, model_name=self.name, seen=self.seen)
+        else:
+            again = ExplainedModel(model, self.data, model_name=self.name, seen=self.seen)
+
+        again.naming.speech = self.naming.speech
+        return again
 
     def rows(self, user: Id, *items: Id) -> tuple[int, ...]:
         """Return the rows of a user and of items.

@@ -10,16 +10,9 @@ from explained import WHY as FULL
 
 from kgrec.explanation.core.answers import FlipSet
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
-from kgrec.explanation.render.sentences import (
-    answer_text,
-    because,
-    budget_line,
-    reason,
-    sentence,
-    text,
-    walks_line,
-    wording,
-)
+from kgrec.explanation.render.answer_text import answer_text
+from kgrec.explanation.render.sentences import because, reason, sentence, wording
+from kgrec.explanation.render.text import budget_line, text, walks_line
 from kgrec.explanation.render.tree import tree
 
 ANA, ALIEN = Node("user", "ana", "Ana"), Node("item", "f0", "Alien")
@@ -105,8 +98,8 @@ LIKE_ALONE = f"because you liked *Alien*. The two are also connected: {CHAIN}"
         ({"facts_drop": -0.01}, LIKE_ALONE),
         ({"facts_drop": 0.04, "facts_drop_mask": -0.01}, LIKE_ALONE),
         ({"hop_drops": (0.2, 0.0, 0.04)}, LIKE_ALONE),  # a fact that the model does not see
-        ({"like_drop": -0.1}, f"because you liked {CHAIN}"),
-        ({"like_drop_mask": -0.1}, f"because you liked {CHAIN}"),
+        ({"like_drop": -0.1}, f"because of what joins it to *Alien*: {CHAIN}"),
+        ({"like_drop_mask": -0.1}, f"because of what joins it to *Alien*: {CHAIN}"),
         (
             {"like_drop_mask": -0.1, "placebo": None},
             f"depends on how you count whether this is a reason: you liked {CHAIN}",
@@ -179,7 +172,7 @@ def test_a_relation_of_the_graph_that_is_called_interacts_is_not_liking():
     )
     assert (
         sentence(path)
-        == "You liked *Alien* - interacts with - P1 - is interacts with of - *Blade Runner*"
+        == "You liked *Alien* - interacts with - P1 <- interacts with - *Blade Runner*"
     )
 
 

@@ -1,0 +1,205 @@
+"""From a dataset to the words of its explanations, in one language."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import polars as pl
+
+from kgrec.data.readers.phrases import read_phrases
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.triples import readable
+from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS
+from kgrec.explanation.core.answers import Answer, Change, Contrast, Ranked, WhyNot
+from kgrec.explanation.core.records import Explanation, Hop, Node, Term
+from kgrec.explanation.core.words import Words
+from kgrec.languages import DEFAULT, ambiguous, check_language, language, may_tell_apart, title_of
+
+INVERSE_OF = "http://www.w3.org/2002/07/owl#inverseOf"
+LIKED = "liked"
+Said = TypeVar("Said", bound=Answer)
+
+
+class Speech:
+    """The words of a dataset in one language.
+
+    A relation reads as a table says: the one given here, else the dataset's own; else as the
+    language has it for its label; from tail to head also as its inverse does, where the graph
+    states one (``owl:inverseOf``).
+
+    Args:
+        data: Labels, verbs, phrases, and facts about relations.
+        code: Language of the sentences.
+        phrases: A table of phrases that go before the dataset's own.
+
+    Raises:
+        ConfigError: If the language is unknown, or a phrase cannot be said.
+    """
+
+    def __init__(self, data: Dataset, code: str = DEFAULT, phrases: object | None = None) -> None:
+        self.language = language(check_language(code))
+        self._data = data
+        self._given = phrases
+        given = () if phrases is None else read_phrases(phrases, data.triples)
+        self._phrases = {
+            one.relation: (one.phrase, one.inverse)
+            for one in (*data.wording.phrases, *given)
+            if one.language == code
+        }
+        self._english = {
+            one.relation: one.phrase
+            for one in (*data.wording.phrases, *given)
+            if one.language == DEFAULT
+        }
+
+    def into(self, code: str) -> "Speech":
+        """Return the same words in another language."""
+        return Speech(self._data, code, self._given)
+
+    def verb(self, event: str = "", rated: bool = False) -> str:
+        """Return what a user did.
+
+        Args:
+            event: Type of the event, "" where it is not known.
+            rated: Whether the user gave a rating that is not below the middle of its scale.
+        """
+        own = self._data.wording.verb(event)
+        if own is not None:
+            return own
+        return LIKED if rated else DEFAULT_VERB
+
+    def words(self, nodes: Iterable[Node] = (), hops: Iterable[Hop] = ()) -> Words:
+        """Return what the sentences of an answer need.
+
+        Args:
+            nodes: What is named beside the hops.
+            hops: Of its paths.
+        """
+        labels: dict[str, None] = {node.label: None for node in nodes}
+        relations: dict[str, str] = {}
+        for hop in hops:
+            labels |= {hop.source.label: None, hop.target.label: None}
+            if not hop.liked:
+                relations |= {one.key: one.label for one in hop.relations}
+
+        found = {key: self._phrase(key, label) for key, label in relations.items()}
+        return Words(
+            self.language.code,
+            {key: both for key, both in found.items() if any(both)},
+            self._verbs,
+            tuple(label for label in labels if label in self._whole),
+        )
+
+    def explanation(self, found: Explanation) -> Explanation:
+        """Return an explanation in these words, its numbers as they are."""
+        nodes = [Node("item", found.item, found.item_label)]
+        nodes += [term.node for term in found.against]
+        if found.next_item is not None:
+            nodes.append(found.next_item)
+
+        if found.budget is not None:
+            nodes += [term.node for term in (*found.budget.by_liked, *found.budget.by_property)]
+
+        hops = [hop for path in found.paths for hop in path.hops]
+        return replace(found, words=self.words(nodes, hops))
+
+    def answer(self, found: Said) -> Said:
+        """Return another answer in these words."""
+        changes: dict[str, object] = {"words": self.words(_nodes(found))}
+        if isinstance(found, WhyNot):
+            changes["contrast"] = self.answer(found.contrast)
+        elif isinstance(found, Contrast):
+            changes["explanations"] = tuple(map(self.explanation, found.explanations))
+
+        return cast(Said, replace(cast(Any, found), **changes))
+
+    @cached_property
+    def _verbs(self) -> dict[str, str]:
+        """Words of this language for the dataset's verbs."""
+        found = {}
+        for event, verb in {"": self.verb(), **self._data.wording.verbs}.items():
+            name = f"{INTERACTS}:{event}" if event else INTERACTS
+            if name in self._phrases:
+                found[verb] = self._phrases[name][0]
+
+        if INTERACTS in self._phrases and not self._data.wording.verbs:
+            found[LIKED] = self._phrases[INTERACTS][0]
+
+        return found
+
+    @cached_property
+    def _whole(self) -> frozenset[str]:
+        """Labels that are the same as another one without the year or "(film)" at their end."""
+        labels = self._data.triples.labels.drop_nulls().unique()
+        closed = labels.str.ends_with(")")
+        telling = list(filter(may_tell_apart, labels.filter(closed)))
+        titles = pl.Series(list({title_of(label) for label in telling}), dtype=pl.String)
+        # Of the others, which may be millions, only those that can be the same are looked at.
+        inverted = labels.str.contains(r", \S{1,4}$")
+        same = labels.str.to_lowercase().is_in(titles.implode()) | inverted
+        return ambiguous(telling, labels.filter(~closed & same))
+
+    def _phrase(self, key: str, label: str) -> tuple[str, str]:
+        forward, backward = self._phrases.get(key, ("", ""))
+        if not forward and self.language.code != DEFAULT and key in self._english:
+            forward, backward = self.language.relation(self._english[key])
+
+        if not backward:
+            backward = self._of_inverse(key)
+
+        return forward, backward
+
+    def _of_inverse(self, key: str) -> str:
+        """Return how the relation reads that the graph states to be the inverse, "" if none is."""
+        for other, label in self._inverses.get(key, ()):
+            if other in self._phrases:
+                return self._phrases[other][0]
+
+            words = self.language.relation(label)[0]
+            if words:
+                return words
+
+        return ""
+
+    @cached_property
+    def _inverses(self) -> dict[str, list[tuple[str, str]]]:
+        """Key and label of the stated inverses of each relation, by its key."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for head, tail in self._stated():
+            found.setdefault(head[0], []).append(tail)
+            found.setdefault(tail[0], []).append(head)
+
+        return found
+
+    def _stated(self) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+        triples = self._data.triples
+        row = triples.relations.get(INVERSE_OF)
+        if row is None:
+            return
+
+        for fact in (triples.relation == row).nonzero()[0].tolist():
+            yield self._named(int(triples.head[fact])), self._named(int(triples.tail[fact]))
+
+    def _named(self, entity: int) -> tuple[str, str]:
+        """Return key and label of a relation that the graph speaks about as an entity."""
+        triples = self._data.triples
+        key = triples.entities.key(entity)
+        row = triples.relations.get(key)
+        if row is not None:
+            return key, triples.relation_label(row)
+
+        found = triples.labels[entity]
+        return key, readable(key) if found is None else str(found)
+
+
+def _nodes(value: object) -> Iterator[Node]:
+    """Yield the nodes that an answer names."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _nodes(one)
+    elif isinstance(value, (Answer, Term, Ranked, Change)):
+        for field in fields(cast(Any, value)):
+            yield from _nodes(getattr(value, field.name))

@@ -1,0 +1,122 @@
+"""One language: its sentences, its relations and its verbs, from the table of that name."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from kgrec.errors import ConfigError, nearest
+from kgrec.languages.phrasing import both_ways, is_code
+
+DEFAULT = "en"
+LANGUAGES = ("de", "en")
+FRAMES = ("interaction", "rated", "claims", "sentence", "text", "answers", "page")
+"""Sections of a table whose values are sentences."""
+
+_ROLES = ("you", "because", "also_by", "who_also", "did")
+
+
+def check_language(code: str) -> str:
+    """Return the code of a language that explanations can be in.
+
+    Raises:
+        ConfigError: If there is no table for it.
+    """
+    if code not in LANGUAGES:
+        raise ConfigError(
+            f"language {code!r} is unknown.{nearest(code, LANGUAGES)} Known: "
+            f"{', '.join(LANGUAGES)}."
+        )
+    return code
+
+
+@cache
+def language(code: str) -> "Language":
+    """Return a language by its code, such as "en" or "de".
+
+    Raises:
+        ConfigError: If there is no table for it.
+    """
+    table = files("kgrec.languages").joinpath(f"{check_language(code)}.toml")
+    return Language(code, tomllib.loads(table.read_text(encoding="utf-8")))
+
+
+class Language:
+    """The words of one language.
+
+    Args:
+        code: Such as "en".
+        table: What its file holds.
+    """
+
+    def __init__(self, code: str, table: Mapping[str, Any]) -> None:
+        self.code = code
+        self.table = table
+        self._nouns = frozenset(table["grammar"]["nouns"])
+
+    @property
+    def name(self) -> str:
+        """What the language calls itself."""
+        return str(self.table["name"])
+
+    def say(self, frame: str, **values: object) -> str:
+        """Return a sentence by "section.key", its braces filled in.
+
+        >>> language("en").say("text.rank", rank=3)
+        'rank 3'
+        """
+        section, _, key = frame.rpartition(".")
+        table = self.table[section] if section else self.table
+        return str(table[key]).format(**values)
+
+    def relation(self, label: str) -> tuple[str, str]:
+        """Return how a relation reads from head to tail, and from tail to head, by its label.
+
+        "" where nothing can be said in that direction that is sure to be grammar. Labels outside
+        the table are taken for English.
+
+        >>> language("en").relation("director"), language("en").relation("shot in")
+        (('directed by', 'directed'), ('shot in', ''))
+        """
+        known = self.table["relations"].get(label.lower())
+        if known is not None:
+            forward, backward = known
+            return str(forward), str(backward)
+        if self.code != DEFAULT or is_code(label):
+            return "", ""
+
+        return both_ways(label, self._nouns)
+
+    def inverse(self, phrase: str) -> str:
+        """Return what follows from a phrase for the other direction, "" if nothing does."""
+        if self.code != DEFAULT or is_code(phrase):
+            return ""
+        return both_ways(phrase, self._nouns)[1]
+
+    def interaction(self, verb: str, role: str, known: bool = False, **values: object) -> str:
+        """Return an interaction in words.
+
+        Args:
+            verb: The dataset's own verb in English ("liked", "listened to").
+            role: "you", "because" (a clause), "also_by" (from an item to other users), "who_also"
+                (from them to an item) or "did" (from a user with a name).
+            known: Whether ``verb`` is in this language already.
+            values: Names: ``item``, ``who``.
+        """
+        own: Any = verb
+        if not known:
+            own = self.table["verbs"].get(verb, verb if self.code == DEFAULT else None)
+
+        if own is None:
+            frames = self.table["neutral"]
+        elif isinstance(own, Mapping):
+            frames = own
+        else:
+            frames = self.table["interaction"]
+
+        return str(frames[role]).format(verb=own, participle=self._participle(own), **values)
+
+    def _participle(self, verb: object) -> str:
+        first, space, rest = str(verb).partition(" ")
+        return f"{self.table['participles'].get(first, first)}{space}{rest}"
