@@ -54,6 +54,7 @@ class TrainingEffects:
         facts_worth: The same as ``worth``, of the facts alone.
         measured_on: Dataset that the worth was measured on, "" for none.
         paths: An entry per path.
+        epochs: How long training went on for an estimate; None where nothing was trained on.
     """
 
     score: float
@@ -64,6 +65,7 @@ class TrainingEffects:
     facts_worth: float | None
     measured_on: str
     paths: tuple[PathTraining, ...]
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels that are not known."""
@@ -88,6 +90,9 @@ class TrainingEffects:
         numbers += [value for path in record["paths"] for value in path.values()]
         if any(not isinstance(value, float | int | None) for value in numbers):
             raise TypeError("an effect through training is no number")
+        epochs = record.get("epochs")
+        if epochs is not None and (not isinstance(epochs, int) or isinstance(epochs, bool)):
+            raise TypeError("the epochs of effects through training are no whole number")
         if not (isinstance(record["measured_on"], str) and isinstance(record["exact"], bool)):
             raise TypeError("effects through training have a value of a wrong type")
 

@@ -33,7 +33,17 @@ _PREFIXES = {
 }
 _FORMATS = {"turtle": ox.RdfFormat.TURTLE, "ntriples": ox.RdfFormat.N_TRIPLES}
 # records of any form: JSON literals
-_FREE = ("counts", "filters", "hidden", "manifest", "other", "claims", "hop_drops")
+_FREE = (
+    "counts",
+    "filters",
+    "hidden",
+    "manifest",
+    "other",
+    "claims",
+    "hop_drops",
+    "history",
+    "flip",
+)
 
 _Term = ox.NamedNode | ox.BlankNode | ox.Literal
 _Subject = ox.NamedNode | ox.BlankNode

@@ -13,12 +13,21 @@ from kgrec.explanation.core.answers import (
     Change,
     Contrast,
     FlipSet,
+    ListReasons,
     Ranked,
     Summary,
     WhatIf,
     WhyNot,
 )
 from kgrec.explanation.core.records import Budget, Explanation, Hop, Node, Path, Relation, Term
+from kgrec.explanation.render.apart import (
+    contrast_lines,
+    flip_lines,
+    list_lines,
+    person_lines,
+    what_if_words,
+    why_not_lines,
+)
 
 # relation label: how a fact reads from head to tail, and from tail to head
 _WORDS = {
@@ -478,6 +487,8 @@ def heading(explanation: Explanation, width: int) -> list[str]:
     item = f'{terminal(explanation.item)} "{terminal(explanation.item_label)}"'
     lines = _wrapped(f"{item} for {terminal(explanation.user_label)}", width, "  ")
     lines += _wrapped(standing(explanation), width, "  ")
+    for words in person_lines(explanation):
+        lines += _wrapped(words, width, "         ")
 
     if explanation.budget:
         lines += _wrapped(f"budget   {budget_line(explanation.budget)}", width, "         ")
@@ -535,6 +546,8 @@ def answer_text(answer: Answer, width: int = 100) -> str:
         lines = _what_if(answer)
     elif isinstance(answer, Summary):
         lines = _summary(answer)
+    elif isinstance(answer, ListReasons):
+        lines = list_lines(answer)
     else:
         raise TypeError(f"no words for {type(answer).__name__}")
 
@@ -588,7 +601,8 @@ def _contrast(answer: Contrast) -> list[str]:
     if _BUDGET_BASIS[answer.basis]:
         lines.append(_BUDGET_BASIS[answer.basis])
 
-    return lines + [_long(reason(one)) for one in answer.explanations if one.paths]
+    lines += [_long(reason(one)) for one in answer.explanations if one.paths]
+    return lines + contrast_lines(answer)
 
 
 def _flip(answer: FlipSet) -> list[str]:
@@ -598,6 +612,7 @@ def _flip(answer: FlipSet) -> list[str]:
             f"{item} for {terminal(answer.user.label)}: no set of the {answer.likes:,} liked "
             "items was found without which another item is "
             f"ahead of it ({answer.runs:,} rankings computed).",
+            *flip_lines(answer),
         ]
 
     few = f"{len(answer.removed):,} of the {answer.likes:,} liked items"
@@ -613,6 +628,7 @@ def _flip(answer: FlipSet) -> list[str]:
         )
 
     return [
+        *flip_lines(answer),
         f"Without {few}, {_quoted(answer.rival)} is ahead of {item} for "
         f"{terminal(answer.user.label)} ({how}).",
         *(f"  without {_quoted(term.node)}  {term.value:+.3g}" for term in answer.removed),
@@ -631,6 +647,7 @@ def _why_not(answer: WhyNot) -> list[str]:
     lines = [
         f"{_quoted(contrast.first.item)} {rank}, and the list has {answer.k:,}.",
         *_contrast(contrast),
+        *why_not_lines(answer),
     ]
     if not answer.additions:
         return lines
@@ -650,10 +667,11 @@ def _what_if(answer: WhatIf) -> list[str]:
     lines = [f"What if, for {terminal(answer.user.label)}:"]
     lines += [f"  {_changed(change)}" for change in answer.changes]
 
-    for before, after in zip(answer.before, answer.after, strict=True):
+    pairs = zip(answer.before, answer.after, strict=True)
+    for number, (before, after) in enumerate(pairs):
         lines.append(
             f"  {_quoted(before.item)}  rank {_rank(before)} -> {_rank(after)}, score "
-            f"{before.score:.4g} -> {after.score:.4g}"
+            f"{before.score:.4g} -> {after.score:.4g}{what_if_words(answer, number)}"
         )
 
     lines.append("The list then:")
