@@ -13,23 +13,26 @@ from kgrec.explanation.core.answers import (
     WhyNot,
 )
 from kgrec.explanation.core.records import Explanation, Flip, Node, Path
+from kgrec.explanation.core.training_effects import TrainingEffects
 
 _NAMED = 5
 _LEFT = 3
 
 
-def flip_sentence(item: str, flip: Flip) -> str:
+def flip_sentence(item: str, flip: Flip, marks: str = "**") -> str:
     """Return "Without *A* and *B* you would see *C* first.", "" where there is no such set; labels
     are as they are.
 
     Args:
         item: Label of the item whose rank is held.
         flip: The likes that hold it.
+        marks: What stands before and after a label.
     """
     if flip.first is None or not flip.without or not flip.verified:
         return ""
 
-    labels = [f"*{node.label}*" for node in flip.without[:_NAMED]]
+    before, after = marks
+    labels = [f"{before}{node.label}{after}" for node in flip.without[:_NAMED]]
     if len(flip.without) > _NAMED:
         labels.append(f"{len(flip.without) - _NAMED:,} more liked items")
 
@@ -37,21 +40,24 @@ def flip_sentence(item: str, flip: Flip) -> str:
     if len(labels) > 1:
         likes = f"{', '.join(labels[:-1])} and {labels[-1]}"
 
+    first = f"{before}{flip.first.label}{after}"
     if flip.rank == 1:
-        return f"Without {likes} you would see *{flip.first.label}* first."
+        return f"Without {likes} you would see {first} first."
 
-    return f"Without {likes} you would see *{flip.first.label}* before *{item}*."
+    return f"Without {likes} you would see {first} before {before}{item}{after}."
 
 
-def person_lines(explanation: Explanation) -> list[str]:
-    """Return the history that the user was given, and the likes that hold the rank."""
+def person_lines(explanation: Explanation, marks: str = "**") -> list[str]:
+    """Return the history that the user was given, and the likes that hold the rank; ``marks`` stand
+    around labels.
+    """
     lines = []
     if explanation.history:
         shown = ", ".join(map(terminal, explanation.history[:_NAMED]))
         lines.append(f"history  {shown}{_more(len(explanation.history), _NAMED)}")
 
     if explanation.flip is not None:
-        said = flip_sentence(explanation.item_label, explanation.flip)
+        said = flip_sentence(explanation.item_label, explanation.flip, marks)
         if not said:
             said = (
                 f"No set of the {explanation.flip.likes:,} liked items was found to hold its rank."
@@ -60,6 +66,20 @@ def person_lines(explanation: Explanation) -> list[str]:
         lines.append(_long(said))
 
     return lines
+
+
+def training_about(training: TrainingEffects | None) -> str:
+    """Return what effects through training are and what they are worth, "" without any."""
+    if training is None:
+        return ""
+    return training.about()
+
+
+def training_words(training: TrainingEffects | None, number: int) -> str:
+    """Return the effects through training of a path, counted from 1; "" without any."""
+    if training is None:
+        return ""
+    return f"through training {training.paths[number - 1].words()}"
 
 
 def contrast_lines(answer: Contrast) -> list[str]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from kgrec.escaping import html_text, terminal
 from kgrec.explanation.core.records import Budget, Explanation, Hop, Path, Relation, Term
+from kgrec.explanation.render.apart import person_lines, training_about, training_words
 from kgrec.explanation.render.sentences import (
     as_shares,
     budget_parts,
@@ -62,6 +63,7 @@ _PART_KINDS = {
     "bias": "bias",
     "rounding": "bias",
 }
+_QUOTES = "\u201c\u201d"
 _TERMS_SHOWN = 5
 _PLACES_SHOWN = 5
 _View = dict[str, Any]  # what a template shows of one thing
@@ -203,9 +205,12 @@ def _section(number: int, explanation: Explanation) -> _View:
         "next": "",
         "margin": "",
         "legend": "",
+        "person": person_lines(explanation, _QUOTES),
+        "training": training_about(explanation.training),
         "budget": None,
         "cards": [
             _card(number, path, largest, explanation)
+            | {"training": training_words(explanation.training, number)}
             for number, path in enumerate(explanation.paths, 1)
         ],
         "against": _signed([(term.node.label, term.value) for term in against]),
