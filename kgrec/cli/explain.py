@@ -86,6 +86,13 @@ class _Request:
     history: tuple[str, ...] = ()
     on_unknown: str = "error"
     listed: int | None = None
+    remove_facts: tuple[tuple[str, str, str], ...] = ()
+    add_facts: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether likes or facts are to be taken away or added."""
+        return bool(self.remove or self.add or self.remove_facts or self.add_facts)
 
     def question(self) -> str:
         """Return the one thing that is asked for.
@@ -137,10 +144,16 @@ class _Request:
     def _check(self, form: str) -> None:
         """Refuse options that the form cannot heed, and the lack of one that it needs."""
         self._check_person(form)
-        if (self.remove or self.add) and form != "--what-if":
-            raise ConfigError("--remove and --add change what a user has. Pass --what-if as well.")
-        if form == "--what-if" and not (self.remove or self.add):
-            raise ConfigError("what if what? Pass items with --remove or --add.")
+        if self.changes and form != "--what-if":
+            raise ConfigError(
+                "--remove, --add, --remove-fact and --add-fact change what there is. Pass --what-if "
+                "as well."
+            )
+        if form == "--what-if" and not self.changes:
+            raise ConfigError(
+                "what if what? Pass items with --remove or --add, or facts with --remove-fact or "
+                "--add-fact."
+            )
 
         if self.limits and form not in ("--item", "--top"):
             name = next(iter(self.limits))
@@ -259,6 +272,22 @@ def explain(
         list[str] | None,
         typer.Option(
             metavar="J", help="What if the user had item J; may be repeated.", show_default=False
+        ),
+    ] = None,
+    remove_fact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="H,R,T",
+            help="What if the fact (head, relation, tail) were not in the graph; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    add_fact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="H,R,T",
+            help="What if the fact were in the graph; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     verify: Annotated[
@@ -381,7 +410,8 @@ def explain(
     likes = tuple(remove or ()), tuple(add or ())
     question_of = (user, item, top, contrast, flip, why_not, what_if, *likes)
     person = (history_of(history), on_unknown)
-    request = _Request(*question_of, verify, k, limits, mode, lines, scope, *person, listed)
+    facts = _facts_of("--remove-fact", remove_fact), _facts_of("--add-fact", add_fact)
+    request = _Request(*question_of, verify, k, limits, mode, lines, scope, *person, listed, *facts)
     question = request.question()
     if question == "--verify":
         _refuse_output(form, out)
@@ -407,6 +437,25 @@ def history_of(given: list[str] | None) -> tuple[str, ...]:
         raise ConfigError("--history names no item. Pass item ids with commas between them.")
 
     return found
+
+
+def _facts_of(option: str, given: list[str] | None) -> tuple[tuple[str, str, str], ...]:
+    """Return facts as (head, relation, tail).
+
+    Raises:
+        ConfigError: If one has not three parts.
+    """
+    found = []
+    for one in given or ():
+        parts = values(one)
+        if len(parts) != 3:
+            raise ConfigError(
+                f"{option} {one}: expected head, relation and tail with commas between them; a part "
+                "with a comma in it goes between double quotes."
+            )
+        found.append((parts[0], parts[1], parts[2]))
+
+    return tuple(found)
 
 
 def _put_answer(
@@ -583,7 +632,13 @@ def _answer(explainer: "Explainer", user: str, question: str, request: _Request)
 
     items = () if request.item is None else (request.item,)
     return explainer.what_if(
-        user, remove=request.remove, add=request.add, items=items, k=request.k or _PATHS
+        user,
+        remove=request.remove,
+        add=request.add,
+        items=items,
+        remove_facts=request.remove_facts,
+        add_facts=request.add_facts,
+        k=request.k or _PATHS,
     )
 
 

@@ -299,6 +299,8 @@ def test_a_million_paths_are_bounded(ask, first):
         (["--history", "", "--top", "2"], "--history names no item"),
         (["--history", "f1,f99", "--top", "2"], "unknown item id 'f99'"),
         (["--history", "f1", "--item", "f2", "--scope", "training"], "never trained on"),
+        (["--user", "u1", "--what-if", "--remove-fact", "f1,f2"], "head, relation and tail"),
+        (["--user", "u1", "--what-if", "--remove-fact", "f1,x,f2"], "unknown relation"),
         (["--verify", "why.json", "--history", "f1"], "Omit --user, --history"),
         (
             ["--user", "u1", "--contrast", "f1", "f2", "--item", "f3"],

@@ -15,11 +15,12 @@ from kgrec.explanation.core.answers import (
 from kgrec.explanation.core.records import Explanation, Flip, Node, Path
 from kgrec.explanation.core.training_effects import TrainingEffects
 
+_STARS = ("*", "*")
 _NAMED = 5
 _LEFT = 3
 
 
-def flip_sentence(item: str, flip: Flip, marks: str = "**") -> str:
+def flip_sentence(item: str, flip: Flip, marks: tuple[str, str] = _STARS) -> str:
     """Return "Without *A* and *B* you would see *C* first.", "" where there is no such set; labels
     are as they are.
 
@@ -47,7 +48,7 @@ def flip_sentence(item: str, flip: Flip, marks: str = "**") -> str:
     return f"Without {likes} you would see {first} before {before}{item}{after}."
 
 
-def person_lines(explanation: Explanation, marks: str = "**") -> list[str]:
+def person_lines(explanation: Explanation, marks: tuple[str, str] = _STARS) -> list[str]:
     """Return the history that the user was given, and the likes that hold the rank; ``marks`` stand
     around labels.
     """

@@ -63,7 +63,7 @@ _PART_KINDS = {
     "bias": "bias",
     "rounding": "bias",
 }
-_QUOTES = "\u201c\u201d"
+_QUOTES = ("\u201c", "\u201d")
 _TERMS_SHOWN = 5
 _PLACES_SHOWN = 5
 _View = dict[str, Any]  # what a template shows of one thing
