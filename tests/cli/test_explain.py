@@ -118,6 +118,18 @@ def test_a_history_is_explained_like_it_is_recommended(ask, trained, tmp_path, c
     assert json.loads((tmp_path / "why.json").read_text())[0]["user"] == "u1"
 
 
+def test_what_if_facts_were_gone(ask, trained):
+    from kgrec.runs.run import load_run
+
+    triples = load_run(trained).data.triples
+    director = triples.relations.key(int(triples.relation[0]))
+    ends = [triples.entities.key(int(column[0])) for column in (triples.head, triples.tail)]
+    fact = f"{ends[0]},{director},{ends[1]}"
+    shown = ask("--user", "u1", "--what-if", "--remove-fact", fact, "--remove", "f2")
+    assert "likes alone" in shown
+    assert " taken away" in shown
+
+
 def test_a_list_as_text_json_and_table(ask, first):
     shown = ask("--user", "u1", "--list", "3")
     assert "What holds the list of 3 up" in shown

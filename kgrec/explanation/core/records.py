@@ -512,7 +512,7 @@ class Explanation:
         schema: Version of the JSON that it was read from.
         training: Effects of the paths through training; None where they were not requested.
         history: Items of the history that the user was given, in their order; (). The user of a
-            history alone is nobody in the data.
+            history alone is not in the data.
         flip: Likes that hold the item's rank; None where they were not searched.
     """
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from kgrec.data.derive.removal import Removal, without
-from kgrec.explanation.core.answers import FlipSet
+from kgrec.explanation.core.answers import FlipSet, Holding, ListReasons, Ranked
 from kgrec.explanation.core.records import Flip, Node
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.render.apart import flip_sentence
 from kgrec.explanation.training.removals import StatedFacts
 from kgrec.queries import queries
+from tests.explained import PAYLOADS, WHY
 from tests.explanation.questions.test_counterfactuals import (
     ease,
     kgat,
@@ -247,3 +248,23 @@ def test_a_list_of_a_model_that_reads_no_graph_has_likes_alone(data):
     assert found.likes
     assert (found.facts, found.all_facts) == ((), None)
     assert "likes alone are tried" in found.to_text()
+
+
+@pytest.mark.parametrize("label", PAYLOADS)
+def test_hostile_labels_are_inert(label):
+    bad, user = Node("item", "i", label), Node("user", "u", label)
+    flip = Flip((bad,), bad, 1, 2, True)
+    why = replace(WHY, flip=flip, history=(label,))
+    page = why.to_html()
+    assert "<script" not in page
+    assert "<img" not in page
+    held = Holding(bad, (label,), 1, (bad,), (bad,), 0.1)
+    together = replace(held, node=None)
+    listed = ListReasons(
+        user, (Ranked(bad, 1, 0.1),), (held,), (held,), together, together, (0, 0), note=label
+    )
+    for shown in (why.to_text(), listed.to_text()):
+        assert not any(sign in shown for sign in "\x1b\x00\x9b\u2028\u202e")
+
+    assert json.loads(listed.to_json())["note"] == label
+    assert type(why).from_json(why.to_json()) == why
