@@ -121,11 +121,13 @@ def test_a_history_is_explained_like_it_is_recommended(ask, trained, tmp_path, c
 def test_what_if_facts_were_gone(ask, trained):
     from kgrec.runs.run import load_run
 
-    triples = load_run(trained).data.triples
+    data = load_run(trained).data
+    triples = data.triples
+    liked = data.items.key(int(data.train.item[data.train.user == data.users.row("u1")][0]))
     director = triples.relations.key(int(triples.relation[0]))
     ends = [triples.entities.key(int(column[0])) for column in (triples.head, triples.tail)]
     fact = f"{ends[0]},{director},{ends[1]}"
-    shown = ask("--user", "u1", "--what-if", "--remove-fact", fact, "--remove", "f2")
+    shown = ask("--user", "u1", "--what-if", "--remove-fact", fact, "--remove", liked)
     assert "likes alone" in shown
     assert " taken away" in shown
 

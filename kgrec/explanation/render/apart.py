@@ -112,11 +112,18 @@ def flip_lines(answer: FlipSet) -> list[str]:
 
     gone = answer.without_facts
     if gone is not None:
-        rank = "not ranked" if gone.rank is None else f"at rank {gone.rank:,}"
         facts = "fact" if gone.facts == 1 else "facts"
+        where = f"it is at rank {gone.rank:,} (score {gone.score:.4g})"
+        if gone.rank == answer.rank:
+            where = f"it keeps its rank (score {gone.score:.4g})"
+
+        first = ""
+        if gone.first != answer.item:
+            first = f"; first is {_quoted(gone.first)}"
+
         lines.append(
-            f"Without the {gone.facts:,} {facts} about {_quoted(answer.item)}, all likes kept, it is "
-            f"{rank} (score {gone.score:.4g}); first is {_quoted(gone.first)}."
+            f"Without the {gone.facts:,} {facts} about {_quoted(answer.item)}, all likes kept, "
+            f"{where}{first}."
         )
 
     return lines
@@ -165,6 +172,10 @@ def list_lines(answer: ListReasons) -> list[str]:
     tried = len(answer.likes) - len(_shown(answer.likes))
     if tried:
         lines.append(f"note: {tried:,} more likes are in the JSON and in the table.")
+
+    likes, neighbors = answer.left_out
+    if likes or neighbors:
+        lines.append(f"not tried: {likes:,} likes, and the facts of {neighbors:,} neighbors")
 
     return lines
 

@@ -95,7 +95,10 @@ def _with_clicks(
         _with_interactions(explained.data, user, new),
         model_name=explained.name,
         seen=_with_seen(explained.seen, user, new),
-        about=f"{len(new)} new interactions were put into the graph; embeddings stay as trained.",
+        about=(
+            f"Put into the graph for this user: {len(new)} of the history's items. Embeddings stay "
+            "as trained."
+        ),
     )
 
 
@@ -124,8 +127,8 @@ def _folded_in(
         known=Known(users, known.items),
         about=(
             "The vector of this person is made of the history (fold-in), which moves no other "
-            "vector. Other weights are computed again in each run; what unrelated facts do was not "
-            "estimated for it."
+            "vector. Facts are never called a cause here: what unrelated facts do was estimated "
+            "for known users alone."
         ),
     )
 
