@@ -250,14 +250,193 @@ class WordsRecord(Struct):
     whole: list[str]
 
 
+class PathTrainingRecord(Struct):
+    """What a path did to the score through training."""
+
+    like: float | None
+    facts: float | None
+    whole: float | None
+
+
+class TrainingRecord(Struct):
+    """Effects through training, and what they are worth."""
+
+    score: float
+    exact: bool
+    label: str
+    worth: float | None
+    facts_label: str
+    facts_worth: float | None
+    measured_on: str
+    paths: list[PathTrainingRecord]
+    epochs: Count | UnsetType | None = UNSET
+
+
+class FlipRecord(Struct):
+    """The likes that hold an item's rank, in short."""
+
+    without: list[Node]
+    first: Node | None
+    rank: Annotated[int, Meta(ge=1)]
+    likes: Count
+    verified: bool
+    text: str
+
+
 class ExplanationRecord(ExplanationRecord1):
     """An explanation, schema 2."""
 
     schema: Literal[2]
     paths: list[PathRecord]
     text: str
-    training: dict[str, Any] | UnsetType = UNSET
     words: WordsRecord | UnsetType = UNSET
+    training: TrainingRecord | UnsetType = UNSET
+    history: list[str] | UnsetType = UNSET
+    flip: FlipRecord | UnsetType = UNSET
+
+
+class RankedRecord(Struct):
+    """An item with its rank in a list."""
+
+    item: Node
+    rank: Annotated[int, Meta(ge=1)] | None
+    score: float
+
+
+class ApartRecord(Struct):
+    """What a number loses without likes, without facts, without both."""
+
+    like: float | None
+    facts: float | None
+    whole: float | None
+    together: float | None
+
+
+class AnswerRecord(Struct):
+    """What all answers share."""
+
+    schema: Literal[2]
+    user: Node
+    words: WordsRecord
+
+
+class ContrastFields(Struct):
+    """The difference of two scores as a sum."""
+
+    user: Node
+    first: RankedRecord
+    second: RankedRecord
+    difference: float
+    own: float
+    bias: float
+    by_liked: list[TermRecord]
+    other: dict[str, float]
+    residual: float
+    basis: str
+    only_first: list[Node]
+    shared: list[Node]
+    only_second: list[Node]
+    explanations: list[ExplanationRecord]
+    effects: list[list[ApartRecord]]
+    words: WordsRecord
+
+
+class ContrastRecord(ContrastFields):
+    """Why one item and not another."""
+
+    schema: Literal[2]
+    kind: Literal["contrast"]
+
+
+class WithoutFactsRecord(Struct):
+    """Where an item is without what the graph says of it."""
+
+    facts: Count
+    rank: Annotated[int, Meta(ge=1)] | None
+    score: float
+    first: Node
+
+
+class FlipSetRecord(AnswerRecord):
+    """Which liked items hold an item's rank."""
+
+    kind: Literal["flip"]
+    item: Node
+    removed: list[TermRecord]
+    rival: Node | None
+    before: list[float]
+    after: list[float] | None
+    mode: Literal["delete", "mask"]
+    verified: bool
+    likes: Count
+    runs: Count
+    note: str
+    rank: Annotated[int, Meta(ge=1)]
+    without_facts: WithoutFactsRecord | None
+    text: str
+
+
+class WhyNotRecord(Struct):
+    """Why an item is not in the list."""
+
+    schema: Literal[2]
+    kind: Literal["why-not"]
+    contrast: ContrastFields
+    k: Count
+    additions: list[TermRecord]
+    enters: Count | None
+    note: str
+    facts: list[TermRecord]
+    words: WordsRecord
+
+
+class ChangeRecord(Struct):
+    """A like or a fact that was taken away or added."""
+
+    what: Literal["like", "fact"]
+    added: bool
+    head: Node
+    relation: str
+    tail: Node
+
+
+class WhatIfRecord(AnswerRecord):
+    """The ranking under other likes and facts."""
+
+    kind: Literal["what-if"]
+    changes: list[ChangeRecord]
+    before: list[RankedRecord]
+    after: list[RankedRecord]
+    top: list[RankedRecord]
+    mode: str
+    note: str
+    likes_alone: list[RankedRecord]
+    facts_alone: list[RankedRecord]
+
+
+class HoldingRecord(Struct):
+    """A like, or facts, and what a list loses without it."""
+
+    node: Node | None
+    relations: list[str]
+    facts: Count
+    joined: list[Node]
+    leave: list[Node]
+    drop: float
+
+
+class ListRecord(AnswerRecord):
+    """Which likes and which facts hold a list up."""
+
+    kind: Literal["list"]
+    items: list[RankedRecord]
+    likes: list[HoldingRecord]
+    facts: list[HoldingRecord]
+    all_likes: HoldingRecord
+    all_facts: HoldingRecord | None
+    left_out: list[Count]
+    manifest: dict[str, Any]
+    note: str
 
 
 class TuneStudy(Struct, forbid_unknown_fields=True):
@@ -293,6 +472,11 @@ RECORDS: dict[str, Any] = {
     "recommend": list[Recommendation],
     "explanation-1": ExplanationRecord1,
     "explanation-2": ExplanationRecord,
+    "contrast": ContrastRecord,
+    "flip": FlipSetRecord,
+    "why-not": WhyNotRecord,
+    "what-if": WhatIfRecord,
+    "list": ListRecord,
     "tune-study": TuneStudy,
     "ablate-study": AblateStudy,
 }

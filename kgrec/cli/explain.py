@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kgrec.cli.options import AllowOption, RunArgument
+from kgrec.cli.options import AllowOption, RunArgument, values
 from kgrec.cli.output import to_json, whole
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.escaping import clean
@@ -96,6 +96,16 @@ class _Request:
     lines: bool
     scope: str = "inference"
     words: dict[str, Any] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+    on_unknown: str = "error"
+    listed: int | None = None
+    remove_facts: tuple[tuple[str, str, str], ...] = ()
+    add_facts: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether likes or facts are to be taken away or added."""
+        return bool(self.remove or self.add or self.remove_facts or self.add_facts)
 
     def question(self) -> str:
         """Return the one thing that is asked for.
@@ -108,6 +118,7 @@ class _Request:
             "--flip": self.flip,
             "--why-not": self.why_not is not None,
             "--what-if": self.what_if,
+            "--list": self.listed is not None,
             "--verify": self.verify is not None,
         }
         found = [name for name, given in forms.items() if given]
@@ -118,8 +129,8 @@ class _Request:
         ]
         if not found and not items:
             raise ConfigError(
-                "explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if or "
-                "--verify."
+                "explain what? Pass --item, --top, --contrast, --flip, --why-not, --what-if, --list "
+                "or --verify."
             )
 
         if len(found) > 1 or len(items) > 1:
@@ -128,6 +139,9 @@ class _Request:
             else:
                 both = items
             raise ConfigError(f"{both[0]} and {both[1]} ask different things. Pass either of them.")
+
+        if found == ["--flip"] and items == ["--top"]:
+            found = []  # the items are explained, with the likes that hold the first one
 
         if found:
             form = found[0]
@@ -142,16 +156,17 @@ class _Request:
 
     def _check(self, form: str) -> None:
         """Refuse options that the form cannot heed, and the lack of one that it needs."""
-        if form == "--verify" and (self.user is not None or self.k is not None):
+        self._check_person(form)
+        if self.changes and form != "--what-if":
             raise ConfigError(
-                "--verify takes user, item and paths from the file. Omit --user and -k."
+                "--remove, --add, --remove-fact and --add-fact change what there is. Pass --what-if "
+                "as well."
             )
-        if form != "--verify" and self.user is None:
-            raise ConfigError("explain to whom? Pass --user.")
-        if (self.remove or self.add) and form != "--what-if":
-            raise ConfigError("--remove and --add change what a user has. Pass --what-if as well.")
-        if form == "--what-if" and not (self.remove or self.add):
-            raise ConfigError("what if what? Pass items with --remove or --add.")
+        if form == "--what-if" and not self.changes:
+            raise ConfigError(
+                "what if what? Pass items with --remove or --add, or facts with --remove-fact or "
+                "--add-fact."
+            )
 
         if self.limits and form not in ("--item", "--top"):
             name = next(iter(self.limits))
@@ -161,6 +176,23 @@ class _Request:
             )
 
         self._check_mode(form)
+
+    def _check_person(self, form: str) -> None:
+        person = self.user is not None or bool(self.history)
+        if form == "--verify" and (person or self.k is not None):
+            raise ConfigError(
+                "--verify takes user, history, item and paths from the file. Omit --user, --history "
+                "and -k."
+            )
+        if form == "--list" and self.k is not None:
+            raise ConfigError("--list N says how long the list is. Omit -k.")
+        if form != "--verify" and not person:
+            raise ConfigError("explain to whom? Pass --user, or --history.")
+        if self.scope == "training" and self.history:
+            raise ConfigError(
+                "--scope training is of interactions in the training data, and a history was never "
+                "trained on. Omit --history."
+            )
 
     def _check_mode(self, form: str) -> None:
         if self.mode is not None and form not in ("--item", "--top", "--flip"):
@@ -186,7 +218,37 @@ def explain(
     top: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Explain the user's N best items.", show_default=False
+            metavar="N",
+            min=1,
+            help="Explain the user's N best items; with --flip also say which liked items hold the "
+            "first one.",
+            show_default=False,
+        ),
+    ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="I1,I2",
+            help="Item ids of someone the model never saw; with --user, items that the user has "
+            "besides. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    on_unknown: Annotated[
+        Literal["error", "ignore"],
+        typer.Option(
+            help="What to do about ids in --history that are not in the data; what is ignored is "
+            "reported."
+        ),
+    ] = "error",
+    listed: Annotated[
+        int | None,
+        typer.Option(
+            "--list",
+            metavar="N",
+            min=1,
+            help="Which likes and which facts hold the user's first N items up?",
+            show_default=False,
         ),
     ] = None,
     contrast: Annotated[
@@ -223,6 +285,22 @@ def explain(
         list[str] | None,
         typer.Option(
             metavar="J", help="What if the user had item J; may be repeated.", show_default=False
+        ),
+    ] = None,
+    remove_fact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="H,R,T",
+            help="What if the fact (head, relation, tail) were not in the graph; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    add_fact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="H,R,T",
+            help="What if the fact were in the graph; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     verify: Annotated[
@@ -299,7 +377,7 @@ def explain(
         Literal["inference", "training"],
         typer.Option(
             help="training: also what the score would be had each path's like or facts never been "
-            "in the data (text, json).",
+            "in the data.",
         ),
     ] = "inference",
     language: LanguageOption = "en",
@@ -347,7 +425,10 @@ def explain(
     likes = tuple(remove or ()), tuple(add or ())
     question_of = (user, item, top, contrast, flip, why_not, what_if, *likes)
     said = in_words(language, phrases)
-    request = _Request(*question_of, verify, k, limits, mode, lines, scope, said)
+    person = (history_of(history), on_unknown)
+    facts = _facts_of("--remove-fact", remove_fact), _facts_of("--add-fact", add_fact)
+    how = (verify, k, limits, mode, lines, scope, said)
+    request = _Request(*question_of, *how, *person, listed, *facts)
     question = request.question()
     if question == "--verify":
         _refuse_output(form, out)
@@ -356,13 +437,95 @@ def explain(
     elif question in ("--item", "--top"):
         _explain(run, request, _form(form, out, request), out, allow_class)
     else:
-        shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
-        if shown not in ("text", "json"):
-            raise ConfigError(f"{question} has no {shown} form. Pass --format text or json.")
+        _put_answer(run, request, question, form, out, allow_class)
 
-        explainer = _open(run, allow_class).explainer(**request.words)
-        answer = _answer(explainer, question, request)
-        _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
+
+def history_of(given: list[str] | None) -> tuple[str, ...]:
+    """Return the items of ``--history I1,I2``, which may be repeated; () without it.
+
+    Raises:
+        ConfigError: If it is given and names no item.
+    """
+    if given is None:
+        return ()
+
+    found = tuple(item for one in given for item in values(one))
+    if not found:
+        raise ConfigError("--history names no item. Pass item ids with commas between them.")
+
+    return found
+
+
+def _facts_of(option: str, given: list[str] | None) -> tuple[tuple[str, str, str], ...]:
+    """Return facts as (head, relation, tail).
+
+    Raises:
+        ConfigError: If one has not three parts.
+    """
+    found = []
+    for one in given or ():
+        parts = values(one)
+        if len(parts) != 3:
+            raise ConfigError(
+                f"{option} {one}: expected head, relation and tail with commas between them; a part "
+                "with a comma in it goes between double quotes."
+            )
+        found.append((parts[0], parts[1], parts[2]))
+
+    return tuple(found)
+
+
+def _put_answer(
+    run: Path,
+    request: _Request,
+    question: str,
+    form: str | None,
+    out: Path | None,
+    allow: list[str] | None,
+) -> None:
+    """Answer a question other than why an item is recommended."""
+    shown = form or (_ENDINGS.get(out.suffix.lower(), "text") if out else "text")
+    table = question == "--list" and shown in ("csv", "parquet")
+    if shown not in ("text", "json") and not table:
+        other = "text, json, csv or parquet" if question == "--list" else "text or json"
+        raise ConfigError(f"{question} has no {shown} form. Pass --format {other}.")
+    if shown == "parquet" and out is None:
+        raise ConfigError("--format parquet is a file. Pass --out FILE.parquet.")
+
+    explainer, user = _person(_open(run, allow).explainer(**request.words), request)
+    if question == "--list":
+        reasons = explainer.list_reasons(user, request.listed or _PATHS)
+        if table:
+            _put_table(reasons.to_frame(), shown, out)
+            return
+
+        answer: Answer = reasons
+    else:
+        answer = _answer(explainer, user, question, request)
+
+    _put(to_json(answer.to_dict()) if shown == "json" else answer.to_text(_WIDTH), out)
+
+
+def _person(explainer: "Explainer", request: _Request) -> "tuple[Explainer, str]":
+    """Return who is explained to, and what explains to them."""
+    if not request.history:
+        assert request.user is not None
+        return explainer, request.user
+
+    other = explainer.with_history(request.history, request.user, on_unknown=request.on_unknown)
+    assert other.person is not None
+    return other, other.person
+
+
+def _put_table(frame: Any, shown: str, out: Path | None) -> None:
+    from kgrec.data.io.files import write_parquet
+    from kgrec.escaping import csv_safe
+
+    if shown == "parquet":
+        assert out is not None
+        whole(out, lambda path: write_parquet(frame, path))
+    else:
+        _put(str(csv_safe(frame).write_csv()).rstrip("\n"), out)
 
 
 def _refuse_output(form: str | None, out: Path | None) -> None:
@@ -395,9 +558,6 @@ def _form(form: str | None, out: Path | None, request: _Request) -> str:
             f"--lines applies to text formats, and {shown} keeps locators as they were read. "
             "Omit it."
         )
-    if request.scope == "training" and shown not in ("text", "json"):
-        raise ConfigError(f"--scope training has no {shown} form. Pass --format text or json.")
-
     return shown
 
 
@@ -436,8 +596,12 @@ def path_settings(limits: dict[str, Any], mode: str | None = None) -> dict[str, 
     return out | ({"types": limits["type"]} if "type" in limits else {})
 
 
-def _first(run: "Run", user: str, top: int) -> list[str]:
+def _first(run: "Run", explainer: "Explainer", user: str, top: int) -> list[str]:
     """Return a user's first items, without places at the end that the model could not fill."""
+    if explainer.history:
+        (row,) = explainer.rows(user)
+        return explainer.data.items.keys(explainer.standing(row).order()[:top])
+
     listed = run.recommend([user], k=top)
     if listed.height:
         return listed.filter(listed["kind"] == listed["kind"][0])["item"].to_list()
@@ -448,17 +612,19 @@ def _explain(
     run: Path, request: _Request, shown: str, out: Path | None, allow: list[str] | None
 ) -> None:
     opened = _open(run, allow)
-    assert request.user is not None
+    explainer, user = _person(opened.explainer(**request.words), request)
 
     if request.item is not None:
         items = [request.item]
     else:
-        items = _first(opened, request.user, request.top or 1)
+        items = _first(opened, explainer, user, request.top or 1)
 
-    explainer = opened.explainer(**request.words)
     settings = path_settings(request.limits, request.mode)
     explanations = [
-        explainer.explain(request.user, one, k=request.k or _PATHS, **settings) for one in items
+        explainer.explain(
+            user, one, request.k or _PATHS, flip=request.flip and one == items[0], **settings
+        )
+        for one in items
     ]
     if request.scope == "training":
         explanations = [opened.effects_through_training(one) for one in explanations]
@@ -469,14 +635,13 @@ def _explain(
         explanations = with_lines(explanations, opened.data.triples)
 
     if shown == "parquet":
-        assert out is not None
-        _parquet(explanations, out)
+        _put_table(_frame(explanations), shown, out)
     else:
         _put(
             _rendered(
                 explanations,
                 shown,
-                request.user,
+                user,
                 single=request.item is not None,
                 to_file=out is not None,
             ),
@@ -487,8 +652,7 @@ def _explain(
         raise typer.Exit(3)
 
 
-def _answer(explainer: "Explainer", question: str, request: _Request) -> "Answer":
-    user = request.user or ""
+def _answer(explainer: "Explainer", user: str, question: str, request: _Request) -> "Answer":
     if question == "--contrast":
         assert request.contrast is not None
         return explainer.compare(user, *request.contrast, k=request.k or 5)
@@ -500,7 +664,13 @@ def _answer(explainer: "Explainer", question: str, request: _Request) -> "Answer
 
     items = () if request.item is None else (request.item,)
     return explainer.what_if(
-        user, remove=request.remove, add=request.add, items=items, k=request.k or _PATHS
+        user,
+        remove=request.remove,
+        add=request.add,
+        items=items,
+        remove_facts=request.remove_facts,
+        add_facts=request.add_facts,
+        k=request.k or _PATHS,
     )
 
 
@@ -509,14 +679,8 @@ def _frame(explanations: "list[Explanation]") -> Any:
 
     from kgrec.explanation.render.frames import empty_frame
 
-    return pl.concat([empty_frame(), *(one.to_frame() for one in explanations)])
-
-
-def _parquet(explanations: "list[Explanation]", out: Path) -> None:
-    from kgrec.data.io.files import write_parquet
-
-    frame = _frame(explanations)
-    whole(out, lambda path: write_parquet(frame, path))
+    training = any(one.training is not None for one in explanations)
+    return pl.concat([empty_frame(training), *(one.to_frame() for one in explanations)])
 
 
 def _rendered(

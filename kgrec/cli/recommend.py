@@ -24,9 +24,11 @@ def recommend(
         ),
     ] = None,
     history: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="I1,I2", help="Item ids of someone the model never saw.", show_default=False
+            metavar="I1,I2",
+            help="Item ids of someone the model never saw; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 10,
@@ -66,7 +68,7 @@ def recommend(
     if history is None:
         liked = None
     else:
-        liked = values(history)
+        liked = [item for one in history for item in values(one)]
 
     if liked == []:
         raise ConfigError("--history names no item. Pass item ids with commas between them.")

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from kgrec.explanation.core.answers import Answer as Answer
     from kgrec.explanation.core.answers import Contrast as Contrast
     from kgrec.explanation.core.answers import FlipSet as FlipSet
+    from kgrec.explanation.core.answers import ListReasons as ListReasons
     from kgrec.explanation.core.answers import Summary as Summary
     from kgrec.explanation.core.answers import WhatIf as WhatIf
     from kgrec.explanation.core.answers import WhyNot as WhyNot
     from kgrec.explanation.core.records import Budget as Budget
     from kgrec.explanation.core.records import Explanation as Explanation
     from kgrec.explanation.core.records import FactRef as FactRef
+    from kgrec.explanation.core.records import Flip as Flip
     from kgrec.explanation.core.records import Hop as Hop
     from kgrec.explanation.core.records import Node as Node
     from kgrec.explanation.core.records import Path as Path
@@ -30,8 +32,10 @@ _HOMES = {
     "Explainer": "kgrec.explanation.explainer",
     "Explanation": "kgrec.explanation.core.records",
     "FactRef": "kgrec.explanation.core.records",
+    "Flip": "kgrec.explanation.core.records",
     "FlipSet": "kgrec.explanation.core.answers",
     "Hop": "kgrec.explanation.core.records",
+    "ListReasons": "kgrec.explanation.core.answers",
     "Node": "kgrec.explanation.core.records",
     "Path": "kgrec.explanation.core.records",
     "Relation": "kgrec.explanation.core.records",
@@ -50,8 +54,10 @@ __all__ = [
     "Explainer",
     "Explanation",
     "FactRef",
+    "Flip",
     "FlipSet",
     "Hop",
+    "ListReasons",
     "Node",
     "Path",
     "Relation",

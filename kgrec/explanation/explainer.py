@@ -1,6 +1,8 @@
 """The front door of ``kgrec.explanation``: one model, and every question about it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -8,21 +10,25 @@ import numpy as np
 import scipy.sparse as sp
 
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.ids import Id
-from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
+from kgrec.data.records.ids import Id, Ids, id_list, known_rows, one_id
+from kgrec.errors import ConfigError, UnknownIdError
+from kgrec.explanation.core.answers import Contrast, FlipSet, ListReasons, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Budget, Explanation
 from kgrec.explanation.core.standing import Standing
+from kgrec.explanation.core.training_effects import TrainingEffects
 from kgrec.explanation.effects.closed_form import MODES
 from kgrec.explanation.effects.measured import Effects
 from kgrec.explanation.quality.evaluate import evaluate
 from kgrec.explanation.quality.report import Quality
 from kgrec.explanation.questions.batch import write_batch
 from kgrec.explanation.questions.contrasts import compare, why_not
-from kgrec.explanation.questions.flips import flip
+from kgrec.explanation.questions.flips import flip, flip_of
+from kgrec.explanation.questions.lists import list_reasons
 from kgrec.explanation.questions.summary import Evaluate, summarize
 from kgrec.explanation.questions.what_if import what_if
 from kgrec.explanation.questions.why import explain
 from kgrec.explanation.search.explained import ExplainedModel, Fitted
+from kgrec.explanation.search.histories import with_history
 from kgrec.explanation.search.ranked import PathSearch
 from kgrec.languages import DEFAULT
 from kgrec.models.base import ModelEffects, Recommender, Scorer
@@ -69,6 +75,10 @@ class Explainer:
 
     Attributes:
         search: The search for paths, which the functions of ``questions`` and ``quality`` take.
+        history: Items of the history that the person was given.
+        person: Id of the user with that history; None without one.
+        training_effects: Computes effects through training of an explanation's paths; None where
+            there is no run that could train.
         explained: The model with its data, rankings and graph.
 
     Raises:
@@ -93,7 +103,7 @@ class Explainer:
         language: str = DEFAULT,
         phrases: object | None = None,
     ) -> None:
-        self.explained = ExplainedModel(
+        explained = ExplainedModel(
             model,
             data,
             scorer,
@@ -102,8 +112,8 @@ class Explainer:
             language=language,
             phrases=phrases,
         )
-        self.search = PathSearch(
-            self.explained,
+        search = PathSearch(
+            explained,
             max_length=max_length,
             screen_top=screen_top,
             per_liked=per_liked,
@@ -112,6 +122,15 @@ class Explainer:
             users=users,
             modes=modes,
         )
+        self.history: tuple[str, ...] = ()
+        self.person: str | None = None
+        self.training_effects: Callable[[Explanation, int | None], TrainingEffects] | None = None
+        self._last: tuple[object, Explainer] | None = None
+        self._take(search)
+
+    def _take(self, search: PathSearch) -> None:
+        self.search = search
+        self.explained = search.explained
         self.data = self.explained.data
         self.model = self.explained.model
         self.name = self.explained.name
@@ -121,12 +140,59 @@ class Explainer:
         self.naming = self.explained.naming
         self.effects = self.explained.effects
 
+    def with_history(
+        self, history: Ids, user: Id | None = None, *, on_unknown: str = "error"
+    ) -> "Explainer":
+        """Return an explainer of someone by a history, who is ``person`` there; the last one is
+        kept.
+
+        Someone unseen is folded in, as ``Run.recommend(history=...)`` does. A known user has these
+        interactions besides: the trained vector stays, and everything that depends on the graph is
+        computed again; models that know people by their items alone fold both together in.
+
+        Args:
+            history: Item ids.
+            user: A known user's id; None for someone unseen.
+            on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and
+                say so in the log.
+
+        Raises:
+            UnknownIdError: If the history is empty, or an id is not known.
+            CapabilityError: If the model cannot rank by a history.
+        """
+        data = self.explained.data
+        keys = tuple(dict.fromkeys(id_list(history)))
+        if not keys:
+            raise UnknownIdError("the history is empty. Name at least one item.")
+
+        rows = known_rows(data.items, keys, on_unknown)
+        known = None if user is None else data.users.row(one_id(user))
+        asked = (known, tuple(rows.tolist()))
+        if self._last is None or self._last[0] != asked:
+            explained, row = with_history(self.explained, rows, known)
+            explained.naming.speech = self.naming.speech
+            search = self.search.on(explained)
+            if isinstance(explained.model_effects, type(self.explained.model_effects)):
+                search.placebos = self.search.placebos
+
+            other = copy(self)
+            other._take(search)
+            other._last = None
+            other.history = tuple(data.items.keys(rows))
+            other.person = explained.data.users.key(row)
+            self._last = asked, other
+
+        return self._last[1]
+
     def explain(
         self,
-        user: Id,
-        item: Id,
+        user: Id | None = None,
+        item: Id | None = None,
         k: int = 10,
         *,
+        history: Ids | None = None,
+        on_unknown: str = "error",
+        flip: bool = False,
         rank_by: str = "like",
         ranks: bool = False,
         relations: Mapping[str, Iterable[str]] | None = None,
@@ -136,11 +202,51 @@ class Explainer:
         users: str | None = None,
         min_drop: float | int | None = None,
     ) -> Explanation:
-        """Return the best ``k`` paths and the parts of a score: ``questions.why.explain``."""
-        return explain(
+        """Return the best ``k`` paths and the parts of a score: ``questions.why.explain``.
+
+        Args:
+            user: User id; None with a ``history`` is someone unseen.
+            item: Item id; None is the first of the list.
+            k: Most paths.
+            history: Item ids that the user has besides; see ``with_history``.
+            on_unknown: What to do about ids in ``history`` that are not in the data.
+            flip: Whether likes are searched without which another item comes first
+                (``Explanation.flip``); slower.
+            rank_by: As in ``questions.why.explain``, and so are the others.
+            ranks: Whether the item's rank without each path is found as well.
+            relations: Relations that are allowed or denied.
+            types: Kinds of stops.
+            max_length: Longest path.
+            max_degree: Most edges of a stop.
+            users: "count", "hide" or "show".
+            min_drop: Least drop of a path.
+        """
+        if history is not None:
+            other = self.with_history(history, user, on_unknown=on_unknown)
+            return other.explain(
+                other.person,
+                item,
+                k,
+                flip=flip,
+                rank_by=rank_by,
+                ranks=ranks,
+                relations=relations,
+                types=types,
+                max_length=max_length,
+                max_degree=max_degree,
+                users=users,
+                min_drop=min_drop,
+            )
+
+        if user is None and self.person is None:
+            raise ConfigError("explain to whom? Name a user, or a history.")
+
+        user = self.person if user is None else user
+        assert user is not None
+        found = explain(
             self.search,
             user,
-            item,
+            self._first(user) if item is None else item,
             k,
             rank_by=rank_by,
             ranks=ranks,
@@ -151,6 +257,22 @@ class Explainer:
             users=users,
             min_drop=min_drop,
         )
+        if self.history:
+            found = replace(found, history=self.history)
+        if not flip:
+            return found
+
+        found = replace(found, flip=flip_of(self.explained, found))
+        return self.naming.speech.explanation(found)
+
+    def _first(self, user: Id) -> str:
+        """Return the first item of a user's list."""
+        (row,) = self.explained.rows(user)
+        order = self.explained.standing(row).order()
+        if not len(order):
+            raise ConfigError(f"no item is left to recommend to {one_id(user)!r}.")
+
+        return self.data.items.key(int(order[0]))
 
     def budget(
         self, user: int, item: int, score: float | None = None, effects: Effects | None = None
@@ -185,6 +307,12 @@ class Explainer:
         """Return a ranking under other likes and facts: ``questions.what_if.what_if``."""
         found = what_if(self.explained, user, remove, add, items, remove_facts, add_facts, k)
         return self.naming.speech.answer(found)
+
+    def list_reasons(
+        self, user: str, k: int = 10, likes: int = 200, facts: int = 20
+    ) -> ListReasons:
+        """Return which likes and facts hold a list up: ``questions.lists.list_reasons``."""
+        return self.naming.speech.answer(list_reasons(self.search, user, k, likes, facts))
 
     def summary(
         self,

@@ -40,6 +40,7 @@ from kgrec.explanation.search.all_paths import LONGEST
 from kgrec.explanation.search.filters import USERS
 
 TOLERANCE = 1e-5
+ESTIMATE_TOLERANCE = 1e-3  # training adds up in other orders elsewhere, again and again
 _SET = ("screen_top", "per_liked", "per_middle", "budget", "max_length")
 _MOST = 20_000_000  # of anything that a file may ask for
 _OF_SCORE = ("drop_delete", "drop_mask", "attribution")
@@ -142,7 +143,11 @@ def verify(
         tolerance: How far numbers may differ, as a part of the largest of score, parts and drops.
     """
     try:
-        fresh = explainer.explain(explanation.user, explanation.item, **arguments_of(explanation))
+        explainer = _of_the_person(explanation, explainer)
+        flip = explanation.flip is not None
+        arguments = arguments_of(explanation)
+        fresh = explainer.explain(explanation.user, explanation.item, flip=flip, **arguments)
+        training = _training(explanation, fresh, explainer)
     except KgrecError as error:
         return [f"it cannot be computed again: {error}"]
 
@@ -154,6 +159,8 @@ def verify(
         *_overall(explanation, fresh, near),
         *_budget(explanation, fresh, near),
         *_paths(explanation, fresh, near, tolerance),
+        *_same("flip", explanation.flip, fresh.flip),
+        *training,
         *_facts(explanation, explainer.data),
         *_words(explanation, explainer.naming.speech.into(explanation.words.language), fresh),
     ]
@@ -166,6 +173,46 @@ def _words(old: Explanation, speech: Speech, new: Explanation) -> Iterator[str]:
         known = getattr(now, name)
         for key, said in getattr(old.words, name).items():
             yield from _same(f"{name} {key!r}", said, known.get(key))
+
+
+def _of_the_person(explanation: Explanation, explainer: Explainer) -> Explainer:
+    """Return an explainer of whom an explanation is about: with the history that it names."""
+    if not explanation.history:
+        return explainer
+
+    user = None
+    if explanation.user in explainer.data.users:
+        user = explanation.user
+
+    return explainer.with_history(explanation.history, user)
+
+
+def _training(explanation: Explanation, fresh: Explanation, explainer: Explainer) -> list[str]:
+    """Return what does not hold of the effects through training, computed again."""
+    old = explanation.training
+    if old is None:
+        return []
+    if explainer.training_effects is None:
+        return ["effects through training: pass the explainer of a run (Run.explainer)"]
+    if len(fresh.paths) != len(old.paths):
+        return []  # the paths are said to differ
+
+    new = explainer.training_effects(replace(explanation, training=None), old.epochs)
+    allowed = TOLERANCE if old.exact else ESTIMATE_TOLERANCE
+    numbers = [value for path in new.paths for value in (path.like, path.facts, path.whole)]
+    scale = max(abs(new.score), *(abs(value or 0.0) for value in numbers), 0.0) or 1.0
+    near = partial(_near, allowed * scale)
+    found = list(near("score of training", old.score, new.score))
+    for name in ("exact", "label", "worth", "facts_label", "facts_worth", "measured_on"):
+        found += _same(f"training, {name}", getattr(old, name), getattr(new, name))
+
+    for rank, (one, other) in enumerate(zip(old.paths, new.paths, strict=True), 1):
+        for name in ("like", "facts", "whole"):
+            found += near(
+                f"path {rank}, {name} through training", *(getattr(p, name) for p in (one, other))
+            )
+
+    return found
 
 
 def _largest(explanation: Explanation) -> float:

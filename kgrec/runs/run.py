@@ -16,9 +16,8 @@ from torch import Tensor
 from kgrec.batches import Query
 from kgrec.data.io.writing import beside, discard
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.ids import Id, Ids, id_list, one_id
+from kgrec.data.records.ids import Id, Ids, id_list, known_rows, one_id, some_of
 from kgrec.data.records.interactions import concatenate
-from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.storage import open_dataset
 from kgrec.errors import (
     CapabilityError,
@@ -37,6 +36,7 @@ from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
 from kgrec.explanation.core.placebos import Placebos
 from kgrec.explanation.core.records import Explanation
+from kgrec.explanation.core.training_effects import TrainingEffects
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.placebo import estimate_placebos
 from kgrec.explanation.training.effects import Refits, Retrained, effects_through_training
@@ -395,25 +395,24 @@ class Run:
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
-        ignore = on_unknown == "ignore"
         ranker = self.ranker()
         allowed = None
 
         if items is not None or not (isinstance(exclude, tuple) and not exclude):
             allowed = torch.full((self.data.num_items,), items is None)
             if items is not None:
-                allowed[self._rows(self.data.items, items, ignore)] = True
+                allowed[known_rows(self.data.items, items, on_unknown)] = True
 
-            allowed[self._rows(self.data.items, exclude, ignore, empty=True)] = False
+            allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
 
         if history is None:
-            rows = self._user_rows(users, ignore)
+            rows = self._user_rows(users, on_unknown)
             names = self.data.users.keys(rows)
             own = ranker.own_lists(rows)
         else:
             rows = np.array([-1])
             names = [""]
-            own = self._own_list(history, ignore)
+            own = self._own_list(history, on_unknown)
 
         ranked = ranker.rank(
             rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen
@@ -428,7 +427,7 @@ class Run:
         if empty:
             logger.warning(
                 "%s",
-                f"no list for {_some([names[row] for row in empty])}: no usable history, and the "
+                f"no list for {some_of([names[row] for row in empty])}: no usable history, and the "
                 "fallback is off.",
             )
 
@@ -476,15 +475,26 @@ class Run:
         )  # drop would hang after a fork
 
     def explain(
-        self, user: Id, item: Id, k: int = 10, *, scope: str = "inference", **settings: Any
+        self,
+        user: Id | None = None,
+        item: Id | None = None,
+        k: int = 10,
+        *,
+        history: Ids | None = None,
+        on_unknown: str = "error",
+        scope: str = "inference",
+        **settings: Any,
     ) -> Explanation:
         """Return why an item is ranked where it is for a user; settings are those of ``Explainer``,
         which is kept for the next call.
 
         Args:
-            user: User id.
-            item: Item id.
+            user: User id; None with a ``history`` is someone the model never saw.
+            item: Item id; None is the first of the list.
             k: Most paths.
+            history: Item ids that the user has besides (``Explainer.with_history``).
+            on_unknown: What to do about ids in ``history`` that are not in the data: "error", or
+                "ignore" them and say so in the log.
             scope: "inference", or "training": also what the score would be had each path's like or
                 facts never been in the data (``Explanation.training``).
             settings: Of ``Explainer``.
@@ -505,7 +515,8 @@ class Run:
         if key not in self._explainers or not key:
             self._explainers[key] = self.explainer(**settings)
 
-        explanation = self._explainers[key].explain(one_id(user), one_id(item), k=k)
+        explainer = self._explainers[key]
+        explanation = explainer.explain(user, item, k, history=history, on_unknown=on_unknown)
         if scope == "training":
             return self.effects_through_training(explanation)
 
@@ -528,13 +539,14 @@ class Run:
         Raises:
             CapabilityError: If the model has no effects through training.
         """
-        effects = effects_through_training(
-            explanation,
-            self.data,
-            self._retrained(epochs or EPOCHS),
-            worth_of(self.name, self.data.name),
+        return replace(explanation, training=self._through_training(explanation, epochs))
+
+    def _through_training(self, explanation: Explanation, epochs: int | None) -> TrainingEffects:
+        epochs = epochs or EPOCHS
+        worth = worth_of(self.name, self.data.name)
+        return effects_through_training(
+            explanation, self.data, self._retrained(epochs), worth, epochs
         )
-        return replace(explanation, training=effects)
 
     def _retrained(self, epochs: int) -> Retrained:
         """Return what scores without parts of the data; the last one is kept."""
@@ -566,7 +578,9 @@ class Run:
         return explainer
 
     def _plain_explainer(self, **settings: Any) -> Explainer:
-        return Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+        found = Explainer(self.model, self.data, self.scorer(), model_name=self.name, **settings)
+        found.training_effects = self._through_training
+        return found
 
     def placebos(self) -> Placebos | None:
         """Return what unrelated facts do to the scores, as ``estimate_placebos`` found it; None
@@ -650,10 +664,10 @@ class Run:
                 frames[names[-1]] = made
 
         known = self.model.can_rank(self.data)
-        for table, known_rows in (("users", known.users), ("items", known.items)):
+        for table, known_of in (("users", known.users), ("items", known.items)):
             for name in {table, f"score_{table}"} & set(frames):
                 frames[name] = pl.DataFrame(
-                    [*frames[name].get_columns(), pl.Series("known", known_rows)]
+                    [*frames[name].get_columns(), pl.Series("known", known_of)]
                 )
 
         return Vectors(frames, scorer.function, *names)
@@ -777,38 +791,7 @@ class Run:
         data = find_dataset(self.path or Path(self._where()), self.dataset, self._given)
         return replace(data, train=self.data.train, valid=self.data.valid)
 
-    def _rows(
-        self, ids: Vocabulary, given: Ids, ignore: bool, *, empty: bool = False
-    ) -> np.ndarray:
-        """Return the rows of ids; those that are not known raise, or are left out and reported.
-
-        Raises:
-            UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if
-                none of them is known.
-        """
-        keys = id_list(given)
-        if not ignore:
-            return ids.rows(keys)
-
-        rows = [ids.get(key) for key in keys]
-        found = np.array([row for row in rows if row is not None], dtype=np.int64)
-        unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
-        if unknown:
-            logger.warning(
-                "%s",
-                f"ignored {len(unknown):,} unknown {ids.kind} "
-                f"{'id' if len(unknown) == 1 else 'ids'}: {_some(unknown)}.",
-            )
-
-        if unknown and not len(found) and not empty:
-            raise UnknownIdError(
-                f"none of {len(unknown):,} {ids.kind} ids is known, the first "
-                f"{unknown[0][:80]!r}. Nothing is left to do."
-            )
-
-        return found
-
-    def _own_list(self, history: Ids, ignore: bool) -> Lists:
+    def _own_list(self, history: Ids, on_unknown: str) -> Lists:
         """Return the history of someone unseen as the one list of one user."""
         if not reads_history(self.scorer()):
             raise CapabilityError(
@@ -821,14 +804,14 @@ class Run:
             raise UnknownIdError("the history is empty. Name at least one item.")
 
         rows = torch.from_numpy(
-            np.array(list(dict.fromkeys(self._rows(self.data.items, keys, ignore).tolist())))
+            np.array(list(dict.fromkeys(known_rows(self.data.items, keys, on_unknown).tolist())))
         )
         return Lists(torch.tensor([0, len(rows)]), rows)
 
-    def _user_rows(self, users: Ids | None, ignore: bool) -> np.ndarray:
+    def _user_rows(self, users: Ids | None, on_unknown: str) -> np.ndarray:
         if isinstance(users, str) and users == "all" and "all" not in self.data.users:
             return np.arange(self.data.num_users)
-        return self._rows(self.data.users, () if users is None else users, ignore)
+        return known_rows(self.data.users, () if users is None else users, on_unknown)
 
     def _frame(self, users: list[str], ranked: Ranked) -> pl.DataFrame:
         """Return ranked rows as a frame; empty places are left out."""
@@ -867,14 +850,6 @@ _FRAME: dict[str, type[pl.DataType]] = {
     "score": pl.Float64,
     "kind": pl.String,
 }
-
-
-def _some(keys: Sequence[str]) -> str:
-    """Return ids for a message: the first five, and how many more."""
-    shown = ", ".join(repr(key[:40]) for key in keys[:5])
-    if len(keys) <= 5:
-        return shown
-    return f"{shown} and {len(keys) - 5:,} more"
 
 
 def load_run(

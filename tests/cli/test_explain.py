@@ -1,5 +1,7 @@
 """``kgrec explain`` in all its forms, and what it refuses."""
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -53,6 +55,95 @@ def test_effects_through_training(ask, first):
     training = json.loads(ask(*item, "--format", "json"))["training"]
     assert training["exact"] is False
     assert training["paths"][0].keys() == {"like", "facts", "whole"}
+
+
+def test_every_form_has_effects_through_training(ask, first, tmp_path):
+    item = "--user", "u1", "--item", first[0], "--no-users", "-k", "2", "--scope", "training"
+    effects = json.loads(ask(*item, "--format", "json"))["training"]
+    rows = list(csv.DictReader(io.StringIO(ask(*item, "--format", "csv"))))
+    for row in rows:
+        path = effects["paths"][int(row["path"]) - 1]
+        assert float(row["training_whole"]) == pytest.approx(path["whole"])
+        assert row["training_label"] == effects["label"]
+
+    assert ask(*item, "--out", str(tmp_path / "why.html")) == ""
+    html = (tmp_path / "why.html").read_text()
+    assert "Through training (an estimate, " in html
+    assert html.count("(the like alone ") == len(effects["paths"])
+
+    for name in ("why.json", "why.ttl"):
+        ask(*item, "--out", str(tmp_path / name))
+        assert "1 of 1 explanation hold" in ask("--verify", str(tmp_path / name))
+
+
+def test_a_history_is_explained_like_it_is_recommended(ask, trained, tmp_path, capsys):
+    assert (
+        run(
+            [
+                "-q",
+                "recommend",
+                str(trained),
+                "--history",
+                "f1",
+                "--history",
+                "f2",
+                "--format",
+                "json",
+            ]
+        )
+        == 0
+    )
+    listed = json.loads(capsys.readouterr().out)
+    person = "--history", "f1", "--history", "f2"
+    found = json.loads(ask(*person, "--top", "2", "--format", "json"))
+    assert [one["item"] for one in found] == [one["item"] for one in listed[:2]]
+    assert found[0]["score"] == pytest.approx(listed[0]["score"], abs=1e-6)
+    assert found[0]["history"] == ["f1", "f2"]
+    assert json.loads(ask("--history", "f1,f2", "--top", "2", "--format", "json")) == found
+
+    shown = ask(*person, "--top", "2", "--flip")
+    assert "history  f1, f2" in shown
+    assert "Without *" in shown or "No set of the 2 liked items" in shown
+    for question in (
+        ("--flip",),
+        ("--contrast", found[0]["item"], found[1]["item"]),
+        ("--why-not", listed[-1]["item"], "-k", "1"),
+        ("--what-if", "--remove", "f1"),
+        ("--list", "2"),
+    ):
+        assert "someone new" in ask(*person, *question)
+
+    file = str(tmp_path / "why.json")
+    ask("--user", "u1", *person, "--top", "1", "--out", file)
+    ask("--verify", file)
+    assert json.loads((tmp_path / "why.json").read_text())[0]["user"] == "u1"
+
+
+def test_what_if_facts_were_gone(ask, trained):
+    from kgrec.runs.run import load_run
+
+    data = load_run(trained).data
+    triples = data.triples
+    liked = data.items.key(int(data.train.item[data.train.user == data.users.row("u1")][0]))
+    director = triples.relations.key(int(triples.relation[0]))
+    ends = [triples.entities.key(int(column[0])) for column in (triples.head, triples.tail)]
+    fact = f"{ends[0]},{director},{ends[1]}"
+    shown = ask("--user", "u1", "--what-if", "--remove-fact", fact, "--remove", liked)
+    assert "likes alone" in shown
+    assert " taken away" in shown
+
+
+def test_a_list_as_text_json_and_table(ask, first):
+    shown = ask("--user", "u1", "--list", "3")
+    assert "What holds the list of 3 up" in shown
+    record = json.loads(ask("--user", "u1", "--list", "3", "--format", "json"))
+    assert record["kind"] == "list"
+    assert [one["item"]["key"] for one in record["items"]] == first
+    rows = list(csv.DictReader(io.StringIO(ask("--user", "u1", "--list", "3", "--format", "csv"))))
+    likes = [row for row in rows if row["what"] == "like"]
+    assert [float(row["drop"]) for row in likes] == pytest.approx(
+        [one["drop"] for one in (*record["likes"], record["all_likes"])]
+    )
 
 
 def test_a_tree_and_lines(ask, first, sources):
@@ -211,11 +302,21 @@ def test_a_million_paths_are_bounded(ask, first):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--item", "f1"], "--user"),
+        (["--item", "f1"], "Pass --user, or --history"),
         (["--user", "u1"], "--contrast"),
         (["--user", "u1", "--item", "f1", "--top", "2"], "--item and --top"),
         (["--user", "u1", "--flip", "--why-not", "f1"], "--flip and --why-not"),
-        (["--user", "u1", "--flip", "--top", "2"], "--flip does not go with --top"),
+        (["--user", "u1", "--why-not", "f1", "--top", "2"], "--why-not does not go with --top"),
+        (["--user", "u1", "--list", "2", "--top", "2"], "--list does not go with --top"),
+        (["--user", "u1", "--list", "2", "-k", "2"], "Omit -k"),
+        (["--user", "u1", "--list", "2", "--format", "html"], "--list has no html form"),
+        (["--user", "u1", "--list", "2", "--format", "parquet"], "--out FILE.parquet"),
+        (["--history", "", "--top", "2"], "--history names no item"),
+        (["--history", "f1,f99", "--top", "2"], "unknown item id 'f99'"),
+        (["--history", "f1", "--item", "f2", "--scope", "training"], "never trained on"),
+        (["--user", "u1", "--what-if", "--remove-fact", "f1,f2"], "head, relation and tail"),
+        (["--user", "u1", "--what-if", "--remove-fact", "f1,x,f2"], "unknown relation"),
+        (["--verify", "why.json", "--history", "f1"], "Omit --user, --history"),
         (
             ["--user", "u1", "--contrast", "f1", "f2", "--item", "f3"],
             "--contrast does not go with --item",
@@ -239,7 +340,6 @@ def test_a_million_paths_are_bounded(ask, first):
         (["--user", "u1", "--item", "f1", "--lines", "--format", "json"], "--lines"),
         (["--user", "u1", "--flip", "--lines"], "--lines"),
         (["--user", "u1", "--flip", "--scope", "training"], "--scope training goes with"),
-        (["--user", "u1", "--item", "f1", "--scope", "training", "--format", "csv"], "no csv form"),
         (["--user", "u1", "--item", "f1", "--scope", "trial"], "inference"),
         (["--verify", "why.json", "--user", "u1"], "--user"),
         (["--verify", "why.json", "--format", "json"], "--format"),

@@ -46,6 +46,12 @@ def test_folders(valid, dataset, trained):
         ("recommend", ["recommend", "--user", "u1", "--format", "json"]),
         ("recommend", ["recommend", "--history", "f1,f2", "--format", "json"]),
         ("explanation-2", ["explain", "--user", "u1", "--item", "f4", "--format", "json"]),
+        ("explanation-2", ["explain", "--history", "f1,f2", "--item", "f4", "--format", "json"]),
+        ("contrast", ["explain", "--user", "u1", "--contrast", "f4", "f5", "--format", "json"]),
+        ("flip", ["explain", "--user", "u1", "--flip", "--format", "json"]),
+        ("why-not", ["explain", "--user", "u1", "--why-not", "f4", "-k", "2", "--format", "json"]),
+        ("what-if", ["explain", "--user", "u1", "--what-if", "--add", "f4", "--format", "json"]),
+        ("list", ["explain", "--user", "u1", "--list", "3", "--format", "json"]),
     ],
 )
 def test_what_is_printed(schema, command, valid, trained, capsys):

@@ -1,12 +1,14 @@
 """Ids that a caller hands over: one rule for all of Python, whatever they come in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 
-from kgrec.errors import ConfigError
+from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.errors import ConfigError, UnknownIdError
+from kgrec.log import logger
 
 Id: TypeAlias = str | int | np.integer[Any]
 Ids: TypeAlias = Id | Iterable[Any]
@@ -57,3 +59,53 @@ def id_list(values: Any) -> list[str]:
         values = values.tolist()
 
     return [one_id(value) for value in values]
+
+
+def known_rows(
+    ids: Vocabulary, given: Any, on_unknown: str = "error", *, empty: bool = False
+) -> np.ndarray:
+    """Return the rows of ids; those that are not known raise, or are left out and reported.
+
+    Args:
+        ids: The known ids.
+        given: One or many ids.
+        on_unknown: "error", or "ignore" those that are not known.
+        empty: Whether nothing may be left.
+
+    Raises:
+        ConfigError: If ``on_unknown`` is something else.
+        UnknownIdError: If one is not known and none may be ignored; or, unless ``empty``, if none
+            of them is known.
+    """
+    if on_unknown not in ("error", "ignore"):
+        raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
+
+    keys = id_list(given)
+    if on_unknown == "error":
+        return ids.rows(keys)
+
+    rows = [ids.get(key) for key in keys]
+    found = np.array([row for row in rows if row is not None], dtype=np.int64)
+    unknown = [key for key, row in zip(keys, rows, strict=True) if row is None]
+    if unknown:
+        logger.warning(
+            "%s",
+            f"ignored {len(unknown):,} unknown {ids.kind} "
+            f"{'id' if len(unknown) == 1 else 'ids'}: {some_of(unknown)}.",
+        )
+
+    if unknown and not len(found) and not empty:
+        raise UnknownIdError(
+            f"none of {len(unknown):,} {ids.kind} ids is known, the first "
+            f"{unknown[0][:80]!r}. Nothing is left to do."
+        )
+
+    return found
+
+
+def some_of(keys: Sequence[str]) -> str:
+    """Return ids for a message: the first five, and how many more."""
+    shown = ", ".join(repr(key[:40]) for key in keys[:5])
+    if len(keys) <= 5:
+        return shown
+    return f"{shown} and {len(keys) - 5:,} more"

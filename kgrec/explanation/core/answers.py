@@ -4,8 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
+
 from kgrec.explanation.core.json_form import term_to_dict
-from kgrec.explanation.core.records import SCHEMA, Explanation, Node, Term
+from kgrec.explanation.core.records import SCHEMA, Explanation, Flip, Node, Term
 from kgrec.explanation.core.words import Words
 
 
@@ -24,6 +26,28 @@ class Ranked:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What a number loses without likes, without facts and without both, each by a re-run.
+
+    Attributes:
+        like: Without the likes, the facts kept; None where it was not measured or there is none.
+        facts: Without the facts, the likes kept; None where it was not measured.
+        whole: Without both; None where it was not measured.
+    """
+
+    like: float | None
+    facts: float | None
+    whole: float | None
+
+    @property
+    def together(self) -> float | None:
+        """What only both make with each other: whole - like - facts."""
+        if self.whole is None or self.like is None or self.facts is None:
+            return None
+        return self.whole - self.like - self.facts
+
+
 class Answer:
     """What all answers share: a versioned JSON form with their kind."""
 
@@ -31,11 +55,9 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary: ``schema``, ``kind``, then the fields."""
-        from kgrec.explanation.render.sentences import flip_sentence
-
         found = {"schema": SCHEMA, "kind": _kind(self)} | _fields(self)
         if isinstance(self, FlipSet):
-            found["text"] = flip_sentence(self)
+            found["text"] = self.sentence
 
         return found
 
@@ -74,6 +96,8 @@ class Contrast(Answer):
         only_second: Those of the second alone.
         explanations: The two explanations, for their paths.
         words: Language of its sentences.
+        effects: What the difference loses without the like and without the facts of each of their
+            paths; (first, second).
     """
 
     user: Node
@@ -91,6 +115,24 @@ class Contrast(Answer):
     only_second: tuple[Node, ...]
     explanations: tuple[Explanation, Explanation]
     words: Words = field(default_factory=Words)
+    effects: tuple[tuple[Apart, ...], tuple[Apart, ...]] = ((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutFacts:
+    """Where an item is without what the graph says of it, all likes kept.
+
+    Attributes:
+        facts: Number of facts that were taken away: all that have the item at one end.
+        rank: The item's rank then; None where it is not ranked.
+        score: Its score then.
+        first: The first item of the list then.
+    """
+
+    facts: int
+    rank: int | None
+    score: float
+    first: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +154,9 @@ class FlipSet(Answer):
         runs: How often the ranking was computed again.
         note: What a reader must know; why there is no set.
         words: Language of its sentences.
+        rank: Rank of the item with everything there.
+        without_facts: The item without what the graph says of it; None where no fact has an effect,
+            or other weights are kept.
     """
 
     user: Node
@@ -126,6 +171,21 @@ class FlipSet(Answer):
     runs: int
     note: str = ""
     words: Words = field(default_factory=Words)
+    rank: int = 1
+    without_facts: WithoutFacts | None = None
+
+    def short(self) -> Flip:
+        """Return it as an explanation carries it."""
+        first = self.rival
+        without = tuple(term.node for term in self.removed)
+        return Flip(without, first, self.rank, self.likes, self.verified)
+
+    @property
+    def sentence(self) -> str:
+        """What people read, "" where there is no set: "Without *A* you would see *B* first."."""
+        from kgrec.explanation.render.sentences import flip_sentence
+
+        return flip_sentence(self.item, self.short(), self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +201,9 @@ class WhyNot(Answer):
             where all of them do not.
         note: What a reader must know.
         words: Language of its sentences.
+        facts: What the item's score loses without what joins it to a neighbor in the graph (no
+            user), all likes kept; the strongest either way first. A negative one holds the item
+            down.
     """
 
     contrast: Contrast
@@ -149,6 +212,7 @@ class WhyNot(Answer):
     enters: int | None
     note: str = ""
     words: Words = field(default_factory=Words)
+    facts: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +247,8 @@ class WhatIf(Answer):
         mode: "delete": everything that depends on the graph is computed again.
         note: What a reader must know.
         words: Language of its sentences.
+        likes_alone: The same items under the changes of likes alone.
+        facts_alone: The same items under the changes of facts alone.
     """
 
     user: Node
@@ -193,6 +259,76 @@ class WhatIf(Answer):
     mode: str = "delete"
     note: str = ""
     words: Words = field(default_factory=Words)
+    likes_alone: tuple[Ranked, ...] = ()
+    facts_alone: tuple[Ranked, ...] = ()
+
+    @property
+    def effects(self) -> tuple[Apart, ...]:
+        """What each item's score loses by the likes' changes, the facts' and both."""
+        parts = zip(self.before, self.likes_alone, self.facts_alone, self.after, strict=True)
+        return tuple(
+            Apart(was.score - like.score, was.score - facts.score, was.score - both.score)
+            for was, like, facts, both in parts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A like, or what the graph says of a list's items, and what the list loses without it.
+
+    Attributes:
+        node: The liked item; or the node that facts join to items of the list; None for all of
+            them together.
+        relations: Labels of the relations of the facts; () for likes.
+        facts: Number of facts taken away; 0 for likes.
+        joined: The items of the list that the facts join to the node; () for likes.
+        leave: The items that are no longer in the list.
+        drop: Mean drop of the scores of the list's items.
+    """
+
+    node: Node | None
+    relations: tuple[str, ...]
+    facts: int
+    joined: tuple[Node, ...]
+    leave: tuple[Node, ...]
+    drop: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListReasons(Answer):
+    """Which likes and which facts hold a user's list up, each by ranking again without it.
+
+    Attributes:
+        user: The user.
+        items: The list.
+        likes: Each like alone, the facts kept; those first without which most items leave.
+        facts: What joins the list's items to each neighbor in the graph, the likes kept, in the
+            same order.
+        all_likes: All likes together.
+        all_facts: All facts with an item of the list at one end together; None where no fact has an
+            effect or none was measured.
+        left_out: Number of likes and of neighbors that were not tried.
+        manifest: Model, dataset, settings and versions.
+        note: What a reader must know.
+        words: Language of its sentences.
+    """
+
+    user: Node
+    items: tuple[Ranked, ...]
+    likes: tuple[Holding, ...]
+    facts: tuple[Holding, ...]
+    all_likes: Holding
+    all_facts: Holding | None
+    left_out: tuple[int, int]
+    manifest: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    words: Words = field(default_factory=Words)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row per like and per neighbor: ``kgrec.explanation.render.frames``."""
+        from kgrec.explanation.render.frames import list_frame
+
+        return list_frame(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +395,7 @@ _KINDS = {
     WhyNot: "why-not",
     WhatIf: "what-if",
     Summary: "summary",
+    ListReasons: "list",
 }
 
 
@@ -275,7 +412,9 @@ def _plain(value: Any) -> Any:
         return term_to_dict(value)
     if isinstance(value, (Explanation, Words)):
         return value.to_dict()
-    if isinstance(value, (Answer, Ranked, Change, Share, Node)):
+    if isinstance(value, Apart):
+        return _fields(value) | {"together": value.together}
+    if isinstance(value, (Answer, Ranked, Change, Share, Node, Holding, WithoutFacts)):
         return _fields(value)
     if isinstance(value, (tuple, list)):
         return [_plain(part) for part in value]

@@ -18,6 +18,7 @@ from kgrec.explanation.core.records import (
     Budget,
     Explanation,
     FactRef,
+    Flip,
     Hop,
     Node,
     Path,
@@ -62,6 +63,11 @@ def explanation_to_dict(
     out |= {"notes": list(explanation.notes), "text": words, "words": explanation.words.to_dict()}
     if explanation.training is not None:
         out["training"] = explanation.training.to_dict()
+
+    if explanation.history:
+        out["history"] = list(explanation.history)
+    if explanation.flip is not None:
+        out["flip"] = explanation.flip.to_dict()
 
     if explanation.schema == 1:
         return _as_schema_1(out)
@@ -182,6 +188,10 @@ def _explanation_from_dict(record: Mapping[str, Any]) -> Explanation:
     fields["words"] = Words()
     if record.get("words") and record["schema"] != 1:
         fields["words"] = Words.from_dict(record["words"])
+    fields["history"] = tuple(record.get("history", ()))
+    fields["flip"] = None
+    if record.get("flip"):
+        fields["flip"] = Flip.from_dict(record["flip"])
 
     return Explanation(**fields)
 
@@ -302,8 +312,10 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     ),
     **dict.fromkeys(("unsupported", "on_graph", "value"), _is_number),
     **dict.fromkeys(PATH_NUMBERS, _is_number),
-    **dict.fromkeys(("rank", "length", "users", "removed", "rank_after", "locator"), _is_count),
-    **dict.fromkeys(("truncated", "forward", "ordinal"), _is_flag),
+    **dict.fromkeys(
+        ("rank", "length", "users", "removed", "rank_after", "locator", "likes"), _is_count
+    ),
+    **dict.fromkeys(("truncated", "forward", "ordinal", "verified"), _is_flag),
 }
 _OPTIONAL = (
     *(
@@ -343,7 +355,9 @@ def _check_types(record: Mapping[str, Any]) -> None:
         elif name in _TYPES:
             good = _TYPES[name](value) or (value is None and name in _OPTIONAL)
         else:
-            good = name != "notes" or (isinstance(value, list) and all(map(_is_text, value)))
+            good = name not in ("notes", "history") or (
+                isinstance(value, list) and all(map(_is_text, value))
+            )
             for inner in value if isinstance(value, list) else [value]:
                 if isinstance(inner, dict):
                     _check_types(inner)

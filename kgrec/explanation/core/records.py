@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -459,6 +459,41 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Flip:
+    """The likes that hold an item's rank, in short: ``core.answers.FlipSet`` has the numbers.
+
+    Attributes:
+        without: Likes without which another item comes before it; () where no such set was found.
+        first: The item that does; None where no such set was found.
+        rank: The item's rank with all likes.
+        likes: Number of likes.
+        verified: Whether the ranking was computed again without them, and with each put back.
+    """
+
+    without: tuple[Node, ...]
+    first: Node | None
+    rank: int
+    likes: int
+    verified: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self) | {"without": [asdict(node) for node in self.without]}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Flip":
+        """Return what ``to_dict`` wrote; further fields are for readers."""
+        first = record["first"]
+        return cls(
+            tuple(Node(**node) for node in record["without"]),
+            first if first is None else Node(**first),
+            record["rank"],
+            record["likes"],
+            record["verified"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why an item is where it is for a user: paths in ranked order, and what was searched.
 
@@ -486,6 +521,9 @@ class Explanation:
         schema: Version of the JSON that it was read from.
         training: Effects of the paths through training; None where they were not requested.
         words: Language, phrases and verbs of its sentences.
+        history: Items of the history that the user was given, in their order; (). The user of a
+            history alone is not in the data.
+        flip: Likes that hold the item's rank; None where they were not searched.
     """
 
     user: str
@@ -508,6 +546,8 @@ class Explanation:
     schema: int = SCHEMA
     training: TrainingEffects | None = None
     words: Words = field(default_factory=Words)
+    history: tuple[str, ...] = ()
+    flip: Flip | None = None
 
     def __post_init__(self) -> None:
         """Check that every path joins the user and the item, and that the numbers are possible."""
@@ -534,10 +574,15 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary; see ``from_dict``."""
         from kgrec.explanation.core.json_form import explanation_to_dict
-        from kgrec.explanation.render.sentences import because, reason
+        from kgrec.explanation.render.sentences import because, flip_sentence, reason
 
         said = [because(path, self.words) for path in self.paths]
-        return explanation_to_dict(self, reason(self), said)
+        out = explanation_to_dict(self, reason(self), said)
+        if self.flip is not None:
+            item = Node("item", self.item, self.item_label)
+            out["flip"]["text"] = flip_sentence(item, self.flip, self.words)
+
+        return out
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Explanation":

@@ -11,8 +11,16 @@ from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.triples import readable
 from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS
-from kgrec.explanation.core.answers import Answer, Change, Contrast, Ranked, WhyNot
-from kgrec.explanation.core.records import Explanation, Hop, Node, Term
+from kgrec.explanation.core.answers import (
+    Answer,
+    Change,
+    Contrast,
+    Holding,
+    Ranked,
+    WhyNot,
+    WithoutFacts,
+)
+from kgrec.explanation.core.records import Explanation, Flip, Hop, Node, Term
 from kgrec.explanation.core.words import Words
 from kgrec.languages import DEFAULT, ambiguous, check_language, language, may_tell_apart, title_of
 
@@ -97,6 +105,9 @@ class Speech:
         nodes += [term.node for term in found.against]
         if found.next_item is not None:
             nodes.append(found.next_item)
+
+        if found.flip is not None:
+            nodes += _nodes(found.flip)
 
         if found.budget is not None:
             nodes += [term.node for term in (*found.budget.by_liked, *found.budget.by_property)]
@@ -200,6 +211,6 @@ def _nodes(value: object) -> Iterator[Node]:
     elif isinstance(value, tuple):
         for one in value:
             yield from _nodes(one)
-    elif isinstance(value, (Answer, Term, Ranked, Change)):
+    elif isinstance(value, (Answer, Term, Ranked, Change, Flip, Holding, WithoutFacts)):
         for field in fields(cast(Any, value)):
             yield from _nodes(getattr(value, field.name))

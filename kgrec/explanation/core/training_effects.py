@@ -38,6 +38,16 @@ class PathTraining:
             return None
         return self.whole - self.like - self.facts
 
+    def words(self) -> str:
+        """Return the numbers of a path in one line."""
+        if self.whole is None:
+            return "not computed: it counts users that have no names"
+
+        return (
+            f"{self.whole:+.3g} (the like alone {self.like:+.3g}, the facts alone "
+            f"{self.facts:+.3g})"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingEffects:
@@ -54,6 +64,7 @@ class TrainingEffects:
         facts_worth: The same as ``worth``, of the facts alone.
         measured_on: Dataset that the worth was measured on, "" for none.
         paths: An entry per path.
+        epochs: How long training went on for an estimate; None where nothing was trained on.
     """
 
     score: float
@@ -64,6 +75,7 @@ class TrainingEffects:
     facts_worth: float | None
     measured_on: str
     paths: tuple[PathTraining, ...]
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse labels that are not known."""
@@ -88,6 +100,9 @@ class TrainingEffects:
         numbers += [value for path in record["paths"] for value in path.values()]
         if any(not isinstance(value, float | int | None) for value in numbers):
             raise TypeError("an effect through training is no number")
+        epochs = record.get("epochs")
+        if epochs is not None and (not isinstance(epochs, int) or isinstance(epochs, bool)):
+            raise TypeError("the epochs of effects through training are no whole number")
         if not (isinstance(record["measured_on"], str) and isinstance(record["exact"], bool)):
             raise TypeError("effects through training have a value of a wrong type")
 
@@ -100,19 +115,25 @@ class TrainingEffects:
             f"through training ({self._about()}):",
             "    score minus the score had it never been in the data",
         ]
-        for number, path in enumerate(self.paths, 1):
-            if path.whole is None:
-                lines.append(f"{number:2}  not computed: it counts users that have no names")
-                continue
-            lines.append(
-                f"{number:2}  {path.whole:+.3g} (the like alone {path.like:+.3g}, "
-                f"the facts alone {path.facts:+.3g})"
-            )
-
-        if not self.exact and self.facts_label != self.label:
-            lines.append(f"    the facts alone: {_worth(self.facts_label, self.facts_worth)}")
+        lines += [f"{number:2}  {path.words()}" for number, path in enumerate(self.paths, 1)]
+        if self.facts_about():
+            lines.append(f"    {self.facts_about()}")
 
         return "\n".join(lines)
+
+    def about(self) -> str:
+        """Return what the numbers are and what they are worth, in one line."""
+        words = f"Through training ({self._about()}): score minus the score had it never been in the data."
+        if self.facts_about():
+            words += f" {self.facts_about()}."
+
+        return words
+
+    def facts_about(self) -> str:
+        """Return what an estimate of the facts alone is worth, where that differs; else ""."""
+        if self.exact or self.facts_label == self.label:
+            return ""
+        return f"the facts alone: {_worth(self.facts_label, self.facts_worth)}"
 
     def _about(self) -> str:
         if self.exact:

@@ -1,19 +1,23 @@
 """Why one item and not another: contrasts, and what would bring an item into a list."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kgrec.errors import CapabilityError, ConfigError
-from kgrec.explanation.core.answers import Contrast, Ranked, WhyNot
-from kgrec.explanation.core.records import Budget, Node, Term
+from kgrec.explanation.core.answers import Apart, Contrast, Ranked, WhyNot
+from kgrec.explanation.core.records import Budget, Explanation, Node, Term
 from kgrec.explanation.core.standing import Standing
 from kgrec.explanation.effects.closed_form import Edit, Linear
+from kgrec.explanation.effects.deletions import Deletions
 from kgrec.explanation.effects.measured import LinearModel
-from kgrec.explanation.questions.why import explain
+from kgrec.explanation.questions.why import explain_measured
 from kgrec.explanation.questions.world import World
 from kgrec.explanation.search.explained import ExplainedModel
-from kgrec.explanation.search.ranked import PathSearch
+from kgrec.explanation.search.ranked import MeasuredPath, PathSearch
 
 _ADDITIONS = 10
+_MOST_MEASURED = 50
 _NOTHING = np.empty(0, np.int64)
 
 
@@ -37,8 +41,8 @@ def compare(search: PathSearch, user: str, first: str, second: str, k: int = 5) 
     if a == b:
         raise ConfigError(f"{first!r} is compared with itself. Name two items.")
 
-    one = explain(search, user, first, k=k)
-    two = explain(search, user, second, k=k)
+    one, paths_one = explain_measured(search, user, first, k=k)
+    two, paths_two = explain_measured(search, user, second, k=k)
     if one.budget is None or two.budget is None:
         raise CapabilityError(
             f"{explained.name} does not say what a score is made of, so two scores cannot be "
@@ -66,7 +70,76 @@ def compare(search: PathSearch, user: str, first: str, second: str, k: int = 5) 
         shared=_named(explained, near_first & near_second),
         only_second=_named(explained, near_second - near_first),
         explanations=(one, two),
+        effects=(
+            _effects(explained, u, one, paths_one, b, 1.0),
+            _effects(explained, u, two, paths_two, a, -1.0),
+        ),
     )
+
+
+def _effects(
+    explained: ExplainedModel,
+    user: int,
+    explanation: Explanation,
+    paths: Sequence[MeasuredPath],
+    other: int,
+    sign: float,
+) -> tuple[Apart, ...]:
+    """Return what the difference of two scores loses without the like and the facts of each path
+    of one of them.
+
+    Args:
+        explained: The model and its data.
+        user: User row.
+        explanation: Explains the one item.
+        paths: The edges of its paths.
+        other: The other item.
+        sign: 1 where the difference is that of the explained item to the other one, -1 where it is
+            the other way round.
+    """
+    effects = explained.effects_at(user, other)
+    if effects is None:
+        return _effects_by_history(explained, user, explanation, other, sign)
+
+    drops = Deletions(effects, ("delete",))
+    drops.measure(part for path in paths for part in (path.whole, path.like, path.facts))
+
+    def change(mine: float | None, edges: np.ndarray) -> float | None:
+        theirs = drops.drop(edges)
+        if mine is None or theirs is None:
+            return None
+        return sign * (mine - theirs)
+
+    return tuple(
+        Apart(
+            change(path.like_drop, edges.like),
+            change(path.facts_drop, edges.facts),
+            change(path.drop_delete, edges.whole),
+        )
+        for path, edges in zip(explanation.paths, paths, strict=True)
+    )
+
+
+def _effects_by_history(
+    explained: ExplainedModel, user: int, explanation: Explanation, other: int, sign: float
+) -> tuple[Apart, ...]:
+    """Return the same of a model that reads no graph: by the likes alone, where it knows a person
+    by them.
+    """
+    theirs = explained.like_drops(user, other)
+    found = []
+
+    for path in explanation.paths:
+        like = None
+        if path.like_drop is not None and path.nodes[1].kind == "item":
+            like = sign * (
+                path.like_drop - theirs.get(explained.data.items.row(path.nodes[1].key), 0.0)
+            )
+
+        facts = None if path.facts_drop is None else sign * path.facts_drop
+        found.append(Apart(like, facts, like if facts is not None else None))
+
+    return tuple(found)
 
 
 def _liked_difference(one: Budget, two: Budget) -> tuple[Term, ...]:
@@ -118,7 +191,8 @@ def why_not(search: PathSearch, user: str, item: str, k: int = 10) -> WhyNot:
 
     contrast = compare(search, user, item, explained.data.items.key(last))
     if rank <= k:
-        return WhyNot(contrast, k, (), None, f"It is in the list already, at rank {rank}.")
+        note = f"It is in the list already, at rank {rank}."
+        return WhyNot(contrast, k, (), None, note, facts=_own_facts(explained, u, target))
 
     world = World(explained, u)
     additions = _additions(explained, world, u, target, standing)
@@ -131,7 +205,31 @@ def why_not(search: PathSearch, user: str, item: str, k: int = 10) -> WhyNot:
     elif enters is None:
         note = "All of these likes together do not bring it into the list."
 
-    return WhyNot(contrast, k, additions, enters, note)
+    return WhyNot(contrast, k, additions, enters, note, facts=_own_facts(explained, u, target))
+
+
+def _own_facts(explained: ExplainedModel, user: int, item: int) -> tuple[Term, ...]:
+    """Return what the score loses without what joins the item to each neighbor that is no user."""
+    effects = explained.effects_at(user, item)
+    if effects is None:
+        return ()
+
+    graph = explained.graph
+    entries = np.arange(graph.ptr[item], graph.ptr[item + 1])
+    near = graph.neighbor[entries]
+    entities = np.unique(near[near < graph.ckg.num_entities])
+    if effects.basis != "exact":
+        entities = entities[np.argsort(graph.degree(entities), kind="stable")][:_MOST_MEASURED]
+
+    groups = [graph.edge[entries[near == entity]] for entity in entities.tolist()]
+    drops = Deletions(effects, ("delete",))
+    drops.measure(groups)
+    values = [drops.drop(group) or 0.0 for group in groups]
+    terms = [
+        Term(explained.naming.entity(entity), value)
+        for entity, value in zip(entities.tolist(), values, strict=True)
+    ]
+    return tuple(sorted(terms, key=lambda term: (-abs(term.value), term.node.key))[:_ADDITIONS])
 
 
 def _enters(world: World, target: int, likes: np.ndarray, k: int) -> int | None:

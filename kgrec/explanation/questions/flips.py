@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 
 from kgrec.errors import CapabilityError, ConfigError
-from kgrec.explanation.core.answers import FlipSet
-from kgrec.explanation.core.records import Term
+from kgrec.explanation.core.answers import FlipSet, WithoutFacts
+from kgrec.explanation.core.records import Explanation, Flip, Term
 from kgrec.explanation.effects.closed_form import Linear, Mode
 from kgrec.explanation.effects.measured import LinearModel
 from kgrec.explanation.questions.world import World
@@ -14,6 +14,7 @@ from kgrec.explanation.search.explained import ExplainedModel
 
 _RIVALS = 20
 _ALL_SUBSETS = 5
+_NO_LIKES = np.empty(0, np.int64)
 
 
 def flip(
@@ -92,6 +93,8 @@ def flip(
             likes=len(likes),
             runs=world.runs,
             note=note,
+            rank=rank,
+            without_facts=_without_facts(explained, world, target),
         )
 
     after = world.standing(found)
@@ -116,6 +119,36 @@ def flip(
         likes=len(likes),
         runs=world.runs,
         note=note,
+        rank=rank,
+        without_facts=_without_facts(explained, world, target),
+    )
+
+
+def flip_of(explained: ExplainedModel, explanation: Explanation) -> Flip | None:
+    """Return the likes that hold the rank of an explanation's item; None where it has no rank, or
+    the model cannot rank under other likes.
+    """
+    if explanation.rank is None:
+        return None
+
+    try:
+        return flip(explained, explanation.user, explanation.item).short()
+    except CapabilityError:
+        return None
+
+
+def _without_facts(explained: ExplainedModel, world: World, target: int) -> WithoutFacts | None:
+    """Return where an item is without what the graph says of it; None where that is unknown."""
+    facts = explained.facts_about(np.array([target]))
+    if explained.graph_effect != "measured" or world.mode != "delete" or not len(facts):
+        return None
+
+    standing = world.standing(_NO_LIKES, facts=facts)
+    return WithoutFacts(
+        facts=len(facts),
+        rank=standing.rank(target),
+        score=float(standing.scores[target]),
+        first=explained.naming.item(int(standing.order()[0])),
     )
 
 

@@ -13,6 +13,7 @@ from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.models.capabilities import GraphEditable
 
 Fact = tuple[str, str, str]
+_NO_ITEMS = np.empty(0, np.int64)
 
 
 def what_if(
@@ -57,9 +58,18 @@ def what_if(
     facts, more = _facts(explained, remove_facts, add_facts)
     before = explained.standing(u)
     world = World(explained, u)
-    after = before
-    if len(gone) + len(new) + len(facts) + len(more):
-        after = world.standing(gone, new, facts, more)
+    by_likes = before
+    by_facts = before
+    if len(gone) + len(new):
+        by_likes = world.standing(gone, new)
+    if len(facts) + len(more):
+        by_facts = world.standing(_NO_ITEMS, _NO_ITEMS, facts, more)
+
+    after = by_likes
+    if by_facts is not before:
+        after = by_facts
+        if by_likes is not before:
+            after = world.standing(gone, new, facts, more)
 
     shown = list(dict.fromkeys([*before.order()[:k].tolist(), *listed]))
     note = "Embeddings stay as trained."
@@ -78,6 +88,8 @@ def what_if(
         after=tuple(_ranked(explained, after, row) for row in shown),
         top=tuple(_ranked(explained, after, int(row)) for row in after.order()[:k]),
         note=note,
+        likes_alone=tuple(_ranked(explained, by_likes, row) for row in shown),
+        facts_alone=tuple(_ranked(explained, by_facts, row) for row in shown),
     )
 
 

@@ -59,6 +59,39 @@ def explain(
         ExplanationError: If the model has learned nothing about the user or the item, its score is
             not a finite number, or ``max_length`` cannot be searched.
     """
+    explanation, _ = explain_measured(
+        search,
+        user,
+        item,
+        k,
+        rank_by=rank_by,
+        ranks=ranks,
+        relations=relations,
+        types=types,
+        max_length=max_length,
+        max_degree=max_degree,
+        users=users,
+        min_drop=min_drop,
+    )
+    return explanation
+
+
+def explain_measured(
+    search: PathSearch,
+    user: Id,
+    item: Id,
+    k: int = 10,
+    *,
+    rank_by: str = "like",
+    ranks: bool = False,
+    relations: Mapping[str, Iterable[str]] | None = None,
+    types: Iterable[str] | None = None,
+    max_length: int | None = None,
+    max_degree: int | None = None,
+    users: str | None = None,
+    min_drop: float | int | None = None,
+) -> tuple[Explanation, list[MeasuredPath]]:
+    """Return an explanation as ``explain`` does, and the edges of its paths."""
     if k < 1:
         raise ConfigError(f"k is {k}. Ask for at least one path.")
     if rank_by not in RANKINGS:
@@ -138,7 +171,7 @@ def explain(
         against=_against(budget),
         hidden=hidden,
     )
-    return explained.naming.speech.explanation(answer)
+    return explained.naming.speech.explanation(answer), enough[:k]
 
 
 def _drops_enough(found: FoundPaths, path: MeasuredPath, least: float | int | None) -> bool:
@@ -180,6 +213,9 @@ def _notes(
             f"The search stopped at its budget of {search.settings['budget']} entries: paths "
             "through the widest nodes are missing."
         )
+
+    if explained.about:
+        notes.append(explained.about)
 
     notes += found.notes
     if explained.blind_to_users and filters.users != "hide":

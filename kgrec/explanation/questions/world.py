@@ -89,7 +89,7 @@ class World:
         before = self._explained.standing(self._user)
 
         if not plain or isinstance(self._explained.model_effects, GraphEditable):
-            scores = self._on_graph(removed, added, facts, more, plain)
+            scores = self._on_graph(removed, added, facts, more)
         else:
             scores = self._by_history(removed, added)
 
@@ -101,14 +101,14 @@ class World:
         added: np.ndarray,
         facts: np.ndarray | None,
         more: np.ndarray | None,
-        plain: bool,
     ) -> np.ndarray:
         explained = self._explained
         ckg = explained.graph.ckg
         node = ckg.user_node(self._user)
 
-        if self._linear is not None and plain:
-            edit = Edit(_pairs(node, removed), _pairs(node, added))
+        pairs = self._whole_pairs(facts)
+        if self._linear is not None and pairs is not None and (more is None or not len(more)):
+            edit = Edit(np.concatenate([_pairs(node, removed), pairs]), _pairs(node, added))
             return self._linear.ranking(node, ckg.num_items, edit, self.mode)
 
         likes = (ckg.head == node) & (ckg.relation == 0) & np.isin(ckg.tail, removed)
@@ -123,6 +123,21 @@ class World:
 
         scorer = explained.without(gone, np.concatenate(new))
         return explained.standing(self._user, scorer).scores
+
+    def _whole_pairs(self, facts: np.ndarray | None) -> np.ndarray | None:
+        """Return the pairs of nodes that lose all facts between them; None where a pair keeps some,
+        or a fact joins a node to itself.
+        """
+        graph = self._explained.graph
+        if facts is None or not len(facts):
+            return np.empty((0, 2), np.int64)
+
+        positions = graph.edge_facts()
+        edges = np.unique(graph.edge_of_fact()[np.isin(positions, facts)])
+        if len(graph.facts_of(edges)) != len(np.unique(facts)):
+            return None
+
+        return np.stack([graph.low[edges], graph.high[edges]], 1)
 
     def _by_history(self, removed: np.ndarray, added: np.ndarray) -> np.ndarray:
         model = self._explained.model_effects

@@ -8,6 +8,7 @@ from kgrec.explanation.core.answers import (
     Change,
     Contrast,
     FlipSet,
+    ListReasons,
     Ranked,
     Share,
     Summary,
@@ -16,7 +17,14 @@ from kgrec.explanation.core.answers import (
 )
 from kgrec.explanation.core.records import Node
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import flip_sentence, reason
+from kgrec.explanation.render.apart import (
+    contrast_lines,
+    list_lines,
+    what_if_words,
+    why_not_lines,
+    without_facts_line,
+)
+from kgrec.explanation.render.sentences import reason
 from kgrec.explanation.render.text import (
     and_more,
     budget_basis,
@@ -46,6 +54,8 @@ def answer_text(answer: Answer, width: int = 100) -> str:
         lines = _what_if(answer)
     elif isinstance(answer, Summary):
         lines = _summary(answer)
+    elif isinstance(answer, ListReasons):
+        lines = list_lines(answer)
     else:
         raise TypeError(f"no words for {type(answer).__name__}")
 
@@ -98,7 +108,8 @@ def _contrast(answer: Contrast) -> list[str]:
     if answer.basis != "exact":
         lines.append(budget_basis(answer.basis, words))
 
-    return lines + [reason(one) for one in answer.explanations if one.paths]
+    lines += [reason(one) for one in answer.explanations if one.paths]
+    return lines + contrast_lines(answer)
 
 
 def _neighbors(answer: Contrast, first: str, second: str) -> list[str]:
@@ -123,13 +134,14 @@ def _flip(answer: FlipSet) -> list[str]:
     user = terminal(answer.user.label)
     likes, runs = f"{answer.likes:,}", f"{answer.runs:,}"
     if not answer.removed or answer.rival is None or answer.after is None:
-        return [_say(words, "no_flip", item=item, user=user, likes=likes, runs=runs)]
+        said = _say(words, "no_flip", item=item, user=user, likes=likes, runs=runs)
+        return [said, *without_facts_line(answer)]
 
     rival = quoted(answer.rival, words)
     few = _say(words, "few", count=f"{len(answer.removed):,}", likes=likes)
     how = _say(words, "again" if answer.mode == "delete" else "kept")
-    said = flip_sentence(answer)
-    lines = [said] if said else []
+    lines = [answer.sentence] if answer.sentence else []
+    lines += without_facts_line(answer)
     lines.append(_say(words, "flipped", few=few, rival=rival, item=item, user=user, how=how))
     lines += [
         _say(words, "without", item=quoted(term.node, words), value=f"{term.value:+.3g}")
@@ -152,7 +164,7 @@ def _why_not(answer: WhyNot) -> list[str]:
     if first.rank is not None:
         lines = [_say(words, "at_rank", item=item, rank=f"{first.rank:,}", k=k)]
 
-    lines += _contrast(answer.contrast)
+    lines += [*_contrast(answer.contrast), *why_not_lines(answer)]
     if not answer.additions:
         return lines
 
@@ -172,7 +184,8 @@ def _what_if(answer: WhatIf) -> list[str]:
     lines = [_say(words, "what_if", user=terminal(answer.user.label))]
     lines += [_changed(change, words) for change in answer.changes]
 
-    for before, after in zip(answer.before, answer.after, strict=True):
+    pairs = zip(answer.before, answer.after, strict=True)
+    for number, (before, after) in enumerate(pairs):
         lines.append(
             _say(
                 words,
@@ -183,6 +196,7 @@ def _what_if(answer: WhatIf) -> list[str]:
                 score=f"{before.score:.4g}",
                 then=f"{after.score:.4g}",
             )
+            + what_if_words(answer, number)
         )
 
     lines.append(_say(words, "list"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from kgrec.explanation.core.answers import ListReasons
 from kgrec.explanation.core.records import Explanation, Hop, Node, Path, Relation
 
 if TYPE_CHECKING:
@@ -68,18 +69,38 @@ _OF_PATH = (
     "removed",
 )
 _SHOWN_PLACES = 10
+_EFFECTS = ("like", "facts", "whole")
+TRAINING_FRAME = {
+    **{f"training_{name}": pl.Float64 for name in _EFFECTS},
+    "training_score": pl.Float64,
+    "training_label": pl.String,
+    "training_facts_label": pl.String,
+}
+LIST_FRAME = {
+    "user": pl.String,
+    "what": pl.String,
+    "kind": pl.String,
+    "key": pl.String,
+    "label": pl.String,
+    "relations": pl.String,
+    "facts": pl.Int64,
+    "joined": pl.String,
+    "leave": pl.Int64,
+    "left": pl.String,
+    "drop": pl.Float64,
+}
 
 
-def empty_frame() -> pl.DataFrame:
-    """Return the columns of ``to_frame`` without rows."""
-    return pl.DataFrame(schema=FRAME)
+def empty_frame(training: bool = False) -> pl.DataFrame:
+    """Return the columns of ``to_frame`` without rows; with those of effects through training."""
+    return pl.DataFrame(schema=FRAME | TRAINING_FRAME if training else FRAME)
 
 
 def to_frame(explanation: Explanation) -> pl.DataFrame:
     """Return one row per hop and relation, paths in order.
 
     The numbers of a path are in each of its rows. ``facts`` names at most ten places; the JSON
-    form has all.
+    form has all. Effects through training are further columns, where there are some.
     """
     whole = {
         "user": explanation.user,
@@ -88,7 +109,7 @@ def to_frame(explanation: Explanation) -> pl.DataFrame:
         "rank": explanation.rank,
     }
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {**whole, "margin": explanation.margin, "path": rank, "length": path.length}
         | {name: getattr(path, name) for name in _OF_PATH}
         | {"hop": number, "hop_drop": dict(enumerate(path.hop_drops, 1)).get(number), **_ends(hop)}
@@ -99,7 +120,48 @@ def to_frame(explanation: Explanation) -> pl.DataFrame:
         for relation in hop.relations
     ]
 
-    return pl.DataFrame(rows, schema=FRAME)
+    training = explanation.training
+    if training is None:
+        return pl.DataFrame(rows, schema=FRAME)
+
+    about = {
+        "training_score": training.score,
+        "training_label": training.label,
+        "training_facts_label": training.facts_label,
+    }
+    for row in rows:
+        effect = training.paths[row["path"] - 1]
+        row |= {f"training_{name}": getattr(effect, name) for name in _EFFECTS} | about
+
+    return pl.DataFrame(rows, schema=FRAME | TRAINING_FRAME)
+
+
+def list_frame(reasons: ListReasons) -> pl.DataFrame:
+    """Return one row per like ("like") and per neighbor in the graph ("facts"), then one for all
+    likes and one for all facts together, without a key.
+    """
+    found = [("like", one) for one in (*reasons.likes, reasons.all_likes)]
+    found += [("facts", one) for one in reasons.facts]
+    if reasons.all_facts is not None:
+        found.append(("facts", reasons.all_facts))
+
+    rows = [
+        {
+            "user": reasons.user.key,
+            "what": what,
+            "kind": None if one.node is None else one.node.kind,
+            "key": None if one.node is None else one.node.key,
+            "label": None if one.node is None else one.node.label,
+            "relations": "; ".join(one.relations),
+            "facts": one.facts,
+            "joined": "; ".join(node.key for node in one.joined),
+            "leave": len(one.leave),
+            "left": "; ".join(node.key for node in one.leave),
+            "drop": one.drop,
+        }
+        for what, one in found
+    ]
+    return pl.DataFrame(rows, schema=LIST_FRAME)
 
 
 def _ends(hop: Hop) -> dict[str, str]:

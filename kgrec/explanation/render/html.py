@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from kgrec.escaping import html_text, terminal
-from kgrec.explanation.core.records import Budget, Explanation, Hop, Path, Relation, Term
+from kgrec.explanation.core.records import Budget, Explanation, Hop, Node, Path, Relation, Term
 from kgrec.explanation.core.words import Words
 from kgrec.explanation.render.sentences import claim_kind, hop_words, liked_because, plain
 from kgrec.explanation.render.text import (
@@ -26,6 +26,8 @@ from kgrec.explanation.render.text import (
     of_score,
     part_name,
     percent,
+    person_lines,
+    training_words,
     walks_line,
 )
 from kgrec.languages import language, spoken
@@ -178,6 +180,10 @@ def _legend(explanation: Explanation) -> str:
     return _say(explanation.words, "legend_post_hoc")
 
 
+def _between_quotes(node: Node, words: Words) -> str:
+    return f"\u201c{plain(node, words)}\u201d"
+
+
 def _section(number: int, explanation: Explanation) -> _View:
     words = explanation.words
     rank = _say(words, "has")
@@ -198,9 +204,12 @@ def _section(number: int, explanation: Explanation) -> _View:
         ),
         "next": "",
         "legend": "",
+        "person": person_lines(explanation, _between_quotes),
+        "training": "" if explanation.training is None else explanation.training.about(),
         "budget": None,
         "cards": [
             _card(number, path, largest, explanation)
+            | {"training": training_words(explanation.training, number, words)}
             for number, path in enumerate(explanation.paths, 1)
         ],
         "against": _signed([(plain(term.node, words), term.value) for term in against]),

@@ -33,7 +33,18 @@ _PREFIXES = {
 }
 _FORMATS = {"turtle": ox.RdfFormat.TURTLE, "ntriples": ox.RdfFormat.N_TRIPLES}
 # records of any form: JSON literals
-_FREE = ("counts", "filters", "hidden", "manifest", "other", "claims", "hop_drops", "words")
+_FREE = (
+    "counts",
+    "filters",
+    "hidden",
+    "manifest",
+    "other",
+    "claims",
+    "hop_drops",
+    "history",
+    "flip",
+    "words",
+)
 
 _Term = ox.NamedNode | ox.BlankNode | ox.Literal
 _Subject = ox.NamedNode | ox.BlankNode
@@ -175,6 +186,9 @@ class _Writer:
         if record["next_item"]:
             self._add(root, _k("next_item"), self._node("next", record["next_item"]))
 
+        if record.get("training"):
+            self._add(root, _k("training"), self._training(record.pop("training")))
+
         notes = [_literal(note) for note in record.pop("notes")]
         for name in ("budget", "next_item"):
             del record[name]
@@ -253,6 +267,22 @@ class _Writer:
                 ],
             )
 
+        return here
+
+    def _training(self, record: Mapping[str, Any]) -> ox.NamedNode:
+        """State effects through training: what they are worth, and those of each path in order."""
+        here = self._at("training")
+        self._type(here, _k("TrainingEffects"))
+        self._plain(here, {name: value for name, value in record.items() if name != "paths"})
+        effects = []
+
+        for rank, effect in enumerate(record["paths"], 1):
+            at = self._at(f"path-{rank}-training")
+            self._add(at, _k("of_path"), self._at(f"path-{rank}"))
+            self._plain(at, effect)
+            effects.append(at)
+
+        self._list(here, "effects", effects)
         return here
 
     def _path(self, rank: int, record: Mapping[str, Any]) -> ox.NamedNode:
@@ -367,6 +397,9 @@ class _Reader:
         if _k("budget").value in self._of[root]:
             found["budget"] = self._budget(self._one(root, "budget"))
 
+        if _k("training").value in self._of[root]:
+            found["training"] = self._training(self._one(root, "training"))
+
         if _k("next_item").value in self._of[root]:
             found["next_item"] = self._node(self._one(root, "next_item"))
 
@@ -411,6 +444,14 @@ class _Reader:
             name: [self._term(term) for term in self._list(subject, name)]
             for name in ("by_liked", "by_property")
         }
+
+    def _training(self, subject: Any) -> dict[str, Any]:
+        empty = dict.fromkeys(("worth", "facts_worth", "epochs"))
+        effects = [
+            dict.fromkeys(("like", "facts", "whole")) | self._read(effect)
+            for effect in self._list(subject, "effects")
+        ]
+        return empty | self._read(subject) | {"paths": effects}
 
     def _path(self, subject: Any) -> dict[str, Any]:
         stops = [self._node(stop) for stop in self._list(subject, "stops")]

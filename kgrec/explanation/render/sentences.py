@@ -5,15 +5,15 @@ lower the score. Labels are cleaned for people and made safe for a terminal; a p
 once more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kgrec.escaping import terminal
-from kgrec.explanation.core.answers import FlipSet
-from kgrec.explanation.core.records import Explanation, Hop, Node, Path, Relation
+from kgrec.explanation.core.records import Explanation, Flip, Hop, Node, Path, Relation
 from kgrec.explanation.core.words import Words
 from kgrec.languages import Language, language, spoken
 
 _ENGLISH = Words()
+_NAMED = 5
 _CLAIMS = {
     "because of the like and the facts": "both",
     "because of the facts": "facts",
@@ -267,21 +267,32 @@ def is_small(path: Path, explanation: Explanation) -> bool:
     return drop is not None and 0 < drop < 0.001 * abs(explanation.score)
 
 
-def flip_sentence(answer: FlipSet) -> str:
-    """Return a verified flip set in one sentence, "" if there is none.
+def flip_sentence(
+    item: Node, flip: Flip, words: Words = _ENGLISH, name: Callable[[Node, Words], str] = named
+) -> str:
+    """Return the likes that hold an item's rank in one sentence, "" if no set was verified.
 
-    For example "Without *Alien* and *Heat* you would see *Thief* before *Blade Runner*."
+    For example "Without *Alien* and *Heat* you would see *Thief* first." of the first item,
+    "... you would see *Thief* before *Blade Runner*." of others.
+
+    Args:
+        item: The item.
+        flip: The likes.
+        words: In which words.
+        name: How a node is named.
     """
-    if not answer.removed or answer.rival is None or not answer.verified:
+    if not flip.without or flip.first is None or not flip.verified:
         return ""
 
-    lang = language(answer.words.language)
-    *others, last = [named(term.node, answer.words) for term in answer.removed]
-    items = last
-    if others:
-        items = f"{', '.join(others)} {lang.say('and')} {last}"
+    lang = language(words.language)
+    likes = [name(node, words) for node in flip.without[:_NAMED]]
+    if len(flip.without) > _NAMED:
+        likes.append(lang.say("sentence.more_likes", count=f"{len(flip.without) - _NAMED:,}"))
 
-    rival = named(answer.rival, answer.words)
-    return lang.say(
-        "sentence.flip", items=items, rival=rival, item=named(answer.item, answer.words)
-    )
+    *others, items = likes
+    if others:
+        items = f"{', '.join(others)} {lang.say('and')} {items}"
+
+    frame = "flip_first" if flip.rank == 1 else "flip"
+    rival = name(flip.first, words)
+    return lang.say(f"sentence.{frame}", items=items, rival=rival, item=name(item, words))

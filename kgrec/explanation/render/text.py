@@ -1,15 +1,24 @@
 """An explanation as lines for a terminal: its sentences, and every number with what it is."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Budget, Explanation, Node, Path, Term
+from kgrec.explanation.core.training_effects import TrainingEffects
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import claim_words, is_small, plain, sentence
+from kgrec.explanation.render.sentences import (
+    claim_words,
+    flip_sentence,
+    is_small,
+    named,
+    plain,
+    sentence,
+)
 from kgrec.languages import language
 
 _ENGLISH = Words()
+_NAMED = 5
 _PARTS = {
     "own taste": "own_taste",
     "liked items": "liked_items",
@@ -311,6 +320,9 @@ def heading(explanation: Explanation, width: int) -> list[str]:
     user = terminal(explanation.user_label)
     lines = wrapped(_say(words, "heading", item=item, user=user), width, "  ")
     lines += wrapped(standing(explanation), width, "  ")
+    for said in person_lines(explanation):
+        lines += wrapped(said, width, "         ")
+
     budget = explanation.budget
     if budget is None:
         return lines
@@ -322,6 +334,33 @@ def heading(explanation: Explanation, width: int) -> list[str]:
             lines += wrapped(f"         {said}", width, "         ")
 
     return lines
+
+
+def person_lines(explanation: Explanation, name: Callable[[Node, Words], str] = named) -> list[str]:
+    """Return the history that the user was given, and the likes that hold the rank; ``name`` names
+    them.
+    """
+    words = explanation.words
+    lines = []
+    if explanation.history:
+        items = ", ".join(map(terminal, explanation.history[:_NAMED]))
+        items += and_more(len(explanation.history), _NAMED, words)
+        lines.append(_say(words, "history", items=items))
+
+    flip = explanation.flip
+    if flip is not None:
+        item = Node("item", explanation.item, explanation.item_label)
+        said = flip_sentence(item, flip, words, name)
+        lines.append(said or _say(words, "no_flip", likes=f"{flip.likes:,}"))
+
+    return lines
+
+
+def training_words(training: TrainingEffects | None, number: int, words: Words = _ENGLISH) -> str:
+    """Return the effects through training of a path, counted from 1; "" without any."""
+    if training is None:
+        return ""
+    return _say(words, "training", effects=training.paths[number - 1].words())
 
 
 def footing(explanation: Explanation, width: int) -> list[str]:

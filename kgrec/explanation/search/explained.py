@@ -10,6 +10,7 @@ import torch
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, one_id
 from kgrec.data.records.interactions import concatenate
+from kgrec.data.records.known import Known
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, ExplanationError
 from kgrec.explanation.core.naming import Naming
@@ -58,6 +59,9 @@ class ExplainedModel:
             training and validation interactions, which ``Run.recommend`` omits as well.
         language: Of the sentences.
         phrases: Table of how relations read, before the dataset's own.
+        effects: What the model says of its scores; None asks the model.
+        known: Users and items that the model knows; None asks the model.
+        about: What a reader of explanations must know of the person, "" for nothing.
 
     Attributes:
         data: The dataset.
@@ -70,6 +74,8 @@ class ExplainedModel:
         graph: The graph that paths are drawn from.
         naming: Ids and labels of its nodes and edges.
         effects: What removing edges does to scores; None where the graph has no effect on them.
+        known: Users and items that the model can tell something about.
+        about: What a reader of explanations must know of the person, "" for nothing.
 
     Raises:
         ConfigError: If there is no dataset or no scorer.
@@ -85,6 +91,9 @@ class ExplainedModel:
         seen: sp.csr_matrix | None = None,
         language: str = DEFAULT,
         phrases: object | None = None,
+        effects: ModelEffects | None = None,
+        known: Known | None = None,
+        about: str = "",
     ) -> None:
         if not isinstance(model, Recommender | ModelEffects):
             data = data or model.data
@@ -119,18 +128,13 @@ class ExplainedModel:
         self.seen = seen
         self._history = concatenate([data.train, data.valid])  # as Run.recommend reads it
         self._tie_rank = np.argsort(tie_order(data))
-        self._known_users = np.ones(data.num_users, dtype=bool)
-        self._unknown_items = np.empty(0, np.int64)
-        known = model.can_rank(data) if isinstance(model, Recommender) else None
-        if known is not None:
-            self._known_users = known.users
-            self._unknown_items = np.flatnonzero(~known.items)
+        self.about = about
+        if known is None:
+            known = _known(model, data)
 
-        self.model_effects: ModelEffects | None
-        if isinstance(model, Recommender):
-            self.model_effects = model.explanation_effects()
-        else:
-            self.model_effects = model
+        self.known = known
+        self._unknown_items = np.flatnonzero(~known.items)
+        self.model_effects = effects or _effects(model)
 
         if isinstance(self.model_effects, Rerunnable | GraphEditable):
             merged = getattr(self.model_effects, "merges_relations", False)
@@ -220,12 +224,20 @@ class ExplainedModel:
         start, end = self.train.indptr[user : user + 2]
         return np.asarray(self.train.indices[start:end], dtype=np.int64)
 
+    def facts_about(self, items: np.ndarray) -> np.ndarray:
+        """Return what the graph says of items (rows): all facts that have one at an end, without
+        interactions, as positions in the columns of the graph.
+        """
+        ckg = self.graph.ckg
+        ends = np.isin(ckg.head, items) | np.isin(ckg.tail, items)
+        return np.flatnonzero(ends & (ckg.relation > 0))
+
     def explains(self, user: int) -> bool:
         """Return whether the model has learned something about a user (row).
 
         Others get the run's fallback, which has no reasons.
         """
-        return bool(self._known_users[user])
+        return bool(self.known.users[user])
 
     def standing(self, user: int, scorer: Scorer | None = None) -> Standing:
         """Return every item's score for a user (row), and which items are ranked.
@@ -335,3 +347,17 @@ class ExplainedModel:
 
         with torch.inference_mode():
             return self.model_effects.on_graph(edited).scorer()
+
+
+def _effects(model: Recommender | ModelEffects) -> ModelEffects | None:
+    """Return what a model says of its scores; None where it says nothing."""
+    if isinstance(model, Recommender):
+        return model.explanation_effects()
+    return model
+
+
+def _known(model: Recommender | ModelEffects, data: Dataset) -> Known:
+    """Return what a model can tell something about; all where it does not say."""
+    if isinstance(model, Recommender):
+        return model.can_rank(data)
+    return Known(np.ones(data.num_users, dtype=bool), np.ones(data.num_items, dtype=bool))

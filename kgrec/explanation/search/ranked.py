@@ -154,17 +154,21 @@ class PathSearch:
 
     def over(self, model: Recommender | None = None) -> "PathSearch":
         """Return a new search of the same settings, over another model where given."""
-        search = PathSearch(
-            self.explained.over(model),
+        search = self.on(self.explained.over(model))
+        if model is None:
+            search.placebos = self.placebos
+
+        return search
+
+    def on(self, explained: ExplainedModel) -> "PathSearch":
+        """Return a new search of the same settings, without placebos, over what is explained."""
+        return PathSearch(
+            explained,
             max_length=self.filters.max_length,
             users=self.filters.users,
             modes=self.modes,
             **self.settings,
         )
-        if model is None:
-            search.placebos = self.placebos
-
-        return search
 
     def manifest(self, **more: Any) -> dict[str, Any]:
         """Return model, dataset, their checksums, settings (with ``more``) and versions."""

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from kgrec.data.derive.removal import Removal
 from kgrec.data.records.dataset import Dataset
+from kgrec.errors import ConfigError
 from kgrec.explanation.core.records import Explanation
 from kgrec.explanation.core.training_effects import EXACT, PathTraining, TrainingEffects
 from kgrec.explanation.training.removals import PathRemovals, StatedFacts
@@ -46,7 +47,11 @@ class Refits:
 
 
 def effects_through_training(
-    explanation: Explanation, data: Dataset, retrained: Retrained, worth: Worth | None = None
+    explanation: Explanation,
+    data: Dataset,
+    retrained: Retrained,
+    worth: Worth | None = None,
+    epochs: int | None = None,
 ) -> TrainingEffects:
     """Return what the likes and facts of an explanation's paths did to the score through training.
 
@@ -55,7 +60,17 @@ def effects_through_training(
         data: What the model was trained on.
         retrained: Scores of the model trained without.
         worth: What an estimate is worth; unused where ``retrained`` is exact.
+        epochs: How long training goes on for an estimate.
+
+    Raises:
+        ConfigError: If the explanation is of someone with a history that was given.
     """
+    if explanation.history:
+        raise ConfigError(
+            "effects through training are of interactions in the training data, and a history was "
+            "never trained on. Explain a user without it."
+        )
+
     stated = StatedFacts(data)
     found = [stated.of(path) for path in explanation.paths]
     wanted = {Removal(): None}
@@ -89,4 +104,5 @@ def effects_through_training(
         facts_worth=worth.facts,
         measured_on=worth.dataset,
         paths=tuple(path(one) for one in found),
+        epochs=None if retrained.exact else epochs,
     )

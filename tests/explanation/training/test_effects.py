@@ -12,6 +12,7 @@ from kgrec.data.derive.removal import Removal, without
 from kgrec.errors import CapabilityError, ConfigError, ExplanationError
 from kgrec.explanation import Explanation
 from kgrec.explanation.core.training_effects import PathTraining, TrainingEffects
+from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.training.removals import StatedFacts
 from kgrec.explanation.training.worth import label_of, worth_of
 from kgrec.queries import queries
@@ -139,6 +140,39 @@ def test_json_carries_them_and_other_explanations_have_no_such_field(ease):
     assert dataclasses.replace(found, training=None) == plain
     assert "through training (exact: equal to a refit)" in found.to_text()
     assert "through training" not in plain.to_text()
+
+
+def test_stored_effects_are_computed_again_and_compared(ease):
+    found = ease.explain("u1", first(ease), k=2, scope="training")
+    for again in (Explanation.from_json(found.to_json()), Explanation.from_rdf(found.to_rdf())):
+        assert again == found
+        assert again.verify(ease.explainer()) == []
+
+    effects = found.training
+    wrong = dataclasses.replace(effects.paths[0], facts=effects.paths[0].facts + 0.01)
+    changed = dataclasses.replace(effects, paths=(wrong, *effects.paths[1:]))
+    (line,) = dataclasses.replace(found, training=changed).verify(ease.explainer())
+    assert line.startswith("path 1, facts through training: ")
+    named = dataclasses.replace(effects, exact=False, label="estimate")
+    lines = dataclasses.replace(found, training=named).verify(ease.explainer())
+    assert [line.partition(":")[0] for line in lines] == ["training, exact", "training, label"]
+    alone = Explainer(ease.model, ease.data, ease.scorer(), model_name=ease.name)
+    assert any("Run.explainer" in line for line in found.verify(alone))
+
+
+def test_table_and_page_have_them(ease):
+    found = ease.explain("u1", first(ease), k=2, scope="training")
+    frame = found.to_frame()
+    for number, effect in enumerate(found.training.paths, 1):
+        rows = frame.filter(frame["path"] == number)
+        assert rows["training_like"].unique().to_list() == [effect.like]
+        assert rows["training_facts"].unique().to_list() == [effect.facts]
+
+    plain = ease.explain("u1", first(ease), k=2).to_frame()
+    assert frame.columns[: plain.width] == plain.columns
+    page = found.to_html()
+    assert "Through training (exact: equal to a refit)" in page
+    assert page.count("through training ") == 2
 
 
 @pytest.mark.parametrize(
