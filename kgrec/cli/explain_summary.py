@@ -10,7 +10,6 @@ from kgrec.cli.options import AllowOption, JsonOption, RunArgument, SeedOption, 
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
-from kgrec.languages import language as words_of
 
 if TYPE_CHECKING:
     from kgrec.explanation.core.answers import Summary
@@ -88,9 +87,11 @@ def explain_summary(
 
 
 def _show(found: "Summary") -> None:
+    from kgrec.languages import language
+
     knocked = any(share.overlap is not None for share in found.shares)
     metrics = list(next((share.change for share in found.shares if share.change), {}))
-    lang = words_of(found.words.language)
+    lang = language(found.words.language)
     by = lang.say(f"answers.{found.by}")
     columns = [by, *(lang.say(f"page.column_{name}") for name in ("part", "share", "facts"))]
     if found.by == "pattern":

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from kgrec.data.records.report import TableColumn as TableColumn
     from kgrec.data.records.triples import Triples as Triples
     from kgrec.data.records.vocabulary import Vocabulary as Vocabulary
+    from kgrec.data.records.wording import Phrase as Phrase
+    from kgrec.data.records.wording import Wording as Wording
     from kgrec.data.splitting.impressions import ImpressionLog as ImpressionLog
     from kgrec.data.splitting.labeled import LabeledLog as LabeledLog
     from kgrec.data.storage import open_dataset as open_dataset
@@ -67,6 +69,8 @@ _HOMES = {
     "Triples": "kgrec.data.records.triples",
     "Vectors": "kgrec.data.records.content",
     "Vocabulary": "kgrec.data.records.vocabulary",
+    "Phrase": "kgrec.data.records.wording",
+    "Wording": "kgrec.data.records.wording",
     "convert": "kgrec.data.formats.convert",
     "download": "kgrec.data.public.catalog",
     "line_of": "kgrec.data.rdf.reader",
@@ -101,11 +105,13 @@ __all__ = [
     "InteractionLog",
     "Interactions",
     "LabeledLog",
+    "Phrase",
     "SparqlQuery",
     "TableColumn",
     "Triples",
     "Vectors",
     "Vocabulary",
+    "Wording",
     "convert",
     "download",
     "line_of",
