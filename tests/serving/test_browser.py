@@ -131,8 +131,9 @@ def tour(seen, users, items):
         page.get_by_role("button", name="Show more").click()
         page.wait_for_timeout(150)
     text.append(seen.text())
-    go(page, "recommendations", user=users[0], k=40)
-    text.append(seen.text())
+    for view in ("cards", "numbers"):
+        go(page, "recommendations", user=users[0], k=40, view=view)
+        text.append(seen.text())
     for user, item in zip(users, items, strict=False):
         go(page, "why", user=user, item=item, users="show", k=25)
         text.append(seen.text())
@@ -166,6 +167,10 @@ def test_hostile_labels_are_text_on_the_served_pages(watch, hostile, hostile_run
         "object, svg[onload]"
     )
     assert page.locator(strange).count() == 0
+    for kind, key in (("item", data.items.key(20)), ("entity", data.triples.entities.key(60))):
+        go(page, kind, **{kind: key})
+        page.get_by_role("button", name="Look through the lists").click()
+        page.wait_for_selector(".answer .state, .answer .recs")
     links = page.evaluate(
         "[...document.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.rel])"
     )
@@ -218,7 +223,7 @@ def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch
     from kgrec.serving.inspector import Inspector
 
     whole = pages.asset
-    assert SAFE in whole("inspector.js")
+    assert SAFE in whole("dom.js")
     monkeypatch.setattr(pages, "asset", lambda name: whole(name).replace(SAFE, UNSAFE))
     text = export_page(Inspector(hostile_run), ["u0", "u18"], 5)
     if not policy:
@@ -235,6 +240,9 @@ def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch
 # ---- the journey
 
 
+DROPS = "(all) => all.map((e) => [e.dataset.kind, Number(e.dataset.value)])"
+
+
 def test_the_journey_with_the_mouse(watch, films, tmp_path):
     seen = watch(
         films.partition("#")[0], viewport={"width": 1280, "height": 900}, accept_downloads=True
@@ -245,19 +253,33 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     until(page, "document.querySelectorAll('tbody tr').length === 1")
     page.get_by_role("link", name="u0003").click()
     ready(page, "reasons")
-    reasons = page.locator(".recs .reason").all_text_contents()
+    reasons = page.locator(".cards .reason").all_text_contents()
     assert len(reasons) == 10
     assert all(re.match("Because you liked|Is connected through: you", one) for one in reasons)
+    page.get_by_role("link", name="Numbers").click()
+    page.wait_for_selector(".recs")
+    ready(page, "reasons")
+    assert page.locator(".recs .reason").all_text_contents() == reasons
     check_numbers(page)
 
     page.locator(".recs a.title").first.click()
     ready(page, "paths")
     item = re.search(r"item=([^&]+)", page.url)[1]
     told = api(page, "explain", user="u0003", item=item)["explanation"]
-    drops = page.locator(".effect .drop").evaluate_all(
-        "(all) => all.map((e) => Number(e.dataset.value))"
+    assert (
+        told["text"]
+        .partition("*: ")[2]
+        .replace("*", "")
+        .lower()
+        .startswith(
+            page.locator(".first .reason").text_content().replace(" \N{EN DASH} ", " - ").lower()
+        )
     )
-    assert sorted(drops) == sorted(path["drop_delete"] for path in told["paths"])
+    drops = page.locator(".effect .drop").evaluate_all(DROPS)
+    likes = [drop for kind, drop in drops if kind == "like"]
+    facts = [drop for kind, drop in drops if kind == "facts"]
+    assert sorted(likes) == sorted(path["like_drop"] for path in told["paths"])
+    assert sorted(facts) == sorted(path["facts_drop"] for path in told["paths"])
     check_numbers(page)
     before = sum(told["counts"].values())
     assert page.locator("#count-before").text_content() == f"{before:,}"
@@ -312,7 +334,7 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     )
     check_numbers(page)
 
-    with page.expect_download() as saved:
+    with page.expect_download(timeout=90_000) as saved:
         page.get_by_role("button", name="Export").click()
     file = tmp_path / "kgrec.html"
     saved.value.save_as(file)
@@ -323,15 +345,10 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     other = start(offline, file.as_uri())
     other.get_by_role("link", name="u0003").click()
     ready(other, "reasons")
-    assert other.locator(".recs .reason").all_text_contents() == reasons
-    other.locator(".recs a.title").first.click()
+    assert other.locator(".reason").all_text_contents() == reasons
+    other.locator("a.title").first.click()
     ready(other, "paths")
-    assert (
-        other.locator(".effect .drop").evaluate_all(
-            "(all) => all.map((e) => Number(e.dataset.value))"
-        )
-        == drops
-    )
+    assert other.locator(".effect .drop").evaluate_all(DROPS) == drops
     other.locator(f'.filters input[value="{relation}"]').uncheck()
     other.wait_for_selector("#count-after")
     assert "Hidden by the filters" in other.locator("#hidden").text_content()
@@ -360,7 +377,7 @@ def test_the_journey_with_the_keyboard(watch, films):
     assert (
         page.evaluate("document.activeElement.tagName") == "H1"
     )  # the next thing a screen reader reads
-    tab_to(page, ".recs a.title")
+    tab_to(page, ".cards a.title")
     page.keyboard.press("Enter")
     ready(page, "paths")
     tab_to(page, ".filters input[name=type][value=users]")
@@ -391,7 +408,7 @@ def test_the_journey_with_the_keyboard(watch, films):
     assert seen.told() == NOTHING
 
 
-SCREENS = ["users", "recommendations", "why", "compare", "what-if", "overall", "about"]
+SCREENS = ["users", "recommendations", "why", "compare", "models", "what-if", "item", "overall"]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -469,7 +486,7 @@ def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving)
         assert interactive < 1_000, took
         assert whole < 10_000, took
         go(page, "why", user="u0003", item=item, k=1_000_000)
-        assert "1,000,000 paths were asked for" in seen.text()
+        assert "1,000,000 paths were requested" in seen.text()
         assert seen.told() == NOTHING
 
 
@@ -477,7 +494,7 @@ def test_every_state_has_words(watch, films, films_run):
     seen = watch(films.partition("#")[0])
     page = start(seen, films)
     page.get_by_role("searchbox").fill("nobody at all")
-    page.get_by_text("Nobody by that name").wait_for()
+    page.get_by_text("No such user").wait_for()
     for screen, params, words in [
         ("why", {}, "Choose a user"),
         ("why", {"user": "u0003"}, "Which item?"),
