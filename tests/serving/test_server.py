@@ -583,3 +583,174 @@ def test_the_export_of_the_page_is_a_download(client):
     response = client.get("/api/export", params={"user": "u5", "k": 2})
     assert response.status_code == 200
     assert response.headers["content-disposition"].startswith("attachment")
+
+
+# ---- items, entities, and who gets them
+
+
+def test_a_node_tells_its_facts_from_its_own_side(client, hostile_run):
+    data = hostile_run.data
+    found = client.get("/api/node", params={"kind": "item", "key": data.items.key(5)}).json()
+    assert (found["kind"], found["total"]) == ("item", 2)
+    assert {row["key"] for row in found["rows"]} == {
+        data.triples.entities.key(40 + n) for n in (4, 5)
+    }
+    assert all(row["forward"] and row["kind"] == "entity" for row in found["rows"])
+    there = client.get("/api/node", params={"kind": "entity", "key": found["rows"][0]["key"]})
+    back = there.json()
+    assert not any(row["forward"] for row in back["rows"])
+    assert data.items.key(5) in {row["key"] for row in back["rows"]}
+    assert error(client.get("/api/node", params={"kind": "entity", "key": "none"}))[0] == 404
+    assert error(client.get("/api/node", params={"kind": "user", "key": "u5"}))[0] == 400
+
+
+def test_an_audience_is_who_has_it_among_the_first_ten(client, hostile_run):
+    data = hostile_run.data
+    lists = {
+        user: hostile_run.recommend([user], k=10)["item"].to_list()
+        for user in data.users.keys(range(40))
+    }
+    item = data.items.key(5)
+    found = client.get("/api/audience", params={"kind": "item", "key": item}).json()
+    expected = {(user, listed.index(item) + 1) for user, listed in lists.items() if item in listed}
+    assert {(row["user"], row["rank"]) for row in found["rows"]} == expected
+    assert (found["users"], found["total"]) == (40, len(expected))
+    assert [row["rank"] for row in found["rows"]] == sorted(row["rank"] for row in found["rows"])
+
+    entity = data.triples.entities.key(45)  # joined to items 5 and 6
+    found = client.get("/api/audience", params={"kind": "entity", "key": entity}).json()
+    pair = {data.items.key(5), data.items.key(6)}
+    expected = {(user, one) for user, listed in lists.items() for one in pair & set(listed)}
+    assert {(row["user"], row["item"]) for row in found["rows"]} == expected
+
+
+# ---- two models
+
+
+def test_the_second_model_answers_for_itself(hostile_run):
+    from starlette.testclient import TestClient
+
+    import kgrec
+    from kgrec.serving.app import make_app
+    from kgrec.serving.inspector import Inspector
+
+    other = kgrec.fit("popularity", hostile_run.data)
+    app = make_app(Inspector(hostile_run, other=Inspector(other)), TOKEN, [HOST])
+    both = TestClient(app, base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN})
+    about = both.get("/api/run").json()
+    assert about["other"] == {"name": "popularity", "model": "popularity", "same_data": True}
+    for model, run in ((1, hostile_run), (2, other)):
+        listed = both.get("/api/recommend", params={"user": "u5", "k": 5, "model": model}).json()
+        assert [row["item"] for row in listed["rows"]] == run.recommend(["u5"], k=5)[
+            "item"
+        ].to_list()
+
+
+def test_without_a_second_model_it_is_told(client):
+    status, told = error(client.get("/api/recommend", params={"user": "u5", "model": 2}))
+    assert status == 400
+    assert "--against" in told
+    assert client.get("/api/run").json()["other"] is None
+
+
+# ---- pictures
+
+
+@pytest.fixture
+def pictures(tmp_path, hostile_run):
+    """Write a table of images for the first items and return its name."""
+
+    def write(*addresses):
+        import polars as pl
+
+        file = tmp_path / "images.csv"
+        items = [hostile_run.data.items.key(n) for n in range(len(addresses))]
+        pl.DataFrame({"item": items, "image": addresses}).write_csv(file)
+        return str(file)
+
+    return write
+
+
+BAD = [
+    "data:image/png;base64,AAAA",
+    "javascript:alert(1)",
+    "file:///etc/passwd",
+    "//example.org/a.png",
+    "http://user:word@example.org/a.png",
+    "https://example.org; script-src *",
+    "https://example.org/a.png' onerror='x",
+    "https://[::1]/a.png",
+    "https://",
+    "https://example.org:x/a.png",
+]
+
+
+def test_pictures_come_from_http_addresses_alone(hostile_run, pictures):
+    from kgrec.serving.images import read_images
+
+    good = ["https://img.example.org/a.png?x=1", "http://127.0.0.1:9/b.webp"]
+    found = read_images(hostile_run.data, pictures(*good, *BAD))
+    items = [hostile_run.data.items.key(n) for n in range(2)]
+    assert found.addresses == dict(zip(items, good, strict=True))
+    assert found.origins == ("http://127.0.0.1:9", "https://img.example.org")
+    assert len(found.refused) == len(BAD)
+    assert "is no http or https address" in found.refused[0]
+
+
+def test_no_usable_picture_is_told(hostile_run, pictures, tmp_path):
+    from kgrec.errors import ConfigError
+    from kgrec.serving.images import read_images
+
+    (tmp_path / "other.csv").write_text("id,url\n1,https://example.org/a.png\n")
+    for source, words in (
+        (pictures(BAD[0]), "data:image/png.* is no http or https address"),
+        (str(tmp_path / "none.csv"), "no such file"),
+        (str(tmp_path / "other.csv"), "columns id, url"),
+        ("no relation", "is no relation of the graph"),
+    ):
+        with pytest.raises(ConfigError, match=words) as told:
+            read_images(hostile_run.data, source)
+        assert "\n" not in str(told.value)
+
+
+def test_the_policy_allows_pictures_only_where_they_were_requested(client, hostile_run, pictures):
+    from starlette.testclient import TestClient
+
+    from kgrec.serving.app import make_app
+    from kgrec.serving.images import read_images
+    from kgrec.serving.inspector import Inspector
+
+    assert "img-src data:;" in client.get("/").headers["content-security-policy"]
+    images = read_images(hostile_run.data, pictures("https://img.example.org/a.png"))
+    app = make_app(Inspector(hostile_run, images=images), TOKEN, [HOST])
+    with_pictures = TestClient(app, base_url=f"http://{HOST}", headers={"x-kgrec-token": TOKEN})
+    policy = with_pictures.get("/").headers["content-security-policy"]
+    assert "img-src data: https://img.example.org;" in policy
+    assert "script-src 'self';" in policy
+    first = hostile_run.data.items.key(0)
+    node = with_pictures.get("/api/node", params={"kind": "item", "key": first}).json()
+    assert node["image"] == "https://img.example.org/a.png"
+    assert "image" not in client.get("/api/node", params={"kind": "item", "key": first}).json()
+
+
+def test_pictures_of_a_relation_of_the_graph():
+    import polars as pl
+
+    from kgrec.data.records.dataset import Dataset
+    from kgrec.errors import ConfigError
+    from kgrec.serving.images import read_images
+
+    schema = "https://schema.org/"
+    facts = [
+        ("a", f"{schema}image", "https://img.example.org/a.png"),
+        ("b", f"{schema}image", "data:image/png;base64,AAAA"),
+        ("a", f"{schema}genre", "drama"),
+        ("b", f"{schema}genre", "drama"),
+    ]
+    likes = pl.DataFrame({"user": list("uuvvww"), "item": list("ababab")})
+    graph = pl.DataFrame(facts, schema=["head", "relation", "tail"], orient="row")
+    data = Dataset.build(likes, graph, split="none")
+    for name in ("image", "schema:image", f"{schema}image"):
+        assert dict(read_images(data, name).addresses) == {"a": facts[0][2]}
+    with pytest.raises(ConfigError, match="gives no picture"):
+        read_images(data, "genre")

@@ -1,11 +1,17 @@
 // Answers of the server that serves this page.
 
 import { keep, kept, pairs } from "./address.js";
-import { Failed } from "./session.js";
-import { t } from "./language.js";
+import { Failed, session } from "./session.js";
+import { language, t } from "./language.js";
 
 const TOKEN = "kgrec-token";
 const KEPT = 400;
+
+/** Return the language of sentences, where the server has more than one. */
+function spoken() {
+  const { languages } = session.about || {};
+  return languages && languages.includes(language()) ? { language: language() } : {};
+}
 
 export class Server {
   served = true;
@@ -55,8 +61,8 @@ export class Server {
   users(q, offset) { return this.ask("users", { q, offset, limit: 25 }); }
   items(q) { return this.ask("items", { q, limit: 12 }); }
   recommend(user, k, model) { return this.ask("recommend", { user, k, model }); }
-  explain(user, item, asked) { return this.ask("explain", { user, item, ...asked }); }
-  compare(user, first, second) { return this.ask("compare", { user, first, second }); }
+  explain(user, item, asked) { return this.ask("explain", { user, item, ...asked, ...spoken() }); }
+  compare(user, first, second) { return this.ask("compare", { user, first, second, ...spoken() }); }
   flip(user, item) { return this.ask("flip", { user, item }); }
   whyNot(user, item) { return this.ask("why-not", { user, item }); }
   facts(item) { return this.ask("facts", { item }); }

@@ -61,13 +61,13 @@ export async function whatIfScreen(params) {
   return [
     title, help("score", "rank"),
     el("div", { class: "choose" }, el("label", { class: "field" }, el("span", null, t("watch")), chooser),
-      asked ? el("button", { type: "button", onclick: () => go({ remove: [], add: [], fact: [] }, [t("log.reset")]) }, t("put-back")) : null),
+      asked ? el("button", { type: "button", onclick: () => go({ remove: [], add: [], fact: [] }, ["log.reset"]) }, t("put-back")) : null),
     el("div", { class: "even" },
       el("div", null, answer, logCard(user), scenariosCard(user, asked),
         card(t("smallest-change"), lead(t("smallest-change-lead")), flip)),
       el("div", null,
         card(t("likes"), lead(many(past.length, "n.likes-learned")), likes,
-          itemSearch(t("add-like"), (key, name) => go({ add: toggle(added, key) }, [t("log.add"), name]))),
+          itemSearch(t("add-like"), (key, name) => go({ add: toggle(added, key) }, ["log.add", name]))),
         card(rich("facts-of", { item: label(named(item)) }),
           facts.total > facts.rows.length ? lead(t("n-of", { n: count(facts.rows.length), all: count(facts.total) })) : null,
           factsList(facts, without, (keys, words) => go({ fact: asFact(keys) }, words))))),
@@ -76,12 +76,12 @@ export async function whatIfScreen(params) {
 
 function likesList({ past, removed, added, named, go }) {
   const gone = (row) => removed.includes(row.item);
-  const words = (row) => [t(gone(row) ? "log.back" : "log.remove"), row.label];
+  const words = (row) => [gone(row) ? "log.back" : "log.remove", row.label];
   const tick = (row) => el("li", null, el("label", null,
     el("input", { type: "checkbox", checked: !gone(row), value: row.item, onchange: () => go({ remove: toggle(removed, row.item) }, words(row)) }),
     label(row.label, { class: gone(row) ? "gone" : "" })));
   const plus = (key) => el("li", null, el("label", null,
-    el("input", { type: "checkbox", checked: true, onchange: () => go({ add: toggle(added, key) }, [t("log.unadd"), named(key)]) }),
+    el("input", { type: "checkbox", checked: true, onchange: () => go({ add: toggle(added, key) }, ["log.unadd", named(key)]) }),
     el("span", { class: "new" }, label(named(key)), ` (${t("added")})`)));
   const sorted = [...past].sort((a, b) => gone(b) - gone(a));
   return el("ul", { class: "ticks", tabindex: "0", "aria-label": t("liked-items") }, added.map(plus), sorted.map(tick));
@@ -92,7 +92,7 @@ function factsList(facts, without, go) {
   const gone = (key) => without.some((one) => same(one, key));
   const next = (key) => (gone(key) ? without.filter((one) => !same(one, key)) : [...without, key]);
   const tick = (row) => el("li", null, el("label", { title: plain(row.place) },
-    el("input", { type: "checkbox", checked: !gone(row.key), onchange: () => go(next(row.key), [t(gone(row.key) ? "log.back" : "log.remove"), row.labels.join(" – ")]) }),
+    el("input", { type: "checkbox", checked: !gone(row.key), onchange: () => go(next(row.key), [gone(row.key) ? "log.back" : "log.remove", row.labels.join(" – ")]) }),
     el("span", { class: gone(row.key) ? "gone" : "" }, label(row.labels[0]), " — ", label(row.labels[1]), " → ", label(row.labels[2]))));
   return el("ul", { class: "ticks", tabindex: "0", "aria-label": t("facts") }, facts.rows.map(tick));
 }
@@ -116,7 +116,7 @@ function changesCard(item, told) {
 function flipCard(user, told, go) {
   if (!told.rival) return el("div", { class: "flip" }, note(el("b", null, t("flip-none")), " ", plainWords(told.note || "")));
   const change = { item: told.item.key, remove: told.removed.map((term) => term.key), add: [], fact: [] };
-  const words = [t("log.flip"), ...told.removed.map((term) => term.label)];
+  const words = ["log.flip", ...told.removed.map((term) => term.label)];
   const sentence = flipSentence({ ...told, user });
   sentence.querySelector("a").remove();
   return el("div", { class: "flip" }, sentence,
@@ -131,13 +131,13 @@ function flipCard(user, told, go) {
 function logChange(user, words) {
   const log = keptRecord(LOG, {});
   const mine = log.user === user ? log.rows : [];
-  const row = { words: words.map((one) => plain(one)), before: location.hash };
+  const row = { what: words[0], names: words.slice(1).map(plain), before: location.hash };
   keep(LOG, JSON.stringify({ user, rows: [...mine, row].slice(-50) }));
 }
 
 function logCard(user) {
   const log = keptRecord(LOG, {});
-  const rows = log.user === user && Array.isArray(log.rows) ? log.rows : [];
+  const rows = log.user === user && Array.isArray(log.rows) ? log.rows.filter((row) => Array.isArray(row.names)) : [];
   if (!rows.length) return null;
   const undo = el("button", { type: "button", onclick: () => {
     const { before } = rows.at(-1);
@@ -148,7 +148,7 @@ function logCard(user) {
     keep(LOG, "{}");
     session.redraw();
   } }, t("forget"));
-  const line = (row) => el("li", null, el("span", { class: "soft" }, row.words[0]), " ", row.words.slice(1).join(", "));
+  const line = (row) => el("li", null, el("span", { class: "soft" }, t(row.what)), " ", row.names.join(", "));
   return el("section", { class: "card log" }, el("div", { class: "head-row" }, el("h2", null, t("changes")), el("div", { class: "actions" }, undo, forget)),
     el("ol", null, rows.map(line)));
 }
