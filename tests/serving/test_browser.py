@@ -2,8 +2,10 @@
 page works.
 """
 
+import http.server
 import json
 import re
+import threading
 import time
 from urllib.parse import urlencode
 
@@ -546,3 +548,203 @@ def test_the_offline_page_is_as_the_command_writes_it(films_run, tmp_path, capsy
     assert [row["item"] for row in data["recommend"]["u0003"]["rows"]] == films_run.recommend(
         ["u0003"], k=2
     )["item"].to_list()
+
+
+# ---- for customers: cards, pictures, the flip sentence, languages
+
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def picture_host():
+    """Serve a picture from another origin and note who was requested, with which referrer."""
+    requests = []
+
+    class Pictures(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append((self.path, self.headers.get("referer")))
+            self.send_response(200)
+            self.send_header("content-type", "image/png")
+            self.end_headers()
+            self.wfile.write(PIXEL)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", requests
+        server.shutdown()
+        thread.join(10)
+
+
+def test_pictures_load_from_the_hosts_that_were_named_and_no_other(
+    watch, films_run, serving, picture_host
+):
+    from kgrec.serving.images import Images
+    from kgrec.serving.inspector import Inspector
+
+    host, requests = picture_host
+    items = films_run.recommend(["u0003"], k=3)["item"].to_list()
+    images = Images(
+        {
+            items[0]: f"{host}/a.png",
+            items[1]: host.replace("127.0.0.1", "localhost") + "/elsewhere.png",
+        },
+        (host,),
+    )
+    with serving(Inspector(films_run, images=images)) as address:
+        seen = watch(address.partition("#")[0])
+        page = start(seen, address)
+        go(page, "recommendations", user="u0003", k=3)
+        until(page, "document.querySelectorAll('img.picture').length === 1")
+        assert page.locator("img.picture").evaluate("(one) => one.naturalWidth") == 1
+        assert page.locator("span.picture").count() == 2  # refused by the policy, and none given
+        assert requests == [("/a.png", None)]
+        assert len(seen.reports()) == 1
+        assert seen.reports()[0].startswith("img-src")
+
+
+def test_the_flip_sentence_stands_where_people_look_and_can_be_tried(watch, films, films_run):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "recommendations", user="u0003")
+    page.wait_for_selector(".flip-line")
+    told = api(page, "flip", user="u0003")["flip"]
+    names = [term["label"] for term in told["removed"]]
+    said = page.locator(".flip-line").text_content()
+    assert said.startswith(f"Without {names[0]}")
+    assert f"you would see {told['rival']['label']} first." in said
+    page.locator(".flip-line a").click()
+    ready(page, "what-if")
+    first = page.locator("table tbody tr").first.locator("th").text_content()
+    assert first == told["rival"]["label"]  # the promise holds when it is tried
+    assert seen.told() == NOTHING
+
+
+def test_the_page_speaks_german_when_it_is_chosen(watch, films):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "about")
+    english = page.locator("h2").all_text_contents()
+    page.evaluate("delete document.body.dataset.ready")
+    page.select_option("#language", "de")
+    ready(page, "about")
+    assert page.locator("h1").text_content() == "Über diesen Lauf"
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert not set(english) & set(page.locator("h2").all_text_contents())
+    page.reload()
+    ready(page, "about")
+    assert page.locator("h1").text_content() == "Über diesen Lauf"
+    assert seen.told() == NOTHING
+
+
+# ---- for analysts: the drawing, undo, scenarios, an item's page
+
+
+def boxes(page, selector):
+    return page.locator(selector).evaluate_all(
+        "(all) => all.map((e) => { const b = e.getBBox(); return [b.x, b.y, b.width, b.height]; })"
+    )
+
+
+def overlap(a, b):
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    return across > 0.5 and down > 0.5
+
+
+def test_the_drawing_has_its_drops_and_no_label_covers_another(watch, films, films_run, tmp_path):
+    seen = watch(films.partition("#")[0], viewport={"width": 1280, "height": 900})
+    page = start(seen, films)
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    go(page, "why", user="u0003", item=item, k=25)
+    plates, nodes = boxes(page, ".drawing .plate"), boxes(page, ".drawing .node rect")
+    assert len(plates) > 5
+    found = [*plates, *nodes]
+    assert not [(a, b) for at, a in enumerate(found) for b in found[at + 1 :] if overlap(a, b)]
+    told = api(page, "explain", user="u0003", item=item, k=25)["explanation"]
+    shown = page.locator(".drawing .drop").all_text_contents()
+    first = f"{told['paths'][0]['hop_drops'][0]:.4f}"
+    assert first.replace("-", MINUS) in shown
+
+    for kind, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=kind, exact=True).click()
+        file = tmp_path / saved.value.suggested_filename
+        saved.value.save_as(file)
+        assert file.read_bytes().startswith(begin)
+        assert len(file.read_bytes()) > 5_000
+
+    chooser = page.get_by_label("Expand a node")
+    chooser.select_option(index=1)
+    page.wait_for_selector(".neighbor")
+    assert seen.told() == NOTHING
+
+
+def test_changes_are_logged_undone_and_saved(watch, films):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "what-if", user="u0003")
+
+    def press(what):
+        page.evaluate("delete document.body.dataset.ready")
+        what()
+        ready(page, "what-if")
+
+    press(page.locator(".ticks input").nth(0).click)
+    press(page.locator(".ticks input").nth(2).click)
+    log = page.locator(".log li").all_text_contents()
+    assert len(log) == 2
+    assert all(one.startswith("Took away ") for one in log)
+    page.get_by_placeholder("Name of the scenario").fill("<b>two less</b>")
+    press(page.get_by_role("button", name="Save").click)
+    both = page.evaluate("location.hash")
+    press(page.get_by_role("button", name="Undo").click)
+    assert page.locator(".log li").all_text_contents() == log[:1]
+    assert page.locator(".ticks .gone").count() == 1
+    press(page.get_by_role("link", name="<b>two less</b>").click)
+    assert page.locator(".ticks .gone").count() == 2
+    removed = "[...new URLSearchParams(location.hash.split('?')[1]).getAll('remove')].sort().join()"
+    assert page.evaluate(removed) == page.evaluate(removed.replace("location.hash", repr(both)))
+    assert seen.told() == NOTHING
+
+
+def test_a_saved_page_promises_no_change(watch, films_run, tmp_path):
+    from kgrec.serving.export import export_page
+    from kgrec.serving.inspector import Inspector
+
+    file = tmp_path / "saved.html"
+    file.write_text(export_page(Inspector(films_run), ["u0003"], 2), encoding="utf-8")
+    seen = watch(file.as_uri())
+    page = start(seen, file.as_uri())
+    go(page, "what-if", user="u0003")
+    assert page.locator("main input, main button").count() == 0
+    assert "kgrec inspect RUN" in page.text_content("main")
+    assert seen.told() == NOTHING
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_bars_and_words_keep_their_place_with_forced_colors(watch, films, films_run, width):
+    seen = watch(
+        films.partition("#")[0], viewport={"width": width, "height": 900}, forced_colors="active"
+    )
+    page = start(seen, films)
+    go(page, "recommendations", user="u0003", view="numbers")
+    backgrounds = page.evaluate(
+        """() => ["own", "liked", "loose"].map((kind) => {
+            const look = getComputedStyle(document.querySelector(`.bar-key .${kind}`));
+            return look.backgroundColor + look.backgroundImage;
+        })"""
+    )
+    assert len(set(backgrounds)) == 3
+    go(page, "overall")
+    narrow = (
+        "[...document.querySelectorAll('tbody th')].map((e) => e.getBoundingClientRect().width)"
+    )
+    assert min(page.evaluate(narrow)) >= 90
