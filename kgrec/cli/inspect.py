@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,9 +102,9 @@ def inspect(
                 "a page with --export FILE.html."
             )
 
-        listening = _listening(port)
-        inspector = _inspector(run, against, images, allow_class or ())
-        _serve(inspector, listening, browser)
+        with closing(_listening(port)) as listening:
+            inspector = _inspector(run, against, images, allow_class or ())
+            _serve(inspector, listening, browser)
     else:
         _export(run, allow_class or (), export, user or [], top)
 
