@@ -462,7 +462,10 @@ def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving)
             told = own.explain(user, item, k=10)
             return replace(told, paths=tuple(told.paths[n % len(told.paths)] for n in range(k)))
 
-        compare = flip = why_not = what_if = summary = lambda self: None
+        def flip(self, user, item=None, mode="delete", max_size=50):
+            return own.flip(user, item, mode)
+
+        compare = why_not = what_if = summary = lambda self: None
 
     item = films_run.recommend(["u0003"], k=1)["item"][0]
     with serving(Inspector(films_run, Many())) as address:
@@ -747,3 +750,34 @@ def test_bars_and_words_keep_their_place_with_forced_colors(watch, films, films_
         "[...document.querySelectorAll('tbody th')].map((e) => e.getBoundingClientRect().width)"
     )
     assert min(page.evaluate(narrow)) >= 90
+
+
+def test_a_slow_question_says_how_long_it_has_run(watch, films_run, serving):
+    from kgrec.serving.inspector import Inspector
+
+    own = films_run.explainer()
+    go_on = threading.Event()
+
+    class Slow:
+        def explain(self, user, item, k=10, **settings):
+            go_on.wait(60)
+            return own.explain(user, item, k=k)
+
+        def flip(self, user, item=None, mode="delete", max_size=50):
+            return own.flip(user, item, mode)
+
+        compare = why_not = what_if = summary = lambda self: None
+
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    with serving(Inspector(films_run, Slow())) as address:
+        seen = watch(address.partition("#")[0])
+        page = start(seen, address)
+        page.evaluate(
+            "(hash) => { location.hash = hash; }",
+            f"#/why?{urlencode({'user': 'u0003', 'item': item})}",
+        )
+        page.get_by_text(re.compile(r"Searching the paths.* \d+ s so far")).wait_for()
+        go_on.set()
+        ready(page, "paths")
+        assert page.locator(".progress").count() == 0
+        assert seen.told() == NOTHING

@@ -1,7 +1,15 @@
 // The address holds the state: #/screen?name=value. What outlives it is in the browser's storage.
 
 export const NAMES = [
-  "users", "recommendations", "why", "compare", "models", "what-if", "item", "entity", "overall",
+  "users",
+  "recommendations",
+  "why",
+  "compare",
+  "models",
+  "what-if",
+  "item",
+  "entity",
+  "overall",
   "about",
 ];
 
@@ -16,7 +24,11 @@ export function place() {
 export function pairs(params) {
   const given = (one) => one !== null && one !== undefined && one !== "";
   return Object.entries(params || {}).flatMap(([name, value]) =>
-    [value].flat().filter(given).map((one) => [name, String(one)]));
+    [value]
+      .flat()
+      .filter(given)
+      .map((one) => [name, String(one)]),
+  );
 }
 
 export function address(screen, params) {

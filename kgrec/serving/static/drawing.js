@@ -25,7 +25,8 @@ function graphOf(view) {
   const last = Math.max(...best.map((path) => path.length));
   const nodes = new Map();
   const edges = new Map();
-  const node = (id, made) => nodes.get(id) || nodes.set(id, { id, near: [], order: nodes.size, ...made }).get(id);
+  const node = (id, made) =>
+    nodes.get(id) || nodes.set(id, { id, near: [], order: nodes.size, ...made }).get(id);
   const join = (from, to) => {
     from.near.push(to);
     to.near.push(from);
@@ -37,7 +38,12 @@ function graphOf(view) {
     const made = stops.map((stop, n) => {
       const column = at_column(n);
       const key = stop.kind === "users" ? `users ${at}` : `${stop.kind} ${stop.key}`;
-      return node(`${column} ${key}`, { column, kind: stop.kind, text: n ? plain(stop.label) : t("you"), stop });
+      return node(`${column} ${key}`, {
+        column,
+        kind: stop.kind,
+        text: n ? plain(stop.label) : t("you"),
+        stop,
+      });
     });
     path.hops.forEach((hop, n) => {
       const id = `${made[n].id}\n${made[n + 1].id}`;
@@ -50,7 +56,11 @@ function graphOf(view) {
       const points = [made[n], ...via, made[n + 1]];
       points.slice(1).forEach((point, step) => join(points[step], point));
       edges.set(id, {
-        points, hop: n, path: at, paths: [at], forward: hop.forward,
+        points,
+        hop: n,
+        path: at,
+        paths: [at],
+        forward: hop.forward,
         drop: (path.hop_drops || [])[n] ?? null,
         text: view.paths[at].hops[n].words.map(plain).join(" / "),
       });
@@ -64,21 +74,27 @@ function graphOf(view) {
 
 function layout(graph, width) {
   const node = Math.max(108, Math.min(168, (0.56 * width) / graph.columns));
-  const room = graph.columns > 1 ? (width - 2 * PAD - graph.columns * node) / (graph.columns - 1) : 0;
+  const room =
+    graph.columns > 1 ? (width - 2 * PAD - graph.columns * node) / (graph.columns - 1) : 0;
   const gap = Math.max(104, Math.min(200, room));
   const columns = Array.from({ length: graph.columns }, () => []);
   for (const one of graph.nodes) columns[one.column].push(one);
   const gaps = Array.from({ length: graph.columns - 1 }, (_, n) =>
-    graph.edges.filter((edge) => edge.points[0].column === n));
+    graph.edges.filter((edge) => edge.points[0].column === n),
+  );
   for (const edge of graph.edges) edge.lines = labelOf(edge, gap - 26);
   const high = (edges) => edges.reduce((all, edge) => all + slot(edge), 0);
   const tall = Math.max(...columns.map((one) => one.length * ROW), ...gaps.map(high)) + PAD;
 
-  const settle = (column) => column.forEach((one, n) => { one.y = ((n + 0.5) * tall) / column.length; });
+  const settle = (column) =>
+    column.forEach((one, n) => {
+      one.y = ((n + 0.5) * tall) / column.length;
+    });
   columns.forEach(settle);
   for (let sweep = 0; sweep < 8; sweep++) {
     for (const column of sweep % 2 ? [...columns].reverse() : columns) {
-      for (const one of column) one.pull = one.near.reduce((all, other) => all + other.y, 0) / (one.near.length || 1);
+      for (const one of column)
+        one.pull = one.near.reduce((all, other) => all + other.y, 0) / (one.near.length || 1);
       column.sort((a, b) => a.pull - b.pull || a.order - b.order);
       settle(column);
     }
@@ -130,13 +146,23 @@ function lines(text, room, letter = LETTER) {
 function drawNode(one, size, pick) {
   const said = lines(one.text, size.node - 14);
   const words = said.map((line, n) =>
-    svg("text", { x: one.x + size.node / 2, y: one.y + (n - (said.length - 1) / 2) * 15 + 4 }, line));
-  return svg("g", { class: `node ${kinds[one.kind]}`, onclick: () => pick(one) },
+    svg(
+      "text",
+      { x: one.x + size.node / 2, y: one.y + (n - (said.length - 1) / 2) * 15 + 4 },
+      line,
+    ),
+  );
+  return svg(
+    "g",
+    { class: `node ${kinds[one.kind]}`, onclick: () => pick(one) },
     svg("title", null, one.text),
-    svg("rect", { x: one.x, y: one.y - TALL / 2, width: size.node, height: TALL, rx: 8 }), words);
+    svg("rect", { x: one.x, y: one.y - TALL / 2, width: size.node, height: TALL, rx: 8 }),
+    words,
+  );
 }
 
-const thick = (edge, most) => (known(edge.drop) ? 1.5 + 6 * Math.sqrt(Math.abs(edge.drop) / most) : 2);
+const thick = (edge, most) =>
+  known(edge.drop) ? 1.5 + 6 * Math.sqrt(Math.abs(edge.drop) / most) : 2;
 
 /** Return an edge's line and its label: all labels stand above all lines. */
 function drawEdge(edge, size, most, open) {
@@ -159,27 +185,59 @@ function drawEdge(edge, size, most, open) {
   const broad = Math.max(...said.map((line) => line.length)) * SMALL + 8;
   const high = said.length * LINE + 4;
   const last = known(edge.drop) ? said.length - 1 : -1;
-  const told = known(edge.drop) ? t("edge-says", { words: edge.text, value: fixed(edge.drop, 4) }) : edge.text;
-  const line = (words, n) => svg("text", {
-    class: n === last ? "drop" : "word", x: middle, y: edge.y + (n - (said.length - 1) / 2) * LINE + 4,
-  }, words);
-  const part = (...children) => svg("g", {
-    class: `edge ${edge.drop < 0 ? "lowers" : "raises"}`, onclick: () => open(edge),
-  }, svg("title", null, told), children);
+  const told = known(edge.drop)
+    ? t("edge-says", { words: edge.text, value: fixed(edge.drop, 4) })
+    : edge.text;
+  const line = (words, n) =>
+    svg(
+      "text",
+      {
+        class: n === last ? "drop" : "word",
+        x: middle,
+        y: edge.y + (n - (said.length - 1) / 2) * LINE + 4,
+      },
+      words,
+    );
+  const part = (...children) =>
+    svg(
+      "g",
+      {
+        class: `edge ${edge.drop < 0 ? "lowers" : "raises"}`,
+        onclick: () => open(edge),
+      },
+      svg("title", null, told),
+      children,
+    );
   const dashes = edge.drop < 0 ? "7 4" : null;
   const drawn = part(
-    svg("path", { class: "line", d: way, "stroke-width": thick(edge, most), "stroke-dasharray": dashes }),
-    svg("path", { class: "arrow", d: arrow }));
+    svg("path", {
+      class: "line",
+      d: way,
+      "stroke-width": thick(edge, most),
+      "stroke-dasharray": dashes,
+    }),
+    svg("path", { class: "arrow", d: arrow }),
+  );
   const label = part(
-    svg("rect", { class: "plate", x: middle - broad / 2, y: edge.y - high / 2, width: broad, height: high, rx: 4 }),
-    said.map(line));
+    svg("rect", {
+      class: "plate",
+      x: middle - broad / 2,
+      y: edge.y - high / 2,
+      width: broad,
+      height: high,
+      rx: 4,
+    }),
+    said.map(line),
+  );
   return [drawn, label];
 }
 
 /** Draw what else a node is joined to, below the paths. */
 function drawNeighbors(expanded, graph, size) {
   if (!expanded) return { parts: [], tall: 0 };
-  const from = graph.nodes.find((one) => one.stop && one.stop.key === expanded.key && one.kind === expanded.kind);
+  const from = graph.nodes.find(
+    (one) => one.stop && one.stop.key === expanded.key && one.kind === expanded.kind,
+  );
   const across = Math.max(1, Math.floor((size.wide - PAD) / (size.node + 14)));
   const top = size.tall + 34;
   const rows = expanded.rows.slice(0, NEIGHBORS);
@@ -191,11 +249,14 @@ function drawNeighbors(expanded, graph, size) {
     const way = `M${start[0]} ${start[1]}C${start[0]} ${top - 30} ${middle} ${top - 30} ${middle} ${y}`;
     return [
       svg("path", { class: "thread", d: way }),
-      svg("g", { class: `node ${kinds[row.kind]} neighbor` },
+      svg(
+        "g",
+        { class: `node ${kinds[row.kind]} neighbor` },
         svg("title", null, `${plain(row.words)} ${plain(row.label)}`),
         svg("rect", { x, y, width: size.node, height: TALL, rx: 8 }),
         svg("text", { class: "word", x: middle, y: y + 16 }, cut(plain(row.words), size.node - 10)),
-        svg("text", { x: middle, y: y + 32 }, cut(plain(row.label), size.node - 10))),
+        svg("text", { x: middle, y: y + 32 }, cut(plain(row.label), size.node - 10)),
+      ),
     ];
   });
   return { parts, tall: rows.length ? 34 + Math.ceil(rows.length / across) * (TALL + 14) : 0 };
@@ -205,23 +266,38 @@ function picture(view, width, expanded, pick) {
   const graph = graphOf(view);
   const size = layout(graph, width);
   const most = Math.max(...graph.edges.map((edge) => Math.abs(edge.drop || 0)), 1e-12);
-  const open = (edge) => openHop(view.explanation.paths[edge.path], view.paths[edge.path], edge.hop, view);
+  const open = (edge) =>
+    openHop(view.explanation.paths[edge.path], view.paths[edge.path], edge.hop, view);
   const more = drawNeighbors(expanded, graph, size);
   const high = size.tall + more.tall + PAD;
   const edges = graph.edges.map((edge) => drawEdge(edge, size, most, open));
-  const made = svg("svg", {
-    class: "drawing", viewBox: `0 0 ${size.wide} ${high}`, width: size.wide, height: high,
-    "aria-hidden": "true",
-  }, more.parts.filter((part) => part.tagName === "path"), edges.map(([line]) => line), edges.map(([, words]) => words),
-  graph.nodes.filter((one) => one.kind !== "via").map((one) => drawNode(one, size, pick)),
-  more.parts.filter((part) => part.tagName !== "path"));
+  const made = svg(
+    "svg",
+    {
+      class: "drawing",
+      viewBox: `0 0 ${size.wide} ${high}`,
+      width: size.wide,
+      height: high,
+      "aria-hidden": "true",
+    },
+    more.parts.filter((part) => part.tagName === "path"),
+    edges.map(([line]) => line),
+    edges.map(([, words]) => words),
+    graph.nodes.filter((one) => one.kind !== "via").map((one) => drawNode(one, size, pick)),
+    more.parts.filter((part) => part.tagName !== "path"),
+  );
   const named = graph.nodes.filter((one) => one.stop && ["item", "entity"].includes(one.kind));
   return { made, named };
 }
 
 /** Return the drawing with its key, its files, and a way to expand a node. */
 export function drawing(view) {
-  const box = el("div", { class: "scroll drawing-box", tabindex: "0", role: "region", "aria-label": t("drawing-words") });
+  const box = el("div", {
+    class: "scroll drawing-box",
+    tabindex: "0",
+    role: "region",
+    "aria-label": t("drawing-words"),
+  });
   const tools = el("div", { class: "actions small" });
   const below = el("div");
   let expanded = null;
@@ -237,25 +313,71 @@ export function drawing(view) {
     try {
       const found = await session.source.node(node.kind, node.key);
       expanded = { key: node.key, kind: node.kind, rows: found.rows };
-      const screen = node.kind === "item" ? ["item", { item: node.key }] : ["entity", { entity: node.key }];
-      below.replaceChildren(el("p", { class: "small soft" },
-        t("expanded", { n: count(Math.min(found.rows.length, NEIGHBORS)), all: count(found.total) }), " ",
-        link(...screen, null, label(node.label)), " ",
-        el("button", { type: "button", class: "link", onclick: () => { expanded = null; below.replaceChildren(); draw(); } }, t("fold"))));
+      const screen =
+        node.kind === "item" ? ["item", { item: node.key }] : ["entity", { entity: node.key }];
+      below.replaceChildren(
+        el(
+          "p",
+          { class: "small soft" },
+          t("expanded", {
+            n: count(Math.min(found.rows.length, NEIGHBORS)),
+            all: count(found.total),
+          }),
+          " ",
+          link(...screen, null, label(node.label)),
+          " ",
+          el(
+            "button",
+            {
+              type: "button",
+              class: "link",
+              onclick: () => {
+                expanded = null;
+                below.replaceChildren();
+                draw();
+              },
+            },
+            t("fold"),
+          ),
+        ),
+      );
       draw();
     } catch (error) {
       below.replaceChildren(failure(error));
     }
   };
-  const name = `kgrec-${view.explanation.user}-${view.explanation.item}`.replace(/[^\w-]+/g, "-").slice(0, 80);
-  const file = (ending, make) => el("button", { type: "button", class: "quiet", onclick: async () => save(await make(shown.made), `${name}.${ending}`) }, ending.toUpperCase());
+  const name = `kgrec-${view.explanation.user}-${view.explanation.item}`
+    .replace(/[^\w-]+/g, "-")
+    .slice(0, 80);
+  const file = (ending, make) =>
+    el(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: async () => save(await make(shown.made), `${name}.${ending}`),
+      },
+      ending.toUpperCase(),
+    );
   const start = () => {
     draw();
     const choices = shown.named.map((node, at) => el("option", { value: at }, node.text));
-    const chooser = el("select", { "aria-label": t("expand"), onchange: () => {
-      if (chooser.value !== "") expand(shown.named[Number(chooser.value)].stop);
-    } }, el("option", { value: "" }, t("expand")), choices);
-    tools.replaceChildren(...(session.source.served ? [chooser] : []), file("svg", svgFile), file("png", pngFile));
+    const chooser = el(
+      "select",
+      {
+        "aria-label": t("expand"),
+        onchange: () => {
+          if (chooser.value !== "") expand(shown.named[Number(chooser.value)].stop);
+        },
+      },
+      el("option", { value: "" }, t("expand")),
+      choices,
+    );
+    tools.replaceChildren(
+      ...(session.source.served ? [chooser] : []),
+      file("svg", svgFile),
+      file("png", pngFile),
+    );
   };
   let before = 0;
   new ResizeObserver(() => {
@@ -264,17 +386,41 @@ export function drawing(view) {
     draw();
   }).observe(box);
   const swatch = (kind, key) => el("span", null, el("i", { class: kind }), t(key));
-  const key = el("p", { class: "graph-legend" }, swatch("k-person", "kind.user"), swatch("k-item", "kind.item"),
-    swatch("k-entity", "kind.entity"), swatch("edge k-up", "edge.raises"), swatch("edge k-down", "edge.lowers"),
-    el("span", null, t("edge.width")));
+  const key = el(
+    "p",
+    { class: "graph-legend" },
+    swatch("k-person", "kind.user"),
+    swatch("k-item", "kind.item"),
+    swatch("k-entity", "kind.entity"),
+    swatch("edge k-up", "edge.raises"),
+    swatch("edge k-down", "edge.lowers"),
+    el("span", null, t("edge.width")),
+  );
   const title = t(view.explanation.paths.length > PATHS ? "drawn-strongest" : "drawn");
-  const made = el("section", { class: "card" }, el("div", { class: "head-row" }, el("h2", null, title), tools), box, below, key);
+  const made = el(
+    "section",
+    { class: "card" },
+    el("div", { class: "head-row" }, el("h2", null, title), tools),
+    box,
+    below,
+    key,
+  );
   return { made, start };
 }
 
 // ---- files
 
-const COPIED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-weight", "font-family", "text-anchor", "opacity"];
+const COPIED = [
+  "fill",
+  "stroke",
+  "stroke-width",
+  "stroke-dasharray",
+  "font-size",
+  "font-weight",
+  "font-family",
+  "text-anchor",
+  "opacity",
+];
 
 /** Return the drawing as a file of its own, its colors in it. */
 function svgText(drawn) {
@@ -285,7 +431,11 @@ function svgText(drawn) {
     for (const name of COPIED) to[n].setAttribute(name, look.getPropertyValue(name));
     to[n].removeAttribute("class");
   });
-  const paper = svg("rect", { width: "100%", height: "100%", fill: getComputedStyle(document.body).backgroundColor });
+  const paper = svg("rect", {
+    width: "100%",
+    height: "100%",
+    fill: getComputedStyle(document.body).backgroundColor,
+  });
   out.prepend(paper);
   out.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   return new XMLSerializer().serializeToString(out);
@@ -301,7 +451,9 @@ async function pngFile(drawn) {
   canvas.width = 2 * drawn.width.baseVal.value;
   canvas.height = 2 * drawn.height.baseVal.value;
   canvas.getContext("2d").drawImage(shown, 0, 0, canvas.width, canvas.height);
-  return new Promise((done) => { canvas.toBlob(done, "image/png"); });
+  return new Promise((done) => {
+    canvas.toBlob(done, "image/png");
+  });
 }
 
 export function save(blob, name) {

@@ -20,9 +20,16 @@ import { whatIfScreen } from "./screens/what_if.js";
 import { whyScreen } from "./screens/why.js";
 
 const SCREENS = {
-  users: usersScreen, recommendations: recommendationsScreen, why: whyScreen, compare: compareScreen,
-  models: modelsScreen, "what-if": whatIfScreen, item: itemScreen, entity: entityScreen,
-  overall: overallScreen, about: aboutScreen,
+  users: usersScreen,
+  recommendations: recommendationsScreen,
+  why: whyScreen,
+  compare: compareScreen,
+  models: modelsScreen,
+  "what-if": whatIfScreen,
+  item: itemScreen,
+  entity: entityScreen,
+  overall: overallScreen,
+  about: aboutScreen,
 };
 const OF_A_USER = ["recommendations", "why", "compare", "models", "what-if"];
 const THEMES = ["auto", "light", "dark"];
@@ -36,7 +43,9 @@ function tabs(screen) {
     const here = key === current ? { "aria-current": key === screen ? "page" : "true" } : null;
     return el("li", null, link(key, {}, here, t(`screen.${key}`)));
   };
-  document.getElementById("tabs").replaceChildren(el("ul", null, ["users", "overall", "about"].map(tab)));
+  document
+    .getElementById("tabs")
+    .replaceChildren(el("ul", null, ["users", "overall", "about"].map(tab)));
 }
 
 function crumbs(screen, params) {
@@ -47,11 +56,21 @@ function crumbs(screen, params) {
   if (!user) return;
   const item = params.get("item") || params.get("first");
   const to = {
-    recommendations: { user }, why: item && { user, item }, compare: { user, first: item },
-    models: session.about && session.about.other && { user }, "what-if": { user, item },
+    recommendations: { user },
+    why: item && { user, item },
+    compare: { user, first: item },
+    models: session.about && session.about.other && { user },
+    "what-if": { user, item },
   };
-  const steps = Object.entries(to).filter(([, values]) => values).map(([key, values]) =>
-    el("li", null, link(key, values, key === screen ? { "aria-current": "page" } : null, t(`screen.${key}`))));
+  const steps = Object.entries(to)
+    .filter(([, values]) => values)
+    .map(([key, values]) =>
+      el(
+        "li",
+        null,
+        link(key, values, key === screen ? { "aria-current": "page" } : null, t(`screen.${key}`)),
+      ),
+    );
   const who = el("li", { class: "who" }, el("span", { class: "sr" }, t("user"), " "), label(user));
   nav.replaceChildren(el("ol", null, who, steps));
 }
@@ -61,7 +80,10 @@ async function learnAbout() {
   session.about = await session.source.run();
   const { model, dataset, other } = session.about;
   const names = other ? `${plain(session.about.name)} · ${plain(other.name)}` : plain(model);
-  document.getElementById("run").textContent = t("model-on", { model: names, dataset: plain(dataset) });
+  document.getElementById("run").textContent = t("model-on", {
+    model: names,
+    dataset: plain(dataset),
+  });
 }
 
 async function parts(screen, params) {
@@ -69,7 +91,12 @@ async function parts(screen, params) {
   crumbs(screen, params);
   if (OF_A_USER.includes(screen) && !params.get("user")) return noUser();
   if (screen === "why" && !params.get("item")) {
-    const list = link("recommendations", { user: params.get("user") }, { class: "button main" }, t("to-list"));
+    const list = link(
+      "recommendations",
+      { user: params.get("user") },
+      { class: "button main" },
+      t("to-list"),
+    );
     return [state(t("which-item"), t("which-item-why"), list)];
   }
   return SCREENS[screen](params);
@@ -124,7 +151,9 @@ function frameWords() {
   document.getElementById("skip").textContent = t("skip");
   document.getElementById("tabs").setAttribute("aria-label", t("screens"));
   document.getElementById("crumbs").setAttribute("aria-label", t("where"));
-  document.getElementById("foot").textContent = t(session.source.served ? "foot-served" : "foot-saved");
+  document.getElementById("foot").textContent = t(
+    session.source.served ? "foot-served" : "foot-saved",
+  );
 }
 
 async function exportPage(button) {
@@ -147,7 +176,11 @@ function frame() {
     frameWords();
   });
   const chooser = document.getElementById("language");
-  chooser.append(...Object.entries(LANGUAGES).map(([value, words]) => el("option", { value, lang: value }, words)));
+  chooser.append(
+    ...Object.entries(LANGUAGES).map(([value, words]) =>
+      el("option", { value, lang: value }, words),
+    ),
+  );
   chooser.value = language();
   chooser.addEventListener("change", () => {
     speak(chooser.value);
@@ -162,7 +195,9 @@ function frame() {
   const out = document.getElementById("export");
   out.addEventListener("click", () => exportPage(out));
   for (const name of ["popstate", "hashchange"]) {
-    addEventListener(name, () => { if (location.hash !== session.drawn) draw(); });
+    addEventListener(name, () => {
+      if (location.hash !== session.drawn) draw();
+    });
   }
 }
 

@@ -29,10 +29,12 @@ export function t(key, values = {}) {
 
 /** Return a text of the page as nodes: {name} is replaced by a node or a list of nodes. */
 export function rich(key, values) {
-  return row(key).split(/(\{\w+\})/).map((part) => {
-    const name = /^\{(\w+)\}$/.exec(part);
-    return name ? values[name[1]] : part;
-  });
+  return row(key)
+    .split(/(\{\w+\})/)
+    .map((part) => {
+      const name = /^\{(\w+)\}$/.exec(part);
+      return name ? values[name[1]] : part;
+    });
 }
 
 /** Return a number with its noun; the table has singular and plural, with a bar between them. */

@@ -19,8 +19,11 @@ export const number = (value, digits = 4) =>
   el("span", { class: "num", "data-value": String(value) }, fixed(value, digits));
 
 export const signed = (value, digits = 4) =>
-  el("span", { class: `num ${value < 0 ? "down" : "up"}`, "data-value": String(value) },
-    (value > 0 ? "+" : "") + fixed(value, digits));
+  el(
+    "span",
+    { class: `num ${value < 0 ? "down" : "up"}`, "data-value": String(value) },
+    (value > 0 ? "+" : "") + fixed(value, digits),
+  );
 
 export function percent(part, whole) {
   if (!whole) return "";

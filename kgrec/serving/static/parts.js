@@ -10,7 +10,12 @@ export function pieces(budget) {
   const out = [{ kind: "own", name: t("part.own"), value: budget.own, what: t("part-what.own") }];
   if (known(budget.supported)) {
     const rest = liked - budget.supported;
-    out.push({ kind: "liked", name: t("part.liked"), value: budget.supported, what: t("part-what.liked") });
+    out.push({
+      kind: "liked",
+      name: t("part.liked"),
+      value: budget.supported,
+      what: t("part-what.liked"),
+    });
     out.push({ kind: "loose", name: t("part.loose"), value: rest, what: t("part-what.loose") });
   } else if (budget.by_liked.length) {
     const what = many(budget.by_liked.length, "n.liked");
@@ -34,26 +39,50 @@ export function split(budget, words = "", share = 1) {
   const parts = pieces(budget);
   const size = parts.reduce((all, part) => all + Math.abs(part.value), 0) || 1;
   const width = (part) => (100 * Math.abs(part.value)) / size;
-  const bar = (list, kind) => list.map((part) => el("i", { class: kind || part.kind, width: width(part) }));
+  const bar = (list, kind) =>
+    list.map((part) => el("i", { class: kind || part.kind, width: width(part) }));
   const said = parts.map((part) => `${part.name} ${fixed(part.value, 3)}`).join(", ");
   const down = parts.filter((part) => part.value < 0);
   const read = { role: "img", "aria-label": t("parts-of-score", { parts: said }) };
-  return el("div", { class: `stack ${words}`, width: 100 * share, ...read },
-    bar(down, "neg"), down.length ? el("i", { class: "zero" }) : null,
-    bar(parts.filter((part) => part.value > 0)));
+  return el(
+    "div",
+    { class: `stack ${words}`, width: 100 * share, ...read },
+    bar(down, "neg"),
+    down.length ? el("i", { class: "zero" }) : null,
+    bar(parts.filter((part) => part.value > 0)),
+  );
 }
 
 /** Return the key of the bars: what each color and pattern stands for. */
 export function barKey(kinds) {
-  return el("p", { class: "bar-key" }, kinds.map((kind) =>
-    el("span", null, el("span", { class: `dot ${kind}` }), t(`key.${kind}`))));
+  return el(
+    "p",
+    { class: "bar-key" },
+    kinds.map((kind) => el("span", null, el("span", { class: `dot ${kind}` }), t(`key.${kind}`))),
+  );
 }
 
 export function partsList(budget) {
   const shares = asShares(budget);
-  return el("ul", { class: "key" }, pieces(budget).map((part) =>
-    el("li", null, el("span", { class: `dot ${part.value < 0 ? "neg" : part.kind}` }),
-      el("span", null, el("b", null, part.name), " ", signed(part.value, 3), " ",
-        shares ? el("span", { class: "soft small" }, percent(part.value, budget.score)) : null),
-      part.what ? el("span", { class: "what" }, part.what) : null)));
+  return el(
+    "ul",
+    { class: "key" },
+    pieces(budget).map((part) =>
+      el(
+        "li",
+        null,
+        el("span", { class: `dot ${part.value < 0 ? "neg" : part.kind}` }),
+        el(
+          "span",
+          null,
+          el("b", null, part.name),
+          " ",
+          signed(part.value, 3),
+          " ",
+          shares ? el("span", { class: "soft small" }, percent(part.value, budget.score)) : null,
+        ),
+        part.what ? el("span", { class: "what" }, part.what) : null,
+      ),
+    ),
+  );
 }

@@ -10,7 +10,10 @@ import { session } from "./session.js";
 
 /** Return the place of the path that speaks for an explanation: facts that are a cause first. */
 export function headline(told) {
-  return Math.max(told.paths.findIndex((path) => path.claims.facts === "cause"), 0);
+  return Math.max(
+    told.paths.findIndex((path) => path.claims.facts === "cause"),
+    0,
+  );
 }
 
 /** Return the server's sentence, begun with a capital, without the marks of titles. */
@@ -29,7 +32,11 @@ export function sentence(text) {
   return el("p", { class: "reason" }, parts);
 }
 
-const spaced = (words) => words.split(/( )/).map((one) => (one === " " ? one : plain(one))).join("");
+const spaced = (words) =>
+  words
+    .split(/( )/)
+    .map((one) => (one === " " ? one : plain(one)))
+    .join("");
 
 export function reason(told) {
   if (!told.paths.length) return el("p", { class: "reason" }, t("no-path-short"));
@@ -49,11 +56,21 @@ export function worth(told) {
   if (!told.paths.length) return null;
   const path = told.paths[headline(told)];
   const [key, drop] = claimed(path) || [];
-  if (!known(drop)) return el("p", { class: "size" }, t(path.basis === "not measured" ? "size.unmeasured" : "size.none"));
+  if (!known(drop))
+    return el(
+      "p",
+      { class: "size" },
+      t(path.basis === "not measured" ? "size.unmeasured" : "size.none"),
+    );
   const share = told.score > 0 ? drop / told.score : null;
   const value = share === null ? fixed(drop, 4) : percent(drop, told.score);
   const words = share !== null && share < 0.001 ? t("size.small") : t(key, { value });
-  return el("p", { class: "size" }, share === null ? null : meter(share, ""), el("span", null, words));
+  return el(
+    "p",
+    { class: "size" },
+    share === null ? null : meter(share, ""),
+    el("span", null, words),
+  );
 }
 
 // ---- stops and hops
@@ -73,21 +90,34 @@ export function lane(path, shown, view) {
     const open = () => openHop(path, shown, at, view);
     const button = { type: "button", class: "hop", "aria-haspopup": "dialog", onclick: open };
     const drop = (path.hop_drops || [])[at];
-    parts.push(el("li", null,
-      el("button", button,
-        el("span", { class: "arrow", "aria-hidden": "true" }, hop.forward ? "—" : "←"),
-        el("span", { class: "word" }, words),
-        known(drop) ? el("span", { class: "hop-drop num", title: t("hop-drop") }, fixed(drop, 4)) : null,
-        el("span", { class: "arrow", "aria-hidden": "true" }, hop.forward ? "→" : "—"),
-        el("span", { class: "sr" }, t("show-facts"))),
-      stop(hop.target)));
+    parts.push(
+      el(
+        "li",
+        null,
+        el(
+          "button",
+          button,
+          el("span", { class: "arrow", "aria-hidden": "true" }, hop.forward ? "—" : "←"),
+          el("span", { class: "word" }, words),
+          known(drop)
+            ? el("span", { class: "hop-drop num", title: t("hop-drop") }, fixed(drop, 4))
+            : null,
+          el("span", { class: "arrow", "aria-hidden": "true" }, hop.forward ? "→" : "—"),
+          el("span", { class: "sr" }, t("show-facts")),
+        ),
+        stop(hop.target),
+      ),
+    );
   });
   return el("ol", { class: "lane" }, parts);
 }
 
 /** Return the measured drops of a path, like and facts apart. */
 export function drops(path) {
-  const apart = [["like", path.like_drop], ["facts", path.basis === "post-hoc" ? null : path.facts_drop]];
+  const apart = [
+    ["like", path.like_drop],
+    ["facts", path.basis === "post-hoc" ? null : path.facts_drop],
+  ];
   const measured = apart.filter(([, drop]) => known(drop));
   if (measured.length || path.basis === "post-hoc" || !known(path.drop_delete)) return measured;
   return [["both", path.drop_delete]];
@@ -101,9 +131,22 @@ export function pathRow(path, shown, at, told, largest, view) {
     const value = fixed(Math.abs(drop), 4);
     const words = t(drop < 0 ? `rises.${kind}` : `falls.${kind}`, { value });
     const side = drop < 0 ? "down" : kind;
-    return el("div", { class: "part" }, el("span", { class: "name" }, t(`drop.${kind}`)),
-      el("span", { class: `drop ${drop < 0 ? "down" : ""}`, title: words, "data-value": String(drop), "data-kind": kind }, fixed(drop, 4)),
-      meter(Math.abs(drop) / largest, side, words));
+    return el(
+      "div",
+      { class: "part" },
+      el("span", { class: "name" }, t(`drop.${kind}`)),
+      el(
+        "span",
+        {
+          class: `drop ${drop < 0 ? "down" : ""}`,
+          title: words,
+          "data-value": String(drop),
+          "data-kind": kind,
+        },
+        fixed(drop, 4),
+      ),
+      meter(Math.abs(drop) / largest, side, words),
+    );
   };
   const measured = drops(path);
   const none = t(path.basis === "not measured" ? "effect-unmeasured" : "effect-none");
@@ -111,15 +154,34 @@ export function pathRow(path, shown, at, told, largest, view) {
   const more = [
     measured.length > 1 ? [t("drop.whole"), " ", number(path.drop_delete)] : null,
     known(path.drop_mask) ? [t("weights-kept"), " ", number(path.drop_mask)] : null,
-    known(path.placebo) && path.placebo !== null && typeof path.placebo === "number" ? [t("placebo"), " ", number(path.placebo)] : null,
+    known(path.placebo) && path.placebo !== null && typeof path.placebo === "number"
+      ? [t("placebo"), " ", number(path.placebo)]
+      : null,
     path.rank_after ? t("rank-change", { before: rank, after: count(path.rank_after) }) : null,
     path.users ? many(path.users, "n.users-together") : null,
   ];
-  return el("li", { class: "path", id: `path-${at + 1}` },
-    el("div", { class: "say" }, sentence(path.text), copyButton(() => spoken(path.text))),
-    el("div", { class: "effect" }, measured.length ? measured.map(bar) : el("span", { class: "soft" }, none),
-      el("span", { class: "more" }, more.filter(Boolean).map((one) => el("span", null, one)), badge(path.basis))),
-    lane(path, shown, view));
+  return el(
+    "li",
+    { class: "path", id: `path-${at + 1}` },
+    el(
+      "div",
+      { class: "say" },
+      sentence(path.text),
+      copyButton(() => spoken(path.text)),
+    ),
+    el(
+      "div",
+      { class: "effect" },
+      measured.length ? measured.map(bar) : el("span", { class: "soft" }, none),
+      el(
+        "span",
+        { class: "more" },
+        more.filter(Boolean).map((one) => el("span", null, one)),
+        badge(path.basis),
+      ),
+    ),
+    lane(path, shown, view),
+  );
 }
 
 // ---- the facts of a hop, in a drawer
@@ -135,20 +197,38 @@ export function closeDrawer() {
 
 export function openDrawer(over, title, ...children) {
   const close = el("button", { type: "button", class: "quiet", onclick: closeDrawer }, t("close"));
-  drawer.replaceChildren(el("div", { class: "in" },
-    el("header", null, el("div", null, el("p", { class: "small soft" }, over), el("h2", { id: "drawer-title" }, title)), close),
-    ...children));
+  drawer.replaceChildren(
+    el(
+      "div",
+      { class: "in" },
+      el(
+        "header",
+        null,
+        el(
+          "div",
+          null,
+          el("p", { class: "small soft" }, over),
+          el("h2", { id: "drawer-title" }, title),
+        ),
+        close,
+      ),
+      ...children,
+    ),
+  );
   drawer.showModal();
 }
 
 function nodeFacts(view, node) {
   const more = own(view.nodes, `${node.kind} ${node.key}`) || { iri: "", degree: 0 };
   const row = (words, ...value) => [el("dt", null, words), el("dd", null, ...value)];
-  return el("dl", { class: "facts" },
+  return el(
+    "dl",
+    { class: "facts" },
     row(t("label"), label(node.label)),
     node.key && node.key !== more.iri ? row(t("id"), el("code", null, plain(node.key))) : null,
     more.iri ? row("IRI", outside(more.iri)) : null,
-    node.kind === "users" ? null : row(t("facts"), many(more.degree, "n.facts-in-training")));
+    node.kind === "users" ? null : row(t("facts"), many(more.degree, "n.facts-in-training")),
+  );
 }
 
 export function openHop(path, shown, at, view) {
@@ -159,18 +239,44 @@ export function openHop(path, shown, at, view) {
     const places = [...new Set(shown.hops[at].places[n] || [])];
     const iri = /^https?:/.test(relation.relation);
     const more = relation.facts.length - places.length;
-    return el("section", null,
-      el("h3", null, label(from.label), " — ", label(relation.relation_label), " → ", label(to.label)),
-      el("p", { class: "small soft" }, t("relation"), " ", iri ? outside(relation.relation) : el("code", null, plain(relation.relation))),
-      el("ul", { class: "places small" }, places.map((where) => el("li", null, el("code", null, plain(where))))),
-      more > 0 && places.length >= 20 ? el("p", { class: "small soft" }, t("and-more", { n: count(more) })) : null);
+    return el(
+      "section",
+      null,
+      el(
+        "h3",
+        null,
+        label(from.label),
+        " — ",
+        label(relation.relation_label),
+        " → ",
+        label(to.label),
+      ),
+      el(
+        "p",
+        { class: "small soft" },
+        t("relation"),
+        " ",
+        iri ? outside(relation.relation) : el("code", null, plain(relation.relation)),
+      ),
+      el(
+        "ul",
+        { class: "places small" },
+        places.map((where) => el("li", null, el("code", null, plain(where)))),
+      ),
+      more > 0 && places.length >= 20
+        ? el("p", { class: "small soft" }, t("and-more", { n: count(more) }))
+        : null,
+    );
   };
   const words = shown.hops[at].words.map(plain).join(t("and"));
   const drop = (path.hop_drops || [])[at];
-  openDrawer(t("hop-of", { n: at + 1, all: path.length }), [label(hop.source.label), ` ${words} `, label(hop.target.label)],
+  openDrawer(
+    t("hop-of", { n: at + 1, all: path.length }),
+    [label(hop.source.label), ` ${words} `, label(hop.target.label)],
     known(drop) ? el("p", null, t("hop-drop"), ": ", number(drop)) : null,
     el("p", { class: "lead" }, t(relations.length > 1 ? "several-relations" : "stated-in")),
     relations.map(fact),
     el("section", null, el("h3", null, t("from")), nodeFacts(view, hop.source)),
-    el("section", null, el("h3", null, t("to")), nodeFacts(view, hop.target)));
+    el("section", null, el("h3", null, t("to")), nodeFacts(view, hop.target)),
+  );
 }

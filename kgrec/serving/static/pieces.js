@@ -5,6 +5,8 @@ import { address } from "./address.js";
 import { session } from "./session.js";
 import { count, rich, t } from "./language.js";
 
+const LARGE = 1_000_000; // edges: every flip computes whole rankings over them
+
 export const link = (screen, params, attributes, ...children) =>
   el("a", { href: address(screen, params), ...attributes }, ...children);
 
@@ -24,21 +26,33 @@ export function card(title, ...children) {
 
 export function head(title, words, ...actions) {
   const buttons = actions.flat().filter(Boolean);
-  return el("div", { class: "head" },
+  return el(
+    "div",
+    { class: "head" },
     el("div", null, el("h1", { tabindex: "-1" }, title), words && el("p", null, words)),
-    buttons.length ? el("div", { class: "actions" }, buttons) : null);
+    buttons.length ? el("div", { class: "actions" }, buttons) : null,
+  );
 }
 
 export function state(title, words, ...actions) {
-  return el("div", { class: "state" }, el("h2", null, title), el("p", null, words),
-    actions.length ? el("div", { class: "actions" }, ...actions) : null);
+  return el(
+    "div",
+    { class: "state" },
+    el("h2", null, title),
+    el("p", null, words),
+    actions.length ? el("div", { class: "actions" }, ...actions) : null,
+  );
 }
 
 export function failure(error) {
   const known = [0, 401, 404, 409, 410, 503].includes(error.status);
   const again = el("button", { type: "button", onclick: () => session.redraw() }, t("try-again"));
   const title = t(known ? `failed.${error.status}` : "failed");
-  return state(title, plainWords(error.message), ...([0, 503].includes(error.status) ? [again] : []));
+  return state(
+    title,
+    plainWords(error.message),
+    ...([0, 503].includes(error.status) ? [again] : []),
+  );
 }
 
 export const lead = (...words) => el("p", { class: "lead" }, ...words);
@@ -47,8 +61,13 @@ export const th = (words, kind) => el("th", { scope: "col", class: kind || "" },
 export const rowHead = (...words) => el("th", { scope: "row" }, ...words);
 
 export function table(caption, heads, rows, kind) {
-  return el("table", { class: kind || "" }, caption && el("caption", null, caption),
-    el("thead", null, el("tr", null, heads)), el("tbody", null, rows));
+  return el(
+    "table",
+    { class: kind || "" },
+    caption && el("caption", null, caption),
+    el("thead", null, el("tr", null, heads)),
+    el("tbody", null, rows),
+  );
 }
 
 export const scroll = (words, ...children) =>
@@ -62,9 +81,18 @@ export const figure = (words, ...value) =>
 
 /** Say how to read a screen, at its top and out of the way. */
 export function help(...names) {
-  return el("details", { class: "help" }, el("summary", null, t("how-to-read")),
-    el("dl", { class: "legend" }, names.map((name) =>
-      el("div", null, el("dt", null, t(`mean-name.${name}`)), el("dd", null, t(`mean.${name}`))))));
+  return el(
+    "details",
+    { class: "help" },
+    el("summary", null, t("how-to-read")),
+    el(
+      "dl",
+      { class: "legend" },
+      names.map((name) =>
+        el("div", null, el("dt", null, t(`mean-name.${name}`)), el("dd", null, t(`mean.${name}`))),
+      ),
+    ),
+  );
 }
 
 /** Show that something is computed: how long for, and after a while why that may be. */
@@ -83,23 +111,36 @@ export function waiting(words) {
     if (line.isConnected) tell();
     else if (performance.now() - begun > 2000) clearInterval(timer);
   }, 1000);
-  return el("div", { class: "loading" }, line, el("div", { class: "sweep", "aria-hidden": "true" }, el("i")));
+  return el(
+    "div",
+    { class: "loading" },
+    line,
+    el("div", { class: "sweep", "aria-hidden": "true" }, el("i")),
+  );
 }
 
 /** Return a button that asks a slow question and shows its answer. */
 export function question(words, ask, attributes = {}) {
   const answer = el("div", { class: "answer", "aria-live": "polite" });
-  const button = el("button", { type: "button", ...attributes, onclick: async () => {
-    button.disabled = true;
-    answer.replaceChildren(waiting());
-    try {
-      answer.replaceChildren(...[await ask()].flat(3).filter(Boolean));
-    } catch (error) {
-      answer.replaceChildren(failure(error));
-    }
-    button.disabled = false;
-    say(t("done"));
-  } }, words);
+  const button = el(
+    "button",
+    {
+      type: "button",
+      ...attributes,
+      onclick: async () => {
+        button.disabled = true;
+        answer.replaceChildren(waiting());
+        try {
+          answer.replaceChildren(...[await ask()].flat(3).filter(Boolean));
+        } catch (error) {
+          answer.replaceChildren(failure(error));
+        }
+        button.disabled = false;
+        say(t("done"));
+      },
+    },
+    words,
+  );
   return [button, answer];
 }
 
@@ -113,14 +154,29 @@ export function bounded(found, key) {
 export function itemSearch(words, chosen) {
   const list = el("ul", { class: "results", hidden: true });
   const field = el("input", {
-    type: "search", placeholder: t("title-or-id"), autocomplete: "off", spellcheck: "false",
+    type: "search",
+    placeholder: t("title-or-id"),
+    autocomplete: "off",
+    spellcheck: "false",
     maxlength: "200",
   });
-  const pick = (row) => el("li", null, el("button", { type: "button", onclick: () => {
-    list.hidden = true;
-    field.value = "";
-    chosen(row.item, row.label);
-  } }, label(row.label)));
+  const pick = (row) =>
+    el(
+      "li",
+      null,
+      el(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            list.hidden = true;
+            field.value = "";
+            chosen(row.item, row.label);
+          },
+        },
+        label(row.label),
+      ),
+    );
 
   let timer = 0;
   let asked = 0;
@@ -140,7 +196,12 @@ export function itemSearch(words, chosen) {
     clearTimeout(timer);
     timer = setTimeout(search, 200);
   });
-  return el("div", { class: "item-search" }, el("label", { class: "field" }, el("span", null, words), field), list);
+  return el(
+    "div",
+    { class: "item-search" },
+    el("label", { class: "field" }, el("span", null, words), field),
+    list,
+  );
 }
 
 export async function copy(text) {
@@ -157,36 +218,87 @@ export async function copy(text) {
 }
 
 export function copyButton(text, words) {
-  const button = el("button", { type: "button", class: "quiet small", onclick: async () => {
-    await copy(text());
-    button.textContent = t("copied");
-    setTimeout(() => { button.textContent = words || t("copy"); }, 1500);
-  } }, words || t("copy"));
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "quiet small",
+      onclick: async () => {
+        await copy(text());
+        button.textContent = t("copied");
+        setTimeout(() => {
+          button.textContent = words || t("copy");
+        }, 1500);
+      },
+    },
+    words || t("copy"),
+  );
   return button;
 }
 
 /** Return a picture's slot: the picture, or the first letter where there is none. */
 export function picture(row) {
   if (!session.about.images) return null;
-  const letter = el("span", { class: "picture", "aria-hidden": "true" }, [...plain1(row.label)][0] || "?");
+  const letter = el(
+    "span",
+    { class: "picture", "aria-hidden": "true" },
+    [...plain1(row.label)][0] || "?",
+  );
   if (!row.image || !session.source.served) return letter;
   const shown = el("img", {
-    class: "picture", src: row.image, alt: "", loading: "lazy", referrerpolicy: "no-referrer",
+    class: "picture",
+    src: row.image,
+    alt: "",
+    loading: "lazy",
+    referrerpolicy: "no-referrer",
     decoding: "async",
   });
   shown.addEventListener("error", () => shown.replaceWith(letter));
   return shown;
 }
 
-const plain1 = (text) => String(text).replace(/[^\p{L}\p{N}]/gu, "").slice(0, 8).toUpperCase();
+const plain1 = (text) =>
+  String(text)
+    .replace(/[^\p{L}\p{N}]/gu, "")
+    .slice(0, 8)
+    .toUpperCase();
 
 /** Return what would be first without some likes: the flip sentence, with a way to try it. */
 export function flipSentence(found) {
   if (!found.rival) return null;
-  const names = found.removed.map((term, at) => [at ? t("and") : "", label(term.label, { class: "em" })]);
-  const change = { user: found.user, item: found.item.key, remove: found.removed.map((one) => one.key) };
-  const shown = names.length > 3 ? [names.slice(0, 2), t("and-more", { n: count(names.length - 2) })] : names;
-  return el("p", { class: "flip-line" },
-    rich("flip", { likes: shown, rival: label(found.rival.label, { class: "em" }) }), " ",
-    session.source.served ? link("what-if", change, { class: "quiet-link" }, t("try-it")) : null);
+  const names = found.removed.map((term, at) => [
+    at ? t("and") : "",
+    label(term.label, { class: "em" }),
+  ]);
+  const change = {
+    user: found.user,
+    item: found.item.key,
+    remove: found.removed.map((one) => one.key),
+  };
+  const shown =
+    names.length > 3 ? [names.slice(0, 2), t("and-more", { n: count(names.length - 2) })] : names;
+  return el(
+    "p",
+    { class: "flip-line" },
+    rich("flip", { likes: shown, rival: label(found.rival.label, { class: "em" }) }),
+    " ",
+    session.source.served ? link("what-if", change, { class: "quiet-link" }, t("try-it")) : null,
+  );
+}
+
+/** Say what would be first without some likes: at once, or, on large data, when it is asked. */
+export async function tellFlip(user, item, slot) {
+  const mine = session.turn;
+  const { train, triples } = session.about.sizes;
+  const sentence = async () => {
+    const found = await session.source.flip(user, item);
+    return flipSentence({ ...found.flip, user });
+  };
+  if (session.source.served && train + triples > LARGE) {
+    const ask = async () => (await sentence()) || note(t("flip-none"));
+    slot.replaceChildren(...question(t("flip-ask"), ask, { class: "small" }));
+    return;
+  }
+  const said = await sentence().catch(() => null);
+  if (said && mine === session.turn) slot.replaceChildren(said);
 }

@@ -18,8 +18,12 @@ export class Saved {
     return value;
   }
 
-  absent() { return new Failed(t("absent"), 410); }
-  async run() { return this.data.run; }
+  absent() {
+    return new Failed(t("absent"), 410);
+  }
+  async run() {
+    return this.data.run;
+  }
 
   async users(q, offset) {
     const wanted = q.trim().toLowerCase();
@@ -28,8 +32,12 @@ export class Saved {
     return { total: rows.length, offset, rows: rows.slice(offset, offset + 50) };
   }
 
-  async items() { return { total: 0, rows: [] }; }
-  async recommend(user) { return this.found(own(this.data.recommend, user)); }
+  async items() {
+    return { total: 0, rows: [] };
+  }
+  async recommend(user) {
+    return this.found(own(this.data.recommend, user));
+  }
 
   async explain(user, item, asked) {
     return sift(this.found(own(own(this.data.explain, user) || {}, item)), asked);
@@ -39,7 +47,8 @@ export class Saved {
     const views = await Promise.all([first, second].map((item) => this.explain(user, item, {})));
     for (const [a, b, found] of own(this.data.compare, user) || []) {
       if (a === first && b === second) return { ...this.found(found), views };
-      if (a === second && b === first) return { contrast: turned(this.found(found).contrast), views };
+      if (a === second && b === first)
+        return { contrast: turned(this.found(found).contrast), views };
     }
     throw this.absent();
   }
@@ -50,12 +59,24 @@ export class Saved {
     return found;
   }
 
-  async whyNot() { throw this.absent(); }
-  async facts() { return { total: 0, rows: [] }; }
-  async node() { throw this.absent(); }
-  async audience() { throw this.absent(); }
-  async whatIf() { throw this.absent(); }
-  async summary(by, knock) { return this.found(knock ? null : own(this.data.summary, by)); }
+  async whyNot() {
+    throw this.absent();
+  }
+  async facts() {
+    return { total: 0, rows: [] };
+  }
+  async node() {
+    throw this.absent();
+  }
+  async audience() {
+    throw this.absent();
+  }
+  async whatIf() {
+    throw this.absent();
+  }
+  async summary(by, knock) {
+    return this.found(knock ? null : own(this.data.summary, by));
+  }
 }
 
 /** Return a contrast read from its other side. */
@@ -64,8 +85,14 @@ function turned(c) {
   const other = Object.fromEntries(Object.entries(c.other).map(([key, value]) => [key, -value]));
   const parts = { own: -c.own, bias: -c.bias, residual: -c.residual, other };
   return {
-    ...c, ...parts, first: c.second, second: c.first, difference: -c.difference,
-    by_liked: back(c.by_liked), only_first: c.only_second, only_second: c.only_first,
+    ...c,
+    ...parts,
+    first: c.second,
+    second: c.first,
+    difference: -c.difference,
+    by_liked: back(c.by_liked),
+    only_first: c.only_second,
+    only_second: c.only_first,
   };
 }
 
@@ -102,10 +129,14 @@ function passes(path, view, asked) {
   const stops = path.hops.slice(0, -1).map((hop) => hop.target);
   const degree = (stop) => (own(view.nodes, `${stop.kind} ${stop.key}`) || { degree: 0 }).degree;
   const kind = (stop) => (stop.kind === "user" ? "users" : stop.kind);
-  const refused = path.hops.some((hop) => [hop, ...hop.also].every((one) => deny.has(one.relation)));
-  if (refused || (types.size && !stops.slice(1).every((stop) => types.has(kind(stop))))) return false;
+  const refused = path.hops.some((hop) =>
+    [hop, ...hop.also].every((one) => deny.has(one.relation)),
+  );
+  if (refused || (types.size && !stops.slice(1).every((stop) => types.has(kind(stop)))))
+    return false;
   if (asked.max_length && path.length > Number(asked.max_length)) return false;
-  if (asked.max_degree && stops.some((stop) => degree(stop) > Number(asked.max_degree))) return false;
+  if (asked.max_degree && stops.some((stop) => degree(stop) > Number(asked.max_degree)))
+    return false;
   if (asked.users === "hide" && stops.some((stop) => kind(stop) === "users")) return false;
   return !known(asked.min_drop) || path.drop_delete >= Number(asked.min_drop);
 }

@@ -57,21 +57,49 @@ export class Server {
     throw new Failed(found.error || t("bad-answer", { status: response.status }), response.status);
   }
 
-  run() { return this.ask("run"); }
-  users(q, offset) { return this.ask("users", { q, offset, limit: 25 }); }
-  items(q) { return this.ask("items", { q, limit: 12 }); }
-  recommend(user, k, model) { return this.ask("recommend", { user, k, model }); }
-  explain(user, item, asked) { return this.ask("explain", { user, item, ...asked, ...spoken() }); }
-  compare(user, first, second) { return this.ask("compare", { user, first, second, ...spoken() }); }
-  flip(user, item) { return this.ask("flip", { user, item }); }
-  whyNot(user, item) { return this.ask("why-not", { user, item }); }
-  facts(item) { return this.ask("facts", { item }); }
-  node(kind, key) { return this.ask("node", { kind, key }); }
-  audience(kind, key) { return this.ask("audience", { kind, key }); }
-  whatIf(body) { return this.ask("what-if", {}, body); }
+  run() {
+    return this.ask("run");
+  }
+  users(q, offset) {
+    return this.ask("users", { q, offset, limit: 25 });
+  }
+  items(q) {
+    return this.ask("items", { q, limit: 12 });
+  }
+  recommend(user, k, model) {
+    return this.ask("recommend", { user, k, model });
+  }
+  explain(user, item, asked) {
+    return this.ask("explain", { user, item, ...asked, ...spoken() });
+  }
+  compare(user, first, second) {
+    return this.ask("compare", { user, first, second, ...spoken() });
+  }
+  flip(user, item) {
+    return this.ask("flip", { user, item });
+  }
+  whyNot(user, item) {
+    return this.ask("why-not", { user, item });
+  }
+  facts(item) {
+    return this.ask("facts", { item });
+  }
+  node(kind, key) {
+    return this.ask("node", { kind, key });
+  }
+  audience(kind, key) {
+    return this.ask("audience", { kind, key });
+  }
+  whatIf(body) {
+    return this.ask("what-if", {}, body);
+  }
 
   summary(by, knock) {
-    return this.ask("summary", { by, knock_out: knock ? 1 : null, users: by === "pattern" ? 20 : 200 });
+    return this.ask("summary", {
+      by,
+      knock_out: knock ? 1 : null,
+      users: by === "pattern" ? 20 : 200,
+    });
   }
 
   async export(user) {
