@@ -66,10 +66,9 @@ def inspect(
     images: Annotated[
         str | None,
         typer.Option(
-            metavar="RELATION|FILE",
-            help="Pictures of items: a relation of the graph whose values are http(s) addresses "
-            "(schema:image, or a column of the table of items), or a table with columns item and "
-            "image. The browser then loads them from those hosts.",
+            metavar="FILE:COLUMN|RELATION",
+            help="Pictures of items: http(s) addresses in a column of a table, or a relation of "
+            "the graph such as schema:image. The browser then loads them from those hosts.",
             show_default=False,
         ),
     ] = None,

@@ -42,22 +42,26 @@ def read_images(data: Dataset, source: str) -> Images:
 
     Args:
         data: Whose items.
-        source: A file ``.csv``, ``.tsv`` or ``.parquet`` with the columns ``item`` and ``image``,
-            or a relation of the graph: its id, its label, or the end of its IRI ("image" for
-            ``https://schema.org/image``).
+        source: A table ``.csv``, ``.tsv`` or ``.parquet``, such as that of the items, with the
+            column that holds addresses ("items.csv:poster", else ``image``) and ids in the column
+            ``item``, else the first one; or a relation of the graph: its id, its label, or the end
+            of its IRI ("image" for ``https://schema.org/image``).
 
     Raises:
         ConfigError: If there is no such file or relation, or no usable address.
     """
+    name, colon, column = source.rpartition(":")
     if Path(source).suffix.lower() in _TABLES:
-        found = _of_table(Path(source))
+        found = _of_table(Path(source), "image")
+    elif colon and Path(name).suffix.lower() in _TABLES:
+        found = _of_table(Path(name), column)
     else:
         found = _of_graph(data, source)
 
     return _checked(data, found, source)
 
 
-def _of_table(path: Path) -> dict[str, str]:
+def _of_table(path: Path, column: str) -> dict[str, str]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file of images.")
 
@@ -67,12 +71,14 @@ def _of_table(path: Path) -> dict[str, str]:
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         table = pl.read_csv(path, separator=separator, infer_schema=False)
 
-    if not {"item", "image"} <= set(table.columns):
+    if column not in table.columns:
         raise ConfigError(
-            f"{path}: has the columns {', '.join(table.columns)}. Name two of them item and image."
+            f"{path}: has no column {column!r} but {', '.join(table.columns)}. Name the one with "
+            f"addresses as {path.name}:COLUMN."
         )
 
-    rows = table.select(pl.col("item", "image").cast(pl.String)).drop_nulls()
+    item = "item" if "item" in table.columns else table.columns[0]
+    rows = table.select(pl.col(item, column).cast(pl.String)).drop_nulls()
     return dict(rows.iter_rows())
 
 

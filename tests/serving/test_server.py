@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -536,11 +537,11 @@ def test_modules_import_what_is_exported_before_them(root):
 def test_every_text_is_there_in_both_languages_with_the_same_gaps(root):
     found = scripts(root)
     rows = re.findall(
-        r'^  "([^"]+)": \[\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)",?\s*\],$',
+        r'^  "?([\w.-]+(?: \w+)*)"?: \[\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)",?\s*\],$',
         found["strings.js"],
         re.M,
     )
-    assert len(rows) == len(re.findall(r'^  "[^"]+": \[', found["strings.js"], re.M)) > 200
+    assert len(rows) == len(re.findall(r"^  [^ ].*: \[", found["strings.js"], re.M)) > 200
     keys = {key for key, _, _ in rows}
     assert len(keys) == len(rows)
     for key, english, german in rows:
@@ -696,6 +697,11 @@ def test_pictures_come_from_http_addresses_alone(hostile_run, pictures):
     assert len(found.refused) == len(BAD)
     assert "is no http or https address" in found.refused[0]
 
+    table = pictures(*good)
+    renamed = Path(table).with_name("items.csv")
+    renamed.write_text(Path(table).read_text().replace("item,image", "id,poster"))
+    assert read_images(hostile_run.data, f"{renamed}:poster").addresses == found.addresses
+
 
 def test_no_usable_picture_is_told(hostile_run, pictures, tmp_path):
     from kgrec.errors import ConfigError
@@ -705,7 +711,7 @@ def test_no_usable_picture_is_told(hostile_run, pictures, tmp_path):
     for source, words in (
         (pictures(BAD[0]), "data:image/png.* is no http or https address"),
         (str(tmp_path / "none.csv"), "no such file"),
-        (str(tmp_path / "other.csv"), "columns id, url"),
+        (str(tmp_path / "other.csv"), "no column 'image' but id, url"),
         ("no relation", "is no relation of the graph"),
     ):
         with pytest.raises(ConfigError, match=words) as told:

@@ -303,8 +303,10 @@ export function drawing(view) {
   let expanded = null;
   let shown = null;
 
+  let before = 0;
   const draw = () => {
-    const width = Math.max((box.clientWidth || 860) - 2, 300);
+    before = box.clientWidth;
+    const width = Math.max((before || 860) - 2, 300);
     shown = picture(view, width, expanded, (node) => expand(node.stop));
     box.replaceChildren(shown.made);
   };
@@ -379,11 +381,8 @@ export function drawing(view) {
       file("png", pngFile),
     );
   };
-  let before = 0;
   new ResizeObserver(() => {
-    if (Math.abs(box.clientWidth - before) < 8) return;
-    before = box.clientWidth;
-    draw();
+    if (Math.abs(box.clientWidth - before) >= 8) draw();
   }).observe(box);
   const swatch = (kind, key) => el("span", null, el("i", { class: kind }), t(key));
   const key = el(

@@ -31,7 +31,8 @@ import {
 import { session } from "../session.js";
 import { filterPanel, filtersOf } from "./filters.js";
 
-const SLICE = 30;
+const SLICE = 20;
+const MANY = 60; // paths before those out of sight are left to be laid out later
 
 export async function whyScreen(params) {
   const user = params.get("user");
@@ -331,7 +332,7 @@ function pathList(view, filtered, params) {
   setTimeout(write);
   return el(
     "section",
-    { class: `card paths ${made.length > 40 ? "many" : ""}` },
+    { class: `card paths ${told.paths.length > MANY ? "many" : ""}` },
     el("h2", null, t("paths")),
     lead(t("paths-lead")),
     made,
