@@ -4,7 +4,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -17,7 +17,7 @@ from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
-from kgrec.explanation.render.sentences import claim, wording
+from kgrec.explanation.render.sentences import claim, headline, wording
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
 from kgrec.serving.images import Images
@@ -30,6 +30,7 @@ MOST_PATTERN_USERS = 20  # every recommendation is explained for it
 MOST_CHANGES = 200
 KINDS = ("item", "entity")
 _CACHED = 256
+_SPOKEN = 10  # paths that a headline is chosen from, however many are shown
 _AUDIENCE = 10  # items of each list that is looked through
 _LABELS = frozenset({"label", "user_label", "item_label", "relation_label", "text"})
 
@@ -494,15 +495,24 @@ class Inspector:
         return {} if address is None else {"image": address}
 
     def view(self, explanation: Explanation) -> dict[str, Any]:
-        """Return an explanation's stable JSON under ``explanation``, and what its view needs."""
+        """Return an explanation's stable JSON under ``explanation``, and what its view needs.
+
+        ``headline`` is the index of the path that speaks for it, None where there is none.
+        """
         nodes = {
             (node.kind, node.key): node
             for path in explanation.paths
             for node in path.nodes
             if node.kind != "users"
         }
+        best = None
+        if explanation.paths:
+            first = replace(explanation, paths=explanation.paths[:_SPOKEN])
+            best = first.paths.index(headline(first))
+
         return {
             "explanation": _shortened(explanation.to_dict()),
+            "headline": best,
             "paths": [_shown(path) for path in explanation.paths],
             "nodes": {f"{kind} {key}": self._node(node) for (kind, key), node in nodes.items()},
         }

@@ -283,6 +283,7 @@ def test_a_million_paths_are_bounded_and_said(client, first):
 
 def test_the_explanation_is_the_stable_json_and_reads_back(client, first, hostile_run):
     from kgrec.explanation.core.records import Explanation
+    from kgrec.explanation.render.sentences import reason
 
     user, item = first
     found = client.get("/api/explain", params={"user": user, "item": item, "k": 7}).json()
@@ -292,6 +293,7 @@ def test_the_explanation_is_the_stable_json_and_reads_back(client, first, hostil
         float(hostile_run.recommend([user], k=1)["score"][0]), rel=1e-6
     )
     assert len(found["paths"]) == len(told.paths) > 0
+    assert found["explanation"]["paths"][found["headline"]]["text"] in reason(told)
     assert [shown["causal"] for shown in found["paths"]] == [path.causal for path in told.paths]
     assert [len(shown["hops"]) for shown in found["paths"]] == [path.length for path in told.paths]
 

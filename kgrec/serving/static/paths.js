@@ -8,14 +8,6 @@ import { session } from "./session.js";
 
 // ---- the sentence
 
-/** Return the place of the path that speaks for an explanation: facts that are a cause first. */
-export function headline(told) {
-  return Math.max(
-    told.paths.findIndex((path) => path.claims.facts === "cause"),
-    0,
-  );
-}
-
 /** Return the server's sentence, begun with a capital, without the marks of titles. */
 export function spoken(text) {
   const whole = text.replace(/\*/g, "");
@@ -38,9 +30,15 @@ const spaced = (words) =>
     .map((one) => (one === " " ? one : plain(one)))
     .join("");
 
-export function reason(told) {
+/** Return a button that copies the sentence of an explanation, null where there is no path. */
+export function copySentence({ explanation: told, headline }) {
+  if (!told.paths.length) return null;
+  return copyButton(() => spoken(told.paths[headline].text), t("copy-sentence"));
+}
+
+export function reason({ explanation: told, headline }) {
   if (!told.paths.length) return el("p", { class: "reason" }, t("no-path-short"));
-  return sentence(told.paths[headline(told)].text);
+  return sentence(told.paths[headline].text);
 }
 
 /** Return the drop that the sentence rests on, or null where it claims no cause. */
@@ -52,9 +50,9 @@ function claimed(path) {
 }
 
 /** Return how much the sentence's reason is worth, in words and as a bar. */
-export function worth(told) {
+export function worth({ explanation: told, headline }) {
   if (!told.paths.length) return null;
-  const path = told.paths[headline(told)];
+  const path = told.paths[headline];
   const [key, drop] = claimed(path) || [];
   if (!known(drop))
     return el(

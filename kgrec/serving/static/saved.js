@@ -113,6 +113,7 @@ function sift(view, asked) {
   return {
     ...view,
     saved: told.paths.length,
+    headline: Math.max(shown.indexOf(view.headline), 0),
     paths: shown.map((at) => view.paths[at]),
     explanation: {
       ...told,

@@ -74,9 +74,9 @@ async function fill(user, rows) {
     [one, rows[1][at]].filter(Boolean),
   )) {
     try {
-      const { explanation } = await session.source.explain(user, row.item, { model });
+      const view = await session.source.explain(user, row.item, { model });
       if (mine !== session.turn) return;
-      said.replaceChildren(...[reason(explanation), worth(explanation)].filter(Boolean));
+      said.replaceChildren(...[reason(view), worth(view)].filter(Boolean));
     } catch (error) {
       said.replaceChildren(el("p", { class: "reason" }, plainWords(error.message)));
     }

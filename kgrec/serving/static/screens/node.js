@@ -132,9 +132,9 @@ async function explainSome(rows) {
   const mine = session.turn;
   for (const { row, said } of rows) {
     try {
-      const { explanation } = await session.source.explain(row.user, row.item, {});
+      const view = await session.source.explain(row.user, row.item, {});
       if (mine !== session.turn) return;
-      said.replaceChildren(reason(explanation));
+      said.replaceChildren(reason(view));
     } catch (error) {
       said.replaceChildren(el("p", { class: "reason" }, plainWords(error.message)));
     }

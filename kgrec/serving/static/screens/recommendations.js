@@ -5,12 +5,11 @@ import { el, label, plain, plainWords } from "../dom.js";
 import { count, many, t } from "../language.js";
 import { number, sum } from "../numbers.js";
 import { barKey, split } from "../parts.js";
-import { headline, reason, spoken, worth } from "../paths.js";
+import { copySentence, reason, worth } from "../paths.js";
 import {
   badge,
   bounded,
   card,
-  copyButton,
   head,
   help,
   lead,
@@ -127,12 +126,8 @@ function cardRow(user) {
       ),
     );
     const show = (view) => {
-      const told = view.explanation;
-      said.replaceChildren(...[reason(told), worth(told)].filter(Boolean));
-      if (told.paths.length)
-        actions.append(
-          copyButton(() => spoken(told.paths[headline(told)].text), t("copy-sentence")),
-        );
+      said.replaceChildren(...[reason(view), worth(view)].filter(Boolean));
+      actions.append(...[copySentence(view)].filter(Boolean));
     };
     return { row, li, said, show };
   };
@@ -172,7 +167,7 @@ function numbersRow(user, found) {
       const told = view.explanation;
       const basis = told.paths.length ? told.paths[0].basis : null;
       said.replaceChildren(
-        reason(told),
+        reason(view),
         el(
           "p",
           { class: "meta small soft" },

@@ -6,12 +6,11 @@ import { drawing } from "../drawing.js";
 import { count, many, rich, t } from "../language.js";
 import { known, number, percent, signed, sum } from "../numbers.js";
 import { asShares, partsList, split } from "../parts.js";
-import { headline, largestDrop, pathRow, reason, spoken, worth } from "../paths.js";
+import { copySentence, largestDrop, pathRow, reason, worth } from "../paths.js";
 import {
   badge,
   bounded,
   card,
-  copyButton,
   failure,
   figure,
   head,
@@ -83,17 +82,14 @@ export async function whyScreen(params) {
       "hidden",
     ),
     bounded(base, "paths"),
-    sentenceCard(told, flip, at >= 0 ? listed.rows[at] : { item, label: told.item_label }),
+    sentenceCard(base, flip, at >= 0 ? listed.rows[at] : { item, label: told.item_label }),
     told.budget ? budgetCard(told) : card(t("the-score"), figures(told)),
     told.rank !== null && told.rank > 10 && session.source.served ? whyNotCard(user, item) : null,
     el("div", { class: "side after" }, filterPanel(base, show), results),
   ];
 }
 
-function sentenceCard(told, flip, row) {
-  const copied = told.paths.length
-    ? copyButton(() => spoken(told.paths[headline(told)].text), t("copy-sentence"))
-    : null;
+function sentenceCard(view, flip, row) {
   return el(
     "section",
     { class: "card pick-card first", "aria-label": t("in-one-sentence") },
@@ -101,10 +97,10 @@ function sentenceCard(told, flip, row) {
     el(
       "div",
       { class: "body" },
-      reason(told),
-      worth(told),
+      reason(view),
+      worth(view),
       flip,
-      el("div", { class: "actions" }, copied),
+      el("div", { class: "actions" }, copySentence(view)),
     ),
   );
 }
