@@ -1,11 +1,13 @@
 """``kgrec inspect``."""
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +15,14 @@ from kgrec.cli.explain import PhrasesOption
 from kgrec.cli.options import AllowOption, RunArgument
 from kgrec.cli.output import whole
 from kgrec.errors import ConfigError
+from kgrec.escaping import clean
+
+if TYPE_CHECKING:
+    from kgrec.serving.inspector import Inspector
 
 _NEEDS = ("starlette", "uvicorn")
 _EXPORTED = 5
+_REFUSED = 3
 
 
 def inspect(
@@ -50,6 +57,23 @@ def inspect(
         int, typer.Option(metavar="N", min=1, max=50, help="Items per user of the offline page.")
     ] = 10,
     phrases: PhrasesOption = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN2",
+            help="A second run, shown beside RUN for one user.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE:COLUMN|RELATION",
+            help="Pictures of items: http(s) addresses in a column of a table, or a relation of "
+            "the graph such as schema:image. The browser then loads them from those hosts.",
+            show_default=False,
+        ),
+    ] = None,
     browser: Annotated[
         bool, typer.Option("--browser", help="Open the address in a browser.")
     ] = False,
@@ -65,6 +89,11 @@ def inspect(
         )
     if export is not None and (port is not None or browser):
         raise ConfigError("--export writes a file and serves nothing. Omit --port and --browser.")
+    if export is not None and (against is not None or images is not None):
+        raise ConfigError(
+            "--export writes a file that holds one run and loads no pictures. Omit --against and "
+            "--images."
+        )
 
     if export is None:
         missing = [name for name in _NEEDS if find_spec(name) is None]
@@ -74,7 +103,9 @@ def inspect(
                 "a page with --export FILE.html."
             )
 
-        _serve(run, allow_class or (), port, browser, phrases)
+        with closing(_listening(port)) as listening:
+            inspector = _inspector(run, against, images, phrases, allow_class or ())
+            _serve(inspector, listening, browser)
     else:
         _export(run, allow_class or (), export, user or [], top, phrases)
 
@@ -101,15 +132,41 @@ def _export(
     )
 
 
-def _serve(
-    run: Path, allow: Sequence[str], port: int | None, browser: bool, phrases: Path | None
-) -> None:
-    from kgrec.runs.run import load_run
-    from kgrec.serving.inspector import Inspector
-    from kgrec.serving.server import Service, open_socket
+def _listening(port: int | None) -> socket.socket:
+    """Return an open port before the run is loaded: one in use is known at once."""
+    from kgrec.serving.server import open_socket
 
-    listening = open_socket(port)  # before the run is loaded: a port in use is known at once
-    service = Service(Inspector(load_run(run, allow=allow), phrases=phrases), listening)
+    return open_socket(port)
+
+
+def _inspector(
+    run: Path,
+    against: Path | None,
+    images: str | None,
+    phrases: Path | None,
+    allow: Sequence[str],
+) -> "Inspector":
+    from kgrec.runs.run import load_run
+    from kgrec.serving.images import read_images
+    from kgrec.serving.inspector import Inspector
+
+    loaded = load_run(run, allow=allow)
+    pictures = None if images is None else read_images(loaded.data, images)
+    if pictures is not None:
+        for refused in pictures.refused[:_REFUSED]:
+            print(f"kgrec: no picture for {clean(refused)}", file=sys.stderr)
+        if len(pictures.refused) > _REFUSED:
+            more = len(pictures.refused) - _REFUSED
+            print(f"kgrec: no pictures for {more:,} more items", file=sys.stderr)
+
+    other = None if against is None else Inspector(load_run(against, allow=allow), phrases=phrases)
+    return Inspector(loaded, phrases=phrases, images=pictures, other=other)
+
+
+def _serve(inspector: "Inspector", listening: socket.socket, browser: bool) -> None:
+    from kgrec.serving.server import Service
+
+    service = Service(inspector, listening)
     print(
         f"{service.address}\nOpen this address in a browser on this machine. Ctrl-C ends the "
         "inspector.",

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kgrec.errors import CapabilityError, ConfigError, KgrecError, UnknownIdError
 from kgrec.serving.export import export_page
-from kgrec.serving.inspector import MOST_CHANGES, Filters, Inspector
+from kgrec.serving.inspector import KINDS, MOST_CHANGES, Filters, Inspector
 from kgrec.serving.pages import ASSETS, asset, served_page, server_policy
 from kgrec.serving.work import BusyError, Worker
 
@@ -26,7 +26,6 @@ LONGEST_ID = 2_000
 _MOST_BYTES = 64_000
 _MOST_NUMBER = 10**9
 _HEADERS = {
-    "content-security-policy": server_policy(),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
@@ -57,12 +56,16 @@ class Guard:
         token: Who knows it may ask.
         hosts: Values of the Host header that name this server. Another name that leads here is
             another site's (DNS rebinding).
+        images: Origins that pages may load pictures from.
     """
 
-    def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, hosts: Sequence[str], images: Sequence[str] = ()
+    ) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = frozenset(hosts)
+        self._headers = {"content-security-policy": server_policy(images)} | _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -73,9 +76,10 @@ class Guard:
 
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                own = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+                given = message["headers"]
                 message["headers"] = [
-                    pair for pair in message["headers"] if pair[0].decode().lower() not in _HEADERS
+                    pair for pair in given if pair[0].decode().lower() not in self._headers
                 ] + own
             await send(message)
 
@@ -128,12 +132,15 @@ def make_app(
     """
     turns = worker or Worker()
     questions: dict[str, Question] = {
-        "recommend": lambda q: lambda: inspector.recommend(_id(q, "user"), _whole(q, "k", 10)),
+        "recommend": lambda q: (
+            lambda: _model(inspector, q).recommend(_id(q, "user"), _whole(q, "k", 10))
+        ),
         "explain": lambda q: (
-            lambda: inspector.explain(
+            lambda: _model(inspector, q).explain(
                 _id(q, "user"), _id(q, "item"), _whole(q, "k", 10), filters_of(q)
             )
         ),
+        "audience": lambda q: lambda: inspector.audience(_word(q, "kind", KINDS), _id(q, "key")),
         "compare": lambda q: (
             lambda: inspector.compare(_id(q, "user"), _id(q, "first"), _id(q, "second"))
         ),
@@ -163,6 +170,7 @@ def make_app(
         ),
         "items": lambda q: lambda: inspector.items(_text(q, "q"), min(_whole(q, "limit", 20), 200)),
         "facts": lambda q: lambda: inspector.facts(_id(q, "item")),
+        "node": lambda q: lambda: inspector.node(_word(q, "kind", KINDS), _id(q, "key")),
     }
 
     def answer(
@@ -215,7 +223,22 @@ def make_app(
         405: _missing,
     }
 
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), token, hosts)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, token, hosts, inspector.images.origins)
+
+
+def _model(inspector: Inspector, query: QueryParams) -> Inspector:
+    """Return the run of a request: the first one, or the one beside it.
+
+    Raises:
+        ConfigError: If there is only one.
+    """
+    if _word(query, "model", ("1", "2")) == "1":
+        return inspector
+    if inspector.other is None:
+        raise ConfigError("model=2: one run is inspected. Start kgrec inspect with --against RUN2.")
+
+    return inspector.other
 
 
 def filters_of(query: QueryParams) -> Filters:

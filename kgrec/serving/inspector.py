@@ -4,7 +4,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -16,10 +16,11 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
-from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path
-from kgrec.explanation.render.sentences import claim, wording
+from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
+from kgrec.explanation.render.sentences import claim, headline, wording
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
+from kgrec.serving.images import Images
 
 MOST_PATHS = 500
 MOST_ITEMS = 100
@@ -27,8 +28,11 @@ MOST_USERS = 1_000
 MOST_ROWS = 200
 MOST_PATTERN_USERS = 20  # every recommendation is explained for it
 MOST_CHANGES = 200
+KINDS = ("item", "entity")
 _CACHED = 256
-_LABELS = frozenset({"label", "user_label", "item_label", "relation_label"})
+_SPOKEN = 10  # paths that a headline is chosen from, however many are shown
+_AUDIENCE = 10  # items of each list that is looked through
+_LABELS = frozenset({"label", "user_label", "item_label", "relation_label", "text"})
 
 
 @runtime_checkable
@@ -119,12 +123,21 @@ class Inspector:
         run: The run.
         explainer: What explains; None takes the run's own.
         phrases: Table of how relations read, before the dataset's own.
+        images: Pictures of items.
+        other: A second run, to be shown beside this one.
     """
 
     def __init__(
-        self, run: Run, explainer: Explaining | None = None, phrases: object | None = None
+        self,
+        run: Run,
+        explainer: Explaining | None = None,
+        phrases: object | None = None,
+        images: Images | None = None,
+        other: "Inspector | None" = None,
     ) -> None:
         self.run = run
+        self.images = images or Images()
+        self.other = other
         self.data: Dataset = run.data
         if not self.data.num_users or not self.data.num_items:
             raise ConfigError(
@@ -139,6 +152,7 @@ class Inspector:
         self._explainer: Explaining = explainer
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
+        self._many: pl.DataFrame | None = None
         self._user_labels = _readable(self.data.users.series, self.data.user_labels)
         self._item_labels = _readable(
             self.data.items.series, self.data.triples.labels.slice(0, self.data.num_items)
@@ -170,6 +184,7 @@ class Inspector:
         }
 
         return {
+            "name": self._name(),
             "model": run.name,
             "preset": run.chosen.preset,
             "dataset": data.name,
@@ -191,6 +206,8 @@ class Inspector:
                 if run.summary.get(part)
             },
             "versions": {"kgrec": __version__},
+            "images": len(self.images),
+            "other": self._beside(),
             "limits": {
                 "paths": MOST_PATHS,
                 "items": MOST_ITEMS,
@@ -198,6 +215,20 @@ class Inspector:
                 "changes": MOST_CHANGES,
             },
         }
+
+    def _name(self) -> str:
+        """Return what tells this run from another: its model and, where it has one, its folder."""
+        if self.run.path is None:
+            return self.run.name
+        return f"{self.run.name} ({self.run.path.name})"
+
+    def _beside(self) -> dict[str, Any] | None:
+        """Return what a page says of the second run."""
+        if self.other is None:
+            return None
+
+        same = self.other.data.checksum == self.data.checksum
+        return {"name": self.other._name(), "model": self.other.run.name, "same_data": same}
 
     def users(self, words: str = "", offset: int = 0, limit: int = 50) -> dict[str, Any]:
         """Return the users whose id or label contains ``words``, those that begin with it first."""
@@ -247,10 +278,8 @@ class Inspector:
                 {name: row[name] for name in ("rank", "item", "label", "score", "kind")}
                 for row in frame.iter_rows(named=True)
             ]
-            return {
-                "history": self.history(user),
-                "rows": [row | {"label": _cut(row["label"])} for row in rows],
-            } | _bounded(k, given)
+            shown = [row | {"label": _cut(row["label"])} | self._image(row["item"]) for row in rows]
+            return {"history": self.history(user), "rows": shown} | _bounded(k, given)
 
         return self._kept(answer, "recommend", user, given, k)
 
@@ -385,16 +414,108 @@ class Inspector:
 
         return {"item": item, "total": len(found), "rows": rows}
 
+    def node(self, kind: str, key: str) -> dict[str, Any]:
+        """Return an item or entity with its facts, at most 200, each with what it joins."""
+        row = self._row(kind, key)
+        triples = self.data.triples
+        found = np.flatnonzero((triples.head == row) | (triples.tail == row))
+        facts = []
+
+        for fact in found[:MOST_ROWS].tolist():
+            forward = int(triples.head[fact]) == row
+            there = int(triples.tail[fact] if forward else triples.head[fact])
+            relation = int(triples.relation[fact])
+            words = Relation(
+                triples.relations.key(relation), triples.relation_label(relation), forward, ()
+            )
+            facts.append(
+                {"words": _cut(wording(words)), "forward": forward, "place": self._place(fact)}
+                | self._end(there)
+            )
+
+        name = self._end(row) | {"iri": triples.entities.key(row)}
+        return name | self._image(name["key"]) | {"total": len(found), "rows": facts}
+
+    def audience(self, kind: str, key: str) -> dict[str, Any]:
+        """Return whose first ten have an item, or an item that a fact joins to an entity.
+
+        Lists of the first 1,000 users with a history are looked through; at most 200 places are
+        returned, best ranks first.
+        """
+        row = self._row(kind, key)
+        items = {row}
+        if row >= self.data.num_items:
+            triples = self.data.triples
+            ends = np.concatenate(
+                [triples.tail[triples.head == row], triples.head[triples.tail == row]]
+            )
+            items = set(ends[ends < self.data.num_items].tolist())
+
+        def answer() -> dict[str, Any]:
+            lists = self._lists()
+            wanted = self.data.items.keys(np.array(sorted(items), dtype=np.int64))
+            found = lists.filter(pl.col("item").is_in(list(wanted))).sort("rank", "user")
+            rows = [
+                {name: one[name] for name in ("user", "item", "rank", "score")}
+                | {
+                    "label": _cut(self.data.user_label(self.data.users.row(one["user"]))),
+                    "item_label": _cut(one["label"]),
+                }
+                for one in found.head(MOST_ROWS).iter_rows(named=True)
+            ]
+            return {"users": lists["user"].n_unique(), "total": len(found), "rows": rows}
+
+        return self._kept(answer, "audience", kind, key)
+
+    def _lists(self) -> pl.DataFrame:
+        """Return the first ten items of many users; computed once."""
+        if self._many is None:
+            chosen = np.flatnonzero(self._history_sizes)[:MOST_USERS]
+            self._many = self.run.recommend(list(self.data.users.keys(chosen)), k=_AUDIENCE)
+
+        return self._many
+
+    def _row(self, kind: str, key: str) -> int:
+        if kind == "item":
+            return self.data.items.row(key)
+        return self.data.triples.entities.row(key)
+
+    def _end(self, row: int) -> dict[str, Any]:
+        """Return kind, key and label of a node of the graph."""
+        if row < self.data.num_items:
+            label = self.data.item_label(row)
+            return {"kind": "item", "key": self.data.items.key(row), "label": _cut(label)}
+
+        triples = self.data.triples
+        return {
+            "kind": "entity",
+            "key": triples.entities.key(row),
+            "label": _cut(triples.label(row)),
+        }
+
+    def _image(self, item: str) -> dict[str, str]:
+        address = self.images.addresses.get(item)
+        return {} if address is None else {"image": address}
+
     def view(self, explanation: Explanation) -> dict[str, Any]:
-        """Return an explanation's stable JSON under ``explanation``, and what its view needs."""
+        """Return an explanation's stable JSON under ``explanation``, and what its view needs.
+
+        ``headline`` is the index of the path that speaks for it, None where there is none.
+        """
         nodes = {
             (node.kind, node.key): node
             for path in explanation.paths
             for node in path.nodes
             if node.kind != "users"
         }
+        best = None
+        if explanation.paths:
+            first = replace(explanation, paths=explanation.paths[:_SPOKEN])
+            best = first.paths.index(headline(first))
+
         return {
             "explanation": _shortened(explanation.to_dict()),
+            "headline": best,
             "paths": [_shown(path) for path in explanation.paths],
             "nodes": {f"{kind} {key}": self._node(node) for (kind, key), node in nodes.items()},
         }

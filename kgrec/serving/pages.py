@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,15 +14,23 @@ from markupsafe import Markup
 from kgrec.escaping import terminal
 from kgrec.templates import environment
 
-# Cytoscape adds this element to a page that lacks it; it is there from the start, under a policy
-# that names its hash.
-_CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 _TRUST = "require-trusted-types-for 'script'"
-ASSETS = {
-    "inspector.css": "text/css; charset=utf-8",
-    "inspector.js": "text/javascript; charset=utf-8",
-    "cytoscape.min.js": "text/javascript; charset=utf-8",
-}
+_ENTRY = "inspector.js"
+_CSS = "text/css; charset=utf-8"
+_JS = "text/javascript; charset=utf-8"
+
+# A module after those that it imports.
+MODULES = (
+    *("strings.js", "address.js", "session.js", "language.js", "dom.js", "numbers.js"),
+    *("source.js", "saved.js", "pieces.js", "parts.js", "paths.js", "drawing.js"),
+    *("screens/users.js", "screens/recommendations.js", "screens/filters.js", "screens/why.js"),
+    *("screens/compare.js", "screens/models.js", "screens/node.js", "screens/what_if.js"),
+    *("screens/overall.js", "screens/about.js", _ENTRY),
+)
+ASSETS = {"inspector.css": _CSS, **dict.fromkeys(MODULES, _JS)}
+
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";$', re.M)
+_EXPORT = re.compile(r"^export ((?:async )?function|const|class) (\w+)", re.M)
 
 
 @cache
@@ -44,14 +54,44 @@ def safe_json(document: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def server_policy() -> str:
-    """Return the policy of the served page: its own files and nothing else."""
+def one_script() -> str:
+    """Return all modules as one script, for a page that is opened from the disk.
+
+    Browsers import no modules from files. Each module becomes a function that returns its exports.
+    """
+    parts = ['"use strict";', "const modules = {};"]
+    for name in MODULES:
+        text = asset(name)
+        exports = ", ".join(found[1] for found in _EXPORT.findall(text))
+        body = _IMPORT.sub(_as_lookup, text)
+        body = _EXPORT.sub(r"\1 \2", body)
+        parts.append(
+            f'modules["{_key(name)}"] = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();'
+        )
+
+    return "\n".join(parts)
+
+
+def _as_lookup(found: re.Match[str]) -> str:
+    return f'const {{{found[1]}}} = modules["{_key(found[2])}"];'
+
+
+def _key(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def server_policy(images: Sequence[str] = ()) -> str:
+    """Return the policy of the served page: its own files and nothing else.
+
+    Args:
+        images: Origins whose pictures the user asked to see.
+    """
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
-            f"style-src 'self' {digest(_CYTOSCAPE_STYLE)}",
-            "img-src data:",
+            "style-src 'self'",
+            " ".join(["img-src data:", *images]),
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",
@@ -68,14 +108,14 @@ def served_page() -> str:
 
 
 def offline_page(data: Any) -> str:
-    """Return one file that holds the page, its library and its data, and may ask for nothing."""
+    """Return one file that holds the page, its script and its data, and may ask for nothing."""
     style = asset("inspector.css")
-    scripts = [asset("cytoscape.min.js"), asset("inspector.js")]
+    script = one_script()
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {' '.join(map(digest, scripts))}",
-            f"style-src {digest(style)} {digest(_CYTOSCAPE_STYLE)}",
+            f"script-src {digest(script)}",
+            f"style-src {digest(style)}",
             "img-src data:",
             "connect-src 'none'",
             "base-uri 'none'",
@@ -88,12 +128,10 @@ def offline_page(data: Any) -> str:
         policy=Markup(policy),
         style=Markup(style),
         data=Markup(safe_json(data)),
-        scripts=[Markup(script) for script in scripts],
+        script=Markup(script),
     )
 
 
 def _page(**shown: Any) -> str:
     """Return the page, with its files in it where it has a policy of its own."""
-    templates = environment("kgrec.serving", terminal, folder="static")
-    template = templates.get_template("index.html")
-    return template.render(cytoscape_style=Markup(_CYTOSCAPE_STYLE), **shown)
+    return environment("kgrec.serving", terminal).get_template("page.html").render(**shown)

@@ -2,8 +2,10 @@
 page works.
 """
 
+import http.server
 import json
 import re
+import threading
 import time
 from urllib.parse import urlencode
 
@@ -131,8 +133,9 @@ def tour(seen, users, items):
         page.get_by_role("button", name="Show more").click()
         page.wait_for_timeout(150)
     text.append(seen.text())
-    go(page, "recommendations", user=users[0], k=40)
-    text.append(seen.text())
+    for view in ("cards", "numbers"):
+        go(page, "recommendations", user=users[0], k=40, view=view)
+        text.append(seen.text())
     for user, item in zip(users, items, strict=False):
         go(page, "why", user=user, item=item, users="show", k=25)
         text.append(seen.text())
@@ -166,6 +169,10 @@ def test_hostile_labels_are_text_on_the_served_pages(watch, hostile, hostile_run
         "object, svg[onload]"
     )
     assert page.locator(strange).count() == 0
+    for kind, key in (("item", data.items.key(20)), ("entity", data.triples.entities.key(60))):
+        go(page, kind, **{kind: key})
+        page.get_by_role("button", name="Look through the lists").click()
+        page.wait_for_selector(".answer .state, .answer .recs")
     links = page.evaluate(
         "[...document.querySelectorAll('a')].map((a) => [a.getAttribute('href'), a.rel])"
     )
@@ -218,7 +225,7 @@ def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch
     from kgrec.serving.inspector import Inspector
 
     whole = pages.asset
-    assert SAFE in whole("inspector.js")
+    assert SAFE in whole("dom.js")
     monkeypatch.setattr(pages, "asset", lambda name: whole(name).replace(SAFE, UNSAFE))
     text = export_page(Inspector(hostile_run), ["u0", "u18"], 5)
     if not policy:
@@ -235,6 +242,9 @@ def test_an_unescaped_build_is_noticed(watch, hostile_run, tmp_path, monkeypatch
 # ---- the journey
 
 
+DROPS = "(all) => all.map((e) => [e.dataset.kind, Number(e.dataset.value)])"
+
+
 def test_the_journey_with_the_mouse(watch, films, tmp_path):
     seen = watch(
         films.partition("#")[0], viewport={"width": 1280, "height": 900}, accept_downloads=True
@@ -245,19 +255,28 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     until(page, "document.querySelectorAll('tbody tr').length === 1")
     page.get_by_role("link", name="u0003").click()
     ready(page, "reasons")
-    reasons = page.locator(".recs .reason").all_text_contents()
+    reasons = page.locator(".cards .reason").all_text_contents()
     assert len(reasons) == 10
     assert all(re.match("Because you liked|Is connected through: you", one) for one in reasons)
+    page.get_by_role("link", name="Numbers").click()
+    page.wait_for_selector(".recs")
+    ready(page, "reasons")
+    assert page.locator(".recs .reason").all_text_contents() == reasons
     check_numbers(page)
 
     page.locator(".recs a.title").first.click()
     ready(page, "paths")
     item = re.search(r"item=([^&]+)", page.url)[1]
-    told = api(page, "explain", user="u0003", item=item)["explanation"]
-    drops = page.locator(".effect .drop").evaluate_all(
-        "(all) => all.map((e) => Number(e.dataset.value))"
-    )
-    assert sorted(drops) == sorted(path["drop_delete"] for path in told["paths"])
+    view = api(page, "explain", user="u0003", item=item)
+    told = view["explanation"]
+    said = told["paths"][view["headline"]]["text"].replace("*", "")
+    shown = page.locator(".first .reason").text_content().replace(" \N{EN DASH} ", " - ")
+    assert shown == said[0].upper() + said[1:]
+    drops = page.locator(".effect .drop").evaluate_all(DROPS)
+    likes = [drop for kind, drop in drops if kind == "like"]
+    facts = [drop for kind, drop in drops if kind == "facts"]
+    assert sorted(likes) == sorted(path["like_drop"] for path in told["paths"])
+    assert sorted(facts) == sorted(path["facts_drop"] for path in told["paths"])
     check_numbers(page)
     before = sum(told["counts"].values())
     assert page.locator("#count-before").text_content() == f"{before:,}"
@@ -312,7 +331,7 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     )
     check_numbers(page)
 
-    with page.expect_download() as saved:
+    with page.expect_download(timeout=90_000) as saved:
         page.get_by_role("button", name="Export").click()
     file = tmp_path / "kgrec.html"
     saved.value.save_as(file)
@@ -323,15 +342,10 @@ def test_the_journey_with_the_mouse(watch, films, tmp_path):
     other = start(offline, file.as_uri())
     other.get_by_role("link", name="u0003").click()
     ready(other, "reasons")
-    assert other.locator(".recs .reason").all_text_contents() == reasons
-    other.locator(".recs a.title").first.click()
+    assert other.locator(".reason").all_text_contents() == reasons
+    other.locator("a.title").first.click()
     ready(other, "paths")
-    assert (
-        other.locator(".effect .drop").evaluate_all(
-            "(all) => all.map((e) => Number(e.dataset.value))"
-        )
-        == drops
-    )
+    assert other.locator(".effect .drop").evaluate_all(DROPS) == drops
     other.locator(f'.filters input[value="{relation}"]').uncheck()
     other.wait_for_selector("#count-after")
     assert "Hidden by the filters" in other.locator("#hidden").text_content()
@@ -360,7 +374,7 @@ def test_the_journey_with_the_keyboard(watch, films):
     assert (
         page.evaluate("document.activeElement.tagName") == "H1"
     )  # the next thing a screen reader reads
-    tab_to(page, ".recs a.title")
+    tab_to(page, ".cards a.title")
     page.keyboard.press("Enter")
     ready(page, "paths")
     tab_to(page, ".filters input[name=type][value=users]")
@@ -391,7 +405,7 @@ def test_the_journey_with_the_keyboard(watch, films):
     assert seen.told() == NOTHING
 
 
-SCREENS = ["users", "recommendations", "why", "compare", "what-if", "overall", "about"]
+SCREENS = ["users", "recommendations", "why", "compare", "models", "what-if", "item", "overall"]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -448,7 +462,10 @@ def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving)
             told = own.explain(user, item, k=10)
             return replace(told, paths=tuple(told.paths[n % len(told.paths)] for n in range(k)))
 
-        compare = flip = why_not = what_if = summary = lambda self: None
+        def flip(self, user, item=None, mode="delete", max_size=50):
+            return own.flip(user, item, mode)
+
+        compare = why_not = what_if = summary = lambda self: None
 
     item = films_run.recommend(["u0003"], k=1)["item"][0]
     with serving(Inspector(films_run, Many())) as address:
@@ -469,7 +486,7 @@ def test_five_hundred_paths_are_there_within_a_second(watch, films_run, serving)
         assert interactive < 1_000, took
         assert whole < 10_000, took
         go(page, "why", user="u0003", item=item, k=1_000_000)
-        assert "1,000,000 paths were asked for" in seen.text()
+        assert "1,000,000 paths were requested" in seen.text()
         assert seen.told() == NOTHING
 
 
@@ -477,7 +494,7 @@ def test_every_state_has_words(watch, films, films_run):
     seen = watch(films.partition("#")[0])
     page = start(seen, films)
     page.get_by_role("searchbox").fill("nobody at all")
-    page.get_by_text("Nobody by that name").wait_for()
+    page.get_by_text("No such user").wait_for()
     for screen, params, words in [
         ("why", {}, "Choose a user"),
         ("why", {"user": "u0003"}, "Which item?"),
@@ -534,3 +551,233 @@ def test_the_offline_page_is_as_the_command_writes_it(films_run, tmp_path, capsy
     assert [row["item"] for row in data["recommend"]["u0003"]["rows"]] == films_run.recommend(
         ["u0003"], k=2
     )["item"].to_list()
+
+
+# ---- for customers: cards, pictures, the flip sentence, languages
+
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def picture_host():
+    """Serve a picture from another origin and note who was requested, with which referrer."""
+    requests = []
+
+    class Pictures(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append((self.path, self.headers.get("referer")))
+            self.send_response(200)
+            self.send_header("content-type", "image/png")
+            self.end_headers()
+            self.wfile.write(PIXEL)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", requests
+        server.shutdown()
+        thread.join(10)
+
+
+def test_pictures_load_from_the_hosts_that_were_named_and_no_other(
+    watch, films_run, serving, picture_host
+):
+    from kgrec.serving.images import Images
+    from kgrec.serving.inspector import Inspector
+
+    host, requests = picture_host
+    items = films_run.recommend(["u0003"], k=3)["item"].to_list()
+    images = Images(
+        {
+            items[0]: f"{host}/a.png",
+            items[1]: host.replace("127.0.0.1", "localhost") + "/elsewhere.png",
+        },
+        (host,),
+    )
+    with serving(Inspector(films_run, images=images)) as address:
+        seen = watch(address.partition("#")[0])
+        page = start(seen, address)
+        go(page, "recommendations", user="u0003", k=3)
+        until(page, "document.querySelectorAll('img.picture').length === 1")
+        assert page.locator("img.picture").evaluate("(one) => one.naturalWidth") == 1
+        assert page.locator("span.picture").count() == 2  # refused by the policy, and none given
+        assert requests == [("/a.png", None)]
+        assert {one.split()[0] for one in seen.reports()} == {"img-src"}
+
+
+def test_the_flip_sentence_stands_where_people_look_and_can_be_tried(watch, films, films_run):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "recommendations", user="u0003")
+    page.wait_for_selector(".flip-line")
+    told = api(page, "flip", user="u0003")["flip"]
+    names = [term["label"] for term in told["removed"]]
+    said = page.locator(".flip-line").text_content()
+    assert said.startswith(f"Without {names[0]}")
+    assert f"you would see {told['rival']['label']} first." in said
+    page.locator(".flip-line a").click()
+    ready(page, "what-if")
+    first = page.locator("table tbody tr").first.locator("th").text_content()
+    assert first == told["rival"]["label"]  # the promise holds when it is tried
+    assert seen.told() == NOTHING
+
+
+def test_the_page_speaks_german_when_it_is_chosen(watch, films):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "about")
+    english = page.locator("h2").all_text_contents()
+    page.evaluate("delete document.body.dataset.ready")
+    page.select_option("#language", "de")
+    ready(page, "about")
+    assert page.locator("h1").text_content() == "Über diesen Lauf"
+    assert page.evaluate("document.documentElement.lang") == "de"
+    assert not set(english) & set(page.locator("h2").all_text_contents())
+    page.reload()
+    ready(page, "about")
+    assert page.locator("h1").text_content() == "Über diesen Lauf"
+    assert seen.told() == NOTHING
+
+
+# ---- for analysts: the drawing, undo, scenarios, an item's page
+
+
+def boxes(page, selector):
+    return page.locator(selector).evaluate_all(
+        "(all) => all.map((e) => { const b = e.getBBox(); return [b.x, b.y, b.width, b.height]; })"
+    )
+
+
+def overlap(a, b):
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    return across > 0.5 and down > 0.5
+
+
+def test_the_drawing_has_its_drops_and_no_label_covers_another(watch, films, films_run, tmp_path):
+    seen = watch(films.partition("#")[0], viewport={"width": 1280, "height": 900})
+    page = start(seen, films)
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    go(page, "why", user="u0003", item=item, k=25)
+    plates, nodes = boxes(page, ".drawing .plate"), boxes(page, ".drawing .node rect")
+    assert len(plates) > 5
+    found = [*plates, *nodes]
+    assert not [(a, b) for at, a in enumerate(found) for b in found[at + 1 :] if overlap(a, b)]
+    told = api(page, "explain", user="u0003", item=item, k=25)["explanation"]
+    shown = page.locator(".drawing .drop").all_text_contents()
+    first = f"{told['paths'][0]['hop_drops'][0]:.4f}"
+    assert first.replace("-", MINUS) in shown
+
+    for kind, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=kind, exact=True).click()
+        file = tmp_path / saved.value.suggested_filename
+        saved.value.save_as(file)
+        assert file.read_bytes().startswith(begin)
+        assert len(file.read_bytes()) > 5_000
+
+    chooser = page.get_by_label("Expand a node")
+    chooser.select_option(index=1)
+    page.wait_for_selector(".neighbor")
+    assert seen.told() == NOTHING
+
+
+def test_changes_are_logged_undone_and_saved(watch, films):
+    seen = watch(films.partition("#")[0])
+    page = start(seen, films)
+    go(page, "what-if", user="u0003")
+
+    def press(what):
+        page.evaluate("delete document.body.dataset.ready")
+        what()
+        ready(page, "what-if")
+
+    press(page.locator(".ticks input").nth(0).click)
+    press(page.locator(".ticks input").nth(2).click)
+    log = page.locator(".log li").all_text_contents()
+    assert len(log) == 2
+    assert all(one.startswith("Took away ") for one in log)
+    page.get_by_placeholder("Name of the scenario").fill("<b>two less</b>")
+    press(page.get_by_role("button", name="Save").click)
+    both = page.evaluate("location.hash")
+    press(page.get_by_role("button", name="Undo").click)
+    assert page.locator(".log li").all_text_contents() == log[:1]
+    assert page.locator(".ticks .gone").count() == 1
+    press(page.get_by_role("link", name="<b>two less</b>").click)
+    assert page.locator(".ticks .gone").count() == 2
+    removed = "[...new URLSearchParams(location.hash.split('?')[1]).getAll('remove')].sort().join()"
+    assert page.evaluate(removed) == page.evaluate(removed.replace("location.hash", repr(both)))
+    assert seen.told() == NOTHING
+
+
+def test_a_saved_page_promises_no_change(watch, films_run, tmp_path):
+    from kgrec.serving.export import export_page
+    from kgrec.serving.inspector import Inspector
+
+    file = tmp_path / "saved.html"
+    file.write_text(export_page(Inspector(films_run), ["u0003"], 2), encoding="utf-8")
+    seen = watch(file.as_uri())
+    page = start(seen, file.as_uri())
+    go(page, "what-if", user="u0003")
+    assert page.locator("main input, main button").count() == 0
+    assert "kgrec inspect RUN" in page.text_content("main")
+    assert seen.told() == NOTHING
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_bars_and_words_keep_their_place_with_forced_colors(watch, films, films_run, width):
+    seen = watch(
+        films.partition("#")[0], viewport={"width": width, "height": 900}, forced_colors="active"
+    )
+    page = start(seen, films)
+    go(page, "recommendations", user="u0003", view="numbers")
+    backgrounds = page.evaluate(
+        """() => ["own", "liked", "loose"].map((kind) => {
+            const look = getComputedStyle(document.querySelector(`.bar-key .${kind}`));
+            return look.backgroundColor + look.backgroundImage;
+        })"""
+    )
+    assert len(set(backgrounds)) == 3
+    go(page, "overall")
+    narrow = (
+        "[...document.querySelectorAll('tbody th')].map((e) => e.getBoundingClientRect().width)"
+    )
+    assert min(page.evaluate(narrow)) >= 90
+
+
+def test_a_slow_question_says_how_long_it_has_run(watch, films_run, serving):
+    from kgrec.serving.inspector import Inspector
+
+    own = films_run.explainer()
+    go_on = threading.Event()
+
+    class Slow:
+        def explain(self, user, item, k=10, **settings):
+            go_on.wait(60)
+            return own.explain(user, item, k=k)
+
+        def flip(self, user, item=None, mode="delete", max_size=50):
+            return own.flip(user, item, mode)
+
+        compare = why_not = what_if = summary = lambda self: None
+
+    item = films_run.recommend(["u0003"], k=1)["item"][0]
+    with serving(Inspector(films_run, Slow())) as address:
+        seen = watch(address.partition("#")[0])
+        page = start(seen, address)
+        page.evaluate(
+            "(hash) => { location.hash = hash; }",
+            f"#/why?{urlencode({'user': 'u0003', 'item': item})}",
+        )
+        page.get_by_text(re.compile(r"Searching the paths.* \d+ s so far")).wait_for()
+        go_on.set()
+        ready(page, "paths")
+        assert page.locator(".progress").count() == 0
+        assert seen.told() == NOTHING

@@ -59,6 +59,11 @@ def test_a_missing_extra_is_one_line(capsys, stored, monkeypatch):
         ["--export", "x.html", "--port", "0"],
         ["--export", "x.html", "--browser"],
         ["--port", "70000"],
+        ["--export", "x.html", "--against", "other"],
+        ["--export", "x.html", "--images", "image"],
+        ["--port", "0", "--images", "no such relation"],
+        ["--port", "0", "--images", "none.csv"],
+        ["--port", "0", "--against", "none"],
     ],
 )
 def test_options_that_do_not_go_together_are_told(capsys, stored, arguments):
