@@ -55,7 +55,7 @@ def alignment(
 ) -> Float[Tensor, ""]:
     """Return the mean squared distance of rows that belong together, by direction.
 
-    Source: Wang et al., DirectAU, KDD 2022, Eq. (2). https://arxiv.org/abs/2206.12811
+    Source: Wang et al., DirectAU, KDD 2022, Section 3. https://arxiv.org/abs/2206.12811
     """
     return (unit_rows(first) - unit_rows(second)).square().sum(1).mean()
 
@@ -64,7 +64,7 @@ def uniformity(x: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
     """Return ``log mean exp(-2 |x_i - x_j|^2)`` over the pairs of rows, by direction; 0 of a single
     row.
 
-    Source: Wang et al., DirectAU, KDD 2022, Eq. (3). https://arxiv.org/abs/2206.12811
+    Source: Wang et al., DirectAU, KDD 2022, Section 3. https://arxiv.org/abs/2206.12811
     """
     count = len(x)
     if count < 2:
@@ -132,7 +132,7 @@ class SignedNoise(nn.Module):
     Args:
         scale: Length of the noise.
 
-    Source: Yu et al., SimGCL, SIGIR 2022, Eq. (7)-(8). https://arxiv.org/abs/2112.08679
+    Source: Yu et al., SimGCL, SIGIR 2022, Section 3. https://arxiv.org/abs/2112.08679
     """
 
     def __init__(self, scale: float | int) -> None:
