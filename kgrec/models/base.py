@@ -23,6 +23,9 @@ from kgrec.graph.paths import ReasonedPath
 
 B = TypeVar("B")
 
+Loss = Float[Tensor, ""] | Mapping[str, Float[Tensor, ""]]
+"""What a loss returns: one value, or several by name."""
+
 
 @runtime_checkable
 class Scorer(Protocol):
@@ -55,7 +58,7 @@ class Objective(Generic[B]):
     """
 
     batch: type[B]
-    loss: Callable[[B], "Float[Tensor, ''] | Mapping[str, Float[Tensor, '']]"]
+    loss: Callable[[B], Loss]
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
     source: object = None
@@ -66,8 +69,8 @@ class Objective(Generic[B]):
 
 def ranking_objective(
     loss: str,
-    bpr: Callable[[PairwiseBatch], Float[Tensor, ""]],
-    softmax: Callable[[PositiveBatch], Float[Tensor, ""]],
+    bpr: Callable[[PairwiseBatch], Loss],
+    softmax: Callable[[PositiveBatch], Loss],
     parameters: tuple[nn.Parameter, ...] | None = None,
     *,
     capturable: bool = False,

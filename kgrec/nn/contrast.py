@@ -22,7 +22,7 @@ def check_contrast(
     """
     if not 0 < temperature <= 1 or weight < 0 or l2_weight < 0:
         raise ConfigError(
-            f"{model} needs temperature in (0, 1], contrast_weight >= 0 and l2_weight >= 0."
+            f"{model} needs contrast_temperature in (0, 1], contrast_weight >= 0, l2_weight >= 0."
         )
 
 

@@ -149,5 +149,5 @@ def test_noise_is_uniform_and_a_constant_to_the_gradient():
 
 @pytest.mark.parametrize("values", [(0.0, 1, 0), (1.5, 1, 0), (0.2, -1, 0), (0.2, 1, -1)])
 def test_refuses_values_out_of_range(values):
-    with pytest.raises(ConfigError, match=r"^SGL needs temperature in \(0, 1\]"):
+    with pytest.raises(ConfigError, match=r"^SGL needs contrast_temperature in \(0, 1\]"):
         check_contrast("SGL", *values)

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from kgrec.batches import PositiveBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Plan, Preset, Span, ranking_objective
-from kgrec.models.graph.base import LightRecommender
+from kgrec.models.graph.base import RankedLight
 from kgrec.nn.init import normal
 from kgrec.nn.light import LightPropagation
-from kgrec.nn.losses import l2
 from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss
-from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.random import derive
 
 
@@ -107,7 +103,7 @@ SPACE = {
 KG_SPACE = {**SPACE, "l2_weight": Span(1e-6, 10.0, log=True)}
 
 
-class LightGCN(LightRecommender):
+class LightGCN(RankedLight):
     """Propagate embeddings over the normalized graph, and average the layers.
 
         X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                                 (7)-(8)
@@ -131,12 +127,6 @@ class LightGCN(LightRecommender):
     Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
     """
 
-    def __init__(
-        self, ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator
-    ) -> None:
-        super().__init__(ckg, config, generator)
-        self.contrast = CosineSoftmax(*ckg.warm_items(), config.temperature, config.negatives)
-
     @classmethod
     def from_dataset(
         cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator
@@ -155,35 +145,9 @@ class LightGCN(LightRecommender):
         shape = self.ckg.num_nodes, self.config.dim
         return normal(*shape, scale=self.config.init_scale, generator=generator)
 
-    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the cosine softmax over all items that have training interactions, with L2 on
-        layer 0.
-        """
-        if self.contrast.sampled:
-            return self._sampled_loss(batch)
-
-        warm = self.contrast.count
-        users, at = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
-        z, start = self.rows(torch.cat([self.contrast.items, users]))  # (warm + users, dim)
-        user = at + warm
-        positive = self.contrast.position[batch.positive]
-        ego = l2(*take_rows(start, torch.cat([user, positive])).chunk(2))
-        loss: Tensor = self.contrast(take_rows(z, user), z[:warm], batch.positive)
-        total: Tensor = loss + self.config.l2_weight * ego
-        return total
-
-    def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the softmax over drawn items."""
-        drawn = self.contrast.draw()
-        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, drawn])
-        rows, at = torch.unique(nodes, return_inverse=True)
-        z, start = self.rows(rows)
-        size = len(batch.user)
-        ego = l2(*take_rows(start, at[: 2 * size]).chunk(2))
-        user, item, other = torch.split(take_rows(unit_rows(z), at), [size, size, len(drawn)])
-        loss = self.contrast.over_drawn(user, item, other, (batch.positive, drawn))
-        total: Tensor = loss + self.config.l2_weight * ego
-        return total
+    def _warm(self) -> CosineSoftmax:
+        config = self.config
+        return CosineSoftmax(*self.ckg.warm_items(), config.temperature, config.negatives)
 
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""
@@ -195,9 +159,4 @@ class LightGCN(LightRecommender):
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
-        self.contrast.reseed(derive(seed, "drawn items", epoch))
-
-    @property
-    def by_direction(self) -> bool:
-        """Whether items are compared by direction."""
-        return bool(self.config.loss == "softmax")
+        self.warm.reseed(derive(seed, "drawn items", epoch))

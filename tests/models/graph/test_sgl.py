@@ -2,7 +2,9 @@ import pytest
 import torch
 from dense import BATCH, adjacency, bpr, built, info_nce
 
+from kgrec.batches import PositiveBatch
 from kgrec.errors import ConfigError
+from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 from kgrec.models.graph.sgl import SGL, SGLConfig
 from kgrec.runs.fit import fit
 from kgrec.runs.settings import choose
@@ -29,7 +31,13 @@ class TestSGL(RecommenderContract):
     @pytest.mark.parametrize("left_out", ["edge", "node", "walk"])
     def test_loss_and_gradient_by_dense_matrices(self, left_out, contrast):
         config = SGLConfig(
-            dim=4, num_layers=2, view=left_out, drop=0.3, contrast=contrast, l2_weight=0.1
+            dim=4,
+            num_layers=2,
+            view=left_out,
+            drop=0.3,
+            contrast=contrast,
+            l2_weight=0.1,
+            loss="bpr",
         )
         model = built(SGL, config)
         model.plan().begin_epoch(1, 0)
@@ -79,6 +87,14 @@ class TestSGL(RecommenderContract):
         begin(3, 7)
         assert torch.equal(model._views[0][0], first)
 
+    def test_the_softmax_is_lightgcns(self):
+        model = built(SGL, SGLConfig(dim=4, num_layers=2, l2_weight=0.1))
+        other = built(LightGCN, LightGCNConfig(dim=4, num_layers=2, l2_weight=0.1))
+        batch = PositiveBatch(BATCH.user, BATCH.positive)
+        got, expected = model.loss(batch)["softmax"], other.softmax_loss(batch)
+        torch.testing.assert_close(got, expected)
+        assert torch.equal(model.eval().scorer().items, other.eval().scorer().items)
+
     def test_views_of_a_walk_differ_by_layer(self):
         model = built(SGL, SGLConfig(dim=4, num_layers=3, view="walk", drop=0.5))
         model.plan().begin_epoch(1, 0)
@@ -124,7 +140,7 @@ class TestSGL(RecommenderContract):
     def test_presets(self):
         chosen = choose("sgl", "paper", {})
         config = chosen.config
-        assert (config.num_layers, config.drop, config.temperature) == (3, 0.1, 0.2)
+        assert (config.num_layers, config.drop, config.contrast_temperature) == (3, 0.1, 0.2)
         assert (config.contrast_weight, config.l2_weight, config.contrast) == (0.1, 1e-4, "all")
         assert (chosen.train.learning_rate, chosen.train.batch_size) == (1e-3, 2048)
 
@@ -134,7 +150,7 @@ class TestSGL(RecommenderContract):
             {"dim": 0},
             {"num_layers": 0},
             {"drop": 1.0},
-            {"temperature": 0.0},
+            {"contrast_temperature": 0.0},
             {"contrast_weight": -1.0},
             {"l2_weight": -1.0},
         ],
@@ -143,7 +159,7 @@ class TestSGL(RecommenderContract):
         with pytest.raises(ConfigError, match=r"^SGL needs [^\n]*" + next(iter(config))):
             SGLConfig(**config)
 
-    @pytest.mark.parametrize("key", ["view", "contrast"])
+    @pytest.mark.parametrize("key", ["view", "contrast", "loss"])
     def test_refuses_words_it_does_not_know(self, key):
         with pytest.raises(ConfigError, match=f"^{key}='none': expected one of "):
             choose("sgl", "default", {key: "none"})
