@@ -186,6 +186,9 @@ class Recommender(nn.Module, ABC):
     vectors. False is a declaration: explanations then say that facts have no effect, instead of
     that none was measured."""
 
+    folds_in: ClassVar[bool] = False
+    """Whether its scorer, by the default settings, ranks for someone unseen by a history."""
+
     def __init_subclass__(cls, **more: Any) -> None:
         """Refuse a hook that is not a method.
 

@@ -29,6 +29,7 @@ class ModelEntry:
         summary: What it does, in a few words.
         paper: Where it comes from.
         needs: What a dataset must have, by the names of ``kgrec.data.records.needs.NEEDS``.
+        reads: What it takes besides where a dataset has it: "texts", "features".
         fixed: Configuration that makes this name what it is; it cannot be overridden.
         presets: Name of the mapping of presets in the module.
         space: Name of the mapping in the module that tuning searches.
@@ -42,6 +43,7 @@ class ModelEntry:
     summary: str
     paper: str
     needs: tuple[str, ...]
+    reads: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     presets: str = "PRESETS"
     space: str = "SPACE"
@@ -136,7 +138,8 @@ _ENTRIES = (
     _entry("ultragcn", "graph", "UltraGCN", "Mao et al., CIKM 2021",
            "embeddings at the limit of propagation, without any", _LIKES),
     _entry("cke", "knowledge", "CKE", "Zhang et al., KDD 2016",
-           "matrix factorization plus TransR, item features and texts", _GRAPH),
+           "matrix factorization plus TransR, item features and texts", _GRAPH,
+           reads=("features", "texts")),
     _entry("cfkg", "knowledge", "CFKG", "Ai et al., Algorithms 2018",
            "translation in one graph of interactions and triples", _GRAPH),
     _entry("dkn", "news", "DKN", "Wang et al., WWW 2018",

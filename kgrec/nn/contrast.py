@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kgrec.errors import ConfigError
-from kgrec.ops.contrast import softmax_rows
+from kgrec.ops.contrast import log_mean_kernel, softmax_rows
 from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.dropout import recipe, words
 from kgrec.ops.rows import inverse_length, unit_rows
@@ -66,17 +66,9 @@ def uniformity(x: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
 
     Source: Wang et al., DirectAU, KDD 2022, Section 3. https://arxiv.org/abs/2206.12811
     """
-    count = len(x)
-    if count < 2:
+    if len(x) < 2:
         return x.sum() * 0
-
-    unit = unit_rows(x)
-    squares = unit.square().sum(1)  # 1, or 0 for a row of zeros
-    distance = squares.unsqueeze(1) + squares - 2 * unit @ unit.T
-    own = torch.eye(count, dtype=torch.bool, device=x.device)
-    total = (-2 * distance).masked_fill(own, -torch.inf).view(-1).logsumexp(0)
-    pairs: Tensor = total.new_tensor(float(count * (count - 1)))
-    return total - pairs.log()
+    return log_mean_kernel(unit_rows(x), 2.0)
 
 
 def kept_edges(graph: Csr, probability: float | int, key: int) -> Bool[Tensor, " edges"]:

@@ -13,6 +13,7 @@ from kgrec.nn.contrast import (
     uniformity,
     view_weights,
 )
+from kgrec.ops import contrast
 from kgrec.ops.csr import Csr
 
 
@@ -68,7 +69,9 @@ def test_alignment_and_uniformity_by_hand():
     assert float(uniformity(2 * items)) == pytest.approx(-0.8)
 
 
-def test_uniformity_is_the_mean_over_pairs():
+@pytest.mark.parametrize("cells", [1, 20, 1 << 20])
+def test_uniformity_is_the_mean_over_pairs(cells, monkeypatch):
+    monkeypatch.setattr(contrast, "_CELLS_AT_ONCE", cells)
     x = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     x = torch.cat([x, x[:1]]).requires_grad_()  # a row that is there twice counts as a pair
     unit = torch.nn.functional.normalize(x, dim=1)

@@ -37,6 +37,8 @@ class LightRecommender(Recommender):
         generator: Draws the initial embeddings.
     """
 
+    folds_in = True
+
     def __init__(self, ckg: CollaborativeKG, config: Any, generator: torch.Generator) -> None:
         super().__init__()
         self.ckg = ckg

@@ -5,6 +5,7 @@ https://arxiv.org/abs/2206.12811
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -27,6 +28,8 @@ class DirectAUConfig:
         dim: Embedding size d; 64 in the paper.
         num_layers: Propagation layers of the encoder; 0 is matrix factorization, as in the paper,
             2 or 3 LightGCN.
+        ranks: What a score is: "product" of the vectors as they are, as in the authors' code, or by
+            "direction", the item's vector normalized, as it is trained.
         uniformity_weight: Weight gamma of the uniformity; 0.5 to 5 in the paper, by data set.
         l2_weight: Weight of half the squared layer-0 norms of the batch rows, divided by the batch
             size.
@@ -34,11 +37,14 @@ class DirectAUConfig:
 
     dim: int = 64
     num_layers: int = 2
+    ranks: Literal["product", "direction"] = "direction"
     uniformity_weight: float = 1.0
     l2_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values out of range."""
+        if self.ranks not in ("product", "direction"):
+            raise ConfigError('DirectAU needs ranks "product" or "direction".')
         if self.dim < 1 or self.num_layers < 0 or self.uniformity_weight < 0 or self.l2_weight < 0:
             raise ConfigError(
                 "DirectAU needs dim >= 1, num_layers >= 0, uniformity_weight >= 0 and "
@@ -49,7 +55,7 @@ class DirectAUConfig:
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.005, "epochs": 100}),
     "paper": Preset(
-        {"num_layers": 0},
+        {"num_layers": 0, "ranks": "product"},
         {
             "epochs": 300,
             "patience": 0,
@@ -63,6 +69,7 @@ PRESETS = {
 
 SPACE = {
     "num_layers": (0, 1, 2, 3),
+    "ranks": ("product", "direction"),
     "learning_rate": Span(5e-4, 2e-2, log=True),
     "uniformity_weight": Span(0.1, 10.0, log=True),
     "batch_size": (512, 1024, 2048),
@@ -79,8 +86,7 @@ class DirectAU(LightRecommender):
     where Z are embeddings, or LightGCN's layer means of them. A user or item that is in the batch
     several times makes pairs of its own.
 
-    Differs from the paper: nothing known; the scores are inner products of vectors that are not
-    normalized, as in the authors' code.
+    Differs from the paper: nothing known with ``ranks`` "product"; "direction" is an addition.
 
     Args:
         ckg: Graph of interactions.
@@ -102,6 +108,11 @@ class DirectAU(LightRecommender):
             "align": alignment(user, item) + ego,
             "uniform": self.config.uniformity_weight * spread,
         }
+
+    @property
+    def by_direction(self) -> bool:
+        """Whether items are compared by direction."""
+        return bool(self.config.ranks == "direction")
 
     def plan(self) -> Plan:
         """Return one objective of two losses."""

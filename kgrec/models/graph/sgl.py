@@ -56,7 +56,7 @@ class SGLConfig:
     drop: float = 0.1
     contrast: Literal["all", "batch"] = "batch"
     contrast_temperature: float = 0.2
-    contrast_weight: float = 0.1
+    contrast_weight: float = 0.05
     l2_weight: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class SGLConfig:
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.005, "epochs": 100}),
     "paper": Preset(
-        {"loss": "bpr", "num_layers": 3, "contrast": "all"},
+        {"loss": "bpr", "num_layers": 3, "contrast": "all", "contrast_weight": 0.1},
         {"epochs": 1000, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3},
     ),
     "fast": Preset(train={"learning_rate": 0.01, "epochs": 20, "patience": 3}),

@@ -43,7 +43,7 @@ class SimGCLConfig:
     temperature: float = 0.2
     noise: float = 0.1
     contrast_temperature: float = 0.2
-    contrast_weight: float = 0.5
+    contrast_weight: float = 0.1
     l2_weight: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class SimGCLConfig:
             raise ConfigError("SimGCL needs dim >= 1, num_layers >= 1 and noise >= 0.")
 
 
-_PUBLISHED = {"loss": "bpr", "num_layers": 3}
+_PUBLISHED = {"loss": "bpr", "num_layers": 3, "contrast_weight": 0.5}
 _PUBLISHED_TRAINING = {"epochs": 20, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3}
 
 PRESETS = {

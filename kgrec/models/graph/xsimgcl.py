@@ -45,9 +45,9 @@ class XSimGCLConfig:
     loss: Literal["bpr", "softmax"] = "softmax"
     temperature: float = 0.2
     layer: int = 1
-    noise: float = 0.2
+    noise: float = 0.05
     contrast_temperature: float = 0.15
-    contrast_weight: float = 0.2
+    contrast_weight: float = 0.05
     l2_weight: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class XSimGCLConfig:
             )
 
 
-_PUBLISHED = {"loss": "bpr", "num_layers": 3}
+_PUBLISHED = {"loss": "bpr", "num_layers": 3, "noise": 0.2, "contrast_weight": 0.2}
 _PUBLISHED_TRAINING = {"epochs": 20, "patience": 0, "batch_size": 2048, "learning_rate": 1e-3}
 
 PRESETS = {

@@ -191,6 +191,8 @@ class DKN(Recommender):
     click_ptr: Tensor
     clicks: Tensor
 
+    folds_in = True
+
     def __init__(
         self,
         catalog: NewsCatalog,

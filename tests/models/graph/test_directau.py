@@ -52,6 +52,14 @@ class TestDirectAU(RecommenderContract):
             *(torch.autograd.grad(value, model.nodes)[0] for value in (got, expected))
         )
 
+    @pytest.mark.parametrize("ranks", ["product", "direction"])
+    def test_scores_by_product_or_direction(self, ranks):
+        model = built(DirectAU, DirectAUConfig(dim=4, num_layers=1, ranks=ranks)).eval()
+        z = (model.nodes + adjacency(model) @ model.nodes) / 2
+        items = z[:8] / (z[:8].norm(dim=1, keepdim=True) if ranks == "direction" else 1)
+        scorer = model.scorer()
+        torch.testing.assert_close(scorer.users @ scorer.items.T, z[8:] @ items.T)
+
     def test_factors_alone_rank_for_no_one_unseen_and_read_no_graph(self):
         run = self.run(worlds.checkerboard(), num_layers=0, epochs=2)
         explained = run.explain("u0", run.recommend("u0", k=1)["item"][0])
@@ -76,6 +84,7 @@ class TestDirectAU(RecommenderContract):
     def test_presets(self):
         chosen = choose("directau", "paper", {})
         assert (chosen.config.num_layers, chosen.config.uniformity_weight) == (0, 1.0)
+        assert chosen.config.ranks == "product"
         assert (chosen.train.weight_decay, chosen.train.learning_rate) == (1e-6, 1e-3)
 
     @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class TestSGL(RecommenderContract):
             contrast=contrast,
             l2_weight=0.1,
             loss="bpr",
+            contrast_weight=0.1,
         )
         model = built(SGL, config)
         model.plan().begin_epoch(1, 0)

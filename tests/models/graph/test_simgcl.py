@@ -34,7 +34,9 @@ class TestSimGCL(RecommenderContract):
 
     def test_loss_and_gradient_by_dense_matrices(self):
         """The gradient of three passes that are each differentiated."""
-        config = SimGCLConfig(dim=4, num_layers=2, noise=0.4, l2_weight=0.1, loss="bpr")
+        config = SimGCLConfig(
+            dim=4, num_layers=2, noise=0.4, contrast_weight=0.5, l2_weight=0.1, loss="bpr"
+        )
         model = built(SimGCL, config)
         begin = model.plan().begin_epoch
         begin(1, 0)
@@ -62,7 +64,9 @@ class TestSimGCL(RecommenderContract):
         torch.testing.assert_close(scorer.items, z[:8])
 
     def test_without_noise_both_views_are_the_scores_own_vectors(self):
-        model = built(SimGCL, SimGCLConfig(dim=4, num_layers=2, noise=0.0, loss="bpr"))
+        model = built(
+            SimGCL, SimGCLConfig(dim=4, num_layers=2, noise=0.0, contrast_weight=0.5, loss="bpr")
+        )
         z = clean(model)
         got = model.loss(BATCH)["contrast"]
         expected = sum(

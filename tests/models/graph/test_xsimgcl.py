@@ -19,7 +19,13 @@ class TestXSimGCL(RecommenderContract):
     def test_loss_and_gradient_by_dense_matrices(self, layer):
         """The gradient of the pass with noise, differentiated layer by layer."""
         config = XSimGCLConfig(
-            dim=4, num_layers=3, layer=layer, noise=0.4, l2_weight=0.1, loss="bpr"
+            dim=4,
+            num_layers=3,
+            layer=layer,
+            noise=0.4,
+            contrast_weight=0.2,
+            l2_weight=0.1,
+            loss="bpr",
         )
         model = built(XSimGCL, config)
         begin = model.plan().begin_epoch
