@@ -29,8 +29,8 @@ from kgrec.graph.symmetric import PairGraph
 from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 from kgrec.ops.backends import gpu
 from kgrec.ops.propagate import matrix
-from kgrec.queries import queries
 from kgrec.ops.ranking import topk_masked, topk_scores
+from kgrec.queries import queries
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import rounds_of
 
