@@ -190,7 +190,6 @@ class DKN(Recommender):
     entities: Tensor
     click_ptr: Tensor
     clicks: Tensor
-
     folds_in = True
 
     def __init__(
@@ -226,9 +225,10 @@ class DKN(Recommender):
         """Take the texts, the entities they name, and what is known of words and entities."""
         lengths = {"longest": config.max_words, "min_count": config.min_count}
         catalog = NewsCatalog.from_dataset(data, **lengths)
-        words = _given_words(data, catalog)
         knowledge = EntityKnowledge.from_dataset(data, catalog.mentioned)
-        return cls(catalog, knowledge, words, config, generator, _clicks(data))
+        return cls(
+            catalog, knowledge, _given_words(data, catalog), config, generator, _clicks(data)
+        )
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Train the entity vectors before the first epoch, and give dropout its stream."""
