@@ -225,10 +225,9 @@ class DKN(Recommender):
         """Take the texts, the entities they name, and what is known of words and entities."""
         lengths = {"longest": config.max_words, "min_count": config.min_count}
         catalog = NewsCatalog.from_dataset(data, **lengths)
+        words = _given_words(data, catalog)
         knowledge = EntityKnowledge.from_dataset(data, catalog.mentioned)
-        return cls(
-            catalog, knowledge, _given_words(data, catalog), config, generator, _clicks(data)
-        )
+        return cls(catalog, knowledge, words, config, generator, _clicks(data))
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Train the entity vectors before the first epoch, and give dropout its stream."""
@@ -312,8 +311,7 @@ class DKN(Recommender):
         """
         history, mask = self.histories(batch.history, batch.history_mask)
         shown = batch.candidates
-        both = torch.cat([history.flatten(), shown.flatten()])
-        news, at = torch.unique(both, return_inverse=True)
+        news, at = torch.unique(torch.cat([history.ravel(), shown.ravel()]), return_inverse=True)
         read, offered = at.split([history.numel(), shown.numel()])
         tables = self.tables(self.encode(news))
         logits = self.logits(tables, read.view(history.shape), mask, offered.view(shown.shape))
