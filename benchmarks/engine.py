@@ -431,7 +431,7 @@ def _gradient_error(data: str, picked: np.ndarray) -> tuple[float, float]:
         positive,
         torch.randint(opened.num_items, user.shape, generator=torch.Generator().manual_seed(1)),
     )
-    (got,) = torch.autograd.grad(model.bpr_loss(batch), model.nodes)
+    (got,) = torch.autograd.grad(model.pairwise_loss(batch), model.nodes)
     csr, x = model.graph.csr, model.nodes.detach().double().requires_grad_()
     matrix = torch.sparse_coo_tensor(
         torch.stack([csr.destinations(), csr.idx.long()]),

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from engine import made, spmm_bytes
 
@@ -29,6 +30,7 @@ from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 from kgrec.ops.backends import gpu
 from kgrec.ops.propagate import matrix
 from kgrec.ops.ranking import topk_masked, topk_scores
+from kgrec.queries import queries
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import rounds_of
 
@@ -184,6 +186,38 @@ def kgat_steps() -> dict[str, Any]:
     return out | {"epoch_s": seconds, "peak_mib": torch.cuda.max_memory_allocated() / 2**20}
 
 
+GRAPH_MODELS = {
+    "ngcf": {"message_dropout": 0.0},
+    "sgl": {},
+    "simgcl": {},
+    "xsimgcl": {},
+    "directau": {},
+    "ultragcn": {"init_scale": 0.1},
+}
+
+
+def agreement(models: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the largest difference of scores between the device and the CPU, in units of their
+    spread, after one epoch of each model with the same draws.
+    """
+    data = made(2_000, 3_000, 3_000, 60_000, 1_000, 1)
+    query = queries(data.train, np.arange(500))
+    found = {}
+    for model, settings in models.items():
+        scores = {}
+        for device in ("cuda", "cpu"):
+            run = kgrec.fit(
+                model, data, device=device, epochs=1, patience=0, refit=False, **settings
+            )
+            with torch.inference_mode():
+                scores[device] = run.scorer()(query.to(device)).cpu()
+
+        difference = (scores["cuda"] - scores["cpu"]).abs().max()
+        found[model] = float(difference / scores["cpu"].std())
+
+    return found
+
+
 def main() -> None:
     """Run all checks and print them."""
     parser = argparse.ArgumentParser(
@@ -211,6 +245,7 @@ def main() -> None:
         "lightgcn": lambda: epochs(data, "lightgcn", 4, **published),
         "bprmf": lambda: epochs(data, "bprmf", 3, preset="paper"),
         "ranking": lambda: ranking(data),
+        "graph models": lambda: agreement(GRAPH_MODELS),
         "kgat": kgat_steps,
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},
     }.items():
@@ -225,6 +260,7 @@ def main() -> None:
         found["spmm"]["error"] > 1e-5
         or not found["spmm"]["same_twice"]
         or found["ranking"]["wrong_rows"]
+        or max(found["graph models"].values()) > 0.02
     )
     sys.exit(
         1 if wrong or not (found["lightgcn"]["same_twice"] and found["bprmf"]["same_twice"]) else 0

@@ -23,6 +23,9 @@ from kgrec.graph.paths import ReasonedPath
 
 B = TypeVar("B")
 
+Loss = Float[Tensor, ""] | Mapping[str, Float[Tensor, ""]]
+"""What a loss returns: one value, or several by name."""
+
 
 @runtime_checkable
 class Scorer(Protocol):
@@ -55,7 +58,7 @@ class Objective(Generic[B]):
     """
 
     batch: type[B]
-    loss: Callable[[B], "Float[Tensor, ''] | Mapping[str, Float[Tensor, '']]"]
+    loss: Callable[[B], Loss]
     parameters: tuple[nn.Parameter, ...] | None = None
     name: str = "loss"
     source: object = None
@@ -66,8 +69,8 @@ class Objective(Generic[B]):
 
 def ranking_objective(
     loss: str,
-    bpr: Callable[[PairwiseBatch], Float[Tensor, ""]],
-    softmax: Callable[[PositiveBatch], Float[Tensor, ""]],
+    bpr: Callable[[PairwiseBatch], Loss],
+    softmax: Callable[[PositiveBatch], Loss],
     parameters: tuple[nn.Parameter, ...] | None = None,
     *,
     capturable: bool = False,
@@ -182,6 +185,9 @@ class Recommender(nn.Module, ABC):
     """Whether facts of a graph enter the scores at inference, beside what training put into the
     vectors. False is a declaration: explanations then say that facts have no effect, instead of
     that none was measured."""
+
+    folds_in: ClassVar[bool] = False
+    """Whether its scorer, by the default settings, ranks for someone unseen by a history."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Refuse a hook that is not a method.

@@ -29,6 +29,7 @@ class ModelEntry:
         summary: What it does, in a few words.
         paper: Where it comes from.
         needs: What a dataset must have, by the names of ``kgrec.data.records.needs.NEEDS``.
+        reads: What it takes besides where a dataset has it: "texts", "features".
         fixed: Configuration that makes this name what it is; it cannot be overridden.
         presets: Name of the mapping of presets in the module.
         space: Name of the mapping in the module that tuning searches.
@@ -42,6 +43,7 @@ class ModelEntry:
     summary: str
     paper: str
     needs: tuple[str, ...]
+    reads: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     presets: str = "PRESETS"
     space: str = "SPACE"
@@ -107,6 +109,10 @@ _ENTRIES = (
            "items by their number of interactions", _LIKES),
     _entry("itemknn", "baselines", "ItemKNN", "Sarwar et al., WWW 2001",
            "items by their similarity to what somebody used", _LIKES),
+    _entry("userknn", "baselines", "UserKNN", "Resnick et al., CSCW 1994",
+           "items of the users most like somebody", _LIKES),
+    _entry("rp3beta", "baselines", "RP3Beta", "Paudel et al., TiiS 2017",
+           "random walks of three steps, popular items held back", _LIKES),
     _entry("bprmf", "factorization", "BPRMF", "Rendle et al., UAI 2009",
            "matrix factorization by pairwise ranking", _LIKES),
     _entry("ials", "factorization", "IALS", "Hu et al., ICDM 2008; Rendle et al., RecSys 2022",
@@ -123,8 +129,21 @@ _ENTRIES = (
     _entry("lightgcn-kg", "graph.lightgcn", "LightGCN", "He et al., SIGIR 2020",
            "linear propagation over the collaborative knowledge graph", _GRAPH,
            fixed={"knowledge": True}, presets="KG_PRESETS"),
+    _entry("ngcf", "graph", "NGCF", "Wang et al., SIGIR 2019",
+           "propagation with transforms, products and activations", _LIKES),
+    _entry("sgl", "graph", "SGL", "Wu et al., SIGIR 2021",
+           "LightGCN whose nodes are recognized across views of the graph", _LIKES),
+    _entry("simgcl", "graph", "SimGCL", "Yu et al., SIGIR 2022",
+           "LightGCN whose nodes are recognized under noise", _LIKES),
+    _entry("xsimgcl", "graph", "XSimGCL", "Yu et al., TKDE 2023",
+           "SimGCL in one pass, a layer against the whole", _LIKES),
+    _entry("directau", "graph", "DirectAU", "Wang et al., KDD 2022",
+           "users near what they used, all else apart; no negatives", _LIKES),
+    _entry("ultragcn", "graph", "UltraGCN", "Mao et al., CIKM 2021",
+           "embeddings at the limit of propagation, without any", _LIKES),
     _entry("cke", "knowledge", "CKE", "Zhang et al., KDD 2016",
-           "matrix factorization plus TransR, item features and texts", _GRAPH),
+           "matrix factorization plus TransR, item features and texts", _GRAPH,
+           reads=("features", "texts")),
     _entry("cfkg", "knowledge", "CFKG", "Ai et al., Algorithms 2018",
            "translation in one graph of interactions and triples", _GRAPH),
     _entry("dkn", "news", "DKN", "Wang et al., WWW 2018",

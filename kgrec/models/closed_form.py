@@ -30,6 +30,7 @@ class ClosedForm(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     train_ptr: Tensor
     train_items: Tensor

@@ -109,6 +109,60 @@ class PropagationEffects(LinearlyPropagated, GraphEditable):
         return items
 
 
+class EditedGraph(GraphEditable):
+    """Effects of a model over a graph that is run again on edited ones.
+
+    Args:
+        model: The model.
+        ckg: The graph that it is on.
+        built: Makes the model on another graph; parameters are taken from ``model``.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        ckg: CollaborativeKG,
+        built: Callable[[CollaborativeKG], Recommender],
+    ) -> None:
+        self.ckg = ckg
+        self._model = model
+        self._built = built
+
+    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
+        """Return the model with its parameters on another graph of the same nodes."""
+        return with_parameters_of(self._model, self._built(ckg))
+
+
+class FactorEffects(Parted):
+    """Effects of a model whose score is an inner product of trained vectors, and a bias.
+
+    Args:
+        users: Vectors of users.
+        items: Vectors of items.
+        bias: One number per item.
+    """
+
+    def __init__(
+        self,
+        users: Float[Tensor, "users dim"],
+        items: Float[Tensor, "items dim"],
+        bias: Float[Tensor, " items"] | None = None,
+    ) -> None:
+        self._users = users
+        self._items = items
+        self._bias = bias
+
+    @torch.no_grad()
+    def score_parts(self, user: int, item: int) -> ScoreParts:
+        """Return the inner product and the bias; nothing that the user has used carries a part of
+        its own.
+        """
+        product = float(self._users[user].double() @ self._items[item].double())
+        if self._bias is None:
+            return ScoreParts(product)
+        return ScoreParts(product, float(self._bias[item]))
+
+
 class HistoryEffects(HistoryEditable):
     """Effects of a model whose scorer ranks for a stranger by the history alone.
 

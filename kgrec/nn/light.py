@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from kgrec.nn.contrast import SignedNoise
 from kgrec.nn.dropout import SeededDropout
 from kgrec.ops.csr import Csr
-from kgrec.ops.propagate import poly, poly_rows
+from kgrec.ops.propagate import poly, poly_rows, propagate
 
 
 class LightPropagation(nn.Module):
@@ -83,3 +84,38 @@ class LightPropagation(nn.Module):
         messages = received[neighbors] * degree[neighbors].rsqrt().unsqueeze(2)
         total = (messages * mask.unsqueeze(2)).sum(1)  # (batch, dim)
         return total * mask.sum(1, keepdim=True).clamp(min=1).to(received.dtype).rsqrt()
+
+
+class NoisyPropagation(LightPropagation):
+    """Light propagation that averages the layers from the first one on, and passes with noise on
+    each.
+
+        Z = 1 / K (A X + ... + A^K X)
+
+    Args:
+        num_layers: K, at least 1.
+        noise: Length of the noise.
+
+    Source: Yu et al., SimGCL, SIGIR 2022, Section 3. https://arxiv.org/abs/2112.08679
+    """
+
+    def __init__(self, num_layers: int, noise: float | int) -> None:
+        super().__init__(num_layers)
+        self.coefficients = (0.0, *(1 / num_layers,) * num_layers)
+        self.noise = SignedNoise(noise)
+
+    @torch.no_grad()
+    def perturbed(
+        self, x: Float[Tensor, "nodes dim"], csr: Csr, weight: Float[Tensor, " edges"]
+    ) -> list[Float[Tensor, "nodes dim"]]:
+        """Return the layers 1 to K of a pass with noise; each starts from the one before.
+
+        Without a gradient: the noise is a constant to it, so that it is the gradient of the layers
+        without noise.
+        """
+        layers = []
+        for _ in range(self.num_layers):
+            x = self.noise(propagate(x, csr, weight, weight))
+            layers.append(x)
+
+        return layers

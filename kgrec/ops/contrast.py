@@ -57,6 +57,50 @@ def sampled_softmax_rows(
     return result
 
 
+def log_mean_kernel(unit: Float[Tensor, "batch dim"], scale: float | int) -> Float[Tensor, ""]:
+    """Return ``log mean exp(-scale |x_i - x_j|^2)`` over the pairs of at least two rows.
+
+    The kernel is made, used for the loss and for the gradient, and dropped, a few rows at a time.
+    Differentiable once, for rows of length 1 or 0: the gradient leaves out what would change their
+    lengths.
+
+    Args:
+        unit: Rows of length 1, or of zeros.
+        scale: What squared distances are multiplied by.
+
+    Source: Wang and Isola, Understanding Contrastive Representation Learning through Alignment and
+    Uniformity on the Hypersphere, ICML 2020, Section 4. https://arxiv.org/abs/2005.10242
+    """
+    result: Tensor = _LogMeanKernel.apply(unit, float(scale))  # type: ignore[no-untyped-call]
+    return result
+
+
+class _LogMeanKernel(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, unit: Tensor, scale: float) -> Tensor:
+        count = len(unit)
+        squares = unit.square().sum(1)
+        gradient = torch.empty_like(unit)
+        total = unit.new_zeros(())
+        step = max(1, _CELLS_AT_ONCE // count)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            kernel = unit[rows] @ unit.T
+            kernel.mul_(2).sub_(squares).sub_(squares[rows].unsqueeze(1)).mul_(scale).exp_()
+            kernel.diagonal(start).zero_()  # no row is a pair with itself
+            total += kernel.sum()
+            torch.mm(kernel, unit, out=gradient[rows])
+
+        ctx.save_for_backward(gradient.mul_(4 * scale / total))
+        return total.log() - math.log(count * (count - 1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None
+
+
 class _SampledSoftmaxRows(torch.autograd.Function):
     @staticmethod
     def forward(

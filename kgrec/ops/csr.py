@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.errors import GraphError
@@ -149,15 +149,28 @@ class Csr:
         )
 
 
-def symmetric_weights(graph: Csr, dtype: torch.dtype = torch.float32) -> Float[Tensor, " edges"]:
+def symmetric_weights(
+    graph: Csr, dtype: torch.dtype = torch.float32, kept: Bool[Tensor, " edges"] | None = None
+) -> Float[Tensor, " edges"]:
     """Return ``1 / sqrt(degree(destination) degree(source))`` per edge.
 
     Parallel edges count once each. An isolated node has no edge, hence no weight.
 
+    Args:
+        graph: The structure.
+        dtype: Type of the weights.
+        kept: Edges that there are, each with its reverse; the others have weight 0 and count for no
+            degree. None keeps all.
+
     Source: He et al., LightGCN, SIGIR 2020, Eq. (3). https://arxiv.org/abs/2002.02126
     """
-    scale = graph.degree.double().rsqrt()
-    return (scale[graph.destinations()] * scale[graph.idx]).to(dtype)
+    if kept is None:
+        scale = graph.degree.double().rsqrt()
+        return (scale[graph.destinations()] * scale[graph.idx]).to(dtype)
+
+    degree = torch.segment_reduce(kept.double(), "sum", lengths=graph.degree, unsafe=True)
+    scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0)
+    return (scale[graph.destinations()] * scale[graph.idx] * kept).to(dtype)
 
 
 def random_walk_weights(graph: Csr, dtype: torch.dtype = torch.float32) -> Float[Tensor, " edges"]:

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from kgrec.batches import PairwiseBatch
-from kgrec.models.graph import lightgcn
+from kgrec.models.graph import base as light
 from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 from kgrec.models.knowledge import kgat
 from kgrec.models.knowledge.kgat import KGAT, KGATConfig
 from kgrec.testing import worlds
 
 MODELS = [
-    (lightgcn, LightGCN, LightGCNConfig(dim=8, num_layers=3, loss="bpr", l2_weight=0.1)),
+    (light, LightGCN, LightGCNConfig(dim=8, num_layers=3, loss="bpr", l2_weight=0.1)),
     (
         kgat,
         KGAT,

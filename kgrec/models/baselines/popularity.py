@@ -35,6 +35,7 @@ class Popularity(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     counts: Tensor
     list_kind: ClassVar[str] = "popular"

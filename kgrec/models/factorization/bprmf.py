@@ -14,7 +14,7 @@ from kgrec.batches import PairwiseBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
-from kgrec.models.factorization.bprmf_effects import BPRMFEffects
+from kgrec.models.effects import FactorEffects
 from kgrec.nn.init import normal
 from kgrec.ops.pairwise import bpr_rows
 
@@ -123,6 +123,6 @@ class BPRMF(Recommender):
 
         return DotProduct(users, items)
 
-    def explanation_effects(self) -> BPRMFEffects:
+    def explanation_effects(self) -> FactorEffects:
         """Return the inner product and the bias."""
-        return BPRMFEffects(self)
+        return FactorEffects(self.users, self.items, self.item_bias)

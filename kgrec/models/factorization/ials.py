@@ -89,6 +89,7 @@ class IALS(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     users: Tensor
     items: Tensor

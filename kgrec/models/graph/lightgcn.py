@@ -4,30 +4,20 @@
 https://arxiv.org/abs/2002.02126 (equation numbers are those of version 4)
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from kgrec.batches import PairwiseBatch, PositiveBatch
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.known import Known
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.reach import reached
-from kgrec.graph.symmetric import PairGraph
-from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Span, ranking_objective
-from kgrec.models.effects import PropagationEffects, with_parameters_of
-from kgrec.nn.init import glorot_uniform, normal
+from kgrec.models.base import Plan, Preset, Span, ranking_objective
+from kgrec.models.graph.base import RankedLight
+from kgrec.nn.init import normal
 from kgrec.nn.light import LightPropagation
-from kgrec.nn.losses import l2
-from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss, ranked_items
-from kgrec.ops.pairwise import bpr_rows
-from kgrec.ops.rows import fixed_shapes, take_rows, unit_rows
+from kgrec.nn.ranking_loss import CosineSoftmax, check_ranking_loss
 from kgrec.random import derive
 
 
@@ -113,7 +103,7 @@ SPACE = {
 KG_SPACE = {**SPACE, "l2_weight": Span(1e-6, 10.0, log=True)}
 
 
-class LightGCN(Recommender):
+class LightGCN(RankedLight):
     """Propagate embeddings over the normalized graph, and average the layers.
 
         X^(k+1) = D^(-1/2) A D^(-1/2) X^(k)                                                 (7)-(8)
@@ -137,17 +127,6 @@ class LightGCN(Recommender):
     Source: He et al., LightGCN, SIGIR 2020. https://arxiv.org/abs/2002.02126
     """
 
-    def __init__(
-        self, ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        self.ckg = ckg
-        self.config = config
-        self.graph = PairGraph(ckg)
-        self.propagate = LightPropagation(config.num_layers, config.edge_dropout)
-        self.contrast = CosineSoftmax(*ckg.warm_items(), config.temperature, config.negatives)
-        self.nodes = nn.Parameter(_initial(ckg, config, generator))  # X^(0)
-
     @classmethod
     def from_dataset(
         cls, data: Dataset, config: LightGCNConfig, generator: torch.Generator
@@ -156,116 +135,28 @@ class LightGCN(Recommender):
         ckg = CollaborativeKG.from_dataset(data, knowledge=config.knowledge)
         return cls(ckg, config, generator)
 
-    def forward(self) -> Float[Tensor, "nodes dim"]:
-        """Return the layer-averaged embeddings of all nodes, Eq. (8)."""
-        z: Tensor = self.propagate(self.nodes, self.graph.csr, self.graph.weight)  # Eqs. (7)-(8)
-        return z
+    def _propagation(self) -> LightPropagation:
+        return LightPropagation(self.config.num_layers, self.config.edge_dropout)  # Eqs. (7)-(8)
 
-    def _rows(
-        self, rows: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
-        """Return the layer-averaged embeddings of distinct nodes, and those of layer 0."""
-        return self.propagate.rows(self.nodes, self.graph.csr, self.graph.weight, rows)
+    def _initial(self, generator: torch.Generator) -> Tensor:
+        if self.config.init == "glorot":
+            return super()._initial(generator)
 
-    def bpr_loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
-        """Return BPR on propagated embeddings with L2 on layer 0, Eq. (15)."""
-        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, batch.negative])
-        if fixed_shapes(nodes):
-            z = self()
-            start = take_rows(self.nodes, nodes)
-            squares = l2(*start.chunk(3))
-            return bpr_rows(z, z, *nodes.chunk(3)) + self.config.l2_weight * squares  # Eq. (15)
+        shape = self.ckg.num_nodes, self.config.dim
+        return normal(*shape, scale=self.config.init_scale, generator=generator)
 
-        rows, at, times = torch.unique(nodes, return_inverse=True, return_counts=True)
-        z, start = self._rows(rows)  # (distinct nodes of the batch, dim)
-        ego: Tensor = (times * start.square().sum(1)).sum() / (2 * len(batch.user))
-        return bpr_rows(z, z, *at.chunk(3)) + self.config.l2_weight * ego  # Eq. (15)
-
-    def softmax_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the cosine softmax over all items that have training interactions, with L2 on
-        layer 0.
-        """
-        if self.contrast.sampled:
-            return self._sampled_loss(batch)
-
-        warm = self.contrast.count
-        users, at = torch.unique(batch.user + self.ckg.num_entities, return_inverse=True)
-        z, start = self._rows(torch.cat([self.contrast.items, users]))  # (warm + users, dim)
-        user = at + warm
-        positive = self.contrast.position[batch.positive]
-        ego = l2(*take_rows(start, torch.cat([user, positive])).chunk(2))
-        loss: Tensor = self.contrast(take_rows(z, user), z[:warm], batch.positive)
-        return loss + self.config.l2_weight * ego
-
-    def _sampled_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the softmax over drawn items."""
-        drawn = self.contrast.draw()
-        nodes = torch.cat([batch.user + self.ckg.num_entities, batch.positive, drawn])
-        rows, at = torch.unique(nodes, return_inverse=True)
-        z, start = self._rows(rows)
-        size = len(batch.user)
-        ego = l2(*take_rows(start, at[: 2 * size]).chunk(2))
-        user, item, other = torch.split(take_rows(unit_rows(z), at), [size, size, len(drawn)])
-        loss = self.contrast.over_drawn(user, item, other, (batch.positive, drawn))
-        return loss + self.config.l2_weight * ego
+    def _warm(self) -> CosineSoftmax:
+        config = self.config
+        return CosineSoftmax(*self.ckg.warm_items(), config.temperature, config.negatives)
 
     def plan(self) -> Plan:
         """Return one objective, the configured loss."""
         same = not self.config.edge_dropout
         objective = ranking_objective(
-            self.config.loss, self.bpr_loss, self.softmax_loss, capturable=same
+            self.config.loss, self.pairwise_loss, self.softmax_loss, capturable=same
         )
         return Plan((objective,), begin_epoch=self._reseed)
 
     def _reseed(self, epoch: int, seed: int) -> None:
         self.propagate.edge_dropout.reseed(derive(seed, "dropped edges", epoch))
-        self.contrast.reseed(derive(seed, "drawn items", epoch))
-
-    def can_rank(self, data: Dataset) -> Known:
-        """Return the users and items to whose vectors a trained one contributes.
-
-        Steps move vectors within as many hops of an interaction as there are layers; messages carry
-        them as far again.
-        """
-        return reached(self.ckg, 2 * self.config.num_layers)
-
-    def scorer(self) -> DotProduct:
-        """Return the propagated embeddings, Eq. (9)."""
-        z = self()
-        users, items = z[self.ckg.num_entities :], z[: self.ckg.num_items]
-        ranked = ranked_items(items, self.config.loss)
-        if not self.config.num_layers:  # without a layer a history reaches no one
-            return DotProduct(users, ranked)
-
-        csr = self.graph.csr
-        received = self.propagate.received(self.nodes, csr, self.graph.weight)
-        return DotProduct(users, ranked, partial(self.propagate.fold_in, received, csr))
-
-    def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by, and the propagated entities."""
-        ranked = self.scorer()
-        entities = self()[: self.ckg.num_entities]
-        return {"users": ranked.users, "items": ranked.items, "entities": entities}
-
-    def explanation_effects(self) -> PropagationEffects:
-        """Return effects in closed form: the scores are linear in the embeddings."""
-
-        def rebuilt(ckg: CollaborativeKG) -> Recommender:
-            return with_parameters_of(self, LightGCN(ckg, self.config, torch.Generator()))
-
-        by_direction = self.config.loss == "softmax"
-        coefficients = self.propagate.coefficients
-        return PropagationEffects(
-            self.ckg, self.graph, self.nodes, coefficients, by_direction, rebuilt
-        )
-
-
-def _initial(ckg: CollaborativeKG, config: LightGCNConfig, generator: torch.Generator) -> Tensor:
-    if config.init == "normal":
-        return normal(ckg.num_nodes, config.dim, scale=config.init_scale, generator=generator)
-    return torch.cat(
-        [
-            glorot_uniform(size, config.dim, generator=generator)
-            for size in (ckg.num_entities, ckg.num_users)
-        ]
-    )
+        self.warm.reseed(derive(seed, "drawn items", epoch))

@@ -223,6 +223,8 @@ class KGAT(Recommender):
     attention: Tensor
     ranked_nodes: Tensor
 
+    folds_in = True
+
     def __init__(
         self, ckg: CollaborativeKG, config: KGATConfig, generator: torch.Generator
     ) -> None:

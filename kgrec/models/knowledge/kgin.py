@@ -163,6 +163,8 @@ class KGIN(Recommender):
 
     keys: nn.Parameter | None
 
+    folds_in = True
+
     def __init__(
         self, ckg: CollaborativeKG, config: KGINConfig, generator: torch.Generator
     ) -> None:

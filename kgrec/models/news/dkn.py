@@ -190,6 +190,7 @@ class DKN(Recommender):
     entities: Tensor
     click_ptr: Tensor
     clicks: Tensor
+    folds_in = True
 
     def __init__(
         self,
@@ -310,8 +311,7 @@ class DKN(Recommender):
         """
         history, mask = self.histories(batch.history, batch.history_mask)
         shown = batch.candidates
-        both = torch.cat([history.flatten(), shown.flatten()])
-        news, at = torch.unique(both, return_inverse=True)
+        news, at = torch.unique(torch.cat([history.ravel(), shown.ravel()]), return_inverse=True)
         read, offered = at.split([history.numel(), shown.numel()])
         tables = self.tables(self.encode(news))
         logits = self.logits(tables, read.view(history.shape), mask, offered.view(shown.shape))

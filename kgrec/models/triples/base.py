@@ -216,6 +216,7 @@ class TripleModel(Recommender):
     """
 
     scores_read_graph = False
+    folds_in = True
 
     scores_triples: ClassVar[bool] = True
     config: TripleConfig

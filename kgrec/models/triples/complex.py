@@ -86,6 +86,8 @@ class ComplEx(TripleModel):
     Source: Trouillon et al., ComplEx, ICML 2016. https://arxiv.org/abs/1606.06357
     """
 
+    folds_in = False
+
     config: ComplExConfig
 
     def make_tables(

@@ -85,6 +85,8 @@ class DistMult(TripleModel):
     Source: Yang et al., DistMult, ICLR 2015. https://arxiv.org/abs/1412.6575
     """
 
+    folds_in = False
+
     config: DistMultConfig
 
     def make_tables(

@@ -71,10 +71,10 @@ class TestLightGCN(RecommenderContract):
 
     def test_loss_of_the_toy_graph(self):
         batch = PairwiseBatch(torch.tensor([0, 1]), torch.tensor([0, 1]), torch.tensor([2, 0]))
-        assert float(toy_model(2, l2_weight=1e-4).bpr_loss(batch).detach()) == pytest.approx(
+        assert float(toy_model(2, l2_weight=1e-4).pairwise_loss(batch).detach()) == pytest.approx(
             0.542944, abs=1e-6
         )
-        assert float(toy_model(2, l2_weight=0.0).bpr_loss(batch).detach()) == pytest.approx(
+        assert float(toy_model(2, l2_weight=0.0).pairwise_loss(batch).detach()) == pytest.approx(
             0.542750, abs=1e-6
         )
 

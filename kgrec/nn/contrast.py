@@ -1,0 +1,147 @@
+"""Contrastive learning: losses between two views of the same rows, views of a graph, noise."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from kgrec.errors import ConfigError
+from kgrec.ops.contrast import log_mean_kernel, softmax_rows
+from kgrec.ops.csr import Csr, symmetric_weights
+from kgrec.ops.dropout import recipe, words
+from kgrec.ops.rows import inverse_length, unit_rows
+from kgrec.random import derive
+
+
+def check_contrast(
+    model: str, temperature: float | int, weight: float | int, l2_weight: float | int
+) -> None:
+    """Refuse a temperature outside (0, 1], and negative weights.
+
+    Raises:
+        ConfigError: Names the model.
+    """
+    if not 0 < temperature <= 1 or weight < 0 or l2_weight < 0:
+        raise ConfigError(
+            f"{model} needs contrast_temperature in (0, 1], contrast_weight >= 0, l2_weight >= 0."
+        )
+
+
+def info_nce(
+    first: Float[Tensor, "batch dim"],
+    second: Float[Tensor, "nodes dim"],
+    temperature: float | int,
+    positive: Int[Tensor, " batch"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of each row's other view among all rows of ``second``, by
+    cosine over a temperature.
+
+    The scores are never held at once. Differentiable once.
+
+    Args:
+        first: One view.
+        second: The other one, which the negatives come from.
+        temperature: What a cosine is divided by.
+        positive: Row of ``second`` that is the other view of each row; None takes them in order.
+
+    Source: Wu et al., SGL, SIGIR 2021, Eq. (10). https://arxiv.org/abs/2010.10783
+    """
+    if positive is None:
+        positive = torch.arange(len(first), device=first.device)
+    return softmax_rows(unit_rows(first) / temperature, unit_rows(second), positive)
+
+
+def alignment(
+    first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]
+) -> Float[Tensor, ""]:
+    """Return the mean squared distance of rows that belong together, by direction.
+
+    Source: Wang et al., DirectAU, KDD 2022, Section 3. https://arxiv.org/abs/2206.12811
+    """
+    return (unit_rows(first) - unit_rows(second)).square().sum(1).mean()
+
+
+def uniformity(x: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
+    """Return ``log mean exp(-2 |x_i - x_j|^2)`` over the pairs of rows, by direction; 0 of a single
+    row.
+
+    Source: Wang et al., DirectAU, KDD 2022, Section 3. https://arxiv.org/abs/2206.12811
+    """
+    if len(x) < 2:
+        return x.sum() * 0
+    return log_mean_kernel(unit_rows(x), 2.0)
+
+
+def kept_edges(graph: Csr, probability: float | int, key: int) -> Bool[Tensor, " edges"]:
+    """Return which edges stay when each is left out with a probability, both directions together.
+
+    Args:
+        graph: The structure.
+        probability: Share to leave out, in [0, 1).
+        key: What the draw depends on; every device draws the same.
+    """
+    _, threshold, _ = recipe(probability, key)
+    reverse = graph.rev.long()
+    first = torch.minimum(torch.arange(len(reverse), device=reverse.device), reverse)
+    return (words(graph.num_edges, key, reverse.device) >= threshold)[first]
+
+
+def edges_of_kept_nodes(graph: Csr, probability: float | int, key: int) -> Bool[Tensor, " edges"]:
+    """Return which edges stay when each node is left out with a probability, and its edges with
+    it.
+    """
+    _, threshold, _ = recipe(probability, key)
+    kept = words(graph.num_nodes, key, graph.ptr.device) >= threshold
+    return kept[graph.destinations()] & kept[graph.idx.long()]
+
+
+def view_weights(
+    graph: Csr, kept: Bool[Tensor, " edges"], dtype: torch.dtype
+) -> Float[Tensor, " edges"]:
+    """Return the symmetric normalization of a view: of the edges that it keeps, 0 for the others.
+
+    Args:
+        graph: The structure.
+        kept: Which edges the view keeps; an edge and its reverse alike.
+        dtype: Type of the weights.
+
+    Raises:
+        ConfigError: If the view keeps none of the graph's edges.
+    """
+    if graph.num_edges and not bool(kept.any()):
+        raise ConfigError(
+            f"a view of the graph keeps none of its {graph.num_edges // 2} edges, so there is "
+            "nothing to contrast. Choose a smaller share to drop."
+        )
+    return symmetric_weights(graph, dtype, kept)
+
+
+class SignedNoise(nn.Module):
+    """Noise of a fixed length in the orthant of each row: ``x + scale sign(x) u / |u|``, u being
+    uniform in [0, 1).
+
+    Its draws depend on (seed, call) alone, on every device.
+
+    Args:
+        scale: Length of the noise.
+
+    Source: Yu et al., SimGCL, SIGIR 2022, Section 3. https://arxiv.org/abs/2112.08679
+    """
+
+    def __init__(self, scale: float | int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.reseed(0)
+
+    def reseed(self, seed: int) -> None:
+        """Start the stream of noise again."""
+        self._seed = seed
+        self._calls = 0
+
+    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Return the rows with noise; to a gradient it is a constant."""
+        self._calls += 1
+        key = derive(self._seed, "noise", self._calls)
+        count = x.numel()
+        halves = (words((count + 1) // 2, key, x.device) - 2**31).int().view(torch.int16)
+        uniform = (halves[:count].view(x.shape).to(x.dtype) + 2**15) / 2**16
+        return x + x.detach().sign() * uniform * (self.scale * inverse_length(uniform).unsqueeze(1))
