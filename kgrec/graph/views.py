@@ -119,3 +119,46 @@ def sample_neighbors(
         return torch.zeros_like(taken), there
 
     return edge[order][taken].where(there, 0), there
+
+
+def sample_evenly(
+    starts: Int[Tensor, " _"],
+    nodes: Int[Tensor, " _"],
+    ptr: Int[Tensor, " _"],
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
+    """Return ``count`` edges of each set of nodes, and which sets have any.
+
+    A set's edges stand in a row, and one is taken at every ``edges / count`` of it, from a random
+    start: each is as likely as the next. None comes twice where there are as many as ``count``, and
+    all come where there are not (a node that is twice in a set brings its edges twice). Sets are
+    drawn at once, however large their rows.
+
+    Source: systematic sampling, Madow and Madow, Annals of Mathematical Statistics 1944.
+
+    Args:
+        starts: First edge of each node of the graph, and the number of edges last.
+        nodes: The nodes of all sets.
+        ptr: First node of each set, and their number last.
+        count: Edges of each set, at least 1.
+        generator: Where draws come from, a CPU generator.
+    """
+    device = nodes.device
+    degree = starts[nodes + 1] - starts[nodes]
+    total = torch.cat([degree.new_zeros(1), degree.cumsum(0)])  # (nodes + 1)
+    first = total[ptr]
+    size = first.diff().unsqueeze(1)
+    begin = torch.rand(len(size), 1, generator=generator, dtype=torch.float64).to(device)
+    steps = torch.arange(count, dtype=torch.float64, device=device)
+    place = ((steps + begin) * (size / count)).long()
+    place = torch.minimum(place, (size - 1).clamp(min=0))
+    there = size.squeeze(1) > 0
+    if not bool(there.any()):
+        return torch.zeros_like(place), there
+
+    at = place + first[:-1].unsqueeze(1)
+    slot = torch.searchsorted(total, at, right=True) - 1
+    slot = slot.clamp(max=len(nodes) - 1)
+    edges = starts[nodes[slot]] + at - total[slot]
+    return edges.where(there.unsqueeze(1), 0), there
