@@ -130,12 +130,10 @@ def sample_evenly(
 ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
     """Return ``count`` edges of each set of nodes, and which sets have any.
 
-    A set's edges stand in a row, and one is taken at every ``edges / count`` of it, from a random
-    start: each is as likely as the next. None comes twice where there are as many as ``count``, and
-    all come where there are not (a node that is twice in a set brings its edges twice). Sets are
-    drawn at once, however large their rows.
-
-    Source: systematic sampling, Madow and Madow, Annals of Mathematical Statistics 1944.
+    A set's edges stand in a row that is cut into ``count`` parts of equal length, from a random
+    start; one edge of each is drawn. Each is as likely as the next. None comes twice where there
+    are as many as ``count``, and all come where there are not (a node that is twice in a set brings
+    its edges twice). Sets are drawn at once, however large their rows.
 
     Args:
         starts: First edge of each node of the graph, and the number of edges last.
@@ -149,10 +147,11 @@ def sample_evenly(
     total = torch.cat([degree.new_zeros(1), degree.cumsum(0)])  # (nodes + 1)
     first = total[ptr]
     size = first.diff().unsqueeze(1)
-    begin = torch.rand(len(size), 1, generator=generator, dtype=torch.float64).to(device)
-    steps = torch.arange(count, dtype=torch.float64, device=device)
-    place = ((steps + begin) * (size / count)).long()
-    place = torch.minimum(place, (size - 1).clamp(min=0))
+    draws = torch.rand(len(size), count + 1, generator=generator, dtype=torch.float64).to(device)
+    cuts = torch.arange(count + 1, device=device) * size // count  # (sets, count + 1)
+    width = cuts.diff().clamp(min=1)
+    begin = (draws[:, :1] * size).long()
+    place = (cuts[:, :-1] + (draws[:, 1:] * width).long() + begin) % size.clamp(min=1)
     there = size.squeeze(1) > 0
     if not bool(there.any()):
         return torch.zeros_like(place), there

@@ -122,6 +122,16 @@ class SampledFacts(nn.Module):
         starts = torch.arange(len(self._ptr))
         return self.draw(starts[:-1], starts, count, generator)
 
+    def tails_of(
+        self, sets: Int[Tensor, "batch cand"]
+    ) -> tuple[Int[Tensor, " _"], Int[Tensor, " _"]]:
+        """Return the distinct entities that each set of edges leads to, as ``draw`` takes them."""
+        row, column = self.there(sets).nonzero(as_tuple=True)
+        entities = len(self._ptr) - 1
+        key = torch.unique(row * entities + self.tail[sets[row, column]])
+        starts = torch.arange(len(sets) + 1, device=key.device) * entities
+        return key % entities, torch.searchsorted(key, starts)
+
     def there(self, edges: Int[Tensor, "..."]) -> Bool[Tensor, "..."]:
         """Return which of some edges there are."""
         return edges < self.num_edges

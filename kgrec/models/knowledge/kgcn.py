@@ -106,7 +106,7 @@ class KGCN(Recommender):
     the same vector wherever it is in a field, so the catalog is ranked by H steps over all
     entities for each user, instead of K^H of them for each item.
 
-    Differs from the paper: neighbors are drawn at even distances among an entity's edges
+    Differs from the paper: neighbors are drawn from even parts of an entity's edges
     (``sample_evenly``), none twice where there are enough; negatives are drawn again every epoch,
     unless the data has labeled ones; an entity without neighbors gathers 0. ``form="code"`` (preset
     "official") divides u . r by d and v_N by K, as the authors' code does.
