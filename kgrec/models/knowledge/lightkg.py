@@ -196,7 +196,8 @@ class LightKG(Recommender):
         pairs = torch.outer(self.scale[a], self.scale[b])
         alike = 1 - self.common(a, b) * pairs
         cosine = unit_rows(take_rows(self.nodes, a)) @ unit_rows(take_rows(self.nodes, b)).T
-        return ((1 - pairs) * torch.exp(cosine * alike / self.config.temperature)).sum()
+        found: Tensor = (1 - pairs) * torch.exp(cosine * alike / self.config.temperature)
+        return found.sum()
 
     def common(self, a: Int[Tensor, " _"], b: Int[Tensor, " cand"]) -> Float[Tensor, "_ cand"]:
         """Return the number of common neighbors among users and items, one more for two that are
@@ -259,7 +260,8 @@ class LightKG(Recommender):
         """Return what one layer more would spread: the sum of the layers but the last, over
         L + 1.
         """
-        x = total = self.nodes
+        x: Tensor = self.nodes
+        total = x
         weight = self.weights()
         for _ in range(self.config.num_layers - 1):
             x = propagate(x, self.graph.csr, weight)

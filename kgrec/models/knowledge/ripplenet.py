@@ -180,7 +180,8 @@ class RippleNet(Recommender):
     ) -> Float[Tensor, "batch cand hist"]:
         """Return how much of a ripple set answers to items, Eq. (4); 0 for what is not there."""
         logits = (item @ keys.transpose(1, 2)).masked_fill(~there.unsqueeze(1), -1e9)
-        return logits.softmax(2) * there.unsqueeze(1)
+        shares: Tensor = logits.softmax(2) * there.unsqueeze(1)
+        return shares
 
     def responses(
         self,

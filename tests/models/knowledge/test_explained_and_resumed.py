@@ -1,0 +1,95 @@
+"""What every model over triples must do beside its contract: resume, and be explained truly."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import kgrec
+from kgrec.models.capabilities import Rerunnable
+from kgrec.models.catalog import MODELS
+from kgrec.queries import queries
+from kgrec.testing import worlds
+
+SETTINGS = {
+    "kgcn": {"num_neighbors": 4},
+    "kgnn-ls": {"num_neighbors": 4},
+    "ripplenet": {"memory": 8},
+    "mkr": {},
+    "ckan": {"user_size": 8, "item_size": 8},
+    "ktup": {},
+    "lightkg": {"negatives": 2},
+}
+READS_NO_FACT = {"mkr", "ktup"}
+
+
+def fitted(name, data, **more):
+    settings = {"dim": 4, "batch_size": 32, "device": "cpu", **SETTINGS[name], **more}
+    return kgrec.fit(name, data, **settings)
+
+
+def all_scores(run):
+    with torch.inference_mode():
+        return run.scorer()(queries(run.data.train, np.arange(run.data.num_users)))
+
+
+class StoppedError(Exception):
+    """A training that somebody cut off."""
+
+
+def stop(state):
+    if state.epoch == 1:
+        raise StoppedError
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_resumed_training_is_bit_equal(name, tmp_path, monkeypatch):
+    data = worlds.checkerboard(8).save(tmp_path / "data")
+    place = tmp_path / "run"
+    whole = fitted(name, data, epochs=2)
+    monkeypatch.setattr("kgrec.runs.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    with pytest.raises(StoppedError):
+        fitted(name, data, epochs=2, out=place, on_epoch=stop)
+    torch.manual_seed(99)
+    resumed = kgrec.fit(name, data, out=place, resume=True)
+    assert torch.equal(all_scores(whole), all_scores(resumed))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_explanation_is_what_the_model_would_score_without_its_facts(name):
+    run = fitted(name, worlds.checkerboard(8), epochs=2)
+    item = run.recommend("u0", k=1)["item"][0]
+    found = run.explain("u0", item)
+    assert found.score == pytest.approx(float(all_scores(run)[0, int(item[1:])]), abs=1e-5)
+    assert found.paths
+    assert found.to_text()
+    effects = run.model.explanation_effects()
+    assert MODELS[name].load()[0].scores_read_graph == (name not in READS_NO_FACT)
+    if name in READS_NO_FACT:
+        assert not isinstance(effects, Rerunnable)
+        return
+
+    ckg = effects.ckg
+    row = int(item[1:])
+    path = found.paths[0]
+    like = np.flatnonzero((ckg.head == ckg.user_node(0)) & (ckg.relation == 0))
+    whole, without = effects.rerun(0, row, [[], like[:1].tolist()]).tolist()
+    assert whole == pytest.approx(found.score, abs=1e-5)
+    assert np.isfinite(without)
+    assert path.drop_delete is None or np.isfinite(path.drop_delete)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_trains_and_ranks_without_a_triple(name):
+    """``kgrec ablate`` takes all triples away."""
+    data = worlds.checkerboard(6)
+    entry = MODELS[name]
+    model, config, _ = entry.load()
+    bare = replace(data, triples=worlds.dataset([(0, 0)], num_items=6, num_users=6).triples)
+    small = config(dim=4, **SETTINGS[name])
+    built = model.from_dataset(bare, small, torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        scores = built.eval().scorer()(queries(bare.train, np.arange(6)))
+    assert scores.shape == (6, 6)
+    assert torch.isfinite(scores).all()
