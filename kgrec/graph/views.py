@@ -130,7 +130,7 @@ def sample_evenly(
 ) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
     """Return ``count`` edges of each set of nodes, and which sets have any.
 
-    A set's edges stand in a row that is cut into ``count`` parts of equal length, from a random
+    A set's edges are a row that is cut into ``count`` parts of equal length, from a random
     start; one edge of each is drawn. Each is as likely as the next. None comes twice where there
     are as many as ``count``, and all come where there are not (a node that is twice in a set brings
     its edges twice). Sets are drawn at once, however large their rows.

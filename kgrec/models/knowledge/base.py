@@ -76,7 +76,9 @@ class SampledFacts(nn.Module):
     ) -> None:
         super().__init__()
         facts = np.flatnonzero(ckg.fact >= 0)
-        head, relation, tail = ckg.head[facts], ckg.relation[facts] - 1, ckg.tail[facts]
+        head = ckg.head[facts]
+        relation = ckg.relation[facts] - 1
+        tail = ckg.tail[facts]
         own = ckg.num_relations - 1
         if inverses:
             further = relation if shared else relation + own
@@ -135,6 +137,31 @@ class SampledFacts(nn.Module):
     def there(self, edges: Int[Tensor, "..."]) -> Bool[Tensor, "..."]:
         """Return which of some edges there are."""
         return edges < self.num_edges
+
+
+def keep_samples(
+    model: nn.Module, drawn_from: tuple[int, ...], **samples: Int[Tensor, "..."]
+) -> None:
+    """Keep samples with a model's weights, as buffers by their names. A state whose samples are of
+    another graph gives the model its weights alone: positions mean nothing there.
+
+    Args:
+        model: The model.
+        drawn_from: Numbers by which the graph is known: of edges, of interactions.
+        samples: The samples; the same seed draws alike from what two graphs have in common.
+    """
+    for name, values in samples.items():
+        model.register_buffer(name, values)
+
+    model.register_buffer("drawn_from", torch.tensor(drawn_from))
+    names = ("drawn_from", *samples)
+
+    def take_own(owner: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+        stored = state.get(f"{prefix}drawn_from")
+        if stored is not None and stored.tolist() != list(drawn_from):
+            state |= {f"{prefix}{name}": owner.get_buffer(name) for name in names}
+
+    model.register_load_state_dict_pre_hook(take_own)  # type: ignore[no-untyped-call]
 
 
 def interactions_by_user(ckg: CollaborativeKG) -> tuple[Int[Tensor, " _"], Int[Tensor, " _"]]:

@@ -21,7 +21,12 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.graph.views import sample_evenly
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
-from kgrec.models.knowledge.base import SampledFacts, check_memory, interactions_by_user
+from kgrec.models.knowledge.base import (
+    SampledFacts,
+    check_memory,
+    interactions_by_user,
+    keep_samples,
+)
 from kgrec.models.knowledge.ckan_effects import CKANEffects
 from kgrec.models.sources import NegativeSource, Points
 from kgrec.nn.init import glorot_uniform
@@ -103,7 +108,7 @@ class CKAN(Recommender):
 
     Differs from the paper: sets are drawn from even parts (``sample_evenly``); of the items that
     an item's users used, as many are drawn as ``item_size``, one that several of them used more
-    often, and triples leave these; an item that nobody used starts from itself; what has no triples
+    often, and triples leave these; an item that no user has starts from itself; what has no triples
     gathers 0; negatives are drawn again every epoch, unless the data has labeled ones.
 
     Args:
@@ -117,7 +122,6 @@ class CKAN(Recommender):
     seeds: Tensor
     user_sets: Tensor
     item_sets: Tensor
-    item_of: Tensor
 
     def __init__(
         self, ckg: CollaborativeKG, config: CKANConfig, generator: torch.Generator
@@ -128,18 +132,15 @@ class CKAN(Recommender):
         d = config.dim
         self.facts = SampledFacts(ckg)
         ptr, items = interactions_by_user(ckg)
-        self.register_buffer("item_of", items, persistent=False)
         sizes = (config.user_size * ckg.num_users, config.item_size * ckg.num_items)
         what = f"{config.num_layers} layers of {config.user_size} and {config.item_size} triples"
         values = sum(sizes) * config.num_layers
         check_memory(what, values, items, "Take a smaller num_layers, user_size or item_size.")
-        self.register_buffer("user_sets", self._drawn(items, ptr, config.user_size, generator))
-        self.register_buffer("seeds", _seeds(ptr, items, ckg, config.item_size, generator))
-        own = torch.arange(ckg.num_items).unsqueeze(1)
-        sources = torch.cat([items, items.new_zeros(1)])[self.seeds]
-        sources = sources.where(self.seeds < len(items), own).flatten()
-        starts = torch.arange(ckg.num_items + 1) * config.item_size
-        self.register_buffer("item_sets", self._drawn(sources, starts, config.item_size, generator))
+        user_sets = self._drawn(items, ptr, config.user_size, generator)
+        seeds = _seeds(ptr, items, ckg, config.item_size, generator)
+        item_sets = self._drawn(*_sources(seeds, items), config.item_size, generator)
+        size = (self.facts.num_edges, len(items))
+        keep_samples(self, size, user_sets=user_sets, seeds=seeds, item_sets=item_sets)
         self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, d, generator=generator))
         relations = glorot_uniform(self.facts.num_relations, d, generator=generator)
         self.relations = nn.Parameter(relations)
@@ -240,12 +241,12 @@ class CKAN(Recommender):
 
     def scorer(self) -> DotProduct:
         """Return the vectors of users and items."""
-        tables = []
-        for make, count in ((self.users, self.ckg.num_users), (self.items, self.ckg.num_items)):
-            rows = torch.arange(count, device=self.entities.device)
-            tables.append(torch.cat([make(some) for some in torch.split(rows, _ROWS_AT_ONCE)]))
-
-        return DotProduct(*tables)
+        users = torch.arange(self.ckg.num_users, device=self.entities.device)
+        items = torch.arange(self.ckg.num_items, device=self.entities.device)
+        return DotProduct(
+            torch.cat([self.users(some) for some in torch.split(users, _ROWS_AT_ONCE)]),
+            torch.cat([self.items(some) for some in torch.split(items, _ROWS_AT_ONCE)]),
+        )
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users and items as they are ranked by."""
@@ -261,7 +262,7 @@ def _seeds(
     ptr: Tensor, items: Tensor, ckg: CollaborativeKG, size: int, generator: torch.Generator
 ) -> Int[Tensor, "items hist"]:
     """Return, per item, interactions of its users, as positions in ``items``; one past the last
-    where nobody used it.
+    where no user has it.
     """
     users = torch.repeat_interleave(torch.arange(ckg.num_users), ptr.diff())
     by_item = torch.argsort(items, stable=True)
@@ -269,3 +270,14 @@ def _seeds(
     starts[1:] = torch.bincount(items, minlength=ckg.num_items).cumsum(0)
     seeds, there = sample_evenly(ptr, users[by_item], starts, size, generator)
     return seeds.where(there.unsqueeze(1), len(items))
+
+
+def _sources(seeds: Tensor, items: Tensor) -> tuple[Int[Tensor, " _"], Int[Tensor, " _"]]:
+    """Return the distinct items that the set of each item starts from, and where each one's begin;
+    an item without seeds starts from itself.
+    """
+    count = len(seeds)
+    own = torch.arange(count).unsqueeze(1)
+    found = torch.cat([items, items.new_zeros(1)])[seeds].where(seeds < len(items), own)
+    key = torch.unique(own * count + found)
+    return key % max(1, count), torch.searchsorted(key, torch.arange(count + 1) * count)

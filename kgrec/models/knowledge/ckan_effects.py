@@ -84,7 +84,7 @@ class CKANEffects(Rerunnable):
 
     def _likes_of(self, user: int) -> np.ndarray:
         head = self.ckg.head[self._likes]
-        return self._likes[head == self.ckg.user_node(user)]
+        return np.asarray(self._likes[head == self.ckg.user_node(user)])
 
     def _leads(self, item: int, kept: Float[Tensor, "batch _"]) -> tuple[Tensor, Tensor]:
         """Return how much leads to each item that an item's set starts from, and which these are:

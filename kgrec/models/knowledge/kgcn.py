@@ -18,7 +18,7 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.reach import reached
 from kgrec.models.base import Objective, Plan, Preset, Recommender, Span
-from kgrec.models.knowledge.base import PairScorer, SampledFacts, check_memory
+from kgrec.models.knowledge.base import PairScorer, SampledFacts, check_memory, keep_samples
 from kgrec.models.knowledge.kgcn_effects import KGCNEffects
 from kgrec.models.sources import NegativeSource, Points
 from kgrec.nn.init import glorot_uniform
@@ -130,7 +130,8 @@ class KGCN(Recommender):
         d = config.dim
         wide = 2 * d if config.aggregator == "concat" else d
         self.facts = SampledFacts(ckg, shared=True)
-        self.register_buffer("neighbors", self.facts.around(config.num_neighbors, generator))
+        drawn = self.facts.around(config.num_neighbors, generator)
+        keep_samples(self, (self.facts.num_edges,), neighbors=drawn)
         self.users = nn.Parameter(glorot_uniform(ckg.num_users, d, generator=generator))
         self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, d, generator=generator))
         relations = self.facts.num_relations

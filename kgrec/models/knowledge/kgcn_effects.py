@@ -51,7 +51,7 @@ class KGCNEffects(Rerunnable):
         self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
     ) -> Float[Tensor, " batch"]:
         """Return the score of (user, item) without each group of facts: the neighbors that are left
-        share the weight anew, unless it is kept; nothing is drawn in their place.
+        share the weight, unless it is kept; nothing is drawn in their place.
         """
         kept = self._model.users.new_ones(len(removed), len(self.ckg.head) + 1)
         for row, facts in zip(kept, removed, strict=True):

@@ -212,7 +212,8 @@ class LightKG(Recommender):
         column = torch.searchsorted(columns, neighbor).clamp(max=len(columns) - 1)
         there = columns[column] == neighbor
         beside[at[there], column[there]] = 1.0
-        return (counts + beside)[of_a][:, of_b]
+        found: Tensor = (counts + beside)[of_a][:, of_b]
+        return found
 
     def _neighbors(self, nodes: Int[Tensor, " _"]) -> Tensor:
         """Return the neighbors of nodes among users and items, a sparse row of ones each."""

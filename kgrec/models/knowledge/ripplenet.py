@@ -23,6 +23,7 @@ from kgrec.models.knowledge.base import (
     SampledFacts,
     check_memory,
     interactions_by_user,
+    keep_samples,
 )
 from kgrec.models.knowledge.ripplenet_effects import RippleNetEffects
 from kgrec.models.sources import NegativeSource, Points
@@ -31,6 +32,7 @@ from kgrec.ops.relational import rel_project
 from kgrec.ops.rows import take_rows
 
 _VALUES_AT_ONCE = 2**22
+_Moved = tuple[Float[Tensor, "edges dim"], Float[Tensor, "edges dim"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ class RippleNet(Recommender):
         self.config = config
         d = config.dim
         self.facts = SampledFacts(ckg, inverses=config.inverses)
-        self.register_buffer("ripples", self._drawn(generator))
+        size = (self.facts.num_edges, int((ckg.relation == 0).sum()))
+        keep_samples(self, size, ripples=_ripple_sets(ckg, self.facts, config, generator))
         self.entities = nn.Parameter(glorot_uniform(ckg.num_entities, d, generator=generator))
         relations = glorot_uniform(self.facts.num_relations, d, d, generator=generator)
         self.relations = nn.Parameter(relations)  # R
@@ -142,34 +145,10 @@ class RippleNet(Recommender):
         """Take the collaborative knowledge graph."""
         return cls(CollaborativeKG.from_dataset(data), config, generator)
 
-    def _drawn(self, generator: torch.Generator) -> Int[Tensor, "users layers hist"]:
-        """Return the edges of each user's ripple sets, Eq. (2)."""
-        hops, memory = self.config.num_hops, self.config.memory
-        ptr, heads = interactions_by_user(self.ckg)
-        what = f"ripple sets of {hops} hops of {memory} triples for {self.ckg.num_users} users"
-        remedy = "Take a smaller num_hops or memory."
-        values = self.ckg.num_users * hops * memory
-        check_memory(what, values, self.facts.tail, remedy)
-        sets = [self.facts.draw(heads, ptr, memory, generator)]
-        if self.facts.num_edges and not bool(self.facts.there(sets[0]).any()):
-            raise GraphError(
-                "RippleNet: no item that anybody used is the head of a triple, so that all ripple "
-                "sets are empty. Set inverses=true, or turn the triples around."
-            )
-
-        for _ in range(hops - 1):
-            drawn = self.facts.draw(*self.facts.tails_of(sets[-1]), memory, generator)
-            sets.append(drawn.where(self.facts.there(drawn), sets[-1]))
-
-        return torch.stack(sets, 1)
-
-    def moved(
-        self, edges: Int[Tensor, " edges"]
-    ) -> tuple[Float[Tensor, "edges dim"], Float[Tensor, "edges dim"]]:
+    def moved(self, edges: Int[Tensor, " edges"]) -> _Moved:
         """Return R h and t of some edges."""
         heads = take_rows(self.entities, self.facts.head[edges])
-        by = self.relations.transpose(1, 2)
-        moved = rel_project(heads, self.facts.relation[edges], by)
+        moved = rel_project(heads, self.facts.relation[edges], self.relations.transpose(1, 2))
         return moved, take_rows(self.entities, self.facts.tail[edges])
 
     def addressed(
@@ -218,7 +197,7 @@ class RippleNet(Recommender):
     def _scored(
         self,
         item: Int[Tensor, " batch"],
-        moved: tuple[Float[Tensor, "edges dim"], Float[Tensor, "edges dim"]],
+        moved: _Moved,
         edges: Int[Tensor, " edges"],
         at: Int[Tensor, "batch layers hist"],
     ) -> Float[Tensor, " batch"]:
@@ -237,17 +216,14 @@ class RippleNet(Recommender):
         score = self._scored(batch.item, moved, edges, at)
         found = binary_cross_entropy_with_logits(score, batch.label)
         times = times * self.facts.there(edges)
-        squares = moved[1].square().sum(1)
-        squares = squares + take_rows(self.entities, self.facts.head[edges]).square().sum(1)
-        squares = squares + self.relations.square().sum((1, 2))[self.facts.relation[edges]]
         triples = self.config.kg_weight * self._triples(moved, times / len(batch.user))
-        return found + triples + self.config.l2_weight * (times * squares).sum()
+        rows = take_rows(self.entities, torch.cat([self.facts.head[edges], self.facts.tail[edges]]))
+        of_relation = self.relations.square().sum((1, 2))[self.facts.relation[edges]]
+        squares = rows.square().sum(1).view(2, -1).sum(0) + of_relation
+        penalty: Tensor = self.config.l2_weight * (times * squares).sum()
+        return found + triples + penalty
 
-    def _triples(
-        self,
-        moved: tuple[Float[Tensor, "edges dim"], Float[Tensor, "edges dim"]],
-        weight: Float[Tensor, " edges"],
-    ) -> Float[Tensor, ""]:
+    def _triples(self, moved: _Moved, weight: Float[Tensor, " edges"]) -> Float[Tensor, ""]:
         """Return the loss of the triples in ripple sets, mean over a set, sum over hops."""
         keys, tails = moved
         true = (keys * tails).sum(1)  # h^T R t, R h with t
@@ -293,3 +269,35 @@ class RippleNet(Recommender):
     def explanation_effects(self) -> RippleNetEffects:
         """Return effects of likes and facts, measured: ripple sets without them."""
         return RippleNetEffects(self)
+
+
+def _ripple_sets(
+    ckg: CollaborativeKG,
+    facts: SampledFacts,
+    config: RippleNetConfig,
+    generator: torch.Generator,
+) -> Int[Tensor, "users layers hist"]:
+    """Return the edges of each user's ripple sets, Eq. (2).
+
+    Raises:
+        ConfigError: If they would not fit into memory.
+        GraphError: If there are triples, and none in any set.
+    """
+    hops = config.num_hops
+    memory = config.memory
+    ptr, heads = interactions_by_user(ckg)
+    what = f"ripple sets of {hops} hops of {memory} triples for {ckg.num_users} users"
+    remedy = "Take a smaller num_hops or memory."
+    check_memory(what, ckg.num_users * hops * memory, facts.tail, remedy)
+    sets = [facts.draw(heads, ptr, memory, generator)]
+    if facts.num_edges and not bool(facts.there(sets[0]).any()):
+        raise GraphError(
+            "RippleNet: no item with interactions is the head of a triple, so that all ripple "
+            "sets are empty. Set inverses=true, or turn the triples around."
+        )
+
+    for _ in range(hops - 1):
+        drawn = facts.draw(*facts.tails_of(sets[-1]), memory, generator)
+        sets.append(drawn.where(facts.there(drawn), sets[-1]))
+
+    return torch.stack(sets, 1)

@@ -173,3 +173,8 @@ class TestContract(RecommenderContract):
     @pytest.fixture(autouse=True)
     def _float32(self, _float64):
         torch.set_default_dtype(torch.float32)
+
+    def test_renumbering_the_users_renumbers_the_scores(self, monkeypatch):
+        # as many as there are, so that none is left out by chance
+        monkeypatch.setattr(TestContract, "settings", {**self.settings, "item_size": 256})
+        super().test_renumbering_the_users_renumbers_the_scores()

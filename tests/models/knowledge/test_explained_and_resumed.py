@@ -1,6 +1,7 @@
 """What every model over triples must do beside its contract: resume, and be explained truly."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,9 +60,8 @@ def test_resumed_training_is_bit_equal(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_explanation_is_what_the_model_would_score_without_its_facts(name):
     run = fitted(name, worlds.checkerboard(8), epochs=2)
-    item = run.recommend("u0", k=1)["item"][0]
-    found = run.explain("u0", item)
-    assert found.score == pytest.approx(float(all_scores(run)[0, int(item[1:])]), abs=1e-5)
+    found = run.explain("u0", "i0")  # of the hub that the user's items are of
+    assert found.score == pytest.approx(float(all_scores(run)[0, 0]), abs=1e-5)
     assert found.paths
     assert found.to_text()
     effects = run.model.explanation_effects()
@@ -71,13 +71,39 @@ def test_an_explanation_is_what_the_model_would_score_without_its_facts(name):
         return
 
     ckg = effects.ckg
-    row = int(item[1:])
     path = found.paths[0]
-    like = np.flatnonzero((ckg.head == ckg.user_node(0)) & (ckg.relation == 0))
-    whole, without = effects.rerun(0, row, [[], like[:1].tolist()]).tolist()
+    assert path.drop_delete is not None
+    # deletion is a run without the facts of the path's edges
+    nodes = {"u0": ckg.user_node(0), **{f"i{n}": n for n in range(8)}, "e8": 8, "e9": 9}
+    ends = [{nodes[a.key], nodes[b.key]} for a, b in pairwise(path.nodes)]
+    pairs = zip(ckg.head.tolist(), ckg.tail.tolist(), strict=True)
+    facts = [n for n, pair in enumerate(pairs) if set(pair) in ends]
+    assert len(facts) == len(ends)
+    whole, without = effects.rerun(0, 0, [[], facts]).tolist()
     assert whole == pytest.approx(found.score, abs=1e-5)
-    assert np.isfinite(without)
-    assert path.drop_delete is None or np.isfinite(path.drop_delete)
+    assert path.drop_delete == pytest.approx(whole - without, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["kgcn", "ripplenet", "ckan"])
+def test_weights_of_another_graph_leave_the_samples_alone(name):
+    """Samples are positions among edges; an edited graph has others, and draws alike."""
+    model, config, _ = MODELS[name].load()
+    data = worlds.cold_items(users=12, warm=12, cold=4, likes=4)
+    graphs = [data, replace(data, triples=data.triples.take(np.arange(1, len(data.triples))))]
+    built = [
+        model.from_dataset(each, config(dim=4, **SETTINGS[name]), torch.Generator().manual_seed(0))
+        for each in graphs
+    ]
+    whole, edited = built
+    own = {k: v.clone() for k, v in edited.state_dict().items()}
+    edited.load_state_dict(whole.state_dict())
+    samples = {"kgcn": "neighbors", "ripplenet": "ripples", "ckan": "item_sets"}[name]
+    assert torch.equal(edited.get_buffer(samples), own[samples])
+    assert torch.equal(edited.entities, whole.entities)
+    # what both graphs have in common is drawn alike: all but the sets that held the triple
+    tails = [each.facts.tail[each.get_buffer(samples)].flatten(1) for each in built]
+    alike = (tails[0] == tails[1]).all(1)
+    assert alike.float().mean() >= 0.5
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -109,8 +109,12 @@ def test_settings_out_of_range_are_refused(wrong):
 
 class TestContract(RecommenderContract):
     name = "ktup"
-    settings = {"dim": 8, "learning_rate": 0.02, "batch_size": 32}
+    settings = {"dim": 8, "learning_rate": 0.02}
 
     @pytest.fixture(autouse=True)
     def _float32(self, _float64):
         torch.set_default_dtype(torch.float32)
+
+    def run(self, data, seed=0, **more):
+        size = 16 if data.num_users < 20 else 128
+        return super().run(data, seed, **{"batch_size": size, **more})
