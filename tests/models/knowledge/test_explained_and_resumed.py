@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import kgrec
+from kgrec.evaluation.ctr import labeled_pairs
 from kgrec.models.capabilities import Rerunnable
 from kgrec.models.catalog import MODELS
 from kgrec.queries import queries
 from kgrec.testing import worlds
+from kgrec.testing.contract import auc
 
 SETTINGS = {
     "kgcn": {"num_neighbors": 4},
@@ -119,3 +121,12 @@ def test_it_trains_and_ranks_without_a_triple(name):
         scores = built.eval().scorer()(queries(bare.train, np.arange(6)))
     assert scores.shape == (6, 6)
     assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", ["kgcn", "ripplenet", "ktup"])
+def test_labeled_pairs_are_ranked_by_the_scores_of_the_catalog(name):
+    run = fitted(name, worlds.checkerboard(8), epochs=2)
+    pairs = labeled_pairs(run.data, "test")
+    scores = all_scores(run).numpy()[pairs.user, pairs.item]
+    report = run.evaluate(on="test", protocol="ctr")
+    assert report.metrics["auc"] == pytest.approx(auc(scores, pairs.label))
