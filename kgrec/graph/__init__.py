@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kgrec.graph.symmetric import PairGraph as PairGraph
     from kgrec.graph.typed_mean import TypedMean as TypedMean
     from kgrec.graph.views import of_relations as of_relations
+    from kgrec.graph.views import sample_evenly as sample_evenly
     from kgrec.graph.views import sample_neighbors as sample_neighbors
     from kgrec.graph.views import subgraph as subgraph
     from kgrec.graph.views import without_edges as without_edges
@@ -47,6 +48,7 @@ _HOMES = {
     "from_scipy": "kgrec.graph.convert",
     "of_relations": "kgrec.graph.views",
     "reached": "kgrec.graph.reach",
+    "sample_evenly": "kgrec.graph.views",
     "sample_neighbors": "kgrec.graph.views",
     "subgraph": "kgrec.graph.views",
     "to_networkx": "kgrec.graph.convert",
@@ -74,6 +76,7 @@ __all__ = [
     "from_scipy",
     "of_relations",
     "reached",
+    "sample_evenly",
     "sample_neighbors",
     "subgraph",
     "to_networkx",

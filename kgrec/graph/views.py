@@ -119,3 +119,45 @@ def sample_neighbors(
         return torch.zeros_like(taken), there
 
     return edge[order][taken].where(there, 0), there
+
+
+def sample_evenly(
+    starts: Int[Tensor, " _"],
+    nodes: Int[Tensor, " _"],
+    ptr: Int[Tensor, " _"],
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, "batch cand"], Bool[Tensor, " batch"]]:
+    """Return ``count`` edges of each set of nodes, and which sets have any.
+
+    A set's edges are a row that is cut into ``count`` parts of equal length, from a random
+    start; one edge of each is drawn. Each is as likely as the next. None comes twice where there
+    are as many as ``count``, and all come where there are not (a node that is twice in a set brings
+    its edges twice). Sets are drawn at once, however large their rows.
+
+    Args:
+        starts: First edge of each node of the graph, and the number of edges last.
+        nodes: The nodes of all sets.
+        ptr: First node of each set, and their number last.
+        count: Edges of each set, at least 1.
+        generator: Where draws come from, a CPU generator.
+    """
+    device = nodes.device
+    degree = starts[nodes + 1] - starts[nodes]
+    total = torch.cat([degree.new_zeros(1), degree.cumsum(0)])  # (nodes + 1)
+    first = total[ptr]
+    size = first.diff().unsqueeze(1)
+    draws = torch.rand(len(size), count + 1, generator=generator, dtype=torch.float64).to(device)
+    cuts = torch.arange(count + 1, device=device) * size // count  # (sets, count + 1)
+    width = cuts.diff().clamp(min=1)
+    begin = (draws[:, :1] * size).long()
+    place = (cuts[:, :-1] + (draws[:, 1:] * width).long() + begin) % size.clamp(min=1)
+    there = size.squeeze(1) > 0
+    if not bool(there.any()):
+        return torch.zeros_like(place), there
+
+    at = place + first[:-1].unsqueeze(1)
+    slot = torch.searchsorted(total, at, right=True) - 1
+    slot = slot.clamp(max=len(nodes) - 1)
+    edges = starts[nodes[slot]] + at - total[slot]
+    return edges.where(there.unsqueeze(1), 0), there

@@ -1,8 +1,11 @@
-"""How the C library hands memory back."""
+"""How the C library hands memory back, and how much is left."""
 
 import ctypes
 import sys
 from functools import cache
+from pathlib import Path
+
+import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt, from malloc.h
 _LARGEST = 32 << 20  # more than this glibc refuses
@@ -26,3 +29,19 @@ def keep_freed_memory() -> bool:
         return False
 
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, 1 << 30))
+
+
+def available_memory(device: torch.device) -> int:
+    """Return the bytes that a device has left, as far as can be known; of the CPU what Linux calls
+    available, elsewhere 2^63 - 1.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return sys.maxsize
+
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(found[0]) if found else sys.maxsize

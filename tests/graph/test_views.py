@@ -13,7 +13,14 @@ from kgrec.errors import GraphError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.relational import RelationalGraph
 from kgrec.graph.symmetric import PairGraph
-from kgrec.graph.views import of_relations, sample_neighbors, subgraph, without_edges, without_nodes
+from kgrec.graph.views import (
+    of_relations,
+    sample_evenly,
+    sample_neighbors,
+    subgraph,
+    without_edges,
+    without_nodes,
+)
 from kgrec.models.base import DotProduct, Objective, Plan, Recommender
 from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.propagate import propagate
@@ -112,6 +119,26 @@ def test_neighbors_are_those_of_the_node_and_equally_likely(graph, replace):
     assert (seen[0, :3] / 1000 - 2 / 3).abs().max() < 0.08
     assert (seen[3, :3] / 1000 - 2 / 3).abs().max() < 0.08
     assert seen[1].sum() == 0
+
+
+def test_sets_draw_from_all_of_their_edges_alike_and_none_twice_while_there_are_enough():
+    """Nodes 0, 1, 2 have edges 0 to 4, none, and 5 to 11; sets {0, 1, 2}, {1}, {2} and {0}."""
+    starts = torch.tensor([0, 5, 5, 12])
+    nodes, ptr = torch.tensor([0, 1, 2, 1, 2, 0]), torch.tensor([0, 3, 4, 5, 6])
+    times = np.zeros((4, 12))
+    for seed in range(400):
+        edges, there = sample_evenly(starts, nodes, ptr, 6, seeded(seed))
+        assert there.tolist() == [True, False, True, True]
+        rows = [edges[n].tolist() for n in (0, 2, 3)]
+        assert len(set(rows[0])) == len(set(rows[1])) == 6
+        assert set(rows[2]) == set(range(5))  # all of too few
+        for row, drawn in zip((0, 2, 3), rows, strict=True):
+            np.add.at(times[row], drawn, 1)
+
+    assert (times[0] > 160).all()  # of 400 * 6 / 12
+    assert (times[0] < 240).all()
+    assert (times[2, :5] == 0).all()
+    assert (times[2, 5:] > 300).all()  # of 343
 
 
 def test_all_neighbors_without_replacement_are_the_whole_mean(graph):

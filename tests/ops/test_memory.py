@@ -1,8 +1,12 @@
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from kgrec.ops.memory import available_memory
 
 FAULTS = """
 import resource
@@ -28,3 +32,10 @@ def test_freed_tables_are_taken_again_without_new_pages():
         [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 10_000  # of the 320,000 pages that the tables have
+
+
+def test_what_is_left_is_less_than_there_is():
+    left = available_memory(torch.device("cpu"))
+    assert left > 0
+    if sys.platform == "linux":
+        assert left < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
