@@ -500,7 +500,7 @@ class Inspector:
     def view(self, explanation: Explanation) -> dict[str, Any]:
         """Return an explanation's stable JSON under ``explanation``, and what its view needs.
 
-        ``headline`` is the index of the path that speaks for it, None where there is none.
+        ``headline`` is the index of the path that speaks for it, None without paths.
         """
         nodes = {
             (node.kind, node.key): node

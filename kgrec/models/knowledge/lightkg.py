@@ -125,6 +125,7 @@ class LightKG(Recommender):
     norm: Tensor
     scale: Tensor
     received: Tensor
+    folds_in = True
 
     def __init__(
         self, ckg: CollaborativeKG, config: LightKGConfig, generator: torch.Generator
