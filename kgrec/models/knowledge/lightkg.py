@@ -146,8 +146,7 @@ class LightKG(Recommender):
         self.nodes = nn.Parameter(torch.cat(parts))  # x^(0)
         numbers = glorot_uniform(2 * ckg.num_relations, 1, generator=generator).squeeze(1)
         if config.start == "ones":
-            numbers = torch.ones_like(numbers)
-
+            numbers.fill_(1.0)
         self.numbers = nn.Parameter(numbers)  # s
         self.dropout = SeededDropout(config.dropout)
 
@@ -197,10 +196,11 @@ class LightKG(Recommender):
         columns, times_b = torch.unique(b, return_counts=True)
         pairs = torch.outer(self.scale[rows], self.scale[columns])
         alike = 1 - self.common(rows, columns) * pairs
-        vectors = [unit_rows(take_rows(self.nodes, some)) for some in (rows, columns)]
-        logits = vectors[0] @ vectors[1].T * alike / self.config.temperature
+        left, right = (unit_rows(take_rows(self.nodes, some)) for some in (rows, columns))
+        logits = left @ right.T * alike / self.config.temperature
         each: Tensor = (1 - pairs) * torch.exp(logits)  # (distinct a, distinct b)
-        return times_a.to(each.dtype) @ each @ times_b.to(each.dtype)
+        total: Tensor = times_a.to(each.dtype) @ each @ times_b.to(each.dtype)
+        return total
 
     def common(
         self, rows: Int[Tensor, " batch"], columns: Int[Tensor, " cand"]
@@ -246,9 +246,7 @@ class LightKG(Recommender):
         """Return the propagated embeddings."""
         z = self()
         users, items = z[self.ckg.num_entities :], z[: self.ckg.num_items]
-        if not self.config.num_layers:
-            return DotProduct(users, items)
-        return DotProduct(users, items, self.fold_in)
+        return DotProduct(users, items, self.fold_in if self.config.num_layers else None)
 
     def fold_in(
         self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
@@ -274,9 +272,9 @@ class LightKG(Recommender):
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users, items and entities, propagated."""
-        z = self()
-        entities = self.ckg.num_entities
-        return {"users": z[entities:], "items": z[: self.ckg.num_items], "entities": z[:entities]}
+        ranked = self.scorer()
+        entities = self()[: self.ckg.num_entities]
+        return {"users": ranked.users, "items": ranked.items, "entities": entities}
 
     def explanation_effects(self) -> LightKGEffects:
         """Return exact parts of scores, and effects by propagating again: scores are linear."""
