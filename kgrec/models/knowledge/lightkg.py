@@ -147,8 +147,7 @@ class LightKG(Recommender):
         self.nodes = nn.Parameter(torch.cat(parts))  # x^(0)
         numbers = glorot_uniform(2 * ckg.num_relations, 1, generator=generator).squeeze(1)
         if config.start == "ones":
-            numbers = torch.ones_like(numbers)
-
+            numbers.fill_(1.0)
         self.numbers = nn.Parameter(numbers)  # s
         self.dropout = SeededDropout(config.dropout)
 
@@ -194,27 +193,30 @@ class LightKG(Recommender):
         """Return how alike the embeddings of two lists of nodes are, summed over all pairs: pairs
         with common neighbors may be more so.
         """
-        pairs = torch.outer(self.scale[a], self.scale[b])
-        alike = 1 - self.common(a, b) * pairs
-        cosine = unit_rows(take_rows(self.nodes, a)) @ unit_rows(take_rows(self.nodes, b)).T
-        found: Tensor = (1 - pairs) * torch.exp(cosine * alike / self.config.temperature)
-        return found.sum()
+        rows, times_a = torch.unique(a, return_counts=True)
+        columns, times_b = torch.unique(b, return_counts=True)
+        pairs = torch.outer(self.scale[rows], self.scale[columns])
+        alike = 1 - self.common(rows, columns) * pairs
+        left, right = (unit_rows(take_rows(self.nodes, some)) for some in (rows, columns))
+        logits = left @ right.T * alike / self.config.temperature
+        each: Tensor = (1 - pairs) * torch.exp(logits)  # (distinct a, distinct b)
+        total: Tensor = times_a.to(each.dtype) @ each @ times_b.to(each.dtype)
+        return total
 
-    def common(self, a: Int[Tensor, " _"], b: Int[Tensor, " cand"]) -> Float[Tensor, "_ cand"]:
+    def common(
+        self, rows: Int[Tensor, " batch"], columns: Int[Tensor, " cand"]
+    ) -> Float[Tensor, "batch cand"]:
         """Return the number of common neighbors among users and items, one more for two that are
-        neighbors.
+        neighbors, of distinct nodes, ascending.
         """
-        rows, of_a = torch.unique(a, return_inverse=True)
-        columns, of_b = torch.unique(b, return_inverse=True)
         left, right = self._neighbors(rows), self._neighbors(columns)
-        counts = torch.sparse.mm(left, right.T).to_dense()
+        counts: Tensor = torch.sparse.mm(left, right.T).to_dense()
         beside = torch.zeros_like(counts)
         at, neighbor = left.coalesce().indices()
         column = torch.searchsorted(columns, neighbor).clamp(max=len(columns) - 1)
         there = columns[column] == neighbor
         beside[at[there], column[there]] = 1.0
-        found: Tensor = (counts + beside)[of_a][:, of_b]
-        return found
+        return counts + beside
 
     def _neighbors(self, nodes: Int[Tensor, " _"]) -> Tensor:
         """Return the neighbors of nodes among users and items, a sparse row of ones each."""
@@ -245,9 +247,7 @@ class LightKG(Recommender):
         """Return the propagated embeddings."""
         z = self()
         users, items = z[self.ckg.num_entities :], z[: self.ckg.num_items]
-        if not self.config.num_layers:
-            return DotProduct(users, items)
-        return DotProduct(users, items, self.fold_in)
+        return DotProduct(users, items, self.fold_in if self.config.num_layers else None)
 
     def fold_in(
         self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
@@ -273,9 +273,9 @@ class LightKG(Recommender):
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
         """Return users, items and entities, propagated."""
-        z = self()
-        entities = self.ckg.num_entities
-        return {"users": z[entities:], "items": z[: self.ckg.num_items], "entities": z[:entities]}
+        ranked = self.scorer()
+        entities = self()[: self.ckg.num_entities]
+        return {"users": ranked.users, "items": ranked.items, "entities": entities}
 
     def explanation_effects(self) -> LightKGEffects:
         """Return exact parts of scores, and effects by propagating again: scores are linear."""

@@ -191,43 +191,45 @@ class RippleNet(Recommender):
         self, user: Int[Tensor, " batch"], item: Int[Tensor, " batch"]
     ) -> Float[Tensor, " batch"]:
         """Return the scores of pairs."""
-        edges, at = torch.unique(self.ripples[user], return_inverse=True)
-        return self._scored(item, self.moved(edges), edges, at)
+        users, _, items, where = _by_user(user, item)
+        edges, at = torch.unique(self.ripples[users], return_inverse=True)
+        return self._scored(items, self.moved(edges), edges, at)[where]
 
     def _scored(
         self,
-        item: Int[Tensor, " batch"],
+        items: Int[Tensor, "batch cand"],
         moved: _Moved,
         edges: Int[Tensor, " edges"],
         at: Int[Tensor, "batch layers hist"],
-    ) -> Float[Tensor, " batch"]:
+    ) -> Float[Tensor, "batch cand"]:
         keys, tails = (take_rows(part, at.flatten()).view(*at.shape, -1) for part in moved)
-        v = take_rows(self.entities, item).unsqueeze(1)
-        return self.responses(v, keys, tails, self.facts.there(edges)[at]).squeeze(1)
+        v = take_rows(self.entities, items.flatten()).view(*items.shape, -1)
+        return self.responses(v, keys, tails, self.facts.there(edges)[at])
 
     def loss(self, batch: PointwiseBatch) -> Float[Tensor, ""]:
         """Return the cross-entropy of labeled pairs, the loss of triples, and L2, Eq. (13)."""
-        d, slots = self.config.dim, self.ripples[batch.user]
+        users, pairs, items, where = _by_user(batch.user, batch.item)
         what = f"{self.config.num_hops} hops of {self.config.memory} triples for a batch"
+        values = self.ripples[users].numel() * (self.config.dim + items.shape[1])
         remedy = "Take a smaller num_hops, memory or batch_size."
-        check_memory(what, 2 * slots.numel() * d, self.entities, remedy)
-        edges, at, times = torch.unique(slots, return_inverse=True, return_counts=True)
+        check_memory(what, 2 * values, self.entities, remedy)
+        edges, at = torch.unique(self.ripples[users], return_inverse=True)
         moved = self.moved(edges)
-        score = self._scored(batch.item, moved, edges, at)
+        score = self._scored(items, moved, edges, at)[where]
         found = binary_cross_entropy_with_logits(score, batch.label)
-        times = times * self.facts.there(edges)
+        of_slot = pairs.repeat_interleave(at[0].numel())
+        times = self.facts.there(edges) * torch.bincount(at.flatten(), of_slot, len(edges))
         triples = self.config.kg_weight * self._triples(moved, times / len(batch.user))
         rows = take_rows(self.entities, torch.cat([self.facts.head[edges], self.facts.tail[edges]]))
         of_relation = self.relations.square().sum((1, 2))[self.facts.relation[edges]]
         squares = rows.square().sum(1).view(2, -1).sum(0) + of_relation
-        penalty: Tensor = self.config.l2_weight * (times * squares).sum()
-        return found + triples + penalty
+        return found + triples + self.config.l2_weight * (times.to(score) @ squares)
 
     def _triples(self, moved: _Moved, weight: Float[Tensor, " edges"]) -> Float[Tensor, ""]:
         """Return the loss of the triples in ripple sets, mean over a set, sum over hops."""
         keys, tails = moved
         true = (keys * tails).sum(1)  # h^T R t, R h with t
-        weight = weight / self.config.memory
+        weight = weight.to(true) / self.config.memory
         if self.config.form == "code":
             return -(weight * torch.sigmoid(true)).sum()
 
@@ -269,6 +271,20 @@ class RippleNet(Recommender):
     def explanation_effects(self) -> RippleNetEffects:
         """Return effects of likes and facts, measured: ripple sets without them."""
         return RippleNetEffects(self)
+
+
+def _by_user(user: Tensor, item: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Return the distinct users of pairs, how many pairs each has, their items side by side, padded
+    with 0, and where the pairs are among these: so that a user's ripple sets are read once.
+    """
+    users, row, count = torch.unique(user, return_inverse=True, return_counts=True)
+    order = torch.argsort(row, stable=True)
+    place = torch.empty_like(row)
+    first = count.cumsum(0) - count
+    place[order] = torch.arange(len(row), device=row.device) - first[row[order]]
+    items = item.new_zeros(len(users), int(count.max()))
+    items[row, place] = item
+    return users, count, items, (row, place)
 
 
 def _ripple_sets(
