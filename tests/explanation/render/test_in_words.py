@@ -266,9 +266,11 @@ def test_the_headline_passes_over_what_everything_is_connected_by():
 def test_flip_sets_are_said_in_one_sentence_where_they_are_verified():
     flip = answers()[1]
     for words, said_of in (
-        (Words(), "Without *Alien* you would see *Heat* before *Blade Runner*."),
-        (GERMAN, "Ohne *Alien* stünde *Heat* für dich vor *Blade Runner*."),
+        (Words(), "Without *Alien* you would see *Heat* first."),
+        (GERMAN, "Ohne *Alien* stünde *Heat* für dich an erster Stelle."),
     ):
         assert replace(flip, words=words).to_dict()["text"] == said_of
         assert said_of in answer_text(replace(flip, words=words))
+    second = replace(flip, rank=2, words=GERMAN)
+    assert second.sentence == "Ohne *Alien* stünde *Heat* für dich vor *Blade Runner*."
     assert replace(flip, verified=False).to_dict()["text"] == ""
