@@ -1,5 +1,7 @@
 """``kgrec build``."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.data.rdf.sparql import SparqlQuery
+    from kgrec.data.records.report import ColumnRole
 
 
 def build(
@@ -27,9 +30,12 @@ def build(
     *,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to write.")],
     interactions: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Interactions: CSV, TSV, Parquet, RecBole.", show_default=False
+            metavar="FILE",
+            help="Interactions: CSV, TSV, JSON, Parquet, RecBole; a folder or glob of such files; "
+            "an address: sqlite:///shop.db#clicks, postgresql://host/db#clicks.",
+            show_default=False,
         ),
     ] = None,
     user: Annotated[
@@ -41,6 +47,15 @@ def build(
     time: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)
     ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="How times are written, where it is not found: iso, epoch (any unit, by size), "
+            "s, ms, us, ns, day-first, month-first, or a pattern such as %d.%m.%Y.",
+            show_default=False,
+        ),
+    ] = None,
     rating: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)
     ] = None,
@@ -48,8 +63,16 @@ def build(
         float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)
     ] = None,
     kg: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False),
+    ] = None,
+    kg_valid: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Held-out triples for validation.", show_default=False),
+    ] = None,
+    kg_test: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Held-out triples for the test.", show_default=False),
     ] = None,
     sparql: Annotated[
         str | None,
@@ -76,7 +99,7 @@ def build(
         ),
     ] = None,
     items: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Table of items: CSV, TSV, JSON Lines, Parquet. Its titles become labels and "
@@ -134,7 +157,7 @@ def build(
         ),
     ] = None,
     features: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Features of items: a table of ids and numbers, or .npy in the order of --items.",
@@ -142,7 +165,7 @@ def build(
         ),
     ] = None,
     word_vectors: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Word vectors: GloVe or word2vec, text or binary.",
@@ -150,7 +173,7 @@ def build(
         ),
     ] = None,
     entity_vectors: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Entity vectors: an id and its numbers per line, or .npy with ids in a .txt "
@@ -159,11 +182,19 @@ def build(
         ),
     ] = None,
     links: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False),
     ] = None,
+    links_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Columns of --links: item=COL, entity=COL; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     user_attributes: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Table of users whose attributes become triples.",
@@ -192,14 +223,14 @@ def build(
         ),
     ] = None,
     train: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False),
     ] = None,
     valid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)
+        str | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)
+        str | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)
     ] = None,
     k_core: Annotated[
         str,
@@ -242,7 +273,8 @@ def build(
         typer.Option(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
-            "language=de; may be repeated. "
+            "language=de, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
+            "repeated. "
             "Lists have commas: predicates=IRI,IRI.",
             show_default=False,
         ),
@@ -270,6 +302,8 @@ def build(
         "valid": valid,
         "test": test,
         "links": links,
+        "kg_valid": kg_valid,
+        "kg_test": kg_test,
         "items": items,
         "features": features,
         "word_vectors": word_vectors,
@@ -299,6 +333,8 @@ def build(
         "item": item,
         "time": time,
         "rating": rating,
+        "time_format": time_format,
+        "link_columns": settings(links_set or [], None) or None,
         "item_id": item_id,
         "item_year": item_year,
         "link_by": link_by,
@@ -318,10 +354,14 @@ def build(
 
     if source is not None:
         data = load(source, **given)
-    elif interactions is None and train is None and (triple_ratios is None or not graphs):
+    elif (
+        interactions is None
+        and train is None
+        and (not graphs or (triple_ratios is None and kg_valid is None and kg_test is None))
+    ):
         raise ConfigError(
             "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
-            "FILE; or --kg FILE and --triple-ratios."
+            "FILE; or --kg FILE and --triple-ratios, or --kg-valid and --kg-test."
         )
     else:
         given["name"] = out.name or "dataset"
@@ -329,11 +369,24 @@ def build(
 
     stored = data.save(out)
     if json:
-        show_json(stored.summary())
+        roles = [asdict(role) for role in data.report.roles]
+        show_json(stored.summary() | {"roles": roles})
         return
 
     show_dataset(stored)
+    _show_roles(data.report.roles)
     print(f"stored in {clean(str(out))}")
+
+
+def _show_roles(roles: "Sequence[ColumnRole]") -> None:
+    """Print which columns were taken for what, a line for each table."""
+    for table in dict.fromkeys(role.table for role in roles):
+        said = ", ".join(
+            f"{role.role} = {clean(role.column)} ({clean(role.why)})"
+            for role in roles
+            if role.table == table
+        )
+        print(f"columns of {clean(table)}: {said}")
 
 
 def _queries(

@@ -26,7 +26,7 @@ from kgrec.data.building.rows import (
     read_rows,
     sorted_keys,
 )
-from kgrec.data.building.sources import DatasetSources
+from kgrec.data.building.sources import DatasetSources, with_held_triples
 from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
@@ -38,10 +38,12 @@ from kgrec.data.readers.triples import read_triples, reader_settings
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.parts import PARTS
-from kgrec.data.records.report import ReportBuilder
+from kgrec.data.records.report import ColumnRole, ReportBuilder
 from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.splitting.strategies import check_ratios
+from kgrec.data.tables.id_forms import difference
+from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
 from kgrec.errors import ConfigError
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
@@ -69,6 +71,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     """
     refuse_after_fork("Building a dataset")
     check_link_by(sources, options)
+    sources = with_held_triples(sources, options)
     check_held(sources.held, options.triple_ratios)
     report = ReportBuilder(notes=list(sources.notes))
 
@@ -78,8 +81,9 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     cored = max(options.cores) > 1
     users = known_users(rows, frame, cored)
     keys = item_keys(rows, frame, cored)
-    links = _read_links(sources, options, report)
-    table = read_item_table(sources, options, report)
+    known = Known("the interactions", keys) if len(keys) else None
+    links = _read_links(sources, options, known, report)
+    table = read_item_table(sources, options, known, report)
     items = _catalog(keys, options.catalog, links, table)
     parts = divide(rows, frame, users, items, options.seed)
     check_parts(parts, rows, report)
@@ -151,12 +155,20 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
 
 
 def _read_links(
-    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+    sources: DatasetSources, options: BuildOptions, items: Known | None, report: ReportBuilder
 ) -> pl.DataFrame | None:
     if sources.links is None:
         return None
-    frame, source, dropped = read_links(sources.links, item=sources.item, on_error=options.on_error)
-    report.add((source,), dropped)
+
+    frame, search, dropped = read_links(
+        sources.links,
+        item=sources.item,
+        columns=options.link_columns,
+        items=items,
+        on_error=options.on_error,
+    )
+    report.add((search.table.name,), dropped)
+    report.roles += search.roles()
     report.counts["links"] = frame.height
     return frame
 
@@ -188,7 +200,8 @@ def _read_graph(
     report.add(triples.sources, triples.dropped)
     report.counts |= triples.counts
     report.columns += triples.columns
-    triples = replace(triples, columns=())
+    report.roles += triples.roles
+    triples = replace(triples, columns=(), roles=())
     linked = link(items, triples, links, _item_labels(items, table))
 
     if sources.kg is not None:
@@ -198,6 +211,12 @@ def _read_graph(
             report.counts |= linked.counts
 
     report.dropped += linked.dropped
+    for words in linked.alike:
+        report.warn(
+            f"Ids that are the same but for their form: {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
+        )
+
     if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
             "No item is in the graph: the triples can help through texts alone",
@@ -275,8 +294,23 @@ def _with_users(
     )
     graph, facts, dropped = add_user_facts(users, graph, about, column)
     report.add((about.name,), (*about.dropped, *dropped))
+    report.roles.append(ColumnRole(about.name, "user", column, _why(column, sources.user)))
+    ids = about.frame[column].cast(pl.String).drop_nulls()
+    words = difference(ids.filter(~ids.is_in(users.series.implode())), users.series)
+    if words:
+        report.warn(
+            f"User ids of {about.name} that are the same but for their form: {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
+        )
+
     report.counts["facts about users"] = len(facts)
     return graph, facts
+
+
+def _why(column: str, given: str | None) -> str:
+    if column == given:
+        return GIVEN
+    return BY_NAME if USER.rank(column) is not None else BY_POSITION
 
 
 def _hold_out(

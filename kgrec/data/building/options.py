@@ -31,6 +31,8 @@ class BuildOptions:
         seed: Of every draw.
         min_rating: Ratings below it are left out (where ``interactions`` is a file).
         separator: Between the cells of the interactions; found where None.
+        time_format: How the times of the interactions are written, where that is not found; see
+            ``read_interactions``.
         k_core: Users and items with fewer interactions are left out, again and again until none is
             left; 0 keeps all. Two numbers are one for users and one for items.
         min_entity: Entities with fewer triples are left out with them, again and again; items stay;
@@ -49,6 +51,7 @@ class BuildOptions:
         link_by: "label-year" or "label": items are linked by the titles of ``items`` to entities of
             the graph, instead of ``links``; see ``kgrec.data.linking.match.match_items``. Only
             what is sure is linked.
+        link_columns: Columns "item" and "entity" of ``links``; found where they are not given.
         review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
             can be given as ``links``.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
@@ -63,6 +66,7 @@ class BuildOptions:
     seed: int = 0
     min_rating: float | int | None = None
     separator: str | None = None
+    time_format: str | None = None
     k_core: int | Sequence[int] = 0
     min_entity: int = 0
     min_relation: int = 0
@@ -73,6 +77,7 @@ class BuildOptions:
     reading: Mapping[str, object] | None = None
     item_attributes: bool | Mapping[str, object] | None = None
     link_by: str | None = None
+    link_columns: Mapping[str, str | None] | None = None
     review: FilePath | None = None
     item_year: str | None = None
 
@@ -99,6 +104,10 @@ class BuildOptions:
                 "review and item_year belong to link_by. Say link_by='label-year' as well, or "
                 "leave them out."
             )
+
+        for name in self.link_columns or {}:
+            if name not in ("item", "entity"):
+                raise ConfigError(f"link_columns: {name!r} is unknown. Known: item, entity.")
 
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from kgrec.data.building.item_table import known_items
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.graphs.filter import interaction_core
-from kgrec.data.readers.interactions import read_log, read_part
+from kgrec.data.readers.interactions import LogColumns, LogSettings, read_log, read_part
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import InteractionLog, Interactions
 from kgrec.data.records.parts import PART_WORDS, PARTS, TEST, TRAIN, VALID
@@ -88,9 +89,15 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     if log is None:
         raise ConfigError("no interactions. Give a log, or the parts of a given split.")
 
-    report.add(log.sources, log.dropped)
+    _add_log(report, log)
     frame = log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
     return Rows(*_merged(frame, log.ids, report), split, shares)
+
+
+def _add_log(report: ReportBuilder, log: InteractionLog) -> None:
+    report.add(log.sources, log.dropped)
+    report.roles += log.roles
+    report.notes += log.notes
 
 
 def _triples_alone(sources: DatasetSources, options: BuildOptions) -> bool:
@@ -124,12 +131,20 @@ def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | Non
     if log is None or isinstance(log, InteractionLog):
         return log
 
+    columns = LogColumns(
+        *(sources.user, sources.item, sources.time, sources.rating),
+        *(sources.event, sources.weight, sources.quantity),
+    )
     return read_log(
         log,
-        wanted=(sources.user, sources.item, sources.time, sources.rating),
-        min_rating=options.min_rating,
-        separator=options.separator,
-        on_error=options.on_error,
+        LogSettings(
+            columns,
+            options.min_rating,
+            options.separator,
+            options.on_error,
+            options.time_format,
+            lambda: known_items(sources, options.on_error),
+        ),
     )
 
 
@@ -161,7 +176,7 @@ def _given(
         if not isinstance(rows, InteractionLog):
             rows = read_part(part, user=sources.user, item=sources.item, on_error=options.on_error)
 
-        report.add(rows.sources, rows.dropped)
+        _add_log(report, rows)
         frames.append(rows.frame.with_columns(part=pl.lit(number, dtype=pl.Int8)))
         known = rows.ids
 

@@ -26,6 +26,7 @@ from kgrec.data.tables.column_kinds import (
 )
 from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
+from kgrec.data.tables.roles import item_key
 from kgrec.errors import ConfigError, FormatError, nearest
 from kgrec.process import refuse_after_fork
 
@@ -137,7 +138,7 @@ def triples_from_table(
             f"{table.name}: a header and no rows. Give a table with at least one item."
         )
 
-    key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
+    key = item_key(table, item).column
     if len(table.frame.columns) == 1:
         raise FormatError(
             f"{table.name}: one column, expected item ids and attributes. Is the separator "
