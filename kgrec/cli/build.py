@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, cores, numbers, settings, values
+from kgrec.cli.options import (
+    JsonOption,
+    SeedOption,
+    cores,
+    numbers,
+    settings,
+    values,
+    weight_of,
+)
 from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
@@ -61,6 +69,54 @@ def build(
     ] = None,
     min_rating: Annotated[
         float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of event types, for --weights.", show_default=False
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE=X,...",
+            help="Weight of each event type, for instance view=1,cart=3,purchase=5; 0 leaves it "
+            "out.",
+            show_default=False,
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of weights, 0 or more.", show_default=False),
+    ] = None,
+    quantity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of quantities, which weights grow by.", show_default=False
+        ),
+    ] = None,
+    half_life: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS", help="Interactions count half after so long.", show_default=False
+        ),
+    ] = None,
+    cap: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Keep the latest N interactions of each user.", show_default=False
+        ),
+    ] = None,
+    min_events: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Leave out users with fewer rows.")
+    ] = 0,
+    session_gap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Sessions are the users; one ends where nothing happened for so long.",
+            show_default=False,
+        ),
     ] = None,
     kg: Annotated[
         list[str] | None,
@@ -265,8 +321,11 @@ def build(
         ),
     ] = "keep",
     catalog: Annotated[
-        Literal["interactions", "all"],
-        typer.Option(help="Items with an interaction, or also those only in tables and links."),
+        Literal["interactions", "all", "items"],
+        typer.Option(
+            help="Items with an interaction; also those only in tables and links; or those of "
+            "--items alone."
+        ),
     ] = "interactions",
     kg_set: Annotated[
         list[str] | None,
@@ -334,6 +393,14 @@ def build(
         "time": time,
         "rating": rating,
         "time_format": time_format,
+        "event": event,
+        "weights": None if weights is None else weight_of(weights),
+        "weight": weight,
+        "quantity": quantity,
+        "half_life": half_life,
+        "cap": cap,
+        "min_events": min_events,
+        "session_gap": session_gap,
         "link_columns": settings(links_set or [], None) or None,
         "item_id": item_id,
         "item_year": item_year,

@@ -25,6 +25,7 @@ from kgrec.data.building.rows import (
     number_labeled,
     read_rows,
     sorted_keys,
+    within,
 )
 from kgrec.data.building.sources import DatasetSources, with_held_triples
 from kgrec.data.graphs.assemble import merge
@@ -77,6 +78,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
     # Interactions, and the ids of users and items.
     rows = read_rows(sources, options, report)
+    rows = within(rows, _item_ids(rows, sources, options), report)
     frame = core(rows.frame, options.cores, report)
     cored = max(options.cores) > 1
     users = known_users(rows, frame, cored)
@@ -145,6 +147,9 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
         "catalog": options.catalog,
         "min_rating": options.min_rating,
     }
+    if rows.events:
+        settings["events"] = list(rows.events)
+
     if rows.divided in ("random", "temporal"):
         settings["ratios"] = list(rows.shares)
 
@@ -173,11 +178,27 @@ def _read_links(
     return frame
 
 
+def _item_ids(rows: Rows, sources: DatasetSources, options: BuildOptions) -> pl.Series | None:
+    """Return the ids of the table of items where it alone is the catalog, else None."""
+    if options.catalog != "items":
+        return None
+    if sources.items is None:
+        raise ConfigError("catalog: 'items' needs a table of items. Name it as items.")
+    if rows.labeled is not None:
+        raise ConfigError("catalog: 'items' is not for labeled rows and impressions.")
+
+    known = Known("the interactions", rows.ids["item"])
+    table = read_item_table(sources, options, known, ReportBuilder())
+    assert table is not None
+    return table.ids.drop_nulls()
+
+
 def _catalog(
     keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: ItemTable | None
 ) -> Vocabulary:
     """Return the items: those with interactions, or also those that links and the table name."""
-    if catalog == "all":
+    if catalog != "interactions":
+        links = links if catalog == "all" else None
         known = [links, None if table is None else titles(table)]
         named = [frame["item"].rename("item") for frame in known if frame is not None]
         keys = sorted_keys([keys, *named])

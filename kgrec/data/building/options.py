@@ -11,7 +11,7 @@ from kgrec.data.splitting.strategies import check_ratios
 from kgrec.errors import ConfigError
 
 _KNOWN = {
-    "catalog": ("interactions", "all"),
+    "catalog": ("interactions", "all", "items"),
     "leaks": ("keep", "drop"),
     "on_error": ("stop", "skip"),
 }
@@ -41,8 +41,16 @@ class BuildOptions:
         without_relation: Relations that are left out, by key or label.
         leaks: "keep" triples that state interactions between users and items, with a warning, or
             "drop" them.
-        catalog: "interactions" (every item with an interaction in any part, labeled or shown) or
-            "all" (also those only in links or the item table).
+        catalog: "interactions" (every item with an interaction in any part, labeled or shown),
+            "all" (also those only in links or the item table), or "items" (those in the item
+            table, and no others: interactions with others are left out).
+        weights: Weight by event type, where ``event`` names a column; 0 leaves a type out. All 1
+            where None.
+        half_life: Days after which an interaction counts half.
+        cap: Most interactions of a user, the latest; all where None.
+        min_events: Users with fewer rows in the log are left out; 0 keeps all.
+        session_gap: Minutes without an event after which a session ends; the sessions are then the
+            users, called ``user/1``, ``user/2``.
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
         reading: Further settings of ``read_triples`` by name, for instance
             ``{"same_as": "merge"}``.
@@ -73,6 +81,11 @@ class BuildOptions:
     without_relation: Sequence[str] = ()
     leaks: str = "keep"
     catalog: str = "interactions"
+    weights: Mapping[str, float | int] | None = None
+    half_life: float | int | None = None
+    cap: int | None = None
+    min_events: int = 0
+    session_gap: float | int | None = None
     on_error: str = "stop"
     reading: Mapping[str, object] | None = None
     item_attributes: bool | Mapping[str, object] | None = None
@@ -90,10 +103,12 @@ class BuildOptions:
 
         least = {"k_core": min(self.cores)}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
+        least |= {"min_events": self.min_events}
         for name, number in least.items():
             if number < 0:
                 raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
 
+        self._check_weights()
         for name in ("ratios", "triple_ratios"):
             shares = getattr(self, name)
             if shares is not None:
@@ -111,6 +126,28 @@ class BuildOptions:
 
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)
+
+    def _check_weights(self) -> None:
+        for name in ("half_life", "cap", "session_gap"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name}: {value} is not above 0.")
+
+        for kind, weight in (self.weights or {}).items():
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(
+                    f"weights: {kind}={weight:g} is negative or not finite. Weights are 0 or more."
+                )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether interactions get weights beyond those of columns."""
+        return self.weights is not None or self.half_life is not None
+
+    @property
+    def divides_users(self) -> bool:
+        """Whether users become sessions, or need a number of events."""
+        return self.session_gap is not None or self.min_events > 0
 
     @property
     def cores(self) -> tuple[int, int]:
@@ -152,6 +189,11 @@ class BuildOptions:
             "min_relation": self.min_relation,
             "without_relation": list(self.without_relation),
             "leaks": self.leaks if self.leaks != "keep" else None,
+            "weights": dict(self.weights) if self.weights else None,
+            "half_life": self.half_life,
+            "cap": self.cap,
+            "min_events": self.min_events,
+            "session_gap": self.session_gap,
         }
         if self.with_attributes:
             given["item_attributes"] = table_settings(self.attribute_settings) or {"columns": None}

@@ -328,6 +328,13 @@ def _notes(table: Table, search: Search) -> tuple[str, ...]:
         for role, why in search.why.items()
         if why not in (GIVEN, BY_NAME, BY_POSITION) and role in search.found
     ]
+    unread = [f"{name!r} ({role}: --{role})" for role, name in search.unread.items()]
+    if unread:
+        notes.append(
+            f"{table.name}: rows count alike, whatever {', '.join(unread)} say. Name the columns "
+            "to weigh rows by them."
+        )
+
     return tuple(notes)
 
 

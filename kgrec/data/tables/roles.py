@@ -116,7 +116,7 @@ EVENT = Names(
     (
         *("event", "eventtype", "eventname", "action", "actiontype", "interaction"),
         *("interactiontype", "behavior", "behaviour", "behaviortype", "behaviourtype", "activity"),
-        *("ereignis", "aktion", "evento", "type"),
+        *("ereignis", "aktion", "evento"),
     )
 )
 WEIGHT = Names(("weight", "confidence", "gewicht"))
@@ -236,12 +236,14 @@ class Search:
         wanted: Column by role as the caller gave it.
         found: Column by role.
         why: Reason by role.
+        unread: Columns by role that could be read where the caller names them.
     """
 
     table: Table
     wanted: Mapping[str, str | None]
     found: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -374,8 +376,8 @@ def interaction_roles(
     _take_rest(search, unclear)
     for role in further:
         # What weights are made of counts only where the caller says so.
-        if role != "rating" and wanted.get(role) is None:
-            search.found.pop(role, None)
+        if role != "rating" and wanted.get(role) is None and role in search.found:
+            search.unread[role] = search.found.pop(role)
 
     return search
 
