@@ -70,6 +70,16 @@ def build(
     min_rating: Annotated[
         float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Database of --interactions, --items, --links and the parts, which then are "
+            "tables, queries or .sql files: postgresql://host/db, sqlite:///shop.db, "
+            "duckdb:///shop.duckdb. Passwords come from PGPASSWORD or ~/.pgpass.",
+            show_default=False,
+        ),
+    ] = None,
     event: Annotated[
         str | None,
         typer.Option(
@@ -371,6 +381,9 @@ def build(
         "review": review,
     }
     given: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
+    if database is not None:
+        given |= _of_database(database, given)
+
     if texts is not None:
         given["texts"] = tuple(values(texts))
 
@@ -443,6 +456,18 @@ def build(
     show_dataset(stored)
     _show_roles(data.report.roles)
     print(f"stored in {clean(str(out))}")
+
+
+def _of_database(address: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the sources that are rows of a database: all but files that are there."""
+    from kgrec.data.io.databases import query_of
+
+    names = ("interactions", "train", "valid", "test", "items", "links", "user_attributes")
+    return {
+        name: query_of(given[name], address)
+        for name in names
+        if name in given and (given[name].endswith(".sql") or not Path(given[name]).exists())
+    }
 
 
 def _show_roles(roles: "Sequence[ColumnRole]") -> None:

@@ -13,6 +13,7 @@ import pyoxigraph as ox
 
 from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble, label_frame
 from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
+from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, bare_suffix, existing, listed
 from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, read_rdf, starting
@@ -20,6 +21,7 @@ from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
 from kgrec.data.records.report import dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.delimited import Table, as_ids, read_table
+from kgrec.data.tables.partitions import PARQUET, is_partitioned, part_files
 from kgrec.data.tables.roles import TRIPLE, header_words, triple_roles
 from kgrec.errors import ConfigError, FormatError, nearest
 from kgrec.process import refuse_after_fork
@@ -223,7 +225,7 @@ def _sources(source: object) -> list[object]:
             raise ConfigError("no triples given. Name at least one file.")
         return [one for several in source for one in _sources(several)]
 
-    if isinstance(source, str | PathLike):
+    if isinstance(source, str | PathLike) and not is_address(source):
         return list(_files(source))
 
     return [source]
@@ -243,6 +245,9 @@ def _read(
         return as_raw(source)
     if isinstance(source, SparqlQuery):
         return read_sparql(source, options)
+    if is_address(source) or (isinstance(source, str | PathLike) and is_partitioned(source)):
+        table = triple_table(source, separator, columns, options.on_error)
+        return _from_table(table, options.on_error, columns)
     if isinstance(source, str | PathLike):
         return _read_file(source, format, separator, columns, options)
 
@@ -251,7 +256,13 @@ def _read(
 
 def _files(source: FilePath) -> list[FilePath]:
     if not Path(source).is_dir():
-        return [source]
+        if not is_partitioned(source):
+            return [source]
+
+        files = [
+            path for path in part_files(source, tuple(FORMATS)) if bare_suffix(path) in FORMATS
+        ]
+        return list(files) or [source]
 
     known = {*FORMATS, "kg"}
     inside = sorted(Path(source).iterdir())
@@ -259,6 +270,9 @@ def _files(source: FilePath) -> list[FilePath]:
     found: list[FilePath] = [
         path for path in files if bare_suffix(path) in known or _shows_rdf(path)
     ]
+    if not found and any(bare_suffix(path) in PARQUET for path in Path(source).rglob("*")):
+        return [source]
+
     if not found:
         raise FormatError(
             f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or "

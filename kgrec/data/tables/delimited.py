@@ -6,15 +6,24 @@ Cells stay exactly as written: nothing is parsed until a reader asks for a numbe
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 
 import polars as pl
 
+from kgrec.data.io.databases import (
+    DatabaseQuery,
+    is_address,
+    query_of,
+    read_database,
+    tables_in,
+)
 from kgrec.data.io.files import FilePath, bare_suffix, existing, read_text, text_blocks
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines
 from kgrec.data.tables.json_lines import JSON_LINES, read_json_lines
+from kgrec.data.tables.partitions import PARQUET, is_partitioned, joined, part_files
 from kgrec.errors import ConfigError, FormatError, nearest
 
 _ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
@@ -31,6 +40,8 @@ _NAMED_SEPARATOR = re.compile(
 )  # the first line that Excel writes and reads
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ROWS_OF_CODES = 3
+_MAGIC = 256
+_JSON_ARRAY = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\[\s*\{\s*\"")
 _DIGIT = re.compile(r"\d")
 _GROUP = re.compile(r"\([^)]*\)$")
 _SIGNS = re.compile(r"[\W_]+")
@@ -72,11 +83,14 @@ def read_table(
     header: bool = True,
     on_error: str = "stop",
 ) -> Table:
-    """Read a CSV, TSV, RecBole atomic, JSON Lines or Parquet file, or take over a polars or pandas
-    frame.
+    """Read a table.
 
     Args:
-        source: A path (plain or gzipped), a frame, or a table read before.
+        source: A CSV, TSV, RecBole atomic, JSON, JSON Lines or Parquet file (text plain or
+            compressed); a folder of such files or a pattern such as ``parts/*.parquet``, where
+            folders called ``shop=007`` are columns; a frame of polars (lazy ones too) or pandas, a
+            table of Arrow, a list of dicts; the address of a database with ``#table``, or a
+            ``DatabaseQuery``; a table read before.
         separator: Between cells; found from the extension and the first line where None.
         known: Lower-case column names; a first row with one of them is a header.
         words: Further names by role, as ``plain_name`` writes them; a first row with those of two
@@ -93,14 +107,20 @@ def read_table(
         raise ConfigError(f"on_error: {on_error!r} is neither 'stop' nor 'skip'.")
     if isinstance(source, Table):
         return source
+    if isinstance(source, DatabaseQuery) or is_address(source):
+        return _from_database(source)
     if not isinstance(source, str | PathLike):
         return _from_frame(source)
+    if is_partitioned(source):
+        return _from_parts(source, separator, (known, words), header, on_error)
 
     path = existing(source)
-    if bare_suffix(path) == "parquet":
+    start = _starting(path)
+    if bare_suffix(path) in PARQUET or start.startswith(b"PAR1"):
         return _from_parquet(str(source))
 
-    if bare_suffix(path) in JSON_LINES:
+    _check_database(path, start)
+    if bare_suffix(path) in (*JSON_LINES, "json") or _JSON_ARRAY.match(start):
         skipped = Skipped.where_allowed(str(source), on_error)
         frame, line = read_json_lines(str(source), skipped)
         return Table(
@@ -116,8 +136,17 @@ def read_table(
 
 def is_text(source: FilePath) -> bool:
     """Return whether a source is a file of delimited text."""
-    suffix = bare_suffix(source)
-    return suffix != "parquet" and suffix not in JSON_LINES
+    if is_address(source) or is_partitioned(source) or not Path(source).is_file():
+        return False
+
+    start = _starting(Path(source))
+    other = (b"PAR1", b"SQLite format 3\0")
+    return (
+        bare_suffix(source) not in (*PARQUET, *JSON_LINES, "json")
+        and not start.startswith(other)
+        and start[8:12] != b"DUCK"
+        and not _JSON_ARRAY.match(start)
+    )
 
 
 def read_columns(
@@ -182,21 +211,97 @@ def without_rows(
     return replace(table, frame=table.frame.filter(~bad), line=table.line.filter(~bad))
 
 
-def _from_frame(source: object) -> Table:
-    if type(source).__module__.split(".")[0] == "pandas":
-        source = pl.from_pandas(source)
+def _starting(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with open(path, "rb") as stream:
+        return stream.read(_MAGIC)
 
-    if not isinstance(source, pl.DataFrame):
+
+def _check_database(path: Path, start: bytes) -> None:
+    """Refuse the file of a database as a table, with its address."""
+    if start.startswith(b"SQLite format 3\0"):
+        tables = tables_in(path)
+        shown = ", ".join(tables[:20]) or "none"
+        raise FormatError(
+            f"{path}: is an SQLite database. Name a table: sqlite:///{path}#"
+            f"{tables[0] if tables else 'TABLE'}. Tables: {shown}."
+        )
+    if start[8:12] == b"DUCK":
+        raise FormatError(f"{path}: is a DuckDB database. Name a table: duckdb:///{path}#TABLE.")
+
+
+def _from_database(source: object) -> Table:
+    query = source if isinstance(source, DatabaseQuery) else query_of(str(source))
+    return _numbered_rows(query.shown, read_database(query))
+
+
+def _from_parts(
+    source: FilePath,
+    separator: str | None,
+    named: tuple[Collection[str], Sequence[frozenset[str]]],
+    header: bool,
+    on_error: str,
+) -> Table:
+    """Return the rows of the files of a folder or a pattern as one table."""
+    files = part_files(source)
+    tables = [
+        read_table(
+            path,
+            separator=separator,
+            known=named[0],
+            words=named[1],
+            header=header,
+            on_error=on_error,
+        )
+        for path in files
+    ]
+    if len({table.header for table in tables}) > 1:
+        raise FormatError(
+            f"{source}: some files have a header, and others none. Write all of them alike."
+        )
+
+    frame = joined(source, files, [table.frame for table in tables])
+    whole = _numbered_rows(str(source), frame)
+    dropped = tuple(lost for table in tables for lost in table.dropped)
+    return replace(whole, header=tables[0].header, dropped=dropped)
+
+
+def _numbered_rows(name: str, frame: pl.DataFrame) -> Table:
+    lines = pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64)
+    return Table(name, frame, lines, header=True)
+
+
+def _from_frame(source: object) -> Table:
+    """Return a frame of polars or pandas, a table of Arrow, or dicts as a table."""
+    try:
+        return _numbered_rows("the frame", _as_frame(source))
+    except (pl.exceptions.PolarsError, TypeError, ValueError, ImportError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise FormatError(
+            f"{type(source).__name__}: not a table ({why}). Give a path, a frame, an Arrow table, "
+            "or a list of dicts."
+        ) from None
+
+
+def _as_frame(source: object) -> pl.DataFrame:
+    if isinstance(source, pl.DataFrame):
+        return source
+    if isinstance(source, pl.LazyFrame):
+        return source.collect()
+    if type(source).__module__.split(".")[0] == "pandas":
+        return pl.from_pandas(source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return pl.DataFrame(source)
+
+    rows = [dict(row) for row in source] if isinstance(source, list | tuple) else None
+    if rows is None and not isinstance(source, Mapping):
         raise FormatError(
             f"expected a path or a polars or pandas frame, got {type(source).__name__}."
         )
+    if isinstance(source, Mapping):
+        return pl.DataFrame(dict(source))
 
-    return Table(
-        "the frame",
-        source,
-        pl.Series("line", range(1, source.height + 1), dtype=pl.Int64),
-        header=True,
-    )
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _from_parquet(path: str) -> Table:
