@@ -40,7 +40,8 @@ def weigh(log: InteractionLog, options: BuildOptions, report: ReportBuilder) -> 
         DataError: If an event type has no weight, or a weight is negative.
     """
     _report_bots(log, report)
-    if not options.weighs and not options.divides_users and "event" not in log.frame.columns:
+    columns = {"event", "weight", "quantity"} & set(log.frame.columns)
+    if not options.weighs and not options.divides_users and not columns:
         return Weighed(log)
 
     frame = log.named()

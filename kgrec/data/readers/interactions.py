@@ -4,13 +4,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 
 import polars as pl
 
+from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines, dropped_rows
 from kgrec.data.tables.blocks import head, read_regular
+from kgrec.data.tables.columnar import parquet_files, parquet_head, read_parquet_columns
 from kgrec.data.tables.delimited import (
     Table,
     as_ids,
@@ -19,6 +22,7 @@ from kgrec.data.tables.delimited import (
     is_text,
     read_table,
 )
+from kgrec.data.tables.partitions import is_partitioned
 from kgrec.data.tables.roles import (
     BY_NAME,
     BY_POSITION,
@@ -189,12 +193,15 @@ def _regular(source: object, settings: LogSettings) -> InteractionLog | None:
     columns = settings.columns
     if (
         not isinstance(source, str | PathLike)
+        or is_address(source)
         or settings.min_rating is not None
         or settings.time_format is not None
         or columns.event is not None
-        or not is_text(source)
     ):
         return None
+
+    if not is_text(source):
+        return _columnar(source, settings)
 
     start = head(source)
     if start is None:
@@ -217,9 +224,38 @@ def _regular(source: object, settings: LogSettings) -> InteractionLog | None:
     if read is None or not _plain_times(read[0]) or _header_among(search, read[1]):
         return None
 
-    name = str(source)
+    return _quick_log(search, read)
+
+
+def _columnar(source: FilePath, settings: LogSettings) -> InteractionLog | None:
+    """Return the log of Parquet files, of which no other columns are read; None where that needs
+    the general reader.
+    """
+    if not Path(source).exists() and not is_partitioned(source):
+        return None
+
+    files = parquet_files(source)
+    table = parquet_head(source, files) if files else None
+    if table is None or table.frame.width < 2:
+        return None
+
+    search = interaction_roles(table, settings.columns.by_role, settings.items)
+    if LEFT in search.why.values():
+        return None
+
+    numbers = dict(search.found)
+    ids = {role: numbers.pop(role) for role in ("user", "item")}
+    read = read_parquet_columns(files, ids, numbers)
+    if read is None or not _plain_times(read[0]):
+        return None
+
+    return _quick_log(search, read)
+
+
+def _quick_log(search: Search, read: tuple[pl.DataFrame, dict[str, pl.Series]]) -> InteractionLog:
+    table = search.table
     notes = _notes(table, search)
-    return InteractionLog(read[0], (name,), (), read[1], search.roles(), notes)
+    return InteractionLog(read[0], (table.name,), (), read[1], search.roles(), notes)
 
 
 def _plain_times(frame: pl.DataFrame) -> bool:

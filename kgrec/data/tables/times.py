@@ -99,7 +99,7 @@ def read_times(table: Table, column: str, on_error: str = "stop", form: str | No
 
     cells = table.frame[column]
     if cells.dtype in (pl.Date, pl.Datetime):
-        return Times(_of_type(cells), "s")
+        return Times(seconds_of(cells), "s")
 
     if cells.dtype == pl.String:
         text = cells.str.strip_chars()
@@ -151,7 +151,7 @@ def _narrow(values: pl.Series) -> pl.Series:
     return values.cast(pl.Float64)
 
 
-def _of_type(cells: pl.Series) -> pl.Series:
+def seconds_of(cells: pl.Series) -> pl.Series:
     """Return dates and date-times as seconds since the epoch, or as nanoseconds where they are as
     fine as that.
     """

@@ -102,9 +102,7 @@ def test_cases_are_told_and_folded_where_wanted():
     cells = ["red", "Red", "RED", "red", "blue"]
     told = column_of(read("color", cells), "color")
     assert told.distinct == 4
-    assert told.note == (
-        "3 values differ by case or white space alone (red, RED, Red): fold=color"
-    )
+    assert told.note == ("3 values differ by case or white space alone (red, RED, Red): fold=color")
     folded = read("color", cells, fold=["color"])
     assert column_of(folded, "color").distinct == 2
     assert {"color=red", "color=blue"} <= set(folded.entities)
