@@ -95,7 +95,7 @@ def read_item_table(
 
 
 def known_items(sources: DatasetSources, on_error: str) -> Known | None:
-    """Return the ids of the table of items or of the links, None where there are none.
+    """Return the ids of the table of items or of the links, None if there are none.
 
     Where no column is named, the ids are all cells of the columns that may be ids.
     """

@@ -335,7 +335,7 @@ def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
 
 
 def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows:
-    """Return the interactions with items of a catalog; all where there is none."""
+    """Return the interactions with items of a catalog; all if there is none."""
     if catalog is None:
         return rows
 

@@ -152,7 +152,7 @@ class BuildReport:
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[Caution, ...] = ()
     columns: tuple[TableColumn, ...] = ()
-    roles: tuple[ColumnRole, ...] = ()
+    roles: tuple[ColumnRole, ...] = field(default=(), compare=False)
 
 
 @dataclass

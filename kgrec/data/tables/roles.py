@@ -13,7 +13,10 @@ from kgrec.data.records.report import ColumnRole
 from kgrec.data.tables.delimited import Table, find_column, plain_name
 from kgrec.errors import ConfigError, FormatError
 
-GIVEN, BY_NAME, BY_POSITION, LEFT = "given", "by its name", "by position", "the only column left"
+GIVEN = "given"
+BY_NAME = "by its name"
+BY_POSITION = "by position"
+LEFT = "the only column left"
 
 _ID_ENDINGS = (
     *("", "id", "ids", "iri", "uri", "key", "code", "no", "nr", "num", "number", "uuid", "guid"),
@@ -53,7 +56,7 @@ class Names:
                 if form is not None:
                     return tier, word, form
 
-        if any(plain.endswith(end) and plain != end for end in self.ends):
+        if any(plain.endswith(end) for end in self.ends):
             return 1, plain, 0
 
         return None
@@ -106,7 +109,14 @@ TIME = Names(
         *("zeitstempel", "zeitpunkt", "fecha", "horodatage", "dateheure", "timestampms"),
         *("timestamps", "unixtimestamp", "timems", "tsms", "reviewtime"),
     ),
-    ends=("timestamp", "datetime", "time", "date", "at", "ts"),
+    ends=(
+        *("timestamp", "datetime", "createdat", "updatedat", "orderedat", "viewedat", "clickedat"),
+        *("purchasedat", "occurredat", "ratedat", "addedat", "listenedat", "playedat", "boughtat"),
+        *("orderdate", "invoicedate", "purchasedate", "visitdate", "reviewdate", "saledate"),
+        *("transactiondate", "ratingdate", "bookingdate", "clickdate", "viewdate", "createddate"),
+        *("ordertime", "purchasetime", "visittime", "clicktime", "actiontime", "transactiontime"),
+        *("creationdate", "creationtime", "interactiontime", "requesttime", "logtime"),
+    ),
 )
 RATING = Names(
     ("rating", "ratings", "stars", "score", "overall", "grade", "bewertung", "puntuacion"),
@@ -115,7 +125,7 @@ RATING = Names(
 EVENT = Names(
     (
         *("event", "eventtype", "eventname", "action", "actiontype", "interaction"),
-        *("interactiontype", "behavior", "behaviour", "behaviortype", "behaviourtype", "activity"),
+        *("interactiontype", "behavior", "behaviortype", "userbehavior", "activity"),
         *("ereignis", "aktion", "evento"),
     )
 )
