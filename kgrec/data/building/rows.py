@@ -425,8 +425,8 @@ def divide(
         items: Item ids.
         seed: Of the draw.
     """
-    user = users.match(rows.ids["user"])[frame["user"].to_numpy()]
-    item = items.match(rows.ids["item"])[frame["item"].to_numpy()]
+    user = users.match(rows.ids["user"]).astype(np.int32)[frame["user"].to_numpy()]
+    item = items.match(rows.ids["item"]).astype(np.int32)[frame["item"].to_numpy()]
     time = _values(frame, "time")
     part = frame["part"].to_numpy()
 
@@ -443,8 +443,8 @@ def divide(
 
     rating = _values(frame, "rating")
     everything = Interactions(
-        user.astype(np.int32),
-        item.astype(np.int32),
+        user,
+        item,
         time,
         None if rating is None else rating.astype(np.float32),
         None if weight is None else weight.astype(np.float32),
