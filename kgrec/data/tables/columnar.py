@@ -104,7 +104,8 @@ def _numbers(cells: pl.Series) -> pl.Series | None:
         return None
     if cells.dtype in (pl.Date, pl.Datetime):
         return seconds_of(cells) if seconds_of(cells).dtype == pl.Float64 else None
-    if not cells.dtype.is_numeric() or (cells.abs() >= _EXACT).any():
+    if not cells.dtype.is_numeric():
         return None
 
-    return cells.cast(pl.Float64)
+    numbers = cells.cast(pl.Float64)
+    return None if (numbers.abs() >= _EXACT).any() else numbers
