@@ -1,18 +1,29 @@
 """``kgrec build``."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, cores, numbers, settings, values
+from kgrec.cli.options import (
+    JsonOption,
+    SeedOption,
+    cores,
+    numbers,
+    settings,
+    values,
+    weight_of,
+)
 from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.data.rdf.sparql import SparqlQuery
+    from kgrec.data.records.report import ColumnRole
 
 
 def build(
@@ -27,9 +38,12 @@ def build(
     *,
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to write.")],
     interactions: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Interactions: CSV, TSV, Parquet, RecBole.", show_default=False
+            metavar="FILE",
+            help="Interactions: CSV, TSV, JSON, Parquet, RecBole; a folder or glob of such files; "
+            "an address: sqlite:///shop.db#clicks, postgresql://host/db#clicks.",
+            show_default=False,
         ),
     ] = None,
     user: Annotated[
@@ -41,15 +55,90 @@ def build(
     time: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)
     ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="How times are written, where it is not found: iso, epoch (any unit, by size), "
+            "s, ms, us, ns, day-first, month-first, or a pattern such as %d.%m.%Y.",
+            show_default=False,
+        ),
+    ] = None,
     rating: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of ratings.", show_default=False)
     ] = None,
     min_rating: Annotated[
         float | None, typer.Option(metavar="X", help="Leave out lower ratings.", show_default=False)
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Database of --interactions, --items, --links and the parts, which then are "
+            "tables, queries or .sql files: postgresql://host/db, sqlite:///shop.db, "
+            "duckdb:///shop.duckdb. Passwords come from PGPASSWORD or ~/.pgpass.",
+            show_default=False,
+        ),
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of event types, for --weights.", show_default=False
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE=X,...",
+            help="Weight of each event type, for instance view=1,cart=3,purchase=5; 0 leaves it "
+            "out.",
+            show_default=False,
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of weights, 0 or more.", show_default=False),
+    ] = None,
+    quantity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column of quantities, which weights grow by.", show_default=False
+        ),
+    ] = None,
+    half_life: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS", help="Interactions count half after so long.", show_default=False
+        ),
+    ] = None,
+    cap: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Keep the latest N interactions of each user.", show_default=False
+        ),
+    ] = None,
+    min_events: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Leave out users with fewer rows.")
+    ] = 0,
+    session_gap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Sessions are the users; one ends where nothing happened for so long.",
+            show_default=False,
+        ),
+    ] = None,
     kg: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False),
+    ] = None,
+    kg_valid: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Held-out triples for validation.", show_default=False),
+    ] = None,
+    kg_test: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Held-out triples for the test.", show_default=False),
     ] = None,
     sparql: Annotated[
         str | None,
@@ -76,7 +165,7 @@ def build(
         ),
     ] = None,
     items: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Table of items: CSV, TSV, JSON Lines, Parquet. Its titles become labels and "
@@ -134,7 +223,7 @@ def build(
         ),
     ] = None,
     features: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Features of items: a table of ids and numbers, or .npy in the order of --items.",
@@ -142,7 +231,7 @@ def build(
         ),
     ] = None,
     word_vectors: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Word vectors: GloVe or word2vec, text or binary.",
@@ -150,7 +239,7 @@ def build(
         ),
     ] = None,
     entity_vectors: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Entity vectors: an id and its numbers per line, or .npy with ids in a .txt "
@@ -159,11 +248,19 @@ def build(
         ),
     ] = None,
     links: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Two columns: item, entity.", show_default=False),
     ] = None,
+    links_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Columns of --links: item=COL, entity=COL; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     user_attributes: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             help="Table of users whose attributes become triples.",
@@ -192,14 +289,14 @@ def build(
         ),
     ] = None,
     train: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Training part of a given split.", show_default=False),
     ] = None,
     valid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)
+        str | None, typer.Option(metavar="FILE", help="Validation part.", show_default=False)
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)
+        str | None, typer.Option(metavar="FILE", help="Test part.", show_default=False)
     ] = None,
     k_core: Annotated[
         str,
@@ -234,15 +331,19 @@ def build(
         ),
     ] = "keep",
     catalog: Annotated[
-        Literal["interactions", "all"],
-        typer.Option(help="Items with an interaction, or also those only in tables and links."),
+        Literal["interactions", "all", "items"],
+        typer.Option(
+            help="Items with an interaction; also those only in tables and links; or those of "
+            "--items alone."
+        ),
     ] = "interactions",
     kg_set: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
-            "language=de; may be repeated. "
+            "language=de, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
+            "repeated. "
             "Lists have commas: predicates=IRI,IRI.",
             show_default=False,
         ),
@@ -288,6 +389,8 @@ def build(
         "valid": valid,
         "test": test,
         "links": links,
+        "kg_valid": kg_valid,
+        "kg_test": kg_test,
         "items": items,
         "features": features,
         "word_vectors": word_vectors,
@@ -297,6 +400,9 @@ def build(
         "phrases": phrases,
     }
     given: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
+    if database is not None:
+        given |= _of_database(database, given)
+
     if texts is not None:
         given["texts"] = tuple(values(texts))
 
@@ -321,6 +427,16 @@ def build(
         "item": item,
         "time": time,
         "rating": rating,
+        "time_format": time_format,
+        "event": event,
+        "weights": None if weights is None else weight_of(weights),
+        "weight": weight,
+        "quantity": quantity,
+        "half_life": half_life,
+        "cap": cap,
+        "min_events": min_events,
+        "session_gap": session_gap,
+        "link_columns": settings(links_set or [], None) or None,
         "item_id": item_id,
         "item_year": item_year,
         "link_by": link_by,
@@ -340,10 +456,14 @@ def build(
 
     if source is not None:
         data = load(source, **given)
-    elif interactions is None and train is None and (triple_ratios is None or not graphs):
+    elif (
+        interactions is None
+        and train is None
+        and (not graphs or (triple_ratios is None and kg_valid is None and kg_test is None))
+    ):
         raise ConfigError(
             "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
-            "FILE; or --kg FILE and --triple-ratios."
+            "FILE; or --kg FILE and --triple-ratios, or --kg-valid and --kg-test."
         )
     else:
         given["name"] = out.name or "dataset"
@@ -351,10 +471,12 @@ def build(
 
     stored = data.save(out)
     if json:
-        show_json(stored.summary())
+        roles = [asdict(role) for role in data.report.roles]
+        show_json(stored.summary() | {"roles": roles})
         return
 
     show_dataset(stored)
+    _show_roles(data.report.roles)
     print(f"stored in {clean(str(out))}")
 
 
@@ -373,6 +495,29 @@ def _verbs(given: list[str]) -> dict[str, str]:
         found[event] = verb
 
     return found
+
+
+def _of_database(address: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the sources that are rows of a database: all but files that are there."""
+    from kgrec.data.io.databases import query_of
+
+    names = ("interactions", "train", "valid", "test", "items", "links", "user_attributes")
+    return {
+        name: query_of(given[name], address)
+        for name in names
+        if name in given and (given[name].endswith(".sql") or not Path(given[name]).exists())
+    }
+
+
+def _show_roles(roles: "Sequence[ColumnRole]") -> None:
+    """Print which columns were taken for what, a line for each table."""
+    for table in dict.fromkeys(role.table for role in roles):
+        said = ", ".join(
+            f"{role.role} = {clean(role.column)} ({clean(role.why)})"
+            for role in roles
+            if role.table == table
+        )
+        print(f"columns of {clean(table)}: {said}")
 
 
 def _queries(

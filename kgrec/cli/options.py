@@ -106,6 +106,28 @@ def values(text: str) -> list[str]:
     return [part for part in next(csv.reader([text], skipinitialspace=True), []) if part]
 
 
+def weight_of(text: str) -> dict[str, float]:
+    """Return ``--weights view=1,cart=3`` as numbers by event type.
+
+    >>> weight_of("view=1,cart=2.5")
+    {'view': 1.0, 'cart': 2.5}
+    """
+    found: dict[str, float] = {}
+    for part in values(text):
+        kind, sign, number = part.rpartition("=")
+        try:
+            found[kind.strip()] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise ConfigError(
+                f"--weights {text}: {part!r} is not a type and a number. Write "
+                "view=1,cart=3,purchase=5."
+            )
+
+    return found
+
+
 def cutoffs(text: str) -> tuple[int, ...]:
     """Return ``--k 10,20`` as numbers.
 

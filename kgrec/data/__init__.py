@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kgrec.data.formats.load import read_sources as read_sources
     from kgrec.data.formats.registry import FORMATS as FORMATS
     from kgrec.data.graphs.assemble import merge as merge
+    from kgrec.data.io.databases import DatabaseQuery as DatabaseQuery
     from kgrec.data.linking.mentions import MENTIONS as MENTIONS
     from kgrec.data.public.catalog import download as download
     from kgrec.data.rdf.reader import line_of as line_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from kgrec.data.records.interactions import Interactions as Interactions
     from kgrec.data.records.report import BuildReport as BuildReport
     from kgrec.data.records.report import Caution as Caution
+    from kgrec.data.records.report import ColumnRole as ColumnRole
     from kgrec.data.records.report import Dropped as Dropped
     from kgrec.data.records.report import TableColumn as TableColumn
     from kgrec.data.records.triples import Triples as Triples
@@ -51,8 +53,10 @@ _HOMES = {
     "BuildOptions": "kgrec.data.building.options",
     "BuildReport": "kgrec.data.records.report",
     "Caution": "kgrec.data.records.report",
+    "ColumnRole": "kgrec.data.records.report",
     "Content": "kgrec.data.records.content",
     "Conversion": "kgrec.data.formats.convert",
+    "DatabaseQuery": "kgrec.data.io.databases",
     "Dataset": "kgrec.data.records.dataset",
     "DatasetSources": "kgrec.data.building.sources",
     "Dropped": "kgrec.data.records.report",
@@ -94,8 +98,10 @@ __all__ = [
     "BuildOptions",
     "BuildReport",
     "Caution",
+    "ColumnRole",
     "Content",
     "Conversion",
+    "DatabaseQuery",
     "Dataset",
     "DatasetSources",
     "Dropped",

@@ -88,7 +88,7 @@ def _about(dataset: Dataset) -> dict[str, Any]:
     about = {
         "name": dataset.name,
         "settings": dataset.settings,
-        "report": asdict(dataset.report),
+        "report": {k: v for k, v in asdict(dataset.report).items() if k != "roles"},
         "sources": list(dataset.triples.sources),
         "formats": list(dataset.triples.formats),
         "read": dict(dataset.triples.counts),
@@ -494,15 +494,30 @@ class _Opened:
     def optional(self, name: str, dtype: Any, size: int) -> np.ndarray | None:
         return self.array(name, dtype, (size,)) if self.has(f"{name}.npy") else None
 
+    def _time_type(self, name: str) -> Any:
+        """Return the type of a part's times: int64 where float64 does not hold them."""
+        if not self.has(f"{name}_time.npy"):
+            return np.float64
+
+        with open(self._path(f"{name}_time.npy"), "rb") as stream:
+            found = _NPY_HEADER.match(stream.read(_NPY_START))
+
+        return np.int64 if found and found["dtype"] == b"<i8" else np.float64
+
     def part(self, name: str, users: int, items: int) -> Interactions:
         size = self.length(f"{name}_user")
         further = {
             column: self.optional(f"{name}_{column}", dtype, size)
-            for column, dtype in (("time", np.float64), ("rating", np.float32))
+            for column, dtype in (
+                ("time", self._time_type(name)),
+                ("rating", np.float32),
+                ("weight", np.float32),
+                ("event", np.int16),
+            )
         }
         user = self.rows(f"{name}_user", np.int32, size, users)
         item = self.rows(f"{name}_item", np.int32, size, items)
-        found = Interactions(user, item, further["time"], further["rating"])
+        found = Interactions(user, item, **further)
         if not _in_order(found):
             raise CheckpointError(
                 f"{self.folder / name}_user.npy: not sorted by user, and by time within a user. "

@@ -181,6 +181,10 @@ class Recommender(nn.Module, ABC):
     scores_triples: ClassVar[bool] = False
     """Whether ``triple_scorer`` gives one."""
 
+    uses_weights: ClassVar[bool] = False
+    """Whether ``from_dataset`` takes the weights of interactions. Objectives on pairs and positives
+    draw by them in any case."""
+
     scores_read_graph: ClassVar[bool] = True
     """Whether facts of a graph enter the scores at inference, beside what training put into the
     vectors. False is a declaration: explanations then say that facts have no effect, instead of

@@ -69,6 +69,7 @@ from kgrec.runs.settings import Chosen, choose, setting
 from kgrec.training.checkpoint import read_state, read_tensors, write_state
 from kgrec.training.config import PUBLISHED, TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot, train
+from kgrec.training.samplers import weights_in
 from kgrec.training.stopping import Stopping
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -506,6 +507,10 @@ class _Job:
 
     def _first_pass(self, state: TrainState | None) -> Run:
         model = build_model(self.chosen, self.data, self.seed).to(self.device)
+        weights = weights_in(model, self.data)
+        if weights is not None:
+            logger.info("%s: weights of interactions are %s.", self.chosen.name, weights)
+
         done = train(
             model,
             self.data,
@@ -684,6 +689,7 @@ class _Job:
         }
         parts = {part: self._measured(model, report, part) for part, report in ranked.items()}
         seconds = [record["seconds"] for record in done.history]
+        weights = weights_in(model, self.data)
 
         return {
             "model": self.chosen.name,
@@ -709,6 +715,7 @@ class _Job:
                 part: None if report is None else report.warm_user_part.to_dict()
                 for part, report in ranked.items()
             },
+            **({} if weights is None else {"weights": weights}),
             **parts,
         }
 

@@ -5,6 +5,7 @@ before.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from kgrec.batches import (
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.needs import check_needs
 from kgrec.errors import ConfigError
-from kgrec.models.base import Batches, Objective
+from kgrec.models.base import Batches, Objective, Recommender
 from kgrec.models.sources import (
     Fields,
     NegativeSource,
@@ -63,7 +64,9 @@ class InteractionSampler:
     "user_uniform_replace" draws ``n_train`` users, each time from all (the Python sampler of
     LightGCN's authors); "per_user_quota" takes each user ``n_train // n_users`` times (their C++
     sampler). Users without training interactions are not counted. The last batch may be short;
-    ``drop_last`` leaves it out (KGIN), unless it is the only one. A negative is uniform over the
+    ``drop_last`` leaves it out (KGIN), unless it is the only one. Where interactions have weights,
+    they are drawn by them: "interaction" draws as many as there are, with repetition, the others a
+    user's item by its weight. A negative is uniform over the
     items that are not in the user's training part, or drawn as ``NegativeSource`` says.
 
     Args:
@@ -100,6 +103,12 @@ class InteractionSampler:
         self._negatives = None
         if negatives is not None:
             self._negatives = Negatives(data, negatives, device)
+
+        self._sums = None
+        if data.train.weight is not None:
+            weights = data.train.weighted_csr(data.num_users, data.num_items).data
+            sums = torch.from_numpy(np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)]))
+            self._sums = sums.to(device)
 
         self._batch = batch
         self._config = config
@@ -163,6 +172,11 @@ class InteractionSampler:
         device = self._item.device
         count = self._count()
         sampler = self._config.sampler
+        if sampler == "interaction" and self._sums is not None:
+            whole = torch.zeros(count, dtype=torch.int64, device=device)
+            ends = torch.tensor([0, len(self._item)], device=device)
+            return _weighted_of_each(whole, ends, self._sums, generator)
+
         if sampler == "interaction":
             return torch.randperm(count, generator=generator, device=device)
 
@@ -176,6 +190,9 @@ class InteractionSampler:
         else:
             quota = self._active.repeat(count // len(self._active))
             users = quota[torch.randperm(count, generator=generator, device=device)]
+
+        if self._sums is not None:
+            return _weighted_of_each(users, self._ptr, self._sums, generator)
 
         return _one_of_each(users, self._ptr, generator)
 
@@ -351,6 +368,20 @@ register_source(
 )
 
 
+def weights_in(model: Recommender, data: Dataset) -> str | None:
+    """Return in words what a model does with the weights of interactions, None if there are none."""
+    if data.train.weight is None:
+        return None
+    if model.uses_weights:
+        return "part of the model"
+
+    kinds = {type(source_of(objective)) for objective in model.plan().objectives}
+    if kinds & {Pairs, Positives}:
+        return "what training interactions are drawn by"
+
+    return "unused: every pair of a user and an item counts once"
+
+
 def _distinct(values: Tensor, size: int, batches: int, generator: torch.Generator) -> Tensor:
     """Return ``batches`` draws of ``size`` distinct values each, with repetition inside a draw only
     if there are fewer values.
@@ -368,6 +399,23 @@ def _distinct(values: Tensor, size: int, batches: int, generator: torch.Generato
         row.copy_(torch.randperm(len(values), generator=generator, device=values.device)[:size])
 
     return values[drawn.flatten()]
+
+
+def _weighted_of_each(
+    rows: Tensor, ptr: Tensor, sums: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return one position out of each row's segment, drawn by weight.
+
+    Args:
+        rows: Segments.
+        ptr: Their starts, and the end of the last.
+        sums: Sum of the weights before each position, and of all.
+        generator: Draws.
+    """
+    low, high = sums[ptr[rows]], sums[ptr[rows + 1]]
+    drawn = torch.rand(len(rows), generator=generator, device=rows.device, dtype=torch.float64)
+    found = torch.searchsorted(sums, low + drawn * (high - low), right=True) - 1
+    return torch.minimum(torch.maximum(found, ptr[rows]), ptr[rows + 1] - 1)
 
 
 def _one_of_each(rows: Tensor, ptr: Tensor, generator: torch.Generator) -> Tensor:

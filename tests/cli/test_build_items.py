@@ -148,8 +148,8 @@ def test_ids_that_only_look_alike_are_warned_of(place, capsys):
     code, said = build(place, "--items", place / "other.csv", capsys=capsys)
     assert code == 0
     assert (
-        "! 8 item ids without a row in the table of items have one but for white space, case or "
-        "the form of a letter." in said.out
+        "! Of 8 item ids without a row in the table of items, 8 differ by white space "
+        "('1' and ' 1')." in said.out
     )
 
 

@@ -25,8 +25,9 @@ from kgrec.data.building.rows import (
     number_labeled,
     read_rows,
     sorted_keys,
+    within,
 )
-from kgrec.data.building.sources import DatasetSources
+from kgrec.data.building.sources import DatasetSources, with_held_triples
 from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
@@ -39,11 +40,13 @@ from kgrec.data.readers.triples import read_triples, reader_settings
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.parts import PARTS
-from kgrec.data.records.report import ReportBuilder
+from kgrec.data.records.report import ColumnRole, ReportBuilder
 from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.records.wording import Wording, read_verbs
 from kgrec.data.splitting.strategies import check_ratios
+from kgrec.data.tables.id_forms import difference
+from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
 from kgrec.errors import ConfigError
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
@@ -71,17 +74,20 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     """
     refuse_after_fork("Building a dataset")
     check_link_by(sources, options)
+    sources = with_held_triples(sources, options)
     check_held(sources.held, options.triple_ratios)
     report = ReportBuilder(notes=list(sources.notes))
 
     # Interactions, and the ids of users and items.
     rows = read_rows(sources, options, report)
+    rows = within(rows, _item_ids(rows, sources, options), report)
     frame = core(rows.frame, options.cores, report)
     cored = max(options.cores) > 1
     users = known_users(rows, frame, cored)
     keys = item_keys(rows, frame, cored)
-    links = _read_links(sources, options, report)
-    table = read_item_table(sources, options, report)
+    known = Known("the interactions", keys) if len(keys) else None
+    links = _read_links(sources, options, known, report)
+    table = read_item_table(sources, options, known, report)
     items = _catalog(keys, options.catalog, links, table)
     parts = divide(rows, frame, users, items, options.seed)
     check_parts(parts, rows, report)
@@ -145,6 +151,9 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
         "catalog": options.catalog,
         "min_rating": options.min_rating,
     }
+    if rows.events:
+        settings["events"] = list(rows.events)
+
     if rows.divided in ("random", "temporal"):
         settings["ratios"] = list(rows.shares)
 
@@ -155,21 +164,45 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
 
 
 def _read_links(
-    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+    sources: DatasetSources, options: BuildOptions, items: Known | None, report: ReportBuilder
 ) -> pl.DataFrame | None:
     if sources.links is None:
         return None
-    frame, source, dropped = read_links(sources.links, item=sources.item, on_error=options.on_error)
-    report.add((source,), dropped)
+
+    frame, search, dropped = read_links(
+        sources.links,
+        item=sources.item,
+        columns=options.link_columns,
+        items=items,
+        on_error=options.on_error,
+    )
+    report.add((search.table.name,), dropped)
+    report.roles += search.roles()
     report.counts["links"] = frame.height
     return frame
+
+
+def _item_ids(rows: Rows, sources: DatasetSources, options: BuildOptions) -> pl.Series | None:
+    """Return the ids of the table of items where it alone is the catalog, else None."""
+    if options.catalog != "items":
+        return None
+    if sources.items is None:
+        raise ConfigError("catalog: 'items' needs a table of items. Name it as items.")
+    if rows.labeled is not None:
+        raise ConfigError("catalog: 'items' is not for labeled rows and impressions.")
+
+    known = Known("the interactions", rows.ids["item"])
+    table = read_item_table(sources, options, known, ReportBuilder())
+    assert table is not None
+    return table.ids.drop_nulls()
 
 
 def _catalog(
     keys: pl.Series, catalog: str, links: pl.DataFrame | None, table: ItemTable | None
 ) -> Vocabulary:
     """Return the items: those with interactions, or also those that links and the table name."""
-    if catalog == "all":
+    if catalog != "interactions":
+        links = links if catalog == "all" else None
         known = [links, None if table is None else titles(table)]
         named = [frame["item"].rename("item") for frame in known if frame is not None]
         keys = sorted_keys([keys, *named])
@@ -192,7 +225,8 @@ def _read_graph(
     report.add(triples.sources, triples.dropped)
     report.counts |= triples.counts
     report.columns += triples.columns
-    triples = replace(triples, columns=())
+    report.roles += triples.roles
+    triples = replace(triples, columns=(), roles=())
     linked = link(items, triples, links, _item_labels(items, table))
 
     if sources.kg is not None:
@@ -202,6 +236,12 @@ def _read_graph(
             report.counts |= linked.counts
 
     report.dropped += linked.dropped
+    for words in linked.alike:
+        report.warn(
+            f"Ids that are the same but for their form: {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
+        )
+
     if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
             "No item is in the graph: the triples can help through texts alone",
@@ -279,8 +319,23 @@ def _with_users(
     )
     graph, facts, dropped = add_user_facts(users, graph, about, column)
     report.add((about.name,), (*about.dropped, *dropped))
+    report.roles.append(ColumnRole(about.name, "user", column, _why(column, sources.user)))
+    ids = about.frame[column].cast(pl.String).drop_nulls()
+    words = difference(ids.filter(~ids.is_in(users.series.implode())), users.series)
+    if words:
+        report.warn(
+            f"User ids of {about.name} that are the same but for their form: {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
+        )
+
     report.counts["facts about users"] = len(facts)
     return graph, facts
+
+
+def _why(column: str, given: str | None) -> str:
+    if column == given:
+        return GIVEN
+    return BY_NAME if USER.rank(column) is not None else BY_POSITION
 
 
 def _hold_out(

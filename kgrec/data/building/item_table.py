@@ -16,8 +16,9 @@ from kgrec.data.readers.items import ItemTable, read_items, text_columns
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.column_kinds import plain_form
 from kgrec.data.tables.delimited import Table
+from kgrec.data.tables.id_forms import difference
+from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, Known, item_key, may_be_id
 from kgrec.errors import ConfigError
 
 
@@ -49,7 +50,10 @@ def check_link_by(sources: DatasetSources, options: BuildOptions) -> None:
 
 
 def read_item_table(
-    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+    sources: DatasetSources,
+    options: BuildOptions,
+    known: Known | None,
+    report: ReportBuilder,
 ) -> ItemTable | None:
     """Return the table of items; columns that serve nothing are noted.
 
@@ -71,7 +75,12 @@ def read_item_table(
         separator=settings.get("separator"),
         on_error=options.on_error,
     )
-    items = read_items(table, item=sources.item_id, on_error=options.on_error)
+    role = item_key(table, sources.item_id, known)
+    report.roles.append(role)
+    if role.why not in (GIVEN, BY_NAME, BY_POSITION):
+        report.notes.append(f"{table.name}: the item is the column {role.column!r}: {role.why}.")
+
+    items = read_items(table, item=role.column, on_error=options.on_error)
     read = () if isinstance(sources.items, Table) else (items.table.name,)
     report.add(read, items.table.dropped)
     used = {items.key, items.title, *text_columns(items, sources.texts)}
@@ -83,6 +92,28 @@ def read_item_table(
         )
 
     return items
+
+
+def known_items(sources: DatasetSources, on_error: str) -> Known | None:
+    """Return the ids of the table of items or of the links, None if there are none.
+
+    Where no column is named, the ids are all cells of the columns that may be ids.
+    """
+    source, column = sources.items, sources.item_id
+    if source is None:
+        source, column = sources.links, None
+    if source is None:
+        return None
+
+    table = attribute_table(source, item=column, on_error=on_error)
+    columns = [column] if column in table.frame.columns else table.frame.columns
+    cells = [
+        table.frame[name].cast(pl.String).alias("id")
+        for name in columns
+        if name is not None and may_be_id(table, name)
+    ]
+    ids = pl.concat([pl.Series("id", [], dtype=pl.String), *cells]).drop_nulls().unique()
+    return Known(table.name, ids)
 
 
 def _attribute_triples(
@@ -127,26 +158,21 @@ def with_attributes(
     found = linked.counts["items in the graph"]
     report.counts["items in the table of items"] = found
     lost = items.series.filter(~items.series.is_in(about.entities.series.implode()))
-    alike = _alike(lost, about.entities.series) if len(lost) else 0
-    if alike:
+    words = difference(lost, about.entities.series) if len(lost) else ""
+    if words:
         report.warn(
-            f"{alike:,} item ids without a row in the table of items have one but for white "
-            "space, case or the form of a letter",
+            f"Of {len(lost):,} item ids without a row in the table of items, {words}",
             "Ids are compared exactly as written: correct them in one of the files.",
         )
     elif not found:
         report.warn(
-            "No item has an attribute in the table of items",
+            f"No item has an attribute in the table of items, whose ids are in {table.key!r}",
             "Name the column with the ids of the interactions as item_id.",
         )
 
     joined, repeated = join_linked(graph, linked.triples, len(items))
     report.dropped += repeated
     return joined
-
-
-def _alike(ids: pl.Series, others: pl.Series) -> int:
-    return int(plain_form(ids).is_in(plain_form(others).implode()).sum())
 
 
 def links_by_label(

@@ -13,6 +13,7 @@ from kgrec.data.records.parts import PART_WORDS
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.tables.id_forms import without_point
 from kgrec.data.tables.ordering import row_order
 
 _FEWEST = 5  # shared pairs below which two relations are alike by chance
@@ -211,10 +212,11 @@ def check_graph(
 
 
 def check_ids(ids: Vocabulary, report: ReportBuilder) -> None:
-    """Warn of ids that look alike: the same but for white space around them and the way that
-    Unicode writes them (NFKC).
+    """Warn of ids that look alike: the same but for white space around them, the way that
+    Unicode writes them (NFKC), and a ".0" behind a whole number.
     """
     seen = ids.series.str.normalize("NFKC").str.strip_chars().str.replace_all(_INVISIBLE, "")
+    seen = without_point(seen)
     again = seen.is_duplicated()
     if again.any():
         first = seen.filter(again)[0]

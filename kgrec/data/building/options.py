@@ -11,7 +11,7 @@ from kgrec.data.splitting.strategies import check_ratios
 from kgrec.errors import ConfigError
 
 _KNOWN = {
-    "catalog": ("interactions", "all"),
+    "catalog": ("interactions", "all", "items"),
     "leaks": ("keep", "drop"),
     "on_error": ("stop", "skip"),
 }
@@ -31,6 +31,8 @@ class BuildOptions:
         seed: Of every draw.
         min_rating: Ratings below it are left out (where ``interactions`` is a file).
         separator: Between the cells of the interactions; found where None.
+        time_format: How the times of the interactions are written, where that is not found; see
+            ``read_interactions``.
         k_core: Users and items with fewer interactions are left out, again and again until none is
             left; 0 keeps all. Two numbers are one for users and one for items.
         min_entity: Entities with fewer triples are left out with them, again and again; items stay;
@@ -39,8 +41,16 @@ class BuildOptions:
         without_relation: Relations that are left out, by key or label.
         leaks: "keep" triples that state interactions between users and items, with a warning, or
             "drop" them.
-        catalog: "interactions" (every item with an interaction in any part, labeled or shown) or
-            "all" (also those only in links or the item table).
+        catalog: "interactions" (every item with an interaction in any part, labeled or shown),
+            "all" (also those only in links or the item table), or "items" (those in the item
+            table, and no others: interactions with others are left out).
+        weights: Weight by event type, where ``event`` names a column; 0 leaves a type out. All 1
+            where None.
+        half_life: Days after which an interaction counts half.
+        cap: Most interactions of a user, the latest; all where None.
+        min_events: Users with fewer rows in the log are left out; 0 keeps all.
+        session_gap: Minutes without an event after which a session ends; the sessions are then the
+            users, called ``user/1``, ``user/2``.
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
         reading: Further settings of ``read_triples`` by name, for instance
             ``{"same_as": "merge"}``.
@@ -49,6 +59,7 @@ class BuildOptions:
         link_by: "label-year" or "label": items are linked by the titles of ``items`` to entities of
             the graph, instead of ``links``; see ``kgrec.data.linking.match.match_items``. Only
             what is sure is linked.
+        link_columns: Columns "item" and "entity" of ``links``; found where they are not given.
         review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
             can be given as ``links``.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
@@ -63,16 +74,23 @@ class BuildOptions:
     seed: int = 0
     min_rating: float | int | None = None
     separator: str | None = None
+    time_format: str | None = None
     k_core: int | Sequence[int] = 0
     min_entity: int = 0
     min_relation: int = 0
     without_relation: Sequence[str] = ()
     leaks: str = "keep"
     catalog: str = "interactions"
+    weights: Mapping[str, float | int] | None = None
+    half_life: float | int | None = None
+    cap: int | None = None
+    min_events: int = 0
+    session_gap: float | int | None = None
     on_error: str = "stop"
     reading: Mapping[str, object] | None = None
     item_attributes: bool | Mapping[str, object] | None = None
     link_by: str | None = None
+    link_columns: Mapping[str, str | None] | None = None
     review: FilePath | None = None
     item_year: str | None = None
 
@@ -85,10 +103,12 @@ class BuildOptions:
 
         least = {"k_core": min(self.cores)}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
+        least |= {"min_events": self.min_events}
         for name, number in least.items():
             if number < 0:
                 raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
 
+        self._check_weights()
         for name in ("ratios", "triple_ratios"):
             shares = getattr(self, name)
             if shares is not None:
@@ -100,8 +120,34 @@ class BuildOptions:
                 "leave them out."
             )
 
+        for name in self.link_columns or {}:
+            if name not in ("item", "entity"):
+                raise ConfigError(f"link_columns: {name!r} is unknown. Known: item, entity.")
+
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)
+
+    def _check_weights(self) -> None:
+        for name in ("half_life", "cap", "session_gap"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name}: {value} is not above 0.")
+
+        for kind, weight in (self.weights or {}).items():
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(
+                    f"weights: {kind}={weight:g} is negative or not finite. Weights are 0 or more."
+                )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether interactions get weights beyond those of columns."""
+        return self.weights is not None or self.half_life is not None
+
+    @property
+    def divides_users(self) -> bool:
+        """Whether users become sessions, or need a number of events."""
+        return self.session_gap is not None or self.min_events > 0
 
     @property
     def cores(self) -> tuple[int, int]:
@@ -143,6 +189,11 @@ class BuildOptions:
             "min_relation": self.min_relation,
             "without_relation": list(self.without_relation),
             "leaks": self.leaks if self.leaks != "keep" else None,
+            "weights": dict(self.weights) if self.weights else None,
+            "half_life": self.half_life,
+            "cap": self.cap,
+            "min_events": self.min_events,
+            "session_gap": self.session_gap,
         }
         if self.with_attributes:
             given["item_attributes"] = table_settings(self.attribute_settings) or {"columns": None}

@@ -1,15 +1,17 @@
 """Interactions from their sources, divided into parts: one row per pair of user and item."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
+from kgrec.data.building.item_table import known_items
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
+from kgrec.data.building.weights import capped, from_last, known_in_training, summed, weigh
 from kgrec.data.graphs.filter import interaction_core
-from kgrec.data.readers.interactions import read_log, read_part
+from kgrec.data.readers.interactions import LogColumns, LogSettings, read_log, read_part
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import InteractionLog, Interactions
 from kgrec.data.records.parts import PART_WORDS, PARTS, TEST, TRAIN, VALID
@@ -25,6 +27,7 @@ from kgrec.data.splitting.labeled import (
 )
 from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
 from kgrec.data.tables.ordering import numbered, row_order, text_order
+from kgrec.data.tables.times import WORDS, unit_of
 from kgrec.errors import ConfigError, DataError
 from kgrec.random import numpy_generator
 
@@ -43,6 +46,10 @@ class Rows:
         shares: Shares of train, valid and test.
         valid_held_out: Whether the validation part was taken from a given training part.
         labeled: Labeled rows or impressions, where the interactions come from some.
+        events: Names of event types, where ``frame`` has a column ``event`` of their numbers.
+        occurrences: Every row of a log with weights and times: ``user``, ``item``, ``time``,
+            ``weight``, ``event``; None where a weight needs no care about its time.
+        half_life: Days after which an interaction counts half, None if there are none.
     """
 
     frame: pl.DataFrame
@@ -51,6 +58,9 @@ class Rows:
     shares: tuple[float, float, float] = RATIOS
     valid_held_out: bool = False
     labeled: LabeledSplit | None = None
+    events: tuple[str, ...] = ()
+    occurrences: pl.DataFrame | None = None
+    half_life: float | int | None = None
 
     @property
     def divided(self) -> str:
@@ -81,6 +91,7 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
         return Rows(*_merged(nothing, None, report), "none")
 
     if sources.split or split.lower() == "given":
+        _check_unweighted(sources, options)
         _check_given(split, sources)
         frame, ids = _given(log, sources.parts, sources, options, report)
         return Rows(frame, ids, "given", shares, sources.valid is None)
@@ -88,9 +99,23 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     if log is None:
         raise ConfigError("no interactions. Give a log, or the parts of a given split.")
 
+    _add_log(report, log)
+    weighed = weigh(log, options, report)
+    frame = weighed.log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
+    frame, ids = _by_key(frame, weighed.log.ids)
+    every = None
+    if {"time", "weight"} <= set(frame.columns) and split in ("temporal", "leave-one-out"):
+        every = frame.drop("part", "rating", strict=False)
+
+    merged, ids = _merged(frame, ids, report, numbered=True)
+    merged = capped(merged, options.cap, report)
+    return Rows(merged, ids, split, shares, False, None, weighed.events, every, options.half_life)
+
+
+def _add_log(report: ReportBuilder, log: InteractionLog) -> None:
     report.add(log.sources, log.dropped)
-    frame = log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
-    return Rows(*_merged(frame, log.ids, report), split, shares)
+    report.roles += log.roles
+    report.notes += log.notes
 
 
 def _triples_alone(sources: DatasetSources, options: BuildOptions) -> bool:
@@ -124,13 +149,31 @@ def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | Non
     if log is None or isinstance(log, InteractionLog):
         return log
 
+    columns = LogColumns(
+        *(sources.user, sources.item, sources.time, sources.rating),
+        *(sources.event, sources.weight, sources.quantity),
+    )
     return read_log(
         log,
-        wanted=(sources.user, sources.item, sources.time, sources.rating),
-        min_rating=options.min_rating,
-        separator=options.separator,
-        on_error=options.on_error,
+        LogSettings(
+            columns,
+            options.min_rating,
+            options.separator,
+            options.on_error,
+            options.time_format,
+            lambda: known_items(sources, options.on_error),
+        ),
     )
+
+
+def _check_unweighted(sources: DatasetSources, options: BuildOptions) -> None:
+    """Refuse what needs a log where there are parts of a split."""
+    columns = sources.event or sources.weight or sources.quantity
+    if columns or options.weighs or options.divides_users or options.cap is not None:
+        raise ConfigError(
+            "event types, weights, half_life, cap, min_events and session_gap need one log that "
+            "is divided here. Give interactions, without the parts of a split."
+        )
 
 
 def _check_given(split: str, sources: DatasetSources) -> None:
@@ -161,16 +204,27 @@ def _given(
         if not isinstance(rows, InteractionLog):
             rows = read_part(part, user=sources.user, item=sources.item, on_error=options.on_error)
 
-        report.add(rows.sources, rows.dropped)
+        _add_log(report, rows)
         frames.append(rows.frame.with_columns(part=pl.lit(number, dtype=pl.Int8)))
         known = rows.ids
 
-    frame = _with_times(pl.concat(frames, how="diagonal"), log, report)
+    _check_units(frames)
+    frame = _with_times(pl.concat(frames, how="diagonal_relaxed"), log, report)
     frame, ids = _merged(frame, known, report)
     if parts[VALID] is None:
         frame = _with_validation(frame, options.seed, report)
 
     return frame, ids
+
+
+def _check_units(frames: Sequence[pl.DataFrame]) -> None:
+    """Refuse parts whose times are of different units."""
+    units = {unit_of(frame["time"]) for frame in frames if "time" in frame.columns}
+    if len(units - {""}) > 1:
+        names = " and ".join(sorted(WORDS[unit] for unit in units if unit))
+        raise DataError(
+            f"the parts of the split have times in {names}. Write all of them in one unit."
+        )
 
 
 def _with_validation(frame: pl.DataFrame, seed: int, report: ReportBuilder) -> pl.DataFrame:
@@ -204,15 +258,17 @@ def _with_times(
 
 
 def _merged(
-    frame: pl.DataFrame, ids: _Ids | None, report: ReportBuilder
+    frame: pl.DataFrame, ids: _Ids | None, report: ReportBuilder, *, numbered: bool = False
 ) -> tuple[pl.DataFrame, _Ids]:
     """Return one row per (user, item), sorted by user, time and item; earlier parts go first.
 
     Of repeated pairs the earliest stays, among equal times the one with the lowest rating. Users
     and items become numbers over the keys that come with them, sorted, a fraction of the memory of
-    text; they may be numbers already.
+    text; they may be numbers already, over keys that are sorted where ``numbered`` says so.
     """
-    frame, ids = _by_key(frame, ids)
+    if not numbered or ids is None:
+        frame, ids = _by_key(frame, ids)
+
     pair = frame["user"].to_numpy().astype(np.int64)
     pair *= len(ids["item"])
     pair += frame["item"].to_numpy()
@@ -231,6 +287,7 @@ def _merged(
             )
         ]
 
+    frame = summed(frame, order, new)
     kept_pairs = pair[new]
     report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(kept_pairs))
     again = np.diff(kept_pairs >> 2, prepend=-1) == 0
@@ -275,6 +332,27 @@ def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
         (column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy()
         for column in found
     ]
+
+
+def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows:
+    """Return the interactions with items of a catalog; all if there is none."""
+    if catalog is None:
+        return rows
+
+    known = rows.ids["item"].is_in(catalog.implode()).to_numpy()
+    frame = rows.frame.filter(pl.Series(known[rows.frame["item"].to_numpy()]))
+    gone = rows.frame["item"].n_unique() - frame["item"].n_unique()
+    report.drop("items", "not in the table of items", gone)
+    report.drop(
+        "interactions", "their item is not in the table of items", rows.frame.height - frame.height
+    )
+    if not frame.height:
+        raise DataError(
+            "no interaction is with an item of the table of items. Name the column with the ids "
+            "of the interactions as item_id."
+        )
+
+    return replace(rows, frame=frame)
 
 
 def core(frame: pl.DataFrame, cores: tuple[int, int], report: ReportBuilder) -> pl.DataFrame:
@@ -347,8 +425,8 @@ def divide(
         items: Item ids.
         seed: Of the draw.
     """
-    user = users.match(rows.ids["user"])[frame["user"].to_numpy()]
-    item = items.match(rows.ids["item"])[frame["item"].to_numpy()]
+    user = users.match(rows.ids["user"]).astype(np.int32)[frame["user"].to_numpy()]
+    item = items.match(rows.ids["item"]).astype(np.int32)[frame["item"].to_numpy()]
     time = _values(frame, "time")
     part = frame["part"].to_numpy()
 
@@ -356,12 +434,21 @@ def divide(
         strategy = find_split(rows.split)
         part = strategy(user, time, rows.shares, generator=numpy_generator(seed, "split"))
 
+    if rows.occurrences is not None:
+        frame = known_in_training(frame, rows.occurrences, part, rows.split)
+        if rows.half_life is not None and rows.split == "temporal":
+            frame = from_last(frame, rows.occurrences, part, rows.half_life)
+
+    weight = _values(frame, "weight")
+
     rating = _values(frame, "rating")
     everything = Interactions(
-        user.astype(np.int32),
-        item.astype(np.int32),
+        user,
+        item,
         time,
         None if rating is None else rating.astype(np.float32),
+        None if weight is None else weight.astype(np.float32),
+        frame["event"].to_numpy().astype(np.int16) if "event" in frame.columns else None,
     )
     train, valid, test = (everything.take(part == number) for number in range(len(PARTS)))
     return train, valid, test
@@ -370,7 +457,8 @@ def divide(
 def _values(frame: pl.DataFrame, column: str) -> np.ndarray | None:
     if column not in frame.columns:
         return None
-    return frame[column].fill_null(np.nan).to_numpy()
+    values = frame[column]
+    return (values.fill_null(np.nan) if values.dtype.is_float() else values).to_numpy()
 
 
 def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.readers.interactions import read_part
+from kgrec.data.readers.triples import held_triples
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.wording import Wording, read_verbs
 from kgrec.data.splitting.impressions import ImpressionLog
@@ -36,6 +37,9 @@ class DatasetSources:
         kg: A knowledge graph, several of them, or what ``read_triples`` reads.
         held: Held-out triples by part ("valid", "test"): columns ``head``, ``relation``, ``tail``
             (keys). An empty mapping says that triples alone make the dataset.
+        kg_valid: Table of held-out triples for validation, with the columns of ``kg``.
+        kg_test: Table of held-out triples for the test. With either, and without interactions,
+            triples alone make the dataset.
         links: File or frame of two columns, item and entity. Without links, items whose id equals
             an entity's key link themselves; with links, the others do so only where the key is an
             IRI.
@@ -55,6 +59,9 @@ class DatasetSources:
         item: Item column of interactions and links, where present.
         time: Time column.
         rating: Rating column.
+        event: Column of event types in the interactions; read only where it is named.
+        weight: Column of weights, likewise.
+        quantity: Column of quantities, likewise.
         item_id: Item column of ``items`` and ``features``.
         verb: What users did, in the past tense ("listened to"), for explanations; or such verbs by
             type of event, "" for all others.
@@ -73,6 +80,8 @@ class DatasetSources:
     impressions: ImpressionLog | None = None
     kg: object | Sequence[object] | None = None
     held: Mapping[str, pl.DataFrame] | None = None
+    kg_valid: object | None = None
+    kg_test: object | None = None
     links: object | None = None
     items: object | None = None
     texts: str | Sequence[str] | None = None
@@ -86,6 +95,9 @@ class DatasetSources:
     item: str | None = None
     time: str | None = None
     rating: str | None = None
+    event: str | None = None
+    weight: str | None = None
+    quantity: str | None = None
     item_id: str | None = None
     verb: str | Mapping[str, str] | None = None
     phrases: object | None = None
@@ -214,6 +226,22 @@ def prepared(sources: DatasetSources, options: BuildOptions) -> tuple[DatasetSou
     )
 
     return changed, options
+
+
+def with_held_triples(sources: DatasetSources, options: BuildOptions) -> DatasetSources:
+    """Return the sources with the held-out triples of files read."""
+    files = {"valid": sources.kg_valid, "test": sources.kg_test}
+    given = {part: source for part, source in files.items() if source is not None}
+    if not given:
+        return sources
+    if not sources.graphs:
+        raise ConfigError("held-out triples without a graph to train on. Name it as kg.")
+
+    read = {
+        part: held_triples(source, options.reading or {}, options.on_error)
+        for part, source in given.items()
+    }
+    return replace(sources, held=dict(sources.held or {}) | read, kg_valid=None, kg_test=None)
 
 
 def _joined(sources: DatasetSources, on_error: str) -> InteractionLog:

@@ -11,7 +11,7 @@ import polars as pl
 
 from kgrec.data import native
 from kgrec.data.graphs.literals import categories
-from kgrec.data.records.report import Dropped, TableColumn
+from kgrec.data.records.report import ColumnRole, Dropped, TableColumn
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import one_per_key, text_order
@@ -59,6 +59,7 @@ class RawTriples:
         formats: Format of each source, see ``Triples``.
         counts: What happened while reading, by name.
         columns: As of ``Triples``.
+        roles: As of ``Triples``.
     """
 
     sources: tuple[str, ...]
@@ -78,6 +79,7 @@ class RawTriples:
     formats: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[TableColumn, ...] = ()
+    roles: tuple[ColumnRole, ...] = ()
 
 
 def label_frame(rows: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
@@ -167,6 +169,7 @@ class _Context:
     graphs: pl.Series
     dropped: tuple[Dropped, ...]
     columns: tuple[TableColumn, ...]
+    roles: tuple[ColumnRole, ...]
 
 
 def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Context]:
@@ -229,6 +232,7 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
         graphs.rename("graph"),
         tuple(d for part in parts for d in part.dropped),
         tuple(column for part in parts for column in part.columns),
+        tuple(role for part in parts for role in part.roles),
     )
 
     return joined, context
@@ -518,6 +522,7 @@ def _numbered(joined: _Joined, context: _Context) -> Triples:
         formats=context.formats,
         counts=joined.counts,
         columns=context.columns,
+        roles=context.roles,
     )
 
 
@@ -566,6 +571,7 @@ def as_raw(triples: Triples) -> RawTriples:
         formats=triples.formats,
         counts=triples.counts,
         columns=triples.columns,
+        roles=triples.roles,
     )
 
 

@@ -4,6 +4,7 @@ Each item carries the triples of its entities.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,11 +14,14 @@ from kgrec.data.graphs.assemble import BLANK, SAME_AS
 from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
+from kgrec.data.tables.delimited import Table, as_ids, read_table
+from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.ordering import one_per_key
+from kgrec.data.tables.roles import Known, Search, header_words, link_roles
 from kgrec.errors import FormatError, LinkError
 
 _ENTITY_NAMES = ("entity_iri", "entity_id", "entity", "iri", "uri")
+_WORDS = header_words("item", "entity")
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//|[^\s/]+[:/])")
 _DECISION = "link"
 _YES, _NO = ("yes", "y", "true", "1"), ("no", "n", "false", "0", "?", "")
@@ -25,47 +29,55 @@ _MOST_COPIES = 200_000_000
 
 
 def read_links(
-    source: object, *, item: str | None = None, on_error: str = "stop"
-) -> tuple[pl.DataFrame, str, tuple[Dropped, ...]]:
+    source: object,
+    *,
+    item: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    items: Known | None = None,
+    on_error: str = "stop",
+) -> tuple[pl.DataFrame, Search, tuple[Dropped, ...]]:
     """Return item-to-entity links: a frame with columns ``item`` and ``entity`` (text), the
-    source's name, and what was left out.
+    table and which of its columns they are, and what was left out.
 
     Of a review of matches (columns ``link`` and ``status``, see ``kgrec.data.linking.match``) only
-    the rows that say yes are links. The columns go by ``item`` where given and present and by
-    well-known names (``entity_iri``, ``entity_id``), else they are the first two.
+    the rows that say yes are links.
+
+    Args:
+        source: File or frame.
+        item: Column of the items, where present.
+        columns: Columns "item" and "entity", as the caller gave them; found by well-known names, by
+            agreement with the items, or by position where not.
+        items: The items of the interactions.
+        on_error: "stop" at a malformed row, or "skip" it and count it.
 
     Raises:
-        FormatError: If the file cannot be read or has one column.
+        FormatError: If the file cannot be read, has one column, or it cannot be told which columns
+            are which.
     """
-    known = known_names(("item_id", "item", *_ENTITY_NAMES), item)
-    table = read_table(source, known=known, on_error=on_error)
-    columns = table.frame.columns
-    if len(columns) < 2:
+    wanted = dict(columns or {})
+    named = [name for name in (item, *wanted.values()) if name is not None]
+    known = {"item_id", "item", *_ENTITY_NAMES, *(name.lower() for name in named)}
+    table = read_table(source, known=known, words=_WORDS, on_error=on_error)
+    if len(table.frame.columns) < 2:
         raise FormatError(
             f"{table.name}: one column, expected an item and an entity column. Is the separator "
             "right?"
         )
 
-    if {_DECISION, "status"} <= set(columns):
+    if {_DECISION, "status"} <= set(table.frame.columns):
         table = _decided(table)
-        columns = table.frame.columns
 
-    entity = find_column(table, None, _ENTITY_NAMES, taken=(item,))
-    if item in columns:
-        chosen = item
-    else:
-        chosen = next((c for c in columns if c != entity), columns[0])
+    if wanted.get("item") is None and item in table.frame.columns:
+        wanted["item"] = item
 
-    if entity is None or entity == chosen:
-        entity = next(c for c in columns if c != chosen)
-
+    search = link_roles(table, wanted, items)
     frame = pl.DataFrame(
-        {"item": as_ids(table, str(chosen), on_error), "entity": as_ids(table, entity, on_error)}
+        {role: as_ids(table, search.found[role], on_error) for role in ("item", "entity")}
     )
     kept = frame.drop_nulls()
     lost = frame.height - kept.height
     empty = dropped_rows("links", f"an empty id in {table.name}", lost)
-    return kept, table.name, (*table.dropped, *empty)
+    return kept, search, (*table.dropped, *empty)
 
 
 def _decided(table: Table) -> Table:
@@ -100,11 +112,13 @@ class Linked:
         triples: The graph.
         counts: What was linked, by name.
         dropped: Links and triples left out.
+        alike: In words, ids of the links that are in the catalog or the graph but for their form.
     """
 
     triples: Triples
     counts: dict[str, int]
     dropped: tuple[Dropped, ...]
+    alike: tuple[str, ...] = ()
 
 
 def link(
@@ -153,7 +167,26 @@ def link(
         attributes=_moved(triples.attributes, new_rows),
     )
 
-    return Linked(graph, counts, (*dropped, *repeated))
+    return Linked(graph, counts, (*dropped, *repeated), _alike(items, triples, links))
+
+
+def _alike(items: Vocabulary, triples: Triples, links: pl.DataFrame | None) -> tuple[str, ...]:
+    """Return how ids of links differ from those that they should be."""
+    if links is None:
+        return ()
+
+    found = []
+    for column, known, what in (
+        ("item", items, "items of the links"),
+        ("entity", triples.entities, "entities of the links"),
+    ):
+        ids = links[column].unique(maintain_order=True)
+        lost = ids.filter(pl.Series(known.match(ids) < 0))
+        words = difference(lost, known.series) if len(lost) else ""
+        if words:
+            found.append(f"{what}: {words}")
+
+    return tuple(found)
 
 
 def _entity_rows(keys: pl.Series, triples: Triples) -> np.ndarray:

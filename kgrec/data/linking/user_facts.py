@@ -10,7 +10,8 @@ from kgrec.data.readers.interactions import USER_NAMES
 from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
+from kgrec.data.tables.delimited import Table, as_ids, known_names, read_table
+from kgrec.data.tables.roles import Search
 from kgrec.errors import FormatError
 
 
@@ -31,7 +32,14 @@ def read_user_table(
             "separator right?"
         )
 
-    return table, user if user in columns else find_column(table, None, USER_NAMES) or columns[0]
+    return table, user if user in columns else _user_column(table)
+
+
+def _user_column(table: Table) -> str:
+    """Return the column of users by its name, else the first."""
+    search = Search(table, {})
+    search.named(("user",))
+    return search.found.get("user", table.frame.columns[0])
 
 
 def add_user_facts(

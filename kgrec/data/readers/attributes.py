@@ -23,16 +23,19 @@ from kgrec.data.tables.column_kinds import (
     flag_groups,
     guess,
     look_alikes,
+    plain_form,
 )
 from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
+from kgrec.data.tables.roles import item_key
 from kgrec.errors import ConfigError, FormatError, nearest
 from kgrec.process import refuse_after_fork
 
 _log = logging.getLogger("kgrec.data")
 
-KINDS = ("category", "list", "number", "year", "date", "boolean", "text")
+KINDS = ("category", "list", "path", "number", "year", "date", "boolean", "text")
 YEARS = ("year", "decade")
+BROADER = "broader"  # from a level of a path to the one above it
 _RARE_FROM = 1_000
 _MOST_PLACES = 5
 _STRING = "http://www.w3.org/2001/XMLSchema#string"
@@ -57,6 +60,7 @@ class TableSettings:
     years: str = "year"
     min_count: int | None = None
     missing: Sequence[str] = MISSING
+    fold: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check each setting that does not depend on a table."""
@@ -114,7 +118,8 @@ def triples_from_table(
         on_error: "stop" at a malformed row or an empty id, or "skip" it and count it.
         settings: ``title``: column of titles, found by its name where None. ``columns``: only these
             are used, whatever they seem to hold; none where it is empty. ``exclude``: columns left
-            out. ``kinds``: kind by column, one of category, list, number, year, date, boolean, text
+            out. ``kinds``: kind by column, one of category, list, path (``A > B > C``, joined by edges
+            ``broader``), number, year, date, boolean, text
             (kept as an attribute). ``separators``: text between the values of a cell, by column.
             ``spaces``: what the values of a column are, by column: with
             ``{"director": "person", "actor": "person"}`` somebody who directs and acts is one
@@ -122,7 +127,8 @@ def triples_from_table(
             beginning in common. ``bins``: ranges of a number, 10. ``years``: "year" or "decade".
             ``min_count``: values that fewer items have are left out; where None, 2 for tables of
             1,000 rows or more, since a value of one item links it to nothing, else 1. ``missing``:
-            cells that say nothing.
+            cells that say nothing. ``fold``: columns whose values are one where they differ by case
+            or white space alone, the most frequent form being kept; "all" folds every column.
 
     Raises:
         MissingFileError: If the file is not there.
@@ -137,7 +143,7 @@ def triples_from_table(
             f"{table.name}: a header and no rows. Give a table with at least one item."
         )
 
-    key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
+    key = item_key(table, item).column
     if len(table.frame.columns) == 1:
         raise FormatError(
             f"{table.name}: one column, expected item ids and attributes. Is the separator "
@@ -211,7 +217,7 @@ def table_settings(given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _parsed(name: str, value: str) -> object:
-    if name in ("columns", "exclude", "names", "missing"):
+    if name in ("columns", "exclude", "names", "missing", "fold"):
         return [part.strip() for part in value.split(",") if part.strip()]
 
     if name in ("kinds", "separators", "spaces"):
@@ -251,7 +257,7 @@ def _settings(given: Mapping[str, Any]) -> TableSettings:
 
     lists = {
         name: [given[name]]
-        for name in ("columns", "exclude", "missing")
+        for name in ("columns", "exclude", "missing", "fold")
         if isinstance(given.get(name), str)
     }
 
@@ -298,6 +304,7 @@ class _Made:
         space: What the values are.
         single: Whether an item has no value twice.
         lost: Cells that could not be read as what the column holds.
+        mark: Between the levels of paths.
     """
 
     report: TableColumn
@@ -305,6 +312,7 @@ class _Made:
     space: str = ""
     single: bool = False
     lost: tuple[Dropped, ...] = ()
+    mark: str = ""
 
 
 _NO_VALUES = {"row": pl.Int32, "label": pl.String}
@@ -363,11 +371,11 @@ def _check_columns(table: Table, settings: TableSettings) -> None:
     columns = table.frame.columns
     groups = [group for group, _ in flag_groups(columns)]
 
-    for setting in ("columns", "exclude", "kinds", "separators", "spaces"):
+    for setting in ("columns", "exclude", "kinds", "separators", "spaces", "fold"):
         if setting == "spaces":
             known = [*columns, *groups, *([settings.flags] if settings.flags else [])]
         else:
-            known = columns
+            known = [*columns, "all"] if setting == "fold" else columns
         for column in getattr(settings, setting) or ():
             if column not in known:
                 raise ConfigError(
@@ -419,7 +427,7 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
     if found.kind in _UNREADABLE:
         return found
     if name in separators:
-        return Guess("list", separators[name])
+        return Guess("path" if kinds.get(name) == "path" else "list", separators[name])
 
     kind = kinds.get(name)
     if kind not in (None, "list") and isinstance(cells.dtype, pl.List | pl.Array):
@@ -431,6 +439,8 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
         return Guess("text", left_out="kept as text of the items")
 
     if kind is not None:
+        if kind == "path":
+            return Guess(kind, found.separator if found.kind == "path" else ">")
         if kind == "list":
             return Guess(kind, found.separator or _given_list(name, table))
         return Guess(kind)
@@ -506,15 +516,48 @@ def _made(
     values, note = values_of(
         found.kind, kept, Reading(found.separator, settings.bins, settings.years == "decade")
     )
-    lost = () if found.kind in ("list", "boolean") else _lost(kept, values, found.kind, name, table)
+    if found.kind in ("category", "list", "path"):
+        values, note = _folded(name, values, note, settings)
+
+    lost = (
+        ()
+        if found.kind in ("list", "path", "boolean")
+        else _lost(kept, values, found.kind, name, table)
+    )
 
     return _Made(
         replace(report, relation=name, note=note),
         values,
         spaces.get(name, name),
-        single and found.kind != "list",
+        single and found.kind not in ("list", "path"),
         lost,
+        (found.separator or ">") if found.kind == "path" else "",
     )
+
+
+def _folded(
+    name: str, values: pl.DataFrame, note: str, settings: TableSettings
+) -> tuple[pl.DataFrame, str]:
+    """Return values that differ by case or white space alone as one where that is wanted, else
+    with a word about them.
+    """
+    counts = values["label"].value_counts(name="n").sort("n", "label", descending=[True, False])
+    counts = counts.with_columns(plain=plain_form(counts["label"]))
+    alike = counts.filter(pl.len().over("plain") > 1)
+    if not alike.height:
+        return values, note
+
+    first = alike.filter(pl.col("plain") == alike["plain"][0])["label"].head(3)
+    shown = ", ".join(first)
+    if name not in settings.fold and "all" not in settings.fold:
+        said = f"{alike.height} values differ by case or white space alone ({shown}): fold={name}"
+    else:
+        forms = alike.select("label", form=pl.col("label").first().over("plain"))
+        changed = values["label"].replace(forms["label"], forms["form"])
+        values = values.with_columns(label=changed)
+        said = f"{alike.height} values folded ({shown})"
+
+    return values, f"{note}; {said}" if note else said
 
 
 def _lost(
@@ -540,10 +583,9 @@ def _assembled(
     stated, values, cut = _numbered(
         items, used, settings.min_count or (2 if table.frame.height >= _RARE_FROM else 1)
     )
-    relations = {
-        name: position
-        for position, name in enumerate(dict.fromkeys(one.report.relation for one in used))
-    }
+    values, levels = _levels(values, used, items)
+    names = [one.report.relation for one in used] + [BROADER] * (len(levels) > 0)
+    relations = {name: position for position, name in enumerate(dict.fromkeys(names))}
     first = len(items.keys)
     of_column = np.array([relations[one.report.relation] for one in used], dtype=np.int64)
     column = np.repeat(np.arange(len(used)), [len(row) for row, _ in stated])
@@ -573,12 +615,17 @@ def _assembled(
                 pl.Series("key", list(relations), dtype=pl.String),
             ]
         ),
-        head=items.row[row],
-        relation=(first + values.height + of_column[column]).astype(np.int32)
-        if used
-        else np.empty(0, dtype=np.int32),
-        tail=(first + value).astype(np.int32),
-        locator=table.line.cast(pl.Int64).to_numpy()[row],
+        head=np.concatenate([items.row[row], first + levels[:, 0]]).astype(np.int32),
+        relation=np.concatenate(
+            [
+                (first + values.height + of_column[column]) if used else column,
+                np.full(len(levels), first + values.height + relations.get(BROADER, 0)),
+            ]
+        ).astype(np.int32),
+        tail=np.concatenate([first + value, first + levels[:, 1]]).astype(np.int32),
+        locator=np.concatenate(
+            [table.line.cast(pl.Int64).to_numpy()[row], np.zeros(len(levels), dtype=np.int64)]
+        ),
         labels=labels.with_columns(rank=pl.lit(0, dtype=pl.Int32)),
         types=values.select(term=(first + pl.col("value")).cast(pl.Int32), type="space"),
         attributes=_texts(table, items, [report.column for report in texts]),
@@ -588,7 +635,7 @@ def _assembled(
             *(lost for one in made for lost in one.lost),
             *cut,
         ),
-        source=column.astype(np.uint16),
+        source=np.concatenate([column, levels[:, 2]]).astype(np.uint16),
         formats=tuple(COLUMN + one.report.column for one in used) or ("",),
         counts=_counts(items),
         columns=(*known, *_reports(made, stated)),
@@ -624,6 +671,9 @@ def _numbered(
         ]
         counts = _items_of(together, len(labels), len(items.keys))
         kept = counts >= least
+        if any(used[position].report.kind == "path" for position in members):
+            kept[:] = True  # what few items have is near others by its upper levels
+
         position_of = np.where(kept, first + np.cumsum(kept) - 1, -1)
 
         for position, code, row, mask in zip(members, codes, rows, once, strict=True):
@@ -648,6 +698,51 @@ def _numbered(
     schema = {"label": pl.String, "key": pl.String, "space": pl.String}
     every = pl.concat([pl.DataFrame(schema=schema), *values]).with_row_index("value")
     return stated, every.with_columns(key=_free(every["key"], items.keys)), cut
+
+
+def _levels(
+    values: pl.DataFrame, used: Sequence[_Made], items: _Items
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return the values with the upper levels of paths, and which level is below which: value,
+    the value above it, position of the column, int64 (n, 3).
+    """
+    marks = {
+        one.space: (position, one.mark)
+        for position, one in enumerate(used)
+        if one.report.kind == "path"
+    }
+    known = {
+        (space, label): value
+        for value, label, space in values.select("value", "label", "space").iter_rows()
+        if space in marks
+    }
+    further: list[tuple[str, str]] = []
+    edges = []
+    for space, label in list(known):
+        position, mark = marks[space]
+        below = label
+        while f" {mark} " in below:
+            above = below.rpartition(f" {mark} ")[0]
+            new = (space, above) not in known
+            if new:
+                known[space, above] = values.height + len(further)
+                further.append((above, space))
+
+            edges.append((known[space, below], known[space, above], position))
+            below = above
+            if not new:
+                break
+
+    rows = np.array(edges, dtype=np.int64).reshape(-1, 3)
+    if not further:
+        return values, rows
+
+    more = pl.DataFrame(further, schema={"label": pl.String, "space": pl.String}, orient="row")
+    more = more.with_columns(key=pl.col("space") + "=" + pl.col("label"))
+    numbers = np.arange(values.height, values.height + len(further))
+    more = more.with_columns(value=pl.Series(numbers).cast(values.schema["value"]))
+    more = more.with_columns(key=_free(more["key"], items.keys)).select(values.columns)
+    return pl.concat([values, more]), rows
 
 
 def _coded(columns: Sequence[pl.Series]) -> tuple[pl.Series, list[np.ndarray]]:

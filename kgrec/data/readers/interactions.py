@@ -1,72 +1,110 @@
 """Interaction files and frames to an ``InteractionLog``."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 
 import polars as pl
 
-from kgrec.data.io.files import FilePath, bare_suffix, read_text
+from kgrec.data.io.databases import is_address
+from kgrec.data.io.files import FilePath, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines, dropped_rows
 from kgrec.data.tables.blocks import head, read_regular
+from kgrec.data.tables.columnar import parquet_files, parquet_head, read_parquet_columns
 from kgrec.data.tables.delimited import (
     Table,
     as_ids,
     as_numbers,
-    find_column,
     head_table,
+    is_text,
     read_table,
 )
-from kgrec.data.tables.json_lines import JSON_LINES
+from kgrec.data.tables.partitions import is_partitioned
+from kgrec.data.tables.roles import (
+    BY_NAME,
+    BY_POSITION,
+    GIVEN,
+    LEFT,
+    Known,
+    Search,
+    header_words,
+    interaction_roles,
+)
+from kgrec.data.tables.times import SMALLEST_MOMENT, read_times, unit_of
 from kgrec.errors import ConfigError, FormatError
 from kgrec.process import refuse_after_fork
 
 _log = logging.getLogger("kgrec.data")
 
 USER_NAMES = (
-    "user_id",
-    "user",
-    "userid",
-    "user_iri",
-    "uid",
-    "username",
-    "visitor_id",
-    "visitorid",
-    "customer_id",
-    "reviewerid",
-    "session_id",
+    *("user_id", "user", "userid", "user_iri", "uid", "username", "visitor_id", "visitorid"),
+    *("customer_id", "reviewerid", "session_id"),
 )
 ITEM_NAMES = (
-    *(
-        "item_id",
-        "item",
-        "itemid",
-        "item_iri",
-        "iid",
-        "movie_id",
-        "movieid",
-        "film_id",
-        "book_id",
-        "bookid",
-        "track_id",
-        "song_id",
-        "artist_id",
-    ),
-    *(
-        "artistid",
-        "product_id",
-        "productid",
-        "asin",
-        "news_id",
-        "business_id",
-        "isbn",
-        "article_id",
-    ),
+    *("item_id", "item", "itemid", "item_iri", "iid", "movie_id", "movieid", "film_id", "book_id"),
+    *("bookid", "track_id", "song_id", "artist_id", "artistid", "product_id", "productid", "asin"),
+    *("news_id", "business_id", "isbn", "article_id"),
 )
-TIME_NAMES = ("timestamp", "time", "unixreviewtime")
-RATING_NAMES = ("rating", "ratings", "stars", "score", "overall")
-_KNOWN = {*USER_NAMES, *ITEM_NAMES, *TIME_NAMES, *RATING_NAMES}
+# A first row with one of these is a header.
+_KNOWN = {
+    *(*USER_NAMES, *ITEM_NAMES, "timestamp", "time", "unixreviewtime"),
+    *("rating", "ratings", "stars", "score", "overall"),
+}
+_WORDS = header_words("user", "item", "time", "rating", "event", "quantity", "weight")
+ROLES = ("user", "item", "time", "rating", "event", "weight", "quantity")
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumns:
+    """Columns of a log by what they are, None where they are to be found.
+
+    ``event``, ``weight`` and ``quantity`` are read only where they are named.
+    """
+
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    rating: str | None = None
+    event: str | None = None
+    weight: str | None = None
+    quantity: str | None = None
+
+    @property
+    def by_role(self) -> dict[str, str | None]:
+        """The columns by role."""
+        return {role: getattr(self, role) for role in ROLES}
+
+    @property
+    def names(self) -> set[str]:
+        """The names given, in lower case."""
+        return {name.lower() for name in self.by_role.values() if name is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How a log is read.
+
+    Attributes:
+        columns: Its columns.
+        min_rating: Ratings below it are left out.
+        separator: Between cells; found where None.
+        on_error: "stop" at a malformed line, or "skip" it and count it.
+        time_format: Of the times; see ``kgrec.data.tables.times.read_times``.
+        items: Returns the ids of another file of items, where there is one.
+    """
+
+    columns: LogColumns = field(default_factory=LogColumns)
+    min_rating: float | int | None = None
+    separator: str | None = None
+    on_error: str = "stop"
+    time_format: str | None = None
+    items: Callable[[], Known | None] = lambda: None
+
+
+_AS_FOUND = LogSettings()
 
 
 def read_interactions(
@@ -76,127 +114,177 @@ def read_interactions(
     item: str | None = None,
     time: str | None = None,
     rating: str | None = None,
+    event: str | None = None,
+    weight: str | None = None,
+    quantity: str | None = None,
     min_rating: float | int | None = None,
     separator: str | None = None,
+    time_format: str | None = None,
     on_error: str = "stop",
 ) -> InteractionLog:
     """Read interactions; ids stay text exactly as written.
 
     Columns go by the names given, else by well-known names (``user_id``, ``item_id``,
-    ``timestamp``, ``rating``, ...), else user and item are the first two. RecBole's typed headers
+    ``timestamp``, ``rating``, ...), by what their cells can be, and in tables of two columns or
+    without a header by position. ``roles`` of the log says which were taken and why; where that
+    cannot be told the reading stops with the question. RecBole's typed headers
     (``user_id:token``) are understood.
 
     Args:
-        source: CSV, TSV, RecBole ``.inter`` (each plain or gzipped), Parquet, or a polars or pandas
-            frame.
+        source: Any table that ``kgrec.data.tables.delimited.read_table`` reads: CSV, TSV, JSON,
+            Parquet, folders and globs of them, frames, lists of dicts, addresses of databases.
         user: Column of the user ids.
         item: Column of the item ids.
         time: Column of times: seconds since the epoch, any increasing number, or ISO 8601 dates and
             date-times.
         rating: Column of ratings.
+        event: Column of event types.
+        weight: Column of weights.
+        quantity: Column of quantities.
         min_rating: Ratings below it are left out and counted.
         separator: Between cells; found from the extension and the first line where None.
+        time_format: Of the times, where it is not found: "iso", "epoch" (numbers of any unit, by
+            their size), "s", "ms", "us", "ns", "day-first", "month-first", or a pattern such as
+            "%d.%m.%Y".
         on_error: "stop" at a malformed line, or "skip" it and count it.
 
     Raises:
         MissingFileError: If the file is not there.
         FormatError: If a line, a column or the whole file cannot be read; the message names file
-            and line.
+            and line. If it cannot be told which column is which, or times are of several units.
     """
-    wanted = (user, item, time, rating)
-    log = read_log(
-        source, wanted=wanted, min_rating=min_rating, separator=separator, on_error=on_error
-    )
+    columns = LogColumns(user, item, time, rating, event, weight, quantity)
+    log = read_log(source, LogSettings(columns, min_rating, separator, on_error, time_format))
     if log.ids is None:
         return log
 
     return replace(log, frame=log.named(), ids=None)
 
 
-def read_log(
-    source: "FilePath | pl.DataFrame | object",
-    *,
-    wanted: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None),
-    min_rating: float | int | None = None,
-    separator: str | None = None,
-    on_error: str = "stop",
-) -> InteractionLog:
+def read_log(source: object, settings: LogSettings = _AS_FOUND) -> InteractionLog:
     """Read as ``read_interactions``, from regular files with numbered ids, in a fraction of the
     memory.
 
     Args:
         source: As there.
-        wanted: Columns of users, items, times and ratings.
-        min_rating: As there.
-        separator: As there.
-        on_error: As there.
+        settings: As there.
     """
     refuse_after_fork("Reading interactions")
-    known = _KNOWN | {n.lower() for n in wanted if n is not None}
-
-    if min_rating is None:
-        quick = _regular(source, wanted, known, separator)
-    else:
-        quick = None
-
+    quick = _regular(source, settings)
     if quick is not None:
         _log.info("%s: %d interactions", quick.sources[0], quick.frame.height)
         return quick
 
-    table = read_table(source, separator=separator, known=known, on_error=on_error)
-    return _to_log(table, wanted, min_rating, on_error)
+    return _to_log(_read(source, settings), settings)
 
 
-def _regular(
-    source: object,
-    wanted: tuple[str | None, str | None, str | None, str | None],
-    known: set[str],
-    separator: str | None,
-) -> InteractionLog | None:
+def _read(source: object, settings: LogSettings) -> Table:
+    return read_table(
+        source,
+        separator=settings.separator,
+        known=_KNOWN | settings.columns.names,
+        words=_WORDS,
+        on_error=settings.on_error,
+    )
+
+
+def _regular(source: object, settings: LogSettings) -> InteractionLog | None:
     """Return the log of a regular file, None where the source is anything else."""
+    columns = settings.columns
     if (
         not isinstance(source, str | PathLike)
-        or bare_suffix(source) == "parquet"
-        or bare_suffix(source) in JSON_LINES
+        or is_address(source)
+        or settings.min_rating is not None
+        or settings.time_format is not None
+        or columns.event is not None
     ):
         return None
+
+    if not is_text(source):
+        return _columnar(source, settings)
 
     start = head(source)
     if start is None:
         found = None
     else:
-        found = head_table(str(source), start, separator, known)
+        known = _KNOWN | columns.names
+        found = head_table(str(source), start, settings.separator, known, _WORDS)
 
     if found is None:
         return None
 
     table, separator = found
-    user, item = _id_columns(table, wanted[0], wanted[1])
-    time = find_column(table, wanted[2], TIME_NAMES, taken=(user, item))
-    rating = find_column(table, wanted[3], RATING_NAMES, taken=(user, item))
-    at = table.frame.columns.index
-    numbers = {
-        name: at(column)
-        for name, column in (("time", time), ("rating", rating))
-        if column is not None
-    }
+    search = interaction_roles(table, columns.by_role, settings.items)
+    if LEFT in search.why.values():
+        return None  # the first lines do not tell what the whole table does
 
-    read = read_regular(
-        source,
-        separator,
-        table.frame.width,
-        table.header,
-        {"user": at(user), "item": at(item)},
-        numbers,
-    )
-    if read is None:
+    at = {role: table.frame.columns.index(name) for role, name in search.found.items()}
+    ids = {role: at.pop(role) for role in ("user", "item")}
+    read = read_regular(source, separator, table.frame.width, table.header, ids, at)
+    if read is None or not _plain_times(read[0]) or _header_among(search, read[1]):
         return None
 
-    return InteractionLog(read[0], (str(source),), (), read[1])
+    return _quick_log(search, read)
+
+
+def _columnar(source: FilePath, settings: LogSettings) -> InteractionLog | None:
+    """Return the log of Parquet files, of which no other columns are read; None where that needs
+    the general reader.
+    """
+    if not Path(source).exists() and not is_partitioned(source):
+        return None
+
+    files = parquet_files(source)
+    table = parquet_head(source, files) if files else None
+    if table is None or table.frame.width < 2:
+        return None
+
+    search = interaction_roles(table, settings.columns.by_role, settings.items)
+    if LEFT in search.why.values():
+        return None
+
+    numbers = dict(search.found)
+    ids = {role: numbers.pop(role) for role in ("user", "item")}
+    read = read_parquet_columns(files, ids, numbers)
+    if read is None or not _plain_times(read[0]):
+        return None
+
+    return _quick_log(search, read)
+
+
+def _quick_log(search: Search, read: tuple[pl.DataFrame, dict[str, pl.Series]]) -> InteractionLog:
+    table = search.table
+    notes = _notes(table, search)
+    return InteractionLog(read[0], (table.name,), (), read[1], search.roles(), notes)
+
+
+def _plain_times(frame: pl.DataFrame) -> bool:
+    """Return whether times are what float64 holds exactly, all of one unit."""
+    if "time" not in frame.columns or not frame.height:
+        return True
+
+    size = frame["time"].abs()
+    high = float(size.max())  # type: ignore[arg-type]
+    if high < SMALLEST_MOMENT:
+        return True
+
+    low = float(size.filter(size > 0).min())  # type: ignore[arg-type]
+    return (
+        high < 1 << 53
+        and low >= SMALLEST_MOMENT
+        and unit_of(pl.Series([low])) == unit_of(pl.Series([high]))
+    )
+
+
+def _header_among(search: Search, ids: Mapping[str, pl.Series]) -> bool:
+    """Return whether the header is written among the rows again."""
+    return search.table.header and all(
+        bool((ids[role] == search.found[role]).any()) for role in ("user", "item")
+    )
 
 
 def read_part(
-    source: "FilePath | pl.DataFrame | object",
+    source: object,
     *,
     user: str | None = None,
     item: str | None = None,
@@ -205,22 +293,22 @@ def read_part(
     """Read one part of a given split: columns by name where given and present, else as
     ``read_interactions`` finds them.
     """
-    named = {n.lower() for n in (user, item) if n is not None}
-    table = read_table(source, known=_KNOWN | named, on_error=on_error)
+    settings = LogSettings(LogColumns(user, item), on_error=on_error)
+    table = _read(source, settings)
     present = [name if name in table.frame.columns else None for name in (user, item)]
-    return _to_log(table, (present[0], present[1], None, None), None, on_error)
+    return _to_log(table, replace(settings, columns=LogColumns(*present)))
 
 
-def _to_log(
-    table: Table,
-    wanted: tuple[str | None, str | None, str | None, str | None],
-    min_rating: float | int | None,
-    on_error: str,
-) -> InteractionLog:
-    user, item = _id_columns(table, wanted[0], wanted[1])
-    time = find_column(table, wanted[2], TIME_NAMES, taken=(user, item))
-    rating = find_column(table, wanted[3], RATING_NAMES, taken=(user, item))
-    if min_rating is not None and rating is None:
+def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
+    if len(table.frame.columns) < 2:
+        raise FormatError(
+            f"{table.name}: one column, expected a user and an item column. Is the separator "
+            "right? Pass separator=."
+        )
+
+    search = interaction_roles(table, settings.columns.by_role, settings.items)
+    found = search.found
+    if settings.min_rating is not None and "rating" not in found:
         raise ConfigError(
             f"{table.name}: min_rating is given, but there is no rating column. Name it with "
             "rating=."
@@ -230,24 +318,60 @@ def _to_log(
             f"{table.name}: a header and no rows. Give a file with at least one interaction."
         )
 
-    columns = {"user": as_ids(table, user, on_error), "item": as_ids(table, item, on_error)}
-    for name, column in (("time", time), ("rating", rating)):
-        if column is not None:
-            columns[name] = as_numbers(table, column, on_error, dates=name == "time")
+    on_error = settings.on_error
+    columns = {role: as_ids(table, found[role], on_error) for role in ("user", "item")}
+    columns |= _times(table, search, settings)
+    for role in ("rating", "weight", "quantity"):
+        if role in found:
+            columns[role] = as_numbers(table, found[role], on_error)
+
+    if "event" in found:
+        columns["event"] = as_ids(table, found["event"], on_error)
 
     frame, dropped = _complete(pl.DataFrame(columns), table)
-    if min_rating is not None:
-        kept = frame.filter(pl.col("rating") >= min_rating)
-        if kept.height < frame.height:
-            dropped = (
-                *dropped,
-                Dropped("interactions", f"rating below {min_rating:g}", frame.height - kept.height),
-            )
-
+    if settings.min_rating is not None:
+        kept = frame.filter(pl.col("rating") >= settings.min_rating)
+        why = f"rating below {settings.min_rating:g}"
+        dropped = (*dropped, *dropped_rows("interactions", why, frame.height - kept.height))
         frame = kept
 
     _log.info("%s: %d interactions", table.name, frame.height)
-    return InteractionLog(frame, (table.name,), dropped)
+    notes = _notes(table, search)
+    return InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+
+
+def _times(table: Table, search: Search, settings: LogSettings) -> dict[str, pl.Series]:
+    """Return the column of times; a column that is called so and holds none is no such column."""
+    column = search.found.get("time")
+    if column is None:
+        return {}
+
+    sure = search.why["time"] == GIVEN or column.lower() in _KNOWN
+    try:
+        return {"time": read_times(table, column, settings.on_error, settings.time_format).values}
+    except FormatError as error:
+        if sure or "several units" in str(error) or "time_format" in str(error):
+            raise
+
+    del search.found["time"]
+    return {}
+
+
+def _notes(table: Table, search: Search) -> tuple[str, ...]:
+    """Return what was decided by more than names."""
+    notes = [
+        f"{table.name}: the {role} is the column {search.found[role]!r}: {why}."
+        for role, why in search.why.items()
+        if why not in (GIVEN, BY_NAME, BY_POSITION) and role in search.found
+    ]
+    unread = [f"{name!r} ({role}: --{role})" for role, name in search.unread.items()]
+    if unread:
+        notes.append(
+            f"{table.name}: rows count alike, whatever {', '.join(unread)} say. Name the columns "
+            "to weigh rows by them."
+        )
+
+    return tuple(notes)
 
 
 def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
@@ -260,26 +384,6 @@ def _complete(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, tuple[Dr
     where = tuple(map(table.at, frame.select(bad).to_series().arg_true()[: Skipped.MOST_LISTED]))
     why = f"an empty id, or a rating or time that cannot be read, in {table.name}"
     return kept, (*table.dropped, Dropped("interactions", why, frame.height - kept.height, where))
-
-
-def _id_columns(table: Table, user: str | None, item: str | None) -> tuple[str, str]:
-    columns = table.frame.columns
-    if len(columns) < 2:
-        raise FormatError(
-            f"{table.name}: one column, expected a user and an item column. Is the separator "
-            "right? Pass separator=."
-        )
-
-    found_user = find_column(table, user, USER_NAMES, taken=(item,))
-    found_item = find_column(table, item, ITEM_NAMES, taken=(found_user,))
-    found_user = found_user or next(c for c in columns if c != found_item)
-    found_item = found_item or next(c for c in columns if c != found_user)
-    if found_user == found_item:
-        raise ConfigError(
-            f"{table.name}: user and item are both column {user!r}. Name two columns."
-        )
-
-    return found_user, found_item
 
 
 def read_item_lists(path: FilePath, *, on_error: str = "stop") -> InteractionLog:

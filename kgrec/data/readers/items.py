@@ -8,6 +8,7 @@ import polars as pl
 from kgrec.data.readers.interactions import ITEM_NAMES
 from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
 from kgrec.data.tables.ordering import one_per_key
+from kgrec.data.tables.roles import item_key
 from kgrec.errors import FormatError
 
 TITLE_NAMES = (
@@ -56,7 +57,7 @@ def read_items(source: object, *, item: str | None = None, on_error: str = "stop
         known=known_names((*ITEM_NAMES, *TITLE_NAMES), item),
         on_error=on_error,
     )
-    key = find_column(table, item, ITEM_NAMES) or table.frame.columns[0]
+    key = item_key(table, item).column
 
     if len(table.frame.columns) == 1:
         raise FormatError(

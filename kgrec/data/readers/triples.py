@@ -13,6 +13,7 @@ import pyoxigraph as ox
 
 from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble, label_frame
 from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
+from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, bare_suffix, existing, listed
 from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, read_rdf, starting
@@ -20,6 +21,8 @@ from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
 from kgrec.data.records.report import dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.delimited import Table, as_ids, read_table
+from kgrec.data.tables.partitions import PARQUET, is_partitioned, part_files
+from kgrec.data.tables.roles import TRIPLE, header_words, triple_roles
 from kgrec.errors import ConfigError, FormatError, nearest
 from kgrec.process import refuse_after_fork
 
@@ -29,12 +32,14 @@ _TEXT = ("tsv", "csv", "kg", "txt", "text")
 _TABLES = ("tsv", "csv", "kg", "parquet")
 _UNCLEAR = ("", "txt", "data", "dat", "json")
 _RDFLIB_DEFAULT = "urn:x-rdflib:default"
-_ENDS = ("head", "relation", "tail")
-_TRIPLE_NAMES = (
-    {"head", "head_id", "subject", "source", "h", "s"},
-    {"relation", "relation_id", "predicate", "r", "p"},
-    {"tail", "tail_id", "object", "target", "t", "o"},
+# A first row with one of these is a header.
+_HEADERS = frozenset(
+    (
+        *("head", "head_id", "subject", "source", "relation", "relation_id", "predicate"),
+        *("tail", "tail_id", "object", "target"),
+    )
 )
+_WORDS = header_words(*TRIPLE)
 
 
 def read_triples(
@@ -52,6 +57,9 @@ def read_triples(
     same_as: str = "keep",
     blank: str = "keep",
     separator: str | None = None,
+    head: str | None = None,
+    relation: str | None = None,
+    tail: str | None = None,
     on_error: str = "stop",
     max_unpacked: int = MAX_BYTES,
     max_ratio: int = MAX_RATIO,
@@ -87,6 +95,9 @@ def read_triples(
         same_as: "keep" ``owl:sameAs`` as a relation, or "merge" the entities that it joins.
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         separator: Between the cells of text; found where None.
+        head: Column of the heads in tables; found by its name where None.
+        relation: Column of the relations, likewise.
+        tail: Column of the tails, likewise.
         on_error: For text, N-Triples and N-Quads: "stop" at a malformed line, or "skip" it, count
             it and list the first.
         max_unpacked: Most bytes that a compressed file may unpack to.
@@ -121,8 +132,9 @@ def read_triples(
         limits=Limits(max_unpacked, max_ratio),
     )
 
+    columns = {"head": head, "relation": relation, "tail": tail}
     return assemble(
-        (_read(one, format, separator, options) for one in _sources(source)),
+        (_read(one, format, separator, columns, options) for one in _sources(source)),
         same_as=same_as,
         literals=literals,
     )
@@ -142,6 +154,9 @@ _SETTINGS: dict[str, type] = {
     "same_as": str,
     "blank": str,
     "separator": str,
+    "head": str,
+    "relation": str,
+    "tail": str,
     "max_unpacked": int,
     "max_ratio": int,
 }
@@ -176,6 +191,27 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
     return settings
 
 
+def held_triples(
+    source: object, reading: Mapping[str, object], on_error: str = "stop"
+) -> pl.DataFrame:
+    """Return held-out triples under the keys of their ends: columns head, relation, tail.
+
+    Args:
+        source: What ``read_triples`` reads.
+        reading: Its settings by name.
+        on_error: "stop" at a malformed line, or "skip" it.
+    """
+    triples = read_triples(source, **{"on_error": on_error, **reader_settings(reading)})
+    entities, relations = triples.entities.series, triples.relations.series
+    return pl.DataFrame(
+        {
+            "head": entities.gather(triples.head),
+            "relation": relations.gather(triples.relation),
+            "tail": entities.gather(triples.tail),
+        }
+    )
+
+
 def _rules(given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)
@@ -189,28 +225,44 @@ def _sources(source: object) -> list[object]:
             raise ConfigError("no triples given. Name at least one file.")
         return [one for several in source for one in _sources(several)]
 
-    if isinstance(source, str | PathLike):
+    if isinstance(source, str | PathLike) and not is_address(source):
         return list(_files(source))
 
     return [source]
 
 
+_Columns = Mapping[str, str | None]
+
+
 def _read(
-    source: object, format: str | None, separator: str | None, options: RdfOptions
+    source: object,
+    format: str | None,
+    separator: str | None,
+    columns: _Columns,
+    options: RdfOptions,
 ) -> RawTriples:
     if isinstance(source, Triples):
         return as_raw(source)
     if isinstance(source, SparqlQuery):
         return read_sparql(source, options)
+    if is_address(source) or (isinstance(source, str | PathLike) and is_partitioned(source)):
+        table = triple_table(source, separator, columns, options.on_error)
+        return _from_table(table, options.on_error, columns)
     if isinstance(source, str | PathLike):
-        return _read_file(source, format, separator, options)
+        return _read_file(source, format, separator, columns, options)
 
-    return _from_object(source, options)
+    return _from_object(source, columns, options)
 
 
 def _files(source: FilePath) -> list[FilePath]:
     if not Path(source).is_dir():
-        return [source]
+        if not is_partitioned(source):
+            return [source]
+
+        files = [
+            path for path in part_files(source, tuple(FORMATS)) if bare_suffix(path) in FORMATS
+        ]
+        return list(files) or [source]
 
     known = {*FORMATS, "kg"}
     inside = sorted(Path(source).iterdir())
@@ -218,6 +270,9 @@ def _files(source: FilePath) -> list[FilePath]:
     found: list[FilePath] = [
         path for path in files if bare_suffix(path) in known or _shows_rdf(path)
     ]
+    if not found and any(bare_suffix(path) in PARQUET for path in Path(source).rglob("*")):
+        return [source]
+
     if not found:
         raise FormatError(
             f"{source}: no graph file in this folder. Expected .{', .'.join(sorted(known))}, or "
@@ -246,7 +301,11 @@ def _shows_rdf(path: Path) -> bool:
 
 
 def _read_file(
-    path: FilePath, format: str | None, separator: str | None, options: RdfOptions
+    path: FilePath,
+    format: str | None,
+    separator: str | None,
+    columns: _Columns,
+    options: RdfOptions,
 ) -> RawTriples:
     existing(path)
     suffix = (format or bare_suffix(path)).lower()
@@ -257,19 +316,22 @@ def _read_file(
     ):
         facts = read_rdf(path, format=format, options=options)
     else:
-        names = {name for some in _TRIPLE_NAMES for name in some if len(name) > 1}
-        facts = _from_table(
-            read_table(path, separator=separator, known=names, on_error=options.on_error),
-            options.on_error,
-        )
+        table = triple_table(path, separator, columns, options.on_error)
+        facts = _from_table(table, options.on_error, columns)
 
     _log.info("%s: %d triples", path, len(facts.head))
     return facts
 
 
-def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
+def triple_table(source: object, separator: str | None, columns: _Columns, on_error: str) -> Table:
+    """Return a table of triples, whose first row may be a header."""
+    known = _HEADERS | {name.lower() for name in columns.values() if name is not None}
+    return read_table(source, separator=separator, known=known, words=_WORDS, on_error=on_error)
+
+
+def _from_table(table: Table, on_error: str = "stop", wanted: _Columns | None = None) -> RawTriples:
     columns = table.frame.columns
-    if len(columns) != 3:
+    if len(columns) < len(TRIPLE) or (len(columns) > len(TRIPLE) and not table.header):
         where = f"{table.name}:{1 if table.header else table.line[0]}"
         raise FormatError(
             f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. Is the "
@@ -277,21 +339,18 @@ def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
             "entities have two columns and belong to links."
         )
 
-    order = columns
-    named = [next((c for c in columns if c.lower() in names), None) for names in _TRIPLE_NAMES]
-    if table.header and None not in named and len(set(named)) == 3:
-        order = [c for c in named if c is not None]
-
+    search = triple_roles(table, wanted or {})
+    order = [search.found[end] for end in TRIPLE]
     cells = pl.DataFrame(
         [
             as_ids(table, column, on_error).alias(end)
-            for column, end in zip(order, _ENDS, strict=True)
+            for column, end in zip(order, TRIPLE, strict=True)
         ]
     )
     filled = cells.with_columns(line=table.line).drop_nulls()
     lost = cells.height - filled.height
     empty = dropped_rows("triples", f"an empty cell in {table.name}", lost)
-    head, relation, tail = (filled[end] for end in _ENDS)
+    head, relation, tail = (filled[end] for end in TRIPLE)
     terms = pl.concat([head, relation, tail]).unique(maintain_order=True)
     row = pl.DataFrame({"key": terms}).with_row_index("row")
     heads, relations, tails = (
@@ -310,10 +369,11 @@ def _from_table(table: Table, on_error: str = "stop") -> RawTriples:
         tails,
         locator=filled["line"].to_numpy().astype(np.int64),
         dropped=(*table.dropped, *empty),
+        roles=search.roles(),
     )
 
 
-def _from_object(source: object, options: RdfOptions) -> RawTriples:
+def _from_object(source: object, columns: _Columns, options: RdfOptions) -> RawTriples:
     rdflib = sys.modules.get("rdflib")
     networkx = sys.modules.get("networkx")
     if rdflib is not None and isinstance(source, rdflib.Graph):
@@ -321,7 +381,7 @@ def _from_object(source: object, options: RdfOptions) -> RawTriples:
     if networkx is not None and isinstance(source, networkx.Graph):
         return _from_networkx(source)
 
-    return _from_table(read_table(source))
+    return _from_table(read_table(source), wanted=columns)
 
 
 def _from_rdflib(source: Any, options: RdfOptions) -> RawTriples:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from kgrec.data.records.report import Dropped
+from kgrec.data.records.report import ColumnRole, Dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +16,22 @@ class InteractionLog:
 
     Attributes:
         frame: Columns ``user`` and ``item`` (text), and where known ``time`` (float64, seconds
-            since the epoch, or any increasing number) and ``rating`` (float64).
+            since the epoch, or any increasing number; int64 where float64 does not hold it),
+            ``rating``, ``weight`` and ``quantity`` (float64) and ``event`` (text).
         sources: The files read.
         dropped: What was left out while reading.
         ids: Where ``user`` and ``item`` are whole numbers and not text: the keys that they number,
             by column.
+        roles: Which columns were taken for what.
+        notes: Sentences on what a reader should know.
     """
 
     frame: pl.DataFrame
     sources: tuple[str, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     ids: dict[str, pl.Series] | None = None
+    roles: tuple[ColumnRole, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def named(self) -> pl.DataFrame:
         """Return the columns with ``user`` and ``item`` as text."""
@@ -50,14 +55,19 @@ class Interactions:
     Attributes:
         user: User rows, int32.
         item: Item rows, int32.
-        time: Seconds since the epoch, float64, or None.
+        time: Seconds since the epoch, float64 (int64 where that does not hold them), or None.
         rating: The rating given, float32, or None.
+        weight: How much an interaction counts, float32, or None: all alike.
+        event: Number of its event type, int16, or None; ``settings["events"]`` of the dataset has
+            the names, those that weigh most first.
     """
 
     user: np.ndarray = field(default_factory=_no_rows)
     item: np.ndarray = field(default_factory=_no_rows)
     time: np.ndarray | None = None
     rating: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    event: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of interactions."""
@@ -70,6 +80,8 @@ class Interactions:
             self.item[rows],
             take_rows(self.time, rows),
             take_rows(self.rating, rows),
+            take_rows(self.weight, rows),
+            take_rows(self.event, rows),
         )
 
     def csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
@@ -83,6 +95,17 @@ class Interactions:
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
         return matrix
+
+    def weighted_csr(self, num_users: int, num_items: int) -> sp.csr_matrix:
+        """Return the user x item matrix of weights, ones where all interactions count alike."""
+        matrix = self.csr(num_users, num_items)
+        if self.weight is None:
+            return matrix
+
+        weights = sp.csr_matrix((self.weight, (self.user, self.item)), shape=matrix.shape)
+        weights.sum_duplicates()
+        weights.sort_indices()
+        return weights
 
 
 def take_rows(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
@@ -106,6 +129,8 @@ def concatenate(parts: "list[Interactions]") -> Interactions:
         np.concatenate([p.item for p in parts]),
         _whole([p.time for p in parts]),
         _whole([p.rating for p in parts]),
+        _whole([p.weight for p in parts]),
+        _whole([p.event for p in parts]),
     )
     keys = [column for column in (both.time, both.user) if column is not None]
     return both.take(np.lexsort(keys))

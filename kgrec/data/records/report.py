@@ -100,6 +100,24 @@ class TableColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnRole:
+    """A column of a table, and what it was taken for.
+
+    Attributes:
+        table: The file, or another origin in words.
+        role: "user", "item", "time", "rating", "event", "weight", "quantity", "head", "relation",
+            "tail" or "entity".
+        column: The column's name.
+        why: How that was found: "given", "by its name", "by position", or the evidence in words.
+    """
+
+    table: str
+    role: str
+    column: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caution:
     """Something about a dataset that is worth acting on.
 
@@ -124,6 +142,8 @@ class BuildReport:
         counts: Further numbers by name, for instance ``{"items without an entity": 369}``.
         warnings: What is worth acting on.
         columns: What became of the columns of the table of items.
+        roles: Which columns of the tables were taken for what. Known while a dataset is built;
+            not stored.
     """
 
     sources: tuple[str, ...] = ()
@@ -132,6 +152,7 @@ class BuildReport:
     counts: dict[str, int] = field(default_factory=dict)
     warnings: tuple[Caution, ...] = ()
     columns: tuple[TableColumn, ...] = ()
+    roles: tuple[ColumnRole, ...] = field(default=(), compare=False)
 
 
 @dataclass
@@ -145,6 +166,7 @@ class ReportBuilder:
         counts: Numbers by name.
         warnings: What is worth acting on.
         columns: What became of the columns of the table of items.
+        roles: Which columns of the tables were taken for what.
     """
 
     sources: list[str] = field(default_factory=list)
@@ -153,6 +175,7 @@ class ReportBuilder:
     counts: dict[str, int] = field(default_factory=dict)
     warnings: list[Caution] = field(default_factory=list)
     columns: list[TableColumn] = field(default_factory=list)
+    roles: list[ColumnRole] = field(default_factory=list)
 
     def add(self, sources: Sequence[str], dropped: Sequence[Dropped] = ()) -> None:
         """Note what was read, and what was left out while reading."""
@@ -188,4 +211,5 @@ class ReportBuilder:
             self.counts,
             tuple(self.warnings),
             tuple(self.columns),
+            tuple(dict.fromkeys(self.roles)),
         )

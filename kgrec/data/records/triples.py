@@ -8,7 +8,7 @@ from typing import SupportsIndex
 import numpy as np
 import polars as pl
 
-from kgrec.data.records.report import Dropped, TableColumn
+from kgrec.data.records.report import ColumnRole, Dropped, TableColumn
 from kgrec.data.records.vocabulary import Vocabulary
 
 COLUMN = "column "
@@ -61,6 +61,7 @@ class Triples:
             for other text.
         counts: What happened while reading, by name, for instance ``{"blank nodes read": 12}``.
         columns: What became of the columns of tables of items.
+        roles: Which columns of tables of triples were taken for what.
     """
 
     entities: Vocabulary
@@ -81,6 +82,7 @@ class Triples:
     formats: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[TableColumn, ...] = ()
+    roles: tuple[ColumnRole, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of triples."""

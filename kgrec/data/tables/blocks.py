@@ -7,7 +7,7 @@ there is one reader for everything that can be wrong with a table.
 
 import codecs
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -124,7 +124,7 @@ def read_regular(
         parts.append(frame)
 
     if parts:
-        return _numbered(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+        return numbered_ids(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
 
     return None
 
@@ -163,9 +163,17 @@ def _whole_numbers(cells: pl.Series) -> pl.Series | None:
     return found.cast(pl.Int32, strict=False) if found.max() < 1 << 31 else found  # type: ignore[operator]
 
 
-def _numbered(
-    frame: pl.DataFrame, ids: dict[str, int], numbers: dict[str, int]
+def numbered_ids(
+    frame: pl.DataFrame, ids: Mapping[str, object], numbers: Mapping[str, object]
 ) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    """Return ids (whole numbers from 0, or categories) as numbers, and the keys that they number;
+    None where there is no row, or a number is not finite.
+
+    Args:
+        frame: The columns.
+        ids: Names of the columns of ids.
+        numbers: Names of the columns of numbers.
+    """
     if not frame.height or not all(
         frame[name].is_finite().fill_null(False).all() for name in numbers
     ):

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from kgrec.data.tables.binning import ranges
-from kgrec.data.tables.column_kinds import TRUE, as_number, as_text, as_year, split_cells
+from kgrec.data.tables.column_kinds import (
+    TRUE,
+    as_number,
+    as_text,
+    as_year,
+    currencies,
+    split_cells,
+)
 
 _LAST_YEAR = 10_000
 
@@ -16,7 +23,7 @@ class Reading:
     """How cells are read.
 
     Attributes:
-        separator: Between the values of a list, "" for JSON lists.
+        separator: Between the values of a list or the levels of a path, "" for JSON lists.
         bins: Ranges of a number.
         decades: Whether years become decades.
     """
@@ -30,7 +37,7 @@ def values_of(kind: str, cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFram
     """Return the values of a column, and in words how its cells were read.
 
     Args:
-        kind: "category", "list", "number", "year", "date" or "boolean".
+        kind: "category", "list", "path", "number", "year", "date" or "boolean".
         cells: Columns ``row`` and ``cell``, without cells that say nothing.
         how: Settings.
 
@@ -76,10 +83,15 @@ def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
         .drop_nulls()
         .with_columns(name=pl.lit(""))
     )
-    few = found["number"].n_unique() <= how.bins
-    return ranges(found, how.bins).select(
-        "row", "label"
-    ), "" if few else f"{how.bins} ranges with about as many items each"
+    notes = []
+    if found["number"].n_unique() > how.bins:
+        notes.append(f"{how.bins} ranges with about as many items each")
+
+    marks = currencies(cells["cell"]) if cells["cell"].dtype == pl.String else []
+    if len(marks) > 1:
+        notes.append(f"prices in {', '.join(marks)} are compared as they are")
+
+    return ranges(found, how.bins).select("row", "label"), "; ".join(notes)
 
 
 def _year(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
@@ -113,6 +125,26 @@ def _boolean(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     return cells.filter(yes).select("row", label=pl.lit("yes")), "rows that say yes"
 
 
+def path_of(label: str, mark: str) -> str:
+    """Return a path with its levels without white space around them.
+
+    >>> path_of("Shoes>Running ", ">")
+    'Shoes > Running'
+    """
+    return f" {mark} ".join(part.strip() for part in label.split(mark) if part.strip())
+
+
+def _path(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
+    """Return paths; several in a cell are divided at a bar or a semicolon."""
+    mark = how.separator or ">"
+    text = as_text(cells["cell"]).str.split("|")
+    values = pl.DataFrame({"row": cells["row"], "label": text}).explode("label")
+    values = values.with_columns(pl.col("label").str.split(";")).explode("label")
+    labels = [path_of(label or "", mark) for label in values["label"]]
+    values = values.with_columns(label=pl.Series(labels, dtype=pl.String))
+    return values.filter(pl.col("label") != ""), f"levels divided by {mark!r}"
+
+
 _READERS: dict[str, Callable[[pl.DataFrame, Reading], tuple[pl.DataFrame, str]]] = {
     "category": _category,
     "list": _list,
@@ -120,4 +152,5 @@ _READERS: dict[str, Callable[[pl.DataFrame, Reading], tuple[pl.DataFrame, str]]]
     "year": _year,
     "date": _date,
     "boolean": _boolean,
+    "path": _path,
 }

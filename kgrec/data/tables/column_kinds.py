@@ -11,6 +11,27 @@ from kgrec.data.tables.binning import written
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "\\N")
 SEPARATORS = ("|", ";", ",")
+_UNKNOWN = (
+    *(
+        "-",
+        "--",
+        "\u2013",
+        "\u2014",
+        "?",
+        "??",
+        "unknown",
+        "n.a.",
+        "na",
+        "none",
+        "nil",
+        "tbd",
+        "tba",
+        ".",
+    ),
+    *("missing", "undefined", "not available", "not applicable", "unbekannt", "inconnu", "#n/a"),
+    *("(null)", "k.a.", "keine angabe", "desconocido", "*", "x"),
+)
+_LEVELS = (">", "»", "→", "::")
 TRUE, FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 UNNAMED = ("genre", "has")
@@ -33,6 +54,13 @@ _YEAR_IN_DATE = (
     + r"(?:[-/.](?:0?[1-9]|[12]\d|3[01]))?(?:[T ][\d:.,]+ ?(?:Z|UTC|[+-]\d\d:?\d\d)?)?$",
     r"^(?:\d{1,2}|[A-Za-z]{3,9}\.?)[-/. ](?:\d{1,2}|[A-Za-z]{3,9}\.?),?[-/. ](\d{4})$",
 )
+_CURRENCY = (
+    r"[$€£¥₹₽₺₩₪฿]|(?i:\b(?:EUR|USD|GBP|CHF|JPY|CNY|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|INR|BRL|TRY)\b)"
+)
+_BLANKS = r"[\s\u00a0\u202f']"
+_COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
+_COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
+_POINT_AT_END = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.\d{1,2}%?$"
 _NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
 _SUFFIXES = [
     "inc",
@@ -91,17 +119,47 @@ def as_text(cells: pl.Series, missing: Sequence[str] = MISSING) -> pl.Series:
 
 
 def as_number(text: pl.Series) -> pl.Series:
-    """Return text as finite float64, null where it is none; "1,234", "$5" and "7 %" are numbers.
+    """Return text as finite float64, null where it is none; "1,234", "$5", "12,50 €", "EUR 12.50"
+    and "7 %" are numbers.
+
+    A comma before one or two last digits is a decimal comma where a currency or a percent sign
+    stands in some cell, or points stand between thousands; then points are no decimal points.
 
     >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
-    [1234.0, 5.5, 7.0, None, None, None]
+    [1234.0, 5.5, 7.0, 1.2, None, None]
+    >>> as_number(pl.Series(["12,50 €", "EUR 1.234,00", "9"])).to_list()
+    [12.5, 1234.0, 9.0]
     """
-    plain = (
-        text.str.extract(_NUMBER)
-        .str.replace_all(",", "", literal=True)
-        .cast(pl.Float64, strict=False)
-    )
-    return plain.set(~plain.is_finite().fill_null(False), None)
+    bare = text.str.replace_all(_CURRENCY, "").str.replace_all(_BLANKS, "")
+    if not _has_decimal_comma(text, bare):
+        plain = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
+    else:
+        comma = bare.str.extract(_COMMA_NUMBER)
+        comma = comma.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        point = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
+        pointed = bare.str.contains(_POINT_AT_END).fill_null(False)
+        plain = pl.select(pl.when(pointed).then(point).otherwise(comma)).to_series()
+
+    numbers = plain.cast(pl.Float64, strict=False).alias(text.name)
+    return numbers.set(~numbers.is_finite().fill_null(False), None)
+
+
+def _has_decimal_comma(text: pl.Series, bare: pl.Series) -> bool:
+    """Return whether commas of a column are decimal commas."""
+    commas = bare.str.contains(_COMMA_AT_END).fill_null(False)
+    if not commas.any():
+        return False
+
+    marked = text.str.contains(_CURRENCY).fill_null(False) | text.str.contains("%", literal=True)
+    thousands = bare.str.contains(r"\.\d{3},\d").fill_null(False)
+    return bool(marked.any() or thousands.any())
+
+
+def currencies(text: pl.Series) -> list[str]:
+    """Return the currencies of prices, most frequent first."""
+    found = text.str.extract(f"({_CURRENCY})").drop_nulls().str.strip_chars().str.to_uppercase()
+    counts = found.value_counts(name="n").sort("n", found.name, descending=[True, False])
+    return [str(mark) for mark in counts[found.name]]
 
 
 def as_year(text: pl.Series) -> pl.Series:
@@ -202,8 +260,12 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
         return Guess("date")
 
     codes = _share(sample.str.contains(r"^0\d+$")) > 0.01
-    if not codes and _share(as_number(sample).is_not_null()) > _MOSTLY:
+    if not codes and _mostly_numbers(sample):
         return _of_numbers(name, as_number(text), unique)
+
+    hierarchy = find_hierarchy(sample)
+    if hierarchy is not None:
+        return Guess("path", hierarchy)
 
     separator = find_separator(sample)
     if separator is not None:
@@ -219,6 +281,36 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
         return Guess("identifier", left_out="every row has its own value")
 
     return Guess("category")
+
+
+def _mostly_numbers(sample: pl.Series) -> bool:
+    """Return whether cells are numbers, but for marks that say nothing and a few others."""
+    said = sample.filter(~sample.str.to_lowercase().is_in(_UNKNOWN))
+    if not len(said) or (len(said) < len(sample) / 2):
+        return False
+
+    return _share(as_number(said).is_not_null()) > _MOSTLY
+
+
+def find_hierarchy(cells: pl.Series) -> str | None:
+    """Return what stands between the levels of paths such as "Shoes > Running", None if they are
+    none.
+
+    >>> find_hierarchy(pl.Series(["Shoes > Running", "Shoes > City", "Shoes"]))
+    '>'
+    """
+    cells = cells.unique(maintain_order=True)
+    for mark in _LEVELS:
+        several = cells.str.contains(mark, literal=True)
+        if _share(several) < 0.5:
+            continue
+
+        levels = cells.str.split(mark)
+        first = levels.list.first().str.strip_chars()
+        if first.n_unique() < len(cells) or len(cells) < 3:
+            return mark
+
+    return None
 
 
 def _mean(numbers: pl.Series) -> float:

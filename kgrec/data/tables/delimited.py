@@ -6,15 +6,24 @@ Cells stay exactly as written: nothing is parsed until a reader asks for a numbe
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 
 import polars as pl
 
+from kgrec.data.io.databases import (
+    DatabaseQuery,
+    is_address,
+    query_of,
+    read_database,
+    tables_in,
+)
 from kgrec.data.io.files import FilePath, bare_suffix, existing, read_text, text_blocks
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines
 from kgrec.data.tables.json_lines import JSON_LINES, read_json_lines
+from kgrec.data.tables.partitions import PARQUET, is_partitioned, joined, part_files
 from kgrec.errors import ConfigError, FormatError, nearest
 
 _ATOMIC_TYPES = {"token", "token_seq", "float", "float_seq"}
@@ -30,6 +39,12 @@ _NAMED_SEPARATOR = re.compile(
     r'"?sep=([,;|\t])"?\r?(?=\n)'
 )  # the first line that Excel writes and reads
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
+_ROWS_OF_CODES = 3
+_MAGIC = 256
+_JSON_ARRAY = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\[\s*\{\s*\"")
+_DIGIT = re.compile(r"\d")
+_GROUP = re.compile(r"\([^)]*\)$")
+_SIGNS = re.compile(r"[\W_]+")
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
 
 
@@ -63,17 +78,23 @@ def read_table(
     *,
     separator: str | None = None,
     known: Collection[str] = (),
+    words: Sequence[frozenset[str]] = (),
     columns: int | None = None,
     header: bool = True,
     on_error: str = "stop",
 ) -> Table:
-    """Read a CSV, TSV, RecBole atomic, JSON Lines or Parquet file, or take over a polars or pandas
-    frame.
+    """Read a table.
 
     Args:
-        source: A path (plain or gzipped), a frame, or a table read before.
+        source: A CSV, TSV, RecBole atomic, JSON, JSON Lines or Parquet file (text plain or
+            compressed); a folder of such files or a pattern such as ``parts/*.parquet``, where
+            folders called ``shop=007`` are columns; a frame of polars (lazy ones too) or pandas, a
+            table of Arrow, a list of dicts; the address of a database with ``#table``, or a
+            ``DatabaseQuery``; a table read before.
         separator: Between cells; found from the extension and the first line where None.
         known: Lower-case column names; a first row with one of them is a header.
+        words: Further names by role, as ``plain_name`` writes them; a first row with those of two
+            roles is a header.
         columns: The number of columns every row must have; found from the first row where None.
         header: Whether the first row may name the columns.
         on_error: "stop" at a malformed row, or "skip" it and count it.
@@ -86,14 +107,20 @@ def read_table(
         raise ConfigError(f"on_error: {on_error!r} is neither 'stop' nor 'skip'.")
     if isinstance(source, Table):
         return source
+    if isinstance(source, DatabaseQuery) or is_address(source):
+        return _from_database(source)
     if not isinstance(source, str | PathLike):
         return _from_frame(source)
+    if is_partitioned(source):
+        return _from_parts(source, separator, (known, words), header, on_error)
 
     path = existing(source)
-    if bare_suffix(path) == "parquet":
+    start = _starting(path)
+    if bare_suffix(path) in PARQUET or start.startswith(b"PAR1"):
         return _from_parquet(str(source))
 
-    if bare_suffix(path) in JSON_LINES:
+    _check_database(path, start)
+    if bare_suffix(path) in (*JSON_LINES, "json") or _JSON_ARRAY.match(start):
         skipped = Skipped.where_allowed(str(source), on_error)
         frame, line = read_json_lines(str(source), skipped)
         return Table(
@@ -104,7 +131,22 @@ def read_table(
             dropped=dropped_lines(skipped),
         )
 
-    return _from_text(str(source), separator, known, columns, header, on_error)
+    return _from_text(str(source), separator, (known, words), columns, header, on_error)
+
+
+def is_text(source: FilePath) -> bool:
+    """Return whether a source is a file of delimited text."""
+    if is_address(source) or is_partitioned(source) or not Path(source).is_file():
+        return False
+
+    start = _starting(Path(source))
+    other = (b"PAR1", b"SQLite format 3\0")
+    return (
+        bare_suffix(source) not in (*PARQUET, *JSON_LINES, "json")
+        and not start.startswith(other)
+        and start[8:12] != b"DUCK"
+        and not _JSON_ARRAY.match(start)
+    )
 
 
 def read_columns(
@@ -169,21 +211,97 @@ def without_rows(
     return replace(table, frame=table.frame.filter(~bad), line=table.line.filter(~bad))
 
 
-def _from_frame(source: object) -> Table:
-    if type(source).__module__.split(".")[0] == "pandas":
-        source = pl.from_pandas(source)
+def _starting(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with open(path, "rb") as stream:
+        return stream.read(_MAGIC)
 
-    if not isinstance(source, pl.DataFrame):
+
+def _check_database(path: Path, start: bytes) -> None:
+    """Refuse the file of a database as a table, with its address."""
+    if start.startswith(b"SQLite format 3\0"):
+        tables = tables_in(path)
+        shown = ", ".join(tables[:20]) or "none"
+        raise FormatError(
+            f"{path}: is an SQLite database. Name a table: sqlite:///{path}#"
+            f"{tables[0] if tables else 'TABLE'}. Tables: {shown}."
+        )
+    if start[8:12] == b"DUCK":
+        raise FormatError(f"{path}: is a DuckDB database. Name a table: duckdb:///{path}#TABLE.")
+
+
+def _from_database(source: object) -> Table:
+    query = source if isinstance(source, DatabaseQuery) else query_of(str(source))
+    return _numbered_rows(query.shown, read_database(query))
+
+
+def _from_parts(
+    source: FilePath,
+    separator: str | None,
+    named: tuple[Collection[str], Sequence[frozenset[str]]],
+    header: bool,
+    on_error: str,
+) -> Table:
+    """Return the rows of the files of a folder or a pattern as one table."""
+    files = part_files(source)
+    tables = [
+        read_table(
+            path,
+            separator=separator,
+            known=named[0],
+            words=named[1],
+            header=header,
+            on_error=on_error,
+        )
+        for path in files
+    ]
+    if len({table.header for table in tables}) > 1:
+        raise FormatError(
+            f"{source}: some files have a header, and others none. Write all of them alike."
+        )
+
+    frame = joined(source, files, [table.frame for table in tables])
+    whole = _numbered_rows(str(source), frame)
+    dropped = tuple(lost for table in tables for lost in table.dropped)
+    return replace(whole, header=tables[0].header, dropped=dropped)
+
+
+def _numbered_rows(name: str, frame: pl.DataFrame) -> Table:
+    lines = pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64)
+    return Table(name, frame, lines, header=True)
+
+
+def _from_frame(source: object) -> Table:
+    """Return a frame of polars or pandas, a table of Arrow, or dicts as a table."""
+    try:
+        return _numbered_rows("the frame", _as_frame(source))
+    except (pl.exceptions.PolarsError, TypeError, ValueError, ImportError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise FormatError(
+            f"{type(source).__name__}: not a table ({why}). Give a path, a frame, an Arrow table, "
+            "or a list of dicts."
+        ) from None
+
+
+def _as_frame(source: object) -> pl.DataFrame:
+    if isinstance(source, pl.DataFrame):
+        return source
+    if isinstance(source, pl.LazyFrame):
+        return source.collect()
+    if type(source).__module__.split(".")[0] == "pandas":
+        return pl.from_pandas(source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return pl.DataFrame(source)
+
+    rows = [dict(row) for row in source] if isinstance(source, list | tuple) else None
+    if rows is None and not isinstance(source, Mapping):
         raise FormatError(
             f"expected a path or a polars or pandas frame, got {type(source).__name__}."
         )
+    if isinstance(source, Mapping):
+        return pl.DataFrame(dict(source))
 
-    return Table(
-        "the frame",
-        source,
-        pl.Series("line", range(1, source.height + 1), dtype=pl.Int64),
-        header=True,
-    )
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _from_parquet(path: str) -> Table:
@@ -205,7 +323,7 @@ def _from_parquet(path: str) -> Table:
 def _from_text(
     path: str,
     separator: str | None,
-    known: Collection[str],
+    named: tuple[Collection[str], Sequence[frozenset[str]]],
     columns: int | None,
     header: bool,
     on_error: str,
@@ -215,9 +333,9 @@ def _from_text(
     if separator == "":
         raise ConfigError("separator: must not be empty.")
 
-    if named := _NAMED_SEPARATOR.match(text):
-        separator = separator or named[1]
-        text = text[named.end(1) :].lstrip('"\r')
+    if said := _NAMED_SEPARATOR.match(text):
+        separator = separator or said[1]
+        text = text[said.end(1) :].lstrip('"\r')
         if not text.strip():
             raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
 
@@ -239,7 +357,7 @@ def _from_text(
         raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
 
     if header:
-        names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+        names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), *named)
     else:
         names = None
 
@@ -282,7 +400,11 @@ def _check_size(path: str, text: str, first: str, separator: str) -> None:
 
 
 def head_table(
-    path: str, text: str, separator: str | None, known: Collection[str]
+    path: str,
+    text: str,
+    separator: str | None,
+    known: Collection[str],
+    words: Sequence[frozenset[str]] = (),
 ) -> tuple[Table, str] | None:
     """Return the first lines of a text file as a table, and the separator.
 
@@ -303,7 +425,11 @@ def head_table(
     if len(rows[0]) < 2 or (rows.list.len() != len(rows[0])).any():
         return None
 
-    names = _header([cell.strip() for cell in rows[0]], rows[1:_ROWS_BELOW].to_list(), known)
+    below = rows[1:_ROWS_BELOW].to_list()
+    names = _header([cell.strip() for cell in rows[0]], below, known, words)
+    if names is not None and names in rows[1:].to_list():
+        return None
+
     return _as_table(path, rows, lines, names, None, None), separator
 
 
@@ -498,28 +624,74 @@ def _as_table(
     frame = pl.DataFrame(
         {(names[i] if names else f"column {i + 1}"): rows.list.get(i) for i in range(width)}
     )
-    return Table(path, frame, lines, names is not None, dropped_lines(skipped))
+    table = Table(path, frame, lines, names is not None)
+    if names is not None and len(frame):
+        again = pl.all_horizontal(pl.col(name).str.strip_chars() == name for name in names)
+        table = without_rows(table, frame.select(again).to_series(), skipped, _header_again)
+
+    return replace(table, dropped=dropped_lines(skipped))
+
+
+def _header_again(row: dict[str, str]) -> str:
+    return "the header occurs again. Remove the line, or leave such lines out with on_error skip."
 
 
 def _header(
-    first: Sequence[str], below: Sequence[Sequence[str]], known: Collection[str]
+    first: Sequence[str],
+    below: Sequence[Sequence[str]],
+    known: Collection[str],
+    words: Sequence[frozenset[str]] = (),
 ) -> list[str] | None:
-    """Return the column names where the first row is a header: typed, with a known name, or words
-    above columns of numbers.
+    """Return the column names where the first row is a header: typed, with a known name, with
+    words of two roles, or words above columns of numbers.
     """
     typed = [cell.rpartition(":") for cell in first]
     if all(name and kind in _ATOMIC_TYPES for name, _, kind in typed):
         return [name for name, _, _ in typed]
-    if any(cell.lower() in known for cell in first):
+    if any(cell.lower() in known for cell in first) or _names_roles(first, below, words):
         return list(first)
 
-    over_numbers = bool(below) and any(
-        all(map(_is_number, column)) for column in zip(*below, strict=False)
-    )
+    columns = list(zip(*below, strict=False))
+    over_numbers = any(all(map(_is_number, column)) for column in columns)
     if over_numbers and not any(map(_is_number, first)):
         return list(first)
 
+    over_codes = len(below) >= _ROWS_OF_CODES and any(
+        all(map(_DIGIT.search, column)) for column in columns
+    )
+    if over_codes and not any(map(_DIGIT.search, first)) and all(first):
+        return list(first)
+
     return None
+
+
+def _names_roles(
+    first: Sequence[str], below: Sequence[Sequence[str]], words: Sequence[frozenset[str]]
+) -> bool:
+    """Return whether a first row has names of two roles, none of which is in its column below.
+
+    Single letters count where every cell is such a name.
+    """
+    roles = set[int]()
+    letters = 0
+    cells = [plain_name(cell) for cell in first]
+    for position, cell in enumerate(cells):
+        found = {number for number, names in enumerate(words) if cell in names} - roles
+        recurs = any(len(row) > position and row[position] == first[position] for row in below)
+        if found and not recurs:
+            roles.add(min(found))
+            letters += len(cell) == 1
+
+    return len(roles) - letters > 1 or len(roles) == len(first) > 1
+
+
+def plain_name(column: str) -> str:
+    """Return a column's name in lower case, without blanks, signs, and a group in brackets.
+
+    >>> plain_name("User-ID"), plain_name(":START_ID(Person)"), plain_name("item id")
+    ('userid', 'startid', 'itemid')
+    """
+    return _SIGNS.sub("", _GROUP.sub("", column.strip().lower()))
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
@@ -571,25 +743,17 @@ def find_column(
     return next((lowered[n] for n in names if n in lowered), None)
 
 
-def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = False) -> pl.Series:
+def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
     """Return a column as finite float64.
 
-    Date-times become seconds since the epoch, with ``dates`` also ISO 8601 text.
-
-    Text without an offset is taken for UTC. Cells that are not finite numbers stop the reading, or
-    become null where ``on_error`` is "skip".
+    Cells that are not finite numbers stop the reading, or become null where ``on_error`` is "skip".
 
     Raises:
         FormatError: At the first cell that is not a finite number, with file and line.
     """
     cells = table.frame[column]
-    if cells.dtype in (pl.Date, pl.Datetime):
-        return cells.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
-
     if cells.dtype == pl.String:
         numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
-        if dates and numbers.null_count() > cells.null_count():
-            numbers = numbers.fill_null(_seconds(cells.str.strip_chars()))
     elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
         numbers = cells.cast(pl.Float64)
     else:
@@ -598,41 +762,25 @@ def as_numbers(table: Table, column: str, on_error: str = "stop", dates: bool = 
             "numbers."
         )
 
+    return checked(table, column, numbers, on_error, "a number")
+
+
+def checked(table: Table, column: str, numbers: pl.Series, on_error: str, wanted: str) -> pl.Series:
+    """Return numbers read from a column, null where they are not finite and that is allowed.
+
+    Raises:
+        FormatError: At the first cell that gave no finite number, with file and line.
+    """
     bad = ~(numbers.is_finite().fill_null(False))
     if bad.any() and on_error == "stop":
         row = bad.arg_true()[0]
-        shown = repr(cells[row])[:60]
-
-        if dates:
-            wanted = "a number or an ISO 8601 date"
-        else:
-            wanted = "a number"
-
+        shown = repr(table.frame[column][row])[:60]
         raise FormatError(
             f"{table.at(row)}: column {column!r} holds {shown}, not {wanted}. Correct the cell, "
             "or name another column."
         )
 
     return numbers.set(bad, None)
-
-
-def _seconds(cells: pl.Series) -> pl.Series:
-    """Return ISO 8601 dates and date-times as seconds since the epoch, null where a cell is
-    neither.
-    """
-    text = cells.str.replace(r"^(\d{4}-\d\d-\d\d)$", "${1}T00:00:00").str.replace(
-        r"^(\d{4}-\d\d-\d\d) ", "${1}T"
-    )
-    text = text.str.replace(r"T(\d\d:\d\d)(Z|[+-]\d\d:?\d\d)?$", "T${1}:00${2}").str.replace(
-        r"Z$", "+00:00"
-    )
-    text = pl.select(
-        pl.when(text.str.contains(r"T.*[+-]\d\d:?\d\d$")).then(text).otherwise(text + "+00:00")
-    ).to_series()
-    moments = text.str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC", strict=False
-    )
-    return moments.dt.epoch("us").cast(pl.Float64) / 1e6
 
 
 def as_ids(table: Table, column: str, on_error: str = "stop") -> pl.Series:

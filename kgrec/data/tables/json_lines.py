@@ -22,7 +22,8 @@ _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single val
 def read_json_lines(
     path: FilePath, skipped: Skipped | None = None
 ) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the rows of a file of JSON Lines and the line of each.
+    """Return the rows of a file of JSON Lines and the line of each; or the objects of a JSON array
+    and their numbers.
 
     A name that a line lacks is null there.
 
@@ -35,6 +36,9 @@ def read_json_lines(
             values in another.
     """
     text = read_text(path, skipped)
+    if text.lstrip().startswith("["):
+        text = _from_array(path, text)
+
     try:
         return _parsed(path, text)
     except FormatError:
@@ -50,6 +54,20 @@ def read_json_lines(
         raise FormatError(f"{path}: no line is a JSON object. Name the file by what it is.")
 
     return _parsed(path, "\n".join(lines))
+
+
+def _from_array(path: FilePath, text: str) -> str:
+    """Return the objects of an array, one a line."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:80]
+        raise FormatError(f"{path}: not a JSON array ({why}). Correct it.") from None
+
+    if not found:
+        raise FormatError(f"{path}: an empty array. Give at least one object.")
+
+    return "\n".join(json.dumps(one, ensure_ascii=False) for one in found)
 
 
 def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:

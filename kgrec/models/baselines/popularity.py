@@ -23,7 +23,7 @@ class PopularityConfig:
 class Popularity(Recommender):
     """Rank items by how many training interactions they have, the same for everyone.
 
-        score(u, i) = |{u' : (u', i) in train}|
+        score(u, i) = |{u' : (u', i) in train}|, or the sum of their weights
 
     Differs from the paper: nothing known.
 
@@ -36,6 +36,7 @@ class Popularity(Recommender):
 
     scores_read_graph = False
     folds_in = True
+    uses_weights = True
 
     counts: Tensor
     list_kind: ClassVar[str] = "popular"
@@ -50,7 +51,7 @@ class Popularity(Recommender):
         cls, data: Dataset, config: PopularityConfig, generator: torch.Generator
     ) -> "Popularity":
         """Count the training interactions."""
-        counts = np.bincount(data.train.item, minlength=data.num_items)
+        counts = np.bincount(data.train.item, data.train.weight, minlength=data.num_items)
         return cls(torch.from_numpy(counts).to(torch.get_default_dtype()), data.num_users)
 
     def plan(self) -> Plan:

@@ -76,10 +76,11 @@ class IALS(Recommender):
 
     Differs from the paper: the objective is Rendle et al.'s. Hu et al. put the weight 1 on pairs
     not observed and 1 + alpha on the observed ones; with alpha_0 = 1 / alpha and l2 divided by
-    alpha the solves are the same up to a constant factor.
+    alpha the solves are the same up to a constant factor. Where interactions have weights, that of
+    a pair is its confidence w: w (1 - u . v)^2, as in Hu et al.
 
     Args:
-        train: User x item matrix of training interactions.
+        train: User x item matrix of the weights of training interactions.
         config: Hyper-parameters.
         generator: Draws the initial item embeddings; those of users follow from them.
 
@@ -90,6 +91,7 @@ class IALS(Recommender):
 
     scores_read_graph = False
     folds_in = True
+    uses_weights = True
 
     users: Tensor
     items: Tensor
@@ -97,6 +99,8 @@ class IALS(Recommender):
     user_idx: Tensor
     item_ptr: Tensor
     item_idx: Tensor
+    user_weight: Tensor | None
+    item_weight: Tensor | None
 
     def __init__(
         self, train: sp.csr_matrix, config: IALSConfig, generator: torch.Generator
@@ -117,11 +121,15 @@ class IALS(Recommender):
             self.register_buffer(
                 f"{name}_idx", torch.from_numpy(matrix.indices.astype(np.int64)), persistent=False
             )
+            weights = None
+            if (matrix.data != 1).any():
+                weights = torch.from_numpy(matrix.data).to(self.items.dtype)
+            self.register_buffer(f"{name}_weight", weights, persistent=False)
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: IALSConfig, generator: torch.Generator) -> "IALS":
         """Take the training interactions."""
-        return cls(data.train.csr(data.num_users, data.num_items), config, generator)
+        return cls(data.train.weighted_csr(data.num_users, data.num_items), config, generator)
 
     def plan(self) -> Plan:
         """Return a plan without objectives: an epoch is one pass over both sides."""
@@ -130,11 +138,15 @@ class IALS(Recommender):
     @torch.no_grad()
     def sweep(self) -> None:
         """Solve for all users, then for all items."""
-        self.users = self.solve(self.items, self.user_ptr, self.user_idx)
-        self.items = self.solve(self.users, self.item_ptr, self.item_idx)
+        self.users = self.solve(self.items, self.user_ptr, self.user_idx, self.user_weight)
+        self.items = self.solve(self.users, self.item_ptr, self.item_idx, self.item_weight)
 
     def solve(
-        self, fixed: Float[Tensor, "nodes dim"], ptr: Int[Tensor, " _"], idx: Int[Tensor, " _"]
+        self,
+        fixed: Float[Tensor, "nodes dim"],
+        ptr: Int[Tensor, " _"],
+        idx: Int[Tensor, " _"],
+        weight: Float[Tensor, " _"] | None = None,
     ) -> Float[Tensor, "batch dim"]:
         """Return the best vectors for lists of rows of the other side, which stays as it is.
 
@@ -142,6 +154,7 @@ class IALS(Recommender):
             fixed: Vectors of the other side.
             ptr: Start of each list in ``idx``, and the end of the last (batch + 1).
             idx: Rows of ``fixed``.
+            weight: Weight of each of them, all 1 where None.
         """
         size = ptr.diff()
         found = fixed.new_zeros(len(size), fixed.shape[1])
@@ -154,11 +167,12 @@ class IALS(Recommender):
             mask = column < size[rows].unsqueeze(1)  # (rows, longest)
             at = (ptr[rows].unsqueeze(1) + column).masked_fill(~mask, 0)
             vectors = fixed[idx[at]] * mask.unsqueeze(2)  # (rows, longest, dim)
+            weighted = vectors if weight is None else vectors * weight[at].unsqueeze(2)
             # one system per row, (rows, dim, dim)
-            system = torch.baddbmm(gram.expand(len(rows), -1, -1), vectors.mT, vectors)
+            system = torch.baddbmm(gram.expand(len(rows), -1, -1), vectors.mT, weighted)
             system.diagonal(dim1=1, dim2=2).add_(strength[rows].unsqueeze(1))
             factor = torch.linalg.cholesky(system)
-            found[rows] = torch.cholesky_solve(vectors.sum(1).unsqueeze(2), factor).squeeze(2)
+            found[rows] = torch.cholesky_solve(weighted.sum(1).unsqueeze(2), factor).squeeze(2)
 
         return found
 
@@ -166,7 +180,8 @@ class IALS(Recommender):
         """Return L."""
         size = self.user_ptr.diff()
         owner = torch.repeat_interleave(torch.arange(len(size), device=size.device), size)
-        observed = (1 - (self.users[owner] * self.items[self.user_idx]).sum(1)).square().sum()
+        missed = (1 - (self.users[owner] * self.items[self.user_idx]).sum(1)).square()
+        observed = (missed if self.user_weight is None else missed * self.user_weight).sum()
         everything = ((self.users.T @ self.users) * (self.items.T @ self.items)).sum()
         norms = (
             self.config.l2

@@ -30,8 +30,8 @@ class IALSEffects(HistoryEffects, Parted):
         """Return one part per item of the user: how alike it and the candidate are in the eyes of
         this user.
 
-            score(u, i) = sum over j in I_u of v_j^T W_u v_i,
-            W_u = (alpha_0 V^T V + sum over I_u of v v^T + lambda ... I)^-1
+            score(u, i) = sum over j in I_u of w_j v_j^T W_u v_i,
+            W_u = (alpha_0 V^T V + sum over I_u of w v v^T + lambda ... I)^-1
 
         Vectors of users were solved for before the last pass over the items: what that moved is a
         line in ``other``. W_u changes with the history, so parts hold at this point alone.
@@ -40,13 +40,18 @@ class IALSEffects(HistoryEffects, Parted):
         """
         model = self._ials
         everything = model.items.double()
-        chosen = model.user_idx[model.user_ptr[user] : model.user_ptr[user + 1]]
+        own = slice(int(model.user_ptr[user]), int(model.user_ptr[user + 1]))
+        chosen = model.user_idx[own]
         used = everything[chosen]  # (items of the user, dim)
-        system = model.config.unobserved_weight * everything.T @ everything + used.T @ used
+        weighted = used
+        if model.user_weight is not None:
+            weighted = used * model.user_weight[own].double().unsqueeze(1)
+
+        system = model.config.unobserved_weight * everything.T @ everything + used.T @ weighted
         size = model.user_ptr[user : user + 2].diff()
         strength = model.strength(size, len(everything)).double()
         system.diagonal().add_(model.config.l2 * strength)
-        liked = used @ torch.linalg.solve(system, everything[item])
+        liked = weighted @ torch.linalg.solve(system, everything[item])
         moved = float(model.users[user].double() @ everything[item] - liked.sum())
 
         return ScoreParts(

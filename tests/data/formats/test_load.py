@@ -135,7 +135,7 @@ def test_what_is_not_recognized(tmp_path):
     with pytest.raises(
         FormatError, match=r"Found: train\.txt, test\.txt|Found: test\.txt, train\.txt"
     ):
-        load(fill(tmp_path / "fb15k", train__txt="a\tr\tb\n", test__txt="a\tr\tb\n"))
+        load(fill(tmp_path / "pairs", train__txt="a\tb\n", test__txt="a\tb\n"))
     with pytest.raises(MissingFileError, match="no such folder"):
         load(str(tmp_path / "nothing"))
     with pytest.raises(FormatError, match="is a file"):

@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrec.data.readers.interactions import _KNOWN, _regular, _to_log, read_interactions, read_log
+from kgrec.data.readers.interactions import (
+    LogColumns,
+    LogSettings,
+    _read,
+    _regular,
+    _to_log,
+    read_interactions,
+    read_log,
+)
 from kgrec.data.tables import blocks as regular
-from kgrec.data.tables.delimited import read_table
 from kgrec.errors import KgrecError
 
 _NUMBER = count()
@@ -20,11 +27,12 @@ NOTHING = (None, None, None, None)
 
 
 def general(path, wanted=NOTHING):
-    return _to_log(read_table(str(path), known=_KNOWN), wanted, None, "stop")
+    settings = LogSettings(LogColumns(*wanted))
+    return _to_log(_read(str(path), settings), settings)
 
 
 def quick(path, wanted=NOTHING, separator=None):
-    return _regular(str(path), wanted, _KNOWN, separator)
+    return _regular(str(path), LogSettings(LogColumns(*wanted), separator=separator))
 
 
 def same(log, other):
@@ -60,7 +68,7 @@ def test_what_is_regular_is_read_quickly_and_alike(tmp_path, text, packed, monke
     monkeypatch.setattr(regular, "_BLOCK", 40)
     path = tmp_path / ("log.tsv.gz" if packed else "log.tsv")
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
-    wanted = ("who", "film", None, None) if "film" in text else NOTHING
+    wanted = ("who", "film") if "film" in text else NOTHING
     found = quick(path, wanted)
     assert found is not None
     same(found, general(path, wanted))

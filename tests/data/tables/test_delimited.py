@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kgrec.data.tables import delimited as tables
 from kgrec.data.tables.delimited import as_ids, as_numbers, find_column, read_table
+from kgrec.data.tables.times import read_times
 from kgrec.errors import ConfigError, FormatError, MissingFileError
 
 
@@ -149,7 +150,7 @@ def test_numbers(tmp_path):
         as_numbers(table, "n")
     assert as_numbers(table, "n", on_error="skip").to_list() == [1.0, 2.5, None, None]
     dates = read_table(pl.DataFrame({"t": ["1970-01-02"]}).with_columns(pl.col("t").str.to_date()))
-    assert as_numbers(dates, "t").to_list() == [86400.0]
+    assert read_times(dates, "t").values.to_list() == [86400.0]
 
 
 def test_ids(tmp_path):

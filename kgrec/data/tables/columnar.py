@@ -1,0 +1,111 @@
+"""A few columns of large Parquet tables, ids numbered as they come, in little memory."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from kgrec.data.io.files import FilePath, bare_suffix
+from kgrec.data.tables.blocks import numbered_ids
+from kgrec.data.tables.delimited import Table
+from kgrec.data.tables.partitions import PARQUET, is_partitioned, joined, keys_of, part_files
+from kgrec.data.tables.times import seconds_of
+
+_HEAD = 2_000
+_EXACT = 1 << 53
+
+
+def parquet_files(source: FilePath) -> list[Path]:
+    """Return the Parquet files of a source, none where it is anything else."""
+    if is_partitioned(source):
+        files = part_files(source)
+    else:
+        files = [Path(source)]
+
+    if all(path.is_file() and bare_suffix(path) in PARQUET for path in files):
+        return files
+    return []
+
+
+def parquet_head(source: FilePath, files: Sequence[Path]) -> Table | None:
+    """Return the first rows of Parquet files as a table, None where they cannot be read.
+
+    Raises:
+        FormatError: If the files are of several schemas.
+    """
+    try:
+        starts = [
+            pl.read_parquet(path, n_rows=0, glob=False, hive_partitioning=False) for path in files
+        ]
+        first = pl.read_parquet(files[0], n_rows=_HEAD, glob=False, hive_partitioning=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return None
+
+    frame = joined(source, [files[0], *files], [first, *starts])
+    lines = pl.Series("line", range(1, frame.height + 1), dtype=pl.Int64)
+    return Table(str(source), frame, lines, header=True)
+
+
+def read_parquet_columns(
+    files: Sequence[Path], ids: Mapping[str, str], numbers: Mapping[str, str]
+) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    """Return columns of ids as int32 numbers, columns of numbers as float64, and the keys that the
+    ids number; None where a column is not plain: text or whole numbers from 0, no empty cell.
+
+    Args:
+        files: The files.
+        ids: Columns by the names that they get.
+        numbers: Columns of finite numbers, likewise.
+    """
+    parts = []
+    columns = {column: name for name, column in (*ids.items(), *numbers.items())}
+    for path in files:
+        keys = keys_of(path)
+        stored = [column for column in columns if column not in keys]
+        frame = pl.read_parquet(path, columns=stored, glob=False, hive_partitioning=False)
+        frame = frame.with_columns(
+            pl.lit(value).alias(name) for name, value in keys.items() if name in columns
+        ).rename(columns)
+        plain = _plain(frame, list(ids), list(numbers))
+        if plain is None:
+            return None
+
+        parts.append(plain)
+
+    if not any(part.height for part in parts):
+        return None
+
+    return numbered_ids(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+
+
+def _plain(frame: pl.DataFrame, ids: list[str], numbers: list[str]) -> pl.DataFrame | None:
+    columns = []
+    for name, cells in zip(frame.columns, frame.get_columns(), strict=True):
+        found = _ids(cells) if name in ids else _numbers(cells)
+        if found is None:
+            return None
+        columns.append(found)
+
+    return pl.DataFrame(columns).select(*ids, *numbers)
+
+
+def _ids(cells: pl.Series) -> pl.Series | None:
+    if cells.null_count():
+        return None
+    if cells.dtype == pl.String:
+        return None if (cells == "").any() else cells.cast(pl.Categorical)
+
+    return cells if cells.dtype.is_integer() and not (cells < 0).any() else None
+
+
+def _numbers(cells: pl.Series) -> pl.Series | None:
+    """Return numbers, or dates as seconds, as float64, None where that does not hold them."""
+    if cells.null_count():
+        return None
+    if cells.dtype in (pl.Date, pl.Datetime):
+        return seconds_of(cells) if seconds_of(cells).dtype == pl.Float64 else None
+    if not cells.dtype.is_numeric():
+        return None
+
+    numbers = cells.cast(pl.Float64)
+    return None if (numbers.abs() >= _EXACT).any() else numbers

@@ -1,0 +1,69 @@
+"""Ids that are the same but for the way they are written."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+_INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"  # zero-width spaces and marks, soft hyphens
+
+
+def without_point(ids: pl.Series) -> pl.Series:
+    """Return ids without a ".0" behind a whole number, as tools write ids that they took for
+    numbers.
+    """
+    return ids.str.replace(r"^(-?\d+)\.0+$", "${1}")
+
+
+def _bare(ids: pl.Series) -> pl.Series:
+    return ids.str.replace_all(_INVISIBLE, "").str.strip_chars()
+
+
+# How ids may differ, and what makes them equal.
+_FORMS: tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...] = (
+    ("a .0 at the end", without_point),
+    ("white space", _bare),
+    ("case", lambda ids: ids.str.to_lowercase()),
+    ("zeros in front", lambda ids: ids.str.replace(r"^0+(\d)", "${1}")),
+    ("the form of letters", lambda ids: ids.str.normalize("NFKC")),
+    ("quotes", lambda ids: ids.str.strip_chars("\"'")),
+)
+
+
+def plainest(ids: pl.Series) -> pl.Series:
+    """Return ids in the plainest form."""
+    for _, form in reversed(_FORMS):
+        ids = form(ids)
+    return ids
+
+
+def difference(ids: pl.Series, others: pl.Series) -> str:
+    """Return in words how ids differ from others that are the same but for their form, "" where
+    none is.
+
+    >>> difference(pl.Series(["1", "2"]), pl.Series(["1.0", "3.0"]))
+    "1 differs by a .0 at the end ('1' and '1.0')"
+    """
+    ids = ids.unique(maintain_order=True)
+    others = others.unique(maintain_order=True)
+    rest = ids.filter(~ids.is_in(others.implode()))
+    found = []
+    forms = (*_FORMS, ("several of these", plainest))
+
+    for words, form in forms:
+        if not len(rest):
+            break
+
+        pairs = pl.DataFrame({"id": rest, "plain": form(rest)}).join(
+            pl.DataFrame({"other": others, "plain": form(others)}).unique("plain", keep="first"),
+            on="plain",
+            maintain_order="left",
+        )
+        if pairs.height:
+            first = pairs.row(0, named=True)
+            verb = "differs" if pairs.height == 1 else "differ"
+            found.append(
+                f"{pairs.height:,} {verb} by {words} ({first['id']!r} and {first['other']!r})"
+            )
+            rest = rest.filter(~rest.is_in(pairs["id"].implode()))
+
+    return ", ".join(found)

@@ -1,0 +1,159 @@
+"""Which column is which: by what is said, by names, by values, or not at all."""
+
+import polars as pl
+import pytest
+
+from kgrec import read_interactions, read_triples
+from kgrec.data.formats.load import load
+from kgrec.data.linking.links import read_links
+from kgrec.data.tables.roles import Known
+from kgrec.errors import FormatError
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def taken(log):
+    return {role.role: role.column for role in log.roles}
+
+
+ROWS = "\n".join(f"{n},u{n % 3},s{n % 4},{n % 2}" for n in range(12)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "user", "item"),
+    [
+        ("event_id,user_id,sku,flag", "user_id", "sku"),
+        ("order_id,customer,article_nr,flag", "customer", "article_nr"),
+        ("id,User-ID,ISBN,flag", "User-ID", "ISBN"),
+        ("row,kundennr,Artikelnummer,flag", "kundennr", "Artikelnummer"),
+        ("event_id,user_id,thingy,quantity", "user_id", "thingy"),
+        ("invoice,CustomerID,StockCode,country", "CustomerID", "StockCode"),
+        ("index,visitorid,itemid,price", "visitorid", "itemid"),
+    ],
+)
+def test_names_say_which_column_is_which(tmp_path, header, user, item):
+    log = read_interactions(written(tmp_path, "a.csv", f"{header}\n{ROWS}"))
+    assert (taken(log)["user"], taken(log)["item"]) == (user, item)
+    assert log.frame.row(1)[:2] == ("u1", "s1")
+
+
+def test_times_never_become_users(tmp_path):
+    text = "timestamp,account,item_id\n1700000000,a,x\n1700000001,b,y\n"
+    log = read_interactions(written(tmp_path, "a.csv", text))
+    assert log.frame.rows() == [("a", "x", 1700000000.0), ("b", "y", 1700000001.0)]
+    text = "timestamp,foo,item_id\n1700000000,a,x\n1700000001,b,y\n"
+    log = read_interactions(written(tmp_path, "b.csv", text))
+    assert log.frame.row(0)[:2] == ("a", "x")
+    assert [role.why for role in log.roles if role.role == "user"] == ["the only column left"]
+    assert log.notes == (
+        f"{tmp_path / 'b.csv'}: the user is the column 'foo': the only column left.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        (
+            "event_id,user_id,foo,bar\n1,a,x,r\n2,a,y,s\n",
+            r"a\.csv: which column is the item \(foo or bar\)\? Columns: 'event_id', 'user_id', "
+            r"'foo', 'bar'\. First row: 1, a, x, r\. Say it: --item COL",
+        ),
+        ("user_id,artist_id,track_id\nu,a,t\nu,b,t\n", r"the item \(artist_id or track_id\)"),
+        ("user_id,timestamp,price\nu,1,2.5\nv,2,3.5\n", "which column is the item"),
+        ("customer_id,member_id,item_id\na,b,c\nd,e,f\n", r"user \(customer_id or member_id\)"),
+    ],
+)
+def test_what_cannot_be_told_is_asked(tmp_path, text, question):
+    path = written(tmp_path, "a.csv", text)
+    with pytest.raises(FormatError, match=question):
+        read_interactions(path)
+
+
+def test_what_is_said_goes_first(tmp_path):
+    text = "user_id,artist_id,track_id\nu,a,t\nu,b,t\n"
+    log = read_interactions(written(tmp_path, "a.csv", text), item="artist_id")
+    assert log.frame["item"].to_list() == ["a", "b"]
+    assert [role.why for role in log.roles] == ["given", "by its name"]
+
+
+def test_a_header_of_unknown_words_over_codes_is_no_row(tmp_path):
+    log = read_interactions(written(tmp_path, "a.csv", "leser,werk\nu1,i1\nu2,i2\nu3,i1\n"))
+    assert log.frame.rows() == [("u1", "i1"), ("u2", "i2"), ("u3", "i1")]
+
+
+def test_the_header_again_is_refused_with_its_line(tmp_path):
+    path = written(tmp_path, "a.csv", "user_id,item_id\nu,i\nuser_id,item_id\nv,j\n")
+    with pytest.raises(FormatError, match=r"a\.csv:3: the header occurs again"):
+        read_interactions(path)
+    log = read_interactions(path, on_error="skip")
+    assert log.frame.rows() == [("u", "i"), ("v", "j")]
+    assert [d.count for d in log.dropped] == [1]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "from,to,relation",
+        "subject_id,object_id,predicate",
+        ":START_ID,:END_ID,:TYPE",
+        "Source,Target,Type",
+        "subj,obj,pred",
+        "start,end,property",
+        "h,t,rel",
+    ],
+)
+def test_heads_and_tails_go_by_name(tmp_path, header):
+    triples = read_triples(written(tmp_path, "a.csv", f"{header}\nscott,alien,directed\n"))
+    assert list(triples.relations) == ["directed"]
+    assert list(triples.entities) == ["scott", "alien"]
+    assert {role.role: role.column for role in triples.roles} == dict(
+        zip(("head", "tail", "relation"), header.split(","), strict=True)
+    )
+
+
+def test_columns_of_triples_can_be_said_and_are_asked_for(tmp_path):
+    path = written(tmp_path, "a.csv", "film,person,relation\nalien,scott,by\n")
+    with pytest.raises(FormatError, match=r"which column is the head\? .* Say it: head=COL"):
+        read_triples(path)
+    triples = read_triples(path, head="film", tail="person")
+    assert (triples.entities.key(triples.head[0]), list(triples.relations)) == ("alien", ["by"])
+    gephi = "Source,Target,Type,Id,Label\na,b,Directed,1,likes\nc,d,Directed,2,likes\n"
+    assert list(read_triples(written(tmp_path, "g.csv", gephi)).relations) == ["likes"]
+
+
+def test_a_triple_of_ordinary_words_is_no_header(tmp_path):
+    text = "alien\ttype\tfilm\nheat\ttype\tfilm\nscott\trole\tdirector\n"
+    assert len(read_triples(written(tmp_path, "a.tsv", text))) == 3
+
+
+def test_links_in_either_order_by_agreement():
+    items = Known("the interactions", pl.Series(["1", "2"]))
+    rows = pl.DataFrame({"a": ["http://e/x", "http://e/y"], "b": ["1", "2"]})
+    assert read_links(rows, items=items)[0].rows() == [("1", "http://e/x"), ("2", "http://e/y")]
+    assert read_links(rows, columns={"item": "a"})[0]["item"].to_list() == rows["a"].to_list()
+
+
+def test_parts_of_triples_are_recognized(tmp_path):
+    rows = [(f"/m/{n % 7}", f"/r/{n % 2}", f"/m/{n * 3 % 7}") for n in range(1, 14)]
+    parts = {"train": rows, "valid": rows[:1], "test": rows[1:3]}
+    for name, some in parts.items():
+        written(tmp_path, f"{name}.txt", "".join("\t".join(row) + "\n" for row in some))
+    data = load(tmp_path)
+    assert (data.num_users, {k: len(v) for k, v in data.held_triples.items()}) == (
+        0,
+        {"valid": 1, "test": 2},
+    )
+    numbers = tmp_path / "numbers"
+    numbers.mkdir()
+    written(numbers, "train.txt", "".join(f"{n % 5} {n % 2} {n * 2 % 7}\n" for n in range(20)))
+    written(numbers, "test.txt", "1 0 2\n")
+    assert load(numbers).num_users == 0
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    written(lists, "train.txt", "".join(f"{n} {n % 4} {(n + 1) % 4}\n" for n in range(8)))
+    written(lists, "test.txt", "1 3\n")
+    assert load(lists).num_users == 8

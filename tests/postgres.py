@@ -1,0 +1,83 @@
+"""A PostgreSQL server for tests, from Debian's packages; ``initdb`` refuses root."""
+
+import os
+import shutil
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "not-a-secret-of-anyone"
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+
+
+def _as_other(command):
+    """The command as somebody who is not root."""
+    if os.getuid():
+        return command
+    name = "postgres" if shutil.which("runuser") and _exists("postgres") else "nobody"
+    return ["runuser", "-u", name, "--", *command]
+
+
+def _exists(user):
+    return subprocess.run(["id", user], capture_output=True).returncode == 0
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def server(folder):
+    """Start a server below ``folder`` and give its address, with a password in PGPASSWORD."""
+    if not BINARIES:
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+
+    pytest.importorskip("adbc_driver_postgresql", reason="needs pip install 'kgrec[sql]'")
+    folder.mkdir(parents=True, exist_ok=True)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    for path in (folder, secret):
+        path.chmod(0o777)
+    for parent in folder.parents:
+        if parent == Path("/") or parent.stat().st_mode & 0o005 == 0o005:
+            break
+        parent.chmod(parent.stat().st_mode | 0o055)
+
+    binaries = BINARIES[0].parent
+    data = folder / "data"
+    port = _free_port()
+    subprocess.run(
+        _as_other(
+            [
+                *(str(binaries / "initdb"), "-D", str(data), "-U", "shop", "-A", "scram-sha-256"),
+                *("--pwfile", str(secret), "--no-sync", "-E", "UTF8", "--locale=C"),
+            ]
+        ),
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c shared_buffers=16MB"
+    control = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
+    subprocess.run(
+        _as_other([*control, "-l", str(folder / "log"), "-o", options, "start"]),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+    try:
+        yield f"postgresql://shop@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run(
+            _as_other([*control, "-m", "immediate", "stop"]),
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+        )
