@@ -59,6 +59,7 @@ class RawTriples:
         formats: Format of each source, see ``Triples``.
         counts: What happened while reading, by name.
         columns: As of ``Triples``.
+        idle_rules: Rules on predicates and namespaces that fit nothing in it.
     """
 
     sources: tuple[str, ...]
@@ -78,6 +79,7 @@ class RawTriples:
     formats: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[TableColumn, ...] = ()
+    idle_rules: tuple[str, ...] = ()
 
 
 def label_frame(rows: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
