@@ -96,9 +96,12 @@ def build(
         ),
     ] = None,
     link_by: Annotated[
-        Literal["label-year", "label"] | None,
+        str | None,
         typer.Option(
-            help="Link items by their titles to entities of the graph; needs --review.",
+            metavar="HOW",
+            help="Link items to entities: label-year or label (by their titles; needs --review), "
+            "value or value:PROPERTY (a literal that equals the id), prefix or prefix:PREFIX (an "
+            "IRI that ends with it).",
             show_default=False,
         ),
     ] = None,

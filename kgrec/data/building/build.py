@@ -9,9 +9,11 @@ import polars as pl
 from kgrec.data.building.content import read_content
 from kgrec.data.building.item_table import (
     check_link_by,
+    links_by_ids,
     links_by_label,
     read_item_table,
     with_attributes,
+    without_further_labels,
 )
 from kgrec.data.building.leaks import check_graph, check_ids
 from kgrec.data.building.options import BuildOptions
@@ -31,6 +33,7 @@ from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
 from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
+from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
 from kgrec.data.readers.items import ItemTable, titles
@@ -41,6 +44,7 @@ from kgrec.data.records.parts import PARTS
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
+from kgrec.data.shaping.options import cautions
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.errors import ConfigError
 from kgrec.process import refuse_after_fork
@@ -182,11 +186,15 @@ def _read_graph(
 ) -> Triples:
     """Return the graph with the items as its first entities."""
     triples = _triples(sources.kg, links is not None, options)
-    if options.link_by is not None and table is not None:
+    if options.by_label and table is not None:
         links = links_by_label(options, table, items, triples, report)
+        triples = without_further_labels(triples, options)
+    elif options.link_by is not None:
+        links = links_by_ids(options, items, triples, report)
 
     report.add(triples.sources, triples.dropped)
     report.counts |= triples.counts
+    report.warnings += cautions(triples.counts, len(triples))
     report.columns += triples.columns
     triples = replace(triples, columns=())
     linked = link(items, triples, links, _item_labels(items, table))
@@ -198,6 +206,9 @@ def _read_graph(
             report.counts |= linked.counts
 
     report.dropped += linked.dropped
+    if sources.kg is not None and links is None and options.link_by is None:
+        report.warnings += proposals(items, triples, linked.counts.get("items in the graph", 0))
+
     if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
             "No item is in the graph: the triples can help through texts alone",
@@ -221,6 +232,8 @@ def _triples(source: object, linked: bool, options: BuildOptions) -> Triples:
         return merge(several)
 
     settings = {"on_error": options.on_error, **reader_settings(options.reading or {})}
+    if options.by_label:
+        settings["keep_labels"] = "all"
     return read_triples(source, **settings)
 
 

@@ -16,6 +16,8 @@ _KNOWN = {
     "on_error": ("stop", "skip"),
 }
 
+_LINKS = ("label-year", "label", "value", "prefix")
+
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
@@ -46,9 +48,10 @@ class BuildOptions:
             ``{"same_as": "merge"}``.
         item_attributes: True, or settings of ``triples_from_table`` by name: the columns of
             ``items`` become triples as well.
-        link_by: "label-year" or "label": items are linked by the titles of ``items`` to entities of
-            the graph, instead of ``links``; see ``kgrec.data.linking.match.match_items``. Only
-            what is sure is linked.
+        link_by: How items are linked to entities of the graph, instead of ``links``. "label-year"
+            or "label": by the titles of ``items``, see ``kgrec.data.linking.match.match_items``;
+            only what is sure is linked. "value" or "value:PROPERTY": by a literal that equals the
+            id. "prefix" or "prefix:PREFIX": by an IRI that ends with the id.
         review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
             can be given as ``links``.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
@@ -94,7 +97,10 @@ class BuildOptions:
             if shares is not None:
                 check_ratios(tuple(shares), name)
 
-        if self.link_by is None and (self.review is not None or self.item_year is not None):
+        if self.link_by is not None and self.link_by.partition(":")[0] not in _LINKS:
+            raise ConfigError(f"link_by: {self.link_by!r} is unknown. Known: {', '.join(_LINKS)}.")
+
+        if not self.by_label and (self.review is not None or self.item_year is not None):
             raise ConfigError(
                 "review and item_year belong to link_by. Say link_by='label-year' as well, or "
                 "leave them out."
@@ -102,6 +108,11 @@ class BuildOptions:
 
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)
+
+    @property
+    def by_label(self) -> bool:
+        """Whether items are linked by their titles."""
+        return self.link_by is not None and self.link_by.startswith("label")
 
     @property
     def cores(self) -> tuple[int, int]:

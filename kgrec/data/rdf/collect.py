@@ -51,6 +51,7 @@ class RdfOptions:
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         keep_lines: Whether literals keep their lines.
         keep_labels: Whether labels become attributes as well, each with its language.
+        contexts: Contexts of JSON-LD by address, as text.
         on_error: "stop" at a line that is no statement, or "skip" it and count it, where the syntax
             has lines.
         limits: How far a compressed file may grow.
@@ -69,6 +70,7 @@ class RdfOptions:
     blank: str = "keep"
     keep_lines: bool = False
     keep_labels: bool = False
+    contexts: Mapping[str, str] = field(default_factory=dict)
     on_error: str = "stop"
     limits: Limits = field(default_factory=Limits)
 
