@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kgrec.cli.info import show_dataset
-from kgrec.cli.options import JsonOption, SeedOption, cores, numbers, settings, values
+from kgrec.cli.options import (
+    JsonOption,
+    SeedOption,
+    cores,
+    graph_settings,
+    numbers,
+    settings,
+    values,
+    whole_numbers,
+)
 from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.data.rdf.sparql import SparqlQuery
+    from kgrec.data.rdf.sparql_files import FileQuery
 
 
 def build(
@@ -61,8 +71,8 @@ def build(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Query for --sparql: CONSTRUCT, or SELECT of head, relation, tail; may be "
-            "repeated.",
+            help="Query for --sparql, or else to the files of --kg: CONSTRUCT, or SELECT of head, "
+            "relation, tail; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +81,7 @@ def build(
         typer.Option(
             metavar="KEY=VALUE",
             help="How to ask, for instance page=1000, cache=DIR, refresh=true, timeout=60, "
-            "contact=me@example.org; may be repeated.",
+            "contact=me@example.org; of files cache, refresh and max_rows. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -245,8 +255,26 @@ def build(
         typer.Option(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
-            "language=de; may be repeated. "
-            "Lists have commas: predicates=IRI,IRI.",
+            "language=de,en, types=edges, closure=subclass, axioms=drop, blank=flatten, "
+            "keep_labels=all; may be repeated. Lists have commas: predicates=wdt:P57,IRI.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read the graph without the plumbing of its vocabulary: wikidata, dbpedia, schema, "
+            "skos or owl.",
+            show_default=False,
+        ),
+    ] = None,
+    hops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K[,N[,M]]",
+            help="Keep what is within K steps of an item, following N triples of an entity per "
+            "relation and direction, and no entity with more than M.",
             show_default=False,
         ),
     ] = None,
@@ -284,7 +312,7 @@ def build(
     if texts is not None:
         given["texts"] = tuple(values(texts))
 
-    graphs = (*map(str, kg or ()), *_queries(sparql, query, sparql_set))
+    graphs = _graphs(kg or [], sparql, query, sparql_set)
     if graphs:
         given["kg"] = graphs
 
@@ -314,19 +342,16 @@ def build(
         "leaks": leaks,
         "catalog": catalog,
         "on_error": on_error,
-        "reading": settings(kg_set or [], None),
+        "reading": graph_settings(kg_set, profile),
         "seed": seed,
+        "hops": None if hops is None else whole_numbers(hops, "--hops"),
     }
     given |= {name: value for name, value in others.items() if value is not None}
 
     if source is not None:
         data = load(source, **given)
-    elif interactions is None and train is None and (triple_ratios is None or not graphs):
-        raise ConfigError(
-            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
-            "FILE; or --kg FILE and --triple-ratios."
-        )
     else:
+        given |= _of_graph_alone(given)
         given["name"] = out.name or "dataset"
         data = build_dataset(*prepared(*sources_and_options(given)))
 
@@ -339,16 +364,41 @@ def build(
     print(f"stored in {clean(str(out))}")
 
 
-def _queries(
-    url: str | None, files: list[Path] | None, pairs: list[str] | None
-) -> "tuple[SparqlQuery, ...]":
-    """Return the queries to an endpoint."""
+def _of_graph_alone(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a graph without interactions needs further; nothing where there are some.
+
+    Raises:
+        ConfigError: If there is neither.
+    """
+    if "interactions" in given or "train" in given or "triple_ratios" in given:
+        return {}
+    if "kg" not in given:
+        raise ConfigError(
+            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
+            "FILE; or --kg FILE alone."
+        )
+
+    return {"held": {}}
+
+
+def _graphs(
+    kg: list[Path], url: str | None, files: list[Path] | None, pairs: list[str] | None
+) -> "tuple[str | SparqlQuery | FileQuery, ...]":
+    """Return the sources of the graph: files, queries to an endpoint, or queries to the files."""
+    paths = tuple(map(str, kg))
     if url is None and not files and not pairs:
-        return ()
-    if url is None or not files:
-        raise ConfigError("--sparql URL and --query FILE go together. Give both.")
+        return paths
+    if not files or (url is None and not paths):
+        raise ConfigError(
+            "--sparql URL and --query FILE go together, or --kg FILE and --query FILE. Give both."
+        )
+
+    own = settings(pairs or [], None)
+    if url is None:
+        from kgrec.data.rdf.sparql_files import file_query
+
+        return tuple(file_query(paths, file, own) for file in files)
 
     from kgrec.data.rdf.sparql import query_from_file
 
-    own = settings(pairs or [], None)
-    return tuple(query_from_file(url, file, own) for file in files)
+    return (*paths, *(query_from_file(url, file, own) for file in files))

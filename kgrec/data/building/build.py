@@ -29,6 +29,7 @@ from kgrec.data.building.rows import (
     sorted_keys,
 )
 from kgrec.data.building.sources import DatasetSources
+from kgrec.data.graphs.around import around_items, check_reach
 from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
@@ -91,7 +92,15 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     check_ids(items, report)
 
     # The knowledge graph, and what users and items add to it.
+    if options.reach is not None:
+        check_reach(sources.graphs, len(items), options.reach)
+
     graph = _read_graph(sources, options, items, links, table, report)
+    if options.reach is not None:
+        graph, lost = around_items(graph, len(items), *options.reach)
+        report.dropped += lost
+        report.counts[f"triples within {options.reach[0]} steps of an item"] = len(graph)
+
     graph = with_attributes(graph, items, table, sources.texts, options, report)
     graph = _filtered(graph, len(items), options, report)
     graph = in_order(graph, len(items))

@@ -54,6 +54,10 @@ class BuildOptions:
             id. "prefix" or "prefix:PREFIX": by an IRI that ends with the id.
         review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
             can be given as ``links``.
+        hops: Only triples within so many steps of an item are kept; all where None. Of three
+            numbers the second is the most triples an entity is followed by for each relation and
+            direction, and the third the most an entity may have to be followed at all; 0 is no
+            limit.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
 
     Raises:
@@ -78,6 +82,7 @@ class BuildOptions:
     link_by: str | None = None
     review: FilePath | None = None
     item_year: str | None = None
+    hops: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check each option that does not depend on the sources."""
@@ -86,7 +91,7 @@ class BuildOptions:
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
 
-        least = {"k_core": min(self.cores)}
+        least = {"k_core": min(self.cores), "hops": min(self.reach or (0,))}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
         for name, number in least.items():
             if number < 0:
@@ -108,6 +113,22 @@ class BuildOptions:
 
         reader_settings(self.reading or {})
         table_settings(self.attribute_settings)
+
+    @property
+    def reach(self) -> tuple[int, int, int] | None:
+        """Steps from an item, and the limits per relation and per entity; None keeps all."""
+        if self.hops is None:
+            return None
+
+        given = (self.hops,) if isinstance(self.hops, int) else tuple(self.hops)
+        if not 1 <= len(given) <= 3 or given[0] < 1:
+            raise ConfigError(
+                f"hops: {self.hops!r}. Give a number from 1 on, with a limit per relation and one "
+                "per entity if wanted, such as 2,50,10000."
+            )
+
+        steps, per_relation, hub = (*given, 0, 0)[:3]
+        return steps, per_relation, hub
 
     @property
     def by_label(self) -> bool:
@@ -150,6 +171,7 @@ class BuildOptions:
             "reading": reader_settings(self.reading or {}),
             "link_by": self.link_by,
             "item_attributes": None,
+            "hops": list(self.reach or ()),
             "min_entity": self.min_entity,
             "min_relation": self.min_relation,
             "without_relation": list(self.without_relation),

@@ -34,7 +34,9 @@ _DATE_NAME = r"(?i)(?:year|date|released?|published|inception|[/#]P577|[/#]P571)
 _IN_BRACKETS = r"\(([^()]*)\)\s*$"
 _YEAR = r"(?:^|[^\d])(1[5-9]\d\d|20\d\d)(?:[^\d]|$)"
 _LABELS = LABEL_PREDICATES
-_OTHER = r"(?i)(?:^|[/#:])(?:altLabel|alternateName|alternativeName|hiddenLabel|name|title|label|P1476)$"
+_OTHER = (
+    r"(?i)(?:^|[/#:])(?:altLabel|alternateName|alternativeName|hiddenLabel|name|title|label|P1476)$"
+)
 _ALIKE = 0.6
 _DESCRIBED = 0.5
 _COMMON = 100

@@ -46,6 +46,9 @@ def _documents(text: str) -> Any:
 
 def _fill(built: GraphBuilder, found: Any) -> None:
     if isinstance(found, list):
+        if not found:
+            raise ValueError("no node")
+
         _fill_apoc(built, found)
         return
 

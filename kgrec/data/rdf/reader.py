@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, SupportsIndex, cast
+from typing import IO, Any, SupportsIndex, cast
 
 import numpy as np
 import pyoxigraph as ox
@@ -135,6 +135,31 @@ def _with_known_contexts(
 
     whole = Pieces(iter([json.dumps(complete(document)).encode()]))
     return parse_rdf(whole, name, ox.RdfFormat.JSON_LD, options, base=base)
+
+
+def statements_of(raw: ByteStream, path: FilePath, options: RdfOptions) -> Iterator[ox.Quad]:
+    """Yield the statements of an open RDF file as they are; blank nodes are its own.
+
+    Raises:
+        FormatError: If the file is not valid RDF.
+    """
+    stream, start = _started(raw)
+    known = format_of(path, start)
+    if known is None:
+        raise FormatError(f"{path}: is in no RDF format that kgrec knows.")
+
+    base = _base(path, options)
+    own: dict[str, ox.BlankNode] = {}
+
+    def apart(term: Any) -> Any:
+        if isinstance(term, ox.BlankNode):
+            return own.setdefault(term.value, ox.BlankNode())
+        return term
+
+    with _explained(str(path), known, options, base, path):
+        for quad in _parsed(stream, str(path), known, base):
+            subject, predicate, value, graph = quad
+            yield ox.Quad(apart(subject), predicate, apart(value), apart(graph))
 
 
 def prefixes_in(start: bytes) -> dict[str, str]:

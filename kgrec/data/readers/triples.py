@@ -22,6 +22,7 @@ from kgrec.data.rdf.contexts import contexts_in
 from kgrec.data.rdf.foreign import refuse_foreign
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, prefixes_in, read_rdf, starting
 from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
+from kgrec.data.rdf.sparql_files import FileQuery, read_file_query
 from kgrec.data.records.report import dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.shaping.namespaces import expanded
@@ -86,8 +87,8 @@ def read_triples(
 
     Args:
         source: A file; a folder, whose graph files are read in order of name; several of these,
-            which become one graph; a polars or pandas frame of three columns; a ``SparqlQuery``,
-            whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph
+            which become one graph; a polars or pandas frame of three columns; a ``SparqlQuery`` or
+            a ``FileQuery``, whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph
             whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute
             ``entity``, else the node as text; nodes of kind "user" are left out.
         format: An extension such as "ttl", where neither the file's own nor its content says.
@@ -288,6 +289,8 @@ def _read(
 ) -> RawTriples:
     if isinstance(source, Triples):
         return as_raw(source)
+    if isinstance(source, FileQuery):
+        return read_file_query(source, _with_prefixes(options, b""))
     if isinstance(source, SparqlQuery):
         return read_sparql(source, _with_prefixes(options, b""))
     if isinstance(source, str | PathLike):
