@@ -91,7 +91,9 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
             ]
         )
     )
-    lines.append(_literals(data, entities, _RESERVED if not tagged.any() else frozenset({TYPE_PREDICATE})))
+    lines.append(
+        _literals(data, entities, _RESERVED if not tagged.any() else frozenset({TYPE_PREDICATE}))
+    )
 
     if (
         len(triples)

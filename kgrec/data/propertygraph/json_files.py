@@ -132,6 +132,9 @@ def _say(
 
 def _text(value: Any) -> str:
     """Return an id as text; a node that is a pair, as ``to_networkx`` makes them, as JSON."""
+    if value is None:
+        raise ValueError("an id that is null")
+
     text = value if isinstance(value, str) else json.dumps(value)
     text.encode()  # half a surrogate pair is a ValueError
     return text

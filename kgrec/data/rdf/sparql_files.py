@@ -171,7 +171,7 @@ def _found(store: ox.Store, query: FileQuery) -> Iterator[ox.Quad | None]:
             )
 
         for row in answer:
-            yield _statement(*(row[n] for n in range(3)), row[3] if count > 3 else None)
+            yield _statement(row[0], row[1], row[2], row[3] if count > 3 else None)
     except (SyntaxError, ValueError) as error:
         raise FormatError(f"{query.name}: {reason(error)}. Correct the query.") from None
 

@@ -497,11 +497,10 @@ def _from_networkx(graph: Any) -> RawTriples:
         if data.get("kind") == "user":
             continue
 
+        key = str(data.get("entity", node))
         built.add("node", id=str(node))
-        built.say("node", "entity", str(data.get("entity", node)))
-        for name, value in data.items():
-            for text, datatype in texts_of(value) if name != "entity" else ():
-                built.say("node", str(name), text, datatype)
+        built.say("node", "entity", key)
+        _say(built, "node", data, {"entity": data.get("entity"), "label": key})
 
     multi = graph.is_multigraph()
     for edge in graph.edges(keys=True, data=True) if multi else graph.edges(data=True):
@@ -510,11 +509,17 @@ def _from_networkx(graph: Any) -> RawTriples:
             continue
 
         built.add("edge", start=str(ends[0]), end=str(ends[1]))
-        for name, value in edge[-1].items():
-            for text, datatype in texts_of(value):
-                built.say("edge", str(name), text, datatype)
-
+        _say(built, "edge", edge[-1], {"label": edge[-1].get("relation")})
         if multi and isinstance(edge[2], str):
             built.say("edge", "key", edge[2])
 
     return facts_of(built.graph(), "networkx graph")
+
+
+def _say(built: GraphBuilder, what: str, data: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
+    """Give the last node or edge its properties but for those that say what is known."""
+    for name, value in data.items():
+        if name in known and value == known[name]:
+            continue
+        for text, datatype in texts_of(value):
+            built.say(what, str(name), text, datatype)

@@ -32,7 +32,9 @@ def stated(graph):
 
 
 def short(graph):
-    return {tuple(key.rpartition("/")[2].rpartition("#")[2] for key in row) for row in stated(graph)}
+    return {
+        tuple(key.rpartition("/")[2].rpartition("#")[2] for key in row) for row in stated(graph)
+    }
 
 
 CLASSES = """:a a :Horror ; :by :x . :b a :Horror . :c a :Comedy . :d a :Comedy, owl:Thing . :e a :Alone .
@@ -66,7 +68,13 @@ def test_a_class_of_nearly_all_is_left_out_where_asked(tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"types": "edge"}, {"min_class": 0}, {"max_class": 1.5}, {"closure_depth": -1}, {"axioms": "x"}],
+    [
+        {"types": "edge"},
+        {"min_class": 0},
+        {"max_class": 1.5},
+        {"closure_depth": -1},
+        {"axioms": "x"},
+    ],
 )
 def test_settings_out_of_range(tmp_path, settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
