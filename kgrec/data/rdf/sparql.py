@@ -128,23 +128,26 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
         MissingFileError: If the file is not there.
         ConfigError: If a setting is unknown or no number.
     """
+    return query_of(url, read_text(path), existing(path).name, settings)
+
+
+def query_of(url: str, text: str, title: str, settings: Mapping[str, str]) -> SparqlQuery:
+    """Return a query with settings as text, see ``query_from_file``."""
     own_fields = {f.name for f in fields(SparqlQuery)} - {"url", "query", "name", "manners"}
     manners = {f.name for f in fields(Manners)}
     found: dict[str, Any] = {}
 
-    for name, text in settings.items():
+    for name, value in settings.items():
         if name not in own_fields | manners:
             raise ConfigError(
                 f"{name!r} is no setting of a query.{nearest(name, own_fields | manners)} Known: "
                 f"{', '.join(sorted(own_fields | manners))}."
             )
-        found[name] = _setting(name, text)
+        found[name] = _setting(name, value)
 
-    patience = Manners(**{name: value for name, value in found.items() if name in manners})
-    asked_for = {name: value for name, value in found.items() if name in own_fields}
-    return SparqlQuery(
-        url, read_text(path), name=existing(path).name, manners=patience, **asked_for
-    )
+    patience = Manners(**{name: known for name, known in found.items() if name in manners})
+    asked_for = {name: known for name, known in found.items() if name in own_fields}
+    return SparqlQuery(url, text, name=title, manners=patience, **asked_for)
 
 
 def _setting(name: str, text: str) -> object:
@@ -202,6 +205,14 @@ def read_sparql(query: SparqlQuery, options: RdfOptions) -> RawTriples:
     )
     counts = {**facts.counts, "pages of SPARQL answers": len(pages)}
     return replace(facts, formats=(FORMAT,), dropped=(*facts.dropped, *dropped), counts=counts)
+
+
+def answers(query: SparqlQuery, options: RdfOptions) -> Iterator[bytes]:
+    """Yield what an endpoint gives, as N-Quads, page by page; see ``read_sparql``."""
+    where = address(query.url)
+    with _folder(query, where) as folder:
+        for page in _Asker(query, where, folder, options).pages():
+            yield page.body()
 
 
 @contextmanager

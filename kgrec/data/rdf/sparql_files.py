@@ -19,7 +19,7 @@ from kgrec.data.rdf.reader import statements_of
 from kgrec.data.rdf.sparql import FORMAT, own_cache
 from kgrec.data.rdf.sparql_pages import named_words, paged
 from kgrec.data.records.report import Dropped
-from kgrec.errors import ConfigError, FormatError
+from kgrec.errors import ConfigError, FormatError, KgrecError
 
 _log = logging.getLogger("kgrec.data")
 
@@ -173,6 +173,8 @@ def _found(store: ox.Store, query: FileQuery) -> Iterator[ox.Quad | None]:
         for row in answer:
             yield _statement(row[0], row[1], row[2], row[3] if count > 3 else None)
     except (SyntaxError, ValueError) as error:
+        if isinstance(error, KgrecError):
+            raise
         raise FormatError(f"{query.name}: {reason(error)}. Correct the query.") from None
 
 

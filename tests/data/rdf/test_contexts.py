@@ -116,13 +116,17 @@ FOREIGN = {
 def test_other_syntaxes_are_named_with_what_converts_them(name, suffix, tmp_path):
     path = tmp_path / f"a{suffix}"
     path.write_text(FOREIGN[name])
-    with pytest.raises(FormatError, match=f"{name}.*which kgrec does not read. Convert it: ") as error:
+    with pytest.raises(
+        FormatError, match=f"{name}.*which kgrec does not read. Convert it: "
+    ) as error:
         read_triples(str(path))
     assert "\n" not in str(error.value)
 
 
 def test_turtle_that_is_n_triples_with_a_bad_line(tmp_path):
-    good = "".join(f"<http://x.org/{n}> <http://x.org/p> <http://x.org/{n + 1}> .\n" for n in range(9))
+    good = "".join(
+        f"<http://x.org/{n}> <http://x.org/p> <http://x.org/{n + 1}> .\n" for n in range(9)
+    )
     path = tmp_path / "a.ttl"
     path.write_text(good + "<http://x.org/ bad> <http://x.org/p> <http://x.org/1> .\n" + good)
     with pytest.raises(FormatError, match="looks like N-Triples: format=nt with on_error=skip"):

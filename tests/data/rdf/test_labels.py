@@ -61,7 +61,7 @@ def test_kept_labels_come_back_from_a_conversion(path, tmp_path):
     text = (tmp_path / "nt" / "graph.nt").read_text(encoding="utf-8")
     assert text.count(f"<{RDFS}label>") == 5
     assert '"Das unheimliche Wesen"@de .' in text
-    again = kgrec.load(tmp_path / "nt", reading={"keep_labels": "all"})
+    again = kgrec.load(tmp_path / "nt")
     assert again.triples.labels.to_list() == data.triples.labels.to_list()
     columns = ["entity", "value", "language"]
     assert (
