@@ -64,7 +64,8 @@ def wikidata(
     Ids that no entity has are listed. kgrec build reads the file with --link-by value:PROPERTY.
     """
     from kgrec.data.rdf.sparql import query_of
-    from kgrec.data.rdf.wikidata_pull import PROPERTIES, Pull, pull
+    from kgrec.data.rdf.wikidata_pull import Pull, pull
+    from kgrec.data.shaping.wikidata import PROPERTIES
     from kgrec.data.tables.delimited import as_ids, find_column, read_table
 
     table = read_table(str(items), known={item_id})

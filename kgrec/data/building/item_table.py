@@ -160,7 +160,7 @@ def _alike(ids: pl.Series, others: pl.Series) -> int:
 def links_by_ids(
     options: BuildOptions, items: Vocabulary, triples: Triples, report: ReportBuilder
 ) -> pl.DataFrame:
-    """Return the links of items whose ids stand in the graph."""
+    """Return the links of items whose ids are in the graph."""
     assert options.link_by is not None
     found = links_found(items, triples, options.link_by)
     report.counts |= found.counts

@@ -1,4 +1,4 @@
-"""Link items whose ids stand in the graph: as values of a property, or behind a prefix."""
+"""Link items whose ids are in the graph: as values of a property, or behind a prefix."""
 
 from dataclasses import dataclass
 

@@ -141,7 +141,7 @@ class _Contexts:
         return self._context(found, depth + 1)
 
     def _beside(self, address: str) -> str | None:
-        """Return a context in the document's own folder or below it, None where there is none."""
+        """Return a context in the document's own folder or below it, None if there is none."""
         if self._folder is None or "://" in address:
             return None
 

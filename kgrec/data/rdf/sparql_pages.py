@@ -52,7 +52,7 @@ class PagedQuery:
     around: tuple[str, str, str] | None = None
 
     def wrapped_page(self, limit: int | None, offset: int) -> str | None:
-        """Return what ``page`` does, as a query around the sorted one; None where there is none.
+        """Return what ``page`` does, as a query around the sorted one; None if there is none.
 
         Some endpoints sort no page far in, and do sort an inner query.
         """

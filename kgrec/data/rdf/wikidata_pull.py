@@ -167,12 +167,13 @@ def _lines(query: SparqlQuery) -> Iterator[bytes]:
 
 def _known_ids(data: bytes, identifier: str | None) -> set[str]:
     """Return the ids of which something was said."""
+    own = f"{PREFIXES['wdt']}{identifier}"
     found = set()
     for quad in ox.parse(data, format=ox.RdfFormat.N_TRIPLES):
-        subject, predicate, value = quad.subject, quad.predicate, quad.object
-        if identifier is None and isinstance(subject, ox.NamedNode):
-            found.add(subject.value.removeprefix(PREFIXES["wd"]))
-        elif predicate.value == f"{PREFIXES['wdt']}{identifier}" and isinstance(value, ox.Literal):
+        value = quad.object
+        if identifier is None and isinstance(quad.subject, ox.NamedNode):
+            found.add(quad.subject.value.removeprefix(PREFIXES["wd"]))
+        elif quad.predicate.value == own and isinstance(value, ox.Literal):
             found.add(value.value)
 
     return found

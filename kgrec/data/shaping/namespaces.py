@@ -69,7 +69,7 @@ def expanded(rule: str, own: Mapping[str, str] | None = None) -> str:
 
 
 def shortened(iri: str) -> str:
-    """Return an IRI with a well-known prefix, as it is where there is none.
+    """Return an IRI with a well-known prefix, as it is if there is none.
 
     >>> shortened("http://www.wikidata.org/prop/direct/P57"), shortened("http://a.org/b")
     ('wdt:P57', 'http://a.org/b')

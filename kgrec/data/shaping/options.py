@@ -80,10 +80,10 @@ class ShapeOptions:
         if self.types == "edges":
             joined = types_as_edges(joined, self.min_class, self.max_class)
 
-        return joined if self.profile is not None else _told(joined, self.axioms == "keep")
+        return joined if self.profile is not None else _with_counts(joined, self.axioms == "keep")
 
 
-def _told(joined: Joined, axioms_kept: bool) -> Joined:
+def _with_counts(joined: Joined, axioms_kept: bool) -> Joined:
     """Return the graph with counts of its plumbing, where this is a share worth telling."""
     total = len(joined.triples["head"])
     for name, count in plumbing(joined).items():
