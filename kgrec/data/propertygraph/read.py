@@ -23,6 +23,7 @@ _XML = re.compile(
 )
 _JSON = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*[{\[]")
 _NODES = re.compile(rb"\"(?:nodes|elements)\"\s*:\s*[\[{]|\"multigraph\"\s*:\s*(?:true|false)")
+_LD = re.compile(rb"\"@(?:context|id|graph)\"\s*:")
 _APOC = re.compile(rb"\A\s*\[?\s*\{\s*\"type\"\s*:\s*\"(?:node|relationship)\"")
 
 Reader = Callable[[FilePath], PropertyGraph]
@@ -38,7 +39,11 @@ def reader_of(path: FilePath, start: bytes, limits: Limits) -> Reader | None:
     """
     if bare_suffix(path) in SUFFIXES or _XML.match(start):
         return lambda file: read_xml_graph(file, limits)
-    if _JSON.match(start) and (_NODES.search(start) or _APOC.match(start)):
+    if (
+        _JSON.match(start)
+        and not _LD.search(start)
+        and (_NODES.search(start) or _APOC.match(start))
+    ):
         return read_json_graph
     if is_apoc_header(start.partition(b"\n")[0]):
         return read_apoc_csv
