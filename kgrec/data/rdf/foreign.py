@@ -17,7 +17,9 @@ _SYNTAXES = tuple(
     for pattern, flags, name, tool in (
         (_PROLOG + rb"<(?:[\w-]+:)?TriX[\s>]", 0, "TriX", _RIOT),
         (
-            _PROLOG + rb"<(?:[\w-]+:)?Ontology\s[^>]*www\.w3\.org/2002/07/owl#",
+            # As RDF/XML, the same element would have neither an IRI so called nor such children.
+            _PROLOG + rb"<(?:[\w-]+:)?Ontology\b(?=[^>]*www\.w3\.org/2002/07/owl#)"
+            rb"(?:[^>]*\bontologyIRI=|[^>]*>\s*<(?:[\w-]+:)?(?:Prefix|Declaration|Import)\b)",
             0,
             "OWL/XML",
             _ROBOT,

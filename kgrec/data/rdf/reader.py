@@ -94,7 +94,7 @@ def read_rdf(
 
         base = _base(path, options)
         if known == ox.RdfFormat.JSON_LD and NAMED.search(start):
-            return _with_known_contexts(stream, path, options, base, in_lines(start))
+            return _with_known_contexts(stream, path, options, base, start)
         if known == ox.RdfFormat.JSON_LD and in_lines(start):
             return read_json_lines(stream, str(path), options, base, lambda document: document)
 
@@ -115,16 +115,18 @@ def read_rdf(
 
 
 def _with_known_contexts(
-    stream: ByteStream, path: FilePath, options: RdfOptions, base: str, lines: bool
+    stream: ByteStream, path: FilePath, options: RdfOptions, base: str, start: bytes
 ) -> RawTriples:
     """Return the facts of JSON-LD whose contexts are named by their addresses."""
     name = str(path)
     folder = Path(path).absolute().parent
+    named = NAMED.search(start)
+    line = start.count(b"\n", 0, named.start()) + 1 if named else 1
 
     def complete(document: object) -> object:
-        return with_contexts(document, name, options.contexts, folder)
+        return with_contexts(document, f"{name}:{line}", options.contexts, folder)
 
-    if lines:
+    if in_lines(start):
         return read_json_lines(stream, name, options, base, complete)
 
     text = b"".join(_shallow(stream, name))
@@ -177,7 +179,7 @@ def looks_lined(start: bytes) -> bool:
     lines = [line for line in start.split(b"\n")[:_SAMPLED_LINES] if line.strip()]
     lines = [line for line in lines[:-1] or lines if not line.lstrip().startswith(b"#")]
     shaped = sum(bool(_STATEMENT.match(line)) for line in lines)
-    return len(lines) > 0 and shaped >= 0.9 * len(lines)
+    return len(lines) > 1 and shaped >= 0.9 * len(lines)
 
 
 def _base(path: FilePath, options: RdfOptions) -> str:

@@ -123,6 +123,22 @@ def test_other_syntaxes_are_named_with_what_converts_them(name, suffix, tmp_path
     assert "\n" not in str(error.value)
 
 
+def test_rdf_that_looks_like_another_syntax_is_read(tmp_path):
+    owl = "http://www.w3.org/2002/07/owl#"
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    texts = {
+        "a.owl": f'<owl:Ontology xmlns:owl="{owl}" xmlns:rdf="{rdf}" rdf:about="http://x.org/o">'
+        '<owl:imports rdf:resource="http://x.org/p"/></owl:Ontology>',
+        "a.trig": "@prefix : <http://x.org/> .\n{ :a :b :c }",
+        "a.ttl": "PREFIX Class: <http://x.org/>\nClass:a Class:b Class:c .",
+        "a.json": '{"@context": {"@vocab": "http://x.org/"}, "@id": "http://x.org/a", '
+        '"nodes": [{"@id": "http://x.org/b"}], "edges": []}',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        assert len(read_triples(str(tmp_path / name))) == 1, name
+
+
 def test_turtle_that_is_n_triples_with_a_bad_line(tmp_path):
     good = "".join(
         f"<http://x.org/{n}> <http://x.org/p> <http://x.org/{n + 1}> .\n" for n in range(9)
