@@ -126,7 +126,7 @@ XML = b'<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>
         (
             "a.jsonld",
             b'{"@context": "http://e/c.jsonld", "@id": "http://e/a", "name": "x"}',
-            "a remote @context, and kgrec fetches nothing",
+            r"a\.jsonld:1: a remote @context, http://e/c\.jsonld, and kgrec fetches nothing",
         ),
     ],
 )
