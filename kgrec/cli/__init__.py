@@ -37,6 +37,7 @@ from kgrec.cli import (
     models,
     new_model,
     placebo,
+    pull,
     recommend,
     similar,
     train,
@@ -107,7 +108,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
-_GROUPS = {"data": data.app}
+_GROUPS = {"data": data.app, "pull": pull.app}
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 

@@ -12,10 +12,12 @@ from kgrec.cli.options import (
     JsonOption,
     SeedOption,
     cores,
+    graph_settings,
     numbers,
     settings,
     values,
     weight_of,
+    whole_numbers,
 )
 from kgrec.cli.output import show_json
 from kgrec.errors import ConfigError
@@ -23,6 +25,7 @@ from kgrec.escaping import clean
 
 if TYPE_CHECKING:
     from kgrec.data.rdf.sparql import SparqlQuery
+    from kgrec.data.rdf.sparql_files import FileQuery
     from kgrec.data.records.report import ColumnRole
 
 
@@ -150,8 +153,8 @@ def build(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Query for --sparql: CONSTRUCT, or SELECT of head, relation, tail; may be "
-            "repeated.",
+            help="Query for --sparql, or else to the files of --kg: CONSTRUCT, or SELECT of head, "
+            "relation, tail; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -160,7 +163,7 @@ def build(
         typer.Option(
             metavar="KEY=VALUE",
             help="How to ask, for instance page=1000, cache=DIR, refresh=true, timeout=60, "
-            "contact=me@example.org; may be repeated.",
+            "contact=me@example.org; of files cache, refresh and max_rows. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -185,9 +188,12 @@ def build(
         ),
     ] = None,
     link_by: Annotated[
-        Literal["label-year", "label"] | None,
+        str | None,
         typer.Option(
-            help="Link items by their titles to entities of the graph; needs --review.",
+            metavar="HOW",
+            help="Link items to entities: label-year or label (by their titles; needs --review), "
+            "value or value:PROPERTY (a literal that equals the id), prefix or prefix:PREFIX (an "
+            "IRI that ends with it).",
             show_default=False,
         ),
     ] = None,
@@ -342,9 +348,27 @@ def build(
         typer.Option(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
-            "language=de, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
-            "repeated. "
-            "Lists have commas: predicates=IRI,IRI.",
+            "language=de,en, types=edges, closure=subclass, axioms=drop, blank=flatten, "
+            "keep_labels=all, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
+            "repeated. Lists have commas: predicates=wdt:P57,IRI.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read the graph without the plumbing of its vocabulary: wikidata, dbpedia, schema, "
+            "skos or owl.",
+            show_default=False,
+        ),
+    ] = None,
+    hops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K[,N[,M]]",
+            help="Keep what is within K steps of an item, following N triples of an entity per "
+            "relation and direction, and no entity with more than M.",
             show_default=False,
         ),
     ] = None,
@@ -403,26 +427,17 @@ def build(
     if database is not None:
         given |= _of_database(database, given)
 
-    if texts is not None:
-        given["texts"] = tuple(values(texts))
-
-    if verb is not None:
-        given["verb"] = _verbs(verb)
-
-    graphs = (*map(str, kg or ()), *_queries(sparql, query, sparql_set))
-    if graphs:
-        given["kg"] = graphs
-
-    if ratios is not None:
-        given["ratios"] = numbers(ratios, "--ratios")
-
-    if triple_ratios is not None:
-        given["triple_ratios"] = numbers(triple_ratios, "--triple-ratios")
-
     if items is not None or items_set is not None:
         given["item_attributes"] = settings(items_set or [], None)
 
     others = {
+        "kg": _graphs(kg or [], sparql, query, sparql_set) or None,
+        "texts": None if texts is None else tuple(values(texts)),
+        "verb": None if verb is None else _verbs(verb),
+        "ratios": None if ratios is None else numbers(ratios, "--ratios"),
+        "triple_ratios": (
+            None if triple_ratios is None else numbers(triple_ratios, "--triple-ratios")
+        ),
         "user": user,
         "item": item,
         "time": time,
@@ -449,23 +464,16 @@ def build(
         "leaks": leaks,
         "catalog": catalog,
         "on_error": on_error,
-        "reading": settings(kg_set or [], None),
+        "reading": graph_settings(kg_set, profile),
         "seed": seed,
+        "hops": None if hops is None else whole_numbers(hops, "--hops"),
     }
     given |= {name: value for name, value in others.items() if value is not None}
 
     if source is not None:
         data = load(source, **given)
-    elif (
-        interactions is None
-        and train is None
-        and (not graphs or (triple_ratios is None and kg_valid is None and kg_test is None))
-    ):
-        raise ConfigError(
-            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
-            "FILE; or --kg FILE and --triple-ratios, or --kg-valid and --kg-test."
-        )
     else:
+        given |= _of_graph_alone(given)
         given["name"] = out.name or "dataset"
         data = build_dataset(*prepared(*sources_and_options(given)))
 
@@ -520,16 +528,41 @@ def _show_roles(roles: "Sequence[ColumnRole]") -> None:
         print(f"columns of {clean(table)}: {said}")
 
 
-def _queries(
-    url: str | None, files: list[Path] | None, pairs: list[str] | None
-) -> "tuple[SparqlQuery, ...]":
-    """Return the queries to an endpoint."""
+def _of_graph_alone(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a graph without interactions needs further; nothing where there are some.
+
+    Raises:
+        ConfigError: If there is neither.
+    """
+    if given.keys() & {"interactions", "train", "triple_ratios", "kg_valid", "kg_test"}:
+        return {}
+    if "kg" not in given:
+        raise ConfigError(
+            "build from what? Name a folder, or --interactions FILE, or --train FILE and --test "
+            "FILE; or --kg FILE alone."
+        )
+
+    return {"held": {}}
+
+
+def _graphs(
+    kg: list[str], url: str | None, files: list[Path] | None, pairs: list[str] | None
+) -> "tuple[str | SparqlQuery | FileQuery, ...]":
+    """Return the sources of the graph: files, queries to an endpoint, or queries to the files."""
+    paths = tuple(kg)
     if url is None and not files and not pairs:
-        return ()
-    if url is None or not files:
-        raise ConfigError("--sparql URL and --query FILE go together. Give both.")
+        return paths
+    if not files or (url is None and not paths):
+        raise ConfigError(
+            "--sparql URL and --query FILE go together, or --kg FILE and --query FILE. Give both."
+        )
+
+    own = settings(pairs or [], None)
+    if url is None:
+        from kgrec.data.rdf.sparql_files import file_query
+
+        return tuple(file_query(paths, file, own) for file in files)
 
     from kgrec.data.rdf.sparql import query_from_file
 
-    own = settings(pairs or [], None)
-    return tuple(query_from_file(url, file, own) for file in files)
+    return (*paths, *(query_from_file(url, file, own) for file in files))

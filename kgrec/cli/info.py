@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kgrec.cli.options import DatasetArgument, JsonOption
+from kgrec.cli.options import JsonOption, graph_settings
 from kgrec.cli.output import show_json, show_table, whole
+from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
@@ -25,12 +26,48 @@ HtmlOption = Annotated[
 ]
 
 
-def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = False) -> None:
-    """Say what a dataset holds.
+def info(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET|GRAPH",
+            help="A built dataset, a recognized folder, a bundled graph's name, or a graph file.",
+            show_default=False,
+        ),
+    ],
+    html: HtmlOption = None,
+    profile_name: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Read a graph file without the plumbing of its vocabulary, as kgrec build does.",
+            show_default=False,
+        ),
+    ] = None,
+    kg_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Setting of the graph's reader; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a dataset holds, or a graph file.
 
     Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about
-    it.
+    it. Of a graph file: what to clean, and what could be items.
     """
+    reading = graph_settings(kg_set, profile_name)
+    if Path(dataset).is_file():
+        _graph_info(Path(dataset), reading, html, json)
+        return
+
+    if reading:
+        raise ConfigError("--kg-set and --profile are for graph files, and this is none.")
+
     from kgrec.data.formats.load import load
     from kgrec.data.profile import profile
     from kgrec.reports.dataset_html import page
@@ -47,6 +84,52 @@ def info(dataset: DatasetArgument, html: HtmlOption = None, json: JsonOption = F
         return
 
     show_dataset(data, summary["profile"])
+    if html is not None:
+        print(f"page written to {clean(str(html))}")
+
+
+def _graph_info(path: Path, reading: dict[str, Any], html: Path | None, json: bool) -> None:
+    """Say what a graph file holds."""
+    from kgrec.data.readers.triples import read_triples, reader_settings
+    from kgrec.data.shaping.survey import survey
+    from kgrec.reports.graph_html import graph_page, graph_tables
+
+    figures = survey(read_triples(str(path), **reader_settings(reading)))
+    if html is not None:
+        text = graph_page(path.name, figures)
+        whole(html, lambda file: file.write_text(text, encoding="utf-8"))
+
+    if json:
+        show_json(figures)
+        return
+
+    _print(
+        f"{clean(path.name)}: {figures['triples']:,} triples, {figures['entities']:,} entities, "
+        f"{figures['relations']:,} relations, {figures['literals']:,} literals"
+    )
+    if figures["vocabularies"]:
+        _print(f"vocabularies: {', '.join(figures['vocabularies'])}")
+
+    for name, count in figures["counts"].items():
+        print(f"{clean(name)}: {count:,}")
+
+    labels = figures["labels"]
+    _print(
+        f"without a label: {labels['entities_without']:,} entities, "
+        f"{labels['relations_without']:,} relations; {labels['blank_nodes']:,} blank nodes"
+    )
+    for table in graph_tables(figures):
+        if table["rows"]:
+            print(table["caption"])
+            show_table(
+                table["columns"],
+                [tuple(clean(cell)[:80] for cell in row) for row in table["rows"]],
+                right=table["columns"][1:],
+            )
+
+    for caution in figures["warnings"]:
+        _print(f"! {clean(caution['what'])}. {clean(caution['remedy'])}")
+
     if html is not None:
         print(f"page written to {clean(str(html))}")
 

@@ -176,6 +176,30 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         ) from None
 
 
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return a comma-separated option as whole numbers.
+
+    Raises:
+        ConfigError: If one is not a whole number from 0 on.
+    """
+    parts = values(text)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ConfigError(
+            f"{option} {text}: expected whole numbers with commas between them, for instance 2,50."
+        )
+
+    return tuple(map(int, parts))
+
+
+def graph_settings(pairs: list[str] | None, profile: str | None) -> dict[str, Any]:
+    """Return the settings of a graph's reader of ``--kg-set`` and ``--profile``."""
+    found = settings(pairs or [], None)
+    if profile is not None:
+        found["profile"] = profile
+
+    return found
+
+
 def settings(pairs: list[str], file: Path | None) -> dict[str, Any]:
     """Return the settings of ``--config FILE.toml`` overridden by those of ``--set key=value``, as
     text where they were text.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kgrec.data.public.catalog import download as download
     from kgrec.data.rdf.reader import line_of as line_of
     from kgrec.data.rdf.sparql import SparqlQuery as SparqlQuery
+    from kgrec.data.rdf.sparql_files import FileQuery as FileQuery
     from kgrec.data.readers.attributes import triples_from_table as triples_from_table
     from kgrec.data.readers.features import read_features as read_features
     from kgrec.data.readers.interactions import read_interactions as read_interactions
@@ -61,6 +62,7 @@ _HOMES = {
     "DatasetSources": "kgrec.data.building.sources",
     "Dropped": "kgrec.data.records.report",
     "FORMATS": "kgrec.data.formats.registry",
+    "FileQuery": "kgrec.data.rdf.sparql_files",
     "Format": "kgrec.data.formats.base",
     "ImpressionLog": "kgrec.data.splitting.impressions",
     "Impressions": "kgrec.data.records.content",

@@ -43,12 +43,12 @@ def page(summary: Mapping[str, Any]) -> str:
         graph = _graph(summary, profile["graph"], profile["interactions"])
 
     return (
-        _templates()
+        page_templates()
         .get_template("dataset.html")
         .render(
             name=summary["name"],
             split=summary["settings"].get("split"),
-            style=source(_templates(), "dataset.css"),
+            style=source(page_templates(), "dataset.css"),
             tiles=_tiles(summary),
             warnings=profile["warnings"],
             interactions=interactions,
@@ -60,7 +60,8 @@ def page(summary: Mapping[str, Any]) -> str:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def page_templates() -> jinja2.Environment:
+    """Return the templates of the pages about datasets and graphs."""
     templates = environment("kgrec.reports", _line)
     templates.filters["whole"] = _whole
     return templates

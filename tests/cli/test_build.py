@@ -82,9 +82,11 @@ def test_a_graph_alone(place, tmp_path, capsys):
     assert "0 users, 0 items" in said.out
     assert "held-out triples: 9 valid, 9 test" in said.out
     code, said = kgrec("build", "--kg", place / "kg.csv", "--out", tmp_path / "e", capsys=capsys)
+    assert code == 0
+    code, said = kgrec("build", "--out", tmp_path / "f", capsys=capsys)
     assert code == 2
-    assert "--kg FILE and --triple-ratios" in said.err
-    assert not (tmp_path / "e").exists()
+    assert "--kg FILE alone" in said.err
+    assert not (tmp_path / "f").exists()
 
 
 def test_labels_and_impressions(tmp_path, capsys):

@@ -9,9 +9,11 @@ import polars as pl
 from kgrec.data.building.content import read_content
 from kgrec.data.building.item_table import (
     check_link_by,
+    links_by_ids,
     links_by_label,
     read_item_table,
     with_attributes,
+    without_further_labels,
 )
 from kgrec.data.building.leaks import check_graph, check_ids
 from kgrec.data.building.options import BuildOptions
@@ -28,10 +30,12 @@ from kgrec.data.building.rows import (
     within,
 )
 from kgrec.data.building.sources import DatasetSources, with_held_triples
+from kgrec.data.graphs.around import around_items, check_reach
 from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
 from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
+from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
 from kgrec.data.readers.items import ItemTable, titles
@@ -44,6 +48,7 @@ from kgrec.data.records.report import ColumnRole, ReportBuilder
 from kgrec.data.records.triples import Triples, empty_triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.records.wording import Wording, read_verbs
+from kgrec.data.shaping.options import cautions
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
@@ -95,7 +100,15 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     check_ids(items, report)
 
     # The knowledge graph, and what users and items add to it.
+    if options.reach is not None:
+        check_reach(sources.graphs, len(items), options.reach)
+
     graph = _read_graph(sources, options, items, links, table, report)
+    if options.reach is not None:
+        graph, lost = around_items(graph, len(items), *options.reach)
+        report.dropped += lost
+        report.counts[f"triples within {options.reach[0]} steps of an item"] = len(graph)
+
     graph = with_attributes(graph, items, table, sources.texts, options, report)
     graph = _filtered(graph, len(items), options, report)
     graph = in_order(graph, len(items))
@@ -219,11 +232,15 @@ def _read_graph(
 ) -> Triples:
     """Return the graph with the items as its first entities."""
     triples = _triples(sources.kg, links is not None, options)
-    if options.link_by is not None and table is not None:
+    if options.by_label and table is not None:
         links = links_by_label(options, table, items, triples, report)
+        triples = without_further_labels(triples, options)
+    elif options.link_by is not None:
+        links = links_by_ids(options, items, triples, report)
 
     report.add(triples.sources, triples.dropped)
     report.counts |= triples.counts
+    report.warnings += cautions(triples.counts, len(triples))
     report.columns += triples.columns
     report.roles += triples.roles
     triples = replace(triples, columns=(), roles=())
@@ -241,6 +258,8 @@ def _read_graph(
             f"Ids that are the same but for their form: {words}",
             "Ids are compared exactly as written: correct them in one of the files.",
         )
+    if sources.kg is not None and links is None and options.link_by is None:
+        report.warnings += proposals(items, triples, linked.counts.get("items in the graph", 0))
 
     if sources.kg is not None and len(items) and not linked.counts["items in the graph"]:
         report.warn(
@@ -265,6 +284,8 @@ def _triples(source: object, linked: bool, options: BuildOptions) -> Triples:
         return merge(several)
 
     settings = {"on_error": options.on_error, **reader_settings(options.reading or {})}
+    if options.by_label:
+        settings["keep_labels"] = "all"
     return read_triples(source, **settings)
 
 

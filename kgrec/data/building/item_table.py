@@ -9,10 +9,13 @@ import polars as pl
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.graphs.join import join_linked
+from kgrec.data.linking.by_value import links_found
 from kgrec.data.linking.links import link
 from kgrec.data.linking.match import check_review, items_to_match, match_items, write_review
+from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.readers.attributes import attribute_table, table_settings, triples_from_table
 from kgrec.data.readers.items import ItemTable, read_items, text_columns
+from kgrec.data.readers.triples import reader_settings
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
@@ -32,11 +35,15 @@ def check_link_by(sources: DatasetSources, options: BuildOptions) -> None:
     if options.link_by is None:
         return
 
-    for given, what in (
-        (options.review, "a review file to write"),
-        (sources.kg, "a graph"),
-        (sources.items, "a table of items with titles"),
-    ):
+    needed: tuple[tuple[object, str], ...] = ((sources.kg, "a graph"),)
+    if options.by_label:
+        needed = (
+            (options.review, "a review file to write"),
+            *needed,
+            (sources.items, "a table of items with titles"),
+        )
+
+    for given, what in needed:
         if given is None:
             raise ConfigError(f"link_by: {options.link_by} needs {what}. Name one.")
 
@@ -46,7 +53,8 @@ def check_link_by(sources: DatasetSources, options: BuildOptions) -> None:
             "without link_by."
         )
 
-    check_review(str(options.review))
+    if options.by_label:
+        check_review(str(options.review))
 
 
 def read_item_table(
@@ -175,6 +183,18 @@ def with_attributes(
     return joined
 
 
+def links_by_ids(
+    options: BuildOptions, items: Vocabulary, triples: Triples, report: ReportBuilder
+) -> pl.DataFrame:
+    """Return the links of items whose ids are in the graph."""
+    assert options.link_by is not None
+    found = links_found(items, triples, options.link_by)
+    report.counts |= found.counts
+    report.dropped += found.dropped
+    report.notes.append(found.note)
+    return found.links
+
+
 def links_by_label(
     options: BuildOptions,
     table: ItemTable,
@@ -196,3 +216,13 @@ def links_by_label(
     )
 
     return found.links
+
+
+def without_further_labels(triples: Triples, options: BuildOptions) -> Triples:
+    """Return a graph without the labels that were read as attributes for linking alone."""
+    reading = reader_settings(options.reading or {})
+    if reading.get("keep_labels") == "all":
+        return triples
+
+    names = list(reading.get("labels", LABEL_PREDICATES))
+    return replace(triples, attributes=triples.attributes.filter(~pl.col("name").is_in(names)))

@@ -16,6 +16,8 @@ _KNOWN = {
     "on_error": ("stop", "skip"),
 }
 
+_LINKS = ("label-year", "label", "value", "prefix")
+
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
@@ -56,12 +58,17 @@ class BuildOptions:
             ``{"same_as": "merge"}``.
         item_attributes: True, or settings of ``triples_from_table`` by name: the columns of
             ``items`` become triples as well.
-        link_by: "label-year" or "label": items are linked by the titles of ``items`` to entities of
-            the graph, instead of ``links``; see ``kgrec.data.linking.match.match_items``. Only
-            what is sure is linked.
+        link_by: How items are linked to entities of the graph, instead of ``links``. "label-year"
+            or "label": by the titles of ``items``, see ``kgrec.data.linking.match.match_items``;
+            only what is sure is linked. "value" or "value:PROPERTY": by a literal that equals the
+            id. "prefix" or "prefix:PREFIX": by an IRI that ends with the id.
         link_columns: Columns "item" and "entity" of ``links``; found where they are not given.
         review: File to write, with ``link_by``: what is sure, doubtful and unmatched; edited, it
             can be given as ``links``.
+        hops: Only triples within so many steps of an item are kept; all where None. Of three
+            numbers the second is the most triples an entity is followed by for each relation and
+            direction, and the third the most an entity may have to be followed at all; 0 is no
+            limit.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
 
     Raises:
@@ -93,6 +100,7 @@ class BuildOptions:
     link_columns: Mapping[str, str | None] | None = None
     review: FilePath | None = None
     item_year: str | None = None
+    hops: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check each option that does not depend on the sources."""
@@ -101,7 +109,7 @@ class BuildOptions:
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is unknown. Known: {', '.join(known)}.")
 
-        least = {"k_core": min(self.cores)}
+        least = {"k_core": min(self.cores), "hops": min(self.reach or (0,))}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
         least |= {"min_events": self.min_events}
         for name, number in least.items():
@@ -114,7 +122,15 @@ class BuildOptions:
             if shares is not None:
                 check_ratios(tuple(shares), name)
 
-        if self.link_by is None and (self.review is not None or self.item_year is not None):
+        self._check_links()
+        reader_settings(self.reading or {})
+        table_settings(self.attribute_settings)
+
+    def _check_links(self) -> None:
+        if self.link_by is not None and self.link_by.partition(":")[0] not in _LINKS:
+            raise ConfigError(f"link_by: {self.link_by!r} is unknown. Known: {', '.join(_LINKS)}.")
+
+        if not self.by_label and (self.review is not None or self.item_year is not None):
             raise ConfigError(
                 "review and item_year belong to link_by. Say link_by='label-year' as well, or "
                 "leave them out."
@@ -123,9 +139,6 @@ class BuildOptions:
         for name in self.link_columns or {}:
             if name not in ("item", "entity"):
                 raise ConfigError(f"link_columns: {name!r} is unknown. Known: item, entity.")
-
-        reader_settings(self.reading or {})
-        table_settings(self.attribute_settings)
 
     def _check_weights(self) -> None:
         for name in ("half_life", "cap", "session_gap"):
@@ -148,6 +161,27 @@ class BuildOptions:
     def divides_users(self) -> bool:
         """Whether users become sessions, or need a number of events."""
         return self.session_gap is not None or self.min_events > 0
+
+    @property
+    def reach(self) -> tuple[int, int, int] | None:
+        """Steps from an item, and the limits per relation and per entity; None keeps all."""
+        if self.hops is None:
+            return None
+
+        given = (self.hops,) if isinstance(self.hops, int) else tuple(self.hops)
+        if not 1 <= len(given) <= 3 or given[0] < 1:
+            raise ConfigError(
+                f"hops: {self.hops!r}. Give a number from 1 on, with a limit per relation and one "
+                "per entity if wanted, such as 2,50,10000."
+            )
+
+        steps, per_relation, hub = (*given, 0, 0)[:3]
+        return steps, per_relation, hub
+
+    @property
+    def by_label(self) -> bool:
+        """Whether items are linked by their titles."""
+        return self.link_by is not None and self.link_by.startswith("label")
 
     @property
     def cores(self) -> tuple[int, int]:
@@ -185,6 +219,7 @@ class BuildOptions:
             "reading": reader_settings(self.reading or {}),
             "link_by": self.link_by,
             "item_attributes": None,
+            "hops": list(self.reach or ()),
             "min_entity": self.min_entity,
             "min_relation": self.min_relation,
             "without_relation": list(self.without_relation),

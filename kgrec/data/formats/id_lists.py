@@ -7,7 +7,6 @@ that cannot be seen, the first line says ``escaped_id`` instead of ``org_id``, a
 written as JSON writes them.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from kgrec.data.io.files import FilePath, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.triples import Triples
 from kgrec.data.splitting.labeled import LabeledLog
+from kgrec.data.tables.json_texts import escaped, unescaped
 from kgrec.errors import FormatError
 
 USERS = "user_list.txt"
@@ -41,31 +41,6 @@ def is_plain(key: str) -> bool:
     (True, False, False)
     """
     return bool(key) and _HIDDEN.search(key) is None
-
-
-def escaped(key: str) -> str:
-    r"""Return a key without white space and characters that cannot be seen.
-
-    ``unescaped`` gives it back.
-
-    >>> print(escaped("two words"), escaped('"'))
-    two\u0020words \"
-    """
-    return json.dumps(key)[1:-1].replace(" ", "\\u0020")
-
-
-def unescaped(text: str) -> str:
-    """Return the key that was escaped.
-
-    Raises:
-        ValueError: If the text is not as ``escaped`` writes it.
-    """
-    key = json.loads(f'"{text}"')
-    if not isinstance(key, str):
-        raise ValueError(text)
-
-    key.encode()  # half a surrogate pair is a ValueError
-    return key
 
 
 def list_text(keys: Sequence[str], beside: Sequence[str] | None = None) -> str:

@@ -8,7 +8,8 @@ import polars as pl
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats import property_graph, writing
 from kgrec.data.formats.base import Format, Written
-from kgrec.data.formats.property_graph import (
+from kgrec.data.io.files import reading
+from kgrec.data.propertygraph.records import (
     CLASS,
     EDGES,
     ENTITY,
@@ -23,7 +24,6 @@ from kgrec.data.formats.property_graph import (
     VALUE,
     PropertyGraph,
 )
-from kgrec.data.io.files import reading
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import FormatError
 

@@ -1,19 +1,16 @@
 """networkx's node-link JSON, as ``networkx.node_link_graph`` reads it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import polars as pl
 
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats import property_graph, writing
 from kgrec.data.formats.base import Format, Written
-from kgrec.data.formats.property_graph import EDGES, NODES, PropertyGraph
-from kgrec.data.io.files import read_text
+from kgrec.data.propertygraph.json_files import read_json_graph
 from kgrec.data.records.dataset import Dataset
-from kgrec.errors import FormatError
 
 _FILE = "graph.json"
 
@@ -26,59 +23,7 @@ def recognize(folder: Path) -> bool:
 def read(folder: Path) -> DatasetSources:
     """Return the sources in node-link JSON."""
     path = folder / _FILE
-    return property_graph.to_sources(read_nodelink(path), folder, str(path))
-
-
-def read_nodelink(path: Path) -> PropertyGraph:
-    """Return the nodes and edges of a graph as ``networkx.node_link_data`` gives it, its edges
-    under "edges" or "links".
-
-    Raises:
-        FormatError: If the file is no such JSON, or a property is not of its kind.
-    """
-    try:
-        found = json.loads(read_text(path))
-        nodes = found["nodes"]
-        edges = found["edges" if "edges" in found else "links"]
-        ends = [
-            edge | {"start": edge["source"], "end": edge["target"], "source": edge.get("read_from")}
-            for edge in edges
-        ]
-
-        return PropertyGraph(_frame(nodes, NODES, ("id",)), _frame(ends, EDGES, ("start", "end")))
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(
-            f"{path}: not node-link JSON: nodes with an id, edges with source and target. Write "
-            "it with networkx."
-        ) from None
-
-
-def _frame(
-    rows: list[dict[str, Any]], schema: dict[str, Any], needed: tuple[str, ...]
-) -> pl.DataFrame:
-    columns: dict[str, list[Any]] = {}
-    for name, kind in schema.items():
-        convert = _CONVERTED[kind]
-        cells = [row[name] for row in rows] if name in needed else [row.get(name) for row in rows]
-        columns[name] = [None if cell is None else convert(cell) for cell in cells]
-    return pl.DataFrame(columns, schema=schema)
-
-
-def _text(cell: object) -> str:
-    """Return a property as text; a node that is a pair, as ``to_networkx`` makes them, as JSON."""
-    text = cell if isinstance(cell, str) else json.dumps(cell)
-    text.encode()  # half a surrogate pair is a ValueError
-    return text
-
-
-_CONVERTED: dict[Any, Callable[[Any], Any]] = {
-    pl.String: _text,
-    pl.Int64: int,
-    pl.Float32: float,
-    pl.Float64: float,
-}
+    return property_graph.to_sources(read_json_graph(path), folder, str(path))
 
 
 def write(data: Dataset, folder: Path, name: str) -> Written:

@@ -4,7 +4,7 @@ Nodes are users, items, entities, classes and literals. Edges are interactions (
 facts about users, triples, types and literals.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,24 @@ import polars as pl
 
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats import base, writing
-from kgrec.data.graphs.assemble import RawTriples, assemble
+from kgrec.data.graphs.assemble import assemble
+from kgrec.data.propertygraph.knowledge import joined_ends, knowledge
+from kgrec.data.propertygraph.records import (
+    CLASS,
+    EDGES,
+    ENTITY,
+    INTERACTION,
+    ITEM,
+    LITERAL,
+    NODES,
+    TRIPLE,
+    TYPE,
+    USER,
+    USER_FACT,
+    VALUE,
+    PropertyGraph,
+)
+from kgrec.data.propertygraph.understand import understood
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.parts import PARTS
@@ -21,38 +38,6 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.tables.delimited import Table
 from kgrec.errors import FormatError
 
-NODES: dict[Any, Any] = {
-    "id": pl.String,
-    "kind": pl.String,
-    "entity": pl.String,
-    "name": pl.String,
-    "label": pl.String,
-    "datatype": pl.String,
-    "language": pl.String,
-}
-EDGES: dict[Any, Any] = {
-    "start": pl.String,
-    "end": pl.String,
-    "fact": pl.String,
-    "relation": pl.String,
-    "label": pl.String,
-    "part": pl.String,
-    "time": pl.Float64,
-    "rating": pl.Float32,
-    "source": pl.String,
-    "locator": pl.Int64,
-    "graph": pl.String,
-}
-USER = "user"
-ITEM = "item"
-ENTITY = "entity"
-CLASS = "class"
-LITERAL = "literal"
-INTERACTION = "interaction"
-USER_FACT = "user fact"
-TRIPLE = "triple"
-TYPE = "type"
-VALUE = "literal"
 CARRIES = frozenset(
     {
         base.INTERACTIONS,
@@ -72,21 +57,6 @@ CARRIES = frozenset(
         base.PLACES,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyGraph:
-    """Nodes and edges.
-
-    Attributes:
-        nodes: Columns ``NODES``. ``id`` is the file's own; ``entity`` the key of an item's or
-            entity's entity, and of a class; ``name`` the id of a user or an item; ``label`` of a
-            literal its text.
-        edges: Columns ``EDGES``; ``start`` and ``end`` are nodes' ids.
-    """
-
-    nodes: pl.DataFrame
-    edges: pl.DataFrame
 
 
 def from_dataset(data: Dataset) -> PropertyGraph:
@@ -246,46 +216,15 @@ def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSource
 
     Any graph's, also of one that kgrec did not write.
 
-    A node without a kind is an entity; its key is its property ``entity``, else ``name``, else its
-    id. An edge without ``fact`` is a triple; its relation the property ``relation``, else
-    ``label``, else "related".
+    What nodes and edges of others mean is in ``kgrec.data.propertygraph.understand``.
 
     Raises:
         FormatError: If an edge's end is no node, or two nodes have one key.
     """
-    nodes = graph.nodes.with_columns(
-        kind=pl.col("kind").fill_null(ENTITY),
-        key=pl.coalesce("entity", "name", "id"),
-        own=pl.coalesce("name", "id"),
-    )
-    if nodes["id"].null_count() or nodes["id"].is_duplicated().any():
-        raise FormatError(
-            f"{source}: {_twice(nodes['id'])} is no id that one node alone has. Give each node "
-            "its own."
-        )
-
-    edges = graph.edges.with_columns(
-        fact=pl.col("fact").fill_null(TRIPLE),
-        relation=pl.coalesce("relation", "label", pl.lit("related")),
-    )
-    kept = pl.col("id", "kind", "key", "own", "label", "datatype", "language")
-
-    for end in ("start", "end"):
-        edges = edges.join(
-            nodes.select(kept.name.prefix(f"{end} ")),
-            left_on=end,
-            right_on=f"{end} id",
-            how="left",
-            maintain_order="left",
-        )
-        lost = edges[f"{end} kind"].is_null()
-        if lost.any():
-            raise FormatError(
-                f"{source}: an edge ends at {edges[end].filter(lost)[0]!r:.60}, which is no "
-                "node. Add the node."
-            )
-
-    kg = _knowledge(nodes, edges, source)
+    graph = understood(graph, source)
+    nodes, edges = joined_ends(graph, source)
+    raw = knowledge(nodes, edges, source)
+    kg = assemble([replace(raw, dropped=graph.dropped)])
     logs = _logs(edges, source)
     links = nodes.filter(pl.col("kind") == ITEM).select(item="own", entity="key")
     used = edges.filter(pl.col("fact") == INTERACTION)["end own"].n_unique()
@@ -306,14 +245,6 @@ def to_sources(graph: PropertyGraph, folder: Path, source: str) -> DatasetSource
         users=_users(edges, source),
         name=folder.resolve().name,
     )
-
-
-def _twice(keys: pl.Series) -> str:
-    """Return the first key that occurs twice, for messages."""
-    twice = keys.drop_nulls().filter(keys.drop_nulls().is_duplicated())
-    if len(twice):
-        return repr(str(twice[0])[:60])
-    return "none"
 
 
 def _users(edges: pl.DataFrame, source: str) -> Table | None:
@@ -373,90 +304,3 @@ def _logs(edges: pl.DataFrame, source: str) -> dict[str, Any]:
         part: InteractionLog(frame.filter(pl.col("part") == part).drop("part"), (source,))
         for part in PARTS
     }
-
-
-def _knowledge(nodes: pl.DataFrame, edges: pl.DataFrame, source: str) -> Triples:
-    entities = nodes.filter(pl.col("kind").is_in([ITEM, ENTITY]))
-    if entities["key"].is_duplicated().any():
-        raise FormatError(
-            f"{source}: two nodes are entity {_twice(entities['key'])}. Give them distinct keys."
-        )
-
-    ends = pl.col("start kind").is_in([ITEM, ENTITY]) & pl.col("end kind").is_in([ITEM, ENTITY])
-    stated = edges.filter((pl.col("fact") == TRIPLE) & ends)
-    relations = stated["relation"].unique(maintain_order=True)
-    rows = pl.DataFrame({"key": entities["key"]}).with_row_index("row")
-    number = {
-        name: pl.DataFrame({"key": keys})
-        .join(rows, on="key", how="left", maintain_order="left")["row"]
-        .cast(pl.Int32)
-        for name, keys in (("head", stated["start key"]), ("tail", stated["end key"]))
-    }
-    files = stated["source"].fill_null(source)
-    sources = files.unique(maintain_order=True)
-    graphs = stated["graph"].drop_nulls().unique(maintain_order=True)
-    named = stated.group_by("relation", maintain_order=True).agg(
-        pl.col("label").drop_nulls().first()
-    )
-    of_relation = _positions(relations, stated["relation"]) + entities.height
-
-    return assemble(
-        [
-            RawTriples(
-                tuple(sources) or (source,),
-                pl.concat([entities["key"].rename("key"), relations.rename("key")]),
-                number["head"].to_numpy(),
-                of_relation.astype(np.int32),
-                number["tail"].to_numpy(),
-                locator=stated["locator"].fill_null(0).to_numpy(),
-                labels=_labels(rows["row"], entities["label"]),
-                relation_labels=_labels(
-                    pl.Series(_positions(relations, named["relation"]) + entities.height),
-                    named["label"],
-                ),
-                types=_described(edges.filter(pl.col("fact") == TYPE), rows, type="end key"),
-                attributes=_described(
-                    edges.filter(pl.col("fact") == VALUE),
-                    rows,
-                    name="relation",
-                    value="end label",
-                    datatype="end datatype",
-                    language="end language",
-                ).with_columns(
-                    pl.col("value").fill_null(""),
-                    pl.col("datatype").fill_null(""),
-                    pl.col("language").fill_null(""),
-                ),
-                source=_positions(sources, files).astype(np.uint16),
-                graph=_positions(graphs, stated["graph"]).astype(np.int32) if len(graphs) else None,
-                graphs=graphs.rename("graph"),
-            )
-        ]
-    )
-
-
-def _positions(keys: pl.Series, wanted: pl.Series) -> np.ndarray:
-    """Return the position of each wanted key among the keys, -1 where it is null."""
-    rows = pl.DataFrame({"key": keys}).with_row_index("row").cast({"row": pl.Int64})
-    return (
-        pl.DataFrame({"key": wanted})
-        .join(rows, on="key", how="left", maintain_order="left")["row"]
-        .fill_null(-1)
-        .to_numpy()
-    )
-
-
-def _labels(rows: pl.Series, labels: pl.Series) -> pl.DataFrame:
-    frame = pl.DataFrame({"term": rows.cast(pl.Int32), "text": labels}).drop_nulls()
-    return frame.with_columns(rank=pl.lit(0, dtype=pl.Int32))
-
-
-def _described(edges: pl.DataFrame, rows: pl.DataFrame, **columns: str) -> pl.DataFrame:
-    """Return the columns of edges from entities, under the rows of these."""
-    found = edges.join(
-        rows, left_on="start key", right_on="key", how="inner", maintain_order="left"
-    )
-    return found.select(
-        term=pl.col("row").cast(pl.Int32),
-        **{name: pl.col(column) for name, column in columns.items()},
-    )

@@ -23,6 +23,7 @@ from kgrec.data.formats.statement import was_written
 from kgrec.data.rdf.collect import LABEL_PREDICATES, TYPE_PREDICATE
 from kgrec.data.rdf.iris import NAMESPACE, minted
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.triples import Triples
 
 _TRIPLES, _QUADS = "graph.nt", "graph.nq"
 LABEL = LABEL_PREDICATES[0]
@@ -74,8 +75,10 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
     entities = _terms(triples.entities.series, "entity", blank=True)
     relations = _terms(triples.relations.series, "relation", reserved=_RESERVED)
     lines = [_statements(data, entities, relations, quads)]
+    tagged = _with_tagged_labels(triples)
+    untagged = triples.labels.zip_with(pl.Series(~tagged), _no_labels(len(tagged)))
     lines += [
-        _label_statements(entities, triples.labels),
+        _label_statements(entities, untagged),
         _label_statements(relations, triples.relation_labels),
     ]
     types = triples.types
@@ -88,7 +91,9 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
             ]
         )
     )
-    lines.append(_literals(data, entities))
+    lines.append(
+        _literals(data, entities, _RESERVED if not tagged.any() else frozenset({TYPE_PREDICATE}))
+    )
 
     if (
         len(triples)
@@ -172,9 +177,31 @@ def _label_statements(terms: pl.Series, labels: pl.Series) -> pl.Series:
     return _joined([terms.filter(some), pl.Series([f"<{LABEL}>"]), quoted])
 
 
-def _literals(data: Dataset, entities: pl.Series) -> pl.Series:
+def _no_labels(size: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, size)
+
+
+def _with_tagged_labels(triples: Triples) -> np.ndarray:
+    """Return which entities have all their labels among the literals (``keep_labels=all``).
+
+    These are written with their own predicates and languages. Where an entity's label is none of
+    its literals, literals of label predicates are no labels: then there are no such entities.
+    """
+    tagged = np.zeros(len(triples.entities), dtype=bool)
+    rows = triples.attributes.filter(pl.col("name").is_in(LABEL_PREDICATES))
+    tagged[rows["entity"].to_numpy()] = True
+    chosen = pl.DataFrame(
+        {"entity": np.flatnonzero(tagged).astype(np.int32), "value": triples.labels.filter(tagged)}
+    ).drop_nulls()
+    if chosen.join(rows, on=["entity", "value"], how="anti").height:
+        return np.zeros_like(tagged)
+
+    return tagged
+
+
+def _literals(data: Dataset, entities: pl.Series, reserved: frozenset[str]) -> pl.Series:
     rows = data.triples.attributes
-    names = _terms(rows["name"], "attribute", reserved=_RESERVED)
+    names = _terms(rows["name"], "attribute", reserved=reserved)
     values = [_literal(*row) for row in rows.select("value", "datatype", "language").iter_rows()]
     return _joined(
         [writing.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)]

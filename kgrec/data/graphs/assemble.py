@@ -3,7 +3,7 @@
 One numbering, one label per entity, no duplicates.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from kgrec.errors import ConfigError, FormatError
 
 BLANK = "_:"
 SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
+EXACT_MATCH = "http://www.w3.org/2004/02/skos/core#exactMatch"
 
 _LABELS = {"term": pl.Int32, "text": pl.String, "rank": pl.Int32}
 _TYPES = {"term": pl.Int32, "type": pl.String}
@@ -60,6 +61,7 @@ class RawTriples:
         counts: What happened while reading, by name.
         columns: As of ``Triples``.
         roles: As of ``Triples``.
+        idle_rules: Rules on predicates and namespaces that fit nothing in it.
     """
 
     sources: tuple[str, ...]
@@ -80,6 +82,7 @@ class RawTriples:
     counts: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[TableColumn, ...] = ()
     roles: tuple[ColumnRole, ...] = ()
+    idle_rules: tuple[str, ...] = ()
 
 
 def label_frame(rows: Sequence[tuple[int, str, int]]) -> pl.DataFrame:
@@ -98,7 +101,7 @@ def attribute_frame(rows: Sequence[tuple[int, str, str, str, str]]) -> pl.DataFr
 
 
 @dataclass(frozen=True, slots=True)
-class _Joined:
+class Joined:
     """Several sources over one numbering.
 
     Attributes:
@@ -110,6 +113,7 @@ class _Joined:
         types: Likewise.
         attributes: Likewise.
         counts: What happened, by name.
+        dropped: What was left out while it was shaped.
     """
 
     terms: pl.Series
@@ -119,10 +123,16 @@ class _Joined:
     types: pl.DataFrame
     attributes: pl.DataFrame
     counts: dict[str, int]
+    dropped: tuple[Dropped, ...] = ()
 
 
 def assemble(
-    parts: Iterable[RawTriples], *, same_as: str = "keep", literals: str = "attributes"
+    parts: Iterable[RawTriples],
+    *,
+    same_as: str = "keep",
+    literals: str = "attributes",
+    shape: Callable[[Joined], Joined] | None = None,
+    keep_labels: bool = False,
 ) -> Triples:
     """Return the facts of several sources as one graph.
 
@@ -133,31 +143,57 @@ def assemble(
 
     Args:
         parts: What each source says.
-        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" what it joins into the entity whose
-            key sorts first; the other names become attributes of it.
+        same_as: "keep" ``owl:sameAs`` as a relation, "merge" what it joins into the entity whose
+            key sorts first, or "merge-exact" also what ``skos:exactMatch`` joins; the other names
+            become attributes of it.
         literals: "attributes", or "entities" where they can be shared, see
             ``kgrec.data.graphs.literals``.
+        shape: What becomes of the joined sources before duplicates go, see ``kgrec.data.shaping``.
+        keep_labels: Whether the sources hold every label as an attribute too; where not, labels
+            beyond the one of each entity are counted as dropped.
 
     Raises:
         ConfigError: If ``same_as`` or ``literals`` is unknown.
         FormatError: If there are more than 65,535 sources.
     """
     for name, value, known in (
-        ("same_as", same_as, ("keep", "merge")),
+        ("same_as", same_as, ("keep", "merge", "merge-exact")),
         ("literals", literals, ("attributes", "entities")),
     ):
         if value not in known:
-            raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
+            raise ConfigError(f"{name}: {value!r} is neither {' nor '.join(map(repr, known))}.")
 
     joined, context = _joined(list(parts), literals == "entities")
-    if same_as == "merge":
-        joined = _merged(joined)
+    if same_as != "keep":
+        joined = _merged(joined, (SAME_AS,) if same_as == "merge" else (SAME_AS, EXACT_MATCH))
+
+    if shape is not None:
+        joined = shape(joined)
 
     if literals == "entities":
         joined = _with_categories(joined)
 
     joined, dropped = _distinct(joined)
-    return _numbered(joined, replace(context, dropped=(*context.dropped, *dropped)))
+    context = replace(context, dropped=(*context.dropped, *joined.dropped, *dropped))
+    triples = _numbered(joined, context)
+    if keep_labels:
+        return triples
+
+    return replace(triples, dropped=(*triples.dropped, *_other_labels(joined, triples)))
+
+
+def _other_labels(joined: Joined, triples: Triples) -> tuple[Dropped, ...]:
+    """Return how many labels of entities are not the one that was chosen."""
+    labels = joined.labels
+    if labels["term"].n_unique() == labels.height:
+        return ()
+
+    every = labels.select("term", "text").unique()
+    keys = joined.terms.gather(every["term"].cast(pl.Int64))
+    of_entities = int((triples.entities.match(keys) >= 0).sum())
+    count = of_entities - (len(triples.labels) - triples.labels.null_count())
+    why = "another one of the entity is preferred; keep_labels=all keeps all as attributes"
+    return (Dropped("labels", why, count),) if count > 0 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +208,7 @@ class _Context:
     roles: tuple[ColumnRole, ...]
 
 
-def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Context]:
+def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[Joined, _Context]:
     """Return the sources over one numbering, and what else they say."""
     sources = tuple(source for part in parts for source in part.sources)
     if len(sources) > np.iinfo(np.uint16).max:
@@ -214,7 +250,7 @@ def _joined(parts: Sequence[RawTriples], placed: bool) -> tuple[_Joined, _Contex
     for part in parts:
         counts |= {name: counts.get(name, 0) + count for name, count in part.counts.items()}
 
-    joined = _Joined(
+    joined = Joined(
         terms,
         triples,
         labels=_described([part.labels for part in parts], rows),
@@ -328,15 +364,12 @@ def _placed(part: RawTriples, source: int) -> pl.DataFrame:
     return known.with_columns(source=pl.lit(source, dtype=pl.UInt16))
 
 
-def _merged(joined: _Joined) -> _Joined:
-    """Return the graph with the entities that ``owl:sameAs`` joins as one: the first of them by
+def _merged(joined: Joined, relations: Sequence[str]) -> Joined:
+    """Return the graph with the entities that these relations join as one: the first of them by
     key, blank nodes last.
     """
-    known = joined.terms.index_of(SAME_AS)
-    if known is not None:
-        stated = joined.triples["relation"] == known
-    else:
-        stated = np.zeros(0, dtype=bool)
+    known = [n for key in relations if (n := joined.terms.index_of(key)) is not None]
+    stated = np.isin(joined.triples["relation"], known)
 
     if not stated.any():
         return joined
@@ -396,7 +429,7 @@ def _first_names(terms: pl.Series, one: np.ndarray, other: np.ndarray) -> np.nda
     return first
 
 
-def _with_categories(joined: _Joined) -> _Joined:
+def _with_categories(joined: Joined) -> Joined:
     """Return the graph with literals as entities where they can be shared."""
     found = categories(joined.attributes.filter(pl.col("name") != SAME_AS))
     kept = pl.concat([found.left, joined.attributes.filter(pl.col("name") == SAME_AS)])
@@ -444,7 +477,7 @@ def _with_categories(joined: _Joined) -> _Joined:
         "literals left as attributes": found.left.height,
     }
 
-    return _Joined(
+    return Joined(
         terms,
         triples,
         labels=pl.concat([_described([joined.labels], [before]), named]),
@@ -455,7 +488,7 @@ def _with_categories(joined: _Joined) -> _Joined:
     )
 
 
-def _distinct(joined: _Joined) -> tuple[_Joined, tuple[Dropped, ...]]:
+def _distinct(joined: Joined) -> tuple[Joined, tuple[Dropped, ...]]:
     """Return the graph with each triple once and without loops, and how many others there were."""
     head, relation, tail = (joined.triples[end] for end in _ENDS)
     loops = int((head == tail).sum())
@@ -487,7 +520,7 @@ def _marked(size: int, *rows: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _numbered(joined: _Joined, context: _Context) -> Triples:
+def _numbered(joined: Joined, context: _Context) -> Triples:
     """Return the graph with its entities and its relations numbered apart."""
     terms = joined.terms
     triples = joined.triples

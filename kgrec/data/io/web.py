@@ -3,6 +3,7 @@
 import base64
 import http.client
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -25,6 +26,14 @@ _log = logging.getLogger("kgrec.data")
 _SCHEMES = ("http", "https")
 _PIECE = 1 << 16
 _SNIPPET = 300
+# Words of a server that will say the same again: it cannot sort so much, or the request is wrong.
+_SORTING = re.compile(
+    r"(?i)\bSR353\b|sorted top|rows to sort|\bORDER BY\b.*limit|sort.*(?:limit|exceed)"
+)
+_LASTING = re.compile(
+    r"(?i)syntax|malformed|parse (?:error|exception)|undefined|not supported|unsupported"
+    r"|not allowed|exceeds|Virtuoso [0-9A-Z]{5} Error"
+)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _NAMES_OF_GRAPHS = ("default-graph-uri", "named-graph-uri")
 Result = TypeVar("Result")
@@ -353,6 +362,13 @@ def _reason(error: object, manners: Manners) -> str:
 
 def _refusal(where: Address, error: urllib.error.HTTPError) -> Exception:
     said = f"answered {error.code} {' '.join(str(error.reason).split())[:_SNIPPET]}".rstrip()
+    if error.code == 500:
+        said += _first_words(error)
+        if _SORTING.search(said):
+            return SortingError(f"{where.shown}: {said}. Ask for smaller pages, or omit ORDER BY.")
+        if _LASTING.search(said):
+            return FetchError(f"{where.shown}: {said}. Correct what was asked.")
+
     if error.code in _PASSING:
         return Passing(said, wait=_retry_after(error.headers))
     if error.code in (401, 403):
@@ -365,13 +381,19 @@ def _refusal(where: Address, error: urllib.error.HTTPError) -> Exception:
     if error.code == 416:
         return RangeError(f"{where.shown}: {said}. Ask for the whole.")
 
-    return FetchError(
-        f"{where.shown}: {said}{_first_words(error)}. Check the address and what was asked."
-    )
+    said += _first_words(error)
+    if _SORTING.search(said):
+        return SortingError(f"{where.shown}: {said}. Ask for smaller pages, or omit ORDER BY.")
+
+    return FetchError(f"{where.shown}: {said}. Check the address and what was asked.")
 
 
 class NotThereError(FetchError):
     """The server knows nothing by that name."""
+
+
+class SortingError(FetchError):
+    """The server does not sort so many rows."""
 
 
 class RangeError(FetchError):

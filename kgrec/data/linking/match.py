@@ -8,6 +8,7 @@ import polars as pl
 
 from kgrec.data.io.files import FilePath
 from kgrec.data.io.writing import write_file
+from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.readers.items import ItemTable, titles
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.column_kinds import YEAR_NAME, as_number, as_text, as_year, guess
@@ -32,6 +33,10 @@ _ARTICLES = "the|a|an|il|lo|la|le|les|l'|el|los|las|un|une|una|der|die|das|den|h
 _DATE_NAME = r"(?i)(?:year|date|released?|published|inception|[/#]P577|[/#]P571)$"
 _IN_BRACKETS = r"\(([^()]*)\)\s*$"
 _YEAR = r"(?:^|[^\d])(1[5-9]\d\d|20\d\d)(?:[^\d]|$)"
+_LABELS = LABEL_PREDICATES
+_OTHER = (
+    r"(?i)(?:^|[/#:])(?:altLabel|alternateName|alternativeName|hiddenLabel|name|title|label|P1476)$"
+)
 _ALIKE = 0.6
 _DESCRIBED = 0.5
 _COMMON = 100
@@ -132,7 +137,8 @@ def _years_in(cells: pl.Series) -> pl.Series:
 def match_items(items: pl.DataFrame, triples: Triples, by: str = "label-year") -> Matches:
     """Match items to the entities of a graph by label, and by year where both sides have one.
 
-    Labels are compared without case, accents, punctuation and what stands in brackets at their end;
+    Where no entity has an item's title as its label, all its labels and names are tried, in every
+    language. Labels are compared without case, accents, punctuation and what stands in brackets at their end;
     "Godfather, The" is "The Godfather". A match is sure where the labels agree and the years do, or
     the graph gives no year and neither the item nor the entity has another candidate. It is
     doubtful where several entities or several different items fit, where the years are one apart,
@@ -155,7 +161,13 @@ def match_items(items: pl.DataFrame, triples: Triples, by: str = "label-year") -
         items = items.with_columns(year=_NO_YEAR)
 
     entities = _entities(triples, by)
-    pairs = _graded(_pairs(items, entities))
+    pairs = _pairs(items, entities)
+    others = _with_other_labels(entities, triples)
+    if others.height:
+        rest = items.join(pairs, on="item", how="anti", maintain_order="left")
+        pairs = pl.concat([pairs, _pairs(rest, others)])
+
+    pairs = _graded(pairs)
     decided = _decided(pairs)
     return _reviewed(items, entities, decided, _suggested(items, entities, decided))
 
@@ -181,9 +193,11 @@ def _entities(triples: Triples, by: str) -> pl.DataFrame:
     size = len(triples.entities)
     described = np.zeros(size, dtype=bool)
     described[triples.head] = True
+    others = one_per_key(_other_labels(triples), "entity", "other")
     rows = pl.DataFrame(
         {"entity": np.arange(size, dtype=np.int64), "label": triples.labels, "described": described}
-    )
+    ).join(others, on="entity", how="left", maintain_order="left")
+    rows = rows.with_columns(label=pl.coalesce("label", "other")).drop("other")
     rows = rows.with_columns(iri=triples.entities.series).drop_nulls("label")
 
     if by == "label-year":
@@ -195,6 +209,22 @@ def _entities(triples: Triples, by: str) -> pl.DataFrame:
         pl.col("years").fill_null([])
     )
     return rows.with_columns(_forms(_bare(rows["label"])))
+
+
+def _with_other_labels(entities: pl.DataFrame, triples: Triples) -> pl.DataFrame:
+    """Return the entities under their other labels, in all languages: a row for each."""
+    rows = _other_labels(triples).join(entities, on="entity", maintain_order="left")
+    rows = rows.filter(pl.col("other") != pl.col("label")).with_columns(label="other")
+    forms = _forms(_bare(rows["label"]))
+    return rows.with_columns(forms).select(entities.columns)
+
+
+def _other_labels(triples: Triples) -> pl.DataFrame:
+    """Return columns ``entity`` and ``other``: the labels and names among the literals."""
+    attributes = triples.attributes
+    named = attributes.filter(pl.col("name").is_in(_LABELS) | pl.col("name").str.contains(_OTHER))
+    found = named.select(pl.col("entity").cast(pl.Int64), other="value")
+    return found.unique(maintain_order=True)
 
 
 def _entity_years(triples: Triples) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 
 from kgrec.compiled import load_library
 
-_VERSION = 1
+_VERSION = 2
 _FILE = "_ntriples.so"
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
@@ -31,6 +31,7 @@ _RULES = (
     "language",
     "drop blank",
     "keep lines",
+    "keep labels",
 )
 _NUMBERS = (
     *("head", "relation", "tail", "graph", "label term", "label rank", "type term", "type name"),
@@ -43,7 +44,7 @@ _NUMBERS = (
         "attribute line",
     ),
 )
-_TEXTS = ("terms", "names", "label text", "value", "languages")
+_TEXTS = ("terms", "names", "label text", "value", "languages", "predicates")
 _COLUMNS = {name: number for number, name in enumerate((*_NUMBERS, *_TEXTS))}
 COUNTS = ("statements", "quoted", "classless", "by predicate", "by namespace", "by blank", "blanks")
 

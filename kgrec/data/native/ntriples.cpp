@@ -478,9 +478,9 @@ struct Line {
 enum Role : int32_t { PLAIN = -1, TYPE = -2, DENIED = -3 };  // 0 and more: a label of that rank
 
 struct Rules {
-    std::vector<std::string> labels, allowed, denied, inside, outside;
-    std::string type, language;
-    bool drop_blank = false, keep_lines = false;
+    std::vector<std::string> labels, allowed, denied, inside, outside, preferred;
+    std::string type;
+    bool drop_blank = false, keep_lines = false, keep_labels = false;
 
     static bool fits(const Span& iri, const std::vector<std::string>& rules) {
         for (const std::string& rule : rules) {
@@ -495,6 +495,14 @@ struct Rules {
             if (same(iri, labels[rank])) return static_cast<int32_t>(rank);
         if (same(iri, type)) return TYPE;
         return allowed.empty() || fits(iri, allowed) ? PLAIN : DENIED;
+    }
+    // How near a label's language (in lower case) is to what is wanted: its position among the preferred ones, then none and "mul", then others.
+    int32_t near(const std::string& tag) const {
+        const size_t primary = tag.find('-') == std::string::npos ? tag.size() : tag.find('-');
+        const int32_t count = static_cast<int32_t>(preferred.size());
+        for (int32_t place = 0; place < count; ++place)
+            if (primary == preferred[place].size() && tag.compare(0, primary, preferred[place]) == 0) return place;
+        return tag.empty() || tag == "mul" ? count : count + 1;
     }
     bool outlaw(const Span& iri) const { return fits(iri, outside) || (!inside.empty() && !fits(iri, inside)); }
 };
@@ -635,13 +643,10 @@ struct Reader {
         for (char& c : small)
             if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 32);
         if (role >= 0) {
-            const size_t primary = small.find('-') == std::string::npos ? small.size() : small.find('-');
-            const bool wanted = primary == rules.language.size() && small.compare(0, primary, rules.language) == 0;
-            const int32_t near = wanted ? 0 : small.empty() ? 1 : 2;
             label_term.push(first);
-            label_rank.push(near * static_cast<int32_t>(rules.labels.size()) + role);
+            label_rank.push(rules.near(small) * static_cast<int32_t>(rules.labels.size()) + role);
             label_text.push(text, s.object.length);
-            return;
+            if (!rules.keep_labels) return;
         }
         if (predicate_name.data[number] < 0) predicate_name.data[number] = name(s.predicate.at, s.predicate.length);
         const std::string& usual = s.directed ? DIRECTED : s.language.at != nullptr ? LANGUAGE : STRING;
@@ -785,7 +790,7 @@ int32_t guarded(Work work) {
 
 extern "C" {
 
-int32_t kgrec_ntriples_version() { return 1; }
+int32_t kgrec_ntriples_version() { return 2; }
 
 void* kgrec_ntriples_new(int32_t quads) {
     try {
@@ -797,8 +802,8 @@ void* kgrec_ntriples_new(int32_t quads) {
 
 void kgrec_ntriples_free(void* reader) { delete static_cast<Reader*>(reader); }
 
-// kind: 0 label predicate, 1 predicate allowed, 2 denied, 3 namespace allowed, 4 denied, 5 class predicate, 6 language, 7 drop blank nodes,
-// 8 keep the lines of literals
+// kind: 0 label predicate, 1 predicate allowed, 2 denied, 3 namespace allowed, 4 denied, 5 class predicate, 6 preferred language, 7 drop blank nodes,
+// 8 keep the lines of literals, 9 keep labels as attributes too
 int32_t kgrec_ntriples_rule(void* reader, int32_t kind, const char* text, int64_t length) {
     return guarded([&] {
         Rules& rules = static_cast<Reader*>(reader)->rules;
@@ -806,9 +811,10 @@ int32_t kgrec_ntriples_rule(void* reader, int32_t kind, const char* text, int64_
         std::string value(text, static_cast<size_t>(length));
         if (kind < 5) lists[kind]->push_back(std::move(value));
         if (kind == 5) rules.type = std::move(value);
-        if (kind == 6) rules.language = std::move(value);
+        if (kind == 6) rules.preferred.push_back(std::move(value));
         if (kind == 7) rules.drop_blank = true;
         if (kind == 8) rules.keep_lines = true;
+        if (kind == 9) rules.keep_labels = true;
         return 0;
     });
 }
@@ -832,10 +838,10 @@ int32_t kgrec_ntriples_give(void* reader, int32_t column, ArrowSchema* schema, A
                                             &own.label_term, &own.label_rank,      &own.type_term,     &own.type_name,
                                             &own.attribute_term, &own.attribute_name, &own.attribute_datatype, &own.attribute_language};
         Column<int64_t>* const lines[] = {&own.line, &own.attribute_line};
-        Texts* const texts[] = {&own.terms.texts, &own.names.texts, &own.label_text, &own.value, &own.languages.texts};
+        Texts* const texts[] = {&own.terms.texts, &own.names.texts, &own.label_text, &own.value, &own.languages.texts, &own.predicates.texts};
         if (column < 12) give(*numbers[column], "i", schema, array);
         else if (column < 14) give(*lines[column - 12], "l", schema, array);
-        else if (column < 19) give(*texts[column - 14], schema, array);
+        else if (column < 20) give(*texts[column - 14], schema, array);
         else return 3;
         return 0;
     });

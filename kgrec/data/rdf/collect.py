@@ -5,7 +5,7 @@ Compiled where it can be, else in Python, with the same result.
 
 import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -39,7 +39,8 @@ class RdfOptions:
 
     Attributes:
         base: IRI that relative IRIs are resolved against; the file's own where None.
-        language: Preferred language of labels; labels without a language come next, then any.
+        language: Preferred language of labels, or several with commas, the first one first; labels
+            without a language or for all of them ("mul") come next, then any.
         labels: Predicates that give labels, the preferred first.
         predicates: Only statements with these predicates are read, besides labels and types; all
             where empty.
@@ -49,6 +50,8 @@ class RdfOptions:
         without_namespaces: Statements that concern entities with these IRIs are left out.
         blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
         keep_lines: Whether literals keep their lines.
+        keep_labels: Whether labels become attributes as well, each with its language.
+        contexts: Contexts of JSON-LD by address, as text.
         on_error: "stop" at a line that is no statement, or "skip" it and count it, where the syntax
             has lines.
         limits: How far a compressed file may grow.
@@ -66,6 +69,8 @@ class RdfOptions:
     without_namespaces: tuple[str, ...] = ()
     blank: str = "keep"
     keep_lines: bool = False
+    keep_labels: bool = False
+    contexts: Mapping[str, str] = field(default_factory=dict)
     on_error: str = "stop"
     limits: Limits = field(default_factory=Limits)
 
@@ -99,6 +104,43 @@ class RdfOptions:
                     "['http://dbpedia.org/ontology/']."
                 )
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The preferred languages of labels in lower case, the first one first."""
+        return tuple(tag.strip().lower() for tag in self.language.split(",") if tag.strip())
+
+    def near(self, language: str) -> int:
+        """Return how near the language of a label is to what is preferred, 0 for the first one.
+
+        >>> [RdfOptions(language="de,en").near(tag) for tag in ("de-at", "en", "", "mul", "fr")]
+        [0, 1, 2, 2, 3]
+        """
+        preferred = self.languages
+        primary = language.split("-")[0]
+        if primary in preferred:
+            return preferred.index(primary)
+        if language in ("", "mul"):
+            return len(preferred)
+
+        return len(preferred) + 1
+
+    def idle(self, predicates: Sequence[str], counts: Mapping[str, int]) -> tuple[str, ...]:
+        """Return the rules that fit none of a source's predicates ."""
+        named = {
+            "predicates": self.predicates,
+            "without_predicates": self.without_predicates,
+        }
+        found = [
+            f"{name}={rule}"
+            for name, rules in named.items()
+            for rule in rules
+            if not any(_fits(predicate, (rule,)) for predicate in predicates)
+        ]
+        if not counts["by namespace"]:
+            found += [f"without_namespaces={rule}" for rule in self.without_namespaces]
+
+        return tuple(found)
+
     def role(self, predicate: str) -> int | None:
         """Return the rank of a label predicate, -1 for the type predicate, -2 for any other one
         that is read, None for one that is not.
@@ -129,9 +171,10 @@ class RdfOptions:
             "inside": self.namespaces,
             "outside": self.without_namespaces,
             "type": (TYPE_PREDICATE,),
-            "language": (self.language.lower(),),
+            "language": self.languages,
             "drop blank": ("",) * (self.blank == "drop"),
             "keep lines": ("",) * self.keep_lines,
+            "keep labels": ("",) * self.keep_labels,
         }
         return [(name, text) for name, texts in lists.items() for text in texts]
 
@@ -172,7 +215,7 @@ def collector(options: RdfOptions, quads: bool) -> "CompiledCollector | PythonCo
     if compiled is None:
         return PythonCollector(options)
 
-    return CompiledCollector(native.Reader(compiled, quads, options.rules()))
+    return CompiledCollector(native.Reader(compiled, quads, options.rules()), options)
 
 
 class CompiledCollector:
@@ -181,8 +224,9 @@ class CompiledCollector:
     Those of pyoxigraph reach it as the N-Quads that pyoxigraph writes.
     """
 
-    def __init__(self, reader: native.Reader) -> None:
+    def __init__(self, reader: native.Reader, options: RdfOptions) -> None:
         self.reader = reader
+        self._options = options
 
     def taken(self, text: bytes, first: int) -> int:
         """Take what pyoxigraph wrote, a statement a line, numbered from ``first``, and return the
@@ -244,6 +288,7 @@ class CompiledCollector:
             graphs=graphs,
             formats=(format,),
             counts=_counted(counts),
+            idle_rules=self._options.idle(column("predicates").to_list(), counts),
         )
 
 
@@ -292,7 +337,6 @@ class PythonCollector:
 
     def __init__(self, options: RdfOptions) -> None:
         self._options = options
-        self._language = options.language.lower()
         self._filtered = bool(options.namespaces or options.without_namespaces)
         self._roles: dict[str, int | None] = {}
         self._terms: dict[str, int] = {}
@@ -410,15 +454,10 @@ class PythonCollector:
     def _literal(self, head: int, name: str, literal: ox.Literal, role: int, ordinal: int) -> None:
         language = (literal.language or "").lower()
         if role >= 0:
-            if language.split("-")[0] == self._language:
-                near = 0
-            elif not language:
-                near = 1
-            else:
-                near = 2
-
+            near = self._options.near(language)
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
-            return
+            if not self._options.keep_labels:
+                return
 
         self._attributes.append((head, name, literal.value, literal.datatype.value, language))
         if self._options.keep_lines:
@@ -452,6 +491,7 @@ class PythonCollector:
             graphs=pl.Series("graph", list(self._graphs), dtype=pl.String),
             formats=(format,),
             counts=_counted(self._counts),
+            idle_rules=self._options.idle(list(self._roles), self._counts),
         )
 
 

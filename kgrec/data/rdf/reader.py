@@ -3,11 +3,12 @@
 import codecs
 import io
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, SupportsIndex, cast
+from typing import IO, Any, SupportsIndex, cast
 
 import numpy as np
 import pyoxigraph as ox
@@ -18,6 +19,8 @@ from kgrec.data.io.files import FilePath, bare_suffix, reading
 from kgrec.data.io.prefetch import overlapped
 from kgrec.data.rdf import ntriples
 from kgrec.data.rdf.collect import CompiledCollector, RdfOptions, collector, serialized, too_large
+from kgrec.data.rdf.contexts import NAMED, with_contexts
+from kgrec.data.rdf.json_lines import in_lines, read_json_lines
 from kgrec.data.rdf.xml_guard import guarded
 from kgrec.data.rdf.xml_normalize import NO_LANGUAGE, Plain
 from kgrec.data.records.report import Skipped
@@ -56,6 +59,13 @@ _DIRECTIVE = re.compile(
     rb"@(?:prefix|base)\s|(?:prefix|base)\s++(?:[\w.-]*+:\s*+)?<", re.IGNORECASE
 )
 _CONTEXT = re.compile(rb"\"@context\"\s*+:\s*+(?:\[[^\]\"]*+)?\"([^\"]*+)\"")
+_PREFIXES = (
+    re.compile(rb"(?i:@prefix|\bprefix)\s+([\w.-]*):\s*<([^<>\s]*)>"),
+    re.compile(rb"xmlns:([\w.-]+)\s*=\s*[\"']([^\"'\s]*)[\"']"),
+    re.compile(rb"\"([\w.-]+)\"\s*:\s*\"([a-z]+:[^\"\s]*[/#:])\""),
+)
+_STATEMENT = re.compile(rb"\s*(?:<[^<>]*>|_:\S+)\s*<[^<>]*>\s*(?:<[^>]*>|_:\S+|\".*\"\S*)\s*\.\s*")
+_TURTLE = (ox.RdfFormat.TURTLE, ox.RdfFormat.TRIG)
 _REMOTE = "LoadDocumentCallback"
 _OPTIONS = RdfOptions()
 
@@ -82,7 +92,94 @@ def read_rdf(
         if known is None:
             raise FormatError(f"{path}: is in no RDF format that kgrec knows. Name the format.")
 
-        return parse_rdf(stream, str(path), known, options, base=_base(path, options), again=path)
+        base = _base(path, options)
+        if known == ox.RdfFormat.JSON_LD and NAMED.search(start):
+            return _with_known_contexts(stream, path, options, base, start)
+        if known == ox.RdfFormat.JSON_LD and in_lines(start):
+            return read_json_lines(stream, str(path), options, base, lambda document: document)
+
+        try:
+            return parse_rdf(stream, str(path), known, options, base=base, again=path)
+        except FormatError as error:
+            if format is not None or known not in _TURTLE or not looks_lined(start):
+                raise
+
+            failed = error
+
+    if options.on_error != "skip":
+        raise FormatError(
+            f"{failed} It looks like N-Triples: format=nt with on_error=skip leaves such lines out."
+        )
+
+    return read_rdf(path, format="nt", options=options)
+
+
+def _with_known_contexts(
+    stream: ByteStream, path: FilePath, options: RdfOptions, base: str, start: bytes
+) -> RawTriples:
+    """Return the facts of JSON-LD whose contexts are named by their addresses."""
+    name = str(path)
+    folder = Path(path).absolute().parent
+    named = NAMED.search(start)
+    line = start.count(b"\n", 0, named.start()) + 1 if named else 1
+
+    def complete(document: object) -> object:
+        return with_contexts(document, f"{name}:{line}", options.contexts, folder)
+
+    if in_lines(start):
+        return read_json_lines(stream, name, options, base, complete)
+
+    text = b"".join(_shallow(stream, name))
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{name}: not valid JSON: {error}. Correct it.") from None
+
+    whole = Pieces(iter([json.dumps(complete(document)).encode()]))
+    return parse_rdf(whole, name, ox.RdfFormat.JSON_LD, options, base=base)
+
+
+def statements_of(raw: ByteStream, path: FilePath, options: RdfOptions) -> Iterator[ox.Quad]:
+    """Yield the statements of an open RDF file as they are; blank nodes are its own.
+
+    Raises:
+        FormatError: If the file is not valid RDF.
+    """
+    stream, start = _started(raw)
+    known = format_of(path, start)
+    if known is None:
+        raise FormatError(f"{path}: is in no RDF format that kgrec knows.")
+
+    base = _base(path, options)
+    own: dict[str, ox.BlankNode] = {}
+
+    def apart(term: Any) -> Any:
+        if isinstance(term, ox.BlankNode):
+            return own.setdefault(term.value, ox.BlankNode())
+        return term
+
+    with _explained(str(path), known, options, base, path):
+        for quad in _parsed(stream, str(path), known, base):
+            subject, predicate, value, graph = quad
+            yield ox.Quad(apart(subject), predicate, apart(value), apart(graph))
+
+
+def prefixes_in(start: bytes) -> dict[str, str]:
+    """Return the prefixes that the first bytes of a file declare, in any RDF syntax.
+
+    >>> prefixes_in(b"@prefix a: <http://a.org/> . PREFIX b: <http://b.org/>")
+    {'a': 'http://a.org/', 'b': 'http://b.org/'}
+    """
+    found = (groups for pattern in _PREFIXES for groups in pattern.findall(start))
+    return {name.decode(): iri.decode("utf-8", "replace") for name, iri in found}
+
+
+def looks_lined(start: bytes) -> bool:
+    """Return whether most first lines have the shape of N-Triples, valid or not."""
+    lines = [line for line in start.split(b"\n")[:_SAMPLED_LINES] if line.strip()]
+    lines = [line for line in lines[:-1] or lines if not line.lstrip().startswith(b"#")]
+    shaped = sum(bool(_STATEMENT.match(line)) for line in lines)
+    return len(lines) > 1 and shaped >= 0.9 * len(lines)
 
 
 def _base(path: FilePath, options: RdfOptions) -> str:

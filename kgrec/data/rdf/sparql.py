@@ -19,7 +19,16 @@ import pyoxigraph as ox
 from kgrec.data.graphs.assemble import RawTriples
 from kgrec.data.io.compression import Pieces
 from kgrec.data.io.files import FilePath, existing, read_text
-from kgrec.data.io.web import Address, Answer, Manners, Passing, address, open_address, patiently
+from kgrec.data.io.web import (
+    Address,
+    Answer,
+    Manners,
+    Passing,
+    SortingError,
+    address,
+    open_address,
+    patiently,
+)
 from kgrec.data.io.writing import write_file
 from kgrec.data.rdf.collect import RdfOptions
 from kgrec.data.rdf.ntriples import read_lines, reason
@@ -50,7 +59,7 @@ _BLANK = re.compile(rb"_:\S+")
 _SHOWN = 200
 
 
-def _own_cache() -> Path:
+def own_cache() -> Path:
     """Return the folder of answers where none is named; on Linux ``XDG_CACHE_HOME`` moves it."""
     from platformdirs import user_cache_path  # wanted by queries alone
 
@@ -89,7 +98,7 @@ class SparqlQuery:
     query: str = field(repr=False)
     name: str = ""
     page: int = 5_000
-    cache: FilePath | None = field(default_factory=_own_cache)
+    cache: FilePath | None = field(default_factory=own_cache)
     refresh: bool = False
     max_pages: int = 10_000
     manners: Manners = field(default_factory=Manners)
@@ -119,23 +128,26 @@ def query_from_file(url: str, path: FilePath, settings: Mapping[str, str]) -> Sp
         MissingFileError: If the file is not there.
         ConfigError: If a setting is unknown or no number.
     """
+    return query_of(url, read_text(path), existing(path).name, settings)
+
+
+def query_of(url: str, text: str, title: str, settings: Mapping[str, str]) -> SparqlQuery:
+    """Return a query with settings as text, see ``query_from_file``."""
     own_fields = {f.name for f in fields(SparqlQuery)} - {"url", "query", "name", "manners"}
     manners = {f.name for f in fields(Manners)}
     found: dict[str, Any] = {}
 
-    for name, text in settings.items():
+    for name, value in settings.items():
         if name not in own_fields | manners:
             raise ConfigError(
                 f"{name!r} is no setting of a query.{nearest(name, own_fields | manners)} Known: "
                 f"{', '.join(sorted(own_fields | manners))}."
             )
-        found[name] = _setting(name, text)
+        found[name] = _setting(name, value)
 
-    patience = Manners(**{name: value for name, value in found.items() if name in manners})
-    asked_for = {name: value for name, value in found.items() if name in own_fields}
-    return SparqlQuery(
-        url, read_text(path), name=existing(path).name, manners=patience, **asked_for
-    )
+    patience = Manners(**{name: known for name, known in found.items() if name in manners})
+    asked_for = {name: known for name, known in found.items() if name in own_fields}
+    return SparqlQuery(url, text, name=title, manners=patience, **asked_for)
 
 
 def _setting(name: str, text: str) -> object:
@@ -193,6 +205,14 @@ def read_sparql(query: SparqlQuery, options: RdfOptions) -> RawTriples:
     )
     counts = {**facts.counts, "pages of SPARQL answers": len(pages)}
     return replace(facts, formats=(FORMAT,), dropped=(*facts.dropped, *dropped), counts=counts)
+
+
+def answers(query: SparqlQuery, options: RdfOptions) -> Iterator[bytes]:
+    """Yield what an endpoint gives, as N-Quads, page by page; see ``read_sparql``."""
+    where = address(query.url)
+    with _folder(query, where) as folder:
+        for page in _Asker(query, where, folder, options).pages():
+            yield page.body()
 
 
 @contextmanager
@@ -304,6 +324,7 @@ class _Asker:
         self._lenient = options.on_error == "skip"
         self._plan = paged(query.query, query.title)
         self._warned = False
+        self._wrapping = False
 
     def pages(self) -> list[_Page]:
         """Return all pages.
@@ -392,12 +413,30 @@ class _Asker:
         else:
             text = self._query.query
 
-        parsed = patiently(
-            lambda: self._request(text, offset, size), self._query.manners, self._where.shown
-        )
+        parsed = self._answer(text, offset, size)
         page = _kept(path, parsed)
         _log.info("%s: %d rows from %d on", self._where.shown, page.rows, offset)
         return page
+
+    def _answer(self, text: str, offset: int, size: int | None) -> "_Parsed":
+        """Ask for a page; where the endpoint refuses to sort it, as a query around the sorted
+        one.
+        """
+        wrapped = self._plan.wrapped_page(size, offset) if self._query.page else None
+        if self._wrapping and wrapped is not None:
+            text = wrapped
+
+        try:
+            return patiently(
+                lambda: self._request(text, offset, size), self._query.manners, self._where.shown
+            )
+        except SortingError as error:
+            if wrapped is None or self._wrapping:
+                raise
+
+            _log.info("%s Asked again as a query around the sorted one.", error)
+            self._wrapping = True
+            return self._answer(text, offset, size)
 
     def _request(self, text: str, offset: int, size: int | None) -> "_Parsed":
         """Ask once for a page."""

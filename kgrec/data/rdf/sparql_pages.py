@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_PROJECTED = re.compile(r"\(.*?\bAS\s+[?$](\w+)\s*\)|[?$](\w+)", re.IGNORECASE | re.DOTALL)
 _READ = ("CONSTRUCT", "SELECT")
 _FORMS = {*_READ, "ASK", "DESCRIBE"}
 _UPDATES = {"INSERT", "DELETE", "LOAD", "CLEAR", "CREATE", "DROP", "COPY", "MOVE", "ADD", "WITH"}
@@ -38,6 +39,8 @@ class PagedQuery:
         limit: Its own LIMIT, None where it has none.
         offset: Its own OFFSET.
         ordered: Whether it has an ORDER BY.
+        around: The text before and after an inner query that is the whole of it, for endpoints that
+            refuse to sort a page; None where it cannot be written so.
     """
 
     form: str
@@ -46,6 +49,19 @@ class PagedQuery:
     limit: int | None
     offset: int
     ordered: bool
+    around: tuple[str, str, str] | None = None
+
+    def wrapped_page(self, limit: int | None, offset: int) -> str | None:
+        """Return what ``page`` does, as a query around the sorted one; None if there is none.
+
+        Some endpoints sort no page far in, and do sort an inner query.
+        """
+        if self.around is None or not self.ordered:
+            return None
+
+        start, inner, end = self.around
+        whole = PagedQuery(self.form, f"{start}{inner}{end}", "", None, 0, self.ordered)
+        return whole.page(limit, offset)
 
     def page(self, limit: int | None, offset: int) -> str:
         """Return the query for some of its solutions; for all where the limit is None."""
@@ -127,7 +143,52 @@ def paged(query: str, name: str = "the query") -> PagedQuery:
         limit=found_bounds.get("LIMIT"),
         offset=found_bounds.get("OFFSET", 0),
         ordered=any(pair == ("ORDER", "BY") for pair in itertools.pairwise(seen)),
+        around=_around(query, outer, form, _without(query, spans, 0, end).rstrip()),
     )
+
+
+def _around(
+    query: str, outer: list[re.Match[str]], form: str, whole: str
+) -> tuple[str, str, str] | None:
+    """Return a query as an outer one, its inner one, and the end; None where it names graphs, or
+    has no template of its own.
+
+    Args:
+        query: The query.
+        outer: Its tokens outside of brackets.
+        form: "CONSTRUCT" or "SELECT".
+        whole: The query without LIMIT and OFFSET.
+    """
+    words = [token for token in outer if token.lastgroup == "word"]
+    if any(token.group().upper() == "FROM" for token in words):
+        return None
+
+    begin = next(token for token in words if token.group().upper() == form)
+    braces = [token for token in outer if token.group() in "{}"]
+    if form == "SELECT":
+        head = query[begin.end() : braces[0].start()]
+        names = [one or two for one, two in _PROJECTED.findall(head)]
+        start = (
+            f"{query[: begin.start()]}SELECT {' '.join(f'?{name}' for name in names)} WHERE {{ {{\n"
+        )
+        return start, whole[begin.start() :], "\n} }"
+
+    # CONSTRUCT WHERE { ... } has one pair of brackets, and cannot hold an inner query.
+    if len(braces) < 4:
+        return None
+
+    body = whole[braces[1].end() :].lstrip()
+    if body[:5].upper() == "WHERE":
+        body = body[5:]
+
+    start = f"{query[: braces[1].end()]} WHERE {{ {{\n"
+    return start, f"SELECT * WHERE {body.lstrip()}", "\n} }"
+
+
+def named_words(query: str) -> set[str]:
+    """Return the words of a query, in capitals, that stand in no IRI, text or comment."""
+    tokens = _TOKEN.finditer(query)
+    return {token.group().upper() for token in tokens if token.lastgroup == "word"}
 
 
 def _outer_tokens(query: str, name: str) -> list[re.Match[str]]:

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,22 @@ import numpy as np
 import polars as pl
 import pyoxigraph as ox
 
-from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble, label_frame
+from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble
 from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
 from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, bare_suffix, existing, listed
+from kgrec.data.propertygraph.builder import GraphBuilder, texts_of
+from kgrec.data.propertygraph.read import SUFFIXES, facts_of, read_property_graph, reader_of
 from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
-from kgrec.data.rdf.reader import FORMATS, format_of, gather, read_rdf, starting
+from kgrec.data.rdf.contexts import contexts_in
+from kgrec.data.rdf.foreign import refuse_foreign
+from kgrec.data.rdf.reader import FORMATS, format_of, gather, prefixes_in, read_rdf, starting
 from kgrec.data.rdf.sparql import SparqlQuery, read_sparql
+from kgrec.data.rdf.sparql_files import FileQuery, read_file_query
 from kgrec.data.records.report import dropped_rows
 from kgrec.data.records.triples import Triples
+from kgrec.data.shaping.namespaces import expanded
+from kgrec.data.shaping.options import IDLE, ShapeOptions
 from kgrec.data.tables.delimited import Table, as_ids, read_table
 from kgrec.data.tables.partitions import PARQUET, is_partitioned, part_files
 from kgrec.data.tables.roles import TRIPLE, header_words, triple_roles
@@ -47,7 +55,7 @@ def read_triples(
     *,
     format: str | None = None,
     base: str | None = None,
-    language: str = "en",
+    language: str | Sequence[str] = "en",
     labels: Sequence[str] = LABEL_PREDICATES,
     predicates: Sequence[str] = (),
     without_predicates: Sequence[str] = (),
@@ -56,6 +64,15 @@ def read_triples(
     literals: str = "attributes",
     same_as: str = "keep",
     blank: str = "keep",
+    profile: str | None = None,
+    types: str = "keep",
+    min_class: int = 2,
+    max_class: float = 1.0,
+    closure: Sequence[str] = (),
+    closure_depth: int = 0,
+    axioms: str = "keep",
+    keep_labels: str = "best",
+    context: Sequence[str] = (),
     separator: str | None = None,
     head: str | None = None,
     relation: str | None = None,
@@ -73,17 +90,19 @@ def read_triples(
     but the answers to a ``SparqlQuery``.
 
     Rules on predicates and namespaces are IRIs; one that ends in "/", "#" or ":" stands for every
-    IRI that begins so. What they leave out is counted.
+    IRI that begins so. A prefix of the file (``wdt:P57``), or one that everybody uses, is expanded.
+    What they leave out is counted, and a rule that fits nothing is reported.
 
     Args:
         source: A file; a folder, whose graph files are read in order of name; several of these,
-            which become one graph; a polars or pandas frame of three columns; a ``SparqlQuery``,
-            whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph
+            which become one graph; a polars or pandas frame of three columns; a ``SparqlQuery`` or
+            a ``FileQuery``, whose answers are asked for; an ``rdflib.Graph`` or ``rdflib.Dataset``; a networkx graph
             whose edges carry ``relation`` (or a text key). A networkx node's key is its attribute
             ``entity``, else the node as text; nodes of kind "user" are left out.
         format: An extension such as "ttl", where neither the file's own nor its content says.
         base: IRI that relative IRIs are resolved against; the file's own where None.
-        language: Preferred language of labels; labels without a language come next, then any.
+        language: Preferred language of labels, or several, the first one first; labels without a
+            language or for all of them ("mul") come next, then any.
         labels: IRIs of the predicates that give labels, the preferred first.
         predicates: Only statements with these predicates are read, besides labels and types; all
             where empty.
@@ -92,8 +111,22 @@ def read_triples(
         without_namespaces: Statements that concern entities with these IRIs are left out.
         literals: "attributes", or "entities": numbers become ranges, dates years, short texts that
             entities share categories.
-        same_as: "keep" ``owl:sameAs`` as a relation, or "merge" the entities that it joins.
-        blank: "keep" blank nodes, each file's own apart, or "drop" the statements with one.
+        same_as: "keep" ``owl:sameAs`` as a relation, "merge" the entities that it joins, or
+            "merge-exact" also those that ``skos:exactMatch`` joins.
+        blank: "keep" blank nodes, each file's own apart, "drop" the statements with one, or
+            "flatten": lists, reified statements and nodes that one entity points to become edges.
+        profile: Vocabulary whose plumbing is taken out (wikidata, dbpedia, schema, skos, owl): nodes
+            that hold facts together become edges, axioms and bookkeeping go, all counted.
+        types: "keep" ``rdf:type`` as a description, or "edges" to classes, which become entities.
+        min_class: With edges, entities that a class needs.
+        max_class: With edges, share of the typed entities that a class may have at most.
+        closure: Hierarchies up which edges and types are followed: "subclass", "broader", or IRIs
+            of relations from the lower to the higher term.
+        closure_depth: Levels of these, 0 for all.
+        axioms: "keep" statements about terms of ontologies, or "drop" them.
+        keep_labels: "best", one label for each entity, or "all": the others too, as attributes with
+            their languages.
+        context: Contexts of JSON-LD in files, as ``URL=FILE``. schema.org's is known.
         separator: Between the cells of text; found where None.
         head: Column of the heads in tables; found by its name where None.
         relation: Column of the relations, likewise.
@@ -118,26 +151,64 @@ def read_triples(
     if isinstance(source, Triples):
         return source
 
+    if keep_labels not in ("best", "all"):
+        raise ConfigError(f"keep_labels: {keep_labels!r} is neither 'best' nor 'all'.")
+
+    shaped = ShapeOptions(
+        profile=profile,
+        types=types,
+        min_class=min_class,
+        max_class=max_class,
+        closure=_rules(closure),
+        closure_depth=closure_depth,
+        axioms=axioms,
+        blank=blank,
+    )
     options = RdfOptions(
         base=base,
-        language=language,
+        language=language if isinstance(language, str) else ",".join(language),
         labels=_rules(labels),
         predicates=_rules(predicates),
         without_predicates=_rules(without_predicates),
         namespaces=_rules(namespaces),
         without_namespaces=_rules(without_namespaces),
-        blank=blank,
+        blank="keep" if blank == "flatten" else blank,
         keep_lines=literals == "entities",
+        keep_labels=keep_labels == "all",
+        contexts=contexts_in(_rules(context)),
         on_error=on_error,
         limits=Limits(max_unpacked, max_ratio),
     )
 
     columns = {"head": head, "relation": relation, "tail": tail}
-    return assemble(
-        (_read(one, format, separator, columns, options) for one in _sources(source)),
+    idle: list[tuple[str, ...]] = []
+
+    def parts() -> Iterator[RawTriples]:
+        for one in _sources(source):
+            part = _read(one, format, separator, columns, options)
+            idle.append(part.idle_rules)
+            yield part
+
+    triples = assemble(
+        parts(),
         same_as=same_as,
         literals=literals,
+        shape=shaped.shape,
+        keep_labels=keep_labels == "all",
     )
+    return _with_idle_rules(triples, idle)
+
+
+def _with_idle_rules(triples: Triples, idle: Sequence[tuple[str, ...]]) -> Triples:
+    """Return the graph with a count of 0 for each rule that fits nothing in any of its sources."""
+    rules = [rule for rule in idle[0] if all(rule in some for some in idle)]
+    for rule in rules:
+        _log.warning("%s fits nothing in %s", rule, listed(list(triples.sources)))
+
+    if not rules:
+        return triples
+
+    return replace(triples, counts={**triples.counts, **{f"{IDLE}{rule}": 0 for rule in rules}})
 
 
 # Settings of ``read_triples`` that ``reader_settings`` takes, and what text becomes.
@@ -153,6 +224,15 @@ _SETTINGS: dict[str, type] = {
     "literals": str,
     "same_as": str,
     "blank": str,
+    "profile": str,
+    "types": str,
+    "min_class": int,
+    "max_class": float,
+    "closure": list,
+    "closure_depth": int,
+    "axioms": str,
+    "keep_labels": str,
+    "context": list,
     "separator": str,
     "head": str,
     "relation": str,
@@ -185,6 +265,8 @@ def reader_settings(given: Mapping[str, object]) -> dict[str, Any]:
             if not (value.isascii() and value.isdigit()):
                 raise ConfigError(f"reading: {name}={value!r} is not a whole number.")
             value = int(value)
+        elif kind is float and isinstance(value, str):
+            value = _number(name, value)
 
         settings[name] = list(value) if isinstance(value, tuple) else value
 
@@ -210,6 +292,13 @@ def held_triples(
             "tail": entities.gather(triples.tail),
         }
     )
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"reading: {name}={text!r} is not a number.") from None
 
 
 def _rules(given: Sequence[str]) -> tuple[str, ...]:
@@ -243,15 +332,17 @@ def _read(
 ) -> RawTriples:
     if isinstance(source, Triples):
         return as_raw(source)
+    if isinstance(source, FileQuery):
+        return read_file_query(source, _with_prefixes(options, b""))
     if isinstance(source, SparqlQuery):
-        return read_sparql(source, options)
+        return read_sparql(source, _with_prefixes(options, b""))
     if is_address(source) or (isinstance(source, str | PathLike) and is_partitioned(source)):
         table = triple_table(source, separator, columns, options.on_error)
         return _from_table(table, options.on_error, columns)
     if isinstance(source, str | PathLike):
         return _read_file(source, format, separator, columns, options)
 
-    return _from_object(source, columns, options)
+    return _from_object(source, columns, _with_prefixes(options, b""))
 
 
 def _files(source: FilePath) -> list[FilePath]:
@@ -264,7 +355,7 @@ def _files(source: FilePath) -> list[FilePath]:
         ]
         return list(files) or [source]
 
-    known = {*FORMATS, "kg"}
+    known = {*FORMATS, *SUFFIXES, "kg"}
     inside = sorted(Path(source).iterdir())
     files = [path for path in inside if path.is_file()]
     found: list[FilePath] = [
@@ -309,12 +400,18 @@ def _read_file(
 ) -> RawTriples:
     existing(path)
     suffix = (format or bare_suffix(path)).lower()
+    start = starting(path, options)
+    if format is None:
+        nodes_and_edges = reader_of(path, start, options.limits)
+        if nodes_and_edges is not None:
+            return read_property_graph(path, nodes_and_edges)
+        if suffix not in _TABLES:
+            refuse_foreign(path, start)
+
     if suffix in FORMATS or (
-        format is None
-        and suffix not in _TABLES
-        and format_of(path, starting(path, options)) is not None
+        format is None and suffix not in _TABLES and format_of(path, start) is not None
     ):
-        facts = read_rdf(path, format=format, options=options)
+        facts = read_rdf(path, format=format, options=_with_prefixes(options, start))
     else:
         table = triple_table(path, separator, columns, options.on_error)
         facts = _from_table(table, options.on_error, columns)
@@ -327,6 +424,16 @@ def triple_table(source: object, separator: str | None, columns: _Columns, on_er
     """Return a table of triples, whose first row may be a header."""
     known = _HEADERS | {name.lower() for name in columns.values() if name is not None}
     return read_table(source, separator=separator, known=known, words=_WORDS, on_error=on_error)
+
+
+def _with_prefixes(options: RdfOptions, start: bytes) -> RdfOptions:
+    """Return options whose rules have the prefixes of a file expanded."""
+    own = prefixes_in(start)
+    names = ("labels", "predicates", "without_predicates", "namespaces", "without_namespaces")
+    rules: dict[str, Any] = {
+        name: tuple(expanded(one, own) for one in getattr(options, name)) for name in names
+    }
+    return replace(options, **rules)
 
 
 def _from_table(table: Table, on_error: str = "stop", wanted: _Columns | None = None) -> RawTriples:
@@ -444,48 +551,35 @@ def _node(term: Any) -> Any:
 
 
 def _from_networkx(graph: Any) -> RawTriples:
-    keys = {
-        n: str(d.get("entity", n)) for n, d in graph.nodes(data=True) if d.get("kind") != "user"
-    }
-    terms: dict[str, int] = {}
-    rows = []
-
-    if graph.is_multigraph():
-        edges = graph.edges(keys=True, data=True)
-    else:
-        edges = ((start, end, None, data) for start, end, data in graph.edges(data=True))
-
-    for edge in edges:
-        key, data = edge[2:]
-        if edge[0] not in keys or edge[1] not in keys:
+    """Return the knowledge graph of a networkx graph; nodes of kind "user" are left out."""
+    built = GraphBuilder("networkx graph")
+    for node, data in graph.nodes(data=True):
+        if data.get("kind") == "user":
             continue
 
-        relation = data.get(
-            "relation", data.get("label", key if isinstance(key, str) else "related")
-        )
-        rows.append(
-            [
-                terms.setdefault(term, len(terms))
-                for term in (keys[edge[0]], str(relation), keys[edge[1]])
-            ]
-        )
+        key = str(data.get("entity", node))
+        built.add("node", id=str(node))
+        built.say("node", "entity", key)
+        _say(built, "node", data, {"entity": data.get("entity"), "label": key})
 
-    named = [
-        (n, str(d["label"]))
-        for n, d in graph.nodes(data=True)
-        if n in keys and d.get("label") is not None
-    ]
-    labels = [
-        (terms.setdefault(keys[n], len(terms)), label, 0) for n, label in named if label != keys[n]
-    ]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    multi = graph.is_multigraph()
+    for edge in graph.edges(keys=True, data=True) if multi else graph.edges(data=True):
+        ends = edge[:2]
+        if any(graph.nodes[end].get("kind") == "user" for end in ends):
+            continue
 
-    return RawTriples(
-        ("networkx graph",),
-        list(terms),
-        columns[:, 0],
-        columns[:, 1],
-        columns[:, 2],
-        locator=np.zeros(len(rows), np.int64),
-        labels=label_frame(labels),
-    )
+        built.add("edge", start=str(ends[0]), end=str(ends[1]))
+        _say(built, "edge", edge[-1], {"label": edge[-1].get("relation")})
+        if multi and isinstance(edge[2], str):
+            built.say("edge", "key", edge[2])
+
+    return facts_of(built.graph(), "networkx graph")
+
+
+def _say(built: GraphBuilder, what: str, data: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
+    """Give the last node or edge its properties but for those that say what is known."""
+    for name, value in data.items():
+        if name in known and value == known[name]:
+            continue
+        for text, datatype in texts_of(value):
+            built.say(what, str(name), text, datatype)

@@ -1,0 +1,1 @@
+"""Graphs of nodes and edges with properties: GraphML, GEXF, JSON and CSV of other tools."""

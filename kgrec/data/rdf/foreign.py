@@ -1,0 +1,111 @@
+"""Syntaxes that kgrec does not read, recognized, so that the tool that converts them is named."""
+
+import re
+
+from kgrec.errors import FormatError
+
+_ROBOT = "robot convert --input {path} --output graph.ttl (ROBOT, robot.obolibrary.org)"
+_RIOT = "riot --output=nquads {path} > graph.nq (Apache Jena)"
+_SPACE = rb"\A(?:\xef\xbb\xbf)?\s*+"
+_PROLOG = (
+    _SPACE + rb"(?:<\?xml[^>]*+>\s*+|<!--.*?-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\])?\s*+>\s*+)*+"
+)
+
+# A pattern of the first bytes, what it shows, and the command that converts it.
+_SYNTAXES = tuple(
+    (re.compile(pattern, re.DOTALL | flags), name, tool)
+    for pattern, flags, name, tool in (
+        (_PROLOG + rb"<(?:[\w-]+:)?TriX[\s>]", 0, "TriX", _RIOT),
+        (
+            # As RDF/XML, the same element would have neither an IRI so called nor such children.
+            _PROLOG + rb"<(?:[\w-]+:)?Ontology\b(?=[^>]*www\.w3\.org/2002/07/owl#)"
+            rb"(?:[^>]*\bontologyIRI=|[^>]*>\s*<(?:[\w-]+:)?(?:Prefix|Declaration|Import)\b)",
+            0,
+            "OWL/XML",
+            _ROBOT,
+        ),
+        (
+            _PROLOG + rb"<(?:[\w-]+:)?sparql[\s>]",
+            0,
+            "results of a SPARQL query as XML",
+            "a CONSTRUCT query instead of SELECT, whose answer is triples",
+        ),
+        (
+            _SPACE
+            + rb"(?:<!--.*?-->\s*+|<\?xml[^>]*+>\s*+)*+<(?:!DOCTYPE\s+html|html|head|body)\b",
+            re.IGNORECASE,
+            "HTML{inside}",
+            "extruct {path} (pip install extruct) takes the data out as JSON",
+        ),
+        (
+            _SPACE + rb"(?:![^\n]*\n|\s)*+(?:format-version|ontology|data-version):",
+            0,
+            "OBO",
+            _ROBOT,
+        ),
+        (_SPACE + rb"\[(?:Term|Typedef|Instance)\]", 0, "OBO", _ROBOT),
+        (
+            _SPACE + rb"(?:#[^\n]*\n|\s)*+(?:Prefix|Ontology)\s*\(",
+            0,
+            "OWL functional syntax",
+            _ROBOT,
+        ),
+        (
+            _SPACE
+            + rb"(?:#[^\n]*\n|\s)*+(?:Prefix:\s+[\w.-]*:\s*<|Ontology:\s|Namespace:\s"
+            + rb"|(?:Class|ObjectProperty|Individual):\s+\S)",
+            0,
+            "OWL in Manchester syntax",
+            _ROBOT,
+        ),
+        (
+            _SPACE + rb"\{\s*+\"(?:[^\"\\]|\\.)*+\"\s*+:\s*+\{\s*+\"[^\"]*+\"\s*+:\s*+\[\s*+\{"
+            rb"[^{}]*?\"type\"\s*+:\s*+\"(?:uri|literal|bnode)\"",
+            0,
+            "RDF/JSON",
+            "riot --syntax=rdf/json --output=nquads {path} > graph.nq (Apache Jena)",
+        ),
+        (
+            _SPACE + rb"\{\s*+\"head\"\s*+:\s*+\{[^{}]*\"vars\"",
+            0,
+            "results of a SPARQL query as JSON",
+            "a CONSTRUCT query instead of SELECT, whose answer is triples",
+        ),
+        (
+            _SPACE + rb"\[\s*+\"(?:[^\"\\]|\\.)*+\"(?:\s*+,\s*+\"(?:[^\"\\]|\\.)*+\"){5}\s*+\]",
+            0,
+            "HexTuples",
+            "rdfpipe -i hext -o nquads {path} > graph.nq (rdflib)",
+        ),
+        (rb"\A\$HDT", 0, "HDT", "hdt2rdf {path} graph.nt (hdt-cpp)"),
+        (rb"\ATRDF", 0, "binary RDF", _RIOT),
+        (
+            _SPACE + rb"(?:#[^\n]*\n|@prefix[^\n]*\n|\s)*+(?:@forAll|@forSome|\{[^{}]*\}\s*=>)",
+            0,
+            "Notation3 with rules",
+            "EYE or cwm writes what the rules conclude as Turtle",
+        ),
+    )
+)
+_LD_SCRIPT = re.compile(rb"application/ld\+json", re.IGNORECASE)
+
+
+def refuse_foreign(path: object, start: bytes) -> None:
+    """Refuse a file in a known syntax that kgrec does not read.
+
+    Args:
+        path: Of the file, for the message.
+        start: Its first bytes.
+
+    Raises:
+        FormatError: If it is one; the message names the tool that converts it.
+    """
+    for pattern, name, tool in _SYNTAXES:
+        if not pattern.match(start):
+            continue
+
+        inside = " with JSON-LD in it" if _LD_SCRIPT.search(start) else ""
+        raise FormatError(
+            f"{path}: {name.format(inside=inside)}, which kgrec does not read. Convert it: "
+            f"{tool.format(path=path)}."
+        )

@@ -1,0 +1,189 @@
+"""Classes as edges, and hierarchies followed up; the right values come from a walk in plain
+Python.
+"""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import kgrec
+from kgrec.data.readers.triples import read_triples
+from kgrec.data.shaping.classes import ancestors
+from kgrec.errors import ConfigError, DataError
+
+TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+SUBCLASS = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
+PREFIXES = """@prefix : <http://x.org/> . @prefix skos: <http://www.w3.org/2004/02/skos/core#> .
+@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> . @prefix owl: <http://www.w3.org/2002/07/owl#> .
+"""
+
+
+def read(folder, text, **settings):
+    path = folder / "g.ttl"
+    path.write_text(PREFIXES + text, encoding="utf-8")
+    return read_triples(str(path), **settings)
+
+
+def stated(graph):
+    return {
+        (graph.entities.key(h), graph.relations.key(r), graph.entities.key(t))
+        for h, r, t in zip(graph.head, graph.relation, graph.tail, strict=True)
+    }
+
+
+def short(graph):
+    return {
+        tuple(key.rpartition("/")[2].rpartition("#")[2] for key in row) for row in stated(graph)
+    }
+
+
+CLASSES = """:a a :Horror ; :by :x . :b a :Horror . :c a :Comedy . :d a :Comedy, owl:Thing . :e a :Alone .
+:Horror rdfs:label "Horror films"@en ."""
+
+
+def test_types_are_edges_where_asked(tmp_path):
+    plain = read(tmp_path, CLASSES)
+    assert short(plain) == {("a", "by", "x")}
+    graph = read(tmp_path, CLASSES, types="edges")
+    assert short(graph) - short(plain) == {
+        ("a", "type", "Horror"),
+        ("b", "type", "Horror"),
+        ("c", "type", "Comedy"),
+        ("d", "type", "Comedy"),
+    }
+    assert graph.label(graph.entities.row("http://x.org/Horror")) == "Horror films"
+    assert graph.types.height == plain.types.height  # they stay as descriptions too
+    alone = read(tmp_path, CLASSES, types="edges", min_class=1)
+    assert ("e", "type", "Alone") in short(alone)
+    assert ("d", "type", "Thing") not in short(alone)
+
+
+def test_a_class_of_nearly_all_is_left_out_where_asked(tmp_path):
+    text = ":a a :Film . :b a :Film . :c a :Film, :Horror . :d a :Horror, :Film ."
+    assert {row[2] for row in short(read(tmp_path, text, types="edges"))} == {"Film", "Horror"}
+    few = read(tmp_path, text, types="edges", max_class=0.6)
+    assert {row[2] for row in short(few)} == {"Horror"}
+    assert [(d.what, d.count) for d in few.dropped] == [("classes", 1)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"types": "edge"},
+        {"min_class": 0},
+        {"max_class": 1.5},
+        {"closure_depth": -1},
+        {"axioms": "x"},
+    ],
+)
+def test_settings_out_of_range(tmp_path, settings):
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        read(tmp_path, ":a :b :c .", **settings)
+
+
+HIERARCHY = """:a a :Slasher . :b a :Slasher . :c :genre :slasher .
+:Slasher rdfs:subClassOf :Horror . :Horror rdfs:subClassOf :Film .
+:slasher skos:broader :horror . :film skos:narrower :horror ."""
+
+
+def test_a_closure_follows_classes_and_concepts_up(tmp_path):
+    graph = read(tmp_path, HIERARCHY, types="edges", closure=["subclass", "broader"])
+    assert {row for row in short(graph) if row[1] == "type"} == {
+        (one, "type", name) for one in "ab" for name in ("Slasher", "Horror", "Film")
+    }
+    assert {row[2] for row in short(graph) if row[1] == "genre"} == {"slasher", "horror", "film"}
+    step = read(tmp_path, HIERARCHY, types="edges", closure=["subclass"], closure_depth=1)
+    assert {row[2] for row in short(step) if row[1] == "type"} == {"Slasher", "Horror"}
+    own = read(tmp_path, ":a :kind :x . :x :below :y .", closure=["http://x.org/below"])
+    assert ("a", "kind", "y") in short(own)
+
+
+def test_cycles_end_and_are_reported(tmp_path):
+    text = ":a :genre :x . :x skos:broader :y . :y skos:broader :z . :z skos:broader :x ."
+    graph = read(tmp_path, text, closure=["broader"])
+    assert {row[2] for row in short(graph) if row[1] == "genre"} == {"x", "y", "z"}
+    assert graph.counts["terms above themselves in a hierarchy"] == 3
+    log = pl.DataFrame({"user": list("uuvvww"), "item": ["http://x.org/a", "http://x.org/x"] * 3})
+    data = kgrec.Dataset.build(
+        log, str(tmp_path / "g.ttl"), reading={"closure": "broader"}, ratios=(0.4, 0.3, 0.3)
+    )
+    assert any("3 terms are above themselves" in one.what for one in data.report.warnings)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ancestors_are_what_a_walk_finds(seed):
+    rng = np.random.default_rng(seed)
+    pairs = {(int(a), int(b)) for a, b in rng.integers(0, 12, (20, 2)) if a != b}
+    above = {n: {b for a, b in pairs if a == n} for n in range(12)}
+    expected = set()
+    for start in range(12):
+        seen, stack = set(), [start]
+        while stack:
+            for high in above[stack.pop()] - seen:
+                seen.add(high)
+                stack.append(high)
+        expected |= {(start, high) for high in seen}
+
+    frame = pl.DataFrame(sorted(pairs), schema=["low", "high"], orient="row")
+    found, cycles = ancestors(frame)
+    assert set(found.rows()) == {(a, b) for a, b in expected if a != b}
+    assert cycles == sum(a == b for a, b in expected)
+
+
+def test_a_closure_without_bounds_is_refused(monkeypatch):
+    monkeypatch.setattr("kgrec.data.shaping.classes.MOST_PAIRS", 10)
+    chain = pl.DataFrame({"low": list(range(9)), "high": list(range(1, 10))})
+    with pytest.raises(DataError, match="closure_depth"):
+        ancestors(chain)
+
+
+def test_where_the_class_decides_the_class_must_reach_the_model(tmp_path):
+    """Users like one class each; nothing else in the graph tells items apart."""
+    rng = np.random.default_rng(0)
+    items, classes, users = 120, 6, 60
+    of_item = np.arange(items) % classes
+    lines = [f":i{n} a :C{of_item[n]} ; :shelf :s{rng.integers(10)} ." for n in range(items)]
+    (tmp_path / "g.ttl").write_text(PREFIXES + "\n".join(lines))
+    rows = []
+    for user in range(users):
+        own = np.flatnonzero(of_item == user % classes)
+        rows += [(f"u{user}", f"http://x.org/i{n}") for n in rng.choice(own, 6, replace=False)]
+
+    log = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+    recall = {}
+    for types in ("keep", "edges"):
+        data = kgrec.Dataset.build(
+            log, str(tmp_path / "g.ttl"), reading={"types": types}, ratios=(0.5, 0.2, 0.3)
+        )
+        report = kgrec.fit("ease-kg", data, seed=0).evaluate(k=(20,))
+        recall[types] = report.metrics["recall@20"]
+
+    assert recall["edges"] > 1.2 * recall["keep"]
+    assert recall["edges"] > 0.8
+
+
+def test_where_the_hierarchy_decides_the_closure_must_reach_the_model(tmp_path):
+    """Users like one top class each; every item has a leaf class of its own few."""
+    rng = np.random.default_rng(1)
+    items, leaves, tops, users = 120, 60, 5, 40
+    leaf = np.arange(items) % leaves
+    lines = [f":i{n} a :L{leaf[n]} ." for n in range(items)]
+    lines += [f":L{n} rdfs:subClassOf :T{n % tops} ." for n in range(leaves)]
+    (tmp_path / "g.ttl").write_text(PREFIXES + "\n".join(lines))
+    rows = []
+    for user in range(users):
+        own = np.flatnonzero(leaf % tops == user % tops)
+        rows += [(f"u{user}", f"http://x.org/i{n}") for n in rng.choice(own, 6, replace=False)]
+
+    log = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+    recall = {}
+    for closure in ("", "subclass"):
+        reading = {"types": "edges", "closure": closure}
+        data = kgrec.Dataset.build(
+            log, str(tmp_path / "g.ttl"), reading=reading, ratios=(0.5, 0.2, 0.3)
+        )
+        report = kgrec.fit("ease-kg", data, seed=0).evaluate(k=(24,))
+        recall[closure] = report.metrics["recall@24"]
+
+    assert recall["subclass"] > 1.1 * recall[""]
+    assert recall["subclass"] > 0.8
