@@ -13,7 +13,7 @@ import numpy as np
 from kgrec.explanation.questions.world import World
 from kgrec.explanation.render.sentences import because
 from kgrec.languages import LANGUAGES, language
-from kgrec.models.capabilities import GraphEditable, HistoryEditable
+from kgrec.models.capabilities import GraphEditable, HistoryEditable, Rerunnable
 
 _CAUSES = {
     "both": ("like", "facts"),
@@ -74,7 +74,7 @@ def untrue(explainer, found, most=3):
                 hop = path.hops[0]
                 if cause == "like" and hop.rating is not None:
                     wrong.append((sentence, "rated below the middle of the scale"))
-                if not isinstance(effects, (GraphEditable, HistoryEditable)):
+                if not isinstance(effects, (GraphEditable, HistoryEditable, Rerunnable)):
                     wrong.append((sentence, "nothing can be run again"))
                     continue
 
@@ -90,12 +90,15 @@ def _fall(explainer, found, path, cause):
     leaves of 0.
     """
     user, item = explainer.rows(found.user, found.item)
+    effects = explainer.explained.model_effects
     whole = explainer.standing(user).scores[item]
     least = -1e-5 * max(1.0, abs(whole))
     edges = np.flatnonzero(_edges(explainer, path.hops[:1] if cause == "like" else path.hops[1:]))
 
-    if isinstance(explainer.explained.model_effects, GraphEditable):
+    if isinstance(effects, GraphEditable):
         left = explainer.standing(user, explainer.without(edges)).scores[item]
+    elif isinstance(effects, Rerunnable):
+        whole, left = effects.rerun(user, item, [[], edges.tolist()]).tolist()
     else:
         assert cause == "like"
         liked = explainer.data.items.row(path.hops[0].target.key)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kgrec.errors import CapabilityError, ConfigError, KgrecError, UnknownIdError
 from kgrec.serving.export import export_page
-from kgrec.serving.inspector import KINDS, MOST_CHANGES, Filters, Inspector
+from kgrec.serving.inspector import KINDS, MOST_CHANGES, SPOKEN, Filters, Inspector
 from kgrec.serving.pages import ASSETS, asset, served_page, server_policy
 from kgrec.serving.work import BusyError, Worker
 
@@ -137,16 +137,25 @@ def make_app(
         ),
         "explain": lambda q: (
             lambda: _model(inspector, q).explain(
-                _id(q, "user"), _id(q, "item"), _whole(q, "k", 10), filters_of(q)
+                _id(q, "user"),
+                _id(q, "item"),
+                _whole(q, "k", 10),
+                filters_of(q),
+                _word(q, "language", SPOKEN),
             )
         ),
         "audience": lambda q: lambda: inspector.audience(_word(q, "kind", KINDS), _id(q, "key")),
         "compare": lambda q: (
-            lambda: inspector.compare(_id(q, "user"), _id(q, "first"), _id(q, "second"))
+            lambda: inspector.compare(
+                _id(q, "user"), _id(q, "first"), _id(q, "second"), _word(q, "language", SPOKEN)
+            )
         ),
         "flip": lambda q: (
             lambda: inspector.flip(
-                _id(q, "user"), q.get("item"), _word(q, "mode", ("delete", "mask"))
+                _id(q, "user"),
+                q.get("item"),
+                _word(q, "mode", ("delete", "mask")),
+                _word(q, "language", SPOKEN),
             )
         ),
         "why-not": lambda q: (

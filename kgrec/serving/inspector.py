@@ -17,7 +17,9 @@ from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
+from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.render.sentences import claim, headline, wording
+from kgrec.languages import DEFAULT, LANGUAGES
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
 from kgrec.serving.images import Images
@@ -29,6 +31,7 @@ MOST_ROWS = 200
 MOST_PATTERN_USERS = 20  # every recommendation is explained for it
 MOST_CHANGES = 200
 KINDS = ("item", "entity")
+SPOKEN = (DEFAULT, *(code for code in LANGUAGES if code != DEFAULT))
 _CACHED = 256
 _SPOKEN = 10  # paths that a headline is chosen from, however many are shown
 _AUDIENCE = 10  # items of each list that is looked through
@@ -150,6 +153,8 @@ class Inspector:
             explainer = cast(Explaining, found)
 
         self._explainer: Explaining = explainer
+        self._words = Speech(run.data, DEFAULT, phrases)
+        self._speeches: dict[str, Speech] = {}
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
         self._many: pl.DataFrame | None = None
@@ -207,6 +212,7 @@ class Inspector:
             },
             "versions": {"kgrec": __version__},
             "images": len(self.images),
+            "languages": SPOKEN,
             "other": self._beside(),
             "limits": {
                 "paths": MOST_PATHS,
@@ -283,25 +289,44 @@ class Inspector:
 
         return self._kept(answer, "recommend", user, given, k)
 
+    def _speech(self, language: str) -> Speech:
+        """Return the dataset's words in a language that is not the explainer's."""
+        if language not in self._speeches:
+            self._speeches[language] = self._words.into(language)
+
+        return self._speeches[language]
+
     def explain(
-        self, user: str, item: str, k: int = 10, filters: Filters | None = None
+        self,
+        user: str,
+        item: str,
+        k: int = 10,
+        filters: Filters | None = None,
+        language: str = DEFAULT,
     ) -> dict[str, Any]:
         """Return an explanation, and beside it what a page needs to show it."""
         given = min(k, MOST_PATHS)
         settings = (filters or Filters()).settings()
 
         def answer() -> dict[str, Any]:
-            return self.view(self._explainer.explain(user, item, k=given, **settings)) | _bounded(
-                k, given
-            )
+            found = self._explainer.explain(user, item, k=given, **settings)
+            if language != DEFAULT:
+                found = self._speech(language).explanation(found)
 
-        return self._kept(answer, "explain", user, item, k, settings)
+            return self.view(found) | _bounded(k, given)
 
-    def compare(self, user: str, first: str, second: str) -> dict[str, Any]:
+        return self._kept(answer, "explain", user, item, k, settings, language)
+
+    def compare(
+        self, user: str, first: str, second: str, language: str = DEFAULT
+    ) -> dict[str, Any]:
         """Return why one item and not another, with both explanations as of ``explain``."""
 
         def answer() -> dict[str, Any]:
             contrast = self._explainer.compare(user, first, second)
+            if language != DEFAULT:
+                contrast = self._speech(language).answer(contrast)
+
             record = contrast.to_dict()
             del record["explanations"]
 
@@ -310,17 +335,21 @@ class Inspector:
                 "views": [self.view(why) for why in contrast.explanations],
             }
 
-        return self._kept(answer, "compare", user, first, second)
+        return self._kept(answer, "compare", user, first, second, language)
 
-    def flip(self, user: str, item: str | None = None, mode: str = "delete") -> dict[str, Any]:
+    def flip(
+        self, user: str, item: str | None = None, mode: str = "delete", language: str = DEFAULT
+    ) -> dict[str, Any]:
         """Return the likes without which another item is at the top."""
-        return self._kept(
-            lambda: {"flip": _shortened(self._explainer.flip(user, item, mode).to_dict())},
-            "flip",
-            user,
-            item,
-            mode,
-        )
+
+        def answer() -> dict[str, Any]:
+            found = self._explainer.flip(user, item, mode)
+            if language != DEFAULT:
+                found = self._speech(language).answer(found)
+
+            return {"flip": _shortened(found.to_dict())}
+
+        return self._kept(answer, "flip", user, item, mode, language)
 
     def why_not(self, user: str, item: str, k: int = 10) -> dict[str, Any]:
         """Return why an item is not among the first ``k``."""

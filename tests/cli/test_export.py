@@ -21,7 +21,11 @@ FUNCTIONS = {
         -np.sqrt(((u[:, None] - i).reshape(len(u), len(i), 2, -1) ** 2).sum(2)).sum(2)
     ),
 }
-NONE = ("itemknn", "ease", "ease-kg", "gfcf", "dkn")  # models without vectors
+# models without vectors: they score by histories, or pairs
+NONE = (
+    *("itemknn", "userknn", "rp3beta", "ease", "ease-kg", "gfcf", "dkn"),
+    *("kgcn", "kgnn-ls", "ripplenet", "ktup"),
+)
 CASES = [
     *((name, {}) for name in kgrec.MODELS if name not in NONE),
     ("lightgcn", {"num_layers": 0}),

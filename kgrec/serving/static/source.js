@@ -76,7 +76,7 @@ export class Server {
     return this.ask("compare", { user, first, second, ...spoken() });
   }
   flip(user, item) {
-    return this.ask("flip", { user, item });
+    return this.ask("flip", { user, item, ...spoken() });
   }
   whyNot(user, item) {
     return this.ask("why-not", { user, item });
