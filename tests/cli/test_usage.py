@@ -178,7 +178,7 @@ def test_models_as_json_and_as_a_table(capsys):
 
     assert cli.run(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [m["name"] for m in listed] == list(MODELS)
+    assert sorted(m["name"] for m in listed) == sorted(MODELS)
     assert cli.run(["models"]) == 0
     table = capsys.readouterr().out
     assert all(name in table for name in MODELS)

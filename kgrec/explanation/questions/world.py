@@ -142,7 +142,8 @@ class World:
     def _by_history(self, removed: np.ndarray, added: np.ndarray) -> np.ndarray:
         model = self._explained.model_effects
         assert isinstance(model, HistoryEditable)
-        history = np.concatenate([np.setdiff1d(self._explained.liked(self._user), removed), added])
+        read = self._explained.history(self._user)
+        history = np.concatenate([read[~np.isin(read, removed)], added])
         with torch.inference_mode():
             scores = model.history_scores(self._user, [torch.from_numpy(history)])
         return np.asarray(scores[0].double().cpu().numpy())

@@ -189,8 +189,8 @@ class ExplainedModel:
         if self.effects is not None or not isinstance(effects, HistoryEditable):
             return {}
 
-        likes = self.liked(user)
-        histories = [likes, *(likes[likes != one] for one in likes.tolist())]
+        likes, read = self.liked(user), self.history(user)
+        histories = [read, *(read[read != one] for one in likes.tolist())]
         with torch.no_grad():
             scores = effects.history_scores(user, [torch.from_numpy(one) for one in histories])
 
@@ -223,6 +223,13 @@ class ExplainedModel:
         """Return the items (rows) that a user has in training, int64."""
         start, end = self.train.indptr[user : user + 2]
         return np.asarray(self.train.indices[start:end], dtype=np.int64)
+
+    def history(self, user: int) -> np.ndarray:
+        """Return the items (rows) that the scorer reads of a user, int64: those of training, then
+        those of validation.
+        """
+        start, end = np.searchsorted(self._history.user, [user, user + 1])
+        return np.asarray(self._history.item[start:end], dtype=np.int64)
 
     def facts_about(self, items: np.ndarray) -> np.ndarray:
         """Return what the graph says of items (rows): all facts that have one at an end, without

@@ -57,14 +57,18 @@ def with_history(
         ConfigError: If the model has learned nothing about any of the items.
     """
     row = explained.data.num_users
-    own = items
+    known = np.empty(0, np.int64)
     if user is not None:
         row = user
-        own = np.concatenate([explained.liked(user), np.setdiff1d(items, explained.liked(user))])
+        known = explained.history(user)
 
+    new = np.setdiff1d(items, known) if len(known) else items
+    own = np.concatenate([known, new])
     effects = explained.model_effects
     if user is not None and explained.explains(user) and isinstance(effects, GraphEditable):
-        return _with_clicks(explained, effects, user, np.setdiff1d(own, explained.liked(user))), row
+        return _with_clicks(
+            explained, effects, user, np.setdiff1d(items, explained.liked(user))
+        ), row
 
     if not reads_history(explained.scorer):
         raise CapabilityError(
@@ -79,7 +83,7 @@ def with_history(
             "training interactions."
         )
 
-    return _folded_in(explained, row, own, usable), row
+    return _folded_in(explained, row, own, usable, new), row
 
 
 def _with_clicks(
@@ -103,7 +107,7 @@ def _with_clicks(
 
 
 def _folded_in(
-    explained: ExplainedModel, user: int, own: np.ndarray, usable: np.ndarray
+    explained: ExplainedModel, user: int, own: np.ndarray, usable: np.ndarray, new: np.ndarray
 ) -> ExplainedModel:
     """Return the model with a user whose vector is made of items that it knows."""
     effects: FoldedIn | ByHistory
@@ -115,7 +119,6 @@ def _folded_in(
     known = explained.known
     users = np.append(known.users, True)[: max(len(known.users), user + 1)]
     users[user] = True
-    new = np.setdiff1d(own, explained.liked(user)) if user < len(known.users) else own
 
     return ExplainedModel(
         explained.model,
