@@ -24,7 +24,7 @@ from kgrec.data.rdf.reader import line_of, read_rdf
 from kgrec.data.readers.triples import read_triples
 from kgrec.errors import KgrecError
 
-EXAMPLES = max(200, settings().max_examples)
+EXAMPLES = settings().max_examples
 MOST_SECONDS, MOST_BYTES = 2.0, 512 << 20
 COMPILED = native.library()
 

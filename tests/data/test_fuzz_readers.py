@@ -36,7 +36,7 @@ from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import read_table
 from kgrec.errors import KgrecError
 
-EXAMPLES = max(200, settings().max_examples)
+EXAMPLES = settings().max_examples
 MOST_SECONDS, MOST_BYTES = 2.0, 512 << 20
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 PACKINGS = (gzip.compress, bz2.compress, lzma.compress, zstandard.compress)

@@ -66,7 +66,7 @@ def show(why):
         assert "\n" not in str(error)  # noqa: PT017
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(PLACES), st.sampled_from(STRANGE), st.booleans())
 def test_any_value_anywhere(where, strange, gone):
     record = copy.deepcopy(RECORD)

@@ -27,11 +27,14 @@ _LONG = [
     ["explain", "explain-summary", "explain-eval", "inspect"],
 ]
 _GROUPS = [
-    pytest.param(_QUICK, 1, id=_QUICK[0]),
-    *(pytest.param(names, 3, id=f"{names[0]} 3rd", marks=pytest.mark.slow) for names in _SLOW),
+    pytest.param(_QUICK, 7, id=f"{_QUICK[0]} 7th"),
+    *(pytest.param(names, 13, id=f"{names[0]} 13th", marks=pytest.mark.slow) for names in _SLOW),
     # every command in each run of the tests, and each of its operations before a release
-    *(pytest.param(names, 13, id=f"{names[0]} 13th", marks=pytest.mark.slow) for names in _LONG),
-    *(pytest.param(names, 1, id=names[0], marks=pytest.mark.long) for names in _SLOW + _LONG),
+    *(pytest.param(names, 61, id=f"{names[0]} 61st", marks=pytest.mark.slow) for names in _LONG),
+    *(
+        pytest.param(names, 1, id=names[0], marks=pytest.mark.long)
+        for names in [_QUICK, *_SLOW, *_LONG]
+    ),
 ]
 
 
