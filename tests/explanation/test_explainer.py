@@ -256,7 +256,9 @@ def test_user_facts_are_reasons_too(films, toy):
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))]
+)
 def test_a_planted_property_is_the_first_reason(toy, films, seed):
     """Sixty films with a maker each and three decoys; users like the films of one maker."""
     from kgrec.data.records.vocabulary import Vocabulary

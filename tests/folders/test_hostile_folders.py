@@ -90,13 +90,16 @@ def made(tmp_path_factory):
     return place
 
 
-def test_any_value_of_any_field_of_the_configuration(made, tmp_path):
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_any_value_of_any_field_of_the_configuration(made, tmp_path, step):
+    """Each run of the tests tries some of the values in each field, all of them a release."""
     place = tmp_path / "r"
     shutil.copytree(made / "lightgcn-kg", place)
     record = json.loads((place / "config.json").read_text())
     refused = 0
-    for path in places(record):
-        for value in [*NASTY, ...] if path[0] != "versions" else ["x"]:  # read by people alone
+    for number, path in enumerate(places(record)):
+        nasty = [*NASTY, ...][number % step :: step]
+        for value in nasty if path[0] != "versions" else ["x"]:  # read by people alone
             (place / "config.json").write_text(signed(changed(record, path, value)))
 
             def use():
@@ -105,7 +108,7 @@ def test_any_value_of_any_field_of_the_configuration(made, tmp_path):
                 repr(run)
 
             refused += survives(use) is not None
-    assert refused > 200
+    assert refused > 200 / step
 
 
 def test_any_value_of_any_field_of_a_run_that_is_gone_on_with(made, tmp_path, capsys):
