@@ -60,6 +60,7 @@ _CURRENCY = (
 _BLANKS = r"[\s\u00a0\u202f']"
 _COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
 _COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
+_THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+%?$"
 _POINT_AT_END = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.\d{1,2}%?$"
 _NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
 _SUFFIXES = [
@@ -123,7 +124,8 @@ def as_number(text: pl.Series) -> pl.Series:
     and "7 %" are numbers.
 
     A comma before one or two last digits is a decimal comma where a currency or a percent sign
-    stands in some cell, or points stand between thousands; then points are no decimal points.
+    stands in some cell, or points stand between thousands; then points are no decimal points,
+    unless other cells end with them.
 
     >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
     [1234.0, 5.5, 7.0, 1.2, None, None]
@@ -138,6 +140,10 @@ def as_number(text: pl.Series) -> pl.Series:
         comma = comma.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
         point = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
         pointed = bare.str.contains(_POINT_AT_END).fill_null(False)
+        if pointed.any():
+            # Both habits in one column: three digits after a comma are thousands.
+            pointed |= bare.str.contains(_THOUSANDS).fill_null(False)
+
         plain = pl.select(pl.when(pointed).then(point).otherwise(comma)).to_series()
 
     numbers = plain.cast(pl.Float64, strict=False).alias(text.name)
