@@ -18,13 +18,13 @@ from kgrec.data.records.report import Dropped
 SUFFIXES = ("graphml", "gexf")
 
 _XML = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:\w+:)?(?:graphml|gexf)\b",
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--(?>.*?-->)\s*)*+<(?:\w+:)?(?:graphml|gexf)\b",
     re.DOTALL,
 )
 _JSON = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*[{\[]")
 _NODES = re.compile(rb"\"(?:nodes|elements)\"\s*:\s*[\[{]|\"multigraph\"\s*:\s*(?:true|false)")
 _LD = re.compile(rb"\"@(?:context|id|graph)\"\s*:")
-_APOC = re.compile(rb"\A\s*\[?\s*\{\s*\"type\"\s*:\s*\"(?:node|relationship)\"")
+_APOC = re.compile(rb"\A\s*+\[?\s*+\{\s*+\"type\"\s*:\s*\"(?:node|relationship)\"")
 
 Reader = Callable[[FilePath], PropertyGraph]
 
