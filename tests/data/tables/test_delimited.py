@@ -104,8 +104,9 @@ def test_missing_files_and_folders(tmp_path):
     written(tmp_path, "clicks.csv", "a,b\n")
     with pytest.raises(MissingFileError, match=r"no such file\. Nearest: clicks\.csv"):
         read_table(str(tmp_path / "click.csv"))
-    with pytest.raises(FormatError, match="is a folder"):
-        read_table(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingFileError, match="no table there"):
+        read_table(str(tmp_path / "empty"))
     with pytest.raises(MissingFileError):
         read_table("a\0b")
     with pytest.raises(FormatError, match="expected a path"):
