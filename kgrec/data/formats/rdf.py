@@ -184,15 +184,15 @@ def _no_labels(size: int) -> pl.Series:
 def _with_tagged_labels(triples: Triples) -> np.ndarray:
     """Return which entities have all their labels among the literals (``keep_labels=all``).
 
-    These are written with their own predicates and languages. Where an entity's label is none of
-    its literals, literals of label predicates are no labels: then there are no such entities.
+    These are written with their own predicates and languages. Where an entity has such a literal
+    and its label is none of them, literals of label predicates are no labels: then there are no such entities.
     """
     tagged = np.zeros(len(triples.entities), dtype=bool)
     rows = triples.attributes.filter(pl.col("name").is_in(LABEL_PREDICATES))
     tagged[rows["entity"].to_numpy()] = True
     chosen = pl.DataFrame(
         {"entity": np.flatnonzero(tagged).astype(np.int32), "value": triples.labels.filter(tagged)}
-    ).drop_nulls()
+    )
     if chosen.join(rows, on=["entity", "value"], how="anti").height:
         return np.zeros_like(tagged)
 
