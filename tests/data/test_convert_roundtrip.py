@@ -138,7 +138,7 @@ def test_a_second_conversion_writes_the_same_bytes(name, tmp_path, shared_data):
 
 
 def test_times_are_exact(tmp_path):
-    times = [881250949.123456, 1e-9, 1.5e300, math.pi]
+    times = [881250949.123456, 1e9 + 1 / 3, 1.5e9 + 1e-6, 1e9 * math.pi]
     log = pl.DataFrame(
         {
             "user_id": ["u"] * 4,

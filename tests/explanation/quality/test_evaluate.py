@@ -478,7 +478,9 @@ def test_hostile_labels_stay_labels(data):
     text, page = told.to_text(), told.to_markdown()
     assert "\x1b" not in text + page
     assert "<script>" not in page.replace("\\<script\\>", "")
-    heads = [line for line in page.splitlines() if line.startswith("| liked") and "a\\|b" in line]
+    heads = [
+        line for line in page.splitlines() if line.startswith("| interacted") and "a\\|b" in line
+    ]
     assert heads
     assert all(line.replace("\\|", "").count("|") == 8 for line in heads)
 
