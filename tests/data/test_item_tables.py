@@ -566,6 +566,12 @@ def test_no_text_crashes_the_reader(tmp_path_factory, text):
             kgrec.triples_from_table(str(path), on_error="skip")
 
 
+def test_rows_without_any_column_are_one_line(tmp_path):
+    (tmp_path / "t.jsonl").write_text("{}\n{}\n")
+    with pytest.raises(KgrecError, match="no column, so no item ids"):
+        kgrec.triples_from_table(str(tmp_path / "t.jsonl"))
+
+
 def test_movielens_titles_years_and_genres(shared_data):
     triples = kgrec.triples_from_table(shared_data("ml-100k") / "ml-100k.item")
     told = columns_of(triples)

@@ -64,7 +64,9 @@ def swept(root, *names, states=1):
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(here.parent.parent),
     }
-    call = [sys.executable, str(here), str(root), *names, "--every", "17", "--states", str(states)]
+    every = 17 if states == 1 else 4 * states + 1  # a sample of the operations: one of the ends
+    call = [sys.executable, str(here), str(root), *names]
+    call += ["--every", str(every), "--states", str(states)]
     done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]

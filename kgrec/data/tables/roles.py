@@ -554,6 +554,9 @@ def item_key(table: Table, wanted: str | None, items: Known | None = None) -> Co
         FormatError: If the evidence does not suffice.
     """
     columns = table.frame.columns
+    if not columns:
+        raise FormatError(f"{table.name}: no column, so no item ids. Each row needs one.")
+
     column = find_column(table, wanted, ())
     if column is not None:
         return ColumnRole(table.name, "item", column, GIVEN)
