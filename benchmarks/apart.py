@@ -39,7 +39,9 @@ def dataset(name: str) -> kgrec.Dataset:
 
     if name == "ml-100k":
         folder = SHARED / name
-        parts = {part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid")}
+        parts = {
+            part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid", "test")
+        }
         graph = [folder / "ml-100k.kg"]
         return kgrec.Dataset.build(
             None, graph, links=folder / "ml-100k.link", split="given", name=name, **parts
