@@ -2,7 +2,8 @@
 one.
 """
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from kgrec.batches import Query
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.views import sample_evenly
+from kgrec.models.capabilities import Rerunnable
 from kgrec.ops.memory import available_memory
 
 _PAIRS_AT_ONCE = 4096
@@ -222,3 +224,56 @@ def check_memory(what: str, values: int, like: Tensor, remedy: str) -> None:
             f"{what} would take about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} are free. "
             f"{remedy}"
         )
+
+
+class SampledEffects(Rerunnable):
+    """Effects of the facts that a model has drawn: a score is a function of how much of each fact is
+    there. Nothing is drawn in the place of one that is gone.
+
+    Implementations set ``ckg`` and say what ``scores`` are.
+    """
+
+    ckg: CollaborativeKG
+
+    @abstractmethod
+    def scores(
+        self, user: int, item: int, kept: Float[Tensor, "batch _"], *, keep_weights: bool
+    ) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) with each fact there by a number, one row a score; the
+        last column is for places without a fact.
+        """
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), the others'
+        weights kept.
+        """
+        with torch.enable_grad():
+            kept = self._all_there(1).requires_grad_()
+            score = self.scores(user, item, kept, keep_weights=True)[0]
+            (gradient,) = torch.autograd.grad(
+                score, kept, allow_unused=True, materialize_grads=True
+            )
+
+        return gradient[0, :-1]
+
+    @torch.no_grad()
+    def rerun(
+        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
+    ) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts."""
+        kept = self._all_there(len(removed))
+        if not len(removed):
+            return kept.new_zeros(0)
+
+        for row, facts in zip(kept, removed, strict=True):
+            row[torch.as_tensor(facts, dtype=torch.int64, device=kept.device)] = 0.0
+
+        return self.scores(user, item, kept, keep_weights=keep_weights)
+
+    def _all_there(self, count: int) -> Float[Tensor, "batch _"]:
+        return self.like.new_ones(count, len(self.ckg.head) + 1)
+
+    @property
+    @abstractmethod
+    def like(self) -> Tensor:
+        """A parameter, for type and device."""

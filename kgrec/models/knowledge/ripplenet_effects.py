@@ -3,7 +3,6 @@
 https://arxiv.org/abs/1803.03467
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +10,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kgrec.models.capabilities import Rerunnable
-from kgrec.models.knowledge.base import gated, passed_on
+from kgrec.models.knowledge.base import SampledEffects, gated, passed_on
 
 if TYPE_CHECKING:
     from kgrec.models.knowledge.ripplenet import RippleNet
 
 
-class RippleNetEffects(Rerunnable):
+class RippleNetEffects(SampledEffects):
     """Effects of a user's likes and of the triples in the ripple sets. Those that were not drawn
     have none: the scores do not read them.
 
@@ -32,33 +30,6 @@ class RippleNetEffects(Rerunnable):
     def __init__(self, model: "RippleNet") -> None:
         self.ckg = model.ckg
         self._model = model
-
-    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
-        """Return the first-order effect of each fact on the score of (user, item), the others'
-        weights kept.
-        """
-        like = self._model.entities
-        with torch.enable_grad():
-            kept = like.new_ones(1, len(self.ckg.head) + 1).requires_grad_()
-            score = self._scores(user, item, kept, keep_weights=True)[0]
-            (gradient,) = torch.autograd.grad(
-                score, kept, allow_unused=True, materialize_grads=True
-            )
-
-        return gradient[0, :-1]
-
-    @torch.no_grad()
-    def rerun(
-        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
-    ) -> Float[Tensor, " batch"]:
-        """Return the score of (user, item) without each group of facts: triples whose head nothing
-        leads to any more go as well; nothing is drawn in their place.
-        """
-        kept = self._model.entities.new_ones(len(removed), len(self.ckg.head) + 1)
-        for row, facts in zip(kept, removed, strict=True):
-            row[torch.as_tensor(facts, dtype=torch.int64, device=kept.device)] = 0.0
-
-        return self._scores(user, item, kept, keep_weights=keep_weights)
 
     def gates(
         self, user: int, sets: Int[Tensor, "layers hist"], kept: Float[Tensor, "batch _"]
@@ -84,7 +55,12 @@ class RippleNetEffects(Rerunnable):
 
         return gates
 
-    def _scores(
+    @property
+    def like(self) -> Tensor:
+        """A parameter, for type and device."""
+        return self._model.entities
+
+    def scores(
         self, user: int, item: int, kept: Float[Tensor, "batch _"], *, keep_weights: bool
     ) -> Float[Tensor, " batch"]:
         """Return the score with each fact there by a number, one row a score."""

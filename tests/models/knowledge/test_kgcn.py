@@ -115,7 +115,7 @@ def test_effects_are_fields_without_the_facts(keep):
     screened = effects.screen(1, 3)
     kept = torch.ones(1, len(model.ckg.head) + 1)
     kept[0, drawn[0]] -= 1e-6
-    moved = effects._scores(1, 3, kept, keep_weights=True).detach()
+    moved = effects.scores(1, 3, kept, keep_weights=True).detach()
     whole = effects.rerun(1, 3, [[]])
     assert float((whole - moved)[0] / 1e-6) == pytest.approx(float(screened[drawn[0]]), abs=1e-5)
     assert screened[model.ckg.relation == 0].abs().max() == 0  # interactions are not read
