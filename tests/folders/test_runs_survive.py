@@ -377,7 +377,7 @@ def test_equal_trainings_give_equal_bytes_in_every_process(data, tmp_path):
         for part in (record["summary"], *record["history"]):
             for name in timed:
                 part.pop(name, None)
-    assert records[0] == records[1] == records[2]
+    assert records[0] == records[1]
 
 
 def test_weights_of_the_library_and_of_kgrec_are_read_by_each_other(tmp_path):
