@@ -1,9 +1,14 @@
 """The tables of docs/results: every model tuned on validation with the same budget, several seeds,
 and a test of the difference.
 
-python benchmarks/results.py ml-100k --models lightgcn kgat     tune these, then train them with
-their best settings on every seed python benchmarks/results.py ml-100k --report
-write docs/results/ml-100k.md from what is there
+python benchmarks/results.py ml-100k --models lightgcn kgat
+    tune these, then train them with their best settings on every seed
+python benchmarks/results.py ml-100k --models sgl mkr --peers PEERS/bin/python
+    RecBole's models of these names, by the same budget (its scripts: --peer-scripts)
+python benchmarks/results.py ml1m-kg --models sgl --near 2
+    the settings found on ml-100k and two neighbors of them, the best on validation on every seed
+python benchmarks/results.py ml-100k --report --page families
+    write docs/results/families-ml-100k.md from what is there
 
 Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed
 again. Trials see the validation part alone. The test part is ranked once per seed, with the
@@ -15,6 +20,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -22,33 +28,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from peers import GRAPH_ALONE, SPACES, Budget, Peer, rows
 
 import kgrec
 from kgrec.evaluation.significance import paired
+from kgrec.models.base import Span
 from kgrec.models.catalog import MODELS, find
 from kgrec.study.tune import tune
 from kgrec.training.config import TEST_SELECTED
+from kgrec.training.loop import TrainState
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr@10", "mrr@20")
-RANKERS = (
-    *(
-        "popularity",
-        "itemknn",
-        "ease",
-        "ease-kg",
-        "ials",
-        "gfcf",
-        "bprmf",
-        "lightgcn",
-        "lightgcn-kg",
-        "cke",
-        "cfkg",
-        "kgat",
-        "kgin",
-    ),
-    *("transe", "transr", "transd", "distmult", "complex", "rotate"),
-)
+RANKERS = tuple(name for name, entry in MODELS.items() if "texts" not in entry.needs)
 PEER_NAMES = {
     "ease": "EASE",
     "lightgcn": "LightGCN",
@@ -82,6 +74,16 @@ def tables() -> dict[str, Table]:
         "ml-100k": Table(ml_100k("split"), "split"),
         "ml-100k-linked": Table(ml_100k("split-linked"), "split-linked", tuned_on="ml-100k"),
         "lastfm-dbpedia": Table({}),
+        "ml1m-kg": Table(
+            {
+                "kg": (str(SHARED / "ml1m-kg" / "wikipedia-films.nt.gz"),),
+                "links": str(SHARED / "ml1m-kg" / "links.tsv.gz"),
+                **{
+                    part: str(SHARED / "ml1m-kg" / f"split-{part}.tsv.gz")
+                    for part in ("train", "valid", "test")
+                },
+            }
+        ),
     }
 
 
@@ -101,7 +103,7 @@ def dataset(name: str, out: Path) -> str:
     return str(place)
 
 
-def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -> dict[str, Any]:
+def settings_of(name: str, model: str, out: Path, budget: Budget) -> dict[str, Any]:
     """Return the settings that were best on validation, found now or before."""
     table = tables()[name]
     if table.tuned_on:
@@ -114,8 +116,8 @@ def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -
             found = tune(
                 dataset(name, out),
                 model,
-                trials=trials,
-                minutes=minutes,
+                trials=budget.trials,
+                minutes=budget.minutes,
                 seed=0,
                 out=out / model / "tune",
                 final=False,
@@ -135,17 +137,75 @@ def settings_of(name: str, model: str, out: Path, trials: int, minutes: float) -
     return dict(json.loads(kept.read_text())["settings"])
 
 
-def measure(name: str, model: str, seed: int, out: Path, settings: dict[str, Any]) -> None:
+def near(name: str, model: str, out: Path, found: Path, count: int, cap: float) -> dict[str, Any]:
+    """Return the best on validation of settings found on other data and ``count`` neighbors of
+    them: its first setting with a range, half and double of it.
+    """
+    kept = out / model / "best.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text())["settings"])
+
+    source = found / model / "best.json"
+    if not source.is_file():
+        sys.exit(f"{source}: not there. Tune {model} on {found.name} first.")
+
+    settings = dict(json.loads(source.read_text())["settings"])
+    space = find(model).search_space()
+    ranges = {key: span for key, span in space.items() if isinstance(span, Span)}
+    # What a larger data set wants otherwise is first of all the learning rate.
+    key = "learning_rate" if "learning_rate" in ranges else next(iter(ranges), None)
+    tried = [settings]
+    if key is not None and key in settings:
+        span = ranges[key]
+        tried += [
+            settings | {key: type(settings[key])(min(max(settings[key] * by, span.low), span.high))}
+            for by in (0.5, 2, 0.25, 4)[:count]
+        ]
+
+    began = time.monotonic()
+    values = [
+        capped(model, dataset(name, out), 0, one, cap).summary["valid"]["ndcg@10"] for one in tried
+    ]
+    best = int(np.argmax(values))
+    record = {
+        "settings": tried[best],
+        "valid": values[best],
+        "trials": len(tried),
+        "pruned": 0,
+        "seconds": time.monotonic() - began,
+    }
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(record, indent=1) + "\n")
+    return tried[best]
+
+
+def capped(model: str, data: str, seed: int, settings: dict[str, Any], cap: float) -> kgrec.Run:
+    """Train once; after ``cap`` seconds no further epoch begins, and the best one so far stands."""
+    end = time.monotonic() + cap
+
+    def watch(state: TrainState) -> None:
+        if time.monotonic() >= end and state.stopping.best_epoch:
+            state.stopping.patience = 1
+            state.stopping.since = max(1, state.stopping.since)
+
+    return kgrec.fit(model, data, seed=seed, on_epoch=watch, **settings)
+
+
+def measure(
+    name: str, model: str, seed: int, out: Path, settings: dict[str, Any], cap: float
+) -> None:
     """Train once with the best settings and rank the test part."""
     kept = out / model / f"seed-{seed}"
     if kept.with_suffix(".json").is_file():
         return
 
-    run = kgrec.fit(model, dataset(name, out), seed=seed, **settings)
+    began = time.monotonic()
+    run = capped(model, dataset(name, out), seed, settings, cap)
+    cut = time.monotonic() - began >= cap
     report = run.evaluate(k=(10, 20))
     kept.parent.mkdir(parents=True, exist_ok=True)
     report.per_user.write_parquet(kept.with_suffix(".parquet"))
-    record = {"summary": run.summary, "report": report.to_dict()}
+    record = {"summary": run.summary, "report": report.to_dict(), "capped": cut}
     kept.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     print(
         f"{name} {model} seed {seed}: " + " ".join(f"{m} {report.metrics[m]:.4f}" for m in METRICS),
@@ -182,11 +242,11 @@ def selected(summaries: list[dict[str, Any]]) -> str:
     return f" ({TEST_SELECTED})" if found else ""
 
 
-def report(name: str, out: Path, docs: Path) -> None:
+def report(name: str, out: Path, place: Path, models: list[str]) -> None:
     """Write the table of a data set."""
     table = tables()[name]
     found = {
-        model: _measured(out / model) for model in RANKERS if any((out / model).glob("seed-*.json"))
+        model: _measured(out / model) for model in models if any((out / model).glob("seed-*.json"))
     }
     beside = peers(table.peers) if table.peers else {}
     tuned = out.parent / table.tuned_on if table.tuned_on else out
@@ -206,11 +266,17 @@ def report(name: str, out: Path, docs: Path) -> None:
         ]
         seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
         label = f"**{model}**{selected([record['summary'] for record in records])}"
+        label += " (cut)" if any(record.get("capped") for record in records) else ""
         lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
         theirs = beside.get(PEER_NAMES.get(model, ""))
         if theirs:
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
+        lines += _peer_row(model, knows, out)
+
+    missing = [model for model in models if model not in found]
+    if missing:
+        lines += ["", f"Not run: {', '.join(missing)}."]
 
     lines += ["", *_duel(found, valid, out)]
     lines += [
@@ -230,7 +296,6 @@ def report(name: str, out: Path, docs: Path) -> None:
         )
         lines.append(f"| {model} | {told or '-'} |")
 
-    place = docs / f"{name}.md"
     start, end = "<!-- table -->\n", "<!-- end of table -->\n"
     before, _, rest = (
         place.read_text() if place.is_file() else f"# {name}\n\n{start}{end}"
@@ -238,6 +303,21 @@ def report(name: str, out: Path, docs: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
     print("\n".join(lines))
+
+
+def _peer_row(model: str, knows: str, out: Path) -> list[str]:
+    """Return RecBole's row by the same budget, where it was run."""
+    records = _measured(out / "peers" / model)
+    done = [record for record in records if "test" in record]
+    if not done:
+        return [f"| RecBole {model}: {record['failed']} |" for record in records[:1]]
+
+    trials = json.loads((out / "peers" / model / "trials.json").read_text())
+    cells = [spread([record["test"][metric] for record in done]) for metric in METRICS]
+    cut = " (cut)" if any(record["capped"] for record in done) else ""
+    seconds = f"{mean(record['t_fit'] for record in done):.1f}"
+    name = SPACES[model][0]
+    return [f"| RecBole {name}{cut} | {knows} | {' | '.join(cells)} | {len(trials)} | {seconds} |"]
 
 
 def _short(value: Any) -> str:
@@ -300,26 +380,44 @@ def main() -> None:
     parser.add_argument("data", choices=list(tables()))
     parser.add_argument("--models", nargs="+", default=list(RANKERS))
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=15, help="of all trials of a model")
+    parser.add_argument("--cap", type=float, default=3600, help="seconds of a training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--near", type=int, default=None, help="neighbors of settings found before")
+    parser.add_argument("--found", type=Path, default=Path("bench/ml-100k"))
+    parser.add_argument("--peers", type=Path, default=None, help="RecBole's interpreter")
+    parser.add_argument("--peer-scripts", type=Path, default=Path("../shared/peers"))
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--docs", type=Path, default=Path("docs/results"))
+    parser.add_argument("--page", default="", help="a page of its own, of --models alone")
     parser.add_argument("--report", action="store_true")
     chosen = parser.parse_args()
     out = chosen.out or Path("bench") / chosen.data
 
     if chosen.report:
-        report(chosen.data, out, chosen.docs)
+        page = "-".join(filter(None, (chosen.page, chosen.data)))
+        report(chosen.data, out, chosen.docs / f"{page}.md", chosen.models)
         return
 
     if not SHARED.is_dir():
         sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
 
+    budget = Budget(chosen.trials, chosen.minutes, chosen.cap)
     for model in chosen.models:
-        best = settings_of(chosen.data, model, out, chosen.trials, chosen.minutes)
+        if chosen.peers is not None:
+            if (model in GRAPH_ALONE) is (chosen.data == "ml-100k"):
+                peer = Peer(chosen.peers, chosen.peer_scripts.resolve(), SHARED.resolve())
+                rows(peer, model, out, budget, chosen.seeds)
+            continue
+
+        if chosen.near is None:
+            best = settings_of(chosen.data, model, out, budget)
+        else:
+            best = near(chosen.data, model, out, chosen.found, chosen.near, chosen.cap)
+
         closed = MODELS[model].name in ("popularity", "ease", "ease-kg", "itemknn", "gfcf")
         for seed in chosen.seeds[:1] if closed else chosen.seeds:
-            measure(chosen.data, model, seed, out, best)
+            measure(chosen.data, model, seed, out, best, chosen.cap)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from kgrec.errors import CheckpointError, DivergedError
 from kgrec.log import progress
 from kgrec.models.base import Batches, Objective, Plan, Recommender, Scorer
 from kgrec.ops.memory import keep_freed_memory
+from kgrec.ops.optimizer import Optimizer
 from kgrec.random import derive
 from kgrec.training.capture import Capture
 from kgrec.training.config import TrainConfig
@@ -130,7 +131,7 @@ def train(
     return state
 
 
-def _go_on(model: Recommender, optimizers: list[torch.optim.Optimizer], state: TrainState) -> None:
+def _go_on(model: Recommender, optimizers: list[Optimizer], state: TrainState) -> None:
     """Bring a model and its optimizers to a state; what Adam is told (its learning rate, say) comes
     from the settings.
 
@@ -283,7 +284,7 @@ def _rounds(
     plan: Plan,
     config: TrainConfig,
     samplers: list[Batches],
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: list[Optimizer],
     device: torch.device,
 ) -> list[Round]:
     pieces = Pieces()

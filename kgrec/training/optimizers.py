@@ -10,13 +10,11 @@ from torch import nn
 
 from kgrec.errors import ConfigError, ModelError
 from kgrec.models.base import Plan, Recommender
-from kgrec.ops.optimizer import adam
+from kgrec.ops.optimizer import Optimizer, adam
 from kgrec.training.config import TrainConfig
 
 
-def optimizers_of(
-    model: Recommender, plan: Plan, config: TrainConfig
-) -> list[torch.optim.Optimizer]:
+def optimizers_of(model: Recommender, plan: Plan, config: TrainConfig) -> list[Optimizer]:
     """Return an optimizer per round of an epoch: one for a joint plan, else one per objective.
 
     Raises:
@@ -44,7 +42,7 @@ def optimizers_of(
 
 def _make(
     plan: Plan, config: TrainConfig, parameters: Iterable[nn.Parameter], rate: float
-) -> torch.optim.Optimizer:
+) -> Optimizer:
     learning_rate = config.learning_rate * rate
     if plan.optimizer is not None:
         if config.optimizer != "adam" or config.weight_decay:
@@ -56,7 +54,7 @@ def _make(
     if config.optimizer == "adam":
         return adam(parameters, learning_rate, config.weight_decay)
 
-    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    kinds: dict[str, Callable[..., Optimizer]] = {
         "adamw": torch.optim.AdamW,
         "sgd": partial(torch.optim.SGD, momentum=config.momentum),
         "adagrad": torch.optim.Adagrad,
@@ -68,7 +66,7 @@ def _make(
 
 
 def schedule_of(
-    config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int
+    config: TrainConfig, optimizer: Optimizer, steps: int
 ) -> Callable[[int, int], None] | None:
     """Return what sets the learning rates before a step, by epoch (from 1) and step (from 1); None
     where they are constant.
@@ -117,7 +115,7 @@ def rate_factor(config: TrainConfig, step: int, steps: int) -> float:
     return 1.0
 
 
-def clip(optimizer: torch.optim.Optimizer, most: float) -> None:
+def clip(optimizer: Optimizer, most: float) -> None:
     """Scale the gradients of an optimizer's parameters so that their norm is at most ``most``."""
     parameters: list[Any] = [p for group in optimizer.param_groups for p in group["params"]]
     nn.utils.clip_grad_norm_(parameters, most)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kgrec.errors import ModelError
 from kgrec.models.base import Objective, Plan
+from kgrec.ops.optimizer import Optimizer
 from kgrec.training.micro_batches import Pieces, in_pieces
 from kgrec.training.optimizers import clip
 
@@ -30,7 +31,7 @@ class TrainingStep:
     def __init__(
         self,
         objectives: Sequence[Objective[Any]],
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         plan: Plan,
         pieces: Pieces,
         clip_norm: float = 0.0,
