@@ -60,7 +60,7 @@ SPACES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "learning_rate": RATES,
             "n_iter": (1, 2),
             "aggregator": ("sum", "concat", "neighbor"),
-            "l2_weight": (1e-3, 1e-5, 1e-7),
+            "reg_weight": (1e-3, 1e-5, 1e-7),
             "neighbor_sample_size": (4, 8),
         },
     ),
@@ -69,7 +69,7 @@ SPACES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
         {
             "learning_rate": RATES,
             "n_iter": (1, 2),
-            "l2_weight": (1e-3, 1e-5, 1e-7),
+            "reg_weight": (1e-3, 1e-5, 1e-7),
             "ls_weight": (0.01, 0.1, 0.5, 1.0),
             "neighbor_sample_size": (4, 8),
         },
@@ -110,7 +110,6 @@ SPACES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "node_dropout_rate": (0.1, 0.3, 0.5),
             "mess_dropout_rate": (0.0, 0.1),
             "build_graph_separately": (True, False),
-            "loss_type": ("BPR",),
         },
     ),
 }

@@ -131,6 +131,16 @@ def build(
             show_default=False,
         ),
     ] = None,
+    negatives: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Draw N unused items per interaction of each user as rows with label 0, before "
+            "the split, as the click-through papers do (evaluate --protocol ctr).",
+            show_default=False,
+        ),
+    ] = 0,
     kg: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="Knowledge graph; may be repeated.", show_default=False),
@@ -451,6 +461,7 @@ def build(
         "cap": cap,
         "min_events": min_events,
         "session_gap": session_gap,
+        "negatives": negatives,
         "link_columns": settings(links_set or [], None) or None,
         "item_id": item_id,
         "item_year": item_year,

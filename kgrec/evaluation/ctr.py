@@ -15,7 +15,7 @@ from torch import Tensor
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.errors import ConfigError, DataError
-from kgrec.evaluation.metrics import accuracy, auc, f1, logloss
+from kgrec.evaluation.metrics import accuracy, auc, calibration, f1, logloss
 from kgrec.evaluation.ranking import Lists, score_candidates
 from kgrec.evaluation.report import Report, check_part
 from kgrec.models.base import Scorer
@@ -109,8 +109,10 @@ def evaluate_ctr(
     ``auc`` is of the raw scores. ``f1`` and ``accuracy`` (at probability .5) and ``logloss`` are of
     probabilities: a logistic function of the score whose two parameters are fitted on the
     validation rows (``platt``), or the plain sigmoid, which is only fair to models that were
-    trained to give log-odds. ``user_auc``, ``user_accuracy`` and ``user_logloss`` are means of each
-    user's own value; the first over users who have both kinds of row.
+    trained to give log-odds; so are ``calibration``, expected clicks per click, and ``ece``, the
+    expected calibration error of ten bins. ``user_auc``, ``user_accuracy`` and ``user_logloss`` are means of each
+    user's own value; the first over users who have both kinds of row, and ``gauc`` weights them by
+    their rows.
 
     Args:
         scorer: What scores.
@@ -155,6 +157,8 @@ def evaluate_ctr(
 
     if legacy_batch is None:
         metrics = _metrics(scores, probability, label) | {"logloss": logloss(probability, label)}
+        metrics |= zip(("calibration", "ece"), calibration(probability, label), strict=True)
+        metrics |= _gauc(per_user)
         means = {name: per_user[name].mean() for name in _PER_USER}
         metrics |= {name: mean for name, mean in means.items() if isinstance(mean, float)}
     else:
@@ -295,6 +299,16 @@ def _metrics(scores: Tensor, probability: Tensor, label: Tensor) -> dict[str, fl
         "f1": f1(predicted, label),
         "accuracy": accuracy(predicted, label),
     }
+
+
+def _gauc(per_user: pl.DataFrame) -> dict[str, float]:
+    """Return the mean of the users' AUC weighted by their rows, where there is any."""
+    both = per_user.filter(pl.col("user_auc").is_not_null())
+    if not both.height:
+        return {}
+
+    rows = (both["positive"] + both["negative"]).to_numpy()
+    return {"gauc": float(np.average(both["user_auc"].to_numpy(), weights=rows))}
 
 
 def _legacy(

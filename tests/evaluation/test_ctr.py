@@ -64,6 +64,12 @@ def brute(scores, label, probability):
         "f1": 2 * precision * recall / (precision + recall) if hit else 0.0,
         "accuracy": np.mean(predicted == label),
         "logloss": -np.mean(np.where(label, np.log(probability), np.log(1 - probability))),
+        "calibration": sum(probability) / sum(label),
+        "ece": sum(
+            abs(sum(p - y for p, y in zip(probability, label, strict=True) if int(10 * p) == b))
+            for b in range(10)
+        )
+        / len(label),
     }
 
 

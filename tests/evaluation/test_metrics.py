@@ -197,6 +197,15 @@ def test_auc_counts_pairs(rows):
         assert math.isnan(got)
 
 
+def test_calibration_by_hand():
+    probability = torch.tensor([0.15, 0.15, 0.85, 1.0])
+    ratio, error = metrics.calibration(probability, torch.tensor([True, False, True, False]))
+    # Bins [.1, .2): 1 click, .3 expected; [.8, .9): 1 of .85; [.9, 1]: 0 of 1.
+    assert ratio == pytest.approx(2.15 / 2)
+    assert error == pytest.approx((0.7 + 0.15 + 1.0) / 4)
+    assert math.isnan(metrics.calibration(probability, torch.zeros(4, dtype=torch.bool))[0])
+
+
 def test_logloss_by_hand():
     got = metrics.logloss(torch.tensor([0.8, 0.4]), torch.tensor([True, False]))
     assert got == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)

@@ -51,6 +51,9 @@ class BuildOptions:
         half_life: Days after which an interaction counts half.
         cap: Most interactions of a user, the latest; all where None.
         min_events: Users with fewer rows in the log are left out; 0 keeps all.
+        negatives: Items per interaction that are drawn for each user among the unused ones and
+            become rows with label 0, before the split, which is then that of labeled rows; see
+            ``with_negatives``. 0 draws none.
         session_gap: Minutes without an event after which a session ends; the sessions are then the
             users, called ``user/1``, ``user/2``.
         on_error: For files, "stop" at a malformed line or "skip" it and count it.
@@ -93,6 +96,7 @@ class BuildOptions:
     cap: int | None = None
     min_events: int = 0
     session_gap: float | int | None = None
+    negatives: int = 0
     on_error: str = "stop"
     reading: Mapping[str, object] | None = None
     item_attributes: bool | Mapping[str, object] | None = None
@@ -111,7 +115,7 @@ class BuildOptions:
 
         least = {"k_core": min(self.cores), "hops": min(self.reach or (0,))}
         least |= {"min_entity": self.min_entity, "min_relation": self.min_relation}
-        least |= {"min_events": self.min_events}
+        least |= {"min_events": self.min_events, "negatives": self.negatives}
         for name, number in least.items():
             if number < 0:
                 raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
@@ -229,6 +233,7 @@ class BuildOptions:
             "cap": self.cap,
             "min_events": self.min_events,
             "session_gap": self.session_gap,
+            "negatives": self.negatives,
         }
         if self.with_attributes:
             given["item_attributes"] = table_settings(self.attribute_settings) or {"columns": None}

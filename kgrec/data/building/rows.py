@@ -25,6 +25,7 @@ from kgrec.data.splitting.labeled import (
     divide_labels,
     number_negatives,
 )
+from kgrec.data.splitting.negatives import with_negatives
 from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
 from kgrec.data.tables.ordering import numbered, row_order, text_order
 from kgrec.data.tables.times import WORDS, unit_of
@@ -74,7 +75,7 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     Raises:
         ConfigError: If there are none, or sources exclude each other.
     """
-    labeled = _labeled(sources, options)
+    labeled = _labeled(sources, options, report)
     if labeled is not None:
         report.notes += labeled.notes
         frame, ids = _given(None, labeled.logs, sources, options, report)
@@ -124,10 +125,14 @@ def _triples_alone(sources: DatasetSources, options: BuildOptions) -> bool:
     return wanted and sources.interactions is None and sources.train is sources.test is None
 
 
-def _labeled(sources: DatasetSources, options: BuildOptions) -> LabeledSplit | None:
+def _labeled(
+    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+) -> LabeledSplit | None:
     """Return labeled rows or impressions by part, where there are any."""
     labels = sources.labelled
     impressions = sources.impressions
+    if options.negatives:
+        return _with_negatives(sources, options, report)
     if labels is None and impressions is None:
         return None
 
@@ -142,6 +147,27 @@ def _labeled(sources: DatasetSources, options: BuildOptions) -> LabeledSplit | N
 
     assert impressions is not None
     return divide_impressions(impressions, options.split, options.ratios, options.seed)
+
+
+def _with_negatives(
+    sources: DatasetSources, options: BuildOptions, report: ReportBuilder
+) -> LabeledSplit:
+    """Return the pairs of a log and negatives that are drawn for them, by part."""
+    if sources.labelled is not None or sources.impressions is not None or sources.split:
+        raise ConfigError(
+            "negatives are drawn for a log that is divided here. Leave them out, or give "
+            "interactions (of a source with parts: split='random')."
+        )
+
+    _check_unweighted(sources, options)
+    log = _log(sources, replace(options, min_rating=None))
+    if log is None:
+        raise ConfigError("negatives without interactions. Give a log.")
+
+    report.roles += log.roles
+    report.notes += log.notes
+    rows = with_negatives(log, options.negatives, options.min_rating, options.seed)
+    return divide_labels(rows, options.split, options.ratios, options.seed)
 
 
 def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | None:
