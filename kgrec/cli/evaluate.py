@@ -21,7 +21,7 @@ from kgrec.escaping import clean
 if TYPE_CHECKING:
     from kgrec.evaluation.report import Report
 
-Protocol = Literal["ranking", "ctr", "impressions", "sampled", "triples"]
+Protocol = Literal["ranking", "ctr", "rating", "impressions", "sampled", "triples"]
 
 
 def evaluate(
@@ -32,8 +32,8 @@ def evaluate(
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="ranking: the whole catalog; ctr: pairs; impressions: lists shown; sampled: a "
-            "few items; triples: links."
+            help="ranking: the whole catalog; ctr: pairs; rating: errors of ratings; impressions: "
+            "lists shown; sampled: a few items; triples: links."
         ),
     ] = "ranking",
     k: Annotated[
@@ -88,8 +88,8 @@ def evaluate(
     """Measure a run on held-out interactions.
 
     Every item is ranked for every user with held-out interactions; what the user already has is
-    left out. Other protocols evaluate labeled pairs, lists that were shown, or held-out items among
-    sampled ones.
+    left out. Other protocols evaluate labeled pairs, ratings, lists that were shown, or held-out
+    items among sampled ones.
     """
     if k is None:
         counts = None

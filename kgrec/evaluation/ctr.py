@@ -16,7 +16,7 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.metrics import accuracy, auc, calibration, f1, logloss
-from kgrec.evaluation.ranking import Lists, score_candidates
+from kgrec.evaluation.ranking import score_pairs
 from kgrec.evaluation.report import Report, check_part
 from kgrec.models.base import Scorer
 from kgrec.ops.sampling import sample_negatives
@@ -143,7 +143,7 @@ def evaluate_ctr(
         )
 
     chosen = scaling or ("platt" if legacy_batch is None and _alike(dataset, on) else "sigmoid")
-    scores = _scores(scorer, dataset, on, rows, device)
+    scores = score_pairs(scorer, dataset, on, rows.user, rows.item, device)
     label = torch.from_numpy(rows.label)
 
     if chosen == "platt":
@@ -246,20 +246,6 @@ def _drawn(
     return Interactions(user, item.numpy().astype(np.int32))
 
 
-def _scores(
-    scorer: Scorer, dataset: Dataset, on: str, rows: LabeledPairs, device: torch.device | str
-) -> Tensor:
-    users, sizes = np.unique(rows.user, return_counts=True)
-    candidates = Lists(
-        torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])),
-        torch.from_numpy(rows.item.astype(np.int64)),
-    )
-    history = Lists.of(
-        dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid]), users
-    )
-    return score_candidates(scorer, users, candidates, history=history, device=device)
-
-
 def _alike(dataset: Dataset, on: str) -> bool:
     """Return whether there are validation rows, with negatives of the same origin as those
     evaluated.
@@ -288,7 +274,8 @@ def _platt(
 
     held_out = labeled_pairs(dataset, "valid", seed)
     return platt(
-        _scores(scorer, dataset, "valid", held_out, device), torch.from_numpy(held_out.label)
+        score_pairs(scorer, dataset, "valid", held_out.user, held_out.item, device),
+        torch.from_numpy(held_out.label),
     )
 
 

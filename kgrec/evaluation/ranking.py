@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kgrec.batches import Query
-from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.errors import DivergedError
 from kgrec.log import progress
 from kgrec.models.base import DotProduct, Scorer
@@ -372,3 +373,24 @@ def _query(scorer: Scorer, rows: Tensor, history: Lists | None, start: int, stop
         nothing = torch.zeros((len(user), 0), dtype=torch.int64, device=user.device)
         return Query(user, nothing, nothing.bool())
     return Query(user, *history.padded(start, stop))
+
+
+def score_pairs(
+    scorer: Scorer,
+    dataset: Dataset,
+    on: str,
+    user: np.ndarray,
+    item: np.ndarray,
+    device: torch.device | str,
+) -> Tensor:
+    """Return the scores of pairs of a part, in their order; users are ascending. Histories are what
+    comes before the part.
+    """
+    users, sizes = np.unique(user, return_counts=True)
+    candidates = Lists(
+        torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])),
+        torch.from_numpy(item.astype(np.int64)),
+    )
+    before = dataset.train if on == "valid" else concatenate([dataset.train, dataset.valid])
+    history = Lists.of(before, users)
+    return score_candidates(scorer, users, candidates, history=history, device=device)

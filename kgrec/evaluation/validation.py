@@ -11,6 +11,7 @@ from kgrec.errors import ConfigError
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.metrics import ranking_metric
+from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import evaluate
 from kgrec.models.base import Recommender, Scorer
 from kgrec.models.fallback import served
@@ -23,14 +24,15 @@ def validator(
     model: Recommender | None = None,
     on: str = "valid",
 ) -> Callable[[Scorer], float]:
-    """Return what measures a scorer on the validation part, or on another one (``on``), higher is
-    better.
+    """Return what measures a scorer on the validation part, or on another one (``on``); higher is
+    better, but of ``LOWER_IS_BETTER``.
 
     Rankings are evaluated by the users who have training interactions, where there are any: no
     training moves what the others get. Items that the model does not know stay out of them.
 
     ``auc`` and ``ndcg@k`` are of the lists that were shown, where the part has such; ``auc`` is
-    otherwise of labeled pairs (``evaluate_ctr``). Every other ``name@k`` is of the whole catalog's
+    otherwise of labeled pairs (``evaluate_ctr``). ``rmse`` and ``mae`` are of ratings
+    (``evaluate_ratings``), and lower is better. Every other ``name@k`` is of the whole catalog's
     ranking.
 
     Raises:
@@ -47,14 +49,20 @@ def validator(
         return lambda scorer: evaluate_ctr(
             scorer, data, on=on, scaling="sigmoid", device=device
         ).metrics["auc"]
+    known = None if model is None else model.can_rank(data)
+    if metric in ("rmse", "mae"):
+        predicts = model is not None and model.predicts_ratings
+        return lambda scorer: evaluate_ratings(
+            scorer, data, on=on, predicts=predicts, known=known, device=device
+        ).metrics[metric]
     if not ks:
         raise ConfigError(
-            f"metric {metric!r} is not of the form name@k, for instance ndcg@10; auc has no cutoff."
+            f"metric {metric!r} is not of the form name@k, for instance ndcg@10; auc, rmse and mae "
+            "have no cutoff."
         )
 
     ranking_metric(name)
     users = warm_users(data, on)
-    known = None if model is None else model.can_rank(data)
 
     def measure(scorer: Scorer) -> float:
         if model is None:

@@ -190,6 +190,9 @@ class Recommender(nn.Module, ABC):
     vectors. False is a declaration: explanations then say that facts have no effect, instead of
     that none was measured."""
 
+    predicts_ratings: ClassVar[bool] = False
+    """Whether scores are ratings on the scale of the data."""
+
     folds_in: ClassVar[bool] = False
     """Whether its scorer, by the default settings, ranks for someone unseen by a history."""
 

@@ -17,7 +17,10 @@ from kgrec.models.base import ModelEffects, Preset, Recommender
 from kgrec.models.catalog import ModelEntry
 from kgrec.models.effects import HistorySumEffects
 
-FAMILIES = ("baselines", "factorization", "linear", "graph", "knowledge", "news", "triples")
+FAMILIES = (
+    *("baselines", "factorization", "linear", "autoencoders"),
+    *("graph", "knowledge", "news", "triples"),
+)
 """Families in the order in which they are listed; models from outside come last."""
 
 _READS = {

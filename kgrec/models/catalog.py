@@ -101,6 +101,7 @@ _LIKES = ("interactions",)
 _FACTS = ("triples",)
 _GRAPH = ("interactions", "triples")
 _TEXTS = ("interactions", "texts")
+_RATINGS = ("interactions", "ratings")
 
 # two lines a model
 # fmt: off
@@ -117,6 +118,21 @@ _ENTRIES = (
            "matrix factorization by pairwise ranking", _LIKES),
     _entry("ials", "factorization", "IALS", "Hu et al., ICDM 2008; Rendle et al., RecSys 2022",
            "matrix factorization by alternating least squares", _LIKES),
+    _entry("gmf", "factorization.neumf", "NeuMF", "He et al., WWW 2017",
+           "matrix factorization whose products are weighted", _LIKES,
+           fixed={"part": "gmf"}, presets="PART_PRESETS", space="GMF_SPACE"),
+    _entry("mlp", "factorization.neumf", "NeuMF", "He et al., WWW 2017",
+           "a network over a user's and an item's vector", _LIKES,
+           fixed={"part": "mlp"}, presets="PART_PRESETS"),
+    _entry("neumf", "factorization", "NeuMF", "He et al., WWW 2017",
+           "products of vectors and a network over others, fused", _LIKES, fixed={"part": "both"}),
+    _entry("biasedmf", "factorization.svdpp", "SVDPP", "Koren et al., IEEE Computer 2009",
+           "ratings by biases and factors", _RATINGS, fixed={"implicit": False}),
+    _entry("svdpp", "factorization", "SVDPP", "Koren, KDD 2008",
+           "ratings by biases, factors, and what somebody rated at all", _RATINGS,
+           fixed={"implicit": True}),
+    _entry("autorec", "autoencoders", "AutoRec", "Sedhain et al., WWW 2015",
+           "ratings of an item, or of a user, through one hidden layer", _RATINGS),
     _entry("ease", "linear", "EASE", "Steck, WWW 2019",
            "linear item-to-item weights in closed form", _LIKES),
     _entry("ease-kg", "linear.ease", "EASEKG", "Jeunen et al., RecSys 2020",

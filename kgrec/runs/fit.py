@@ -24,10 +24,12 @@ from kgrec.data.io.writing import (
     take_place,
 )
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
 from kgrec.data.storage import open_dataset
 from kgrec.errors import CheckpointError, ConfigError
+from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
 from kgrec.evaluation.triples import evaluate_triples, triple_metric
@@ -674,6 +676,11 @@ class _Job:
         triples = model.triple_scorer()
         if triples is not None and len(self.data.held_triples.get(part, ())):
             found |= evaluate_triples(triples, self.data, on=part, device=self.device).metrics
+
+        held: Interactions = getattr(self.data, part)
+        if model.predicts_ratings and held.rating is not None:
+            scorer = snapshot_scorer(model)
+            found |= evaluate_ratings(scorer, self.data, part, predicts=True).metrics
 
         return found or None
 

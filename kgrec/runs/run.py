@@ -31,6 +31,7 @@ from kgrec.errors import (
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.ranking import Lists
+from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.sampled import evaluate_sampled
 from kgrec.evaluation.triples import HITS, evaluate_triples
@@ -85,7 +86,7 @@ from kgrec.training.loop import TrainState, snapshot
 from kgrec.training.streams import global_stream
 
 SCOPES = ("inference", "training")
-PROTOCOLS = ("ranking", "ctr", "impressions", "sampled", "triples")
+PROTOCOLS = ("ranking", "ctr", "rating", "impressions", "sampled", "triples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class Run:
             on: "test" or "valid".
             k: Cutoffs of ranking metrics; None takes 10 and 20, of "impressions" 5 and 10.
             protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?),
+                "rating" (how far are predicted ratings off?),
                 "impressions" (lists that were shown), "sampled" (each held-out item among a few
                 sampled ones), or "triples" (the missing end of held-out triples).
             metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision,
@@ -258,29 +260,47 @@ class Run:
         data = self._evaluated_on(on, protocol)
         ks = tuple(k or ((5, 10) if protocol == "impressions" else (10, 20)))
 
-        if protocol in ("ctr", "impressions"):
+        if protocol in ("ctr", "impressions", "rating"):
             scorer = served(self.model, self.scorer(), self.data, cold=0.0)
+            report = self._evaluate_pairs(protocol, scorer, data, on, ks, seed, legacy_batch)
         else:
             scorer = served(
                 self.model, self.scorer(), self.data, self.fallback if fallback else None
             )
-
-        if protocol == "ctr":
-            report = evaluate_ctr(
-                scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name
-            )
-        elif protocol == "impressions":
-            report = evaluate_impressions(scorer, data, on, ks, model=self.name)
-        elif protocol == "sampled":
-            report = evaluate_sampled(
-                scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name
-            )
-        else:
-            report = evaluate(
-                scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
-            )
+            if protocol == "sampled":
+                report = evaluate_sampled(
+                    scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name
+                )
+            else:
+                report = evaluate(
+                    scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
+                )
 
         return replace(report, **self._about(report, scorer, data, on))
+
+    def _evaluate_pairs(
+        self,
+        protocol: str,
+        scorer: Scorer,
+        data: Dataset,
+        on: Literal["test", "valid"],
+        ks: tuple[int, ...],
+        seed: int,
+        legacy_batch: int | None,
+    ) -> Report:
+        if protocol == "ctr":
+            return evaluate_ctr(
+                scorer, data, on, seed=seed, legacy_batch=legacy_batch, model=self.name
+            )
+        if protocol == "impressions":
+            return evaluate_impressions(scorer, data, on, ks, model=self.name)
+
+        # What the model does not know gets the mean rating, or the model's own answer to it.
+        predicts = self.model.predicts_ratings
+        known = None if predicts else self.model.can_rank(self.data)
+        return evaluate_ratings(
+            self.scorer(), data, on, predicts=predicts, known=known, model=self.name
+        )
 
     def _about(self, report: Report, scorer: Scorer, data: Dataset, on: str) -> dict[str, Any]:
         """Return notes and details on what the figures rest on: a choice by the test part, answers

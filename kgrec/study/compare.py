@@ -16,9 +16,8 @@ from kgrec.evaluation.significance import Difference, holm, paired
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.runs.run import Run
-from kgrec.training.config import TEST_SELECTED
+from kgrec.training.config import LOWER_IS_BETTER, TEST_SELECTED
 
-LOWER_IS_BETTER = ("logloss", "user_logloss")
 LEVEL = 0.05
 NO_DIFFERENCE = "no difference that these users can show"
 _COUNTS = ("relevant", "positive", "negative", "impression", "shown", "clicked")

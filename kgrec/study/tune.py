@@ -77,7 +77,7 @@ class Tuning:
     Attributes:
         model: Model name.
         dataset: Name of the dataset.
-        metric: What was maximized on the validation part.
+        metric: What was measured on the validation part.
         space: What was searched.
         tried: Every trial in order.
         chosen: The best of those that are done.
@@ -225,7 +225,7 @@ def tune(
     with study_folder(Path(out), "tune", started) as folder:
         search = _Search(model, chosen, without_test(whole), searched, fixed, seed, device, folder)
         tried = search.run(trials, minutes * 60)
-        best = _best(tried)
+        best = _best(tried, chosen.train.sign)
         if best is None:
             raise TrainingError(
                 f"none of {len(tried)} trials came to an end; the last: {tried[-1].note} See "
@@ -261,6 +261,7 @@ class _Watch:
     trial: "optuna.Trial"
     metric: str
     deadline: float
+    sign: int = 1
     best: float | None = None
     best_epoch: int = 0
     epoch: int = 0
@@ -269,9 +270,9 @@ class _Watch:
         self.epoch = state.epoch
         value = state.history[-1].get(self.metric)
         if value is not None:
-            self.best = state.stopping.best
+            self.best = self.sign * state.stopping.best
             self.best_epoch = state.stopping.best_epoch
-            self.trial.report(value, state.epoch)
+            self.trial.report(self.sign * value, state.epoch)
             if self.trial.should_prune():
                 raise _optuna().TrialPruned
 
@@ -351,7 +352,8 @@ class _Search:
             values = self._decoded(trial.params)
 
         trial.set_user_attr("settings", plain(values))
-        watch = _Watch(trial, self.metric, deadline)
+        sign = self.chosen.train.sign
+        watch = _Watch(trial, self.metric, deadline, sign)
         state = optuna.trial.TrialState.COMPLETE
         value = None
         note = ""
@@ -366,7 +368,8 @@ class _Search:
                 on_epoch=watch,
                 **{**self.fixed, **values},
             )
-            value = max(record[self.metric] for record in run.history if self.metric in record)
+            values_seen = [record[self.metric] for record in run.history if self.metric in record]
+            value = sign * max(sign * seen for seen in values_seen)
             watch.epoch = run.summary["epochs"]
             watch.best_epoch = run.summary["best_epoch"]
         except optuna.TrialPruned:
@@ -393,7 +396,7 @@ class _Search:
             record["value"] = value
 
         trial.set_user_attr("told", record)
-        study.tell(trial, value, state)
+        study.tell(trial, None if value is None else sign * value, state)
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -420,7 +423,7 @@ class _Search:
         settings_text = ", ".join(
             f"{name}={to_toml(value)}" for name, value in last.settings.items()
         )
-        best = _best(found)
+        best = _best(found, self.chosen.train.sign)
         logger.info(
             "trial %d of %d %s: %s %s (best %s), %d epochs, %.0f s; %s%s",
             last.number,
@@ -548,11 +551,13 @@ def _same(folder: Path, chosen: Chosen) -> bool:
     )
 
 
-def _best(found: tuple[Trial, ...]) -> Trial | None:
-    """Return the best trial that is done; the first of equals."""
+def _best(found: tuple[Trial, ...], sign: int) -> Trial | None:
+    """Return the best trial that is done, by ``sign`` times its value; the first of equals."""
     done = [trial for trial in found if trial.state == "done"]
     return max(
-        done, key=lambda trial: trial.value if trial.value is not None else -math.inf, default=None
+        done,
+        key=lambda trial: sign * trial.value if trial.value is not None else -math.inf,
+        default=None,
     )
 
 

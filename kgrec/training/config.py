@@ -18,6 +18,9 @@ PUBLISHED = ("paper", "official")
 TEST_SELECTED = "test-selected"
 """What a run is called whose epoch was chosen by the part it is evaluated on, wherever its figures stand."""
 
+LOWER_IS_BETTER = ("rmse", "mae", "user_rmse", "user_mae", "logloss", "user_logloss")
+"""Metrics that are errors: validation keeps the epoch where they are least."""
+
 PAPER_SELECTION = {"validate_every": 10, "patience": 10, "metric": "recall@20"}
 """How the authors of KGAT and KGIN end training: by the test part, every ten epochs, after ten evaluations without improvement."""
 
@@ -55,7 +58,8 @@ class TrainConfig:
             of KGIN does.
         patience: Validations without improvement before training stops; 0 never stops early.
         validate_every: Epochs between validations.
-        metric: What validation measures, ``name@k``; of triples ``mrr`` or ``hits@k``, which is
+        metric: What validation measures, ``name@k``; "auc" of pairs; "rmse" or "mae" of ratings;
+            of triples ``mrr`` or ``hits@k``, which is
             what is measured where there are no interactions.
         selection: What chooses the epoch that is kept: "valid", the validation part; "paper", the
             **test** part, as the authors of KGAT and KGIN do (docs/metrics.md, section 4), with
@@ -122,6 +126,11 @@ class TrainConfig:
             raise ConfigError(f"warmup_epochs {self.warmup_epochs} is outside [0, {most}].")
         if not 0 < self.decay <= 1 or self.decay_every < 1:
             raise ConfigError("training needs decay in (0, 1] and decay_every of at least 1.")
+
+    @property
+    def sign(self) -> int:
+        """-1 where less of the metric is better, else 1."""
+        return -1 if self.metric in LOWER_IS_BETTER else 1
 
     @property
     def test_selected(self) -> bool:

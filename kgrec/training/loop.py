@@ -402,7 +402,7 @@ def _evaluate(
 
     record[config.metric] = value
     record["validation_seconds"] = time.perf_counter() - began
-    if state.stopping.update(value, state.epoch):
+    if state.stopping.update(config.sign * value, state.epoch):
         state.best = snapshot(model)
 
 
