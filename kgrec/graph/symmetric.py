@@ -61,6 +61,17 @@ class PairGraph(nn.Module):
         """The structure, on the device where the module is."""
         return Csr(self._ptr, self._idx, self._rev, None, self.num_nodes)
 
+    def fact_of_edge(self) -> Int[Tensor, " edges"]:
+        """Return the first fact of the pair of each directed edge, by its position in the graph."""
+        facts = np.arange(len(self._pair_of_fact))[::-1]
+        first = np.zeros(len(self._size), np.int64)
+        first[self._pair_of_fact[facts]] = facts
+        own = torch.from_numpy(first).to(self._edge.device)
+        found = torch.empty(2 * len(own), dtype=torch.int64, device=own.device)
+        found[self._edge] = own
+        found[self._rev[self._edge].long()] = own
+        return found
+
     def removal_effect(self, effect: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
         """Return, per fact, what its pair carries beyond what a smaller degree at both ends gives
         back.
