@@ -231,6 +231,8 @@ KNOWLEDGE = {
     "ktup": {},
     "lightkg": {},
     "kgcl": {},
+    "kgrec": {},
+    "mcclk": {},
 }
 
 

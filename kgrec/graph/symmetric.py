@@ -148,3 +148,38 @@ class PairGraph(nn.Module):
         )
         gone = self._edge[torch.from_numpy(pair[count == self._size[pair]]).to(self._edge.device)]
         return torch.cat([gone, self._rev[gone].long()])
+
+
+class LikedGraph(PairGraph):
+    """The interactions of a CKG alone, between items and, after them, users.
+
+    Args:
+        ckg: The graph.
+
+    Attributes:
+        fact: Position in the columns of ``ckg`` of each directed edge's interaction.
+        user: Row of its user.
+        item: Its item.
+        by_user: 1 / interactions of its user, in the default dtype.
+    """
+
+    fact: Tensor
+    user: Tensor
+    item: Tensor
+    by_user: Tensor
+
+    def __init__(self, ckg: CollaborativeKG) -> None:
+        super().__init__(ckg.without_knowledge())
+        likes = torch.from_numpy(np.flatnonzero(ckg.relation == 0))
+        csr = self.csr
+        ends = csr.destinations(), csr.idx.long()
+        node = torch.maximum(*ends)  # users come last
+        by_user = csr.degree[node].to(torch.get_default_dtype()).reciprocal()
+        parts = {
+            "fact": likes[self.fact_of_edge()],
+            "user": node - ckg.num_items,
+            "item": torch.minimum(*ends),
+            "by_user": by_user,
+        }
+        for name, value in parts.items():
+            self.register_buffer(name, value, persistent=False)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from kgrec.errors import ConfigError
 from kgrec.nn.init import glorot_uniform
-from kgrec.ops.contrast import log_mean_kernel, softmax_rows
+from kgrec.ops.contrast import log_mean_kernel, sampled_softmax_rows, softmax_rows
 from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.dropout import recipe, words
 from kgrec.ops.rows import inverse_length, unit_rows
@@ -49,6 +49,21 @@ def info_nce(
     if positive is None:
         positive = torch.arange(len(first), device=first.device)
     return softmax_rows(unit_rows(first) / temperature, unit_rows(second), positive)
+
+
+def info_nce_of_both(
+    first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"], temperature: float | int
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of each row's other view among all rows of both views but its
+    own, by cosine over a temperature.
+
+    Source: Zhu et al., Deep Graph Contrastive Representation Learning, 2020, Eq. (1), one
+    direction. https://arxiv.org/abs/2006.04131
+    """
+    one, two = unit_rows(first), unit_rows(second)
+    own = torch.arange(len(one), device=one.device)
+    same = own, torch.cat([own, own])
+    return sampled_softmax_rows(one / temperature, two, torch.cat([two, one]), same, 1.0)
 
 
 def alignment(
@@ -207,4 +222,5 @@ class ProjectionHead(nn.Module):
         """Return the projected rows."""
         first, second = self.weights
         hidden = torch.relu(x @ first + self.biases[0])
-        return hidden @ second + self.biases[1]
+        projected: Tensor = hidden @ second + self.biases[1]
+        return projected

@@ -24,6 +24,8 @@ SETTINGS = {
     "ktup": {},
     "lightkg": {"negatives": 2},
     "kgcl": {},
+    "kgrec": {},
+    "mcclk": {},
 }
 READS_NO_FACT = {"mkr", "ktup"}
 
