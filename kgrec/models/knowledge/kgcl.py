@@ -158,7 +158,7 @@ class KGCL(TwoViews):
         config: Hyper-parameters.
         generator: Draws the initial parameters.
 
-    Source: Yang et al., KGCL, SIGIR 2022, Section 3. https://arxiv.org/abs/2205.00976
+    Source: Yang et al., KGCL, SIGIR 2022. https://arxiv.org/abs/2205.00976
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class KGCL(TwoViews):
         entities: Float[Tensor, "entities dim"],
         kept: Bool[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, " edges"]:
-        """Return alpha of each triple of an item, of those that are kept alone (Section 3.1.1)."""
+        """Return alpha of each triple of an item, of those that are kept alone."""
         of_item, of_entity = self.attention_weight.chunk(2)
         # r . (W (x_i || x_e) + b) as one product of three: (a || 1), (1 || y) and (r || r)
         a = torch.cat([items @ of_item + self.attention_bias, torch.ones_like(items)], 1)
@@ -229,7 +229,7 @@ class KGCL(TwoViews):
     def stability(
         self, first: Bool[Tensor, " edges"], second: Bool[Tensor, " edges"]
     ) -> Float[Tensor, " items"]:
-        """Return c: how alike two graphs of triples describe each item (Section 3.1.2)."""
+        """Return c: how alike two graphs of triples describe each item."""
         items = self.nodes[: self.ckg.num_items]
         first_alpha = self.attention(items, self.entities, first)
         second_alpha = self.attention(items, self.entities, second)
@@ -240,7 +240,7 @@ class KGCL(TwoViews):
         )
 
     def keep_probability(self, stability: Float[Tensor, " items"]) -> Float[Tensor, " items"]:
-        """Return p, how likely a view keeps an interaction with each item (Section 3.2.1)."""
+        """Return p, how likely a view keeps an interaction with each item."""
         raised = stability.exp()
         low, high = raised.aminmax()
         scaled = ((raised - low) / (high - low)).nan_to_num(1.0)  # all alike
@@ -278,7 +278,7 @@ class KGCL(TwoViews):
         self._views = tuple(zip(triples, weights, strict=True))
 
     def kg_loss(self, batch: TripleBatch) -> Float[Tensor, ""]:
-        """Return TransE's ranking of true against corrupted tails (Section 3.1.1)."""
+        """Return TransE's ranking of true against corrupted tails."""
         h = take_rows(self.nodes, batch.head)
         r = take_rows(self.relations, batch.relation)
         t, n = take_rows(self.entities, torch.cat([batch.tail, batch.negative_tail])).chunk(2)

@@ -150,7 +150,7 @@ class KGRec(Recommender):
         config: Hyper-parameters.
         generator: Draws the initial parameters.
 
-    Source: Yang et al., KGRec, KDD 2023, Section 3. https://arxiv.org/abs/2307.02759
+    Source: Yang et al., KGRec, KDD 2023. https://arxiv.org/abs/2307.02759
     """
 
     folds_in = True
@@ -300,7 +300,7 @@ class KGRec(Recommender):
         return start + torch.stack([unit_rows(mean) for mean in means]).sum(0)
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
-        """Return users and items as they are ranked by, entities, and relations with inverses."""
+        """Return users and items as they are ranked by, and entities."""
         ranked = self.scorer()
         entities = self.layers()[2]
         return {"users": ranked.users, "items": ranked.items, "entities": entities}

@@ -170,7 +170,7 @@ class MCCLK(Recommender):
         config: Hyper-parameters.
         generator: Draws the initial parameters.
 
-    Source: Zou et al., MCCLK, SIGIR 2022, Section 4. https://arxiv.org/abs/2204.08807
+    Source: Zou et al., MCCLK, SIGIR 2022. https://arxiv.org/abs/2204.08807
     """
 
     folds_in = True

@@ -6,6 +6,7 @@ from kgrec.batches import PairwiseBatch
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.kgrec import KGRec, KGRecConfig
+from kgrec.runs.fit import fit
 from kgrec.runs.settings import choose
 from kgrec.testing import worlds
 from kgrec.testing.contract import RecommenderContract
@@ -310,6 +311,26 @@ def test_steps_without_an_edge_are_refused():
     batch = PairwiseBatch(*(torch.tensor([0]) for _ in range(3)))
     with pytest.raises(ConfigError, match="none of its 2 edges"):
         [model.loss(batch) for _ in range(60)]
+
+
+def test_rationales_are_the_triples_that_tell_what_users_like():
+    """One triple of an item names its kind, which users keep to, and one is drawn at random."""
+    rng = np.random.default_rng(0)
+    train = []
+    for user in range(60):
+        own = rng.permutation(np.arange(user % 3, 60, 3))[:6]
+        train += [(user, int(item)) for item in own]
+    kinds = [(item, 0, 60 + item % 3) for item in range(60)]
+    chance = [(item, 1, 63 + int(rng.integers(3))) for item in range(60)]
+    data = worlds.dataset(train, triples=kinds + chance)
+    settings = {"dim": 8, "num_layers": 2, "learning_rate": 0.03, "batch_size": 64, **CALM}
+    torch.set_default_dtype(torch.float32)
+    model = fit("kgrec", data, epochs=15, patience=0, device="cpu", **settings).model
+    logits = torch.stack([part.detach() for part in model.logits(model.tables()[0])]).mean(0)
+    found = model.rationales.scores(logits, torch.ones_like(logits, dtype=torch.bool))
+    by = model.facts.edges.forward
+    told, drawn = (found[by.relation_of_edge() == relation].mean() for relation in (0, 1))
+    assert told > 1.05 > 0.95 > drawn
 
 
 def test_presets():
