@@ -211,8 +211,8 @@ class MCCLK(Recommender):
         self, e: Float[Tensor, "entities dim"], there: Bool[Tensor, " edges"] | None = None
     ) -> Float[Tensor, " edges"]:
         """Return a of each edge."""
-        edges = self.facts.edges
-        squares, ones, r = e.square(), torch.ones_like(e), self.relations.square()
+        edges, r = self.facts.edges, self.relations.square()
+        squares, ones = e.square(), torch.ones_like(e)
         heads, tails = typed_scores(squares, edges, ones, r), typed_scores(ones, edges, squares, r)
         return segment_softmax(heads * tails, edges.forward.ptr, there)
 

@@ -34,7 +34,9 @@ def near_items(parts: list[tuple[float, Float[Tensor, "items dim"]]], count: int
         parts: Tables of items, with what L of each counts for.
         count: Nearest items.
     """
-    rows, columns, weights = [], [], []
+    rows = []
+    columns = []
+    weights = []
     items = len(parts[0][1])
     count = min(count, items)
     for share, table in parts:
