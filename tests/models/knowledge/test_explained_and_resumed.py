@@ -23,6 +23,9 @@ SETTINGS = {
     "ckan": {"user_size": 8, "item_size": 8},
     "ktup": {},
     "lightkg": {"negatives": 2},
+    "kgcl": {},
+    "kgrec": {},
+    "mcclk": {},
 }
 READS_NO_FACT = {"mkr", "ktup"}
 
