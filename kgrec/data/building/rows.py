@@ -26,6 +26,7 @@ from kgrec.data.splitting.labeled import (
     number_negatives,
 )
 from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
+from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.ordering import numbered, row_order, text_order
 from kgrec.data.tables.times import WORDS, unit_of
 from kgrec.errors import ConfigError, DataError
@@ -339,17 +340,25 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
     if catalog is None:
         return rows
 
-    known = rows.ids["item"].is_in(catalog.implode()).to_numpy()
-    frame = rows.frame.filter(pl.Series(known[rows.frame["item"].to_numpy()]))
+    ids = rows.ids["item"]
+    known = ids.is_in(catalog.implode())
+    frame = rows.frame.filter(pl.Series(known.to_numpy()[rows.frame["item"].to_numpy()]))
     gone = rows.frame["item"].n_unique() - frame["item"].n_unique()
     report.drop("items", "not in the table of items", gone)
     report.drop(
         "interactions", "their item is not in the table of items", rows.frame.height - frame.height
     )
+    words = difference(ids.filter(~known), catalog) if gone else ""
     if not frame.height:
+        why = f" Ids are compared exactly as written: {words}." if words else ""
         raise DataError(
-            "no interaction is with an item of the table of items. Name the column with the ids "
-            "of the interactions as item_id."
+            f"no interaction is with an item of the table of items.{why} Name the column with the "
+            "ids of the interactions as item_id."
+        )
+    if words:
+        report.warn(
+            f"Of {gone:,} item ids of interactions that are not in the table of items, {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
         )
 
     return replace(rows, frame=frame)

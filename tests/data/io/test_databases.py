@@ -3,8 +3,10 @@
 import json
 import sqlite3
 
+import numpy as np
 import polars as pl
 import pytest
+import shop as shops
 from postgres import PASSWORD, server
 
 import kgrec
@@ -171,3 +173,100 @@ def test_sqlite_says_what_is_wrong(sqlite, tmp_path):
     with pytest.raises(FetchError):
         kgrec.read_interactions(f"sqlite:///{damaged}#clicks")
     assert query_of("clicks", f"sqlite:///{sqlite}").statement == 'SELECT * FROM "clicks"'
+
+
+def summed_by_hand(one):
+    """Weight and first time of each pair of a user and a listed product, written as listed."""
+    listed = set(one.products["product_id"])
+    columns = ("user_id", "sku", "event_type", "quantity")
+    rows = zip(*(one.events[name] for name in columns), one.seconds.tolist(), strict=True)
+    found = {}
+    for user, item, event, quantity, second in set(rows):
+        weight = shops.WEIGHTS[event] * quantity
+        if weight > 0 and item in listed:
+            before, first = found.get((user, item), (0, second))
+            found[user, item] = before + weight, min(first, second)
+    return found
+
+
+def known(data):
+    """The same of a dataset."""
+    return {
+        (data.users.key(user), data.items.key(item)): (float(weight), int(second))
+        for part in (data.train, data.valid, data.test)
+        for user, item, weight, second in zip(
+            part.user, part.item, part.weight, part.time, strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"products": 120, "rows": 4_000, "program_rows": 600},
+        pytest.param(
+            {"products": 3_000, "rows": 200_000, "program_rows": 3_000}, marks=pytest.mark.long
+        ),
+    ],
+    ids=["small", "full"],
+)
+def test_a_shop_is_the_same_from_every_source(postgres, tmp_path, size):
+    one = shops.shop(**size)
+    makers = {"csv": shops.as_csv, "parquet": shops.as_parquet, "sqlite": shops.as_sqlite}
+    for name in makers:
+        (tmp_path / name).mkdir()
+    sources = {name: make(one, tmp_path / name) for name, make in makers.items()}
+    sources["postgresql"] = shops.as_postgresql(one, postgres)
+    settings = {
+        "catalog": "items",
+        "event": "event_type",
+        "weights": shops.WEIGHTS,
+        "quantity": "quantity",
+        "item_attributes": True,
+    }
+    built = {}
+    for name, source in sources.items():
+        log = source.pop("interactions")
+        with pytest.raises(FormatError, match=r"'ts' has times of several units.*time_format"):
+            kgrec.Dataset.build(log, **source, **settings)
+        built[name] = kgrec.Dataset.build(log, **source, **settings, time_format="epoch")
+
+    first = built["csv"]
+    assert known(first) == summed_by_hand(one)
+    assert set(first.items) == set(one.products["product_id"])
+    said = [warning.what for warning in first.report.warnings]
+    assert any(all(name in what for name in one.programs) for what in said)
+    counted = one.events.filter(
+        pl.col("event_type") != "impression",
+        pl.col("quantity") > 0,
+        pl.Series(one.written) != pl.col("sku"),
+    )
+    wrong = {
+        kind: len({item for item in counted["sku"] if fits(item)})
+        for kind, fits in (
+            ("a .0 at the end", lambda item: item.endswith(".0")),
+            ("case", lambda item: item.startswith("SKU")),
+        )
+    }
+    for kind, count in wrong.items():
+        assert count > 5
+        assert any(f"{count:,} differ by {kind}" in what for what in said)
+
+    stored = {name: tmp_path / f"{name}.dataset" for name in built}
+    for name, data in built.items():
+        data.save(stored[name])
+        assert data.report.dropped == first.report.dropped
+        assert [role.column for role in data.report.roles] == [
+            role.column for role in first.report.roles
+        ]
+
+    # What is said of the sources differs; and rows of a text file are lines, the header the first.
+    own = {"dataset.json", "manifest.json", "triple_locator.npy"}
+    for path in stored["csv"].iterdir():
+        for other in stored.values():
+            assert path.name in own or path.read_bytes() == (other / path.name).read_bytes()
+
+    lines = {name: np.load(path / "triple_locator.npy") for name, path in stored.items()}
+    assert set(lines["csv"] - lines["parquet"]) <= {0, 1}
+    for name in ("sqlite", "postgresql"):
+        assert np.array_equal(lines[name], lines["parquet"])
