@@ -104,13 +104,15 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     weighed = weigh(log, options, report)
     frame = weighed.log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
     frame, ids = _by_key(frame, weighed.log.ids)
+    events = weighed.events
+    del log, weighed  # as large as what was made of them
     every = None
     if {"time", "weight"} <= set(frame.columns) and split in ("temporal", "leave-one-out"):
         every = frame.drop("part", "rating", strict=False)
 
     merged, ids = _merged(frame, ids, report, numbered=True)
     merged = capped(merged, options.cap, report)
-    return Rows(merged, ids, split, shares, False, None, weighed.events, every, options.half_life)
+    return Rows(merged, ids, split, shares, False, None, events, every, options.half_life)
 
 
 def _add_log(report: ReportBuilder, log: InteractionLog) -> None:
@@ -277,8 +279,9 @@ def _merged(
     pair += frame["part"].to_numpy() + 1
     order = row_order(pair)
     pair = pair[order]
-    new = np.diff(pair, prepend=-1) != 0
-    repeated = ~new | ~np.append(new[1:], True)
+    new = _changes(pair)
+    repeated = ~new
+    repeated[:-1] |= ~new[1:]
     if repeated.any():
         rows = order[repeated]
         order[repeated] = rows[
@@ -288,26 +291,37 @@ def _merged(
             )
         ]
 
+    del repeated
     frame = summed(frame, order, new)
-    kept_pairs = pair[new]
-    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(kept_pairs))
-    again = np.diff(kept_pairs >> 2, prepend=-1) == 0
+    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - int(new.sum()))
+    pair = pair[new]
+    order = order[new]
+    part = (pair & 3).astype(np.int8)
+    pair >>= 2
+    first = _changes(pair)
+    del pair, new
 
-    for part, name in ((VALID, "valid"), (TEST, "test")):
+    for number, name in ((VALID, "valid"), (TEST, "test")):
         report.drop(
             "interactions",
             f"in the {PART_WORDS[name]} part and already in an earlier one",
-            int((kept_pairs[again] & 3 == part + 1).sum()),
+            int((part[~first] == number + 1).sum()),
         )
 
-    del pair, kept_pairs, repeated
-    order = order[new][~again]
-    when = [values[order] for values in _columns(frame, "user", POSITION, "time")]
-    if len(when) > 1:
-        order = order[row_order(*when)]
+    order = order[first]
+    for column in ("time", POSITION, "user"):  # one after the other: each is as large as the rows
+        for values in _columns(frame, column):
+            order = order[row_order(values[order])]
 
     kept: pl.DataFrame = frame[order]
     return kept.drop(POSITION, strict=False), ids
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Return where a value differs from the one before it, the first one included."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new
 
 
 def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:

@@ -2,15 +2,18 @@
 
 import json
 import sqlite3
+import threading
+import time
 
 import numpy as np
 import polars as pl
 import pytest
 import shop as shops
-from postgres import PASSWORD, server
+from postgres import PASSWORD, Between, server
 
 import kgrec
 from kgrec.cli import run as main
+from kgrec.data.io import databases
 from kgrec.data.io.databases import DatabaseQuery, query_of
 from kgrec.errors import ConfigError, FetchError, FormatError, MissingFileError
 
@@ -270,3 +273,116 @@ def test_a_shop_is_the_same_from_every_source(postgres, tmp_path, size):
     assert set(lines["csv"] - lines["parquet"]) <= {0, 1}
     for name in ("sqlite", "postgresql"):
         assert np.array_equal(lines[name], lines["parquet"])
+
+
+MANY = """SELECT 'u' || n % 50 AS user_id, 'i' || n % 700 AS item_id FROM generate_series(1, 60000) n
+{} WHERE n > 0"""
+
+
+def refused(address, query, folder, capsys):
+    """Build from a query that fails, and return the one line that is said."""
+    out = folder / "dataset"
+    before = sorted(folder.iterdir())
+    arguments = ["build", "--interactions", query, "--database", address, "--out", str(out)]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert sorted(folder.iterdir()) == before
+    assert said.out == ""
+    assert PASSWORD not in said.err
+    lines = [line for line in said.err.splitlines() if line.startswith("kgrec: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in said.err
+    return lines[0]
+
+
+def through(address, port):
+    """The address, behind another port."""
+    return f"{address.rpartition(':')[0]}:{port}/postgres"
+
+
+def test_a_connection_that_the_server_ends_amid_the_rows(postgres, tmp_path, capsys):
+    from adbc_driver_postgresql import dbapi
+
+    waiting = ", LATERAL (SELECT CASE WHEN n = 50000 THEN pg_sleep(30)::text END) AS pause"
+    found = []
+
+    def end():
+        with dbapi.connect(postgres, autocommit=True) as connection:
+            until = time.monotonic() + 25
+            while not found and time.monotonic() < until:
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity "
+                        "WHERE wait_event = 'PgSleep'"
+                    )
+                    found.extend(pl.DataFrame(cursor.fetch_polars())["done"])
+
+    other = threading.Thread(target=end)
+    other.start()
+    line = refused(postgres, MANY.format(waiting), tmp_path, capsys)
+    other.join()
+    assert found == [True]
+    assert "terminating connection due to administrator command" in line
+    assert line.endswith("The connection was cut: try again.")
+
+
+@pytest.mark.parametrize("most", [1, 300, 2_000, 200_000])
+def test_a_connection_that_is_cut(postgres, tmp_path, capsys, most):
+    port = int(postgres.rpartition(":")[2].partition("/")[0])
+    with Between(port, most=most) as other:
+        line = refused(through(postgres, other), MANY.format(""), tmp_path, capsys)
+    assert line.endswith("The connection was cut: try again.")
+
+
+def test_a_server_that_falls_silent(postgres, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(databases, "_SPARE_SECONDS", -2)
+    port = int(postgres.rpartition(":")[2].partition("/")[0])
+    with Between(port, most=200_000, stays=True) as other:
+        address = through(postgres, other) + "?statement_timeout=1&connect_timeout=2"
+        line = refused(address, MANY.format(""), tmp_path, capsys)
+    assert line.endswith("no answer within 2 s. The connection was cut: try again.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"stays": True}, "Is the server there, and are host and port right?"),
+        ({}, "The connection was cut: try again."),
+        ({"first": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, "Is this a PostgreSQL server"),
+        ({"first": b"N"}, "The connection was cut: try again."),
+        ({"first": b"\0" * 64}, "Is this a PostgreSQL server"),
+    ],
+    ids=["silent", "closes", "http", "closes later", "zeros"],
+)
+def test_what_is_no_server(tmp_path, capsys, settings, what):
+    pytest.importorskip("adbc_driver_postgresql", reason="needs pip install 'kgrec[sql]'")
+    with Between(**settings) as port:
+        address = f"postgresql://shop@127.0.0.1:{port}/postgres?connect_timeout=2"
+        assert what in refused(address, "clicks", tmp_path, capsys)
+
+
+def test_who_may_not_read(postgres, tmp_path, capsys):
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(postgres, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")
+        cursor.execute("CREATE TABLE hidden AS SELECT 1 AS user_id, 2 AS item_id")
+
+    address = postgres.replace("shop@", "clerk@")
+    assert refused(address, "hidden", tmp_path, capsys).endswith("GRANT SELECT.")
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout=soon", "connect_timeout=1e3"])
+def test_limits_that_are_none(setting):
+    pytest.importorskip("adbc_driver_postgresql", reason="needs pip install 'kgrec[sql]'")
+    with pytest.raises(ConfigError, match="is not a whole number of seconds"):
+        kgrec.read_interactions(f"postgresql://127.0.0.1:9/shop?{setting}#clicks")
+
+
+def test_a_file_that_another_program_locks(sqlite, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(databases, "_LOCK_SECONDS", 0.1)
+    with sqlite3.connect(sqlite) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        line = refused(f"sqlite:///{sqlite}", "clicks", tmp_path, capsys)
+    connection.close()
+    assert line.endswith("Another program writes there: try again, or copy the file.")
