@@ -474,12 +474,28 @@ def triple_roles(table: Table, wanted: Mapping[str, str | None]) -> Search:
             search.take(role, column, BY_POSITION)
         return search
 
+    if missing == ["relation"] and len(search.free) == 1 and _weighs(table, search.free[0]):
+        raise search.ask(
+            "relation",
+            f"{search.free[0]!r} holds numbers. Add a column that says how the two are related, "
+            "the same word in every row where there is one kind.",
+        )
     if len(missing) == 1 and len(search.free) == 1:
         search.take(missing[0], search.free[0], LEFT)
     elif missing:
         raise search.ask(missing[0], _setting(missing[0]), unclear.get(missing[0], ()))
 
     return search
+
+
+def _weighs(table: Table, column: str) -> bool:
+    """Return whether a column holds weights of edges: by its name, or numbers with a point."""
+    if any(names.rank(column) is not None for names in (WEIGHT, QUANTITY, RATING)):
+        return True
+
+    cells = table.frame[column]
+    text = cells.head(_SAMPLE).cast(pl.String, strict=False).drop_nulls().str.strip_chars()
+    return _share(text.str.contains(r"^-?\d*\.\d+$")) > _AGREES
 
 
 def _setting(role: str) -> str:
