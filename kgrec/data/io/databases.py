@@ -25,7 +25,10 @@ _OTHER = re.compile(
     r"^(mysql|mariadb|mssql|oracle|snowflake|bigquery|redshift|clickhouse)(\+\w+)?://", re.I
 )
 _SECRET = re.compile(r"(?i)(password\s*=\s*)[^\s&]+|(://[^/@:\s]+:)[^@/\s]+(?=@)")
-_QUERY = re.compile(r"^\s*(select|with|table|values|from)\b", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(?:\s|--[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(?:select|with|table|values|from)\b", re.I
+)
+_END = re.compile(r"\s*;[\s;]*(?:--[^\n']*\s*)*$")  # what may follow the last statement
 _AT_ONCE = 50_000
 _CONNECT_SECONDS, _STATEMENT_SECONDS, _SPARE_SECONDS = 10, 600, 5
 _LOCK_SECONDS = 5.0
@@ -75,7 +78,7 @@ class DatabaseQuery:
     @property
     def statement(self) -> str:
         """The SELECT, without what ends it."""
-        bare = self.query.strip().rstrip("; \n\t")
+        bare = _END.sub("", self.query.strip())
         if _QUERY.match(bare):
             return bare
         return "SELECT * FROM " + ".".join(f'"{name}"' for name in bare.split("."))
@@ -366,7 +369,7 @@ def _within(seconds: float | int | None, read: Callable[[], pl.DataFrame]) -> pl
 
 def _readable(cursor: Any, statement: str) -> str:
     """Return a statement whose columns of other types than Arrow has (numeric, uuid) are text."""
-    cursor.execute(f"SELECT * FROM ({statement}) AS found LIMIT 0")
+    cursor.execute(f"SELECT * FROM ({statement}\n) AS found LIMIT 0")
     schema = cursor.fetch_polars().schema
     columns = [(name, not isinstance(kind, _ARROW_TYPES)) for name, kind in schema.items()]
     if not any(odd for _, odd in columns):
@@ -376,7 +379,7 @@ def _readable(cursor: Any, statement: str) -> str:
         f"{_quoted(name)}::text AS {_quoted(name)}" if odd else _quoted(name)
         for name, odd in columns
     )
-    return f"SELECT {listed} FROM ({statement}) AS found"
+    return f"SELECT {listed} FROM ({statement}\n) AS found"
 
 
 def _quoted(name: str) -> str:

@@ -98,6 +98,22 @@ def test_postgresql_gives_the_rows_of_the_file(postgres, csv):
     assert sorted(prices) == sorted(row[4] for row in clicks())
 
 
+@pytest.mark.parametrize("system", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "-- clicks; all of them\nSELECT user_id, item_id, ts, price FROM clicks -- and no more",
+        "/* of May */ select user_id, item_id, ts, price from clicks; -- done\n",
+        "SELECT user_id, item_id, ts, price FROM clicks WHERE user_id <> '; --'\n;\n\n",
+        "WITH one AS (SELECT * FROM clicks) SELECT user_id, item_id, ts, price FROM one;;",
+    ],
+)
+def test_queries_may_have_comments(request, csv, system, query):
+    where = request.getfixturevalue(system)
+    address = where if system == "postgres" else f"sqlite:///{where}"
+    same(DatabaseQuery(address, query), csv)
+
+
 def test_a_dataset_from_postgresql_keeps_no_secret(postgres, csv, tmp_path, capsys):
     out, query = tmp_path / "d", tmp_path / "q.sql"
     query.write_text("SELECT user_id, item_id, ts FROM clicks")

@@ -142,6 +142,30 @@ def test_items_say_which_column_of_unknown_names_they_are(tmp_path):
     assert set(data.items) == set(WORKS)
 
 
+def test_other_files_tell_whether_the_first_row_is_a_header(tmp_path):
+    log = pl.DataFrame(
+        {
+            "user_id": [READERS[n % 4] for n in range(20)],
+            "item_id": [WORKS[n % 5] for n in range(20)],
+        }
+    )
+    stuff = "".join(f"{name};{'holz' if n else 'glas'}\n" for n, name in enumerate(WORKS))
+    towns = "".join(f"{name};{'ost' if n else 'west'}\n" for n, name in enumerate(READERS))
+    addresses = "".join(f"{name};urn {name}\n" for name in WORKS)
+    items = Known("the interactions", pl.Series(WORKS))
+    for header, relations in (("", ["column 2"]), ("was;woraus\n", ["woraus"])):
+        path = written(tmp_path, "items.csv", header + stuff)
+        data = Dataset.build(log, items=path, item_attributes=True)
+        assert list(data.triples.relations) == relations
+        path = written(tmp_path, "users.csv", header + towns)
+        data = Dataset.build(log, user_attributes=path)
+        assert list(data.triples.relations) == relations
+        assert len(data.user_facts) == len(READERS)
+        assert not [one for one in data.report.dropped if one.what == "user attributes"]
+        links = read_links(written(tmp_path, "links.csv", header + addresses), items=items)[0]
+        assert links["item"].to_list() == list(WORKS)
+
+
 def test_the_header_again_is_refused_with_its_line(tmp_path):
     path = written(tmp_path, "a.csv", "user_id,item_id\nu,i\nuser_id,item_id\nv,j\n")
     with pytest.raises(FormatError, match=r"a\.csv:3: the header occurs again"):
