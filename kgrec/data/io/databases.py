@@ -5,13 +5,13 @@ library finds passwords in ``PGPASSWORD``, ``~/.pgpass`` or the file ``PGPASSFIL
 """
 
 import importlib
+import multiprocessing
 import re
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -30,7 +30,8 @@ _QUERY = re.compile(
 )
 _END = re.compile(r"\s*;[\s;]*(?:--[^\n']*\s*)*$")  # what may follow the last statement
 _AT_ONCE = 50_000
-_CONNECT_SECONDS, _STATEMENT_SECONDS, _SPARE_SECONDS = 10, 600, 5
+_CONNECT_SECONDS, _STATEMENT_SECONDS = 10, 600
+_SPARE_SECONDS = 5
 _LOCK_SECONDS = 5.0
 # A host that is gone is noticed after a minute, where the system can be asked for it.
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
@@ -350,21 +351,13 @@ def _within(seconds: float | int | None, read: Callable[[], pl.DataFrame]) -> pl
     Raises:
         TimeoutError: If they are over.
     """
-    done: Future[pl.DataFrame] = Future()
-
-    def work() -> None:
-        try:
-            done.set_result(read())
-        except BaseException as error:  # whatever it is belongs to who waits
-            done.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
+    pool = ThreadPool(1)
     try:
-        return done.result(seconds)
-    except TimeoutError:
-        if done.done():
-            raise
+        return pool.apply_async(read).get(seconds)
+    except multiprocessing.TimeoutError:
         raise TimeoutError(f"no answer within {seconds:g} s") from None
+    finally:
+        pool.close()
 
 
 def _readable(cursor: Any, statement: str) -> str:

@@ -603,7 +603,7 @@ def headed(table: Table, known: Known | None) -> Table:
 
     Args:
         table: The table.
-        known: The ids of the other file; None where there is none.
+        known: The ids of the other file; None if there is none.
     """
     if table.header or known is None or table.frame.height < 2:
         return table
