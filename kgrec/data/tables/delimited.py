@@ -47,7 +47,7 @@ _DIGIT = re.compile(r"\d")
 _IRI = re.compile(r"^<?[A-Za-z][\w.+-]*:\S")
 _LONGEST_NAME = 60
 _ROWS_COUNTED = 200_000
-_SURELY, _PERHAPS = 0.001, 0.05  # chances below which a first row is a header, or a question
+_SURELY, _PERHAPS = 0.005, 0.05  # chances below which a first row is a header, or a question
 _GROUP = re.compile(r"\([^)]*\)$")
 _SIGNS = re.compile(r"[\W_]+")
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
@@ -707,28 +707,33 @@ def _header_of(
 
 
 def _chance_of_row(rows: pl.Series, known: Collection[str]) -> float:
-    """Return how likely it is that words none of which occurs again in its column are a row like
-    the others: 1 where one does occur, where the columns say too little, or where the caller calls
+    """Return how likely it is that words none of which occurs again below are a row like the
+    others: 1 where one does occur, where the columns say too little, or where the caller calls
     them by number.
     """
     first = [cell.strip() for cell in rows[0]]
-    below = rows[1:_ROWS_COUNTED]
     wordlike = all(
-        0 < len(cell) <= _LONGEST_NAME and not _DIGIT.search(cell) and not _IRI.match(cell)
+        1 < len(cell) <= _LONGEST_NAME and not _DIGIT.search(cell) and not _IRI.match(cell)
         for cell in first
     )
-    if not wordlike or len(set(first)) < len(first) or len(below) < _ROWS_OF_CODES:
+    if not wordlike or len(set(first)) < len(first) or len(rows) <= _ROWS_OF_CODES:
         return 1.0
     if any(name.startswith("column ") for name in known):
         return 1.0
 
+    some = rows[1:_ROWS_COUNTED]
+    below = pl.DataFrame(
+        {
+            str(position): some.list.get(position, null_on_oob=True).str.strip_chars()
+            for position in range(len(first))
+        }
+    ).unique()
+    if any(column.is_in(first).any() for column in below):
+        return 1.0
+
     chance = 1.0
-    for position, cell in enumerate(first):
-        cells = below.list.get(position, null_on_oob=True).str.strip_chars()
-        if (cells == cell).any():
-            return 1.0
-        once = int(cells.is_unique().sum())
-        chance *= (once + 1) / (len(below) + 2)
+    for column in below:
+        chance *= (int(column.is_unique().sum()) + 1) / (below.height + 2)
 
     return chance
 
