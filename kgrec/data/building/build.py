@@ -336,7 +336,10 @@ def _with_users(
         return graph, np.empty((0, 3), dtype=np.int32)
 
     about, column = read_user_table(
-        sources.user_attributes, user=sources.user, on_error=options.on_error
+        sources.user_attributes,
+        user=sources.user,
+        users=Known("the interactions", users.series),
+        on_error=options.on_error,
     )
     graph, facts, dropped = add_user_facts(users, graph, about, column)
     report.add((about.name,), (*about.dropped, *dropped))
