@@ -14,13 +14,13 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 
 # Of each command, look at every n-th operation of what is kept; a process sweeps a line.
-_QUICK = {"build over": 7, "train over": 7, "recommend over": 4, "explain-batch": 3}
+_QUICK = {"build over": 7, "train over": 13, "recommend over": 5, "explain-batch": 3}
 _SLOW = [
-    {"build": 13, "convert over": 13, "convert graphml": 4, "convert neo4j": 4, "info": 4},
+    {"build": 13, "convert over": 13, "convert graphml": 5, "convert neo4j": 5, "info": 6},
     {"train": 13, "train closed form": 13, "train refit": 61, "train more": 61}
     | {"tune": 61, "ablate": 61},
-    {"recommend": 4, "evaluate": 4, "compare": 4, "export": 13, "explain": 4}
-    | {"explain-summary": 4, "explain-eval": 4, "inspect": 4},
+    {"recommend": 6, "evaluate": 6, "compare": 6, "export": 13, "explain": 6}
+    | {"explain-summary": 6, "explain-eval": 6, "inspect": 6},
 ]
 _EVERY = 53  # of the operations that find the disk full
 _LONG = [
