@@ -202,7 +202,7 @@ SCENARIOS: dict[str, Scenario] = {
         ["explain-summary", "in/run", "--plot", "out.png"], ["out.png"], prepare=[_RUN]
     ),
     "explain-eval": Scenario(
-        ["explain-eval", "in/run", "--users", "3", "--out", "out.json", "--plot", "out.svg"],
+        ["explain-eval", "in/run", "--users", "2", "--out", "out.json", "--plot", "out.svg"],
         ["out.json", "out.md"],
         prepare=[_RUN],
         exact=False,
