@@ -18,7 +18,8 @@ from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.core.speech import Speech
-from kgrec.explanation.render.sentences import claim, headline, wording
+from kgrec.explanation.core.words import Words
+from kgrec.explanation.render.sentences import claim, headline, hop_words, wording
 from kgrec.languages import DEFAULT, LANGUAGES
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
@@ -545,7 +546,7 @@ class Inspector:
         return {
             "explanation": _shortened(explanation.to_dict()),
             "headline": best,
-            "paths": [_shown(path) for path in explanation.paths],
+            "paths": [_shown(path, explanation.words) for path in explanation.paths],
             "nodes": {f"{kind} {key}": self._node(node) for (kind, key), node in nodes.items()},
         }
 
@@ -600,11 +601,11 @@ class Inspector:
         return {"iri": self.data.triples.entities.key(row), "degree": int(self._degree[row])}
 
 
-def _shown(path: Path) -> dict[str, Any]:
+def _shown(path: Path, words: Words) -> dict[str, Any]:
     """Return whether a path is a cause, and each hop's relations in words with their sources."""
     hops = [
         {
-            "words": _words(hop),
+            "words": _words(hop, words),
             "places": [[fact.short for fact in relation.facts[:20]] for relation in hop.relations],
         }
         for hop in path.hops
@@ -612,17 +613,10 @@ def _shown(path: Path) -> dict[str, Any]:
     return {"causal": path.causal, "claim": claim(path), "hops": hops}
 
 
-def _words(hop: Hop) -> list[str]:
-    if not hop.liked:
-        return [_cut(wording(relation)) for relation in hop.relations]
-
-    verb = _cut(hop.relation_label)
-    if hop.source.kind == "users":
-        return [f"who also {verb}"]
-    if hop.forward:
-        return [verb]
-
-    return [f"{verb} by" if hop.disliked else f"also {verb} by"]
+def _words(hop: Hop, words: Words) -> list[str]:
+    if hop.liked:
+        return [_cut(hop_words(hop, words))]
+    return [_cut(wording(relation, words)) for relation in hop.relations]
 
 
 def _bounded(requested: int, given: int) -> dict[str, Any]:

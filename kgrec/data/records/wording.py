@@ -14,6 +14,24 @@ DEFAULT_VERB = "interacted with"
 INTERACTS = "interacts"
 """Name of the interactions in a table of phrases; "interacts:EVENT" are those of one type."""
 
+_EVENTS = {
+    "viewed": "view views viewed pv pageview detailview productview viewitem",
+    "clicked on": "click clicks clicked clk",
+    "bought": "buy buys bought purchase purchases purchased transaction",
+    "ordered": "order orders ordered",
+    "put in the cart": "cart addtocart addcart basket addtobasket",
+    "saved": "save saved fav favorite favourite bookmark wishlist addtowishlist",
+    "liked": "like likes liked",
+    "rated": "rate rated rating",
+    "played": "play plays played",
+    "listened to": "listen listens listened",
+    "watched": "watch watched",
+    "read": "read",
+    "opened": "open opened",
+    "visited": "visit visits visited",
+    "downloaded": "download downloads downloaded",
+}
+_SAID = {name: verb for verb, names in _EVENTS.items() for name in names.split()}
 _LONGEST = 80
 _MARKUP = re.compile(r"[<>{}\[\]*`|\\]|&\w+;|&#")
 _RATING = re.compile(r"rated \S+ of \S+")
@@ -42,8 +60,9 @@ class Wording:
 
     Attributes:
         verbs: Past tense of what users did by type of event, "" for all others: ``{"": "listened
-            to"}``. Without one, what was rated in the upper half of its scale is "liked", and of
-            anything else a neutral verb is said.
+            to"}``. Without one, an event's own name may say it ("purchase": "bought"); what was
+            rated in the upper half of its scale is "liked", and of anything else a neutral verb is
+            said.
         phrases: How relations read.
     """
 
@@ -119,6 +138,15 @@ def check_words(words: str, what: str) -> str:
         )
 
     return words
+
+
+def event_verb(event: str) -> str | None:
+    """Return what a type of event says by its own name, None where it says nothing known.
+
+    >>> event_verb("purchase"), event_verb("Add_To_Cart"), event_verb("remove_from_cart")
+    ('bought', 'put in the cart', None)
+    """
+    return _SAID.get(re.sub(r"[\W_]+", "", event).casefold())
 
 
 def read_verbs(given: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ import polars as pl
 from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.triples import readable
-from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS
+from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS, event_verb
 from kgrec.explanation.core.answers import (
     Answer,
     Change,
@@ -41,6 +41,10 @@ class Speech:
         code: Language of the sentences.
         phrases: A table of phrases that go before the dataset's own.
 
+    Attributes:
+        language: The table of sentences.
+        events: Names of the dataset's event types.
+
     Raises:
         ConfigError: If the language is unknown, or a phrase cannot be said.
     """
@@ -48,6 +52,7 @@ class Speech:
     def __init__(self, data: Dataset, code: str = DEFAULT, phrases: object | None = None) -> None:
         self.language = language(check_language(code))
         self._data = data
+        self.events = tuple(map(str, data.settings.get("events", ())))
         self._given = phrases
         given = () if phrases is None else read_phrases(phrases, data.triples)
         self._phrases = {
@@ -72,10 +77,20 @@ class Speech:
             event: Type of the event, "" where it is not known.
             rated: Whether the user gave a rating that is not below the middle of its scale.
         """
-        own = self._data.wording.verb(event)
+        own = self.own_verb(event)
         if own is not None:
             return own
         return LIKED if rated else DEFAULT_VERB
+
+    def own_verb(self, event: str = "") -> str | None:
+        """Return the verb that the dataset itself has for a type of event: given at build, or said
+        by the event's name; of an unknown type the one that all its types share. None without any.
+        """
+        if event or not self.events:
+            return self._data.wording.verb(event) or event_verb(event)
+
+        shared = set(map(self.own_verb, self.events))
+        return shared.pop() if len(shared) == 1 else None
 
     def words(self, nodes: Iterable[Node] = (), hops: Iterable[Hop] = ()) -> Words:
         """Return what the sentences of an answer need.
@@ -129,9 +144,10 @@ class Speech:
     def _verbs(self) -> dict[str, str]:
         """Words of this language for the dataset's verbs."""
         found = {}
-        for event, verb in {"": self.verb(), **self._data.wording.verbs}.items():
+        for event in dict.fromkeys(("", *self._data.wording.verbs, *self.events)):
+            verb = self.verb(event)
             name = f"{INTERACTS}:{event}" if event else INTERACTS
-            if name in self._phrases:
+            if name in self._phrases and (verb != DEFAULT_VERB or not event):
                 found[verb] = self._phrases[name][0]
 
         if INTERACTS in self._phrases and not self._data.wording.verbs:

@@ -427,6 +427,7 @@ def _with_interactions(data: Dataset, user: int, items: np.ndarray) -> Dataset:
         items.astype(train.item.dtype),
         _unknown(train.time, len(items)),
         _unknown(train.rating, len(items)),
+        event=None if train.event is None else np.full(len(items), -1, train.event.dtype),
     )
     at = int(np.searchsorted(train.user, user, side="right"))
     order = np.concatenate(
@@ -439,12 +440,13 @@ def _with_interactions(data: Dataset, user: int, items: np.ndarray) -> Dataset:
             (train.item, new.item),
             (train.time, new.time),
             (train.rating, new.rating),
+            (train.event, new.event),
         )
     )
-    user_column, item_column, time, rating = columns
+    user_column, item_column, time, rating, event = columns
     assert user_column is not None
     assert item_column is not None
-    data = replace(data, train=Interactions(user_column, item_column, time, rating))
+    data = replace(data, train=Interactions(user_column, item_column, time, rating, event=event))
     if user < data.num_users:
         return data
 

@@ -341,7 +341,9 @@ class PathSearch:
         group = found.groups[length]
         count = found.users(measured.where)
         example = group.example[number]
-        hops = self.explained.naming.hops(group.nodes[number].tolist(), example.tolist(), count)
+        hops = self.explained.naming.hops(
+            group.nodes[number].tolist(), example.tolist(), count, measured.hops
+        )
         if effects is None or found.drops is None:
             return self._unmeasured(found, measured, hops)
 
