@@ -291,7 +291,9 @@ class Inspector:
         return self._kept(answer, "recommend", user, given, k)
 
     def _speech(self, language: str) -> Speech:
-        """Return the dataset's words in a language that is not the explainer's."""
+        """Return the dataset's words in a language."""
+        if language == DEFAULT:
+            return self._words
         if language not in self._speeches:
             self._speeches[language] = self._words.into(language)
 
@@ -417,7 +419,7 @@ class Inspector:
 
         return self._kept(answer, "summary", by, knock_out, users)
 
-    def facts(self, item: str) -> dict[str, Any]:
+    def facts(self, item: str, language: str = DEFAULT) -> dict[str, Any]:
         """Return the facts of an item, at most 200, each with its keys for ``what_if``."""
         row = self.data.items.row(item)
         triples = self.data.triples
@@ -433,7 +435,8 @@ class Inspector:
                 triples.relations.key(relation),
                 triples.entities.key(tail),
             ]
-            labels = [triples.label(head), triples.relation_label(relation), triples.label(tail)]
+            said = self._relation(relation, True, language)
+            labels = [triples.label(head), said, triples.label(tail)]
             rows.append(
                 {
                     "key": key,
@@ -444,7 +447,15 @@ class Inspector:
 
         return {"item": item, "total": len(found), "rows": rows}
 
-    def node(self, kind: str, key: str) -> dict[str, Any]:
+    def _relation(self, relation: int, forward: bool, language: str, words: bool = False) -> str:
+        """Return a relation's label in a language, or how it reads in one direction."""
+        triples = self.data.triples
+        key, label = triples.relations.key(relation), triples.relation_label(relation)
+        one = Relation(key, label, forward)
+        known = self._speech(language).of_relations({key: label})
+        return wording(one, known) if words else known.labels.get(key, label)
+
+    def node(self, kind: str, key: str, language: str = DEFAULT) -> dict[str, Any]:
         """Return an item or entity with its facts, at most 200, each with what it joins."""
         row = self._row(kind, key)
         triples = self.data.triples
@@ -455,11 +466,9 @@ class Inspector:
             forward = int(triples.head[fact]) == row
             there = int(triples.tail[fact] if forward else triples.head[fact])
             relation = int(triples.relation[fact])
-            words = Relation(
-                triples.relations.key(relation), triples.relation_label(relation), forward, ()
-            )
+            words = self._relation(relation, forward, language, words=True)
             facts.append(
-                {"words": _cut(wording(words)), "forward": forward, "place": self._place(fact)}
+                {"words": _cut(words), "forward": forward, "place": self._place(fact)}
                 | self._end(there)
             )
 

@@ -153,8 +153,19 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         held_triples=held,
         report=report.finish(),
         settings=_settings(rows, options) | options.recorded(),
-        wording=Wording(verbs, phrases),
+        wording=Wording(verbs, phrases, _labels(graph)),
     )
+
+
+def _labels(graph: Triples) -> dict[str, dict[str, str]]:
+    """Return the labels of relations by language that are not the ones that the graph has."""
+    found: dict[str, dict[str, str]] = {}
+    for key, code, label in graph.relation_names.iter_rows():
+        row = graph.relations.get(key)
+        if row is not None and label != graph.relation_label(row):
+            found.setdefault(code, {})[key] = label
+
+    return found
 
 
 def _check_verbs(verbs: Mapping[str, str], events: tuple[str, ...], report: ReportBuilder) -> None:

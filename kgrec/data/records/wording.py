@@ -64,10 +64,12 @@ class Wording:
             rated in the upper half of its scale is "liked", and of anything else a neutral verb is
             said.
         phrases: How relations read.
+        labels: Labels of relations that the graph states, by language and key.
     """
 
     verbs: Mapping[str, str] = field(default_factory=dict)
     phrases: tuple[Phrase, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse verbs, phrases and languages that no sentence can hold.
@@ -86,6 +88,12 @@ class Wording:
         for one in self.phrases:
             check_language(one.language)
             check_words(one.phrase, f"phrase of {one.relation!r}")
+            if one.relation.split(":")[0] == INTERACTS and _RATING.fullmatch(one.phrase):
+                raise ConfigError(
+                    f"phrase of {one.relation!r}: {one.phrase!r} is how a low rating reads. Say it "
+                    "in other words."
+                )
+
             if one.inverse:
                 check_words(one.inverse, f"inverse phrase of {one.relation!r}")
 
@@ -95,7 +103,14 @@ class Wording:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is stored with a dataset, JSON-ready."""
-        return {"verbs": dict(self.verbs), "phrases": [asdict(one) for one in self.phrases]}
+        record: dict[str, Any] = {
+            "verbs": dict(self.verbs),
+            "phrases": [asdict(one) for one in self.phrases],
+        }
+        if self.labels:
+            record["labels"] = {code: dict(found) for code, found in self.labels.items()}
+
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Wording":
@@ -109,7 +124,11 @@ class Wording:
             for one in record.get("phrases", ())
         ]
         verbs = {str(event): str(verb) for event, verb in record.get("verbs", {}).items()}
-        return cls(verbs, tuple(phrases))
+        labels = {
+            check_language(code): {str(key): str(label) for key, label in found.items()}
+            for code, found in record.get("labels", {}).items()
+        }
+        return cls(verbs, tuple(phrases), labels)
 
 
 def check_words(words: str, what: str) -> str:

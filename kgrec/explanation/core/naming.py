@@ -12,6 +12,7 @@ from kgrec.explanation.core.speech import LIKED, Speech
 
 OTHERS = -1
 _MOST_OF_A_SCALE = 100  # larger numbers are counts, not ratings
+_STARS = 5  # on a scale up to so many or more, 0 says that there is no rating (Book-Crossing)
 
 
 class Naming:
@@ -145,6 +146,9 @@ class Naming:
             return self.speech.verb(event)
 
         low, high = self._scale
+        if rating == 0 and high >= _STARS:
+            own = self.speech.own_verb(event)
+            return DEFAULT_VERB if own in (None, LIKED) else own
         if rating < (low + high) / 2:
             return f"rated {rating:g} of {high:g}"
 
@@ -162,7 +166,8 @@ class Naming:
         own = verbs.pop() if len(verbs) == 1 else None
         if self._scale is not None and own in (None, LIKED):
             # Some of them may have rated it low: they are not said to like it.
-            return "rated"
+            low, high = self._scale
+            return DEFAULT_VERB if low == 0 and high >= _STARS else "rated"
 
         return own or DEFAULT_VERB
 

@@ -1,6 +1,6 @@
 """From a dataset to the words of its explanations, in one language."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -33,8 +33,8 @@ class Speech:
     """The words of a dataset in one language.
 
     A relation reads as a table says: the one given here, else the dataset's own; else as the
-    language has it for its label; from tail to head also as its inverse does, where the graph
-    states one (``owl:inverseOf``).
+    language has it for its label, the graph's label in that language before any other; from tail to
+    head also as its inverse does, where the graph states one (``owl:inverseOf``).
 
     Args:
         data: Labels, verbs, phrases, and facts about relations.
@@ -106,12 +106,22 @@ class Speech:
             if not hop.liked:
                 relations |= {one.key: one.label for one in hop.relations}
 
-        found = {key: self._phrase(key, label) for key, label in relations.items()}
+        whole = tuple(label for label in labels if label in self._whole)
+        return replace(self.of_relations(relations), whole=whole)
+
+    def of_relations(self, relations: Mapping[str, str]) -> Words:
+        """Return what sentences need for relations, by key and label."""
+        found = {key: self._phrase(key) for key in relations}
+        stated = self._data.wording.labels.get(self.language.code, {})
         return Words(
             self.language.code,
             {key: both for key, both in found.items() if any(both)},
             self._verbs,
-            tuple(label for label in labels if label in self._whole),
+            labels={
+                key: stated[key]
+                for key, label in relations.items()
+                if stated.get(key, label) != label
+            },
         )
 
     def explanation(self, found: Explanation) -> Explanation:
@@ -128,7 +138,8 @@ class Speech:
             nodes += [term.node for term in (*found.budget.by_liked, *found.budget.by_property)]
 
         hops = [hop for path in found.paths for hop in path.hops]
-        return replace(found, words=self.words(nodes, hops))
+        notes = tuple(self.language.translated("notes", note) for note in found.notes)
+        return replace(found, words=self.words(nodes, hops), notes=notes)
 
     def answer(self, found: Said) -> Said:
         """Return another answer in these words."""
@@ -167,7 +178,7 @@ class Speech:
         same = labels.str.to_lowercase().is_in(titles.implode()) | inverted
         return ambiguous(telling, labels.filter(~closed & same))
 
-    def _phrase(self, key: str, label: str) -> tuple[str, str]:
+    def _phrase(self, key: str) -> tuple[str, str]:
         forward, backward = self._phrases.get(key, ("", ""))
         if not forward and self.language.code != DEFAULT and key in self._english:
             forward, backward = self.language.relation(self._english[key])
@@ -183,7 +194,8 @@ class Speech:
             if other in self._phrases:
                 return self._phrases[other][0]
 
-            words = self.language.relation(label)[0]
+            stated = self._data.wording.labels.get(self.language.code, {})
+            words = self.language.relation(stated.get(other, label), other in stated)[0]
             if words:
                 return words
 

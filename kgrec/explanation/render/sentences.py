@@ -40,7 +40,9 @@ def _phrase(relation: Relation, words: Words) -> str:
     if not backward and forward:
         backward = lang.inverse(forward)
 
-    known = lang.relation(spoken(relation.label, whole=True))
+    own = words.labels.get(relation.key)
+    label = relation.label if own is None else own
+    known = lang.relation(spoken(label, whole=True), own is not None)
     return (forward or known[0]) if relation.forward else (backward or known[1])
 
 
@@ -49,7 +51,7 @@ def _arrow(relations: Sequence[Relation], words: Words) -> str:
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in relations):
         labels = [
-            words.phrases.get(one.key, ("", ""))[0] or spoken(one.label, whole=True)
+            words.phrases.get(one.key, ("", ""))[0] or relation_words(one, words)
             for one in relations
             if one.forward == forward
         ]
@@ -57,6 +59,11 @@ def _arrow(relations: Sequence[Relation], words: Words) -> str:
         arrows.append(f"- {joined} ->" if forward else f"<- {joined} -")
 
     return " ".join(arrows)
+
+
+def relation_words(relation: Relation, words: Words = _ENGLISH) -> str:
+    """Return the label of a relation, the graph's own in the language where it has one."""
+    return spoken(words.labels.get(relation.key, relation.label), whole=True)
 
 
 def plain(node: Node, words: Words = _ENGLISH) -> str:

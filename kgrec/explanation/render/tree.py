@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Explanation, Hop, Node, Path
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import claim_words, did_words
+from kgrec.explanation.render.sentences import claim_words, did_words, relation_words
 from kgrec.explanation.render.text import basis_word, drop_words, footing, heading, places, quoted
 from kgrec.languages import language
 
@@ -78,8 +77,8 @@ def _arrow(hop: Hop, words: Words) -> str:
     """Return a hop with arrows in the direction of its facts."""
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
-        labels = " and ".join(
-            terminal(relation.label) for relation in hop.relations if relation.forward == forward
+        labels = f" {language(words.language).say('and')} ".join(
+            relation_words(one, words) for one in hop.relations if one.forward == forward
         )
         if hop.liked:
             labels = did_words(hop, words)
