@@ -101,7 +101,7 @@ def people_of(
             what is ignored is logged.
 
     Raises:
-        UnknownIdError: If an item is not known and none may be ignored, or nobody is left.
+        UnknownIdError: If an item is not known and none may be ignored, or no one is left.
     """
     people = []
     unknown: list[str] = []
