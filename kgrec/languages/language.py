@@ -79,7 +79,7 @@ class Language:
         """Return a sentence of an English section in this language, as it is if it is none.
 
         >>> language("de").translated("notes", "No path of 1 hop joins this user and this item.")
-        'Kein Pfad von 1 Schritt verbindet diese Person und diesen Eintrag.'
+        'Kein Pfad von 1 Schritt verbindet diese Person und diesen Titel.'
         """
         if self.code == DEFAULT:
             return sentence

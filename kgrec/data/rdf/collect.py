@@ -110,28 +110,18 @@ class RdfOptions:
         """The preferred languages of labels in lower case, the first one first."""
         return tuple(tag.strip().lower() for tag in self.language.split(",") if tag.strip())
 
-    def near(self, language: str) -> int:
-        """Return how near the language of a label is to what is preferred, 0 for the first one.
-
-        >>> [RdfOptions(language="de,en").near(tag) for tag in ("de-at", "en", "", "mul", "fr")]
-        [0, 1, 2, 2, 3]
-        """
-        preferred = self.languages
-        primary = language.split("-")[0]
-        if primary in preferred:
-            return preferred.index(primary)
-        if language in ("", "mul"):
-            return len(preferred)
-
-        return len(preferred) + 1
-
     @property
     def tags(self) -> tuple[str, ...]:
         """The preferred languages, and those of explanations, whose labels of relations are kept."""
         return (*self.languages, *(code for code in LANGUAGES if code not in self.languages))
 
     def fine(self, language: str) -> int:
-        """Return ``near`` over ``tags``: each of these languages has a number of its own."""
+        """Return the number of a label's language among ``tags``; then those without a language or
+        for all, then others.
+
+        >>> [RdfOptions(language="de,fr").fine(tag) for tag in ("de-at", "fr", "en", "", "mul", "it")]
+        [0, 1, 2, 3, 3, 4]
+        """
         primary = language.split("-")[0]
         if primary in self.tags:
             return self.tags.index(primary)
@@ -139,8 +129,11 @@ class RdfOptions:
         return len(self.tags) + (language not in ("", "mul"))
 
     def tagged(self, labels: pl.DataFrame) -> pl.DataFrame:
-        """Return labels whose rank is by ``fine`` with their rank by ``near``, and a tag: the
-        position of their language in ``LANGUAGES``, null for others.
+        """Return labels ranked by what is preferred, which were ranked by ``fine``, and with a tag.
+
+        The nearest are those in the preferred languages in their order, then those without a
+        language or for all of them ("mul"), then any. The tag is the position of a label's language
+        in ``LANGUAGES``, null for others.
         """
         roles = max(len(self.labels), 1)
         own, every = len(self.languages), len(self.tags)

@@ -159,6 +159,16 @@ def check_words(words: str, what: str) -> str:
     return words
 
 
+def can_be_said(words: str) -> bool:
+    """Return whether words can be in a sentence as they are (``check_words``)."""
+    try:
+        check_words(words, "words")
+    except ConfigError:
+        return False
+
+    return True
+
+
 def event_verb(event: str) -> str | None:
     """Return what a type of event says by its own name, None where it says nothing known.
 

@@ -10,7 +10,7 @@ import polars as pl
 from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.triples import readable
-from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS, event_verb
+from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS, can_be_said, event_verb
 from kgrec.explanation.core.answers import (
     Answer,
     Change,
@@ -196,7 +196,7 @@ class Speech:
 
             stated = self._data.wording.labels.get(self.language.code, {})
             words = self.language.relation(stated.get(other, label), other in stated)[0]
-            if words:
+            if words and can_be_said(words):
                 return words
 
         return ""

@@ -238,6 +238,10 @@ def test_what_the_graph_states_to_be_the_inverse_reads_backward():
         ),
     )
     assert said(data).endswith("- P57 -> James Cameron - shot the film - *The Thing*")
+    for unsaid in ("shot " * 40, "shot *the* film", "shot\u202e", "two\nlines"):
+        labels = pl.Series("label", [*data.triples.labels[:-1], unsaid], dtype=pl.String)
+        bad = replace(data, triples=replace(data.triples, labels=labels))
+        assert said(bad).endswith("- P57 -> James Cameron <- P57 - *The Thing*")
 
 
 def test_words_are_stored_with_the_dataset_and_missing_in_older_ones(tmp_path):
