@@ -75,6 +75,7 @@ def test_an_explanation_is_what_the_model_would_score_without_its_facts(name):
     ckg = effects.ckg
     path = found.paths[0]
     assert path.drop_delete is not None
+    assert path.basis == ("exact" if name == "lightkg" else "measured")
     # deletion is a run without the facts of the path's edges
     nodes = {"u0": ckg.user_node(0), **{f"i{n}": n for n in range(8)}, "e8": 8, "e9": 9}
     ends = [{nodes[a.key], nodes[b.key]} for a, b in pairwise(path.nodes)]
