@@ -166,6 +166,8 @@ _ENTRIES = (
            "users translated to items by relations as preferences", _GRAPH),
     _entry("lightkg", "knowledge", "LightKG", "Li et al., KDD 2025",
            "linear propagation with a number for each relation and direction", _GRAPH),
+    _entry("kguf", "knowledge", "KGUF", "Bufi et al., IRonGraphs 2024",
+           "propagation with the features of items that users' decision trees test", _GRAPH),
     _entry("transe", "triples", "TransE", "Bordes et al., NIPS 2013",
            "entities moved by relations", _FACTS),
     _entry("transr", "triples", "TransR", "Lin et al., AAAI 2015",
