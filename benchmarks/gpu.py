@@ -230,6 +230,7 @@ KNOWLEDGE = {
     "ckan": {"user_size": 16, "item_size": 16},
     "ktup": {},
     "lightkg": {},
+    "diffkg": {},
     "kguf": {},
 }
 

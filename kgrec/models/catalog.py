@@ -166,6 +166,8 @@ _ENTRIES = (
            "users translated to items by relations as preferences", _GRAPH),
     _entry("lightkg", "knowledge", "LightKG", "Li et al., KDD 2025",
            "linear propagation with a number for each relation and direction", _GRAPH),
+    _entry("diffkg", "knowledge", "DiffKG", "Jiang et al., WSDM 2024",
+           "two graphs, of all triples and of those that a diffusion keeps", _GRAPH),
     _entry("kguf", "knowledge", "KGUF", "Bufi et al., IRonGraphs 2024",
            "propagation with the features of items that users' decision trees test", _GRAPH),
     _entry("transe", "triples", "TransE", "Bordes et al., NIPS 2013",

@@ -200,8 +200,9 @@ class MeasuredEffects:
         facts = [np.empty(0, np.int64), *(self._graph.facts_of(edges) for edges in groups)]
         return _rerun(self._model, self._user, self._item, facts, modes)
 
-    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> None:
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return None: gates differ from walk to walk."""
+        return None
 
 
 class LinearModelOfFacts(MeasuredModel):

@@ -181,6 +181,15 @@ def interactions_alone(ckg: CollaborativeKG) -> CollaborativeKG:
     return replace(kept, num_entities=ckg.num_items, head=head)
 
 
+def own_vectors(ckg: CollaborativeKG) -> Float[Tensor, "entities 1"]:
+    """Return 1 for each entity but the items without interactions, whose vectors only negatives
+    would move.
+    """
+    own = torch.ones(ckg.num_entities, 1)
+    own[: ckg.num_items, 0] = torch.from_numpy(ckg.warm_items()[1] >= 0).to(own)
+    return own
+
+
 def passed_on(
     gates: Float[Tensor, "batch _"], tails: Int[Tensor, " _"], heads: Int[Tensor, " cand"]
 ) -> Float[Tensor, "batch cand"]:

@@ -22,7 +22,7 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.graph.symmetric import PairGraph
 from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.effects import EditedGraph
-from kgrec.models.knowledge.base import interactions_alone, interactions_by_user
+from kgrec.models.knowledge.base import interactions_alone, interactions_by_user, own_vectors
 from kgrec.models.knowledge.kguf_trees import chosen_features, features_of_items
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import l2
@@ -145,7 +145,7 @@ class KGUF(Recommender):
         used_ptr, used = interactions_by_user(ckg)
         own = torch.ones(ckg.num_items + ckg.num_users, 1)
         if config.gathered_by == "items":  # the others are what is said of them
-            own[: ckg.num_items, 0] = torch.from_numpy(ckg.warm_items()[1] >= 0).to(own)
+            own[: ckg.num_items] = own_vectors(ckg)[: ckg.num_items]
 
         self.register_buffer("chosen", chosen)
         for name, values in {
@@ -239,7 +239,9 @@ class KGUF(Recommender):
         """Return effects on edited graphs, F* as it is."""
 
         def built(ckg: CollaborativeKG) -> Recommender:
-            return type(self)(ckg, self.config, torch.Generator(), self.chosen)
+            other = type(self)(ckg, self.config, torch.Generator(), self.chosen)
+            other.own.copy_(self.own)  # vectors that were trained stay
+            return other
 
         return EditedGraph(self, self.ckg, built)
 

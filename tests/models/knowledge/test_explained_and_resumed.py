@@ -24,6 +24,7 @@ SETTINGS = {
     "ktup": {},
     "lightkg": {"negatives": 2},
     "kguf": {},
+    "diffkg": {"hidden": 8},
 }
 READS_NO_FACT = {"mkr", "ktup"}
 

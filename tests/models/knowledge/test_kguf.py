@@ -54,7 +54,8 @@ def by_hand(model, without=()):
     ]
     x_i, x_u = start[: ckg.num_items], start[ckg.num_items :]
     if config.gathered_by == "items":
-        x_i = np.array([x if by[i] else 0 * x for i, x in enumerate(x_i)])
+        warm = np.isin(np.arange(len(x_i)), ckg.tail[ckg.relation == 0])
+        x_i = np.where(warm[:, None], x_i, 0.0)
     total = [x_i, x_u]
     for layer in range(config.num_layers):
         new_i, new_u = np.zeros_like(x_i), np.zeros_like(x_u)
