@@ -28,7 +28,7 @@ class RowDiffusion(nn.Module):
         hidden: Width of the hidden layer.
         steps: Steps T.
         generator: Draws the weights.
-        time_dim: Numbers that tell the step; even.
+        time_dim: Numbers that stand for the step; even.
         noise: Smallest and largest of 1 - a_t before the first beta is set to 1e-4: in DiffKG's
             code a scale of .1 times 1e-4 and 2e-2.
 
@@ -71,9 +71,9 @@ class RowDiffusion(nn.Module):
         half = self.of_step.in_features // 2
         rates = torch.exp(-math.log(10000) * torch.arange(half, device=x.device) / half)
         angles = step.unsqueeze(1) * rates.to(x.dtype)
-        told = self.of_step(torch.cat([angles.cos(), angles.sin()], 1))
+        time = self.of_step(torch.cat([angles.cos(), angles.sin()], 1))
         row = dropout(normalize(x), _DROPPED, self.training)
-        found: Tensor = self.outer(torch.tanh(self.inner(torch.cat([row, told], 1))))
+        found: Tensor = self.outer(torch.tanh(self.inner(torch.cat([row, time], 1))))
         return found
 
     def loss(

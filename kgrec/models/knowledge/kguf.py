@@ -181,17 +181,17 @@ class KGUF(Recommender):
         share = torch.ones(len(self.nodes), 1, dtype=f.dtype, device=f.device)
         if config.gathered_by == "items":
             share[: ckg.num_items] = 1 - config.alpha
-            told = torch.cat([f, f.new_zeros(ckg.num_users, config.dim)])
+            constant = torch.cat([f, f.new_zeros(ckg.num_users, config.dim)])
         else:
             share[ckg.num_items :] = 1 - config.alpha
             of_users = embedding_bag(self.used, f, self.used_ptr, mode="sum")
-            told = torch.cat([torch.zeros_like(f), of_users])
+            constant = torch.cat([torch.zeros_like(f), of_users])
 
         x: Tensor = self.nodes * self.own
         total = x
         weight = self.graph.weight
         for layer in range(config.num_layers):
-            x = share * propagate(x, self.graph.csr, weight, weight) + config.alpha * told
+            x = share * propagate(x, self.graph.csr, weight, weight) + config.alpha * constant
             total = total + x / (layer + 2)
 
         return total
