@@ -98,7 +98,8 @@ class Linear:
         return total
 
     @cached_property
-    def _squares(self) -> np.ndarray:
+    def squares(self) -> np.ndarray:
+        """Squared length of each node's row of X."""
         return np.asarray(np.einsum("nd,nd->n", self.layers[0], self.layers[0], dtype=np.float64))
 
     def ranking(self, user: int, items: int, edit: Edit, mode: Mode = "delete") -> np.ndarray:
@@ -267,7 +268,7 @@ class Pair:
             for side in (self.from_user, self.from_item)
         ]
 
-        return float((reach[0] * reach[1] * linear._squares).sum() / self.length)
+        return float((reach[0] * reach[1] * linear.squares).sum() / self.length)
 
     def joint(self, nodes: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return c(p) / n of paths of one length, Eq. (3).
@@ -284,7 +285,7 @@ class Pair:
             total += (
                 linear.coefficients[m]
                 * linear.coefficients[length - m]
-                * linear._squares[nodes[:, m]]
+                * linear.squares[nodes[:, m]]
             )
 
         return np.asarray(weight * total / self.length)

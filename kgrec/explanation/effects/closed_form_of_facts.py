@@ -110,6 +110,6 @@ class PairOfFacts(Pair):
         for m in range(max(0, length - linear.num_layers), min(linear.num_layers, length) + 1):
             carried = ahead[:, :m].prod(1) * back[:, m:].prod(1)
             mixed = linear.coefficients[m] * linear.coefficients[length - m]
-            total += mixed * carried * linear._squares[nodes[:, m]]
+            total += mixed * carried * linear.squares[nodes[:, m]]
 
         return total
