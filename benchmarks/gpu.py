@@ -233,6 +233,8 @@ KNOWLEDGE = {
     "kgcl": {},
     "kgrec": {},
     "mcclk": {},
+    "diffkg": {},
+    "kguf": {},
 }
 
 
