@@ -230,6 +230,11 @@ KNOWLEDGE = {
     "ckan": {"user_size": 16, "item_size": 16},
     "ktup": {},
     "lightkg": {},
+    "kgcl": {},
+    "kgrec": {},
+    "mcclk": {},
+    "diffkg": {},
+    "kguf": {},
 }
 
 

@@ -17,9 +17,20 @@ os.environ.setdefault(
 )  # Triton's kernels run on the CPU; it asks when it is imported
 ROOT = Path(__file__).resolve().parent.parent
 
-hypothesis.settings.register_profile("kgrec", deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000, print_blob=True)
+_CHECKED = {"deadline": None, "print_blob": True}
+hypothesis.settings.register_profile("kgrec", derandomize=True, max_examples=40, **_CHECKED)
+hypothesis.settings.register_profile("all", derandomize=True, max_examples=100, **_CHECKED)
+hypothesis.settings.register_profile("fuzz", max_examples=100_000, **_CHECKED)
 hypothesis.settings.load_profile("kgrec")
+
+
+def pytest_generate_tests(metafunc):
+    """Train models for the cold items of the contract once in each run of the tests, where triples
+    must decide, and for all seeds before a release.
+    """
+    if "cold_seeds" in metafunc.fixturenames and metafunc.cls.uses_knowledge:
+        seeds = [[0], pytest.param([1, 2], marks=pytest.mark.long)]
+        metafunc.parametrize("cold_seeds", seeds, ids=["0", "1, 2"])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +49,15 @@ def _seeds():
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Programs that start quickly, see ``forks.py``."""
+    from forks import Forks
+
+    with Forks() as forks:
+        yield forks
 
 
 @pytest.fixture(scope="session")

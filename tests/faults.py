@@ -202,7 +202,7 @@ SCENARIOS: dict[str, Scenario] = {
         ["explain-summary", "in/run", "--plot", "out.png"], ["out.png"], prepare=[_RUN]
     ),
     "explain-eval": Scenario(
-        ["explain-eval", "in/run", "--users", "3", "--out", "out.json", "--plot", "out.svg"],
+        ["explain-eval", "in/run", "--users", "2", "--out", "out.json", "--plot", "out.svg"],
         ["out.json", "out.md"],
         prepare=[_RUN],
         exact=False,
@@ -259,8 +259,9 @@ class Fault:
     of them.
     """
 
-    def __init__(self, root: Path, mode: str, at: int) -> None:
+    def __init__(self, root: Path, mode: str, at: int, states: int = 1) -> None:
         self.root, self.mode, self.at, self.seen = f"{root}{os.sep}", mode, at, 0
+        self.states = states
         self.spent = self.busy = False
         sys.addaudithook(self._hook)
 
@@ -281,6 +282,8 @@ class Fault:
         first, self.seen = self.seen, self.seen + (2 if opens else 1)
         if self.mode == KEEP:
             for number in range(first, self.seen):
+                if number % self.states:
+                    continue
                 state = _states(Path(self.root)) / f"{number:04}"
                 shutil.copytree(self.root, state)
                 if number > first and not os.path.lexists(path):
@@ -344,7 +347,9 @@ class Ended:
     modules: list[str]
 
 
-def in_fork(folder: Path, work: Callable[[], int], mode: str = COUNT, at: int = -1) -> Ended:
+def in_fork(
+    folder: Path, work: Callable[[], int], mode: str = COUNT, at: int = -1, states: int = 1
+) -> Ended:
     """Do some work in a fork whose current folder is ``folder``."""
     read, write = os.pipe()
     child = os.fork()
@@ -355,7 +360,7 @@ def in_fork(folder: Path, work: Callable[[], int], mode: str = COUNT, at: int = 
             os.chdir(folder)
             os.dup2(write, 2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            fault = Fault(folder.resolve(), mode, at)
+            fault = Fault(folder.resolve(), mode, at, states)
             code = work()
             os.write(2, f"\n#{' '.join(sys.modules)}\n#{fault.seen}".encode())
         finally:
@@ -427,15 +432,18 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: int = 1) -> Verdict:
-    """End a command at its operations, those of "kill" and "full" at every n-th and of what is kept
-    every ``states``-th, and return what was found.
+    """End a command at its operations, and return what was found.
+
+    Args:
+        name: The scenario.
+        root: Folder to work in.
+        modes: How the command is ended.
+        every: Of "kill" and "full", take every n-th operation.
+        states: Of what is kept, look at every n-th operation.
     """
     scenario, verdict = SCENARIOS[name], Verdict(name)
-    start = root / "start"
-    prepare_raw(start / "in" / "raw")
-    for arguments in (["build", "in/raw", "--out", "in/data"], *scenario.prepare):
-        done = in_fork(start, command(arguments))
-        assert done.code == 0, (arguments, done.said)
+    root.mkdir(parents=True)
+    start = _prepared(root.parent, [["build", "in/raw", "--out", "in/data"], *scenario.prepare])
     before = {output: stamp(start / output) for output in scenario.outputs}
     trial = root / "trial"
     _fresh(start, trial)
@@ -468,8 +476,8 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: i
     if KEEP in modes:
         _fresh(start, trial)
         shutil.rmtree(_states(trial), ignore_errors=True)
-        in_fork(trial, command(scenario.command), KEEP)
-        for state in sorted(_states(trial).iterdir())[::states]:
+        in_fork(trial, command(scenario.command), KEEP, states=states)
+        for state in sorted(_states(trial).iterdir()):
             judge(f"{KEEP} {int(state.name)}", state, None)
     for mode in (mode for mode in modes if mode != KEEP):
         for at in range(0, whole.operations, every):
@@ -477,6 +485,24 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: i
             ended = in_fork(trial, command(scenario.command), mode, at)
             judge(f"{mode} {at}", trial, ended if mode == FULL else None)
     return verdict
+
+
+def _prepared(root: Path, commands: Sequence[Sequence[str]]) -> Path:
+    """Return the folder that some commands leave; those that scenarios share run once."""
+    name = hashlib.sha256(json.dumps(commands).encode()).hexdigest()[:8]
+    folder = root / f"start-{name}"
+    if folder.exists():
+        return folder
+
+    if not commands:
+        prepare_raw(folder / "in" / "raw")
+        return folder
+
+    shutil.copytree(_prepared(root, commands[:-1]), folder)
+    done = in_fork(folder, command(commands[-1]))
+    assert done.code == 0, (commands[-1], done.said)
+    _import(done.modules)
+    return folder
 
 
 def _states(trial: Path) -> Path:
@@ -582,9 +608,8 @@ def get_ready() -> None:
     """Import what commands need, so that forks need not; nothing is computed, and no thread is
     started.
     """
-    import matplotlib.figure  # noqa: F401
-    import optuna  # noqa: F401
     import torch
+    import torch._dynamo  # noqa: F401  an optimizer loads it, in as long as torch itself takes
 
     import kgrec.runs.fit
 
@@ -596,23 +621,26 @@ def main() -> None:
     """Sweep one command, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
-    parser.add_argument("scenarios", nargs="+", choices=SCENARIOS)
+    parser.add_argument(
+        "scenarios",
+        nargs="+",
+        metavar="SCENARIO[=STATES]",
+        help="with =n: look at every n-th operation of what is kept; the default is 1",
+    )
     parser.add_argument("--modes", default=f"{KEEP},{FULL}")
     parser.add_argument(
         "--every", type=int, default=1, help="of kill and full: take every n-th operation"
     )
-    parser.add_argument(
-        "--states", type=int, default=1, help="of what is kept: look at every n-th operation"
-    )
     chosen = parser.parse_args()
     get_ready()
-    for number, name in enumerate(chosen.scenarios):
+    for number, one in enumerate(chosen.scenarios):
+        name, _, states = one.partition("=")
         found = sweep(
             name,
             chosen.root.resolve() / str(number),
             chosen.modes.split(","),
             chosen.every,
-            chosen.states,
+            int(states or 1),
         )
         sys.stdout.write(json.dumps(asdict(found)) + "\n")
         sys.stdout.flush()

@@ -4,7 +4,8 @@ import os
 import shutil
 import socket
 import subprocess
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,62 @@ def server(folder):
             stderr=subprocess.DEVNULL,
             cwd=folder,
         )
+
+
+class Between:
+    """Listens on a port: answers ``first``, then hands on what the port ``goal`` says.
+
+    After ``most`` bytes of that the connection is cut, or stays open and silent.
+    """
+
+    def __init__(self, goal=None, *, first=b"", most=None, stays=False):
+        self.goal, self.first, self.most, self.stays = goal, first, most, stays
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.held = []
+
+    def __enter__(self):
+        self._start(self._accept)
+        return self.port
+
+    def __exit__(self, *_):
+        self.listening.close()
+        for connection in self.held:
+            connection.close()
+
+    def _start(self, work, *given):
+        def quietly():
+            with suppress(OSError):
+                work(*given)
+
+        threading.Thread(target=quietly, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self.listening.accept()
+            self.held.append(client)
+            self._start(self._serve, client)
+
+    def _serve(self, client):
+        if self.first:
+            client.recv(1 << 16)
+            client.sendall(self.first)
+        if self.goal is not None:
+            server = socket.create_connection(("127.0.0.1", self.goal))
+            self.held.append(server)
+            self._start(self._hand_on, client, server, None)
+            self._hand_on(server, client, self.most)
+        elif not self.stays:
+            client.close()
+
+    def _hand_on(self, source, sink, left):
+        while data := source.recv(1 << 16):
+            sink.sendall(data[:left])
+            if left is None:
+                continue
+
+            left = max(left - len(data), 0)
+            if not left and not self.stays:
+                sink.shutdown(socket.SHUT_RDWR)
+            if not left:
+                return

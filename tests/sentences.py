@@ -67,6 +67,7 @@ def untrue(explainer, found, most=3):
     effects = explainer.explained.model_effects
     wrong = []
     for path in found.paths[:most]:
+        falls = {}  # languages call the same causes by their names
         for code in LANGUAGES:
             words = replace(found.words, language=code)
             sentence = because(path, words)
@@ -78,7 +79,10 @@ def untrue(explainer, found, most=3):
                     wrong.append((sentence, "nothing can be run again"))
                     continue
 
-                drop, least = _fall(explainer, found, path, cause)
+                if cause not in falls:
+                    falls[cause] = _fall(explainer, found, path, cause)
+
+                drop, least = falls[cause]
                 if drop <= least:
                     wrong.append((sentence, f"without the {cause} the score falls by {drop}"))
 

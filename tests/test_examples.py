@@ -1,9 +1,6 @@
 """Examples and documents do what they say."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,18 +8,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SECONDS = 60
-
-
-def run(code, folder):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(
-        [sys.executable, code],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        cwd=folder,
-        env=environment,
-    )
 
 
 def python_blocks(text):
@@ -35,11 +20,11 @@ def test_there_are_examples():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example(example, tmp_path):
+def test_example(example, tmp_path, forks):
     source = example.read_text()
     assert source.startswith('"""')
     assert "\nassert " in source, "an example asserts its own point"
-    done = run(example, tmp_path)
+    done = forks.run([example], tmp_path, SECONDS)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -50,12 +35,12 @@ def test_the_quickstart_is_short():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/explanations.md"])
-def test_python_blocks(document, tmp_path):
+def test_python_blocks(document, tmp_path, forks):
     blocks = python_blocks((ROOT / document).read_text())
     assert blocks
     script = tmp_path / "blocks.py"
     script.write_text("\n".join(blocks))
-    done = run(script, tmp_path)
+    done = forks.run([script], tmp_path, SECONDS)
     assert done.returncode == 0, done.stderr
 
 

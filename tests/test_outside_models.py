@@ -107,7 +107,7 @@ def test_run_is_opened_by_every_command_that_allows_the_class(trained, tmp_path,
         assert done in (0, 3) or "states no effects of facts" in said, (call, said)
 
 
-def test_nothing_is_imported_that_is_not_allowed(outside, trained, tmp_path):
+def test_nothing_is_imported_that_is_not_allowed(outside, trained, tmp_path, forks):
     code = (
         "import sys, kgrec\n"
         f"sys.path.insert(0, {str(outside)!r})\n"
@@ -117,7 +117,7 @@ def test_nothing_is_imported_that_is_not_allowed(outside, trained, tmp_path):
         "    print(error)\n"
         "assert 'my_mf' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = forks.run(["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "run the code of that module" in done.stdout
 
@@ -183,14 +183,14 @@ def test_installed_models_that_are_broken_are_named(monkeypatch):
         catalog.find("ours")
 
 
-def test_a_class_of_a_script_is_asked_for_in_python(tmp_path):
+def test_a_class_of_a_script_is_asked_for_in_python(tmp_path, forks):
     place = tmp_path / "run"
     code = (
         "import kgrec\nfrom kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig\n"
         "class Local(BPRMF): pass\n"
         f"kgrec.fit(Local, 'films', epochs=1, dim=4, out={str(place)!r})\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = forks.run(["-c", code], tmp_path)
     assert done.returncode == 0, done.stderr
     with pytest.raises(CheckpointError, match="class of a script"):
         load_run(place)

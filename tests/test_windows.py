@@ -3,7 +3,6 @@ Windows, on which nothing is tried here.
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,16 +33,14 @@ def dataset(tmp_path_factory):
     return worlds.cold_items().save(tmp_path_factory.mktemp("windows") / "d").path
 
 
-def command(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def command(forks, tmp_path):
+    def told(*arguments):
+        done = forks.run(["-c", _SCRIPT, *arguments], tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return told
 
 
 def kilobytes(file, name):
@@ -54,7 +51,7 @@ def kilobytes(file, name):
     )
 
 
-def test_train_measures_memory(dataset, tmp_path):
+def test_train_measures_memory(dataset, tmp_path, command):
     small = ["--set", "epochs=1", "--set", "dim=4"]
     told = json.loads(
         command(
@@ -65,7 +62,7 @@ def test_train_measures_memory(dataset, tmp_path):
     assert command("recommend", tmp_path / "r", "--user", "u1", "-k", "2")
 
 
-def test_doctor_knows_the_machine(dataset):
+def test_doctor_knows_the_machine(dataset, command):
     told = json.loads(command("doctor", dataset, "--model", "bprmf", "--json"))
     assert "Error" not in json.dumps(told)
     assert command("doctor")

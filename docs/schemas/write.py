@@ -77,6 +77,7 @@ class WordingRecord(Struct):
 
     verbs: dict[str, str]
     phrases: list[Phrase]
+    labels: dict[str, dict[str, str]] | UnsetType = UNSET
 
 
 class DatasetAbout(Struct):
@@ -248,6 +249,7 @@ class WordsRecord(Struct):
     phrases: dict[str, tuple[str, str]]
     verbs: dict[str, str]
     whole: list[str]
+    labels: dict[str, str] | UnsetType = UNSET
 
 
 class PathTrainingRecord(Struct):

@@ -86,7 +86,9 @@ def build(
     event: Annotated[
         str | None,
         typer.Option(
-            metavar="COL", help="Column of event types, for --weights.", show_default=False
+            metavar="COL",
+            help="Column of event types, for --weights and for what explanations say was done.",
+            show_default=False,
         ),
     ] = None,
     weights: Annotated[

@@ -1,7 +1,8 @@
 """``kgrec explain-batch``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -22,21 +23,15 @@ from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 if TYPE_CHECKING:
+    from kgrec.data.readers.histories import History
     from kgrec.explanation.explainer import Explainer
+    from kgrec.explanation.questions.batch import Person
 
 _ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
 def explain_batch(
     run: RunArgument,
-    users: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE|all",
-            help="A file with one user id a line, or everyone.",
-            show_default=False,
-        ),
-    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -45,6 +40,30 @@ def explain_batch(
             show_default=False,
         ),
     ],
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|all",
+            help="A file with one user id a line, or everyone.",
+            show_default=False,
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead of --users: histories of people, a JSON list of item ids a line, or a table "
+            "of users and items. A user whom the model knows has them besides.",
+            show_default=False,
+        ),
+    ] = None,
+    on_unknown: Annotated[
+        Literal["error", "ignore"],
+        typer.Option(
+            help="What to do about items of --history that are not in the data; what is ignored is "
+            "reported."
+        ),
+    ] = "error",
     k: Annotated[int, typer.Option("-k", min=1, help="Paths per item.")] = 10,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Items per user.")] = 1,
     max_length: MaxLengthOption = None,
@@ -61,7 +80,7 @@ def explain_batch(
     phrases: PhrasesOption = None,
     allow_class: AllowOption = None,
 ) -> None:
-    """Explain the best items of many users, in the order of the users.
+    """Explain the best items of many users, or of people by their histories, in their order.
 
     A JSON Lines file that is there already is gone on with: the same command after an interrupt
     adds what is missing.
@@ -73,11 +92,7 @@ def explain_batch(
             f"{', '.join(_ENDINGS)}."
         )
 
-    if users == "all":
-        chosen = None
-    else:
-        chosen = ids_in(Path(users))
-
+    chosen = _chosen(users, history, ending)
     given = {
         "max_length": max_length,
         "rank_by": rank_by,
@@ -89,13 +104,15 @@ def explain_batch(
         {name: value for name, value in given.items() if value not in (None, [])}
     )
     said = in_words(language, phrases)
+    from kgrec.explanation.questions.batch import people_of
     from kgrec.runs.run import load_run
 
     opened = load_run(run, allow=allow_class or ())
-    if chosen is None:
-        everyone = list(opened.data.users)
+    everyone: Sequence[str | Person]
+    if history is not None:
+        everyone = people_of(cast("list[History]", chosen), opened.data.items, on_unknown)
     else:
-        everyone = chosen
+        everyone = cast("list[str]", chosen) or list(opened.data.users)
 
     if ending == ".jsonl":
         _lines(opened.explainer(**said), everyone, out, k, top, settings)
@@ -103,13 +120,39 @@ def explain_batch(
         _table(opened.explainer(**said), everyone, out, k, top, settings)
 
 
-def _lines(
-    explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]
-) -> None:
-    from kgrec.explanation.questions.batch import write_batch
+def _chosen(users: str | None, history: Path | None, ending: str) -> "list[str] | list[History]":
+    """Return the user ids or the histories of a file, [] for everyone.
 
+    Raises:
+        ConfigError: If neither or both are given, or rows of a table could not be told apart.
+    """
+    if (users is None) == (history is None):
+        raise ConfigError("explain to whom? Pass one of --users and --history.")
+    if history is None:
+        return [] if users == "all" else ids_in(Path(str(users)))
+
+    from kgrec.data.readers.histories import read_histories
+
+    found = read_histories(history)
+    if ending != ".jsonl" and not all(one.user for one in found):
+        raise ConfigError(
+            f"{history}: its people have no ids, by which rows of a table would be told apart. Name "
+            "--out FILE.jsonl, or give a table of users and items."
+        )
+
+    return found
+
+
+def _lines(
+    explainer: "Explainer",
+    users: "Sequence[str | Person]",
+    out: Path,
+    k: int,
+    top: int,
+    settings: dict[str, Any],
+) -> None:
     try:
-        there, added = write_batch(explainer.search, users, out, k, top=top, **settings)
+        there, added = explainer.batch(users, k, out=out, top=top, **settings)
     except KeyboardInterrupt as stop:
         stop.add_note(f"{out} ends with a whole line: the same command continues from there.")
         raise
@@ -121,7 +164,12 @@ def _lines(
 
 
 def _table(
-    explainer: "Explainer", users: list[str], out: Path, k: int, top: int, settings: dict[str, Any]
+    explainer: "Explainer",
+    users: "Sequence[str | Person]",
+    out: Path,
+    k: int,
+    top: int,
+    settings: dict[str, Any],
 ) -> None:
     import polars as pl
 
@@ -130,9 +178,8 @@ def _table(
     from kgrec.explanation.questions.batch import explanations
     from kgrec.explanation.render.frames import empty_frame
 
-    frames = [
-        one.to_frame() for one in explanations(explainer.search, users, k, top=top, **settings)
-    ]
+    found = explanations(explainer.search, users, k, top=top, fold=explainer.of_person, **settings)
+    frames = [one.to_frame() for one in found]
     frame = pl.concat([empty_frame(), *frames])
 
     if out.suffix.lower() == ".parquet":

@@ -57,7 +57,8 @@ def labeled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabeledPairs:
         seed: Seed of the draw.
 
     Raises:
-        DataError: If there are no interactions in the part.
+        DataError: If there are no interactions in the part, or no negatives where other parts have
+            labeled ones.
 
     Source: Wang et al., RippleNet, CIKM 2018, Section 4.3 (as many sampled negatives as positives).
     """
@@ -73,6 +74,12 @@ def labeled_pairs(dataset: Dataset, on: str, seed: int = 0) -> LabeledPairs:
 
     given = dataset.negatives.get(on, Interactions())
     sampled = not len(given)
+    if sampled and any(map(len, dataset.negatives.values())):
+        raise DataError(
+            f"nothing to evaluate: every labeled row of the {on} part has label 1. Split the data "
+            "again, or give rows with label 0."
+        )
+
     if sampled:
         known = concatenate(
             [dataset.train, dataset.valid] + ([dataset.test] if on == "test" else [])
@@ -129,13 +136,19 @@ def evaluate_ctr(
 
     Raises:
         ConfigError: If ``on`` is unknown, or fewer rows than one legacy batch are there.
-        DataError: If there is nothing to evaluate, or nothing to fit ``platt`` on.
+        DataError: If there is nothing to evaluate, or nothing to fit ``platt`` on: rows of one
+            label.
 
     Source: docs/metrics.md, section 5.
     """
     refuse_after_fork("Evaluating labeled pairs")
     check_part(on)
     rows = labeled_pairs(dataset, on, seed)
+    if rows.label.all():
+        raise DataError(
+            f"nothing to evaluate: the users of the {on} part have every item, so that there is no "
+            "negative to hold interactions against."
+        )
     if legacy_batch is not None and not 1 <= legacy_batch <= len(rows.user):
         raise ConfigError(
             f"legacy batches of {legacy_batch}: there are {len(rows.user)} rows. Take from 1 to "

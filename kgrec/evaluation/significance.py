@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
+import scipy  # `scipy.stats` takes half a second: it is imported when it is first used
 
 from kgrec.errors import ConfigError
 
@@ -127,13 +127,13 @@ def bootstrap_mean(
 
     if method == "bca":
         below = ((means < mean).sum(axis=0) + (means == mean).sum(axis=0) / 2) / draws
-        bias = stats.norm.ppf(below.clip(1 / (draws + 1), draws / (draws + 1)))
+        bias = scipy.stats.norm.ppf(below.clip(1 / (draws + 1), draws / (draws + 1)))
         spread = (centered**2).sum(axis=0) ** 1.5
         skew = np.divide(
             (centered**3).sum(axis=0), 6 * spread, out=np.zeros_like(mean), where=spread > 0
         )
-        shifted = bias + stats.norm.ppf(tails)[:, None]
-        levels = stats.norm.cdf(bias + shifted / (1 - skew * shifted))
+        shifted = bias + scipy.stats.norm.ppf(tails)[:, None]
+        levels = scipy.stats.norm.cdf(bias + shifted / (1 - skew * shifted))
 
     low, high = (
         np.array([np.quantile(means[:, c], row[c]) for c in range(len(mean))]) for row in levels
@@ -295,7 +295,7 @@ def _difference(values: np.ndarray, low: float, high: float) -> Difference:
             effect = float(np.copysign(np.inf, mean))
     else:
         if len(values) > 1:
-            p_t = float(stats.ttest_1samp(values, 0.0).pvalue)
+            p_t = float(scipy.stats.ttest_1samp(values, 0.0).pvalue)
             effect = mean / spread
         else:
             p_t = float("nan")
@@ -304,7 +304,7 @@ def _difference(values: np.ndarray, low: float, high: float) -> Difference:
     moved = values[values != 0]
     if len(moved):
         p_wilcoxon = float(
-            stats.wilcoxon(moved, method="auto" if len(moved) <= 50 else "asymptotic").pvalue
+            scipy.stats.wilcoxon(moved, method="auto" if len(moved) <= 50 else "asymptotic").pvalue
         )
     else:
         p_wilcoxon = 1.0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kgrec.explanation.core.records import Relation as Relation
     from kgrec.explanation.core.records import Term as Term
     from kgrec.explanation.explainer import Explainer as Explainer
+    from kgrec.explanation.questions.batch import Person as Person
     from kgrec.explanation.render.html import page as page
 
 _HOMES = {
@@ -38,6 +39,7 @@ _HOMES = {
     "ListReasons": "kgrec.explanation.core.answers",
     "Node": "kgrec.explanation.core.records",
     "Path": "kgrec.explanation.core.records",
+    "Person": "kgrec.explanation.questions.batch",
     "Relation": "kgrec.explanation.core.records",
     "Summary": "kgrec.explanation.core.answers",
     "Term": "kgrec.explanation.core.records",
@@ -60,6 +62,7 @@ __all__ = [
     "ListReasons",
     "Node",
     "Path",
+    "Person",
     "Relation",
     "Summary",
     "Term",

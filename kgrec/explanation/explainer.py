@@ -20,7 +20,7 @@ from kgrec.explanation.effects.closed_form import MODES
 from kgrec.explanation.effects.measured import Effects
 from kgrec.explanation.quality.evaluate import evaluate
 from kgrec.explanation.quality.report import Quality
-from kgrec.explanation.questions.batch import write_batch
+from kgrec.explanation.questions.batch import Person, write_batch
 from kgrec.explanation.questions.contrasts import compare, why_not
 from kgrec.explanation.questions.flips import flip, flip_of
 from kgrec.explanation.questions.lists import list_reasons
@@ -141,7 +141,7 @@ class Explainer:
         self.effects = self.explained.effects
 
     def with_history(
-        self, history: Ids, user: Id | None = None, *, on_unknown: str = "error"
+        self, history: Ids, user: Id | None = None, *, on_unknown: str = "error", name: str = ""
     ) -> "Explainer":
         """Return an explainer of someone by a history, who is ``person`` there; the last one is
         kept.
@@ -155,9 +155,11 @@ class Explainer:
             user: A known user's id; None for someone unseen.
             on_unknown: What to do about ids that are not in the data: "error", or "ignore" them and
                 say so in the log.
+            name: What someone unseen is called; "" for no name.
 
         Raises:
             UnknownIdError: If the history is empty, or an id is not known.
+            ConfigError: If ``name`` is that of a known user.
             CapabilityError: If the model cannot rank by a history.
         """
         data = self.explained.data
@@ -167,9 +169,12 @@ class Explainer:
 
         rows = known_rows(data.items, keys, on_unknown)
         known = None if user is None else data.users.row(one_id(user))
-        asked = (known, tuple(rows.tolist()))
+        if name and name in data.users:
+            raise ConfigError(f"name {name!r} is the id of a known user. Pass it as user.")
+
+        asked = (known, name, tuple(rows.tolist()))
         if self._last is None or self._last[0] != asked:
-            explained, row = with_history(self.explained, rows, known)
+            explained, row = with_history(self.explained, rows, known, name)
             explained.naming.speech = self.naming.speech
             search = self.search.on(explained)
             if isinstance(explained.model_effects, type(self.explained.model_effects)):
@@ -328,17 +333,30 @@ class Explainer:
             summarize(self.search, users, k, by, knock_out, judge, seed)
         )
 
+    def of_person(self, person: Person) -> tuple[PathSearch, str]:
+        """Return what explains to someone by a history, and the id under which it does."""
+        known = person.user in self.explained.data.users
+        if known:
+            other = self.with_history(person.history, person.user)
+        else:
+            other = self.with_history(person.history, name=person.user)
+
+        assert other.person is not None
+        return other.search, other.person
+
     def batch(
         self,
-        users: Sequence[str],
+        users: Sequence[str | Person],
         k: int = 10,
         *,
         out: str | PathLike[str],
         top: int = 1,
         **asked: Any,
     ) -> tuple[int, int]:
-        """Write explanations of many users as JSON Lines: ``questions.batch.write_batch``."""
-        return write_batch(self.search, users, out, k, top=top, **asked)
+        """Write explanations of many users, or of people by a history, as JSON Lines:
+        ``questions.batch.write_batch``.
+        """
+        return write_batch(self.search, users, out, k, top=top, fold=self.of_person, **asked)
 
     def evaluate(
         self,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
+import scipy  # `scipy.stats` is imported when it is first used
 
 from kgrec.explanation.core.placebos import Cell, Pattern, Placebos, degree_class
 from kgrec.explanation.effects.measured import Effects
@@ -70,9 +71,7 @@ def _bar(drops: list[float]) -> float:
     """Return what the 95th percentile of all placebos stays below, with 95 % confidence: the order
     statistic of the binomial bound.
     """
-    from scipy.stats import binom  # half a second to import
-
-    above = int(binom.ppf(_CONFIDENCE, len(drops), _PERCENTILE))
+    above = int(scipy.stats.binom.ppf(_CONFIDENCE, len(drops), _PERCENTILE))
     return float(np.sort(drops)[min(above, len(drops) - 1)])
 
 

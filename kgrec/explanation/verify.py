@@ -38,6 +38,7 @@ from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.search.all_paths import LONGEST
 from kgrec.explanation.search.filters import USERS
+from kgrec.languages import Language, language
 
 TOLERANCE = 1e-5
 ESTIMATE_TOLERANCE = 1e-3  # training adds up in other orders elsewhere, again and again
@@ -169,10 +170,15 @@ def verify(
 def _words(old: Explanation, speech: Speech, new: Explanation) -> Iterator[str]:
     """Compare the words that the file states with those of the dataset in its language."""
     now = speech.explanation(new).words
-    for name in ("phrases", "verbs"):
+    for name in ("phrases", "verbs", "labels"):
         known = getattr(now, name)
         for key, said in getattr(old.words, name).items():
             yield from _same(f"{name} {key!r}", said, known.get(key))
+
+
+def _notes(lang: Language, notes: Sequence[str]) -> tuple[str, ...]:
+    """Return notes in a language; those of another one than English stay as they are."""
+    return tuple(lang.translated("notes", note) for note in notes)
 
 
 def _of_the_person(explanation: Explanation, explainer: Explainer) -> Explainer:
@@ -184,7 +190,8 @@ def _of_the_person(explanation: Explanation, explainer: Explainer) -> Explainer:
     if explanation.user in explainer.data.users:
         user = explanation.user
 
-    return explainer.with_history(explanation.history, user)
+    name = explanation.user if user is None else ""
+    return explainer.with_history(explanation.history, user, name=name)
 
 
 def _training(explanation: Explanation, fresh: Explanation, explainer: Explainer) -> list[str]:
@@ -291,7 +298,8 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
         yield from _same(f"hidden {name}", before.get(name), now.get(name))
 
     yield from _near(TOLERANCE, "hidden share", before.get("share"), now.get("share"))
-    yield from _same("notes", old.notes, new.notes)
+    lang = language(old.words.language)
+    yield from _same("notes", *(_notes(lang, one.notes) for one in (old, new)))
     yield from _terms("against", old.against, new.against, near)
 
 

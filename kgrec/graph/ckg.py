@@ -121,6 +121,19 @@ class CollaborativeKG:
             fact=self.fact[facts],
         )
 
+    def without_knowledge(self) -> "CollaborativeKG":
+        """Return the graph of users and items alone: the interactions, in their order."""
+        user, item = self.interactions()
+        return replace(
+            self,
+            num_entities=self.num_items,
+            num_relations=1,
+            head=user + self.num_items,
+            relation=np.zeros_like(item),
+            tail=item,
+            fact=np.full_like(item, -1),
+        )
+
     @property
     def num_nodes(self) -> int:
         """Number of nodes: E + U."""

@@ -61,6 +61,17 @@ class PairGraph(nn.Module):
         """The structure, on the device where the module is."""
         return Csr(self._ptr, self._idx, self._rev, None, self.num_nodes)
 
+    def fact_of_edge(self) -> Int[Tensor, " edges"]:
+        """Return the first fact of the pair of each directed edge, by its position in the graph."""
+        facts = np.arange(len(self._pair_of_fact))[::-1]
+        first = np.zeros(len(self._size), np.int64)
+        first[self._pair_of_fact[facts]] = facts
+        own = torch.from_numpy(first).to(self._edge.device)
+        found = torch.empty(2 * len(own), dtype=torch.int64, device=own.device)
+        found[self._edge] = own
+        found[self._rev[self._edge].long()] = own
+        return found
+
     def removal_effect(self, effect: Float[Tensor, " edges"]) -> Float[Tensor, " _"]:
         """Return, per fact, what its pair carries beyond what a smaller degree at both ends gives
         back.
@@ -137,3 +148,38 @@ class PairGraph(nn.Module):
         )
         gone = self._edge[torch.from_numpy(pair[count == self._size[pair]]).to(self._edge.device)]
         return torch.cat([gone, self._rev[gone].long()])
+
+
+class LikedGraph(PairGraph):
+    """The interactions of a CKG alone, between items and, after them, users.
+
+    Args:
+        ckg: The graph.
+
+    Attributes:
+        fact: Position in the columns of ``ckg`` of each directed edge's interaction.
+        user: Row of its user.
+        item: Its item.
+        by_user: 1 / interactions of its user, in the default dtype.
+    """
+
+    fact: Tensor
+    user: Tensor
+    item: Tensor
+    by_user: Tensor
+
+    def __init__(self, ckg: CollaborativeKG) -> None:
+        super().__init__(ckg.without_knowledge())
+        likes = torch.from_numpy(np.flatnonzero(ckg.relation == 0))
+        csr = self.csr
+        ends = csr.destinations(), csr.idx.long()
+        node = torch.maximum(*ends)  # users come last
+        by_user = csr.degree[node].to(torch.get_default_dtype()).reciprocal()
+        parts = {
+            "fact": likes[self.fact_of_edge()],
+            "user": node - ckg.num_items,
+            "item": torch.minimum(*ends),
+            "by_user": by_user,
+        }
+        for name, value in parts.items():
+            self.register_buffer(name, value, persistent=False)

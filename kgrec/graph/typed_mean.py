@@ -47,6 +47,82 @@ class TypedMean(nn.Module):
         return TypedEdges(forward, backward, self._turned)
 
 
+class FactEdges(TypedMean):
+    """Edges along which facts carry messages, each with its fact.
+
+    Args:
+        row: Where each edge arrives.
+        relation: Its relation.
+        column: Where it starts.
+        fact: Position of its fact in the columns of a graph.
+        num_rows: Number of rows.
+        num_columns: Number of columns.
+        num_relations: Number of relations.
+
+    Attributes:
+        fact: Position of the fact of each edge, in the order of the structure.
+        num_relations: Relations, at least 1.
+    """
+
+    fact: Tensor
+
+    def __init__(
+        self,
+        row: np.ndarray,
+        relation: np.ndarray,
+        column: np.ndarray,
+        fact: np.ndarray,
+        *,
+        num_rows: int,
+        num_columns: int,
+        num_relations: int = 1,
+    ) -> None:
+        start, kind, end = (
+            torch.from_numpy(part.astype(np.int64)) for part in (column, relation, row)
+        )
+        count = max(1, num_relations)
+        edges, order = TypedEdges.from_edges(end, start, num_rows, num_columns, kind, count)
+        super().__init__(edges)
+        self.num_relations = count
+        self.register_buffer("fact", torch.from_numpy(fact)[order], persistent=False)
+
+    @classmethod
+    def of_triples(cls, ckg: CollaborativeKG, num_heads: int | None = None) -> "FactEdges":
+        """Return the triples, both ways, from tail to head; facts about users apart.
+
+        Args:
+            ckg: The graph.
+            num_heads: Only the first so many entities gather, and are rows; None lets all of them.
+        """
+        known = np.flatnonzero(ckg.fact >= 0)
+        head, relation, tail = ckg.knowledge_both_ways()
+        count = ckg.num_entities if num_heads is None else num_heads
+        gathers = head < count
+
+        return cls(
+            head[gathers],
+            relation[gathers],
+            tail[gathers],
+            np.concatenate([known, known])[gathers],
+            num_rows=count,
+            num_columns=ckg.num_entities,
+            num_relations=2 * (ckg.num_relations - 1),
+        )
+
+    @classmethod
+    def of_interactions(cls, ckg: CollaborativeKG) -> "FactEdges":
+        """Return the interactions, from item to user."""
+        used = np.flatnonzero(ckg.relation == 0)
+        user, item = ckg.interactions()
+        size = {"num_rows": ckg.num_users, "num_columns": ckg.num_items}
+        return cls(user, np.zeros_like(item), item, used, **size)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return len(self.fact)
+
+
 class RelationalMeans(nn.Module):
     """What the nodes of a collaborative knowledge graph gather from: entities from their triples,
     both ways, users from their items. No node gathers from a user.

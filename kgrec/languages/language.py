@@ -1,5 +1,6 @@
 """One language: its sentences, its relations and its verbs, from the table of that name."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -11,9 +12,13 @@ from kgrec.languages.phrasing import both_ways, is_code
 
 DEFAULT = "en"
 LANGUAGES = ("de", "en")
-FRAMES = ("interaction", "rated", "claims", "sentence", "text", "answers", "page")
+FRAMES = (
+    *("interaction", "rated", "claims", "sentence", "text", "answers", "page"),
+    *("notes", "parts", "training"),
+)
 """Sections of a table whose values are sentences."""
 
+_BRACES = re.compile(r"\{(\w+)\}")
 _ROLES = ("you", "because", "also_by", "who_also", "did")
 
 
@@ -70,18 +75,54 @@ class Language:
         table = self.table[section] if section else self.table
         return str(table[key]).format(**values)
 
-    def relation(self, label: str) -> tuple[str, str]:
+    def translated(self, section: str, sentence: str) -> str:
+        """Return a sentence of an English section in this language, as it is if it is none.
+
+        >>> language("de").translated("notes", "No path of 1 hop joins this user and this item.")
+        'Kein Pfad von 1 Schritt verbindet diese Person und diesen Titel.'
+        """
+        if self.code == DEFAULT:
+            return sentence
+
+        for key, pattern in language(DEFAULT).patterns(section).items():
+            found = pattern.fullmatch(sentence)
+            if found is not None:
+                inner = found.groupdict().items()
+                values = {name: self.translated(section, one) for name, one in inner}
+                return self.say(f"{section}.{key}", **values)
+
+        return sentence
+
+    def patterns(self, section: str) -> dict[str, re.Pattern[str]]:
+        """Return what the sentences of a section match, their braces filled in, by key."""
+        found = {}
+        for key, frame in self.table[section].items():
+            parts = _BRACES.split(str(frame))
+            texts, names = parts[::2], [*parts[1::2], ""]
+            pattern = "".join(
+                re.escape(text) + (f"(?P<{name}>.*?)" if name else "")
+                for text, name in zip(texts, names, strict=True)
+            )
+            found[key] = re.compile(pattern, re.S)
+
+        return found
+
+    def relation(self, label: str, known: bool = False) -> tuple[str, str]:
         """Return how a relation reads from head to tail, and from tail to head, by its label.
 
         "" where nothing can be said in that direction that is sure to be grammar. Labels outside
-        the table are taken for English.
+        the table are taken for English, unless it is ``known`` that they are in this language.
 
         >>> language("en").relation("director"), language("en").relation("shot in")
         (('directed by', 'directed'), ('shot in', ''))
         """
-        known = self.table["relations"].get(label.lower())
-        if known is not None:
-            forward, backward = known
+        relations, name = self.table["relations"], label.lower()
+        if known or name not in relations:
+            english = "" if known and self.code != DEFAULT else name
+            name = self.table["labels"].get(name, english)
+
+        if name in relations:
+            forward, backward = relations[name]
             return str(forward), str(backward)
         if self.code != DEFAULT or is_code(label):
             return "", ""

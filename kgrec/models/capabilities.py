@@ -2,9 +2,9 @@
 
 ``Recommender.explanation_effects`` returns one object that inherits from those that are true of the
 model (``class MineEffects(Rerunnable, Parted)``). The explainer takes the strongest:
-``LinearlyPropagated`` (exact parts and effects in closed form), ``Rerunnable`` (effects measured by
-running the model again), ``Parted`` (a score as a sum), and for the rest paths that connect without
-a claim. It asks this object alone, never the model's attributes.
+``LinearlyPropagated`` and ``LinearOverFacts`` (exact parts and effects in closed form),
+``Rerunnable`` (effects measured by running the model again), ``Parted`` (a score as a sum), and for
+the rest paths that connect without a claim. It asks this object alone, never the model's attributes.
 """
 
 from abc import ABC, abstractmethod
@@ -89,6 +89,27 @@ class LinearPropagation:
 
 
 @dataclass(frozen=True)
+class FactPropagation:
+    """A model as linear propagation over facts: Z = sum over k of c_k A^k X, score = z_u . z_i.
+
+        A_ab = sum over the facts between a and b of their numbers / sqrt(d_a d_b)
+
+    d counts distinct neighbors.
+
+    Attributes:
+        start: X, (nodes, dim).
+        coefficients: c_0 .. c_K.
+        forward: Number of each fact where its head gathers from its tail.
+        backward: The same where the tail gathers from the head.
+    """
+
+    start: Float[Tensor, "nodes dim"]
+    coefficients: tuple[float, ...]
+    forward: Float[Tensor, " _"]
+    backward: Float[Tensor, " _"]
+
+
+@dataclass(frozen=True)
 class MessageLayers:
     """A model as layers of weighted messages along edges.
 
@@ -155,6 +176,14 @@ class LinearlyPropagated(MessagePassed):
             combined=combined,
             ranked=ranked,
         )
+
+
+class LinearOverFacts(MessagePassed):
+    """A model that is linear in its node embeddings, each fact weighted by itself (LightKG)."""
+
+    @abstractmethod
+    def propagation(self) -> FactPropagation:
+        """Return the propagation that its scorer ranks by."""
 
 
 def _neighborhood(ego: Tensor, neighborhood: Tensor) -> Tensor:

@@ -31,7 +31,12 @@ _READS = {
     "sequences": "times",
     "ratings": "ratings",
 }
-_EXACT = (capabilities.LinearlyPropagated, capabilities.Refittable, HistorySumEffects)
+_EXACT = (
+    capabilities.LinearlyPropagated,
+    capabilities.LinearOverFacts,
+    capabilities.Refittable,
+    HistorySumEffects,
+)
 _MEASURED = (
     capabilities.Rerunnable,
     capabilities.GraphEditable,

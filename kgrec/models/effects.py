@@ -1,5 +1,6 @@
 """Effects that several papers share: of linear propagation, and of ranking by a history."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from kgrec.models.capabilities import (
     LinearlyPropagated,
     LinearPropagation,
     Parted,
+    Rerunnable,
     ScoreParts,
 )
 from kgrec.nn.history_scorer import HistorySets
@@ -131,6 +133,59 @@ class EditedGraph(GraphEditable):
     def on_graph(self, ckg: CollaborativeKG) -> Recommender:
         """Return the model with its parameters on another graph of the same nodes."""
         return with_parameters_of(self._model, self._built(ckg))
+
+
+class GatedGraph(Rerunnable, EditedGraph):
+    """Effects of a model that is run again with each fact there by a number.
+
+    Implementations say what ``vectors`` are, and whether messages pass ``through_users``. A run is
+    one of the whole model.
+    """
+
+    merges_relations = False
+
+    @abstractmethod
+    def vectors(
+        self, kept: Float[Tensor, " _"], *, keep_weights: bool
+    ) -> tuple[Float[Tensor, "users dim"], Float[Tensor, "items dim"]]:
+        """Return what users and items are ranked by with each fact there by a number.
+
+        Args:
+            kept: A number per fact: 0 or 1, or with ``keep_weights`` any, with a gradient.
+            keep_weights: Whether messages are multiplied by it; else facts at 0 are not there, and
+                weights are computed without them.
+        """
+
+    def screen(self, user: int, item: int) -> Float[Tensor, " _"]:
+        """Return the first-order effect of each fact on the score of (user, item), the others'
+        weights kept.
+        """
+        with torch.enable_grad():
+            kept = self._all_there().requires_grad_()
+            users, items = self.vectors(kept, keep_weights=True)
+            score = users[user] @ items[item]
+            (gradient,) = torch.autograd.grad(
+                score, kept, allow_unused=True, materialize_grads=True
+            )
+
+        return gradient
+
+    @torch.no_grad()
+    def rerun(
+        self, user: int, item: int, removed: Sequence[Sequence[int]], keep_weights: bool = False
+    ) -> Float[Tensor, " batch"]:
+        """Return the score of (user, item) without each group of facts."""
+        scores = self._all_there().new_zeros(len(removed))
+        for number, facts in enumerate(removed):
+            kept = self._all_there()
+            kept[torch.as_tensor(facts, dtype=torch.int64, device=kept.device)] = 0.0
+            users, items = self.vectors(kept, keep_weights=keep_weights)
+            scores[number] = users[user] @ items[item]
+
+        return scores
+
+    def _all_there(self) -> Float[Tensor, " _"]:
+        return next(self._model.parameters()).detach().new_ones(len(self.ckg.head))
 
 
 class FactorEffects(Parted):

@@ -5,7 +5,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kgrec.errors import ConfigError
-from kgrec.ops.contrast import log_mean_kernel, softmax_rows
+from kgrec.nn.init import glorot_uniform
+from kgrec.ops.contrast import log_mean_kernel, sampled_softmax_rows, softmax_rows
 from kgrec.ops.csr import Csr, symmetric_weights
 from kgrec.ops.dropout import recipe, words
 from kgrec.ops.rows import inverse_length, unit_rows
@@ -50,6 +51,21 @@ def info_nce(
     return softmax_rows(unit_rows(first) / temperature, unit_rows(second), positive)
 
 
+def info_nce_of_both(
+    first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"], temperature: float | int
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of each row's other view among all rows of both views but its
+    own, by cosine over a temperature.
+
+    Source: Zhu et al., Deep Graph Contrastive Representation Learning, 2020, Eq. (1), one
+    direction. https://arxiv.org/abs/2006.04131
+    """
+    one, two = unit_rows(first), unit_rows(second)
+    own = torch.arange(len(one), device=one.device)
+    same = own, torch.cat([own, own])
+    return sampled_softmax_rows(one / temperature, two, torch.cat([two, one]), same, 1.0)
+
+
 def alignment(
     first: Float[Tensor, "batch dim"], second: Float[Tensor, "batch dim"]
 ) -> Float[Tensor, ""]:
@@ -85,6 +101,49 @@ def kept_edges(graph: Csr, probability: float | int, key: int) -> Bool[Tensor, "
     return (words(graph.num_edges, key, reverse.device) >= threshold)[first]
 
 
+def drawn(
+    probability: Float[Tensor, " _"] | float, count: int, key: int, device: torch.device
+) -> Bool[Tensor, " _"]:
+    """Return ``count`` independent draws, each true with a probability of its own or with the same.
+
+    Args:
+        probability: In [0, 1], one for each draw or one for all.
+        count: Number of draws.
+        key: What they depend on; every device draws the same.
+        device: Where they are made.
+    """
+    return words(count, key, device).double() / 2**32 < probability
+
+
+def gumbel(count: int, key: int, device: torch.device) -> Float[Tensor, " _"]:
+    """Return ``count`` independent draws of the standard Gumbel distribution, float64: the k largest
+    of log-weights with such noise are k draws without replacement.
+
+    Args:
+        count: Number of draws.
+        key: What they depend on; every device draws the same.
+        device: Where they are made.
+    """
+    return -(-((words(count, key, device).double() + 0.5) / 2**32).log()).log()
+
+
+def check_view(kept: Bool[Tensor, " _"], edges: int) -> None:
+    """Refuse a view that keeps none of some edges.
+
+    Args:
+        kept: What it keeps.
+        edges: How many edges there are, in words of the message.
+
+    Raises:
+        ConfigError: If there are any, and none is kept.
+    """
+    if len(kept) and not bool(kept.any()):
+        raise ConfigError(
+            f"a view of the graph keeps none of its {edges} edges, so there is "
+            "nothing to contrast. Choose a smaller share to drop."
+        )
+
+
 def edges_of_kept_nodes(graph: Csr, probability: float | int, key: int) -> Bool[Tensor, " edges"]:
     """Return which edges stay when each node is left out with a probability, and its edges with
     it.
@@ -107,11 +166,7 @@ def view_weights(
     Raises:
         ConfigError: If the view keeps none of the graph's edges.
     """
-    if graph.num_edges and not bool(kept.any()):
-        raise ConfigError(
-            f"a view of the graph keeps none of its {graph.num_edges // 2} edges, so there is "
-            "nothing to contrast. Choose a smaller share to drop."
-        )
+    check_view(kept, graph.num_edges // 2)
     return symmetric_weights(graph, dtype, kept)
 
 
@@ -145,3 +200,27 @@ class SignedNoise(nn.Module):
         halves = (words((count + 1) // 2, key, x.device) - 2**31).int().view(torch.int16)
         uniform = (halves[:count].view(x.shape).to(x.dtype) + 2**15) / 2**16
         return x + x.detach().sign() * uniform * (self.scale * inverse_length(uniform).unsqueeze(1))
+
+
+class ProjectionHead(nn.Module):
+    """What a contrast compares in the place of vectors: two linear maps with a ReLU in between.
+
+    Args:
+        dim: Size of the vectors.
+        generator: Draws the weights, Glorot uniform; biases start at 0.
+
+    Source: Chen et al., SimCLR, ICML 2020, Section 2.1. https://arxiv.org/abs/2002.05709
+    """
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        weights = [glorot_uniform(dim, dim, generator=generator) for _ in range(2)]
+        self.weights = nn.ParameterList(weights)
+        self.biases = nn.Parameter(torch.zeros(2, dim))
+
+    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """Return the projected rows."""
+        first, second = self.weights
+        hidden = torch.relu(x @ first + self.biases[0])
+        projected: Tensor = hidden @ second + self.biases[1]
+        return projected

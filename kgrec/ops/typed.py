@@ -119,8 +119,8 @@ def typed_sum(
     """Return ``y[v] = sum of weight[e] vectors[relation of e] * x[column of e]`` over the edges
     ``e`` of row ``v``.
 
-    Rows without edges get 0. Differentiable once, in ``x`` and ``vectors``; no gradient reaches
-    ``weight``. Memory beyond the result: none with the compiled kernels, else one row per segment.
+    Rows without edges get 0. Differentiable once, in all three. Memory beyond the result: none with
+    the compiled kernels, else one row per segment.
 
     Args:
         x: One row per column of the structure.
@@ -166,20 +166,60 @@ class _TypedSum(torch.autograd.Function):
         ctx: Any, x: Tensor, vectors: Tensor | None, weight: Tensor, edges: TypedEdges
     ) -> Tensor:
         ctx.edges = edges
-        ctx.save_for_backward(
-            x if vectors is not None and vectors.requires_grad else None, vectors, weight
-        )
+        wanted = weight.requires_grad or (vectors is not None and vectors.requires_grad)
+        ctx.save_for_backward(x if wanted else None, vectors, weight)
         return _sum(edges.forward, weight, x, vectors)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, vectors, weight = ctx.saved_tensors
+        to_weight = None
+        if ctx.needs_input_grad[2]:
+            to_weight = typed_products(upstream, ctx.edges, x, vectors)
+
         by = ctx.edges.backward
         weight = weight.index_select(0, ctx.edges.turned)
-        if x is None:
-            return _sum(by, weight, upstream, vectors), None, None, None
-        return *_both_sums(by, weight, upstream, vectors, x), None, None
+        if not ctx.needs_input_grad[1]:
+            return _sum(by, weight, upstream, vectors), None, to_weight, None
+        return *_both_sums(by, weight, upstream, vectors, x), to_weight, None
+
+
+def typed_scores(
+    a: Float[Tensor, "nodes dim"],
+    edges: TypedEdges,
+    x: Float[Tensor, "entities dim"],
+    vectors: Float[Tensor, "relations dim"],
+) -> Float[Tensor, " edges"]:
+    """Return ``sum over the values of a[row of e] * vectors[relation of e] * x[column of e]`` per
+    edge: ``typed_products``, differentiable once, in all three.
+
+    Args:
+        a: One row per row of the structure.
+        edges: The structure; scores are in the order of ``edges.forward``.
+        x: One row per column of the structure.
+        vectors: One vector per relation.
+    """
+    result: Tensor = _TypedScores.apply(a, x, vectors, edges)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _TypedScores(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, x: Tensor, vectors: Tensor, edges: TypedEdges) -> Tensor:
+        ctx.edges = edges
+        ctx.save_for_backward(a, x, vectors)
+        return typed_products(a, edges, x, vectors)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        a, x, vectors = ctx.saved_tensors
+        edges = ctx.edges
+        upstream = upstream.contiguous()
+        turned = upstream.index_select(0, edges.turned)
+        to_x, to_vectors = _both_sums(edges.backward, turned, a, vectors, x)
+        return _sum(edges.forward, upstream, x, vectors), to_x, to_vectors, None
 
 
 def _sum(by: Segments, weight: Tensor, x: Tensor, vectors: Tensor | None) -> Tensor:

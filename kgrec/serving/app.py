@@ -178,8 +178,12 @@ def make_app(
             )
         ),
         "items": lambda q: lambda: inspector.items(_text(q, "q"), min(_whole(q, "limit", 20), 200)),
-        "facts": lambda q: lambda: inspector.facts(_id(q, "item")),
-        "node": lambda q: lambda: inspector.node(_word(q, "kind", KINDS), _id(q, "key")),
+        "facts": lambda q: lambda: inspector.facts(_id(q, "item"), _word(q, "language", SPOKEN)),
+        "node": lambda q: (
+            lambda: inspector.node(
+                _word(q, "kind", KINDS), _id(q, "key"), _word(q, "language", SPOKEN)
+            )
+        ),
     }
 
     def answer(

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.tables.delimited import read_table
 from kgrec.errors import ConfigError
 
 _MOST_ORIGINS = 50
@@ -62,24 +63,25 @@ def read_images(data: Dataset, source: str) -> Images:
 
 
 def _of_table(path: Path, column: str) -> dict[str, str]:
+    """Return the address of each item; of an item in several rows the first."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file of images.")
 
-    if path.suffix.lower() == ".parquet":
-        table = pl.read_parquet(path)
-    else:
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        table = pl.read_csv(path, separator=separator, infer_schema=False)
-
+    table = read_table(path, known={column, "item"}).frame
     if column not in table.columns:
         raise ConfigError(
             f"{path}: has no column {column!r} but {', '.join(table.columns)}. Name the one with "
             f"addresses as {path.name}:COLUMN."
         )
 
-    item = "item" if "item" in table.columns else table.columns[0]
+    others = [name for name in table.columns if name != column]
+    if not others:
+        raise ConfigError(f"{path}: has no column of items beside {column!r}. Name it item.")
+
+    item = "item" if "item" in others else others[0]
     rows = table.select(pl.col(item, column).cast(pl.String)).drop_nulls()
-    return dict(rows.iter_rows())
+    rows = rows.with_columns(pl.col(column).str.strip_chars())
+    return dict(rows.unique(item, keep="first", maintain_order=True).iter_rows())
 
 
 def _of_graph(data: Dataset, name: str) -> dict[str, str]:
@@ -121,7 +123,9 @@ def _checked(data: Dataset, found: Mapping[str, str], source: str) -> Images:
         if data.items.get(item) is None:
             refused.append(f"item {item[:60]!r}: no such item")
         elif not _of_web(address):
-            refused.append(f"item {item[:60]!r}: {address[:60]!r} is no http or https address")
+            refused.append(
+                f"item {item[:60]!r}: {address[:60]!r} is no plain http or https address"
+            )
         else:
             origin = _origin(address)
             if origin not in origins and len(origins) >= _MOST_ORIGINS:

@@ -18,7 +18,8 @@ from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
 from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path, Relation
 from kgrec.explanation.core.speech import Speech
-from kgrec.explanation.render.sentences import claim, headline, wording
+from kgrec.explanation.core.words import Words
+from kgrec.explanation.render.sentences import claim, headline, hop_words, wording
 from kgrec.languages import DEFAULT, LANGUAGES
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
@@ -290,7 +291,9 @@ class Inspector:
         return self._kept(answer, "recommend", user, given, k)
 
     def _speech(self, language: str) -> Speech:
-        """Return the dataset's words in a language that is not the explainer's."""
+        """Return the dataset's words in a language."""
+        if language == DEFAULT:
+            return self._words
         if language not in self._speeches:
             self._speeches[language] = self._words.into(language)
 
@@ -416,7 +419,7 @@ class Inspector:
 
         return self._kept(answer, "summary", by, knock_out, users)
 
-    def facts(self, item: str) -> dict[str, Any]:
+    def facts(self, item: str, language: str = DEFAULT) -> dict[str, Any]:
         """Return the facts of an item, at most 200, each with its keys for ``what_if``."""
         row = self.data.items.row(item)
         triples = self.data.triples
@@ -432,7 +435,8 @@ class Inspector:
                 triples.relations.key(relation),
                 triples.entities.key(tail),
             ]
-            labels = [triples.label(head), triples.relation_label(relation), triples.label(tail)]
+            said = self._relation(relation, True, language)
+            labels = [triples.label(head), said, triples.label(tail)]
             rows.append(
                 {
                     "key": key,
@@ -443,7 +447,15 @@ class Inspector:
 
         return {"item": item, "total": len(found), "rows": rows}
 
-    def node(self, kind: str, key: str) -> dict[str, Any]:
+    def _relation(self, relation: int, forward: bool, language: str, words: bool = False) -> str:
+        """Return a relation's label in a language, or how it reads in one direction."""
+        triples = self.data.triples
+        key, label = triples.relations.key(relation), triples.relation_label(relation)
+        one = Relation(key, label, forward)
+        known = self._speech(language).of_relations({key: label})
+        return wording(one, known) if words else known.labels.get(key, label)
+
+    def node(self, kind: str, key: str, language: str = DEFAULT) -> dict[str, Any]:
         """Return an item or entity with its facts, at most 200, each with what it joins."""
         row = self._row(kind, key)
         triples = self.data.triples
@@ -454,11 +466,9 @@ class Inspector:
             forward = int(triples.head[fact]) == row
             there = int(triples.tail[fact] if forward else triples.head[fact])
             relation = int(triples.relation[fact])
-            words = Relation(
-                triples.relations.key(relation), triples.relation_label(relation), forward, ()
-            )
+            words = self._relation(relation, forward, language, words=True)
             facts.append(
-                {"words": _cut(wording(words)), "forward": forward, "place": self._place(fact)}
+                {"words": _cut(words), "forward": forward, "place": self._place(fact)}
                 | self._end(there)
             )
 
@@ -545,7 +555,7 @@ class Inspector:
         return {
             "explanation": _shortened(explanation.to_dict()),
             "headline": best,
-            "paths": [_shown(path) for path in explanation.paths],
+            "paths": [_shown(path, explanation.words) for path in explanation.paths],
             "nodes": {f"{kind} {key}": self._node(node) for (kind, key), node in nodes.items()},
         }
 
@@ -600,11 +610,11 @@ class Inspector:
         return {"iri": self.data.triples.entities.key(row), "degree": int(self._degree[row])}
 
 
-def _shown(path: Path) -> dict[str, Any]:
+def _shown(path: Path, words: Words) -> dict[str, Any]:
     """Return whether a path is a cause, and each hop's relations in words with their sources."""
     hops = [
         {
-            "words": _words(hop),
+            "words": _words(hop, words),
             "places": [[fact.short for fact in relation.facts[:20]] for relation in hop.relations],
         }
         for hop in path.hops
@@ -612,17 +622,10 @@ def _shown(path: Path) -> dict[str, Any]:
     return {"causal": path.causal, "claim": claim(path), "hops": hops}
 
 
-def _words(hop: Hop) -> list[str]:
-    if not hop.liked:
-        return [_cut(wording(relation)) for relation in hop.relations]
-
-    verb = _cut(hop.relation_label)
-    if hop.source.kind == "users":
-        return [f"who also {verb}"]
-    if hop.forward:
-        return [verb]
-
-    return [f"{verb} by" if hop.disliked else f"also {verb} by"]
+def _words(hop: Hop, words: Words) -> list[str]:
+    if hop.liked:
+        return [_cut(hop_words(hop, words))]
+    return [_cut(wording(relation, words)) for relation in hop.relations]
 
 
 def _bounded(requested: int, given: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy  # `scipy.stats` is imported when it is first used
 
 from kgrec.data.derive.shuffle_triples import shuffle_triples
 from kgrec.data.derive.variants import (
@@ -614,8 +614,13 @@ def paired_interval(
     if variance <= 0:
         return mean, mean, mean, float(mean == 0)
 
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
-    return mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
+    return (
+        mean,
+        mean - half,
+        mean + half,
+        float(2 * scipy.stats.t.sf(abs(mean) / variance**0.5, freedom)),
+    )
 
 
 def answer_of(

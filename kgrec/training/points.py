@@ -7,6 +7,7 @@ import torch
 
 from kgrec.batches import FieldBatch, PointwiseBatch
 from kgrec.data.records.interactions import Interactions
+from kgrec.errors import DataError
 from kgrec.models.sources import Fields, Points, SamplerContext
 from kgrec.training.lists import Shuffled
 from kgrec.training.negatives import Negatives
@@ -31,6 +32,12 @@ class PointSampler:
         else:
             passed = data.negatives.get("train", passed)
             if not len(passed):
+                if any(map(len, data.negatives.values())):
+                    raise DataError(
+                        "every labeled row of the training part has label 1: there is nothing to "
+                        "tell apart. Split the data again, or give rows with label 0."
+                    )
+
                 self._negatives = Negatives(data, source.negatives, context.device)
 
         columns = (

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -273,26 +272,15 @@ def test_a_run_whose_dataset_is_gone(refused, dataset, tmp_path):
     assert run(["-q", "recommend", "r", "--user", "u1"]) == 0
 
 
-def limited(size):
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+LIMITED = """
+import resource, signal
 
-    return limit
+from kgrec.cli import main
 
-
-def program(arguments, folder, **more):
-    command = [sys.executable, "-m", "kgrec", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+main()
+"""
 
 
 @pytest.mark.slow
@@ -304,17 +292,16 @@ def program(arguments, folder, **more):
         ["train", "films", "--model", "bprmf", "--set", "epochs=1", "--out", "r"],
     ],
 )
-def test_a_disk_that_takes_no_more(arguments, tmp_path):
-    process = program(["-q", *arguments], tmp_path, preexec_fn=limited(20_000))
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (2, ""), err
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
+def test_a_disk_that_takes_no_more(arguments, tmp_path, forks):
+    done = forks.run(["-c", LIMITED, "-q", *arguments], tmp_path)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
+def test_ctrl_c_leaves_a_run_that_resumes(tmp_path, capsys):
     command = [
         "-q",
         "train",
@@ -328,7 +315,14 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
         "--out",
         "r",
     ]
-    process = program(command, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kgrec", *command],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "r" / "config.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -339,8 +333,8 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
     assert err.count("\n") == 1, err
     assert "--resume" in err
     assert os.listdir(tmp_path) == ["r"]
-    opened = program(["-q", "recommend", "r", "--user", "u0001", "--format", "json"], tmp_path)
-    assert len(json.loads(opened.communicate(timeout=60)[0])) == 10
+    assert run(["-q", "recommend", str(tmp_path / "r"), "--user", "u0001", "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 10
 
 
 @pytest.mark.parametrize(

@@ -568,9 +568,87 @@ def test_an_interrupted_batch_is_code_130_with_whole_lines(trained, tmp_path, ca
     assert len(out.read_text().splitlines()) == 2
 
 
+def test_a_batch_of_histories(ask, trained, tmp_path, capsys):
+    def batch(file, out, *more):
+        capsys.readouterr()
+        command = ["-q", "explain-batch", str(trained), "--history", str(file), "--out", str(out)]
+        assert run([*command, "--top", "2", "-k", "2", *more]) == 0
+        return capsys.readouterr()
+
+    def alone(*person):
+        found = json.loads(ask(*person, "--top", "2", "-k", "2", "--format", "json"))
+        return [(one["item"], one["score"], one["history"], one["text"]) for one in found]
+
+    # A list a line, the same one twice: people without an id.
+    lists = tmp_path / "lists.jsonl"
+    lists.write_text('["f1", "f2", "f1"]\n\n["f4"]\n["f1","f2"]\n')
+    out = tmp_path / "why.jsonl"
+    batch(lists, out)
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(one["item"], one["score"], one["history"], one["text"]) for one in found] == alone(
+        "--history", "f1,f2"
+    ) + alone("--history", "f4")
+    text = out.read_bytes()
+    out.write_bytes(text[: text.index(b"\n", text.index(b"\n") + 1) + 40])
+    assert "4 explanations, 2 of them there before" in batch(lists, out).out
+    assert out.read_bytes() == text
+
+    # A table: someone new, by the id that it has, and a user whom the model knows.
+    table = tmp_path / "people.csv"
+    table.write_text("user,item,time\nnew,f4,2\nu1,f5,1\nnew,f2,1\nu1,f99,3\n")
+    told = batch(table, out.with_name("table.jsonl"), "--on-unknown", "ignore")
+    assert "ignored 1 unknown item ids: 'f99'" in told.err
+    found = [json.loads(line) for line in (tmp_path / "table.jsonl").read_text().splitlines()]
+    assert [one["user"] for one in found] == ["new", "new", "u1", "u1"]
+    assert [(one["item"], one["score"], one["history"]) for one in found] == [
+        row[:3] for row in alone("--history", "f2,f4") + alone("--user", "u1", "--history", "f5")
+    ]
+    assert all("new" not in one["text"] for one in found)
+    saved = tmp_path / "one.json"
+    for one in found[::2]:
+        saved.write_text(json.dumps(one))
+        assert "1 of 1 explanation hold" in ask("--verify", str(saved))
+
+    batch(table, tmp_path / "table.csv", "--on-unknown", "ignore")
+    assert set(pl.read_csv(tmp_path / "table.csv")["user"]) == {"new", "u1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "words"),
+    [
+        ('["f1"]\n["f1", "f99"]\n', (), "people:2: unknown item id 'f99'"),
+        ('["f99"]\n', ("--on-unknown", "ignore"), "no history names a known item"),
+        ('["f1"]\n[]\n', (), "people:2: the history is empty"),
+        ('["f1", \n', (), "people:1: not JSON"),
+        ("[" * 100_000, (), "people:1: not JSON"),
+        ('["f1"]\n"f2"\n', (), "people:2: str, not a list"),
+        ('["f1", 2.5]\n', (), "people:1: 2.5 is no id"),
+        ('["f1", null]\n', (), "people:1: None is no id"),
+        ('["f1", ["f2"]]\n', (), "people:1: ['f2'] is no id"),
+        ("", (), "people"),
+        ("user,item\nu1,f99\n", (), "user 'u1': unknown item id 'f99'"),
+        ("one\ntwo\n", (), "people"),
+        ('["f1"]\n', ("--users", "all"), "Pass one of --users and --history"),
+        ('["f1"]\n', ("--out", "why.csv"), "people: its people have no ids"),
+        ('["f1"]\n', ("--history", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_histories_are_one_line(trained, text, more, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people").write_text(text)
+    command = ["-q", "explain-batch", str(trained), "--history", "people", "--out", "why.jsonl"]
+    capsys.readouterr()
+    assert run([*command, *more]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "why.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (["--out", "why.jsonl"], "explain to whom?"),
         (["--users", "users.txt", "--out", "why.txt"], ".jsonl"),
         (["--users", "nowhere.txt", "--out", "why.jsonl"], "nowhere.txt"),
         (["--users", "users.txt", "--out", "why.jsonl"], "nobody"),

@@ -144,7 +144,7 @@ def test_a_bug_keeps_its_traceback(command):
 
 
 def test_a_reader_that_has_enough_is_no_error(root):
-    program = f"{sys.executable} -m kgrec models --json | head -n 1"
+    program = f"{sys.executable} -m kgrec -q info films --json | head -n 1"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {program}"],
         capture_output=True,
@@ -154,7 +154,7 @@ def test_a_reader_that_has_enough_is_no_error(root):
     )
     assert (done.returncode, done.stderr) == (0, "")
     closed = (
-        "import os, sys; from kgrec.cli import main; sys.argv = ['kgrec', 'models']; r, w = "
+        "import os, sys; from kgrec.cli import main; sys.argv = ['kgrec', 'data', 'list']; r, w = "
         "os.pipe(); os.close(r); os.dup2(w, 1); main()"
     )
     done = subprocess.run(

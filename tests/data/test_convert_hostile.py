@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.formats.id_lists import escaped, is_plain, list_text, read_list, unescaped
 from kgrec.data.formats.load import load
@@ -219,7 +220,7 @@ def test_a_damaged_parquet_file(tmp_path):
         load(tmp_path)
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=share(200), suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(
         [
@@ -247,7 +248,7 @@ def test_no_bytes_crash_a_reader(name, data, tmp_path_factory):
         load(folder)
 
 
-@settings(max_examples=300)
+@settings(max_examples=share(300))
 @given(st.lists(st.text(min_size=1), min_size=1, unique=True))
 def test_id_lists_hold_any_id(tmp_path_factory, keys):
     keys = [key.encode("utf-8", "ignore").decode() or str(row) for row, key in enumerate(keys)]

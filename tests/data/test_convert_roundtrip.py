@@ -2,11 +2,13 @@
 
 import json
 import math
+from functools import cache
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from roundtrip import datasets, told
+from shares import share
 
 from kgrec.data.formats import base
 from kgrec.data.formats.convert import STATEMENT
@@ -21,11 +23,18 @@ BUILT = [name for name in FORMATS if name not in ("mind", "dkn")]
 SHARES = (0.4, 0.3, 0.3)
 
 
-def again(data, form, folder, **build):
+def again(data, form, folder, said=None, **build):
     """Return what a dataset says, and what it says after a conversion to a format and back."""
     data.convert(form, folder / form, force=True)
     build |= {} if form in ALONE else {"catalog": "all"}
-    return told(data), told(load(folder / form, **build))
+    return said or told(data), told(load(folder / form, **build))
+
+
+@cache
+def real(folder, **options):
+    """Return a dataset and what it says: each is loaded once for all formats."""
+    data = load(folder, **options)
+    return data, told(data)
 
 
 def check(form, before, after, skip=()):
@@ -43,7 +52,7 @@ def as_blanks(before):
 
 @pytest.mark.parametrize("form", BUILT)
 @settings(
-    max_examples=15, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+    max_examples=share(15), suppress_health_check=list(HealthCheck), phases=[Phase.generate]
 )  # to shrink a dataset takes minutes
 @given(build=datasets())
 def test_what_a_format_carries_comes_back(form, build, tmp_path):
@@ -88,13 +97,14 @@ def test_what_a_format_carries_comes_back(form, build, tmp_path):
 @pytest.mark.parametrize("form", BUILT)
 def test_real_files_come_back(form, name, shared_data, tmp_path):
     facts = name == "ml-100k"
-    data = load(shared_data(name), **({"user_attributes": True} if facts else {}))
+    data, said = real(shared_data(name), **({"user_attributes": True} if facts else {}))
     if FORMATS[form].needs and not base.ASPECTS[FORMATS[form].needs](data):
         pytest.skip(f"{name} has no {FORMATS[form].needs}")
     before, after = again(
         data,
         form,
         tmp_path,
+        said,
         **({"user_attributes": True} if facts and base.USER_FACTS in FORMATS[form].carries else {}),
     )
     skip = ()

@@ -1,7 +1,7 @@
 """Whatever bytes an RDF file holds, it is read or refused in one line that names it, soon and in
 little memory.
 
-200 examples each; ``make fuzz`` raises that to 100,000.
+40 examples each; ``make fuzz`` raises that to 100,000.
 """
 
 import bz2

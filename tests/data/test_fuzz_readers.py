@@ -1,7 +1,7 @@
 """Whatever bytes a table, a folder, a file of vectors or an archive holds, it is read or refused in
 one line, soon and in little memory.
 
-200 examples each; ``make fuzz`` raises that to 100,000. RDF has a file of its own.
+40 examples each; ``make fuzz`` raises that to 100,000. RDF has a file of its own.
 """
 
 import bz2

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.formats.load import load
 from kgrec.data.linking.links import read_links
@@ -76,7 +77,9 @@ def damaged(content, damage):
 
 @pytest.mark.parametrize("name", READERS)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=share(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(damage=DAMAGE, packed=st.sampled_from(["no", "yes", "damaged"]))
 def test_damaged_files(tmp_path, name, damage, packed):
@@ -166,7 +169,9 @@ CONTENTS = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=share(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_damaged_folders(tmp_path, name, data):
@@ -185,7 +190,9 @@ def test_damaged_folders(tmp_path, name, data):
 
 @pytest.mark.parametrize("name", FILES)
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=share(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(damage=DAMAGE, packed=st.booleans())
 def test_damaged_numbers(tmp_path, name, damage, packed):

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.profile import profile
 from kgrec.data.records.dataset import Dataset
@@ -28,7 +29,7 @@ def graph_of(rows):
 LOG = log_of([(f"u{u}", f"i{i}") for u in range(3) for i in range(8)])
 
 
-@settings(max_examples=80)
+@settings(max_examples=share(80))
 @given(
     st.sets(
         st.tuples(st.integers(0, 12), st.integers(0, 2), st.integers(0, 12)),

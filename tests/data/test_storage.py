@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.io.folders import MANIFEST
 from kgrec.data.records.content import Content, Impressions, Vectors
@@ -402,7 +403,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(60), deadline=None)
 @given(st.data())
 def test_no_damage_to_any_file_does_more_than_say_so(tmp_path_factory, full, data):
     place = tmp_path_factory.mktemp("d") / "d"

@@ -239,6 +239,15 @@ def test_legacy_is_the_mean_over_full_batches():
     assert whole.metrics["auc"] != pytest.approx(report.metrics["auc"], abs=1e-6)
 
 
+def test_rows_of_one_label_are_refused():
+    half = dataclasses.replace(world(), negatives={"test": labels({(0, 0), (0, 1)})})
+    with pytest.raises(DataError, match="every labeled row of the valid part has label 1"):
+        evaluate_ctr(scorer(half)[1], half, on="valid")
+    full = worlds.dataset([(0, 0), (1, 1)], test=[(0, 1), (1, 0)])
+    with pytest.raises(DataError, match="have every item"):
+        evaluate_ctr(DotProduct(torch.ones(2, 1), torch.ones(2, 1)), full)
+
+
 def test_bad_requests():
     data = world()
     product = scorer(data)[1]

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from scipy.stats import spearmanr
+from shares import few_or
 
 import kgrec
 from kgrec.data.records.interactions import Interactions
@@ -25,11 +26,6 @@ from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 
 pytestmark = pytest.mark.slow
-
-
-def few_or(many, few):
-    """Draw a few pairs in each run of the tests, all of them before a release."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.long)])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +71,7 @@ def dense_weights(model):
     )
 
 
-@few_or(200, 30)
+@few_or(200, 12)
 def test_the_budget_of_recommendations_is_complete(count, run, explainer):
     precise = Explainer(doubled(run), run.data)
     worst = {"float32": 0.0, "float64": 0.0}
@@ -404,12 +400,13 @@ def test_only_training_facts_explain(run, explainer):
     assert seen > 200
 
 
-def test_other_embeddings_give_other_reasons(run, explainer):
+@few_or(40, 12)
+def test_other_embeddings_give_other_reasons(count, run, explainer):
     """A trained model's best paths against those of the same graph with random embeddings."""
     model = LightGCN(run.model.ckg, run.model.config, torch.Generator().manual_seed(7)).eval()
     other = Explainer(model, run.data)
     same = []
-    for user, item in pairs(run, 40, seed=8):
+    for user, item in pairs(run, count, seed=8):
         one, two = (
             {tuple(node.key for node in path.nodes) for path in ex.explain(user, item, k=5).paths}
             for ex in (explainer, other)

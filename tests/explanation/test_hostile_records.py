@@ -9,6 +9,7 @@ import pytest
 from explained import WHY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.errors import ExplanationError
 from kgrec.explanation.core.records import Explanation
@@ -66,7 +67,7 @@ def show(why):
         assert "\n" not in str(error)  # noqa: PT017
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=share(150), deadline=None)
 @given(st.sampled_from(PLACES), st.sampled_from(STRANGE), st.booleans())
 def test_any_value_anywhere(where, strange, gone):
     record = copy.deepcopy(RECORD)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from shares import few_or
 
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.explainer import Explainer
@@ -90,14 +91,15 @@ def test_frozen_gates_add_up_in_single_precision(runs, name):
             np.testing.assert_allclose(sum(got.pieces.values()), got.liked, atol=1e-6)
 
 
+@few_or(50, 15)
 @pytest.mark.parametrize(
     ("name", "keep_weights"), [("kgat", False), ("kgat", True), ("kgin", False)]
 )
-def test_attributions_rank_paths_as_running_again_does(runs, name, keep_weights):
-    """Some paths of 50 pairs; Spearman's coefficient per pair."""
+def test_attributions_rank_paths_as_running_again_does(runs, name, keep_weights, count):
+    """Some paths of each pair; Spearman's coefficient per pair."""
     model, found = runs[name].model, []
     graph = PathGraph(model.ckg, merged=False)
-    for user, item in pairs(runs[name].data, 50):
+    for user, item in pairs(runs[name].data, count):
         effect = graph.per_edge(model.explanation_effects().screen(user, item).double().numpy())
         every = simple_paths(graph, model.ckg.user_node(user), item, 3)
         paths = [
@@ -119,7 +121,7 @@ def test_attributions_rank_paths_as_running_again_does(runs, name, keep_weights)
         found.append(
             spearmanr([effect[path].sum() for path in chosen], scores[0] - scores[1:]).statistic
         )
-    assert len(found) == 50
+    assert len(found) == count
     assert np.mean(found) >= 0.8, np.round(sorted(found), 2)
     assert np.median(found) >= 0.9
 
@@ -275,10 +277,11 @@ def test_paths_of_models_that_no_fact_enters_are_no_causes(name, settings, world
     assert offered > 3
 
 
+@few_or(6, 2)
 @pytest.mark.parametrize("name", SETTINGS)
-def test_measured_paths_that_lower_nothing_are_no_causes(runs, name):
+def test_measured_paths_that_lower_nothing_are_no_causes(runs, name, count):
     explainer, counted = Explainer(runs[name], users="hide", **WIDE), {True: 0, False: 0}
-    for user, item in pairs(runs[name].data, 6):
+    for user, item in pairs(runs[name].data, count):
         for path in explainer.explain(
             runs[name].data.users.key(user), runs[name].data.items.key(item), k=10_000
         ).paths:

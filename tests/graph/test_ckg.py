@@ -7,6 +7,8 @@ import pytest
 
 from kgrec.errors import GraphError
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.graph.symmetric import LikedGraph
+from kgrec.graph.typed_mean import FactEdges
 from kgrec.testing import worlds
 
 
@@ -85,3 +87,37 @@ def test_some_facts_make_a_graph_of_the_same_nodes_and_relations():
         (5, 1),
     ]
     assert ckg.take(np.array([5, 0])).fact.tolist() == [2, -1]
+
+
+def test_edges_know_their_facts():
+    """The toy graph with its triples first: (i0, r0, e3), (i1, r0, e3), (i1, r1, i2), then the
+    interactions (u0, i0), (u0, i1), (u1, i1).
+    """
+    ckg = CollaborativeKG.from_dataset(worlds.toy())
+    ckg = ckg.take(np.array([3, 4, 5, 0, 1, 2]))
+    alone = ckg.without_knowledge()
+    assert (alone.num_entities, alone.num_nodes, alone.num_relations) == (3, 5, 1)
+    assert list(zip(alone.head, alone.tail, strict=True)) == [(3, 0), (3, 1), (4, 1)]
+
+    liked = LikedGraph(ckg)
+    found = zip(liked.user.tolist(), liked.item.tolist(), liked.fact.tolist(), strict=True)
+    assert sorted(found) == sorted(2 * [(0, 0, 3), (0, 1, 4), (1, 1, 5)])
+    assert liked.by_user.tolist() == [1.0 - 0.5 * (user == 0) for user in liked.user.tolist()]
+
+    for heads, expected in (
+        (
+            None,
+            {(0, 0, 3, 0), (1, 0, 3, 1), (1, 1, 2, 2), (3, 2, 0, 0), (3, 2, 1, 1), (2, 3, 1, 2)},
+        ),
+        (2, {(0, 0, 3, 0), (1, 0, 3, 1), (1, 1, 2, 2)}),
+    ):
+        triples = FactEdges.of_triples(ckg, heads)
+        by = triples.edges.forward
+        columns = (by.row_of_edge(), by.relation_of_edge(), by.idx, triples.fact)
+        assert set(zip(*(part.tolist() for part in columns), strict=True)) == expected
+        assert (triples.num_relations, triples.edges.num_rows) == (4, heads or 4)
+
+    likes = FactEdges.of_interactions(ckg)
+    assert likes.edges.forward.row_of_edge().tolist() == [0, 0, 1]
+    assert (likes.edges.forward.idx.tolist(), likes.fact.tolist()) == ([0, 1, 1], [3, 4, 5])
+    assert likes.weight.tolist() == [0.5, 0.5, 1.0]

@@ -4,11 +4,15 @@ import torch
 
 from kgrec.errors import ConfigError
 from kgrec.nn.contrast import (
+    ProjectionHead,
     SignedNoise,
     alignment,
     check_contrast,
+    drawn,
     edges_of_kept_nodes,
+    gumbel,
     info_nce,
+    info_nce_of_both,
     kept_edges,
     uniformity,
     view_weights,
@@ -154,3 +158,37 @@ def test_noise_is_uniform_and_a_constant_to_the_gradient():
 def test_refuses_values_out_of_range(values):
     with pytest.raises(ConfigError, match=r"^SGL needs contrast_temperature in \(0, 1\]"):
         check_contrast("SGL", *values)
+
+
+def test_info_nce_of_both_views_by_hand():
+    """Cosines .8, 0, .96 and .8 across the views and .6 within the first, over .2: rows
+    -log(e^4 / (e^4 + e^0 + e^3)) and -log(e^4 / (e^4 + e^4.8 + e^3)).
+    """
+    first = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    second = torch.tensor([[0.8, 0.6], [0.0, 1.0]])
+    expected = np.mean([np.log(1 + np.exp(-4) + np.exp(-1)), np.log(1 + np.exp(0.8) + np.exp(-1))])
+    assert float(info_nce_of_both(first, second, 0.2)) == pytest.approx(expected, abs=1e-6)
+    longer = info_nce_of_both(3 * first, 7 * second, 0.2)
+    assert float(longer) == pytest.approx(expected, abs=1e-6)
+
+
+def test_draws_have_their_probabilities():
+    device = torch.device("cpu")
+    probability = torch.tensor([0.0, 0.3, 1.0]).repeat_interleave(10_000)
+    shares = drawn(probability, 30_000, 7, device).view(3, -1).double().mean(1)
+    torch.testing.assert_close(shares, torch.tensor([0.0, 0.3, 1.0]).double(), atol=0.02, rtol=0)
+    assert torch.equal(drawn(0.4, 50, 7, device), drawn(torch.full((50,), 0.4), 50, 7, device))
+    noise = gumbel(30_000, 3, device)
+    assert float(noise.mean()) == pytest.approx(0.5772, abs=0.02)  # Euler's constant
+    assert float((noise < 0).double().mean()) == pytest.approx(np.exp(-1), abs=0.01)
+
+
+def test_a_projection_by_hand():
+    head = ProjectionHead(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        head.weights[0].copy_(torch.tensor([[1.0, -1.0], [0.0, 2.0]]))
+        head.weights[1].copy_(torch.tensor([[1.0, 1.0], [3.0, 0.0]]))
+        head.biases.copy_(torch.tensor([[0.0, 1.0], [10.0, 20.0]]))
+        found = head(torch.tensor([[1.0, 1.0], [-1.0, -2.0]]))
+    # hidden (1, 2) and (0, 0)
+    assert found.tolist() == [[17.0, 21.0], [10.0, 20.0]]

@@ -5,7 +5,7 @@ from torch.autograd import gradcheck
 
 from kgrec.ops.backends import native
 from kgrec.ops.csr import Csr
-from kgrec.ops.softmax import edge_softmax
+from kgrec.ops.softmax import edge_softmax, segment_softmax
 
 
 def graph_of(pairs, nodes):
@@ -71,3 +71,16 @@ def test_compiled_weights_are_those_of_double_precision(spread):
     score = spread * torch.randn(graph.num_edges, generator=torch.Generator().manual_seed(0))
     exact = edge_softmax(score.double(), graph)
     torch.testing.assert_close(edge_softmax(score, graph).double(), exact, rtol=2e-5, atol=1e-30)
+
+
+def test_rows_over_what_is_kept():
+    """Rows of three, two and no edges; the second keeps none."""
+    ptr = torch.tensor([0, 3, 5, 5])
+    score = torch.tensor([0.0, 9.0, np.log(3.0), 1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    kept = torch.tensor([True, False, True, False, False])
+    found = segment_softmax(score, ptr, kept)
+    expected = torch.tensor([0.25, 0, 0.75, 0, 0], dtype=torch.float64)
+    torch.testing.assert_close(found, expected)
+    assert gradcheck(lambda score: segment_softmax(score, ptr, kept), score)
+    plain = segment_softmax(score.detach().float(), ptr, kept)
+    torch.testing.assert_close(plain, expected.float())

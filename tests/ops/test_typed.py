@@ -4,7 +4,7 @@ import torch
 
 from kgrec.errors import GraphError
 from kgrec.graph.typed_mean import TypedMean
-from kgrec.ops.typed import TypedEdges, typed_products, typed_sum
+from kgrec.ops.typed import TypedEdges, typed_products, typed_scores, typed_sum
 
 ROWS, COLUMNS, RELATIONS, EDGES = 6, 9, 4, 40
 
@@ -86,3 +86,25 @@ def test_an_edge_out_of_range_is_refused(what, edge):
     row, column, relation = (torch.tensor([value]) for value in edge)
     with pytest.raises(GraphError, match=f"names a {what} outside 0\\.\\."):
         TypedEdges.from_edges(row, column, ROWS, COLUMNS, relation, RELATIONS)
+
+
+def test_weights_have_a_gradient_where_they_ask_for_one():
+    structure, _, _, x, vectors, weight = problem(5)
+    for table in (x, vectors, weight):
+        table.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda a, b, w: typed_sum(a, structure, w, b), (x, vectors, weight)
+    )
+    assert torch.autograd.gradcheck(lambda a, w: typed_sum(a, structure, w), (x, weight))
+
+
+def test_scores_of_edges_are_products_of_three():
+    structure, order, (row, column, relation), x, vectors, _ = problem(6)
+    a = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for table in (a, x, vectors):
+        table.requires_grad_()
+    expected = (a[row] * vectors[relation] * x[column]).sum(1)[order]
+    torch.testing.assert_close(typed_scores(a, structure, x, vectors), expected)
+    assert torch.autograd.gradcheck(
+        lambda *t: typed_scores(t[0], structure, *t[1:]), (a, x, vectors)
+    )

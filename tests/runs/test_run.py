@@ -265,18 +265,22 @@ def test_explains_with_the_measured_effect(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "model", ["kgat", *(pytest.param(m, marks=pytest.mark.long) for m in ("bprmf", "lightgcn-kg"))]
+    ("model", "epochs"),
+    [
+        ("kgat", 1),
+        *(pytest.param(m, 3, marks=pytest.mark.long) for m in ("kgat", "bprmf", "lightgcn-kg")),
+    ],
 )
-def test_two_processes_with_several_threads_give_the_same_bits(model):
+def test_two_processes_with_several_threads_give_the_same_bits(model, epochs):
     """In one thread everything is equal anyway; atomics and races only show with more."""
     code = (
         "import hashlib, sys, kgrec\n"
-        "run = kgrec.fit(sys.argv[1], 'films', epochs=3, patience=0)\n"
+        "run = kgrec.fit(sys.argv[1], 'films', epochs=int(sys.argv[2]), patience=0)\n"
         "print(hashlib.sha256(b''.join(v.numpy().tobytes() for v in "
         "run.model.state_dict().values())).hexdigest())"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "PASSIVE"}
-    call = [sys.executable, "-c", code, model]
+    call = [sys.executable, "-c", code, model, str(epochs)]
     found = {
         subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout
         for _ in range(2)

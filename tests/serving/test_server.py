@@ -697,7 +697,7 @@ def test_pictures_come_from_http_addresses_alone(hostile_run, pictures):
     assert found.addresses == dict(zip(items, good, strict=True))
     assert found.origins == ("http://127.0.0.1:9", "https://img.example.org")
     assert len(found.refused) == len(BAD)
-    assert "is no http or https address" in found.refused[0]
+    assert "is no plain http or https address" in found.refused[0]
 
     table = pictures(*good)
     renamed = Path(table).with_name("items.csv")
@@ -706,19 +706,47 @@ def test_pictures_come_from_http_addresses_alone(hostile_run, pictures):
 
 
 def test_no_usable_picture_is_told(hostile_run, pictures, tmp_path):
-    from kgrec.errors import ConfigError
+    from kgrec.errors import KgrecError
     from kgrec.serving.images import read_images
+
+    def written(name, content):
+        (tmp_path / name).write_bytes(content)
+        return str(tmp_path / name)
 
     (tmp_path / "other.csv").write_text("id,url\n1,https://example.org/a.png\n")
     for source, words in (
-        (pictures(BAD[0]), "data:image/png.* is no http or https address"),
+        (pictures(BAD[0]), "data:image/png.* is no plain http or https address"),
         (str(tmp_path / "none.csv"), "no such file"),
         (str(tmp_path / "other.csv"), "no column 'image' but id, url"),
+        (written("bytes.csv", b"item,image\n\xff\xfe,\xff\n"), "is not UTF-8"),
+        (written("ragged.csv", b"item,image\n1,2,3,4\n"), "ragged.csv:2"),
+        (written("quotes.csv", b'item,image\n1,"https://x.org/a.png\n'), "Close the quotes"),
+        (written("nothing.csv", b""), "empty"),
+        (written("alone.csv", b"image\nhttps://x.org/a.png\n"), "no column of items beside"),
+        (written("broken.parquet", b"PAR1 and so on"), "broken.parquet"),
+        (written("script.csv", b"item,image\n1,javascript:alert(1)\n"), "gives no picture"),
         ("no relation", "is no relation of the graph"),
     ):
-        with pytest.raises(ConfigError, match=words) as told:
+        with pytest.raises(KgrecError, match=words) as told:
             read_images(hostile_run.data, source)
         assert "\n" not in str(told.value)
+
+
+def test_pictures_of_tables_as_people_write_them(hostile_run, tmp_path):
+    from kgrec.serving.images import read_images
+
+    first = hostile_run.data.items.key(14)  # without commas and quotes
+    address = "https://img.example.org/a.png"
+    for number, text in enumerate(
+        (
+            f"image,id\n{address},{first}\n",  # the address comes first
+            f"item,image\n{first}, {address} \n",  # blanks around it
+            f"item,image\n{first},{address}\n{first},https://x.org/b.png\n",  # the first row counts
+        )
+    ):
+        table = tmp_path / f"{number}.csv"
+        table.write_text(text)
+        assert read_images(hostile_run.data, str(table)).addresses == {first: address}
 
 
 def test_the_policy_allows_pictures_only_where_they_were_requested(client, hostile_run, pictures):

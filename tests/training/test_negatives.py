@@ -73,9 +73,11 @@ def test_uniform_is_over_everything_the_user_lacks():
 def test_in_batch_is_by_how_often_an_item_is_in_the_batch():
     users = torch.tensor([0, 1, 1, 2, 3, 6, 6])
     positive = torch.tensor([6, 4, 6, 5, 2, 6, 6])
-    rounds = torch.stack(
-        [drawn(NegativeSource(3, "in-batch"), users, positive, seed) for seed in range(1500)], 1
-    )
+    negatives = Negatives(DATA, NegativeSource(3, "in-batch"), CPU)
+    generator = torch.Generator().manual_seed(0)
+    five = users.repeat(5), positive.repeat(5)  # in a batch of five times all the shares are these
+    rounds = torch.stack([negatives.draw(*five, generator) for _ in range(300)], 1)
+    rounds = rounds.unflatten(0, (5, 7)).transpose(0, 1).flatten(1, 2)
     for user, items in zip(users, rounds, strict=True):
         others = positive[[not has(user, item) for item in positive]]
         assert agrees(items, np.bincount(others.numpy(), minlength=8).astype(float))

@@ -465,6 +465,9 @@ def test_points_are_labeled_negatives_sampled_ones_or_ratings():
 
     passed = Interactions(np.array([1], np.int32), np.array([3], np.int32))
     labeled = replace(data, negatives={"train": passed})
+    one_label = replace(data, negatives={"test": passed})
+    with pytest.raises(DataError, match="every labeled row of the training part has label 1"):
+        rows(Points(), one_label)
     (found,) = (list(each) for each in rows(Points(), labeled))
     assert sorted(found) == [*clicks, (1, 3, 0.0)]
 

@@ -1,6 +1,7 @@
 """``Dataset.build``: one dataset from many sources."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,7 @@ from kgrec.data.shaping.options import cautions
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
-from kgrec.errors import ConfigError
+from kgrec.errors import ConfigError, nearest
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 
@@ -125,6 +126,8 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
     phrases = () if sources.phrases is None else read_phrases(sources.phrases, graph)
     graph, held = _hold_out(graph, sources, options, report)
 
+    verbs = read_verbs(sources.verb)
+    _check_verbs(verbs, rows.events, report)
     negatives, impressions = number_labeled(rows.labeled, users, items, report)
     _logger.info(
         "%d users, %d items, %d entities, %d triples",
@@ -150,8 +153,29 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         held_triples=held,
         report=report.finish(),
         settings=_settings(rows, options) | options.recorded(),
-        wording=Wording(read_verbs(sources.verb), phrases),
+        wording=Wording(verbs, phrases, _labels(graph)),
     )
+
+
+def _labels(graph: Triples) -> dict[str, dict[str, str]]:
+    """Return the labels of relations by language that are not the ones that the graph has."""
+    found: dict[str, dict[str, str]] = {}
+    for key, code, label in graph.relation_names.iter_rows():
+        row = graph.relations.get(key)
+        if row is not None and label != graph.relation_label(row):
+            found.setdefault(code, {})[key] = label
+
+    return found
+
+
+def _check_verbs(verbs: Mapping[str, str], events: tuple[str, ...], report: ReportBuilder) -> None:
+    """Warn of verbs for types of events that do not occur."""
+    for event in verbs:
+        if event and event not in events:
+            advice = "Name the column of event types with event= (--event)."
+            if events:
+                advice = f"{nearest(event, events)} Events: {', '.join(events)}.".strip()
+            report.warn(f"verb of {event!r}: no interaction is of this type", advice)
 
 
 def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
@@ -336,7 +360,10 @@ def _with_users(
         return graph, np.empty((0, 3), dtype=np.int32)
 
     about, column = read_user_table(
-        sources.user_attributes, user=sources.user, on_error=options.on_error
+        sources.user_attributes,
+        user=sources.user,
+        users=Known("the interactions", users.series),
+        on_error=options.on_error,
     )
     graph, facts, dropped = add_user_facts(users, graph, about, column)
     report.add((about.name,), (*about.dropped, *dropped))

@@ -21,7 +21,7 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table
 from kgrec.data.tables.id_forms import difference
-from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, Known, item_key, may_be_id
+from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, Known, headed, item_key, may_be_id
 from kgrec.errors import ConfigError
 
 
@@ -83,6 +83,9 @@ def read_item_table(
         separator=settings.get("separator"),
         on_error=options.on_error,
     )
+    if settings.get("names") is None and sources.item_id is None:
+        table = headed(table, known)
+
     role = item_key(table, sources.item_id, known)
     report.roles.append(role)
     if role.why not in (GIVEN, BY_NAME, BY_POSITION):

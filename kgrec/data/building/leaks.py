@@ -19,6 +19,8 @@ from kgrec.data.tables.ordering import row_order
 _FEWEST = 5  # shared pairs below which two relations are alike by chance
 _NEIGHBORS = 32
 _SHOWN = 3
+_NOTHING = ("null", "none", "nan", "n/a", "na", "nil", "<na>", "#n/a", "\\n", "undefined", "(null)")
+_MANY_CASED = 0.2
 _INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"  # zero-width spaces and marks, soft hyphens
 
 
@@ -213,8 +215,34 @@ def check_graph(
 
 def check_ids(ids: Vocabulary, report: ReportBuilder) -> None:
     """Warn of ids that look alike: the same but for white space around them, the way that
-    Unicode writes them (NFKC), and a ".0" behind a whole number.
+    Unicode writes them (NFKC), and a ".0" behind a whole number; for case where many do. Warn
+    of words for nothing, and of numbers that a spreadsheet has shortened.
     """
+    small = ids.series.str.to_lowercase()
+    _warn_of(
+        ids,
+        small.str.strip_chars().is_in(list(_NOTHING)),
+        report,
+        "say that there is none",
+        f"All rows with one count as those of one {ids.kind}: leave the rows out.",
+    )
+    _warn_of(
+        ids,
+        ids.series.str.contains(r"^\d(?:[.,]\d+)?[eE]\+\d\d?$"),
+        report,
+        "are numbers that a spreadsheet has shortened",
+        "Different ids have become one: export the table again, with the column as text.",
+    )
+    cased = small.is_duplicated()
+    if cased.sum() < _MANY_CASED * len(ids):
+        cased = pl.repeat(False, len(ids), eager=True)
+    _warn_of(
+        ids,
+        cased,
+        report,
+        "differ from another one by case alone",
+        f"They count as different {ids.kind}s. Make them the same where they are.",
+    )
     seen = ids.series.str.normalize("NFKC").str.strip_chars().str.replace_all(_INVISIBLE, "")
     seen = without_point(seen)
     again = seen.is_duplicated()
@@ -225,6 +253,15 @@ def check_ids(ids: Vocabulary, report: ReportBuilder) -> None:
             f"{int(again.sum()):,} {ids.kind} ids look like another one, for instance {shown}",
             f"They count as different {ids.kind}s. Make them the same where they are.",
         )
+
+
+def _warn_of(
+    ids: Vocabulary, found: pl.Series, report: ReportBuilder, what: str, remedy: str
+) -> None:
+    count = int(found.sum())
+    if count:
+        shown = ", ".join(ascii(key) for key in ids.series.filter(found)[:3])
+        report.warn(f"{count:,} {ids.kind} ids {what}: {shown}", remedy)
 
 
 def _with_stated(

@@ -27,6 +27,7 @@ from kgrec.data.splitting.labeled import (
 )
 from kgrec.data.splitting.negatives import with_negatives
 from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
+from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.ordering import numbered, row_order, text_order
 from kgrec.data.tables.times import WORDS, unit_of
 from kgrec.errors import ConfigError, DataError
@@ -104,13 +105,15 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     weighed = weigh(log, options, report)
     frame = weighed.log.frame.with_columns(part=pl.lit(-1, dtype=pl.Int8))
     frame, ids = _by_key(frame, weighed.log.ids)
+    events = weighed.events
+    del log, weighed  # as large as what was made of them
     every = None
     if {"time", "weight"} <= set(frame.columns) and split in ("temporal", "leave-one-out"):
         every = frame.drop("part", "rating", strict=False)
 
     merged, ids = _merged(frame, ids, report, numbered=True)
     merged = capped(merged, options.cap, report)
-    return Rows(merged, ids, split, shares, False, None, weighed.events, every, options.half_life)
+    return Rows(merged, ids, split, shares, False, None, events, every, options.half_life)
 
 
 def _add_log(report: ReportBuilder, log: InteractionLog) -> None:
@@ -302,8 +305,9 @@ def _merged(
     pair += frame["part"].to_numpy() + 1
     order = row_order(pair)
     pair = pair[order]
-    new = np.diff(pair, prepend=-1) != 0
-    repeated = ~new | ~np.append(new[1:], True)
+    new = _changes(pair)
+    repeated = ~new
+    repeated[:-1] |= ~new[1:]
     if repeated.any():
         rows = order[repeated]
         order[repeated] = rows[
@@ -313,26 +317,37 @@ def _merged(
             )
         ]
 
+    del repeated
     frame = summed(frame, order, new)
-    kept_pairs = pair[new]
-    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - len(kept_pairs))
-    again = np.diff(kept_pairs >> 2, prepend=-1) == 0
+    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - int(new.sum()))
+    pair = pair[new]
+    order = order[new]
+    part = (pair & 3).astype(np.int8)
+    pair >>= 2
+    first = _changes(pair)
+    del pair, new
 
-    for part, name in ((VALID, "valid"), (TEST, "test")):
+    for number, name in ((VALID, "valid"), (TEST, "test")):
         report.drop(
             "interactions",
             f"in the {PART_WORDS[name]} part and already in an earlier one",
-            int((kept_pairs[again] & 3 == part + 1).sum()),
+            int((part[~first] == number + 1).sum()),
         )
 
-    del pair, kept_pairs, repeated
-    order = order[new][~again]
-    when = [values[order] for values in _columns(frame, "user", POSITION, "time")]
-    if len(when) > 1:
-        order = order[row_order(*when)]
+    order = order[first]
+    for column in ("time", POSITION, "user"):  # one after the other: each is as large as the rows
+        for values in _columns(frame, column):
+            order = order[row_order(values[order])]
 
     kept: pl.DataFrame = frame[order]
     return kept.drop(POSITION, strict=False), ids
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Return where a value differs from the one before it, the first one included."""
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new
 
 
 def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
@@ -365,17 +380,25 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
     if catalog is None:
         return rows
 
-    known = rows.ids["item"].is_in(catalog.implode()).to_numpy()
-    frame = rows.frame.filter(pl.Series(known[rows.frame["item"].to_numpy()]))
+    ids = rows.ids["item"]
+    known = ids.is_in(catalog.implode())
+    frame = rows.frame.filter(pl.Series(known.to_numpy()[rows.frame["item"].to_numpy()]))
     gone = rows.frame["item"].n_unique() - frame["item"].n_unique()
     report.drop("items", "not in the table of items", gone)
     report.drop(
         "interactions", "their item is not in the table of items", rows.frame.height - frame.height
     )
+    words = difference(ids.filter(~known), catalog) if gone else ""
     if not frame.height:
+        why = f" Ids are compared exactly as written: {words}." if words else ""
         raise DataError(
-            "no interaction is with an item of the table of items. Name the column with the ids "
-            "of the interactions as item_id."
+            f"no interaction is with an item of the table of items.{why} Name the column with the "
+            "ids of the interactions as item_id."
+        )
+    if words:
+        report.warn(
+            f"Of {gone:,} item ids of interactions that are not in the table of items, {words}",
+            "Ids are compared exactly as written: correct them in one of the files.",
         )
 
     return replace(rows, frame=frame)

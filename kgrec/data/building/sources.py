@@ -164,12 +164,16 @@ def override(sources: DatasetSources, given: DatasetSources) -> DatasetSources:
     """Return sources with those that are given in their place.
 
     A log replaces a split, a split keeps the log for its times; both replace labeled rows and
-    impressions.
+    impressions, and the verb that was theirs.
     """
     values = {f.name: getattr(given, f.name) for f in fields(given)}
     changes = {name: value for name, value in values.items() if not _is_nothing(value)}
     if given.split or given.interactions is not None:
-        changes |= {"labelled": given.labelled, "impressions": given.impressions}
+        changes |= {
+            "labelled": given.labelled,
+            "impressions": given.impressions,
+            "verb": given.verb,
+        }
 
     if given.split:
         changes |= {"train": given.train, "valid": given.valid, "test": given.test}

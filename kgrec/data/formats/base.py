@@ -53,6 +53,7 @@ class Format:
         write: Writes a dataset into an empty folder; the last argument is the name that files may
             bear. None where the format is only read.
         needs: What a dataset must have to be written at all, a name of ``ASPECTS``.
+        verb: What users did in all data of this format; None where that differs.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Format:
     carries: frozenset[str] = frozenset()
     write: Callable[[Dataset, Path, str], Written] | None = None
     needs: str | None = None
+    verb: str | None = None
 
 
 def parts_of(data: Dataset) -> dict[str, Interactions]:

@@ -395,4 +395,5 @@ DKN = Format(
     ),
     write=write,
     needs=base.INTERACTIONS,
+    verb="read",
 )

@@ -8,9 +8,11 @@ from kgrec.data.building.build import build_dataset
 from kgrec.data.building.sources import DatasetSources, override, prepared, sources_and_options
 from kgrec.data.formats import bundled
 from kgrec.data.formats.registry import readable
+from kgrec.data.formats.statement import STATEMENT
 from kgrec.data.io.files import FilePath, existing, listed
 from kgrec.data.io.folders import folder_kind
 from kgrec.data.io.writing import find_again
+from kgrec.data.public.catalog import recorded_verb
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.storage import KIND, open_dataset
 from kgrec.errors import ConfigError, FormatError
@@ -70,10 +72,11 @@ def read_sources(source: FilePath, on_error: str = "stop") -> DatasetSources:
     for form in formats.values():
         if form.recognize is None or form.read is None or not form.recognize(folder):
             continue
-        if form.lenient:
-            return form.read(folder, on_error)
+        sources = form.read(folder, on_error) if form.lenient else form.read(folder)
+        if sources.verb is None and not (folder / STATEMENT).exists():
+            sources = replace(sources, verb=recorded_verb(folder) or form.verb)
 
-        return form.read(folder)
+        return sources
 
     found = sorted(p.name for p in folder.iterdir())
     known = "; ".join(f"{form.name} ({form.files})" for form in formats.values())

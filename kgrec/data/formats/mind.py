@@ -708,4 +708,5 @@ MIND = Format(
     ),
     write=write,
     needs=base.IMPRESSIONS,
+    verb="read",
 )

@@ -12,10 +12,11 @@ import polars as pl
 from kgrec.data import native
 from kgrec.data.graphs.literals import categories
 from kgrec.data.records.report import ColumnRole, Dropped, TableColumn
-from kgrec.data.records.triples import Triples
+from kgrec.data.records.triples import Triples, no_names
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.ordering import one_per_key, text_order
 from kgrec.errors import ConfigError, FormatError
+from kgrec.languages import LANGUAGES
 
 BLANK = "_:"
 SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
@@ -30,6 +31,7 @@ _ATTRIBUTES = {
     "datatype": pl.String,
     "language": pl.String,
 }
+_AFTER_OTHERS = 2_000_000  # rank of a label that only names a relation in another language
 _ANY_URI = "http://www.w3.org/2001/XMLSchema#anyURI"
 
 
@@ -48,7 +50,8 @@ class RawTriples:
         relation: Term rows.
         tail: Term rows.
         locator: Line or ordinal per triple.
-        labels: Columns ``term``, ``text``, ``rank`` (lower is preferred).
+        labels: Columns ``term``, ``text``, ``rank`` (lower is preferred), and where it is known
+            ``tag``: the position of their language in ``kgrec.languages.LANGUAGES``.
         relation_labels: The same for relations.
         types: Columns ``term``, ``type``.
         attributes: Columns ``term``, ``name``, ``value``, ``datatype``, ``language``; ``locator``
@@ -347,12 +350,13 @@ def _concatenated(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _described(frames: Sequence[pl.DataFrame], rows: Sequence[np.ndarray | None]) -> pl.DataFrame:
-    return pl.concat(
+    renumbered = (
         frame
         if new is None
         else frame.with_columns(pl.Series("term", new[frame["term"].to_numpy()], dtype=pl.Int32))
         for frame, new in zip(frames, rows, strict=True)
     )
+    return pl.concat(renumbered, how="diagonal")
 
 
 def _placed(part: RawTriples, source: int) -> pl.DataFrame:
@@ -480,7 +484,7 @@ def _with_categories(joined: Joined) -> Joined:
     return Joined(
         terms,
         triples,
-        labels=pl.concat([_described([joined.labels], [before]), named]),
+        labels=pl.concat([_described([joined.labels], [before]), named], how="diagonal"),
         relation_labels=_described([joined.relation_labels], [before]),
         types=_described([joined.types], [before]),
         attributes=_described([kept], [before]),
@@ -547,6 +551,7 @@ def _numbered(joined: Joined, context: _Context) -> Triples:
         sources=context.sources,
         labels=_best_labels(joined.labels, entity),
         relation_labels=_best_labels(joined.relation_labels, relation),
+        relation_names=_names(joined, relation),
         types=_rows_of_entities(joined.types, entity).unique(maintain_order=True),
         attributes=_rows_of_entities(attributes, entity).unique(maintain_order=True),
         dropped=context.dropped,
@@ -583,6 +588,25 @@ def _best_labels(candidates: pl.DataFrame, rows: np.ndarray) -> pl.Series:
     )
 
 
+def _names(joined: Joined, rows: np.ndarray) -> pl.DataFrame:
+    """Return the best label of each relation in each language of explanations."""
+    labels = joined.relation_labels
+    if "tag" not in labels.columns:
+        return no_names()
+
+    kept = labels.drop_nulls("tag")
+    kept = kept.filter(pl.Series(rows[kept["term"].to_numpy()] >= 0, dtype=pl.Boolean))
+    best = kept.sort("rank", "text").unique(["term", "tag"], keep="first").sort("term", "tag")
+    codes = pl.Series("language", LANGUAGES, dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "relation": joined.terms.gather(best["term"].cast(pl.Int64)),
+            "language": codes.gather(best["tag"].cast(pl.Int64)),
+            "label": best["text"],
+        }
+    )
+
+
 def as_raw(triples: Triples) -> RawTriples:
     """Return a graph as facts again, for joining it with others."""
     entities = len(triples.entities)
@@ -594,7 +618,9 @@ def as_raw(triples: Triples) -> RawTriples:
         tail=triples.tail,
         locator=triples.locator,
         labels=_label_rows(triples.labels, 0),
-        relation_labels=_label_rows(triples.relation_labels, entities),
+        relation_labels=pl.concat(
+            [_label_rows(triples.relation_labels, entities), _name_rows(triples)], how="diagonal"
+        ),
         types=triples.types.rename({"entity": "term"}),
         attributes=triples.attributes.rename({"entity": "term"}),
         dropped=triples.dropped,
@@ -623,3 +649,17 @@ def merge(graphs: Sequence[Triples]) -> Triples:
     if len(graphs) == 1:
         return graphs[0]
     return assemble([as_raw(graph) for graph in graphs])
+
+
+def _name_rows(triples: Triples) -> pl.DataFrame:
+    """Return labels of relations in the languages of explanations, after all others."""
+    names = triples.relation_names
+    term = len(triples.entities) + triples.relations.match(names["relation"])
+    rank = np.full(len(names), _AFTER_OTHERS, dtype=np.int32)
+    tags = {code: number for number, code in enumerate(LANGUAGES)}
+    return names.select(
+        term=pl.Series(term, dtype=pl.Int32),
+        text="label",
+        rank=pl.Series(rank),
+        tag=pl.col("language").replace_strict(tags, return_dtype=pl.Int8),
+    ).filter(pl.col("term") >= len(triples.entities))

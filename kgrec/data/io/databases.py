@@ -5,11 +5,13 @@ library finds passwords in ``PGPASSWORD``, ``~/.pgpass`` or the file ``PGPASSFIL
 """
 
 import importlib
+import multiprocessing
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -23,10 +25,18 @@ _OTHER = re.compile(
     r"^(mysql|mariadb|mssql|oracle|snowflake|bigquery|redshift|clickhouse)(\+\w+)?://", re.I
 )
 _SECRET = re.compile(r"(?i)(password\s*=\s*)[^\s&]+|(://[^/@:\s]+:)[^@/\s]+(?=@)")
-_QUERY = re.compile(r"^\s*(select|with|table|values|from)\b", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(?:\s|--[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(?:select|with|table|values|from)\b", re.I
+)
+_END = re.compile(r"\s*;[\s;]*(?:--[^\n']*\s*)*$")  # what may follow the last statement
 _AT_ONCE = 50_000
 _CONNECT_SECONDS, _STATEMENT_SECONDS = 10, 600
+_SPARE_SECONDS = 5
+_LOCK_SECONDS = 5.0
+# A host that is gone is noticed after a minute, where the system can be asked for it.
+_ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _SHOWN = 20
+_DIGITS = 7  # of seconds: PostgreSQL's milliseconds have 31 bits
 _ARROW_TYPES = (
     *(pl.String, pl.Boolean, pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64),
     *(pl.Date, pl.Datetime, pl.List, pl.Array),
@@ -69,7 +79,7 @@ class DatabaseQuery:
     @property
     def statement(self) -> str:
         """The SELECT, without what ends it."""
-        bare = self.query.strip().rstrip("; \n\t")
+        bare = _END.sub("", self.query.strip())
         if _QUERY.match(bare):
             return bare
         return "SELECT * FROM " + ".".join(f'"{name}"' for name in bare.split("."))
@@ -184,6 +194,9 @@ def _failed(query: DatabaseQuery, error: BaseException) -> FetchError:
     return FetchError(f"{query.shown}: {why.rstrip('.')}. {_remedy(why.lower())}")
 
 
+_CUT = ("terminat", "closed the connection", "reset by peer", "broken pipe", "no answer", "eof")
+
+
 def _remedy(why: str) -> str:
     remedies = (
         ("no password", "Give it in PGPASSWORD, ~/.pgpass or the file that PGPASSFILE names."),
@@ -192,19 +205,31 @@ def _remedy(why: str) -> str:
         ("statement timeout", "Ask for less, or raise statement_timeout in the address."),
         ("timeout", "Is the server there, and are host and port right?"),
         ("could not translate", "Is the host right?"),
-        ("does not exist", "Check the names of database, table and columns."),
+        ("does not exist", "Check the names of user, database, table and columns."),
         ("no such table", "Check the name of the table."),
+        ("permission denied", "Ask for the right to read it: GRANT SELECT."),
+        ("pg_hba.conf", "The server does not let this user in from here: see its pg_hba.conf."),
         ("locked", "Another program writes there: try again, or copy the file."),
-        ("terminat", "The connection was cut: try again."),
-        ("closed the connection", "The connection was cut: try again."),
+        ("starting up", "Try again when it has started."),
+        ("shutting down", "Try again when it has started."),
+        ("too many", "Try again when others have left."),
+        ("invalid response", "Is this a PostgreSQL server, and are host and port right?"),
+        ("ssl", "Does the server speak TLS? ?sslmode= says what is wanted."),
+        *((words, "The connection was cut: try again.") for words in _CUT),
+        ("connection", "Is this a PostgreSQL server, and are host and port right?"),
     )
     return next((remedy for part, remedy in remedies if part in why), "Check the query.")
+
+
+def _sqlite(path: Path) -> sqlite3.Connection:
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, timeout=_LOCK_SECONDS)
 
 
 def _from_sqlite(query: DatabaseQuery) -> pl.DataFrame:
     path = _file(query)
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_sqlite(path)) as connection:
             cursor = connection.execute(query.statement)
             names = [column[0] for column in cursor.description or ()]
             chunks = list(iter(lambda: cursor.fetchmany(_AT_ONCE), []))
@@ -248,7 +273,7 @@ def _column(
 
 
 def _sqlite_tables(path: Path) -> list[str]:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(_sqlite(path)) as connection:
         try:
             rows = connection.execute(
                 "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
@@ -286,23 +311,58 @@ def _from_postgresql(query: DatabaseQuery) -> pl.DataFrame:
     driver = _library("adbc_driver_postgresql.dbapi", "PostgreSQL")
     parts = urlsplit(query.address)
     settings = dict(parse_qsl(parts.query))
-    seconds = int(settings.pop("statement_timeout", _STATEMENT_SECONDS))
-    settings.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+    seconds = _seconds(query, settings.pop("statement_timeout", str(_STATEMENT_SECONDS)))
+    waiting = settings.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+    longest = 2 * seconds + _seconds(query, waiting) + _SPARE_SECONDS
     limits = f"-c default_transaction_read_only=on -c statement_timeout={seconds * 1000}"
     settings["options"] = f"{settings.get('options', '')} {limits}".strip()
-    uri = f"postgresql://{parts.netloc}{parts.path}?{urlencode(settings, quote_via=quote)}"
-    try:
+    uri = f"postgresql://{parts.netloc}{parts.path}?{urlencode(_ALIVE | settings, quote_via=quote)}"
+
+    def read() -> pl.DataFrame:
         with closing(driver.connect(uri)) as connection, closing(connection.cursor()) as cursor:
             statement = _readable(cursor, query.statement)
             cursor.execute(statement)
             return pl.DataFrame(cursor.fetch_polars())
-    except (driver.Error, pl.exceptions.PolarsError) as error:
+
+    try:
+        return _within(longest if seconds else None, read)
+    except (driver.Error, pl.exceptions.PolarsError, TimeoutError) as error:
         raise _failed(query, error) from None
+
+
+def _seconds(query: DatabaseQuery, text: str) -> int:
+    """Return a limit as the address says it.
+
+    Raises:
+        ConfigError: If it is not a whole number of seconds.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
+        raise ConfigError(
+            f"{query.shown}: {text[:_SHOWN]!r} is not a whole number of seconds. Write "
+            "connect_timeout=5 or statement_timeout=60; 0 is without end."
+        )
+    return int(text)
+
+
+def _within(seconds: float | int | None, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """Return what a function returns, called in a thread that is left to itself when the seconds
+    are over: the library for PostgreSQL waits without end for a server that has fallen silent.
+
+    Raises:
+        TimeoutError: If they are over.
+    """
+    pool = ThreadPool(1)
+    try:
+        return pool.apply_async(read).get(seconds)
+    except multiprocessing.TimeoutError:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    finally:
+        pool.close()
 
 
 def _readable(cursor: Any, statement: str) -> str:
     """Return a statement whose columns of other types than Arrow has (numeric, uuid) are text."""
-    cursor.execute(f"SELECT * FROM ({statement}) AS found LIMIT 0")
+    cursor.execute(f"SELECT * FROM ({statement}\n) AS found LIMIT 0")
     schema = cursor.fetch_polars().schema
     columns = [(name, not isinstance(kind, _ARROW_TYPES)) for name, kind in schema.items()]
     if not any(odd for _, odd in columns):
@@ -312,7 +372,7 @@ def _readable(cursor: Any, statement: str) -> str:
         f"{_quoted(name)}::text AS {_quoted(name)}" if odd else _quoted(name)
         for name, odd in columns
     )
-    return f"SELECT {listed} FROM ({statement}) AS found"
+    return f"SELECT {listed} FROM ({statement}\n) AS found"
 
 
 def _quoted(name: str) -> str:

@@ -17,7 +17,7 @@ from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table, as_ids, read_table
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.ordering import one_per_key
-from kgrec.data.tables.roles import Known, Search, header_words, link_roles
+from kgrec.data.tables.roles import Known, Search, headed, header_words, link_roles
 from kgrec.errors import FormatError, LinkError
 
 _ENTITY_NAMES = ("entity_iri", "entity_id", "entity", "iri", "uri")
@@ -67,6 +67,7 @@ def read_links(
     if {_DECISION, "status"} <= set(table.frame.columns):
         table = _decided(table)
 
+    table = headed(table, items)
     if wanted.get("item") is None and item in table.frame.columns:
         wanted["item"] = item
 

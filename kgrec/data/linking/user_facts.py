@@ -11,20 +11,22 @@ from kgrec.data.records.report import Dropped, dropped_rows
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table, as_ids, known_names, read_table
-from kgrec.data.tables.roles import Search
+from kgrec.data.tables.roles import Known, Search, headed
 from kgrec.errors import FormatError
 
 
 def read_user_table(
-    source: object, *, user: str | None = None, on_error: str = "stop"
+    source: object, *, user: str | None = None, users: Known | None = None, on_error: str = "stop"
 ) -> tuple[Table, str]:
     """Return a table of user attributes and the name of its id column: ``user`` where present, a
-    well-known name, else the first.
+    well-known name, else the first. ``users`` are those of the interactions: they tell whether
+    words in the first row are a header.
 
     Raises:
         FormatError: If there is no column besides the ids.
     """
     table = read_table(source, known=known_names(USER_NAMES, user), on_error=on_error)
+    table = headed(table, users)
     columns = table.frame.columns
     if len(columns) < 2:
         raise FormatError(

@@ -58,14 +58,24 @@ def _fill(built: GraphBuilder, found: Any) -> None:
         built.add("node", id=_text(_named(own, _IDS)))
         _say(built, "node", own, ("id",))
 
-    for edge in graph["edges" if "edges" in graph else "links"]:
-        own = _flat(edge)
+    edges = [_flat(edge) for edge in graph["edges" if "edges" in graph else "links"]]
+    _name_ends(edges, [_named(_flat(node), _IDS) for node in graph["nodes"]])
+    for own in edges:
         built.add("edge", start=_text(own["source"]), end=_text(own["target"]))
         if "read_from" in own:
             own["source"] = own.pop("read_from")
             _say(built, "edge", own, ("target",))
         else:
             _say(built, "edge", own, ("source", "target"))
+
+
+def _name_ends(edges: list[dict[str, Any]], ids: list[Any]) -> None:
+    """Give edges whose ends are positions of nodes, as D3 wrote them, the nodes' ids."""
+    ends = [edge[end] for edge in edges for end in ("source", "target")]
+    places = all(isinstance(end, int) and 0 <= end < len(ids) for end in ends)
+    if places and not any(isinstance(one, int) for one in ids):
+        for edge in edges:
+            edge |= {end: ids[edge[end]] for end in ("source", "target")}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

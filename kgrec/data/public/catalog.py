@@ -59,6 +59,7 @@ class PublicSet:
         prepare: What is done with files when they are there: ("unzip", "kg_final.txt.zip").
         build: What follows ``kgrec build``; ``{dir}`` is the folder.
         needs: What else one has to find, "" where nothing.
+        verb: What users did, in the past tense; "" where the data do not say, or say it by ratings.
     """
 
     name: str
@@ -69,6 +70,7 @@ class PublicSet:
     prepare: tuple[tuple[str, str], ...] = ()
     build: str = "{dir}"
     needs: str = ""
+    verb: str = ""
 
     @property
     def size(self) -> int:
@@ -217,6 +219,14 @@ def recorded(folder: FilePath) -> str | None:
         return name
 
     return None
+
+
+def recorded_verb(folder: FilePath) -> str | None:
+    """Return what users did in the data set that ``download`` put into a folder, None where it is
+    not known.
+    """
+    name = recorded(folder)
+    return None if name is None else public_sets()[name].verb or None
 
 
 def _unquoted(path: Path, folder: Path) -> list[Path]:

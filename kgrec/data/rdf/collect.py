@@ -18,6 +18,7 @@ from kgrec.data.graphs.assemble import BLANK, RawTriples, attribute_frame, label
 from kgrec.data.io.compression import Limits
 from kgrec.data.records.report import Dropped, Skipped
 from kgrec.errors import ConfigError, FormatError
+from kgrec.languages import LANGUAGES
 
 LABEL_PREDICATES = (
     "http://www.w3.org/2000/01/rdf-schema#label",
@@ -109,20 +110,38 @@ class RdfOptions:
         """The preferred languages of labels in lower case, the first one first."""
         return tuple(tag.strip().lower() for tag in self.language.split(",") if tag.strip())
 
-    def near(self, language: str) -> int:
-        """Return how near the language of a label is to what is preferred, 0 for the first one.
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The preferred languages, and those of explanations, whose labels of relations are kept."""
+        return (*self.languages, *(code for code in LANGUAGES if code not in self.languages))
 
-        >>> [RdfOptions(language="de,en").near(tag) for tag in ("de-at", "en", "", "mul", "fr")]
-        [0, 1, 2, 2, 3]
+    def fine(self, language: str) -> int:
+        """Return the number of a label's language among ``tags``; then those without a language or
+        for all, then others.
+
+        >>> [RdfOptions(language="de,fr").fine(tag) for tag in ("de-at", "fr", "en", "", "mul", "it")]
+        [0, 1, 2, 3, 3, 4]
         """
-        preferred = self.languages
         primary = language.split("-")[0]
-        if primary in preferred:
-            return preferred.index(primary)
-        if language in ("", "mul"):
-            return len(preferred)
+        if primary in self.tags:
+            return self.tags.index(primary)
 
-        return len(preferred) + 1
+        return len(self.tags) + (language not in ("", "mul"))
+
+    def tagged(self, labels: pl.DataFrame) -> pl.DataFrame:
+        """Return labels ranked by what is preferred, which were ranked by ``fine``, and with a tag.
+
+        The nearest are those in the preferred languages in their order, then those without a
+        language or for all of them ("mul"), then any. The tag is the position of a label's language
+        in ``LANGUAGES``, null for others.
+        """
+        roles = max(len(self.labels), 1)
+        own, every = len(self.languages), len(self.tags)
+        fine, role = pl.col("rank") // roles, pl.col("rank") % roles
+        near = pl.when(fine < own).then(fine).when(fine == every).then(own).otherwise(own + 1)
+        known = {n: LANGUAGES.index(one) for n, one in enumerate(self.tags) if one in LANGUAGES}
+        tag = fine.replace_strict(known, default=None, return_dtype=pl.Int8)
+        return labels.with_columns(rank=(near * roles + role).cast(pl.Int32), tag=tag)
 
     def idle(self, predicates: Sequence[str], counts: Mapping[str, int]) -> tuple[str, ...]:
         """Return the rules that fit none of a source's predicates ."""
@@ -171,7 +190,7 @@ class RdfOptions:
             "inside": self.namespaces,
             "outside": self.without_namespaces,
             "type": (TYPE_PREDICATE,),
-            "language": self.languages,
+            "language": self.tags,
             "drop blank": ("",) * (self.blank == "drop"),
             "keep lines": ("",) * self.keep_lines,
             "keep labels": ("",) * self.keep_labels,
@@ -247,12 +266,14 @@ class CompiledCollector:
         head, relation, tail, line, graph = (
             column(c).to_numpy() for c in ("head", "relation", "tail", "line", "graph")
         )
-        labels = pl.DataFrame(
-            {
-                "term": column("label term"),
-                "text": column("label text"),
-                "rank": column("label rank"),
-            }
+        labels = self._options.tagged(
+            pl.DataFrame(
+                {
+                    "term": column("label term"),
+                    "text": column("label text"),
+                    "rank": column("label rank"),
+                }
+            )
         )
         types = pl.DataFrame(
             {"term": column("type term"), "type": names.gather(column("type name"))}
@@ -454,7 +475,7 @@ class PythonCollector:
     def _literal(self, head: int, name: str, literal: ox.Literal, role: int, ordinal: int) -> None:
         language = (literal.language or "").lower()
         if role >= 0:
-            near = self._options.near(language)
+            near = self._options.fine(language)
             self._labels.append((head, literal.value, near * len(self._options.labels) + role))
             if not self._options.keep_labels:
                 return
@@ -466,7 +487,7 @@ class PythonCollector:
     def facts(self, name: str, format: str, skipped: Skipped) -> RawTriples:
         """Return what was gathered from a source."""
         columns = np.array(self._triples, dtype=np.int64).reshape(-1, 5)
-        labels = label_frame(self._labels)
+        labels = self._options.tagged(label_frame(self._labels))
         attributes = attribute_frame(self._attributes)
         self._counts["blanks"] = len(self._blank)
         head, relation, tail, graph = (

@@ -6,6 +6,7 @@ from kgrec.errors import FormatError
 
 _ROBOT = "robot convert --input {path} --output graph.ttl (ROBOT, robot.obolibrary.org)"
 _RIOT = "riot --output=nquads {path} > graph.nq (Apache Jena)"
+_NETWORKX = 'networkx: write_graphml({read}("{path}"), "graph.graphml")'
 _SPACE = rb"\A(?:\xef\xbb\xbf)?\s*+"
 _PROLOG = (
     _SPACE + rb"(?:<\?xml[^>]*+>\s*+|<!--.*?-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\])?\s*+>\s*+)*+"
@@ -76,6 +77,52 @@ _SYNTAXES = tuple(
             0,
             "HexTuples",
             "rdfpipe -i hext -o nquads {path} > graph.nq (rdflib)",
+        ),
+        (
+            _SPACE + rb"(?:(?://|\#)[^\n]*\n|\s)*+(?:strict\s+)?(?:di)?graph\b[^\n\[\]{]*\{",
+            re.IGNORECASE,
+            "a graph in GraphViz's DOT",
+            _NETWORKX.replace("{read}", "nx_pydot.read_dot"),
+        ),
+        (
+            _SPACE + rb"(?:#[^\n]*\n|(?:Creator|Version|comment)\s[^\n]*\n|\s)*+graph\s*\[\s",
+            re.IGNORECASE,
+            "GML",
+            _NETWORKX.replace("{read}", "read_gml"),
+        ),
+        (
+            _SPACE + rb"\*(?:Vertices|Network)\b",
+            re.IGNORECASE,
+            "Pajek",
+            _NETWORKX.replace("{read}", "read_pajek"),
+        ),
+        (
+            rb"\A(?:[^\s#,;|]++(?:[ ][^\n]*+)?\n)++#[ ]*\r?\n",
+            0,
+            "a graph in TGF",
+            'awk \'e {{print $1"\\t"$3"\\t"$2}} /^#/ {{e=1}}\' {path} > graph.tsv, after the names of edges '
+            "are one word",
+        ),
+        (
+            _SPACE + rb"(?://[^\n]*\n|\s)*+(?::begin\b|UNWIND\s*[\[$]|(?:CREATE|MERGE|MATCH)\s*"
+            rb"(?:\(|\w+\s*=\s*\(|(?:CONSTRAINT|INDEX|UNIQUE)\b))",
+            re.IGNORECASE,
+            "statements of Cypher",
+            "run them, then CALL apoc.export.graphml.all('graph.graphml', {{}})",
+        ),
+        (
+            rb"\A\([^;()\n]++;[^;()\n]++;[^;()\n]++\)\r?(?:\n|\Z)",
+            0,
+            "triples in parentheses",
+            "sed -E 's/^\\(|\\)$//g; s/ *; */\\t/g' {path} > graph.tsv",
+        ),
+        (
+            _SPACE + rb"\[?\s*+\{\s*+\"(?:type\"\s*+:\s*+\"(?:item|property)\"|pageid\"|id\"\s*+:"
+            rb"\s*+\"[QPL]\d+\"|labels\"\s*+:\s*+\{)[^\n]{0,4000}?\"claims\"",
+            0,
+            "a dump of Wikidata's entities as JSON",
+            "take the dump of truthy statements as N-Triples (dumps.wikimedia.org), or "
+            "kgrec pull wikidata",
         ),
         (rb"\A\$HDT", 0, "HDT", "hdt2rdf {path} graph.nt (hdt-cpp)"),
         (rb"\ATRDF", 0, "binary RDF", _RIOT),

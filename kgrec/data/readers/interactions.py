@@ -53,6 +53,7 @@ _KNOWN = {
     *(*USER_NAMES, *ITEM_NAMES, "timestamp", "time", "unixreviewtime"),
     *("rating", "ratings", "stars", "score", "overall"),
 }
+_LOOKED_AT = 1_000
 _WORDS = header_words("user", "item", "time", "rating", "event", "quantity", "weight")
 ROLES = ("user", "item", "time", "rating", "event", "weight", "quantity")
 
@@ -318,6 +319,7 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
             f"{table.name}: a header and no rows. Give a file with at least one interaction."
         )
 
+    _check_single(table, found["item"])
     on_error = settings.on_error
     columns = {role: as_ids(table, found[role], on_error) for role in ("user", "item")}
     columns |= _times(table, search, settings)
@@ -338,6 +340,18 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     _log.info("%s: %d interactions", table.name, frame.height)
     notes = _notes(table, search)
     return InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+
+
+def _check_single(table: Table, column: str) -> None:
+    """Refuse a column whose cells are lists of items."""
+    cells = table.frame[column].head(_LOOKED_AT)
+    if cells.dtype != pl.String:
+        return
+    if 2 * int(cells.str.contains(r"^\s*[\[{(].*[,\s].*[\])}]\s*$").sum()) > len(cells):
+        raise FormatError(
+            f"{table.at(0)}: column {column!r} holds lists ({cells[0][:40]}). Write one row for "
+            "each item, as explode of polars and pandas does."
+        )
 
 
 def _times(table: Table, search: Search, settings: LogSettings) -> dict[str, pl.Series]:

@@ -438,12 +438,16 @@ def _with_prefixes(options: RdfOptions, start: bytes) -> RdfOptions:
 
 def _from_table(table: Table, on_error: str = "stop", wanted: _Columns | None = None) -> RawTriples:
     columns = table.frame.columns
-    if len(columns) < len(TRIPLE) or (len(columns) > len(TRIPLE) and not table.header):
+    said = all((wanted or {}).get(end) is not None for end in TRIPLE)
+    unnamed = len(columns) > len(TRIPLE) and not table.header and not said
+    if len(columns) < len(TRIPLE) or unnamed:
         where = f"{table.name}:{1 if table.header else table.line[0]}"
+        remedy = "Is the separator right? "
+        if unnamed:
+            remedy += "Or say which they are: head='column 1', relation=, tail=. "
         raise FormatError(
-            f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. Is the "
-            "separator right? Links between items and "
-            "entities have two columns and belong to links."
+            f"{where}: expected 3 columns (head, relation, tail), found {len(columns)}. {remedy}"
+            "Links between items and entities have two columns and belong to links."
         )
 
     search = triple_roles(table, wanted or {})

@@ -58,8 +58,8 @@ class Interactions:
         time: Seconds since the epoch, float64 (int64 where that does not hold them), or None.
         rating: The rating given, float32, or None.
         weight: How much an interaction counts, float32, or None: all alike.
-        event: Number of its event type, int16, or None; ``settings["events"]`` of the dataset has
-            the names, those that weigh most first.
+        event: Number of its event type, int16, -1 where it is not known, or None;
+            ``settings["events"]`` of the dataset has the names, those that weigh most first.
     """
 
     user: np.ndarray = field(default_factory=_no_rows)

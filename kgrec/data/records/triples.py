@@ -18,6 +18,11 @@ def _no_types() -> pl.DataFrame:
     return pl.DataFrame(schema={"entity": pl.Int32, "type": pl.String})
 
 
+def no_names() -> pl.DataFrame:
+    """Return labels of relations in several languages, none."""
+    return pl.DataFrame(schema=dict.fromkeys(("relation", "language", "label"), pl.String))
+
+
 def _no_attributes() -> pl.DataFrame:
     return pl.DataFrame(
         schema={
@@ -62,6 +67,8 @@ class Triples:
         counts: What happened while reading, by name, for instance ``{"blank nodes read": 12}``.
         columns: What became of the columns of tables of items.
         roles: Which columns of tables of triples were taken for what.
+        relation_names: Labels of relations in the languages of explanations: ``relation`` (key),
+            ``language`` and ``label``.
     """
 
     entities: Vocabulary
@@ -83,6 +90,7 @@ class Triples:
     counts: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[TableColumn, ...] = ()
     roles: tuple[ColumnRole, ...] = ()
+    relation_names: pl.DataFrame = field(default_factory=no_names)
 
     def __len__(self) -> int:
         """Return the number of triples."""

@@ -14,6 +14,24 @@ DEFAULT_VERB = "interacted with"
 INTERACTS = "interacts"
 """Name of the interactions in a table of phrases; "interacts:EVENT" are those of one type."""
 
+_EVENTS = {
+    "viewed": "view views viewed pv pageview detailview productview viewitem",
+    "clicked on": "click clicks clicked clk",
+    "bought": "buy buys bought purchase purchases purchased transaction",
+    "ordered": "order orders ordered",
+    "put in the cart": "cart addtocart addcart basket addtobasket",
+    "saved": "save saved fav favorite favourite bookmark wishlist addtowishlist",
+    "liked": "like likes liked",
+    "rated": "rate rated rating",
+    "played": "play plays played",
+    "listened to": "listen listens listened",
+    "watched": "watch watched",
+    "read": "read",
+    "opened": "open opened",
+    "visited": "visit visits visited",
+    "downloaded": "download downloads downloaded",
+}
+_SAID = {name: verb for verb, names in _EVENTS.items() for name in names.split()}
 _LONGEST = 80
 _MARKUP = re.compile(r"[<>{}\[\]*`|\\]|&\w+;|&#")
 _RATING = re.compile(r"rated \S+ of \S+")
@@ -42,13 +60,16 @@ class Wording:
 
     Attributes:
         verbs: Past tense of what users did by type of event, "" for all others: ``{"": "listened
-            to"}``. Without one, what was rated in the upper half of its scale is "liked", and of
-            anything else a neutral verb is said.
+            to"}``. Without one, an event's own name may say it ("purchase": "bought"); what was
+            rated in the upper half of its scale is "liked", and of anything else a neutral verb is
+            said.
         phrases: How relations read.
+        labels: Labels of relations that the graph states, by language and key.
     """
 
     verbs: Mapping[str, str] = field(default_factory=dict)
     phrases: tuple[Phrase, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse verbs, phrases and languages that no sentence can hold.
@@ -67,6 +88,12 @@ class Wording:
         for one in self.phrases:
             check_language(one.language)
             check_words(one.phrase, f"phrase of {one.relation!r}")
+            if one.relation.split(":")[0] == INTERACTS and _RATING.fullmatch(one.phrase):
+                raise ConfigError(
+                    f"phrase of {one.relation!r}: {one.phrase!r} is how a low rating reads. Say it "
+                    "in other words."
+                )
+
             if one.inverse:
                 check_words(one.inverse, f"inverse phrase of {one.relation!r}")
 
@@ -76,7 +103,14 @@ class Wording:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is stored with a dataset, JSON-ready."""
-        return {"verbs": dict(self.verbs), "phrases": [asdict(one) for one in self.phrases]}
+        record: dict[str, Any] = {
+            "verbs": dict(self.verbs),
+            "phrases": [asdict(one) for one in self.phrases],
+        }
+        if self.labels:
+            record["labels"] = {code: dict(found) for code, found in self.labels.items()}
+
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Wording":
@@ -90,7 +124,11 @@ class Wording:
             for one in record.get("phrases", ())
         ]
         verbs = {str(event): str(verb) for event, verb in record.get("verbs", {}).items()}
-        return cls(verbs, tuple(phrases))
+        labels = {
+            check_language(code): {str(key): str(label) for key, label in found.items()}
+            for code, found in record.get("labels", {}).items()
+        }
+        return cls(verbs, tuple(phrases), labels)
 
 
 def check_words(words: str, what: str) -> str:
@@ -119,6 +157,25 @@ def check_words(words: str, what: str) -> str:
         )
 
     return words
+
+
+def can_be_said(words: str) -> bool:
+    """Return whether words can be in a sentence as they are (``check_words``)."""
+    try:
+        check_words(words, "words")
+    except ConfigError:
+        return False
+
+    return True
+
+
+def event_verb(event: str) -> str | None:
+    """Return what a type of event says by its own name, None where it says nothing known.
+
+    >>> event_verb("purchase"), event_verb("Add_To_Cart"), event_verb("remove_from_cart")
+    ('bought', 'put in the cart', None)
+    """
+    return _SAID.get(re.sub(r"[\W_]+", "", event).casefold())
 
 
 def read_verbs(given: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -127,8 +127,9 @@ def without_descriptions(joined: Joined, gone: np.ndarray) -> Joined:
 def with_labels(joined: Joined, terms: np.ndarray, texts: Sequence[str], rank: int = 0) -> Joined:
     """Return the graph with further labels of relations; lower ranks are preferred."""
     rows = pl.DataFrame({"term": terms, "text": list(texts)}, schema_overrides={"text": pl.String})
-    rows = rows.with_columns(rank=pl.lit(rank)).cast(joined.relation_labels.schema)
-    return replace(joined, relation_labels=pl.concat([joined.relation_labels, rows]))
+    rows = rows.with_columns(rank=pl.lit(rank, dtype=pl.Int32), term=pl.col("term").cast(pl.Int32))
+    labels = pl.concat([joined.relation_labels, rows], how="diagonal")
+    return replace(joined, relation_labels=labels)
 
 
 def dropping(joined: Joined, what: str, why: str, count: int) -> Joined:

@@ -133,10 +133,9 @@ def with_property_labels(joined: Joined) -> Joined:
         number=joined.terms.gather(rows["term"]).str.strip_prefix(ENTITY)
     ).drop("term")
     found = relations.join(rows, on="number", maintain_order="left_right")
-    labels = found.select(term="relation", text="text", rank="rank").cast(
-        joined.relation_labels.schema
-    )
-    joined = replace(joined, relation_labels=pl.concat([joined.relation_labels, labels]))
+    labels = found.drop("number").rename({"relation": "term"}).cast({"term": pl.Int32})
+    known = pl.concat([joined.relation_labels, labels], how="diagonal")
+    joined = replace(joined, relation_labels=known)
     usual = relations.filter(pl.col("number").is_in(list(PROPERTIES)))
     texts = [PROPERTIES[str(one)] for one in usual["number"]]
     return with_labels(joined, usual["relation"].to_numpy(), texts, rank=1_000_000)

@@ -155,13 +155,18 @@ def divide_labels(
         seed: Of every draw.
 
     Raises:
-        DataError: If no row has label 1.
+        DataError: If no row has label 1, or every row.
     """
     frame = _in_order(log.frame)
+    where = ", ".join(log.sources) or "the labeled rows"
     if not frame["clicked"].any():
         raise DataError(
-            f"{', '.join(log.sources)}: no row has label 1. Give rows of a user, an item and the "
-            "label 0 or 1."
+            f"{where}: no row has label 1. Give rows of a user, an item and the label 0 or 1."
+        )
+    if frame["clicked"].all():
+        raise DataError(
+            f"{where}: every row has label 1. Give rows with label 0 as well, or "
+            "interactions without labels: negatives are then sampled."
         )
 
     name, shares = chosen_split(split, "random", "part" in frame.columns, ratios, _RATIOS)

@@ -71,7 +71,11 @@ def temporal_split(
     ordered = np.sort(moments)
     ends = [round(len(ordered) * share) for share in (ratios[0], ratios[0] + ratios[1])]
     first, second = (ordered[end] if end < len(ordered) else np.inf for end in ends)
-    return np.where(moments < first, TRAIN, np.where(moments < second, VALID, TEST)).astype(np.int8)
+    del ordered
+    part = np.full(len(moments), TEST, dtype=np.int8)
+    part[moments < second] = VALID
+    part[moments < first] = TRAIN
+    return part
 
 
 def leave_one_out(

@@ -124,7 +124,7 @@ def read_regular(
         parts.append(frame)
 
     if parts:
-        return numbered_ids(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+        return numbered_ids(parts, ids, numbers)
 
     return None
 
@@ -164,30 +164,37 @@ def _whole_numbers(cells: pl.Series) -> pl.Series | None:
 
 
 def numbered_ids(
-    frame: pl.DataFrame, ids: Mapping[str, object], numbers: Mapping[str, object]
+    parts: list[pl.DataFrame], ids: Mapping[str, object], numbers: Mapping[str, object]
 ) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
     """Return ids (whole numbers from 0, or categories) as numbers, and the keys that they number;
     None where there is no row, or a number is not finite.
 
     Args:
-        frame: The columns.
+        parts: The columns, in pieces; empty afterwards, since together they are as large as what
+            is made of them.
         ids: Names of the columns of ids.
         numbers: Names of the columns of numbers.
     """
+    frame = pl.concat(parts, how="vertical_relaxed")
+    parts.clear()
     if not frame.height or not all(
         frame[name].is_finite().fill_null(False).all() for name in numbers
     ):
         return None
 
     keys = {}
-    columns = {}
-
     for name in ids:
-        first = frame[name].unique(maintain_order=True)
+        cells = frame[name]
+        first = cells.unique(maintain_order=True)
         keys[name] = first.cast(pl.String).rename(name)
-        columns[name] = pl.Series(name, _ranks(_codes(first), _codes(frame[name])))
+        number = pl.Series(name, _ranks(_codes(first), _codes(cells)))
+        del cells
+        frame = frame.with_columns(number)
 
-    return frame.with_columns(**columns).select(*ids, *numbers), keys
+    for name in numbers:
+        frame = frame.with_columns(frame[name].rechunk())
+
+    return frame.select(*ids, *numbers), keys
 
 
 def _codes(ids: pl.Series) -> np.ndarray:

@@ -75,7 +75,7 @@ def read_parquet_columns(
     if not any(part.height for part in parts):
         return None
 
-    return numbered_ids(pl.concat(parts, how="vertical_relaxed"), ids, numbers)
+    return numbered_ids(parts, ids, numbers)
 
 
 def _plain(frame: pl.DataFrame, ids: list[str], numbers: list[str]) -> pl.DataFrame | None:
@@ -95,7 +95,13 @@ def _ids(cells: pl.Series) -> pl.Series | None:
     if cells.dtype == pl.String:
         return None if (cells == "").any() else cells.cast(pl.Categorical)
 
-    return cells if cells.dtype.is_integer() and not (cells < 0).any() else None
+    if not cells.dtype.is_integer() or (cells < 0).any():
+        return None
+
+    large = cells.cast(pl.Int64, strict=False)
+    if large.null_count():
+        return None
+    return large.cast(pl.Int32) if (large.max() or 0) < 1 << 31 else large  # type: ignore[operator]
 
 
 def _numbers(cells: pl.Series) -> pl.Series | None:

@@ -41,8 +41,13 @@ _NAMED_SEPARATOR = re.compile(
 _MOST_LINES = 100  # that a quoted cell may span in a damaged file
 _ROWS_OF_CODES = 3
 _MAGIC = 256
-_JSON_ARRAY = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\[\s*\{\s*\"")
+_JSON = re.compile(rb'^(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*"(?:[^"\\]|\\.)*"\s*:')
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
+_IRI = re.compile(r"^<?[A-Za-z][\w.+-]*:\S")
+_LONGEST_NAME = 60
+_ROWS_COUNTED = 200_000
+_SURELY, _PERHAPS = 0.005, 0.05  # chances below which a first row is a header, or a question
 _GROUP = re.compile(r"\([^)]*\)$")
 _SIGNS = re.compile(r"[\W_]+")
 _ATOMIC_SUFFIXES = {"inter", "kg", "link", "item", "user"}
@@ -119,8 +124,8 @@ def read_table(
     if bare_suffix(path) in PARQUET or start.startswith(b"PAR1"):
         return _from_parquet(str(source))
 
-    _check_database(path, start)
-    if bare_suffix(path) in (*JSON_LINES, "json") or _JSON_ARRAY.match(start):
+    _check_start(path, start)
+    if bare_suffix(path) in (*JSON_LINES, "json") or _JSON.match(start):
         skipped = Skipped.where_allowed(str(source), on_error)
         frame, line = read_json_lines(str(source), skipped)
         return Table(
@@ -145,7 +150,7 @@ def is_text(source: FilePath) -> bool:
         bare_suffix(source) not in (*PARQUET, *JSON_LINES, "json")
         and not start.startswith(other)
         and start[8:12] != b"DUCK"
-        and not _JSON_ARRAY.match(start)
+        and not _JSON.match(start)
     )
 
 
@@ -217,8 +222,12 @@ def _starting(path: Path) -> bytes:
         return stream.read(_MAGIC)
 
 
-def _check_database(path: Path, start: bytes) -> None:
-    """Refuse the file of a database as a table, with its address."""
+def _check_start(path: Path, start: bytes) -> None:
+    """Refuse the file of a database as a table, with its address, and a web page."""
+    if _PAGE.match(start):
+        raise FormatError(
+            f"{path}: is a web page, not a table. Did its server want a password? Fetch it again."
+        )
     if start.startswith(b"SQLite format 3\0"):
         tables = tables_in(path)
         shown = ", ".join(tables[:20]) or "none"
@@ -341,6 +350,10 @@ def _from_text(
 
     first = _first_line(text)
     separator = separator or _separator(path, first)
+    if f'{separator} "' in first and _may_quote(separator, first):
+        text = re.sub(
+            rf'(?<={re.escape(separator)}) +(?="[^"{re.escape(separator)}\r\n])', "", text
+        )
     _check_size(path, text, first, separator)
 
     if _may_quote(separator, first) and '"' in text:
@@ -356,11 +369,7 @@ def _from_text(
     if not len(rows):
         raise FormatError(f"{path}: no row says anything. Give a file with at least one row.")
 
-    if header:
-        names = _header([c.strip() for c in rows[0]], rows[1:_ROWS_BELOW].to_list(), *named)
-    else:
-        names = None
-
+    names = _header_of(path, rows, *named) if header else None
     table = _as_table(path, rows, lines, names, columns, skipped)
     kinds = (
         (cell.rpartition(":") for cell in rows[0])
@@ -427,6 +436,8 @@ def head_table(
 
     below = rows[1:_ROWS_BELOW].to_list()
     names = _header([cell.strip() for cell in rows[0]], below, known, words)
+    if names is None and _chance_of_row(rows, known) <= 1 - _PERHAPS:
+        return None
     if names is not None and names in rows[1:].to_list():
         return None
 
@@ -607,9 +618,11 @@ def _as_table(
         row = ragged.arg_true()[0]
         if skipped is None or (named and names is not None and row == 0):
             found = f"{widths[row]} column{'' if widths[row] == 1 else 's'}"
+            remedy = "Correct the line or name the separator."
+            if width == 1:
+                remedy = "Remove the lines above the header, or name the separator."
             raise FormatError(
-                f"{path}:{lines[row]}: expected {width} columns, found {found}. Correct the line "
-                "or name the separator."
+                f"{path}:{lines[row]}: expected {width} columns, found {found}. {remedy}"
             )
 
         skipped.extend(lines.filter(ragged))
@@ -656,13 +669,73 @@ def _header(
     if over_numbers and not any(map(_is_number, first)):
         return list(first)
 
-    over_codes = len(below) >= _ROWS_OF_CODES and any(
-        all(map(_DIGIT.search, column)) for column in columns
-    )
-    if over_codes and not any(map(_DIGIT.search, first)) and all(first):
-        return list(first)
+    if len(below) < _ROWS_OF_CODES or not all(first):
+        return None
+
+    for form in (_DIGIT, _IRI):
+        over_codes = any(all(map(form.search, column)) for column in columns)
+        if over_codes and not any(map(form.search, first)):
+            return list(first)
 
     return None
+
+
+def _header_of(
+    path: str, rows: pl.Series, known: Collection[str], words: Sequence[frozenset[str]]
+) -> list[str] | None:
+    """Return the names of the columns, None where the first row is one of the rows.
+
+    Raises:
+        FormatError: If that cannot be told.
+    """
+    first = [cell.strip() for cell in rows[0]]
+    names = _header(first, rows[1:_ROWS_BELOW].to_list(), known, words)
+    if names is not None:
+        return names
+
+    chance = _chance_of_row(rows, known)
+    if chance > _PERHAPS:
+        return None
+    if chance < _SURELY:
+        return first
+
+    shown = ", ".join(map(repr, first[:20]))
+    raise FormatError(
+        f"{path}: is the first row a header ({shown})? None of its cells occurs again below. Say "
+        "which column is which: by these names if it is, as 'column 1', 'column 2', ... if not."
+    )
+
+
+def _chance_of_row(rows: pl.Series, known: Collection[str]) -> float:
+    """Return how likely it is that words none of which occurs again below are a row like the
+    others: 1 where one does occur, where the columns say too little, or where the caller calls
+    them by number.
+    """
+    first = [cell.strip() for cell in rows[0]]
+    wordlike = all(
+        1 < len(cell) <= _LONGEST_NAME and not _DIGIT.search(cell) and not _IRI.match(cell)
+        for cell in first
+    )
+    if not wordlike or len(set(first)) < len(first) or len(rows) <= _ROWS_OF_CODES:
+        return 1.0
+    if any(name.startswith("column ") for name in known):
+        return 1.0
+
+    some = rows[1:_ROWS_COUNTED]
+    below = pl.DataFrame(
+        {
+            str(position): some.list.get(position, null_on_oob=True).str.strip_chars()
+            for position in range(len(first))
+        }
+    ).unique()
+    if any(column.is_in(first).any() for column in below):
+        return 1.0
+
+    chance = 1.0
+    for column in below:
+        chance *= (int(column.is_unique().sum()) + 1) / (below.height + 2)
+
+    return chance
 
 
 def _names_roles(

@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-_LARGEST = 1 << 62
+_BITS = 62
+_LARGEST = 1 << _BITS
 _MANY = 100_000
 _BLOCK = 1 << 18
 _WORD = 8  # bytes that are compared at once
@@ -42,23 +43,44 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
 
     low = int(key.min())
     high = int(key.max())
-    if (high - low) << bits >= _LARGEST or max(-low, high) >= _LARGEST:
+    if max(-low, high) >= _LARGEST or bits > _BITS // 2 - 1:
         return np.argsort(key, kind="stable")
+    if (high - low) << bits < _LARGEST:
+        return _packed_order(key.astype(np.int64), low, bits)
 
-    packed = key.astype(np.int64)
-    packed -= low
-    packed <<= bits
+    # Too wide for one number beside the position: by the lower bits, then by those above them.
+    room = _BITS - bits
+    part = key.astype(np.int64)
+    part -= low
+    part &= (1 << room) - 1
+    order = _packed_order(part, 0, bits)
+    part = key.astype(np.int64)
+    part -= low
+    part >>= room
+    part = part[order]
+    both: np.ndarray = order[_packed_order(part, 0, bits)]
+    return both
+
+
+def _packed_order(key: np.ndarray, low: int, bits: int) -> np.ndarray:
+    """Return the stable order of whole numbers from ``low`` on, in the memory of the key, which is
+    overwritten.
+    """
+    key -= low
+    key <<= bits
     for start in range(0, len(key), _BLOCK):
-        packed[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
+        key[start : start + _BLOCK] |= np.arange(start, min(start + _BLOCK, len(key)))
 
-    packed.sort()
-    packed &= (1 << bits) - 1
-    return packed
+    key.sort()
+    key &= (1 << bits) - 1
+    return key
 
 
 def _are_whole(key: np.ndarray) -> bool:
     return bool(
-        np.isfinite(key).all() and np.abs(key).max() < _LARGEST and (key == np.floor(key)).all()
+        np.isfinite(key).all()
+        and max(-key.min(), key.max()) < _LARGEST
+        and (key == np.floor(key)).all()
     )
 
 

@@ -4,8 +4,9 @@ Nothing is guessed in silence: every choice has a reason that is reported, and w
 does not suffice the reading stops with a question.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -474,12 +475,28 @@ def triple_roles(table: Table, wanted: Mapping[str, str | None]) -> Search:
             search.take(role, column, BY_POSITION)
         return search
 
+    if missing == ["relation"] and len(search.free) == 1 and _weighs(table, search.free[0]):
+        raise search.ask(
+            "relation",
+            f"{search.free[0]!r} holds numbers. Add a column that says how the two are related, "
+            "the same word in every row where there is one kind.",
+        )
     if len(missing) == 1 and len(search.free) == 1:
         search.take(missing[0], search.free[0], LEFT)
     elif missing:
         raise search.ask(missing[0], _setting(missing[0]), unclear.get(missing[0], ()))
 
     return search
+
+
+def _weighs(table: Table, column: str) -> bool:
+    """Return whether a column holds weights of edges: by its name, or numbers with a point."""
+    if any(names.rank(column) is not None for names in (WEIGHT, QUANTITY, RATING)):
+        return True
+
+    cells = table.frame[column]
+    text = cells.head(_SAMPLE).cast(pl.String, strict=False).drop_nulls().str.strip_chars()
+    return _share(text.str.contains(r"^-?\d*\.\d+$")) > _AGREES
 
 
 def _setting(role: str) -> str:
@@ -578,6 +595,31 @@ def item_key(table: Table, wanted: str | None, items: Known | None = None) -> Co
 
     search = Search(table, {})
     raise search.ask("item", "Say it: --item-id COL, in Python item_id='COL'.", named)
+
+
+def headed(table: Table, known: Known | None) -> Table:
+    """Return a table without a header with its first row as one, where another file says that it
+    is: a cell of it is no id of that file, and nearly all of those below are.
+
+    Args:
+        table: The table.
+        known: The ids of the other file; None if there is none.
+    """
+    if table.header or known is None or table.frame.height < 2:
+        return table
+
+    first = [str(cell or "").strip() for cell in table.frame.row(0)]
+    wordlike = all(first) and not any(re.search(r"\d", cell) for cell in first)
+    if not wordlike or len(set(first)) < len(first):
+        return table
+
+    for cell, column in zip(first, table.frame.columns, strict=True):
+        below = table.frame[column][1:]
+        if not known.ids.is_in([cell]).any() and known.share(below) > _MOSTLY:
+            frame = table.frame[1:].rename(dict(zip(table.frame.columns, first, strict=True)))
+            return replace(table, frame=frame, line=table.line[1:], header=True)
+
+    return table
 
 
 def _is_key(table: Table, column: str) -> bool:

@@ -176,7 +176,7 @@ class PygScores(nn.Module):
         facts = np.flatnonzero((self._edges_of_fact == column).any(0))
         ends = self.edge_index[:, column].tolist()
         naming = self._explained.naming
-        relations = naming.relations(facts, ends, counted=False)
+        relations = naming.relations(facts, ends)
         return Hop(naming.node(ends[0]), naming.node(ends[1]), relations)
 
     def per_edge(self, edge_mask: Float[Tensor, " edges"]) -> np.ndarray:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.wording import DEFAULT_VERB
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import FactRef, Hop, Node, Relation, short_names
-from kgrec.explanation.core.speech import Speech
+from kgrec.explanation.core.speech import LIKED, Speech
 
 OTHERS = -1
 _MOST_OF_A_SCALE = 100  # larger numbers are counts, not ratings
+_STARS = 5  # on a scale up to so many or more, 0 says that there is no rating (Book-Crossing)
 
 
 class Naming:
@@ -59,20 +61,33 @@ class Naming:
         """Return an item by row."""
         return Node("item", self.data.items.key(row), self.data.item_label(row))
 
-    def hops(self, stops: Sequence[int], edges: Sequence[int], count: int) -> tuple[Hop, ...]:
-        """Return the hops of a path; ``count`` users stand at ``OTHERS``."""
+    def hops(
+        self,
+        stops: Sequence[int],
+        edges: Sequence[int],
+        count: int,
+        every: Sequence[np.ndarray] = (),
+    ) -> tuple[Hop, ...]:
+        """Return the hops of a path.
+
+        Args:
+            stops: Its nodes; ``count`` users stand at ``OTHERS``.
+            edges: Its edges; of a path through counted users those of one of them.
+            count: Number of counted users.
+            every: Edges of each hop, those of all counted users.
+        """
         nodes = [self.node(stop, count) for stop in stops]
         hops = []
 
         for position, edge in enumerate(edges):
             ends = stops[position : position + 2]
-            hops.append(
-                Hop(
-                    nodes[position],
-                    nodes[position + 1],
-                    self.relations(self._graph.facts(edge), ends, OTHERS in ends),
-                )
-            )
+            facts = self._graph.facts(edge)
+            others = None
+            if OTHERS in ends:
+                others = facts if not every else self._graph.facts_of(every[position])
+
+            relations = self.relations(facts, ends, others)
+            hops.append(Hop(nodes[position], nodes[position + 1], relations))
 
         return tuple(hops)
 
@@ -89,9 +104,11 @@ class Naming:
         return self.data.triples.relations.key(relation - 1)
 
     def relations(
-        self, facts: np.ndarray, ends: Sequence[int], counted: bool
+        self, facts: np.ndarray, ends: Sequence[int], others: np.ndarray | None = None
     ) -> tuple[Relation, ...]:
-        """Return the relations of parallel facts, with directions and where each is stated."""
+        """Return the relations of parallel facts, with directions and where each is stated; where
+        users are counted, ``others`` has the facts of all of them.
+        """
         ckg = self._graph.ckg
         stated: dict[tuple[int, bool], list[FactRef]] = {}
 
@@ -100,43 +117,85 @@ class Naming:
             refs = stated.setdefault((int(ckg.relation[fact]), tail_is_target), [])
             refs.append(self._fact_ref(int(ckg.fact[fact])))
 
-        if counted:
+        if others is not None:
             stated = {key: list(dict.fromkeys(refs)) for key, refs in stated.items()}
 
         return tuple(
-            Relation(self.relation_key(relation), self._said(relation, ends), forward, tuple(refs))
+            Relation(
+                self.relation_key(relation),
+                self._said(relation, ends, others),
+                forward,
+                tuple(refs),
+            )
             for (relation, forward), refs in stated.items()
         )
 
-    def _said(self, relation: int, ends: Sequence[int]) -> str:
+    def _said(self, relation: int, ends: Sequence[int], others: np.ndarray | None = None) -> str:
         """Return the label of a relation: of an interaction, what the user did, and of one that was
         rated below the middle of the scale the rating.
         """
-        if relation or self._scale is None:
+        if relation:
             return self.relation_label(relation)
         if OTHERS in ends:
-            # Some of them may have rated it low: they are not said to like it.
-            return self.data.wording.verb() or "rated"
+            return self._said_of(() if others is None else others)
 
-        rating = self._rating(max(ends), min(ends))
+        row = self._row(max(ends), min(ends))
+        event = self._event(row)
+        rating = self._rating(row)
+        if self._scale is None or rating is None:
+            return self.speech.verb(event)
+
         low, high = self._scale
-        if rating is None:
-            return self.relation_label(relation)
+        if rating == 0 and high >= _STARS:
+            own = self.speech.own_verb(event)
+            return DEFAULT_VERB if own in (None, LIKED) else own
         if rating < (low + high) / 2:
             return f"rated {rating:g} of {high:g}"
 
-        return self.speech.verb(rated=True)
+        return self.speech.verb(event, rated=True)
 
-    def _rating(self, user: int, item: int) -> float | None:
-        """Return the rating of an interaction (nodes), None where it has none."""
+    def _said_of(self, facts: Sequence[int] | np.ndarray) -> str:
+        """Return what all of several users did, by their interactions: the verb that they share."""
+        events = {""}
+        if self.speech.events and len(facts):
+            ckg = self._graph.ckg
+            ends = zip(ckg.head[facts].tolist(), ckg.tail[facts].tolist(), strict=True)
+            events = {self._event(self._row(max(pair), min(pair))) for pair in ends}
+
+        verbs = set(map(self.speech.own_verb, events))
+        own = verbs.pop() if len(verbs) == 1 else None
+        if self._scale is not None and own in (None, LIKED):
+            # Some of them may have rated it low: they are not said to like it.
+            low, high = self._scale
+            return DEFAULT_VERB if low == 0 and high >= _STARS else "rated"
+
+        return own or DEFAULT_VERB
+
+    def _row(self, user: int, item: int) -> int | None:
+        """Return the position of an interaction (nodes) in the training part, None if it has none."""
         train = self.data.train
-        rows = np.searchsorted(train.user, self._graph.ckg.user_row(user) + np.arange(2))
-        found = np.flatnonzero(train.item[slice(*rows)] == item)
-        if train.rating is None or not len(found):
+        start, end = np.searchsorted(train.user, self._graph.ckg.user_row(user) + np.arange(2))
+        found = np.flatnonzero(train.item[start:end] == item)
+        return int(start + found[0]) if len(found) else None
+
+    def _rating(self, row: int | None) -> float | None:
+        """Return the rating of an interaction, None where it has none."""
+        ratings = self.data.train.rating
+        if row is None or ratings is None:
             return None
 
-        rating = float(train.rating[rows[0] + found[0]])
+        rating = float(ratings[row])
         return rating if np.isfinite(rating) else None
+
+    def _event(self, row: int | None) -> str:
+        """Return the type of an interaction, "" where it is not known."""
+        numbers = self.data.train.event
+        if row is None or numbers is None:
+            return ""
+
+        number = int(numbers[row])
+        known = 0 <= number < len(self.speech.events)
+        return self.speech.events[number] if known else ""
 
     def _fact_ref(self, row: int) -> FactRef:
         """Return where a fact is stated, by its row in the triples."""

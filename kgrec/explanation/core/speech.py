@@ -1,6 +1,6 @@
 """From a dataset to the words of its explanations, in one language."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -10,7 +10,7 @@ import polars as pl
 from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.triples import readable
-from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS
+from kgrec.data.records.wording import DEFAULT_VERB, INTERACTS, can_be_said, event_verb
 from kgrec.explanation.core.answers import (
     Answer,
     Change,
@@ -33,13 +33,17 @@ class Speech:
     """The words of a dataset in one language.
 
     A relation reads as a table says: the one given here, else the dataset's own; else as the
-    language has it for its label; from tail to head also as its inverse does, where the graph
-    states one (``owl:inverseOf``).
+    language has it for its label, the graph's label in that language before any other; from tail to
+    head also as its inverse does, where the graph states one (``owl:inverseOf``).
 
     Args:
         data: Labels, verbs, phrases, and facts about relations.
         code: Language of the sentences.
         phrases: A table of phrases that go before the dataset's own.
+
+    Attributes:
+        language: The table of sentences.
+        events: Names of the dataset's event types.
 
     Raises:
         ConfigError: If the language is unknown, or a phrase cannot be said.
@@ -48,6 +52,7 @@ class Speech:
     def __init__(self, data: Dataset, code: str = DEFAULT, phrases: object | None = None) -> None:
         self.language = language(check_language(code))
         self._data = data
+        self.events = tuple(map(str, data.settings.get("events", ())))
         self._given = phrases
         given = () if phrases is None else read_phrases(phrases, data.triples)
         self._phrases = {
@@ -72,10 +77,20 @@ class Speech:
             event: Type of the event, "" where it is not known.
             rated: Whether the user gave a rating that is not below the middle of its scale.
         """
-        own = self._data.wording.verb(event)
+        own = self.own_verb(event)
         if own is not None:
             return own
         return LIKED if rated else DEFAULT_VERB
+
+    def own_verb(self, event: str = "") -> str | None:
+        """Return the verb that the dataset itself has for a type of event: given at build, or said
+        by the event's name; of an unknown type the one that all its types share. None without any.
+        """
+        if event or not self.events:
+            return self._data.wording.verb(event) or event_verb(event)
+
+        shared = set(map(self.own_verb, self.events))
+        return shared.pop() if len(shared) == 1 else None
 
     def words(self, nodes: Iterable[Node] = (), hops: Iterable[Hop] = ()) -> Words:
         """Return what the sentences of an answer need.
@@ -91,12 +106,22 @@ class Speech:
             if not hop.liked:
                 relations |= {one.key: one.label for one in hop.relations}
 
-        found = {key: self._phrase(key, label) for key, label in relations.items()}
+        whole = tuple(label for label in labels if label in self._whole)
+        return replace(self.of_relations(relations), whole=whole)
+
+    def of_relations(self, relations: Mapping[str, str]) -> Words:
+        """Return what sentences need for relations, by key and label."""
+        found = {key: self._phrase(key) for key in relations}
+        stated = self._data.wording.labels.get(self.language.code, {})
         return Words(
             self.language.code,
             {key: both for key, both in found.items() if any(both)},
             self._verbs,
-            tuple(label for label in labels if label in self._whole),
+            labels={
+                key: stated[key]
+                for key, label in relations.items()
+                if stated.get(key, label) != label
+            },
         )
 
     def explanation(self, found: Explanation) -> Explanation:
@@ -113,7 +138,8 @@ class Speech:
             nodes += [term.node for term in (*found.budget.by_liked, *found.budget.by_property)]
 
         hops = [hop for path in found.paths for hop in path.hops]
-        return replace(found, words=self.words(nodes, hops))
+        notes = tuple(self.language.translated("notes", note) for note in found.notes)
+        return replace(found, words=self.words(nodes, hops), notes=notes)
 
     def answer(self, found: Said) -> Said:
         """Return another answer in these words."""
@@ -129,9 +155,10 @@ class Speech:
     def _verbs(self) -> dict[str, str]:
         """Words of this language for the dataset's verbs."""
         found = {}
-        for event, verb in {"": self.verb(), **self._data.wording.verbs}.items():
+        for event in dict.fromkeys(("", *self._data.wording.verbs, *self.events)):
+            verb = self.verb(event)
             name = f"{INTERACTS}:{event}" if event else INTERACTS
-            if name in self._phrases:
+            if name in self._phrases and (verb != DEFAULT_VERB or not event):
                 found[verb] = self._phrases[name][0]
 
         if INTERACTS in self._phrases and not self._data.wording.verbs:
@@ -151,7 +178,7 @@ class Speech:
         same = labels.str.to_lowercase().is_in(titles.implode()) | inverted
         return ambiguous(telling, labels.filter(~closed & same))
 
-    def _phrase(self, key: str, label: str) -> tuple[str, str]:
+    def _phrase(self, key: str) -> tuple[str, str]:
         forward, backward = self._phrases.get(key, ("", ""))
         if not forward and self.language.code != DEFAULT and key in self._english:
             forward, backward = self.language.relation(self._english[key])
@@ -167,8 +194,9 @@ class Speech:
             if other in self._phrases:
                 return self._phrases[other][0]
 
-            words = self.language.relation(label)[0]
-            if words:
+            stated = self._data.wording.labels.get(self.language.code, {})
+            words = self.language.relation(stated.get(other, label), other in stated)[0]
+            if words and can_be_said(words):
                 return words
 
         return ""

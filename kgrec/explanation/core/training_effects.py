@@ -6,12 +6,15 @@ from typing import Any
 
 from kgrec.errors import ExplanationError
 from kgrec.escaping import clean
+from kgrec.languages import DEFAULT, language
 
 EXACT = "exact"
 ESTIMATE = "estimate"
 NOT_RELIABLE = "not reliable here"
 NOT_MEASURED = "worth not measured"
 LABELS = (EXACT, ESTIMATE, NOT_RELIABLE, NOT_MEASURED)
+_NAMES = dict(zip(LABELS, ("exact", "estimate", "unreliable", "unknown"), strict=True))
+"""What the labels are called in a table of sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,13 @@ class PathTraining:
             return None
         return self.whole - self.like - self.facts
 
-    def words(self) -> str:
-        """Return the numbers of a path in one line."""
+    def words(self, code: str = DEFAULT) -> str:
+        """Return the numbers of a path in one line, in a language."""
         if self.whole is None:
-            return "not computed: it counts users that have no names"
+            return _say(code, "no_path")
 
-        return (
-            f"{self.whole:+.3g} (the like alone {self.like:+.3g}, the facts alone "
-            f"{self.facts:+.3g})"
-        )
+        numbers = {name: f"{getattr(self, name):+.3g}" for name in ("whole", "like", "facts")}
+        return _say(code, "path", **numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,45 +110,52 @@ class TrainingEffects:
         paths = tuple(PathTraining(**path) for path in record["paths"])
         return cls(**{**record, "paths": paths})
 
-    def to_text(self) -> str:
-        """Return a line about the numbers, and one per path."""
+    def to_text(self, code: str = DEFAULT) -> str:
+        """Return a line about the numbers, and one per path, in a language."""
         lines = [
-            f"through training ({self._about()}):",
-            "    score minus the score had it never been in the data",
+            _say(code, "lead", about=self._about(code)),
+            f"    {_say(code, 'what')}",
         ]
-        lines += [f"{number:2}  {path.words()}" for number, path in enumerate(self.paths, 1)]
-        if self.facts_about():
-            lines.append(f"    {self.facts_about()}")
+        lines += [f"{number:2}  {path.words(code)}" for number, path in enumerate(self.paths, 1)]
+        if self.facts_about(code):
+            lines.append(f"    {self.facts_about(code)}")
 
         return "\n".join(lines)
 
-    def about(self) -> str:
-        """Return what the numbers are and what they are worth, in one line."""
-        words = f"Through training ({self._about()}): score minus the score had it never been in the data."
-        if self.facts_about():
-            words += f" {self.facts_about()}."
+    def about(self, code: str = DEFAULT) -> str:
+        """Return what the numbers are and what they are worth, in one line, in a language."""
+        words = _say(code, "about", about=self._about(code))
+        if self.facts_about(code):
+            words += f" {self.facts_about(code)}."
 
         return words
 
-    def facts_about(self) -> str:
+    def facts_about(self, code: str = DEFAULT) -> str:
         """Return what an estimate of the facts alone is worth, where that differs; else ""."""
         if self.exact or self.facts_label == self.label:
             return ""
-        return f"the facts alone: {_worth(self.facts_label, self.facts_worth)}"
+        return _say(code, "facts", worth=_worth(self.facts_label, self.facts_worth, code))
 
-    def _about(self) -> str:
+    def _about(self, code: str) -> str:
         if self.exact:
-            return "exact: equal to a refit"
-        about = f"an estimate, {_worth(self.label, self.worth)}"
+            return _say(code, "exact")
+
+        worth = _worth(self.label, self.worth, code)
         if self.measured_on:
-            about += f", measured on {clean(self.measured_on)}"
-        return about
+            return _say(code, "on", worth=worth, data=clean(self.measured_on))
+        return _say(code, "estimate", worth=worth)
 
 
-def _worth(label: str, worth: float | None) -> str:
+def _worth(label: str, worth: float | None, code: str) -> str:
+    said = _say(code, f"label_{_NAMES[label]}")
     if worth is None:
-        return label
-    correlation = f"rank correlation with retraining {worth:.2f}"
+        return said
+
+    correlation = _say(code, "correlation", worth=f"{worth:.2f}")
     if label == ESTIMATE:
         return correlation
-    return f"{label}: {correlation}"
+    return _say(code, "not_worth", label=said, worth=correlation)
+
+
+def _say(code: str, key: str, **values: object) -> str:
+    return language(code).say(f"training.{key}", **values)

@@ -20,12 +20,15 @@ class Words:
         verbs: Words of this language for the dataset's verbs, where a table gives some.
         whole: Labels that keep the year or "(film)" at their end, since another thing in the
             dataset has the same title.
+        labels: Labels of relations in this language by key, where the graph states one that is not
+            the relation's usual label.
     """
 
     language: str = DEFAULT
     phrases: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     verbs: Mapping[str, str] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a language without a table, and words that no sentence can hold.
@@ -46,12 +49,16 @@ class Words:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary."""
-        return {
+        record: dict[str, Any] = {
             "language": self.language,
             "phrases": {key: list(both) for key, both in self.phrases.items()},
             "verbs": dict(self.verbs),
             "whole": list(self.whole),
         }
+        if self.labels:
+            record["labels"] = dict(self.labels)
+
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Words":
@@ -70,6 +77,7 @@ class Words:
             phrases,
             {_text(verb): _text(said) for verb, said in record["verbs"].items()},
             tuple(map(_text, record["whole"])),
+            {_text(key): _text(label) for key, label in record.get("labels", {}).items()},
         )
 
 

@@ -9,7 +9,7 @@ from kgrec.explanation.core.naming import Naming
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import Budget, Term
 from kgrec.explanation.effects.closed_form import Pair
-from kgrec.explanation.effects.measured import Effects, LinearEffects
+from kgrec.explanation.effects.measured import Effects, LinearEffects, LinearEffectsOfFacts
 from kgrec.models.base import ModelEffects
 from kgrec.models.capabilities import Parted
 
@@ -39,7 +39,7 @@ def budget_of(
         score: The scorer's score.
         liked: Item rows that the user has, for the parts of models that are run again.
     """
-    if isinstance(effects, LinearEffects):
+    if isinstance(effects, LinearEffects | LinearEffectsOfFacts):
         return _linear(effects.pair, graph, naming, score)
     if isinstance(model, Parted):
         return _parted(model, naming, user, item, score)

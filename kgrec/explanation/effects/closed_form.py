@@ -35,6 +35,25 @@ class Edit:
     added: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an edit takes from weights and degrees; less than 0 is put there.
+
+    Attributes:
+        rows: Node a of each weight A_ab that changes.
+        columns: Its node b.
+        weights: What goes from it.
+        ends: Nodes with fewer neighbors, as often as they lose one.
+        lost: How many each loses.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    weights: np.ndarray
+    ends: np.ndarray
+    lost: np.ndarray
+
+
 class Linear:
     """The layers of a linear model, and what scores are made of.
 
@@ -63,6 +82,11 @@ class Linear:
         weight = np.repeat(scale, self.degree) * scale[idx]
         self.matrix = sp.csr_matrix((weight, idx, ptr), shape=(self.num_nodes, self.num_nodes))
 
+    @property
+    def turned(self) -> sp.csr_matrix:
+        """The graph with its edges turned around: itself."""
+        return self.matrix
+
     def rows(self, nodes: np.ndarray, first: int = 0) -> np.ndarray:
         """Return sum over k >= first of c_k L_(k - first) of some nodes, (nodes, dim): z for 0, the
         y of Eq. (4) for 1.
@@ -74,7 +98,8 @@ class Linear:
         return total
 
     @cached_property
-    def _squares(self) -> np.ndarray:
+    def squares(self) -> np.ndarray:
+        """Squared length of each node's row of X."""
         return np.asarray(np.einsum("nd,nd->n", self.layers[0], self.layers[0], dtype=np.float64))
 
     def ranking(self, user: int, items: int, edit: Edit, mode: Mode = "delete") -> np.ndarray:
@@ -154,29 +179,28 @@ class Pair:
             self.toward_user = self.toward_user - self.score * self.toward_item / self.length
 
     def _push(self, node: int) -> list[np.ndarray]:
-        """Return A^t e for t = 0 .. K; while few nodes are reached, from their rows alone (A is
-        symmetric).
-        """
+        """Return (A^t)^T e for t = 0 .. K; while few nodes are reached, from their rows alone."""
         matrix = self.linear.matrix
+        turned = self.linear.turned
         pushed = [np.zeros(self.linear.num_nodes)]
         pushed[0][node] = 1.0
         reached = np.array([node])
 
         for _ in range(self.linear.num_layers):
             near = 4 * int(self.linear.degree[reached].sum()) < matrix.nnz
-            pushed.append(matrix[reached].T @ pushed[-1][reached] if near else matrix @ pushed[-1])
+            pushed.append(matrix[reached].T @ pushed[-1][reached] if near else turned @ pushed[-1])
             reached = np.flatnonzero(pushed[-1])
 
         return pushed
 
     @cached_property
     def from_user(self) -> list[np.ndarray]:
-        """A^t e_u for t = 0 .. K."""
+        """Row u of A^t for t = 0 .. K."""
         return self._push(self.user)
 
     @cached_property
     def from_item(self) -> list[np.ndarray]:
-        """A^t e_i for t = 0 .. K."""
+        """Row i of A^t for t = 0 .. K."""
         return self._push(self.item)
 
     def own(self) -> float:
@@ -244,7 +268,7 @@ class Pair:
             for side in (self.from_user, self.from_item)
         ]
 
-        return float((reach[0] * reach[1] * linear._squares).sum() / self.length)
+        return float((reach[0] * reach[1] * linear.squares).sum() / self.length)
 
     def joint(self, nodes: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return c(p) / n of paths of one length, Eq. (3).
@@ -261,7 +285,7 @@ class Pair:
             total += (
                 linear.coefficients[m]
                 * linear.coefficients[length - m]
-                * linear._squares[nodes[:, m]]
+                * linear.squares[nodes[:, m]]
             )
 
         return np.asarray(weight * total / self.length)
@@ -354,75 +378,91 @@ class Pair:
         "delete" computes all degrees again, "mask" keeps the other weights. An added pair must join
         nodes that have edges.
         """
+        return self.changed([self._change(edit) for edit in edits], modes)
+
+    def _change(self, edit: Edit) -> Change:
+        pairs = np.concatenate([edit.removed, edit.added])
+        sign = np.repeat([1.0, -1.0], [len(edit.removed), len(edit.added)])
+        rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
+        lost = np.tile(sign, 2)
+        a, b = (np.maximum(self.linear.degree[ends], 1.0) for ends in (rows, columns))
+        return Change(rows, columns, lost / np.sqrt(a * b), rows, lost)
+
+    def changed(self, changes: Sequence[Change], modes: Sequence[Mode]) -> np.ndarray:
+        """Return the scores under each change, (modes, changes)."""
+        ends = [self.user, self.item]
         touched = [
-            np.unique(
-                np.concatenate([[self.user, self.item], edit.removed.ravel(), edit.added.ravel()])
-            )
-            for edit in edits
+            np.unique(np.concatenate([ends, change.rows, change.columns])) for change in changes
         ]
         nodes = np.unique(np.concatenate([np.empty(0, np.int64), *touched]))
         powers = self._powers(nodes)
-        out = np.empty((len(modes), len(edits)))
+        out = np.empty((len(modes), len(changes)))
 
         for size in {len(part) for part in touched}:
             group = np.array([n for n, part in enumerate(touched) if len(part) == size])
             members = np.stack([touched[n] for n in group])
             at = np.searchsorted(nodes, members)
-            change = np.zeros((len(group), size, size))
+            gone = np.zeros((len(group), size, size))
+            lost = np.zeros((len(group), size))
 
             for row, n in enumerate(group.tolist()):
-                for pairs, sign in ((edits[n].removed, 1.0), (edits[n].added, -1.0)):
-                    place = np.searchsorted(members[row], pairs)
-                    change[row, place[:, 0], place[:, 1]] = change[
-                        row, place[:, 1], place[:, 0]
-                    ] = sign
+                change = changes[n]
+                a, b, end = (
+                    np.searchsorted(members[row], some)
+                    for some in (change.rows, change.columns, change.ends)
+                )
+                np.add.at(gone[row], (a, b), change.weights)
+                np.add.at(lost[row], end, change.lost)
 
             near = [power[at[:, :, None], at[:, None, :]] for power in powers]
             for row, mode in enumerate(modes):
-                out[row, group] = self._edited(members, change, near, mode)
+                fewer = lost if mode == "delete" else np.zeros_like(lost)
+                out[row, group] = self._edited(members, gone, fewer, near)
 
         return out
 
     def _powers(self, nodes: np.ndarray) -> list[np.ndarray]:
-        """Return (A^j)_xy of some nodes for j = 1 .. K; A is symmetric, so (A^(a+b))_xy = (row x of
-        A^a) . (row y of A^b).
+        """Return (A^j)_xy of some nodes for j = 1 .. K: (A^(a+b))_xy = (row x of A^a) . (column y of
+        A^b).
         """
-        pushed = [self.linear.matrix[nodes]]
-        for _ in range((self.linear.num_layers + 1) // 2 - 1):
-            pushed.append(pushed[-1] @ self.linear.matrix)
+        linear = self.linear
+        pushed = self._rows_of_powers(linear.matrix, nodes)
+        turned = pushed
+        if linear.turned is not linear.matrix:
+            turned = self._rows_of_powers(linear.turned, nodes)
 
         powers = []
         for j in range(1, self.linear.num_layers + 1):
             half = j // 2
             powers.append(
-                (pushed[j - half - 1] @ pushed[half - 1].T).toarray()
+                (pushed[j - half - 1] @ turned[half - 1].T).toarray()
                 if half
                 else pushed[0][:, nodes].toarray()
             )
 
         return powers
 
+    def _rows_of_powers(self, matrix: sp.csr_matrix, nodes: np.ndarray) -> list[sp.csr_matrix]:
+        rows = [matrix[nodes]]
+        for _ in range((self.linear.num_layers + 1) // 2 - 1):
+            rows.append(rows[-1] @ matrix)
+
+        return rows
+
     def _edited(
-        self, nodes: np.ndarray, change: np.ndarray, powers: list[np.ndarray], mode: Mode
+        self, nodes: np.ndarray, gone: np.ndarray, lost: np.ndarray, powers: list[np.ndarray]
     ) -> np.ndarray:
         """Return the scores of edits that touch equally many nodes.
 
         Args:
             nodes: (edits, touched), user and item among them.
-            change: (edits, touched, touched): 1 for a removed pair, -1 for an added one.
+            gone: (edits, touched, touched): what goes from the weights, D.
+            lost: (edits, touched): what goes from the degrees.
             powers: (A^j)_xy on the touched nodes, j = 1 .. K.
-            mode: "delete" or "mask".
         """
         linear = self.linear
         degree = linear.degree[nodes].astype(np.float64)
-        scale = 1 / np.sqrt(np.maximum(degree, 1))
-        gone = change * scale[:, :, None] * scale[:, None, :]  # D
-
-        if mode == "delete":
-            left = degree - change.sum(2)
-        else:
-            left = degree
-
+        left = degree - lost
         sigma = np.where(left > 0, np.sqrt(np.maximum(degree, 1) / np.maximum(left, 1)), 1.0)[
             :, :, None
         ]

@@ -9,9 +9,15 @@ import numpy as np
 
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
+from kgrec.explanation.effects.closed_form_of_facts import LinearOfFacts, PairOfFacts
 from kgrec.explanation.effects.rebuilt import Rebuilt
 from kgrec.models.base import ModelEffects
-from kgrec.models.capabilities import GraphEditable, LinearlyPropagated, Rerunnable
+from kgrec.models.capabilities import (
+    GraphEditable,
+    LinearlyPropagated,
+    LinearOverFacts,
+    Rerunnable,
+)
 
 _IN_CLOSED_FORM = 40
 
@@ -56,6 +62,8 @@ def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None
     """
     if isinstance(model, LinearlyPropagated):
         return LinearModel(model, graph)
+    if isinstance(model, LinearOverFacts):
+        return LinearModelOfFacts(model, graph)
     if isinstance(model, Rerunnable):
         return MeasuredModel(model, graph)
     if isinstance(model, GraphEditable):
@@ -192,8 +200,77 @@ class MeasuredEffects:
         facts = [np.empty(0, np.int64), *(self._graph.facts_of(edges) for edges in groups)]
         return _rerun(self._model, self._user, self._item, facts, modes)
 
-    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> None:
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return None: gates differ from walk to walk."""
+        return None
+
+
+class LinearModelOfFacts(MeasuredModel):
+    """Effects in closed form, of facts one by one.
+
+    Args:
+        model: The model's effects; its layers are computed here, once.
+        graph: The path graph of its graph.
+    """
+
+    def __init__(self, model: LinearOverFacts, graph: PathGraph) -> None:
+        super().__init__(model, graph)
+        self.linear = LinearOfFacts(model.propagation(), model.ckg)
+        upward = model.ckg.head < model.ckg.tail
+        numbers = self.linear.forward, self.linear.backward
+        self.from_low, self.from_high = (
+            graph.per_edge(np.where(upward, one, other)) for one, other in (numbers, numbers[::-1])
+        )
+
+    def at(self, user: int, item: int) -> "LinearEffectsOfFacts":
+        """Return the effects on one score."""
+        return LinearEffectsOfFacts(self, user, item)
+
+
+class LinearEffectsOfFacts(MeasuredEffects):
+    """Effects on one score of such a model.
+
+    Args:
+        of: The model.
+        user: User row.
+        item: Item row.
+    """
+
+    basis = "exact"
+
+    def __init__(self, of: LinearModelOfFacts, user: int, item: int) -> None:
+        super().__init__(of.model, of.graph, user, item)
+        self._of = of
+        self.pair: PairOfFacts = of.linear.at(of.graph.ckg.user_node(user), item)
+
+    def without(
+        self, groups: Sequence[np.ndarray], modes: Sequence[Mode] = ("delete",)
+    ) -> np.ndarray:
+        """Return the scores: few facts in closed form, many by pushing two vectors through the
+        edited graph.
+        """
+        scores = np.full((len(modes), 1 + len(groups)), self.pair.score)
+        if not self._of.linear.num_layers:
+            return scores
+
+        facts = [self._of.graph.facts_of(edges) for edges in groups]
+        small = [n for n, group in enumerate(facts, 1) if len(group) <= _IN_CLOSED_FORM]
+        large = [n for n, group in enumerate(facts, 1) if len(group) > _IN_CLOSED_FORM]
+        if small:
+            scores[:, small] = self.pair.without([facts[n - 1] for n in small], modes)
+        if large:
+            gone = [facts[n - 1] for n in large]
+            scores[:, large] = _rerun(self._of.model, self._user, self._item, gone, modes)
+
+        return scores
+
+    def walks(self, nodes: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return c(p) of Eq. (3), and the product of weights from the user to the item."""
+        upward = nodes[:, :-1] == self._of.graph.low[edges]
+        low, high = self._of.from_low[edges], self._of.from_high[edges]
+        ahead = np.where(upward, low, high)
+        back = np.where(upward, high, low)
+        return self.pair.joint_of(nodes, ahead, back), ahead.prod(1)
 
 
 def _rerun(

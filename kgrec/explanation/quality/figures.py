@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kgrec.explanation.core.records import Path
-from kgrec.explanation.effects.measured import LinearModel
+from kgrec.explanation.effects.measured import LinearModel, LinearModelOfFacts
 from kgrec.explanation.quality import metrics
 from kgrec.explanation.quality.report import Figure
 from kgrec.explanation.quality.sample import ExplainedItem, ShownPath
@@ -57,7 +57,7 @@ class Sample:
         """What drops rest on: "exact", "measured" or "post-hoc"."""
         if self.explained.effects is None:
             return "post-hoc"
-        if isinstance(self.explained.effects, LinearModel):
+        if isinstance(self.explained.effects, LinearModel | LinearModelOfFacts):
             return "exact"
         return "measured"
 

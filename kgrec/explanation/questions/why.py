@@ -8,6 +8,7 @@ from kgrec.explanation.core.records import Budget, Explanation, Path, Term
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.explanation.search.filters import Filters
 from kgrec.explanation.search.ranked import RANKINGS, FoundPaths, MeasuredPath, PathSearch
+from kgrec.languages import DEFAULT, language
 from kgrec.models.capabilities import HistoryEditable, Parted
 
 _MOST_AGAINST = 5
@@ -200,76 +201,55 @@ def _notes(
     notes = []
 
     if rank is None:
-        notes.append(
-            "The user already has this item: it has no rank, and the interaction itself is "
-            "not offered as a path."
-        )
+        notes.append(_note("has"))
 
     if explained.graph_effect != "measured":
         notes.append(_no_effect(explained))
 
     if any(found.listed.cut[:2]):
-        notes.append(
-            f"The search stopped at its budget of {search.settings['budget']} entries: paths "
-            "through the widest nodes are missing."
-        )
+        notes.append(_note("budget", budget=search.settings["budget"]))
 
     if explained.about:
         notes.append(explained.about)
 
     notes += found.notes
     if explained.blind_to_users and filters.users != "hide":
-        notes.append(
-            f"{explained.name} passes no message through other users: paths through them have no "
-            "effect and are left out."
-        )
+        notes.append(_note("blind", model=explained.name))
 
     if not paths:
         notes.append(_no_path(filters))
 
     if any(path.users for path in paths):
-        notes.append(
-            "Other users are counted, not named; the number of such a path is for all of its "
-            "facts removed together."
-        )
+        notes.append(_note("counted"))
 
     return notes
 
 
+def _note(key: str, **values: object) -> str:
+    """Return a note in English; ``Speech`` says it in other languages."""
+    return language(DEFAULT).say(f"notes.{key}", **values)
+
+
 def _no_effect(explained: ExplainedModel) -> str:
-    if explained.graph_effect == "not measured":
-        note = (
-            f"What facts of the graph do to {explained.name}'s score is not measured: the model "
-            "offers no deletion (kgrec.models.capabilities). The paths connect; whether they "
-            "cause anything is not known."
-        )
-    else:
-        note = (
-            f"No fact of the graph has an effect on {explained.name}'s score at inference: the "
-            "facts connect, they do not cause."
-        )
-
+    likes = ""
     if isinstance(explained.model_effects, HistoryEditable):
-        note += " Each like has one"
-        if isinstance(explained.model_effects, Parted):
-            note += ": see the budget"
+        likes = _note("likes_parted" if isinstance(explained.model_effects, Parted) else "likes")
 
-        note += "."
-
-    return note
+    key = "not_measured" if explained.graph_effect == "not measured" else "no_effect"
+    return _note(key, model=explained.name, likes=likes)
 
 
 def _no_path(filters: Filters) -> str:
-    reach = "1 hop"
+    reach = _note("one_hop")
     if filters.max_length > 1:
-        reach = f"at most {filters.max_length} hops"
+        reach = _note("hops", count=filters.max_length)
 
     hidden = ""
     if filters.users == "hide":
-        hidden = ", paths through other users left out"
+        hidden = _note("without_users")
 
     without_users = Filters(max_length=filters.max_length, users="hide")
     if filters.active() and filters != without_users:
-        hidden = " within the filters"
+        hidden = _note("within_filters")
 
-    return f"No path of {reach} joins this user and this item{hidden}."
+    return _note("no_path", reach=reach, hidden=hidden)

@@ -205,7 +205,9 @@ def _section(number: int, explanation: Explanation) -> _View:
         "next": "",
         "legend": "",
         "person": person_lines(explanation, _between_quotes),
-        "training": "" if explanation.training is None else explanation.training.about(),
+        "training": (
+            "" if explanation.training is None else explanation.training.about(words.language)
+        ),
         "budget": None,
         "cards": [
             _card(number, path, largest, explanation)

@@ -40,7 +40,9 @@ def _phrase(relation: Relation, words: Words) -> str:
     if not backward and forward:
         backward = lang.inverse(forward)
 
-    known = lang.relation(spoken(relation.label, whole=True))
+    own = words.labels.get(relation.key)
+    label = relation.label if own is None else own
+    known = lang.relation(spoken(label, whole=True), own is not None)
     return (forward or known[0]) if relation.forward else (backward or known[1])
 
 
@@ -49,7 +51,7 @@ def _arrow(relations: Sequence[Relation], words: Words) -> str:
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in relations):
         labels = [
-            words.phrases.get(one.key, ("", ""))[0] or spoken(one.label, whole=True)
+            words.phrases.get(one.key, ("", ""))[0] or relation_words(one, words)
             for one in relations
             if one.forward == forward
         ]
@@ -57,6 +59,11 @@ def _arrow(relations: Sequence[Relation], words: Words) -> str:
         arrows.append(f"- {joined} ->" if forward else f"<- {joined} -")
 
     return " ".join(arrows)
+
+
+def relation_words(relation: Relation, words: Words = _ENGLISH) -> str:
+    """Return the label of a relation, the graph's own in the language where it has one."""
+    return spoken(words.labels.get(relation.key, relation.label), whole=True)
 
 
 def plain(node: Node, words: Words = _ENGLISH) -> str:
@@ -104,11 +111,16 @@ def _parts(path: Path, words: Words) -> list[str]:
     return [language(words.language).say("you"), _step(first, words), *steps]
 
 
-def _interaction(hop: Hop, role: str, words: Words) -> str:
-    """Return an interaction in words: what the user did, or how low it was rated."""
+def _interaction(hop: Hop, role: str, words: Words, bare: bool = False) -> str:
+    """Return an interaction in words: what the user did, or how low it was rated; ``bare`` without
+    names.
+    """
     lang = language(words.language)
     ends = (hop.source, hop.target) if hop.forward else (hop.target, hop.source)
     names = {"who": named(ends[0], words), "item": named(ends[1], words)}
+    if bare:
+        names = dict.fromkeys(names, "")
+
     if hop.rating is not None:
         rating, most = map(terminal, hop.rating)
         return lang.say(f"rated.{role}", rating=rating, most=most, **names)
@@ -118,14 +130,22 @@ def _interaction(hop: Hop, role: str, words: Words) -> str:
     return lang.interaction(own or verb, role, own is not None, **names)
 
 
+def did_words(hop: Hop, words: Words = _ENGLISH) -> str:
+    """Return what was done alone, whatever the direction: "liked", "rated 2 of 5"."""
+    return _interaction(hop, "did", words, bare=True).strip(" -:")
+
+
+def _role(hop: Hop) -> str:
+    """Return the role of an interaction that is not the user's own first step."""
+    if not hop.forward:
+        return "also_by"
+    return "who_also" if hop.source.kind == "users" else "did"
+
+
 def _step(hop: Hop, words: Words) -> str:
     """Return a hop after the first in words, with where it leads."""
     if hop.liked:
-        role = "also_by"
-        if hop.forward:
-            role = "who_also" if hop.source.kind == "users" else "did"
-
-        return _interaction(hop, role, words)
+        return _interaction(hop, _role(hop), words)
 
     said = hop_words(hop, words)
     target = named(hop.target, words)
@@ -139,10 +159,9 @@ def liked_because(hop: Hop, words: Words = _ENGLISH) -> str:
 
 
 def hop_words(hop: Hop, words: Words = _ENGLISH) -> str:
-    """Return what a hop says between its two names, for a drawing: "directed by", "liked"."""
+    """Return what a hop says between its two names, for a drawing: "directed by", "also seen by"."""
     if hop.liked:
-        verb = hop.relation_label
-        return terminal(words.verbs.get(verb, verb))
+        return _interaction(hop, _role(hop), words, bare=True).strip(" -:")
 
     phrases = [_phrase(relation, words) for relation in hop.relations]
     if not all(phrases):

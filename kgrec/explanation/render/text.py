@@ -67,7 +67,7 @@ def part_name(name: str, words: Words = _ENGLISH) -> str:
     """Return the name of a part of a score in a language, where it has one there."""
     if name in _PARTS:
         return _say(words, _PARTS[name])
-    return terminal(name)
+    return terminal(language(words.language).translated("parts", name))
 
 
 def as_shares(budget: Budget) -> bool:
@@ -360,7 +360,7 @@ def training_words(training: TrainingEffects | None, number: int, words: Words =
     """Return the effects through training of a path, counted from 1; "" without any."""
     if training is None:
         return ""
-    return _say(words, "training", effects=training.paths[number - 1].words())
+    return _say(words, "training", effects=training.paths[number - 1].words(words.language))
 
 
 def footing(explanation: Explanation, width: int) -> list[str]:

@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Explanation, Hop, Node, Path
 from kgrec.explanation.core.words import Words
-from kgrec.explanation.render.sentences import claim_words
+from kgrec.explanation.render.sentences import claim_words, did_words, relation_words
 from kgrec.explanation.render.text import basis_word, drop_words, footing, heading, places, quoted
 from kgrec.languages import language
 
@@ -36,8 +35,7 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
 
         first = paths[0][1].hops[0]
         if first.liked:
-            verb = first.relation_label
-            said = f"{terminal(words.verbs.get(verb, verb))} {said}"
+            said = f"{did_words(first, words)} {said}"
             style = "bold"
 
         if stop in parts:
@@ -79,9 +77,11 @@ def _arrow(hop: Hop, words: Words) -> str:
     """Return a hop with arrows in the direction of its facts."""
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
-        labels = " and ".join(
-            terminal(relation.label) for relation in hop.relations if relation.forward == forward
+        labels = f" {language(words.language).say('and')} ".join(
+            relation_words(one, words) for one in hop.relations if one.forward == forward
         )
+        if hop.liked:
+            labels = did_words(hop, words)
         if forward:
             arrows.append(f"-{labels}->")
         else:

@@ -24,6 +24,7 @@ from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.graph.ckg import CollaborativeKG
+from kgrec.languages import DEFAULT, language
 from kgrec.models.base import Plan, Recommender, Scorer, reads_history
 from kgrec.models.capabilities import (
     GraphEditable,
@@ -43,14 +44,15 @@ _NUMBERS_AT_ONCE = 20_000_000
 
 
 def with_history(
-    explained: ExplainedModel, items: np.ndarray, user: int | None = None
+    explained: ExplainedModel, items: np.ndarray, user: int | None = None, name: str = ""
 ) -> tuple[ExplainedModel, int]:
     """Return the model with someone who has a history, and the row of that user.
 
     Args:
         explained: The model and its data.
         items: Distinct items (rows) of the history.
-        user: A known user (row) who has them besides; None for someone unseen, who has no id.
+        user: A known user (row) who has them besides; None for someone unseen.
+        name: Id of someone unseen, which no user has; "" for none.
 
     Raises:
         CapabilityError: If the model cannot rank by a history.
@@ -83,7 +85,7 @@ def with_history(
             "training interactions."
         )
 
-    return _folded_in(explained, row, own, usable, new), row
+    return _folded_in(explained, row, own, usable, new, name), row
 
 
 def _with_clicks(
@@ -99,15 +101,17 @@ def _with_clicks(
         _with_interactions(explained.data, user, new),
         model_name=explained.name,
         seen=_with_seen(explained.seen, user, new),
-        about=(
-            f"Put into the graph for this user: {len(new)} of the history's items. Embeddings stay "
-            "as trained."
-        ),
+        about=language(DEFAULT).say("notes.put_in", count=len(new)),
     )
 
 
 def _folded_in(
-    explained: ExplainedModel, user: int, own: np.ndarray, usable: np.ndarray, new: np.ndarray
+    explained: ExplainedModel,
+    user: int,
+    own: np.ndarray,
+    usable: np.ndarray,
+    new: np.ndarray,
+    name: str,
 ) -> ExplainedModel:
     """Return the model with a user whose vector is made of items that it knows."""
     effects: FoldedIn | ByHistory
@@ -122,17 +126,13 @@ def _folded_in(
 
     return ExplainedModel(
         explained.model,
-        _with_interactions(explained.data, user, new),
+        _with_interactions(explained.data, user, new, name),
         OwnHistory(explained.scorer, user, usable),
         model_name=explained.name,
         seen=_with_seen(explained.seen, user, own),
         effects=effects,
         known=Known(users, known.items),
-        about=(
-            "The vector of this person is made of the history (fold-in), which moves no other "
-            "vector. Facts are never called a cause here: what unrelated facts do was estimated "
-            "for known users alone."
-        ),
+        about=language(DEFAULT).say("notes.folded_in"),
     )
 
 
@@ -419,14 +419,15 @@ def _equal(one: CollaborativeKG, other: CollaborativeKG) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
 
 
-def _with_interactions(data: Dataset, user: int, items: np.ndarray) -> Dataset:
-    """Return the dataset with interactions of a user, who is added where unseen."""
+def _with_interactions(data: Dataset, user: int, items: np.ndarray, name: str = "") -> Dataset:
+    """Return the dataset with interactions of a user, who is added by a name where unseen."""
     train = data.train
     new = Interactions(
         np.full(len(items), user, train.user.dtype),
         items.astype(train.item.dtype),
         _unknown(train.time, len(items)),
         _unknown(train.rating, len(items)),
+        event=None if train.event is None else np.full(len(items), -1, train.event.dtype),
     )
     at = int(np.searchsorted(train.user, user, side="right"))
     order = np.concatenate(
@@ -439,12 +440,13 @@ def _with_interactions(data: Dataset, user: int, items: np.ndarray) -> Dataset:
             (train.item, new.item),
             (train.time, new.time),
             (train.rating, new.rating),
+            (train.event, new.event),
         )
     )
-    user_column, item_column, time, rating = columns
+    user_column, item_column, time, rating, event = columns
     assert user_column is not None
     assert item_column is not None
-    data = replace(data, train=Interactions(user_column, item_column, time, rating))
+    data = replace(data, train=Interactions(user_column, item_column, time, rating, event=event))
     if user < data.num_users:
         return data
 
@@ -454,8 +456,10 @@ def _with_interactions(data: Dataset, user: int, items: np.ndarray) -> Dataset:
 
     return replace(
         data,
-        users=Vocabulary([*data.users, _free(data.users)], kind="user", checked=True),
-        user_labels=pl.concat([labels, pl.Series(labels.name, [STRANGER], dtype=pl.String)]),
+        users=Vocabulary([*data.users, name or _free(data.users)], kind="user", checked=True),
+        user_labels=pl.concat(
+            [labels, pl.Series(labels.name, [name or STRANGER], dtype=pl.String)]
+        ),
     )
 
 

@@ -20,6 +20,7 @@ from kgrec.explanation.search.best_paths import best_paths, count_walks
 from kgrec.explanation.search.candidates import Candidates, choose, grouped, rounded
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.explanation.search.filters import Filters
+from kgrec.languages import DEFAULT, language
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import Plausible
 
@@ -341,7 +342,9 @@ class PathSearch:
         group = found.groups[length]
         count = found.users(measured.where)
         example = group.example[number]
-        hops = self.explained.naming.hops(group.nodes[number].tolist(), example.tolist(), count)
+        hops = self.explained.naming.hops(
+            group.nodes[number].tolist(), example.tolist(), count, measured.hops
+        )
         if effects is None or found.drops is None:
             return self._unmeasured(found, measured, hops)
 
@@ -488,6 +491,7 @@ class PathSearch:
         nodes = list(found.nodes)
         edges = list(found.edges)
         notes = []
+        english = language(DEFAULT)
 
         for length, cut in enumerate(cuts):
             if not cut or length < 2:
@@ -508,12 +512,11 @@ class PathSearch:
             edges[length] = best.edges[order]
             least = ""
             if best.complete and len(best.values):
-                least = f", none left out with a first-order effect above {best.values[-1]:.3g}"
+                least = english.say("notes.least", value=f"{best.values[-1]:.3g}")
 
-            notes.append(
-                f"Of paths of {length + 1} hops (about {walks[length]:.3g} walks, too many to "
-                f"list) the best {len(best.values)} without other users were searched{least}."
-            )
+            about = {"length": length + 1, "walks": f"{walks[length]:.3g}"}
+            about |= {"count": len(best.values), "least": least}
+            notes.append(english.say("notes.best_first", **about))
 
         return Found(tuple(nodes), tuple(edges), cuts), notes
 

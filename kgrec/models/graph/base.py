@@ -19,6 +19,7 @@ from kgrec.graph.reach import reached
 from kgrec.graph.symmetric import PairGraph
 from kgrec.models.base import DotProduct, Plan, Recommender, ranking_objective
 from kgrec.models.effects import PropagationEffects, with_parameters_of
+from kgrec.nn.contrast import info_nce
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.light import LightPropagation
 from kgrec.nn.losses import l2
@@ -63,16 +64,20 @@ class LightRecommender(Recommender):
         parts = [glorot_uniform(size, self.config.dim, generator=generator) for size in sizes]
         return torch.cat(parts)
 
+    def start(self) -> Float[Tensor, "nodes dim"]:
+        """Return layer 0: the embeddings."""
+        return self.nodes
+
     def forward(self) -> Float[Tensor, "nodes dim"]:
         """Return the propagated embeddings of all nodes."""
-        z: Tensor = self.propagate(self.nodes, self.graph.csr, self.graph.weight)
+        z: Tensor = self.propagate(self.start(), self.graph.csr, self.graph.weight)
         return z
 
     def rows(
         self, rows: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
         """Return the propagated embeddings of distinct nodes, and those of layer 0."""
-        return self.propagate.rows(self.nodes, self.graph.csr, self.graph.weight, rows)
+        return self.propagate.rows(self.start(), self.graph.csr, self.graph.weight, rows)
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items to whose vectors a trained one contributes.
@@ -99,7 +104,7 @@ class LightRecommender(Recommender):
             return DotProduct(users, items)
 
         csr = self.graph.csr
-        received = self.propagate.received(self.nodes, csr, self.graph.weight)
+        received = self.propagate.received(self.start(), csr, self.graph.weight)
         return DotProduct(users, items, partial(self.propagate.fold_in, received, csr))
 
     def export_vectors(self) -> Mapping[str, Float[Tensor, "nodes _"]]:
@@ -221,3 +226,40 @@ class ContrastedLight(RankedLight):
 
     def _begin(self, epoch: int, seed: int) -> None:
         self.reseed(derive(seed, "views", epoch))
+
+
+class TwoViews(ContrastedLight):
+    """Light propagation whose nodes are recognized across two views of the graph.
+
+    Args:
+        ckg: Graph.
+        config: Hyper-parameters, among them ``contrast`` ("all" or "batch": which nodes a node is
+            told apart from) and ``contrast_temperature``.
+        generator: Draws the initial embeddings.
+    """
+
+    @abstractmethod
+    def view(self, number: int, nodes: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
+        """Return Z of distinct nodes over a view, 0 or 1."""
+
+    def contrast(self, users: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, ""]:
+        """Return how little the nodes of a batch are recognized across the views.
+
+        Source: Wu et al., SGL, SIGIR 2021, Eq. (10). https://arxiv.org/abs/2010.10783
+        """
+        tau = self.config.contrast_temperature
+        entities = self.ckg.num_entities
+
+        if self.config.contrast == "batch":
+            users, items = torch.unique(users), torch.unique(items)
+            nodes = torch.cat([users, items])
+            first, second = (self.view(number, nodes) for number in (0, 1))
+            cut = len(users)
+            of_users = info_nce(first[:cut], second[:cut], tau)
+            return of_users + info_nce(first[cut:], second[cut:], tau)
+
+        every = torch.arange(self.ckg.num_nodes, device=users.device)
+        first, second = (self.view(number, every) for number in (0, 1))
+        of_users = info_nce(take_rows(first, users), second[entities:], tau, users - entities)
+        catalog = second[: self.ckg.num_items]
+        return of_users + info_nce(take_rows(first, items), catalog, tau, items)

@@ -13,11 +13,10 @@ from torch import Tensor
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Preset, Span
-from kgrec.models.graph.base import ContrastedLight
+from kgrec.models.graph.base import TwoViews
 from kgrec.nn.contrast import (
     check_contrast,
     edges_of_kept_nodes,
-    info_nce,
     kept_edges,
     view_weights,
 )
@@ -92,7 +91,7 @@ SPACE = {
 }
 
 
-class SGL(ContrastedLight):
+class SGL(TwoViews):
     """LightGCN whose nodes are also recognized across two views of the graph.
 
         Z = 1 / (L + 1) (X + A X + ... + A^L X),   score(u, i) = z_u . z_i                    (4)
@@ -120,26 +119,7 @@ class SGL(ContrastedLight):
         super().__init__(ckg, config, generator)
         self._views: tuple[tuple[Tensor, ...], ...] = ()
 
-    def contrast(self, users: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, ""]:
-        """Return how little the nodes of a batch are recognized across the views, Eq. (10)."""
-        tau = self.config.contrast_temperature
-        entities = self.ckg.num_entities
-
-        if self.config.contrast == "batch":
-            users, items = torch.unique(users), torch.unique(items)
-            nodes = torch.cat([users, items])
-            first, second = (self._view(number, nodes) for number in (0, 1))
-            cut = len(users)
-            of_users = info_nce(first[:cut], second[:cut], tau)
-            return of_users + info_nce(first[cut:], second[cut:], tau)
-
-        every = torch.arange(self.ckg.num_nodes, device=users.device)
-        first, second = (self._view(number, every) for number in (0, 1))
-        of_users = info_nce(take_rows(first, users), second[entities:], tau, users - entities)
-        catalog = second[: self.ckg.num_items]
-        return of_users + info_nce(take_rows(first, items), catalog, tau, items)
-
-    def _view(self, number: int, nodes: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
+    def view(self, number: int, nodes: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
         """Return Z of distinct nodes over a view, Eqs. (5)-(9)."""
         csr = self.graph.csr
         whole = (self.graph.weight,) * self.config.num_layers

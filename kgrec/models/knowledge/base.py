@@ -4,11 +4,11 @@ one.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from kgrec.batches import Query
@@ -142,7 +142,7 @@ class SampledFacts(nn.Module):
 
 
 def keep_samples(
-    model: nn.Module, drawn_from: tuple[int, ...], **samples: Int[Tensor, "..."]
+    model: nn.Module, drawn_from: tuple[int, ...], **samples: Shaped[Tensor, "..."]
 ) -> None:
     """Keep samples with a model's weights, as buffers by their names. A state whose samples are of
     another graph gives the model its weights alone: positions mean nothing there.
@@ -172,6 +172,22 @@ def interactions_by_user(ckg: CollaborativeKG) -> tuple[Int[Tensor, " _"], Int[T
     order = np.lexsort((items, users))
     ptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=ckg.num_users))])
     return torch.from_numpy(ptr.astype(np.int64)), torch.from_numpy(items[order].astype(np.int64))
+
+
+def interactions_alone(ckg: CollaborativeKG) -> CollaborativeKG:
+    """Return the graph of items and users, and their interactions."""
+    kept = ckg.take(ckg.relation == 0)
+    head = kept.head - ckg.num_entities + ckg.num_items
+    return replace(kept, num_entities=ckg.num_items, head=head)
+
+
+def own_vectors(ckg: CollaborativeKG) -> Float[Tensor, "entities 1"]:
+    """Return 1 for each entity but the items without interactions, whose vectors only negatives
+    would move.
+    """
+    own = torch.ones(ckg.num_entities, 1)
+    own[: ckg.num_items, 0] = torch.from_numpy(ckg.warm_items()[1] >= 0).to(own)
+    return own
 
 
 def passed_on(

@@ -102,9 +102,9 @@ class KTUP(Recommender):
 
     Differs from the paper: TransH's plausibility takes corrupted tails alone; losses are means over
     the batch, and the terms on planes, the unit ball and the alignment are over the rows of the
-    batch; the authors alternate steps of either loss. A preference is a relation, in one direction.
-    ``form="code"`` (preset "official") weighs by the similarities themselves and leaves n as long
-    as it comes out.
+    batch; the authors alternate steps of either loss; items without interactions
+    start as their entities; a preference is a relation, in one direction. ``form="code"`` (preset
+    "official") weighs by the similarities themselves and leaves n as long as it comes out.
 
     Args:
         ckg: Graph with triples.
@@ -127,6 +127,10 @@ class KTUP(Recommender):
         drawn = (glorot_uniform(size, config.dim, generator=generator) for size in sizes)
         tables = [nn.Parameter(normalize(table, dim=1)) for table in drawn]
         self.users, self.items, self.entities = tables[:3]
+        _, position = ckg.warm_items()
+        with torch.no_grad():  # no interaction moves these: they are ranked by their entities
+            self.items[position < 0] = self.entities[: ckg.num_items][position < 0]
+
         self.preferences, self.relations = tables[3:5]  # P and R
         self.preference_normals, self.relation_normals = tables[5:]
 

@@ -278,7 +278,7 @@ class LightKG(Recommender):
         return {"users": ranked.users, "items": ranked.items, "entities": entities}
 
     def explanation_effects(self) -> LightKGEffects:
-        """Return exact parts of scores, and effects by propagating again: scores are linear."""
+        """Return exact parts and effects: scores are linear."""
         return LightKGEffects(self)
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import Recommender
 from kgrec.models.capabilities import (
+    FactPropagation,
     GraphEditable,
+    LinearOverFacts,
     MessageLayers,
-    MessagePassed,
     Parted,
     ScoreParts,
 )
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from kgrec.models.knowledge.lightkg import LightKG
 
 
-class LightKGEffects(MessagePassed, GraphEditable, Parted):
-    """Effects of facts, by propagating the two ends of a score over the graph without them: exact,
-    since scores are linear in the embeddings.
+class LightKGEffects(LinearOverFacts, GraphEditable, Parted):
+    """Effects of facts, exact since scores are linear in the embeddings: in closed form, of many by
+    propagating the two ends of a score over the graph without them.
 
     Args:
         model: The model.
@@ -48,6 +49,19 @@ class LightKGEffects(MessagePassed, GraphEditable, Parted):
         self._facts_of_pair = np.bincount(self._pair, minlength=len(pairs))
         ends = np.concatenate(self._ends)
         self._degree = np.bincount(ends, minlength=self.ckg.num_nodes)
+
+    def propagation(self) -> FactPropagation:
+        """Return the propagation that the scorer ranks by."""
+        model = self._model
+        numbers = model.numbers.detach()
+        relation = torch.from_numpy(self.ckg.relation).to(numbers.device)
+        layers = model.config.num_layers
+        return FactPropagation(
+            start=model.nodes.detach(),
+            coefficients=(1 / (layers + 1),) * (layers + 1),
+            forward=numbers[relation],
+            backward=numbers[relation + self.ckg.num_relations],
+        )
 
     def message_layers(self) -> MessageLayers:
         """Return the layers, which are their neighborhoods."""

@@ -16,10 +16,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from kgrec.batches import PointwiseBatch, TripleBatch
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.known import Known
+from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
-from kgrec.graph.reach import reached
 from kgrec.models.base import DotProduct, ModelEffects, Objective, Plan, Preset, Recommender, Span
 from kgrec.models.capabilities import Plausible
 from kgrec.models.knowledge.base import SampledFacts
@@ -147,7 +146,8 @@ class MKR(Recommender):
     items have two vectors; they are passed over in every epoch, at a rate divided by
     ``kg_interval``, where the authors wait as many epochs; a user's score is the inner product, as
     in the authors' settings, and not a network; negatives are drawn again every epoch, unless the
-    data has labeled ones. ``form="code"`` (preset "official") has no false triples.
+    data has labeled ones; items without interactions are not ranked. ``form="code"`` (preset
+    "official") has no false triples.
 
     Args:
         ckg: Graph with triples.
@@ -246,8 +246,10 @@ class MKR(Recommender):
         return Plan((first, Objective(*what, name="tails", source=source, rate=rate)))
 
     def can_rank(self, data: Dataset) -> Known:
-        """Return the users and items that interactions or triples tell something about."""
-        return reached(self.ckg)
+        """Return the users and items with interactions. The tails that an item's triples predict
+        bind e' alone, so that v' of an item without interactions is where it started, Eq. (2).
+        """
+        return with_interactions(data)
 
     def scorer(self) -> DotProduct:
         """Return users and items after their layers."""

@@ -48,7 +48,8 @@ class RippleNetConfig:
         inverses: Whether triples are walked from their tails as well; not in the paper.
         negatives: Items drawn for each interaction where the data has no labeled negatives; 1 in
             the paper.
-        kg_weight: Weight of the loss of triples; 0.01 in the paper.
+        kg_weight: Weight of the loss of triples; 0.01 in the paper. With 0.1 items without
+            interactions are ranked by their triples.
         l2_weight: Weight of the squares of the rows looked up, added up over the batch; 1e-7 in
             the paper for movies, 1e-5 for books.
     """
@@ -59,7 +60,7 @@ class RippleNetConfig:
     form: Literal["paper", "code"] = "code"
     inverses: bool = True
     negatives: int = 4
-    kg_weight: float = 0.01
+    kg_weight: float = 0.1
     l2_weight: float = 1e-7
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class RippleNetConfig:
             )
 
 
-_PUBLISHED = {"dim": 16, "inverses": False, "negatives": 1}
+_PUBLISHED = {"dim": 16, "inverses": False, "negatives": 1, "kg_weight": 0.01}
 _PUBLISHED_TRAINING = {"epochs": 10, "patience": 0, "batch_size": 1024, "learning_rate": 0.02}
 
 PRESETS = {

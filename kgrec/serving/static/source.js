@@ -82,10 +82,10 @@ export class Server {
     return this.ask("why-not", { user, item });
   }
   facts(item) {
-    return this.ask("facts", { item });
+    return this.ask("facts", { item, ...spoken() });
   }
   node(kind, key) {
-    return this.ask("node", { kind, key });
+    return this.ask("node", { kind, key, ...spoken() });
   }
   audience(kind, key) {
     return this.ask("audience", { kind, key });

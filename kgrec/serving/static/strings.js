@@ -216,12 +216,12 @@ export const STRINGS = {
   flip: ["Without {likes} you would see {rival} first.", "Ohne {likes} stünde {rival} ganz oben."],
   "try-it": ["Try it", "Ausprobieren"],
   "size.both": [
-    "Without this like and these facts the score would be {value} lower.",
-    "Ohne dieses und diese Fakten wäre die Bewertung um {value} niedriger.",
+    "Without it and these facts the score would be {value} lower.",
+    "Ohne das und diese Fakten wäre die Bewertung um {value} niedriger.",
   ],
   "size.like": [
-    "Without this like the score would be {value} lower.",
-    "Ohne dieses wäre die Bewertung um {value} niedriger.",
+    "Without it the score would be {value} lower.",
+    "Ohne das wäre die Bewertung um {value} niedriger.",
   ],
   "size.facts": [
     "Without these facts the score would be {value} lower.",
@@ -444,7 +444,7 @@ export const STRINGS = {
   filters: ["Filters", "Filter"],
   "clear-all": ["Clear all", "Alle löschen"],
   relations: ["Relations", "Relationen"],
-  interactions: ["liked (interactions)", "gemocht (Interaktionen)"],
+  interactions: ["interactions", "Interaktionen"],
   stops: ["Stops on the way", "Stationen"],
   "kinds.item": ["items", "Artikel"],
   "kinds.entity": ["entities", "Entitäten"],

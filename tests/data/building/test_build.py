@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import InteractionLog
@@ -237,7 +238,7 @@ def test_the_method_is_the_function():
     assert Dataset.build(TWENTY, seed=3).summary() == Dataset.build(TWENTY, seed=3).summary()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=share(50), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz"), st.integers(0, 9)),

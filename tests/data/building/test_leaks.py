@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.building.leaks import like_relations, stated_interactions
 from kgrec.data.readers.triples import read_triples
@@ -21,7 +22,7 @@ def frame(rows):
     return pl.DataFrame(rows, schema=["head", "relation", "tail"], orient="row").cast(pl.String)
 
 
-@settings(max_examples=200)
+@settings(max_examples=share(200))
 @given(RELATED, st.sampled_from([0.3, 0.8]))
 def test_relations_that_say_the_same(rows, least):
     graph = read_triples(frame([(f"e{h}", f"r{r}", f"e{t}") for h, r, t in rows]))
@@ -44,7 +45,7 @@ def test_relations_that_say_the_same(rows, least):
     assert found == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=share(60))
 @given(
     st.sets(
         st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 4), st.integers(0, 2)),

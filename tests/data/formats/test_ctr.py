@@ -79,6 +79,8 @@ def test_users_outside_the_core_lose_their_negatives(tmp_path):
         ([*ROWS, (1, 2, 5)], FormatError, r"ratings_final\.txt:101: label '5' is neither 0 nor 1"),
         ([*ROWS, (1, 2)], FormatError, r"ratings_final\.txt:101: expected 3 columns, found 2"),
         ([(1, 2, 0)], DataError, r"ratings_final\.txt: no row has label 1"),
+        ([(1, 2, 1), (2, 2, 1)], DataError, r"ratings_final\.txt: every row has label 1"),
+        ([*ROWS, (1, 2, "NaN")], FormatError, r"ratings_final\.txt:101: label 'NaN' is neither"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, rows, error, message):
@@ -122,7 +124,7 @@ def test_a_pair_of_both_labels():
 
 
 def test_sources_of_interactions_exclude_each_other():
-    log = labelled(("a", "x", True, 0), ("a", "y", True, 2), ("b", "x", True, 1))
+    log = labelled(("a", "x", True, 0), ("a", "y", False, 2), ("b", "x", True, 1))
     with pytest.raises(ConfigError, match="exclude each other"):
         Dataset.build(pl.DataFrame({"user": ["a"], "item": ["x"]}), labelled=log)
     with pytest.raises(DataError, match="needs a time"):

@@ -34,6 +34,7 @@ def named(data):
 
 def test_titles_are_items_and_labels_choose(tmp_path):
     data = load(fill(tmp_path / "d"))
+    assert data.wording.verb() == "read"
     assert data.content.texts.to_list() == list(data.items)
     assert (data.num_users, data.settings["split"], len(data.triples)) == (3, "given", 0)
     news = named(data)

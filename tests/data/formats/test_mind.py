@@ -104,6 +104,7 @@ def named(data):
 def test_one_folder_is_divided_by_time(tmp_path):
     data = load(fill(tmp_path / "m"), ratios=(0.6, 0.2, 0.2))
     assert (data.settings["split"], data.settings["ratios"]) == ("temporal", [0.6, 0.2, 0.2])
+    assert data.wording.verb() == "read"
     assert shown(data, "train") == [
         ("U1", ["N2", "N3"], [True, False], ["N1"]),
         ("U1", ["N2", "N3"], [False, True], ["N1"]),

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.graphs import filter as filters
 from kgrec.data.graphs.filter import (
@@ -49,7 +50,7 @@ def by_sets(rows, users, items):
         rows = kept
 
 
-@settings(max_examples=150)
+@settings(max_examples=share(150))
 @given(PAIRS, st.integers(0, 4), st.integers(0, 4), st.booleans())
 def test_a_core_of_users_and_one_of_items(rows, users, items, rounds):
     before = filters._WHOLE_ROUNDS

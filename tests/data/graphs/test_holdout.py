@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.graphs.holdout import _move_unknown
 from kgrec.data.readers.triples import read_triples
@@ -36,7 +37,7 @@ def training(data):
     return np.stack([data.triples.head, data.triples.relation, data.triples.tail], axis=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(60), deadline=None)
 @given(TRIPLES, st.integers(0, 5))
 def test_what_is_held_out_is_known_from_training(rows, seed):
     try:

@@ -2,13 +2,18 @@
 
 import json
 import sqlite3
+import threading
+import time
 
+import numpy as np
 import polars as pl
 import pytest
-from postgres import PASSWORD, server
+import shop as shops
+from postgres import PASSWORD, Between, server
 
 import kgrec
 from kgrec.cli import run as main
+from kgrec.data.io import databases
 from kgrec.data.io.databases import DatabaseQuery, query_of
 from kgrec.errors import ConfigError, FetchError, FormatError, MissingFileError
 
@@ -93,6 +98,22 @@ def test_postgresql_gives_the_rows_of_the_file(postgres, csv):
     assert sorted(prices) == sorted(row[4] for row in clicks())
 
 
+@pytest.mark.parametrize("system", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "-- clicks; all of them\nSELECT user_id, item_id, ts, price FROM clicks -- and no more",
+        "/* of May */ select user_id, item_id, ts, price from clicks; -- done\n",
+        "SELECT user_id, item_id, ts, price FROM clicks WHERE user_id <> '; --'\n;\n\n",
+        "WITH one AS (SELECT * FROM clicks) SELECT user_id, item_id, ts, price FROM one;;",
+    ],
+)
+def test_queries_may_have_comments(request, csv, system, query):
+    where = request.getfixturevalue(system)
+    address = where if system == "postgres" else f"sqlite:///{where}"
+    same(DatabaseQuery(address, query), csv)
+
+
 def test_a_dataset_from_postgresql_keeps_no_secret(postgres, csv, tmp_path, capsys):
     out, query = tmp_path / "d", tmp_path / "q.sql"
     query.write_text("SELECT user_id, item_id, ts FROM clicks")
@@ -171,3 +192,213 @@ def test_sqlite_says_what_is_wrong(sqlite, tmp_path):
     with pytest.raises(FetchError):
         kgrec.read_interactions(f"sqlite:///{damaged}#clicks")
     assert query_of("clicks", f"sqlite:///{sqlite}").statement == 'SELECT * FROM "clicks"'
+
+
+def summed_by_hand(one):
+    """Weight and first time of each pair of a user and a listed product, written as listed."""
+    listed = set(one.products["product_id"])
+    columns = ("user_id", "sku", "event_type", "quantity")
+    rows = zip(*(one.events[name] for name in columns), one.seconds.tolist(), strict=True)
+    found = {}
+    for user, item, event, quantity, second in set(rows):
+        weight = shops.WEIGHTS[event] * quantity
+        if weight > 0 and item in listed:
+            before, first = found.get((user, item), (0, second))
+            found[user, item] = before + weight, min(first, second)
+    return found
+
+
+def known(data):
+    """The same of a dataset."""
+    return {
+        (data.users.key(user), data.items.key(item)): (float(weight), int(second))
+        for part in (data.train, data.valid, data.test)
+        for user, item, weight, second in zip(
+            part.user, part.item, part.weight, part.time, strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"products": 120, "rows": 4_000, "program_rows": 600},
+        pytest.param(
+            {"products": 3_000, "rows": 200_000, "program_rows": 3_000}, marks=pytest.mark.long
+        ),
+    ],
+    ids=["small", "full"],
+)
+def test_a_shop_is_the_same_from_every_source(postgres, tmp_path, size):
+    one = shops.shop(**size)
+    makers = {"csv": shops.as_csv, "parquet": shops.as_parquet, "sqlite": shops.as_sqlite}
+    for name in makers:
+        (tmp_path / name).mkdir()
+    sources = {name: make(one, tmp_path / name) for name, make in makers.items()}
+    sources["postgresql"] = shops.as_postgresql(one, postgres)
+    settings = {
+        "catalog": "items",
+        "event": "event_type",
+        "weights": shops.WEIGHTS,
+        "quantity": "quantity",
+        "item_attributes": True,
+    }
+    built = {}
+    for name, source in sources.items():
+        log = source.pop("interactions")
+        with pytest.raises(FormatError, match=r"'ts' has times of several units.*time_format"):
+            kgrec.Dataset.build(log, **source, **settings)
+        built[name] = kgrec.Dataset.build(log, **source, **settings, time_format="epoch")
+
+    first = built["csv"]
+    assert known(first) == summed_by_hand(one)
+    assert set(first.items) == set(one.products["product_id"])
+    said = [warning.what for warning in first.report.warnings]
+    assert any(all(name in what for name in one.programs) for what in said)
+    counted = one.events.filter(
+        pl.col("event_type") != "impression",
+        pl.col("quantity") > 0,
+        pl.Series(one.written) != pl.col("sku"),
+    )
+    wrong = {
+        kind: len({item for item in counted["sku"] if fits(item)})
+        for kind, fits in (
+            ("a .0 at the end", lambda item: item.endswith(".0")),
+            ("case", lambda item: item.startswith("SKU")),
+        )
+    }
+    for kind, count in wrong.items():
+        assert count > 5
+        assert any(f"{count:,} differ by {kind}" in what for what in said)
+
+    stored = {name: tmp_path / f"{name}.dataset" for name in built}
+    for name, data in built.items():
+        data.save(stored[name])
+        assert data.report.dropped == first.report.dropped
+        assert [role.column for role in data.report.roles] == [
+            role.column for role in first.report.roles
+        ]
+
+    # What is said of the sources differs; and rows of a text file are lines, the header the first.
+    own = {"dataset.json", "manifest.json", "triple_locator.npy"}
+    for path in stored["csv"].iterdir():
+        for other in stored.values():
+            assert path.name in own or path.read_bytes() == (other / path.name).read_bytes()
+
+    lines = {name: np.load(path / "triple_locator.npy") for name, path in stored.items()}
+    assert set(lines["csv"] - lines["parquet"]) <= {0, 1}
+    for name in ("sqlite", "postgresql"):
+        assert np.array_equal(lines[name], lines["parquet"])
+
+
+MANY = """SELECT 'u' || n % 50 AS user_id, 'i' || n % 700 AS item_id FROM generate_series(1, 60000) n
+{} WHERE n > 0"""
+
+
+def refused(address, query, folder, capsys):
+    """Build from a query that fails, and return the one line that is said."""
+    out = folder / "dataset"
+    before = sorted(folder.iterdir())
+    arguments = ["build", "--interactions", query, "--database", address, "--out", str(out)]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert sorted(folder.iterdir()) == before
+    assert said.out == ""
+    assert PASSWORD not in said.err
+    lines = [line for line in said.err.splitlines() if line.startswith("kgrec: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in said.err
+    return lines[0]
+
+
+def through(address, port):
+    """The address, behind another port."""
+    return f"{address.rpartition(':')[0]}:{port}/postgres"
+
+
+def test_a_connection_that_the_server_ends_amid_the_rows(postgres, tmp_path, capsys):
+    from adbc_driver_postgresql import dbapi
+
+    waiting = ", LATERAL (SELECT CASE WHEN n = 50000 THEN pg_sleep(30)::text END) AS pause"
+    found = []
+
+    def end():
+        with dbapi.connect(postgres, autocommit=True) as connection:
+            until = time.monotonic() + 25
+            while not found and time.monotonic() < until:
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity "
+                        "WHERE wait_event = 'PgSleep'"
+                    )
+                    found.extend(pl.DataFrame(cursor.fetch_polars())["done"])
+
+    other = threading.Thread(target=end)
+    other.start()
+    line = refused(postgres, MANY.format(waiting), tmp_path, capsys)
+    other.join()
+    assert found == [True]
+    assert "terminating connection due to administrator command" in line
+    assert line.endswith("The connection was cut: try again.")
+
+
+@pytest.mark.parametrize("most", [1, 300, 2_000, 200_000])
+def test_a_connection_that_is_cut(postgres, tmp_path, capsys, most):
+    port = int(postgres.rpartition(":")[2].partition("/")[0])
+    with Between(port, most=most) as other:
+        line = refused(through(postgres, other), MANY.format(""), tmp_path, capsys)
+    assert line.endswith("The connection was cut: try again.")
+
+
+def test_a_server_that_falls_silent(postgres, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(databases, "_SPARE_SECONDS", -2)
+    port = int(postgres.rpartition(":")[2].partition("/")[0])
+    with Between(port, most=200_000, stays=True) as other:
+        address = through(postgres, other) + "?statement_timeout=1&connect_timeout=2"
+        line = refused(address, MANY.format(""), tmp_path, capsys)
+    assert line.endswith("no answer within 2 s. The connection was cut: try again.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"stays": True}, "Is the server there, and are host and port right?"),
+        ({}, "The connection was cut: try again."),
+        ({"first": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, "Is this a PostgreSQL server"),
+        ({"first": b"N"}, "The connection was cut: try again."),
+        ({"first": b"\0" * 64}, "Is this a PostgreSQL server"),
+    ],
+    ids=["silent", "closes", "http", "closes later", "zeros"],
+)
+def test_what_is_no_server(tmp_path, capsys, settings, what):
+    pytest.importorskip("adbc_driver_postgresql", reason="needs pip install 'kgrec[sql]'")
+    with Between(**settings) as port:
+        address = f"postgresql://shop@127.0.0.1:{port}/postgres?connect_timeout=2"
+        assert what in refused(address, "clicks", tmp_path, capsys)
+
+
+def test_who_may_not_read(postgres, tmp_path, capsys):
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(postgres, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")
+        cursor.execute("CREATE TABLE hidden AS SELECT 1 AS user_id, 2 AS item_id")
+
+    address = postgres.replace("shop@", "clerk@")
+    assert refused(address, "hidden", tmp_path, capsys).endswith("GRANT SELECT.")
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout=soon", "connect_timeout=1e3"])
+def test_limits_that_are_none(setting):
+    pytest.importorskip("adbc_driver_postgresql", reason="needs pip install 'kgrec[sql]'")
+    with pytest.raises(ConfigError, match="is not a whole number of seconds"):
+        kgrec.read_interactions(f"postgresql://127.0.0.1:9/shop?{setting}#clicks")
+
+
+def test_a_file_that_another_program_locks(sqlite, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(databases, "_LOCK_SECONDS", 0.1)
+    with sqlite3.connect(sqlite) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        line = refused(f"sqlite:///{sqlite}", "clicks", tmp_path, capsys)
+    connection.close()
+    assert line.endswith("Another program writes there: try again, or copy the file.")

@@ -10,9 +10,11 @@ import re
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
+import polars as pl
 import pytest
 from loopback import Loopback, Reply
 
@@ -32,7 +34,9 @@ from kgrec.data.public.catalog import (
     recorded,
     verify,
 )
+from kgrec.data.records.wording import Wording
 from kgrec.errors import CheckpointError, ConfigError, DataError, FetchError, FormatError
+from kgrec.languages import LANGUAGES, language
 
 QUICK = Manners(timeout=20, pause=0.01, longest_pause=0.3, attempts=4)
 BODY = bytes(range(256)) * 400
@@ -362,6 +366,28 @@ def test_what_a_killed_call_left_is_removed_by_the_next_and_two_calls_do_not_mee
         download("made/lists", place, manners=QUICK)
     download("made/lists", place, manners=QUICK)
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
+
+
+def test_a_set_that_says_what_users_did_is_said_so(world, tmp_path, monkeypatch):
+    download("made/lists", tmp_path / "d", manners=QUICK)
+    assert kgrec.load(tmp_path / "d").wording.verb() is None
+    sets = public.public_sets()
+    heard = {"made/lists": replace(sets["made/lists"], verb="listened to")}
+    monkeypatch.setattr(public, "public_sets", lambda: sets | heard)
+    assert kgrec.load(tmp_path / "d").wording.verb() == "listened to"
+    assert kgrec.load(tmp_path / "d", verb="played").wording.verb() == "played"
+    clicks = pl.DataFrame({"user": ["0", "0", "1"], "item": ["0", "1", "0"]})
+    own = kgrec.load(tmp_path / "d", interactions=clicks, split="none")
+    assert own.wording.verb() is None
+
+
+def test_verbs_of_the_sets_are_words_in_every_language():
+    for one in public_sets().values():
+        if one.verb:
+            Wording({"": one.verb})
+            for code in LANGUAGES:
+                said = language(code).interaction(one.verb, "because", item="*X*")
+                assert "Verlauf" not in said, (one.name, said)
 
 
 def test_an_array_becomes_lines(world, tmp_path):

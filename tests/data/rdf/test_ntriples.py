@@ -11,6 +11,7 @@ import pyoxigraph as ox
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data import native
 from kgrec.data.rdf import ntriples
@@ -237,7 +238,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @needs_compiled
-@settings(max_examples=400)
+@settings(max_examples=share(400))
 @given(data=DOCUMENTS, format=st.sampled_from(ntriples.FORMATS), options=OPTIONS)
 def test_both_readers_say_the_same(data, format, options):
     assert told(data, format, RdfOptions(**options), compiled=True) == told(

@@ -42,6 +42,8 @@ def test_a_table_is_read_with_its_defaults(tmp_path):
         ("r0,shot in,,fr\n", r"csv:2: language 'fr' is unknown.* Known: de, en"),
         ("r0,,,\n", r"csv:2: phrase of 'r0': is empty"),
         ("r0,a\u202eb,,\n", r"csv:2: .* a character that is not printed"),
+        ("interacts,rated 1 of 5,,\n", r"csv:2: .*is how a low rating reads"),
+        ("interacts:view,rated 4 of 5,,\n", r"csv:2: .*is how a low rating reads"),
         ("r0," + "x" * 200 + ",,\n", r"200 characters. A phrase has at most 80"),
     ],
 )

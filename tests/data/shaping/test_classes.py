@@ -137,53 +137,72 @@ def test_a_closure_without_bounds_is_refused(monkeypatch):
         ancestors(chain)
 
 
-def test_where_the_class_decides_the_class_must_reach_the_model(tmp_path):
-    """Users like one class each; nothing else in the graph tells items apart."""
-    rng = np.random.default_rng(0)
-    items, classes, users = 120, 6, 60
-    of_item = np.arange(items) % classes
-    lines = [f":i{n} a :C{of_item[n]} ; :shelf :s{rng.integers(10)} ." for n in range(items)]
-    (tmp_path / "g.ttl").write_text(PREFIXES + "\n".join(lines))
-    rows = []
-    for user in range(users):
-        own = np.flatnonzero(of_item == user % classes)
-        rows += [(f"u{user}", f"http://x.org/i{n}") for n in rng.choice(own, 6, replace=False)]
+def of_classes(rng):
+    """Items of one class each; nothing else in the graph tells them apart."""
+    classes = np.arange(120) % 6
+    lines = [f":i{n} a :C{one} ; :shelf :s{rng.integers(10)} ." for n, one in enumerate(classes)]
+    return lines, [np.flatnonzero(classes == user % 6) for user in range(60)]
 
-    log = pl.DataFrame(rows, schema=["user", "item"], orient="row")
-    recall = {}
-    for types in ("keep", "edges"):
-        data = kgrec.Dataset.build(
-            log, str(tmp_path / "g.ttl"), reading={"types": types}, ratios=(0.5, 0.2, 0.3)
+
+def of_a_hierarchy(rng):
+    """Items of leaf classes of two items each, below one of five top classes."""
+    leaves = np.arange(120) % 60
+    lines = [f":i{n} a :L{leaf} ." for n, leaf in enumerate(leaves)]
+    lines += [f":L{n} rdfs:subClassOf :T{n % 5} ." for n in range(60)]
+    return lines, [np.flatnonzero(leaves % 5 == user % 5) for user in range(40)]
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """For two worlds in which users like one class each, the datasets whose models are not told
+    the class, and are.
+    """
+    found = {}
+    for number, (name, make, readings) in enumerate(
+        (
+            ("class", of_classes, ({"types": "keep"}, {"types": "edges"})),
+            (
+                "hierarchy",
+                of_a_hierarchy,
+                ({"types": "edges"}, {"types": "edges", "closure": "subclass"}),
+            ),
         )
-        report = kgrec.fit("ease-kg", data, seed=0).evaluate(k=(20,))
-        recall[types] = report.metrics["recall@20"]
+    ):
+        rng = np.random.default_rng(number)
+        lines, liked = make(rng)
+        path = tmp_path_factory.mktemp(name) / "g.ttl"
+        path.write_text(PREFIXES + "\n".join(lines))
+        rows = [
+            (f"u{user}", f"http://x.org/i{n}")
+            for user, own in enumerate(liked)
+            for n in rng.choice(own, 6, replace=False)
+        ]
+        log = pl.DataFrame(rows, schema=["user", "item"], orient="row")
+        found[name] = [
+            kgrec.Dataset.build(log, str(path), reading=reading, ratios=(0.5, 0.2, 0.3))
+            for reading in readings
+        ]
+    return found
 
-    assert recall["edges"] > 1.2 * recall["keep"]
-    assert recall["edges"] > 0.8
+
+def recalls(datasets, model, k, **settings):
+    return [
+        kgrec.fit(model, data, seed=0, **settings).evaluate(k=(k,)).metrics[f"recall@{k}"]
+        for data in datasets
+    ]
 
 
-def test_where_the_hierarchy_decides_the_closure_must_reach_the_model(tmp_path):
-    """Users like one top class each; every item has a leaf class of its own few."""
-    rng = np.random.default_rng(1)
-    items, leaves, tops, users = 120, 60, 5, 40
-    leaf = np.arange(items) % leaves
-    lines = [f":i{n} a :L{leaf[n]} ." for n in range(items)]
-    lines += [f":L{n} rdfs:subClassOf :T{n % tops} ." for n in range(leaves)]
-    (tmp_path / "g.ttl").write_text(PREFIXES + "\n".join(lines))
-    rows = []
-    for user in range(users):
-        own = np.flatnonzero(leaf % tops == user % tops)
-        rows += [(f"u{user}", f"http://x.org/i{n}") for n in rng.choice(own, 6, replace=False)]
+@pytest.mark.parametrize(("world", "k", "more"), [("class", 20, 1.2), ("hierarchy", 24, 1.1)])
+def test_what_decides_must_reach_a_closed_form(decided, world, k, more):
+    without, with_it = recalls(decided[world], "ease-kg", k)
+    assert with_it > more * without
+    assert with_it > 0.8
 
-    log = pl.DataFrame(rows, schema=["user", "item"], orient="row")
-    recall = {}
-    for closure in ("", "subclass"):
-        reading = {"types": "edges", "closure": closure}
-        data = kgrec.Dataset.build(
-            log, str(tmp_path / "g.ttl"), reading=reading, ratios=(0.5, 0.2, 0.3)
-        )
-        report = kgrec.fit("ease-kg", data, seed=0).evaluate(k=(24,))
-        recall[closure] = report.metrics["recall@24"]
 
-    assert recall["subclass"] > 1.1 * recall[""]
-    assert recall["subclass"] > 0.8
+@pytest.mark.parametrize("world", ["class", "hierarchy"])
+@pytest.mark.parametrize(("model", "epochs"), [("lightgcn-kg", 10), ("kgat", 10), ("cfkg", 30)])
+def test_what_decides_must_reach_a_trained_model(decided, world, model, epochs):
+    settings = {"dim": 16, "batch_size": 64, "learning_rate": 0.02, "patience": 0}
+    without, with_it = recalls(decided[world], model, 24, epochs=epochs, **settings)
+    assert with_it > 1.1 * without
+    assert with_it > 2 * 24 / 120  # by chance

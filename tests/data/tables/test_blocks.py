@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shares import share
 
 from kgrec.data.readers.interactions import (
     LogColumns,
@@ -111,7 +112,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=share(300))
 @given(
     st.lists(st.lists(CELL, min_size=2, max_size=4), min_size=1, max_size=8),
     st.sampled_from([",", "\t", ";"]),

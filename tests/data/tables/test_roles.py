@@ -3,9 +3,10 @@
 import polars as pl
 import pytest
 
-from kgrec import read_interactions, read_triples
+from kgrec import Dataset, read_interactions, read_triples
 from kgrec.data.formats.load import load
 from kgrec.data.linking.links import read_links
+from kgrec.data.readers.items import read_items
 from kgrec.data.tables.roles import Known
 from kgrec.errors import FormatError
 
@@ -83,6 +84,86 @@ def test_what_is_said_goes_first(tmp_path):
 def test_a_header_of_unknown_words_over_codes_is_no_row(tmp_path):
     log = read_interactions(written(tmp_path, "a.csv", "leser,werk\nu1,i1\nu2,i2\nu3,i1\n"))
     assert log.frame.rows() == [("u1", "i1"), ("u2", "i2"), ("u3", "i1")]
+
+
+READERS, WORKS = ("anna", "bert", "cleo", "dora"), ("lampe", "tisch", "stuhl", "regal", "sofa")
+
+
+def worded(folder, rows, *header, iris=False):
+    """Write rows of words below a header."""
+    cells = [
+        (READERS[n % 4], WORKS[n * 3 % 5], ("gut", "schlecht")[n % 2])[: len(header) or 3]
+        for n in range(rows)
+    ]
+    if iris:
+        cells = [[f"http://x.org/{cell}" for cell in row] for row in cells]
+    lines = [";".join(row) for row in ([header] if header else []) + cells]
+    return written(folder, "words.csv", "\n".join(lines) + "\n")
+
+
+def test_a_header_of_unknown_words_over_words_is_a_question(tmp_path):
+    with pytest.raises(FormatError, match=r"which column is the user \(foo or bar or baz\)\?"):
+        read_interactions(worded(tmp_path, 60, "foo", "bar", "baz"))
+    log = read_interactions(worded(tmp_path, 60, "foo", "bar"))
+    assert (taken(log), log.frame.height) == ({"user": "foo", "item": "bar"}, 60)
+    triples = read_triples(worded(tmp_path, 60, "foo", "bar", "baz"))
+    assert sorted(triples.relations) == sorted(WORKS)
+    triples = read_triples(worded(tmp_path, 4, "foo", "bar", "baz", iris=True))
+    assert "foo" not in triples.entities
+
+
+def test_few_words_below_words_are_a_question_that_can_be_answered_either_way(tmp_path):
+    path = worded(tmp_path, 6, "foo", "bar", "baz")
+    for read in (read_interactions, read_triples, read_items):
+        with pytest.raises(
+            FormatError, match=r"is the first row a header \('foo', 'bar', 'baz'\)\?"
+        ):
+            read(path)
+    said = {"user": "baz", "item": "foo"}
+    assert read_interactions(path, **said).frame.row(0) == ("gut", "anna")
+    said = {"user": "column 1", "item": "column 2"}
+    assert read_interactions(path, **said).frame.row(0) == ("foo", "bar")
+    said = {"head": "column 1", "relation": "column 3", "tail": "column 2"}
+    assert list(read_triples(path, **said).relations) == ["baz", "gut", "schlecht"]
+    assert read_items(path, item="column 1").ids[0] == "foo"
+    assert read_items(path, item="foo").ids[0] == "anna"
+
+
+@pytest.mark.parametrize("rows", [3, 12, 60])
+def test_rows_of_words_without_a_header_stay_rows(tmp_path, rows):
+    assert read_interactions(worded(tmp_path, rows)).frame.height == rows
+
+
+def test_items_say_which_column_of_unknown_names_they_are(tmp_path):
+    path = worded(tmp_path, 60, "foo", "bar", "baz")
+    items = pl.DataFrame({"item_id": WORKS, "title": WORKS})
+    data = Dataset.build(path, items=items, user="foo")
+    assert [role.column for role in data.report.roles] == ["foo", "bar", "item_id"]
+    assert set(data.items) == set(WORKS)
+
+
+def test_other_files_tell_whether_the_first_row_is_a_header(tmp_path):
+    log = pl.DataFrame(
+        {
+            "user_id": [READERS[n % 4] for n in range(20)],
+            "item_id": [WORKS[n % 5] for n in range(20)],
+        }
+    )
+    stuff = "".join(f"{name};{'holz' if n else 'glas'}\n" for n, name in enumerate(WORKS))
+    towns = "".join(f"{name};{'ost' if n else 'west'}\n" for n, name in enumerate(READERS))
+    addresses = "".join(f"{name};urn {name}\n" for name in WORKS)
+    items = Known("the interactions", pl.Series(WORKS))
+    for header, relations in (("", ["column 2"]), ("was;woraus\n", ["woraus"])):
+        path = written(tmp_path, "items.csv", header + stuff)
+        data = Dataset.build(log, items=path, item_attributes=True)
+        assert list(data.triples.relations) == relations
+        path = written(tmp_path, "users.csv", header + towns)
+        data = Dataset.build(log, user_attributes=path)
+        assert list(data.triples.relations) == relations
+        assert len(data.user_facts) == len(READERS)
+        assert not [one for one in data.report.dropped if one.what == "user attributes"]
+        links = read_links(written(tmp_path, "links.csv", header + addresses), items=items)[0]
+        assert links["item"].to_list() == list(WORKS)
 
 
 def test_the_header_again_is_refused_with_its_line(tmp_path):

@@ -147,7 +147,9 @@ def test_flip_sentences():
     assert flip_sentence(t, Flip((a,), c, 1, 9, False)) == ""
     assert flip_sentence(t, Flip((), None, 1, 9, True)) == ""
     many = flip_sentence(t, Flip((a,) * 9, c, 1, 9, True))
-    assert many == "Without *A*, *A*, *A*, *A*, *A* and 4 more liked items you would see *C* first."
+    assert (
+        many == "Without *A*, *A*, *A*, *A*, *A* and 4 more of your items you would see *C* first."
+    )
     assert isinstance(FlipSet.sentence, property)
 
 

@@ -95,8 +95,14 @@ def order(model, data, user, seen):
 MODELS = {"lightgcn": lightgcn, "kgat": kgat}
 
 
-@pytest.mark.parametrize("name", ["lightgcn", "kgat"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        *(("lightgcn", seed) for seed in range(4)),
+        *(("kgat", seed) for seed in range(2)),
+        *(pytest.param("kgat", seed, marks=pytest.mark.long) for seed in range(2, 4)),
+    ],
+)
 def test_a_flip_set_changes_the_top_and_no_part_of_it_does(films, name, seed):
     data = random_data(films, seed)
     build = MODELS[name]
@@ -358,7 +364,9 @@ def test_contrasts_of_a_model_that_reads_no_facts_name_the_neighbors_all_the_sam
     assert any(node.kind == "entity" for node in (*found.only_first, *found.only_second))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 12))]
+)
 def test_where_all_likes_together_flip_a_set_is_found(films, seed):
     data = random_data(films, seed)
     for model in (ease(data, seed), kgat(data, seed)):

@@ -181,6 +181,9 @@ def test_titles_years_and_unlabeled_nodes_in_a_sentence():
         (Wording(), (4, 4, 5), "You liked *T"),  # a scale begins at 1, whatever was left out
         (Wording(), (2, 4, 5), "You rated *Titanic (1997)* 2 of 5"),
         (Wording(), (np.nan, 1, 5), "You interacted with *T"),
+        (Wording({"": "liked"}), (0, 1, 10), "You interacted with *T"),  # 0 of 10: not rated
+        (Wording({"": "read"}), (0, 1, 5), "You read *T"),
+        (Wording(), (0, 1, 1), "You rated *Titanic (1997)* 0 of 1"),
         (Wording(), (3, 1, 4000), "You interacted with *T"),  # counts are no ratings
         (Wording(), (1, 1, 1), "You interacted with *T"),
     ],
@@ -191,7 +194,8 @@ def test_the_verb_is_the_datasets_own_and_true(wording, stars, start):
 
 
 def test_other_users_are_not_said_to_like_what_some_of_them_rated_low():
-    for wording, verb in ((Wording(), "rated"), (Wording({"": "watched"}), "watched")):
+    verbs = (("watched", "watched"), ("liked", "rated"), (None, "rated"))
+    for wording, verb in ((Wording({"": one} if one else {}), said) for one, said in verbs):
         data = world(wording=wording, **rated(5, 1, 1))
         graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
         assert Naming(data, graph)._said(0, (0, OTHERS)) == verb
@@ -234,6 +238,10 @@ def test_what_the_graph_states_to_be_the_inverse_reads_backward():
         ),
     )
     assert said(data).endswith("- P57 -> James Cameron - shot the film - *The Thing*")
+    for unsaid in ("shot " * 40, "shot *the* film", "shot\u202e", "two\nlines"):
+        labels = pl.Series("label", [*data.triples.labels[:-1], unsaid], dtype=pl.String)
+        bad = replace(data, triples=replace(data.triples, labels=labels))
+        assert said(bad).endswith("- P57 -> James Cameron <- P57 - *The Thing*")
 
 
 def test_words_are_stored_with_the_dataset_and_missing_in_older_ones(tmp_path):

@@ -9,6 +9,7 @@ from explained import OTHERS, PAYLOADS, WHY, hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdflib.namespace import RDF, XSD
+from shares import share
 
 from kgrec.errors import ConfigError, ExplanationError
 from kgrec.explanation.core.records import Explanation, Path
@@ -71,7 +72,7 @@ def test_hostile_texts_come_back_and_say_nothing_else(payload):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=share(60), deadline=None)
 @given(
     st.text(max_size=30), st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 10**12)
 )
@@ -169,7 +170,7 @@ def test_what_is_no_explanation_is_refused_in_one_line():
         WHY.to_rdf("rdfxml")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(40), deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["cut", "swap", "drop"]))
 def test_damaged_rdf_is_refused_or_read_but_never_breaks(place, how):
     lines = WHY.to_rdf("ntriples").split("\n")

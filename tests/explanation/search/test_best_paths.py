@@ -167,9 +167,14 @@ print(hashlib.sha256(repr((paths, [one["counts"] for one in told])).encode()).he
 
 
 @pytest.mark.slow
-def test_paths_are_the_same_in_every_process(root):
+@pytest.mark.parametrize(
+    "processes",
+    [[("0", 1), ("7", 2)], pytest.param([("7", 2), ("7", 1), ("11", 1)], marks=pytest.mark.long)],
+    ids=["two", "three"],
+)
+def test_paths_are_the_same_in_every_process(root, processes):
     seen = set()
-    for hash_seed, threads in (("0", 1), ("7", 2), ("11", 1)):
+    for hash_seed, threads in processes:
         env = os.environ | {"PYTHONHASHSEED": hash_seed}
         code = _SCRIPT.format(threads=threads)
         done = subprocess.run(

@@ -197,6 +197,24 @@ def test_text_says_what_an_estimate_is_worth():
     assert "the facts alone: not reliable here: rank correlation with retraining 0.01" in shown
 
 
+def test_the_text_is_in_the_language_of_the_explanation(ease):
+    paths = (PathTraining(0.1, -0.02, 0.09), PathTraining(None, None, None))
+    effects = TrainingEffects(
+        1.0, False, "estimate", 0.5, "not reliable here", 0.01, "films", paths
+    )
+    shown = effects.to_text("de")
+    assert "eine Schätzung, Rangkorrelation mit erneutem Training 0.50, gemessen an films" in shown
+    assert "+0.09 (die Interaktion allein +0.1, die Fakten allein -0.02)" in shown
+    assert "die Fakten allein: hier nicht verlässlich: Rangkorrelation" in shown
+    found = ease.explain("u1", first(ease), k=2, scope="training")
+    german = ease.explainer(language="de").naming.speech.explanation(found)
+    for text in (german.to_text(), german.to_html().partition("<body")[2]):
+        for english in ("through training", "refit", "alone", "No fact", "Each like", "score"):
+            assert english not in text
+        assert "exakt: gleich einem erneuten Training" in text
+        assert "Kein Fakt des Graphen wirkt" in text
+
+
 def test_scopes_that_do_not_exist_are_one_line(ease):
     with pytest.raises(ConfigError, match=r"Choose from inference, training\. Nearest: training"):
         ease.explain("u1", first(ease), scope="trainning")

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -6,7 +9,7 @@ from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.ktup import KTUP, KTUPConfig
 from kgrec.testing import worlds
-from kgrec.testing.contract import RecommenderContract
+from kgrec.testing.contract import RecommenderContract, auc
 
 
 @pytest.fixture
@@ -101,6 +104,15 @@ def test_losses_are_weighted_by_their_shares():
     assert [objective.name for objective in plan.objectives] == ["bpr", "transh"]
 
 
+def test_items_without_interactions_start_as_their_entities():
+    data = worlds.cold_items()
+    model = built(data)
+    items, entities = model.items.detach(), model.entities.detach()[:60]
+    assert torch.equal(items[40:], entities[40:])
+    assert not (items[:40] == entities[:40]).any()
+    assert model.can_rank(data).items.all()
+
+
 @pytest.mark.parametrize("wrong", [{"dim": 0}, {"kg_weight": 1.5}, {"align_weight": -1.0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="KTUP needs"):
@@ -114,6 +126,22 @@ class TestContract(RecommenderContract):
     @pytest.fixture(autouse=True)
     def _float32(self, _float64):
         torch.set_default_dtype(torch.float32)
+
+    def test_cold_items_are_decided_by_the_knowledge_graph_alone(self):
+        """The hinge of TransH pulls entities of a kind together no further than its margin."""
+        data = worlds.cold_items(0, users=40, warm=24, cold=24, likes=6)
+        own = np.arange(24, 48)[None, :] % 2 == np.arange(40)[:, None] % 2
+        tails = np.random.default_rng(0).permutation(data.triples.tail)
+        found = []
+        for triples in (data.triples, replace(data.triples, tail=tails)):
+            world = replace(data, triples=triples)
+            more = {"dim": 16, "epochs": 30, "learning_rate": 0.05, "batch_size": 64}
+            run = self.run(world, kg_weight=0.8, align_weight=1.0, **more)
+            scores = self.scores(run)[:, 24:].numpy()
+            found.append(np.mean([auc(row, mask) for row, mask in zip(scores, own, strict=True)]))
+
+        assert found[0] > 0.65, found
+        assert found[1] < 0.6, found
 
     def run(self, data, seed=0, **more):
         size = 16 if data.num_users < 20 else 128

@@ -4,6 +4,9 @@ import torch
 
 from kgrec.batches import SampledBatch
 from kgrec.errors import ConfigError
+from kgrec.explanation.core.path_graph import PathGraph
+from kgrec.explanation.effects.closed_form_of_facts import LinearOfFacts
+from kgrec.explanation.effects.measured import effects_of
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.lightkg import LightKG, LightKGConfig
 from kgrec.testing import worlds
@@ -136,6 +139,63 @@ def test_effects_are_those_of_graphs_without_the_facts(keep):
         expected.append(z[model.ckg.user_node(0)] @ z[2])
     found = effects.rerun(0, 2, groups, keep_weights=keep)
     torch.testing.assert_close(found, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_drops_in_closed_form_are_graphs_without_the_facts(layers):
+    model = random_model(layers, num_layers=layers)
+    ckg = model.ckg
+    linear = LinearOfFacts(model.explanation_effects().propagation(), ckg)
+    user, count = ckg.user_node(0), len(ckg.head)
+    drawn = np.random.default_rng(0)
+    groups = [np.array([fact]) for fact in range(count)]
+    groups += [drawn.choice(count, 5, replace=False) for _ in range(5)] + [np.arange(count)]
+    found = linear.at(user, 2).without(groups, ("delete", "mask"))
+    for keep, scores in zip((False, True), found, strict=True):
+        z = [by_hand(model, without=set(group.tolist()), keep=keep) for group in groups]
+        np.testing.assert_allclose(scores, [one[user] @ one[2] for one in z], atol=1e-10)
+
+
+def test_budget_and_walks_are_the_score_from_either_side():
+    model = built(CollaborativeKG.from_dataset(worlds.cold_items(0, 8, 6, 4, 3)), num_layers=1)
+    ckg = model.ckg
+    effects = effects_of(model.explanation_effects(), graph := PathGraph(ckg, merged=False))
+    one = effects.at(1, 3)
+    z, x = by_hand(model), model.nodes.detach().numpy()
+    user, score = ckg.user_node(1), one.pair.score
+    assert one.basis == "exact"
+    assert score == pytest.approx(z[user] @ z[3])
+    assert one.pair.own() == pytest.approx(x[user] @ z[3] / 2)
+    assert one.pair.own() + one.pair.by_neighbor()[1].sum() == pytest.approx(score)
+    own, _, parts = one.pair.from_item_side()
+    assert own == pytest.approx(z[user] @ x[3] / 2)
+    assert own + parts.sum() == pytest.approx(score)
+
+    # P = (1 + A) / 2 of rows: what all walks from the user to the item carry
+    p = by_hand_matrix(model)
+    walked = (p[user] * p[3] * (x**2).sum(1)).sum()
+    assert one.pair.on_graph() == pytest.approx(walked)
+    found = 0.0
+    hops = [(int(n), int(e)) for n, e in zip(graph.neighbor, graph.edge, strict=True)]
+    near = [hops[graph.ptr[n] : graph.ptr[n + 1]] for n in range(ckg.num_nodes)]
+    for middle, first in near[user]:
+        if middle == 3:
+            found += one.walks(np.array([[user, 3]]), np.array([[first]]))[0][0]
+        for end, second in near[middle]:
+            if end == 3:
+                nodes, edges = np.array([[user, middle, 3]]), np.array([[first, second]])
+                found += one.walks(nodes, edges)[0][0]
+    assert found == pytest.approx(walked)
+
+
+def by_hand_matrix(model):
+    """Return Z as a function of X."""
+    nodes = model.nodes.detach().clone()
+    with torch.no_grad():
+        model.nodes = torch.nn.Parameter(torch.eye(len(nodes)))
+        found = model().numpy()
+        model.nodes = torch.nn.Parameter(nodes)
+    return found
 
 
 def test_first_order_effects_are_finite_differences():

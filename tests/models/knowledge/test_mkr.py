@@ -108,6 +108,16 @@ def test_plausibility_reads_a_triple_from_its_item():
     assert float(alone) == pytest.approx(-0.693147, abs=1e-6)
 
 
+def test_items_without_interactions_are_not_ranked():
+    """Triples reach them, but bind no more than e' (Eq. 2): the contract finds their scores to be
+    chance.
+    """
+    data = worlds.cold_items()
+    known = built(data).can_rank(data)
+    assert known.users.all()
+    assert known.items.tolist() == [True] * 40 + [False] * 20
+
+
 @pytest.mark.parametrize("wrong", [{"num_low": 0}, {"kg_rate": 0.0}, {"negatives": 0}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="MKR needs"):

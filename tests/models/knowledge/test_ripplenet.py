@@ -205,6 +205,26 @@ def test_users_are_told_apart_by_what_their_items_have_in_the_graph_and_by_nothi
     assert found[1] < 0.6
 
 
+def test_items_without_interactions_are_ranked_by_their_triples():
+    """By what else has their triples, inverses walked: not where tails are exchanged."""
+    torch.set_default_dtype(torch.float32)
+    data = worlds.cold_items()
+    tails = np.random.default_rng(0).permutation(data.triples.tail)
+    own = np.arange(40, 60)[None, :] % 2 == np.arange(60)[:, None] % 2
+    found = []
+    for triples in (data.triples, replace(data.triples, tail=tails)):
+        more = {"epochs": 15, "batch_size": 128, "learning_rate": 0.02, "device": "cpu"}
+        world = replace(data, triples=triples)
+        run = kgrec.fit("ripplenet", world, dim=8, memory=16, **more)
+        assert run.model.can_rank(world).items.all()
+        with torch.inference_mode():
+            scores = run.scorer().catalog(torch.arange(60))[:, 40:].numpy()
+        found.append(np.mean([auc(row, mask) for row, mask in zip(scores, own, strict=True)]))
+
+    assert found[0] > 0.9, found
+    assert found[1] < 0.7, found
+
+
 class TestContract(RecommenderContract):
     name = "ripplenet"
     settings = {"dim": 8, "learning_rate": 0.02, "memory": 16, "inverses": False}
