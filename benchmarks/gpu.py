@@ -194,6 +194,7 @@ GRAPH_MODELS = {
     "directau": {},
     "ultragcn": {"init_scale": 0.1},
 }
+FACTOR_MODELS: dict[str, dict[str, Any]] = {"gmf": {}, "mlp": {}, "neumf": {}}
 
 
 def agreement(models: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -294,6 +295,7 @@ def main() -> None:
         "bprmf": lambda: epochs(data, "bprmf", 3, preset="paper"),
         "ranking": lambda: ranking(data),
         "graph models": lambda: agreement(GRAPH_MODELS),
+        "factor models": lambda: agreement(FACTOR_MODELS),
         "kgat": kgat_steps,
         "knowledge": knowledge,
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},

@@ -48,7 +48,7 @@ def evaluate_ratings(
         ConfigError: If ``on`` is unknown.
         DataError: If the part, or training, has no ratings, or validation none to fit by.
 
-    Source: Koren, Bell and Volinsky, Matrix Factorization Techniques, IEEE Computer 2009 (RMSE).
+    Source: docs/metrics.md, section 10.
     """
     refuse_after_fork("Evaluating ratings")
     check_part(on)
