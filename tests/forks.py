@@ -121,9 +121,10 @@ def _work(words: list[str], folder: str, streams: list[int]) -> None:
             code = error.code or 0
         else:
             sys.stderr.write(f"{error.code}\n")
-    except BaseException:
-        traceback.print_exc()
     finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+
         with contextlib.suppress(BaseException):
             atexit._run_exitfuncs()
             sys.stdout.flush()

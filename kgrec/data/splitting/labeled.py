@@ -155,7 +155,7 @@ def divide_labels(
         seed: Of every draw.
 
     Raises:
-        DataError: If no row has label 1, or every row.
+        DataError: If no row has label 1.
     """
     frame = _in_order(log.frame)
     where = ", ".join(log.sources) or "the labeled rows"
@@ -163,12 +163,6 @@ def divide_labels(
         raise DataError(
             f"{where}: no row has label 1. Give rows of a user, an item and the label 0 or 1."
         )
-    if frame["clicked"].all():
-        raise DataError(
-            f"{where}: every row has label 1. Give rows with label 0 as well, or "
-            "interactions without labels: negatives are then sampled."
-        )
-
     name, shares = chosen_split(split, "random", "part" in frame.columns, ratios, _RATIOS)
     generator = numpy_generator(seed, "split")
     notes: tuple[str, ...] = ()
@@ -180,8 +174,11 @@ def divide_labels(
         no_users = np.zeros(frame.height, dtype=np.int64)
         part = find_split(name)(no_users, None, shares, generator=generator)
 
+    if frame["clicked"].all():
+        notes += (f"{where}: every row has label 1. Negatives are sampled where one needs any.",)
+
     if held:
-        notes = (
+        notes += (
             f"No validation part: a tenth of each user's training rows was held out ({held} rows).",
         )
 

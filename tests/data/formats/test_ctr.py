@@ -79,13 +79,19 @@ def test_users_outside_the_core_lose_their_negatives(tmp_path):
         ([*ROWS, (1, 2, 5)], FormatError, r"ratings_final\.txt:101: label '5' is neither 0 nor 1"),
         ([*ROWS, (1, 2)], FormatError, r"ratings_final\.txt:101: expected 3 columns, found 2"),
         ([(1, 2, 0)], DataError, r"ratings_final\.txt: no row has label 1"),
-        ([(1, 2, 1), (2, 2, 1)], DataError, r"ratings_final\.txt: every row has label 1"),
         ([*ROWS, (1, 2, "NaN")], FormatError, r"ratings_final\.txt:101: label 'NaN' is neither"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path, rows, error, message):
     with pytest.raises(error, match=message):
         load(fill(tmp_path / "f", rows))
+
+
+def test_rows_of_label_1_alone_are_interactions_and_the_report_says_so(tmp_path):
+    data = load(fill(tmp_path / "f", [(user, item, 1) for user in range(9) for item in range(4)]))
+    assert not data.negatives
+    assert len(data.train) + len(data.valid) + len(data.test) == 36
+    assert any("every row has label 1. Negatives are sampled" in note for note in data.report.notes)
 
 
 def labelled(*rows):
