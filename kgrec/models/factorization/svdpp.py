@@ -30,8 +30,9 @@ class SVDPPConfig:
             probabilistic matrix factorization around the mean.
         dim: Number of factors; 50 to 200 in the paper of SVD++, 10 to 60 in that of PMF.
         init_scale: Standard deviation of the factors at first.
-        l2_weight: Weight lambda of the squares of a pair's factors, added to its squared error;
-            0.015 in the paper, with factors updated one rating at a time.
+        l2_weight: Weight lambda of the squares of a pair's factors, those of what the user has
+            rated included, added to its squared error; 0.015 in the paper, with factors updated one
+            rating at a time.
         bias_weight: The same of its biases; 0.005 in the paper.
     """
 
@@ -88,16 +89,16 @@ class SVDPP(Recommender):
     """Predict ratings by biases, factors, and what a user has rated at all.
 
         rating(u, i) = mu + b_u + b_i + q_i . (p_u + |N(u)|^(-1/2) sum over j in N(u) of y_j)  (15)
-        loss = mean of (r - rating)^2 + lambda (|q_i|^2 + |p_u|^2) + lambda' (b_u^2 + b_i^2)
+        loss = mean of (r - rating)^2 + lambda (|q_i|^2 + |p_u|^2 + sum over j in N(u) of |y_j|^2)
+               + lambda' (b_u^2 + b_i^2)
 
     N(u) is what u rated in training. Biased matrix factorization has no y; probabilistic
     matrix factorization no biases either.
 
-    Differs from the paper: Adam on mini-batches, but for the preset "paper"; y is regularized by
-    the squares of the sum that stands for the user instead of those of each y_j.
+    Differs from the paper: Adam on mini-batches, but for the preset "paper".
 
     Args:
-        sums: What users rated, each rating weighted by |N(u)|^(-1/2); None without y.
+        sums: What users rated, each rating weighted by |N(u)|^(-1/2), and by 1; None without y.
         counts: Users and items.
         mean: Mean rating mu.
         config: Hyper-parameters.
@@ -114,7 +115,7 @@ class SVDPP(Recommender):
 
     def __init__(
         self,
-        sums: InteractionSums | None,
+        sums: tuple[InteractionSums, InteractionSums] | None,
         counts: tuple[int, int],
         mean: float,
         config: SVDPPConfig,
@@ -122,7 +123,8 @@ class SVDPP(Recommender):
     ) -> None:
         super().__init__()
         self.config = config
-        self.sums = sums
+        self.sums = None if sums is None else sums[0]
+        self.plain_sums = None if sums is None else sums[1]
 
         def table(count: int) -> nn.Parameter:
             scale = config.init_scale
@@ -147,23 +149,36 @@ class SVDPP(Recommender):
         if config.implicit:
             rated = np.bincount(data.train.user, minlength=data.num_users)
             weight = 1 / np.sqrt(rated[data.train.user])
-            sums = InteractionSums(data.train, *counts, weight, np.zeros(len(weight)))
+            none = np.zeros(len(weight))
+            sums = (
+                InteractionSums(data.train, *counts, weight, none),
+                InteractionSums(data.train, *counts, np.ones(len(weight)), none),
+            )
         return cls(sums, counts, mean, config, generator)
 
-    def represented(self, users: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim"]:
-        """Return the factors of users, with what they rated, Eq. (15)."""
+    def represented(
+        self, users: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, ""]]:
+        """Return the factors of users, with what they rated, Eq. (15), and the sum of squares of
+        all that is in them.
+        """
         factors = take_rows(self.users, users)
-        if self.sums is None or self.implicit is None:
-            return factors
+        squares = factors.square().sum()
+        if self.sums is None or self.plain_sums is None or self.implicit is None:
+            return factors, squares
 
         distinct, position = torch.unique(users, return_inverse=True)
-        return factors + take_rows(self.sums.of_users(self.implicit, distinct), position)
+        rated = take_rows(self.sums.of_users(self.implicit, distinct), position)
+        own = self.implicit.square().sum(1, keepdim=True)  # (items, 1)
+        every = take_rows(self.plain_sums.of_users(own, distinct), position)
+        return factors + rated, squares + every.sum()
 
     def loss(self, batch: PointwiseBatch) -> Float[Tensor, ""]:
         """Return the mean squared error of a batch, and the squares of what predicts it."""
-        users, items = self.represented(batch.user), take_rows(self.items, batch.item)
+        users, squares = self.represented(batch.user)
+        items = take_rows(self.items, batch.item)
         predicted = self.mean + (users * items).sum(1)
-        squares = self.config.l2_weight * (users.square() + items.square()).sum()
+        squares = self.config.l2_weight * (squares + items.square().sum())
 
         for bias, rows in ((self.user_bias, batch.user), (self.item_bias, batch.item)):
             if bias is not None:

@@ -150,5 +150,5 @@ class TestGMF(RecommenderContract):
 
 class TestMLP(RecommenderContract):
     name = "mlp"
-    settings = {"layers": (16, 16), "learning_rate": 0.03}
+    settings = {"layers": (32, 32, 16), "learning_rate": 0.03, "init_scale": 0.5}
     user_tables = frozenset({"tower_users"})

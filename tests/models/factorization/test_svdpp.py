@@ -62,8 +62,10 @@ def test_predictions_and_loss_are_the_equations(settings):
     error = (expected[user, item] - label).square().mean()
     squares = 0.0
     for u, i in zip(user.tolist(), item.tolist(), strict=True):
-        p = model.represented(torch.tensor([u]))[0].detach()
-        squares += 0.3 * (p.square().sum() + model.items[i].detach().square().sum()).item()
+        rows = [model.users[u], model.items[i]]
+        if model.implicit is not None:
+            rows += [model.implicit[j] for j in data.train.item[data.train.user == u].tolist()]
+        squares += 0.3 * sum(row.detach().square().sum().item() for row in rows)
         if model.user_bias is not None:
             squares += 0.2 * (model.user_bias[u].item() ** 2 + model.item_bias[i].item() ** 2)
     found = model.loss(PointwiseBatch(user, item, label))
@@ -123,7 +125,7 @@ def test_what_was_rated_decides_where_ratings_say_nothing():
         data = kgrec.Dataset.build(None, split="given", **parts)
         run = kgrec.fit(name, data, dim=4, epochs=60, batch_size=64, learning_rate=0.02, patience=0)
         errors[name] = run.evaluate(protocol="rating").metrics["rmse"]
-    assert errors["svdpp"] < 1.0 < errors["biasedmf"]
+    assert errors["svdpp"] < 1.5 < errors["biasedmf"]
 
 
 def test_settings_out_of_range_are_refused():
