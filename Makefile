@@ -10,15 +10,15 @@ WORKERS ?= auto
 BIN := .venv/bin
 SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
-TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/runs
-# Without the checks, code may fail on wrong arguments or because nothing decorates it. Tests of what a training learns, and of
-# how often something is drawn, call what other tests call too, with arguments that passed the checks: they run checked only.
+# The checks of shapes and types double the time of a test, so each runs without them, as users run kgrec, and those of tensor
+# code once more with them; but not what is learned there or how often something is drawn, by calls that other tests make too.
+UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
+TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/runs tests/explanation/effects
 TRAININGS := cold_items or withheld_item or by_heart or nobody_used or the_same_seed_gives or killed_run or toy_learns or \
 	facts_decide or built_again or factor_of_the_messages or in_batch_is_by or draws_depend or refits_in_closed_form or come_together or \
 	need_rotations or loss_curves or ablation_and_tuning or authors_steps or comes_next or every_ten_epochs
-UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules" -k "not ($(TRAININGS))"
 
-.PHONY: demo test lint check fix slow slow-all unchecked fuzz bench schemas clean
+.PHONY: demo test lint check fix slow slow-all shapes fuzz bench schemas clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -35,9 +35,9 @@ $(BIN)/python:
 demo: .venv/.installed            ## train, evaluate, recommend and explain on the bundled films
 	$(BIN)/kgrec demo --out demo
 
-test: lint                        ## everything that must hold before a change lands: check, slow, unchecked
-	$(PYTEST) -m "not long and not gpu"
-	$(MAKE) unchecked
+test: lint                        ## everything that must hold before a change lands: quick and slow tests, shapes
+	$(PYTEST) $(UNCHECKED) -m "not long and not gpu"
+	$(MAKE) shapes
 
 check: lint                       ## quick tests with shapes checked
 	$(PYTEST)
@@ -55,8 +55,8 @@ slow-all: .venv/.installed-dev    ## what takes minutes a test, and every exampl
 	$(PYTEST) -m "long and not gpu"
 	$(PYTEST) --hypothesis-profile=all -m "hypothesis and not long and not gpu"
 
-unchecked: .venv/.installed-dev   ## tests of tensor code once more without the shape checks: nothing may depend on them
-	$(PYTEST) $(UNCHECKED) -m "not slow and not long and not gpu" $(TENSORS)
+shapes: .venv/.installed-dev      ## tests of tensor code with shapes checked
+	$(PYTEST) -k "not ($(TRAININGS))" $(TENSORS)
 
 fix: .venv/.installed-dev         ## format, mend what can be mended
 	$(BIN)/ruff format .

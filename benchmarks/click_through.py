@@ -92,7 +92,7 @@ def measure(model: str, out: Path, found: Path, cap: float) -> None:
 
     settings, source = settings_of(model, found)
     began = time.monotonic()
-    run = capped(model, dataset(out), 0, settings, cap)
+    run, cut = capped(model, dataset(out), 0, settings, cap)
     seconds = time.monotonic() - began
     report = run.evaluate(protocol="ctr")
     assert report.rows is not None
@@ -103,7 +103,7 @@ def measure(model: str, out: Path, found: Path, cap: float) -> None:
         "settings": source,
         "epochs": run.summary["epochs"],
         "seconds": seconds,
-        "capped": seconds >= cap,
+        "capped": cut,
     }
     out.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(record, indent=1) + "\n")

@@ -164,7 +164,8 @@ def near(name: str, model: str, out: Path, found: Path, count: int, cap: float) 
 
     began = time.monotonic()
     values = [
-        capped(model, dataset(name, out), 0, one, cap).summary["valid"]["ndcg@10"] for one in tried
+        capped(model, dataset(name, out), 0, one, cap)[0].summary["valid"]["ndcg@10"]
+        for one in tried
     ]
     best = int(np.argmax(values))
     record = {
@@ -179,16 +180,23 @@ def near(name: str, model: str, out: Path, found: Path, count: int, cap: float) 
     return tried[best]
 
 
-def capped(model: str, data: str, seed: int, settings: dict[str, Any], cap: float) -> kgrec.Run:
-    """Train once; after ``cap`` seconds no further epoch begins, and the best one so far stands."""
+def capped(
+    model: str, data: str, seed: int, settings: dict[str, Any], cap: float
+) -> tuple[kgrec.Run, bool]:
+    """Train once; after ``cap`` seconds no further epoch begins, and the best one so far stands.
+    Return the run, and whether it was cut.
+    """
     end = time.monotonic() + cap
+    cut = []
 
     def watch(state: TrainState) -> None:
-        if time.monotonic() >= end and state.stopping.best_epoch:
+        if time.monotonic() >= end and state.stopping.best_epoch and not state.stopping.stop:
+            cut.append(state.epoch)
             state.stopping.patience = 1
             state.stopping.since = max(1, state.stopping.since)
 
-    return kgrec.fit(model, data, seed=seed, on_epoch=watch, **settings)
+    run = kgrec.fit(model, data, seed=seed, on_epoch=watch, **settings)
+    return run, bool(cut) and cut[-1] < run.train_config.epochs
 
 
 def measure(
@@ -199,9 +207,7 @@ def measure(
     if kept.with_suffix(".json").is_file():
         return
 
-    began = time.monotonic()
-    run = capped(model, dataset(name, out), seed, settings, cap)
-    cut = time.monotonic() - began >= cap
+    run, cut = capped(model, dataset(name, out), seed, settings, cap)
     report = run.evaluate(k=(10, 20))
     kept.parent.mkdir(parents=True, exist_ok=True)
     report.per_user.write_parquet(kept.with_suffix(".parquet"))

@@ -191,7 +191,7 @@ def _show(report: "Report") -> None:
     show_table(
         ("metric", *columns),
         rows,
-        title=title + ("" if report.protocol in ("ranking", "triples") else f", {report.protocol}"),
+        title=title,
         right=columns,
     )
 

@@ -196,13 +196,17 @@ def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | Non
 
 
 def _check_unweighted(sources: DatasetSources, options: BuildOptions) -> None:
-    """Refuse what needs a log where there are parts of a split."""
+    """Refuse what needs a log where there are parts of a split, or labels."""
     columns = sources.event or sources.weight or sources.quantity
     if columns or options.weighs or options.divides_users or options.cap is not None:
-        raise ConfigError(
-            "event types, weights, half_life, cap, min_events and session_gap need one log that "
-            "is divided here. Give interactions, without the parts of a split."
-        )
+        if options.negatives:
+            why = "do not go with negatives: rows with labels have no weights. Leave one out."
+        else:
+            why = (
+                "need one log that is divided here. Give interactions, without the parts of a "
+                "split."
+            )
+        raise ConfigError(f"event types, weights, half_life, cap, min_events and session_gap {why}")
 
 
 def _check_given(split: str, sources: DatasetSources) -> None:

@@ -117,7 +117,7 @@ def test_labels_are_split_together_and_evaluated_as_pairs():
     ("given", "error", "words"),
     [
         ({"negatives": -1}, ConfigError, "negatives: -1 is negative"),
-        ({"negatives": 1, "cap": 3}, ConfigError, "need one log"),
+        ({"negatives": 1, "cap": 3}, ConfigError, "do not go with negatives"),
         ({"negatives": 1, "train": LOG, "test": LOG}, ConfigError, "divided here"),
     ],
 )
