@@ -31,6 +31,7 @@ from kgrec.ops.backends import gpu
 from kgrec.ops.propagate import matrix
 from kgrec.ops.ranking import topk_masked, topk_scores
 from kgrec.queries import queries
+from kgrec.testing import worlds
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import rounds_of
 
@@ -194,14 +195,30 @@ GRAPH_MODELS = {
     "directau": {},
     "ultragcn": {"init_scale": 0.1},
 }
-FACTOR_MODELS: dict[str, dict[str, Any]] = {"gmf": {}, "mlp": {}, "neumf": {}}
+FACTOR_MODELS: dict[str, dict[str, Any]] = {
+    "gmf": {},
+    "mlp": {},
+    "neumf": {},
+    "acf": {},
+    "irgan": {"pretrain_epochs": 1},
+    "dualgan": {"pretrain_epochs": 1},
+}
+TWO_TASK_MODELS: dict[str, dict[str, Any]] = {
+    "mmoe": {},
+    "shared-bottom": {},
+    "ntn-head": {},
+    "ntn-rating": {},
+}
 
 
-def agreement(models: dict[str, dict[str, Any]]) -> dict[str, float]:
+def agreement(models: dict[str, dict[str, Any]], *, rated: bool = False) -> dict[str, float]:
     """Return the largest difference of scores between the device and the CPU, in units of their
     spread, after one epoch of each model with the same draws.
     """
     data = made(2_000, 3_000, 3_000, 60_000, 1_000, 1)
+    if rated:
+        data = worlds.with_ratings(data)
+
     query = queries(data.train, np.arange(500))
     found = {}
     for model, settings in models.items():
@@ -236,6 +253,9 @@ KNOWLEDGE = {
     "mcclk": {},
     "diffkg": {},
     "kguf": {},
+    "acf-kg": {},
+    "ntn": {},
+    "pgpr": {"embed_epochs": 1},
 }
 
 
@@ -296,6 +316,7 @@ def main() -> None:
         "ranking": lambda: ranking(data),
         "graph models": lambda: agreement(GRAPH_MODELS),
         "factor models": lambda: agreement(FACTOR_MODELS),
+        "two-task models": lambda: agreement(TWO_TASK_MODELS, rated=True),
         "kgat": kgat_steps,
         "knowledge": knowledge,
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},

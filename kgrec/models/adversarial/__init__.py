@@ -1,0 +1,1 @@
+"""Models that are trained against each other."""

@@ -1,0 +1,1 @@
+"""Several tasks by one network."""

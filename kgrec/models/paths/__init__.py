@@ -1,0 +1,1 @@
+"""Models that recommend by walking the graph."""
