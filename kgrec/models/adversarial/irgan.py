@@ -51,7 +51,7 @@ class IRGANConfig:
     samples: int = 0
     temperature: float = 0.2
     reward: Literal["log", "sigmoid"] = "sigmoid"
-    generator_rate: float = 1.0
+    generator_rate: float = 0.2
     init_scale: float = 0.05
     l2_weight: float = 0.01
 
@@ -65,8 +65,8 @@ class IRGANConfig:
             raise ConfigError("IRGAN needs temperature, generator_rate and init_scale above 0.")
 
 
-_PUBLISHED = {"dim": 20, "samples": 16, "reward": "log", "temperature": 1.0}
-_CODE = {"dim": 5, "samples": 16, "temperature": 0.2, "l2_weight": 0.1}
+_PUBLISHED = {"generator_rate": 1.0, "dim": 20, "samples": 16, "reward": "log", "temperature": 1.0}
+_CODE = {"generator_rate": 1.0, "dim": 5, "samples": 16, "temperature": 0.2, "l2_weight": 0.1}
 _STEPS = {"optimizer": "sgd", "epochs": 100, "patience": 0, "batch_size": 16}
 
 PRESETS = {

@@ -91,11 +91,9 @@ class Attention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.out = nn.Parameter(glorot_uniform(hidden, 1, generator=generator).flatten())
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return the weights of hidden sums (..., values, hidden); 0 where the mask is False."""
-        logits = relu(hidden + self.bias) @ self.out
-        logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
-        return logits.softmax(-1) * mask
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the logits of hidden sums (..., values, hidden)."""
+        return relu(hidden + self.bias) @ self.out
 
 
 class ACF(Recommender):
@@ -107,10 +105,11 @@ class ACF(Recommender):
         beta(u, l, m) ~ exp(w' . ReLU(W'_u p_u + W'_x x_m + b'))                          (8)-(10)
         loss = mean -log sigma(score(u, i) - score(u, j)) + L2                                 (4)
 
-    x_m are vectors of the (relation, entity) pairs of an item l; without content (``acf``) W_x and
-    beta are not there. A user unseen has p_u = 0.
+    x_m are vectors of the (relation, entity) pairs of an item l, in ``ACFKG``; without content W_x
+    and beta are not there. A user unseen has p_u = 0.
 
-    Differs from the paper: components are facts, where it has regions of images and frames, and
+    Differs from the paper: in training an interaction's own item is not among those attended to, as
+    it is not when the item is ranked; components are facts, where it has regions of images and frames, and
     their vectors are learned; the last ``max_history`` items are attended to; Adam for single steps
     of SGD.
 
@@ -191,12 +190,18 @@ class ACF(Recommender):
         mask: Bool[Tensor, "batch hist"],
     ) -> Float[Tensor, "batch hist"]:
         """Return alpha of users' items, Eqs. (6) and (7)."""
+        return _softmax(self.logits(own, history), mask)
+
+    def logits(
+        self, own: Float[Tensor, "batch dim"], history: Int[Tensor, "batch hist"]
+    ) -> Float[Tensor, "batch hist"]:
+        """Return the logits of alpha."""
         layers = self.attention.layers
         by_item = self.items @ layers[1] + self.implicit @ layers[2]  # (items, hidden)
         hidden = (own @ layers[0]).unsqueeze(1) + _rows(by_item, history)
         if self.config.components:
             hidden = hidden + self.content(own, history) @ layers[3]
-        found: Tensor = self.attention(hidden, mask)
+        found: Tensor = self.attention(hidden)
         return found
 
     def content(
@@ -206,7 +211,7 @@ class ACF(Recommender):
         layers = self.content_attention.layers
         facts, mask = self.facts[history], self.fact_mask[history]  # (batch, hist, facts)
         hidden = (own @ layers[0])[:, None, None] + _rows(self.contents @ layers[1], facts)
-        share: Tensor = self.content_attention(hidden, mask)
+        share = _softmax(self.content_attention(hidden), mask)
         return (share.unsqueeze(-2) @ _rows(self.contents, facts)).squeeze(-2)
 
     def represented(
@@ -226,10 +231,15 @@ class ACF(Recommender):
         return last_of_lists(self.start, self.used, users, self.config.max_history)
 
     def loss(self, batch: PairwiseBatch) -> Float[Tensor, ""]:
-        """Return the BPR loss, Eq. (4), and L2."""
+        """Return the BPR loss, Eq. (4), and L2; a positive is not attended to on its own behalf."""
         distinct, position = torch.unique(batch.user, return_inverse=True)
         own = take_rows(self.users, distinct)
-        users = take_rows(self.represented(own, *self.attended(distinct)), position)
+        history, mask = self.attended(distinct)
+        logits = take_rows(self.logits(own, history), position)
+        history, mask = history[position], mask[position]
+        share = _softmax(logits, mask & (history != batch.positive.unsqueeze(1)))
+        others = (share.unsqueeze(1) @ _rows(self.implicit, history)).squeeze(1)
+        users = take_rows(own, position) + others
         pairs = take_rows(self.items, batch.positive), take_rows(self.items, batch.negative)
         positive, negative = ((users * item).sum(1) for item in pairs)
         return bpr(positive, negative) + self.config.l2_weight * l2(users, *pairs)
@@ -262,6 +272,28 @@ class ACF(Recommender):
         return AttentionEffects(self.users, self.items, self.implicit, self, most)
 
 
+class ACFKG(ACF):
+    """ACF whose attention reads the (relation, entity) pairs of what was used.
+
+        score(u, i) = (p_u + sum over l in N(u) of alpha(u, l) y_l) . q_i                      (3)
+        alpha(u, l) ~ exp(w . ReLU(W_u p_u + W_q q_l + W_y y_l + W_x x(u, l) + b))        (6), (7)
+        x(u, l) = sum over the pairs m of l of beta(u, l, m) x_m                           (8)-(10)
+
+    Facts of what was used shift attention; those of a candidate do not enter its score.
+
+    Differs from the paper: as ``ACF``.
+
+    Source: Chen et al., ACF, SIGIR 2017. https://doi.org/10.1145/3077136.3080797
+    """
+
+    scores_read_graph = True
+
+
 def _rows(table: Float[Tensor, "nodes dim"], rows: Tensor) -> Tensor:
     """Return rows in any number of dimensions."""
     return take_rows(table, rows.flatten()).view(*rows.shape, table.shape[1])
+
+
+def _softmax(logits: Float[Tensor, "... hist"], mask: Bool[Tensor, "... hist"]) -> Tensor:
+    """Return shares of what the mask holds; 0 everywhere where it holds nothing."""
+    return logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1) * mask

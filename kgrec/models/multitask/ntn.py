@@ -95,8 +95,8 @@ class NTNHead(TwoTasks):
     def of_users(self, users: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dout"]:
         """Return what both tasks ask of an item, side by side."""
         tasks = torch.arange(NUM_TASKS, device=users.device).repeat_interleave(len(users))
-        asked = self.head.tail_query(users.repeat(NUM_TASKS, 1), tasks)
-        return torch.cat(asked.chunk(NUM_TASKS), 1)
+        wanted = self.head.tail_query(users.repeat(NUM_TASKS, 1), tasks)
+        return torch.cat(wanted.chunk(NUM_TASKS), 1)
 
     def of_items(self, items: Float[Tensor, "cand dim"]) -> Float[Tensor, "cand dout"]:
         """Return the vectors."""
@@ -106,8 +106,8 @@ class NTNHead(TwoTasks):
         self, users: Float[Tensor, "batch dout"], items: Float[Tensor, "... cand dim"]
     ) -> Float[Tensor, "batch cand 2"]:
         """Return both tasks' outputs, Eq. (1)."""
-        asked = users.chunk(NUM_TASKS, -1)
-        return torch.stack([self.head.scores(one, items) for one in asked], -1)
+        wanted = users.chunk(NUM_TASKS, -1)
+        return torch.stack([self.head.scores(one, items) for one in wanted], -1)
 
 
 class NTNRating(NTNHead):

@@ -187,7 +187,7 @@ class FittingTails:
 
     def __init__(self, tables: NTNTables, ckg: CollaborativeKG) -> None:
         users = torch.arange(ckg.num_entities, ckg.num_nodes, device=tables.nodes.device)
-        self._asked = tables.tail_query(users, torch.full_like(users, _INTERACTS))
+        self._wanted = tables.tail_query(users, torch.full_like(users, _INTERACTS))
         self._items = tables.nodes[: ckg.num_items]
         self._layer = tables.layer
 
@@ -195,12 +195,12 @@ class FittingTails:
         self, query: Query, items: Int[Tensor, "batch cand"] | None = None
     ) -> Float[Tensor, "batch cand"]:
         """Return the scores of candidates, or of the whole catalog."""
-        asked = self._asked[query.user.clamp(min=0)]
+        wanted = self._wanted[query.user.clamp(min=0)]
         if items is not None:
-            return self._layer.scores(asked, self._items[items])
+            return self._layer.scores(wanted, self._items[items])
 
         def block(rows: slice, columns: slice) -> Tensor:
-            return self._layer.scores(asked[rows], self._items[columns])
+            return self._layer.scores(wanted[rows], self._items[columns])
 
-        scores = self._items.new_empty(len(asked), len(self._items))
+        scores = self._items.new_empty(len(wanted), len(self._items))
         return fill_in_blocks(scores, block, 2 * self._layer.slices)

@@ -114,7 +114,8 @@ def test_rewards_alone_teach_the_generator(samples):
     """
     data = worlds.checkerboard()
     settings = {"dim": 8, "pretrain_epochs": 0, "samples": samples, "learning_rate": 0.05}
-    run = kgrec.fit("irgan", data, epochs=30, patience=0, batch_size=32, **settings)
+    settings |= {"generator_rate": 0.1, "temperature": 1.0}
+    run = kgrec.fit("irgan", data, epochs=40, patience=0, batch_size=32, **settings)
     with torch.no_grad():
         share = run.model.generator.of_users(torch.arange(12)).softmax(1).numpy()
     own = (np.arange(12)[:, None] - np.arange(12)[None, :]) % 2 == 0

@@ -99,9 +99,17 @@ def test_scores_loss_and_parts_are_the_equations(components):
         torch.testing.assert_close(others[0], changed)
         torch.testing.assert_close(others[1], model.users[0] @ model.items.T)
 
-    batch = PairwiseBatch(torch.tensor([0, 4, 0]), torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6]))
-    apart = expected[batch.user, batch.positive] - expected[batch.user, batch.negative]
-    rows = vectors[batch.user], model.items[batch.positive], model.items[batch.negative]
+    positive = torch.tensor([used[0][0], used[4][-1], used[0][-1]])
+    batch = PairwiseBatch(torch.tensor([0, 4, 0]), positive, torch.tensor([4, 5, 6]))
+    vectors = torch.stack(
+        [
+            user_by_hand(model, model.users[u], [i for i in used[u] if i != own], facts)
+            for u, own in zip(batch.user.tolist(), batch.positive.tolist(), strict=True)
+        ]
+    )
+    items = model.items[batch.positive] - model.items[batch.negative]
+    apart = (vectors * items).sum(1)
+    rows = vectors, model.items[batch.positive], model.items[batch.negative]
     squares = sum(row.square().sum().item() for row in rows) / 2 / 3
     loss = -torch.sigmoid(apart).log().mean().item() + 0.1 * squares
     assert model.loss(batch).item() == pytest.approx(loss)

@@ -161,7 +161,7 @@ def signposts():
     train = [
         (user, int(item) * 4 + user % 4)
         for user in range(48)
-        for item in rng.choice(10, 4, replace=False)
+        for item in rng.choice(10, 5, replace=False)
     ]
     facts = [(item, 0, 40 + item % 4) for item in range(40)]
     facts += [(item, 1, 44 + int(hub)) for item in range(40) for hub in rng.choice(6, 3, False)]
@@ -170,8 +170,9 @@ def signposts():
 
 def test_the_policy_learns_which_relation_leads_to_the_users_items():
     data = signposts()
-    settings = {"dim": 8, "hidden": (32,), "embed_epochs": 30, "learning_rate": 0.02}
-    run = kgrec.fit("pgpr", data, epochs=40, patience=0, batch_size=128, walks=8, **settings)
+    settings = {"dim": 8, "hidden": (32,), "embed_epochs": 20, "learning_rate": 0.02}
+    settings |= {"walks": 8, "l2_weight": 0.02}
+    run = kgrec.fit("pgpr", data, epochs=20, patience=0, batch_size=128, **settings)
     model = run.model.eval()
     reasoner = model.own_paths()
     assert isinstance(reasoner, PathReasoner)
@@ -183,8 +184,8 @@ def test_the_policy_learns_which_relation_leads_to_the_users_items():
         assert not used & {path.nodes[-1] for path in paths}
         assert [p.score for p in paths] == sorted((p.score for p in paths), reverse=True)
         kinds += [path.nodes[-1] % 4 == user % 4 for path in paths]
-    assert len(kinds) > 100
-    assert np.mean(kinds) > 0.95, np.mean(kinds)
+    assert len(kinds) > 80
+    assert np.mean(kinds) > 0.8, np.mean(kinds)
 
     users = torch.arange(48).repeat_interleave(50)
     draws = torch.Generator().manual_seed(0)
@@ -195,7 +196,7 @@ def test_the_policy_learns_which_relation_leads_to_the_users_items():
             step = torch.multinomial(logits.softmax(1), 1, generator=draws)
             now = now[2], relation.gather(1, step)[:, 0], end.gather(1, step)[:, 0]
     own = (now[2] < 40) & (now[2] % 4 == users % 4)
-    assert own.float().mean() > 0.8, own.float().mean()  # random walks: about a half
+    assert own.float().mean() > 0.95, own.float().mean()
 
 
 @pytest.mark.parametrize(
