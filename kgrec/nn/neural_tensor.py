@@ -62,15 +62,16 @@ class NeuralTensor(nn.Module):
     ) -> Float[Tensor, "batch cand"]:
         """Return the scores of each query with vectors of its own, or with the same ones."""
         k = self.slices
-        form = query[:, : k * self.dim].unflatten(-1, (k, self.dim))
-        shift, out = query[:, k * self.dim :].unflatten(-1, (2, k)).unbind(1)
+        form = query[:, : k * self.dim].reshape(-1, k, self.dim)
+        shift, out = query[:, k * self.dim :].chunk(2, 1)
         hidden = form @ others.mT + shift.unsqueeze(-1)  # (batch, k, cand)
-        return (hidden.tanh() * out.unsqueeze(-1)).sum(1)
+        found: Tensor = (hidden.tanh() * out.unsqueeze(-1)).sum(1)
+        return found
 
     def _of(self, relation: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (self.slices, self.dim, self.dim)
-        tensor = take_rows(self.bilinear, relation).unflatten(1, shape)
-        return tensor, take_rows(self.linear, relation).unflatten(1, (self.slices, 2 * self.dim))
+        k, d = self.slices, self.dim
+        tensor = take_rows(self.bilinear, relation).view(-1, k, d, d)
+        return tensor, take_rows(self.linear, relation).view(-1, k, 2 * d)
 
     def _packed(self, form: Tensor, own: Tensor, known: Tensor, relation: Tensor) -> Tensor:
         shift = (own @ known.unsqueeze(-1)).squeeze(-1) + take_rows(self.bias, relation)

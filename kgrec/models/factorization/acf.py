@@ -6,6 +6,7 @@ https://doi.org/10.1145/3077136.3080797
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -170,7 +171,7 @@ class ACF(Recommender):
         """Take interactions, and the (relation, entity) pairs of items where they are content."""
         matrix = data.train.csr(data.num_users, data.num_items)
         start = torch.from_numpy(matrix.indptr).long()
-        order = torch.from_numpy(data.train.item).long()  # oldest first
+        order = torch.from_numpy(data.train.item.astype(np.int64))  # oldest first
         if len(order) != int(start[-1]):  # a pair more than once
             order = torch.from_numpy(matrix.indices).long()
 

@@ -136,11 +136,13 @@ class MMoE(TwoTasks):
         """Return both tasks' outputs, Eqs. (5) to (7)."""
         count = self.config.num_experts
         both = users.unsqueeze(1) + items
-        experts = relu(both[..., : self.widths[0]]).unflatten(-1, (count, -1))
+        experts = relu(both[..., : self.widths[0]]).reshape(*both.shape[:-1], count, -1)
         if count == 1:
             mixed = experts
         else:
-            gates = both[..., self.widths[0] :].unflatten(-1, (NUM_TASKS, count)).softmax(-1)
+            gates = (
+                both[..., self.widths[0] :].reshape(*both.shape[:-1], NUM_TASKS, count).softmax(-1)
+            )
             mixed = gates @ experts  # (..., tasks, expert_dim)
 
         found = [tower(mixed[..., min(t, count - 1), :]) for t, tower in enumerate(self.towers)]
