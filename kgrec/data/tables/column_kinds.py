@@ -8,6 +8,13 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from kgrec.data.tables.binning import written
+from kgrec.data.tables.list_cells import (
+    are_lists,
+    are_records,
+    are_sure_lists,
+    field_name,
+    record_name,
+)
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "\\N")
 SEPARATORS = ("|", ";", ",")
@@ -38,6 +45,7 @@ UNNAMED = ("genre", "has")
 
 _SAMPLE = 20_000
 _MOSTLY = 0.95
+_SOME_LISTS = 0.1  # of cells that can be nothing but lists, in columns that have other cells too
 _UNIQUE_FROM = 20
 _LONG_CHARS, _LONG_WORDS = 80, 8
 _PIECE_CHARS, _PIECE_WORDS = 40, 4
@@ -232,8 +240,10 @@ def _by_type(cells: pl.Series) -> Guess | None:
     kind = cells.dtype
     if isinstance(kind, pl.List | pl.Array):
         inner = kind.inner
-        if isinstance(inner, pl.List | pl.Array | pl.Struct):
-            return Guess("nested", left_out="its cells are lists of records")
+        if isinstance(inner, pl.Struct) and field_name(inner) is None:
+            return Guess("nested", left_out="its cells are lists of records without a name")
+        if isinstance(inner, pl.List | pl.Array):
+            return Guess("nested", left_out="its cells are lists of lists")
 
         return Guess("list", "")
 
@@ -260,7 +270,7 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
             return Guess("url", left_out="addresses")
         return Guess("category")
 
-    if _share(sample.str.starts_with("[") & sample.str.ends_with("]")) > _MOSTLY:
+    if _share(are_lists(sample)) > _MOSTLY or _share(are_sure_lists(sample)) > _SOME_LISTS:
         return _of_lists(sample)
     if _share(as_year(sample).is_not_null()) > _MOSTLY:
         return Guess("date")
@@ -324,9 +334,11 @@ def _mean(numbers: pl.Series) -> float:
 
 
 def _of_lists(sample: pl.Series) -> Guess:
-    nested = _share(sample.str.contains(r"^\[\s*[\[{]"))
-    if nested > 0.05:
-        return Guess("nested", left_out="its cells are lists of records")
+    records = sample.filter(are_records(sample))
+    if len(records) > 0.05 * len(sample) and record_name(records) is None:
+        return Guess("nested", left_out="its cells are lists of records without a name")
+    if _share(sample.str.contains(r"^\[\s*\[")) > 0.05:
+        return Guess("nested", left_out="its cells are lists of lists")
     return Guess("list", "")
 
 
@@ -403,29 +415,6 @@ def _separates(cells: pl.Series, mark: str) -> bool:
         and len(pieces) >= 1.2 * distinct
         and _share(behind.is_in(first.implode())) >= 0.2
     )
-
-
-def in_lists(text: pl.Series) -> pl.Series:
-    r"""Return cells that are lists as JSON or Python writes them as lists of text.
-
-    >>> in_lists(pl.Series(['["a", "b, c"]', "['x', \"it's\"]", "[1, 2]", "[]"])).to_list()
-    [['a', 'b, c'], ['x', "it's"], ['1', '2'], []]
-    """
-    pieces = text.str.extract_all(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\[\],\s"']+""")
-    inner = (
-        pl.element()
-        .str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}")
-        .str.replace_all(r"\\([^u])", "${1}")
-    )
-
-    return pieces.list.eval(inner)
-
-
-def split_cells(text: pl.Series, separator: str) -> pl.Series:
-    """Return the cells as lists of their parts; "" reads JSON lists."""
-    if separator == "":
-        return in_lists(text)
-    return text.str.split(separator)
 
 
 def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tuple[str, str]]]]:
