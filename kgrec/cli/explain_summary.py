@@ -88,11 +88,10 @@ def explain_summary(
 
 
 def _show(found: "Summary") -> None:
-    from kgrec.languages import language
 
     knocked = any(share.overlap is not None for share in found.shares)
     metrics = list(next((share.change for share in found.shares if share.change), {}))
-    lang = language(found.words.language)
+    lang = found.words.lang
     by = lang.say(f"answers.{found.by}")
     columns = [by, *(lang.say(f"page.column_{name}") for name in ("part", "share", "facts"))]
     if found.by == "pattern":

@@ -195,6 +195,7 @@ class Inspector:
             "model": run.name,
             "preset": run.chosen.preset,
             "dataset": data.name,
+            "verb": self._words.words().verb,
             "checksum": data.checksum,
             "seed": run.seed,
             "sizes": sizes

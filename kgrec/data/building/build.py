@@ -160,11 +160,10 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
 
 def _labels(graph: Triples) -> dict[str, dict[str, str]]:
-    """Return the labels of relations by language that are not the ones that the graph has."""
+    """Return the labels of relations by language."""
     found: dict[str, dict[str, str]] = {}
     for key, code, label in graph.relation_names.iter_rows():
-        row = graph.relations.get(key)
-        if row is not None and label != graph.relation_label(row):
+        if graph.relations.get(key) is not None:
             found.setdefault(code, {})[key] = label
 
     return found

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.io.files import FilePath
 from kgrec.data.io.writing import write_file
-from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.readers.items import ItemTable, titles
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.column_kinds import YEAR_NAME, as_number, as_text, as_year, guess

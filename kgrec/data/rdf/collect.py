@@ -15,17 +15,12 @@ import pyoxigraph as ox
 
 from kgrec.data import native
 from kgrec.data.graphs.assemble import BLANK, RawTriples, attribute_frame, label_frame, type_frame
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.io.compression import Limits
 from kgrec.data.records.report import Dropped, Skipped
 from kgrec.errors import ConfigError, FormatError
 from kgrec.languages import LANGUAGES
 
-LABEL_PREDICATES = (
-    "http://www.w3.org/2000/01/rdf-schema#label",
-    "http://www.w3.org/2004/02/skos/core#prefLabel",
-    "https://schema.org/name",
-    "http://schema.org/name",
-)
 TYPE_PREDICATE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 
 _NAMESPACE_ENDS = ("/", "#", ":")
