@@ -12,6 +12,7 @@ from kgrec.data.tables.column_kinds import (
     as_text,
     as_year,
     currencies,
+    measure_of,
 )
 from kgrec.data.tables.list_cells import (
     are_lists,
@@ -120,6 +121,10 @@ def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     marks = currencies(cells["cell"]) if cells["cell"].dtype == pl.String else []
     if len(marks) > 1:
         notes.append(f"prices in {', '.join(marks)} are compared as they are")
+
+    unit = measure_of(cells["cell"]) if cells["cell"].dtype == pl.String else ""
+    if unit:
+        notes.append(f"in {unit}")
 
     return ranges(found, how.bins).select("row", "label"), "; ".join(notes)
 

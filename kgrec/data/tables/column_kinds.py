@@ -35,10 +35,11 @@ _UNKNOWN = (
         "tba",
         ".",
     ),
+    *("n.d.", "s.d.", "tbc", "n.n.", "k. a.", "sin datos", "non disponible", "nicht verfügbar"),
     *("missing", "undefined", "not available", "not applicable", "unbekannt", "inconnu", "#n/a"),
     *("(null)", "k.a.", "keine angabe", "desconocido", "*", "x"),
 )
-_LEVELS = (">", "»", "→", "::")
+_LEVELS = ("->", ">", "»", "\u203a", "→", "::")
 TRUE, FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 UNNAMED = ("genre", "has")
@@ -64,13 +65,19 @@ _YEAR_IN_DATE = (
 )
 _CURRENCY = (
     r"[$€£¥₹₽₺₩₪฿]|(?i:\b(?:EUR|USD|GBP|CHF|JPY|CNY|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|INR|BRL|TRY)\b)"
+    r"|(?i:\b(?:Rs|kr|Fr)\b\.?|z\x{142}|K\x{10d})"
+)
+_UNITS = (
+    r"(?i:kg|mg|g|lbs?|oz|ml|cl|l|cm|mm|km|m|in|inch|inches|ft|min|mins|minutes|minuten|h|hrs?|hours"
+    r"|sec|seconds|days|tage|years|jahre|pages|pp|seiten|pcs|st\x{fc}ck|gb|mb|tb|m?ah|[mgk]?hz|kwh|k?w|v"
+    r"|px|\x{b0}[cf]|[\x22\x{2033}\x{201d}'\x{2032}])\.?$"
 )
 _BLANKS = r"[\s\u00a0\u202f']"
 _COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
 _COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+%?$"
 _POINT_AT_END = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.\d{1,2}%?$"
-_NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
+_NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
 _SUFFIXES = [
     "inc",
     "inc.",
@@ -141,6 +148,9 @@ def as_number(text: pl.Series) -> pl.Series:
     [12.5, 1234.0, 9.0]
     """
     bare = text.str.replace_all(_CURRENCY, "").str.replace_all(_BLANKS, "")
+    bare = bare.str.replace(r"[.,][-\x{2013}\x{2014}]+$", "")
+    if measure_of(text):
+        bare = bare.str.replace(_UNITS, "")
     if not _has_decimal_comma(text, bare):
         plain = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
     else:
@@ -164,9 +174,27 @@ def _has_decimal_comma(text: pl.Series, bare: pl.Series) -> bool:
     if not commas.any():
         return False
 
+    if measure_of(text):
+        return True
+
     marked = text.str.contains(_CURRENCY).fill_null(False) | text.str.contains("%", literal=True)
     thousands = bare.str.contains(r"\.\d{3},\d").fill_null(False)
     return bool(marked.any() or thousands.any())
+
+
+def measure_of(text: pl.Series) -> str:
+    """Return the unit that stands behind the numbers of nearly all cells, "" if there is none.
+
+    >>> measure_of(pl.Series(["5 kg", "12,5 kg", "7kg"])), measure_of(pl.Series(["5 kg", "500 g"]))
+    ('kg', '')
+    """
+    said = text.drop_nulls()
+    found = said.str.extract(rf"^[+-]?[\d.,'\s]*\d\s*({_UNITS})").drop_nulls().str.to_lowercase()
+    if not len(found):
+        return ""
+
+    most = found.value_counts(name="n", sort=True).row(0)
+    return str(most[0]) if most[1] > _MOSTLY * len(said) else ""
 
 
 def currencies(text: pl.Series) -> list[str]:
@@ -471,7 +499,7 @@ def plain_form(keys: pl.Series) -> pl.Series:
     """Return keys without white space around them, in lower case and in the plainest form of their
     letters (NFKC).
     """
-    plain = keys.str.strip_chars().str.to_lowercase()
+    plain = keys.str.strip_chars().str.to_lowercase().str.replace_all("ß", "ss", literal=True)
     if (keys.str.len_bytes() == keys.str.len_chars()).all():
         return plain
 
