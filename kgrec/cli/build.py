@@ -370,7 +370,7 @@ def build(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
             "language=de,en, types=edges, closure=subclass, axioms=drop, blank=flatten, "
-            "keep_labels=all, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
+            "keep_labels=best, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
             "repeated. Lists have commas: predicates=wdt:P57,IRI.",
             show_default=False,
         ),

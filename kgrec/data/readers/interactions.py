@@ -33,7 +33,7 @@ from kgrec.data.tables.roles import (
     header_words,
     interaction_roles,
 )
-from kgrec.data.tables.times import SMALLEST_MOMENT, read_times, unit_of
+from kgrec.data.tables.times import SMALLEST_MOMENT, are_days, read_times, unit_of
 from kgrec.errors import ConfigError, FormatError
 from kgrec.process import refuse_after_fork
 
@@ -267,7 +267,7 @@ def _plain_times(frame: pl.DataFrame) -> bool:
     size = frame["time"].abs()
     high = float(size.max())  # type: ignore[arg-type]
     if high < SMALLEST_MOMENT:
-        return True
+        return not are_days(frame["time"])
 
     low = float(size.filter(size > 0).min())  # type: ignore[arg-type]
     return (
