@@ -35,6 +35,7 @@ from kgrec.models.capabilities import (
     Rerunnable,
     ScoreParts,
 )
+from kgrec.models.folding import refolded
 from kgrec.ops.rows import unit_rows
 
 STRANGER = "someone new"
@@ -262,7 +263,7 @@ class FoldedIn(Rerunnable, GraphEditable):
         scorer = self._scorer
         if not _equal(others, base):
             with torch.inference_mode():
-                scorer = self._base.on_graph(others).eval().scorer()
+                scorer = refolded(scorer, self._base.on_graph(others).eval().scorer())
 
         return _Rebuilt(OwnHistory(scorer, self._user, ckg.tail[mine]))
 
@@ -272,7 +273,8 @@ class FoldedIn(Rerunnable, GraphEditable):
 
         kept = np.ones(len(self._base.ckg.head), dtype=bool)
         kept[facts] = False
-        return self._base.on_graph(self._base.ckg.take(kept)).eval().scorer()
+        edited = self._base.on_graph(self._base.ckg.take(kept)).eval().scorer()
+        return refolded(self._scorer, edited)
 
 
 class _LinearFold:
