@@ -60,6 +60,7 @@ def export(
         str | None,
         typer.Option(metavar="COL", help="Its column of ids.", show_default=False),
     ] = None,
+    beside_run: Annotated[bool, typer.Option("--beside-run", hidden=True)] = False,
     json: JsonOption = False,
     allow_class: AllowOption = None,
 ) -> None:
@@ -89,7 +90,8 @@ def export(
 
     assert serving is not None
     choice = Choice(not without_users, lists, neighbors, reasons, items, item_id)
-    about = write_tables(load_run(run, allow=allow_class or ()), serving, choice)
+    loaded = load_run(run, allow=allow_class or ())
+    about = write_tables(loaded, serving, choice, model_serves=beside_run)
     if json:
         show_json(described(about) | {"bytes": folder_size(serving)})
         return

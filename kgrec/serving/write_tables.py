@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import torch
 
 from kgrec._version import __version__
+from kgrec.data.io.files import sha256
 from kgrec.data.io.folders import new_folder
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
@@ -26,6 +27,7 @@ from kgrec.models.folding import Folded, fold_of
 from kgrec.ops.folding import Fold, SquaresFold, SumFold
 from kgrec.ops.ranking import chunk_rows
 from kgrec.runs.doctor import MOST_SERVED, served_bytes
+from kgrec.runs.folder import CONFIG
 from kgrec.runs.run import Run
 from kgrec.serving.facets_of import facets_of
 from kgrec.serving.reasons import read_reasons
@@ -197,6 +199,7 @@ class _Writer:
             reasons=reasons,
             kept=self.choice.neighbors if form == "histories" else 0,
             agreement=self._agreement,
+            source="" if self.run.path is None else sha256(self.run.path / CONFIG),
             kgrec=__version__,
             arrays=sorted(self._names),
         )

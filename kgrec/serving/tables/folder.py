@@ -59,6 +59,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reasons: How many reasons are computed already.
         kept: Neighbors kept per item where others were cut; 0 where all are there.
         agreement: Then: share of the lists' items that agree with the whole matrix; else 1.
+        source: SHA-256 of the run's configuration file, "" where it was never saved.
         kgrec: Version that wrote it.
         arrays: Names of the arrays.
     """
@@ -81,6 +82,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasons: int
     kept: int
     agreement: float
+    source: str
     kgrec: str
     arrays: list[str]
 
