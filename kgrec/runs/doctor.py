@@ -73,7 +73,7 @@ class Prediction:
         most_epochs: Epochs after which training ends at the latest.
         peak_memory_bytes: Most memory of this process so far, data, model, gradients and optimizer
             included; validation may add to it.
-        serving_bytes: Size of its tables for serving without torch; None where there are none. An
+        serving_bytes: Size of its tables for serving without torch; None if there are none. An
             item matrix that is mostly zeros takes less.
     """
 

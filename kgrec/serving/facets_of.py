@@ -55,8 +55,11 @@ def facets_of(
 
 
 def _arrays(found: list[_Found], items: int) -> tuple[list[Facet], dict[str, np.ndarray]]:
-    facets, keys, labels = list[Facet](), list[str](), list[str]()
-    lists, numbers = list[np.ndarray](), list[np.ndarray]()
+    facets: list[Facet] = []
+    keys: list[str] = []
+    labels: list[str] = []
+    lists: list[np.ndarray] = []
+    numbers: list[np.ndarray] = []
     taken: set[str] = {one.key for one in found}
     for number, one in enumerate(found):
         short = _short(one.key)

@@ -18,16 +18,16 @@ _LONGEST_HEAD = 65_536
 class Timed(asyncio.Protocol):
     """Limits on a request's arrival and on an answer's delivery; beside a protocol of uvicorn."""
 
-    transport: asyncio.Transport
+    transport: Any
     loop: asyncio.AbstractEventLoop
-    _slow: asyncio.TimerHandle | None = None
-    _stuck: asyncio.TimerHandle | None = None
+    _slow: Any = None  # handles of timers
+    _stuck: Any = None
 
     def begun(self) -> bool:
         """Return whether a part of a request has come, and not all of it."""
         raise NotImplementedError
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:  # uvloop's are of no base class
         """Wait for the first request."""
         super().connection_made(transport)
         self._slow = self.loop.call_later(_PATIENCE, self.transport.abort)
@@ -36,7 +36,8 @@ class Timed(asyncio.Protocol):
         """Go on waiting where a request is not whole; what has come of it gives it no more time."""
         super().data_received(data)
         if not self.begun():
-            self._slow = _stopped(self._slow)
+            _stop(self._slow)
+            self._slow = None
         elif self._slow is None:
             self._slow = self.loop.call_later(_PATIENCE, self.transport.abort)
 
@@ -48,19 +49,21 @@ class Timed(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Stop waiting: it does."""
         super().resume_writing()
-        self._stuck = _stopped(self._stuck)
+        _stop(self._stuck)
+        self._stuck = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         super().connection_lost(exc)
-        self._slow, self._stuck = _stopped(self._slow), _stopped(self._stuck)
+        _stop(self._slow)
+        _stop(self._stuck)
+        self._slow = self._stuck = None
 
 
-def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """Stop a timer and return what stands for none."""
+def _stop(timer: Any) -> None:
+    """Stop a timer, if there is one."""
     if timer is not None:
         timer.cancel()
-    return None
 
 
 class TimedH11(Timed, H11Protocol):

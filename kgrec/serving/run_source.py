@@ -134,7 +134,7 @@ class RunReasons:
     async def reason(
         self, user: str | None, history: Sequence[str], item: str, language: str, seconds: float
     ) -> bytes | None:
-        """Return a reason as JSON; None where there is none, or not in time."""
+        """Return a reason as JSON; None if there is none, or not in time."""
         ends = monotonic() + seconds
 
         def made() -> bytes | None:

@@ -735,3 +735,72 @@ def test_a_run_is_served_from_tables_beside_it(run, tmp_path):
     with process(place, "--no-torch", "--log", "none") as (_, address):
         assert read(address + "v1/run")["users"] == USERS
     assert (tmp_path / "run.serving" / MANIFEST).stat().st_mtime_ns == first
+
+
+BLOCK = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError("not in requirements-serve.txt: " + name, name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_what_the_image_installs_is_enough(runs, run, root, tmp_path, monkeypatch):
+    """The process sees the packages of requirements-serve.txt, what they need, and nothing else."""
+    from importlib import metadata
+
+    lines = (root / "docs/serving/requirements-serve.txt").read_text().splitlines()
+    wanted = [re.split(r"[<>=;\[ ]", line)[0] for line in lines if line and line[0] != "#"]
+    kept = set()
+    while wanted:
+        name = wanted.pop().lower().replace("_", "-")
+        if name in kept:
+            continue
+        kept.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            needs = [need for need in metadata.requires(name) or () if "extra ==" not in need]
+            wanted += [re.split(r"[<>=!~;\[ (]", need)[0] for need in needs]
+    owners = metadata.packages_distributions()
+    names = {
+        module
+        for module, packages in owners.items()
+        if module != "kgrec" and not {p.lower().replace("_", "-") for p in packages} & kept
+    }
+    assert {"torch", "polars", "scipy", "jaxtyping", "jinja2"} <= names
+    (tmp_path / "sitecustomize.py").write_text(BLOCK.replace("{names!r}", repr(names)))
+    import os
+
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with process(runs[0][1], "--log", "none") as (_, address):
+        equal(read(address + "v1/recommend?user=u2&k=3")["lists"][0], run.recommend("u2", k=3))
+
+
+def test_recipes_are_what_they_say(root):
+    folder = root / "docs/serving"
+    docker = (folder / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+)", docker, re.M)
+    assert stages == ["python:3.12-slim"] * 2
+    last = docker.rpartition("FROM ")[2]
+    assert re.search(r"^USER 10001:10001$", last, re.M)
+    assert "torch" not in re.sub(r"#.*", "", docker)
+    for line in re.findall(r"^(?:CMD|ENTRYPOINT|HEALTHCHECK .* CMD) (\[.*\])$", docker, re.M):
+        assert json.loads(line)
+    entry, arguments = re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", last, re.M)
+    help_text = subprocess.run(
+        [sys.executable, "-m", *json.loads(entry), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    unit = (folder / "kgrec-serve.service").read_text()
+    told = [*json.loads(arguments), *unit.split(), *(folder / "kgrec.cron").read_text().split()]
+    known = {"--host", "--port", "--api-key-file", "--drain", "--workers"}
+    assert {word for word in told if word.startswith("--")} <= known | {
+        "--model",
+        "--out",
+        "--serving",
+    }
+    assert known <= set(re.findall(r"--[a-z-]+", help_text))
+    assert "read_only: true" in (folder / "compose.yaml").read_text()

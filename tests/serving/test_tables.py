@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import kgrec
+from kgrec.cli import run as command
 from kgrec.data.io.folders import MANIFEST
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, MissingFileError
 from kgrec.ops.folding import FEW, MeanFold, SquaresFold, unit
+from kgrec.runs.doctor import served_bytes
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.folder import KINDS, open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
@@ -351,6 +353,28 @@ def test_ids_of_any_text_are_found(tmp_path):
     assert [ids.row(key) for key in keys] == list(range(len(keys)))
     assert [ids[row] for row in range(len(keys))] == keys
     assert ids.row("07") is None
+
+
+def test_the_command_writes_tables_and_says_what_they_are(served, tmp_path, capsys):
+    run, _ = served("lightgcn-kg")
+    run.save(tmp_path / "run")
+    goal = str(tmp_path / "t")
+    assert command(["export", str(tmp_path / "run"), "--serving", goal, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["model"], said["form"], said["items"]) == ("lightgcn-kg", "vectors", ITEMS)
+    numbers = [open_tables(goal).arrays[f"{of}.vectors"].nbytes for of in ("users", "items")]
+    assert served_bytes(run.scorer(), run.data) == sum(numbers)
+    assert said["bytes"] > sum(numbers)
+    for more, words in (
+        ([], "export what"),
+        (["--serving", goal, "--embeddings", goal], "export what"),
+        (["--embeddings", goal, "--lists", "3"], "go with --serving"),
+        (["--serving", str(tmp_path / "run")], "not a serving folder"),
+        (["--serving", goal, "--reasons", str(tmp_path / "none")], "no such file"),
+    ):
+        assert command(["export", str(tmp_path / "run"), *more]) == 2
+        assert words in capsys.readouterr().err
+    assert open_tables(goal).about.run == said["run"]
 
 
 @pytest.fixture

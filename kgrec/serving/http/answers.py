@@ -43,7 +43,7 @@ class Explains(Protocol):
     async def reason(
         self, user: str | None, history: Sequence[str], item: str, language: str, seconds: float
     ) -> bytes | None:
-        """Return a reason as JSON; None where there is none, or not in time."""
+        """Return a reason as JSON; None if there is none, or not in time."""
 
     async def explain(self, user: str | None, history: Sequence[str], item: str, k: int) -> bytes:
         """Return a whole explanation as JSON."""

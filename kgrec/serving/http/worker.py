@@ -313,7 +313,7 @@ def serve(
 
 
 def tables_of(run: Path, allow: Sequence[str] = ()) -> Path:
-    """Return the folder of tables beside a run, made where there is none of this state of the run.
+    """Return the folder of tables beside a run, made if there is none of this state of the run.
 
     They are made by another process, which ends with its torch.
 

@@ -100,7 +100,7 @@ class Lists:
         return self.idx[self.ptr[row] : self.ptr[row + 1]]
 
     def weights(self, row: int) -> np.ndarray:
-        """Return the weights of a row; ones where there are none."""
+        """Return the weights of a row; ones if there are none."""
         if self.val is None:
             return np.ones(int(self.ptr[row + 1] - self.ptr[row]))
         return self.val[self.ptr[row] : self.ptr[row + 1]]
