@@ -350,9 +350,10 @@ class _LinearFold:
 
         ends = tuple(self._history.tolist())
         kept = np.stack([np.isin(self._history, one) for one in left])
-        if self._average is not None:
+        average = self._average
+        if average is not None:
             items = graph.rows_without(ends, groups, coefficients) @ self._of.start
-            user = self._mean(normalize(items.double(), dim=2), torch.from_numpy(kept))
+            user = _mean(normalize(items.double(), dim=2), torch.from_numpy(kept), average)
             return (user * vector.double()).sum(1).cpu()
 
         received = graph.rows_without(ends, groups, coefficients[1:]) @ self._of.start
@@ -360,14 +361,6 @@ class _LinearFold:
         size = torch.from_numpy(kept.sum(1)).clamp(min=1).to(received)
         user = (received * weight.unsqueeze(2)).sum(1) * size.rsqrt().unsqueeze(1)
         return (user * vector).sum(1).double().cpu()
-
-    def _mean(
-        self, items: Float[Tensor, "batch hist dim"], kept: Bool[Tensor, "batch hist"]
-    ) -> Float[Tensor, "batch dim"]:
-        """Return the vectors of what is left of the history."""
-        size = kept.sum(1, keepdim=True)
-        mean = normalize((items * kept.unsqueeze(2)).sum(1) / size.clamp(min=1), dim=1)
-        return mean + (2 / size.clamp(min=2)) * self._average
 
     def _degrees(self, removed: Sequence[np.ndarray]) -> Float[Tensor, "batch hist"]:
         """Return the number of neighbors of each item of the history without groups of facts."""
@@ -382,6 +375,15 @@ class _LinearFold:
                 degree[row] -= lost[history]
 
         return degree.clamp(min=1)
+
+
+def _mean(
+    items: Float[Tensor, "batch hist dim"], kept: Bool[Tensor, "batch hist"], average: Tensor
+) -> Float[Tensor, "batch dim"]:
+    """Return the vectors of what is left of a history of unit vectors."""
+    size = kept.sum(1, keepdim=True)
+    mean = normalize((items * kept.unsqueeze(2)).sum(1) / size.clamp(min=1), dim=1)
+    return mean + (2 / size.clamp(min=2)) * average
 
 
 class ByHistory(HistoryEditable, Parted):
