@@ -91,7 +91,7 @@ def served_bytes(scorer: Scorer, data: Dataset) -> int | None:
     score itself.
     """
     if isinstance(scorer, VectorScorer):
-        return 4 * (scorer.users.numel() + scorer.items.numel())
+        return 4 * (scorer.users.numel() + 2 * scorer.items.numel())
     if type(scorer) is HistoryScorer:
         return 4 * data.num_items**2
     return None

@@ -270,7 +270,8 @@ class _Writer:
     def _vectors(self) -> FoldAbout | None:
         scorer = self.scorer
         assert isinstance(scorer, VectorScorer)
-        arrays = {"items.vectors": scorer.items.cpu().numpy()[self.order]}
+        items = scorer.items.cpu().numpy()[self.order]
+        arrays = {"items.vectors": items, "items.columns": np.ascontiguousarray(items.T)}
         if self.choice.with_users:
             arrays["users.vectors"] = scorer.users.cpu().numpy()
 

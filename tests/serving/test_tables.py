@@ -362,7 +362,8 @@ def test_the_command_writes_tables_and_says_what_they_are(served, tmp_path, caps
     assert command(["export", str(tmp_path / "run"), "--serving", goal, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["model"], said["form"], said["items"]) == ("lightgcn-kg", "vectors", ITEMS)
-    numbers = [open_tables(goal).arrays[f"{of}.vectors"].nbytes for of in ("users", "items")]
+    arrays = open_tables(goal).arrays
+    numbers = [arrays[n].nbytes for n in ("users.vectors", "items.vectors", "items.columns")]
     assert served_bytes(run.scorer(), run.data) == sum(numbers)
     assert said["bytes"] > sum(numbers)
     for more, words in (

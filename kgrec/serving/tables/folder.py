@@ -204,7 +204,9 @@ class Tables:
 def _vectors(about: About, arrays: Mapping[str, np.ndarray], users: int) -> VectorSource:
     items = arrays["items.vectors"]
     own = arrays["users.vectors"] if about.with_users else items[:0]
+    columns = arrays["items.columns"]
     check(items.ndim == 2 and len(items) == about.items, "items.vectors")
+    check(columns.shape == items.shape[::-1] and columns.dtype == items.dtype, "items.columns")
     check(own.ndim == 2 and len(own) == users, "users.vectors")
     check(own.shape[1] == items.shape[1] and about.function in FUNCTIONS, "users.vectors")
     fold: Fold | None = None
@@ -213,11 +215,11 @@ def _vectors(about: About, arrays: Mapping[str, np.ndarray], users: int) -> Vect
             name.removeprefix("fold."): arrays[name] for name in arrays if name.startswith("fold.")
         }
         try:
-            fold = make_fold(about.fold.kind, items, held, about.fold.numbers)
+            fold = make_fold(about.fold.kind, items, held, about.fold.numbers, columns)
         except (KeyError, ValueError):
             check(False, "fold")
 
-    return VectorSource(own, items, about.function, fold)
+    return VectorSource(own, items, columns, about.function, fold)
 
 
 def _histories(about: About, arrays: Mapping[str, np.ndarray], users: int) -> HistorySource:
