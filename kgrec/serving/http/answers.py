@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
@@ -34,6 +35,7 @@ from kgrec.serving.tables.ranking import Person, Ranked, Ranking
 
 _TURNS = 8  # lists after which other requests have theirs
 _SHOWN_VALUES = 50
+_SHOWN_FACETS = 100
 
 
 @runtime_checkable
@@ -176,9 +178,8 @@ class Service:
         known = row is not None and int(self.ranking.tables.user_kinds[row]) >= 0
         fewer = None
         if len(ranked.items) < request.k:
-            fewer = "no candidate is known" if candidates is not None else None
-            if fewer is None or len(candidates if candidates is not None else ()):
-                fewer = "there are no more candidates"
+            none = candidates is not None and not len(candidates)
+            fewer = "no candidate is known" if none else "there are no more candidates"
 
         return RecommendedList(
             user,
@@ -314,16 +315,21 @@ class Service:
             {"item": tables.items[column], "label": tables.labels[column]}
             for column in columns[:limit].tolist()
         ]
-        facets = [
+        return ItemsAnswer(self.run, len(columns), shown, self._facets)
+
+    @cached_property
+    def _facets(self) -> list[FacetAnswer]:
+        """What lists can be filtered by."""
+        facets = self.ranking.tables.facets
+        return [
             FacetAnswer(
                 facet.name,
                 facet.key,
                 facet.numbers,
-                [] if facet.numbers else tables.facets.values(facet, _SHOWN_VALUES),
+                [] if facet.numbers else facets.values(facet, _SHOWN_VALUES),
             )
-            for facet in tables.facets.facets
+            for facet in facets.facets[:_SHOWN_FACETS]
         ]
-        return ItemsAnswer(self.run, len(columns), shown, facets)
 
     def about(self) -> RunAnswer:
         """Return what is served."""

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -170,7 +171,7 @@ class Gate:
         return found
 
     def _refusal(self, request: Request) -> ProblemError | None:
-        path = request.url.path
+        path = request.scope["path"]
         access = self._access
         if access.hosts and foreign_host(request.headers, access.hosts):
             return ProblemError("misdirected", "this server answers to its own address alone.")
@@ -419,9 +420,8 @@ def _answer(request: Request, found: msgspec.Struct, run: str, *, exact: bool = 
     if request.method != "GET" or not exact:
         return Response(_encode(found), media_type="application/json")
 
-    digest = hashlib.blake2b(
-        f"{request.url.path}?{request.url.query}".encode("utf-8", "surrogatepass"), digest_size=8
-    )
+    address = request.scope["path"].encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(address + b"?" + request.scope["query_string"], digest_size=8)
     tag = f'"{run}-{digest.hexdigest()}"'
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
@@ -457,10 +457,15 @@ def _checked(request: Request) -> Any:
     return query
 
 
+@cache
+def _fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.name for field in msgspec.structs.fields(kind))
+
+
 def _query(request: Request, kind: type[T]) -> T:
     """Return a request that is in the address, by the same type as one in a body."""
     query = _checked(request)
-    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     given: dict[str, Any] = {}
     for name in query:
         values: Sequence[str] = query.getlist(name)

@@ -22,14 +22,16 @@ class Texts:
     """
 
     def __init__(self, arrays: Arrays, name: str) -> None:
-        self._bytes = arrays[f"{name}.bytes"]
-        self._ends = arrays[f"{name}.ends"]
-        check(self._bytes.dtype == np.uint8, name)
-        check_ends(self._ends, len(self._bytes), name)
+        text, ends = arrays[f"{name}.bytes"], arrays[f"{name}.ends"]
+        check(text.dtype == np.uint8 and text.ndim == 1, name)
+        check_ends(ends, len(text), name)
+        self._count = len(ends) - 1
+        self._bytes = memoryview(np.ascontiguousarray(text))  # a tenth of the time of an array's
+        self._ends = memoryview(np.ascontiguousarray(ends))
 
     def __len__(self) -> int:
         """Return the number of texts."""
-        return len(self._ends) - 1
+        return self._count
 
     def raw(self, row: int) -> bytes:
         """Return the bytes of a text."""
