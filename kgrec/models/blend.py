@@ -132,7 +132,7 @@ class Blend(Recommender):
         data: What they were trained on.
         config: Their names, weights and scales.
 
-    Source: decision 0021.
+    Source: decision 0022.
     """
 
     used: Tensor

@@ -56,6 +56,7 @@ from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
+from kgrec.models.folding import folding
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
 from kgrec.process import refuse_after_fork
@@ -187,7 +188,9 @@ class Run:
     def scorer(self) -> Scorer:
         """Return the snapshot that ranks; computed once."""
         if self._scorer is None:
-            self._scorer = snapshot_scorer(self.model)
+            found = snapshot_scorer(self.model)
+            with torch.inference_mode():
+                self._scorer = folding(self.model, found, self.data, self.config)
         return self._scorer
 
     def evaluate(
@@ -397,7 +400,7 @@ class Run:
             users: User ids, one id, or "all".
             k: Items per user, at least 1.
             history: Item ids of someone unseen, instead of ``users``; needs a model that reads
-                histories.
+                histories. With one user, the new interactions of that user.
             items: Only these items are candidates.
             exclude: These items are not.
             allow_seen: Whether items that the user has are candidates.
@@ -411,8 +414,8 @@ class Run:
         """
         if k < 1:
             raise ConfigError(f"k={k}: ask for at least 1 item.")
-        if (users is None) == (history is None):
-            raise ConfigError("give either users or a history.")
+        if users is None and history is None:
+            raise ConfigError("give users or a history.")
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
@@ -426,18 +429,30 @@ class Run:
 
             allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
 
+        shown: dict[str, Any] = {"allowed": allowed, "allow_seen": allow_seen}
+        length = min(k, self.data.num_items)
         if history is None:
             rows = self._user_rows(users, on_unknown)
             names = self.data.users.keys(rows)
-            own = ranker.own_lists(rows)
-        else:
-            rows = np.array([-1])
+            ranked = ranker.rank(rows, ranker.own_lists(rows), length, **shown)
+        elif users is None:
             names = [""]
-            own = self._own_list(history, on_unknown)
+            ranked = ranker.rank(
+                np.array([-1]), self._own_list(history, on_unknown), length, **shown
+            )
+        else:
+            rows = self._user_rows(users, on_unknown)
+            if len(rows) != 1:
+                raise ConfigError(
+                    f"a history belongs to one user, not {len(rows):,}. Pass one at a time."
+                )
+            names = self.data.users.keys(rows)
+            new = known_rows(self.data.items, history, on_unknown, empty=True)
+            both = np.union1d(ranker.own_lists(rows).items.numpy(), new)
+            own = torch.from_numpy(both)
+            lists = Lists(torch.tensor([0, len(own)]), own)
+            ranked = ranker.rank_updated(int(rows[0]), lists, length, **shown)
 
-        ranked = ranker.rank(
-            rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen
-        )
         if self.fallback.way == "off":
             self._tell_strangers(names, ranked)
 
