@@ -102,6 +102,8 @@ _FACTS = ("triples",)
 _GRAPH = ("interactions", "triples")
 _TEXTS = ("interactions", "texts")
 _RATINGS = ("interactions", "ratings")
+_PLAIN = {"knowledge": False}
+_WITH_TRIPLES = {"knowledge": True}
 
 # two lines a model
 # fmt: off
@@ -133,6 +135,31 @@ _ENTRIES = (
            fixed={"implicit": True}),
     _entry("autorec", "autoencoders", "AutoRec", "Sedhain et al., WWW 2015",
            "ratings of an item, or of a user, through one hidden layer", _RATINGS),
+    _entry("fm", "features", "FM", "Rendle, ICDM 2010",
+           "weights and products of the values of fields", _LIKES, reads=("features",), fixed=_PLAIN),
+    _entry("fm-kg", "features.fm", "FM", "Rendle, ICDM 2010",
+           "weights and products of the values of fields, triples among them", _GRAPH,
+           reads=("features",), fixed=_WITH_TRIPLES),
+    _entry("ffm", "features", "FFM", "Juan et al., RecSys 2016",
+           "FM with vectors for each other field", _LIKES, reads=("features",), fixed=_PLAIN),
+    _entry("ffm-kg", "features.ffm", "FFM", "Juan et al., RecSys 2016",
+           "FM with vectors for each other field, triples among them", _GRAPH,
+           reads=("features",), fixed=_WITH_TRIPLES),
+    _entry("nfm", "features", "NFM", "He and Chua, SIGIR 2017",
+           "a network over the products that FM adds up", _LIKES, reads=("features",), fixed=_PLAIN),
+    _entry("nfm-kg", "features.nfm", "NFM", "He and Chua, SIGIR 2017",
+           "a network over the products that FM adds up, triples among them", _GRAPH,
+           reads=("features",), fixed=_WITH_TRIPLES),
+    _entry("deepfm", "features", "DeepFM", "Guo et al., IJCAI 2017",
+           "FM and a network over the same vectors", _LIKES, reads=("features",), fixed=_PLAIN),
+    _entry("deepfm-kg", "features.deepfm", "DeepFM", "Guo et al., IJCAI 2017",
+           "FM and a network over the same vectors, triples among them", _GRAPH,
+           reads=("features",), fixed=_WITH_TRIPLES),
+    _entry("widedeep", "features", "WideDeep", "Cheng et al., DLRS 2016",
+           "crosses of values, and a network over their vectors", _LIKES, reads=("features",), fixed=_PLAIN),
+    _entry("widedeep-kg", "features.widedeep", "WideDeep", "Cheng et al., DLRS 2016",
+           "crosses of values, and a network over their vectors, triples among them", _GRAPH,
+           reads=("features",), fixed=_WITH_TRIPLES),
     _entry("ease", "linear", "EASE", "Steck, WWW 2019",
            "linear item-to-item weights in closed form", _LIKES),
     _entry("ease-kg", "linear.ease", "EASEKG", "Jeunen et al., RecSys 2020",
@@ -141,10 +168,10 @@ _ENTRIES = (
     _entry("gfcf", "graph", "GFCF", "Shen et al., CIKM 2021",
            "graph filters without training", _LIKES),
     _entry("lightgcn", "graph", "LightGCN", "He et al., SIGIR 2020",
-           "linear propagation over users and items", _LIKES, fixed={"knowledge": False}),
+           "linear propagation over users and items", _LIKES, fixed=_PLAIN),
     _entry("lightgcn-kg", "graph.lightgcn", "LightGCN", "He et al., SIGIR 2020",
            "linear propagation over the collaborative knowledge graph", _GRAPH,
-           fixed={"knowledge": True}, presets="KG_PRESETS"),
+           fixed=_WITH_TRIPLES, presets="KG_PRESETS"),
     _entry("ngcf", "graph", "NGCF", "Wang et al., SIGIR 2019",
            "propagation with transforms, products and activations", _LIKES),
     _entry("sgl", "graph", "SGL", "Wu et al., SIGIR 2021",
