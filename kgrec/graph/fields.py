@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -165,7 +164,7 @@ class FieldValues:
 
 def field_values(
     ckg: CollaborativeKG,
-    side: Literal["users", "items"],
+    side: str,
     labels: Sequence[str],
     *,
     min_count: int = 1,
@@ -176,7 +175,7 @@ def field_values(
 
     Args:
         ckg: The graph.
-        side: Whose values.
+        side: Whose values: "users" or "items".
         labels: Label of each relation of the knowledge graph.
         min_count: Values of fewer users, or items, are left out.
         most: Values that a field may have.

@@ -69,10 +69,13 @@ class ValueSums(nn.Module):
 
     def forward(self, table: Float[Tensor, "_ dim"]) -> Float[Tensor, "_ dim"]:
         """Return the sums of all rows."""
-        forward, back = (self.ptr, self.value, self.x), (
-            self._back_ptr,
-            self._back_row,
-            self._back_x,
+        forward, back = (
+            (self.ptr, self.value, self.x),
+            (
+                self._back_ptr,
+                self._back_row,
+                self._back_x,
+            ),
         )
         sums: Tensor = _Sums.apply(table, forward, back)  # type: ignore[no-untyped-call]
         return sums
@@ -123,7 +126,7 @@ class TwoSided(nn.Module):
     ) -> None:
         super().__init__()
         first = glorot_uniform(sum(dims), layers[0], generator=generator)
-        left, right = first.split(dims)
+        left, right = torch.split(first, list(dims))
         self.left, self.right = nn.Parameter(left.clone()), nn.Parameter(right.clone())
         self.offset = nn.Parameter(torch.zeros(layers[0]))
         self.rest = dense(layers, generator, dropout=dropout)
@@ -135,4 +138,5 @@ class TwoSided(nn.Module):
         """Return a number for each pair, of what the sides add to the first layer: ``left`` or
         ``right`` times the side's matrix.
         """
-        return self.rest(torch.relu(left + right + self.offset)) @ self.head
+        values: Tensor = self.rest(torch.relu(left + right + self.offset))
+        return values @ self.head

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -24,7 +24,9 @@ from kgrec.nn.fields import Side, ValueSums
 from kgrec.nn.init import normal
 from kgrec.ops.rows import take_rows
 
-Name = Literal["users", "items"]
+Name = str
+"""A side of a pair: "users" or "items"."""
+
 _VALUES: dict[Name, str] = {"users": "user_values", "items": "item_values"}  # their tables
 Model = TypeVar("Model", bound="FieldModel")
 
@@ -161,14 +163,16 @@ class FieldModel(Recommender):
         cls: type[Model], data: Dataset, config: FieldConfig, generator: torch.Generator
     ) -> Model:
         """Return the model for a dataset."""
-        return cls(KnownFields.from_dataset(data, config), config, generator)  # type: ignore[call-arg, arg-type]
+        return cls(KnownFields.from_dataset(data, config), config, generator)  # type: ignore[call-arg]
 
-    def ids(self, name: Name) -> Tensor:
-        """Return the table of ids; of those without training interactions 0, as nothing moved
-        them.
+    def ids(self, name: Name, rows: Int[Tensor, " batch"] | None = None) -> Tensor:
+        """Return the vectors of ids, of distinct ones or of all; 0 of those without training
+        interactions, as nothing moved them.
         """
-        table: Tensor = self.get_parameter(name)
-        return table * self.get_buffer(f"{name}_warm")
+        table, warm = self.get_parameter(name), self.get_buffer(f"{name}_warm")
+        if rows is None:
+            return table * warm
+        return take_rows(table, rows) * warm[rows]
 
     def table(self, name: Name) -> Tensor | None:
         """Return the table of values; None where there are none."""
@@ -199,10 +203,7 @@ class FieldModel(Recommender):
 
     def side(self, name: Name, rows: Int[Tensor, " batch"] | None = None) -> Side:
         """Return what distinct users or items have, or all of them."""
-        own = self.ids(name)
-        if rows is not None:
-            own = take_rows(own, rows)
-
+        own = self.ids(name, rows)
         squares = self.squared(own, torch.zeros_like(own[:, 0], dtype=torch.int64))
         total = own.unsqueeze(1)
         table = self.table(name)
@@ -211,7 +212,9 @@ class FieldModel(Recommender):
 
         count = len(self.known.of(name).warm)
         found = self.sums[_VALUES[name]](table).view(count, -1)
-        squared = self.square_sums[_VALUES[name]](self.squared(table, self.get_buffer(f"{name}_field")))
+        squared = self.square_sums[_VALUES[name]](
+            self.squared(table, self.get_buffer(f"{name}_field"))
+        )
         if rows is not None:
             found, squared = take_rows(found, rows), take_rows(squared, rows)
 

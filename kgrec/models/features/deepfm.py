@@ -1,5 +1,7 @@
 """DeepFM: A Factorization-Machine based Neural Network for CTR Prediction. Guo, Tang, Ye, Li and
-He, IJCAI 2017. https://arxiv.org/abs/1703.04247
+He, IJCAI 2017.
+
+https://arxiv.org/abs/1703.04247
 """
 
 from collections.abc import Sequence
@@ -120,5 +122,5 @@ class DeepFM(FieldModel):
     ) -> Float[Tensor, "..."]:
         """Return the scores of pairs, Eqs. (1) to (4)."""
         product = (left[0] * right[0]).sum(-1, keepdim=True)  # Eq. (2)
-        deep = self.deep(left[2], right[2])
+        deep: Tensor = self.deep(left[2], right[2])
         return (product + left[1] + right[1] + deep + self.bias).squeeze(-1)

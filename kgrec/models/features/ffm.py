@@ -1,5 +1,7 @@
 """FFM: Field-aware Factorization Machines for CTR Prediction. Juan, Zhuang, Chin and Lin, RecSys
-2016. https://doi.org/10.1145/2959100.2959134
+2016.
+
+https://doi.org/10.1145/2959100.2959134
 """
 
 from dataclasses import dataclass
@@ -90,7 +92,7 @@ class FFM(Factorized):
 
     def _for_fields(self, rows: Float[Tensor, "... dim"]) -> Float[Tensor, "... _ _"]:
         """Return the vectors for each field, those of users first."""
-        return rows[..., :-1].unflatten(-1, (sum(self.fields), self.config.dim))
+        return rows[..., :-1].reshape(*rows.shape[:-1], sum(self.fields), self.config.dim)
 
     def squared(
         self, table: Float[Tensor, "_ dim"], field: Int[Tensor, " _"]
@@ -101,7 +103,10 @@ class FFM(Factorized):
         vectors = self._for_fields(table)
         at = torch.arange(len(table), device=table.device)
         first = self.fields[0]
-        ends = vectors[at, field.clamp(max=first - 1)], vectors[at, first + field.clamp(max=self.fields[1] - 1)]
+        ends = (
+            vectors[at, field.clamp(max=first - 1)],
+            vectors[at, first + field.clamp(max=self.fields[1] - 1)],
+        )
         own = [end.square().sum(1) for end in ends]
         return torch.stack([table.square().sum(1), *own], 1)
 
@@ -114,7 +119,7 @@ class FFM(Factorized):
         within the side give.
         """
         vectors = self._for_fields(side.total)  # (rows, own fields, all fields, dim)
-        users, items = vectors.split(self.fields, 2)
+        users, items = torch.split(vectors, list(self.fields), 2)
         if name == "users":
             inner, outer, own = users, items, side.squares[:, 1]
         else:

@@ -94,18 +94,16 @@ class FieldEffects(Rerunnable):
         own = known.stated[known.stated[:, 0] == row]
         at = torch.from_numpy(np.searchsorted(value.cpu().numpy(), own[:, 1])).to(value.device)
         gates = kept[:, torch.from_numpy(own[:, 2]).to(value.device)]
-        there = kept.new_ones(len(kept), len(value))
-        there = there.scatter_reduce(
-            1, at.expand(len(kept), -1), gates, "amax", include_self=False
-        )
-        if keep_weights or not len(value):
-            return there * x
-
-        field = torch.from_numpy(known.field).to(value.device)[value]
         stated = torch.zeros_like(x, dtype=torch.bool)
         stated[at] = True
-        left = there.new_zeros(len(kept), len(known.names)).index_add(1, field, there * stated)
-        return torch.where(stated, there / left[:, field].clamp(min=1), there * x)
+        there = kept.new_zeros(len(kept), len(value))
+        there = there.scatter_reduce(1, at.expand(len(kept), -1), gates, "amax")
+        if keep_weights or not len(own):
+            return torch.where(stated, there, 1.0) * x
+
+        field = torch.from_numpy(known.field).to(value.device)[value]
+        left = there.new_zeros(len(kept), len(known.names)).index_add(1, field, there)
+        return torch.where(stated, there / left[:, field].clamp(min=1), x)
 
     def side(self, name: "Name", row: int, x: Float[Tensor, "batch _"]) -> Side:
         """Return what the model takes of a user or item whose values have these numbers."""

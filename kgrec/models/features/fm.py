@@ -1,4 +1,6 @@
-"""FM: Factorization Machines. Rendle, ICDM 2010. https://doi.org/10.1109/ICDM.2010.127
+"""FM: Factorization Machines. Rendle, ICDM 2010.
+
+https://doi.org/10.1109/ICDM.2010.127
 
 With the item's triples as values of fields, a relation each, it is aware of a knowledge graph.
 """

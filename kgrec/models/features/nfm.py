@@ -56,9 +56,7 @@ _PUBLISHED_TRAINING = {
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.002, "epochs": 100}),
     "paper": Preset({**_PUBLISHED, "dropout": 0.3}, _PUBLISHED_TRAINING),
-    "official": Preset(
-        {**_PUBLISHED, "dropout": 0.2}, {**_PUBLISHED_TRAINING, "batch_size": 128}
-    ),
+    "official": Preset({**_PUBLISHED, "dropout": 0.2}, {**_PUBLISHED_TRAINING, "batch_size": 128}),
     "fast": Preset(train={"learning_rate": 0.005, "epochs": 20, "patience": 3}),
 }
 SPACE: Space = {
@@ -118,5 +116,5 @@ class NFM(FieldModel):
         """Return the scores of pairs, Eqs. (3) to (7)."""
         pooled = left[0] * right[0] + left[1] + right[1]  # f_BI of both sides
         values = self.norm(pooled.flatten(0, -2)).view(pooled.shape)
-        found = self.last_dropout(self.layers(values)) @ self.head
+        found: Tensor = self.last_dropout(self.layers(values)) @ self.head
         return (found + left[2] + right[2] + self.bias).squeeze(-1)

@@ -132,7 +132,8 @@ class WideDeep(FieldModel):
         self, left: Sequence[Float[Tensor, "... _"]], right: Sequence[Float[Tensor, "... _"]]
     ) -> Float[Tensor, "..."]:
         """Return the scores of pairs without crosses, Eqs. (2) and (3)."""
-        return (self.deep(left[1], right[1]) + left[0] + right[0] + self.bias).squeeze(-1)
+        deep: Tensor = self.deep(left[1], right[1])
+        return (deep + left[0] + right[0] + self.bias).squeeze(-1)
 
     def crosses(
         self, user: Int[Tensor, " batch"], item: Int[Tensor, " batch"]
@@ -174,7 +175,7 @@ class WideDeep(FieldModel):
         """Return the weight of the cross of each two values; 0 of two ids."""
         assert self.crossed is not None
         users, items = len(self.known.users.field), len(self.known.items.field)
-        a, b = torch.broadcast_tensors(a, b)
+        a, b = a + torch.zeros_like(b), b + torch.zeros_like(a)
         row = (a * _FACTORS[0] ^ b * _FACTORS[1]) % len(self.crossed)
         found = take_rows(self.crossed, row.flatten()).view(a.shape)
         return found.masked_fill((a >= users) & (b >= items), 0.0)
@@ -244,8 +245,7 @@ class WideScorer(PairScorer):
             return scores + found.view(scores.shape)
 
         size = scores.shape[1] + len(self._wide.known.items.field)
-        for some in torch.arange(len(users), device=users.device).split(
-            chunk_rows(size, users.device)
-        ):
+        rows = torch.arange(len(users), device=users.device)
+        for some in torch.split(rows, chunk_rows(size, users.device)):
             scores[some] += self._wide.crosses_with_all(users[some])
         return scores
