@@ -152,8 +152,14 @@ class Peer:
             # One epoch may run on past the cap, and must end some time.
             limit = 3 * cap + 300
             try:
+                # RecBole writes logs where it runs.
                 done = subprocess.run(
-                    call, capture_output=True, text=True, env=environment, timeout=limit
+                    call,
+                    capture_output=True,
+                    text=True,
+                    env=environment,
+                    timeout=limit,
+                    cwd=scratch,
                 )
             except subprocess.TimeoutExpired:
                 return {"failed": f"no epoch within {limit:.0f} s"}

@@ -412,7 +412,9 @@ def main() -> None:
     for model in chosen.models:
         if chosen.peers is not None:
             if (model in GRAPH_ALONE) is (chosen.data == "ml-100k"):
-                peer = Peer(chosen.peers, chosen.peer_scripts.resolve(), SHARED.resolve())
+                peer = Peer(
+                    chosen.peers.absolute(), chosen.peer_scripts.resolve(), SHARED.resolve()
+                )
                 rows(peer, model, out, budget, chosen.seeds)
             continue
 

@@ -220,6 +220,15 @@ def with_times(data: Dataset) -> Dataset:
     return replace(data, train=replace(data.train, time=time))
 
 
+def with_ratings(data: Dataset) -> Dataset:
+    """Return a dataset whose interactions have ratings from 1 to 5, by item."""
+    parts = {
+        part: replace(pairs, rating=(1.0 + pairs.item % 5).astype(np.float32))
+        for part, pairs in (("train", data.train), ("valid", data.valid), ("test", data.test))
+    }
+    return replace(data, **parts)
+
+
 def news_board(
     seed: int = 0,
     *,
