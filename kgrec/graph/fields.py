@@ -155,10 +155,10 @@ class FieldValues:
         """True for rows that training tells something of: with interactions, or with a value that
         one with interactions has.
         """
-        told = np.zeros(len(self.field), dtype=bool)
-        told[self.value[self.warm[self.row]]] = True
+        shared = np.zeros(len(self.field), dtype=bool)
+        shared[self.value[self.warm[self.row]]] = True
         found = self.warm.copy()
-        found[self.row[told[self.value]]] = True
+        found[self.row[shared[self.value]]] = True
         return found
 
 

@@ -222,8 +222,8 @@ class MultVAE(Recommender):
             return warm
 
         attributes = ItemAttributes.from_dataset(data, self.config.min_items).matrix
-        told = attributes.T @ warm.items.astype(np.float32) > 0
-        return Known(warm.users, warm.items | (attributes @ told.astype(np.float32) > 0))
+        shared = attributes.T @ warm.items.astype(np.float32) > 0
+        return Known(warm.users, warm.items | (attributes @ shared.astype(np.float32) > 0))
 
     def scorer(self) -> HistoryScorer:
         """Return the logits of codes' means, by what somebody used."""

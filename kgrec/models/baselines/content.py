@@ -138,9 +138,9 @@ class Content(ClosedForm):
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users with an item of which something is known, and such items."""
-        told = np.diff(self.content.indptr) > 0
-        users = data.train.csr(data.num_users, data.num_items) @ told.astype(np.float32) > 0
-        return Known(with_interactions(data).users & users, told)
+        described = np.diff(self.content.indptr) > 0
+        users = data.train.csr(data.num_users, data.num_items) @ described.astype(np.float32) > 0
+        return Known(with_interactions(data).users & users, described)
 
     def scorer(self) -> HistoryScorer:
         """Return the sums of cosines; they are computed on the CPU."""

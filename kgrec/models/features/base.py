@@ -175,14 +175,14 @@ class FieldModel(Recommender):
         return take_rows(table, rows) * warm[rows]
 
     def table(self, name: Name) -> Tensor | None:
-        """Return the table of values; None where there are none."""
+        """Return the table of values; None if there are none."""
         if _VALUES[name] not in self.sums:
             return None
         return self.get_parameter(_VALUES[name])
 
     def entries(self, name: Name) -> tuple[Tensor, Tensor, Tensor] | None:
         """Return where each row's values begin and the last ends, the values, and their numbers;
-        None where there are none.
+        None if there are none.
         """
         if _VALUES[name] not in self.sums:
             return None
@@ -235,7 +235,7 @@ class FieldModel(Recommender):
     def crosses(
         self, user: Int[Tensor, " batch"], item: Int[Tensor, " batch"]
     ) -> Float[Tensor, " batch"] | None:
-        """Return what pairs of values add to the log-odds of pairs; None where nothing does."""
+        """Return what pairs of values add to the log-odds of pairs; None if nothing does."""
         return None
 
     def gated_crosses(

@@ -63,17 +63,23 @@ class FieldEffects(Rerunnable):
     def _scores(
         self, user: int, item: int, kept: Float[Tensor, "batch _"], *, keep_weights: bool
     ) -> Float[Tensor, " batch"]:
-        """Return the score with each fact there by a number, one row a score."""
+        """Return the score with each fact there by a number, one row a score. Rows of the same
+        numbers are one, so that what has no effect has none in the last bit either.
+        """
         model = self._model
-        ends = []
-        numbers = []
-        for name, row in (("users", user), ("items", item)):
-            numbers.append(self.numbers(name, row, kept, keep_weights=keep_weights))
-            ends.append(model.parts(self.side(name, row, numbers[-1]), name))
-
+        numbers = [
+            self.numbers(name, row, kept, keep_weights=keep_weights)
+            for name, row in (("users", user), ("items", item))
+        ]
+        at, first = _alike(torch.cat(numbers, 1).detach())
+        x, y = (part[first] for part in numbers)
+        ends = [
+            model.parts(self.side(name, row, part), name)
+            for name, row, part in (("users", user, x), ("items", item, y))
+        ]
         scores = model.logits(*ends)
-        crosses = model.gated_crosses((user, item), numbers[0], numbers[1])
-        return scores if crosses is None else scores + crosses
+        crosses = model.gated_crosses((user, item), x, y)
+        return (scores if crosses is None else scores + crosses)[at]
 
     def entries(self, name: "Name", row: int) -> tuple[Int[Tensor, " _"], Float[Tensor, " _"]]:
         """Return the values of a user or item, and their numbers."""
@@ -187,3 +193,15 @@ class FactorizedEffects(FieldEffects, Parted):
         return sums.index_add(0, field, x.unsqueeze(1) * table[value]).index_add(
             0, field.new_zeros(1), own
         )
+
+
+def _alike(rows: Float[Tensor, "batch _"]) -> tuple[Int[Tensor, " batch"], Int[Tensor, " _"]]:
+    """Return which of the distinct rows each one is, and one row of each."""
+    if not rows.numel():
+        at = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        return at, torch.arange(min(1, len(rows)), device=rows.device)
+
+    distinct, at = torch.unique(rows, dim=0, return_inverse=True)
+    first = at.new_empty(len(distinct))
+    first[at] = torch.arange(len(rows), device=rows.device)
+    return at, first

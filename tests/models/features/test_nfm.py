@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import kgrec
 from kgrec.errors import ConfigError
 from kgrec.models.features.nfm import NFM, NFMConfig
 from kgrec.queries import queries
@@ -64,6 +65,23 @@ def test_parity_of_what_is_pooled():
 def test_a_score_without_facts_is_that_of_data_without_them():
     settings = NFMConfig(knowledge=True, dim=3, layers=(4,), min_count=1)
     fielded.check_removals(fielded.built(NFM, settings))
+
+
+def test_resumed_training_is_bit_equal(tmp_path, monkeypatch):
+    """With what the normalization keeps, and dropped values."""
+    data = worlds.cold_items(users=20)
+    settings = {"dim": 4, "layers": (4,), "batch_norm": True, "batch_size": 64, "epochs": 3}
+    whole = kgrec.fit("nfm-kg", data.save(tmp_path / "data"), **settings)
+
+    def stop(state):
+        raise InterruptedError
+
+    monkeypatch.setattr("kgrec.runs.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    with pytest.raises(InterruptedError):
+        kgrec.fit("nfm-kg", tmp_path / "data", out=tmp_path / "r", on_epoch=stop, **settings)
+    resumed = kgrec.fit("nfm-kg", tmp_path / "data", out=tmp_path / "r", resume=True)
+    states = whole.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
 
 def test_settings_out_of_range_are_refused():
