@@ -7,9 +7,7 @@ With item attributes: A Collective Variational Autoencoder for Top-N Recommendat
 Information. Chen and de Rijke, DLRS 2018. https://arxiv.org/abs/1807.05730
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,7 +25,7 @@ from kgrec.models.base import Objective, Plan, Preset, Recommender, Space, Span
 from kgrec.models.closed_form import HistoryScorer
 from kgrec.models.effects import HistoryEffects
 from kgrec.nn.autoencoder import divergence_from_normal, multinomial_loss
-from kgrec.nn.dense import linear
+from kgrec.nn.dense import dense
 from kgrec.nn.init import glorot_uniform
 from kgrec.ops.lists import last_of_lists
 
@@ -149,8 +147,11 @@ class MultVAE(Recommender):
         self.decoder = nn.Parameter(glorot_uniform(items, first, generator=generator))
         self.offset = nn.Parameter(torch.zeros(first))
         self.bias = nn.Parameter(torch.zeros(items))
-        self.inner = _tanh_layers((*config.layers, 2 * config.dim), generator)
-        self.outer = _tanh_layers((config.dim, *reversed(config.layers)), generator)
+        inner, outer = (*config.layers, 2 * config.dim), (config.dim, *reversed(config.layers))
+        self.inner, self.outer = (
+            dense(sizes, generator, last=nn.Identity(), activation=nn.Tanh)
+            for sizes in (inner, outer)
+        )
 
     @classmethod
     def from_dataset(
@@ -240,13 +241,3 @@ class MultVAE(Recommender):
     def explanation_effects(self) -> HistoryEffects:
         """Return the scores of other histories."""
         return HistoryEffects(self, self.bias.device)
-
-
-def _tanh_layers(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Return dense layers with tanh between them."""
-    layers: list[nn.Module] = []
-    for number, (din, dout) in enumerate(pairwise(sizes)):
-        if number:
-            layers.append(nn.Tanh())
-        layers.append(linear(din, dout, generator))
-    return nn.Sequential(*layers)

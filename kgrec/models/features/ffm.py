@@ -120,11 +120,8 @@ class FFM(Factorized):
         """
         vectors = self._for_fields(side.total)  # (rows, own fields, all fields, dim)
         users, items = torch.split(vectors, list(self.fields), 2)
-        if name == "users":
-            inner, outer, own = users, items, side.squares[:, 1]
-        else:
-            inner, outer, own = items, users.transpose(1, 2), side.squares[:, 2]
-
+        inner, outer = (users, items) if name == "users" else (items, users.transpose(1, 2))
+        own = side.squares[:, 1 if name == "users" else 2]
         within = ((inner * inner.transpose(1, 2)).sum((1, 2, 3)) - own) / 2
         given = within.unsqueeze(1)
         if self.config.linear:

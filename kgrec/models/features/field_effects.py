@@ -152,7 +152,8 @@ class FactorizedEffects(FieldEffects, Parted):
         """
         model = self._factorized
         kept = self._all_there(1)
-        totals, weights, within = [], [], []
+        totals, weights = [], []
+        within = []
 
         for name, row in (("users", user), ("items", item)):
             x = self.numbers(name, row, kept, keep_weights=True)

@@ -17,6 +17,7 @@ from kgrec.errors import ConfigError
 from kgrec.models.base import Preset, Space, Span
 from kgrec.models.features.base import FieldConfig, FieldModel, KnownFields, Name, PairScorer
 from kgrec.nn.fields import Side, TwoSided
+from kgrec.ops.lists import entries_of_lists, pairs_of_lists
 from kgrec.ops.propagate import sparse_product
 from kgrec.ops.ranking import chunk_rows
 from kgrec.ops.rows import take_rows
@@ -144,11 +145,7 @@ class WideDeep(FieldModel):
 
         pair, a, x = self.features("users", user)
         owner, b, y = self.features("items", item)
-        count = torch.bincount(owner, minlength=len(item))
-        size = count[pair]  # crosses of each of the user's values
-        left = torch.repeat_interleave(torch.arange(len(a), device=a.device), size)
-        within = torch.arange(len(left), device=a.device) - (size.cumsum(0) - size)[left]
-        right = (count.cumsum(0) - count)[pair[left]] + within
+        left, right = pairs_of_lists(pair, owner, len(user))
         found = self.weights(a[left], b[right]) * x[left] * y[right]
         return found.new_zeros(len(user), 1).index_add(0, pair[left], found.unsqueeze(1))[:, 0]
 
@@ -164,10 +161,7 @@ class WideDeep(FieldModel):
             return at, first, ones
 
         ptr, value, x = entries
-        size = ptr[rows + 1] - ptr[rows]
-        owner = torch.repeat_interleave(at, size)
-        within = torch.arange(len(owner), device=rows.device) - (size.cumsum(0) - size)[owner]
-        place = ptr[rows][owner] + within
+        owner, place = entries_of_lists(ptr, rows)
         owner, order = torch.sort(torch.cat([owner, at]), stable=True)
         return owner, torch.cat([value[place], first])[order], torch.cat([x[place], ones])[order]
 

@@ -42,7 +42,7 @@ def layered(layers, values):
     for layer in layers:
         if isinstance(layer, torch.nn.Linear):
             values = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
-        else:
+        elif isinstance(layer, torch.nn.Tanh):
             values = np.tanh(values)
     return values
 
