@@ -39,6 +39,12 @@ from kgrec.data.records.interactions import Interactions
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
 TRACKS = ("spmm", "A", "A'", "B", "C", "C'", "D", "start")
+FIELDS = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "negatives": 1,
+    "init_scale": 0.01,
+}
 SMALL = {
     "bprmf": ("BPR", {"learning_rate": 1e-3, "item_bias": False}, 3),
     "lightgcn": ("LightGCN", {"num_layers": 2, "loss": "bpr", "learning_rate": 5e-3}, 5),
@@ -63,10 +69,17 @@ SMALL = {
     "kgnn-ls": ("KGNNLS", {"num_neighbors": 4, "ls_weight": 0.5, "learning_rate": 1e-3}, 5),
     "ripplenet": ("RippleNet", {"memory": 16, "learning_rate": 1e-3}, 5),
     "mkr": ("MKR", {"learning_rate": 1e-3}, 5),
+    "fm": ("FM", FIELDS, 3),
+    "ffm": ("FFM", FIELDS | {"dim": 10}, 3),
+    "nfm": ("NFM", FIELDS | {"layers": (64, 64, 64), "dropout": 0.0}, 3),
+    "deepfm": ("DeepFM", FIELDS | {"layers": (128, 128, 128), "dropout": 0.2}, 3),
+    "widedeep": ("WideDeep", FIELDS | {"layers": (32, 16, 8), "dropout": 0.1}, 3),
+    "multvae": ("MultiVAE", {}, 5),
 }
 # What RecBole trains on all interactions; its models with triples leave out what has no link. Its
 # KTUP is not here: an epoch there is of one task, in turns, ours is of both.
 WITHOUT_TRIPLES = ("bprmf", "lightgcn", "ngcf", "sgl")
+WITHOUT_TRIPLES += ("fm", "ffm", "nfm", "deepfm", "widedeep", "multvae")
 PUBLISHED = {"num_layers": 3, "dim": 64}
 STEPS = 60
 

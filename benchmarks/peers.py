@@ -112,8 +112,47 @@ SPACES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "build_graph_separately": (True, False),
         },
     ),
+    "fm": ("FM", {"learning_rate": RATES}),
+    "ffm": ("FFM", {"learning_rate": RATES, "embedding_size": (4, 10, 16)}),
+    "nfm": (
+        "NFM",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([64], [64, 64, 64], [20, 20, 20]),
+        },
+    ),
+    "deepfm": (
+        "DeepFM",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([128, 128, 128], [256, 256, 256], [64, 64, 64]),
+        },
+    ),
+    "widedeep": (
+        "WideDeep",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([32, 16, 8], [128, 64], [64, 64, 64]),
+        },
+    ),
+    "multvae": (
+        "MultiVAE",
+        {
+            "learning_rate": RATES,
+            "latent_dimension": (64, 128, 200),
+            "anneal_cap": (0.1, 0.2, 0.5),
+            "total_anneal_steps": (1000, 10_000, 200_000),
+        },
+    ),
+    "slim": (
+        "SLIMElastic",
+        {"alpha": (0.05, 0.1, 0.2, 0.5, 0.8), "l1_ratio": (0.1, 0.05, 0.02, 0.01)},
+    ),
 }
-GRAPH_ALONE = ("ngcf", "sgl")
+GRAPH_ALONE = ("ngcf", "sgl", "fm", "ffm", "nfm", "deepfm", "widedeep", "multvae", "slim")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ LATE, STRANGER = (
     13,
 )  # users with validation interactions alone, and with test interactions alone
 TINY = {"epochs": 2, "batch_size": 32}
+NETWORKS = [f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep") for kg in ("", "-kg")]
 RANKING = [name for name, entry in MODELS.items() if "texts" not in entry.needs]
 
 
@@ -184,7 +185,7 @@ def test_similar_items_are_trained_ones(runs, name):
     if name in ("popularity",):
         return
     # An item is another for each user.
-    if name in ("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"):
+    if name in ("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf", *NETWORKS):
         with pytest.raises(CapabilityError, match="no item vectors"):
             run.similar_items("i0")
         return

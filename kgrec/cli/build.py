@@ -295,7 +295,7 @@ def build(
         ),
     ] = None,
     split: Annotated[
-        Literal["random", "temporal", "leave-one-out", "given"] | None,
+        Literal["random", "temporal", "leave-one-out", "users", "given"] | None,
         typer.Option(
             help="How to divide; given where the source has parts, else random per user.",
             show_default=False,

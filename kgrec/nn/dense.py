@@ -24,14 +24,16 @@ def dense(
     *,
     dropout: float = 0.0,
     last: nn.Module | None = None,
+    activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """Return dense layers with ReLU behind each.
+    """Return dense layers with ReLU, or another activation, behind each.
 
     Args:
         sizes: Size of what goes in, and of each layer.
         generator: Draws the starts.
         dropout: Probability of setting a value to zero before each layer.
-        last: What is behind the last layer instead of ReLU; ``nn.Identity()`` for nothing.
+        last: What is behind the last layer instead of it; ``nn.Identity()`` for nothing.
+        activation: What makes an activation.
     """
     parts: list[nn.Module] = []
     for number, (din, dout) in enumerate(pairwise(sizes)):
@@ -42,6 +44,6 @@ def dense(
         if last is not None and number == len(sizes) - 2:
             parts.append(last)
         else:
-            parts.append(nn.ReLU())
+            parts.append(activation())
 
     return nn.Sequential(*parts)

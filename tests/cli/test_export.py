@@ -24,7 +24,9 @@ FUNCTIONS = {
 # models without vectors: they score by histories, or pairs
 NONE = (
     *("itemknn", "userknn", "rp3beta", "ease", "ease-kg", "gfcf", "dkn"),
-    *("kgcn", "kgnn-ls", "ripplenet", "ktup"),
+    *("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"),
+    *(f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep", "multvae") for kg in ("", "-kg")),
+    *("content", "content-text", "slim"),
 )
 CASES = [
     *((name, {}) for name in kgrec.MODELS if name not in NONE),

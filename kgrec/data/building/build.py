@@ -192,7 +192,7 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
     if rows.events:
         settings["events"] = list(rows.events)
 
-    if rows.divided in ("random", "temporal"):
+    if rows.divided in ("random", "temporal", "users"):
         settings["ratios"] = list(rows.shares)
 
     if rows.valid_held_out:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from kgrec.data.records.parts import TEST, TRAIN, VALID
 from kgrec.data.splitting.strategies import (
+    by_user,
     check_ratios,
     find_split,
     hold_out,
@@ -88,6 +89,17 @@ def test_leave_one_out():
     assert part.tolist() == [TRAIN, TRAIN, TEST, VALID, TEST, TRAIN, TRAIN]
     tied = leave_one_out(np.zeros(3, int), np.zeros(3), RATIOS, generator=rng())
     assert tied.tolist() == [TRAIN, VALID, TEST]
+
+
+def test_whole_users_are_held_out():
+    """Ten users, two of whom are too short to be held out; a fifth of ten is two."""
+    sizes = [1, 2, 10, 10, 10, 10, 10, 10, 10, 10]
+    user = np.repeat(np.arange(10), sizes)
+    for seed in range(5):
+        part = by_user(user, None, (0.6, 0.2, 0.2), generator=rng(seed))
+        found = [counts(part, user, who) for who in range(10)]
+        assert found[:2] == [(1, 0, 0), (2, 0, 0)]
+        assert sorted(found[2:]) == [(0, 8, 2)] * 2 + [(8, 2, 0)] * 6
 
 
 def test_times_are_needed():
