@@ -220,6 +220,51 @@ def with_times(data: Dataset) -> Dataset:
     return replace(data, train=replace(data.train, time=time))
 
 
+def with_shuffled_times(data: Dataset) -> Dataset:
+    """Return a dataset whose users have their training items in an order of chance, with times; it
+    depends on which items they are alone, not on the number of the user.
+    """
+    order = []
+    for user in np.unique(data.train.user):
+        rows = np.flatnonzero(data.train.user == user)
+        rows = rows[np.argsort(data.train.item[rows])]
+        rng = np.random.default_rng(data.train.item[rows])
+        order.append(rng.permutation(rows))
+
+    return with_times(replace(data, train=data.train.take(np.concatenate(order))))
+
+
+def chain(users: int = 60, items: int = 20, length: int = 7, seed: int = 0) -> Dataset:
+    """After item n everyone takes item n + 1, the first after the last, from a start of their own;
+    the test item is the next one.
+    """
+    start = np.random.default_rng(seed).integers(items, size=users)
+    pairs = [(u, int(start[u] + step) % items) for u in range(users) for step in range(length)]
+    test = [(u, int(start[u] + length) % items) for u in range(users)]
+    return with_times(dataset(pairs, test=test, num_items=items))
+
+
+def forks(users: int = 120, items: int = 12, seed: int = 0) -> Dataset:
+    """What comes next is decided by the item two steps back: after a first item (even or odd) and
+    one of two middle items that anyone may take, even users take item 2, odd ones item 3.
+
+    A model of the last item alone, and one of the set of items without order, are at chance: the
+    first two items of a user are an even and an odd one, in an order of chance, and the first of
+    them decides.
+    """
+    rng = np.random.default_rng(seed)
+    train, test = [], []
+    for user in range(users):
+        first = int(rng.integers(2))
+        middle = 4 + int(rng.integers(items - 4))
+        row = [first, 1 - first, middle, 2 + first]
+        part = train if user < users // 2 else test
+        train += [(user, item) for item in row[:3]]
+        part.append((user, row[3]))
+
+    return with_times(dataset(train, test=test, num_users=users, num_items=items))
+
+
 def news_board(
     seed: int = 0,
     *,

@@ -1,4 +1,4 @@
-"""Splitting strategies: random, temporal and leave-one-out."""
+"""Splitting strategies: random, temporal, leave-one-out and by sessions."""
 
 from collections.abc import Callable
 
@@ -99,6 +99,28 @@ def leave_one_out(
     ).astype(np.int8)
 
 
+def session_split(
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Return the part of each interaction, by users as wholes: those who end last are the test
+    part, those before them validation.
+
+    For sessions, each of which is a user: a part has sessions that training has never seen
+    (``evaluate_next_items`` reads them item by item). Users who end at the same moment are in the
+    same part.
+    """
+    moments = _times(time, "sessions")
+    users, position = np.unique(user, return_inverse=True)
+    end = np.full(len(users), -np.inf)
+    np.maximum.at(end, position, moments)
+    one_each = temporal_split(users, end, ratios, generator=generator)
+    return np.asarray(one_each[position])
+
+
 def hold_out(user: np.ndarray, share: float, *, generator: np.random.Generator) -> np.ndarray:
     """Return True for the interactions held out of training: a share per user (rounded half up)
     that leaves at least one.
@@ -113,6 +135,7 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     "random": random_split,
     "temporal": temporal_split,
     "leave-one-out": leave_one_out,
+    "sessions": session_split,
 }
 
 
@@ -159,7 +182,7 @@ def _times(time: np.ndarray | None, split: str) -> np.ndarray:
     if time is None:
         raise DataError(
             f"split {split!r} needs a time per interaction and there is none. Name the time "
-            "column, or use the random split."
+            "column (--time row: rows are in order), or use the random split."
         )
 
     missing = int(np.isnan(time).sum())
