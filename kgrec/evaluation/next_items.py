@@ -3,6 +3,7 @@ and sessions are evaluated by.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -135,7 +136,7 @@ def _placed(
     chunk = (np.cumsum(sizes) - sizes) // _ITEMS_AT_ONCE
     starts = [*np.flatnonzero(np.diff(chunk, prepend=-1)), len(sizes)]
     found = []
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    for start, stop in pairwise(starts):
         row, size = owner[start:stop], sizes[start:stop]
         first = read.ptr.numpy()[row]
         ptr = np.concatenate([[0], np.cumsum(size)])

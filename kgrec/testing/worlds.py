@@ -244,7 +244,7 @@ def chain(users: int = 60, items: int = 20, length: int = 7, seed: int = 0) -> D
     return with_times(dataset(pairs, test=test, num_items=items))
 
 
-def forks(users: int = 120, items: int = 12, seed: int = 0) -> Dataset:
+def forks(users: int = 80, items: int = 12, seed: int = 0) -> Dataset:
     """What comes next is decided by the item two steps back: after a first item (even or odd) and
     one of two middle items that anyone may take, even users take item 2, odd ones item 3.
 

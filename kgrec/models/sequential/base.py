@@ -155,7 +155,7 @@ class SequenceRecommender(Recommender):
 
     def embedded(self, items: Int[Tensor, "batch hist"]) -> Float[Tensor, "batch hist dim"]:
         """Return the item vectors of histories."""
-        return take_rows(self.items, items.flatten()).view(*items.shape, -1)
+        return take_rows(self.items, items.flatten()).view(*items.shape, self.config.dim)
 
     def softmax(
         self, vectors: Float[Tensor, "batch _"], target: Int[Tensor, " batch"]

@@ -21,7 +21,6 @@ from kgrec.nn.dense import linear
 from kgrec.nn.init import glorot_uniform, normal
 from kgrec.ops.rows import take_rows
 
-
 _BETA2 = 0.999  # Adam's own
 
 

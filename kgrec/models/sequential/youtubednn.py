@@ -182,7 +182,7 @@ class YouTubeDNN(SequenceRecommender):
         if len(self.fact):
             fact, there = last_of_lists(self.fact_start, self.fact, user.clamp(min=0))
             there = there & (user >= 0).unsqueeze(1)
-            rows = take_rows(self.facts, fact.flatten()).view(*fact.shape, -1)
+            rows = take_rows(self.facts, fact.flatten()).view(*fact.shape, self.config.dim)
             weight = there.to(rows.dtype) / there.sum(1, keepdim=True).clamp(min=1)
             parts.append((rows * weight.unsqueeze(2)).sum(1))
 
