@@ -234,16 +234,6 @@ def with_shuffled_times(data: Dataset) -> Dataset:
     return with_times(replace(data, train=data.train.take(np.concatenate(order))))
 
 
-def chain(users: int = 60, items: int = 20, length: int = 7, seed: int = 0) -> Dataset:
-    """After item n everyone takes item n + 1, the first after the last, from a start of their own;
-    the test item is the next one.
-    """
-    start = np.random.default_rng(seed).integers(items, size=users)
-    pairs = [(u, int(start[u] + step) % items) for u in range(users) for step in range(length)]
-    test = [(u, int(start[u] + length) % items) for u in range(users)]
-    return with_times(dataset(pairs, test=test, num_items=items))
-
-
 def forks(users: int = 80, items: int = 12, seed: int = 0) -> Dataset:
     """What comes next is decided by the item two steps back: after a first item (even or odd) and
     one of two middle items that anyone may take, even users take item 2, odd ones item 3.

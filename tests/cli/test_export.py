@@ -25,6 +25,7 @@ FUNCTIONS = {
 NONE = (
     *("itemknn", "userknn", "rp3beta", "ease", "ease-kg", "gfcf", "dkn"),
     *("kgcn", "kgnn-ls", "ripplenet", "ktup"),
+    *("gru4rec", "sasrec", "youtubednn", "youtubednn-seq", "lstm-cnn"),
 )
 CASES = [
     *((name, {}) for name in kgrec.MODELS if name not in NONE),

@@ -85,7 +85,7 @@ class GRU4Rec(SequenceRecommender):
         top1 = mean over j of sigma(r_j - r_i) + sigma(r_j^2)                      Section 3.1.3
 
     Differs from the paper: items are read by vectors, not one-hot; histories of a batch begin
-    together, where the paper goes on with the next session when one ends; gradients go back through
+    together, where the paper takes the next session when one ends; gradients go back through
     the whole history; the reset gate comes after the product with U, as in cuDNN; scores have no
     activation; Adagrad has no momentum.
 

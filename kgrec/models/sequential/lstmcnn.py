@@ -10,27 +10,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import dropout, pad
 
-from kgrec.batches import Query, SequenceBatch
+from kgrec.batches import SequenceBatch
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.data.texts.news_catalog import PADDING, NewsCatalog
 from kgrec.errors import ConfigError
 from kgrec.models.base import Objective, Plan, Preset, Span
-from kgrec.models.sequential.base import (
-    Catalog,
-    SequenceConfig,
-    SequenceRecommender,
-    SequenceScorer,
-    at_last,
-)
+from kgrec.models.sequential.base import Catalog, SequenceConfig, SequenceRecommender, at_last
+from kgrec.models.sequential.lstmcnn_blend import HeldOut
 from kgrec.nn.dense import linear, start_from
 from kgrec.nn.init import normal
 from kgrec.nn.text import KCNN
 from kgrec.ops.rows import take_rows
-from kgrec.queries import queries
-
-_USERS = 1000  # whom alpha is chosen by, at most
-_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +105,7 @@ class LSTMCNN(SequenceRecommender):
         num_words: Word numbers.
         config: Hyper-parameters.
         generator: Draws the initial parameters.
-        held: What alpha is chosen by: people with what they used, and what came next; or None.
+        held: What alpha is chosen by, or None.
 
     Source: Hochreiter and Schmidhuber, Long Short-Term Memory, Neural Computation 1997; Kim et al.,
     Convolutional Matrix Factorization, RecSys 2016; Koren et al., IEEE Computer 2009.
@@ -131,7 +122,7 @@ class LSTMCNN(SequenceRecommender):
         num_words: int,
         config: LSTMCNNConfig,
         generator: torch.Generator,
-        held: tuple[Query, Tensor] | None = None,
+        held: HeldOut | None = None,
     ) -> None:
         super().__init__(catalog, config, generator)
         self.held = held
@@ -158,11 +149,11 @@ class LSTMCNN(SequenceRecommender):
         cls, data: Dataset, config: LSTMCNNConfig, generator: torch.Generator
     ) -> "LSTMCNN":
         """Take the items, their texts, and the first validation item of some users."""
-        lengths = {"longest": config.max_words, "min_count": config.min_count}
-        news = NewsCatalog.from_dataset(data, **lengths)
+        longest, least = config.max_words, config.min_count
+        news = NewsCatalog.from_dataset(data, longest=longest, min_count=least)
         catalog = Catalog.from_dataset(data, config)
         sizes = data.num_users, news.words, 2 + len(news.vocabulary)
-        return cls(catalog, *sizes, config, generator, _held(data))
+        return cls(catalog, *sizes, config, generator, HeldOut.from_dataset(data))
 
     def content(self, items: Int[Tensor, " items"] | None = None) -> Float[Tensor, "items dim"]:
         """Return c of some items, or of all."""
@@ -215,33 +206,18 @@ class LSTMCNN(SequenceRecommender):
 
     @torch.no_grad()
     def blend(self) -> None:
-        """Choose alpha by the mean reciprocal rank of what came next for held-out people."""
+        """Choose alpha by the held-out people, where there are any."""
         if self.held is None or not self.config.choose_alpha:
             return
 
         self.eval()
-        query, target = self.held[0].to(self.alpha.device), self.held[1].to(self.alpha.device)
-        tables = []
+        held = self.held.to(self.alpha.device)
+        parts = []
         for share in (1.0, 0.0):
             self.alpha.fill_(share)
-            scores = SequenceScorer(self)(query)
-            own = torch.where(query.history_mask, query.history, target.unsqueeze(1))
-            before = scores.gather(1, target.unsqueeze(1))
-            tables.append(
-                scores.scatter(1, own, -torch.inf).scatter(1, target.unsqueeze(1), before)
-            )
+            parts.append(self.scorer()(held.query))
 
-        cf, content = tables
-        best = -1.0
-        for step in range(_STEPS + 1):
-            share = step / _STEPS
-            scores = torch.nan_to_num(share * cf + (1 - share) * content, nan=-torch.inf)
-            rank = 1 + (scores > scores.gather(1, target.unsqueeze(1))).sum(1)
-            value = float((1 / rank).mean())
-            if value > best:
-                best, chosen = value, share
-
-        self.alpha.fill_(chosen)
+        self.alpha.fill_(held.best_share(*parts))
         self.train()
 
     def plan(self) -> Plan:
@@ -256,15 +232,3 @@ class LSTMCNN(SequenceRecommender):
         if texts is None:
             return known
         return Known(known.users, known.items | texts.is_not_null().to_numpy())
-
-
-def _held(data: Dataset) -> tuple[Query, Tensor] | None:
-    """Return some users with their training items, and the first of their validation items."""
-    warm = with_interactions(data).users[data.valid.user]
-    users, first = np.unique(data.valid.user[warm], return_index=True)
-    if not len(users):
-        return None
-
-    kept = np.unique(np.linspace(0, len(users) - 1, min(_USERS, len(users))).astype(np.int64))
-    target = data.valid.item[warm][first[kept]].astype(np.int64)
-    return queries(data.train, users[kept]), torch.from_numpy(target)

@@ -13,6 +13,7 @@ from kgrec.batches import SequenceBatch
 from kgrec.errors import ConfigError, DataError
 from kgrec.models.sequential.base import Catalog
 from kgrec.models.sequential.lstmcnn import LSTMCNN, LSTMCNNConfig
+from kgrec.models.sequential.lstmcnn_blend import HeldOut
 from kgrec.queries import histories
 from kgrec.testing import worlds
 from kgrec.testing.contract import RecommenderContract, auc
@@ -104,7 +105,7 @@ def test_scores_and_losses_are_the_equations():
 def test_alpha_is_the_share_with_the_best_reciprocal_rank():
     rows, users, target = [[3], [0, 1], [1, 0], [0]], [0, 1, 0, 1], [0, 3, 3, 1]
     query = replace(histories(rows), user=torch.tensor(users))
-    model = built(held=(query, torch.tensor(target)))
+    model = built(held=HeldOut(query, torch.tensor(target)))
     values = []
     for step in range(11):
         ranks = []
@@ -116,7 +117,7 @@ def test_alpha_is_the_share_with_the_best_reciprocal_rank():
     assert len(set(values)) > 1
     model.plan().after_epoch()
     assert model.alpha.item() == pytest.approx(np.argmax(values) / 10)
-    fixed = built(held=(query, torch.tensor(target)), choose_alpha=False, alpha=0.25)
+    fixed = built(held=HeldOut(query, torch.tensor(target)), choose_alpha=False, alpha=0.25)
     fixed.plan().after_epoch()
     assert fixed.alpha.item() == 0.25
 
