@@ -20,6 +20,7 @@ from kgrec import log
 from kgrec._version import __version__
 from kgrec.cli import (
     ablate,
+    blend,
     build,
     compare,
     convert,
@@ -93,6 +94,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "tune": tune.tune,
     "ablate": ablate.ablate,
+    "blend": blend.blend,
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "recommend": recommend.recommend,

@@ -253,6 +253,15 @@ def build(
             show_default=False,
         ),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PKG.MODULE:FUNCTION",
+            help="Make features of the items' texts: a function from texts to vectors, whose module "
+            "is imported, or sentence-transformers:NAME.",
+            show_default=False,
+        ),
+    ] = None,
     word_vectors: Annotated[
         str | None,
         typer.Option(
@@ -435,6 +444,7 @@ def build(
         "kg_test": kg_test,
         "items": items,
         "features": features,
+        "encoder": encoder,
         "word_vectors": word_vectors,
         "entity_vectors": entity_vectors,
         "user_attributes": user_attributes,

@@ -53,10 +53,12 @@ def evaluate_ratings(
     refuse_after_fork("Evaluating ratings")
     check_part(on)
     given = _rated(dataset, "train").rating.astype(np.float64)
-    low, high, mean = float(given.min()), float(given.max()), float(given.mean())
+    low, high = float(given.min()), float(given.max())
+    mean = float(given.mean())
     rated = _rated(dataset, on)
     score = _scores(scorer, dataset, on, rated, device)
-    slope, intercept = 1.0, 0.0
+    slope = 1.0
+    intercept = 0.0
     unknown = np.zeros(len(score), dtype=bool)
 
     if not predicts:

@@ -86,7 +86,8 @@ def _entry(
     Args:
         name: Name on the command line.
         place: Its family, and behind a dot its module where that is not called as the model.
-        model: Class name; that of its configuration is this with ``Config`` behind it.
+        model: Class name; that of its configuration is this with ``Config`` behind
+            it, unless ``more`` says another.
         paper: Where it comes from.
         summary: What it does, in a few words.
         needs: What a dataset must have.
@@ -94,7 +95,8 @@ def _entry(
     """
     family, _, module = place.partition(".")
     module = f"kgrec.models.{family}.{module or name}"
-    return ModelEntry(name, module, model, f"{model}Config", summary, paper, needs, **more)
+    config = more.pop("config", f"{model}Config")
+    return ModelEntry(name, module, model, config, summary, paper, needs, **more)
 
 
 _LIKES = ("interactions",)
@@ -128,8 +130,9 @@ _ENTRIES = (
            fixed={"part": "mlp"}, presets="PART_PRESETS"),
     _entry("neumf", "factorization", "NeuMF", "He et al., WWW 2017",
            "products of vectors and a network over others, fused", _LIKES, fixed={"part": "both"}),
-    _entry("biasedmf", "factorization.svdpp", "SVDPP", "Koren et al., IEEE Computer 2009",
-           "ratings by biases and factors", _RATINGS, fixed={"implicit": False}),
+    _entry("biasedmf", "factorization.svdpp", "BiasedMF", "Koren et al., IEEE Computer 2009",
+           "ratings by biases and factors", _RATINGS,
+           config="SVDPPConfig", fixed={"implicit": False}),
     _entry("svdpp", "factorization", "SVDPP", "Koren, KDD 2008",
            "ratings by biases, factors, and what somebody rated at all", _RATINGS,
            fixed={"implicit": True}),

@@ -681,7 +681,8 @@ class _Job:
             found |= evaluate_triples(triples, self.data, on=part, device=self.device).metrics
 
         held: Interactions = getattr(self.data, part)
-        if model.predicts_ratings and held.rating is not None:
+        rated = held.rating is not None and np.isfinite(held.rating).any()
+        if model.predicts_ratings and rated:
             scorer = snapshot_scorer(model)
             found |= evaluate_ratings(scorer, self.data, part, predicts=True).metrics
 

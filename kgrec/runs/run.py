@@ -53,6 +53,7 @@ from kgrec.models.base import (
     VectorScorer,
     reads_history,
 )
+from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
@@ -80,7 +81,7 @@ from kgrec.runs.folder import (
 )
 from kgrec.runs.ranker import Ranked, Ranker
 from kgrec.runs.retraining import EPOCHS, Retraining
-from kgrec.runs.settings import Chosen, choose, restore
+from kgrec.runs.settings import Chosen, blended, choose, restore
 from kgrec.training.checkpoint import read_state, read_tensors, write_state, write_tensors
 from kgrec.training.config import TEST_SELECTED, TrainConfig
 from kgrec.training.loop import TrainState, snapshot
@@ -994,7 +995,9 @@ def _parameters(
 def _with_weights(
     chosen: Chosen, data: Dataset, seed: int, tensors: dict[str, Tensor], folder: Path
 ) -> Recommender:
-    _check_sizes(chosen, folder)
+    for one in (chosen, *(member for member, _ in chosen.members)):
+        _check_sizes(one, folder)
+
     try:
         model = build_model(chosen, data, seed)
         model.load_state_dict(tensors)
@@ -1036,7 +1039,13 @@ def clear(folder: Path, record: dict[str, Any]) -> None:
 
 
 def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
-    """Return the untrained model; its initial parameters depend on the seed alone."""
+    """Return the untrained model; its initial parameters depend on the seed alone. Of a blend, the
+    members have seeds of their own.
+    """
+    if chosen.members:
+        members = [build_model(member, data, own) for member, own in chosen.members]
+        return Blend(members, data, chosen.config)
+
     generator = torch.Generator().manual_seed(derive(seed, "init"))
     with global_stream(seed, "torch init"):  # torch's own modules draw their parameters from it
         return chosen.model.from_dataset(data, chosen.config, generator)
@@ -1062,6 +1071,9 @@ def stored_settings(
         CheckpointError: If the run is of a class that may not be imported, or its settings are
             broken.
     """
+    if record.get("members"):
+        return _blend_settings(record, folder, allow)
+
     template = choose(model or _model_of(record, folder, allow), "default", {})
     try:
         config = restore(type(template.config), record["config"])
@@ -1070,6 +1082,18 @@ def stored_settings(
         raise CheckpointError(f"{folder / CONFIG}: {error} Update kgrec, or train again.") from None
 
     return replace(template, config=config, train=settings, preset=record["preset"])
+
+
+def _blend_settings(record: dict[str, Any], folder: Path, allow: Collection[str]) -> Chosen:
+    """Return the settings of a blend."""
+    members = tuple(
+        (stored_settings(member, None, folder, allow), member["seed"])
+        for member in record["members"]
+    )
+    try:
+        return blended(members, restore(BlendConfig, record["config"]))
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error} Blend again.") from None
 
 
 def _model_of(

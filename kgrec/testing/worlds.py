@@ -235,12 +235,11 @@ def with_shuffled_times(data: Dataset) -> Dataset:
 
 
 def forks(users: int = 80, items: int = 12, seed: int = 0) -> Dataset:
-    """What comes next is decided by the item two steps back: after a first item (even or odd) and
-    one of two middle items that anyone may take, even users take item 2, odd ones item 3.
+    """Users take items 0 and 1 in an order of chance, then any of the others, and then item 2 where
+    0 came first, item 3 where 1 did; of the second half of them this last one is the test item.
 
-    A model of the last item alone, and one of the set of items without order, are at chance: the
-    first two items of a user are an even and an odd one, in an order of chance, and the first of
-    them decides.
+    What decides is three steps back: the set of items without their order, and the last item alone,
+    tell nothing.
     """
     rng = np.random.default_rng(seed)
     train, test = [], []
@@ -253,6 +252,15 @@ def forks(users: int = 80, items: int = 12, seed: int = 0) -> Dataset:
         part.append((user, row[3]))
 
     return with_times(dataset(train, test=test, num_users=users, num_items=items))
+
+
+def with_ratings(data: Dataset) -> Dataset:
+    """Return a dataset whose interactions have ratings from 1 to 5, by item."""
+    parts = {
+        part: replace(pairs, rating=(1.0 + pairs.item % 5).astype(np.float32))
+        for part, pairs in (("train", data.train), ("valid", data.valid), ("test", data.test))
+    }
+    return replace(data, **parts)
 
 
 def news_board(

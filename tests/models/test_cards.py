@@ -20,7 +20,7 @@ def test_a_card_is_true_of_the_model(name):
     assert one.equations
     assert all(setting.meaning for setting in one.settings), one.settings
     assert not one.presets or "default" in one.presets
-    data = worlds.cold_items()
+    data = worlds.with_ratings(worlds.cold_items())
     if "texts" in one.needs:
         data = worlds.with_texts(data)
     chosen = choose(name, "default", {})

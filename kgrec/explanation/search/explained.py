@@ -19,7 +19,9 @@ from kgrec.explanation.core.records import Budget
 from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.core.standing import Standing
 from kgrec.explanation.effects.budget import budget_of
-from kgrec.explanation.effects.measured import Effects, LinearModel, effects_of
+from kgrec.explanation.effects.measured import Effects, LinearModel
+from kgrec.explanation.effects.of_model import effects_of
+from kgrec.explanation.effects.summed import SummedModel
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.languages import DEFAULT
 from kgrec.models.base import ModelEffects, Recommender, Scorer
@@ -162,6 +164,8 @@ class ExplainedModel:
     def keeps_weights(self) -> bool:
         """Whether the other edges' weights can be kept when some are removed."""
         effects = self.model_effects
+        if isinstance(self.effects, SummedModel):
+            return self.effects.keeps_weights
         if isinstance(effects, Rerunnable):
             return effects.keeps_weights
         return not isinstance(effects, GraphEditable)

@@ -107,7 +107,7 @@ class NeuMF(Recommender):
 
     GMF alone is h_gmf . phi_gmf, MLP alone h_mlp . phi_mlp. Scores are log-odds.
 
-    Differs from the paper: training is Adam throughout, where the paper goes on with SGD after the
+    Differs from the paper: training is Adam throughout, where the paper continues with SGD after the
     parts were trained alone; both parts are trained in the same steps, on the same draws; dense
     layers start as Glorot has it, in the authors' code as LeCun has it.
 

@@ -92,8 +92,7 @@ class SVDPP(Recommender):
         loss = mean of (r - rating)^2 + lambda (|q_i|^2 + |p_u|^2 + sum over j in N(u) of |y_j|^2)
                + lambda' (b_u^2 + b_i^2)
 
-    N(u) is what u rated in training. Biased matrix factorization has no y; probabilistic
-    matrix factorization no biases either.
+    N(u) is what u rated in training.
 
     Differs from the paper: Adam on mini-batches, but for the preset "paper".
 
@@ -219,3 +218,18 @@ class SVDPP(Recommender):
         count = mask.sum(1, keepdim=True).clamp(min=1)
         sums = (self.implicit[history] * mask.unsqueeze(-1)).sum(1) / count.sqrt()
         return torch.cat([sums, torch.ones_like(count), self.mean * torch.ones_like(count)], 1)
+
+
+class BiasedMF(SVDPP):
+    """Predict ratings by biases and factors; without biases, probabilistic matrix factorization.
+
+        rating(u, i) = mu + b_u + b_i + q_i . p_u                                             (4)
+        loss = mean of (r - rating)^2 + lambda (|q_i|^2 + |p_u|^2) + lambda' (b_u^2 + b_i^2)
+
+    Differs from the paper: Adam on mini-batches, but for the preset "paper"; the weights of biases
+    and factors are apart.
+
+    Source: Koren, Bell and Volinsky, IEEE Computer 2009. https://doi.org/10.1109/MC.2009.263
+    """
+
+    folds_in = False

@@ -6,7 +6,6 @@ https://arxiv.org/abs/1901.08907 (equation numbers are those of version 1)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -23,6 +22,7 @@ from kgrec.models.base import DotProduct, ModelEffects, Objective, Plan, Preset,
 from kgrec.models.capabilities import Plausible
 from kgrec.models.knowledge.base import SampledFacts
 from kgrec.models.sources import NegativeSource, Points, Triples
+from kgrec.nn.dense import dense
 from kgrec.nn.init import glorot_uniform
 from kgrec.nn.losses import half_squares, l2
 from kgrec.ops.rows import take_rows
@@ -115,20 +115,6 @@ class CrossCompress(nn.Module):
         return new_v + self.biases[0], new_e + self.biases[1]
 
 
-def _dense(sizes: list[int], generator: torch.Generator, last: nn.Module) -> nn.Sequential:
-    """Return dense layers with ReLU, and another activation behind the last."""
-    parts: list[nn.Module] = []
-    for number, (din, dout) in enumerate(pairwise(sizes)):
-        layer = nn.Linear(din, dout)
-        with torch.no_grad():
-            layer.weight.copy_(glorot_uniform(dout, din, generator=generator))
-            layer.bias.zero_()
-
-        parts += [layer, last if number == len(sizes) - 2 else nn.ReLU()]
-
-    return nn.Sequential(*parts)
-
-
 class MKR(Recommender):
     """Rank items and predict tails of triples at once, items and their entities sharing features.
 
@@ -171,10 +157,10 @@ class MKR(Recommender):
         units = [CrossCompress(d, generator) for _ in range(config.num_low)]
         self.units = nn.ModuleList(units)
         low = [d] * (config.num_low + 1)
-        self.user_layers = _dense(low, generator, nn.ReLU())
-        self.tail_layers = _dense(low, generator, nn.ReLU())
+        self.user_layers = dense(low, generator)
+        self.tail_layers = dense(low, generator)
         high = [2 * d] * config.num_high + [d]
-        self.predicted = _dense(high, generator, nn.Sigmoid())
+        self.predicted = dense(high, generator, last=nn.Sigmoid())
 
     @classmethod
     def from_dataset(cls, data: Dataset, config: MKRConfig, generator: torch.Generator) -> "MKR":

@@ -10,6 +10,8 @@ from kgrec.batches import PointwiseBatch
 from kgrec.errors import ConfigError
 from kgrec.models.autoencoders.autorec import AutoRec, AutoRecConfig
 from kgrec.queries import queries
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
 @pytest.fixture
@@ -91,6 +93,15 @@ def test_resumed_training_is_bit_equal(tmp_path, monkeypatch):
     resumed = kgrec.fit("autorec", tmp_path / "data", out=tmp_path / "r", resume=True)
     assert torch.equal(whole.scorer().users, resumed.scorer().users)
     assert torch.equal(whole.scorer().items, resumed.scorer().items)
+
+
+class TestAutoRec(RecommenderContract):
+    name = "autorec"
+    settings = {"dim": 8}
+    user_tables = frozenset({"encoder", "decoder", "bias"})
+
+    def prepared(self, data):
+        return worlds.with_ratings(data)
 
 
 def test_settings_out_of_range_are_refused():

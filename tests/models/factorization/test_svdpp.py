@@ -10,9 +10,11 @@ from kgrec.batches import PointwiseBatch
 from kgrec.errors import ConfigError
 from kgrec.models.factorization.svdpp import SVDPP, SVDPPConfig
 from kgrec.queries import queries
+from kgrec.testing import worlds
+from kgrec.testing.contract import RecommenderContract
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _float64():
     torch.set_default_dtype(torch.float64)
     yield
@@ -46,6 +48,7 @@ def by_hand(model, data, user, item):
     return level + p @ model.items[item].detach().numpy()
 
 
+@pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize(
     "settings", [{}, {"implicit": False}, {"implicit": False, "biases": False}]
 )
@@ -72,6 +75,7 @@ def test_predictions_and_loss_are_the_equations(settings):
     assert found.item() == pytest.approx(error.item() + squares / 3)
 
 
+@pytest.mark.usefixtures("_float64")
 def test_gradients_of_what_was_rated_at_all_reach_every_rated_item():
     data = rated()
     model = built(data)
@@ -92,6 +96,7 @@ def _loss_with(model, implicit, batch):
         model._parameters["implicit"] = kept
 
 
+@pytest.mark.usefixtures("_float64")
 def test_a_stranger_is_what_they_rated():
     data = rated()
     model = built(data)
@@ -126,6 +131,22 @@ def test_what_was_rated_decides_where_ratings_say_nothing():
         run = kgrec.fit(name, data, dim=4, epochs=60, batch_size=64, learning_rate=0.02, patience=0)
         errors[name] = run.evaluate(protocol="rating").metrics["rmse"]
     assert errors["svdpp"] < 1.5 < errors["biasedmf"]
+
+
+class TestSVDPP(RecommenderContract):
+    name = "svdpp"
+    settings = {"dim": 8, "init_scale": 0.5}
+    user_tables = frozenset({"users", "user_bias"})
+
+    def prepared(self, data):
+        return worlds.with_ratings(data)
+
+
+class TestBiasedMF(RecommenderContract):
+    name = "biasedmf"
+    settings = TestSVDPP.settings
+    user_tables = TestSVDPP.user_tables
+    prepared = TestSVDPP.prepared
 
 
 def test_settings_out_of_range_are_refused():

@@ -50,7 +50,7 @@ def runs():
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_an_item_two_steps_back_decides_for_models_of_order_alone(runs, name):
+def test_an_item_three_steps_back_decides_for_models_of_order_alone(runs, name):
     data = runs[name].data
     test = worlds.forks().test
     frame = runs[name].recommend([data.users.key(user) for user in test.user], k=1)
