@@ -56,7 +56,12 @@ def build(
         str | None, typer.Option(metavar="COL", help="Column of item ids.", show_default=False)
     ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of times; row: the rows are in the order of their times.",
+            show_default=False,
+        ),
     ] = None,
     time_format: Annotated[
         str | None,
@@ -295,9 +300,10 @@ def build(
         ),
     ] = None,
     split: Annotated[
-        Literal["random", "temporal", "leave-one-out", "users", "given"] | None,
+        Literal["random", "temporal", "leave-one-out", "users", "sessions", "given"] | None,
         typer.Option(
-            help="How to divide; given where the source has parts, else random per user.",
+            help="How to divide; given where the source has parts, else random per user. "
+            "leave-one-out: the last of each user; sessions: users as wholes, by when they end.",
             show_default=False,
         ),
     ] = None,

@@ -30,6 +30,7 @@ from kgrec.errors import (
 )
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
+from kgrec.evaluation.next_items import evaluate_next_items
 from kgrec.evaluation.ranking import Lists
 from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import Report, evaluate
@@ -88,7 +89,7 @@ from kgrec.training.loop import TrainState, snapshot
 from kgrec.training.streams import global_stream
 
 SCOPES = ("inference", "training")
-PROTOCOLS = ("ranking", "ctr", "rating", "impressions", "sampled", "triples")
+PROTOCOLS = ("ranking", "ctr", "rating", "impressions", "sampled", "next-item", "triples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ class Run:
             protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?),
                 "rating" (how far are predicted ratings off?),
                 "impressions" (lists that were shown), "sampled" (each held-out item among a few
-                sampled ones), or "triples" (the missing end of held-out triples).
+                sampled ones), "next-item" (each after those before it), or "triples" (the missing end of held-out triples).
             metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision,
                 hit, mrr, map and coverage. Another is "ndcg-retrieved", the NDCG of KGAT's and
                 NGCF's own code.
@@ -228,7 +229,7 @@ class Run:
             seed: Seed of sampled negatives.
             legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published
                 code does.
-            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for
+            fallback: Of "ranking", "sampled" and "next-item": False leaves the fallback out; items then tie for
                 users whom the model does not know.
             dataset: The dataset that a loaded run was trained on, or its folder, where it is no
                 longer where it was; checked by its sum.
@@ -275,6 +276,8 @@ class Run:
                 report = evaluate_sampled(
                     scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name
                 )
+            elif protocol == "next-item":
+                report = evaluate_next_items(scorer, data, on, ks, model=self.name)
             else:
                 report = evaluate(
                     scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
@@ -807,7 +810,9 @@ class Run:
             on in parts for parts in (data.negatives, data.impressions, data.held_triples)
         )
         enough = on == "valid" and (
-            protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path")
+            protocol in ("ranking", "sampled", "next-item")
+            or not self.path
+            or not self.dataset.get("path")
         )
         if self._given is None and (whole or enough):
             return data

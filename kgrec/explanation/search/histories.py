@@ -67,7 +67,7 @@ def with_history(
         row = user
         known = explained.history(user)
 
-    new = np.setdiff1d(items, known) if len(known) else items
+    new = items[~np.isin(items, known)]  # in their order, which some models read
     own = np.concatenate([known, new])
     effects = explained.model_effects
     if user is not None and explained.explains(user) and isinstance(effects, GraphEditable):
