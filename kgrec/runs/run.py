@@ -1058,7 +1058,9 @@ def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
     members have seeds of their own.
     """
     if chosen.members:
-        members = [build_model(member, data, own) for member, own in chosen.members]
+        members = [
+            (build_model(member, data, own), member.config) for member, own in chosen.members
+        ]
         return Blend(members, data, chosen.config)
 
     generator = torch.Generator().manual_seed(derive(seed, "init"))

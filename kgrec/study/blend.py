@@ -155,7 +155,7 @@ def _made(
     dataset: "Dataset | str | PathLike[str] | None",
 ) -> Run:
     chosen = blended(tuple((run.chosen, run.seed) for run in runs), config)
-    model = Blend([run.model for run in runs], data, config).eval()
+    model = Blend([(run.model, run.config) for run in runs], data, config).eval()
     first = runs[0]
     run = Run(
         "blend", model, data, chosen, first.seed, [], {}, first.dataset, fallback=first.fallback

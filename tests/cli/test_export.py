@@ -52,7 +52,7 @@ def vectors(folder, name):
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=str)
 def test_the_files_rank_as_the_run_does(name, settings, tmp_path, capsys):
-    data = worlds.cold_items()
+    data = worlds.with_ratings(worlds.cold_items())
     run = kgrec.fit(name, data, **{"epochs": 2, "learning_rate": 0.05} | settings)
     run.save(tmp_path / "run")
     assert (
