@@ -76,8 +76,8 @@ def _forms(items: Vocabulary) -> list[tuple[str, pl.DataFrame, bool]]:
     """
     ids = items.series
     ends = ids.str.strip_chars_end("/#").str.extract(r"([^/#:]+)$")
-    told = ", by what the ids end with"
-    forms = (("", ids, True), (told, ends, True), (f"{told}, in any case", ends, False))
+    ending = ", by what the ids end with"
+    forms = (("", ids, True), (ending, ends, True), (f"{ending}, in any case", ends, False))
     return [
         (words, pl.DataFrame({"item": ids, "form": form}).drop_nulls(), cased)
         for words, form, cased in forms

@@ -24,7 +24,7 @@ def repaired_all(labels: pl.Series) -> pl.Series:
 
 def spoiled_labels(triples: Triples) -> list[Caution]:
     """Return what is spoiled among the labels of a graph: how many are shown otherwise than they
-    are stored, how many may be right and are left, and how many nobody can repair.
+    are stored, how many may be right and are left, and how many cannot be repaired.
     """
     labels = pl.concat([triples.labels, triples.relation_labels.rename(triples.labels.name)])
     found = count_repairs(
@@ -60,7 +60,7 @@ def spoiled_labels(triples: Triples) -> list[Caution]:
             Caution(
                 f"Labels with characters that an earlier program could not read: {found.lost:,}, "
                 f"for instance {found.lost_in!r}",
-                "Nobody can tell what they were: export them again as UTF-8.",
+                "What they were is lost: export them again as UTF-8.",
             )
         )
 
