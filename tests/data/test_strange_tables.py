@@ -280,3 +280,19 @@ def test_languages_with_a_country(tmp_path, language, label):
     assert kgrec.read_triples(path, language=language).labels[0] == label
     with pytest.raises(ConfigError, match="'deutsch' is no language tag"):
         kgrec.read_triples(path, language="deutsch")
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"ARROW1\x00\x00", "an Arrow .* file.*read_ipc"),
+        (b"Obj\x01\x04", "an Avro file"),
+        (b"\x80\x04\x95\x00", "a pickle, which could run code"),
+        (b"\x89HDF\r\n", "an HDF5 file"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an old Excel file"),
+    ],
+)
+def test_binary_files_are_called_by_their_names(tmp_path, start, message):
+    (tmp_path / "log.dat").write_bytes(start + bytes(100))
+    with pytest.raises(FormatError, match=message):
+        kgrec.read_interactions(str(tmp_path / "log.dat"))

@@ -60,7 +60,7 @@ def spoiled_labels(triples: Triples) -> list[Caution]:
             Caution(
                 f"Labels with characters that an earlier program could not read: {found.lost:,}, "
                 f"for instance {found.lost_in!r}",
-                "What they were cannot be said: export them again as UTF-8.",
+                "What they were is lost: export them again as UTF-8.",
             )
         )
 
