@@ -31,6 +31,7 @@ from kgrec.ops.backends import gpu
 from kgrec.ops.propagate import matrix
 from kgrec.ops.ranking import topk_masked, topk_scores
 from kgrec.queries import queries
+from kgrec.testing.worlds import with_texts, with_times
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import rounds_of
 
@@ -204,13 +205,20 @@ FIELD_MODELS: dict[str, dict[str, Any]] = {
     "multvae": {"layers": (32,)},
     "multvae-kg": {"layers": (32,)},
 }
+SEQUENCE_MODELS: dict[str, dict[str, Any]] = {
+    "gru4rec": {"dropout": 0.0},
+    "sasrec": {"dropout": 0.0},
+    "youtubednn": {"dropout": 0.0},
+    "youtubednn-seq": {"dropout": 0.0},
+    "lstm-cnn": {"dropout": 0.0},
+}
 
 
 def agreement(models: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Return the largest difference of scores between the device and the CPU, in units of their
     spread, after one epoch of each model with the same draws.
     """
-    data = made(2_000, 3_000, 3_000, 60_000, 1_000, 1)
+    data = with_texts(with_times(made(2_000, 3_000, 3_000, 60_000, 1_000, 1)))
     query = queries(data.train, np.arange(500))
     found = {}
     for model, settings in models.items():
@@ -306,6 +314,7 @@ def main() -> None:
         "graph models": lambda: agreement(GRAPH_MODELS),
         "factor models": lambda: agreement(FACTOR_MODELS),
         "field models": lambda: one_state(FIELD_MODELS),
+        "sequence models": lambda: agreement(SEQUENCE_MODELS),
         "kgat": kgat_steps,
         "knowledge": lambda: one_state(KNOWLEDGE),
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},
@@ -322,6 +331,7 @@ def main() -> None:
         or not found["spmm"]["same_twice"]
         or found["ranking"]["wrong_rows"]
         or max(found["graph models"].values()) > 0.02
+        or max(found["sequence models"].values()) > 0.02
         or any(
             each["scores_apart"] > 1e-3
             for name in ("knowledge", "field models")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kgrec.runs.run import Run as Run
     from kgrec.runs.run import load_run as load_run
     from kgrec.study.ablate import ablate as ablate
+    from kgrec.study.blend import blend as blend
     from kgrec.study.compare import compare as compare
     from kgrec.study.tune import tune as tune
 
@@ -47,6 +48,7 @@ _HOME = {
     "Run": "kgrec.runs.run",
     "SparqlQuery": "kgrec.data.rdf.sparql",
     "ablate": "kgrec.study.ablate",
+    "blend": "kgrec.study.blend",
     "build_hetero_data": "kgrec.graph.hetero",
     "compare": "kgrec.study.compare",
     "convert": "kgrec.data.formats.convert",
@@ -72,6 +74,7 @@ __all__ = [
     "SparqlQuery",
     "__version__",
     "ablate",
+    "blend",
     "build_hetero_data",
     "compare",
     "convert",

@@ -77,7 +77,16 @@ def data():
 
 @pytest.fixture(scope="module")
 def runs(data):
-    return {name: kgrec.fit(name, data, fallback="popularity", **TINY) for name in RANKING}
+    timed = worlds.with_times(data)
+    return {
+        name: kgrec.fit(
+            name,
+            timed if "sequences" in MODELS[name].needs else data,
+            fallback="popularity",
+            **TINY,
+        )
+        for name in RANKING
+    }
 
 
 def popular(data, user):

@@ -20,6 +20,7 @@ from kgrec import log
 from kgrec._version import __version__
 from kgrec.cli import (
     ablate,
+    blend,
     build,
     compare,
     convert,
@@ -39,6 +40,7 @@ from kgrec.cli import (
     placebo,
     pull,
     recommend,
+    serve,
     similar,
     train,
     tune,
@@ -93,6 +95,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "tune": tune.tune,
     "ablate": ablate.ablate,
+    "blend": blend.blend,
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
     "recommend": recommend.recommend,
@@ -104,6 +107,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "placebo": placebo.placebo,
     "inspect": inspect.inspect,
     "export": export.export,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():

@@ -13,6 +13,7 @@ from kgrec.cli.options import JsonOption, graph_settings
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.languages import repaired
 
 if TYPE_CHECKING:
     from kgrec.data.records.dataset import Dataset
@@ -30,8 +31,9 @@ def info(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET|GRAPH",
-            help="A built dataset, a recognized folder, a bundled graph's name, or a graph file.",
+            metavar="DATASET|GRAPH|RUN",
+            help="A built dataset, a recognized folder, a bundled graph's name, a graph file, or a "
+            "trained run.",
             show_default=False,
         ),
     ],
@@ -55,10 +57,11 @@ def info(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a dataset holds, or a graph file.
+    """Say what a dataset holds, a graph file, or a run.
 
     Counts, coverage, relations, how both are spread, what was dropped and why, and what to do about
-    it. Of a graph file: what to clean, and what could be items.
+    it. Of a graph file: what to clean, and what could be items. Of a run: model, settings, data and
+    figures.
     """
     reading = graph_settings(kg_set, profile_name)
     if Path(dataset).is_file():
@@ -67,6 +70,13 @@ def info(
 
     if reading:
         raise ConfigError("--kg-set and --profile are for graph files, and this is none.")
+
+    if _is_run(Path(dataset)):
+        if html is not None:
+            raise ConfigError(f"--html is not for runs. See it: kgrec inspect {dataset}")
+
+        _run_info(Path(dataset), json)
+        return
 
     from kgrec.data.formats.load import load
     from kgrec.data.profile import profile
@@ -86,6 +96,52 @@ def info(
     show_dataset(data, summary["profile"])
     if html is not None:
         print(f"page written to {clean(str(html))}")
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether a folder says that it is a run."""
+    try:
+        return '"kgrec-run"' in (path / "config.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _run_info(path: Path, json: bool) -> None:
+    """Say what a run is."""
+    from kgrec.runs.folder import read_config
+
+    record = read_config(path)
+    if json:
+        show_json({name: value for name, value in record.items() if name != "history"})
+        return
+
+    summary = record["summary"]
+    data = record["dataset"]
+    _print(
+        f"{clean(record['model'])}, preset {clean(record['preset'])}, seed {record['seed']}, "
+        f"{'finished' if record['status'] == 'done' else 'training unfinished'}"
+        f"{', refit on everything' if record['refit'] else ''}"
+    )
+    _print(
+        f"dataset {clean(str(data.get('name')))} at {clean(str(data.get('path') or 'nowhere'))}, "
+        f"checksum {clean(str(data.get('checksum') or 'none'))[:12]}"
+    )
+    if summary.get("epochs"):
+        _print(
+            f"{summary['epochs']} epochs, the best {summary.get('best_epoch')}, "
+            f"{summary.get('seconds', 0.0):.0f} s, {summary.get('parameters', 0):,} parameters"
+        )
+
+    for member in record.get("members", ()):
+        _print(f"member {clean(member['model'])}, seed {member['seed']}")
+
+    settings = record["config"] | record["train"]
+    _print("settings: " + ", ".join(f"{name} {clean(str(settings[name]))}" for name in settings))
+    parts = {part: summary.get(part) for part in ("valid", "test") if summary.get(part)}
+    if parts:
+        names = list(next(iter(parts.values())))
+        rows = [(name, *(f"{one.get(name, 0.0):.4f}" for one in parts.values())) for name in names]
+        show_table(("metric", *parts), rows, right=list(parts))
 
 
 def _graph_info(path: Path, reading: dict[str, Any], html: Path | None, json: bool) -> None:
@@ -250,7 +306,8 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
         _print(
             "hubs: "
             + ", ".join(
-                f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]
+                f"{clean(repaired(hub['label']))[:40]} ({hub['triples']:,})"
+                for hub in graph["hubs"][:5]
             )
         )
 

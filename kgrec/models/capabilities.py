@@ -2,9 +2,10 @@
 
 ``Recommender.explanation_effects`` returns one object that inherits from those that are true of the
 model (``class MineEffects(Rerunnable, Parted)``). The explainer takes the strongest:
-``LinearlyPropagated`` and ``LinearOverFacts`` (exact parts and effects in closed form),
-``Rerunnable`` (effects measured by running the model again), ``Parted`` (a score as a sum), and for
-the rest paths that connect without a claim. It asks this object alone, never the model's attributes.
+``LinearlyPropagated`` and ``LinearOverFacts`` (exact parts and effects in closed form), ``Summed``
+(the sum of what other models say), ``Rerunnable`` (effects measured by running the model again),
+``Parted`` (a score as a sum), and for the rest paths that connect without a claim. It asks this
+object alone, never the model's attributes.
 """
 
 from abc import ABC, abstractmethod
@@ -289,3 +290,19 @@ class Plausible(ModelEffects, ABC):
         """Return the log-plausibility (at most 0) of triples, counted as ``Dataset.triples``
         counts.
         """
+
+
+class Summed(ModelEffects, ABC):
+    """A model whose score is a weighted sum of other models' scores, and a constant.
+
+    Attributes:
+        members: The models, and what each says of its scores, None where nothing.
+        constant: Whether the weights stay as they are when likes and facts are taken away.
+    """
+
+    members: Sequence[tuple[Recommender, ModelEffects | None]]
+    constant: bool
+
+    @abstractmethod
+    def coefficients(self, user: int) -> tuple[tuple[float, ...], float]:
+        """Return the factor of each member's score for a user, and what is added to their sum."""

@@ -18,7 +18,7 @@ from kgrec.models.catalog import ModelEntry
 from kgrec.models.effects import HistorySumEffects
 
 FAMILIES = (
-    *("baselines", "factorization", "features", "linear", "autoencoders"),
+    *("baselines", "factorization", "features", "linear", "autoencoders", "sequential"),
     *("graph", "knowledge", "news", "triples"),
 )
 """Families in the order in which they are listed; models from outside come last."""

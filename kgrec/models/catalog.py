@@ -106,6 +106,8 @@ _TEXTS = ("interactions", "texts")
 _RATINGS = ("interactions", "ratings")
 _PLAIN = {"knowledge": False}
 _WITH_TRIPLES = {"knowledge": True}
+_HISTORIES = ("interactions", "sequences")
+_READ = ("interactions", "sequences", "texts")
 
 # two lines a model
 # fmt: off
@@ -176,6 +178,18 @@ _ENTRIES = (
            fixed=_WITH_TRIPLES, space="KG_SPACE"),
     _entry("slim", "linear", "SLIM", "Ning and Karypis, ICDM 2011",
            "sparse item-to-item weights, none negative", _LIKES),
+    _entry("gru4rec", "sequential", "GRU4Rec", "Hidasi et al., ICLR 2016",
+           "histories read item by item by a GRU", _HISTORIES),
+    _entry("sasrec", "sequential", "SASRec", "Kang and McAuley, ICDM 2018",
+           "histories whose items attend to those before them", _HISTORIES),
+    _entry("youtubednn", "sequential", "YouTubeDNN", "Covington et al., RecSys 2016",
+           "a tower over the mean of a history, against a vector for each item", _HISTORIES,
+           fixed={"sequential": False}),
+    _entry("youtubednn-seq", "sequential.youtubednn", "YouTubeDNN", "Covington et al., RecSys 2016",
+           "the same over a history whose items count by how long ago they were", _HISTORIES,
+           fixed={"sequential": True}),
+    _entry("lstm-cnn", "sequential.lstmcnn", "LSTMCNN", "Kim et al., RecSys 2016; textbooks",
+           "histories by an LSTM, texts by a CNN, blended with factorization", _READ),
     _entry("ease", "linear", "EASE", "Steck, WWW 2019",
            "linear item-to-item weights in closed form", _LIKES),
     _entry("ease-kg", "linear.ease", "EASEKG", "Jeunen et al., RecSys 2020",

@@ -18,6 +18,16 @@ def linear(din: int, dout: int, generator: torch.Generator) -> nn.Linear:
     return layer
 
 
+def start_from(module: nn.Module, generator: torch.Generator) -> None:
+    """Start the matrices of a recurrent module at Glorot's uniform draws, its biases at 0."""
+    with torch.no_grad():
+        for values in module.parameters():
+            if values.ndim == 2:
+                values.copy_(glorot_uniform(*values.shape, generator=generator))
+            else:
+                values.zero_()
+
+
 def dense(
     sizes: Sequence[int],
     generator: torch.Generator,

@@ -187,12 +187,7 @@ def record_of(
         "format": FORMAT,
         "version": VERSION,
         "status": status,
-        "model": chosen.name,
-        **({"class": chosen.outside} if chosen.outside else {}),
-        "preset": chosen.preset,
-        "config": asdict(chosen.config),
-        "train": asdict(chosen.train),
-        "seed": seed,
+        **_settings(chosen, seed),
         "refit": refit,
         "fallback": asdict(fallback),
         "dataset": dataset,
@@ -203,6 +198,19 @@ def record_of(
             "kgrec": __version__,
             **{name: version(name) for name in ("torch", "numpy")},
         },
+    }
+
+
+def _settings(chosen: Chosen, seed: int) -> dict[str, Any]:
+    members = [_settings(*member) for member in chosen.members]
+    return {
+        "model": chosen.name,
+        **({"class": chosen.outside} if chosen.outside else {}),
+        "preset": chosen.preset,
+        "config": asdict(chosen.config),
+        "train": asdict(chosen.train),
+        "seed": seed,
+        **({"members": members} if members else {}),
     }
 
 
@@ -314,13 +322,29 @@ def _is_history(value: object) -> bool:
     return True
 
 
-_FIELDS: dict[str, Callable[[object], bool]] = {
-    "status": lambda value: value in (TRAINING, DONE),
+_SETTINGS: dict[str, Callable[[object], bool]] = {
     "model": _is_text,
     "preset": _is_text,
     "config": lambda value: isinstance(value, dict),
     "train": lambda value: isinstance(value, dict),
     "seed": _is_count,
+}
+
+
+def _are_members(value: object) -> bool:
+    """Return whether these are the settings of models that a blend is made of."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and _SETTINGS.keys() <= one.keys() <= {*_SETTINGS, "class"}
+        and all(fits(one[name]) for name, fits in _SETTINGS.items())
+        and _is_text(one.get("class", ""))
+        for one in value
+    )
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    **_SETTINGS,
+    "status": lambda value: value in (TRAINING, DONE),
     "refit": lambda value: isinstance(value, bool),
     "dataset": _is_dataset,
     "summary": _is_summary,
@@ -328,6 +352,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
 }
 _FURTHER: dict[str, Callable[[object], bool]] = {
     "class": _is_text,
+    "members": _are_members,
     "data": lambda value: value in (DATA, REFIT_DATA),
     "state": lambda value: value in (None, STATE),
 }

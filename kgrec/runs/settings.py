@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kgrec.errors import ConfigError, nearest
 from kgrec.models.base import Preset, Recommender
+from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.catalog import ModelEntry, class_path, entry_of, find
 from kgrec.training.config import PAPER_SELECTION, PUBLISHED, TrainConfig
 
@@ -24,7 +25,7 @@ ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A model with every setting decided.
+    """A model with every setting decided; of a blend, with its members.
 
     Attributes:
         name: Catalog name, or the class name of a model from outside.
@@ -34,6 +35,7 @@ class Chosen:
         preset: Name of the preset they started from.
         needs: What the dataset must have.
         outside: ``pkg.module:Class`` of a model that is not in the catalog, else "".
+        members: What a blend is made of, each with its seed; () for any other model.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Chosen:
     preset: str
     needs: tuple[str, ...] = ("interactions",)
     outside: str = ""
+    members: "tuple[tuple[Chosen, int], ...]" = ()
 
 
 def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, Any]) -> Chosen:
@@ -102,6 +105,20 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         if entry.found is None or cls.__module__.startswith("kgrec.models.")
         else class_path(cls),
     )
+
+
+def blended(members: "tuple[tuple[Chosen, int], ...]", config: BlendConfig) -> Chosen:
+    """Return the settings of a blend of models, each with its seed.
+
+    Raises:
+        ConfigError: If the configuration is of another number of members.
+    """
+    if len(config.members) != len(members):
+        raise ConfigError(f"a blend of {len(members)} models names {len(config.members)}.")
+
+    needs = dict.fromkeys(need for member, _ in members for need in member.needs)
+    settings = TrainConfig()
+    return Chosen("blend", Blend, config, settings, "default", tuple(needs), members=members)
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:

@@ -191,7 +191,7 @@ def compare(
         raise ConfigError("there is nothing to compare with. Name at least two runs.")
 
     for one, other in pairwise(runs):
-        _check_same_data(one, other)
+        check_same_data(one, other)
 
     if protocol == "ranking":
         k = (*(k or (10, 20)), *map(_cutoff, metrics))
@@ -273,7 +273,12 @@ def _goodness(entry: Entry, metric: str) -> float:
     return entry.metrics[metric]
 
 
-def _check_same_data(one: Run, other: Run) -> None:
+def check_same_data(one: Run, other: Run) -> None:
+    """Refuse runs of different datasets or splits.
+
+    Raises:
+        DataError: If they are.
+    """
     sums = [str(run.dataset.get("checksum") or "") for run in (one, other)]
     if any(sums):
         same = sums[0] == sums[1]

@@ -27,6 +27,7 @@ NONE = (
     *("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"),
     *(f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep", "multvae") for kg in ("", "-kg")),
     *("content", "content-text", "slim"),
+    *("gru4rec", "sasrec", "youtubednn", "youtubednn-seq", "lstm-cnn"),
 )
 CASES = [
     *((name, {}) for name in kgrec.MODELS if name not in NONE),

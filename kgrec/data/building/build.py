@@ -53,6 +53,7 @@ from kgrec.data.shaping.options import cautions
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
+from kgrec.data.texts.spoiled import spoiled_labels
 from kgrec.errors import ConfigError, nearest
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
@@ -122,6 +123,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
             "the moment training ends."
         )
 
+    report.warnings += spoiled_labels(graph)
     graph, facts, content = with_further(graph, len(items), facts, content)
     phrases = () if sources.phrases is None else read_phrases(sources.phrases, graph)
     graph, held = _hold_out(graph, sources, options, report)
@@ -158,11 +160,10 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
 
 def _labels(graph: Triples) -> dict[str, dict[str, str]]:
-    """Return the labels of relations by language that are not the ones that the graph has."""
+    """Return the labels of relations by language."""
     found: dict[str, dict[str, str]] = {}
     for key, code, label in graph.relation_names.iter_rows():
-        row = graph.relations.get(key)
-        if row is not None and label != graph.relation_label(row):
+        if graph.relations.get(key) is not None:
             found.setdefault(code, {})[key] = label
 
     return found

@@ -17,6 +17,7 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.tables.delimited import Table
 from kgrec.data.tables.ordering import text_order
+from kgrec.data.texts.encoder import encode
 from kgrec.data.texts.news_catalog import plain_word
 from kgrec.data.texts.tokens import words_in
 from kgrec.errors import ConfigError, DataError
@@ -42,9 +43,12 @@ def read_content(
         report: The report, which is added to.
 
     Raises:
-        ConfigError: If texts are asked for without a table of items, or word vectors without texts.
+        ConfigError: If texts are asked for without a table of items, word vectors or an encoder
+            without texts, an encoder beside features.
         DataError: If no word or no entity has a vector, or an item has no features.
     """
+    if sources.encoder is not None and sources.features is not None:
+        raise ConfigError("an encoder makes features, and there are some. Give either.")
     if sources.texts is not None and table is None:
         raise ConfigError(
             "texts name columns of the table of items, and there is none. Name the table as items."
@@ -72,6 +76,8 @@ def read_content(
     features = words = entities = None
     if sources.features is not None:
         features = _features(sources.features, items, table, sources.item_id, on_error, report)
+    elif sources.encoder is not None:
+        features = _encoded(sources.encoder, item_texts, report)
 
     if sources.word_vectors is not None:
         words = _word_vectors(sources.word_vectors, item_texts, on_error, report)
@@ -96,6 +102,18 @@ def _features(
     report.add((name,))
     report.drop("feature vectors", "the item is not in the catalog", unknown)
     return features
+
+
+def _encoded(encoder: object, item_texts: pl.Series | None, report: ReportBuilder) -> np.ndarray:
+    if item_texts is None:
+        raise ConfigError(
+            "an encoder without texts. Name a table of items, and the columns of texts in it."
+        )
+
+    vectors, name = encode(encoder, item_texts)
+    report.counts["texts encoded"] = len(item_texts) - item_texts.null_count()
+    report.notes.append(f"features are vectors of texts, {vectors.shape[1]} numbers, by {name}.")
+    return vectors
 
 
 def _word_vectors(

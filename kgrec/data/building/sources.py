@@ -48,6 +48,9 @@ class DatasetSources:
             where None.
         mentions: Entities named in the texts, as ``kgrec.data.MENTIONS``.
         features: Feature vectors of the items, see ``kgrec.data.read_features``.
+        encoder: Makes features of the items' texts, instead of ``features``: a function from a list
+            of texts to one row of numbers each, ``pkg.module:function``, or
+            ``sentence-transformers:NAME``.
         word_vectors: File of word vectors, see ``kgrec.data.read_vectors``; only
             words of the texts are kept.
         entity_vectors: File of entity vectors, or several; only entities of the graph and the
@@ -57,7 +60,7 @@ class DatasetSources:
             ``users``.
         user: User column of interactions and tables, where present.
         item: Item column of interactions and links, where present.
-        time: Time column.
+        time: Time column; "row" takes the order of the rows, see ``read_interactions``.
         rating: Rating column.
         event: Column of event types in the interactions; read only where it is named.
         weight: Column of weights, likewise.
@@ -87,6 +90,7 @@ class DatasetSources:
     texts: str | Sequence[str] | None = None
     mentions: pl.DataFrame | None = None
     features: object | None = None
+    encoder: object | None = None
     word_vectors: object | None = None
     entity_vectors: object | None = None
     users: object | None = None

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 from kgrec.data.io.compression import SUFFIXES, Limits, unpacked
 from kgrec.data.io.writing import find_again
@@ -353,7 +354,7 @@ def sha256(path: FilePath) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
+def write_parquet(frame: "pl.DataFrame", path: FilePath) -> None:
     """Write a frame as Parquet.
 
     Raises:

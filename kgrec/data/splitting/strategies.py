@@ -1,4 +1,4 @@
-"""Splitting strategies: random, temporal, leave-one-out and by users."""
+"""Splitting strategies: random, temporal, leave-one-out, by users and by sessions."""
 
 from collections.abc import Callable
 
@@ -126,6 +126,28 @@ def by_user(
     return part
 
 
+def session_split(
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Return the part of each interaction, by users as wholes: those who end last are the test
+    part, those before them validation.
+
+    For sessions, each of which is a user: a part has sessions that training has never seen
+    (``evaluate_next_items`` reads them item by item). Users who end at the same moment are in the
+    same part.
+    """
+    moments = _times(time, "sessions")
+    users, position = np.unique(user, return_inverse=True)
+    end = np.full(len(users), -np.inf)
+    np.maximum.at(end, position, moments)
+    one_each = temporal_split(users, end, ratios, generator=generator)
+    return np.asarray(one_each[position])
+
+
 def hold_out(user: np.ndarray, share: float, *, generator: np.random.Generator) -> np.ndarray:
     """Return True for the interactions held out of training: a share per user (rounded half up)
     that leaves at least one.
@@ -141,6 +163,7 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     "temporal": temporal_split,
     "leave-one-out": leave_one_out,
     "users": by_user,
+    "sessions": session_split,
 }
 
 

@@ -7,13 +7,15 @@ import torch
 
 from kgrec.explanation.core.naming import Naming
 from kgrec.explanation.core.path_graph import PathGraph
-from kgrec.explanation.core.records import Budget, Term
+from kgrec.explanation.core.records import Budget, Node, Term
 from kgrec.explanation.effects.closed_form import Pair
 from kgrec.explanation.effects.measured import Effects, LinearEffects, LinearEffectsOfFacts
+from kgrec.explanation.effects.summed import SummedEffects
 from kgrec.models.base import ModelEffects
 from kgrec.models.capabilities import Parted
 
 _MOST_MEASURED = 200
+_BASES = ("exact", "linearized", "measured")
 
 
 def budget_of(
@@ -39,6 +41,8 @@ def budget_of(
         score: The scorer's score.
         liked: Item rows that the user has, for the parts of models that are run again.
     """
+    if isinstance(effects, SummedEffects):
+        return _summed(effects, naming, user, item, score, liked)
     if isinstance(effects, LinearEffects | LinearEffectsOfFacts):
         return _linear(effects.pair, graph, naming, score)
     if isinstance(model, Parted):
@@ -158,4 +162,45 @@ def _measured(
         other={"the rest: what no single like takes away": score - float(drops.sum())},
         residual=0.0,
         basis="measured",
+    )
+
+
+def _summed(
+    effects: SummedEffects, naming: Naming, user: int, item: int, score: float, liked: np.ndarray
+) -> Budget:
+    """Return the weighted sum of the members' budgets; a member without one is one part."""
+    own, bias = 0.0, effects.constant
+    likes: dict[Node, list[float]] = {}
+    other: dict[str, float] = {}
+    basis = effects.basis
+
+    for number, addend in enumerate(effects.addends, 1):
+        stated, graph = addend.member.stated, addend.member.graph
+        words = Naming(naming.data, graph, naming.speech)
+        at = (user, item, addend.score, liked)
+        part = budget_of(stated, addend.effects, graph, words, *at)
+        if part is None:
+            text = f"member {number}, which says nothing of its parts"
+            other[text] = addend.factor * addend.score
+            continue
+
+        basis = max(basis, part.basis, key=_BASES.index)
+        own += addend.factor * part.own
+        bias += addend.factor * part.bias
+        for text, value in part.other.items():
+            other[text] = other.get(text, 0.0) + addend.factor * value
+        for term in part.by_liked:
+            likes.setdefault(term.node, []).append(addend.factor * term.value)
+
+    terms = [Term(node, float(sum(values))) for node, values in likes.items()]
+    terms.sort(key=lambda term: -term.value)
+    total = own + bias + sum(term.value for term in terms) + sum(other.values())
+    return Budget(
+        score=score,
+        own=own,
+        bias=bias,
+        by_liked=tuple(terms),
+        other=other,
+        residual=score - total,
+        basis=basis,
     )

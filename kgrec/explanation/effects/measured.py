@@ -10,10 +10,7 @@ import numpy as np
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form import Edit, Linear, Mode, Pair
 from kgrec.explanation.effects.closed_form_of_facts import LinearOfFacts, PairOfFacts
-from kgrec.explanation.effects.rebuilt import Rebuilt
-from kgrec.models.base import ModelEffects
 from kgrec.models.capabilities import (
-    GraphEditable,
     LinearlyPropagated,
     LinearOverFacts,
     Rerunnable,
@@ -54,22 +51,6 @@ class EffectsOf(Protocol):
 
     def at(self, user: int, item: int) -> Effects:
         """Return the effects on one score; rows of the dataset."""
-
-
-def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None:
-    """Return what the strongest capability of a model's effects gives, None where the graph has no
-    effect on its scores.
-    """
-    if isinstance(model, LinearlyPropagated):
-        return LinearModel(model, graph)
-    if isinstance(model, LinearOverFacts):
-        return LinearModelOfFacts(model, graph)
-    if isinstance(model, Rerunnable):
-        return MeasuredModel(model, graph)
-    if isinstance(model, GraphEditable):
-        return MeasuredModel(Rebuilt(model), graph)
-
-    return None
 
 
 class LinearModel:

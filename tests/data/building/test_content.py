@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import kgrec
 from kgrec.data.linking.mentions import MENTIONS
 from kgrec.data.records.dataset import Dataset
 from kgrec.errors import ConfigError, DataError, FormatError
@@ -116,3 +117,62 @@ def test_features_beside_the_rest(tmp_path):
         f"i{n}": float(n) for n in range(10)
     }
     assert ("feature vectors", 2) in {(d.what, d.count) for d in data.report.dropped}
+
+
+def letters(texts):
+    """How often a text has the letters a to e, and how long it is."""
+    return [[*(text.count(letter) for letter in "abcde"), len(text)] for text in texts]
+
+
+def test_texts_become_features_by_any_function(tmp_path, monkeypatch):
+    data = build(encoder=letters)
+    rows = dict(zip(data.items, data.content.features.tolist(), strict=True))
+    assert rows["i0"] == [1, 0, 0, 0, 0, 11]  # Night Train
+    assert rows["i9"] == [0] * 6  # no text
+    assert data.report.counts["texts encoded"] == 9
+    assert "6 numbers, by letters" in " ".join(data.report.notes)
+    data.save(tmp_path / "d")
+    again = kgrec.load(tmp_path / "d")
+    np.testing.assert_array_equal(again.content.features, data.content.features)
+
+    (tmp_path / "mine.py").write_text("def encode(texts):\n    return [[len(t)] for t in texts]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    named = build(encoder="mine:encode")
+    assert named.content.features[0, 0] == 11
+
+
+@pytest.mark.parametrize(
+    ("encoder", "says"),
+    [
+        ("nowhere_at_all:encode", "importing failed: ModuleNotFoundError"),
+        ("math:pi", "is no function but float"),
+        ("words", "not of the form pkg.module:function"),
+        (7, "give a function"),
+        ("sentence-transformers:mini", "not installed|cannot be loaded"),
+    ],
+)
+def test_encoders_that_are_none(encoder, says):
+    with pytest.raises(ConfigError, match=says):
+        build(encoder=encoder)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "says"),
+    [
+        (lambda texts: [[1.0]], r"shape \(1, 1\) for 9 texts"),
+        (lambda texts: [1.0] * len(texts), r"shape \(9,\)"),
+        (lambda texts: [[float("nan")]] * len(texts), "not finite"),
+        (lambda texts: 1 / 0, "failed: ZeroDivisionError"),
+    ],
+)
+def test_encoders_that_return_no_vectors(encoder, says):
+    with pytest.raises(DataError, match=says):
+        build(encoder=encoder)
+
+
+def test_an_encoder_needs_texts_and_no_features():
+    with pytest.raises(ConfigError, match="an encoder without texts"):
+        Dataset.build(LOG, encoder=letters)
+    frame = pl.DataFrame({"item_id": [f"i{n}" for n in range(10)], "x": np.arange(10.0)})
+    with pytest.raises(ConfigError, match="Give either"):
+        build(encoder=letters, features=frame)

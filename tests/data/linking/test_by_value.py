@@ -104,7 +104,10 @@ def test_titles_in_any_language_and_other_names(graph, tmp_path):
     settings = {"items": str(tmp_path / "items.csv"), "review": str(tmp_path / "r.tsv")}
     data = build(graph, ("1", "2", "3"), link_by="label", **settings)
     assert linked(data) == {"1": f"{WD}entity/Q1", "2": f"{WD}entity/Q2"}
+    assert data.triples.attributes["name"].str.ends_with("label").any()
     # Labels that were read for this alone are no attributes of the dataset.
+    settings |= {"reading": {"keep_labels": "best"}, "review": str(tmp_path / "r2.tsv")}
+    data = build(graph, ("1", "2", "3"), link_by="label", **settings)
     assert not data.triples.attributes["name"].str.ends_with("label").any()
 
 

@@ -11,6 +11,7 @@ from kgrec.data.splitting.strategies import (
     hold_out,
     leave_one_out,
     random_split,
+    session_split,
     temporal_split,
 )
 from kgrec.errors import ConfigError, DataError
@@ -129,3 +130,23 @@ def test_names():
     assert find_split("Leave_One_Out") is leave_one_out
     with pytest.raises(ConfigError, match=r"'temporl' is unknown\. Nearest: temporal"):
         find_split("temporl")
+
+
+def test_sessions_are_whole_and_parted_by_when_they_end():
+    user = np.repeat(np.arange(10), 3)
+    start = np.array([0, 9, 1, 8, 2, 7, 3, 6, 4, 5]) * 10.0  # session u begins there
+    time = start[user] + np.tile([0.0, 1.0, 2.0], 10)
+    part = session_split(user, time, (0.6, 0.2, 0.2), generator=rng())
+    for who in range(10):
+        assert len(set(part[user == who])) == 1
+    assert [int(part[3 * who]) for who in range(10)] == [
+        TEST if start[who] >= 80 else VALID if start[who] >= 60 else TRAIN for who in range(10)
+    ]
+
+
+def test_sessions_that_end_together_stay_together():
+    user = np.repeat(np.arange(6), 2)
+    time = np.tile([0.0, 5.0], 6)
+    assert set(session_split(user, time, RATIOS, generator=rng())) == {TEST}
+    with pytest.raises(DataError, match="--time row"):
+        session_split(user, None, RATIOS, generator=rng())

@@ -6,7 +6,7 @@ from kgrec.batches import SampledBatch
 from kgrec.errors import ConfigError
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.effects.closed_form_of_facts import LinearOfFacts
-from kgrec.explanation.effects.measured import effects_of
+from kgrec.explanation.effects.of_model import effects_of
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.knowledge.lightkg import LightKG, LightKGConfig
 from kgrec.testing import worlds

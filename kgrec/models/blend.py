@@ -1,0 +1,376 @@
+"""A blend: a weighted sum of the scores of trained models, as one model. ``kgrec.study.blend`` makes
+it of runs and chooses the weights.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from kgrec.batches import Query
+from kgrec.data.derive.removal import Removal
+from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.known import Known
+from kgrec.errors import CapabilityError, ConfigError
+from kgrec.graph.ckg import CollaborativeKG
+from kgrec.models.base import DotProduct, ModelEffects, Plan, Recommender, Scorer, reads_history
+from kgrec.models.capabilities import GraphEditable, HistoryEditable, Refittable, Summed
+from kgrec.nn.mixing import standardized
+
+
+@dataclass(frozen=True, slots=True)
+class BlendConfig:
+    """How a blend weighs its members.
+
+    Attributes:
+        members: Their names.
+        weights: Weight of each member; with ``lengths``, of each member for the shortest histories,
+            then for longer ones.
+        scales: What each member's scores are divided by; 1 with ``scale="user"``.
+        scale: "member": by one constant each, so that a sum stays a sum under deletion. "user": by
+            the mean and the standard deviation of each user's scores.
+        lengths: Greatest length of a history of each group of users but the last; () where all
+            have the same weights.
+    """
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    scales: tuple[float, ...]
+    scale: Literal["member", "user"] = "member"
+    lengths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject numbers that do not fit one another."""
+        groups = len(self.lengths) + 1
+        fits = len(self.weights) == groups * len(self.members) == groups * len(self.scales)
+        if len(self.members) < 2 or not fits:
+            raise ConfigError("a blend needs two members, and a weight and a scale for each.")
+        if (
+            min(self.weights) < 0
+            or min(self.scales) <= 0
+            or list(self.lengths) != sorted(set(self.lengths))
+        ):
+            raise ConfigError(
+                "a blend needs weights >= 0, scales > 0 and ascending lengths of histories."
+            )
+        if not all(sum(row) > 0 for row in self.rows()):
+            raise ConfigError("a blend needs a member whose weight is above 0.")
+
+    def rows(self) -> list[tuple[float, ...]]:
+        """Return the weights, one row per group of users."""
+        size = len(self.members)
+        return [self.weights[n : n + size] for n in range(0, len(self.weights), size)]
+
+
+@dataclass(frozen=True)
+class BlendScorer:
+    """The weighted sum of several scorers.
+
+    Attributes:
+        scorers: Of the members.
+        weights: (groups, members), scales divided out.
+        lengths: Greatest history length of each group but the last, int64.
+        used: Length of each known user's history in training, int64.
+        per_user: Whether each member's scores are standardized user by user.
+    """
+
+    scorers: tuple[Scorer, ...]
+    weights: Float[Tensor, "_ _"]
+    lengths: Int[Tensor, " _"]
+    used: Int[Tensor, " users"]
+    per_user: bool
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether every member ranks for someone unseen."""
+        return all(map(reads_history, self.scorers))
+
+    def weights_of(self, query: Query) -> Float[Tensor, "batch _"]:
+        """Return the members' weights for each user."""
+        unseen = query.history_mask.sum(1)
+        length = torch.where(query.user < 0, unseen, self.used[query.user.clamp(min=0)])
+        return self.weights[torch.bucketize(length, self.lengths)]
+
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
+        """Return the weighted sums."""
+        weights = self.weights_of(query)
+        total = None
+        for number, scorer in enumerate(self.scorers):
+            if self.per_user:
+                scores = standardized(scorer(query))
+                if items is not None:
+                    scores = scores.gather(1, items)
+            else:
+                scores = scorer(query, items)
+
+            part = weights[:, number : number + 1].to(scores) * scores
+            total = part if total is None else total + part
+
+        assert total is not None
+        return total
+
+
+class Blend(Recommender):
+    """A weighted sum of the scores of trained models.
+
+        score(u, i) = sum over the members m of w_m score_m(u, i) / s_m
+
+    It is made of trained runs, and cannot be trained. It ranks the users and items that all its
+    members know.
+
+    Differs from the paper: there is none.
+
+    Args:
+        members: The trained models.
+        data: What they were trained on.
+        config: Their names, weights and scales.
+
+    Source: decision 0022.
+    """
+
+    used: Tensor
+
+    def __init__(self, members: Sequence[Recommender], data: Dataset, config: BlendConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList(members)
+        self.scores_read_graph = any(  # type: ignore[misc]
+            member.scores_read_graph for member in members
+        )
+        used = np.bincount(data.train.user, minlength=data.num_users)
+        self.register_buffer("used", torch.from_numpy(used), persistent=False)
+        self._data = data
+
+    @classmethod
+    def from_dataset(
+        cls, data: Dataset, config: BlendConfig, generator: torch.Generator
+    ) -> "Blend":
+        """Refuse: a blend is made of trained models.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("a blend is made of trained runs: kgrec blend RUN RUN... --out DIR.")
+
+    def trained(self) -> list[Recommender]:
+        """Return the members."""
+        found = []
+        for member in self.members:
+            assert isinstance(member, Recommender)
+            found.append(member)
+
+        return found
+
+    def plan(self) -> Plan:
+        """Refuse: there is nothing to train.
+
+        Raises:
+            CapabilityError: Always.
+        """
+        raise CapabilityError(
+            "a blend cannot be trained. Train its members, and blend them again (kgrec blend)."
+        )
+
+    def can_rank(self, data: Dataset) -> Known:
+        """Return what all members know."""
+        known = [member.can_rank(data) for member in self.trained()]
+        return Known(
+            np.logical_and.reduce([one.users for one in known]),
+            np.logical_and.reduce([one.items for one in known]),
+        )
+
+    def scorer(self) -> Scorer:
+        """Return the weighted sum; of inner products, one inner product."""
+        return self.mixed([member.scorer() for member in self.trained()])
+
+    def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
+        """Return the weighted sum of the members' scorers."""
+        device = self.used.device
+        rows = torch.tensor(self.config.rows(), dtype=torch.float64, device=device)
+        weights = rows / torch.tensor(self.config.scales, dtype=torch.float64, device=device)
+        lengths = torch.tensor(self.config.lengths, dtype=torch.int64, device=device)
+        blend = BlendScorer(
+            tuple(scorers), weights, lengths, self.used, self.config.scale == "user"
+        )
+        vectors = [scorer for scorer in scorers if isinstance(scorer, DotProduct)]
+        if len(vectors) < len(scorers) or blend.per_user:
+            return blend
+        return _one_product(vectors, blend)
+
+    def explanation_effects(self) -> "BlendEffects":
+        """Return the sum of the members' effects."""
+        found = [member.explanation_effects() for member in self.trained()]
+        if all(isinstance(one, Refittable) for one in found) and self.config.scale == "member":
+            return RefittableBlendEffects(self, self._data, found)
+        return BlendEffects(self, self._data, found)
+
+
+def _one_product(vectors: Sequence[DotProduct], blend: BlendScorer) -> DotProduct:
+    """Return the vectors of all members side by side, those of users times their weights."""
+
+    def joined(
+        parts: Sequence[Float[Tensor, "batch _"]], weights: Float[Tensor, "batch _"]
+    ) -> Float[Tensor, "batch _"]:
+        columns = weights.T.unsqueeze(-1)  # (members, batch, 1)
+        return torch.cat([w.to(p) * p for w, p in zip(columns, parts, strict=True)], 1)
+
+    def fold(
+        history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
+    ) -> Float[Tensor, "batch _"]:
+        parts = [one.fold(history, mask) for one in vectors if one.fold is not None]
+        return joined(parts, blend.weights[torch.bucketize(mask.sum(1), blend.lengths)])
+
+    weights = blend.weights[torch.bucketize(blend.used, blend.lengths)]
+    users = joined([one.users for one in vectors], weights)
+    items = torch.cat([one.items for one in vectors], 1)
+    return DotProduct(users, items, fold=fold if blend.reads_history else None)
+
+
+class BlendEffects(Summed, GraphEditable):
+    """Effects of a blend: the sum of what its members say.
+
+    Args:
+        blend: The blend.
+        data: What it was trained on.
+        effects: What each member says of its scores; None where it says nothing.
+    """
+
+    merges_relations = True
+
+    def __init__(self, blend: Blend, data: Dataset, effects: Sequence[ModelEffects | None]) -> None:
+        self.ckg = CollaborativeKG.from_dataset(data)
+        self.members = tuple(zip(blend.trained(), effects, strict=True))
+        self.constant = blend.config.scale == "member"
+        self._blend = blend
+        self._data = data
+
+    @cached_property
+    def _scorers(self) -> list[Scorer]:
+        with torch.inference_mode():
+            return [member.scorer() for member, _ in self.members]
+
+    @torch.inference_mode()
+    def coefficients(self, user: int) -> tuple[tuple[float, ...], float]:
+        """Return the factor of each member's score for a user, and what is added to their sum."""
+        scorer = self._blend.mixed(self._scorers)
+        query = Query(
+            torch.tensor([user], device=self._blend.used.device),
+            *_history(self._data.train.item[self._data.train.user == user]),
+        )
+        if not isinstance(scorer, BlendScorer):
+            config = self._blend.config
+            group = int(np.searchsorted(config.lengths, int(self._blend.used[user])))
+            row = zip(config.rows()[group], config.scales, strict=True)
+            return tuple(weight / scale for weight, scale in row), 0.0
+
+        weights = scorer.weights_of(query)[0].tolist()
+        if not scorer.per_user:
+            return tuple(weights), 0.0
+
+        constant = 0.0
+        for number, member in enumerate(self._scorers):
+            scores = member(query)[0].double()
+            spread = float(scores.std(correction=0)) or 1.0
+            weights[number] /= spread
+            constant -= weights[number] * float(scores.mean())
+
+        return tuple(weights), constant
+
+    def on_graph(self, ckg: CollaborativeKG) -> Recommender:
+        """Return the blend with every member on another graph, those that read none but know people
+        by their items with the items that the graph has.
+        """
+        return _Edited(self._blend, [_edited(*member, ckg) for member in self.members])
+
+
+class RefittableBlendEffects(BlendEffects, Refittable):
+    """Effects of a blend of closed forms."""
+
+    def refitted_scores(
+        self, user: int, items: Sequence[int], removed: Removal
+    ) -> Float[Tensor, " cand"]:
+        """Return the weighted sum of the members' scores, each fitted without ``removed``."""
+        factors, constant = self.coefficients(user)
+        total = torch.full((len(items),), constant, dtype=torch.float64)
+        for factor, (_, effects) in zip(factors, self.members, strict=True):
+            assert isinstance(effects, Refittable)
+            total += factor * effects.refitted_scores(user, items, removed)
+
+        return total
+
+
+def _history(items: np.ndarray) -> tuple[Int[Tensor, "1 hist"], Bool[Tensor, "1 hist"]]:
+    rows = torch.from_numpy(items.astype(np.int64)).unsqueeze(0)
+    return rows, torch.ones_like(rows, dtype=torch.bool)
+
+
+class _Edited(Recommender):
+    """A blend on another graph; its members are already there."""
+
+    def __init__(self, blend: Blend, scorers: Sequence[Callable[[], Scorer]]) -> None:
+        super().__init__()
+        self._blend = [blend]  # within a list, so that it is no part of this one
+        self._scorers = scorers
+
+    @classmethod
+    def from_dataset(
+        cls, data: Dataset, config: BlendConfig, generator: torch.Generator
+    ) -> "Recommender":
+        """Refuse, as ``Blend`` does."""
+        return Blend.from_dataset(data, config, generator)
+
+    def plan(self) -> Plan:
+        """Refuse, as ``Blend`` does."""
+        return self._blend[0].plan()
+
+    def scorer(self) -> Scorer:
+        """Return the weighted sum."""
+        return self._blend[0].mixed([made() for made in self._scorers])
+
+
+def _edited(
+    member: Recommender, effects: ModelEffects | None, ckg: CollaborativeKG
+) -> Callable[[], Scorer]:
+    """Return what makes a member's scorer on another graph."""
+    if isinstance(effects, GraphEditable):
+        if effects.ckg.num_entities < ckg.num_entities:
+            ckg = ckg.without_knowledge()
+        return effects.on_graph(ckg).scorer
+    if isinstance(effects, HistoryEditable):
+        scorer = _OfHistories(effects, *ckg.interactions())
+        return lambda: scorer
+    return member.scorer
+
+
+@dataclass(frozen=True)
+class _OfHistories:
+    """Scores of known people by other histories.
+
+    Attributes:
+        effects: Scores them.
+        user: Users of the interactions that make the histories.
+        item: Their items.
+    """
+
+    effects: HistoryEditable
+    user: np.ndarray
+    item: np.ndarray
+
+    def __call__(
+        self, query: Query, items: Int[Tensor, "batch cand"] | None = None
+    ) -> Float[Tensor, "batch cand"]:
+        """Return the scores."""
+        rows = []
+        for user in query.user.tolist():
+            history = torch.from_numpy(self.item[self.user == user])
+            rows.append(self.effects.history_scores(user, [history])[0])
+
+        scores = torch.stack(rows)
+        return scores if items is None else scores.gather(1, items)
