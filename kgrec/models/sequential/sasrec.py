@@ -63,7 +63,7 @@ _PUBLISHED = {"dim": 50, "dropout": 0.5, "loss": "bce", "windows": False}
 _TRAINING = {"epochs": 200, "patience": 0, "batch_size": 128, "learning_rate": 0.001}
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.001, "batch_size": 128, "epochs": 200}),
+    "default": Preset(train={"learning_rate": 0.002, "batch_size": 64, "epochs": 200}),
     "paper": Preset(_PUBLISHED, _TRAINING),
     "official": Preset({**_PUBLISHED, "form": "official", "beta2": 0.98}, _TRAINING),
     "fast": Preset(train={"learning_rate": 0.003, "batch_size": 64, "epochs": 30, "patience": 3}),
