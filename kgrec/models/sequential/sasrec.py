@@ -127,7 +127,7 @@ class SASRec(SequenceRecommender):
         s_t = e_t + attention of e_t over e_1 .. e_t                                    (2) - (4)
         f_t = s_t + W_2 ReLU(W_1 s_t + b_1) + b_2,   twice, each layer normalized        (5) - (6)
         score(i) = f_n . m_i                                                                 (7)
-        loss = - sum over t of log sigma(score(s_(t+1))) + log(1 - sigma(score(j)))          (8)
+        loss = - sum over t of (log sigma(score(s_(t+1))) + log(1 - sigma(score(j))))        (8)
 
     The last item of a history is at position n, however long the history is: positions are counted
     from the end.

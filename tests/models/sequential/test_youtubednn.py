@@ -119,8 +119,8 @@ class TestYouTubeDNN(RecommenderContract):
         "layers": (16, 8),
         "length": 6,
         "learning_rate": 0.03,
-        "batch_size": 64,
-        "epochs": 12,
+        "batch_size": 16,
+        "epochs": 14,
     }
 
     def prepared(self, data):
@@ -134,8 +134,8 @@ class TestYouTubeDNNSequence(RecommenderContract):
         "layers": (16, 8),
         "length": 6,
         "learning_rate": 0.03,
-        "batch_size": 64,
-        "epochs": 12,
+        "batch_size": 16,
+        "epochs": 14,
     }
 
     def prepared(self, data):
