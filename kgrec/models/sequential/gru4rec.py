@@ -50,7 +50,7 @@ class GRU4RecConfig(SequenceConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.002, "batch_size": 128, "epochs": 200}),
+    "default": Preset(train={"learning_rate": 0.003, "batch_size": 64, "epochs": 200}),
     "paper": Preset(
         {"dim": 100, "hidden": 100, "tied": False, "dropout": 0.5, "loss": "top1"},
         {

@@ -66,7 +66,7 @@ class LSTMCNNConfig(SequenceConfig):
 
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.002, "batch_size": 128, "epochs": 100}),
+    "default": Preset(train={"learning_rate": 0.003, "batch_size": 64, "epochs": 100}),
     "paper": Preset(
         {"choose_alpha": False, "windows": False},
         {"learning_rate": 0.001, "batch_size": 128, "epochs": 50, "patience": 0},

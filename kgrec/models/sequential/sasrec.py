@@ -63,7 +63,7 @@ _PUBLISHED = {"dim": 50, "dropout": 0.5, "loss": "bce", "windows": False}
 _TRAINING = {"epochs": 200, "patience": 0, "batch_size": 128, "learning_rate": 0.001}
 
 PRESETS = {
-    "default": Preset(train={"learning_rate": 0.001, "batch_size": 128, "epochs": 200}),
+    "default": Preset(train={"learning_rate": 0.002, "batch_size": 64, "epochs": 200}),
     "paper": Preset(_PUBLISHED, _TRAINING),
     "official": Preset({**_PUBLISHED, "form": "official", "beta2": 0.98}, _TRAINING),
     "fast": Preset(train={"learning_rate": 0.003, "batch_size": 64, "epochs": 30, "patience": 3}),
@@ -127,7 +127,7 @@ class SASRec(SequenceRecommender):
         s_t = e_t + attention of e_t over e_1 .. e_t                                    (2) - (4)
         f_t = s_t + W_2 ReLU(W_1 s_t + b_1) + b_2,   twice, each layer normalized        (5) - (6)
         score(i) = f_n . m_i                                                                 (7)
-        loss = - sum over t of log sigma(score(s_(t+1))) + log(1 - sigma(score(j)))          (8)
+        loss = - sum over t of (log sigma(score(s_(t+1))) + log(1 - sigma(score(j))))        (8)
 
     The last item of a history is at position n, however long the history is: positions are counted
     from the end.

@@ -99,7 +99,14 @@ def test_settings_out_of_range_are_refused():
 
 class TestGRU4Rec(RecommenderContract):
     name = "gru4rec"
-    settings = {"dim": 8, "hidden": 8, "length": 6, "learning_rate": 0.02, "batch_size": 16}
+    settings = {
+        "dim": 8,
+        "hidden": 8,
+        "length": 6,
+        "learning_rate": 0.04,
+        "batch_size": 32,
+        "epochs": 12,
+    }
 
     def prepared(self, data):
         return worlds.with_shuffled_times(data)

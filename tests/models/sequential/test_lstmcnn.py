@@ -125,7 +125,7 @@ def test_alpha_is_the_share_with_the_best_reciprocal_rank():
 def test_texts_decide_about_items_without_interactions():
     data = worlds.with_times(worlds.cold_items(users=30, warm=20, cold=10, likes=6))
     data = titled(data, [f"a {'drama' if row % 2 else 'western'} film" for row in range(30)])
-    settings = {**TestLSTMCNN.settings, "epochs": 12}
+    settings = TestLSTMCNN.settings
     run = kgrec.fit("lstm-cnn", data, device="cpu", **settings)
     frame = run.recommend("u3", k=30, items=[f"i{row}" for row in range(20, 30)])
     assert set(frame["kind"]) == {"personal"}
@@ -153,8 +153,9 @@ class TestLSTMCNN(RecommenderContract):
         "length": 6,
         "max_words": 4,
         "min_count": 1,
-        "learning_rate": 0.02,
-        "batch_size": 16,
+        "learning_rate": 0.04,
+        "batch_size": 32,
+        "epochs": 12,
     }
 
     def prepared(self, data):

@@ -128,7 +128,7 @@ def test_settings_out_of_range_are_refused():
 
 class TestSASRec(RecommenderContract):
     name = "sasrec"
-    settings = {"dim": 8, "length": 6, "learning_rate": 0.02, "batch_size": 16}
+    settings = {"dim": 8, "length": 6, "learning_rate": 0.04, "batch_size": 32, "epochs": 12}
 
     def prepared(self, data):
         return worlds.with_shuffled_times(data)

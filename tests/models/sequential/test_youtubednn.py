@@ -114,7 +114,14 @@ def test_settings_out_of_range_are_refused():
 
 class TestYouTubeDNN(RecommenderContract):
     name = "youtubednn"
-    settings = {"dim": 8, "layers": (16, 8), "length": 6, "learning_rate": 0.02, "batch_size": 32}
+    settings = {
+        "dim": 8,
+        "layers": (16, 8),
+        "length": 6,
+        "learning_rate": 0.03,
+        "batch_size": 16,
+        "epochs": 14,
+    }
 
     def prepared(self, data):
         return worlds.with_shuffled_times(data)
@@ -122,7 +129,14 @@ class TestYouTubeDNN(RecommenderContract):
 
 class TestYouTubeDNNSequence(RecommenderContract):
     name = "youtubednn-seq"
-    settings = {"dim": 8, "layers": (16, 8), "length": 6, "learning_rate": 0.02, "batch_size": 32}
+    settings = {
+        "dim": 8,
+        "layers": (16, 8),
+        "length": 6,
+        "learning_rate": 0.03,
+        "batch_size": 16,
+        "epochs": 14,
+    }
 
     def prepared(self, data):
         return worlds.with_shuffled_times(data)
