@@ -36,6 +36,7 @@ from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
 from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
+from kgrec.data.linking.agreement import agreement, disagreement
 from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
@@ -124,6 +125,7 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         )
 
     report.warnings += spoiled_labels(graph)
+    report.warnings += disagreement(agreement(parts[0], graph, len(items)))
     graph, facts, content = with_further(graph, len(items), facts, content)
     phrases = () if sources.phrases is None else read_phrases(sources.phrases, graph)
     graph, held = _hold_out(graph, sources, options, report)
