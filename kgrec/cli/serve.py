@@ -12,6 +12,7 @@ import typer
 from kgrec.cli.options import AllowOption
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.log import as_json
 
 _NEEDS = ("starlette", "uvicorn")
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -100,6 +101,9 @@ def serve(
     # one thread per worker: the products are small, and workers share the cores
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+    if log == "json":
+        as_json()
 
     keys = _keys(api_key_file)
     admin = _keys(admin_key_file)

@@ -55,7 +55,8 @@ class Folded:
 
 def fold_of(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> Fold | None:
     """Return how a model's people are folded in, over the items as its scorer has them; None where
-    it cannot, or knows people by sets of items.
+    it cannot, knows people by sets of items, or folds by a function of its own without saying that
+    it ``folds_in`` as models of vectors do.
 
     Args:
         model: The model.
@@ -69,7 +70,7 @@ def fold_of(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> F
     own = model.own_fold()
     if own is not None:
         return own
-    if not isinstance(scorer, DotProduct):
+    if not isinstance(scorer, DotProduct) or not model.folds_in:
         return None
 
     cosine = getattr(config, "loss", "") == "softmax"

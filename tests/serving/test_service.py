@@ -387,6 +387,20 @@ def test_logs_name_no_user_unless_wanted(runs, capfd):
     assert json.loads(capfd.readouterr().err)["user"] == "u7"
 
 
+def test_a_bug_is_a_problem_and_its_trace_is_in_the_log(runs, monkeypatch, caplog):
+    from kgrec.serving.tables.ranking import Ranking
+
+    broken = client_of(runs[0][1])
+    monkeypatch.setattr(Ranking, "recommend", lambda *args, **more: 1 / 0)
+    answer = broken.get("/v1/recommend?user=u1")
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal"
+    assert "division" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
+    assert answer.json()["request_id"] in caplog.text
+    assert 'path="/v1/recommend",status="500"} 1' in broken.get("/metrics").text
+
+
 def test_too_many_at_once_are_told_to_come_again(runs):
     busy = client_of(runs[0][1], most_open=0)
     answer = busy.get("/v1/recommend?user=u1")
@@ -488,6 +502,57 @@ def test_newer_tables_are_taken_over_and_damaged_ones_are_not(runs, tmp_path):
     text = served.get("/metrics").text
     assert 'kgrec_reloads_total{result="done"} 1' in text
     assert 'kgrec_reloads_total{result="refused"} 1' in text
+
+
+def test_a_run_that_is_replaced_gets_new_tables(runs, tmp_path, monkeypatch):
+    from kgrec.serving.http import worker
+
+    place = shutil.copytree(runs[0][0].path, tmp_path / "run")
+    goal = tmp_path / "run.serving"
+    shutil.copytree(runs[0][1], goal)
+    metrics = Metrics()
+    live = Live(goal, metrics)
+    first = worker.Worker(Settings(goal, place), live, metrics)
+    other = worker.Worker(Settings(goal, place, workers=2), live, metrics, slot=1)
+    made = []
+
+    def export(run, allow):
+        made.append(allow)
+        write_tables(kgrec.load_run(run), goal)
+
+    monkeypatch.setattr(worker, "tables_of", export)
+    first._follow_run()
+    assert not made
+    place.rename(tmp_path / "gone")
+    shutil.copytree(runs[1][0].path, place)
+    other._follow_run()
+    assert not made  # the first worker does it for all
+    first._follow_run()
+    first._follow_run()
+    assert made == [()]
+    assert live.look()
+    assert live.service.run == read_run(runs[1][1])
+
+
+def test_tables_are_made_once_for_a_state_of_a_run(runs, tmp_path, monkeypatch):
+    from kgrec.serving.http import worker
+
+    place = shutil.copytree(runs[0][0].path, tmp_path / "run")
+    write_tables(kgrec.load_run(place), tmp_path / "run.serving")
+    called = []
+
+    def export(command, **more):
+        called.append(command)
+        return subprocess.CompletedProcess(command, 2, "", "kgrec: the disk is full.\n")
+
+    monkeypatch.setattr(worker.subprocess, "run", export)
+    assert worker.tables_of(place) == tmp_path / "run.serving"
+    assert not called
+    config = place / "config.json"
+    config.write_text(config.read_text() + " ")
+    with pytest.raises(kgrec.KgrecError, match=r"^the disk is full"):
+        worker.tables_of(place)
+    assert called[0][2:6] == ["kgrec", "-q", "export", str(place)]
 
 
 def test_tables_changed_under_the_server_are_not_served(runs, tmp_path):
@@ -671,6 +736,7 @@ def test_clients_that_stop_or_never_end_are_left(runs, monkeypatch, protocol):
             for _ in range(40):
                 long.sendall(b"GET /" + b"a" * 10_000)
         clients.append(long)
+        clients += [socket.create_connection(("127.0.0.1", port), timeout=15) for _ in range(400)]
         address = f"http://127.0.0.1:{port}/"
         assert status(address + "v1/recommend?user=u1") == 200
         for client in clients:  # closed by the server, with or without an answer

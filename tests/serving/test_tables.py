@@ -307,6 +307,18 @@ def test_models_that_score_themselves_are_refused(data, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
+def test_a_fold_of_an_outside_model_stays_as_it_is(data, tmp_path, monkeypatch):
+    run = kgrec.fit("lightgcn", data, dim=4, epochs=1)
+    monkeypatch.setattr(type(run.model), "folds_in", False)
+    with torch.inference_mode():
+        own = run.model.scorer().fold(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        kept = run.scorer().fold(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool))
+    torch.testing.assert_close(kept, own)
+    assert write_tables(run, tmp_path / "t").fold is None
+    ranking = Ranking(open_tables(tmp_path / "t"))
+    assert KINDS[ranking.recommend(of(ranking, None, [1, 2]), 3).kind] in ("content", "popular")
+
+
 def test_filters_are_facts_literals_and_columns(data, tmp_path):
     run = kgrec.fit("itemknn", data)
     frame = pl.DataFrame(

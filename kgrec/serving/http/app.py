@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -515,5 +516,6 @@ async def _on_missing(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    logger.error("request %s: a bug", _request_id(request), exc_info=error)
+    trace = "".join(traceback.format_exception(error))
+    logger.error("request %s: a bug\n%s", _request_id(request), trace)
     return problem_response(problem_of(error), _request_id(request))

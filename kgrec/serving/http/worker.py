@@ -19,6 +19,7 @@ from types import FrameType
 import uvicorn
 from starlette.concurrency import run_in_threadpool
 
+from kgrec import log
 from kgrec.data.io.files import existing, sha256
 from kgrec.errors import CheckpointError, ConfigError, KgrecError
 from kgrec.serving.http.app import Access, make_app
@@ -121,6 +122,7 @@ class Worker(uvicorn.Server):
                 app,
                 http=fastest(),
                 log_config=None,
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 date_header=False,
@@ -197,6 +199,10 @@ def open_live(settings: Settings, metrics: Metrics) -> Live:
 
 def work(settings: Settings, listening: socket.socket, slot: int) -> None:
     """Serve in a process of its own until it is told to end."""
+    log.show()
+    if settings.log:
+        log.as_json()
+
     metrics = Metrics(settings.metrics, slot)
     try:
         live = open_live(settings, metrics)

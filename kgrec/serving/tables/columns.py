@@ -26,8 +26,8 @@ class Texts:
         check(text.dtype == np.uint8 and text.ndim == 1, name)
         check_ends(ends, len(text), name)
         self._count = len(ends) - 1
-        self._bytes = memoryview(np.ascontiguousarray(text))  # a tenth of the time of an array's
-        self._ends = memoryview(np.ascontiguousarray(ends))
+        self._bytes = np.ascontiguousarray(text).data  # a tenth of the time of an array's
+        self._ends = np.ascontiguousarray(ends).data
 
     def __len__(self) -> int:
         """Return the number of texts."""
