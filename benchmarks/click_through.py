@@ -1,13 +1,15 @@
-"""Click-through figures of ml1m-kg, labels drawn by the recipe of the papers: docs/results/ctr.md.
+"""Click-through figures, labels drawn by the recipe of the papers: docs/results/ctr.md.
 
 python benchmarks/click_through.py --models kgcn ripplenet mkr     train and evaluate; what is
                                                                    there is not run again
+python benchmarks/click_through.py --models fm fm-kg --data dkn-news
 python benchmarks/click_through.py --report                        write docs/results/ctr.md
 
-The dataset is `kgrec build --negatives 1`: of each user as many unused films as used ones, all rows
-then divided 6:2:2. A model takes the settings that `results.py ml-100k` found (--found), else its
-default preset. Intervals are 95 % by bootstrap over users. Data lie in KGREC_SHARED_DATA, else
-../shared/data.
+ml1m-kg is `kgrec build --negatives 1`: of each user as many unused films as used ones, all rows
+then divided 6:2:2. dkn-news has labels of its own; that a title names an entity is a triple there.
+The models over fields are run without triples and (-kg) with them, and stopped by AUC. Others take
+the settings that `results.py ml-100k` found (--found), else their default preset. Intervals are
+95 % by bootstrap over users. Data lie in KGREC_SHARED_DATA, else ../shared/data.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +27,47 @@ from results import capped
 from scipy.stats import rankdata
 
 import kgrec
+from kgrec.data import Vocabulary
 from kgrec.models.catalog import MODELS
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA", "../shared/data"))
 FAMILY = ("kgcn", "kgnn-ls", "ripplenet", "mkr", "ckan", "mcclk")
+FIELDS = tuple(
+    f"{name}{ending}"
+    for name in ("fm", "ffm", "nfm", "deepfm", "widedeep")
+    for ending in ("", "-kg")
+)
 BESIDE = ("popularity", "bprmf", "lightgcn", "lightgcn-kg", "kgat", "ktup")
 METRICS = ("auc", "gauc", "f1", "accuracy", "logloss", "calibration", "ece")
 DRAWS = 200
 
 
-def dataset(out: Path) -> str:
+def with_mentions(data: kgrec.Dataset) -> kgrec.Dataset:
+    """Return news with a triple for each entity that a title names."""
+    item, entity = np.unique(data.content.mentions[:, [0, 3]], axis=0).T.astype(np.int32)
+    triples = replace(
+        data.triples,
+        relations=Vocabulary(["mentions"], kind="relation"),
+        head=item,
+        relation=np.zeros_like(item),
+        tail=entity,
+        source=np.zeros(len(item), np.uint16),
+        locator=np.arange(1, len(item) + 1),
+        sources=("titles",),
+        relation_labels=pl.Series("label", ["mentions"]),
+    )
+    return replace(data, triples=triples, name="dkn-news-ctr")
+
+
+def dataset(out: Path, name: str) -> str:
     """Return the folder of the labeled dataset."""
-    place = out / "dataset"
-    if not place.is_dir():
+    place = out / ("dataset" if name == "ml1m-kg" else f"dataset-{name}")
+    if place.is_dir():
+        return str(place)
+
+    if name == "dkn-news":
+        with_mentions(kgrec.load(SHARED / name)).save(place)
+    else:
         folder = SHARED / "ml1m-kg"
         kgrec.Dataset.build(
             folder / "interactions.tsv.gz",
@@ -54,45 +85,66 @@ def settings_of(model: str, found: Path) -> tuple[dict[str, Any], str]:
     kept = found / model / "best.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text())["settings"]), "found on ml-100k"
+    if model in FIELDS:
+        return {"metric": "auc"}, "default, by AUC"
     return {}, "default"
 
 
 def intervals(rows: pl.DataFrame) -> dict[str, tuple[float, float]]:
-    """Return 95 % intervals of AUC and F1 by bootstrap over users."""
+    """Return 95 % intervals of AUC, GAUC, F1 and log loss by bootstrap over users."""
     user = rows["user"].rank("dense").to_numpy().astype(np.int64) - 1
     order = np.argsort(user, kind="stable")
     bounds = np.searchsorted(user[order], np.arange(user.max() + 2))
     label = rows["label"].to_numpy()
     score = rows["score"].to_numpy()
-    predicted = rows["probability"].to_numpy() >= 0.5
+    probability = rows["probability"].to_numpy()
+    predicted = probability >= 0.5
+    loss = -np.log(np.clip(np.where(label, probability, 1 - probability), 1e-7, 1))
+    own = [auc_of(score[at], label[at]) for at in np.split(order, bounds[1:-1])]
+    size = np.where(np.isnan(own), 0, np.diff(bounds))
     generator = np.random.default_rng(0)
-    values: dict[str, list[float]] = {"auc": [], "f1": []}
+    values: dict[str, list[float]] = {"auc": [], "gauc": [], "f1": [], "logloss": []}
 
     for _ in range(DRAWS):
         users = generator.integers(user.max() + 1, size=user.max() + 1)
         drawn = np.concatenate([order[bounds[one] : bounds[one + 1]] for one in users])
         clicked = label[drawn]
         positives = int(clicked.sum())
-        ranks = rankdata(score[drawn])[clicked].sum() - positives * (positives + 1) / 2
-        values["auc"].append(ranks / (positives * (len(drawn) - positives)))
+        values["auc"].append(auc_of(score[drawn], clicked))
+        values["gauc"].append(np.nansum(np.array(own)[users] * size[users]) / size[users].sum())
         right = int((predicted[drawn] & clicked).sum())
         values["f1"].append(2 * right / max(positives + int(predicted[drawn].sum()), 1))
+        values["logloss"].append(loss[drawn].mean())
 
     return {
-        name: (float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975)))
+        name: (float(np.nanquantile(found, 0.025)), float(np.nanquantile(found, 0.975)))
         for name, found in values.items()
     }
 
 
-def measure(model: str, out: Path, found: Path, cap: float) -> None:
+def auc_of(score: np.ndarray, label: np.ndarray) -> float:
+    """Return the share of pairs in the right order, ties counting half; nan for one label."""
+    positives = int(label.sum())
+    pairs = positives * (len(label) - positives)
+    if not pairs:
+        return float("nan")
+    return float((rankdata(score)[label].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def kept_at(out: Path, model: str, data: str) -> Path:
+    """Return the file of a model's figures."""
+    return out / (f"{model}.json" if data == "ml1m-kg" else f"{data}-{model}.json")
+
+
+def measure(model: str, data: str, out: Path, found: Path, cap: float) -> None:
     """Train one model and evaluate it on the labeled test rows, and by full ranking."""
-    kept = out / f"{model}.json"
+    kept = kept_at(out, model, data)
     if kept.is_file():
         return
 
     settings, source = settings_of(model, found)
     began = time.monotonic()
-    run, cut = capped(model, dataset(out), 0, settings, cap)
+    run, cut = capped(model, dataset(out, data), 0, settings, cap)
     seconds = time.monotonic() - began
     report = run.evaluate(protocol="ctr")
     assert report.rows is not None
@@ -116,19 +168,30 @@ def short(value: float) -> str:
 
 
 def report(out: Path, place: Path) -> None:
-    """Write the table."""
+    """Write the tables."""
+    lines = table(out, "ml1m-kg", (*FAMILY, *FIELDS, *BESIDE))
+    lines += ["", "dkn-news:", "", *table(out, "dkn-news", FIELDS)]
+    start, end = "<!-- table -->\n", "<!-- end of table -->\n"
+    text = place.read_text() if place.is_file() else f"# Click-through rate\n\n{start}{end}"
+    before, _, rest = text.partition(start)
+    place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
+    print("\n".join(lines))
+
+
+def table(out: Path, data: str, names: tuple[str, ...]) -> list[str]:
+    """Return the lines of a data set's table."""
     lines = [
         f"| model | {' | '.join(METRICS)} | recall@20 | ndcg@20 | epochs | s | settings |",
         "|---|" + "---|" * (len(METRICS) + 5),
     ]
-    models = [name for name in (*FAMILY, *BESIDE) if name in MODELS]
-    missing = [model for model in models if not (out / f"{model}.json").is_file()]
+    models = [name for name in names if name in MODELS]
+    missing = [model for model in models if not kept_at(out, model, data).is_file()]
 
     for model in models:
         if model in missing:
             continue
 
-        record = json.loads((out / f"{model}.json").read_text())
+        record = json.loads(kept_at(out, model, data).read_text())
         cells = []
         for metric in METRICS:
             text = short(record["metrics"][metric])
@@ -145,12 +208,7 @@ def report(out: Path, place: Path) -> None:
 
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
-
-    start, end = "<!-- table -->\n", "<!-- end of table -->\n"
-    text = place.read_text() if place.is_file() else f"# Click-through rate\n\n{start}{end}"
-    before, _, rest = text.partition(start)
-    place.write_text(before + start + "\n".join(lines) + "\n" + end + rest.partition(end)[2])
-    print("\n".join(lines))
+    return lines
 
 
 def main() -> None:
@@ -158,7 +216,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", default=[*FAMILY, *BESIDE])
+    parser.add_argument("--models", nargs="+", default=[*FAMILY, *FIELDS, *BESIDE])
+    parser.add_argument("--data", choices=("ml1m-kg", "dkn-news"), default="ml1m-kg")
     parser.add_argument("--cap", type=float, default=360, help="seconds of a training")
     parser.add_argument("--found", type=Path, default=Path("bench/ml-100k"))
     parser.add_argument("--out", type=Path, default=Path("bench/ctr"))
@@ -173,7 +232,7 @@ def main() -> None:
         sys.exit(f"{SHARED}: not there. Set KGREC_SHARED_DATA to the folder with the data sets.")
 
     for model in chosen.models:
-        measure(model, chosen.out, chosen.found, chosen.cap)
+        measure(model, chosen.data, chosen.out, chosen.found, chosen.cap)
 
 
 if __name__ == "__main__":

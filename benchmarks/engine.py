@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import IN_ORDER, SEQUENTIAL
 from torch.nn.functional import embedding_bag
 
 import kgrec
@@ -39,6 +40,12 @@ from kgrec.data.records.interactions import Interactions
 
 SHARED = Path(os.environ.get("KGREC_SHARED_DATA") or "../shared/data").resolve()
 TRACKS = ("spmm", "A", "A'", "B", "C", "C'", "D", "start")
+FIELDS = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "negatives": 1,
+    "init_scale": 0.01,
+}
 SMALL = {
     "bprmf": ("BPR", {"learning_rate": 1e-3, "item_bias": False}, 3),
     "lightgcn": ("LightGCN", {"num_layers": 2, "loss": "bpr", "learning_rate": 5e-3}, 5),
@@ -63,10 +70,45 @@ SMALL = {
     "kgnn-ls": ("KGNNLS", {"num_neighbors": 4, "ls_weight": 0.5, "learning_rate": 1e-3}, 5),
     "ripplenet": ("RippleNet", {"memory": 16, "learning_rate": 1e-3}, 5),
     "mkr": ("MKR", {"learning_rate": 1e-3}, 5),
+    "fm": ("FM", FIELDS, 3),
+    "ffm": ("FFM", FIELDS | {"dim": 10}, 3),
+    "nfm": ("NFM", FIELDS | {"layers": (64, 64, 64), "dropout": 0.0}, 3),
+    "deepfm": ("DeepFM", FIELDS | {"layers": (128, 128, 128), "dropout": 0.2}, 3),
+    "widedeep": ("WideDeep", FIELDS | {"layers": (32, 16, 8), "dropout": 0.1}, 3),
+    "multvae": ("MultiVAE", {}, 5),
+    # 40 histories of 50 have about as many targets as RecBole's batch of 2,048 prefixes
+    "gru4rec": (
+        "GRU4Rec",
+        {
+            "hidden": 128,
+            "dropout": 0.3,
+            "tied": True,
+            "loss": "softmax",
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "batch_size": 40,
+        },
+        5,
+    ),
+    "sasrec": (
+        "SASRec",
+        {
+            "num_heads": 2,
+            "dropout": 0.5,
+            "loss": "softmax",
+            "windows": True,
+            "learning_rate": 1e-3,
+            "batch_size": 40,
+        },
+        5,
+    ),
 }
 # What RecBole trains on all interactions; its models with triples leave out what has no link. Its
 # KTUP is not here: an epoch there is of one task, in turns, ours is of both.
 WITHOUT_TRIPLES = ("bprmf", "lightgcn", "ngcf", "sgl")
+WITHOUT_TRIPLES += ("fm", "ffm", "nfm", "deepfm", "widedeep", "multvae")
+# An epoch is a pass over all interactions but the first of each user on both sides; RecBole reads
+# each target's history by itself, ours reads a history once for all of its targets.
 PUBLISHED = {"num_layers": 3, "dim": 64}
 STEPS = 60
 
@@ -137,6 +179,8 @@ def dataset(name: str, work: Path) -> Path:
 
     if name == "gowalla":
         kgrec.load(SHARED / "gowalla").save(place)
+    elif name == "ml-100k-last":
+        kgrec.Dataset.build(SHARED / "ml-100k" / "ml-100k.inter", split="leave-one-out").save(place)
     elif name.startswith("ml-100k"):
         folder, split = SHARED / "ml-100k", name.removeprefix("ml-100k-")
         parts = {part: folder / split / f"{part}.tsv" for part in ("train", "valid", "test")}
@@ -592,7 +636,9 @@ class Peers:
             threads,
         )
 
-    def recbole(self, model: str, folder: Path, count: int = 3) -> dict[str, Any] | None:
+    def recbole(
+        self, model: str, folder: Path, count: int = 3, **settings: Any
+    ) -> dict[str, Any] | None:
         """Return seconds an epoch of a model on a folder in RecBole's format; None without an
         environment.
         """
@@ -609,7 +655,7 @@ class Peers:
             str(folder.parent),
         ]
         words += ["--dataset", folder.name, "--out", str(out), "--epochs", str(count), "--no-test"]
-        words += ["--set", "eval_step=0"]
+        words += ["--set", "eval_step=0", *(f"{name}={value}" for name, value in settings.items())]
         env = os.environ | {"OMP_NUM_THREADS": str(self.threads), "PEER_CK": str(self.work / "ck")}
         done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=self.work)
         if done.returncode:
@@ -700,9 +746,12 @@ def contestants(
         runs: dict[str, Callable[[], dict[str, Any] | None]] = {}
         for model, (peer, settings, _) in SMALL.items():
             own = {"dim": 64, "batch_size": 2048} | settings
-            folder = dataset(
-                "ml-100k-split" if model in WITHOUT_TRIPLES else "ml-100k-split-linked", work
-            )
+            ordered = IN_ORDER if model in SEQUENTIAL else {}
+            name = "ml-100k-last" if model in SEQUENTIAL else "ml-100k-split"
+            if model not in (*SEQUENTIAL, *WITHOUT_TRIPLES):
+                name = "ml-100k-split-linked"
+
+            folder = dataset(name, work)
             runs[f"kgrec {model}"] = lambda model=model, own=own, folder=folder: in_process(  # type: ignore[misc]
                 "epochs",
                 threads,
@@ -712,9 +761,9 @@ def contestants(
                 settings=own,
                 count=4,
             )
-            runs[f"RecBole {model}"] = lambda peer=peer: peers.recbole(
-                peer, SHARED / "ml-100k", count=4
-            )  # type: ignore[misc]
+            runs[f"RecBole {model}"] = lambda peer=peer, ordered=ordered: peers.recbole(  # type: ignore[misc]
+                peer, SHARED / "ml-100k", count=4, **ordered
+            )
 
         return runs
 

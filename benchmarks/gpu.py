@@ -32,6 +32,7 @@ from kgrec.ops.propagate import matrix
 from kgrec.ops.ranking import topk_masked, topk_scores
 from kgrec.queries import queries
 from kgrec.testing import worlds
+from kgrec.testing.worlds import with_texts
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import rounds_of
 
@@ -209,6 +210,22 @@ TWO_TASK_MODELS: dict[str, dict[str, Any]] = {
     "ntn-head": {},
     "ntn-rating": {},
 }
+FIELD_MODELS: dict[str, dict[str, Any]] = {
+    **{
+        f"{name}{ending}": {}
+        for name in ("fm", "ffm", "nfm", "deepfm", "widedeep")
+        for ending in ("", "-kg")
+    },
+    "multvae": {"layers": (32,)},
+    "multvae-kg": {"layers": (32,)},
+}
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "gru4rec": {},
+    "sasrec": {"item_init": "transe"},
+    "youtubednn": {"negatives": 100},
+    "youtubednn-seq": {},
+    "lstm-cnn": {"item_init": "complex"},
+}
 
 
 def agreement(models: dict[str, dict[str, Any]], *, rated: bool = False) -> dict[str, float]:
@@ -259,14 +276,13 @@ KNOWLEDGE = {
 }
 
 
-def knowledge() -> dict[str, Any]:
-    """One epoch of each model over triples on the films, on the device and on the CPU: the loss,
-    the scores of one state on both, seconds.
+def on_both(models: dict[str, dict[str, Any]], data: kgrec.Dataset) -> dict[str, Any]:
+    """One epoch of each model, on the device and on the CPU: the loss, the scores of one state on
+    both, seconds.
     """
-    data = kgrec.load("films")
     query = queries(data.train, np.arange(min(64, data.num_users)))
     found = {}
-    for name, settings in KNOWLEDGE.items():
+    for name, settings in models.items():
         one = {"epochs": 1, "dim": 16, "batch_size": 1024, "patience": 0, **settings}
         runs = {device: kgrec.fit(name, data, device=device, **one) for device in ("cpu", "cuda")}
         model = runs["cpu"].model.eval()
@@ -317,8 +333,10 @@ def main() -> None:
         "graph models": lambda: agreement(GRAPH_MODELS),
         "factor models": lambda: agreement(FACTOR_MODELS),
         "two-task models": lambda: agreement(TWO_TASK_MODELS, rated=True),
+        "field models": lambda: on_both(FIELD_MODELS, kgrec.load("films")),
         "kgat": kgat_steps,
-        "knowledge": knowledge,
+        "knowledge": lambda: on_both(KNOWLEDGE, kgrec.load("films")),
+        "sequences": lambda: on_both(SEQUENCES, with_texts(kgrec.load("films"))),
         "quality": lambda: quality(data, chosen.quality, published) if chosen.quality else {},
     }.items():
         torch.cuda.reset_peak_memory_stats()
@@ -333,7 +351,11 @@ def main() -> None:
         or not found["spmm"]["same_twice"]
         or found["ranking"]["wrong_rows"]
         or max(found["graph models"].values()) > 0.02
-        or any(each["scores_apart"] > 1e-3 for each in found["knowledge"].values())
+        or any(
+            each["scores_apart"] > 1e-3
+            for part in ("knowledge", "field models", "sequences")
+            for each in found[part].values()
+        )
     )
     sys.exit(
         1 if wrong or not (found["lightgcn"]["same_twice"] and found["bprmf"]["same_twice"]) else 0

@@ -112,8 +112,78 @@ SPACES: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
             "build_graph_separately": (True, False),
         },
     ),
+    "fm": ("FM", {"learning_rate": RATES}),
+    "ffm": ("FFM", {"learning_rate": RATES, "embedding_size": (4, 10, 16)}),
+    "nfm": (
+        "NFM",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([64], [64, 64, 64], [20, 20, 20]),
+        },
+    ),
+    "deepfm": (
+        "DeepFM",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([128, 128, 128], [256, 256, 256], [64, 64, 64]),
+        },
+    ),
+    "widedeep": (
+        "WideDeep",
+        {
+            "learning_rate": RATES,
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3),
+            "mlp_hidden_size": ([32, 16, 8], [128, 64], [64, 64, 64]),
+        },
+    ),
+    "multvae": (
+        "MultiVAE",
+        {
+            "learning_rate": RATES,
+            "latent_dimension": (64, 128, 200),
+            "anneal_cap": (0.1, 0.2, 0.5),
+            "total_anneal_steps": (1000, 10_000, 200_000),
+        },
+    ),
+    "slim": (
+        "SLIMElastic",
+        {"alpha": (0.05, 0.1, 0.2, 0.5, 0.8), "l1_ratio": (0.1, 0.05, 0.02, 0.01)},
+    ),
+    "gru4rec": (
+        "GRU4Rec",
+        {
+            "learning_rate": RATES,
+            "num_layers": (1, 2, 3),
+            "hidden_size": (64, 128),
+            "dropout_prob": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        },
+    ),
+    "sasrec": (
+        "SASRec",
+        {
+            "learning_rate": RATES,
+            "n_layers": (1, 2),
+            "n_heads": (1, 2),
+            "hidden_dropout_prob": (0.2, 0.5),
+            "attn_dropout_prob": (0.2, 0.5),
+        },
+    ),
 }
-GRAPH_ALONE = ("ngcf", "sgl")
+GRAPH_ALONE = ("ngcf", "sgl", "fm", "ffm", "nfm", "deepfm", "widedeep", "multvae", "slim")
+SEQUENTIAL = ("gru4rec", "sasrec")
+IN_ORDER = {
+    "eval_args": {
+        "split": {"LS": "valid_and_test"},
+        "order": "TO",
+        "group_by": "user",
+        "mode": "full",
+    },
+    "train_neg_sample_args": "~",
+}
+"""What RecBole's models over histories are given beside their settings: the last item of each user
+for test, the one before for validation, and a softmax over all items."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +212,8 @@ class Peer:
             call = [str(self.python), "-c", _ONE, "--model", model, "--out", str(out)]
             call += ["--data-path", str(self.data), "--dataset", "ml-100k", "--cap", str(cap)]
             call += [] if test else ["--no-test"]
-            call += ["--set", *(f"{name}={value}" for name, value in settings.items())]
+            ordered = IN_ORDER if model in {SPACES[name][0] for name in SEQUENTIAL} else {}
+            call += ["--set", *(f"{n}={value}" for n, value in (ordered | settings).items())]
             environment = {
                 **os.environ,
                 "PEER_SCRIPTS": str(self.scripts),

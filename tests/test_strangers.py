@@ -36,6 +36,7 @@ LATE, STRANGER = (
 )  # users with validation interactions alone, and with test interactions alone
 TINY = {"epochs": 2, "batch_size": 32}
 PAIRWISE = ("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr")
+NETWORKS = [f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep") for kg in ("", "-kg")]
 RANKING = [name for name, entry in MODELS.items() if "texts" not in entry.needs]
 
 
@@ -77,7 +78,16 @@ def data():
 
 @pytest.fixture(scope="module")
 def runs(data):
-    return {name: kgrec.fit(name, data, fallback="popularity", **TINY) for name in RANKING}
+    timed = worlds.with_times(data)
+    return {
+        name: kgrec.fit(
+            name,
+            timed if "sequences" in MODELS[name].needs else data,
+            fallback="popularity",
+            **TINY,
+        )
+        for name in RANKING
+    }
 
 
 def popular(data, user):
@@ -187,7 +197,7 @@ def test_similar_items_are_trained_ones(runs, name):
     if name in ("popularity",):
         return
     # An item is another for each user.
-    if name in ("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf", *PAIRWISE):
+    if name in ("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf", *NETWORKS, *PAIRWISE):
         with pytest.raises(CapabilityError, match="no item vectors"):
             run.similar_items("i0")
         return

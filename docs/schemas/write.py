@@ -250,6 +250,7 @@ class WordsRecord(Struct):
     verbs: dict[str, str]
     whole: list[str]
     labels: dict[str, str] | UnsetType = UNSET
+    verb: str | UnsetType = UNSET
 
 
 class PathTrainingRecord(Struct):

@@ -40,6 +40,7 @@ from kgrec.cli import (
     placebo,
     pull,
     recommend,
+    serve,
     similar,
     train,
     tune,
@@ -106,6 +107,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "placebo": placebo.placebo,
     "inspect": inspect.inspect,
     "export": export.export,
+    "serve": serve.serve,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():

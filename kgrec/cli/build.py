@@ -56,7 +56,12 @@ def build(
         str | None, typer.Option(metavar="COL", help="Column of item ids.", show_default=False)
     ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of times.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of times; row: the rows are in the order of their times.",
+            show_default=False,
+        ),
     ] = None,
     time_format: Annotated[
         str | None,
@@ -295,9 +300,10 @@ def build(
         ),
     ] = None,
     split: Annotated[
-        Literal["random", "temporal", "leave-one-out", "given"] | None,
+        Literal["random", "temporal", "leave-one-out", "users", "sessions", "given"] | None,
         typer.Option(
-            help="How to divide; given where the source has parts, else random per user.",
+            help="How to divide; given where the source has parts, else random per user. "
+            "leave-one-out: the last of each user; sessions: users as wholes, by when they end.",
             show_default=False,
         ),
     ] = None,
@@ -370,7 +376,7 @@ def build(
             metavar="KEY=VALUE",
             help="Setting of the graph's reader, for instance literals=entities, same_as=merge, "
             "language=de,en, types=edges, closure=subclass, axioms=drop, blank=flatten, "
-            "keep_labels=all, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
+            "keep_labels=best, or columns of its tables: head=COL, relation=COL, tail=COL; may be "
             "repeated. Lists have commas: predicates=wdt:P57,IRI.",
             show_default=False,
         ),

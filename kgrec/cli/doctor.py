@@ -68,5 +68,13 @@ def doctor(
             "steps and takes about "
             f"{predicted['seconds_per_epoch']:.2f} s (validation comes on top), at most "
             f"{predicted['most_epochs']:,} epochs; "
-            f"about {predicted['peak_memory_bytes'] / 2**20:,.0f} MiB"
+            f"about {predicted['peak_memory_bytes'] / 2**20:,.0f} MiB{_served(predicted)}"
         )
+
+
+def _served(predicted: dict[str, Any]) -> str:
+    """Return the size of tables for serving, as the end of a sentence."""
+    size = predicted["serving_bytes"]
+    if size is None:
+        return "; served with torch alone"
+    return f"; tables for serving: {size / 2**20:,.0f} MiB"

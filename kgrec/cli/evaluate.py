@@ -21,7 +21,7 @@ from kgrec.escaping import clean
 if TYPE_CHECKING:
     from kgrec.evaluation.report import Report
 
-Protocol = Literal["ranking", "ctr", "rating", "impressions", "sampled", "triples"]
+Protocol = Literal["ranking", "ctr", "rating", "impressions", "sampled", "next-item", "triples"]
 
 
 def evaluate(
@@ -33,7 +33,8 @@ def evaluate(
         Protocol,
         typer.Option(
             help="ranking: the whole catalog; ctr: pairs; rating: errors of ratings; impressions: "
-            "lists shown; sampled: a few items; triples: links."
+            "lists shown; sampled: a few items; next-item: each item after those before it; "
+            "triples: links."
         ),
     ] = "ranking",
     k: Annotated[

@@ -41,7 +41,7 @@ RelationOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="R",
-        help="Follow only this relation after the likes; may be repeated.",
+        help="Follow only this relation after the first hop; may be repeated.",
         show_default=False,
     ),
 ]
@@ -220,7 +220,7 @@ def explain(
         typer.Option(
             metavar="N",
             min=1,
-            help="Explain the user's N best items; with --flip also say which liked items hold the "
+            help="Explain the user's N best items; with --flip also say which items of the history hold the "
             "first one.",
             show_default=False,
         ),
@@ -247,7 +247,7 @@ def explain(
             "--list",
             metavar="N",
             min=1,
-            help="Which likes and which facts hold the user's first N items up?",
+            help="Which interactions and which facts hold the user's first N items up?",
             show_default=False,
         ),
     ] = None,
@@ -259,7 +259,7 @@ def explain(
         bool,
         typer.Option(
             "--flip",
-            help="Which liked items, if gone, take the item (or the first one) from the top?",
+            help="Which items of the history, if gone, take the item (or the first one) from the top?",
         ),
     ] = False,
     why_not: Annotated[
@@ -271,7 +271,7 @@ def explain(
         ),
     ] = None,
     what_if: Annotated[
-        bool, typer.Option("--what-if", help="What if likes were removed or added?")
+        bool, typer.Option("--what-if", help="What if interactions were removed or added?")
     ] = False,
     remove: Annotated[
         list[str] | None,
@@ -337,7 +337,7 @@ def explain(
         typer.Option(
             "--type",
             metavar="item|entity|users",
-            help="Pass only through stops of this kind after the likes; may be repeated.",
+            help="Pass only through stops of this kind after the first hop; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -376,7 +376,7 @@ def explain(
     scope: Annotated[
         Literal["inference", "training"],
         typer.Option(
-            help="training: also what the score would be had each path's like or facts never been "
+            help="training: also what the score would be had each path's interaction or facts never been "
             "in the data.",
         ),
     ] = "inference",

@@ -10,6 +10,7 @@ from kgrec.cli.options import AllowOption, JsonOption, RunArgument, SeedOption, 
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.languages import repaired
 
 if TYPE_CHECKING:
     from kgrec.explanation.core.answers import Summary
@@ -87,11 +88,10 @@ def explain_summary(
 
 
 def _show(found: "Summary") -> None:
-    from kgrec.languages import language
 
     knocked = any(share.overlap is not None for share in found.shares)
     metrics = list(next((share.change for share in found.shares if share.change), {}))
-    lang = language(found.words.language)
+    lang = found.words.lang
     by = lang.say(f"answers.{found.by}")
     columns = [by, *(lang.say(f"page.column_{name}") for name in ("part", "share", "facts"))]
     if found.by == "pattern":
@@ -105,7 +105,7 @@ def _show(found: "Summary") -> None:
 
     for share in found.shares:
         part = "" if share.share is None else f"{share.share:.1%}"
-        row = [clean(share.label), f"{share.value:.4g}", part, f"{share.facts:,}"]
+        row = [clean(repaired(share.label)), f"{share.value:.4g}", part, f"{share.facts:,}"]
 
         if knocked:
             row += ["" if share.overlap is None else f"{share.overlap:.0%}"]
@@ -142,6 +142,6 @@ def _draw(found: "Summary", path: Path, ending: str) -> None:
 
     shown = [share for share in found.shares if share.value][:20]
     title = f"What carries {found.pairs:,} recommendations, by {found.by}"
-    labels = [clean(share.label) for share in shown]
+    labels = [clean(repaired(share.label)) for share in shown]
     values = [share.value for share in shown]
     plot_shares(labels, values, title, f"{found.basis}. {found.note}", path, ending[1:].lower())

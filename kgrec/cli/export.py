@@ -1,5 +1,6 @@
 """``kgrec export``."""
 
+from collections.abc import Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from kgrec.cli.options import AllowOption, JsonOption, RunArgument
 from kgrec.cli.output import show_json, whole
+from kgrec.errors import ConfigError
 from kgrec.escaping import clean
 
 _STATEMENT = "vectors.json"
@@ -17,25 +19,93 @@ _STATEMENT = "vectors.json"
 def export(
     run: RunArgument,
     embeddings: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="DIR",
             help="Folder for users, items and, where there are any, entities and relations "
             "(.parquet).",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    serving: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of tables for kgrec serve.", show_default=False),
+    ] = None,
+    without_users: Annotated[
+        bool,
+        typer.Option("--without-users", help="Tables for histories alone, no row of a user."),
+    ] = False,
+    lists: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Compute lists of N items for every user.")
+    ] = 0,
+    neighbors: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Keep the N largest numbers per item of an item matrix; 0 keeps all.",
+        ),
+    ] = 0,
+    reasons: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Reasons from kgrec explain-batch.", show_default=False
+        ),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of items to filter lists by.", show_default=False),
+    ] = None,
+    item_id: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Its column of ids.", show_default=False),
+    ] = None,
+    beside_run: Annotated[bool, typer.Option("--beside-run", hidden=True)] = False,
     json: JsonOption = False,
     allow_class: AllowOption = None,
 ) -> None:
-    """Write the trained vectors as Parquet tables, and what makes a score of them (vectors.json).
+    """Write what a run has learned for other programs: vectors, or tables that are served.
 
-    They are keyed by the caller's ids.
+    --embeddings: the trained vectors as Parquet tables by the caller's ids, and what makes a score
+    of them (vectors.json). --serving: everything that lists are made of, for kgrec serve.
     """
+    if (embeddings is None) == (serving is None):
+        raise ConfigError("export what? Pass one of --embeddings DIR and --serving DIR.")
+    if embeddings is not None:
+        given = (without_users, lists, neighbors, reasons, items, item_id)
+        if any(given):
+            raise ConfigError("tables of vectors are whole. The other options go with --serving.")
+
+        _embeddings(run, embeddings, json, allow_class or ())
+        return
+
+    from kgrec.runs.run import load_run
+    from kgrec.serving.write_tables import (
+        Choice,
+        described,
+        folder_size,
+        summary_lines,
+        write_tables,
+    )
+
+    assert serving is not None
+    choice = Choice(not without_users, lists, neighbors, reasons, items, item_id)
+    loaded = load_run(run, allow=allow_class or ())
+    about = write_tables(loaded, serving, choice, model_serves=beside_run)
+    if json:
+        show_json(described(about) | {"bytes": folder_size(serving)})
+        return
+
+    for line in summary_lines(about, serving, folder_size(serving)):
+        print(clean(line))
+
+
+def _embeddings(run: Path, embeddings: Path, json: bool, allow: Sequence[str]) -> None:
     from kgrec._version import __version__
     from kgrec.data.io.files import write_parquet
     from kgrec.runs.run import load_run
 
-    loaded = load_run(run, allow=allow_class or ())
+    loaded = load_run(run, allow=allow)
     vectors = loaded.vectors()
     embeddings.mkdir(parents=True, exist_ok=True)
     tables = {}

@@ -13,6 +13,7 @@ from kgrec.cli.options import JsonOption, graph_settings
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
 from kgrec.escaping import clean
+from kgrec.languages import repaired
 
 if TYPE_CHECKING:
     from kgrec.data.records.dataset import Dataset
@@ -305,7 +306,8 @@ def _show_profile(profile: Mapping[str, Any]) -> None:
         _print(
             "hubs: "
             + ", ".join(
-                f"{clean(hub['label'])[:40]} ({hub['triples']:,})" for hub in graph["hubs"][:5]
+                f"{clean(repaired(hub['label']))[:40]} ({hub['triples']:,})"
+                for hub in graph["hubs"][:5]
             )
         )
 

@@ -136,16 +136,18 @@ def output_format(chosen: str | None, out: Path | None) -> str:
 
 
 def _short_labels(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a frame for people to read: labels of other people's graphs may be books. Ids stay
-    whole.
+    """Return a frame for people to read: labels of other people's graphs may be books, or spoiled.
+    Ids stay as they are.
     """
     import polars as pl
 
+    from kgrec.data.texts.spoiled import repaired_all
     from kgrec.escaping import LONGEST
 
     if "label" not in frame.columns:
         return frame
 
+    frame = frame.with_columns(repaired_all(frame["label"]))
     label = pl.col("label")
     cut = (
         pl.when(label.str.len_chars() > LONGEST)

@@ -181,9 +181,10 @@ def _strangers(summary: dict[str, Any]) -> Iterator[str]:
                 if name.startswith(("recall", "ndcg"))
             )
             answer = "nothing (fallback off)" if way == "off" else way
+            others = f" The other {warm.get('users')}: {figures}." if figures else ""
             yield (
-                f"{part}: {count:,} users without training interactions, answered by {answer}. "
-                f"The other {warm.get('users')}: {figures}."
+                f"{part}: {count:,} users without training interactions, answered by {answer}."
+                f"{others}"
             )
 
 

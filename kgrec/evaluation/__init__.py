@@ -7,6 +7,7 @@ from kgrec.lazy import lazy_names
 if TYPE_CHECKING:
     from kgrec.evaluation.ctr import evaluate_ctr as evaluate_ctr
     from kgrec.evaluation.impressions import evaluate_impressions as evaluate_impressions
+    from kgrec.evaluation.next_items import evaluate_next_items as evaluate_next_items
     from kgrec.evaluation.report import Report as Report
     from kgrec.evaluation.report import evaluate as evaluate
     from kgrec.evaluation.sampled import evaluate_sampled as evaluate_sampled
@@ -23,6 +24,7 @@ _HOMES = {
     "evaluate": "kgrec.evaluation.report",
     "evaluate_ctr": "kgrec.evaluation.ctr",
     "evaluate_impressions": "kgrec.evaluation.impressions",
+    "evaluate_next_items": "kgrec.evaluation.next_items",
     "evaluate_sampled": "kgrec.evaluation.sampled",
     "evaluate_triples": "kgrec.evaluation.triples",
     "holm": "kgrec.evaluation.significance",
@@ -36,6 +38,7 @@ __all__ = [
     "evaluate",
     "evaluate_ctr",
     "evaluate_impressions",
+    "evaluate_next_items",
     "evaluate_sampled",
     "evaluate_triples",
     "holm",

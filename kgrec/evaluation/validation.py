@@ -11,6 +11,7 @@ from kgrec.errors import ConfigError
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
 from kgrec.evaluation.metrics import ranking_metric
+from kgrec.evaluation.next_items import NEXT, evaluate_next_items
 from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import evaluate
 from kgrec.models.base import Recommender, Scorer
@@ -32,8 +33,9 @@ def validator(
 
     ``auc`` and ``ndcg@k`` are of the lists that were shown, where the part has such; ``auc`` is
     otherwise of labeled pairs (``evaluate_ctr``). ``rmse`` and ``mae`` are of ratings
-    (``evaluate_ratings``), and lower is better. Every other ``name@k`` is of the whole catalog's
-    ranking.
+    (``evaluate_ratings``), and lower is better. ``next-ndcg@k``, ``next-hit@k`` and ``next-mrr@k``
+    are of held-out items one after another (``evaluate_next_items``). Every other ``name@k`` is of
+    the whole catalog's ranking.
 
     Raises:
         ConfigError: If there is no such metric.
@@ -61,17 +63,20 @@ def validator(
             "have no cutoff."
         )
 
-    ranking_metric(name)
+    plain = name.removeprefix(NEXT)
+    ranking_metric(plain)
+    if plain != name and plain not in ("hit", "ndcg", "mrr"):
+        raise ConfigError(f"metric {metric!r} is unknown. Take next-ndcg, next-hit or next-mrr.")
+
     users = warm_users(data, on)
 
     def measure(scorer: Scorer) -> float:
-        if model is None:
-            ranks = scorer
+        ranks = scorer if model is None else served(model, scorer, data, known=known)
+        if plain != name:
+            report = evaluate_next_items(ranks, data, on, ks, users=users, device=device)
         else:
-            ranks = served(model, scorer, data, known=known)
-        return evaluate(
-            ranks, data, on=on, ks=ks, metrics=(name,), users=users, device=device
-        ).metrics[metric]
+            report = evaluate(ranks, data, on, ks, (name,), users, device=device)
+        return report.metrics[f"{plain}@{cut}"]
 
     return measure
 

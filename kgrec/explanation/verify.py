@@ -298,7 +298,7 @@ def _overall(old: Explanation, new: Explanation, near: Any) -> Iterator[str]:
         yield from _same(f"hidden {name}", before.get(name), now.get(name))
 
     yield from _near(TOLERANCE, "hidden share", before.get("share"), now.get("share"))
-    lang = language(old.words.language)
+    lang = language(old.words.language, new.words.verb)  # files of before say "like" of all
     yield from _same("notes", *(_notes(lang, one.notes) for one in (old, new)))
     yield from _terms("against", old.against, new.against, near)
 

@@ -16,6 +16,7 @@ import rdflib
 import scipy.sparse as sp
 from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
 
+from kgrec.data.graphs.kept_labels import with_stated_labels, without_plain_labels
 from kgrec.data.rdf.iris import NAMESPACE, key_of, minted
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.triples import Triples
@@ -350,7 +351,10 @@ def _described(
     for head, relation, tail in _rows(triples.head, triples.relation, triples.tail):
         yield entities[head], relations[relation], entities[tail]
 
-    for names, labels in ((entities, triples.labels), (relations, triples.relation_labels)):
+    # Labels that are among the literals have their predicates and languages there.
+    once = pl.Series(~with_stated_labels(triples))
+    untagged = triples.labels.zip_with(once, triples.labels.clear(len(once)))
+    for names, labels in ((entities, untagged), (relations, triples.relation_labels)):
         for name, label in zip(names, labels, strict=True):
             if label is not None:
                 out.add((name, rdflib.RDFS.label, rdflib.Literal(label)))
@@ -406,14 +410,15 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
     is in several graphs the first.
 
     ``rdf:type`` becomes ``types``, ``rdfs:label`` becomes labels (no language first, then English,
-    then the first by text), other literals become ``attributes``. Users and interactions written by
-    ``to_rdflib`` are left out.
+    then the first by text; all of them with their languages are attributes too), other literals
+    become ``attributes``. Users and interactions written by ``to_rdflib`` are left out.
     """
     found: dict[tuple[str, str, str], str | None] = {}
     labels: dict[str, tuple[str, str]] = {}
     entities: dict[str, None] = {}
     types: list[tuple[str, str]] = []
     attributes: list[tuple[str, str, str, str | None, str | None]] = []
+    stated: list[tuple[str, str, str, str | None, str | None]] = []
     keys: dict[str, str] = {}
 
     for head, relation, tail, name in _quads(graph):
@@ -424,6 +429,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         if isinstance(tail, rdflib.Literal) and relation == rdflib.RDFS.label:
             offer = ({None: "0", "en": "1"}.get(tail.language, f"2{tail.language}"), str(tail))
             labels[str(head)] = min(offer, labels.get(str(head), offer))
+            stated.append((str(head), str(relation), str(tail), None, tail.language))
         elif isinstance(tail, rdflib.Literal):
             entities[str(head)] = None
             attributes.append(
@@ -451,6 +457,7 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         [("rdflib", 0)] * len(found),
     )
     row = {term: number for number, term in enumerate(entities)}
+    attributes += [one for one in stated if one[0] in row]
     graphs = {
         name: number
         for number, name in enumerate(
@@ -458,23 +465,24 @@ def from_rdflib(graph: rdflib.Graph) -> Triples:
         )
     }
 
+    literals = pl.DataFrame(
+        [(row[term], *rest) for term, *rest in attributes],
+        schema={
+            "entity": pl.Int32,
+            "name": pl.String,
+            "value": pl.String,
+            "datatype": pl.String,
+            "language": pl.String,
+        },
+        orient="row",
+    )
     return replace(
         plain,
         types=pl.DataFrame(
             {"entity": [row[term] for term, _ in types], "type": [kind for _, kind in types]},
             schema={"entity": pl.Int32, "type": pl.String},
         ),
-        attributes=pl.DataFrame(
-            [(row[term], *rest) for term, *rest in attributes],
-            schema={
-                "entity": pl.Int32,
-                "name": pl.String,
-                "value": pl.String,
-                "datatype": pl.String,
-                "language": pl.String,
-            },
-            orient="row",
-        ),
+        attributes=without_plain_labels(literals, plain.labels),
         graph=np.array(
             [-1 if name is None else graphs[name] for name in found.values() if graphs],
             dtype=np.int32,

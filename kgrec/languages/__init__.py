@@ -4,17 +4,20 @@
 language, a page too, takes the words from ``language(code)``.
 """
 
-from kgrec.languages.language import DEFAULT, LANGUAGES, Language, check_language, language
+from kgrec.languages.language import DEFAULT, LANGUAGES, LIKED, Language, check_language, language
+from kgrec.languages.repair import repaired
 from kgrec.languages.titles import ambiguous, may_tell_apart, spoken, title_of
 
 __all__ = [
     "DEFAULT",
     "LANGUAGES",
+    "LIKED",
     "Language",
     "ambiguous",
     "check_language",
     "language",
     "may_tell_apart",
+    "repaired",
     "spoken",
     "title_of",
 ]

@@ -11,6 +11,7 @@ from kgrec.errors import ConfigError, nearest
 from kgrec.languages.phrasing import both_ways, is_code
 
 DEFAULT = "en"
+LIKED = "liked"
 LANGUAGES = ("de", "en")
 FRAMES = (
     *("interaction", "rated", "claims", "sentence", "text", "answers", "page"),
@@ -37,14 +38,18 @@ def check_language(code: str) -> str:
 
 
 @cache
-def language(code: str) -> "Language":
+def language(code: str, verb: str = LIKED) -> "Language":
     """Return a language by its code, such as "en" or "de".
+
+    Args:
+        code: Such as "en".
+        verb: What users did: where they are not known to have liked anything, no sentence says so.
 
     Raises:
         ConfigError: If there is no table for it.
     """
     table = files("kgrec.languages").joinpath(f"{check_language(code)}.toml")
-    return Language(code, tomllib.loads(table.read_text(encoding="utf-8")))
+    return Language(code, tomllib.loads(table.read_text(encoding="utf-8")), verb)
 
 
 class Language:
@@ -53,11 +58,13 @@ class Language:
     Args:
         code: Such as "en".
         table: What its file holds.
+        verb: What users did, as the dataset says it in English.
     """
 
-    def __init__(self, code: str, table: Mapping[str, Any]) -> None:
+    def __init__(self, code: str, table: Mapping[str, Any], verb: str = LIKED) -> None:
         self.code = code
         self.table = table
+        self.verb = verb
         self._nouns = frozenset(table["grammar"]["nouns"])
 
     @property
@@ -73,7 +80,11 @@ class Language:
         """
         section, _, key = frame.rpartition(".")
         table = self.table[section] if section else self.table
-        return str(table[key]).format(**values)
+        found = table[key]
+        if self.verb != LIKED:
+            found = self.table.get("unliked", {}).get(section, {}).get(key, found)
+
+        return str(found).format(**{"verb": self.verb, **values})
 
     def translated(self, section: str, sentence: str) -> str:
         """Return a sentence of an English section in this language, as it is if it is none.
@@ -81,10 +92,10 @@ class Language:
         >>> language("de").translated("notes", "No path of 1 hop joins this user and this item.")
         'Kein Pfad von 1 Schritt verbindet diese Person und diesen Titel.'
         """
-        if self.code == DEFAULT:
+        if (self.code, self.verb) == (DEFAULT, LIKED):
             return sentence
 
-        for key, pattern in language(DEFAULT).patterns(section).items():
+        for key, pattern in language(DEFAULT).patterns(section):
             found = pattern.fullmatch(sentence)
             if found is not None:
                 inner = found.groupdict().items()
@@ -93,17 +104,18 @@ class Language:
 
         return sentence
 
-    def patterns(self, section: str) -> dict[str, re.Pattern[str]]:
-        """Return what the sentences of a section match, their braces filled in, by key."""
-        found = {}
-        for key, frame in self.table[section].items():
+    def patterns(self, section: str) -> list[tuple[str, re.Pattern[str]]]:
+        """Return keys of a section, and what its sentences match with their braces filled in."""
+        found = []
+        others = self.table.get("unliked", {}).get(section, {})
+        for key, frame in (*self.table[section].items(), *others.items()):
             parts = _BRACES.split(str(frame))
             texts, names = parts[::2], [*parts[1::2], ""]
             pattern = "".join(
                 re.escape(text) + (f"(?P<{name}>.*?)" if name else "")
                 for text, name in zip(texts, names, strict=True)
             )
-            found[key] = re.compile(pattern, re.S)
+            found.append((key, re.compile(pattern, re.S)))
 
         return found
 

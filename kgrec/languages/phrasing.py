@@ -21,6 +21,14 @@ _NOT_NOUNS = frozenset(
         "under", "whether",
     )
 )
+_VERBS = frozenset(
+    (
+        "became", "began", "bought", "built", "contain", "direct", "gave", "had", "has", "have",
+        "held", "hold", "include", "know", "led", "lost", "made", "make", "met", "own", "play",
+        "produce", "ran", "receive", "sang", "saw", "sent", "sold", "speak", "taught", "teach",
+        "took", "wear", "win", "won", "wore", "write", "wrote",
+    )
+)
 # fmt: on
 _CODE = re.compile(r"[A-Z]+[-_ ]?\d\w*|[\W\d_]+|.*[/#{}<>].*|\S*:\S*", re.S)
 
@@ -64,10 +72,19 @@ def both_ways(label: str, nouns: frozenset[str]) -> tuple[str, str]:
         return label, f"has {' '.join(bare[:-1])}"
     if words[0].lower() == "has" and _names_a_thing(words[1:], nouns):
         return label, f"is {' '.join(words[1:])} of"
-    if bare is words and _names_a_thing(words, nouns):
+    if bare is words and not _begins_with_a_verb(words) and _names_a_thing(words, nouns):
         return label, f"is {label} of"
 
     return label, ""
+
+
+def _begins_with_a_verb(words: list[str]) -> bool:
+    """Return whether several words may be a verb and its object: "won award", "contains song"."""
+    first = words[0].lower()
+    ending = first.endswith("ed") or (
+        first.endswith("s") and not first.endswith(("ss", "us", "is"))
+    )
+    return len(words) > 1 and (ending or first in _VERBS)
 
 
 def _names_a_thing(words: list[str], nouns: frozenset[str]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from kgrec.escaping import terminal
+from kgrec.languages.repair import repaired
 
 _ARTICLES = "The|A|An|Der|Die|Das|Ein|Eine|Le|La|Les|L'|Un|Une|El|Los|Las|Una|Il|Lo|Gli|Het"
 _INVERTED = re.compile(rf"(?P<title>[^(),][^()]*), (?P<article>{_ARTICLES})(?P<rest> \(.*\))?")
@@ -27,8 +28,8 @@ def spoken(label: str, whole: bool = False) -> str:
     r"""Return a label for a sentence: one line, at most 200 characters, nothing in it that steers a
     terminal or turns the direction of reading.
 
-    The article goes to the front, what tells apart (a year, "(film)") is left out, and an address
-    becomes its last part.
+    What an earlier program spoiled is repaired (``kgrec.languages.repair``), the article goes to the
+    front, what tells apart (a year, "(film)") is left out, and an address becomes its last part.
 
     Args:
         label: As the graph or the table has it.
@@ -39,7 +40,7 @@ def spoken(label: str, whole: bool = False) -> str:
     >>> spoken("http://dbpedia.org/resource/Ridley_Scott"), spoken("a\u202eb")
     ('Ridley Scott', 'a\\u202eb')
     """
-    words = label[:10_000]
+    words = repaired(label[:10_000])
     if _ADDRESS.fullmatch(words.strip()):
         words = local_name(words.strip())
 
@@ -95,12 +96,16 @@ def ambiguous(labels: Iterable[str], others: Iterable[str] = ()) -> frozenset[st
 
 def title_of(label: str) -> str:
     """Return what two labels share that differ in a year, in "(film)", or in case alone."""
-    return _article_first(_bare(" ".join(label[:10_000].split()))).casefold()
+    return _article_first(_bare(_line(label))).casefold()
 
 
 def may_tell_apart(label: str) -> bool:
     """Return whether a label ends with a year or a kind in parentheses."""
-    return _DISAMBIGUATOR.fullmatch(" ".join(label[:10_000].split())) is not None
+    return _DISAMBIGUATOR.fullmatch(_line(label)) is not None
+
+
+def _line(label: str) -> str:
+    return " ".join(repaired(label[:10_000]).split())
 
 
 def _bare(words: str) -> str:

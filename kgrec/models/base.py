@@ -20,6 +20,7 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ModelError
 from kgrec.graph.paths import ReasonedPath
+from kgrec.ops.folding import Fold
 
 B = TypeVar("B")
 
@@ -260,6 +261,15 @@ class Recommender(nn.Module, ABC):
         """
         return None
 
+    def own_fold(self) -> Fold | None:
+        """Return what makes the vectors of people by their histories, where the model itself says
+        how; None takes ``kgrec.ops.folding.MeanFold`` for what ``DotProduct.fold`` says can be
+        folded in.
+
+        Call it in ``torch.inference_mode``, after ``eval()``.
+        """
+        return None
+
     def triple_scorer(self) -> "TripleScorer | None":
         """Return what says how plausible triples are; None where nothing does."""
         return None
@@ -287,6 +297,7 @@ _HOOKS = frozenset(
         "scorer",
         "can_rank",
         "export_vectors",
+        "own_fold",
         "triple_scorer",
         "explanation_effects",
         "own_paths",

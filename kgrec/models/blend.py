@@ -5,7 +5,7 @@ it of runs and chooses the weights.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from kgrec.errors import CapabilityError, ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.base import DotProduct, ModelEffects, Plan, Recommender, Scorer, reads_history
 from kgrec.models.capabilities import GraphEditable, HistoryEditable, Refittable, Summed
+from kgrec.models.folding import folding
 from kgrec.nn.mixing import standardized
 
 
@@ -128,22 +129,25 @@ class Blend(Recommender):
     Differs from the paper: there is none.
 
     Args:
-        members: The trained models.
+        members: The trained models, and the configuration of each.
         data: What they were trained on.
         config: Their names, weights and scales.
 
-    Source: decision 0021.
+    Source: decision 0022.
     """
 
     used: Tensor
 
-    def __init__(self, members: Sequence[Recommender], data: Dataset, config: BlendConfig) -> None:
+    def __init__(
+        self, members: Sequence[tuple[Recommender, Any]], data: Dataset, config: BlendConfig
+    ) -> None:
         super().__init__()
         self.config = config
-        self.members = nn.ModuleList(members)
+        self.members = nn.ModuleList(member for member, _ in members)
         self.scores_read_graph = any(  # type: ignore[misc]
-            member.scores_read_graph for member in members
+            member.scores_read_graph for member, _ in members
         )
+        self._configs = [own for _, own in members]
         used = np.bincount(data.train.user, minlength=data.num_users)
         self.register_buffer("used", torch.from_numpy(used), persistent=False)
         self._data = data
@@ -187,8 +191,15 @@ class Blend(Recommender):
         )
 
     def scorer(self) -> Scorer:
-        """Return the weighted sum; of inner products, one inner product."""
-        return self.mixed([member.scorer() for member in self.trained()])
+        """Return the weighted sum; of inner products that read no history, one inner product."""
+        return self.mixed(self.scorers())
+
+    def scorers(self) -> list[Scorer]:
+        """Return the members' scorers, which fold people in as they do by themselves."""
+        return [
+            folding(member, member.scorer(), self._data, config)
+            for member, config in zip(self.trained(), self._configs, strict=True)
+        ]
 
     def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
         """Return the weighted sum of the members' scorers."""
@@ -200,7 +211,7 @@ class Blend(Recommender):
             tuple(scorers), weights, lengths, self.used, self.config.scale == "user"
         )
         vectors = [scorer for scorer in scorers if isinstance(scorer, DotProduct)]
-        if len(vectors) < len(scorers) or blend.per_user:
+        if len(vectors) < len(scorers) or blend.per_user or blend.reads_history:
             return blend
         return _one_product(vectors, blend)
 
@@ -214,23 +225,12 @@ class Blend(Recommender):
 
 def _one_product(vectors: Sequence[DotProduct], blend: BlendScorer) -> DotProduct:
     """Return the vectors of all members side by side, those of users times their weights."""
-
-    def joined(
-        parts: Sequence[Float[Tensor, "batch _"]], weights: Float[Tensor, "batch _"]
-    ) -> Float[Tensor, "batch _"]:
-        columns = weights.T.unsqueeze(-1)  # (members, batch, 1)
-        return torch.cat([w.to(p) * p for w, p in zip(columns, parts, strict=True)], 1)
-
-    def fold(
-        history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]
-    ) -> Float[Tensor, "batch _"]:
-        parts = [one.fold(history, mask) for one in vectors if one.fold is not None]
-        return joined(parts, blend.weights[torch.bucketize(mask.sum(1), blend.lengths)])
-
     weights = blend.weights[torch.bucketize(blend.used, blend.lengths)]
-    users = joined([one.users for one in vectors], weights)
-    items = torch.cat([one.items for one in vectors], 1)
-    return DotProduct(users, items, fold=fold if blend.reads_history else None)
+    users = [
+        weights[:, number : number + 1].to(one.users) * one.users
+        for number, one in enumerate(vectors)
+    ]
+    return DotProduct(torch.cat(users, 1), torch.cat([one.items for one in vectors], 1))
 
 
 class BlendEffects(Summed, GraphEditable):
@@ -254,7 +254,7 @@ class BlendEffects(Summed, GraphEditable):
     @cached_property
     def _scorers(self) -> list[Scorer]:
         with torch.inference_mode():
-            return [member.scorer() for member, _ in self.members]
+            return self._blend.scorers()
 
     @torch.inference_mode()
     def coefficients(self, user: int) -> tuple[tuple[float, ...], float]:

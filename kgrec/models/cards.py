@@ -18,8 +18,8 @@ from kgrec.models.catalog import ModelEntry
 from kgrec.models.effects import HistorySumEffects
 
 FAMILIES = (
-    *("baselines", "factorization", "multitask", "adversarial", "linear", "autoencoders"),
-    *("graph", "knowledge", "paths", "news", "triples"),
+    *("baselines", "factorization", "features", "multitask", "adversarial", "linear"),
+    *("autoencoders", "sequential", "graph", "knowledge", "paths", "news", "triples"),
 )
 """Families in the order in which they are listed; models from outside come last."""
 

@@ -65,16 +65,19 @@ class Fallback:
     Args:
         data: Training interactions, triples, and facts about users.
         choice: What is used of them.
+
+    Attributes:
+        popularity: Training interactions per item, the older the less.
+        by_user: What users with attributes go by; None without.
+        of_item: Weighted attributes per item, unit rows; None without.
     """
 
     def __init__(self, data: Dataset, choice: FallbackChoice) -> None:
         self.choice = choice
         self.popularity = torch.from_numpy(decayed_popularity(data, choice.half_life))
         by_attributes = choice.way == "attributes"
-        self._by_user = (
-            _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
-        )
-        self._of_item = _item_content(data) if by_attributes and len(data.triples) else None
+        self.by_user = _by_user_attributes(data) if by_attributes and len(data.user_facts) else None
+        self.of_item = _item_content(data) if by_attributes and len(data.triples) else None
 
     def content(self, query: Query) -> Float[Tensor, "batch items"]:
         """Return scores by attributes: a row is all zeros where nothing is known of the person.
@@ -89,15 +92,15 @@ class Fallback:
         user = query.user.cpu().numpy()
         mask = query.history_mask.cpu().numpy()
 
-        if self._of_item is not None:
+        if self.of_item is not None:
             row, column = mask.nonzero()
             item = query.history.cpu().numpy()[row, column]
             sets = sp.csr_matrix((np.ones(len(row)), (row, item)), shape=(count, width))
-            scores += ((sets @ self._of_item) @ self._of_item.T).toarray()
+            scores += ((sets @ self.of_item) @ self.of_item.T).toarray()
 
-        if self._by_user is not None:
+        if self.by_user is not None:
             rest = (user >= 0) & ~scores.any(1)
-            scores[rest] = self._by_user(user[rest])
+            scores[rest] = self.by_user(user[rest])
 
         return torch.from_numpy(scores)
 
@@ -115,37 +118,44 @@ def decayed_popularity(data: Dataset, half_life: float = 0.0) -> np.ndarray:
     return np.bincount(train.item, weights=worth, minlength=data.num_items)
 
 
-class _ByUserAttributes:
+class ByUserAttributes:
     """The mean over a user's attributes of what users who share each one use, smoothed toward
     popularity.
+
+    Attributes:
+        facts: User x attribute matrix of ones.
+        counts: Attribute x item matrix: interactions of the users who have it.
+        sizes: Interactions per attribute.
+        share: Share of each item in all interactions.
     """
 
     def __init__(self, facts: sp.csr_matrix, used: sp.csr_matrix) -> None:
-        self._facts = facts
-        self._counts = sp.csr_matrix(facts.T @ used)
-        self._sizes = np.asarray(self._counts.sum(axis=1)).ravel()
+        self.facts = facts
+        self.counts = sp.csr_matrix(facts.T @ used)
+        self.sizes = np.asarray(self.counts.sum(axis=1)).ravel()
         popularity = np.asarray(used.sum(axis=0)).ravel()
-        self._share = popularity / max(1.0, popularity.sum())
+        self.share = popularity / max(1.0, popularity.sum())
 
     def __call__(self, users: np.ndarray) -> np.ndarray:
-        facts = self._facts[users]
+        """Return the scores of every item for some users (rows)."""
+        facts = self.facts[users]
         known = np.asarray(facts.sum(axis=1)).ravel()
         weights = facts.multiply(1 / np.maximum(known, 1)[:, None]).tocsr()
-        weights.data /= (self._sizes + _PRIOR_INTERACTIONS)[weights.indices]
+        weights.data /= (self.sizes + _PRIOR_INTERACTIONS)[weights.indices]
         prior = np.asarray(weights.sum(axis=1)).ravel()
         return np.asarray(
-            (weights @ self._counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self._share
+            (weights @ self.counts).toarray() + _PRIOR_INTERACTIONS * prior[:, None] * self.share
         )
 
 
-def _by_user_attributes(data: Dataset) -> _ByUserAttributes:
+def _by_user_attributes(data: Dataset) -> ByUserAttributes:
     user, relation, entity = data.user_facts.T.astype(np.int64)
     values, column = np.unique(relation * data.num_entities + entity, return_inverse=True)
     facts = sp.csr_matrix(
         (np.ones(len(user)), (user, column.ravel())), shape=(data.num_users, len(values))
     )
     facts.data[:] = 1.0
-    return _ByUserAttributes(
+    return ByUserAttributes(
         facts, data.train.csr(data.num_users, data.num_items).astype(np.float64)
     )
 

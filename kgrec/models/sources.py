@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Distribution = Literal["uniform", "popularity", "in-batch", "hard"]
 Labels = Literal["click", "rating"]
-Targets = Literal["every", "next"]
+Targets = Literal["every", "windows", "next"]
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,10 @@ class Sequences:
     Attributes:
         length: Most items of a history; the latest are kept.
         targets: "every" takes each user once an epoch, and after each item of the history the item
-            that came next (SASRec); "next" takes each interaction but a user's first once an epoch,
-            after a history of what came before (GRU4Rec, Caser). Either way a user needs two
-            interactions.
+            that came next (SASRec); "windows" does so too, and cuts all that a user has into
+            histories of that length, so that each interaction but a user's first is a target once
+            an epoch; "next" takes each of these by itself, after a history of what came before
+            (Caser). A user needs two interactions.
     """
 
     length: int = 50
@@ -167,7 +168,9 @@ class Sequences:
     def __post_init__(self) -> None:
         """Reject what cannot be drawn."""
         if self.length < 1 or self.targets not in get_args(Targets):
-            raise ConfigError('sequences need length >= 1 and targets "every" or "next".')
+            raise ConfigError(
+                'sequences need length >= 1 and targets "every", "windows" or "next".'
+            )
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,23 @@ class DenoisingAutoEncoder(nn.Module):
                 code = output
 
         return code, (output - x).square().sum(1).mean()
+
+
+def multinomial_loss(
+    logits: Float[Tensor, "batch items"], x: Float[Tensor, "batch items"]
+) -> Float[Tensor, ""]:
+    """Return the mean over rows of minus the log-likelihood of ``x`` by softmax of the logits.
+
+    Source: Liang et al., Mult-VAE, WWW 2018, Eq. (2). https://arxiv.org/abs/1802.05814
+    """
+    return -(logits.log_softmax(1) * x).sum(1).mean()
+
+
+def divergence_from_normal(
+    mean: Float[Tensor, "batch dim"], log_variance: Float[Tensor, "batch dim"]
+) -> Float[Tensor, ""]:
+    """Return the mean over rows of the divergence of N(mean, variance) from N(0, I).
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes, ICLR 2014, Appendix B.
+    """
+    return (log_variance.exp() + mean.square() - 1 - log_variance).sum(1).mean() / 2

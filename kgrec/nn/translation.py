@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kgrec.nn.kge import TransDTables, TransETables, TransRTables, TripleTables
+from kgrec.nn.kge import ComplExTables, TransDTables, TransETables, TransRTables, TripleTables
+from kgrec.nn.losses import logistic
 from kgrec.ops.csr import Csr
 from kgrec.ops.optimizer import adam
 from kgrec.ops.propagate import propagate
@@ -13,7 +14,11 @@ from kgrec.ops.propagate import propagate
 def translation_tables(
     kind: str, num_nodes: int, num_relations: int, dim: int, generator: torch.Generator
 ) -> TripleTables:
-    """Return untrained tables of a kind: "transe" (L1, as in Fast-TransX), "transr" or "transd"."""
+    """Return untrained tables of a kind: "transe" (L1, as in Fast-TransX), "transr", "transd", or
+    "complex", of half as many complex coordinates (rounded up).
+    """
+    if kind == "complex":
+        return ComplExTables(num_nodes, num_relations, -(-dim // 2), 0.1, generator)
     if kind == "transe":
         return TransETables(num_nodes, num_relations, dim, "l1", generator)
     if kind == "transr":
@@ -31,12 +36,14 @@ def train_translation(
     generator: torch.Generator,
     batch_size: int = 1024,
     learning_rate: float = 0.02,
-    margin: float = 1.0,
+    margin: float | None = 1.0,
 ) -> None:
     """Train tables in place: true triples by a margin above the same with the head or the tail
     (even odds) drawn again.
 
         loss = mean of max(0, margin - score(h, r, t) + score(h', r, t'))
+
+    Without a margin it is the log loss of telling the two apart (``kgrec.nn.losses.logistic``).
 
     Args:
         tables: What is trained.
@@ -47,7 +54,7 @@ def train_translation(
         generator: On the CPU; draws order and corruptions, wherever the tables are.
         batch_size: Triples per step.
         learning_rate: Of Adam.
-        margin: More than 0.
+        margin: More than 0, or None.
 
     Source: Bordes et al., TransE, NIPS 2013, Eq. (1) and Algorithm 1; corruptions uniform and
     unfiltered, as there.
@@ -68,8 +75,12 @@ def train_translation(
         ):
             triple = head[rows], relation[rows], tail[rows]
             optimizer.zero_grad(set_to_none=True)
-            wrong = tables.corrupted(*triple, negative, corrupts_head).squeeze(1)
-            torch.autograd.backward((margin - tables.score(*triple) + wrong).relu().mean())
+            right, wrong = tables.score(*triple), tables.corrupted(*triple, negative, corrupts_head)
+            if margin is None:
+                torch.autograd.backward(logistic(right, wrong))
+            else:
+                torch.autograd.backward((margin - right + wrong.squeeze(1)).relu().mean())
+
             optimizer.step()
             tables.constrain()
 

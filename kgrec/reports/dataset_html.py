@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from kgrec.escaping import clean
+from kgrec.languages import repaired
 from kgrec.templates import environment, source
 
 _LONGEST = 160
@@ -419,7 +420,7 @@ def _graph(
             "triples of an entity other than an item",
         )
     )
-    hubs = [(hub["label"], hub["triples"], hub["key"]) for hub in graph["hubs"]]
+    hubs = [(repaired(hub["label"]), hub["triples"], hub["key"]) for hub in graph["hubs"]]
     lists = [_relations(graph["relations"]), _ranked("Hubs", ("entity", "triples"), hubs)]
 
     if graph["types"]:

@@ -16,12 +16,13 @@ import torch
 from kgrec._version import __version__
 from kgrec.data.records.dataset import Dataset
 from kgrec.evaluation.ranking import Lists, rank_users
-from kgrec.models.base import Plan, Recommender
+from kgrec.models.base import Plan, Recommender, Scorer, VectorScorer
+from kgrec.models.closed_form import HistoryScorer
 from kgrec.ops.backends import native
 from kgrec.ops.memory import keep_freed_memory
 from kgrec.ops.ranking import chunk_rows
 from kgrec.process import peak_memory, total_memory
-from kgrec.runs.run import build_model
+from kgrec.runs.run import build_model, snapshot_scorer
 from kgrec.runs.settings import choose
 from kgrec.training.config import TrainConfig
 from kgrec.training.loop import Round, rounds_of, snapshot
@@ -38,6 +39,8 @@ _PACKAGES = (
     "networkx",
     "safetensors",
 )
+MOST_SERVED = 4 << 30
+"""Bytes of an item matrix above which serving tables are refused."""
 _FEWEST_STEPS, _SECONDS = 3, 1.0  # steps that are timed, and for how long at least
 
 
@@ -70,6 +73,8 @@ class Prediction:
         most_epochs: Epochs after which training ends at the latest.
         peak_memory_bytes: Most memory of this process so far, data, model, gradients and optimizer
             included; validation may add to it.
+        serving_bytes: Size of its tables for serving without torch; None if there are none. An
+            item matrix that is mostly zeros takes less.
     """
 
     model: str
@@ -78,6 +83,18 @@ class Prediction:
     seconds_per_epoch: float
     most_epochs: int
     peak_memory_bytes: int
+    serving_bytes: int | None = None
+
+
+def served_bytes(scorer: Scorer, data: Dataset) -> int | None:
+    """Return the size of the numbers that a scorer is served by without torch; None where it must
+    score itself.
+    """
+    if isinstance(scorer, VectorScorer):
+        return 4 * (scorer.users.numel() + 2 * scorer.items.numel())
+    if type(scorer) is HistoryScorer:
+        return 4 * data.num_items**2
+    return None
 
 
 def predict(
@@ -118,6 +135,7 @@ def predict(
         seconds,
         1 if plan.fit is not None else chosen.train.epochs,
         torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_memory(),
+        served_bytes(snapshot_scorer(made), data),
     )
 
 

@@ -29,6 +29,7 @@ from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
 from kgrec.data.storage import open_dataset
 from kgrec.errors import CheckpointError, ConfigError
+from kgrec.evaluation.next_items import NEXT
 from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import Report, evaluate
 from kgrec.evaluation.strangers import DAY, choose_fallback
@@ -630,11 +631,13 @@ class _Job:
 
         if (
             len(self.data.valid)
+            and not metric.startswith(NEXT)
             and not with_interactions(self.data).users[self.data.valid.user].any()
         ):
             logger.warning(
                 "%s: no validation user has training interactions: nothing to stop by, all "
-                "epochs are trained.",
+                "epochs are trained. For sessions, metric=next-ndcg@10 measures each item after "
+                "those before it.",
                 self.data.name,
             )
             return None

@@ -1,7 +1,7 @@
 """Ranker: a trained model's lists for everyone, with what every request needs kept at hand."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,19 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.tie_order import tie_order
 from kgrec.evaluation.ranking import Lists
-from kgrec.models.base import DotProduct, Recommender, Scorer
-from kgrec.models.fallback import CONTENT, HISTORY, KINDS, POPULAR, FallbackChoice, Served, served
+from kgrec.models.base import DotProduct, Recommender, Scorer, reads_history
+from kgrec.models.fallback import (
+    CONTENT,
+    HISTORY,
+    KINDS,
+    PERSONAL,
+    POPULAR,
+    FallbackChoice,
+    Served,
+    served,
+)
+from kgrec.models.folding import Folded
+from kgrec.ops.folding import SumFold
 from kgrec.ops.ranking import chunk_rows, topk_unseen_
 
 NONE = -1
@@ -84,6 +95,8 @@ class Ranker:
 
         self._own_kind = KINDS.index(model.list_kind)
         self._model_scorer = scorer
+        with torch.inference_mode():
+            self._own_fold = model.own_fold()
         self._off = choice.way == "off"
         self._num_items = data.num_items
         self.order = torch.from_numpy(tie_order(data))
@@ -112,6 +125,7 @@ class Ranker:
         *,
         allowed: Bool[Tensor, " items"] | None = None,
         allow_seen: bool = False,
+        vectors: Float[Tensor, "users dim"] | None = None,
     ) -> Ranked:
         """Return the k best items for each user; of equal scores the more popular, then the lower
         id.
@@ -125,8 +139,9 @@ class Ranker:
             k: Length of each list, at most the number of items.
             allowed: Items that may be shown; None allows all.
             allow_seen: Whether own items may be shown.
+            vectors: Of known users of a model with such, instead of the trained ones.
         """
-        parts = list(self._chunks(rows, own, k, allowed, allow_seen))
+        parts = list(self._chunks(rows, own, k, allowed, allow_seen, vectors))
         if not parts:
             nothing = torch.empty(0, k, dtype=torch.int64)
             return Ranked(nothing, nothing.float(), nothing)
@@ -136,8 +151,52 @@ class Ranker:
 
         return Ranked(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
+    def rank_updated(
+        self,
+        row: int,
+        own: Lists,
+        k: int,
+        *,
+        allowed: Bool[Tensor, " items"] | None = None,
+        allow_seen: bool = False,
+    ) -> Ranked:
+        """Return the k best items of a known user (row) with new interactions.
+
+        A vector is moved from where training left it (``kgrec.ops.folding``); a model by sets of
+        items goes by the larger set; what can do neither ranks as before. None shows what the user
+        has.
+
+        Args:
+            row: The user.
+            own: All that the user has, old and new, as one list.
+            k: Length of the list.
+            allowed: Items that may be shown; None allows all.
+            allow_seen: Whether own items may be shown.
+        """
+        scorer = self._model_scorer
+        rows = np.array([row])
+        usable = own.items[self.known[own.items]].numpy()
+        kept = not reads_history(scorer) or isinstance(self._own_fold, SumFold)
+        if not self._known_users[row]:
+            return self.rank(np.array([-1]), own, k, allowed=allowed, allow_seen=allow_seen)
+        if kept or not len(usable):
+            return self.rank(rows, own, k, allowed=allowed, allow_seen=allow_seen)
+        if isinstance(scorer, DotProduct) and isinstance(scorer.fold, Folded):
+            vector = scorer.fold.moved(scorer.users[row], usable).unsqueeze(0)
+            return self.rank(rows, own, k, allowed=allowed, allow_seen=allow_seen, vectors=vector)
+
+        found = self.rank(np.array([-1]), own, k, allowed=allowed, allow_seen=allow_seen)
+        personal = torch.full_like(found.kinds, PERSONAL)
+        return replace(found, kinds=torch.where(found.kinds == HISTORY, personal, found.kinds))
+
     def _chunks(
-        self, rows: np.ndarray, own: Lists, k: int, allowed: Tensor | None, allow_seen: bool
+        self,
+        rows: np.ndarray,
+        own: Lists,
+        k: int,
+        allowed: Tensor | None,
+        allow_seen: bool,
+        vectors: Tensor | None,
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield items, scores and kinds, a chunk of users at a time, so that memory does not grow
         with their number.
@@ -157,7 +216,8 @@ class Ranker:
             else:
                 ptr = seen.ptr[start : stop + 1]
 
-            query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start)
+            some = None if vectors is None else vectors[start:stop]
+            query, table, kind = self._scored(rows[start:stop], user[start:stop], own, start, some)
             scores, columns = self._best(table, k, hidden, ptr, seen.items)
             kinds = kind.unsqueeze(1).expand_as(columns).masked_fill(columns < 0, NONE)
 
@@ -175,7 +235,12 @@ class Ranker:
             yield torch.where(columns < 0, -1, self.order[columns.clamp(min=0)]), scores, kinds
 
     def _scored(
-        self, rows: np.ndarray, user: Tensor, own: Lists, start: int
+        self,
+        rows: np.ndarray,
+        user: Tensor,
+        own: Lists,
+        start: int,
+        vectors: Tensor | None = None,
     ) -> tuple[Query, Tensor, Tensor]:
         """Return the query of some users, their scores by column, free to be overwritten, and the
         kind of each row.
@@ -189,7 +254,9 @@ class Ranker:
             query = Query(
                 user, _NO_HISTORY.expand(len(rows), 0), _NO_HISTORY.expand(len(rows), 0).bool()
             )
-            scores = self._model_scorer.vectors(query) @ self._catalog
+            if vectors is None:
+                vectors = self._model_scorer.vectors(query)
+            scores = vectors @ self._catalog
             if len(self._cold):
                 scores.index_fill_(1, self._cold, -torch.inf)
 
@@ -243,6 +310,8 @@ class Ranker:
 
         further = fallback.content(query)[:, self.order].to(scores.dtype)
         further[:, self.known[self.order]] = -torch.inf
+        row, place = (columns >= 0).nonzero(as_tuple=True)
+        further[row, columns[row, place]] = -torch.inf  # a fallback has listed them already
         values, at = self._best(further, columns.shape[1], hidden, ptr, seen)
         first = (columns >= 0).sum(1, keepdim=True)
         place = (

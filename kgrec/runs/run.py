@@ -30,6 +30,7 @@ from kgrec.errors import (
 )
 from kgrec.evaluation.ctr import evaluate_ctr
 from kgrec.evaluation.impressions import evaluate_impressions
+from kgrec.evaluation.next_items import evaluate_next_items
 from kgrec.evaluation.ranking import Lists
 from kgrec.evaluation.rating import evaluate_ratings
 from kgrec.evaluation.report import Report, evaluate
@@ -56,6 +57,7 @@ from kgrec.models.blend import Blend, BlendConfig
 from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
+from kgrec.models.folding import folding
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
 from kgrec.process import refuse_after_fork
@@ -87,7 +89,7 @@ from kgrec.training.loop import TrainState, snapshot
 from kgrec.training.streams import global_stream
 
 SCOPES = ("inference", "training")
-PROTOCOLS = ("ranking", "ctr", "rating", "impressions", "sampled", "triples")
+PROTOCOLS = ("ranking", "ctr", "rating", "impressions", "sampled", "next-item", "triples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,9 @@ class Run:
     def scorer(self) -> Scorer:
         """Return the snapshot that ranks; computed once."""
         if self._scorer is None:
-            self._scorer = snapshot_scorer(self.model)
+            found = snapshot_scorer(self.model)
+            with torch.inference_mode():
+                self._scorer = folding(self.model, found, self.data, self.config)
         return self._scorer
 
     def evaluate(
@@ -216,7 +220,7 @@ class Run:
             protocol: "ranking" (every item for every user), "ctr" (is a pair an interaction?),
                 "rating" (how far are predicted ratings off?),
                 "impressions" (lists that were shown), "sampled" (each held-out item among a few
-                sampled ones), or "triples" (the missing end of held-out triples).
+                sampled ones), "next-item" (each after those before it), or "triples" (the missing end of held-out triples).
             metrics: Of "ranking": names without the cutoff; None takes recall, ndcg, precision,
                 hit, mrr, map and coverage. Another is "ndcg-retrieved", the NDCG of KGAT's and
                 NGCF's own code.
@@ -225,7 +229,7 @@ class Run:
             seed: Seed of sampled negatives.
             legacy_batch: Of "ctr": average over mini-batches of so many rows, as some published
                 code does.
-            fallback: Of "ranking" and "sampled": False leaves the fallback out; items then tie for
+            fallback: Of "ranking", "sampled" and "next-item": False leaves the fallback out; items then tie for
                 users whom the model does not know.
             dataset: The dataset that a loaded run was trained on, or its folder, where it is no
                 longer where it was; checked by its sum.
@@ -272,6 +276,8 @@ class Run:
                 report = evaluate_sampled(
                     scorer, data, on, ks, negatives=negatives, seed=seed, model=self.name
                 )
+            elif protocol == "next-item":
+                report = evaluate_next_items(scorer, data, on, ks, model=self.name)
             else:
                 report = evaluate(
                     scorer, data, on=on, ks=ks, metrics=metrics, model=self.name, beyond=beyond
@@ -397,7 +403,7 @@ class Run:
             users: User ids, one id, or "all".
             k: Items per user, at least 1.
             history: Item ids of someone unseen, instead of ``users``; needs a model that reads
-                histories.
+                histories. With one user, the new interactions of that user.
             items: Only these items are candidates.
             exclude: These items are not.
             allow_seen: Whether items that the user has are candidates.
@@ -411,8 +417,8 @@ class Run:
         """
         if k < 1:
             raise ConfigError(f"k={k}: ask for at least 1 item.")
-        if (users is None) == (history is None):
-            raise ConfigError("give either users or a history.")
+        if users is None and history is None:
+            raise ConfigError("give users or a history.")
         if on_unknown not in ("error", "ignore"):
             raise ConfigError(f'on_unknown={on_unknown!r}: take "error" or "ignore".')
 
@@ -426,18 +432,30 @@ class Run:
 
             allowed[known_rows(self.data.items, exclude, on_unknown, empty=True)] = False
 
+        shown: dict[str, Any] = {"allowed": allowed, "allow_seen": allow_seen}
+        length = min(k, self.data.num_items)
         if history is None:
             rows = self._user_rows(users, on_unknown)
             names = self.data.users.keys(rows)
-            own = ranker.own_lists(rows)
-        else:
-            rows = np.array([-1])
+            ranked = ranker.rank(rows, ranker.own_lists(rows), length, **shown)
+        elif users is None:
             names = [""]
-            own = self._own_list(history, on_unknown)
+            ranked = ranker.rank(
+                np.array([-1]), self._own_list(history, on_unknown), length, **shown
+            )
+        else:
+            rows = self._user_rows(users, on_unknown)
+            if len(rows) != 1:
+                raise ConfigError(
+                    f"a history belongs to one user, not {len(rows):,}. Pass one at a time."
+                )
+            names = self.data.users.keys(rows)
+            new = known_rows(self.data.items, history, on_unknown, empty=True)
+            both = np.union1d(ranker.own_lists(rows).items.numpy(), new)
+            own = torch.from_numpy(both)
+            lists = Lists(torch.tensor([0, len(own)]), own)
+            ranked = ranker.rank_updated(int(rows[0]), lists, length, **shown)
 
-        ranked = ranker.rank(
-            rows, own, min(k, self.data.num_items), allowed=allowed, allow_seen=allow_seen
-        )
         if self.fallback.way == "off":
             self._tell_strangers(names, ranked)
 
@@ -792,7 +810,9 @@ class Run:
             on in parts for parts in (data.negatives, data.impressions, data.held_triples)
         )
         enough = on == "valid" and (
-            protocol in ("ranking", "sampled") or not self.path or not self.dataset.get("path")
+            protocol in ("ranking", "sampled", "next-item")
+            or not self.path
+            or not self.dataset.get("path")
         )
         if self._given is None and (whole or enough):
             return data
@@ -1038,7 +1058,9 @@ def build_model(chosen: Chosen, data: Dataset, seed: int) -> Recommender:
     members have seeds of their own.
     """
     if chosen.members:
-        members = [build_model(member, data, own) for member, own in chosen.members]
+        members = [
+            (build_model(member, data, own), member.config) for member, own in chosen.members
+        ]
         return Blend(members, data, chosen.config)
 
     generator = torch.Generator().manual_seed(derive(seed, "init"))

@@ -12,10 +12,18 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kgrec.errors import CapabilityError, ConfigError, KgrecError, UnknownIdError
 from kgrec.serving.export import export_page
+from kgrec.serving.guards import (
+    HARDENED,
+    foreign_host,
+    foreign_site,
+    is_json,
+    read_body,
+    with_headers,
+)
 from kgrec.serving.inspector import KINDS, MOST_CHANGES, SPOKEN, Filters, Inspector
 from kgrec.serving.pages import ASSETS, asset, served_page, server_policy
 from kgrec.serving.work import BusyError, Worker
@@ -25,14 +33,6 @@ HEADER = "x-kgrec-token"
 LONGEST_ID = 2_000
 _MOST_BYTES = 64_000
 _MOST_NUMBER = 10**9
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 
 class RefusedError(Exception):
@@ -65,7 +65,7 @@ class Guard:
         self._app = app
         self._token = token.encode()
         self._hosts = frozenset(hosts)
-        self._headers = {"content-security-policy": server_policy(images)} | _HEADERS
+        self._headers = {"content-security-policy": server_policy(images)} | HARDENED
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,15 +74,7 @@ class Guard:
                 await self._app(scope, receive, send)
             return
 
-        async def hardened(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in self._headers.items()]
-                given = message["headers"]
-                message["headers"] = [
-                    pair for pair in given if pair[0].decode().lower() not in self._headers
-                ] + own
-            await send(message)
-
+        hardened = with_headers(send, self._headers)
         refused = self._refusal(Request(scope))
         if refused is None:
             await self._app(scope, receive, hardened)
@@ -90,19 +82,14 @@ class Guard:
             await _error(refused.status, str(refused))(scope, receive, hardened)
 
     def _refusal(self, request: Request) -> RefusedError | None:
-        host = request.headers.get("host", "")
-        origin = request.headers.get("origin")
-
-        if host not in self._hosts or len(request.headers.getlist("host")) != 1:
+        if foreign_host(request.headers, self._hosts):
             return RefusedError(
                 421,
                 "this server answers to its own address alone. Open the address that kgrec "
                 "inspect printed.",
             )
 
-        if origin is not None and origin != f"http://{host}":
-            return RefusedError(403, "requests from other sites are not answered.")
-        if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        if foreign_site(request.headers):
             return RefusedError(403, "requests from other sites are not answered.")
         if request.method not in ("GET", "HEAD") and not (
             request.method == "POST" and request.url.path == "/api/what-if"
@@ -338,14 +325,12 @@ async def _body(request: Request) -> Any:
     """Return the JSON of a request that is not larger than the limit, whatever it says of
     itself.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if not is_json(request):
         raise RefusedError(415, "the body must be application/json.")
 
-    found = b""
-    async for part in request.stream():
-        found += part
-        if len(found) > _MOST_BYTES:
-            raise RefusedError(413, f"the body is larger than {_MOST_BYTES:,} bytes.")
+    found = await read_body(request, _MOST_BYTES)
+    if found is None:
+        raise RefusedError(413, f"the body is larger than {_MOST_BYTES:,} bytes.")
 
     try:
         return json.loads(found)

@@ -13,6 +13,7 @@ import polars as pl
 
 from kgrec._version import __version__
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.texts.spoiled import repaired_all
 from kgrec.errors import ConfigError
 from kgrec.escaping import LONGEST
 from kgrec.explanation.core.answers import Contrast, FlipSet, Summary, WhatIf, WhyNot
@@ -20,7 +21,7 @@ from kgrec.explanation.core.records import Explanation, FactRef, Hop, Node, Path
 from kgrec.explanation.core.speech import Speech
 from kgrec.explanation.core.words import Words
 from kgrec.explanation.render.sentences import claim, headline, hop_words, wording
-from kgrec.languages import DEFAULT, LANGUAGES
+from kgrec.languages import DEFAULT, LANGUAGES, repaired
 from kgrec.process import refuse_after_fork
 from kgrec.runs.run import Run
 from kgrec.serving.images import Images
@@ -194,6 +195,7 @@ class Inspector:
             "model": run.name,
             "preset": run.chosen.preset,
             "dataset": data.name,
+            "verb": self._words.words().verb,
             "checksum": data.checksum,
             "seed": run.seed,
             "sizes": sizes
@@ -636,10 +638,10 @@ def _bounded(requested: int, given: int) -> dict[str, Any]:
 
 
 def _cut(label: str) -> str:
-    """Return a label that cannot fill memory; the page itself shows less."""
+    """Return a label for people that cannot fill memory; the page itself shows less."""
     if len(label) <= 5 * LONGEST:
-        return label
-    return label[: 5 * LONGEST - 1] + "…"
+        return repaired(label)
+    return repaired(label[: 5 * LONGEST - 1]) + "…"
 
 
 def _shortened(record: Any) -> Any:
@@ -663,7 +665,7 @@ def _readable(keys: pl.Series, labels: pl.Series | None) -> pl.Series:
     else:
         shown = pl.select(pl.coalesce(labels.alias("label"), keys.alias("key"))).to_series()
 
-    return shown.str.to_lowercase()
+    return repaired_all(shown).str.to_lowercase()
 
 
 def _search(words: str, keys: pl.Series, labels: pl.Series) -> np.ndarray:

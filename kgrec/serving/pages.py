@@ -21,8 +21,8 @@ _JS = "text/javascript; charset=utf-8"
 
 # A module after those that it imports.
 MODULES = (
-    *("strings.js", "address.js", "session.js", "language.js", "dom.js", "numbers.js"),
-    *("source.js", "saved.js", "pieces.js", "parts.js", "paths.js", "drawing.js"),
+    *("strings.js", "unliked.js", "address.js", "session.js", "language.js", "dom.js"),
+    *("numbers.js", "source.js", "saved.js", "pieces.js", "parts.js", "paths.js", "drawing.js"),
     *("screens/users.js", "screens/recommendations.js", "screens/filters.js", "screens/why.js"),
     *("screens/compare.js", "screens/models.js", "screens/node.js", "screens/what_if.js"),
     *("screens/overall.js", "screens/about.js", _ENTRY),

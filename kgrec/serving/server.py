@@ -1,22 +1,19 @@
 """Run the inspector on this machine's own address."""
 
-import asyncio
 import secrets
 import socket
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kgrec.errors import ConfigError
 from kgrec.serving.app import make_app
 from kgrec.serving.inspector import Inspector
+from kgrec.serving.protocols import TimedH11
 from kgrec.serving.work import Worker
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8008
 _TRIES = 20
-_PATIENCE = 10.0  # seconds for a request to arrive, and for an answer to be taken
 
 
 def open_socket(port: int | None) -> socket.socket:
@@ -55,55 +52,6 @@ def _bound(port: int) -> socket.socket:
     return found
 
 
-class _Timed(H11Protocol):
-    """A connection with time limits on a request's arrival and on an answer's delivery.
-
-    uvicorn has none: so many clients that stop within a request as it takes connections would keep
-    it from answering for good.
-    """
-
-    _slow: asyncio.TimerHandle | None = None
-    _stuck: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
-        super().connection_made(transport)
-        self._slow = self.loop.call_later(_PATIENCE, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        """Go on waiting where a request is not whole; what has come of it gives it no more time."""
-        super().data_received(data)
-        begun = self.conn.their_state is h11.SEND_BODY or (
-            self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-        )
-        if not begun:
-            self._slow = _stopped(self._slow)
-        elif self._slow is None:
-            self._slow = self.loop.call_later(_PATIENCE, self.transport.abort)
-
-    def pause_writing(self) -> None:
-        """Wait for the client to take what it asked for."""
-        super().pause_writing()
-        self._stuck = self._stuck or self.loop.call_later(_PATIENCE, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Stop waiting: it does."""
-        super().resume_writing()
-        self._stuck = _stopped(self._stuck)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        self._slow, self._stuck = _stopped(self._slow), _stopped(self._stuck)
-
-
-def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """Stop a timer and return what stands for none."""
-    if timer is not None:
-        timer.cancel()
-    return None
-
-
 class Service:
     """The inspector on a socket.
 
@@ -125,7 +73,8 @@ class Service:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 make_app(inspector, token, [f"{HOST}:{port}", f"localhost:{port}"], self._worker),
-                http=_Timed,
+                http=TimedH11,
+                loop="asyncio",
                 log_level="warning",
                 access_log=False,
                 server_header=False,

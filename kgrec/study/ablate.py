@@ -177,7 +177,7 @@ def ablate(
     _cutoffs(metric)
     _check_numbers(seeds, relations)
 
-    if chosen.name in MODELS and not {"triples", "texts"} & set(MODELS[chosen.name].needs):
+    if not _reads_triples(chosen):
         known = ", ".join(
             name
             for name, entry in MODELS.items()
@@ -185,7 +185,7 @@ def ablate(
         )
         raise ConfigError(
             f"{chosen.name} uses no knowledge graph, so there is nothing to leave out. Ablate "
-            f"one of {known}."
+            f"one of {known}, or a model of histories with item_init=transe."
         )
 
     if isinstance(data, Dataset):
@@ -713,6 +713,15 @@ def _caution(seeds: int) -> list[str]:
     if seeds == 1:
         return ["One seed only: the intervals know users, not how much trainings differ."]
     return []
+
+
+def _reads_triples(chosen: Chosen) -> bool:
+    """Return whether a model may read triples: its entry says so, it starts from them, or it comes
+    from outside.
+    """
+    if chosen.name not in MODELS or {"triples", "texts"} & set(MODELS[chosen.name].needs):
+        return True
+    return getattr(chosen.config, "item_init", "") in ("transe", "complex")
 
 
 def _cutoffs(metric: str) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def blend(
         scale: "member", or "user": each user's scores are standardized, and a score is no sum of
             members' parts that stays one under deletion.
         by: "all", or "history": users with short, middle and long histories have weights of their
-            own. Those overfitted where it was measured (decision 0021).
+            own. Those overfitted where it was measured (decision 0022).
         weights: Weights in the order of the runs instead of chosen ones.
         dataset: The dataset that loaded runs were trained on, or its folder, where it is no longer
             where it was; the test part is evaluated on it.
@@ -155,7 +155,7 @@ def _made(
     dataset: "Dataset | str | PathLike[str] | None",
 ) -> Run:
     chosen = blended(tuple((run.chosen, run.seed) for run in runs), config)
-    model = Blend([run.model for run in runs], data, config).eval()
+    model = Blend([(run.model, run.config) for run in runs], data, config).eval()
     first = runs[0]
     run = Run(
         "blend", model, data, chosen, first.seed, [], {}, first.dataset, fallback=first.fallback

@@ -220,6 +220,40 @@ def with_times(data: Dataset) -> Dataset:
     return replace(data, train=replace(data.train, time=time))
 
 
+def with_shuffled_times(data: Dataset) -> Dataset:
+    """Return a dataset whose users have their training items in an order of chance, with times; it
+    depends on which items they are alone, not on the number of the user.
+    """
+    order = []
+    for user in np.unique(data.train.user):
+        rows = np.flatnonzero(data.train.user == user)
+        rows = rows[np.argsort(data.train.item[rows])]
+        rng = np.random.default_rng(data.train.item[rows])
+        order.append(rng.permutation(rows))
+
+    return with_times(replace(data, train=data.train.take(np.concatenate(order))))
+
+
+def forks(users: int = 80, items: int = 12, seed: int = 0) -> Dataset:
+    """Users take items 0 and 1 in an order of chance, then any of the others, and then item 2 where
+    0 came first, item 3 where 1 did; of the second half of them this last one is the test item.
+
+    What decides is three steps back: the set of items without their order, and the last item alone,
+    tell nothing.
+    """
+    rng = np.random.default_rng(seed)
+    train, test = [], []
+    for user in range(users):
+        first = int(rng.integers(2))
+        middle = 4 + int(rng.integers(items - 4))
+        row = [first, 1 - first, middle, 2 + first]
+        part = train if user < users // 2 else test
+        train += [(user, item) for item in row[:3]]
+        part.append((user, row[3]))
+
+    return with_times(dataset(train, test=test, num_users=users, num_items=items))
+
+
 def with_ratings(data: Dataset) -> Dataset:
     """Return a dataset whose interactions have ratings from 1 to 5, by item."""
     parts = {

@@ -107,6 +107,48 @@ class EverySampler:
             )
 
 
+class WindowSampler:
+    """Users' sequences cut into windows from their end, shuffled, each once an epoch; every item of
+    a window with the one that came next.
+
+    Two windows of a user share the item at which they are cut: the last target of the one begins
+    the history of the other.
+
+    Source: Kang and McAuley, SASRec, ICDM 2018, Section 3.5, for each window in place of the latest
+    one.
+    """
+
+    def __init__(self, source: Sequences, context: SamplerContext) -> None:
+        train = context.data.train  # each user's oldest first
+        start = np.searchsorted(train.user, np.arange(context.data.num_users + 1))
+        targets = np.maximum(np.diff(start) - 1, 0)
+        windows = -(-targets // source.length)
+        user = np.repeat(np.arange(len(windows)), windows)
+        later = np.arange(len(user)) - np.repeat(np.cumsum(windows) - windows, windows)
+        size = np.minimum(source.length, targets[user] - later * source.length)
+        first = start[user + 1] - 1 - later * source.length - size
+        self._item = _moved(train.item, context)
+        self._user, self._first, self._size = (
+            _moved(part, context) for part in (user, first, size)
+        )
+        self._order = Shuffled(len(user), context, "windows")
+
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return self._order.steps()
+
+    def epoch(self, epoch: int) -> Iterator[SequenceBatch]:
+        """Yield the batches of an epoch."""
+        for rows, _ in self._order.epoch(epoch):
+            size = self._size[rows].unsqueeze(1)
+            place = torch.arange(int(size.max()), device=rows.device)
+            mask = place < size
+            at = torch.where(mask, self._first[rows].unsqueeze(1) + place, 0)
+            history = torch.where(mask, self._item[at], 0)
+            target = torch.where(mask, self._item[at + mask.long()], 0)
+            yield SequenceBatch(self._user[rows], history, mask, target, mask)
+
+
 class NextSampler:
     """Interactions but each user's first, shuffled, each once an epoch, after what came before.
 
@@ -145,10 +187,14 @@ class NextSampler:
             )
 
 
-def sequence_sampler(source: Sequences, context: SamplerContext) -> EverySampler | NextSampler:
+def sequence_sampler(
+    source: Sequences, context: SamplerContext
+) -> EverySampler | WindowSampler | NextSampler:
     """Return the batches of users' sequences."""
     if source.targets == "every":
         return EverySampler(source, context)
+    if source.targets == "windows":
+        return WindowSampler(source, context)
     return NextSampler(source, context)
 
 

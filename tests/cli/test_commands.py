@@ -252,6 +252,7 @@ def test_doctor(dataset, capsys):
     assert told["model"] == "kgat"
     assert told["seconds_per_epoch"] > 0
     assert told["peak_memory_bytes"] > 1e6
+    assert told["serving_bytes"] > 1e3
     assert run(["doctor", str(dataset), "--model", "popularity"]) == 0
     assert "closed form" in capsys.readouterr().out
 

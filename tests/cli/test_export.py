@@ -26,6 +26,9 @@ NONE = (
     *("itemknn", "userknn", "rp3beta", "ease", "ease-kg", "gfcf", "dkn"),
     *("kgcn", "kgnn-ls", "ripplenet", "ktup", "mlp", "neumf"),
     *("mmoe", "shared-bottom", "ntn-head", "ntn-rating", "ntn", "pgpr"),
+    *(f"{name}{kg}" for name in ("nfm", "deepfm", "widedeep", "multvae") for kg in ("", "-kg")),
+    *("content", "content-text", "slim"),
+    *("gru4rec", "sasrec", "youtubednn", "youtubednn-seq", "lstm-cnn"),
 )
 CASES = [
     *((name, {}) for name in kgrec.MODELS if name not in NONE),

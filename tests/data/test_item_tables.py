@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import kgrec
 from kgrec.data.readers.attributes import table_settings
-from kgrec.data.tables.column_kinds import find_separator, flag_groups, in_lists
+from kgrec.data.tables.column_kinds import find_separator, flag_groups
+from kgrec.data.tables.list_cells import in_lists
 from kgrec.errors import ConfigError, FormatError, KgrecError, MissingFileError
 
 GENRES = [
@@ -589,3 +590,53 @@ def test_movielens_titles_years_and_genres(shared_data):
         f"no year, in column release_year of {shared_data('ml-100k') / 'ml-100k.item'}": 2
     }
     assert about(triples, "1", "class") == ["class=Animation", "class=Children's", "class=Comedy"]
+
+
+LISTS = {
+    "json": ['["War", "Sci-Fi, soft"]', '["War"]', "[]", '["Caf\\u00e9", null]'],
+    "python": ["['War', 'Sci-Fi, soft']", "['War', None]", "[]", "['Café']"],
+    "postgres": ['{War,"Sci-Fi, soft"}', "{War}", "{}", "{Café}"],
+    "tuples": ["('War', 'Sci-Fi, soft')", "('War',)", "", "('Café',)"],
+    "mixed": ['["War", "Sci-Fi, soft"]', "War", "", "Café"],
+    "records": [
+        '[{"id": 1, "name": "War"}, {"id": 2, "name": "Sci-Fi, soft"}]',
+        "[{'id': 1, 'name': 'War'}]",
+        "[]",
+        "[{'id': 3, 'name': 'Café'}]",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+def test_lists_in_cells_are_several_values_however_they_are_written(form):
+    graph = kgrec.triples_from_table(pl.DataFrame({"item_id": list("abcd"), "genre": LISTS[form]}))
+    values = {(item, value.removeprefix("genre=")) for item, _, value in stated(graph)}
+    assert values == {("a", "War"), ("a", "Sci-Fi, soft"), ("b", "War"), ("d", "Café")}
+    assert graph.columns[1].kind == "list"
+    assert "list" in graph.columns[1].note
+
+
+def test_what_lists_in_some_cells_became_is_said_and_can_be_set():
+    cells = ['["War", "Drama"]', *(["Drama", "War"] * 10)]
+    table = pl.DataFrame({"item_id": [f"i{n}" for n in range(21)], "genre": cells})
+    plain = kgrec.triples_from_table(table)
+    assert plain.columns[1].kind == "category"
+    assert plain.columns[1].note == "1 cells look like lists: kinds=list reads them"
+    read = kgrec.triples_from_table(table, kinds={"genre": "list"})
+    assert read.columns[1].distinct == 2
+    assert read.columns[1].note == "JSON lists in 1 cells; 20 others are one value each"
+    whole = kgrec.triples_from_table(table.head(3), kinds={"genre": "category"})
+    assert whole.columns[1].distinct == 3
+
+
+def test_lists_of_records_of_json_lines_have_their_names(tmp_path):
+    lines = ['{"item_id": "a", "genre": [{"id": 1, "name": "War"}, {"id": 2, "name": "Drama"}]}']
+    lines.append('{"item_id": "b", "genre": [{"id": 2, "name": "Drama"}]}')
+    (tmp_path / "items.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    graph = kgrec.triples_from_table(str(tmp_path / "items.jsonl"))
+    assert {(h, t) for h, _, t in stated(graph)} == {
+        ("a", "genre=War"),
+        ("a", "genre=Drama"),
+        ("b", "genre=Drama"),
+    }
+    assert graph.columns[1].note == "lists of records, each its 'name'"

@@ -14,6 +14,7 @@ from kgrec.errors import CapabilityError, ConfigError, UnknownIdError
 from kgrec.explanation import Explanation
 from kgrec.explanation.explainer import Explainer
 from kgrec.explanation.training.removals import StatedFacts
+from kgrec.graph.ckg import CollaborativeKG
 from kgrec.models.baselines.popularity import Popularity, PopularityConfig
 from kgrec.models.factorization.bprmf import BPRMF, BPRMFConfig
 from kgrec.queries import histories, queries
@@ -181,6 +182,41 @@ def test_what_a_run_recommends_is_what_is_explained(tmp_path):
     clicked = run.explain("u2", found.item, history=history)
     assert clicked.user == "u2"
     assert Explanation.from_json(clicked.to_json()).verify(run.explainer()) == []
+
+
+@pytest.mark.parametrize("name", ["lightgcn-kg", "kgat"])
+def test_a_run_folds_in_by_its_formula_on_every_edited_graph(data, name):
+    """The average user stays as it was trained; everything else is computed again."""
+    run = kgrec.fit(name, data, epochs=1, dim=4)
+    average = run.scorer().fold.fold.average
+    liked = data.items.rows(HISTORY).tolist()
+
+    def scores(model, items):
+        with torch.inference_mode():
+            vectors = model.eval().scorer().items.double().numpy()
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        mean = unit[items].mean(0) if items else np.zeros(len(average))
+        user = mean / (np.linalg.norm(mean) or 1) + min(1, 2 / max(1, len(items))) * average
+        return vectors @ user
+
+    guest = run.explainer().with_history(HISTORY)
+    found = guest.explain(k=6)
+    item = data.items.row(found.item)
+    whole = scores(run.model, liked)[item]
+    assert found.score == pytest.approx(whole, abs=1e-5)
+    stated, effects = StatedFacts(guest.data), run.model.explanation_effects()
+    checked = 0
+    for path in found.paths:
+        rests = stated.of(path)
+        rest = [row for row in liked if row not in rests.like.items_of(data.num_users)]
+        assert path.like_drop == pytest.approx(whole - scores(run.model, rest)[item], abs=1e-5)
+        ckg = CollaborativeKG.from_dataset(edited(data, rests.facts, data.num_users))
+        if len(ckg.head) < len(effects.ckg.head):
+            again = scores(effects.on_graph(ckg), liked)[item]
+            assert path.facts_drop == pytest.approx(whole - again, abs=1e-5)
+            checked += 1
+
+    assert checked
 
 
 def test_bad_histories_are_one_line(data):

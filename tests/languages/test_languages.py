@@ -30,6 +30,12 @@ AWKWARD = {
     "godparent": ("godparent", "is godparent of"),
     "original_language": ("original language", "is original language of"),
     "languageOfWork": ("language of work", ""),
+    "won award": ("won award", ""),
+    "contains-song": ("contains song", ""),
+    "receivedAward": ("received award", ""),
+    "playsInstrument": ("plays instrument", ""),
+    "recordLabel": ("released by", "released"),
+    "music genre": ("music genre", "is music genre of"),
 }
 
 

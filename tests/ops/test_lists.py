@@ -1,6 +1,6 @@
 import torch
 
-from kgrec.ops.lists import last_of_lists
+from kgrec.ops.lists import entries_of_lists, last_of_lists, pairs_of_lists
 
 START, VALUES = torch.tensor([0, 3, 3, 5]), torch.tensor([7, 8, 9, 4, 5])
 
@@ -21,3 +21,13 @@ def test_nothing_at_all():
     empty = torch.zeros(0, dtype=torch.int64)
     assert last_of_lists(torch.tensor([0, 0]), empty, torch.tensor([0]))[0].shape == (1, 0)
     assert last_of_lists(START, VALUES, empty)[0].shape == (0, 0)
+
+
+def test_entries_of_lists_and_pairs_of_their_owners():
+    start = torch.tensor([0, 2, 2, 5])
+    owner, place = entries_of_lists(start, torch.tensor([2, 1, 0, 2]))
+    assert owner.tolist() == [0, 0, 0, 2, 2, 3, 3, 3]
+    assert place.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
+    left, right = torch.tensor([1, 0, 1]), torch.tensor([0, 1, 1, 2])
+    pairs = zip(*(side.tolist() for side in pairs_of_lists(left, right, 3)), strict=True)
+    assert list(pairs) == [(0, 1), (0, 2), (1, 0), (2, 1), (2, 2)]

@@ -23,7 +23,7 @@ def served(run, monkeypatch, seconds):
     from kgrec.serving import server
     from kgrec.serving.inspector import Inspector
 
-    monkeypatch.setattr(server, "_PATIENCE", seconds)
+    monkeypatch.setattr("kgrec.serving.protocols._PATIENCE", seconds)
     listening = server.open_socket(0)
     port = listening.getsockname()[1]
     service = server.Service(Inspector(run), listening)

@@ -371,6 +371,7 @@ def test_batches_in_pieces_train_the_same_model(name, monkeypatch):
         (UserBatch, Users()),
         (SequenceBatch, Sequences(3)),
         (SequenceBatch, Sequences(3, "next")),
+        (SequenceBatch, Sequences(3, "windows")),
         (PointwiseBatch, Points(negatives=NegativeSource(3))),
         (SampledBatch, Pairs(NegativeSource(3, "popularity"))),
         (SampledBatch, Pairs(NegativeSource(3, "in-batch"))),
@@ -442,7 +443,11 @@ def test_sequences_are_in_the_order_of_their_times():
         (0, 9, 7): [5],
         (2, 8): [1],
     }
-    for sampler in (every, short, after):
+    windows = draws(SequenceBatch, Sequences(2, "windows"), data, batch_size=2)
+    assert listed(windows.epoch(1)) == {(0, 4): [9], (0, 9, 7): [7, 5], (2, 8): [1]}
+    whole = draws(SequenceBatch, Sequences(3, "windows"), data, batch_size=2)
+    assert listed(whole.epoch(1)) == {(0, 4, 9, 7): [9, 7, 5], (2, 8): [1]}
+    for sampler in (every, short, after, windows):
         for batch in sampler.epoch(2):
             assert (batch.history[~batch.history_mask] == 0).all()
             assert (batch.target[~batch.target_mask] == 0).all()

@@ -36,6 +36,7 @@ from kgrec.data.graphs.assemble import merge
 from kgrec.data.graphs.canonical import in_order, with_further
 from kgrec.data.graphs.filter import frequent, without_relations
 from kgrec.data.graphs.holdout import check_held, hold_out_triples, number_held
+from kgrec.data.linking.agreement import agreement, disagreement
 from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
@@ -53,6 +54,7 @@ from kgrec.data.shaping.options import cautions
 from kgrec.data.splitting.strategies import check_ratios
 from kgrec.data.tables.id_forms import difference
 from kgrec.data.tables.roles import BY_NAME, BY_POSITION, GIVEN, USER, Known
+from kgrec.data.texts.spoiled import spoiled_labels
 from kgrec.errors import ConfigError, nearest
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
@@ -122,6 +124,8 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
             "the moment training ends."
         )
 
+    report.warnings += spoiled_labels(graph)
+    report.warnings += disagreement(agreement(parts[0], graph, len(items)))
     graph, facts, content = with_further(graph, len(items), facts, content)
     phrases = () if sources.phrases is None else read_phrases(sources.phrases, graph)
     graph, held = _hold_out(graph, sources, options, report)
@@ -158,11 +162,10 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
 
 
 def _labels(graph: Triples) -> dict[str, dict[str, str]]:
-    """Return the labels of relations by language that are not the ones that the graph has."""
+    """Return the labels of relations by language."""
     found: dict[str, dict[str, str]] = {}
     for key, code, label in graph.relation_names.iter_rows():
-        row = graph.relations.get(key)
-        if row is not None and label != graph.relation_label(row):
+        if graph.relations.get(key) is not None:
             found.setdefault(code, {})[key] = label
 
     return found
@@ -191,7 +194,7 @@ def _settings(rows: Rows, options: BuildOptions) -> dict[str, object]:
     if rows.events:
         settings["events"] = list(rows.events)
 
-    if rows.divided in ("random", "temporal"):
+    if rows.divided in ("random", "temporal", "users"):
         settings["ratios"] = list(rows.shares)
 
     if rows.valid_held_out:

@@ -9,10 +9,10 @@ import polars as pl
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.graphs.join import join_linked
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.linking.by_value import links_found
 from kgrec.data.linking.links import link
 from kgrec.data.linking.match import check_review, items_to_match, match_items, write_review
-from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.readers.attributes import attribute_table, table_settings, triples_from_table
 from kgrec.data.readers.items import ItemTable, read_items, text_columns
 from kgrec.data.readers.triples import reader_settings
@@ -224,7 +224,7 @@ def links_by_label(
 def without_further_labels(triples: Triples, options: BuildOptions) -> Triples:
     """Return a graph without the labels that were read as attributes for linking alone."""
     reading = reader_settings(options.reading or {})
-    if reading.get("keep_labels") == "all":
+    if reading.get("keep_labels", "all") == "all":
         return triples
 
     names = list(reading.get("labels", LABEL_PREDICATES))

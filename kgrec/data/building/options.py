@@ -25,10 +25,12 @@ class BuildOptions:
 
     Attributes:
         split: "random" (per user; labeled rows without regard to users), "temporal" (two moments
-            for all), "leave-one-out" (per user, the latest), or "given". Where None: given parts if
-            there are any; impressions with times "temporal"; else "random".
-        ratios: Shares of train, valid and test for the first two; 0.8, 0.1, 0.1 where None, of
-            labeled rows 0.6, 0.2, 0.2.
+            for all), "leave-one-out" (per user, the latest), "sessions" (users as wholes, by when
+            they end), "users" (whole users for test, most of whose interactions are known there),
+            or "given". Where None: given parts if there are any; impressions with times "temporal";
+            else "random".
+        ratios: Shares of train, valid and test, but for "leave-one-out"; of "users" the last share
+            is of users. 0.8, 0.1, 0.1 where None, of labeled rows 0.6, 0.2, 0.2.
         triple_ratios: Shares of the triples for train, valid and test; all train where None.
         seed: Of every draw.
         min_rating: Ratings below it are left out (where ``interactions`` is a file).

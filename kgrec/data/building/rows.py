@@ -11,7 +11,14 @@ from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.building.weights import capped, from_last, known_in_training, summed, weigh
 from kgrec.data.graphs.filter import interaction_core
-from kgrec.data.readers.interactions import LogColumns, LogSettings, read_log, read_part
+from kgrec.data.readers.interactions import (
+    ROW,
+    LogColumns,
+    LogSettings,
+    in_row_order,
+    read_log,
+    read_part,
+)
 from kgrec.data.records.content import Impressions
 from kgrec.data.records.interactions import InteractionLog, Interactions
 from kgrec.data.records.parts import PART_WORDS, PARTS, TEST, TRAIN, VALID
@@ -76,6 +83,12 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     Raises:
         ConfigError: If there are none, or sources exclude each other.
     """
+    if sources.time == ROW and (options.session_gap or options.half_life):
+        raise ConfigError(
+            "session_gap and half_life need times, and time 'row' has the order alone. Leave them "
+            "out, or name the column of times."
+        )
+
     labeled = _labeled(sources, options, report)
     if labeled is not None:
         report.notes += labeled.notes
@@ -175,6 +188,8 @@ def _with_negatives(
 
 def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | None:
     log = sources.interactions
+    if isinstance(log, InteractionLog) and sources.time == ROW:
+        return in_row_order(log)
     if log is None or isinstance(log, InteractionLog):
         return log
 
@@ -226,7 +241,7 @@ def _given(
     report: ReportBuilder,
 ) -> tuple[pl.DataFrame, _Ids]:
     """Return the interactions of given parts, a validation part held out if there is none."""
-    frames = []
+    frames: list[pl.DataFrame] = []
     known = None
 
     for number, part in enumerate(parts):
@@ -236,6 +251,9 @@ def _given(
         rows = part
         if not isinstance(rows, InteractionLog):
             rows = read_part(part, user=sources.user, item=sources.item, on_error=options.on_error)
+
+        if sources.time == ROW:
+            rows = in_row_order(rows, sum(frame.height for frame in frames))
 
         _add_log(report, rows)
         frames.append(rows.frame.with_columns(part=pl.lit(number, dtype=pl.Int8)))

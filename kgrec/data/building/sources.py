@@ -60,7 +60,7 @@ class DatasetSources:
             ``users``.
         user: User column of interactions and tables, where present.
         item: Item column of interactions and links, where present.
-        time: Time column.
+        time: Time column; "row" takes the order of the rows, see ``read_interactions``.
         rating: Rating column.
         event: Column of event types in the interactions; read only where it is named.
         weight: Column of weights, likewise.

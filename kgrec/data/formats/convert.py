@@ -1,7 +1,7 @@
 """Write a dataset in a format of the field, and state what that format could not carry."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from kgrec.data.formats.statement import KIND, STATEMENT, VERSION, read_statemen
 from kgrec.data.io.files import FilePath
 from kgrec.data.io.writing import beside
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.wording import Wording
 from kgrec.errors import CheckpointError, ConfigError, nearest
 from kgrec.process import refuse_after_fork
 
@@ -89,14 +90,19 @@ def convert(
             if p.is_file()
         }
         counts = {what: count(data) for what, count in ASPECTS.items()}
-        lost = {what: count for what, count in counts.items() if count and what not in form.carries}
+        carries = form.carries
+        words = replace(data.wording, labels={})
+        if form.verb is not None and words == Wording({"": form.verb}):
+            carries |= {base.WORDS}  # what is read from this format has that verb
+
+        lost = {what: count for what, count in counts.items() if count and what not in carries}
         lost |= {
             what: count for what, count in _entities(data, form).items() if count
         } | written.lost
         carried = {
             what: count - written.fewer.get(what, 0)
             for what, count in counts.items()
-            if what in form.carries
+            if what in carries
         }
         carried = {what: count for what, count in carried.items() if count > 0}
         done = Conversion(to, str(path), files, carried, lost, tuple(written.notes))

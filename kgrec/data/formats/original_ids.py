@@ -11,7 +11,6 @@ from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats.id_lists import IdLists
 from kgrec.data.graphs.assemble import as_raw, assemble
 from kgrec.data.linking.links import read_links
-from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.rdf.iris import keys_of, without_minted
 from kgrec.data.readers.interactions import read_part
 from kgrec.data.readers.triples import read_triples
@@ -130,7 +129,7 @@ def under_keys(folder: Path, sources: DatasetSources) -> DatasetSources:
     """Return the sources under the keys that the IRIs in their graph were minted of."""
     kg = None
     if sources.kg is not None:
-        kg = tuple(without_minted(_with_kept_labels(one)) for one in sources.graphs)
+        kg = tuple(without_minted(read_triples(one)) for one in sources.graphs)
 
     links = None
     if sources.links is not None:
@@ -149,20 +148,6 @@ def under_keys(folder: Path, sources: DatasetSources) -> DatasetSources:
             links = links.with_columns(lists.item_ids(links["item"]))
 
     return replace(sources, kg=kg, links=links)
-
-
-def _with_kept_labels(source: object) -> Triples:
-    """Return a graph that kgrec wrote with its labels as literals too, where it had them so: some
-    have a language or another predicate, or an entity has several.
-    """
-    graph = read_triples(source, keep_labels="all")
-    label = pl.col("name").is_in(LABEL_PREDICATES)
-    rows = graph.attributes.filter(label)
-    plain = (rows["language"].fill_null("") == "") & (rows["name"] == LABEL_PREDICATES[0])
-    if plain.all() and not rows["entity"].is_duplicated().any():
-        return replace(graph, attributes=graph.attributes.filter(~label))
-
-    return graph
 
 
 def triples_under_ids(

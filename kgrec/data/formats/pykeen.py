@@ -1,21 +1,25 @@
 """Triples of labels between tabs, as PyKEEN's ``TriplesFactory.from_path`` reads them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kgrec.data.building.sources import DatasetSources
 from kgrec.data.formats import base, writing
 from kgrec.data.formats.base import Format, Written
-from kgrec.data.formats.folder_files import PART_STEMS, text_file
+from kgrec.data.formats.folder_files import PART_STEMS, part_file, text_file
 from kgrec.data.formats.id_lists import ENTITIES, RELATIONS
 from kgrec.data.formats.original_ids import triples_under_ids
 from kgrec.data.io.files import reading
 from kgrec.data.readers.triples import read_triples
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.parts import PARTS
-from kgrec.data.tables.delimited import read_columns
+from kgrec.data.tables.delimited import Table, read_columns
+from kgrec.data.tables.roles import ROLE_NAMES
 
 _COLUMNS = ("head", "relation", "tail")
 _HEAD = 1 << 16
+_SUFFIXES = ("tsv", "csv")
 _SCALE = 11  # values of a rating
 
 
@@ -34,11 +38,13 @@ def _benchmark(folder: Path) -> str | None:
     """Return what is between the cells of a benchmark's triples, None where it is none.
 
     ``train.txt`` is also the name of lists of items (a user and items, each user once) and of
-    ratings (a number from a scale at the end): triples name heads again.
+    ratings (a number from a scale at the end): triples name heads again. ``train.tsv`` and
+    ``train.csv`` are mostly tables of users and items: triples have a header that says so, or
+    heads that are tails as well.
     """
     train = text_file(folder, "train")
     if train is None or text_file(folder, "test") is None:
-        return None
+        return _table_benchmark(folder)
 
     with reading(train) as stream:
         lines = stream.read(_HEAD).decode(errors="replace").split("\n")[:-1]
@@ -59,6 +65,41 @@ def _benchmark(folder: Path) -> str | None:
     return None
 
 
+def _table_benchmark(folder: Path) -> str | None:
+    """Return what is between the cells of tables of triples, None where they are something else."""
+    train = part_file(folder, "train", _SUFFIXES)
+    if train is None or part_file(folder, "test", _SUFFIXES) is None:
+        return None
+
+    with reading(train) as stream:
+        lines = stream.read(_HEAD).decode(errors="replace").split("\n")[:-1]
+
+    separator = "," if train.name.removesuffix(".gz").endswith(".csv") else "\t"
+    rows = [line.rstrip("\r").split(separator) for line in lines if line.strip()]
+    if len(rows) < 2 or any(len(row) != len(_COLUMNS) or not all(row) for row in rows):
+        return None
+    if _is_header(rows[0]):
+        return separator
+
+    heads, _, tails = (set(column) for column in zip(*rows, strict=True))
+    words = not all(cell.replace(".", "").isdigit() for cell in tails)
+    return separator if words and heads & tails and len(heads) < len(rows) else None
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Return whether cells are names of head, relation and tail, in this order."""
+    names = [ROLE_NAMES[role] for role in _COLUMNS]
+    return all(name.rank(cell) is not None for name, cell in zip(names, row, strict=True))
+
+
+def _table(path: Path, separator: str) -> Table:
+    """Return a table of triples without its header, if it has one."""
+    table = read_columns(path, _COLUMNS, separator=separator)
+    if table.frame.height and _is_header([str(cell) for cell in table.frame.row(0)]):
+        return replace(table, frame=table.frame.slice(1), line=table.line.slice(1))
+    return table
+
+
 def read(folder: Path) -> DatasetSources:
     """Return the sources in a folder of such files."""
     separator = "\t"
@@ -66,13 +107,12 @@ def read(folder: Path) -> DatasetSources:
     if not paths["train"].is_file():
         separator = _benchmark(folder) or separator
         named = {part: text_file(folder, *PART_STEMS[part]) for part in PARTS}
+        if named["train"] is None:
+            named = {part: part_file(folder, part, _SUFFIXES) for part in PARTS}
+
         paths = {part: path for part, path in named.items() if path is not None}
 
-    tables = {
-        part: read_columns(path, _COLUMNS, separator=separator)
-        for part, path in paths.items()
-        if path.is_file()
-    }
+    tables = {part: _table(path, separator) for part, path in paths.items() if path.is_file()}
     held = {part: table.frame for part, table in tables.items() if part != "train"}
     return triples_under_ids(folder, read_triples(tables["train"]), held)
 
@@ -97,7 +137,7 @@ def write(data: Dataset, folder: Path, name: str) -> Written:
 
 PYKEEN = Format(
     "pykeen",
-    "triples_train.tsv, or train.txt and test.txt, 'head relation tail' between tabs",
+    "triples_train.tsv, or train.txt and test.txt (.tsv, .csv), 'head relation tail' between tabs",
     recognize,
     read,
     carries=frozenset({base.TRIPLES, base.HELD}),

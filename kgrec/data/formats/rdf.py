@@ -20,10 +20,10 @@ from kgrec.data.formats.base import Format, Written
 from kgrec.data.formats.id_lists import ITEMS, USERS
 from kgrec.data.formats.original_ids import under_keys
 from kgrec.data.formats.statement import was_written
-from kgrec.data.rdf.collect import LABEL_PREDICATES, TYPE_PREDICATE
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES, language_of_labels, with_stated_labels
+from kgrec.data.rdf.collect import TYPE_PREDICATE
 from kgrec.data.rdf.iris import NAMESPACE, minted
 from kgrec.data.records.dataset import Dataset
-from kgrec.data.records.triples import Triples
 
 _TRIPLES, _QUADS = "graph.nt", "graph.nq"
 LABEL = LABEL_PREDICATES[0]
@@ -75,11 +75,11 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
     entities = _terms(triples.entities.series, "entity", blank=True)
     relations = _terms(triples.relations.series, "relation", reserved=_RESERVED)
     lines = [_statements(data, entities, relations, quads)]
-    tagged = _with_tagged_labels(triples)
+    tagged = with_stated_labels(triples)
     untagged = triples.labels.zip_with(pl.Series(~tagged), _no_labels(len(tagged)))
     lines += [
         _label_statements(entities, untagged),
-        _label_statements(relations, triples.relation_labels),
+        _relation_labels(data, relations),
     ]
     types = triples.types
     lines.append(
@@ -91,9 +91,13 @@ def _write(data: Dataset, folder: Path, quads: bool) -> Written:
             ]
         )
     )
-    lines.append(
-        _literals(data, entities, _RESERVED if not tagged.any() else frozenset({TYPE_PREDICATE}))
-    )
+    lines.append(_literals(data, entities, tagged))
+    language = language_of_labels(triples)
+    if language not in ("", "en", "mul"):
+        written.notes.append(
+            f"Labels are chosen in the language {language!r}: read the graph with "
+            f"--kg-set language={language}."
+        )
 
     if (
         len(triples)
@@ -177,31 +181,36 @@ def _label_statements(terms: pl.Series, labels: pl.Series) -> pl.Series:
     return _joined([terms.filter(some), pl.Series([f"<{LABEL}>"]), quoted])
 
 
+def _relation_labels(data: Dataset, relations: pl.Series) -> pl.Series:
+    """Return the labels of relations: the usual ones, and those that a language is known of."""
+    labels = data.triples.relation_labels
+    keys = data.triples.relations.series
+    lines = []
+    for code, found in data.wording.labels.items():
+        tagged = keys.replace_strict(found, default=None, return_dtype=pl.String)
+        labels = labels.set(labels == tagged, None)
+        lines.append(_label_statements(relations, tagged).str.replace(r'" \.$', f'"@{code} .'))
+
+    return pl.concat(
+        [
+            _label_statements(relations, labels).rename("line"),
+            *(one.rename("line") for one in lines),
+        ]
+    )
+
+
 def _no_labels(size: int) -> pl.Series:
     return pl.Series([None], dtype=pl.String).new_from_index(0, size)
 
 
-def _with_tagged_labels(triples: Triples) -> np.ndarray:
-    """Return which entities have all their labels among the literals (``keep_labels=all``).
-
-    These are written with their own predicates and languages. Where an entity has such a literal
-    and its label is none of them, literals of label predicates are no labels: then there are no such entities.
+def _literals(data: Dataset, entities: pl.Series, labeled: np.ndarray) -> pl.Series:
+    """Return the statements of literals; those that the reader would take for labels or types have
+    minted predicates, but for labels of the entities that are ``labeled`` by them.
     """
-    tagged = np.zeros(len(triples.entities), dtype=bool)
-    rows = triples.attributes.filter(pl.col("name").is_in(LABEL_PREDICATES))
-    tagged[rows["entity"].to_numpy()] = True
-    chosen = pl.DataFrame(
-        {"entity": np.flatnonzero(tagged).astype(np.int32), "value": triples.labels.filter(tagged)}
-    )
-    if chosen.join(rows, on=["entity", "value"], how="anti").height:
-        return np.zeros_like(tagged)
-
-    return tagged
-
-
-def _literals(data: Dataset, entities: pl.Series, reserved: frozenset[str]) -> pl.Series:
     rows = data.triples.attributes
-    names = _terms(rows["name"], "attribute", reserved=reserved)
+    names = _terms(rows["name"], "attribute", reserved=_RESERVED)
+    own = _terms(rows["name"], "attribute", reserved=frozenset({TYPE_PREDICATE}))
+    names = names.zip_with(pl.Series(~labeled[rows["entity"].to_numpy()], dtype=pl.Boolean), own)
     values = [_literal(*row) for row in rows.select("value", "datatype", "language").iter_rows()]
     return _joined(
         [writing.at(entities, rows["entity"].to_numpy()), names, pl.Series(values, dtype=pl.String)]
@@ -256,6 +265,7 @@ _CARRIES = frozenset(
         base.ITEM_LABELS,
         base.ENTITY_LABELS,
         base.RELATION_LABELS,
+        base.RELATION_LANGUAGES,
         base.TYPES,
         base.LITERALS,
     }

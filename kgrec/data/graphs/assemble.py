@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from kgrec.data import native
+from kgrec.data.graphs.kept_labels import FURTHER, further_labels, without_plain_labels
 from kgrec.data.graphs.literals import categories
 from kgrec.data.records.report import ColumnRole, Dropped, TableColumn
 from kgrec.data.records.triples import Triples, no_names
@@ -135,7 +136,7 @@ def assemble(
     same_as: str = "keep",
     literals: str = "attributes",
     shape: Callable[[Joined], Joined] | None = None,
-    keep_labels: bool = False,
+    keep_labels: Sequence[str] = (),
 ) -> Triples:
     """Return the facts of several sources as one graph.
 
@@ -152,8 +153,8 @@ def assemble(
         literals: "attributes", or "entities" where they can be shared, see
             ``kgrec.data.graphs.literals``.
         shape: What becomes of the joined sources before duplicates go, see ``kgrec.data.shaping``.
-        keep_labels: Whether the sources hold every label as an attribute too; where not, labels
-            beyond the one of each entity are counted as dropped.
+        keep_labels: The predicates of labels where the sources hold every label as an attribute
+            too; where empty, labels beyond the one of each entity are counted as dropped.
 
     Raises:
         ConfigError: If ``same_as`` or ``literals`` is unknown.
@@ -174,15 +175,23 @@ def assemble(
         joined = shape(joined)
 
     if literals == "entities":
-        joined = _with_categories(joined)
+        joined = _with_categories(joined, {SAME_AS, *keep_labels})
 
     joined, dropped = _distinct(joined)
     context = replace(context, dropped=(*context.dropped, *joined.dropped, *dropped))
     triples = _numbered(joined, context)
     if keep_labels:
-        return triples
+        return _with_kept_labels(triples, keep_labels)
 
     return replace(triples, dropped=(*triples.dropped, *_other_labels(joined, triples)))
+
+
+def _with_kept_labels(triples: Triples, predicates: Sequence[str]) -> Triples:
+    """Return a graph whose literals hold all labels that say more than the entity's one."""
+    attributes = without_plain_labels(triples.attributes, triples.labels)
+    triples = replace(triples, attributes=attributes)
+    count = further_labels(triples, predicates)
+    return replace(triples, counts=dict(triples.counts) | {FURTHER: count}) if count else triples
 
 
 def _other_labels(joined: Joined, triples: Triples) -> tuple[Dropped, ...]:
@@ -433,10 +442,13 @@ def _first_names(terms: pl.Series, one: np.ndarray, other: np.ndarray) -> np.nda
     return first
 
 
-def _with_categories(joined: Joined) -> Joined:
-    """Return the graph with literals as entities where they can be shared."""
-    found = categories(joined.attributes.filter(pl.col("name") != SAME_AS))
-    kept = pl.concat([found.left, joined.attributes.filter(pl.col("name") == SAME_AS)])
+def _with_categories(joined: Joined, names: set[str]) -> Joined:
+    """Return the graph with literals as entities where they can be shared; ``names`` are those of
+    literals that are names of their entities.
+    """
+    a_name = pl.col("name").is_in(list(names))
+    found = categories(joined.attributes.filter(~a_name))
+    kept = pl.concat([found.left, joined.attributes.filter(a_name)])
     made = found.made
     terms, rows = _numbering(
         [

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 from kgrec.data.io.compression import SUFFIXES, Limits, unpacked
 from kgrec.data.io.writing import find_again
@@ -285,12 +286,36 @@ def text_blocks(
         raise _empty(path)
 
 
+_PARQUET = "Write it as Parquet"
+_BINARIES = (
+    (b"ARROW1", "an Arrow (Feather) file", f"{_PARQUET}: polars.read_ipc, write_parquet."),
+    (b"FEA1", "a Feather file of version 1", f"{_PARQUET}: pyarrow.feather.read_table."),
+    (b"Obj\x01", "an Avro file", f"{_PARQUET}: polars.read_avro, write_parquet."),
+    (b"ORC", "an ORC file", f"{_PARQUET}: pyarrow.orc.read_table."),
+    (b"\x89HDF", "an HDF5 file", f"{_PARQUET}: pandas.read_hdf, to_parquet."),
+    (b"\x93NUMPY", "an array of NumPy", "Write it as CSV: numpy.savetxt."),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file", "Save the sheet as CSV."),
+    *(
+        (
+            b"\x80" + bytes([version]),
+            "a pickle, which could run code",
+            f"{_PARQUET} or CSV where it was made.",
+        )
+        for version in range(2, 6)
+    ),
+)
+
+
 def _unmarked(data: bytes, path: FilePath) -> bytes:
     """Return the bytes of a file without the mark that they may begin with."""
     if data.startswith(b"PK\x03\x04"):
         raise FormatError(
             f"{path}: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV."
         )
+    for start, what, remedy in _BINARIES:
+        if data.startswith(start):
+            raise FormatError(f"{path}: is {what}. {remedy}")
+
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(f"{path}:1: the file is UTF-16. Save it as UTF-8.")
 
@@ -353,7 +378,7 @@ def sha256(path: FilePath) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_parquet(frame: pl.DataFrame, path: FilePath) -> None:
+def write_parquet(frame: "pl.DataFrame", path: FilePath) -> None:
     """Write a frame as Parquet.
 
     Raises:

@@ -70,20 +70,52 @@ def links_found(items: Vocabulary, triples: Triples, link_by: str) -> LinksFound
     return LinksFound(links, {f"items linked by {way}": links.height}, dropped, note)
 
 
-def _values(items: Vocabulary, triples: Triples) -> pl.DataFrame:
-    """Return columns ``item``, ``entity`` (row) and ``name``: literals that equal an item's id."""
-    values = triples.attributes.select("name", item="value", entity=pl.col("entity").cast(pl.Int64))
-    return values.join(pl.DataFrame({"item": items.series}), on="item", how="semi").unique()
+def _forms(items: Vocabulary) -> list[tuple[str, pl.DataFrame, bool]]:
+    """Return the forms in which ids are compared, the next one where none fits: in words, columns
+    ``item`` and ``form``, and whether case counts.
+    """
+    ids = items.series
+    ends = ids.str.strip_chars_end("/#").str.extract(r"([^/#:]+)$")
+    ending = ", by what the ids end with"
+    forms = (("", ids, True), (ending, ends, True), (f"{ending}, in any case", ends, False))
+    return [
+        (words, pl.DataFrame({"item": ids, "form": form}).drop_nulls(), cased)
+        for words, form, cased in forms
+    ]
+
+
+def _fitting(items: Vocabulary, known: pl.DataFrame, column: str) -> tuple[pl.DataFrame, str]:
+    """Return the rows of ``known`` whose ``column`` is an item's id in the first form that fits any,
+    with ``item``; and the form in words.
+    """
+    for words, ids, cased in _forms(items):
+        form, other = pl.col("form"), pl.col(column)
+        ids = ids.select("item", form=form if cased else form.str.to_lowercase())
+        rows = known.with_columns(form=other if cased else other.str.to_lowercase())
+        found = rows.join(ids, on="form").drop("form")
+        if found.height:
+            return found, words
+
+    return known.clear().with_columns(item=pl.lit("")), ""
+
+
+def _values(items: Vocabulary, triples: Triples) -> tuple[pl.DataFrame, str]:
+    """Return columns ``item``, ``entity`` (row) and ``name`` of literals that equal an item's id, and
+    in which form.
+    """
+    values = triples.attributes.select("name", "value", entity=pl.col("entity").cast(pl.Int64))
+    found, words = _fitting(items, values, "value")
+    return found.drop("value").unique(), words
 
 
 def _by_value(items: Vocabulary, triples: Triples, given: str) -> tuple[pl.DataFrame, str]:
-    found = _values(items, triples)
+    found, words = _values(items, triples)
     sizes = found.group_by("name").agg(pl.col("item").n_unique().alias("items"))
     sizes = sizes.sort("items", "name", descending=[True, False])
     name = _property(triples, sizes, given) if given else _most_frequent(sizes, items)
     return (
         found.filter(pl.col("name") == name).select("item", "entity"),
-        f"Items were linked by the values of {shortened(name)}.",
+        f"Items were linked by the values of {shortened(name)}{words}.",
     )
 
 
@@ -139,7 +171,12 @@ def _by_prefix(items: Vocabulary, triples: Triples, given: str) -> tuple[pl.Data
 
     pairs = pl.concat([frame.cast({"entity": pl.Int64}) for frame in tried])
     known = pairs.filter(pl.col("entity") >= 0).unique(maintain_order=True)
-    return known, f"Items were linked as {space} and their ids."
+    if known.height:
+        return known, f"Items were linked as {space} and their ids."
+
+    local = _local_names(triples).filter(pl.col("space") == space)
+    found, words = _fitting(items, local, "local")
+    return found.select("item", "entity"), f"Items were linked as {space} and their ids{words}."
 
 
 def _curies(items: Vocabulary, triples: Triples) -> pl.DataFrame:
@@ -165,7 +202,10 @@ def _local_names(triples: Triples) -> pl.DataFrame:
 def _most_frequent_space(items: Vocabulary, triples: Triples) -> tuple[str, int]:
     """Return the namespace whose local names equal the most item ids, and how many."""
     ids = pl.DataFrame({"local": items.series.str.replace_all(" ", "_", literal=True)})
-    found = _local_names(triples).join(ids.unique(), on="local", how="semi")
+    known = _local_names(triples)
+    found = known.join(ids.unique(), on="local", how="semi")
+    if not found.height:
+        found = _fitting(items, known, "local")[0]
     if not found.height:
         return "", 0
 
@@ -205,11 +245,13 @@ def proposals(items: Vocabulary, triples: Triples, linked: int) -> list[Caution]
         return []
 
     found = []
-    values = _values(items, triples)
+    values, words = _values(items, triples)
     if values.height:
         sizes = values.group_by("name").agg(pl.col("item").n_unique().alias("items"))
         name, count = sizes.sort("items", "name", descending=[True, False]).row(0)
-        found.append((count, f"equal values of {shortened(name)}", f"value:{shortened(name)}"))
+        found.append(
+            (count, f"equal values of {shortened(name)}{words}", f"value:{shortened(name)}")
+        )
 
     space, count = _most_frequent_space(items, triples)
     if count:

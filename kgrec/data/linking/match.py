@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.io.files import FilePath
 from kgrec.data.io.writing import write_file
-from kgrec.data.rdf.collect import LABEL_PREDICATES
 from kgrec.data.readers.items import ItemTable, titles
 from kgrec.data.records.triples import Triples
 from kgrec.data.tables.column_kinds import YEAR_NAME, as_number, as_text, as_year, guess
 from kgrec.data.tables.delimited import find_column
 from kgrec.data.tables.ordering import one_per_key
+from kgrec.data.texts.spoiled import repaired_all
 from kgrec.errors import ConfigError, LinkError
 
 WAYS = ("label-year", "label")
@@ -262,7 +263,9 @@ def _forms(labels: pl.Series) -> list[pl.Series]:
     """Return labels in the form in which they are compared: ``full``, and ``key`` without an
     article.
     """
-    plain = labels.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase()
+    plain = (
+        repaired_all(labels).str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase()
+    )
     plain = plain.str.replace(rf"^(.+), ({_ARTICLES})$", "${2} ${1}")
     plain = plain.str.replace_all(r"['\x{2019}`\x{b4}]", "").str.replace_all(
         "&", " and ", literal=True

@@ -17,7 +17,7 @@ from kgrec.data.propertygraph.records import (
 from kgrec.data.records.report import Dropped
 
 _KNOWN = (USER, ITEM, ENTITY, CLASS, LITERAL)
-_KINDS = ("labels", "_labels", "type", "node_type", "nodetype", "_type")
+_KINDS = ("labels", "_labels", "type", "node_type", "nodetype", "_type", "labelv")
 _KEYS = ("uri", "iri", "entity_iri")
 _LABELS = ("title", "node label", "nodelabel", "preflabel", "display_name", "displayname")
 _RELATIONS = (
@@ -25,6 +25,8 @@ _RELATIONS = (
     "_type",
     "edge label",
     "edgelabel",
+    "labele",
+    "interaction",
     "predicate",
     "kind",
     "networkx_key",

@@ -4,6 +4,7 @@ Compiled where it can be, else in Python, with the same result.
 """
 
 import itertools
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,21 +16,17 @@ import pyoxigraph as ox
 
 from kgrec.data import native
 from kgrec.data.graphs.assemble import BLANK, RawTriples, attribute_frame, label_frame, type_frame
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.io.compression import Limits
 from kgrec.data.records.report import Dropped, Skipped
 from kgrec.errors import ConfigError, FormatError
 from kgrec.languages import LANGUAGES
 
-LABEL_PREDICATES = (
-    "http://www.w3.org/2000/01/rdf-schema#label",
-    "http://www.w3.org/2004/02/skos/core#prefLabel",
-    "https://schema.org/name",
-    "http://schema.org/name",
-)
 TYPE_PREDICATE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 
 _NAMESPACE_ENDS = ("/", "#", ":")
 _CHUNK = 20_000
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,13 @@ class RdfOptions:
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is neither {known[0]!r} nor {known[1]!r}.")
 
+        for tag in self.language.split(","):
+            if tag.strip() and _TAG.fullmatch(tag.strip()) is None:
+                raise ConfigError(
+                    f"language: {tag.strip()!r} is no language tag. Give one such as 'de', several "
+                    "with commas."
+                )
+
         if self.base is not None and not _is_iri(self.base):
             raise ConfigError(
                 f"base: {self.base!r} is not an absolute IRI. Give one such as http://example.org/."
@@ -107,8 +111,9 @@ class RdfOptions:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The preferred languages of labels in lower case, the first one first."""
-        return tuple(tag.strip().lower() for tag in self.language.split(",") if tag.strip())
+        """The preferred languages of labels in lower case, the first one first; "de-AT" is "de"."""
+        tags = (tag.strip().lower() for tag in self.language.split(","))
+        return tuple(dict.fromkeys(tag.split("-")[0] for tag in tags if tag))
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -117,6 +117,24 @@ _SYNTAXES = tuple(
             "sed -E 's/^\\(|\\)$//g; s/ *; */\\t/g' {path} > graph.tsv",
         ),
         (
+            _SPACE + rb"(?:;[^\n]*\n|\s)*+\([\w:?=<>.+-]++ +[\w:?\"(.+-][^\n]*\)\s*?(?:\n|\Z)",
+            0,
+            "logic in parentheses (KIF, Lisp)",
+            "sigmakee, or write head, relation and tail between tabs",
+        ),
+        (
+            _SPACE + rb"\{[^\n]{0,4000}?\"(?:outE|inE|@type\"\s*+:\s*+\"(?:g:|tinker:))",
+            0,
+            "GraphSON",
+            "g.io('graph.graphml').write() in Gremlin",
+        ),
+        (
+            _SPACE + rb"\{\s*+\"graphs?\"\s*+:\s*+\[?\s*+\{",
+            0,
+            "JSON Graph Format",
+            "jq -r '.graph.edges[] | [.source, .relation, .target] | @tsv' {path} > graph.tsv",
+        ),
+        (
             _SPACE + rb"\[?\s*+\{\s*+\"(?:type\"\s*+:\s*+\"(?:item|property)\"|pageid\"|id\"\s*+:"
             rb"\s*+\"[QPL]\d+\"|labels\"\s*+:\s*+\{)[^\n]{0,4000}?\"claims\"",
             0,
@@ -127,7 +145,8 @@ _SYNTAXES = tuple(
         (rb"\A\$HDT", 0, "HDT", "hdt2rdf {path} graph.nt (hdt-cpp)"),
         (rb"\ATRDF", 0, "binary RDF", _RIOT),
         (
-            _SPACE + rb"(?:#[^\n]*\n|@prefix[^\n]*\n|\s)*+(?:@forAll|@forSome|\{[^{}]*\}\s*=>)",
+            _SPACE + rb"(?:#[^\n]*\n|@prefix[^\n]*\n|\s)*+(?:(?:@prefix[^\n.]*>\s*\.\s*)*+)"
+            rb"(?:@forAll|@forSome|\{[^{}]*\}\s*=>)",
             0,
             "Notation3 with rules",
             "EYE or cwm writes what the rules conclude as Turtle",

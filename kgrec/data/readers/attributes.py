@@ -26,6 +26,7 @@ from kgrec.data.tables.column_kinds import (
     plain_form,
 )
 from kgrec.data.tables.delimited import Table, as_ids, find_column, known_names, read_table
+from kgrec.data.tables.list_cells import are_lists
 from kgrec.data.tables.ordering import one_per_key
 from kgrec.data.tables.roles import item_key
 from kgrec.errors import ConfigError, FormatError, nearest
@@ -442,7 +443,7 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
         if kind == "path":
             return Guess(kind, found.separator if found.kind == "path" else ">")
         if kind == "list":
-            return Guess(kind, found.separator or _given_list(name, table))
+            return Guess(kind, found.separator or _given_list(name, cells, table))
         return Guess(kind)
 
     if found.left_out and settings.columns is not None:
@@ -451,8 +452,8 @@ def _guessed(name: str, cells: pl.Series, table: Table, settings: TableSettings)
     return found
 
 
-def _given_list(name: str, table: Table) -> str:
-    if table.frame[name].dtype == pl.String:
+def _given_list(name: str, cells: pl.Series, table: Table) -> str:
+    if cells.dtype == pl.String and not are_lists(cells).any():
         raise ConfigError(
             f"kinds: no separator was found in column {name!r} of {table.name}. Give it with "
             "separators."

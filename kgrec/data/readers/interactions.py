@@ -33,7 +33,7 @@ from kgrec.data.tables.roles import (
     header_words,
     interaction_roles,
 )
-from kgrec.data.tables.times import SMALLEST_MOMENT, read_times, unit_of
+from kgrec.data.tables.times import SMALLEST_MOMENT, are_days, read_times, unit_of
 from kgrec.errors import ConfigError, FormatError
 from kgrec.process import refuse_after_fork
 
@@ -56,6 +56,8 @@ _KNOWN = {
 _LOOKED_AT = 1_000
 _WORDS = header_words("user", "item", "time", "rating", "event", "quantity", "weight")
 ROLES = ("user", "item", "time", "rating", "event", "weight", "quantity")
+ROW = "row"
+"""As the column of times: the number of the row, in a table without a column of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def read_interactions(
         user: Column of the user ids.
         item: Column of the item ids.
         time: Column of times: seconds since the epoch, any increasing number, or ISO 8601 dates and
-            date-times.
+            date-times. "row", where no column is called so, takes the number of the row: rows are
+            in the order in which things happened.
         rating: Column of ratings.
         event: Column of event types.
         weight: Column of weights.
@@ -198,6 +201,7 @@ def _regular(source: object, settings: LogSettings) -> InteractionLog | None:
         or settings.min_rating is not None
         or settings.time_format is not None
         or columns.event is not None
+        or columns.time == ROW
     ):
         return None
 
@@ -267,7 +271,7 @@ def _plain_times(frame: pl.DataFrame) -> bool:
     size = frame["time"].abs()
     high = float(size.max())  # type: ignore[arg-type]
     if high < SMALLEST_MOMENT:
-        return True
+        return not are_days(frame["time"])
 
     low = float(size.filter(size > 0).min())  # type: ignore[arg-type]
     return (
@@ -307,7 +311,9 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
             "right? Pass separator=."
         )
 
-    search = interaction_roles(table, settings.columns.by_role, settings.items)
+    by_row = settings.columns.time == ROW and ROW not in table.frame.columns
+    wanted = settings.columns.by_role
+    search = interaction_roles(table, wanted | {"time": None} if by_row else wanted, settings.items)
     found = search.found
     if settings.min_rating is not None and "rating" not in found:
         raise ConfigError(
@@ -322,7 +328,11 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     _check_single(table, found["item"])
     on_error = settings.on_error
     columns = {role: as_ids(table, found[role], on_error) for role in ("user", "item")}
-    columns |= _times(table, search, settings)
+    if by_row:
+        found.pop("time", None)
+    else:
+        columns |= _times(table, search, settings)
+
     for role in ("rating", "weight", "quantity"):
         if role in found:
             columns[role] = as_numbers(table, found[role], on_error)
@@ -339,7 +349,16 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
 
     _log.info("%s: %d interactions", table.name, frame.height)
     notes = _notes(table, search)
-    return InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+    log = InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+    return in_row_order(log) if by_row else log
+
+
+def in_row_order(log: InteractionLog, first: int = 0) -> InteractionLog:
+    """Return a log whose times are the numbers of its rows, the first one given."""
+    times = pl.Series("time", range(first, first + log.frame.height), dtype=pl.Float64)
+    names = ", ".join(log.sources) or "interactions"
+    note = f"{names}: rows are taken to be in the order of their times."
+    return replace(log, frame=log.frame.with_columns(times), notes=(*log.notes, note))
 
 
 def _check_single(table: Table, column: str) -> None:

@@ -13,12 +13,13 @@ import polars as pl
 import pyoxigraph as ox
 
 from kgrec.data.graphs.assemble import RawTriples, as_raw, assemble
+from kgrec.data.graphs.kept_labels import LABEL_PREDICATES
 from kgrec.data.io.compression import MAX_BYTES, MAX_RATIO, Limits
 from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, bare_suffix, existing, listed
 from kgrec.data.propertygraph.builder import GraphBuilder, texts_of
 from kgrec.data.propertygraph.read import SUFFIXES, facts_of, read_property_graph, reader_of
-from kgrec.data.rdf.collect import LABEL_PREDICATES, RdfOptions
+from kgrec.data.rdf.collect import RdfOptions
 from kgrec.data.rdf.contexts import contexts_in
 from kgrec.data.rdf.foreign import refuse_foreign
 from kgrec.data.rdf.reader import FORMATS, format_of, gather, prefixes_in, read_rdf, starting
@@ -71,7 +72,7 @@ def read_triples(
     closure: Sequence[str] = (),
     closure_depth: int = 0,
     axioms: str = "keep",
-    keep_labels: str = "best",
+    keep_labels: str = "all",
     context: Sequence[str] = (),
     separator: str | None = None,
     head: str | None = None,
@@ -124,8 +125,8 @@ def read_triples(
             of relations from the lower to the higher term.
         closure_depth: Levels of these, 0 for all.
         axioms: "keep" statements about terms of ontologies, or "drop" them.
-        keep_labels: "best", one label for each entity, or "all": the others too, as attributes with
-            their languages.
+        keep_labels: "all" labels, those beyond the one of an entity as attributes, each with its
+            predicate and language; or "best", one for each entity, the others counted.
         context: Contexts of JSON-LD in files, as ``URL=FILE``. schema.org's is known.
         separator: Between the cells of text; found where None.
         head: Column of the heads in tables; found by its name where None.
@@ -194,7 +195,7 @@ def read_triples(
         same_as=same_as,
         literals=literals,
         shape=shaped.shape,
-        keep_labels=keep_labels == "all",
+        keep_labels=options.labels if keep_labels == "all" else (),
     )
     return _with_idle_rules(triples, idle)
 

@@ -73,7 +73,8 @@ NEEDS: Mapping[str, Need] = {
     "sequences": Need(
         _in_time_order,
         "no user with two training interactions and times for all",
-        "Build the dataset with --time COL, from interactions that all have one.",
+        "Build the dataset with --time COL, from interactions that all have one; --time row where "
+        "the rows are in order.",
     ),
     "ratings": Need(
         lambda data: _complete(data.train.rating),

@@ -10,6 +10,7 @@ from kgrec.data.records.triples import Triples
 from kgrec.data.shaping.namespaces import shortened
 from kgrec.data.shaping.options import cautions
 from kgrec.data.shaping.profiles import vocabularies
+from kgrec.data.texts.spoiled import spoiled_labels
 
 _SHOWN = 20
 _HUBS = 10
@@ -49,7 +50,7 @@ def survey(triples: Triples) -> dict[str, Any]:
             {"what": one.what, "why": one.why, "count": one.count} for one in triples.dropped
         ],
     }
-    found = cautions(triples.counts, len(triples))
+    found = [*cautions(triples.counts, len(triples)), *spoiled_labels(triples)]
     warnings = [{"what": one.what, "remedy": one.remedy} for one in found]
     return figures | {"warnings": warnings + _warnings(figures)}
 

@@ -94,11 +94,14 @@ def chosen_split(
     A given split is taken where no other is asked for.
 
     Raises:
-        ConfigError: If a given split is asked for and there is none, or the shares are no shares.
+        ConfigError: If a given split is asked for and there is none, labeled rows are to be divided
+            by users, or the shares are no shares.
     """
     name = (split or ("given" if given else default)).lower().replace("_", "-")
     if name == "given" and not given:
         raise ConfigError(f"split: given, but there are no parts. Take {default}.")
+    if name == "users":
+        raise ConfigError(f"split: users divides interactions alone. Take {default}.")
 
     return name, check_ratios(tuple(shares if ratios is None else ratios))
 

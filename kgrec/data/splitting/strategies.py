@@ -1,4 +1,4 @@
-"""Splitting strategies: random, temporal and leave-one-out."""
+"""Splitting strategies: random, temporal, leave-one-out, by users and by sessions."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,8 @@ from kgrec.data.tables.ordering import row_order
 from kgrec.errors import ConfigError, DataError, nearest
 
 RATIOS = (0.8, 0.1, 0.1)
+FOLD_IN = 0.8
+"""Share of a held-out user's interactions that is known when the others are ranked."""
 
 
 def check_ratios(ratios: tuple[float, ...], name: str = "ratios") -> tuple[float, float, float]:
@@ -99,6 +101,53 @@ def leave_one_out(
     ).astype(np.int8)
 
 
+def by_user(
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Return the part of each interaction where whole users are held out: strong generalization.
+
+    Of the users with three interactions or more, as many as the test share of all are drawn; of
+    each of them ``FOLD_IN`` goes to validation, which is the history that the test part is ranked
+    by, the rest to test. Of everyone else the validation share goes to validation, the rest to
+    training.
+
+    Source: Liang et al., Mult-VAE, WWW 2018, Section 4.2.
+    """
+    users, count = np.unique(user, return_counts=True)
+    able = users[count >= 3]
+    held = np.isin(user, generator.permutation(able)[: int(len(users) * ratios[2] + 0.5)])
+    part = random_split(user, None, (1 - ratios[1], ratios[1], 0.0), generator=generator)
+    folded = random_split(user, None, (FOLD_IN, 0.0, 1 - FOLD_IN), generator=generator)
+    part[held] = np.where(folded[held] == TEST, TEST, VALID)
+    return part
+
+
+def session_split(
+    user: np.ndarray,
+    time: np.ndarray | None,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Return the part of each interaction, by users as wholes: those who end last are the test
+    part, those before them validation.
+
+    For sessions, each of which is a user: a part has sessions that training has never seen
+    (``evaluate_next_items`` reads them item by item). Users who end at the same moment are in the
+    same part.
+    """
+    moments = _times(time, "sessions")
+    users, position = np.unique(user, return_inverse=True)
+    end = np.full(len(users), -np.inf)
+    np.maximum.at(end, position, moments)
+    one_each = temporal_split(users, end, ratios, generator=generator)
+    return np.asarray(one_each[position])
+
+
 def hold_out(user: np.ndarray, share: float, *, generator: np.random.Generator) -> np.ndarray:
     """Return True for the interactions held out of training: a share per user (rounded half up)
     that leaves at least one.
@@ -113,6 +162,8 @@ SPLITS: dict[str, Callable[..., np.ndarray]] = {
     "random": random_split,
     "temporal": temporal_split,
     "leave-one-out": leave_one_out,
+    "users": by_user,
+    "sessions": session_split,
 }
 
 

@@ -12,6 +12,14 @@ from kgrec.data.tables.column_kinds import (
     as_text,
     as_year,
     currencies,
+    measure_of,
+)
+from kgrec.data.tables.list_cells import (
+    are_lists,
+    are_records,
+    are_sure_lists,
+    field_name,
+    record_name,
     split_cells,
 )
 
@@ -49,26 +57,49 @@ def values_of(kind: str, cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFram
 
 
 def _category(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
-    return cells.select("row", label=as_text(cells["cell"])), ""
+    text = as_text(cells["cell"])
+    lists = int(are_sure_lists(text).sum()) if cells["cell"].dtype == pl.String else 0
+    note = f"{lists:,} cells look like lists: kinds=list reads them" if lists else ""
+    return cells.select("row", label=text), note
 
 
 def _list(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     column = cells["cell"]
     if isinstance(column.dtype, pl.List | pl.Array):
-        lists = column.cast(pl.List(pl.String))
         note = "lists"
+        name = field_name(column.dtype.inner)
+        if name is not None:
+            column = column.cast(pl.List(column.dtype.inner))
+            column = column.list.eval(pl.element().struct.field(name))
+            note = f"lists of records, each its {name!r}"
+
+        lists = column.cast(pl.List(pl.String))
     else:
         separator = how.separator or ""
-        lists = split_cells(as_text(column), separator)
-
-        if separator:
-            note = f"split at {separator!r}"
-        else:
-            note = "JSON lists"
+        text = as_text(column)
+        lists = split_cells(text, separator)
+        note = f"split at {separator!r}" if separator else _note_of_lists(text)
 
     values = pl.DataFrame({"row": cells["row"], "label": lists}).explode("label")
     values = values.with_columns(pl.col("label").str.strip_chars()).filter(pl.col("label") != "")
     return values, note
+
+
+def _note_of_lists(text: pl.Series) -> str:
+    """Return how cells were read that are lists as JSON and others write them."""
+    note = "JSON lists"
+    if not text.str.starts_with("[").any():
+        note = "lists in braces"
+
+    records = text.filter(are_records(text))
+    if len(records):
+        note += f" of records, each its {record_name(records)!r}"
+
+    lists = are_lists(text)
+    if not lists.all():
+        note += f" in {int(lists.sum()):,} cells; {int((~lists).sum()):,} others are one value each"
+
+    return note
 
 
 def _numbers(cells: pl.Series) -> pl.Series:
@@ -90,6 +121,10 @@ def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     marks = currencies(cells["cell"]) if cells["cell"].dtype == pl.String else []
     if len(marks) > 1:
         notes.append(f"prices in {', '.join(marks)} are compared as they are")
+
+    unit = measure_of(cells["cell"]) if cells["cell"].dtype == pl.String else ""
+    if unit:
+        notes.append(f"in {unit}")
 
     return ranges(found, how.bins).select("row", "label"), "; ".join(notes)
 

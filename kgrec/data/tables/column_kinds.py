@@ -8,6 +8,13 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from kgrec.data.tables.binning import written
+from kgrec.data.tables.list_cells import (
+    are_lists,
+    are_records,
+    are_sure_lists,
+    field_name,
+    record_name,
+)
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "\\N")
 SEPARATORS = ("|", ";", ",")
@@ -28,16 +35,18 @@ _UNKNOWN = (
         "tba",
         ".",
     ),
+    *("n.d.", "s.d.", "tbc", "n.n.", "k. a.", "sin datos", "non disponible", "nicht verfügbar"),
     *("missing", "undefined", "not available", "not applicable", "unbekannt", "inconnu", "#n/a"),
     *("(null)", "k.a.", "keine angabe", "desconocido", "*", "x"),
 )
-_LEVELS = (">", "»", "→", "::")
+_LEVELS = ("->", ">", "»", "\u203a", "→", "::")
 TRUE, FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 UNNAMED = ("genre", "has")
 
 _SAMPLE = 20_000
 _MOSTLY = 0.95
+_SOME_LISTS = 0.1  # of cells that can be nothing but lists, in columns that have other cells too
 _UNIQUE_FROM = 20
 _LONG_CHARS, _LONG_WORDS = 80, 8
 _PIECE_CHARS, _PIECE_WORDS = 40, 4
@@ -56,13 +65,19 @@ _YEAR_IN_DATE = (
 )
 _CURRENCY = (
     r"[$€£¥₹₽₺₩₪฿]|(?i:\b(?:EUR|USD|GBP|CHF|JPY|CNY|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|INR|BRL|TRY)\b)"
+    r"|(?i:\b(?:Rs|kr|Fr)\b\.?|z\x{142}|K\x{10d})"
+)
+_UNITS = (
+    r"(?i:kg|mg|g|lbs?|oz|ml|cl|l|cm|mm|km|m|in|inch|inches|ft|min|mins|minutes|minuten|h|hrs?|hours"
+    r"|sec|seconds|days|tage|years|jahre|pages|pp|seiten|pcs|st\x{fc}ck|gb|mb|tb|m?ah|[mgk]?hz|kwh|k?w|v"
+    r"|px|\x{b0}[cf]|[\x22\x{2033}\x{201d}'\x{2032}])\.?$"
 )
 _BLANKS = r"[\s\u00a0\u202f']"
 _COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
 _COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+%?$"
 _POINT_AT_END = r"^[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.\d{1,2}%?$"
-_NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
+_NUMBER = r"^\s*[$€£¥]?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d*)(?:\.\d*)?(?:[eE][+-]?\d{1,3})?)\s*%?\s*$"
 _SUFFIXES = [
     "inc",
     "inc.",
@@ -133,6 +148,9 @@ def as_number(text: pl.Series) -> pl.Series:
     [12.5, 1234.0, 9.0]
     """
     bare = text.str.replace_all(_CURRENCY, "").str.replace_all(_BLANKS, "")
+    bare = bare.str.replace(r"[.,][-\x{2013}\x{2014}]+$", "")
+    if measure_of(text):
+        bare = bare.str.replace(_UNITS, "")
     if not _has_decimal_comma(text, bare):
         plain = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
     else:
@@ -156,9 +174,27 @@ def _has_decimal_comma(text: pl.Series, bare: pl.Series) -> bool:
     if not commas.any():
         return False
 
+    if measure_of(text):
+        return True
+
     marked = text.str.contains(_CURRENCY).fill_null(False) | text.str.contains("%", literal=True)
     thousands = bare.str.contains(r"\.\d{3},\d").fill_null(False)
     return bool(marked.any() or thousands.any())
+
+
+def measure_of(text: pl.Series) -> str:
+    """Return the unit that stands behind the numbers of nearly all cells, "" if there is none.
+
+    >>> measure_of(pl.Series(["5 kg", "12,5 kg", "7kg"])), measure_of(pl.Series(["5 kg", "500 g"]))
+    ('kg', '')
+    """
+    said = text.drop_nulls()
+    found = said.str.extract(rf"^[+-]?[\d.,'\s]*\d\s*({_UNITS})").drop_nulls().str.to_lowercase()
+    if not len(found):
+        return ""
+
+    most = found.value_counts(name="n", sort=True).row(0)
+    return str(most[0]) if most[1] > _MOSTLY * len(said) else ""
 
 
 def currencies(text: pl.Series) -> list[str]:
@@ -232,8 +268,10 @@ def _by_type(cells: pl.Series) -> Guess | None:
     kind = cells.dtype
     if isinstance(kind, pl.List | pl.Array):
         inner = kind.inner
-        if isinstance(inner, pl.List | pl.Array | pl.Struct):
-            return Guess("nested", left_out="its cells are lists of records")
+        if isinstance(inner, pl.Struct) and field_name(inner) is None:
+            return Guess("nested", left_out="its cells are lists of records without a name")
+        if isinstance(inner, pl.List | pl.Array):
+            return Guess("nested", left_out="its cells are lists of lists")
 
         return Guess("list", "")
 
@@ -260,7 +298,7 @@ def _of_text(name: str, text: pl.Series, sample: pl.Series, distinct: int) -> Gu
             return Guess("url", left_out="addresses")
         return Guess("category")
 
-    if _share(sample.str.starts_with("[") & sample.str.ends_with("]")) > _MOSTLY:
+    if _share(are_lists(sample)) > _MOSTLY or _share(are_sure_lists(sample)) > _SOME_LISTS:
         return _of_lists(sample)
     if _share(as_year(sample).is_not_null()) > _MOSTLY:
         return Guess("date")
@@ -324,9 +362,11 @@ def _mean(numbers: pl.Series) -> float:
 
 
 def _of_lists(sample: pl.Series) -> Guess:
-    nested = _share(sample.str.contains(r"^\[\s*[\[{]"))
-    if nested > 0.05:
-        return Guess("nested", left_out="its cells are lists of records")
+    records = sample.filter(are_records(sample))
+    if len(records) > 0.05 * len(sample) and record_name(records) is None:
+        return Guess("nested", left_out="its cells are lists of records without a name")
+    if _share(sample.str.contains(r"^\[\s*\[")) > 0.05:
+        return Guess("nested", left_out="its cells are lists of lists")
     return Guess("list", "")
 
 
@@ -405,29 +445,6 @@ def _separates(cells: pl.Series, mark: str) -> bool:
     )
 
 
-def in_lists(text: pl.Series) -> pl.Series:
-    r"""Return cells that are lists as JSON or Python writes them as lists of text.
-
-    >>> in_lists(pl.Series(['["a", "b, c"]', "['x', \"it's\"]", "[1, 2]", "[]"])).to_list()
-    [['a', 'b, c'], ['x', "it's"], ['1', '2'], []]
-    """
-    pieces = text.str.extract_all(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\[\],\s"']+""")
-    inner = (
-        pl.element()
-        .str.replace(r"""^(?:"((?s:.*))"|'((?s:.*))')$""", "${1}${2}")
-        .str.replace_all(r"\\([^u])", "${1}")
-    )
-
-    return pieces.list.eval(inner)
-
-
-def split_cells(text: pl.Series, separator: str) -> pl.Series:
-    """Return the cells as lists of their parts; "" reads JSON lists."""
-    if separator == "":
-        return in_lists(text)
-    return text.str.split(separator)
-
-
 def flag_groups(names: Sequence[str], least: int = 4) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return columns of flags that together are one attribute: its name, and column and value of
     each.
@@ -482,7 +499,7 @@ def plain_form(keys: pl.Series) -> pl.Series:
     """Return keys without white space around them, in lower case and in the plainest form of their
     letters (NFKC).
     """
-    plain = keys.str.strip_chars().str.to_lowercase()
+    plain = keys.str.strip_chars().str.to_lowercase().str.replace_all("ß", "ss", literal=True)
     if (keys.str.len_bytes() == keys.str.len_chars()).all():
         return plain
 

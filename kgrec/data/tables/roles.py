@@ -138,6 +138,7 @@ HEAD = Names(
     (
         *("head", "subject", "source", "from", "h", "s", "subj", "start", "startid", "src", "sub"),
         *("node1", "entity1", "fromnode", "fromid", "startnode", "sourcenode", "parent", "x"),
+        *("subjekt", "sujet", "sujeto", "soggetto", "onderwerp", "kopf", "quelle", "origen"),
     ),
     ids=True,
 )
@@ -145,7 +146,10 @@ RELATION = Names(
     (
         *("relation", "predicate", "property", "r", "p", "rel", "pred", "prop", "edgetype"),
         *("relationtype", "relationshiptype", "relationship", "reltype", "edge", "edgelabel"),
-        *("verb", "link", "type", "label", "kind", "role"),
+        *("verb", "link", "type", "label", "kind", "role", "prädikat", "praedikat", "prédicat"),
+        *("predicat",),
+        *("predicado", "predicato", "predicaat", "beziehung", "eigenschaft", "kante", "relacion"),
+        *("propriété", "propriete", "propiedad", "relazione", "relatie"),
     ),
     ids=True,
 )
@@ -153,7 +157,8 @@ TAIL = Names(
     (
         *("tail", "object", "target", "to", "t", "o", "obj", "end", "endid", "dst", "dest"),
         *("destination", "node2", "entity2", "tonode", "toid", "endnode", "targetnode", "value"),
-        *("child", "y"),
+        *("child", "y", "objekt", "objet", "objeto", "oggetto", "schwanz", "ziel", "cible"),
+        *("destino",),
     ),
     ids=True,
 )

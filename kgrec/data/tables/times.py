@@ -76,8 +76,8 @@ def unit_of(values: pl.Series | np.ndarray) -> str:
 def read_times(table: Table, column: str, on_error: str = "stop", form: str | None = None) -> Times:
     """Return a column of times.
 
-    Numbers stay as they are; dates and date-times become seconds since the epoch. Text without an
-    offset is taken for UTC.
+    Numbers stay as they are; dates and date-times become seconds since the epoch, days written as
+    numbers too (20240131). Text without an offset is taken for UTC.
 
     Args:
         table: The table.
@@ -119,6 +119,10 @@ def read_times(table: Table, column: str, on_error: str = "stop", form: str | No
             "numbers or dates."
         )
 
+    if form is None and are_days(numbers):
+        dates = _days(numbers)
+        numbers = numbers.clear(len(numbers))
+
     if form == "epoch" or form in UNITS:
         numbers = _seconds(numbers, form)
     else:
@@ -130,6 +134,23 @@ def read_times(table: Table, column: str, on_error: str = "stop", form: str | No
 
     values = checked(table, column, _narrow(values), on_error, _WANTED)
     return Times(values, unit_of(values))
+
+
+def are_days(numbers: pl.Series) -> bool:
+    """Return whether all numbers are days such as 20240131, of different months or years."""
+    some = numbers.drop_nulls()
+    return (
+        len(some) > 0
+        and bool(_is_day(some).fill_null(False).all())
+        and _days(some).null_count() == 0
+    )
+
+
+def _days(numbers: pl.Series) -> pl.Series:
+    """Return days such as 20240131 as seconds since the epoch, null where there is no such day."""
+    text = numbers.cast(pl.Int64, strict=False).cast(pl.String)
+    days = text.str.to_date("%Y%m%d", strict=False)
+    return days.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
 
 
 def _numbers(text: pl.Series) -> pl.Series:

@@ -8,10 +8,10 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.wording import DEFAULT_VERB
 from kgrec.explanation.core.path_graph import PathGraph
 from kgrec.explanation.core.records import FactRef, Hop, Node, Relation, short_names
-from kgrec.explanation.core.speech import LIKED, Speech
+from kgrec.explanation.core.speech import Speech, rating_scale
+from kgrec.languages import LIKED
 
 OTHERS = -1
-_MOST_OF_A_SCALE = 100  # larger numbers are counts, not ratings
 _STARS = 5  # on a scale up to so many or more, 0 says that there is no rating (Book-Crossing)
 
 
@@ -32,7 +32,7 @@ class Naming:
         self._sources = short_names(data.triples.sources)
         self._ordinal = [data.triples.counts_statements(source) for source in sources]
         self._column = [data.triples.column(source) for source in sources]
-        self._scale = _scale(data.train.rating)
+        self._scale = rating_scale(data.train.rating)
 
     def node(self, node: int, count: int = 0) -> Node:
         """Return a node; ``OTHERS`` stands for ``count`` other users."""
@@ -214,19 +214,3 @@ class Naming:
             self._column[source],
             triples.graph_name(row) or "",
         )
-
-
-def _scale(ratings: np.ndarray | None) -> tuple[float, float] | None:
-    """Return the ends of the scale that ratings use; None without ratings, or where the numbers are
-    no ratings: one value of at most 1, or counts.
-
-    A scale begins at 1 at the highest: where low ratings were left out, 4 of 5 is still good.
-    """
-    if ratings is None or not np.isfinite(ratings).any():
-        return None
-
-    low, high = min(float(np.nanmin(ratings)), 1.0), float(np.nanmax(ratings))
-    if low < high <= _MOST_OF_A_SCALE:
-        return low, high
-
-    return None

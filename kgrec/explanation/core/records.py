@@ -630,7 +630,7 @@ class Explanation:
         if self.training is None:
             return shown
 
-        return f"{shown}\n{self.training.to_text(self.words.language)}"
+        return f"{shown}\n{self.training.to_text(self.words.language, self.words.verb)}"
 
     def to_frame(self) -> pl.DataFrame:
         """Return one row per hop and relation, paths in order."""

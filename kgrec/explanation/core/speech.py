@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import polars as pl
 
 from kgrec.data.readers.phrases import read_phrases
@@ -22,10 +23,18 @@ from kgrec.explanation.core.answers import (
 )
 from kgrec.explanation.core.records import Explanation, Flip, Hop, Node, Term
 from kgrec.explanation.core.words import Words
-from kgrec.languages import DEFAULT, ambiguous, check_language, language, may_tell_apart, title_of
+from kgrec.languages import (
+    DEFAULT,
+    LIKED,
+    ambiguous,
+    check_language,
+    language,
+    may_tell_apart,
+    title_of,
+)
 
 INVERSE_OF = "http://www.w3.org/2002/07/owl#inverseOf"
-LIKED = "liked"
+_MOST_OF_A_SCALE = 100  # larger numbers are counts, not ratings
 Said = TypeVar("Said", bound=Answer)
 
 
@@ -50,9 +59,9 @@ class Speech:
     """
 
     def __init__(self, data: Dataset, code: str = DEFAULT, phrases: object | None = None) -> None:
-        self.language = language(check_language(code))
         self._data = data
         self.events = tuple(map(str, data.settings.get("events", ())))
+        self.language = language(check_language(code), self._verb_of_all())
         self._given = phrases
         given = () if phrases is None else read_phrases(phrases, data.triples)
         self._phrases = {
@@ -92,6 +101,15 @@ class Speech:
         shared = set(map(self.own_verb, self.events))
         return shared.pop() if len(shared) == 1 else None
 
+    def _verb_of_all(self) -> str:
+        """Return what users did with the items of their histories, whatever the event."""
+        own = self.own_verb()
+        if own is not None:
+            return own
+
+        rated = not self.events and rating_scale(self._data.train.rating) is not None
+        return LIKED if rated else DEFAULT_VERB
+
     def words(self, nodes: Iterable[Node] = (), hops: Iterable[Hop] = ()) -> Words:
         """Return what the sentences of an answer need.
 
@@ -122,6 +140,7 @@ class Speech:
                 for key, label in relations.items()
                 if stated.get(key, label) != label
             },
+            verb=self._said_of_all,
         )
 
     def explanation(self, found: Explanation) -> Explanation:
@@ -144,12 +163,22 @@ class Speech:
     def answer(self, found: Said) -> Said:
         """Return another answer in these words."""
         changes: dict[str, object] = {"words": self.words(_nodes(found))}
+        note = getattr(found, "note", "")
+        if note:
+            changes["note"] = self.language.translated("notes", note)
+
         if isinstance(found, WhyNot):
             changes["contrast"] = self.answer(found.contrast)
         elif isinstance(found, Contrast):
             changes["explanations"] = tuple(map(self.explanation, found.explanations))
 
         return cast(Said, replace(cast(Any, found), **changes))
+
+    @property
+    def _said_of_all(self) -> str:
+        """The verb of all interactions, in English as a table says it."""
+        verb = self.language.verb
+        return self._verbs.get(verb, verb) if self.language.code == DEFAULT else verb
 
     @cached_property
     def _verbs(self) -> dict[str, str]:
@@ -230,6 +259,22 @@ class Speech:
 
         found = triples.labels[entity]
         return key, readable(key) if found is None else str(found)
+
+
+def rating_scale(ratings: np.ndarray | None) -> tuple[float, float] | None:
+    """Return the ends of the scale that ratings use; None without ratings, or where the numbers are
+    no ratings: one value of at most 1, or counts.
+
+    A scale begins at 1 at the highest: where low ratings were left out, 4 of 5 is still good.
+    """
+    if ratings is None or not np.isfinite(ratings).any():
+        return None
+
+    low, high = min(float(np.nanmin(ratings)), 1.0), float(np.nanmax(ratings))
+    if low < high <= _MOST_OF_A_SCALE:
+        return low, high
+
+    return None
 
 
 def _nodes(value: object) -> Iterator[Node]:

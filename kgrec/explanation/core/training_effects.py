@@ -6,7 +6,7 @@ from typing import Any
 
 from kgrec.errors import ExplanationError
 from kgrec.escaping import clean
-from kgrec.languages import DEFAULT, language
+from kgrec.languages import DEFAULT, LIKED, language
 
 EXACT = "exact"
 ESTIMATE = "estimate"
@@ -41,13 +41,13 @@ class PathTraining:
             return None
         return self.whole - self.like - self.facts
 
-    def words(self, code: str = DEFAULT) -> str:
-        """Return the numbers of a path in one line, in a language."""
+    def words(self, code: str = DEFAULT, verb: str = LIKED) -> str:
+        """Return the numbers of a path in one line, in a language; ``verb`` is what users did."""
         if self.whole is None:
             return _say(code, "no_path")
 
         numbers = {name: f"{getattr(self, name):+.3g}" for name in ("whole", "like", "facts")}
-        return _say(code, "path", **numbers)
+        return language(code, verb).say("training.path", **numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,17 @@ class TrainingEffects:
         paths = tuple(PathTraining(**path) for path in record["paths"])
         return cls(**{**record, "paths": paths})
 
-    def to_text(self, code: str = DEFAULT) -> str:
-        """Return a line about the numbers, and one per path, in a language."""
+    def to_text(self, code: str = DEFAULT, verb: str = LIKED) -> str:
+        """Return a line about the numbers, and one per path, in a language; ``verb`` is what users
+        did.
+        """
         lines = [
             _say(code, "lead", about=self._about(code)),
             f"    {_say(code, 'what')}",
         ]
-        lines += [f"{number:2}  {path.words(code)}" for number, path in enumerate(self.paths, 1)]
+        lines += [
+            f"{number:2}  {path.words(code, verb)}" for number, path in enumerate(self.paths, 1)
+        ]
         if self.facts_about(code):
             lines.append(f"    {self.facts_about(code)}")
 

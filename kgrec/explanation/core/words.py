@@ -6,7 +6,7 @@ from typing import Any
 
 from kgrec.data.records.wording import check_words
 from kgrec.errors import ConfigError, ExplanationError
-from kgrec.languages import DEFAULT, check_language
+from kgrec.languages import DEFAULT, LIKED, Language, check_language, language
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Words:
             dataset has the same title.
         labels: Labels of relations in this language by key, where the graph states one that is not
             the relation's usual label.
+        verb: What users did with their items, where all did the same; "liked" where some are known
+            to have.
     """
 
     language: str = DEFAULT
@@ -29,6 +31,7 @@ class Words:
     verbs: Mapping[str, str] = field(default_factory=dict)
     whole: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    verb: str = LIKED
 
     def __post_init__(self) -> None:
         """Refuse a language without a table, and words that no sentence can hold.
@@ -44,8 +47,15 @@ class Words:
 
             for verb in self.verbs.values():
                 check_words(verb, "verb")
+
+            check_words(self.verb, "verb")
         except ConfigError as error:
             raise ExplanationError(str(error)) from None
+
+    @property
+    def lang(self) -> Language:
+        """The table of sentences."""
+        return language(self.language, self.verb)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form as a dictionary."""
@@ -57,6 +67,9 @@ class Words:
         }
         if self.labels:
             record["labels"] = dict(self.labels)
+
+        if self.verb != LIKED:
+            record["verb"] = self.verb
 
         return record
 
@@ -78,6 +91,7 @@ class Words:
             {_text(verb): _text(said) for verb, said in record["verbs"].items()},
             tuple(map(_text, record["whole"])),
             {_text(key): _text(label) for key, label in record.get("labels", {}).items()},
+            _text(record.get("verb", LIKED)),
         )
 
 

@@ -293,8 +293,8 @@ def _budget_parts(
         budget = explained.budget(user, item)
         if budget is None:
             raise CapabilityError(
-                f"{explained.name} does not say what each like gives to a score, so no set of "
-                "likes can be searched."
+                f"{explained.name} does not say what each interaction gives to a score, so no set of "
+                "interactions can be searched."
             )
 
         values = {term.node.key: term.value for term in budget.by_liked}

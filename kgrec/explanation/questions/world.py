@@ -48,13 +48,13 @@ class World:
 
         if explained.model_effects is None:
             raise CapabilityError(
-                f"{explained.name} does not state what other likes would change "
+                f"{explained.name} does not state what other interactions would change "
                 "(Recommender.explanation_effects). Use lightgcn, kgat, kgin, itemknn or ease."
             )
 
         if not isinstance(explained.model_effects, (GraphEditable, HistoryEditable)):
             raise CapabilityError(
-                f"{explained.name} cannot be asked what other likes would change: its scores "
+                f"{explained.name} cannot be asked what other interactions would change: its scores "
                 "stay what training made them. "
                 "Use lightgcn, kgat, kgin, itemknn or ease."
             )

@@ -35,7 +35,6 @@ from kgrec.explanation.render.text import (
     terms_line,
     wrapped,
 )
-from kgrec.languages import language
 
 
 def answer_text(answer: Answer, width: int = 100) -> str:
@@ -61,7 +60,7 @@ def answer_text(answer: Answer, width: int = 100) -> str:
 
     note = getattr(answer, "note", "")
     if note:
-        lines.append(language(answer.words.language).say("text.note", note=long_text(note)))
+        lines.append(answer.words.lang.say("text.note", note=long_text(note)))
 
     out = []
     for line in lines:
@@ -75,7 +74,7 @@ def answer_text(answer: Answer, width: int = 100) -> str:
 
 
 def _say(words: Words, frame: str, **values: object) -> str:
-    return language(words.language).say(f"answers.{frame}", **values)
+    return words.lang.say(f"answers.{frame}", **values)
 
 
 def _contrast(answer: Contrast) -> list[str]:
@@ -259,7 +258,7 @@ def _rank(ranked: Ranked) -> str:
 
 
 def _ranked(ranked: Ranked, words: Words) -> str:
-    lang = language(words.language)
+    lang = words.lang
     rank = lang.say("text.not_ranked")
     if ranked.rank is not None:
         rank = lang.say("text.rank", rank=f"{ranked.rank:,}")

@@ -13,14 +13,13 @@ from kgrec.explanation.core.answers import (
 from kgrec.explanation.core.records import Path
 from kgrec.explanation.core.words import Words
 from kgrec.explanation.render.text import and_more, quoted, terms_line
-from kgrec.languages import language
 
 _HELD = 10
 _LEFT = 3
 
 
 def _say(words: Words, frame: str, **values: object) -> str:
-    return language(words.language).say(f"answers.{frame}", **values)
+    return words.lang.say(f"answers.{frame}", **values)
 
 
 def contrast_lines(answer: Contrast) -> list[str]:
@@ -114,7 +113,7 @@ def list_lines(answer: ListReasons) -> list[str]:
     more = len(answer.likes) - _HELD
     if more > 0:
         note = _say(words, "more_holding", count=f"{more:,}")
-        lines.append(language(words.language).say("text.note", note=note))
+        lines.append(words.lang.say("text.note", note=note))
 
     likes, neighbors = answer.left_out
     if likes or neighbors:

@@ -30,7 +30,7 @@ from kgrec.explanation.render.text import (
     training_words,
     walks_line,
 )
-from kgrec.languages import language, spoken
+from kgrec.languages import spoken
 from kgrec.templates import environment, source
 
 _PART_KINDS = {
@@ -102,7 +102,7 @@ def page_title(user: str, many: bool = False, words: Words = _ENGLISH) -> str:
 
 
 def _say(words: Words, frame: str, **values: object) -> str:
-    return language(words.language).say(f"page.{frame}", **values)
+    return words.lang.say(f"page.{frame}", **values)
 
 
 @cache
@@ -319,7 +319,7 @@ def _rest(terms: Sequence[Term], budget: Budget, words: Words) -> str:
 def _searched(explanation: Explanation) -> str:
     """Return what was searched, and what is not shown."""
     words = explanation.words
-    lang = language(words.language)
+    lang = words.lang
     total = sum(explanation.counts.values())
     said = _say(words, "found_one" if total == 1 else "found", count=f"{total:,}")
     lengths = [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from kgrec.escaping import terminal
 from kgrec.explanation.core.records import Explanation, Flip, Hop, Node, Path, Relation
 from kgrec.explanation.core.words import Words
-from kgrec.languages import Language, language, spoken
+from kgrec.languages import Language, spoken
 
 _ENGLISH = Words()
 _NAMED = 5
@@ -35,7 +35,7 @@ def wording(relation: Relation, words: Words = _ENGLISH) -> str:
 
 def _phrase(relation: Relation, words: Words) -> str:
     """Return the words of a relation, "" where none are sure to be grammar."""
-    lang = language(words.language)
+    lang = words.lang
     forward, backward = words.phrases.get(relation.key, ("", ""))
     if not backward and forward:
         backward = lang.inverse(forward)
@@ -69,7 +69,7 @@ def relation_words(relation: Relation, words: Words = _ENGLISH) -> str:
 def plain(node: Node, words: Words = _ENGLISH) -> str:
     """Return the label of a node as people say it."""
     if node.kind == "users":
-        return _others(node.label, language(words.language))
+        return _others(node.label, words.lang)
     if node.kind == "user":
         return terminal(node.label)
 
@@ -108,14 +108,14 @@ def _parts(path: Path, words: Words) -> list[str]:
     if first.liked:
         return [_interaction(first, "you", words), *steps]
 
-    return [language(words.language).say("you"), _step(first, words), *steps]
+    return [words.lang.say("you"), _step(first, words), *steps]
 
 
 def _interaction(hop: Hop, role: str, words: Words, bare: bool = False) -> str:
     """Return an interaction in words: what the user did, or how low it was rated; ``bare`` without
     names.
     """
-    lang = language(words.language)
+    lang = words.lang
     ends = (hop.source, hop.target) if hop.forward else (hop.target, hop.source)
     names = {"who": named(ends[0], words), "item": named(ends[1], words)}
     if bare:
@@ -167,7 +167,7 @@ def hop_words(hop: Hop, words: Words = _ENGLISH) -> str:
     if not all(phrases):
         return _arrow(hop.relations, words)
 
-    return f" {language(words.language).say('and')} ".join(dict.fromkeys(phrases))
+    return f" {words.lang.say('and')} ".join(dict.fromkeys(phrases))
 
 
 def claim(path: Path) -> str:
@@ -199,7 +199,7 @@ def claim_kind(path: Path) -> str:
 
 def claim_words(path: Path, words: Words = _ENGLISH) -> str:
     """Return the claim of a path in a language."""
-    return language(words.language).say(f"claims.{claim_kind(path)}")
+    return words.lang.say(f"claims.{claim_kind(path)}")
 
 
 def because(path: Path, words: Words = _ENGLISH) -> str:
@@ -209,7 +209,7 @@ def because(path: Path, words: Words = _ENGLISH) -> str:
     - Ridley Scott - directed - *Blade Runner*", "because you liked *Alien*. The two are also
     connected: *Alien* - ...", "is connected through: you liked *Alien* - ...".
     """
-    lang = language(words.language)
+    lang = words.lang
     kind = claim_kind(path)
     first = path.hops[0]
     start, *steps = _parts(path, words)
@@ -241,7 +241,7 @@ def reason(explanation: Explanation) -> str:
     "*Blade Runner* is connected through: you liked ...".
     """
     words = explanation.words
-    lang = language(words.language)
+    lang = words.lang
     title = named(Node("item", explanation.item, explanation.item_label), words)
     if not explanation.paths:
         return lang.say("sentence.no_path", item=title)
@@ -303,7 +303,7 @@ def flip_sentence(
     if not flip.without or flip.first is None or not flip.verified:
         return ""
 
-    lang = language(words.language)
+    lang = words.lang
     likes = [name(node, words) for node in flip.without[:_NAMED]]
     if len(flip.without) > _NAMED:
         likes.append(lang.say("sentence.more_likes", count=f"{len(flip.without) - _NAMED:,}"))

@@ -15,7 +15,6 @@ from kgrec.explanation.render.sentences import (
     plain,
     sentence,
 )
-from kgrec.languages import language
 
 _ENGLISH = Words()
 _NAMED = 5
@@ -34,7 +33,7 @@ _BASES = {
 
 
 def _say(words: Words, frame: str, **values: object) -> str:
-    return language(words.language).say(f"text.{frame}", **values)
+    return words.lang.say(f"text.{frame}", **values)
 
 
 def percent(share: float | int) -> str:
@@ -67,7 +66,7 @@ def part_name(name: str, words: Words = _ENGLISH) -> str:
     """Return the name of a part of a score in a language, where it has one there."""
     if name in _PARTS:
         return _say(words, _PARTS[name])
-    return terminal(language(words.language).translated("parts", name))
+    return terminal(words.lang.translated("parts", name))
 
 
 def as_shares(budget: Budget) -> bool:
@@ -360,7 +359,9 @@ def training_words(training: TrainingEffects | None, number: int, words: Words =
     """Return the effects through training of a path, counted from 1; "" without any."""
     if training is None:
         return ""
-    return _say(words, "training", effects=training.paths[number - 1].words(words.language))
+    return _say(
+        words, "training", effects=training.paths[number - 1].words(words.language, words.verb)
+    )
 
 
 def footing(explanation: Explanation, width: int) -> list[str]:

@@ -10,7 +10,6 @@ from kgrec.explanation.core.records import Explanation, Hop, Node, Path
 from kgrec.explanation.core.words import Words
 from kgrec.explanation.render.sentences import claim_words, did_words, relation_words
 from kgrec.explanation.render.text import basis_word, drop_words, footing, heading, places, quoted
-from kgrec.languages import language
 
 
 def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str:
@@ -23,7 +22,7 @@ def tree(explanation: Explanation, width: int = 100, color: bool = False) -> str
     """
     width = max(width, 40)
     words = explanation.words
-    lang = language(words.language)
+    lang = words.lang
     root = Tree(Text("\n".join(heading(explanation, width))), guide_style="dim")
     parts = {}
     if explanation.budget:
@@ -77,7 +76,7 @@ def _arrow(hop: Hop, words: Words) -> str:
     """Return a hop with arrows in the direction of its facts."""
     arrows = []
     for forward in dict.fromkeys(relation.forward for relation in hop.relations):
-        labels = f" {language(words.language).say('and')} ".join(
+        labels = f" {words.lang.say('and')} ".join(
             relation_words(one, words) for one in hop.relations if one.forward == forward
         )
         if hop.liked:

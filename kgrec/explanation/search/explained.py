@@ -229,11 +229,25 @@ class ExplainedModel:
         return np.asarray(self.train.indices[start:end], dtype=np.int64)
 
     def history(self, user: int) -> np.ndarray:
-        """Return the items (rows) that the scorer reads of a user, int64: those of training, then
-        those of validation.
+        """Return the items (rows) that the scorer reads of a user, int64: those of training, then,
+        where it reads what a query brings, those of validation.
+
+        Models in closed form know their users by training alone: of the two histories, the one
+        that gives the ranking's scores is the one that was read.
         """
         start, end = np.searchsorted(self._history.user, [user, user + 1])
-        return np.asarray(self._history.item[start:end], dtype=np.int64)
+        whole = np.asarray(self._history.item[start:end], dtype=np.int64)
+        trained = whole[: len(self.liked(user))]
+        effects = self.model_effects
+        if len(trained) in (0, len(whole)) or not isinstance(effects, HistoryEditable):
+            return whole
+
+        ranking = self.standing(user).scores
+        with torch.inference_mode():
+            tried = effects.history_scores(user, [torch.from_numpy(h) for h in (whole, trained)])
+
+        off = np.abs(tried.double().cpu().numpy() - ranking).max(axis=1)
+        return trained if off[1] < off[0] else whole
 
     def facts_about(self, items: np.ndarray) -> np.ndarray:
         """Return what the graph says of items (rows): all facts that have one at an end, without

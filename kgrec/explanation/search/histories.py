@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from kgrec.batches import Query
 from kgrec.data.records.dataset import Dataset
@@ -25,7 +26,7 @@ from kgrec.errors import CapabilityError, ConfigError
 from kgrec.explanation.search.explained import ExplainedModel
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.languages import DEFAULT, language
-from kgrec.models.base import Plan, Recommender, Scorer, reads_history
+from kgrec.models.base import DotProduct, Plan, Recommender, Scorer, reads_history
 from kgrec.models.capabilities import (
     GraphEditable,
     HistoryEditable,
@@ -35,6 +36,8 @@ from kgrec.models.capabilities import (
     Rerunnable,
     ScoreParts,
 )
+from kgrec.models.folding import Folded, refolded
+from kgrec.ops.folding import FEW, MeanFold
 from kgrec.ops.rows import unit_rows
 
 STRANGER = "someone new"
@@ -64,7 +67,7 @@ def with_history(
         row = user
         known = explained.history(user)
 
-    new = np.setdiff1d(items, known) if len(known) else items
+    new = items[~np.isin(items, known)]  # in their order, which some models read
     own = np.concatenate([known, new])
     effects = explained.model_effects
     if user is not None and explained.explains(user) and isinstance(effects, GraphEditable):
@@ -205,7 +208,7 @@ class FoldedIn(Rerunnable, GraphEditable):
         self.through_users = bool(getattr(base, "through_users", True))
         self._linear: _LinearFold | None = None
         if isinstance(base, LinearlyPropagated) and self.merges_relations:
-            linear = _LinearFold(base.propagation(), history)
+            linear = _LinearFold(base.propagation(), history, _average(scorer, len(history)))
             if linear.agrees_with(scorer):
                 self._linear = linear
 
@@ -262,7 +265,7 @@ class FoldedIn(Rerunnable, GraphEditable):
         scorer = self._scorer
         if not _equal(others, base):
             with torch.inference_mode():
-                scorer = self._base.on_graph(others).eval().scorer()
+                scorer = refolded(scorer, self._base.on_graph(others).eval().scorer())
 
         return _Rebuilt(OwnHistory(scorer, self._user, ckg.tail[mine]))
 
@@ -272,7 +275,17 @@ class FoldedIn(Rerunnable, GraphEditable):
 
         kept = np.ones(len(self._base.ckg.head), dtype=bool)
         kept[facts] = False
-        return self._base.on_graph(self._base.ckg.take(kept)).eval().scorer()
+        edited = self._base.on_graph(self._base.ckg.take(kept)).eval().scorer()
+        return refolded(self._scorer, edited)
+
+
+def _average(scorer: Scorer, size: int) -> Tensor | None:
+    """Return the average user where a history of a size is folded in by its mean alone."""
+    if size > FEW or not isinstance(scorer, DotProduct) or not isinstance(scorer.fold, Folded):
+        return None
+
+    fold = scorer.fold.fold
+    return torch.from_numpy(fold.average) if isinstance(fold, MeanFold) else None
 
 
 class _LinearFold:
@@ -281,14 +294,22 @@ class _LinearFold:
 
         z_u = sum over j of (|H| d_j)^(-1/2) sum over k >= 1 of c_k (A^(k-1) X)_j,   j in H
 
+    or, where a run folds in by the mean of the history, with the average user a as it was trained
+
+        z_u = unit(mean of unit(z_j)) + min(1, 2 / |H|) a
+
     Args:
         propagation: The model's propagation.
         history: Items (rows).
+        average: The average user; None for the first equation.
     """
 
-    def __init__(self, propagation: LinearPropagation, history: np.ndarray) -> None:
+    def __init__(
+        self, propagation: LinearPropagation, history: np.ndarray, average: Tensor | None = None
+    ) -> None:
         self._of = propagation
         self._history = history
+        self._average = average
 
     def agrees_with(self, scorer: Scorer) -> bool:
         """Return whether a scorer folds people in by this equation."""
@@ -328,8 +349,14 @@ class _LinearFold:
             vector = unit_rows(vector)
 
         ends = tuple(self._history.tolist())
-        received = graph.rows_without(ends, groups, coefficients[1:]) @ self._of.start
         kept = np.stack([np.isin(self._history, one) for one in left])
+        average = self._average
+        if average is not None:
+            items = graph.rows_without(ends, groups, coefficients) @ self._of.start
+            user = _mean(normalize(items.double(), dim=2), torch.from_numpy(kept), average)
+            return (user * vector.double()).sum(1).cpu()
+
+        received = graph.rows_without(ends, groups, coefficients[1:]) @ self._of.start
         weight = torch.from_numpy(kept).to(received) * self._degrees(removed).to(received).rsqrt()
         size = torch.from_numpy(kept.sum(1)).clamp(min=1).to(received)
         user = (received * weight.unsqueeze(2)).sum(1) * size.rsqrt().unsqueeze(1)
@@ -348,6 +375,15 @@ class _LinearFold:
                 degree[row] -= lost[history]
 
         return degree.clamp(min=1)
+
+
+def _mean(
+    items: Float[Tensor, "batch hist dim"], kept: Bool[Tensor, "batch hist"], average: Tensor
+) -> Float[Tensor, "batch dim"]:
+    """Return the vectors of what is left of a history of unit vectors."""
+    size = kept.sum(1, keepdim=True)
+    mean = normalize((items * kept.unsqueeze(2)).sum(1) / size.clamp(min=1), dim=1)
+    return mean + (2 / size.clamp(min=2)) * average
 
 
 class ByHistory(HistoryEditable, Parted):

@@ -13,6 +13,7 @@ from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import Known
 from kgrec.models.base import DotProduct, Plan, Recommender
 from kgrec.models.baselines.popularity_effects import PopularityEffects
+from kgrec.ops.folding import SumFold
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ class Popularity(Recommender):
             self.counts.unsqueeze(1),
             fold=lambda history, mask: self.counts.new_ones(len(history), 1),
         )
+
+    def own_fold(self) -> SumFold:
+        """Return the vector (1), whatever the history."""
+        counts = self.counts.unsqueeze(1).cpu().numpy()
+        return SumFold(np.zeros_like(counts), np.ones(1, counts.dtype), 0.0)
 
     def explanation_effects(self) -> PopularityEffects:
         """Return the count as the bias that it is."""

@@ -17,6 +17,7 @@ from kgrec.errors import ConfigError
 from kgrec.models.base import DotProduct, Plan, Preset, Recommender, Space, Span
 from kgrec.models.factorization.ials_effects import IALSEffects
 from kgrec.nn.init import normal
+from kgrec.ops.folding import SquaresFold
 
 _NUMBERS_AT_ONCE = 2**23
 
@@ -211,6 +212,19 @@ class IALS(Recommender):
     ) -> Float[Tensor, "batch dim"]:
         ptr = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.sum(1).cumsum(0)])
         return self.solve(self.items, ptr, history[mask])
+
+    def own_fold(self) -> SquaresFold:
+        """Return the same solve, of one person."""
+        config = self.config
+        items = self.items.cpu().numpy()
+        weight = config.unobserved_weight
+        return SquaresFold(
+            items,
+            weight * (items.T @ items),
+            weight * len(items),
+            config.l2,
+            config.exponent,
+        )
 
     def explanation_effects(self) -> IALSEffects:
         """Return a part per item of the user, and the scores of other histories."""

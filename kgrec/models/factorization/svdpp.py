@@ -17,6 +17,7 @@ from kgrec.models.base import DotProduct, Objective, Plan, Preset, Recommender, 
 from kgrec.models.factorization.base import InteractionSums
 from kgrec.models.sources import Points
 from kgrec.nn.init import normal
+from kgrec.ops.folding import SumFold
 from kgrec.ops.rows import take_rows
 
 
@@ -209,6 +210,18 @@ class SVDPP(Recommender):
         items = torch.cat([self.items.detach(), own, ones[1]], 1)
         fold = self._fold if self.implicit is not None else None
         return DotProduct(torch.cat([users, ones[0], level], 1), items, fold=fold)
+
+    def own_fold(self) -> SumFold | None:
+        """Return the sums of what was rated, biases of 0 and the mean beside them."""
+        if self.implicit is None:
+            return None
+
+        implicit = self.implicit.detach().cpu().numpy()
+        table = np.concatenate([implicit, np.zeros((len(implicit), 2), implicit.dtype)], 1)
+        constant = np.zeros(table.shape[1], implicit.dtype)
+        constant[-2] = 1
+        constant[-1] = float(self.mean)
+        return SumFold(table, constant, 0.5)
 
     def _fold(
         self, history: Int[Tensor, "batch hist"], mask: Bool[Tensor, "batch hist"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -24,6 +25,7 @@ from kgrec.models.sources import SamplerContext, register_source
 from kgrec.nn.kge import DistMultTables, TripleTables
 from kgrec.nn.ranking_loss import WarmItems
 from kgrec.ops.contrast import softmax_rows
+from kgrec.ops.folding import SumFold
 from kgrec.ops.rows import take_rows, unit_rows
 from kgrec.ops.sampling import Corrupter, bernoulli_share
 from kgrec.random import derive
@@ -369,6 +371,16 @@ class TripleModel(Recommender):
             return unit_rows(_mean(items, history, mask))
 
         return DotProduct(unit_rows(users), items, fold=fold)
+
+    def own_fold(self) -> SumFold | None:
+        """Return the mean of the history; where users are no nodes, its direction."""
+        scorer = self.scorer()
+        if isinstance(scorer, DotProduct) and scorer.fold is None:
+            return None
+
+        assert isinstance(scorer, DotProduct | Nearest)
+        items = scorer.items.detach().cpu().numpy()
+        return SumFold(items, np.zeros(items.shape[1], items.dtype), 1.0, not self.with_users)
 
     def triple_scorer(self) -> TripleScorer:
         """Return the model: ``score_tails`` and ``score_heads``."""

@@ -3,7 +3,7 @@
 import { address, keep, kept, place } from "./address.js";
 import { el, label, plain, say } from "./dom.js";
 import { save } from "./drawing.js";
-import { LANGUAGES, language, speak, t } from "./language.js";
+import { LANGUAGES, did, language, speak, t } from "./language.js";
 import { closeDrawer } from "./paths.js";
 import { failure, link, state, waiting } from "./pieces.js";
 import { Saved } from "./saved.js";
@@ -78,6 +78,7 @@ function crumbs(screen, params) {
 async function learnAbout() {
   if (session.about) return;
   session.about = await session.source.run();
+  did(session.about.verb || "liked");
   const { model, dataset, other } = session.about;
   const names = other ? `${plain(session.about.name)} · ${plain(other.name)}` : plain(model);
   document.getElementById("run").textContent = t("model-on", {

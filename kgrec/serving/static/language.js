@@ -1,6 +1,7 @@
 // Words of the page, from the table in strings.js.
 
 import { STRINGS } from "./strings.js";
+import { UNLIKED } from "./unliked.js";
 import { keep, kept } from "./address.js";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
@@ -18,8 +19,16 @@ export function speak(name) {
   document.documentElement.lang = name;
 }
 
+let verb = "liked";
+
+/** Say what users did: where they are not known to have liked anything, no text says so. */
+export function did(what) {
+  verb = what;
+}
+
 function row(key) {
-  return STRINGS[key][known.indexOf(language())];
+  const texts = (verb !== "liked" && UNLIKED[key]) || STRINGS[key];
+  return texts[known.indexOf(language())].replaceAll("{verb}", verb);
 }
 
 /** Return a text of the page, {name} replaced by its value. */

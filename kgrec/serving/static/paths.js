@@ -60,7 +60,8 @@ export function worth({ explanation: told, headline }) {
       { class: "size" },
       t(path.basis === "not measured" ? "size.unmeasured" : "size.none"),
     );
-  const share = told.score > 0 ? drop / told.score : null;
+  // Of a score near 0 a drop is no share: it would be many times the whole.
+  const share = told.score > 0 && drop <= told.score ? drop / told.score : null;
   const value = share === null ? fixed(drop, 4) : percent(drop, told.score);
   const words = share !== null && share < 0.001 ? t("size.small") : t(key, { value });
   return el(

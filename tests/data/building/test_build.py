@@ -265,3 +265,35 @@ def test_nothing_is_lost_or_made_up(rows, seed):
             data.users.keys(part.user), data.items.keys(part.item), part.time, strict=True
         ):
             assert earliest[u, i] == t
+
+
+SHUFFLED = [("b", "z"), ("a", "y"), ("b", "x"), ("a", "z"), ("b", "y"), ("a", "x")]
+
+
+@pytest.mark.parametrize("given", ["file", "log", "parts"])
+def test_the_order_of_rows_can_stand_for_times(given, tmp_path):
+    path = tmp_path / "clicks.csv"
+    path.write_text("user,item,when\n" + "".join(f"{u},{i},9\n" for u, i in SHUFFLED))
+    sources = {"file": {"log": str(path)}, "log": {"log": log_of(SHUFFLED)}}
+    cuts = {"train": slice(0, 2), "valid": slice(2, 4), "test": slice(4, 6)}
+    sources["parts"] = {part: log_of(SHUFFLED[rows]) for part, rows in cuts.items()}
+    split = "given" if given == "parts" else "leave-one-out"
+    data = Dataset.build(**sources[given], split=split, time="row")
+    assert pairs(data, data.train) == [("a", "y"), ("b", "z")]
+    assert pairs(data, data.valid) == [("a", "z"), ("b", "x")]
+    assert pairs(data, data.test) == [("a", "x"), ("b", "y")]
+    assert data.valid.time.tolist() == [3.0, 2.0]  # of a and of b
+    assert any("rows are taken to be in the order of their times" in n for n in data.report.notes)
+
+
+def test_a_column_called_row_is_that_column(tmp_path):
+    path = tmp_path / "clicks.csv"
+    path.write_text("user,item,row\na,x,30\na,y,10\na,z,20\n")
+    data = Dataset.build(str(path), split="leave-one-out", time="row")
+    assert pairs(data, data.test) == [("a", "x")]
+
+
+def test_order_alone_makes_no_sessions_and_no_ages():
+    for wrong in ({"session_gap": 30}, {"half_life": 5}):
+        with pytest.raises(ConfigError, match="time 'row' has the order alone"):
+            Dataset.build(log_of(SHUFFLED), time="row", **wrong)

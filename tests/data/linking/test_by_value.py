@@ -104,7 +104,10 @@ def test_titles_in_any_language_and_other_names(graph, tmp_path):
     settings = {"items": str(tmp_path / "items.csv"), "review": str(tmp_path / "r.tsv")}
     data = build(graph, ("1", "2", "3"), link_by="label", **settings)
     assert linked(data) == {"1": f"{WD}entity/Q1", "2": f"{WD}entity/Q2"}
+    assert data.triples.attributes["name"].str.ends_with("label").any()
     # Labels that were read for this alone are no attributes of the dataset.
+    settings |= {"reading": {"keep_labels": "best"}, "review": str(tmp_path / "r2.tsv")}
+    data = build(graph, ("1", "2", "3"), link_by="label", **settings)
     assert not data.triples.attributes["name"].str.ends_with("label").any()
 
 
@@ -113,3 +116,29 @@ def test_exact_matches_merge_where_asked(graph):
     names = merged.attributes.filter(pl.col("name").str.ends_with("sameAs"))["value"]
     assert len(names) == 2
     assert len(merged.entities) == len(kgrec.read_triples(graph).entities) - 2
+
+
+@pytest.mark.parametrize(
+    ("form", "how"),
+    [
+        ("imdb:{}", "value:wdt:P345"),
+        ("https://www.imdb.com/title/{}/", "value"),
+        ("{upper}", "value:P345"),
+    ],
+)
+def test_ids_with_something_before_them_or_in_another_case(graph, form, how):
+    ids = tuple(form.format(one, upper=one.upper()) for one in IMDB[:3])
+    warned = [one.what for one in build(graph, ids).report.warnings if "item ids equal" in one.what]
+    assert "by what the ids end with" in warned[0]
+    bare = linked(build(graph, IMDB[:3], link_by="value:wdt:P345"))
+    found = linked(build(graph, ids, link_by=how))
+    assert list(found.values()) == list(bare.values())
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize(
+    "ids", [("q1", "q2"), tuple(f"https://www.wikidata.org/wiki/Q{n}" for n in (1, 2))]
+)
+def test_entities_under_other_addresses_or_in_small_letters(graph, ids):
+    found = linked(build(graph, ids, link_by="prefix:wd"))
+    assert found == {ids[0]: f"{WD}entity/Q1", ids[1]: f"{WD}entity/Q2"}

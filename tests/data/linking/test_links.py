@@ -126,7 +126,8 @@ def test_labels_types_and_attributes_follow(tmp_path):
     )
     assert got.triples.labels.to_list() == ["One", "A", "B", "C"]
     assert got.triples.types.rows() == [(0, "http://e/Film"), (1, "http://e/Film")]
-    assert got.triples.attributes["entity"].to_list() == [0, 1]
+    columns = got.triples.attributes.select("entity", "value").rows()
+    assert sorted(columns) == [(0, "1"), (0, "A"), (1, "1"), (1, "A"), (2, "B"), (3, "C")]
 
 
 def test_too_many_copies_are_refused(monkeypatch):

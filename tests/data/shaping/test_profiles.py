@@ -63,7 +63,7 @@ def test_wikidata(tmp_path):
         ("Q1", "odd thing", "Q5"),
     }
     assert graph.label(graph.entities.row("http://www.wikidata.org/entity/Q1")) == "Alien"
-    assert graph.attributes["value"].to_list() == ["tt1"]
+    assert graph.attributes["value"].to_list() == ["tt1", "Alien", "Alienus"]
     assert sum(d.count for d in graph.dropped if "plumbing" in d.why) == 19
 
 

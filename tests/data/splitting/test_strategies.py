@@ -5,11 +5,13 @@ from hypothesis import strategies as st
 
 from kgrec.data.records.parts import TEST, TRAIN, VALID
 from kgrec.data.splitting.strategies import (
+    by_user,
     check_ratios,
     find_split,
     hold_out,
     leave_one_out,
     random_split,
+    session_split,
     temporal_split,
 )
 from kgrec.errors import ConfigError, DataError
@@ -90,6 +92,17 @@ def test_leave_one_out():
     assert tied.tolist() == [TRAIN, VALID, TEST]
 
 
+def test_whole_users_are_held_out():
+    """Ten users, two of whom are too short to be held out; a fifth of ten is two."""
+    sizes = [1, 2, 10, 10, 10, 10, 10, 10, 10, 10]
+    user = np.repeat(np.arange(10), sizes)
+    for seed in range(5):
+        part = by_user(user, None, (0.6, 0.2, 0.2), generator=rng(seed))
+        found = [counts(part, user, who) for who in range(10)]
+        assert found[:2] == [(1, 0, 0), (2, 0, 0)]
+        assert sorted(found[2:]) == [(0, 8, 2)] * 2 + [(8, 2, 0)] * 6
+
+
 def test_times_are_needed():
     for split in (temporal_split, leave_one_out):
         with pytest.raises(DataError, match="needs a time per interaction and there is none"):
@@ -117,3 +130,23 @@ def test_names():
     assert find_split("Leave_One_Out") is leave_one_out
     with pytest.raises(ConfigError, match=r"'temporl' is unknown\. Nearest: temporal"):
         find_split("temporl")
+
+
+def test_sessions_are_whole_and_parted_by_when_they_end():
+    user = np.repeat(np.arange(10), 3)
+    start = np.array([0, 9, 1, 8, 2, 7, 3, 6, 4, 5]) * 10.0  # session u begins there
+    time = start[user] + np.tile([0.0, 1.0, 2.0], 10)
+    part = session_split(user, time, (0.6, 0.2, 0.2), generator=rng())
+    for who in range(10):
+        assert len(set(part[user == who])) == 1
+    assert [int(part[3 * who]) for who in range(10)] == [
+        TEST if start[who] >= 80 else VALID if start[who] >= 60 else TRAIN for who in range(10)
+    ]
+
+
+def test_sessions_that_end_together_stay_together():
+    user = np.repeat(np.arange(6), 2)
+    time = np.tile([0.0, 5.0], 6)
+    assert set(session_split(user, time, RATIOS, generator=rng())) == {TEST}
+    with pytest.raises(DataError, match="--time row"):
+        session_split(user, None, RATIOS, generator=rng())

@@ -15,6 +15,7 @@ def test_every_note_has_a_sentence_in_every_language_and_comes_back_from_english
     english = language("en").table
     values = {"model": "ease", "reach": "1 hop", "count": 3, "length": 3, "walks": "1e+03"}
     values |= {"budget": 9, "value": "0.1", "likes": "", "hidden": "", "least": ""}
+    values |= {"most": 5, "why": "Something is so"}
     for section in ("notes", "parts"):
         for key in english[section]:
             sentence = language("en").say(f"{section}.{key}", **values)

@@ -81,7 +81,7 @@ def test_a_contrast_says_what_the_difference_loses_without_each(data, build):
     assert checked > 3
     record = found.to_dict()["effects"][0][0]
     assert record.keys() == {"like", "facts", "whole", "together"}
-    assert "without the like alone and the facts alone" in found.to_text(200)
+    assert "without the interaction alone and the facts alone" in found.to_text(200)
 
 
 def test_a_contrast_of_a_model_over_a_history_has_the_likes_alone(data):
@@ -114,7 +114,7 @@ def test_a_flip_says_who_is_first_and_what_the_facts_do(data, build):
             ranked = order(build(edited), edited, user, likes).tolist()
             assert (gone.facts, gone.rank) == (len(facts), ranked.index(target) + 1)
             assert gone.first.key == data.items.key(ranked[0])
-            assert f'about "{found.item.label}", all likes kept' in found.to_text(200)
+            assert f'about "{found.item.label}", all interactions kept' in found.to_text(200)
         if found.removed:
             said += 1
             rows = data.items.rows([term.node.key for term in found.removed])
@@ -178,13 +178,13 @@ def test_what_if_tells_likes_from_facts(data, build):
         for one in ranked:
             assert one.score == pytest.approx(now[data.items.row(one.item.key)], abs=1e-8)
 
-    assert "likes alone" in found.to_text(200)
+    assert "interactions alone" in found.to_text(200)
     effect = found.effects[0]
     assert effect.whole == found.before[0].score - found.after[0].score
     alone = ex.what_if("u2", remove=[f"i{like}"], k=4)
     assert alone.likes_alone == alone.after
     assert alone.facts_alone == alone.before
-    assert "likes alone" not in alone.to_text(200)
+    assert "interactions alone" not in alone.to_text(200)
     assert json.loads(found.to_json())["facts_alone"]
 
 
@@ -249,7 +249,7 @@ def test_a_list_of_a_model_that_reads_no_graph_has_likes_alone(data):
     found = Explainer(ease(data), data).list_reasons("u4", k=3)
     assert found.likes
     assert (found.facts, found.all_facts) == ((), None)
-    assert "likes alone are tried" in found.to_text()
+    assert "interactions alone are tried" in found.to_text()
 
 
 @pytest.mark.parametrize("label", PAYLOADS)

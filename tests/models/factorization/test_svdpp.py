@@ -105,6 +105,8 @@ def test_a_stranger_is_what_they_rated():
     with torch.inference_mode():
         scorer = model.scorer()
         vector = scorer.fold(history, mask)
+        own = model.own_fold().vector(np.array([1, 3]))
+        np.testing.assert_allclose(own, vector[0], rtol=1e-6)
         y = model.implicit[[1, 3]].sum(0) / np.sqrt(2)
         expected = model.mean + model.items @ y + model.item_bias
         torch.testing.assert_close((scorer.items @ vector[0]), expected)

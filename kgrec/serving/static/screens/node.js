@@ -112,7 +112,7 @@ async function audience(kind, key) {
   });
   explainSome(rows.slice(0, EXPLAINED));
   return [
-    el("p", null, t("gets-of", { n: count(found.total), lists: many(found.users, "n.lists") })),
+    el("p", { class: "found" }, t("gets-of", { n: count(found.total), lists: many(found.users, "n.lists") })),
     el(
       "ol",
       { class: "recs beside" },

@@ -71,6 +71,7 @@ function usersTable(found, words) {
     heads,
     found.rows.map(line),
   );
+  made.classList.add("people");
   let shown = found.rows.length;
   const next = el(
     "button",

@@ -1,0 +1,1 @@
+"""Models over fields: ids, attributes of users, triples of items, numbers."""

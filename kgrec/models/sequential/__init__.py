@@ -1,0 +1,1 @@
+"""Histories in the order of their times."""

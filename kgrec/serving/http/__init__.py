@@ -1,0 +1,1 @@
+"""The service of ``kgrec serve``: lists over HTTP, from tables that workers share."""

@@ -1,0 +1,289 @@
+"""Tables on disk: one folder, checked by its sums, mapped and not read."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from kgrec.data.io.files import FilePath, existing, read_record
+from kgrec.data.io.folders import check_folder, combined_sum
+from kgrec.errors import CheckpointError
+from kgrec.ops.folding import Fold, make_fold
+from kgrec.serving.tables.columns import Ids, Lists, Texts, check, check_rows
+from kgrec.serving.tables.facets import Facet, Facets
+from kgrec.serving.tables.fallback import ByUser, Fallback
+from kgrec.serving.tables.scores import FUNCTIONS, HistorySource, Source, VectorSource
+
+KIND, VERSION = "serving", 1
+ABOUT = "serving.json"
+PERSONAL, HISTORY, CONTENT, POPULAR = range(4)
+KINDS = ("personal", "history", "content", "popular")
+UNKNOWN = -1
+"""Kind of a user that the model knows nothing of."""
+
+
+class FoldAbout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How histories become vectors.
+
+    Attributes:
+        kind: Name of a fold of ``kgrec.ops.folding``.
+        numbers: Its numbers.
+    """
+
+    kind: str
+    numbers: dict[str, float | bool]
+
+
+class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a folder of tables is.
+
+    Attributes:
+        run: First 12 digits of a SHA-256 over weights, data and configuration.
+        model: Name of the model.
+        form: "vectors", "histories" (a history times an item matrix), or "model": what the model
+            itself must score, beside which these tables are.
+        function: What makes a score of two vectors.
+        fold: How histories become vectors; None where they do not.
+        users: Number of users.
+        items: Number of items.
+        with_users: Whether rows of users are in the folder.
+        popular: Whether everyone gets the same list.
+        fallback: How strangers are answered: "popularity", "attributes" or "off".
+        dataset: Name of the dataset.
+        checksum: Its SHA-256, "" where it was never saved.
+        metrics: Figures of the run by part.
+        facets: What items can be filtered by.
+        lists: Length of the lists that are computed already, 0 for none.
+        reasons: How many reasons are computed already.
+        kept: Neighbors kept per item where others were cut; 0 where all are there.
+        agreement: Then: share of the lists' items that agree with the whole matrix; else 1.
+        source: SHA-256 of the run's configuration file, "" where it was never saved.
+        kgrec: Version that wrote it.
+        arrays: Names of the arrays.
+    """
+
+    run: str
+    model: str
+    form: str
+    function: str
+    fold: FoldAbout | None
+    users: int
+    items: int
+    with_users: bool
+    popular: bool
+    fallback: str
+    dataset: str
+    checksum: str
+    metrics: dict[str, dict[str, float]]
+    facets: list[Facet]
+    lists: int
+    reasons: int
+    kept: int
+    agreement: float
+    source: str
+    kgrec: str
+    arrays: list[str]
+
+
+class ArrayFiles(Mapping[str, np.ndarray]):
+    """The arrays of a folder by name, each mapped when it is first used.
+
+    Args:
+        folder: The folder.
+        names: What there is.
+    """
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        self._folder = folder
+        self._names = frozenset(names)
+        self._open: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return an array.
+
+        Raises:
+            CheckpointError: If there is no such array, or it is none of numbers.
+        """
+        if name not in self._open:
+            if name not in self._names:
+                raise KeyError(name)
+            self._open[name] = _mapped(self._folder / f"{name}.npy")
+
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self._names)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError):  # an empty array cannot be mapped
+        try:
+            return np.asarray(np.load(path, allow_pickle=False))
+        except (ValueError, EOFError):
+            raise CheckpointError(f"{path}: is no table. Export the run again.") from None
+
+
+class Tables:
+    """What lists are made of.
+
+    Args:
+        about: What the folder is.
+        arrays: Its arrays.
+        path: The folder.
+        stamp: Its SHA-256.
+
+    Raises:
+        CheckpointError: If they do not fit together.
+    """
+
+    def __init__(self, about: About, arrays: Mapping[str, np.ndarray], path: Path, stamp: str):
+        self.about = about
+        self.arrays = arrays
+        self.path = path
+        self.stamp = stamp
+        users = about.users if about.with_users else 0
+        self.items = Ids(arrays, "items.ids")
+        self.labels = Texts(arrays, "items.labels")
+        self.known = arrays["items.known"]
+        check(len(self.items) == len(self.labels) == len(self.known) == about.items, "items")
+        check(self.known.dtype == bool, "items.known")
+        self.all_known = bool(self.known.all())
+        self.cold = np.flatnonzero(~self.known)
+        self.users: Ids | None = None
+        self.seen: Lists | None = None
+        if about.with_users:
+            self.users = Ids(arrays, "users.ids")
+            self.seen = Lists(arrays, "users.seen", about.items)
+            self.user_kinds = arrays["users.kinds"]
+            check(len(self.users) == len(self.seen) == len(self.user_kinds) == users, "users")
+
+        self.facets = Facets(about.facets, arrays, about.items)
+        self.fallback = _fallback(about, arrays)
+        self.source: Source | None = None
+        if about.form == "vectors":
+            self.source = _vectors(about, arrays, users)
+        elif about.form == "histories":
+            self.source = _histories(about, arrays, users)
+        else:
+            check(about.form == "model", "form")
+
+        self._check_lists(users)
+
+    def _check_lists(self, users: int) -> None:
+        if self.about.lists:
+            for name in ("items", "scores", "kinds"):
+                shape = self.arrays[f"lists.{name}"].shape
+                check(shape == (users, self.about.lists), f"lists.{name}")
+        if self.about.reasons:
+            self.reasons = Texts(self.arrays, "reasons.texts")
+            self.reason_keys = self.arrays["reasons.keys"]
+            check(len(self.reasons) == len(self.reason_keys), "reasons")
+
+    def reason(self, user: int, item: int) -> bytes | None:
+        """Return the reason, as JSON, that was computed for a user and an item; None without."""
+        if not self.about.reasons:
+            return None
+
+        key = np.uint64(user * self.about.items + item)
+        at = int(self.reason_keys.searchsorted(key))
+        if at == len(self.reason_keys) or self.reason_keys[at] != key:
+            return None
+
+        return self.reasons.raw(at)
+
+
+def _vectors(about: About, arrays: Mapping[str, np.ndarray], users: int) -> VectorSource:
+    items = arrays["items.vectors"]
+    own = arrays["users.vectors"] if about.with_users else items[:0]
+    columns = arrays["items.columns"]
+    check(items.ndim == 2 and len(items) == about.items, "items.vectors")
+    check(columns.shape == items.shape[::-1] and columns.dtype == items.dtype, "items.columns")
+    check(own.ndim == 2 and len(own) == users, "users.vectors")
+    check(own.shape[1] == items.shape[1] and about.function in FUNCTIONS, "users.vectors")
+    fold: Fold | None = None
+    if about.fold is not None:
+        held = {
+            name.removeprefix("fold."): arrays[name] for name in arrays if name.startswith("fold.")
+        }
+        try:
+            fold = make_fold(about.fold.kind, items, held, about.fold.numbers, columns)
+        except (KeyError, ValueError):
+            check(False, "fold")
+
+    return VectorSource(own, items, columns, about.function, fold)
+
+
+def _histories(about: About, arrays: Mapping[str, np.ndarray], users: int) -> HistorySource:
+    own = Lists(arrays, "users.own", about.items) if about.with_users else None
+    check(own is None or len(own) == users, "users.own")
+    rows = arrays["items.rows"]
+    check(len(rows) == about.items, "items.rows")
+    check_rows(rows, about.items, "items.rows")
+    if "matrix.ptr" in arrays:
+        sparse = Lists(arrays, "matrix", about.items)
+        check(len(sparse) == about.items and sparse.val is not None, "matrix")
+        return HistorySource(own, rows, None, sparse, arrays["matrix.val"].dtype)
+
+    dense = arrays["matrix"]
+    check(dense.shape == (about.items, about.items), "matrix")
+    return HistorySource(own, rows, dense, None, dense.dtype)
+
+
+def _fallback(about: About, arrays: Mapping[str, np.ndarray]) -> Fallback:
+    popularity = arrays["items.popularity"]
+    check(popularity.shape == (about.items,), "items.popularity")
+    content = by_user = None
+    if "content.ptr" in arrays:
+        content = Lists(arrays, "content", int(arrays["content.width"][0]))
+        check(len(content) == about.items, "content")
+
+    if "facts.ptr" in arrays and about.with_users:
+        counts = Lists(arrays, "counts", about.items)
+        sizes, share = arrays["counts.sizes"], arrays["counts.share"]
+        check(len(sizes) == len(counts) and len(share) == about.items, "counts")
+        by_user = ByUser(Lists(arrays, "facts", len(counts)), counts, sizes, share)
+        check(len(by_user.facts) == about.users, "facts")
+
+    return Fallback(about.fallback, popularity, content, by_user)
+
+
+def open_tables(path: FilePath) -> Tables:
+    """Return the tables of a folder, every file checked by its sum.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        CheckpointError: If it is not of this kind or version, or damaged.
+    """
+    folder = existing(path, folder=True).resolve()
+    sums = check_folder(folder, KIND, VERSION)
+    about = read_about(folder)
+    missing = [name for name in about.arrays if f"{name}.npy" not in sums]
+    if missing:
+        raise CheckpointError(f"{folder}: lacks the table {missing[0][:80]}. Export again.")
+
+    try:
+        return Tables(about, ArrayFiles(folder, about.arrays), folder, combined_sum(sums))
+    except KeyError as error:
+        raise CheckpointError(f"{folder}: lacks the table {error}. Export the run again.") from None
+
+
+def read_about(folder: Path) -> About:
+    """Return what a folder of tables is, unchecked.
+
+    Raises:
+        CheckpointError: If the record is broken.
+    """
+    found: Any = read_record(folder / ABOUT)
+    try:
+        return msgspec.convert(found, About)
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"{folder / ABOUT}: {error}. Export the run again.") from None

@@ -1,0 +1,308 @@
+"""Lists for known users, histories and strangers, as ``Run.recommend`` gives them, in numpy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kgrec.errors import CapabilityError, ConfigError, UnknownIdError, nearest
+from kgrec.serving.tables.best import best
+from kgrec.serving.tables.folder import CONTENT, HISTORY, PERSONAL, POPULAR, UNKNOWN, Tables
+from kgrec.serving.tables.scores import Source
+
+_FEW = 5_000  # candidates up to which these alone are scored
+_NAMED = 5_000  # items up to which the nearest ids are looked for
+_NO_ITEMS = np.empty(0, dtype=np.int64)
+
+
+def _none() -> np.ndarray:
+    return _NO_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a list is for.
+
+    Attributes:
+        row: Row of a known user; None for someone else.
+        history: Further items, distinct columns, oldest first.
+    """
+
+    row: int | None = None
+    history: np.ndarray = field(default_factory=_none)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A list, best first.
+
+    Attributes:
+        items: Columns of the items.
+        scores: Their scores.
+        kinds: Where each place comes from, as a position in ``KINDS``.
+        kind: Where the list comes from; what fills its end may come from elsewhere.
+        clicks: Items that the person had before.
+        new: Further items of the history that the model knows.
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+    kinds: np.ndarray
+    kind: int
+    clicks: int = 0
+    new: int = 0
+
+
+class Ranking:
+    """Makes lists from tables.
+
+    Items are columns: positions in the order that breaks ties.
+
+    Args:
+        tables: The tables.
+        source: What scores the catalog, where the tables do not.
+
+    Raises:
+        CapabilityError: If nothing scores it.
+    """
+
+    def __init__(self, tables: Tables, source: Source | None = None) -> None:
+        found = source or tables.source
+        if found is None:
+            raise CapabilityError(
+                f"{tables.about.model} is scored by the model itself. Serve the run, not its tables."
+            )
+
+        self.tables = tables
+        self.source = found
+
+    def recommend(
+        self,
+        person: Person,
+        k: int = 10,
+        *,
+        candidates: np.ndarray | None = None,
+        exclude: np.ndarray = _NO_ITEMS,
+        allow_seen: bool = False,
+    ) -> Ranked:
+        """Return the k best items; of equal scores the more popular one first, then the lower id.
+
+        Args:
+            person: Who it is for.
+            k: Length, at least 1.
+            candidates: Only these items, distinct ascending columns; None takes all.
+            exclude: These are not shown.
+            allow_seen: Whether items that the person has are shown.
+        """
+        seen = self._seen(person)
+        plain = candidates is None and not len(exclude) and not allow_seen
+        if plain and not len(person.history) and k <= self.tables.about.lists:
+            found = self._computed(person, k, len(seen))
+            if found is not None:
+                return found
+
+        had = np.union1d(seen, person.history) if len(person.history) else seen
+        new = len(had) - len(np.unique(seen))
+        hidden = exclude if allow_seen else np.concatenate([exclude, had])
+        some = candidates if candidates is not None and len(candidates) <= _FEW else None
+        scores, kind, by_model = self._scores(person, had, some)
+        if scores is None:
+            return Ranked(_NO_ITEMS, np.empty(0), _NO_ITEMS, kind, len(seen), new)
+
+        shown = best(_masked(scores, candidates, some, hidden), k)
+        items = shown if some is None else some[shown]
+        values = scores[shown]
+        kinds = np.full(len(items), kind)
+        if len(items) < k and by_model and not self.tables.all_known:
+            items, values, kinds = self._filled(
+                person, had, k, candidates, hidden, (items, values, kinds)
+            )
+
+        return Ranked(items, values, kinds, kind, len(seen), new)
+
+    def _seen(self, person: Person) -> np.ndarray:
+        if person.row is None or self.tables.seen is None:
+            return _NO_ITEMS
+        return self.tables.seen.row(person.row)
+
+    def _computed(self, person: Person, k: int, clicks: int) -> Ranked | None:
+        """Return the beginning of a list that was computed before."""
+        if person.row is None:
+            return None
+
+        arrays = self.tables.arrays
+        items = arrays["lists.items"][person.row, :k]
+        count = int((items >= 0).sum())
+        kinds = arrays["lists.kinds"][person.row, :count].astype(np.int64)
+        kind = int(kinds[0]) if count else POPULAR
+        scores = arrays["lists.scores"][person.row, :count]
+        return Ranked(items[:count].astype(np.int64), scores, kinds, kind, clicks)
+
+    def _scores(
+        self, person: Person, had: np.ndarray, some: np.ndarray | None
+    ) -> tuple[np.ndarray | None, int, bool]:
+        """Return the scores of the catalog, or of some columns, free to be overwritten, the kind
+        of the list, and whether the model gave them; None where there is no list.
+        """
+        tables = self.tables
+        row = person.row
+        kind = UNKNOWN if row is None else int(tables.user_kinds[row])
+        usable = had if tables.all_known else had[tables.known[had]]
+        if kind != UNKNOWN and row is not None:
+            fresh = len(person.history) and len(usable)
+            if fresh:
+                found = self.source.of_updated(row, usable, some)
+            else:
+                found = self.source.of_user(row, some)
+            return self._without_cold(found, some), kind, True
+
+        popular = tables.about.popular
+        if popular or (self.source.folds and len(usable)):
+            found = self.source.of_history(usable, some)
+            return self._without_cold(found, some), POPULAR if popular else HISTORY, True
+        if tables.fallback.way == "off":
+            return None, POPULAR, False
+
+        by_content = tables.fallback.by_content(row, had)
+        kind = CONTENT if (by_content > 0).any() else POPULAR
+        chosen = by_content if kind == CONTENT else tables.fallback.popularity
+        return (chosen if some is None else chosen[some]).astype(np.float32), kind, False
+
+    def _without_cold(self, scores: np.ndarray, some: np.ndarray | None) -> np.ndarray:
+        if not self.tables.all_known:
+            cold = self.tables.cold if some is None else ~self.tables.known[some]
+            scores[cold] = -np.inf
+        return scores
+
+    def _filled(
+        self,
+        person: Person,
+        had: np.ndarray,
+        k: int,
+        candidates: np.ndarray | None,
+        hidden: np.ndarray,
+        found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a list with items at its end that the model does not know, by content where that
+        says something.
+        """
+        if self.tables.fallback.way == "off":
+            return found
+
+        further = self.tables.fallback.by_content(person.row, had).astype(np.float32)
+        further[self.tables.known] = -np.inf
+        shown = best(_masked(further, candidates, None, hidden), k - len(found[0]))
+        values = further[shown]
+        more = shown, values, np.where(values > 0, CONTENT, POPULAR)
+        items, scores, kinds = (np.concatenate(pair) for pair in zip(found, more, strict=True))
+        return items, scores, kinds
+
+    def scores(self, person: Person, columns: np.ndarray) -> np.ndarray:
+        """Return the scores of some items for someone, in the order given; NaN for items that the
+        model does not know.
+
+        Raises:
+            CapabilityError: If the model knows nothing of the person.
+        """
+        had = np.union1d(self._seen(person), person.history)
+        found, _, by_model = self._scores(person, had, np.asarray(columns))
+        if found is None or not by_model:
+            raise CapabilityError(
+                f"{self.tables.about.model} knows nothing of this person: no usable history."
+            )
+
+        return np.where(np.isinf(found), np.nan, found)
+
+    def similar(self, column: int, k: int = 10, *, candidates: np.ndarray | None = None) -> Ranked:
+        """Return the k items nearest to an item.
+
+        Raises:
+            CapabilityError: If the model has no such thing, or has learned nothing about the item.
+        """
+        tables = self.tables
+        scores = self.source.similar(column)
+        if scores is None:
+            raise CapabilityError(f"{tables.about.model} has no item vectors to compare.")
+        if not tables.known[column]:
+            raise CapabilityError(
+                f"{tables.about.model} has learned nothing about item {tables.items[column]!r}: no "
+                "training interaction, and nothing else that it reads."
+            )
+
+        scores = self._without_cold(np.array(scores), None)
+        masked = _masked(scores, candidates, None, np.array([column]))
+        items = best(masked, k)
+        return Ranked(items, masked[items], np.full(len(items), PERSONAL), PERSONAL)
+
+    def columns(
+        self, keys: Sequence[str], on_unknown: str = "ignore"
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return the columns of item ids, distinct and in the order given, and the unknown ids.
+
+        Raises:
+            UnknownIdError: If one is not known and none may be ignored.
+        """
+        found: dict[int, None] = {}
+        unknown = []
+        for key in keys:
+            column = self.tables.items.row(key)
+            if column is not None:
+                found[column] = None
+            elif on_unknown == "ignore":
+                unknown.append(key)
+            else:
+                raise UnknownIdError(self._unknown("item", key, self.tables.items))
+
+        return np.array([*found], dtype=np.int64), unknown
+
+    def user(self, key: str) -> int | None:
+        """Return the row of a user id, None where it is not known."""
+        return None if self.tables.users is None else self.tables.users.row(key)
+
+    def unknown_user(self, key: str) -> UnknownIdError:
+        """Return what says that a user is not known."""
+        return UnknownIdError(self._unknown("user", key, None))
+
+    def _unknown(self, kind: str, key: str, among: object) -> str:
+        """Return a message; ids of items are no secret, those of users are, and are not named."""
+        shown = key if len(key) <= 80 else key[:77] + "..."
+        few = among is not None and len(key) <= 200 and len(self.tables.items) <= _NAMED
+        near = nearest(key, self.tables.items) if few else ""
+        return f"unknown {kind} id {shown!r}.{near}"
+
+
+def _masked(
+    scores: np.ndarray,
+    candidates: np.ndarray | None,
+    some: np.ndarray | None,
+    hidden: np.ndarray,
+) -> np.ndarray:
+    """Return scores with -inf for what is not to be shown, in place where that is possible.
+
+    Args:
+        scores: Of the catalog, or of ``some``.
+        candidates: What may be shown; None for all.
+        some: The columns that are scored; None for all.
+        hidden: What is not to be shown.
+    """
+    if some is not None:
+        scores[np.isin(some, hidden)] = -np.inf
+        return scores
+
+    scores[hidden] = -np.inf
+    if candidates is not None:
+        others = np.ones(len(scores), dtype=bool)
+        others[candidates] = False
+        scores[others] = -np.inf
+
+    return scores
+
+
+def check_k(k: int, most: int) -> None:
+    """Refuse a length that is no length.
+
+    Raises:
+        ConfigError: If it is not in 1 .. most.
+    """
+    if not 1 <= k <= most:
+        raise ConfigError(f"k={k}: ask for 1 to {most:,} items.")
