@@ -77,7 +77,7 @@ def test_common_names_are_no_capabilities():
     assert {path.basis for path in explained.paths} == {"not measured"}
     assert "is not measured: the model offers no deletion" in explained.notes[0]
     assert explained.budget is None
-    with pytest.raises(CapabilityError, match="does not state what other likes"):
+    with pytest.raises(CapabilityError, match="does not state what other interactions"):
         run.explainer().flip("u0001", item)
     with pytest.raises(CapabilityError, match="does not score triples"):
         run.evaluate(protocol="triples")

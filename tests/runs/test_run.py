@@ -112,7 +112,7 @@ def test_bad_requests_say_what_is_wrong(run, data):
         run.similar_items("x")
     with pytest.raises(ConfigError, match="at least 1"):
         run.recommend("u1", k=0)
-    with pytest.raises(ConfigError, match="either"):
+    with pytest.raises(ConfigError, match="give users or a history"):
         run.recommend()
     with pytest.raises(UnknownModelError, match="lightgcn"):
         kgrec.fit("lihgtgcn", data)

@@ -210,7 +210,7 @@ def _times(time: np.ndarray | None, split: str) -> np.ndarray:
     if time is None:
         raise DataError(
             f"split {split!r} needs a time per interaction and there is none. Name the time "
-            "column, or use the random split."
+            "column (--time row: rows are in order), or use the random split."
         )
 
     missing = int(np.isnan(time).sum())

@@ -119,7 +119,7 @@ def test_princes_sets_work_and_no_smaller_one_does(explainer):
 def test_prince_needs_a_model_that_ranks_under_other_likes(films):
     data = random_data(films, 5)
     model = BPRMF.from_dataset(data, BPRMFConfig(dim=4), torch.Generator().manual_seed(0))
-    with pytest.raises(CapabilityError, match="other likes"):
+    with pytest.raises(CapabilityError, match="other interactions"):
         Prince(Explainer(model, data).explained).rank_edges(0, 0)
 
 

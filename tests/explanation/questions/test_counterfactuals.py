@@ -331,7 +331,7 @@ def test_bad_questions(films):
         plain.what_if("u0", add_facts=[fact])
     bound = Popularity.from_dataset(data, PopularityConfig(), torch.Generator())
     bound.plan().fit()
-    with pytest.raises(CapabilityError, match="other likes"):
+    with pytest.raises(CapabilityError, match="other interactions"):
         Explainer(bound, data).flip("u0")
 
 
