@@ -197,6 +197,10 @@ class Recommender(nn.Module, ABC):
     folds_in: ClassVar[bool] = False
     """Whether its scorer, by the default settings, ranks for someone unseen by a history."""
 
+    keeps_fold: ClassVar[bool] = False
+    """Whether people are folded in by the function of its scorer (``DotProduct.fold``) instead of
+    by ``kgrec.ops.folding.MeanFold``."""
+
     def __init_subclass__(cls, **more: Any) -> None:
         """Refuse a hook that is not a method.
 

@@ -70,7 +70,7 @@ def fold_of(model: Recommender, scorer: Scorer, data: Dataset, config: Any) -> F
     own = model.own_fold()
     if own is not None:
         return own
-    if not isinstance(scorer, DotProduct) or not model.folds_in:
+    if not isinstance(scorer, DotProduct) or not model.folds_in or model.keeps_fold:
         return None
 
     cosine = getattr(config, "loss", "") == "softmax"

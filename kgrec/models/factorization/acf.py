@@ -127,6 +127,7 @@ class ACF(Recommender):
 
     scores_read_graph = False
     folds_in = True
+    keeps_fold = True  # attention weighs the history
 
     start: Tensor
     used: Tensor

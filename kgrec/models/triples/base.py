@@ -375,10 +375,11 @@ class TripleModel(Recommender):
     def own_fold(self) -> SumFold | None:
         """Return the mean of the history; where users are no nodes, its direction."""
         scorer = self.scorer()
+        if not isinstance(scorer, DotProduct | Nearest):
+            return None
         if isinstance(scorer, DotProduct) and scorer.fold is None:
             return None
 
-        assert isinstance(scorer, DotProduct | Nearest)
         items = scorer.items.detach().cpu().numpy()
         return SumFold(items, np.zeros(items.shape[1], items.dtype), 1.0, not self.with_users)
 
