@@ -20,7 +20,7 @@ def bpr(positive: Float[Tensor, " batch"], negative: Float[Tensor, " batch"]) ->
     return softplus(negative - positive).mean()
 
 
-def l2(*rows: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
+def l2(*rows: Float[Tensor, "batch _"]) -> Float[Tensor, ""]:
     """Return half the squared norms of the rows, summed over all of them and divided by the batch
     size.
 
