@@ -14,6 +14,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _PATIENCE = 10.0  # seconds for a request to arrive, and for an answer to be taken
 _LONGEST_HEAD = 65_536
 
+QUIET: dict[str, Any] = {
+    "access_log": False,
+    "server_header": False,
+    "date_header": False,
+    "lifespan": "off",
+    "ws": "none",
+    "proxy_headers": False,
+    "timeout_keep_alive": 30,
+    "h11_max_incomplete_event_size": _LONGEST_HEAD,
+}
+"""Settings of uvicorn for every server of kgrec."""
+
 
 class Timed(asyncio.Protocol):
     """Limits on a request's arrival and on an answer's delivery; beside a protocol of uvicorn."""

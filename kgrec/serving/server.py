@@ -8,7 +8,7 @@ import uvicorn
 from kgrec.errors import ConfigError
 from kgrec.serving.app import make_app
 from kgrec.serving.inspector import Inspector
-from kgrec.serving.protocols import TimedH11
+from kgrec.serving.protocols import QUIET, TimedH11
 from kgrec.serving.work import Worker
 
 HOST = "127.0.0.1"
@@ -76,16 +76,9 @@ class Service:
                 http=TimedH11,
                 loop="asyncio",
                 log_level="warning",
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
                 limit_concurrency=64,
-                timeout_keep_alive=30,
                 timeout_graceful_shutdown=2,
-                h11_max_incomplete_event_size=65_536,
+                **QUIET,
             )
         )
 

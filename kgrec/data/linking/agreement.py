@@ -8,13 +8,11 @@ import scipy.sparse as sp
 from kgrec.data.records.interactions import Interactions
 from kgrec.data.records.report import Caution
 from kgrec.data.records.triples import Triples
-from kgrec.random import numpy_generator
 
 _FEWEST_ITEMS, _MOST_ITEMS = 100, 1_000
 _FEWEST_USERS = 5  # of an item: what fewer used together says little
 _FEWEST_PAIRS = 5_000
 _MOST_PAIRS = 2_000_000
-_PERMUTATIONS = 50
 _CHANCE = 2.0  # standard deviations
 
 
@@ -25,8 +23,8 @@ class Agreement:
     Attributes:
         items: How many were looked at: the most used ones that have facts.
         ratio: Mean likeness of their facts, pairs weighted by the likeness of their users, over the
-            mean where the facts are dealt out to the items at random.
-        deviations: The difference in standard deviations of random deals.
+            mean of all ways to deal the facts out to the items.
+        deviations: The difference in standard deviations of these deals.
     """
 
     items: int
@@ -53,17 +51,30 @@ def agreement(train: Interactions, graph: Triples, num_items: int) -> Agreement 
         return None
 
     alike = _cosines(facts[items])
-    generator = numpy_generator(0, "agreement")
-    deals = np.empty(_PERMUTATIONS)
-    for deal in range(_PERMUTATIONS):
-        order = generator.permutation(len(items))
-        deals[deal] = (together * alike[np.ix_(order, order)]).sum()
-
     found = float((together * alike).sum())
-    mean, spread = float(deals.mean()), float(deals.std())
+    mean, spread = _by_chance(together, alike)
     if mean <= 0 or spread <= 0:
         return None
     return Agreement(len(items), found / mean, (found - mean) / spread)
+
+
+def _by_chance(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of sum a_ij b_p(i)p(j) over all permutations p, for
+    symmetric a and b with zeros on the diagonal.
+
+    Source: Mantel, Cancer Research 1967; Cliff and Ord, Spatial Processes, 1981.
+    """
+    size = len(a)
+    (a0, a1, a2), (b0, b1, b2) = (
+        (table.sum(), 2 * np.square(table).sum(), 4 * np.square(table.sum(1)).sum())
+        for table in (a, b)
+    )
+    pairs = size * (size - 1)
+    triples = pairs * (size - 2)
+    mean = a0 * b0 / pairs
+    square = a1 * b1 / (2 * pairs) + (a2 - 2 * a1) * (b2 - 2 * b1) / (4 * triples)
+    square += (a0**2 + a1 - a2) * (b0**2 + b1 - b2) / (triples * (size - 3))
+    return float(mean), float(np.sqrt(max(square - mean**2, 0.0)))
 
 
 def disagreement(found: Agreement | None) -> list[Caution]:

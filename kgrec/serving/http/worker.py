@@ -25,7 +25,7 @@ from kgrec.errors import CheckpointError, ConfigError, KgrecError
 from kgrec.serving.http.app import Access, make_app
 from kgrec.serving.http.live import Live
 from kgrec.serving.http.metrics import Metrics, make_file
-from kgrec.serving.protocols import fastest
+from kgrec.serving.protocols import QUIET, fastest
 from kgrec.serving.run_source import RUN_CONFIG, LazyRun, RunReasons, RunSource, stamp_of
 from kgrec.serving.tables.folder import Tables, open_tables, read_about
 
@@ -123,15 +123,8 @@ class Worker(uvicorn.Server):
                 http=fastest(),
                 log_config=None,
                 log_level="error",
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                timeout_keep_alive=30,
                 timeout_graceful_shutdown=5,
-                h11_max_incomplete_event_size=65_536,
+                **QUIET,
             )
         )
 

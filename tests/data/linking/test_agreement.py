@@ -1,13 +1,14 @@
 """Links by wrong ids: facts that have nothing to do with what is used together."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import networkx as nx
 import numpy as np
 import polars as pl
 import pytest
 
-from kgrec.data.linking.agreement import agreement, disagreement
+from kgrec.data.linking.agreement import _by_chance, agreement, disagreement
 from kgrec.data.records.dataset import Dataset
 from kgrec.testing import worlds
 
@@ -84,6 +85,15 @@ def _mean_alike(weight):
     same = (ITEMS / KINDS - 1) / (ITEMS - 1)
     length = weight["all"] ** 2 + weight["k0"] ** 2
     return (weight["all"] ** 2 + same * weight["k0"] ** 2) / length
+
+
+def test_chance_is_that_of_all_permutations():
+    rng = np.random.default_rng(0)
+    a, b = (table + table.T for table in rng.random((2, 6, 6)))
+    np.fill_diagonal(a, 0)
+    np.fill_diagonal(b, 0)
+    sums = [(a * b[np.ix_(order, order)]).sum() for order in permutations(range(6))]
+    assert _by_chance(a, b) == pytest.approx((np.mean(sums), np.std(sums)))
 
 
 def test_little_data_says_nothing(world):
