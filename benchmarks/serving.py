@@ -39,7 +39,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "docs" / "serving" / "users.lu
 
 
 def made_up(users: int, items: int, each: int) -> "kgrec.Run":
-    """Return a run of bprmf, trained for a moment on a log with a heavy tail."""
+    """Return a run of lightgcn, trained for a moment on a log with a heavy tail."""
     rng = np.random.default_rng(0)
     pairs = {
         "user": np.repeat(np.arange(users), each),

@@ -63,7 +63,11 @@ def evaluate_ratings(
 
     if not predicts:
         unknown = _unknown(rated, known)
-        slope, intercept = _line(scorer, dataset, on, known, device)
+        fitted, by = rated, score
+        if on != "valid":
+            fitted = _rated(dataset, "valid")
+            by = _scores(scorer, dataset, "valid", fitted, device)
+        slope, intercept = _line(fitted, by, ~_unknown(fitted, known))
 
     prediction = np.where(unknown, mean, np.clip(slope * score + intercept, low, high))
     rating = rated.rating.astype(np.float64)
@@ -142,24 +146,16 @@ def _unknown(rated: Interactions, known: Known | None) -> np.ndarray:
     return unknown
 
 
-def _line(
-    scorer: Scorer,
-    dataset: Dataset,
-    on: str,
-    known: Known | None,
-    device: torch.device | str,
-) -> tuple[float, float]:
-    """Return slope and intercept from scores to ratings, by least squares on validation."""
-    rated = _rated(dataset, "valid")
-    rated = rated.take(~_unknown(rated, known))
-    if not len(rated):
+def _line(rated: Interactions, score: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    """Return slope and intercept from scores to ratings, by least squares on known pairs."""
+    if not known.any() or rated.rating is None:
         raise DataError(
             "the valid part has no rated pair that the model knows, to fit its scores to ratings "
             "by. Split the data again."
         )
 
-    score = _scores(scorer, dataset, "valid", rated, device)
-    rating = rated.rating.astype(np.float64)
+    score = score[known]
+    rating = rated.rating[known].astype(np.float64)
     spread = score - score.mean()
     varies = float(spread @ spread)
     slope = float(spread @ rating) / varies if varies > 0 else 0.0

@@ -270,7 +270,8 @@ def make_fold(
         ConfigError: If there is no such kind.
     """
     if kind == "mean":
-        return MeanFold(items, arrays["average"], arrays["contrast"], float(numbers["temperature"]))
+        temperature = float(numbers["temperature"])
+        return MeanFold(items, arrays["average"], arrays["contrast"], temperature, columns)
     if kind == "sum":
         return SumFold(
             arrays["table"],

@@ -666,7 +666,7 @@ class _Job:
         return validate
 
     def _measured(
-        self, model: Recommender, ranked: Report | None, part: str
+        self, model: Recommender, scorer: Scorer, ranked: Report | None, part: str
     ) -> dict[str, float] | None:
         """Return the metrics of items and of triples on a held-out part, whichever it has; None
         where it has neither.
@@ -683,14 +683,14 @@ class _Job:
         held: Interactions = getattr(self.data, part)
         rated = held.rating is not None and np.isfinite(held.rating).any()
         if model.predicts_ratings and rated:
-            scorer = snapshot_scorer(model)
             found |= evaluate_ratings(scorer, self.data, part, predicts=True).metrics
 
         return found or None
 
     def _summary(self, model: Recommender, done: TrainState) -> dict[str, Any]:
         """Return the form of ``kgrec train --json``."""
-        scorer = served(model, snapshot_scorer(model), self.data, self.fallback)
+        plain = snapshot_scorer(model)
+        scorer = served(model, plain, self.data, self.fallback)
         held = {"valid": self.data.valid, "test": self.data.test}
         ranked = {
             part: evaluate(scorer, self.data, on=part, ks=(10, 20), device=self.device)
@@ -698,7 +698,9 @@ class _Job:
             else None
             for part, pairs in held.items()
         }
-        parts = {part: self._measured(model, report, part) for part, report in ranked.items()}
+        parts = {
+            part: self._measured(model, plain, report, part) for part, report in ranked.items()
+        }
         seconds = [record["seconds"] for record in done.history]
         weights = weights_in(model, self.data)
 

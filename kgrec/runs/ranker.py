@@ -97,6 +97,9 @@ class Ranker:
         self._model_scorer = scorer
         with torch.inference_mode():
             self._own_fold = model.own_fold()
+
+        # What reads the history of known users too ranks by the longer one.
+        self._keeps = model.keeps_fold or getattr(scorer, "reads_known_histories", False)
         self._off = choice.way == "off"
         self._num_items = data.num_items
         self.order = torch.from_numpy(tie_order(data))
@@ -176,7 +179,7 @@ class Ranker:
         scorer = self._model_scorer
         rows = np.array([row])
         usable = own.items[self.known[own.items]].numpy()
-        kept = not reads_history(scorer) or isinstance(self._own_fold, SumFold)
+        kept = not reads_history(scorer) or self._keeps or isinstance(self._own_fold, SumFold)
         if not self._known_users[row]:
             return self.rank(np.array([-1]), own, k, allowed=allowed, allow_seen=allow_seen)
         if kept or not len(usable):

@@ -451,8 +451,9 @@ class Run:
                 )
             names = self.data.users.keys(rows)
             new = known_rows(self.data.items, history, on_unknown, empty=True)
-            both = np.union1d(ranker.own_lists(rows).items.numpy(), new)
-            own = torch.from_numpy(both)
+            had = ranker.own_lists(rows).items.numpy()
+            fresh = dict.fromkeys(new[~np.isin(new, had)].tolist())  # in their order
+            own = torch.from_numpy(np.concatenate([had, np.array(list(fresh), dtype=had.dtype)]))
             lists = Lists(torch.tensor([0, len(own)]), own)
             ranked = ranker.rank_updated(int(rows[0]), lists, length, **shown)
 

@@ -158,11 +158,12 @@ def _of_cells(
         yield _Found(name, [], table)
         return
 
-    texts = cells.to_numpy().astype(object)
-    distinct, value = np.unique(texts.astype(str), return_inverse=True)
-    if len(distinct) > MOST_VALUES or max(map(len, distinct)) > _LONGEST_VALUE:
+    # before an array as wide as the longest text
+    longest = cells.str.len_chars().max()
+    if cells.n_unique() > MOST_VALUES or (isinstance(longest, int) and longest > _LONGEST_VALUE):
         return
 
+    distinct, value = np.unique(cells.to_numpy().astype(str), return_inverse=True)
     pairs = np.unique(value.astype(np.int64) * len(column) + items)
     value, items = np.divmod(pairs, len(column))
     starts = np.searchsorted(value, np.arange(1, len(distinct)))

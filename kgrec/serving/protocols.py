@@ -103,7 +103,7 @@ def fastest() -> type[asyncio.Protocol]:
 
         def begun(self) -> bool:
             """Return whether a part of a request has come, and not all of it."""
-            return not self._whole
+            return not self._whole or self._head > 0  # what it skips, as an empty line, is no end
 
         def data_received(self, data: bytes) -> None:
             """Give up on a request whose address and headers do not end."""

@@ -351,6 +351,20 @@ def test_keys_hosts_and_sites(runs):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_pages_of_an_allowed_site_may_send_keys_and_bodies(runs):
+    site = "https://shop.example"
+    shop = client_of(runs[0][1], Access(origins=(site,)))
+    leave = {"origin": site, "access-control-request-method": "POST"}
+    asked = shop.options("/v1/recommend", headers=leave)
+    assert asked.status_code == 204
+    assert "POST" in asked.headers["access-control-allow-methods"]
+    allowed = asked.headers["access-control-allow-headers"]
+    assert {"authorization", "content-type"} <= set(allowed.split(", "))
+    assert asked.headers["access-control-allow-origin"] == site
+    other = shop.options("/v1/recommend", headers=leave | {"origin": "https://other.example"})
+    assert "access-control-allow-methods" not in other.headers
+
+
 def test_the_document_has_every_endpoint_and_no_more(client):
     assert SCHEMAS["openapi"] == "3.1.0"
     assert client.get("/openapi.json").json() == json.loads(json.dumps(SCHEMAS))

@@ -16,6 +16,7 @@ from kgrec.data.io.folders import MANIFEST
 from kgrec.errors import CapabilityError, CheckpointError, ConfigError, MissingFileError
 from kgrec.ops.folding import FEW, MeanFold, SquaresFold, unit
 from kgrec.runs.doctor import served_bytes
+from kgrec.serving.facets_of import _of_cells
 from kgrec.serving.tables.best import best
 from kgrec.serving.tables.folder import KINDS, open_tables
 from kgrec.serving.tables.ranking import Person, Ranking
@@ -471,3 +472,11 @@ def test_a_full_disk_leaves_the_folder_before(served, tmp_path, monkeypatch):
         write_tables(run, tmp_path / "t")
     assert (tmp_path / "t" / MANIFEST).read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_long_texts_are_no_facet_and_cost_no_table_of_their_length():
+    cells = pl.Series(["short"] * 2_000 + ["x" * 20_000])
+    items = np.arange(len(cells))
+    assert list(_of_cells("plot", items, cells, items)) == []
+    found = list(_of_cells("kind", items[:6], pl.Series(["a", "b"] * 3), items[:6]))
+    assert [name for name, _ in found[0].values] == ["a", "b"]

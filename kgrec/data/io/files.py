@@ -289,7 +289,7 @@ def text_blocks(
 _PARQUET = "Write it as Parquet"
 _BINARIES = (
     (b"ARROW1", "an Arrow (Feather) file", f"{_PARQUET}: polars.read_ipc, write_parquet."),
-    (b"FEA1", "a Feather file of version 1", f"{_PARQUET}: pyarrow.feather.read_table."),
+    (b"FEA1\0", "a Feather file of version 1", f"{_PARQUET}: pyarrow.feather.read_table."),
     (b"Obj\x01", "an Avro file", f"{_PARQUET}: polars.read_avro, write_parquet."),
     (b"ORC", "an ORC file", f"{_PARQUET}: pyarrow.orc.read_table."),
     (b"\x89HDF", "an HDF5 file", f"{_PARQUET}: pandas.read_hdf, to_parquet."),
@@ -313,7 +313,8 @@ def _unmarked(data: bytes, path: FilePath) -> bytes:
             f"{path}: is a zip archive or an Excel file. Unpack it, or save the sheet as CSV."
         )
     for start, what, remedy in _BINARIES:
-        if data.startswith(start):
+        text = start == b"ORC" and b"\0" not in data[:65_536]  # a header like "ORCID"
+        if data.startswith(start) and not text:
             raise FormatError(f"{path}: is {what}. {remedy}")
 
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

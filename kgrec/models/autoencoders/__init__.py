@@ -1,1 +1,1 @@
-"""Linear item-item models."""
+"""Users' or items' rows through a narrow code, and back."""

@@ -74,7 +74,8 @@ class AutoRec(Recommender):
 
     Args:
         sums: Ratings of training, less their mean, as weights of both directions.
-        counts: Users and items.
+        rated: How many ratings each user has, or with ``side="user"`` each item: those without
+            keep the mean and their bias of 0.
         mean: Mean rating.
         config: Hyper-parameters.
         generator: Draws the initial parameters.
@@ -82,13 +83,15 @@ class AutoRec(Recommender):
     Source: Sedhain et al., AutoRec, WWW 2015.
     """
 
+    moved: Tensor
+
     predicts_ratings = True
     scores_read_graph = False
 
     def __init__(
         self,
         sums: InteractionSums,
-        counts: tuple[int, int],
+        rated: np.ndarray,
         mean: float,
         config: AutoRecConfig,
         generator: torch.Generator,
@@ -97,11 +100,12 @@ class AutoRec(Recommender):
         self.config = config
         self.sums = sums
         self.mean = mean
-        width = counts[0] if config.side == "item" else counts[1]
+        width = len(rated)
         self.encoder = nn.Parameter(glorot_uniform(width, config.dim, generator=generator))  # V^T
         self.decoder = nn.Parameter(glorot_uniform(width, config.dim, generator=generator))  # W
         self.offset = nn.Parameter(torch.zeros(config.dim))  # mu
         self.bias = nn.Parameter(torch.zeros(width))  # b
+        self.register_buffer("moved", torch.from_numpy(rated > 0).unsqueeze(1), persistent=False)
 
     @classmethod
     def from_dataset(
@@ -113,7 +117,10 @@ class AutoRec(Recommender):
         mean = float(rating.mean())
         counts = data.num_users, data.num_items
         sums = InteractionSums(data.train, *counts, rating - mean, rating - mean)
-        return cls(sums, counts, mean, config, generator)
+        rated = np.bincount(data.train.user, minlength=counts[0])
+        if config.side == "user":
+            rated = np.bincount(data.train.item, minlength=counts[1])
+        return cls(sums, rated, mean, config, generator)
 
     def hidden(self, rows: Int[Tensor, " batch"] | None = None) -> Float[Tensor, "_ dim"]:
         """Return g(V r + mu) of distinct items, or of all; of users where these are coded."""
@@ -148,7 +155,7 @@ class AutoRec(Recommender):
         hidden = self.hidden().detach()
         coded = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)
         level = self.mean + self.bias.detach().unsqueeze(1)
-        decoded = torch.cat([self.decoder.detach(), level], 1)
+        decoded = torch.cat([self.decoder.detach() * self.moved, level], 1)
         if self.config.side == "item":
             return DotProduct(decoded, coded)
         return DotProduct(coded, decoded)

@@ -41,7 +41,7 @@ class FFMConfig(FieldConfig):
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.002, "epochs": 100}),
     "paper": Preset(
-        {"dim": 4, "linear": False, "init_scale": 0.3, "l2_weight": 4e-5, "negatives": 1},
+        {"dim": 4, "linear": False, "init_scale": 0.3, "l2_weight": 2e-5, "negatives": 1},
         {"epochs": 10, "batch_size": 1024, "learning_rate": 0.2, "optimizer": "adagrad"},
     ),
     "fast": Preset(train={"learning_rate": 0.005, "epochs": 20, "patience": 3}),

@@ -182,6 +182,7 @@ class SequenceScorer:
     """
 
     reads_history: ClassVar[bool] = True
+    reads_known_histories: ClassVar[bool] = True
 
     def __init__(self, model: SequenceRecommender) -> None:
         self._model = model

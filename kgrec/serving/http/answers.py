@@ -70,6 +70,11 @@ class Service:
         """The run that is served."""
         return self.ranking.tables.about.run
 
+    @property
+    def stamp(self) -> str:
+        """The sum of the tables that are served: another one after each export."""
+        return self.ranking.tables.stamp
+
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Return lists.
 
@@ -173,7 +178,7 @@ class Service:
         candidates: np.ndarray | None,
         said: dict[int, bytes],
     ) -> RecommendedList:
-        kind = KINDS[ranked.kind] if len(ranked.items) or candidates is not None else "none"
+        kind = KINDS[ranked.kind] if len(ranked.items) else "none"
         self.metrics.listed(kind)
         known = row is not None and int(self.ranking.tables.user_kinds[row]) >= 0
         fewer = None

@@ -54,6 +54,11 @@ _OPEN = ("/v1/live", "/v1/ready")
 _ADMIN = ("/v1/reload",)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type, x-api-key, x-request-id",
+    "access-control-max-age": "600",
+}
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 _MOST_PARTS = 1_000
 _encode = msgspec.json.Encoder().encode
@@ -139,7 +144,9 @@ class Gate:
         self._open += 1
         try:
             refused = self._refusal(request)
-            if refused is None:
+            if refused is None and self._asks_leave(request):
+                await Response(None, 204, _PREFLIGHT)(scope, receive, reply)
+            elif refused is None:
                 await self._app(scope, receive, reply)
             else:
                 await problem_response(refused, request_id)(scope, receive, reply)
@@ -149,6 +156,10 @@ class Gate:
             self._metrics.request(scope["path"], status, seconds)
             if self._log:
                 self._write(scope, state, status, seconds)
+
+    def _asks_leave(self, request: Request) -> bool:
+        """Return whether a browser asks on behalf of an allowed page what it may send."""
+        return request.method == "OPTIONS" and request.headers.get("origin") in self._access.origins
 
     def _headers(self, request: Request, request_id: str) -> dict[str, str]:
         run = self._live.service.run
@@ -165,6 +176,7 @@ class Gate:
         if origin in self._access.origins and origin is not None:
             found |= {
                 "access-control-allow-origin": origin,
+                "access-control-expose-headers": "etag, x-kgrec-run, x-request-id",
                 "vary": "origin",
                 "cross-origin-resource-policy": "cross-origin",
             }
@@ -314,7 +326,7 @@ class _Routes:
         request.state.log.update(
             kind=found.lists[0].kind, k=wanted.k, lists=len(found.lists), user=wanted.user
         )
-        return _answer(request, found, service.run, exact=not wanted.reasons)
+        return _answer(request, found, service.stamp, exact=not wanted.reasons)
 
     async def similar(self, request: Request) -> Response:
         """Return the items nearest to one."""
@@ -324,12 +336,13 @@ class _Routes:
         else:
             wanted = _query(request, SimilarRequest)
 
-        return _answer(request, service.similar(wanted), service.run)
+        return _answer(request, service.similar(wanted), service.stamp)
 
     async def score(self, request: Request) -> Response:
         """Return scores of items."""
         service = self._service()
-        return _answer(request, service.score(await _body(request, ScoreRequest)), service.run)
+        found = service.score(await _body(request, ScoreRequest))
+        return _answer(request, found, service.stamp)
 
     async def explain(self, request: Request) -> Response:
         """Return a whole explanation."""
@@ -362,11 +375,11 @@ class _Routes:
             values.setdefault(name, []).append(value)
 
         limit = _whole(query.get("limit", "100"), "limit", 0, MOST_K)
-        return _answer(request, service.items(keys, {**values}, limit), service.run)
+        return _answer(request, service.items(keys, {**values}, limit), service.stamp)
 
     async def run(self, request: Request) -> Response:
         """Return what is served."""
-        return _answer(request, self._live.service.about(), self._live.service.run)
+        return _answer(request, self._live.service.about(), "", exact=False)
 
     async def alive(self, request: Request) -> Response:
         """Return that the process lives."""
@@ -380,9 +393,8 @@ class _Routes:
 
     async def version(self, request: Request) -> Response:
         """Return versions."""
-        return _answer(
-            request, Version(__version__, API, self._live.service.run), self._live.service.run
-        )
+        found = Version(__version__, API, self._live.service.run)
+        return _answer(request, found, "", exact=False)
 
     async def reload(self, request: Request) -> Response:
         """Look for newer tables at once."""
@@ -416,14 +428,16 @@ STYLE = (
 )
 
 
-def _answer(request: Request, found: msgspec.Struct, run: str, *, exact: bool = True) -> Response:
-    """Return an answer; one to a GET that is known already is not sent again."""
+def _answer(request: Request, found: msgspec.Struct, stamp: str, *, exact: bool = True) -> Response:
+    """Return an answer; one to a GET that is known already, by the tables' sum, is not sent
+    again.
+    """
     if request.method != "GET" or not exact:
         return Response(_encode(found), media_type="application/json")
 
     address = request.scope["path"].encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(address + b"?" + request.scope["query_string"], digest_size=8)
-    tag = f'"{run}-{digest.hexdigest()}"'
+    tag = f'"{stamp[:16]}-{digest.hexdigest()}"'
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(None, 304, headers)

@@ -82,7 +82,10 @@ class Live:
         self._stamp = stamp
         try:
             found = self._opened()
-        except (KgrecError, OSError, ArithmeticError, LookupError) as error:
+        except (
+            *(KgrecError, OSError, ArithmeticError, LookupError),
+            *(RuntimeError, TypeError, ValueError),
+        ) as error:
             self._metrics.reloaded("refused")
             logger.error("new tables are refused, the old ones stay: %s", error)
             self._check_files()

@@ -33,6 +33,7 @@ logger = logging.getLogger("kgrec.serve")
 _LOOKED = 0.2  # seconds between looks at the tables
 _QUICK = 2.0  # seconds within which a worker that ends has not started
 _STARTS = 3
+_SAME_SIGNAL = 1.0  # seconds within which a second signal is the first one again
 _BROKEN = 3
 
 
@@ -109,6 +110,7 @@ class Worker(uvicorn.Server):
         self._watched = settings.run if slot == 0 else None
         self._stamp = None if self._watched is None else stamp_of(self._watched)
         self._leaves: float | None = None
+        self._signaled = 0.0
         app = make_app(
             live,
             metrics,
@@ -159,12 +161,16 @@ class Worker(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Be no longer ready at once, and end after a while; a second signal ends at once."""
+        now = monotonic()
         if self._leaves is not None:
-            self.should_exit = True
+            # One signal to all processes comes twice: by itself, and handed on by the parent.
+            alone = self._settings.workers == 1
+            self.should_exit |= alone or now - self._signaled > _SAME_SIGNAL
             return
 
         self._live.draining = True
-        self._leaves = monotonic() + self._settings.drain
+        self._signaled = now
+        self._leaves = now + self._settings.drain
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether it is time to end."""
@@ -250,6 +256,9 @@ class Workers:
         return 2 if failed else 0
 
     def _end(self, sign: int, frame: FrameType | None) -> None:
+        if self._ends:
+            for process in self._processes:
+                process.terminate()
         self._ends = True
 
     def _started(self, slot: int) -> BaseProcess:

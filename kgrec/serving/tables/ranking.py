@@ -101,8 +101,7 @@ class Ranking:
             if found is not None:
                 return found
 
-        had = np.union1d(seen, person.history) if len(person.history) else seen
-        new = len(had) - len(np.unique(seen))
+        had, new = _joined(seen, person.history)
         hidden = exclude if allow_seen else np.concatenate([exclude, had])
         some = candidates if candidates is not None and len(candidates) <= _FEW else None
         scores, kind, by_model = self._scores(person, had, some)
@@ -204,7 +203,7 @@ class Ranking:
         Raises:
             CapabilityError: If the model knows nothing of the person.
         """
-        had = np.union1d(self._seen(person), person.history)
+        had, _ = _joined(self._seen(person), person.history)
         found, _, by_model = self._scores(person, had, np.asarray(columns))
         if found is None or not by_model:
             raise CapabilityError(
@@ -306,3 +305,12 @@ def check_k(k: int, most: int) -> None:
     """
     if not 1 <= k <= most:
         raise ConfigError(f"k={k}: ask for 1 to {most:,} items.")
+
+
+def _joined(seen: np.ndarray, history: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return what someone has with new items behind it, oldest first, and how many are new."""
+    if not len(history):
+        return seen, 0
+
+    fresh = np.array(list(dict.fromkeys(history[~np.isin(history, seen)].tolist())), dtype=np.int64)
+    return np.concatenate([seen, fresh]), len(fresh)

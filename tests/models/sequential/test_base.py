@@ -252,3 +252,16 @@ def test_what_a_start_from_the_graph_is_worth_can_be_ablated(tmp_path):
     settings["item_init"] = "transe"
     found = kgrec.ablate(data, "gru4rec", settings=settings, **said)
     assert found.to_dict()["settings"]["item_init"] == "transe"
+
+
+def test_new_interactions_of_a_known_user_come_last():
+    """The history that is read is what training has in its order, then the new items in theirs."""
+    data = worlds.with_times(worlds.checkerboard())
+    run = kgrec.fit("gru4rec", data, dim=8, hidden=8, epochs=1)
+    user = data.users.key(0)
+    had = [data.items.key(int(item)) for item in data.train.item[data.train.user == 0]]
+    new = [item for item in data.items if item not in had][:3][::-1]
+    known = run.recommend(user, history=new, k=5)
+    stranger = run.recommend(history=[*had, *new], k=5)
+    assert known["item"].to_list() == stranger["item"].to_list()
+    np.testing.assert_allclose(known["score"], stranger["score"], rtol=1e-5)
