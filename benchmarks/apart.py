@@ -39,13 +39,17 @@ def dataset(name: str) -> kgrec.Dataset:
 
     if name == "ml-100k":
         folder = SHARED / name
-        parts = {
-            part: folder / "split-linked" / f"{part}.tsv" for part in ("train", "valid", "test")
-        }
-        graph = [folder / "ml-100k.kg"]
-        return kgrec.Dataset.build(
-            None, graph, links=folder / "ml-100k.link", split="given", name=name, **parts
-        )
+        parts = {part: str(folder / "split" / f"{part}.tsv") for part in ("train", "valid", "test")}
+        facts = str(folder / "dbpedia-films.nt")
+        links = str(folder / "dbpedia-films.link.tsv")
+        return kgrec.Dataset.build(None, [facts], links=links, split="given", name=name, **parts)
+
+    if name == "ml1m-kg":
+        folder = SHARED / name
+        parts = {part: str(folder / f"split-{part}.tsv.gz") for part in ("train", "valid", "test")}
+        facts = str(folder / "wikipedia-films.nt.gz")
+        links = str(folder / "links.tsv.gz")
+        return kgrec.Dataset.build(None, [facts], links=links, split="given", name=name, **parts)
 
     return kgrec.load(SHARED / name)
 

@@ -11,7 +11,8 @@ python benchmarks/results.py ml-100k --report --page families
     write docs/results/families-ml-100k.md from what is there
 
 Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed
-again. Trials see the validation part alone. The test part is ranked once per seed, with the
+again. --report adds the figures to docs/results/records/DATA.json, so that a table grows over
+several machines. Trials see the validation part alone. The test part is ranked once per seed, with the
 settings that were best on validation. The data are looked for in KGREC_SHARED_DATA, else in
 ../shared/data.
 """
@@ -73,6 +74,15 @@ def tables() -> dict[str, Table]:
     return {
         "ml-100k": Table(ml_100k("split"), "split"),
         "ml-100k-linked": Table(ml_100k("split-linked"), "split-linked", tuned_on="ml-100k"),
+        # RecBole's links name the facts of other films (docs/results/links.md): what a graph gives
+        # to ml-100k is seen with DBpedia's.
+        "ml-100k-dbpedia": Table(
+            ml_100k("split")
+            | {
+                "kg": (str(films / "dbpedia-films.nt"),),
+                "links": str(films / "dbpedia-films.link.tsv"),
+            }
+        ),
         "lastfm-dbpedia": Table({}),
         "ml1m-kg": Table(
             {
@@ -240,50 +250,58 @@ def spread(values: list[float]) -> str:
     ).replace("0.", ".")
 
 
-def selected(summaries: list[dict[str, Any]]) -> str:
+def selected(seeds: list[dict[str, Any]]) -> str:
     """Return what stands behind a model's name in a table whose rows are to be chosen by the
     validation part.
     """
-    found = {summary.get("selection") for summary in summaries} & {TEST_SELECTED}
+    found = {seed["selection"] for seed in seeds} & {TEST_SELECTED}
     return f" ({TEST_SELECTED})" if found else ""
 
 
 def report(name: str, out: Path, place: Path, models: list[str]) -> None:
-    """Write the table of a data set."""
+    """Write the table of a data set: of what lies in ``out``, and of the records beside the page,
+    which what lies there is added to.
+    """
     table = tables()[name]
-    found = {
-        model: _measured(out / model) for model in models if any((out / model).glob("seed-*.json"))
-    }
-    beside = peers(table.peers) if table.peers else {}
+    kept = place.parent / "records" / f"{name}.json"
+    records: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
     tuned = out.parent / table.tuned_on if table.tuned_on else out
+    for model in RANKERS:
+        records[model] = records.get(model, {}) | _record(model, out, tuned)
+
+    records = {model: record for model, record in records.items() if record}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(records, indent=1) + "\n")
+
+    found = {m: records[m]["seeds"] for m in models if "seeds" in records.get(m, {})}
+    beside = peers(table.peers) if table.peers else {}
     lines = [
         f"| model | triples | {' | '.join(METRICS)} | trials | s to train |",
         "|---|---|" + "---|" * (len(METRICS) + 2),
     ]
-    valid = {}
 
-    for model, records in found.items():
-        best = json.loads((tuned / model / "best.json").read_text())
-        valid[model] = mean(record["summary"]["valid"]["ndcg@10"] for record in records)
+    for model in models:
         knows = "yes" if "triples" in MODELS[model].needs else ""
-        cells = [
-            spread([record["report"]["metrics"][metric] for record in records])
-            for metric in METRICS
-        ]
-        seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
-        label = f"**{model}**{selected([record['summary'] for record in records])}"
-        label += " (cut)" if any(record.get("capped") for record in records) else ""
-        lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
+        if seeds := found.get(model):
+            values = {
+                metric: spread([seed["test"][metric] for seed in seeds]) for metric in METRICS
+            }
+            label = f"**{model}**{selected(seeds)}"
+            lines.append(_row(label, knows, values, seeds, records[model]["trials"]))
+
         theirs = beside.get(PEER_NAMES.get(model, ""))
-        if theirs:
+        if theirs and "peer" not in records.get(model, {}):
             cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
-        lines += _peer_row(model, knows, out)
+
+        if "peer" in records.get(model, {}):
+            lines.append(_peer_row(model, knows, records[model]["peer"]))
 
     missing = [model for model in models if model not in found]
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
 
+    valid = {model: mean(seed["valid"] for seed in seeds) for model, seeds in found.items()}
     lines += ["", *_duel(found, valid, out)]
     lines += [
         "",
@@ -294,7 +312,7 @@ def report(name: str, out: Path, place: Path, models: list[str]) -> None:
     ]
 
     for model in found:
-        settings = json.loads((tuned / model / "best.json").read_text())["settings"]
+        settings = records[model]["settings"]
         told = ", ".join(
             f"{name} {_short(settings[name])}"
             for name in find(model).search_space()
@@ -311,19 +329,55 @@ def report(name: str, out: Path, place: Path, models: list[str]) -> None:
     print("\n".join(lines))
 
 
-def _peer_row(model: str, knows: str, out: Path) -> list[str]:
-    """Return RecBole's row by the same budget, where it was run."""
-    records = _measured(out / "peers" / model)
-    done = [record for record in records if "test" in record]
-    if not done:
-        return [f"| RecBole {model}: {record['failed']} |" for record in records[:1]]
+def _record(model: str, out: Path, tuned: Path) -> dict[str, Any]:
+    """Return what the table needs of a model's files: settings, trials, and per seed the figures."""
+    found: dict[str, Any] = {}
+    if seeds := _measured(out / model):
+        best = json.loads((tuned / model / "best.json").read_text())
+        found |= {"settings": best["settings"], "trials": best["trials"]}
+        found["seeds"] = [
+            {
+                "valid": seed["summary"]["valid"]["ndcg@10"],
+                "test": {metric: seed["report"]["metrics"][metric] for metric in METRICS},
+                "seconds": seed["summary"]["seconds"],
+                "selection": seed["summary"].get("selection"),
+                "capped": bool(seed.get("capped")),
+            }
+            for seed in seeds
+        ]
 
-    trials = json.loads((out / "peers" / model / "trials.json").read_text())
-    cells = [spread([record["test"][metric] for record in done]) for metric in METRICS]
-    cut = " (cut)" if any(record["capped"] for record in done) else ""
-    seconds = f"{mean(record['t_fit'] for record in done):.1f}"
-    name = SPACES[model][0]
-    return [f"| RecBole {name}{cut} | {knows} | {' | '.join(cells)} | {len(trials)} | {seconds} |"]
+    if theirs := _measured(out / "peers" / model):
+        done = [seed for seed in theirs if "test" in seed]
+        trials = len(json.loads((out / "peers" / model / "trials.json").read_text()))
+        seeds = [
+            {"test": {metric: seed["test"][metric] for metric in METRICS}}
+            | {"seconds": seed["t_fit"], "capped": bool(seed["capped"])}
+            for seed in done
+        ]
+        failed = None if done else theirs[0]["failed"]
+        found["peer"] = {"trials": trials, "seeds": seeds, "failed": failed}
+
+    return found
+
+
+def _row(
+    label: str, knows: str, values: dict[str, str], seeds: list[dict[str, Any]], trials: int
+) -> str:
+    cut = " (cut)" if any(seed["capped"] for seed in seeds) else ""
+    seconds = f"{mean(seed['seconds'] for seed in seeds):.1f}"
+    cells = " | ".join(values[metric] for metric in METRICS)
+    return f"| {label}{cut} | {knows} | {cells} | {trials} | {seconds} |"
+
+
+def _peer_row(model: str, knows: str, peer: dict[str, Any]) -> str:
+    """Return RecBole's row by the same budget."""
+    if not peer["seeds"]:
+        return f"| RecBole {model}: {peer['failed']} |"
+
+    values = {
+        metric: spread([seed["test"][metric] for seed in peer["seeds"]]) for metric in METRICS
+    }
+    return _row(f"RecBole {SPACES[model][0]}", knows, values, peer["seeds"], peer["trials"])
 
 
 def _short(value: Any) -> str:
@@ -345,6 +399,10 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
         return []
 
     ours, theirs = (max(side, key=lambda model: valid[model]) for side in sides)
+    first, second = _per_user(out / ours), _per_user(out / theirs)
+    if first is None or second is None:
+        return [f"Best on validation with triples: **{ours}**; without: **{theirs}**."]
+
     lines = [
         f"Best on validation with triples: **{ours}**; without: **{theirs}**. Their difference "
         "on the test part, values per user averaged "
@@ -353,7 +411,6 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
         "| metric | difference | interval | p (Wilcoxon) |",
         "|---|---|---|---|",
     ]
-    first, second = _per_user(out / ours), _per_user(out / theirs)
     both = first.join(second, on="user", suffix="_other")
     differences = np.column_stack(
         [(both[metric] - both[f"{metric}_other"]).to_numpy() for metric in METRICS]
@@ -370,11 +427,14 @@ def _duel(found: dict[str, Any], valid: dict[str, float], out: Path) -> list[str
     return lines
 
 
-def _per_user(folder: Path) -> pl.DataFrame:
+def _per_user(folder: Path) -> pl.DataFrame | None:
     frames = [
         pl.read_parquet(path).select("user", *METRICS)
         for path in sorted(folder.glob("seed-*.parquet"))
     ]
+    if not frames:
+        return None
+
     return pl.concat(frames).group_by("user", maintain_order=True).agg(pl.col(METRICS).mean())
 
 

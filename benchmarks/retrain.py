@@ -280,29 +280,26 @@ def figures(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def report(cache: Path) -> None:
-    """Write the page and the figures that ship."""
-    lines = [
-        "| model, data | without | paths, seeds | retrained drop | at inference | estimate "
-        "| reliability |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    worth: dict[str, dict[str, Any]] = {}
-    settings = []
+    """Write the page and the figures that ship; what stands there and is not in the cache stays."""
+    page = PAGE.read_text().splitlines() if PAGE.exists() else []
+    table = _standing(page)
+    settings = {line[2:].partition(":")[0]: line for line in page if line.startswith("- ")}
+    worth: dict[str, dict[str, Any]] = json.loads(WORTH.read_text()) if WORTH.exists() else {}
 
     for file in sorted(cache.glob("*.json")):
         data, _, model = file.stem.partition("--")
         record = json.loads(file.read_text())
         rows = {row["part"]: row for row in figures(record)}
-
-        for part, name in zip(PARTS, ("like and facts", "the like", "the facts"), strict=True):
-            row = rows[part]
-            lines.append(
-                f"| {model}, {data} | {name} | {row['paths']}, "
-                f"{'-' if record['exact'] else row['seeds']} "
-                f"| {row['drop']:.4f} ± {row['error']:.4f} | {_shown(row, 'inference')} "
-                f"| {'exact' if record['exact'] else _shown(row, 'estimate')} "
-                f"| {_number(row['reliability'])} |"
-            )
+        title = f"{model}, {data}"
+        table[title] = [
+            f"| {title} | {name} | {rows[part]['paths']}, "
+            f"{'-' if record['exact'] else rows[part]['seeds']} "
+            f"| {rows[part]['drop']:.4f} ± {rows[part]['error']:.4f} "
+            f"| {_shown(rows[part], 'inference')} "
+            f"| {'exact' if record['exact'] else _shown(rows[part], 'estimate')} "
+            f"| {_number(rows[part]['reliability'])} |"
+            for part, name in zip(PARTS, ("like and facts", "the like", "the facts"), strict=True)
+        ]
 
         if not record["exact"]:
             kept: dict[str, Any] = {
@@ -312,16 +309,34 @@ def report(cache: Path) -> None:
             kept |= {part: _rounded(rows[part]["estimate"]) for part in PARTS}
             kept["reliability"] = {part: _rounded(rows[part]["reliability"]) for part in PARTS}
             worth.setdefault(model, {})[data] = kept
-            settings.append(
-                f"- {model}, {data}: preset {record['preset']}, {record['epochs']} epochs a "
+            settings[title] = (
+                f"- {title}: preset {record['preset']}, {record['epochs']} epochs a "
                 f"retraining; estimates of {record['estimate_epochs']} epochs; "
                 f"{record['together']} cases together."
             )
 
-    PAGE.write_text("\n".join([HEAD, *lines, "", *settings, ""]))
+    lines = [
+        "| model, data | without | paths, seeds | retrained drop | at inference | estimate "
+        "| reliability |",
+        "|---|---|---|---|---|---|---|",
+        *(row for title in sorted(table) for row in table[title]),
+    ]
+    below = [settings[title] for title in sorted(settings)]
+    PAGE.write_text("\n".join([HEAD, *lines, "", *below, ""]))
     before, _, rest = DOCS.read_text().partition(BEGIN)
     DOCS.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{rest.partition(END)[2]}"]))
     WORTH.write_text(json.dumps(worth, indent=2) + "\n")
+
+
+def _standing(page: list[str]) -> dict[str, list[str]]:
+    """Return the rows of a page by "model, data"."""
+    found: dict[str, list[str]] = {}
+    for line in page:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| ") and ", " in cells[0] and cells[0] != "model, data":
+            found.setdefault(cells[0], []).append(line)
+
+    return found
 
 
 def _rounded(value: float | None) -> float | None:
