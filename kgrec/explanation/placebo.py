@@ -139,7 +139,7 @@ class _Draws:
         self._generator = generator
         graph = search.explained.graph
         ckg = graph.ckg
-        fact = graph.first_facts()[graph.edge]
+        fact = graph.first_facts[graph.edge]
         source = np.repeat(np.arange(ckg.num_nodes), np.diff(graph.ptr))
         self._code = 2 * ckg.relation[fact] + (ckg.head[fact] == source)
         naming = search.explained.naming

@@ -125,21 +125,38 @@ class PairGraph(nn.Module):
         scale = torch.where(degree > 0, degree.clamp(min=1).rsqrt(), 0.0).repeat_interleave(
             count, 1
         )  # (nodes, groups * ends)
-        start = torch.zeros_like(scale)
-        start[torch.tensor(list(ends)).repeat(len(groups)), torch.arange(start.shape[1])] = 1
+        total = torch.zeros_like(scale)
+        at = (
+            torch.tensor(list(ends), device=scale.device).repeat(len(groups)),
+            torch.arange(total.shape[1], device=scale.device),
+        )
+        total[at] = coefficients[-1]
         ones = torch.ones_like(self.weight)
-        total = coefficients[-1] * start
+        by_group = (-1, len(groups), count)
 
-        for coefficient in reversed(coefficients[:-1]):
+        for step, coefficient in enumerate(reversed(coefficients[:-1])):
             sent = scale * total
-            received = propagate(sent, csr, ones, ones)
-            blocked = sent.view(-1, len(groups), count)[source, column]
-            received.view(-1, len(groups), count).index_put_(
-                (to, column), -blocked, accumulate=True
-            )
-            total = coefficient * start + scale * received
+            if step:
+                received = propagate(sent, csr, ones, ones)
+            else:  # only the ends send: to their neighbors, without a product
+                near = self._neighbors(ends).unsqueeze(1)
+                received = (near * sent[at].view(1, *by_group[1:])).view_as(sent)
+
+            blocked = sent.view(by_group)[source, column]
+            received.view(by_group).index_put_((to, column), -blocked, accumulate=True)
+            total = scale * received
+            total[at] += coefficient
 
         return total.T.reshape(len(groups), count, -1)
+
+    def _neighbors(self, ends: Sequence[int]) -> Float[Tensor, "nodes _"]:
+        """Return the columns ``ends`` of the adjacency matrix."""
+        csr = self.csr
+        found = self.weight.new_zeros(self.num_nodes, len(ends))
+        for column, end in enumerate(ends):
+            found[csr.idx[csr.ptr[end] : csr.ptr[end + 1]].long(), column] = 1
+
+        return found
 
     def _directed(self, facts: Sequence[int]) -> Tensor:
         """Return both directed edges of every pair all of whose facts are given."""

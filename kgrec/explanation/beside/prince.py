@@ -68,7 +68,7 @@ class Prince:
         node = graph.ckg.user_node(user)
         entries = np.arange(graph.ptr[node], graph.ptr[node + 1])
         edges = graph.edge[entries[graph.neighbor[entries] == like]]
-        return np.asarray(edges[graph.ckg.relation[graph.first_facts()[edges]] == 0])
+        return np.asarray(edges[graph.ckg.relation[graph.first_facts[edges]] == 0])
 
 
 class _Search:

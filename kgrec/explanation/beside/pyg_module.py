@@ -187,7 +187,7 @@ class PygScores(nn.Module):
         effects = self._explained.model_effects
         assert isinstance(effects, MessagePassed)
         if effects.merges_relations:
-            return np.asarray(per_fact[graph.first_facts()])
+            return np.asarray(per_fact[graph.first_facts])
 
         return graph.per_edge(per_fact)
 

@@ -21,6 +21,7 @@ class PathGraph:
         ptr: Start of each node's entries, and the end of the last (nodes + 1).
         neighbor: Node at the other end of each entry; ascending within a node.
         edge: Edge of each entry.
+        first_facts: The first fact of each edge: its position in the columns of the CKG.
     """
 
     def __init__(self, ckg: CollaborativeKG, merged: bool) -> None:
@@ -42,6 +43,7 @@ class PathGraph:
 
         self._facts = facts[order]
         self._fact_ptr = np.append(starts, len(order))
+        self.first_facts = self._facts[starts]
         self.low = ends[0, starts]
         self.high = ends[1, starts]
         source = np.concatenate([self.low, self.high])
@@ -63,7 +65,8 @@ class PathGraph:
 
     def facts_of(self, edges: np.ndarray) -> np.ndarray:
         """Return the facts of several edges."""
-        _, position = ranges(self._fact_ptr[edges], np.diff(self._fact_ptr)[edges])
+        begin = self._fact_ptr[edges]
+        _, position = ranges(begin, self._fact_ptr[np.asarray(edges) + 1] - begin)
         return np.asarray(self._facts[position])
 
     def edge_facts(self) -> np.ndarray:
@@ -73,10 +76,6 @@ class PathGraph:
     def edge_of_fact(self) -> np.ndarray:
         """Return the edge of each of ``edge_facts``."""
         return np.repeat(np.arange(self.num_edges), np.diff(self._fact_ptr))
-
-    def first_facts(self) -> np.ndarray:
-        """Return the first fact of every edge."""
-        return np.asarray(self._facts[self._fact_ptr[:-1]])
 
     def per_edge(self, values: np.ndarray) -> np.ndarray:
         """Return, per edge, the sum of a value per fact."""

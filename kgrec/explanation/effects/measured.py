@@ -166,7 +166,7 @@ class MeasuredEffects:
         per_fact = model.screen(user, item).detach().double().cpu().numpy()
 
         if model.merges_relations:
-            self._effect = per_fact[graph.first_facts()]
+            self._effect = per_fact[graph.first_facts]
         else:
             self._effect = graph.per_edge(per_fact)
 

@@ -144,7 +144,7 @@ def _facts(sample: Sample, edges: np.ndarray) -> float | None:
     if not len(edges):
         return None
     graph = sample.explained.graph
-    return float((graph.ckg.relation[graph.first_facts()[edges]] > 0).mean())
+    return float((graph.ckg.relation[graph.first_facts[edges]] > 0).mean())
 
 
 def _holds_path(sample: Sample, pair: ExplainedItem, edges: np.ndarray) -> float:

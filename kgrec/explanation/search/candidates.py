@@ -69,7 +69,7 @@ def grouped(
         )
 
     touching = others[:, 1:] | others[:, :-1]
-    key = np.where(touching, -1 - graph.ckg.relation[graph.first_facts()[edges]], edges)
+    key = np.where(touching, -1 - graph.ckg.relation[graph.first_facts[edges]], edges)
     shown = np.where(others, OTHERS, nodes)
     group, first = _same_rows(np.concatenate([shown, key], 1))
     size = np.bincount(group)

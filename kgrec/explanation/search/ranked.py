@@ -325,7 +325,7 @@ class PathSearch:
         hops = tuple(np.unique(column) for column in every.T)
         first = group.example[number][:1]
         nothing = first[:0]
-        if graph.ckg.relation[graph.first_facts()[first]].any():
+        if graph.ckg.relation[graph.first_facts[first]].any():
             return MeasuredPath(where, whole, nothing, whole, hops)
 
         return MeasuredPath(where, whole, first, whole[whole != first[0]], hops)
@@ -407,7 +407,7 @@ class PathSearch:
         """
         graph = self.explained.graph
         ckg = graph.ckg
-        facts = graph.first_facts()[edges]
+        facts = graph.first_facts[edges]
         relations = ckg.relation[facts]
         if relations[0] or len(edges) < 2 or not relations[1:].all():
             return None
