@@ -14,9 +14,7 @@ from kgrec.queries import histories
 
 TRAIN_ALONE = ["ease", "itemknn", "userknn", "gfcf", "ease-kg"]
 READ_BOTH = ("sasrec", "gru4rec", "youtubednn")
-SMALL = {
-    name: {"dim": 8, "epochs": 2, "patience": 0} for name in ("multvae-kg", "acf", *READ_BOTH)
-}
+SMALL = {name: {"dim": 8, "epochs": 2, "patience": 0} for name in ("multvae-kg", "acf", *READ_BOTH)}
 
 
 @pytest.fixture(scope="module")
