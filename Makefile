@@ -11,12 +11,13 @@ BIN := .venv/bin
 SOURCES := kgrec/ops/backends/native.cpp $(wildcard kgrec/ops/backends/*.h) kgrec/data/native/ntriples.cpp
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 # The checks of shapes and types double the time of a test, so each runs without them, as users run kgrec, and those of tensor
-# code once more with them; but not what is learned there or how often something is drawn, by calls that other tests make too.
+# code once more with them; but not what is learned there, how often something is drawn or what metrics are over every order of
+# ties, by calls that other tests make too, nor what runs in processes of its own, which check none.
 UNCHECKED := -o addopts="--import-mode=importlib --strict-markers --doctest-modules"
 TENSORS := tests/ops tests/nn tests/graph tests/models tests/training tests/evaluation tests/runs tests/explanation/effects
 TRAININGS := cold_items or withheld_item or by_heart or nobody_used or the_same_seed_gives or killed_run or toy_learns or \
 	facts_decide or built_again or factor_of_the_messages or in_batch_is_by or draws_depend or refits_in_closed_form or come_together or \
-	need_rotations or loss_curves or ablation_and_tuning or authors_steps or comes_next or every_ten_epochs
+	need_rotations or does_not_import or freed_tables or four_orders or mean_over_every_order or loss_curves or ablation_and_tuning or authors_steps or comes_next or every_ten_epochs
 
 .PHONY: demo test lint check fix slow slow-all shapes fuzz bench schemas clean
 .DEFAULT_GOAL := check

@@ -46,6 +46,6 @@ print(f"ndcg@20: {ours:.4f}, popularity {baseline:.4f}")
 assert ours > 1.1 * baseline
 
 item = run.recommend("u0001", k=1)["item"][0]
-why = run.explain("u0001", item)  # each drop is the difference of two runs of the network
+why = run.explain("u0001", item, k=3)  # each drop is the difference of two runs of the network
 print(why.to_text())
 assert all(path.basis == "measured" for path in why.paths)

@@ -18,7 +18,7 @@ os.environ.setdefault(
 ROOT = Path(__file__).resolve().parent.parent
 
 _CHECKED = {"deadline": None, "print_blob": True}
-hypothesis.settings.register_profile("kgrec", derandomize=True, max_examples=40, **_CHECKED)
+hypothesis.settings.register_profile("kgrec", derandomize=True, max_examples=25, **_CHECKED)
 hypothesis.settings.register_profile("all", derandomize=True, max_examples=100, **_CHECKED)
 hypothesis.settings.register_profile("fuzz", max_examples=100_000, **_CHECKED)
 hypothesis.settings.load_profile("kgrec")

@@ -447,7 +447,9 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: i
     before = {output: stamp(start / output) for output in scenario.outputs}
     trial = root / "trial"
     _fresh(start, trial)
-    whole = in_fork(trial, command(scenario.command))
+    shutil.rmtree(_states(trial), ignore_errors=True)
+    keep = KEEP if KEEP in modes else COUNT
+    whole = in_fork(trial, command(scenario.command), keep, states=states)
     assert whole.code in (0, 1 if "explain-eval" in scenario.command else 0), whole.said
     assert not leftovers(trial), leftovers(trial)
     used = [
@@ -474,9 +476,6 @@ def sweep(name: str, root: Path, modes: Sequence[str], every: int = 1, states: i
             _judge(scenario, verdict, where, place, before, after)
 
     if KEEP in modes:
-        _fresh(start, trial)
-        shutil.rmtree(_states(trial), ignore_errors=True)
-        in_fork(trial, command(scenario.command), KEEP, states=states)
         for state in sorted(_states(trial).iterdir()):
             judge(f"{KEEP} {int(state.name)}", state, None)
     for mode in (mode for mode in modes if mode != KEEP):

@@ -5,7 +5,7 @@ from hypothesis import settings
 
 
 def share(most: int) -> int:
-    """Return the part of some examples that the profile takes: two fifths in each run of the tests,
+    """Return the part of some examples that the profile takes: a quarter in each run of the tests,
     every one with ``--hypothesis-profile=all``.
     """
     return max(1, most * settings().max_examples // 100)

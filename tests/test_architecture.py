@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import importlib
 import re
 import subprocess
@@ -13,6 +14,12 @@ import pytest
 
 AXES = {"batch", "users", "items", "entities", "relations", "nodes", "edges", "cand", "hist"}
 AXES |= {"words", "news", "dim", "din", "dout", "layers", "heads"}
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """Every node of a source, the module first, walked once for all tests here."""
+    return functools.cache(lambda path: list(ast.walk(ast.parse(path.read_text()))))
 
 
 def in_order(names):
@@ -96,13 +103,12 @@ def test_an_unknown_public_name_is_an_attribute_error():
         kgrec.no_such_name  # noqa: B018 - the access is the test
 
 
-def test_every_name_in_all_exists(root):
+def test_every_name_in_all_exists(root, nodes):
     for path in sources(root, "kgrec"):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        tree = ast.parse(path.read_text())
         lists = [
             n.value
-            for n in tree.body
+            for n in nodes(path)[0].body
             if isinstance(n, ast.Assign)
             and any(getattr(t, "id", "") == "__all__" for t in n.targets)
         ]
@@ -159,10 +165,10 @@ def test_axis_names_come_from_the_list(root):
     assert not strange, strange
 
 
-def test_no_postponed_annotations_and_no_swallowed_errors(root):
+def test_no_postponed_annotations_and_no_swallowed_errors(root, nodes):
     found = []
     for path in sources(root, "kgrec", "tests", "examples", "benchmarks"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 found.append(
                     f"{path}:{node.lineno}: __future__ import hides annotations from the shape "
@@ -175,12 +181,12 @@ def test_no_postponed_annotations_and_no_swallowed_errors(root):
     assert not found, found
 
 
-def test_print_stays_in_the_command_line_and_the_examples(root):
+def test_print_stays_in_the_command_line_and_the_examples(root, nodes):
     found = []
     for path in sources(root, "kgrec"):
         if "cli" in path.relative_to(root).parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Name) and called.id == "print":
                 found += [f"{path}:{node.lineno}"]
@@ -297,7 +303,7 @@ def test_a_paper_fits_its_file(root):
         assert "receptive_field" not in path.read_text(), f"{name}: explanation in {path}"
 
 
-def test_lines_are_written_for_the_eye(root):
+def test_lines_are_written_for_the_eye(root, nodes):
     """At most .2 % of the lines over 100 columns; nothing is packed or nested."""
     paths = sources(root, "kgrec")
     lines = [line for path in paths for line in path.read_text().splitlines()]
@@ -307,9 +313,8 @@ def test_lines_are_written_for_the_eye(root):
     conditional = code = 0
     for path in paths:
         source = path.read_text()
-        nodes = [*ast.walk(ast.parse(source))]
-        code += len(lines_of_code(source, nodes))
-        for node in nodes:
+        code += len(lines_of_code(source, nodes(path)))
+        for node in nodes(path):
             if not isinstance(node, ast.Assign | ast.IfExp):
                 continue
             where = f"{path.relative_to(root)}:{node.lineno}"
@@ -336,9 +341,9 @@ def private(name):
     return name.startswith("_") and not name.startswith("__")
 
 
-def defined_names(tree):
+def defined_names(nodes):
     """Names that a module binds: functions, classes, variables, and attributes of self and cls."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -348,12 +353,11 @@ def defined_names(tree):
             yield node.attr
 
 
-def test_no_module_reads_what_is_private_to_another(root):
+def test_no_module_reads_what_is_private_to_another(root, nodes):
     found = []
     for path in sources(root, "kgrec"):
-        tree = ast.parse(path.read_text())
-        mine = set(defined_names(tree))
-        for node in ast.walk(tree):
+        mine = set(defined_names(nodes(path)))
+        for node in nodes(path):
             if not isinstance(node, ast.Attribute) or not private(node.attr):
                 continue
             if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):

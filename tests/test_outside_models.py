@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
@@ -48,14 +47,9 @@ def trained(outside, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_new_model_writes_passes_its_own_tests(outside):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_mf.py"],
-        cwd=outside,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_what_new_model_writes_passes_its_own_tests(outside, forks):
+    call = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_mf.py"]
+    done = forks.run(call, outside, 300)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "skipped" not in done.stdout
 

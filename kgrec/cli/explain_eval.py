@@ -169,8 +169,8 @@ def _draw(found: "Quality", plot: Path) -> None:
 
     if not found.curves:
         raise ConfigError(
-            f"--plot {plot}: {found.model}'s drops are 0 by construction, so there is nothing to "
-            "draw."
+            f"--plot {plot}: there is nothing to draw. Drops of {found.model}: "
+            f"{found['necessity.drop.delete'].note}."
         )
 
     whole(plot, lambda path: plot_quality(found, path, plot.suffix[1:].lower()))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kgrec.batches import Query
 from kgrec.data.derive.removal import Removal
 from kgrec.data.records.dataset import Dataset
+from kgrec.data.records.interactions import concatenate
 from kgrec.data.records.known import Known
 from kgrec.errors import CapabilityError, ConfigError
 from kgrec.graph.ckg import CollaborativeKG
@@ -250,6 +251,7 @@ class BlendEffects(Summed, GraphEditable):
         self.constant = blend.config.scale == "member"
         self._blend = blend
         self._data = data
+        self._brought = concatenate([data.train, data.valid])  # as a query brings it
 
     @cached_property
     def _scorers(self) -> list[Scorer]:
@@ -262,7 +264,7 @@ class BlendEffects(Summed, GraphEditable):
         scorer = self._blend.mixed(self._scorers)
         query = Query(
             torch.tensor([user], device=self._blend.used.device),
-            *_history(self._data.train.item[self._data.train.user == user]),
+            *_history(self._brought.item[self._brought.user == user]),
         )
         if not isinstance(scorer, BlendScorer):
             config = self._blend.config
@@ -287,7 +289,7 @@ class BlendEffects(Summed, GraphEditable):
         """Return the blend with every member on another graph, those that read none but know people
         by their items with the items that the graph has.
         """
-        return _Edited(self._blend, [_edited(*member, ckg) for member in self.members])
+        return _Edited(self._blend, [_edited(*member, self.ckg, ckg) for member in self.members])
 
 
 class RefittableBlendEffects(BlendEffects, Refittable):
@@ -336,7 +338,7 @@ class _Edited(Recommender):
 
 
 def _edited(
-    member: Recommender, effects: ModelEffects | None, ckg: CollaborativeKG
+    member: Recommender, effects: ModelEffects | None, base: CollaborativeKG, ckg: CollaborativeKG
 ) -> Callable[[], Scorer]:
     """Return what makes a member's scorer on another graph."""
     if isinstance(effects, GraphEditable):
@@ -344,33 +346,44 @@ def _edited(
             ckg = ckg.without_knowledge()
         return effects.on_graph(ckg).scorer
     if isinstance(effects, HistoryEditable):
-        scorer = _OfHistories(effects, *ckg.interactions())
+        scorer = _OfHistories(effects, base.interactions(), ckg.interactions())
         return lambda: scorer
     return member.scorer
 
 
 @dataclass(frozen=True)
 class _OfHistories:
-    """Scores of known people by other histories.
+    """Scores of people by other histories.
 
     Attributes:
         effects: Scores them.
-        user: Users of the interactions that make the histories.
-        item: Their items.
+        before: Users and items of the interactions that the model was trained on.
+        after: Those of the edited graph.
     """
 
     effects: HistoryEditable
-    user: np.ndarray
-    item: np.ndarray
+    before: tuple[np.ndarray, np.ndarray]
+    after: tuple[np.ndarray, np.ndarray]
 
     def __call__(
         self, query: Query, items: Int[Tensor, "batch cand"] | None = None
     ) -> Float[Tensor, "batch cand"]:
         """Return the scores."""
         rows = []
-        for user in query.user.tolist():
-            history = torch.from_numpy(self.item[self.user == user])
+        for row, user in enumerate(query.user.tolist()):
+            brought = query.history[row, query.history_mask[row]].cpu().numpy()
+            history = torch.from_numpy(self._history(user, brought))
             rows.append(self.effects.history_scores(user, [history])[0])
 
         scores = torch.stack(rows)
         return scores if items is None else scores.gather(1, items)
+
+    def _history(self, user: int, brought: np.ndarray) -> np.ndarray:
+        """Return what is left of a history, with what is new last."""
+        was, is_now = (np.asarray(item[of == user]) for of, item in (self.before, self.after))
+        if user >= 0 and not self.effects.reads_validation:
+            return is_now
+
+        gone = np.setdiff1d(was, is_now)
+        new = is_now[~np.isin(is_now, brought)]
+        return np.concatenate([brought[~np.isin(brought, gone)], new])

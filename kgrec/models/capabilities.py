@@ -247,7 +247,13 @@ class GraphEditable(ModelEffects, ABC):
 class HistoryEditable(ModelEffects, ABC):
     """A model that knows a person by the items of the history, so that other histories can be
     tried.
+
+    Attributes:
+        reads_validation: Whether it ranks a known user by validation interactions as well, in the
+            order of their times, as a query brings them; False: by those of training alone.
     """
+
+    reads_validation: bool = False
 
     @abstractmethod
     def history_scores(

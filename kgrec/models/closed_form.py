@@ -80,6 +80,19 @@ class ClosedForm(Recommender):
         """Return the scorer that gives everyone the sums of the own items."""
         return HistoryScorer(self.train_ptr, self.train_items, self.num_items, sums)
 
+    def table_scorer(self, table: sp.csr_matrix) -> "HistoryScorer":
+        """Return the scorer that gives everyone the sums of the own items' rows of a table, (items,
+        items).
+        """
+
+        def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
+            ones = np.ones(len(items), table.dtype)
+            size = (len(ptr) - 1, self.num_items)
+            sets = sp.csr_matrix((ones, items.cpu().numpy(), ptr.cpu().numpy()), shape=size)
+            return torch.from_numpy((sets @ table).toarray()).to(ptr.device)
+
+        return self.history_scorer(sums)
+
     def explanation_effects(self) -> HistorySumEffects:
         """Return one part per item of the user, and the scores of other histories."""
         return HistorySumEffects(self, self.train_items.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -95,8 +96,7 @@ class Ranker:
 
         self._own_kind = KINDS.index(model.list_kind)
         self._model_scorer = scorer
-        with torch.inference_mode():
-            self._own_fold = model.own_fold()
+        self._model = model
 
         # What reads the history of known users too ranks by the longer one.
         self._keeps = model.keeps_fold or getattr(scorer, "reads_known_histories", False)
@@ -111,6 +111,12 @@ class Ranker:
             np.int64
         )
         self._log = Lists(torch.from_numpy(ptr), torch.from_numpy(log.item.astype(np.int64)))
+
+    @cached_property
+    def _sums_history(self) -> bool:
+        """Whether the model makes vectors of a history by a sum of its own."""
+        with torch.inference_mode():
+            return isinstance(self._model.own_fold(), SumFold)
 
     def own_lists(self, rows: np.ndarray) -> Lists:
         """Return what users (rows) have, oldest first."""
@@ -179,7 +185,7 @@ class Ranker:
         scorer = self._model_scorer
         rows = np.array([row])
         usable = own.items[self.known[own.items]].numpy()
-        kept = not reads_history(scorer) or self._keeps or isinstance(self._own_fold, SumFold)
+        kept = not reads_history(scorer) or self._keeps or self._sums_history
         if not self._known_users[row]:
             return self.rank(np.array([-1]), own, k, allowed=allowed, allow_seen=allow_seen)
         if kept or not len(usable):

@@ -54,9 +54,9 @@ def test_no_sentence_claims_what_does_not_hold(name):
     run.estimate_placebos(40)
     explainer = run.explainer(users="hide")
     claims = []
-    for user in data.users.keys(range(40)):
+    for user in data.users.keys(range(20)):
         why = explainer.explain(user, k=5)
         claims += [claimed(because(path, why.words)) for path in why.paths]
         assert untrue(explainer, why, 5) == []
 
-    assert sum("like" in claim for claim in claims) > 50
+    assert sum("like" in claim for claim in claims) > 25

@@ -66,7 +66,8 @@ def test_a_state_of_other_parameters_is_refused():
 def test_training_does_not_import_the_compiler_of_torch():
     code = (
         "import sys, kgrec\n"
-        "kgrec.fit('bprmf', 'films', epochs=1, dim=4)\n"
+        "from kgrec.testing import worlds\n"
+        "kgrec.fit('bprmf', worlds.toy(), epochs=1, dim=4)\n"
         "print([name for name in ('torch._dynamo', 'scipy.stats', 'sympy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

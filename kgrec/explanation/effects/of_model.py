@@ -8,7 +8,7 @@ from kgrec.explanation.effects.measured import (
     MeasuredModel,
 )
 from kgrec.explanation.effects.rebuilt import Rebuilt
-from kgrec.explanation.effects.summed import Member, SummedModel
+from kgrec.explanation.effects.summed import Histories, Member, SummedModel
 from kgrec.models.base import ModelEffects, Recommender
 from kgrec.models.capabilities import (
     GraphEditable,
@@ -19,12 +19,19 @@ from kgrec.models.capabilities import (
 )
 
 
-def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None:
+def effects_of(
+    model: ModelEffects | None, graph: PathGraph, brought: Histories | None = None
+) -> EffectsOf | None:
     """Return what the strongest capability of a model's effects gives, None where the graph has no
     effect on its scores.
+
+    Args:
+        model: What the model says of its scores.
+        graph: The graph of its paths.
+        brought: Items (rows) that a query of a user brings; None: those of the graph.
     """
     if isinstance(model, Summed):
-        return _summed(model, graph)
+        return _summed(model, graph, brought)
     if isinstance(model, LinearlyPropagated):
         return LinearModel(model, graph)
     if isinstance(model, LinearOverFacts):
@@ -37,11 +44,11 @@ def effects_of(model: ModelEffects | None, graph: PathGraph) -> EffectsOf | None
     return None
 
 
-def _summed(model: Summed, graph: PathGraph) -> SummedModel | None:
+def _summed(model: Summed, graph: PathGraph, brought: Histories | None) -> SummedModel | None:
     """Return the sum of the members' effects; None where none of them has any."""
     members = [_member(*one, graph) for one in model.members]
     if any(one.effects is not None or one.history is not None for one in members):
-        return SummedModel(model, graph, members)
+        return SummedModel(model, graph, members, brought)
     return None
 
 

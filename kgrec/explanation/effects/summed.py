@@ -1,6 +1,6 @@
 """Effects on a score that is a weighted sum of other models' scores: the sums of theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,9 @@ from kgrec.explanation.effects.closed_form import Mode
 from kgrec.explanation.effects.measured import Effects, EffectsOf
 from kgrec.models.base import ModelEffects, Recommender, Scorer
 from kgrec.models.capabilities import HistoryEditable, Parted, Rerunnable, Summed
+
+Histories = Callable[[int], np.ndarray]
+"""Items (rows) by user (row), oldest first."""
 
 
 class Member:
@@ -74,10 +77,18 @@ class SummedModel:
         model: The sum's effects.
         graph: Its path graph, parallel relations merged.
         members: The models.
+        brought: Items (rows) that a query of a user brings; None: those of the graph.
     """
 
-    def __init__(self, model: Summed, graph: PathGraph, members: Sequence[Member]) -> None:
+    def __init__(
+        self,
+        model: Summed,
+        graph: PathGraph,
+        members: Sequence[Member],
+        brought: Histories | None = None,
+    ) -> None:
         self.model = model
+        self.brought = brought or self.likes
         self.graph = graph
         self.members = tuple(members)
         user, self._item = graph.ckg.interactions()
@@ -136,7 +147,7 @@ class SummedEffects:
         self._user = user
         self._item = item
         factors, self.constant = of.model.coefficients(user)
-        rows = torch.from_numpy(of.likes(user)).unsqueeze(0)
+        rows = torch.from_numpy(of.brought(user)).unsqueeze(0)
         query = Query(torch.tensor([user]), rows, torch.ones_like(rows, dtype=torch.bool))
 
         self.addends = []
@@ -205,7 +216,11 @@ class SummedEffects:
         if not hit or addend.member.history is None:
             return drops
 
-        kept = [likes, *(likes[~np.isin(likes, lost[n])] for n in hit)]
+        read = likes
+        if addend.member.history.reads_validation:
+            read = self._of.brought(self._user)
+
+        kept = [read, *(read[~np.isin(read, lost[n])] for n in hit)]
         with torch.no_grad():
             scores = addend.member.history.history_scores(
                 self._user, [torch.from_numpy(one) for one in kept]

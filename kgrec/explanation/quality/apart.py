@@ -1,4 +1,4 @@
-"""Like and facts apart: what each makes of the paths shown, and what is claimed of the facts."""
+"""Interaction and facts apart: what each makes of the paths shown, and what is claimed of the facts."""
 
 import numpy as np
 
@@ -24,16 +24,16 @@ def apart_figures(sample: Sample) -> list[Figure]:
         *(
             sample.figure(
                 f"apart.{part}",
-                f"of the drop of like and facts, the {part} alone",
+                f"of the drop of interaction and facts, the {name} alone",
                 [(user, _part(path, getattr(path, f"{part}_drop"))) for user, path in named],
                 "paths",
                 middle="median",
             )
-            for part in ("like", "facts")
+            for part, name in (("like", "interaction"), ("facts", "facts"))
         ),
         sample.figure(
             "apart.positive",
-            "paths without whose facts, the like kept, the score falls",
+            "paths without whose facts, the interaction kept, the score falls",
             [(user, (path.facts_drop or 0.0) > 0) for user, path in named],
             "paths",
         ),

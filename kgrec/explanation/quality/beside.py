@@ -13,7 +13,7 @@ from kgrec.explanation.beside.ranked_edges import EdgeExplainer, RankedEdges
 from kgrec.explanation.effects.closed_form import Mode
 from kgrec.explanation.effects.sufficiency import scores_alone
 from kgrec.explanation.quality import metrics
-from kgrec.explanation.quality.figures import NO_EFFECT, Sample
+from kgrec.explanation.quality.figures import Sample
 from kgrec.explanation.quality.report import Compared, Figure
 from kgrec.explanation.quality.sample import ExplainedItem
 from kgrec.log import progress
@@ -50,7 +50,7 @@ def compared(sample: Sample, names: Sequence[str]) -> tuple[Compared, ...]:
     if not names:
         return ()
     if sample.explained.effects is None:
-        return tuple(Compared(name, (), NO_EFFECT) for name in (OURS, *names))
+        return tuple(Compared(name, (), sample.no_effect) for name in (OURS, *names))
 
     pairs = [pair for pair in sample.some() if pair.shown]
     ours = _name_edges(MeasuredPaths(sample.search, sample.k), pairs, OURS, None)

@@ -9,7 +9,7 @@ from kgrec.explanation.beside.names import check_names
 from kgrec.explanation.quality import metrics
 from kgrec.explanation.quality.apart import apart_figures, claims_gate
 from kgrec.explanation.quality.beside import compared
-from kgrec.explanation.quality.figures import NO_EFFECT, Sample
+from kgrec.explanation.quality.figures import Sample
 from kgrec.explanation.quality.lists import list_figures
 from kgrec.explanation.quality.necessity import aopc_curves, group_figures, necessity_figures
 from kgrec.explanation.quality.report import Figure, Quality
@@ -182,8 +182,12 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
     ]
 
     if explained.effects is None:
+        then = "they do not cause"
+        if explained.graph_effect == "not measured":
+            then = "whether they cause anything is not known"
+
         notes.append(
-            f"{explained.name}: {NO_EFFECT} at inference; the facts of its paths connect, they do not cause. "
+            f"{explained.name}: {sample.no_effect} at inference; the facts of its paths connect, {then}. "
             "What rests on drops has no value."
         )
     else:
@@ -201,7 +205,7 @@ def _notes(sample: Sample, others: Sequence[str]) -> tuple[str, ...]:
     if others:
         notes += [
             "Beside others: the first recommendations of the same users. Each chooses of the edges on "
-            "all paths and names as many as the paths have, or fewer; prince a set of likes, uncut.",
+            "all paths and names as many as the paths have, or fewer; prince a set of interactions, uncut.",
             "Drops beside others: of the model built again without these edges; a path's worth is as "
             "many as the best path has. Overtaken: another item then passes the item.",
             "Hold a path: edges named join user and item. Alone: sufficiency, weights kept where the "

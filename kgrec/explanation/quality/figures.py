@@ -17,7 +17,7 @@ from kgrec.random import numpy_generator
 
 _SOME, _FEW = 25, 8
 NO_EFFECT = "no fact has an effect on its scores"
-BY_CONSTRUCTION = f"0 by construction: {NO_EFFECT}"
+NOT_MEASURED = "what facts do to its scores is not measured"
 Values = Iterable[tuple[int, float | int | None]]
 
 
@@ -60,6 +60,13 @@ class Sample:
         if isinstance(self.explained.effects, LinearModel | LinearModelOfFacts):
             return "exact"
         return "measured"
+
+    @property
+    def no_effect(self) -> str:
+        """Why what rests on drops has no value, of a model without effects of facts."""
+        if self.explained.graph_effect == "not measured":
+            return NOT_MEASURED
+        return NO_EFFECT
 
     def paths(self) -> list[tuple[int, Path]]:
         """Return (user, path) of every explanation."""

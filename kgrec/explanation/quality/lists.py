@@ -3,7 +3,7 @@
 import numpy as np
 
 from kgrec.errors import CapabilityError
-from kgrec.explanation.quality.figures import NO_EFFECT, Sample
+from kgrec.explanation.quality.figures import Sample
 from kgrec.explanation.quality.report import Figure
 from kgrec.explanation.quality.sample import ExplainedItem
 from kgrec.explanation.questions.flips import flip
@@ -12,7 +12,7 @@ from kgrec.models.capabilities import GraphEditable
 
 
 def list_figures(sample: Sample) -> list[Figure]:
-    """Return what happens to ranks without the paths shown, and how many likes hold a rank."""
+    """Return what happens to ranks without the paths shown, and how many interactions hold a rank."""
     return [*_ranks(sample), *_flips(sample)]
 
 
@@ -27,7 +27,7 @@ def _ranks(sample: Sample) -> list[Figure]:
     )
 
     if explained.effects is None or not isinstance(explained.model_effects, GraphEditable):
-        reason = NO_EFFECT
+        reason = sample.no_effect
         if explained.effects is not None:
             reason = f"{explained.name} cannot be put on an edited graph"
 
@@ -62,7 +62,7 @@ def _flips(sample: Sample) -> list[Figure]:
     names = (
         (
             "lists.flip.size",
-            "likes whose removal changes the first item, median of those that have such a set",
+            "interactions whose removal changes the first item, median of those that have such a set",
         ),
         ("lists.flip.none", "users without such a set"),
         ("lists.flip.verified", "answers verified by ranking again"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kgrec.explanation.quality import metrics
-from kgrec.explanation.quality.figures import BY_CONSTRUCTION, NO_EFFECT, Sample
+from kgrec.explanation.quality.figures import NO_EFFECT, Sample
 from kgrec.explanation.quality.report import Curve, Figure, Group
 from kgrec.explanation.quality.sample import KINDS, ExplainedItem, ShownPath
 from kgrec.explanation.questions.summary import pattern_of
@@ -18,27 +18,31 @@ def necessity_figures(sample: Sample) -> list[Figure]:
     if sample.explained.effects is None:
         paths = sample.paths()
         zero = [(user, path.facts_drop) for user, path in paths]
+        note = sample.no_effect
+        if note == NO_EFFECT:
+            note = f"0 by construction: {note}"
+
         return [
             sample.figure(
                 "necessity.drop.delete",
                 "drop of the facts of the paths shown",
                 zero,
                 "paths",
-                note=BY_CONSTRUCTION,
+                note=note,
             ),
             Figure(
                 "necessity.ratio.random.delete",
                 "over random paths of equal length",
                 None,
                 of="paths",
-                note=NO_EFFECT,
+                note=sample.no_effect,
             ),
             Figure(
                 "necessity.ratio.matched.delete",
                 "over degree-matched paths",
                 None,
                 of="paths",
-                note=NO_EFFECT,
+                note=sample.no_effect,
             ),
         ]
 
@@ -164,7 +168,7 @@ def group_figures(sample: Sample) -> tuple[Group, ...]:
     ways: dict[str, Callable[[ExplainedItem, ShownPath], str]] = {
         "length": lambda pair, shown: _hops(shown.path.length),
         "pattern": lambda pair, shown: pattern_of(shown.path),
-        "activity": lambda pair, shown: _range(likes[pair.user], active, "likes"),
+        "activity": lambda pair, shown: _range(likes[pair.user], active, "interactions"),
         "popularity": lambda pair, shown: _range(int(uses[pair.item]), popular, "users"),
     }
     groups = []

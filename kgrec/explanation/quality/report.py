@@ -10,7 +10,7 @@ from kgrec.explanation.core.records import SCHEMA
 
 SECTIONS = {
     "whole": "Do the numbers hold?",
-    "apart": "Like and facts apart: what carries the paths shown",
+    "apart": "Interaction and facts apart: what carries the paths shown",
     "necessity": "Are the best paths needed? Drops when they are taken away",
     "sufficiency": "Do they suffice? Scores with them alone",
     "choice": "Are they the right ones?",
@@ -73,7 +73,7 @@ class Group:
     """The drops of the shown paths of one kind.
 
     Attributes:
-        by: "length", "pattern", "activity" (the user's likes) or "popularity" (likes of the item).
+        by: "length", "pattern", "activity" (interactions of the user) or "popularity" (of the item).
         key: Which of them.
         users: Users with such a path.
         paths: Number of paths.

@@ -99,7 +99,7 @@ def soundness_figures(sample: Sample) -> list[Figure]:
             "facts with the place they were read from",
             [fact.locator != 0 for fact in facts],
             "facts",
-            "likes apart, which are training interactions without a line",
+            "interactions apart, which have no line",
         ),
     ]
 

@@ -22,7 +22,10 @@ def support_figures(sample: Sample) -> list[Figure]:
     """Return the parts of scores that paths carry, and how many pairs have a path."""
     figures = []
     for name, label in (
-        ("supported", "part of the score that likes joined to the item by a fact give, median"),
+        (
+            "supported",
+            "part of the score that interactions joined to the item by a fact give, median",
+        ),
         ("on_graph", "part that walks from the user to the item carry, median"),
     ):
         values = [(pair.user, _part(pair.explanation, name)) for pair in sample.pairs]

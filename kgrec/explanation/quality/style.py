@@ -22,7 +22,7 @@ def style_figures(sample: Sample) -> list[Figure]:
     measures: list[tuple[str, str, Callable[[int, list[Path]], float | None]]] = [
         (
             "lir",
-            "LIR: recency of the liked item",
+            "LIR: recency of the interaction",
             lambda user, paths: metrics.mean_known([recency.of(user, path) for path in paths]),
         ),
         (
@@ -37,7 +37,7 @@ def style_figures(sample: Sample) -> list[Figure]:
         ),
         (
             "lid",
-            "LID: diversity of liked items",
+            "LID: diversity of first stops",
             lambda user, paths: metrics.distinct_share([p.nodes[1] for p in paths]),
         ),
         (

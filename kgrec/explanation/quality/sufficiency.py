@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kgrec.explanation.quality.figures import NO_EFFECT, Sample
+from kgrec.explanation.quality.figures import Sample
 from kgrec.explanation.quality.report import Figure
 from kgrec.explanation.quality.sample import oracle
 
@@ -40,7 +40,7 @@ def sufficiency_figures(sample: Sample) -> list[Figure]:
 
 def _why_none(sample: Sample) -> str:
     if sample.explained.effects is None:
-        return NO_EFFECT
+        return sample.no_effect
     return "no path"
 
 
@@ -64,7 +64,7 @@ def choice_figures(sample: Sample) -> list[Figure]:
             "oracle ratio: drop of the paths shown over the largest drops there are",
             [(user, found.shown, found.largest) for user, found in rows],
             "pairs",
-            note="variety (per liked item, per stop) costs some of it",
+            note="variety (per first stop, per stop before the item) costs some of it",
             none=none,
         ),
         sample.ratio(

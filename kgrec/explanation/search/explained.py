@@ -9,7 +9,7 @@ import torch
 
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, one_id
-from kgrec.data.records.interactions import concatenate
+from kgrec.data.records.interactions import Interactions, concatenate
 from kgrec.data.records.known import Known
 from kgrec.data.records.tie_order import tie_order
 from kgrec.errors import CapabilityError, ConfigError, ExplanationError
@@ -145,7 +145,7 @@ class ExplainedModel:
             self.graph = PathGraph(CollaborativeKG.from_dataset(data), merged=False)
 
         self.naming = Naming(data, self.graph, Speech(data, language, phrases))
-        self.effects = effects_of(self.model_effects, self.graph)
+        self.effects = effects_of(self.model_effects, self.graph, self.brought)
 
     @property
     def no_effect(self) -> str:
@@ -229,25 +229,17 @@ class ExplainedModel:
         return np.asarray(self.train.indices[start:end], dtype=np.int64)
 
     def history(self, user: int) -> np.ndarray:
-        """Return the items (rows) that the scorer reads of a user, int64: those of training, then,
-        where it reads what a query brings, those of validation.
-
-        Models in closed form know their users by training alone: of the two histories, the one
-        that gives the ranking's scores is the one that was read.
+        """Return the items (rows) that the scorer reads of a user, int64, oldest first: those of
+        training, and, where it reads what a query brings, those of validation.
         """
-        start, end = np.searchsorted(self._history.user, [user, user + 1])
-        whole = np.asarray(self._history.item[start:end], dtype=np.int64)
-        trained = whole[: len(self.liked(user))]
         effects = self.model_effects
-        if len(trained) in (0, len(whole)) or not isinstance(effects, HistoryEditable):
-            return whole
+        if isinstance(effects, HistoryEditable) and not effects.reads_validation:
+            return _items_of(self.data.train, user)
+        return self.brought(user)
 
-        ranking = self.standing(user).scores
-        with torch.inference_mode():
-            tried = effects.history_scores(user, [torch.from_numpy(h) for h in (whole, trained)])
-
-        off = np.abs(tried.double().cpu().numpy() - ranking).max(axis=1)
-        return trained if off[1] < off[0] else whole
+    def brought(self, user: int) -> np.ndarray:
+        """Return the items (rows) that a query of a user brings, int64, oldest first."""
+        return _items_of(self._history, user)
 
     def facts_about(self, items: np.ndarray) -> np.ndarray:
         """Return what the graph says of items (rows): all facts that have one at an end, without
@@ -372,6 +364,11 @@ class ExplainedModel:
 
         with torch.inference_mode():
             return self.model_effects.on_graph(edited).scorer()
+
+
+def _items_of(log: Interactions, user: int) -> np.ndarray:
+    start, end = np.searchsorted(log.user, [user, user + 1])
+    return np.asarray(log.item[start:end], dtype=np.int64)
 
 
 def _effects(model: Recommender | ModelEffects) -> ModelEffects | None:

@@ -121,7 +121,9 @@ def _folded_in(
     if isinstance(explained.model_effects, GraphEditable):
         effects = FoldedIn(explained.model_effects, explained.scorer, user, usable)
     else:
-        effects = ByHistory(explained.scorer, user, usable)
+        stated = explained.model_effects
+        trained = isinstance(stated, HistoryEditable) and not stated.reads_validation
+        effects = ByHistory(explained.scorer, user, usable, not trained)
 
     known = explained.known
     users = np.append(known.users, True)[: max(len(known.users), user + 1)]
@@ -394,12 +396,16 @@ class ByHistory(HistoryEditable, Parted):
         scorer: The model's snapshot.
         user: User row.
         history: Items (rows).
+        reads_validation: Whether validation interactions of a known user are in it.
     """
 
-    def __init__(self, scorer: Scorer, user: int, history: np.ndarray) -> None:
+    def __init__(
+        self, scorer: Scorer, user: int, history: np.ndarray, reads_validation: bool
+    ) -> None:
         self._scorer = scorer
         self._user = user
         self._history = history
+        self.reads_validation = reads_validation
 
     @torch.inference_mode()
     def history_scores(

@@ -135,15 +135,7 @@ class ItemKNN(ClosedForm):
         nearest = sp.csc_matrix(
             (similarity.numpy()[kept], neighbors.numpy()[kept], ends), shape=shape
         ).tocsr()
-
-        def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
-            sets = sp.csr_matrix(
-                (similarity.new_ones(len(items)).numpy(), items.cpu().numpy(), ptr.cpu().numpy()),
-                shape=(len(ptr) - 1, self.num_items),
-            )
-            return torch.from_numpy((sets @ nearest).toarray()).to(ptr.device)
-
-        return self.history_scorer(sums)
+        return self.table_scorer(nearest)
 
 
 def similarities(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from kgrec.data.records.dataset import Dataset
@@ -117,15 +116,7 @@ class RP3Beta(ClosedForm):
         walks = sp.csr_matrix(
             (chance[kept], ends.numpy()[kept], ptr), shape=(self.num_items, self.num_items)
         )
-
-        def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
-            sets = sp.csr_matrix(
-                (np.ones(len(items), chance.dtype), items.cpu().numpy(), ptr.cpu().numpy()),
-                shape=(len(ptr) - 1, self.num_items),
-            )
-            return torch.from_numpy((sets @ walks).toarray()).to(ptr.device)
-
-        return self.history_scorer(sums)
+        return self.table_scorer(walks)
 
 
 def _power(degree: np.ndarray, exponent: float) -> np.ndarray:

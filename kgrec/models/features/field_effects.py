@@ -114,7 +114,7 @@ class FieldEffects(Rerunnable):
     def side(self, name: "Name", row: int, x: Float[Tensor, "batch _"]) -> Side:
         """Return what the model takes of a user or item whose values have these numbers."""
         model = self._model
-        own = model.ids(name)[[row]].detach()
+        own = model.ids(name, torch.tensor([row], device=model.bias.device)).detach()
         squares = model.squared(own, own.new_zeros(1, dtype=torch.int64))
         total, squares = own.expand(len(x), 1, -1), squares.expand(len(x), -1)
         table = model.table(name)
@@ -183,7 +183,7 @@ class FactorizedEffects(FieldEffects, Parted):
     def _by_field(self, name: "Name", row: int, x: Float[Tensor, " _"]) -> Float[Tensor, "_ dim"]:
         """Return the sums of the values of each field, the id first."""
         model = self._factorized
-        own = model.ids(name)[[row]]
+        own = model.ids(name, torch.tensor([row], device=model.bias.device))
         table = model.table(name)
         if table is None:
             return own

@@ -166,14 +166,7 @@ class SLIM(ClosedForm):
         column, at = np.nonzero(weights)
         shape = (self.num_items, self.num_items)
         table = sp.csr_matrix((weights[column, at], (neighbors[column, at], column)), shape=shape)
-
-        def sums(ptr: Int[Tensor, " _"], items: Int[Tensor, " _"]) -> Float[Tensor, "batch items"]:
-            ones = np.ones(len(items), table.dtype)
-            size = (len(ptr) - 1, self.num_items)
-            sets = sp.csr_matrix((ones, items.cpu().numpy(), ptr.cpu().numpy()), shape=size)
-            return torch.from_numpy((sets @ table).toarray()).to(ptr.device)
-
-        return self.history_scorer(sums)
+        return self.table_scorer(table)
 
 
 def _nearest(

@@ -27,6 +27,8 @@ class DKNEffects(HistoryEffects, Parted):
         model: The model.
     """
 
+    reads_validation = True
+
     def __init__(self, model: "DKN") -> None:
         super().__init__(model, model.word.device)
         self._dkn = model

@@ -221,6 +221,8 @@ class SequenceScorer:
 class SequenceEffects(HistoryEffects):
     """Effects of a model that reads histories in their order, and may know more of a user."""
 
+    reads_validation = True
+
     @torch.no_grad()
     def history_scores(
         self, user: int, histories: Sequence[Int[Tensor, " _"]]

@@ -3,6 +3,7 @@ what models cannot be asked.
 """
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from kgrec.explanation.quality.metrics import smoothed
 from kgrec.explanation.quality.stability import path_key
 from kgrec.explanation.search.all_paths import simple_paths
 from kgrec.models.effects import HistorySumEffects
-from kgrec.models.graph.lightgcn import LightGCN
+from kgrec.models.graph.lightgcn import LightGCN, LightGCNConfig
 from kgrec.models.knowledge.kgin import KGIN, KGINConfig
 from kgrec.models.linear.ease import EASE
 from tests.explanation.questions.test_counterfactuals import ease, kgat, lightgcn, random_data
@@ -326,6 +327,28 @@ def test_gated_models_are_measured_and_the_toy_says_what_it_lacks(data, films, t
     assert "edited graph" in told["lists.pn"].note
     assert told["sufficiency.all.delete"].value is not None
     assert told["stability.random"].value is None
+
+
+class Silent(LightGCN):
+    """Reads the graph, and does not say what facts do."""
+
+    def explanation_effects(self):
+        return None
+
+
+def test_a_model_that_states_no_effects_is_reported_as_not_measured(data):
+    model = Silent.from_dataset(data, LightGCNConfig(dim=8, knowledge=True), torch.Generator())
+    report = Explainer(model.eval(), data).evaluate(5, top=2, k=2, beside=["lime"])
+    text = report.to_text()
+    assert "no fact has an effect" not in text
+    assert "whether they cause anything is not known" in text
+    assert report["necessity.drop.delete"].value is None
+    assert report["necessity.drop.delete"].note == report["lists.pn"].note == report.beside[0].note
+
+
+def test_no_figure_says_that_anyone_liked_anything(data):
+    text = Explainer(lightgcn(data), data).evaluate(3, top=1, k=2, beside=["prince"]).to_text()
+    assert not re.search(r"\blike[sd]?\b", text.replace("What the paths are like", ""))
 
 
 @pytest.mark.parametrize("build", [ease, "cke"])
