@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -55,30 +55,30 @@ class Page:
         return self.module.replace(".", "-")
 
 
-def pages() -> list[Page]:
-    """Return the pages of the reference.
+def pages(found: Iterable[ModuleType] | None = None) -> list[Page]:
+    """Return the pages of the reference, of kgrec's modules or of others.
 
     Raises:
         DataError: If a public name is not documented.
     """
     homes: dict[int, str] = {}
-    found = []
-    for module in modules():
+    listed = []
+    for module in modules() if found is None else found:
         names = []
         for short, value in public(module):
             address = f"{module.__name__}.{short}"
             home = homes.setdefault(id(value), address) if _has_home(value) else address
             names.append(Name(address, value, home))
         if any(name.home == name.address for name in names):
-            found.append(Page(module.__name__, tuple(names)))
+            listed.append(Page(module.__name__, tuple(names)))
 
     missing = [
-        name.address for page in found for name in page.names if not _documented(name.value, name)
+        name.address for page in listed for name in page.names if not _documented(name.value, name)
     ]
     if missing:
         raise DataError(f"public names without a docstring: {', '.join(missing)}. Write them.")
 
-    return found
+    return listed
 
 
 def modules() -> Iterator[ModuleType]:

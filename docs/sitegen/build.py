@@ -79,7 +79,7 @@ def build(root: Path, execute: bool = True) -> int:
     options = [] if execute else ["-D", "nb_execution_mode=off"]
     code: int = sphinx(
         [
-            *("-W", "--keep-going", "-q", "-E", "-b", "html", "-c", str(root / "docs"), *options),
+            *("-W", "--keep-going", "-E", "-b", "html", "-c", str(root / "docs"), *options),
             *("-d", str(root / "build" / "docs-trees"), str(source), str(fresh)),
         ]
     )

@@ -186,8 +186,9 @@ class Run:
             "folder": self.path,
         }
         metric = self.train_config.metric
-        if metric in self.summary.get("valid", {}):
-            rows[f"{metric}, validation"] = self.summary["valid"][metric]
+        validated = self.summary.get("valid") or {}  # None where no one is held out
+        if metric in validated:
+            rows[f"{metric}, validation"] = validated[metric]
         settings = {f.name: str(getattr(self.config, f.name)) for f in fields(self.config)}
         return html_table(self.name, ("", ""), (rows | settings).items())
 
