@@ -15,12 +15,7 @@ author = "kgrec contributors"
 project_copyright = author
 version = release = kgrec.__version__
 
-extensions = [
-    "myst_nb",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
-]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
 exclude_patterns = ["files/**"]
 
@@ -47,9 +42,9 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = False
 
-nb_execution_mode = "force"
-nb_execution_timeout = 300
-nb_execution_raise_on_error = True
+nb_execution_mode = "cache"
+nb_execution_timeout = 600  # seconds a cell
+nb_execution_show_tb = True  # of a cell that fails, which is a warning with its page's name
 nb_execution_in_temp = True
 nb_merge_streams = True
 nb_ipywidgets_js: dict[str, Any] = {}  # nothing is loaded from the web

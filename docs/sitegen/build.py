@@ -17,6 +17,11 @@ NEEDED = {
     "ipykernel": "ipykernel",
 }
 UNEXECUTED = "--unexecuted"
+CACHED = "--cached"
+OPTIONS = {
+    UNEXECUTED: "show the programs of tutorials without running them",
+    CACHED: "run those tutorials alone whose text has changed, whatever has changed in kgrec",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,20 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     the builder must mend first.
     """
     try:
-        return build(ROOT, execute=_executes(arguments))
+        unknown = [word for word in arguments if word not in OPTIONS]
+        if unknown:
+            known = "; ".join(f"{name}: {what}" for name, what in OPTIONS.items())
+            raise ConfigError(f"unknown argument {unknown[0]!r}. There is {known}.")
+        return build(ROOT, execute=UNEXECUTED not in arguments, cached=CACHED in arguments)
     except KgrecError as error:
         print(f"docs: {error}", file=sys.stderr)
         return 2
-
-
-def _executes(arguments: Sequence[str]) -> bool:
-    unknown = [word for word in arguments if word != UNEXECUTED]
-    if unknown:
-        raise ConfigError(
-            f"unknown argument {unknown[0]!r}. There is {UNEXECUTED}: show the tutorials' programs "
-            "without running them."
-        )
-    return UNEXECUTED not in arguments
 
 
 def check_installed() -> None:
@@ -54,7 +53,7 @@ def check_installed() -> None:
         )
 
 
-def build(root: Path, execute: bool = True) -> int:
+def build(root: Path, execute: bool = True, cached: bool = False) -> int:
     """Build ``root/build/docs`` and return Sphinx's exit code; a site that was there stays until
     the new one is whole.
 
@@ -70,13 +69,18 @@ def build(root: Path, execute: bool = True) -> int:
 
     source = root / "build" / "docs-source"
     fresh = root / "build" / "docs-new"
-    for folder in (source, fresh):
+    cache = root / "build" / "docs-cache"
+    for folder in (source, fresh, *(() if cached else (cache,))):
         shutil.rmtree(folder, ignore_errors=True)
 
     stage(root, source)
     # Tutorials run in processes of their own, which find kgrec and what is beside it like this one.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    options = [] if execute else ["-D", "nb_execution_mode=off"]
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    options = ["-D", f"nb_execution_cache_path={cache}"]
+    if not execute:
+        options += ["-D", "nb_execution_mode=off"]
     code: int = sphinx(
         [
             *("-W", "--keep-going", "-E", "-b", "html", "-c", str(root / "docs"), *options),

@@ -39,13 +39,13 @@ def about(root: Path, package: str) -> str:
     for path in (root / "kgrec" / package / "__init__.py", root / "kgrec" / f"{package}.py"):
         if path.is_file():
             docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            return re.split(r"[.:;]\s|[.;]$", " ".join(docstring.split()))[0]
+            return re.split(r"[.;](?:\s|$)", " ".join(docstring.split()))[0]
     raise DataError(f"pyproject.toml names the layer {package!r}, which is no module of kgrec.")
 
 
 def architecture(root: Path) -> Picture:
     """Return the layers, a row each: imports point downward only."""
-    found = [[name for name in names if name != "__main__"] for names in layers(root)]
+    found = [[name for name in names if not name.startswith("_")] for names in layers(root)]
     rows = [names for names in found if names]
     height = 54
     picture = Picture(
@@ -69,7 +69,8 @@ def architecture(root: Path) -> Picture:
 def _cut(words: str, room: int) -> str:
     if len(words) <= room:
         return words
-    return words[: room - 1].rsplit(" ", 1)[0] + " …"
+    short = words.partition(":")[0]
+    return short if len(short) <= room else words[: room - 1].rsplit(" ", 1)[0] + " …"
 
 
 def _data_model() -> Picture:
@@ -100,7 +101,7 @@ def _data_model() -> Picture:
     picture.box(530, 130, 210, 76, ["triples", "head, relation, tail;", "file and line of each"])
     picture.box(20, 246, 350, 60, ["vocabularies", "your ids and labels, in and out"], "dashed")
     picture.box(390, 246, 350, 60, ["report", "what was read, kept, dropped, and why"], "dashed")
-    for x, goal in ((125, 205), (380, 380), (635, 560)):
+    for x, goal in ((125, 205), (380, 330), (635, 560)):
         picture.arrow((x, 206), (goal, 246))
     return picture
 
@@ -162,7 +163,7 @@ def _plan() -> Picture:
     )
     picture.box(300, 24, 160, 84, ["objective", "a loss, the batches", "it eats, their source"])
     picture.box(
-        570, 24, 170, 84, ["source", "pairs, triples, histories,", "fields; keyed by seed, epoch"]
+        570, 24, 170, 84, ["source", "pairs, triples, histories,", "fields; by (seed, epoch)"]
     )
     picture.arrow((190, 66), (300, 66), label="holds")
     picture.arrow((570, 66), (460, 66), label="batches")
@@ -222,23 +223,18 @@ def _effects() -> Picture:
 
 def _reasons() -> Picture:
     picture = Picture("What may be said of a path, by what was measured", WIDTH, 360)
+    also = ("“because you liked X”, and of the facts", "that the two “are also connected”")
     questions = (
-        ("Does the score fall without the like?", "is connected through …"),
-        ("Does it fall in both ways of counting?", "depends on how you count"),
-        (
-            "Does it fall without the facts, the like kept?",
-            "because you liked X; the two are also connected",
-        ),
-        (
-            "… by more than unrelated facts (placebos) do?",
-            "because you liked X; the two are also connected",
-        ),
+        (("Does the score fall", "without the like?"), ("“is connected through …”",)),
+        (("Does it fall", "in both ways of counting?"), ("“depends on how you count”",)),
+        (("Does it fall without the facts,", "the like kept?"), also),
+        (("… by more than unrelated facts", "(placebos) do?"), also),
     )
     for at, (question, said) in enumerate(questions):
         y = 16 + at * 72
-        picture.box(20, y, 340, 46, [question])
+        picture.box(20, y, 340, 46, question)
         picture.arrow((360, y + 23), (420, y + 23), label="no")
-        picture.box(420, y, 320, 46, [f"“{said}”"], "dashed")
+        picture.box(420, y, 320, 46, said, "dashed")
         picture.arrow((190, y + 46), (190, y + 72))
         picture.text(204, y + 64, "yes", "small", "start")
     picture.box(
