@@ -28,7 +28,6 @@ NO_PAGES = ("sitegen", "serving", "schemas", "_static")
 """Folders of docs/ that hold no pages."""
 
 _LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\])\(([^()\s]+)\)")
-_FENCE = re.compile(r"^(```|~~~|    )")
 
 
 def stage(root: Path, target: Path) -> None:
@@ -48,7 +47,7 @@ def stage(root: Path, target: Path) -> None:
             text += "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"  # every page of the folder
         _write(target / page, relinked(text, source, page, pages, root, target))
 
-    for path in [*(root / "docs").rglob("*.webp")]:
+    for path in (root / "docs").rglob("*.webp"):
         _copy(path, target / path.relative_to(root / "docs"))
     for page, text in made_pages(root).items():
         _write(target / page, text)
@@ -206,9 +205,11 @@ def _site_target(
 
 
 def _inside(path: Path, root: Path) -> str | None:
-    """Return a path from the root where there is such a file, else None."""
+    """Return a path from the root where the checkout has such a file, else None."""
     there = path.resolve()
-    return there.relative_to(root.resolve()).as_posix() if there.exists() else None
+    if there.exists() and there.is_relative_to(root.resolve()):
+        return there.relative_to(root.resolve()).as_posix()
+    return None
 
 
 def _write(path: Path, text: str) -> None:
