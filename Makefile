@@ -19,7 +19,7 @@ TRAININGS := cold_items or withheld_item or by_heart or nobody_used or the_same_
 	facts_decide or built_again or factor_of_the_messages or in_batch_is_by or draws_depend or refits_in_closed_form or come_together or \
 	need_rotations or does_not_import or freed_tables or four_orders or mean_over_every_order or loss_curves or ablation_and_tuning or authors_steps or comes_next or every_ten_epochs
 
-.PHONY: demo test lint check fix slow slow-all shapes fuzz bench schemas clean
+.PHONY: demo test lint check fix slow slow-all shapes fuzz bench schemas docs clean
 .DEFAULT_GOAL := check
 
 $(BIN)/python:
@@ -32,6 +32,10 @@ $(BIN)/python:
 .venv/.installed-dev: pyproject.toml constraints.txt hatch_build.py $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
 	touch .venv/.installed $@
+
+.venv/.installed-docs: pyproject.toml constraints.txt | .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[docs,serve]"
+	touch $@
 
 demo: .venv/.installed            ## train, evaluate, recommend and explain on the bundled films
 	$(BIN)/kgrec demo --out demo
@@ -71,6 +75,9 @@ bench: .venv/.installed-dev       ## every model on the bundled graphs, three se
 
 schemas: .venv/.installed-dev     ## JSON Schemas of stored and printed records
 	$(BIN)/python docs/schemas/write.py
+
+docs: .venv/.installed-docs       ## the site, into build/docs; runs the tutorials
+	$(BIN)/python docs/build.py
 
 clean:                            ## everything that can be made again
 	rm -rf .venv build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

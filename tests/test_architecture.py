@@ -140,7 +140,8 @@ def test_tables_of_contents_are_documented(package):
 
 def test_documents_and_examples_import_from_the_tables_of_contents(root):
     found = []
-    paths = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "examples").glob("*.py")]
+    pages = [*(root / "docs").glob("*.md"), *(root / "docs/tutorials").glob("*.md")]
+    paths = [root / "README.md", *pages, *(root / "examples").glob("*.py")]
     for path in paths:
         for line in path.read_text().splitlines():
             module = re.match(r"\s*(?:from|import) (kgrec[\w.]*)", line)

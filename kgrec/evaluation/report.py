@@ -16,6 +16,7 @@ from kgrec.evaluation.beyond import beyond_accuracy, coverage
 from kgrec.evaluation.metrics import STANDARD, Places, check_cutoffs, ranking_metric
 from kgrec.evaluation.ranking import Lists, place_items
 from kgrec.models.base import Scorer
+from kgrec.notebook import html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,16 @@ class Report:
             "masked": self.masked,
             "beyond": dict(self.beyond),
         }
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        parts = {"warm", "cold_items", "cold_users"}
+        if self.cold_items or self.cold_users:
+            parts = {name for name in parts if frame[name].null_count() == frame.height}
+        shown = frame.drop(parts)
+        columns = [name.replace("_", " ") for name in shown.columns]
+        title = f"{self.model} on {self.split}, {self.users:,} users, {self.protocol}"
+        return html_table(title, columns, shown.rows(), self.notes)
 
     def to_frame(self) -> pl.DataFrame:
         """Return the means as a frame: ``metric``, ``value``, and ``warm``, ``cold_items``,

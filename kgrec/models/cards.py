@@ -117,7 +117,7 @@ def card(entry: ModelEntry) -> ModelCard:
         folds_in=model.folds_in,
         explains=explains(model),
         equations=_equations(model),
-        settings=_settings(config, entry.fixed),
+        settings=settings_of(config, entry.fixed),
         presets=presets,
         results=_results().get(entry.name, {}),
     )
@@ -160,7 +160,7 @@ def _equations(model: type[Recommender]) -> str:
     return "; ".join(re.sub(r"\s+", " ", line).rstrip(";,") for line in block if line)
 
 
-def _settings(config: type[Any], fixed: Mapping[str, Any]) -> tuple[Setting, ...]:
+def settings_of(config: type[Any], fixed: Mapping[str, Any]) -> tuple[Setting, ...]:
     """Return the fields of a configuration with what its docstring says of them."""
     meanings: dict[str, str] = {}
     for kind in reversed(config.__mro__):

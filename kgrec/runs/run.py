@@ -58,6 +58,7 @@ from kgrec.models.capabilities import Refittable
 from kgrec.models.catalog import import_class
 from kgrec.models.fallback import KINDS, FallbackChoice, Served, served
 from kgrec.models.folding import folding
+from kgrec.notebook import html_table
 from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
 from kgrec.process import refuse_after_fork
@@ -175,6 +176,21 @@ class Run:
     def __repr__(self) -> str:
         """Return a short description."""
         return f"Run({self.name} on {self.data.name}, {len(self.history)} epochs)"
+
+    def _repr_html_(self) -> str:
+        rows: dict[str, Any] = {
+            "dataset": self.data.name,
+            "epochs": len(self.history),
+            "best epoch": self.summary.get("best_epoch"),
+            "seed": self.seed,
+            "folder": self.path,
+        }
+        metric = self.train_config.metric
+        validated = self.summary.get("valid") or {}  # None where no one is held out
+        if metric in validated:
+            rows[f"{metric}, validation"] = validated[metric]
+        settings = {f.name: str(getattr(self.config, f.name)) for f in fields(self.config)}
+        return html_table(self.name, ("", ""), (rows | settings).items())
 
     @property
     def config(self) -> Any:

@@ -1,1 +1,1 @@
-"""The path inspector: a run in the browser, or as one offline page."""
+"""The path inspector: in the browser, or one offline page; and lists over HTTP."""

@@ -13,6 +13,7 @@ from kgrec.errors import ConfigError, DataError, nearest
 from kgrec.evaluation.metrics import RANKING, STANDARD
 from kgrec.evaluation.report import Report
 from kgrec.evaluation.significance import Difference, holm, paired
+from kgrec.notebook import html_table
 from kgrec.process import refuse_after_fork
 from kgrec.random import numpy_generator
 from kgrec.runs.run import Run
@@ -111,6 +112,28 @@ class Comparison:
         if self.protocol in ("impressions", "triples"):
             return self.protocol
         return "users"
+
+    def _repr_html_(self) -> str:
+        names = dict.fromkeys(name for entry in self.entries for name in entry.metrics)
+        means = [(name, *(entry.metrics.get(name) for entry in self.entries)) for name in names]
+        title = f"{self.dataset}, {self.split}, {self.users:,} {self.unit}, {self.protocol}"
+        shown = html_table(title, ("metric", *(entry.name for entry in self.entries)), means)
+        tested = [
+            (
+                c.run,
+                c.metric,
+                c.difference.mean,
+                c.difference.low,
+                c.difference.high,
+                None if c.p_t is None else f"{c.p_t:.2g}",
+                c.verdict,
+            )
+            for c in self.contrasts
+            if c.verdict is not None
+        ]
+        columns = ("run", "metric", "difference", "from", "to (95 %)", "p (t, Holm)", "verdict")
+        against = f"Against {self.against}, paired by {self.unit}"
+        return shown + html_table(against, columns, tested, self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the values per user, JSON-ready: the form of

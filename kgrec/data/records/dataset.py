@@ -17,6 +17,7 @@ from kgrec.data.records.report import BuildReport, Dropped
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.records.wording import Wording
+from kgrec.notebook import html_table
 
 if TYPE_CHECKING:
     from kgrec.data.formats.convert import Conversion
@@ -90,6 +91,20 @@ class Dataset:
             f"Dataset({self.name!r}: {self.num_users} users, {self.num_items} items, {parts}, "
             f"{self.triples!r})"
         )
+
+    def _repr_html_(self) -> str:
+        counts = {
+            "users": self.num_users,
+            "items": self.num_items,
+            "entities, items among them": self.num_entities,
+            "relations": self.num_relations,
+            "triples": len(self.triples),
+            "training interactions": len(self.train),
+            "validation interactions": len(self.valid),
+            "test interactions": len(self.test),
+        }
+        dropped = [f"dropped {one.count:,} {one.what}: {one.why}" for one in self.report.dropped]
+        return html_table(self.name, ("", "number"), counts.items(), [*dropped, *self.report.notes])
 
     @property
     def num_users(self) -> int:
