@@ -16,7 +16,6 @@ import scipy  # `scipy.stats` is imported when it is first used
 
 from kgrec.data.derive.shuffle_triples import shuffle_triples
 from kgrec.data.derive.variants import (
-    item_groups,
     user_groups,
     without_graph,
     without_relation,
@@ -28,9 +27,8 @@ from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
-from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.metrics import STANDARD, ranking_metric
-from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
 from kgrec.log import logger
 from kgrec.models.base import Recommender
@@ -42,13 +40,12 @@ from kgrec.runs.fit import fit_chosen
 from kgrec.runs.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
+from kgrec.study.values import CUTOFFS, EVERYTHING, stored_values, values_by_group
 
 WITH = "with the graph"
 WITHOUT = "no graph"
 SHUFFLED = "shuffled triples"
-EVERYTHING = "all users and items"
 STRANGERS = "users without training interactions"
-_CUTOFFS = (10, 20)
 _CONFIDENCE, _LEVEL = 0.95, 0.05
 
 
@@ -270,31 +267,6 @@ def _shuffled(data: Dataset, seed: int) -> Dataset:
     return shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
 
 
-def _stored(path: Path, metric: str) -> pl.DataFrame:
-    """Return the values per user that were kept of a training.
-
-    Raises:
-        CheckpointError: If the file is none of that kind.
-    """
-    try:
-        if path.is_file():
-            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
-        else:
-            frame = pl.DataFrame()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        frame = pl.DataFrame()
-
-    numbers = [name for name in frame.columns if name not in ("user", "items")]
-    if not {"user", "items", metric} <= set(frame.columns) or not all(
-        frame.schema[name].is_numeric() for name in numbers
-    ):
-        raise CheckpointError(
-            f"{path}: not the values of a training. Remove it, and they are made again."
-        )
-
-    return frame
-
-
 @dataclass(slots=True)
 class _Study:
     """Trains each variant with each seed once, and keeps the values per user."""
@@ -329,7 +301,7 @@ class _Study:
     def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
         path = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
         if path.exists():
-            return _stored(path, self.metric)
+            return stored_values(path, (self.metric,))
 
         began = time.monotonic()
         run = fit_chosen(
@@ -338,7 +310,13 @@ class _Study:
             device=self.device,
             seed=seed,
         )
-        frame = self._measure(served(run.model, run.scorer(), run.data))
+        frame = values_by_group(
+            served(run.model, run.scorer(), run.data),
+            self.data,
+            self.on,
+            _cutoffs(self.metric),
+            tuple(dict.fromkeys((*STANDARD, self.metric.partition("@")[0]))),
+        )
         write_whole(path, lambda file: write_parquet(frame, file))
         mean = (
             _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric]
@@ -360,43 +338,6 @@ class _Study:
         )
 
         return frame
-
-    def _measure(self, scorer: Any) -> pl.DataFrame:
-        """Return each user's values: over all relevant items, and over those of each group
-        alone.
-        """
-        if self.on == "test":
-            held = self.data.test
-        else:
-            held = self.data.valid
-
-        everything = np.ones(self.data.num_items, dtype=bool)
-        frames = []
-        reported = (*STANDARD, self.metric.partition("@")[0])
-
-        for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
-            part = held.take(items[held.item])
-            if len(part):
-                if self.on == "test":
-                    given = replace(self.data, test=part)
-                else:
-                    given = replace(self.data, valid=part)
-
-                report = evaluate(
-                    scorer,
-                    given,
-                    on=self.on,
-                    ks=_cutoffs(self.metric),
-                    metrics=reported,
-                    device="cpu",
-                )
-                frames.append(
-                    report.per_user.drop("relevant", "cold").with_columns(
-                        pl.lit(name).alias("items")
-                    )
-                )
-
-        return pl.concat(frames)
 
 
 def _sum_up(
@@ -729,7 +670,7 @@ def _cutoffs(metric: str) -> tuple[int, ...]:
     if not cut.isdigit() or int(cut) < 1:
         raise ConfigError(f"metric {metric!r} is not of the form name@k, for instance ndcg@10.")
     ranking_metric(name)
-    return tuple(sorted({*_CUTOFFS, int(cut)}))
+    return tuple(sorted({*CUTOFFS, int(cut)}))
 
 
 def _check_numbers(seeds: int, relations: int | Literal["all"]) -> None:

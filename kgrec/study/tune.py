@@ -5,7 +5,7 @@ best configuration.
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
@@ -154,6 +154,7 @@ def tune(
     device: str = "auto",
     space: Space | None = None,
     settings: Mapping[str, Any] | None = None,
+    start: Sequence[str] = (),
     final: bool = True,
 ) -> Tuning:
     """Search a model's settings by their validation value, and train the best configuration once
@@ -177,6 +178,7 @@ def tune(
         device: "auto", "cpu" or "cuda".
         space: What to search; None takes the model's own ``SPACE``.
         settings: Settings that are fixed, not searched, by name.
+        start: Presets of the model that are tried after the default one.
         final: Whether to train the best configuration into ``out/run`` and open the test part.
 
     Raises:
