@@ -40,6 +40,7 @@ from kgrec.cli import (
     new_model,
     placebo,
     pull,
+    push,
     recommend,
     serve,
     similar,
@@ -109,6 +110,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "placebo": placebo.placebo,
     "inspect": inspect.inspect,
     "export": export.export,
+    "push": push.push,
     "serve": serve.serve,
     "doctor": doctor.doctor,
 }

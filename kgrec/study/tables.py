@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from kgrec.data.io.writing import write_whole
-from kgrec.escaping import csv_safe
+from kgrec.escaping import csv_safe, markdown
 from kgrec.study.figures import Bench, Figure, Gap
 
 TABLES = "tables"
@@ -47,9 +47,9 @@ def write_tables(found: Bench) -> None:
 def results_markdown(found: Bench) -> str:
     """Return results and differences as Markdown: means with 95 % intervals, the best in bold."""
     metrics = found.experiment.metrics
-    lines = [f"# {_markdown(found.experiment.name)}", ""]
+    lines = [f"# {markdown(found.experiment.name)}", ""]
     for data in _data(found):
-        lines += [f"## {_markdown(data)}", ""]
+        lines += [f"## {markdown(data)}", ""]
         lines += [f"| model | {' | '.join(metrics)} | seconds | epochs |", "|---|" + _bars(found)]
         for model in found.experiment.models:
             cells = [_cell(found.figure(data, model.name, metric)) for metric in metrics]
@@ -57,13 +57,13 @@ def results_markdown(found: Bench) -> str:
                 by_predicate=(pl.col("data") == data) & (pl.col("model") == model.name), named=True
             )
             note = found.figure(data, model.name, metrics[0]).note
-            label = _markdown(model.name) + (f" ({note})" if note else "")
+            label = markdown(model.name) + (f" ({note})" if note else "")
             cells += [f"{cost['seconds']:.1f}", f"{cost['epochs']:.0f}"]
             lines.append(f"| {label} | {' | '.join(cells)} |")
 
         gaps = [gap for gap in found.gaps if gap.data == data]
         if gaps:
-            lines += ["", f"Against {_markdown(gaps[0].against)}:", ""]
+            lines += ["", f"Against {markdown(gaps[0].against)}:", ""]
             lines += ["| model | metric | difference | 95 % interval | p (Holm) | |"]
             lines += ["|---|---|---|---|---|---|", *(_gap(gap) for gap in gaps)]
         lines.append("")
@@ -166,7 +166,7 @@ def _cell(one: Figure) -> str:
 def _gap(gap: Gap) -> str:
     sign = "" if gap.mean < 0 else "+"
     interval = f"[{number(gap.low)}, {number(gap.high)}]"
-    cells = [_markdown(gap.model), gap.metric, sign + number(gap.mean), interval]
+    cells = [markdown(gap.model), gap.metric, sign + number(gap.mean), interval]
     return f"| {' | '.join(cells)} | {gap.p_adjusted:.2g} | {gap.verdict} |"
 
 
@@ -176,11 +176,6 @@ def _bars(found: Bench) -> str:
 
 def _data(found: Bench) -> list[str]:
     return [each.name for each in found.experiment.data]
-
-
-def _markdown(text: str) -> str:
-    """Return text that makes neither cells nor markup."""
-    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
 def _csv(frame: pl.DataFrame) -> Callable[[Path], object]:

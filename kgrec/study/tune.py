@@ -51,13 +51,15 @@ class Trial:
 
     Attributes:
         number: From 1; the first is the model's default preset.
-        state: "done", "pruned" (worse than the median of the others at the same epoch) or "failed".
+        state: "done", "pruned" (its own slope would not bring it to the median of the others, see
+            ``out_of_reach``) or "failed".
         value: Best validation value; None if there is none.
         epochs: Epochs trained; 0 where it failed before the first ended.
         best_epoch: The epoch of ``value``.
         seconds: How long it took.
         settings: What was searched, by name.
         note: Why it failed, or that the time budget cut it short.
+        values: Its values by data set and seed.
     """
 
     number: int
@@ -68,6 +70,7 @@ class Trial:
     seconds: float
     settings: dict[str, Any]
     note: str = ""
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,68 +255,43 @@ def tune(
         )
 
 
-class _OutOfTimeError(Exception):
-    """The time budget is spent."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    """What receives the epochs of a trial while it trains: prune it, or stop it at the deadline."""
-
-    trial: "optuna.Trial"
-    metric: str
-    deadline: float
-    sign: int = 1
-    best: float | None = None
-    best_epoch: int = 0
-    epoch: int = 0
-
-    def __call__(self, state: TrainState) -> None:
-        self.epoch = state.epoch
-        value = state.history[-1].get(self.metric)
-        if value is not None:
-            self.best = self.sign * state.stopping.best
-            self.best_epoch = state.stopping.best_epoch
-            self.trial.report(self.sign * value, state.epoch)
-            if self.trial.should_prune():
-                raise _optuna().TrialPruned
-
-        if self.best is not None and time.monotonic() >= self.deadline:
-            raise _OutOfTimeError
-
-
 @dataclass(slots=True)
 class _Search:
-    """The trials of one study; ``data`` has no test part."""
+    """The trials of one study; no data set has a test part.
+
+    ``starts`` are the values that are tried first: those of the default preset, then of others.
+    """
 
     model: str | type[Recommender]
     chosen: Chosen
-    data: Dataset
+    data: tuple[Dataset, ...]
     space: Space
     fixed: Mapping[str, Any]
     seed: int
+    seeds: tuple[int, ...]
     device: str
+    workers: int
     folder: Path
-    defaults: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        everything = all_settings(self.chosen)
-        self.defaults = {name: everything[name] for name in self.space}
+    starts: list[dict[str, Any]]
 
     @property
     def metric(self) -> str:
         return self.chosen.train.metric
 
+    @property
+    def sign(self) -> int:
+        return self.chosen.train.sign
+
     def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
-        """Try configurations until a budget is spent, and keep the folder's tables up to date."""
+        """Try configurations until a budget is spent, and keep the folder's tables up to date.
+
+        They are tried in rounds of as many as there are workers, the first one alone: what a round
+        draws depends on the seed and the rounds before, not on which trial ends first.
+        """
         with _storage(self.folder / _STORAGE) as storage:
             optuna = _optuna()
             study = optuna.create_study(
-                study_name="kgrec",
-                storage=storage,
-                direction="maximize",
-                pruner=optuna.pruners.MedianPruner(_RANDOM_TRIALS, _EPOCHS_BEFORE_PRUNING),
-                load_if_exists=True,
+                study_name="kgrec", storage=storage, direction="maximize", load_if_exists=True
             )
             _close_interrupted(study)
             found = _counted(study)
@@ -321,96 +299,106 @@ class _Search:
                 len(found) < trials
                 and (left := seconds - sum(trial.seconds for trial in found)) > 0
             ):
-                self._one(study, len(found), time.monotonic() + left)
-                found = _counted(study)
-                self._report(found, trials)
+                count = min(self.workers, trials - len(found)) if found else 1
+                self._round(study, found, count, left / count)
+                for number in range(len(found) + 1, len(found) + count + 1):
+                    found = _counted(study)
+                    self._report(found[:number], trials)
 
             return found
 
-    def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
-        """Train and evaluate one configuration; what is drawn depends on the seed and the trials
+    def _round(
+        self, study: "optuna.Study", found: tuple[Trial, ...], count: int, seconds: float
+    ) -> None:
+        """Try some configurations side by side, each for at most so many seconds."""
+        tasks = []
+        drawn = []
+        for number in range(len(found), len(found) + count):
+            trial, values = self._ask(study, number)
+            trial.set_user_attr("settings", plain(values))
+            drawn.append(trial)
+            tasks.append(self._task(found, number, values, seconds))
+
+        states = _optuna().trial.TrialState
+        names = {"done": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}
+        for trial, outcome in zip(drawn, run_trials(tasks), strict=True):
+            record = {
+                "seconds": outcome.seconds,
+                "epochs": outcome.epochs,
+                "best_epoch": outcome.best_epoch,
+                "note": outcome.note,
+                "value": outcome.value,
+                "values": list(outcome.values),
+            }
+            trial.set_user_attr("told", record)
+            value = outcome.value
+            if outcome.state == "failed" or value is None:
+                study.tell(trial, state=names[outcome.state if value is not None else "failed"])
+            else:
+                study.tell(trial, self.sign * value, names[outcome.state])
+
+    def _ask(self, study: "optuna.Study", number: int) -> "tuple[optuna.Trial, dict[str, Any]]":
+        """Return a new trial and its settings; what is drawn depends on the seed and the trials
         before, not on when it is.
         """
         optuna = _optuna()
-        began = time.monotonic()
         study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_RANDOM_TRIALS,
+            n_startup_trials=TRIALS_BEFORE_PRUNING,
             multivariate=True,
+            constant_liar=self.workers > 1,
             seed=derive(self.seed, "tune", number) % 2**32,
         )
-        if number == 0 and not any(
+        first = self.starts[number] if number < len(self.starts) else None
+        if first is not None and not any(
             trial.state == optuna.trial.TrialState.WAITING for trial in study.trials
         ):
             study.enqueue_trial(
-                {name: _encoded(self.space[name], value) for name, value in self.defaults.items()}
+                {name: _encoded(self.space[name], value) for name, value in first.items()}
             )
 
         trial = study.ask(
-            {name: _distribution(span, self.defaults[name]) for name, span in self.space.items()}
+            {name: _distribution(span, self._begun(name)) for name, span in self.space.items()}
         )
-        if number == 0:
-            values = dict(self.defaults)
-        else:
-            values = self._decoded(trial.params)
+        return trial, dict(first) if first is not None else self._decoded(trial.params)
 
-        trial.set_user_attr("settings", plain(values))
-        sign = self.chosen.train.sign
-        watch = _Watch(trial, self.metric, deadline, sign)
-        state = optuna.trial.TrialState.COMPLETE
-        value = None
-        note = ""
+    def _begun(self, name: str) -> list[Any]:
+        """Return the values of a setting that the space must hold."""
+        return [values[name] for values in self.starts]
 
-        try:
-            run = fit(
-                self.model,
-                self.data,
-                device=self.device,
-                seed=self.seed,
-                fallback="off",
-                on_epoch=watch,
-                **{**self.fixed, **values},
-            )
-            values_seen = [record[self.metric] for record in run.history if self.metric in record]
-            value = sign * max(sign * seen for seen in values_seen)
-            watch.epoch = run.summary["epochs"]
-            watch.best_epoch = run.summary["best_epoch"]
-        except optuna.TrialPruned:
-            state = optuna.trial.TrialState.PRUNED
-        except _OutOfTimeError:
-            value = watch.best
-            note = "cut by the time budget"
-        except (DivergedError, ConfigError, MemoryError, torch.OutOfMemoryError) as error:
-            if isinstance(error, ConfigError) and number == 0:
-                raise
-
-            state = optuna.trial.TrialState.FAIL
-            note = str(error) or "out of memory"
-
-        record = {
-            "seconds": time.monotonic() - began,
-            "epochs": watch.epoch,
-            "best_epoch": watch.best_epoch,
-            "note": note,
-        }
-        if value is None:
-            record["value"] = watch.best
-        else:
-            record["value"] = value
-
-        trial.set_user_attr("told", record)
-        study.tell(trial, None if value is None else sign * value, state)
+    def _task(
+        self, found: tuple[Trial, ...], number: int, values: Mapping[str, Any], seconds: float
+    ) -> Task:
+        done = [trial for trial in found if trial.state == "done"]
+        worth = [trial.value for trial in done if trial.value is not None]
+        cells = [trial.values for trial in done if trial.values]
+        better = max if self.sign > 0 else min
+        return Task(
+            self.model,
+            self.data,
+            self.seeds,
+            self.device,
+            {**self.fixed, **values},
+            self.metric,
+            self.sign,
+            seconds,
+            number,
+            found[0].values if found else (),
+            tuple(better(column) for column in zip(*cells, strict=True)),
+            statistics.median(worth) if len(worth) >= TRIALS_BEFORE_PRUNING else None,
+        )
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, span in self.space.items():
             if isinstance(span, Span):
-                drawn_value, low, high = drawn[name], *_bounds(span, self.defaults[name])
+                drawn_value = drawn[name]
+                low, high = _bounds(span, self._begun(name))
                 if isinstance(drawn_value, float):
                     values[name] = min(max(float(f"{drawn_value:.{_DIGITS}g}"), low), high)
                 else:
                     values[name] = drawn_value
             else:
-                values[name] = _choices(span, self.defaults[name])[drawn[name]]
+                values[name] = _choices(span, self._begun(name))[drawn[name]]
 
         return values
 
@@ -626,6 +614,7 @@ def _recorded(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         "best_epoch": int(record["best_epoch"]),
         "seconds": float(record["seconds"]),
         "note": str(record["note"]),
+        "values": tuple(float(one) for one in record.get("values", ())),
     }
 
 
@@ -674,26 +663,26 @@ def _searched(
     return left
 
 
-def _distribution(span: Span | tuple[Any, ...], default: Any) -> Any:
-    """Return a range in optuna's form, widened to hold the default."""
+def _distribution(span: Span | tuple[Any, ...], starts: Sequence[Any]) -> Any:
+    """Return a range in optuna's form, widened to hold what is tried first."""
     distributions = _optuna().distributions
     if not isinstance(span, Span):
-        return distributions.CategoricalDistribution(tuple(_choices(span, default)))
+        return distributions.CategoricalDistribution(tuple(_choices(span, starts)))
 
-    low, high = _bounds(span, default)
+    low, high = _bounds(span, starts)
     if isinstance(low, int) and isinstance(high, int):
         return distributions.IntDistribution(low, high, log=span.log)
 
     return distributions.FloatDistribution(low, high, log=span.log)
 
 
-def _bounds(span: Span, default: float | int) -> tuple[float | int, float | int]:
-    return min(span.low, default), max(span.high, default)
+def _bounds(span: Span, starts: Sequence[float | int]) -> tuple[float | int, float | int]:
+    return min(span.low, *starts), max(span.high, *starts)
 
 
-def _choices(span: tuple[Any, ...], default: Any) -> dict[str, Any]:
+def _choices(span: tuple[Any, ...], starts: Sequence[Any]) -> dict[str, Any]:
     """Return the choices by how they are written."""
-    return {to_toml(value): value for value in (*span, default)}
+    return {to_toml(value): value for value in (*span, *starts)}
 
 
 def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:

@@ -310,7 +310,7 @@ def test_a_tracker_that_is_missing_or_unreachable_is_said(stored, tmp_path, monk
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refuses at once
         address = f"mlflow:http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ConfigError, match="cannot be reached.*Start the server"):
+        with pytest.raises(ConfigError, match=r"cannot be reached.*Start the server"):
             run_experiment(stated(stored, trackers=[address]), out=tmp_path / "o")
     with pytest.raises(ConfigError, match="cannot be reached"):
         run_experiment(stated(stored, trackers=["mlflow:nowhere"]), out=tmp_path / "o")
@@ -361,7 +361,7 @@ def test_another_protocol_has_its_own_values(stored, tmp_path):
     warm = np.isin(run.data.users.rows(values["user"].to_list()), run.data.train.user)
     expected = values.filter(pl.Series(warm))["user_auc"].drop_nulls().mean()
     assert found.figure("toy", "bprmf", "user_auc").mean == pytest.approx(expected)
-    with pytest.raises(ConfigError, match="no value per user under protocol ctr.*user_auc"):
+    with pytest.raises(ConfigError, match=r"no value per user under protocol ctr.*user_auc"):
         run_experiment(
             stated(stored, protocol="ctr", metrics=["ndcg@5"], seeds=[0]), out=tmp_path / "p"
         )
