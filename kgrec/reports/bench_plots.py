@@ -11,6 +11,7 @@ from kgrec.data.io.writing import write_file
 from kgrec.reports.plots import INK, cut_label, quiet_panel
 
 if TYPE_CHECKING:
+    from kgrec.study.curves import Curves
     from kgrec.study.figures import Bench, Ranks
 
 FOLDER = "pictures"
@@ -123,6 +124,43 @@ def plot_ranks(found: "Bench", path: Path) -> None:
     )
     figure.subplots_adjust(left=0.02, right=0.98, top=0.97, bottom=0.35 / figure.get_figheight())
     figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def plot_ablation_curves(found: "Curves", path: Path) -> None:
+    """Draw what a graph does for a model by degrees: a panel for each kind of curve, with 95 %
+    intervals; of cold users and items a line with the graph and one without.
+    """
+    from kgrec.study.curves import TITLES
+
+    kinds = list(dict.fromkeys(point.kind for point in found.points))
+    figure, grid = _figure(len(kinds), 3.9, 2.9)
+    styles = {
+        "with the graph": {"color": _COLORS[0]},
+        "no graph": {"color": _COLORS[6], "linestyle": "--"},
+    }
+    for panel, kind in zip(grid, kinds, strict=False):
+        for graph, style in zip((True, False), styles.values(), strict=True):
+            cold = kind.startswith("cold")
+            if not cold and not graph:
+                continue
+            line = [
+                one for one in found.points if one.kind == kind and (not cold or one.graph is graph)
+            ]
+            places = [one.at for one in line]
+            panel.plot(places, [one.mean for one in line], "o", markersize=4.5, **style)
+            panel.plot(places, [one.mean for one in line], linewidth=1.5, **style)
+            for one in line:
+                panel.plot([one.at] * 2, [one.low, one.high], linewidth=1.2, color=style["color"])
+
+        if kind == "cold-items":
+            panel.set_xticks([0.1], ["a tenth of the items"])
+            panel.set_xlim(0, 0.2)
+        panel.set_title(kind, loc="left", **_TITLE)
+        panel.set_xlabel(TITLES[kind], fontsize=8, color=_GRAY)
+        quiet_panel(panel, "y")
+
+    note = f"{found.model} on {found.dataset}: {found.metric}, {found.seeds} seeds, 95 % intervals"
+    _finish(figure, grid, len(kinds), list(styles), styles, note, path)
 
 
 _TITLE: Mapping[str, Any] = {"fontsize": 9.5, "color": INK, "fontweight": "bold"}

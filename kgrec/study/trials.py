@@ -135,8 +135,8 @@ class _Watch:
 
     task: Task
     deadline: float
-    epochs: int
     prunes: bool
+    epochs: int = 0
     best: list[float] | None = None
     best_epoch: int = 0
     epoch: int = 0
@@ -178,12 +178,12 @@ def run_trial(task: Task) -> Outcome:
     state: Literal["done", "pruned", "failed"] = "done"
     note = ""
     most = best_epoch = 0
-    last = choose(task.model, "default", task.settings).train.epochs
 
     for data in task.data:
         for seed in task.seeds:
-            watch = _Watch(task, deadline, last, task.cells == 1)
+            watch = _Watch(task, deadline, task.cells == 1)
             try:
+                watch.epochs = choose(task.model, "default", task.settings).train.epochs
                 run = fit(
                     task.model,
                     data,
