@@ -9,6 +9,8 @@ python benchmarks/results.py ml1m-kg --models sgl --near 2
     the settings found on ml-100k and two neighbors of them, the best on validation on every seed
 python benchmarks/results.py ml-100k --report --page families
     write docs/results/families-ml-100k.md from what is there
+python benchmarks/results.py ml-100k --presets
+    ship the settings that were found as presets tuned:ml-100k (kgrec/models/tuned.toml)
 
 Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed
 again. Trials see the validation part alone. The test part is ranked once per seed, with the
@@ -21,6 +23,7 @@ import json
 import os
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -34,7 +37,7 @@ import kgrec
 from kgrec.evaluation.significance import paired
 from kgrec.models.base import Span
 from kgrec.models.catalog import MODELS, find
-from kgrec.study.tune import tune
+from kgrec.study.tune import to_toml, tune
 from kgrec.training.config import TEST_SELECTED
 from kgrec.training.loop import TrainState
 
@@ -248,7 +251,34 @@ def selected(summaries: list[dict[str, Any]]) -> str:
     return f" ({TEST_SELECTED})" if found else ""
 
 
-def report(name: str, out: Path, place: Path, models: list[str]) -> None:
+def presets(name: str, out: Path, models: list[str], place: Path) -> None:
+    """Write what was found for the searched settings as presets ``tuned:NAME``; those of other data
+    sets and models stay.
+    """
+    known = tomllib.loads(place.read_text())
+    for model in models:
+        kept = out / model / "best.json"
+        if not kept.is_file():
+            continue
+        settings = json.loads(kept.read_text())["settings"]
+        searched = {key: settings[key] for key in find(model).search_space() if key in settings}
+        if searched:
+            known.setdefault(find(model).name, {})[name] = searched
+
+    head = "".join(line for line in place.read_text().splitlines(True) if line.startswith("#"))
+    lines = [head]
+    for model, tables_of in sorted(known.items()):
+        for data, settings in sorted(tables_of.items()):
+            lines.append(f"\n[{json.dumps(model)}.{json.dumps(data)}]\n")
+            lines += [f"{key} = {to_toml(value)}\n" for key, value in settings.items()]
+
+    place.write_text("".join(lines))
+    print(f"{place}: {sum(name in each for each in known.values())} presets tuned:{name}")
+
+
+def report(
+    name: str, out: Path, place: Path, models: list[str], budget: Budget, seeds: list[int]
+) -> None:
     """Write the table of a data set."""
     table = tables()[name]
     found = {
@@ -257,8 +287,12 @@ def report(name: str, out: Path, place: Path, models: list[str]) -> None:
     beside = peers(table.peers) if table.peers else {}
     tuned = out.parent / table.tuned_on if table.tuned_on else out
     lines = [
-        f"| model | triples | {' | '.join(METRICS)} | trials | s to train |",
-        "|---|---|" + "---|" * (len(METRICS) + 2),
+        f"Budget of each row, RecBole's too: at most {budget.trials} trials and "
+        f"{budget.minutes:g} minutes of them, {budget.cap:g} s a training; seeds "
+        f"{', '.join(map(str, seeds))} (one for closed forms). What was used is in the table.",
+        "",
+        f"| model | triples | {' | '.join(METRICS)} | trials | s of trials | s to train |",
+        "|---|---|" + "---|" * (len(METRICS) + 3),
     ]
     valid = {}
 
@@ -271,12 +305,13 @@ def report(name: str, out: Path, place: Path, models: list[str]) -> None:
             for metric in METRICS
         ]
         seconds = f"{mean(record['summary']['seconds'] for record in records):.1f}"
+        searched = f"{best['trials']} | {best['seconds']:.0f}"
         label = f"**{model}**{selected([record['summary'] for record in records])}"
         label += " (cut)" if any(record.get("capped") for record in records) else ""
-        lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {best['trials']} | {seconds} |")
+        lines.append(f"| {label} | {knows} | {' | '.join(cells)} | {searched} | {seconds} |")
         theirs = beside.get(PEER_NAMES.get(model, ""))
         if theirs:
-            cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
+            cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
         lines += _peer_row(model, knows, out)
 
@@ -323,7 +358,8 @@ def _peer_row(model: str, knows: str, out: Path) -> list[str]:
     cut = " (cut)" if any(record["capped"] for record in done) else ""
     seconds = f"{mean(record['t_fit'] for record in done):.1f}"
     name = SPACES[model][0]
-    return [f"| RecBole {name}{cut} | {knows} | {' | '.join(cells)} | {len(trials)} | {seconds} |"]
+    searched = f"{len(trials)} | {sum(trial['seconds'] for trial in trials):.0f}"
+    return [f"| RecBole {name}{cut} | {knows} | {' | '.join(cells)} | {searched} | {seconds} |"]
 
 
 def _short(value: Any) -> str:
@@ -397,12 +433,18 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs/results"))
     parser.add_argument("--page", default="", help="a page of its own, of --models alone")
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--presets", action="store_true", help="ship what was found")
     chosen = parser.parse_args()
     out = chosen.out or Path("bench") / chosen.data
 
     if chosen.report:
         page = "-".join(filter(None, (chosen.page, chosen.data)))
-        report(chosen.data, out, chosen.docs / f"{page}.md", chosen.models)
+        budget = Budget(chosen.trials, chosen.minutes, chosen.cap)
+        place = chosen.docs / f"{page}.md"
+        report(chosen.data, out, place, chosen.models, budget, chosen.seeds)
+        return
+    if chosen.presets:
+        presets(chosen.data, out, chosen.models, Path("kgrec/models/tuned.toml"))
         return
 
     if not SHARED.is_dir():

@@ -82,9 +82,9 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
 
     config_types = _types(config_type)
     train_types = _types(TrainConfig)
-    recipe = presets.get(preset, Preset())
+    recipe = presets.get("default" if preset in tuned else preset, Preset())
     if preset in tuned:
-        recipe = _recipe(name, preset, tuned[preset], config_types, train_types)
+        recipe = _over(recipe, name, preset, tuned[preset], config_types, train_types)
 
     config = dict(recipe.config)
     train = dict(recipe.train)
@@ -129,20 +129,21 @@ def _tuned_file() -> dict[str, dict[str, dict[str, Any]]]:
     return tomllib.loads((resources.files("kgrec.models") / "tuned.toml").read_text("utf-8"))
 
 
-def _recipe(
+def _over(
+    default: Preset,
     name: str,
     preset: str,
     settings: Mapping[str, Any],
     config_types: Mapping[str, Any],
     train_types: Mapping[str, Any],
 ) -> Preset:
-    """Return settings as a preset.
+    """Return the default preset with settings that a search chose over it.
 
     Raises:
         ConfigError: If the model no longer has one of them.
     """
-    config: dict[str, Any] = {}
-    train: dict[str, Any] = {}
+    config = dict(default.config)
+    train = dict(default.train)
     for key, value in settings.items():
         types, part = (config_types, config) if key in config_types else (train_types, train)
         if key not in types:
