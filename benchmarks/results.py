@@ -9,6 +9,8 @@ python benchmarks/results.py ml1m-kg --models sgl --near 2
     the settings found on ml-100k and two neighbors of them, the best on validation on every seed
 python benchmarks/results.py ml-100k --report --page families
     write docs/results/families-ml-100k.md from what is there
+python benchmarks/results.py ml-100k --presets
+    ship the settings that were found as presets tuned:ml-100k (kgrec/models/tuned.toml)
 
 Everything is kept under --out (default: bench/DATA) and resumable: what is there is not computed
 again. --report adds the figures to docs/results/records/DATA.json, so that a table grows over
@@ -22,6 +24,7 @@ import json
 import os
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -35,7 +38,7 @@ import kgrec
 from kgrec.evaluation.significance import paired
 from kgrec.models.base import Span
 from kgrec.models.catalog import MODELS, find
-from kgrec.study.tune import tune
+from kgrec.study.tune import to_toml, tune
 from kgrec.training.config import TEST_SELECTED
 from kgrec.training.loop import TrainState
 
@@ -258,7 +261,34 @@ def selected(seeds: list[dict[str, Any]]) -> str:
     return f" ({TEST_SELECTED})" if found else ""
 
 
-def report(name: str, out: Path, place: Path, models: list[str]) -> None:
+def presets(name: str, out: Path, models: list[str], place: Path) -> None:
+    """Write what was found for the searched settings as presets ``tuned:NAME``; those of other data
+    sets and models stay.
+    """
+    known = tomllib.loads(place.read_text())
+    for model in models:
+        kept = out / model / "best.json"
+        if not kept.is_file():
+            continue
+        settings = json.loads(kept.read_text())["settings"]
+        searched = {key: settings[key] for key in find(model).search_space() if key in settings}
+        if searched:
+            known.setdefault(find(model).name, {})[name] = searched
+
+    head = "".join(line for line in place.read_text().splitlines(True) if line.startswith("#"))
+    lines = [head]
+    for model, tables_of in sorted(known.items()):
+        for data, settings in sorted(tables_of.items()):
+            lines.append(f"\n[{json.dumps(model)}.{json.dumps(data)}]\n")
+            lines += [f"{key} = {to_toml(value)}\n" for key, value in settings.items()]
+
+    place.write_text("".join(lines))
+    print(f"{place}: {sum(name in each for each in known.values())} presets tuned:{name}")
+
+
+def report(
+    name: str, out: Path, place: Path, models: list[str], budget: Budget, seeds: list[int]
+) -> None:
     """Write the table of a data set: of what lies in ``out``, and of the records beside the page,
     which what lies there is added to.
     """
@@ -276,22 +306,26 @@ def report(name: str, out: Path, place: Path, models: list[str]) -> None:
     found = {m: records[m]["seeds"] for m in models if "seeds" in records.get(m, {})}
     beside = peers(table.peers) if table.peers else {}
     lines = [
-        f"| model | triples | {' | '.join(METRICS)} | trials | s to train |",
-        "|---|---|" + "---|" * (len(METRICS) + 2),
+        f"Budget of each row, RecBole's too: at most {budget.trials} trials and "
+        f"{budget.minutes:g} minutes of them, {budget.cap:g} s a training; seeds "
+        f"{', '.join(map(str, seeds))} (one for closed forms). What was used is in the table.",
+        "",
+        f"| model | triples | {' | '.join(METRICS)} | trials | s of trials | s to train |",
+        "|---|---|" + "---|" * (len(METRICS) + 3),
     ]
 
     for model in models:
         knows = "yes" if "triples" in MODELS[model].needs else ""
-        if seeds := found.get(model):
+        if measured := found.get(model):
             values = {
-                metric: spread([seed["test"][metric] for seed in seeds]) for metric in METRICS
+                metric: spread([seed["test"][metric] for seed in measured]) for metric in METRICS
             }
-            label = f"**{model}**{selected(seeds)}"
-            lines.append(_row(label, knows, values, seeds, records[model]["trials"]))
+            label = f"**{model}**{selected(measured)}"
+            lines.append(_row(label, knows, values, measured, records[model]["searched"]))
 
         theirs = beside.get(PEER_NAMES.get(model, ""))
         if theirs and "peer" not in records.get(model, {}):
-            cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", ""]
+            cells = [theirs[0], theirs[1], theirs[2], theirs[3], theirs[5], "", "", "", ""]
             lines.append(f"| RecBole {PEER_NAMES[model]} | {knows} | {' | '.join(cells)} |")
 
         if "peer" in records.get(model, {}):
@@ -334,7 +368,7 @@ def _record(model: str, out: Path, tuned: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if seeds := _measured(out / model):
         best = json.loads((tuned / model / "best.json").read_text())
-        found |= {"settings": best["settings"], "trials": best["trials"]}
+        found |= {"settings": best["settings"], "searched": [best["trials"], best["seconds"]]}
         found["seeds"] = [
             {
                 "valid": seed["summary"]["valid"]["ndcg@10"],
@@ -348,24 +382,30 @@ def _record(model: str, out: Path, tuned: Path) -> dict[str, Any]:
 
     if theirs := _measured(out / "peers" / model):
         done = [seed for seed in theirs if "test" in seed]
-        trials = len(json.loads((out / "peers" / model / "trials.json").read_text()))
+        trials = json.loads((out / "peers" / model / "trials.json").read_text())
+        searched = [len(trials), sum(trial["seconds"] for trial in trials)]
         seeds = [
             {"test": {metric: seed["test"][metric] for metric in METRICS}}
             | {"seconds": seed["t_fit"], "capped": bool(seed["capped"])}
             for seed in done
         ]
         failed = None if done else theirs[0]["failed"]
-        found["peer"] = {"trials": trials, "seeds": seeds, "failed": failed}
+        found["peer"] = {"searched": searched, "seeds": seeds, "failed": failed}
 
     return found
 
 
 def _row(
-    label: str, knows: str, values: dict[str, str], seeds: list[dict[str, Any]], trials: int
+    label: str,
+    knows: str,
+    values: dict[str, str],
+    seeds: list[dict[str, Any]],
+    searched: list[float],
 ) -> str:
     cut = " (cut)" if any(seed["capped"] for seed in seeds) else ""
     seconds = f"{mean(seed['seconds'] for seed in seeds):.1f}"
     cells = " | ".join(values[metric] for metric in METRICS)
+    trials = f"{searched[0]} | {searched[1]:.0f}"
     return f"| {label}{cut} | {knows} | {cells} | {trials} | {seconds} |"
 
 
@@ -377,7 +417,7 @@ def _peer_row(model: str, knows: str, peer: dict[str, Any]) -> str:
     values = {
         metric: spread([seed["test"][metric] for seed in peer["seeds"]]) for metric in METRICS
     }
-    return _row(f"RecBole {SPACES[model][0]}", knows, values, peer["seeds"], peer["trials"])
+    return _row(f"RecBole {SPACES[model][0]}", knows, values, peer["seeds"], peer["searched"])
 
 
 def _short(value: Any) -> str:
@@ -457,12 +497,18 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs/results"))
     parser.add_argument("--page", default="", help="a page of its own, of --models alone")
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--presets", action="store_true", help="ship what was found")
     chosen = parser.parse_args()
     out = chosen.out or Path("bench") / chosen.data
 
     if chosen.report:
         page = "-".join(filter(None, (chosen.page, chosen.data)))
-        report(chosen.data, out, chosen.docs / f"{page}.md", chosen.models)
+        budget = Budget(chosen.trials, chosen.minutes, chosen.cap)
+        place = chosen.docs / f"{page}.md"
+        report(chosen.data, out, place, chosen.models, budget, chosen.seeds)
+        return
+    if chosen.presets:
+        presets(chosen.data, out, chosen.models, Path("kgrec/models/tuned.toml"))
         return
 
     if not SHARED.is_dir():

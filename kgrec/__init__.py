@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kgrec.runs.run import Run as Run
     from kgrec.runs.run import load_run as load_run
     from kgrec.study.ablate import ablate as ablate
+    from kgrec.study.bench import run_experiment as run_experiment
     from kgrec.study.blend import blend as blend
     from kgrec.study.compare import compare as compare
     from kgrec.study.tune import tune as tune
@@ -58,6 +59,7 @@ _HOME = {
     "load_run": "kgrec.runs.run",
     "read_interactions": "kgrec.data.readers.interactions",
     "read_triples": "kgrec.data.readers.triples",
+    "run_experiment": "kgrec.study.bench",
     "triples_from_table": "kgrec.data.readers.attributes",
     "tune": "kgrec.study.tune",
 }
@@ -84,6 +86,7 @@ __all__ = [
     "load_run",
     "read_interactions",
     "read_triples",
+    "run_experiment",
     "triples_from_table",
     "tune",
 ]

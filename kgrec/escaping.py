@@ -57,6 +57,15 @@ def html_text(text: str) -> str:
     return html.escape(terminal(text), quote=True)
 
 
+def markdown(text: str) -> str:
+    r"""Return text on one line that Markdown takes for no markup.
+
+    >>> markdown("a_b | <i> #1")
+    'a\\_b \\| \\<i\\> \\#1'
+    """
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", " ".join(clean(text).split()))
+
+
 def csv_safe(frame: "pl.DataFrame") -> "pl.DataFrame":
     """Return a frame whose text cells no spreadsheet takes for a formula: before ``= + - @`` (in
     full width, too) goes a quote.

@@ -452,6 +452,20 @@ class TuneStudy(Struct, forbid_unknown_fields=True):
     dataset: str
     space: dict[str, Any]
     fixed: dict[str, Any]
+    seeds: list[Count] | UnsetType = UNSET
+    start: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class ExperimentStudy(Struct, forbid_unknown_fields=True):
+    """The file study.json of kgrec run: sums of the data sets by name, and what is measured."""
+
+    format: Literal["kgrec-experiment"]
+    version: Literal[1]
+    name: str
+    data: dict[str, str]
+    metrics: list[str]
+    on: Literal["test", "valid"]
+    protocol: str
 
 
 class AblateStudy(Struct, forbid_unknown_fields=True):
@@ -482,6 +496,7 @@ RECORDS: dict[str, Any] = {
     "list": ListRecord,
     "tune-study": TuneStudy,
     "ablate-study": AblateStudy,
+    "experiment-study": ExperimentStudy,
 }
 
 

@@ -1,7 +1,8 @@
 """``kgrec ablate``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +13,10 @@ from kgrec.cli.options import (
     JsonOption,
     ModelOption,
     SetOption,
+    numbers,
     settings,
+    values,
+    whole_numbers,
 )
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.errors import ConfigError
@@ -55,6 +59,22 @@ def ablate(
     on: Annotated[
         Literal["test", "valid"], typer.Option(help="Which part to evaluate on.")
     ] = "test",
+    curves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND,...|all",
+            help="Instead: the metric against shares of triples that are kept, distorted, or false, "
+            "and for cold-users and cold-items.",
+            show_default=False,
+        ),
+    ] = None,
+    shares: Annotated[
+        str, typer.Option(metavar="S,...", help="Of --curves: shares of triples.")
+    ] = "0,0.25,0.5,0.75,1",
+    left: Annotated[
+        str,
+        typer.Option(metavar="N,...", help="Of --curves: interactions that cold users keep."),
+    ] = "1,3,5",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +90,7 @@ def ablate(
     relation, and with single relations left out, and compares them by user and seed. Settings found
     by `kgrec tune` come in by --config DIR/best.toml. DIR gets every user's values,
     differences.csv, ablation.json and pictures. The same command goes on where it was interrupted,
-    or further with more seeds or relations.
+    or further with more seeds or relations. --curves asks how much knowledge helps, by degrees.
     """
     count = _count(relations)
     chosen = settings(set_ or [], config)
@@ -78,11 +98,30 @@ def ablate(
     from kgrec.models.catalog import find
     from kgrec.study import ablate as study
 
-    if out is not None:
-        folder = out
-    else:
-        folder = Path(f"ablate-{find(model).name}")
+    name = find(model).name
+    if curves is not None:
+        if without_config is not None or on != "test":
+            raise ConfigError("--without-config and --on are not of --curves. Leave them out.")
 
+        _curves(
+            dataset,
+            model,
+            out or Path(f"curves-{name}"),
+            values(curves),
+            numbers(shares, "--shares"),
+            whole_numbers(left, "--left"),
+            {
+                "seeds": seeds,
+                "preset": preset,
+                "settings": chosen,
+                "metric": metric,
+                "device": device,
+            },
+            json,
+        )
+        return
+
+    folder = out or Path(f"ablate-{name}")
     try:
         found = study.ablate(
             dataset,
@@ -109,6 +148,60 @@ def ablate(
         _show(found)
 
 
+def _curves(
+    dataset: str,
+    model: str,
+    folder: Path,
+    kinds: Sequence[str],
+    shares: Sequence[float],
+    left: Sequence[int],
+    settings: dict[str, Any],
+    json: bool,
+) -> None:
+    from kgrec.reports.bench_plots import plot_ablation_curves
+    from kgrec.study.curves import KINDS, ablate_curves
+
+    if list(kinds) == ["all"]:
+        kinds = KINDS
+
+    try:
+        found = ablate_curves(
+            dataset, model, out=folder, kinds=kinds, shares=shares, left=left, **settings
+        )
+    except KeyboardInterrupt as stop:
+        if (folder / "study.json").is_file():
+            stop.add_note("The finished runs are kept: the same command continues from them.")
+        raise
+
+    whole(folder / "curves.png", lambda path: plot_ablation_curves(found, path))
+    if json:
+        show_json(found.to_dict())
+        return
+
+    rows = []
+    for point in found.points:
+        if point.loss is None:
+            gap = ("", "", "")
+        else:
+            efficiency = "" if point.kger is None else f"{point.kger:+.3f}"
+            gap = (
+                f"{point.loss:+.4f} [{point.loss_low:+.4f}, {point.loss_high:+.4f}]",
+                f"{point.p:.2g}",
+                efficiency,
+            )
+
+        graph = "yes" if point.graph else "no"
+        figures = f"{point.mean:.4f} [{point.low:.4f}, {point.high:.4f}]"
+        rows.append((point.kind, f"{point.at:g}", graph, f"{point.users:,}", figures, *gap))
+
+    columns = ("curve", "at", "graph", "users", found.metric, "lost", "p (Holm)", "KGER")
+    title = f"{clean(found.model)} on {clean(found.dataset)}, test, {found.seeds} seeds"
+    show_table(columns, rows, title=title, right=columns[3:])
+    print()
+    for verdict in found.verdicts.values():
+        print(clean(verdict))
+
+
 def _count(relations: str) -> int | Literal["all"]:
     if relations == "all":
         return "all"
@@ -129,7 +222,16 @@ def _show(found: "Ablation") -> None:
     title = f"{clean(found.model)} on {clean(found.dataset)}, {found.on}, {found.seeds} seeds"
     show_table(("variant", *names), rows, title=title, right=names)
     print()
-    columns = ("difference", "group", "users", found.metric, "95 % interval", "p", "p (Holm)")
+    columns = (
+        "difference",
+        "group",
+        "users",
+        found.metric,
+        "95 % interval",
+        "p",
+        "p (Holm)",
+        "KGER",
+    )
     show_table(columns, [_row(contrast) for contrast in found.contrasts], right=columns[2:])
     print(f"\n{clean(found.verdict)}")
 
@@ -144,6 +246,7 @@ def _row(contrast: "Contrast") -> tuple[str, ...]:
         f"{contrast.mean:+.4f}",
         interval,
         *p,
+        "" if contrast.kger is None else f"{contrast.kger:+.3f}",
     )
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kgrec.cli.options import (
-    DatasetArgument,
     DeviceOption,
     JsonOption,
     ModelOption,
     SeedOption,
     SetOption,
     settings,
+    whole_numbers,
 )
 from kgrec.cli.output import show_json, show_table, whole
 from kgrec.escaping import clean
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 
 def tune(
-    dataset: DatasetArgument,
+    dataset: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="A built dataset, a recognized folder, or a bundled graph's name; or several, for "
+            "settings that serve all.",
+            show_default=False,
+        ),
+    ],
     model: ModelOption,
     trials: Annotated[int, typer.Option(help="Most trials.")] = 12,
     minutes: Annotated[
@@ -37,11 +45,28 @@ def tune(
     set_: SetOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S1,S2", help="Seeds of each trial's trainings.", show_default="--seed"
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Trials side by side, in processes of their own.")
+    ] = 1,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PRESET",
+            help="Try this preset of the model, too; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Search a model's settings on validation data.
 
-    The first trial is the default preset; what --set gives is fixed. DIR gets trials.csv,
+    The first trial is the default preset, those of --start follow; what --set gives is fixed. DIR gets trials.csv,
     trials.png, best.toml (for `kgrec train --config`) and run: the best configuration, evaluated
     once on the test part. The same command goes on where it was interrupted, or further with a
     larger budget.
@@ -66,6 +91,9 @@ def tune(
             seed=seed,
             device=device,
             settings=fixed,
+            start=start or (),
+            seeds=None if seeds is None else whole_numbers(seeds, "--seeds"),
+            workers=workers,
         )
     except KeyboardInterrupt as stop:
         if (folder / "study.json").is_file():
@@ -118,6 +146,11 @@ def _show(found: "Tuning", folder: Path) -> None:
     else:
         on_test = ""
 
+    budget = found.budget
+    print(
+        f"Used {found.trials} of {budget.trials} trials and {found.seconds:.0f} of "
+        f"{budget.seconds:.0f} seconds, seeds {', '.join(map(str, budget.seeds))}."
+    )
     print(
         f"{clean(found.model)}: trial {found.chosen.number} is best, {found.metric} "
         f"{found.value:.4f} on the validation part{on_test}. "

@@ -385,7 +385,7 @@ def plot_shares(
     signs = {True: COLORS["knowledge"], False: COLORS["shuffled"]}
     panel.barh(rows, values, color=[signs[value >= 0] for value in values], height=0.62, zorder=2)
     panel.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
-    panel.set_yticks(rows, [_cut(label) for label in labels], fontsize=9, color=INK)
+    panel.set_yticks(rows, [cut_label(label) for label in labels], fontsize=9, color=INK)
     panel.tick_params(axis="x", labelsize=8, colors=FAINT, length=0)
     panel.tick_params(axis="y", length=0)
     for side in ("top", "right", "left", "bottom"):
@@ -397,10 +397,11 @@ def plot_shares(
     figure.savefig(path, format=form)
 
 
-def _cut(label: str) -> str:
-    if len(label) <= 60:
+def cut_label(label: str, most: int = 60) -> str:
+    """Return a label of at most so many signs."""
+    if len(label) <= most:
         return label
-    return label[:59] + "…"
+    return label[: most - 1] + "…"
 
 
 PATHS = {
@@ -514,7 +515,7 @@ def _draw_drops(panel: Any, found: "Quality", modes: Sequence[str]) -> None:
     panel.set_title(
         "Drop of one path, mean", loc="left", fontsize=9.5, color=INK, fontweight="bold"
     )
-    _quiet(panel, "x")
+    quiet_panel(panel, "x")
 
 
 def _ends(figure: "Figure") -> tuple[float, float]:
@@ -543,10 +544,10 @@ def _draw_aopc(panel: Any, curves: "Sequence[Curve]") -> None:
 
     panel.set_xlabel("paths taken away together", fontsize=8.5, color="#52606d")
     panel.xaxis.get_major_locator().set_params(integer=True)
-    _quiet(panel, "y")
+    quiet_panel(panel, "y")
 
 
-def _quiet(panel: Any, axis: str) -> None:
+def quiet_panel(panel: Any, axis: str) -> None:
     """Leave grid lines along one axis and nothing else around a panel."""
     panel.tick_params(labelsize=8, colors="#52606d", length=0)
     panel.grid(axis=axis, color="#e4e7eb", linewidth=0.8, zorder=0)

@@ -23,6 +23,7 @@ from kgrec.runs.settings import Chosen
 from kgrec.training.checkpoint import check_history
 
 FORMAT, VERSION = "kgrec-run", 1
+PUBLISHED = "kgrec-published"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
@@ -234,6 +235,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
 
     record = read_record(folder / CONFIG)
+    if record.get("format") == PUBLISHED:
+        raise CheckpointError(
+            f"{folder}: was published without its interactions, so it is served, not opened: kgrec "
+            f"serve {folder / 'serving'}."
+        )
     if record.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder}: not a kgrec run (no readable {CONFIG}). Give the folder that kgrec train "

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kgrec.batches import Query
-from kgrec.data.io.writing import beside, discard
+from kgrec.data.io.writing import beside, discard, write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.ids import Id, Ids, id_list, known_rows, one_id, some_of
 from kgrec.data.records.interactions import concatenate
@@ -63,6 +63,7 @@ from kgrec.ops.ranking import topk_scores
 from kgrec.ops.rows import unit_rows
 from kgrec.process import refuse_after_fork
 from kgrec.random import derive
+from kgrec.runs.card import CARD, model_card
 from kgrec.runs.folder import (
     CHECKPOINT,
     CONFIG,
@@ -789,6 +790,26 @@ class Run:
         """Return a stored run: ``load_run`` under the name that Hugging Face users know."""
         return load_run(path)
 
+    def push(self, to: str | PathLike[str], *, with_data: bool = False) -> str:
+        """Publish the run, with its card, in the layout of model hubs; return where it is.
+
+        Without ``with_data`` no interaction and no user leaves: what is published serves lists for
+        anyone's history. With it, it is the whole run, which ``from_pretrained`` opens.
+
+        Args:
+            to: A folder, or ``hf://OWNER/NAME``.
+            with_data: Whether training interactions and user ids go along.
+
+        Raises:
+            CapabilityError: If the model cannot be served without its interactions.
+            CheckpointError: If something else is at the folder.
+            ConfigError: If ``huggingface_hub`` is needed and not installed.
+        """
+        from kgrec.serving.publish import publish
+
+        refuse_after_fork(f"{to}: publishing a run")
+        return publish(self, to, with_data=with_data)
+
     def write(self, folder: Path, state: TrainState | None = None) -> None:
         """Write weights, then the configuration that makes them count; a checkpoint goes last.
 
@@ -808,6 +829,10 @@ class Run:
         if self.refit and (folder / REFIT_DATA).is_dir():
             further["data"] = REFIT_DATA
 
+        card = model_card(
+            self.chosen, self.data, self.summary, seed=self.seed, refit=self.refit, use=_USE
+        )
+        write_whole(folder / CARD, lambda file: file.write_text(card, encoding="utf-8"))
         fields = self.dataset, self.refit, self.summary, self.history, DONE, self.fallback
         record = record_of(self.chosen, self.seed, *fields, **further)
         write_config(folder, record)
@@ -899,6 +924,13 @@ class Run:
             [pl.Series(name, values[name], dtype=dtype) for name, dtype in _FRAME.items()]
         )
 
+
+_USE = """```python
+import kgrec
+
+run = kgrec.load_run(".")  # this folder
+run.recommend(run.data.users.series[:1].to_list(), k=10)
+```"""
 
 _FRAME: dict[str, type[pl.DataType]] = {
     "user": pl.String,

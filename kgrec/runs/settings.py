@@ -2,9 +2,12 @@
 are checked and values converted.
 """
 
+import functools
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import resources
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kgrec.errors import ConfigError, nearest
@@ -21,6 +24,10 @@ ALIASES = {
     "stopping_step": "patience",
     "valid_metric": "metric",
 }
+
+
+TUNED = "tuned:"
+"""What the name of a preset begins with that a search chose on a data set, ``tuned:DATASET``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,8 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     Args:
         model: Catalog name, ``pkg.module:Class``, or a class whose ``from_dataset`` annotates its
             configuration.
-        preset: Name of one of the model's presets.
+        preset: Name of one of the model's presets; "tuned:DATASET" is what a search on the
+            validation part of that data set chose.
         settings: Values by field name; RecBole's names for the common ones are understood. Text is
             converted ("64,32" to a tuple).
 
@@ -67,14 +75,17 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
     entry = _entry(model)
     name = entry.name
     cls, config_type, presets = entry.load()
-    if preset not in presets and preset != "default":
-        raise ConfigError(
-            f"{name} has no preset {preset!r}. Known: {', '.join(presets) or 'default'}."
-        )
+    tuned = tuned_settings(name)
+    if preset not in (*presets, *tuned, "default"):
+        known = ", ".join((*presets, *tuned)) or "default"
+        raise ConfigError(f"{name} has no preset {preset!r}. Known: {known}.")
 
-    recipe = presets.get(preset, Preset())
     config_types = _types(config_type)
     train_types = _types(TrainConfig)
+    recipe = presets.get("default" if preset in tuned else preset, Preset())
+    if preset in tuned:
+        recipe = _over(recipe, name, preset, tuned[preset], config_types, train_types)
+
     config = dict(recipe.config)
     train = dict(recipe.train)
 
@@ -105,6 +116,41 @@ def choose(model: str | type[Recommender], preset: str, settings: Mapping[str, A
         if entry.found is None or cls.__module__.startswith("kgrec.models.")
         else class_path(cls),
     )
+
+
+def tuned_settings(name: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the settings that searches chose for a model, by preset: ``tuned:DATASET``."""
+    return {f"{TUNED}{data}": settings for data, settings in _tuned_file().get(name, {}).items()}
+
+
+@functools.cache
+def _tuned_file() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return ``kgrec/models/tuned.toml``; ``benchmarks/results.py --presets`` writes it."""
+    return tomllib.loads((resources.files("kgrec.models") / "tuned.toml").read_text("utf-8"))
+
+
+def _over(
+    default: Preset,
+    name: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    config_types: Mapping[str, Any],
+    train_types: Mapping[str, Any],
+) -> Preset:
+    """Return the default preset with settings that a search chose over it.
+
+    Raises:
+        ConfigError: If the model no longer has one of them.
+    """
+    config = dict(default.config)
+    train = dict(default.train)
+    for key, value in settings.items():
+        types, part = (config_types, config) if key in config_types else (train_types, train)
+        if key not in types:
+            raise ConfigError(f"preset {preset!r} of {name} sets {key!r}, which it does not have.")
+        part[key] = _convert(key, value, types[key])
+
+    return Preset(config=config, train=train)
 
 
 def blended(members: "tuple[tuple[Chosen, int], ...]", config: BlendConfig) -> Chosen:

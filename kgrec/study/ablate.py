@@ -16,7 +16,6 @@ import scipy  # `scipy.stats` is imported when it is first used
 
 from kgrec.data.derive.shuffle_triples import shuffle_triples
 from kgrec.data.derive.variants import (
-    item_groups,
     user_groups,
     without_graph,
     without_relation,
@@ -28,9 +27,8 @@ from kgrec.data.io.writing import write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.known import with_interactions
 from kgrec.data.records.needs import check_needs
-from kgrec.errors import CheckpointError, ConfigError, DataError
+from kgrec.errors import ConfigError, DataError
 from kgrec.evaluation.metrics import STANDARD, ranking_metric
-from kgrec.evaluation.report import evaluate
 from kgrec.evaluation.significance import holm
 from kgrec.log import logger
 from kgrec.models.base import Recommender
@@ -42,13 +40,12 @@ from kgrec.runs.fit import fit_chosen
 from kgrec.runs.settings import Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
 from kgrec.study.tune import all_settings
+from kgrec.study.values import CUTOFFS, EVERYTHING, stored_values, values_by_group
 
 WITH = "with the graph"
 WITHOUT = "no graph"
 SHUFFLED = "shuffled triples"
-EVERYTHING = "all users and items"
 STRANGERS = "users without training interactions"
-_CUTOFFS = (10, 20)
 _CONFIDENCE, _LEVEL = 0.95, 0.05
 
 
@@ -67,6 +64,8 @@ class Contrast:
         p: Two-sided p of no difference.
         p_adjusted: The same after Holm's correction, over the groups or over the relations of one
             pair of variants.
+        kger: Of a variant with less knowledge, over everything: the share of the metric that is
+            lost, over the share of the triples that is taken away or shuffled; None elsewhere.
     """
 
     first: str
@@ -78,6 +77,7 @@ class Contrast:
     high: float
     p: float
     p_adjusted: float
+    kger: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +174,42 @@ def ablate(
         refuse_test_selection(each, "ablate")
 
     metric = metric or chosen.train.metric
-    _cutoffs(metric)
+    cutoffs_of(metric)
     _check_numbers(seeds, relations)
 
+    whole = graph_dataset(data, chosen, on)
+    started: dict[str, Any] = {
+        "model": chosen.name,
+        "dataset": fingerprint(whole),
+        "metric": metric,
+        "on": on,
+    }
+
+    started |= {
+        "settings": plain(all_settings(chosen)),
+        "without_settings": plain(all_settings(bare)),
+    }
+    with study_folder(Path(out), "ablate", started) as folder:
+        study = Trainings(
+            whole, _variants(whole, chosen, bare, relations), on, metric, device, folder
+        )
+        found = _sum_up(study, study.run(seeds), chosen, seeds)
+        write_whole(folder / "differences.csv", lambda file: found.to_frame().write_csv(file))
+        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        write_whole(folder / "ablation.json", lambda file: file.write_text(text, encoding="utf-8"))
+        return found
+
+
+def graph_dataset(
+    data: "Dataset | str | PathLike[str]", chosen: Chosen, on: Literal["test", "valid"]
+) -> Dataset:
+    """Return a dataset whose graph can be ablated for a model.
+
+    Raises:
+        ConfigError: If the model uses no graph.
+        DataError: If the dataset has no triples or nothing to evaluate on, or lacks what the model
+            needs.
+    """
     if not _reads_triples(chosen):
         known = ", ".join(
             name
@@ -206,30 +239,22 @@ def ablate(
             "--ratios 0.8,0.1,0.1."
         )
 
-    started: dict[str, Any] = {
-        "model": chosen.name,
-        "dataset": fingerprint(whole),
-        "metric": metric,
-        "on": on,
-    }
-
-    started |= {
-        "settings": plain(all_settings(chosen)),
-        "without_settings": plain(all_settings(bare)),
-    }
-    with study_folder(Path(out), "ablate", started) as folder:
-        study = _Study(whole, _variants(whole, chosen, bare, relations), on, metric, device, folder)
-        found = _sum_up(study, study.run(seeds), chosen, seeds)
-        write_whole(folder / "differences.csv", lambda file: found.to_frame().write_csv(file))
-        text = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        write_whole(folder / "ablation.json", lambda file: file.write_text(text, encoding="utf-8"))
-        return found
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
-class _Variant:
+class Variant:
     """One way to train: its file name, its name in words, its settings, and what it makes of the
     dataset with a seed.
+
+    Attributes:
+        key: Name of its files.
+        label: Name in words.
+        chosen: Settings.
+        make: Takes the dataset without a test part and a seed; returns what is trained on.
+        draws: Whether ``make`` draws, or ``hold`` does.
+        share: Share of the triples that ``make`` takes away or changes.
+        hold: Takes the whole dataset and a seed before that; returns one with another test part.
     """
 
     key: str
@@ -237,15 +262,17 @@ class _Variant:
     chosen: Chosen
     make: Callable[[Dataset, int], Dataset]
     draws: bool = False
+    share: float = 1.0
+    hold: Callable[[Dataset, int], Dataset] = lambda given, seed: given
 
 
 def _variants(
     data: Dataset, chosen: Chosen, bare: Chosen, relations: int | Literal["all"]
-) -> list[_Variant]:
+) -> list[Variant]:
     found = [
-        _Variant("graph", WITH, chosen, lambda given, seed: given),
-        _Variant("none", WITHOUT, bare, lambda given, seed: without_graph(given)),
-        _Variant("shuffled", SHUFFLED, chosen, _shuffled, draws=True),
+        Variant("graph", WITH, chosen, lambda given, seed: given),
+        Variant("none", WITHOUT, bare, lambda given, seed: without_graph(given)),
+        Variant("shuffled", SHUFFLED, chosen, _shuffled, draws=True),
     ]
     count = np.bincount(data.triples.relation, minlength=data.num_relations)
     order = [int(row) for row in np.argsort(-count, kind="stable") if count[row]]
@@ -257,7 +284,10 @@ def _variants(
             name = label
         else:
             name = data.triples.relations.key(row)
-        found.append(_Variant(f"without-{row}", f"without {name}", chosen, _leaving_out(row)))
+        share = float(count[row] / count.sum())
+        found.append(
+            Variant(f"without-{row}", f"without {name}", chosen, _leaving_out(row), share=share)
+        )
 
     return found
 
@@ -270,37 +300,12 @@ def _shuffled(data: Dataset, seed: int) -> Dataset:
     return shuffle_triples(data, generator=numpy_generator(seed, "shuffled triples"))
 
 
-def _stored(path: Path, metric: str) -> pl.DataFrame:
-    """Return the values per user that were kept of a training.
-
-    Raises:
-        CheckpointError: If the file is none of that kind.
-    """
-    try:
-        if path.is_file():
-            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
-        else:
-            frame = pl.DataFrame()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        frame = pl.DataFrame()
-
-    numbers = [name for name in frame.columns if name not in ("user", "items")]
-    if not {"user", "items", metric} <= set(frame.columns) or not all(
-        frame.schema[name].is_numeric() for name in numbers
-    ):
-        raise CheckpointError(
-            f"{path}: not the values of a training. Remove it, and they are made again."
-        )
-
-    return frame
-
-
 @dataclass(slots=True)
-class _Study:
+class Trainings:
     """Trains each variant with each seed once, and keeps the values per user."""
 
     data: Dataset
-    variants: list[_Variant]
+    variants: list[Variant]
     on: Literal["test", "valid"]
     metric: str
     device: str
@@ -326,22 +331,29 @@ class _Study:
 
         return found
 
-    def _values(self, variant: _Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
+    def _values(self, variant: Variant, seed: int, number: int, seeds: int) -> pl.DataFrame:
         path = self.folder / "runs" / f"{variant.key}-{seed}.parquet"
         if path.exists():
-            return _stored(path, self.metric)
+            return stored_values(path, (self.metric,))
 
         began = time.monotonic()
+        data = variant.hold(self.data, seed)
         run = fit_chosen(
             variant.chosen,
-            variant.make(without_test(self.data), seed),
+            variant.make(without_test(data), seed),
             device=self.device,
             seed=seed,
         )
-        frame = self._measure(served(run.model, run.scorer(), run.data))
+        frame = values_by_group(
+            served(run.model, run.scorer(), run.data),
+            data,
+            self.on,
+            cutoffs_of(self.metric),
+            tuple(dict.fromkeys((*STANDARD, self.metric.partition("@")[0]))),
+        )
         write_whole(path, lambda file: write_parquet(frame, file))
         mean = (
-            _of_known(self.data, frame.filter(pl.col("items") == EVERYTHING))[self.metric]
+            _of_known(data, frame.filter(pl.col("items") == EVERYTHING))[self.metric]
             .to_numpy()
             .mean()
         )
@@ -361,46 +373,9 @@ class _Study:
 
         return frame
 
-    def _measure(self, scorer: Any) -> pl.DataFrame:
-        """Return each user's values: over all relevant items, and over those of each group
-        alone.
-        """
-        if self.on == "test":
-            held = self.data.test
-        else:
-            held = self.data.valid
-
-        everything = np.ones(self.data.num_items, dtype=bool)
-        frames = []
-        reported = (*STANDARD, self.metric.partition("@")[0])
-
-        for name, items in {EVERYTHING: everything, **item_groups(self.data)}.items():
-            part = held.take(items[held.item])
-            if len(part):
-                if self.on == "test":
-                    given = replace(self.data, test=part)
-                else:
-                    given = replace(self.data, valid=part)
-
-                report = evaluate(
-                    scorer,
-                    given,
-                    on=self.on,
-                    ks=_cutoffs(self.metric),
-                    metrics=reported,
-                    device="cpu",
-                )
-                frames.append(
-                    report.per_user.drop("relevant", "cold").with_columns(
-                        pl.lit(name).alias("items")
-                    )
-                )
-
-        return pl.concat(frames)
-
 
 def _sum_up(
-    study: _Study, values: Mapping[str, list[pl.DataFrame]], chosen: Chosen, seeds: int
+    study: Trainings, values: Mapping[str, list[pl.DataFrame]], chosen: Chosen, seeds: int
 ) -> Ablation:
     metric = study.metric
     everything = {
@@ -417,7 +392,13 @@ def _sum_up(
         }
         for label, frames in everything.items()
     }
-    contrasts = _contrasts(study.data, values, metric)
+    shares = {variant.label: variant.share for variant in study.variants}
+    contrasts = tuple(
+        replace(one, kger=kger(one.mean, means[WITH][metric], shares[one.second]))
+        if one.first == WITH and one.group == EVERYTHING
+        else one
+        for one in _contrasts(study.data, values, metric)
+    )
     answer, verdict = answer_of(contrasts, means[WITHOUT][metric], metric, seeds)
     strangers = next((contrast.users for contrast in contrasts if contrast.group == STRANGERS), 0)
     if strangers:
@@ -442,6 +423,21 @@ def _sum_up(
         settings,
         out,
     )
+
+
+def kger(lost: float, whole: float, share: float) -> float | None:
+    """Return how efficiently knowledge is used: the share of a metric that is lost, over the share
+    of the knowledge that is; None where either is of nothing.
+
+    1 says that the metric falls in step with the knowledge, 0 that it does not matter, below 0 that
+    the metric rises without it.
+
+    Source: Zhang et al., KG4RecEval, TOIS 2025 (KG utilization efficiency in recommendation), in
+    the form given here: docs/experiments.md, section 6.
+    """
+    if whole <= 0 or share <= 0:
+        return None
+    return lost / whole / share
 
 
 _Values = Mapping[str, list[pl.DataFrame]]
@@ -724,12 +720,17 @@ def _reads_triples(chosen: Chosen) -> bool:
     return getattr(chosen.config, "item_init", "") in ("transe", "complex")
 
 
-def _cutoffs(metric: str) -> tuple[int, ...]:
+def cutoffs_of(metric: str) -> tuple[int, ...]:
+    """Return the cutoffs to evaluate at for a metric, its own and the usual ones.
+
+    Raises:
+        ConfigError: If it is no ranking metric with a cutoff.
+    """
     name, _, cut = metric.partition("@")
     if not cut.isdigit() or int(cut) < 1:
         raise ConfigError(f"metric {metric!r} is not of the form name@k, for instance ndcg@10.")
     ranking_metric(name)
-    return tuple(sorted({*_CUTOFFS, int(cut)}))
+    return tuple(sorted({*CUTOFFS, int(cut)}))
 
 
 def _check_numbers(seeds: int, relations: int | Literal["all"]) -> None:

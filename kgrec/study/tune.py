@@ -4,23 +4,22 @@ best configuration.
 
 import json
 import math
-import time
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-import torch
 
 from kgrec.data.derive.variants import without_test
 from kgrec.data.formats.load import load
 from kgrec.data.io.writing import discard, write_whole
 from kgrec.data.records.dataset import Dataset
 from kgrec.data.records.needs import check_needs
-from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
+from kgrec.errors import CheckpointError, ConfigError, DataError, TrainingError
 from kgrec.log import logger
 from kgrec.models.base import Recommender, Space, Span
 from kgrec.models.catalog import find
@@ -31,7 +30,7 @@ from kgrec.runs.folder import CONFIG, read_config
 from kgrec.runs.run import Run
 from kgrec.runs.settings import ALIASES, Chosen, choose, refuse_test_selection
 from kgrec.study.folder import fingerprint, plain, study_folder
-from kgrec.training.loop import TrainState
+from kgrec.study.trials import TRIALS_BEFORE_PRUNING, Task, run_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -40,8 +39,6 @@ _STORAGE = "optuna.db"
 _BEST = "best.toml"
 _TABLE = "trials.csv"
 _RUN = "run"
-_RANDOM_TRIALS = 4
-_EPOCHS_BEFORE_PRUNING = 10
 _DIGITS = 3
 
 
@@ -51,13 +48,15 @@ class Trial:
 
     Attributes:
         number: From 1; the first is the model's default preset.
-        state: "done", "pruned" (worse than the median of the others at the same epoch) or "failed".
+        state: "done", "pruned" (its own slope would not bring it to the median of the others, see
+            ``out_of_reach``) or "failed".
         value: Best validation value; None if there is none.
         epochs: Epochs trained; 0 where it failed before the first ended.
         best_epoch: The epoch of ``value``.
         seconds: How long it took.
         settings: What was searched, by name.
         note: Why it failed, or that the time budget cut it short.
+        values: Its values by data set and seed.
     """
 
     number: int
@@ -68,6 +67,24 @@ class Trial:
     seconds: float
     settings: dict[str, Any]
     note: str = ""
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a search could use.
+
+    Attributes:
+        trials: Most trials.
+        seconds: Most seconds of all trials together.
+        workers: Trials side by side.
+        seeds: Seeds of each trial's trainings.
+    """
+
+    trials: int
+    seconds: float
+    workers: int = 1
+    seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +100,10 @@ class Tuning:
         chosen: The best of those that are done.
         best: Every setting of it: what ``best.toml`` holds, and ``fit`` takes.
         run: The run of the best configuration, whose summary has the one look at the test part;
-            None where that was not asked for.
+            None where that was not asked for. Of several data sets, that on the first.
         out: Folder of the study.
+        budget: What it could use; ``trials`` and ``seconds`` are what it used.
+        runs: The run on each data set.
     """
 
     model: str
@@ -96,6 +115,8 @@ class Tuning:
     best: dict[str, Any]
     run: Run | None
     out: Path
+    budget: Allowance
+    runs: tuple[Run, ...] = ()
 
     @property
     def value(self) -> float:
@@ -129,6 +150,7 @@ class Tuning:
             "best": asdict(self.chosen),
             "settings": dict(self.best),
             "seconds": self.seconds,
+            "budget": asdict(self.budget),
             "cold_users": self.run.summary["cold_users"] if self.run else None,
             "warm": self.run.summary["warm"] if self.run else None,
             "valid": self.run.summary["valid"] if self.run else None,
@@ -144,7 +166,7 @@ class Tuning:
 
 
 def tune(
-    data: "Dataset | str | PathLike[str]",
+    data: "Dataset | str | PathLike[str] | Sequence[Dataset | str | PathLike[str]]",
     model: str | type[Recommender],
     *,
     out: str | PathLike[str],
@@ -154,29 +176,40 @@ def tune(
     device: str = "auto",
     space: Space | None = None,
     settings: Mapping[str, Any] | None = None,
+    start: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    workers: int = 1,
     final: bool = True,
 ) -> Tuning:
     """Search a model's settings by their validation value, and train the best configuration once
     more into ``out/run``.
 
-    The first trial is the default preset. Later ones are drawn by a tree-structured Parzen
-    estimator, and end early where they fall behind the median of the others. Rankings are evaluated
+    The first trial is the default preset, and those of ``start`` follow. Later ones are drawn by a
+    tree-structured Parzen estimator, and end early where their own slope, held to their last epoch,
+    would not bring them to the median of the others: no configuration is ended for being slower to
+    learn. A trial is worth its mean over seeds; over several data sets, each value counts as a share
+    of the default's there. A trial that the time ends before all of them counts as failed. Rankings are evaluated
     by the validation users who have training interactions. Trials are given the data without its
     test part. The folder can be gone on with, by the same call, after an interruption of any kind
     (an interrupted trial starts again) or with a larger budget.
 
     Args:
-        data: A dataset with a validation part, or anything ``kgrec.load`` takes.
+        data: A dataset with a validation part, or anything ``kgrec.load`` takes; or several of
+            them, for settings that serve all.
         model: Name in ``MODELS``, or a ``Recommender`` class.
         out: Folder of the study: ``optuna.db``, ``trials.csv``, ``best.toml`` (for
             ``kgrec train --config``), ``run``.
         trials: Most trials, pruned and failed ones included.
         minutes: Most minutes of all trials together; the one that runs then is cut and counts with
             what it reached.
-        seed: Seed of the search and of every training.
+        seed: Seed of the search, and of the trainings.
         device: "auto", "cpu" or "cuda".
         space: What to search; None takes the model's own ``SPACE``.
         settings: Settings that are fixed, not searched, by name.
+        start: Presets of the model that are tried after the default one.
+        seeds: Seeds of each trial's trainings; None takes ``seed``.
+        workers: Trials side by side, in processes of their own. The budget of minutes is the sum
+            over trials, so that it is the same for any number.
         final: Whether to train the best configuration into ``out/run`` and open the test part.
 
     Raises:
@@ -194,36 +227,43 @@ def tune(
     fixed = dict(settings or {})
     chosen = choose(model, "default", fixed)
     refuse_test_selection(chosen, "tune")
-    _check_budget(trials, minutes, seed)
+    _check_budget(trials, minutes, seed, workers)
+    trained = _check_seeds(seed, seeds)
     searched = _searched(model, chosen, space, fixed)
+    given = [data] if isinstance(data, Dataset | str | PathLike) else list(data)
+    wholes = [each if isinstance(each, Dataset) else load(each) for each in given]
+    _check_data(chosen, wholes)
+    chosen = measured_by(chosen, wholes[0])
+    starts = _starts(model, chosen, searched, fixed, start)
 
-    if isinstance(data, Dataset):
-        whole = data
-    else:
-        whole = load(data)
-
-    check_needs(chosen.name, chosen.needs, whole)
-    chosen = measured_by(chosen, whole)
-
-    if not (
-        len(whole.valid)
-        or len(whole.impressions.get("valid", ()))
-        or len(whole.held_triples.get("valid", ()))
-    ):
-        raise DataError(
-            f"{whole.name} has no validation part, so there is nothing to tune on. Build it with "
-            "--ratios 0.8,0.1,0.1."
-        )
-
-    started = {
+    started: dict[str, Any] = {
         "model": chosen.name,
         "seed": seed,
-        "dataset": fingerprint(whole),
+        "dataset": " ".join(map(fingerprint, wholes)),
         "space": _written(searched),
         "fixed": plain(fixed),
     }
+    # what version 0.1 did not know is noted only where it is used, so that its folders continue
+    if trained != (seed,):
+        started["seeds"] = list(trained)
+    if len(starts) > 1:
+        started["start"] = plain(starts[1:])
+
     with study_folder(Path(out), "tune", started) as folder:
-        search = _Search(model, chosen, without_test(whole), searched, fixed, seed, device, folder)
+        tested = tuple(without_test(whole) for whole in wholes)
+        search = _Search(
+            model,
+            chosen,
+            tested,
+            searched,
+            fixed,
+            seed,
+            trained,
+            device,
+            workers,
+            folder,
+            starts,
+        )
         tried = search.run(trials, minutes * 60)
         best = _best(tried, chosen.train.sign)
         if best is None:
@@ -232,86 +272,62 @@ def tune(
                 f"{folder / _TABLE}."
             )
 
+        runs: list[Run] = []
         if final:
-            run = _open_test(search, best, whole)
-        else:
-            run = None
+            runs = [_open_test(search, best, whole, len(wholes) > 1) for whole in wholes]
 
         return Tuning(
             chosen.name,
-            whole.name,
+            ", ".join(whole.name for whole in wholes),
             search.metric,
             searched,
             tried,
             best,
             search.settings_of(best),
-            run,
+            runs[0] if runs else None,
             folder,
+            Allowance(trials, minutes * 60, workers, trained),
+            tuple(runs),
         )
-
-
-class _OutOfTimeError(Exception):
-    """The time budget is spent."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    """What receives the epochs of a trial while it trains: prune it, or stop it at the deadline."""
-
-    trial: "optuna.Trial"
-    metric: str
-    deadline: float
-    sign: int = 1
-    best: float | None = None
-    best_epoch: int = 0
-    epoch: int = 0
-
-    def __call__(self, state: TrainState) -> None:
-        self.epoch = state.epoch
-        value = state.history[-1].get(self.metric)
-        if value is not None:
-            self.best = self.sign * state.stopping.best
-            self.best_epoch = state.stopping.best_epoch
-            self.trial.report(self.sign * value, state.epoch)
-            if self.trial.should_prune():
-                raise _optuna().TrialPruned
-
-        if self.best is not None and time.monotonic() >= self.deadline:
-            raise _OutOfTimeError
 
 
 @dataclass(slots=True)
 class _Search:
-    """The trials of one study; ``data`` has no test part."""
+    """The trials of one study; no data set has a test part.
+
+    ``starts`` are the values that are tried first: those of the default preset, then of others.
+    """
 
     model: str | type[Recommender]
     chosen: Chosen
-    data: Dataset
+    data: tuple[Dataset, ...]
     space: Space
     fixed: Mapping[str, Any]
     seed: int
+    seeds: tuple[int, ...]
     device: str
+    workers: int
     folder: Path
-    defaults: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        everything = all_settings(self.chosen)
-        self.defaults = {name: everything[name] for name in self.space}
+    starts: list[dict[str, Any]]
 
     @property
     def metric(self) -> str:
         return self.chosen.train.metric
 
+    @property
+    def sign(self) -> int:
+        return self.chosen.train.sign
+
     def run(self, trials: int, seconds: float) -> tuple[Trial, ...]:
-        """Try configurations until a budget is spent, and keep the folder's tables up to date."""
+        """Try configurations until a budget is spent, and keep the folder's tables up to date.
+
+        They are tried in rounds of as many as there are workers, the first one alone: what a round
+        draws depends on the seed and the rounds before, not on which trial ends first.
+        """
         with _storage(self.folder / _STORAGE) as storage:
             optuna = _optuna()
             study = optuna.create_study(
-                study_name="kgrec",
-                storage=storage,
-                direction="maximize",
-                pruner=optuna.pruners.MedianPruner(_RANDOM_TRIALS, _EPOCHS_BEFORE_PRUNING),
-                load_if_exists=True,
+                study_name="kgrec", storage=storage, direction="maximize", load_if_exists=True
             )
             _close_interrupted(study)
             found = _counted(study)
@@ -319,96 +335,109 @@ class _Search:
                 len(found) < trials
                 and (left := seconds - sum(trial.seconds for trial in found)) > 0
             ):
-                self._one(study, len(found), time.monotonic() + left)
+                count = min(self.workers, trials - len(found)) if found else 1
+                before = len(found)
+                self._round(study, found, count, left / count)
                 found = _counted(study)
-                self._report(found, trials)
+                for number in range(before + 1, len(found) + 1):
+                    self._report(found[:number], trials)
 
             return found
 
-    def _one(self, study: "optuna.Study", number: int, deadline: float) -> None:
-        """Train and evaluate one configuration; what is drawn depends on the seed and the trials
+    def _round(
+        self, study: "optuna.Study", found: tuple[Trial, ...], count: int, seconds: float
+    ) -> None:
+        """Try some configurations side by side, each for at most so many seconds."""
+        tasks = []
+        drawn = []
+        for number in range(len(found), len(found) + count):
+            trial, values = self._ask(study, number)
+            trial.set_user_attr("settings", plain(values))
+            drawn.append(trial)
+            tasks.append(self._task(found, number, values, seconds))
+
+        states = _optuna().trial.TrialState
+        for trial, outcome in zip(drawn, run_trials(tasks), strict=True):
+            record = {
+                "seconds": outcome.seconds,
+                "epochs": outcome.epochs,
+                "best_epoch": outcome.best_epoch,
+                "note": outcome.note,
+                "value": outcome.value,
+                "values": list(outcome.values),
+            }
+            trial.set_user_attr("told", record)
+            if outcome.state == "done" and outcome.value is not None:
+                study.tell(trial, self.sign * outcome.value)
+            elif outcome.state == "pruned":
+                if outcome.value is not None:  # of several cells it has none
+                    trial.report(self.sign * outcome.value, outcome.epochs)
+                study.tell(trial, state=states.PRUNED)
+            else:
+                study.tell(trial, state=states.FAIL)
+
+    def _ask(self, study: "optuna.Study", number: int) -> "tuple[optuna.Trial, dict[str, Any]]":
+        """Return a new trial and its settings; what is drawn depends on the seed and the trials
         before, not on when it is.
         """
         optuna = _optuna()
-        began = time.monotonic()
         study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_RANDOM_TRIALS,
+            n_startup_trials=TRIALS_BEFORE_PRUNING,
             multivariate=True,
+            constant_liar=self.workers > 1,
             seed=derive(self.seed, "tune", number) % 2**32,
         )
-        if number == 0 and not any(
+        first = self.starts[number] if number < len(self.starts) else None
+        if first is not None and not any(
             trial.state == optuna.trial.TrialState.WAITING for trial in study.trials
         ):
             study.enqueue_trial(
-                {name: _encoded(self.space[name], value) for name, value in self.defaults.items()}
+                {name: _encoded(self.space[name], value) for name, value in first.items()}
             )
 
         trial = study.ask(
-            {name: _distribution(span, self.defaults[name]) for name, span in self.space.items()}
+            {name: _distribution(span, self._begun(name)) for name, span in self.space.items()}
         )
-        if number == 0:
-            values = dict(self.defaults)
-        else:
-            values = self._decoded(trial.params)
+        return trial, dict(first) if first is not None else self._decoded(trial.params)
 
-        trial.set_user_attr("settings", plain(values))
-        sign = self.chosen.train.sign
-        watch = _Watch(trial, self.metric, deadline, sign)
-        state = optuna.trial.TrialState.COMPLETE
-        value = None
-        note = ""
+    def _begun(self, name: str) -> list[Any]:
+        """Return the values of a setting that the space must hold."""
+        return [values[name] for values in self.starts]
 
-        try:
-            run = fit(
-                self.model,
-                self.data,
-                device=self.device,
-                seed=self.seed,
-                fallback="off",
-                on_epoch=watch,
-                **{**self.fixed, **values},
-            )
-            values_seen = [record[self.metric] for record in run.history if self.metric in record]
-            value = sign * max(sign * seen for seen in values_seen)
-            watch.epoch = run.summary["epochs"]
-            watch.best_epoch = run.summary["best_epoch"]
-        except optuna.TrialPruned:
-            state = optuna.trial.TrialState.PRUNED
-        except _OutOfTimeError:
-            value = watch.best
-            note = "cut by the time budget"
-        except (DivergedError, ConfigError, MemoryError, torch.OutOfMemoryError) as error:
-            if isinstance(error, ConfigError) and number == 0:
-                raise
-
-            state = optuna.trial.TrialState.FAIL
-            note = str(error) or "out of memory"
-
-        record = {
-            "seconds": time.monotonic() - began,
-            "epochs": watch.epoch,
-            "best_epoch": watch.best_epoch,
-            "note": note,
-        }
-        if value is None:
-            record["value"] = watch.best
-        else:
-            record["value"] = value
-
-        trial.set_user_attr("told", record)
-        study.tell(trial, None if value is None else sign * value, state)
+    def _task(
+        self, found: tuple[Trial, ...], number: int, values: Mapping[str, Any], seconds: float
+    ) -> Task:
+        done = [trial for trial in found if trial.state == "done"]
+        worth = [trial.value for trial in done if trial.value is not None]
+        cells = [trial.values for trial in done if trial.values]
+        better = max if self.sign > 0 else min
+        return Task(
+            self.model,
+            self.data,
+            self.seeds,
+            self.device,
+            {**self.fixed, **values},
+            self.metric,
+            self.sign,
+            seconds,
+            number,
+            found[0].values if found else (),
+            tuple(better(column) for column in zip(*cells, strict=True)),
+            statistics.median(worth) if len(worth) >= TRIALS_BEFORE_PRUNING else None,
+        )
 
     def _decoded(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, span in self.space.items():
             if isinstance(span, Span):
-                drawn_value, low, high = drawn[name], *_bounds(span, self.defaults[name])
+                drawn_value = drawn[name]
+                low, high = _bounds(span, self._begun(name))
                 if isinstance(drawn_value, float):
                     values[name] = min(max(float(f"{drawn_value:.{_DIGITS}g}"), low), high)
                 else:
                     values[name] = drawn_value
             else:
-                values[name] = _choices(span, self.defaults[name])[drawn[name]]
+                values[name] = _choices(span, self._begun(name))[drawn[name]]
 
         return values
 
@@ -515,10 +544,14 @@ def to_toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _open_test(search: _Search, best: Trial, whole: Dataset) -> Run:
+def _open_test(search: _Search, best: Trial, whole: Dataset, several: bool) -> Run:
     """Train the best configuration again, with the one look at the test part."""
     settings = search.settings_of(best)
     folder = search.folder / _RUN
+    if several:
+        folder.mkdir(exist_ok=True)
+        folder = folder / fingerprint(whole)[:12]
+
     if (folder / CONFIG).is_file() and not _same(folder, choose(search.model, "default", settings)):
         logger.info(
             "%s: a larger search found a better configuration; the run of the former best is "
@@ -624,6 +657,7 @@ def _recorded(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         "best_epoch": int(record["best_epoch"]),
         "seconds": float(record["seconds"]),
         "note": str(record["note"]),
+        "values": tuple(float(one) for one in record.get("values", ())),
     }
 
 
@@ -672,26 +706,26 @@ def _searched(
     return left
 
 
-def _distribution(span: Span | tuple[Any, ...], default: Any) -> Any:
-    """Return a range in optuna's form, widened to hold the default."""
+def _distribution(span: Span | tuple[Any, ...], starts: Sequence[Any]) -> Any:
+    """Return a range in optuna's form, widened to hold what is tried first."""
     distributions = _optuna().distributions
     if not isinstance(span, Span):
-        return distributions.CategoricalDistribution(tuple(_choices(span, default)))
+        return distributions.CategoricalDistribution(tuple(_choices(span, starts)))
 
-    low, high = _bounds(span, default)
+    low, high = _bounds(span, starts)
     if isinstance(low, int) and isinstance(high, int):
         return distributions.IntDistribution(low, high, log=span.log)
 
     return distributions.FloatDistribution(low, high, log=span.log)
 
 
-def _bounds(span: Span, default: float | int) -> tuple[float | int, float | int]:
-    return min(span.low, default), max(span.high, default)
+def _bounds(span: Span, starts: Sequence[float | int]) -> tuple[float | int, float | int]:
+    return min(span.low, *starts), max(span.high, *starts)
 
 
-def _choices(span: tuple[Any, ...], default: Any) -> dict[str, Any]:
+def _choices(span: tuple[Any, ...], starts: Sequence[Any]) -> dict[str, Any]:
     """Return the choices by how they are written."""
-    return {to_toml(value): value for value in (*span, default)}
+    return {to_toml(value): value for value in (*span, *starts)}
 
 
 def _encoded(span: Span | tuple[Any, ...], value: Any) -> Any:
@@ -708,12 +742,66 @@ def _written(space: Space) -> dict[str, Any]:
     }
 
 
-def _check_budget(trials: int, minutes: float, seed: int) -> None:
-    if trials < 1 or not (math.isfinite(minutes) and minutes > 0):
+def _starts(
+    model: str | type[Recommender],
+    chosen: Chosen,
+    space: Space,
+    fixed: Mapping[str, Any],
+    presets: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return the values of what is searched in the default preset, and in others that differ."""
+    found = []
+    for every in (chosen, *(choose(model, preset, fixed) for preset in presets)):
+        everything = all_settings(every)
+        values = {name: everything[name] for name in space}
+        if values not in found:
+            found.append(values)
+
+    return found
+
+
+def _check_data(chosen: Chosen, data: Sequence[Dataset]) -> None:
+    """Refuse data sets that cannot be tuned on."""
+    if not data:
+        raise ConfigError("there is nothing to tune on. Name at least one data set.")
+
+    for whole in data:
+        check_needs(chosen.name, chosen.needs, whole)
+        if not (
+            len(whole.valid)
+            or len(whole.impressions.get("valid", ()))
+            or len(whole.held_triples.get("valid", ()))
+        ):
+            raise DataError(
+                f"{whole.name} has no validation part, so there is nothing to tune on. Build it "
+                "with --ratios 0.8,0.1,0.1."
+            )
+        if measured_by(chosen, whole) != measured_by(chosen, data[0]):
+            raise DataError(
+                f"{whole.name} is measured by another metric than {data[0].name}. Tune on them one "
+                "by one."
+            )
+
+    sums = [fingerprint(whole) for whole in data]
+    if len(set(sums)) < len(sums):
+        raise ConfigError("a data set is there twice. Leave one out.")
+
+
+def _check_seeds(seed: int, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    found = (seed,) if seeds is None else tuple(seeds)
+    if not found or len(set(found)) < len(found) or min(found) < 0:
+        raise ConfigError(f"seeds {found}: name distinct whole numbers of 0 or more.")
+    return found
+
+
+def _check_budget(trials: int, minutes: float, seed: int, workers: int) -> None:
+    if trials < 1 or not minutes > 0:
         raise ConfigError(
             f"{trials} trials in {minutes} minutes: take at least 1 trial and a positive number "
             "of minutes."
         )
+    if workers < 1:
+        raise ConfigError(f"{workers} workers: take at least 1.")
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative. Take 0 or more.")
 

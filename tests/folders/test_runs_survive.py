@@ -163,6 +163,7 @@ def test_a_kill_in_the_last_moment_leaves_a_folder_that_opens_and_resumes(
     done = kgrec.fit("bprmf", data, out=tmp_path / "r", resume=True, **SMALL)
     assert equal(done, kgrec.fit("bprmf", data, **SMALL))
     assert sorted(os.listdir(tmp_path / "r")) == [
+        "README.md",
         "config.json",
         "data",
         "model.safetensors",
@@ -215,7 +216,12 @@ def test_a_refit_killed_at_its_start_has_the_data_of_its_first_pass(data, tmp_pa
     done = kgrec.fit(out=tmp_path / "r", resume=True)
     assert len(done.data.train) == len(data.train) + len(data.valid) + len(data.test)
     assert len(kgrec.load_run(tmp_path / "r").data.train) == len(done.data.train)
-    assert sorted(os.listdir(tmp_path / "r")) == ["config.json", "data-refit", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "r")) == [
+        "README.md",
+        "config.json",
+        "data-refit",
+        "model.safetensors",
+    ]
 
 
 def test_a_finished_run_takes_more_epochs_as_if_it_had_been_asked_for_them_at_once(

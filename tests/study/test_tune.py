@@ -16,9 +16,12 @@ from kgrec.data.derive.variants import without_test
 from kgrec.data.io.writing import locked
 from kgrec.data.records.interactions import Interactions
 from kgrec.errors import CheckpointError, ConfigError, DataError, DivergedError, TrainingError
-from kgrec.models.base import Span
-from kgrec.runs.settings import choose
+from kgrec.models.base import Preset, Span
+from kgrec.models.catalog import find
+from kgrec.runs.settings import _tuned_file, choose, tuned_settings
+from kgrec.study import trials
 from kgrec.study import tune as study
+from kgrec.study.trials import out_of_reach
 from kgrec.study.tune import all_settings, to_toml, tune
 from kgrec.testing import worlds
 
@@ -116,6 +119,7 @@ def test_the_test_part_is_opened_once_and_only_for_the_best(data, tmp_path, monk
         return judge(scorer, given, on=on, **arguments)
 
     monkeypatch.setattr(study, "fit", watched)
+    monkeypatch.setattr(trials, "fit", watched)
     monkeypatch.setattr("kgrec.runs.fit.evaluate", judged)
     found = search(data, tmp_path / "t")
     assert seen == [0, 0, 0, 0, len(data.test)]
@@ -170,7 +174,7 @@ def test_an_interrupted_trial_is_repeated(found, data, tmp_path, monkeypatch):
         return fit(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(study, "fit", interrupted)
+        patch.setattr(trials, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             search(data, tmp_path / "t")
     again = search(data, tmp_path / "t")
@@ -194,7 +198,7 @@ def test_the_time_budget_cuts_a_trial_and_starts_no_other(data, tmp_path, monkey
 
         return fit(*arguments, out=out, on_epoch=None if on_epoch is None else after, **more)
 
-    monkeypatch.setattr(study, "fit", paced)
+    monkeypatch.setattr(trials, "fit", paced)
     found = search(
         data,
         tmp_path / "t",
@@ -232,7 +236,7 @@ def test_a_trial_that_diverges_counts_as_failed(data, tmp_path, monkeypatch):
             raise DivergedError("the loss is not a finite number.")
         return fit(*arguments, **more)
 
-    monkeypatch.setattr(study, "fit", fragile)
+    monkeypatch.setattr(trials, "fit", fragile)
     found = search(data, tmp_path / "t", trials=6)
     failed = [trial for trial in found.tried if trial.state == "failed"]
     assert failed
@@ -247,7 +251,7 @@ def test_a_search_without_any_result_says_so(data, tmp_path, monkeypatch):
     def broken(*arguments, **more):
         raise DivergedError("the loss is not a finite number.")
 
-    monkeypatch.setattr(study, "fit", broken)
+    monkeypatch.setattr(trials, "fit", broken)
     with pytest.raises(TrainingError, match="none of 2 trials"):
         search(data, tmp_path / "t", trials=2)
 
@@ -438,3 +442,98 @@ def test_a_killed_search_goes_on_and_ctrl_c_says_how(tmp_path, shared_data):
         assert done.returncode == 0, told
     tables = [pl.read_csv(tmp_path / out / "trials.csv").drop("seconds") for out in "ab"]
     assert tables[0].equals(tables[1])
+
+
+def slow_and_quick(epochs):
+    """A curve that climbs evenly to .3, and one that is at .2 at once."""
+    return [0.3 * (at + 1) / 200 for at in range(epochs)], [0.2] * epochs
+
+
+@pytest.mark.parametrize("epoch", [10, 20, 50, 100, 150])
+def test_a_slow_learner_is_not_ended_for_being_slow(epoch):
+    """At every epoch the quick one is ahead, or was; the slow one ends higher."""
+    slow, quick = slow_and_quick(epoch)
+    goal = 0.25
+    assert not out_of_reach(slow, 200, goal)
+    assert out_of_reach(quick, 200, goal)
+    assert quick[9] > slow[9], "a median of values at the same epoch would end the slow one"
+
+
+def test_a_training_is_ended_only_below_its_goal():
+    assert not out_of_reach([0.1], 200, 0.9), "nothing is known after one epoch"
+    assert not out_of_reach([0.2] * 30, 30, 0.2), "reaching the goal exactly is no reason"
+    assert out_of_reach([0.2] * 30, 30, 0.2001)
+
+
+def test_presets_are_tried_first(data, tmp_path, monkeypatch):
+    cls, config, presets = find("lightgcn").load()
+    mine = {
+        **presets,
+        "mine": Preset(config={"dim": 5, "num_layers": 1}, train={"learning_rate": 0.05}),
+    }
+    monkeypatch.setattr(
+        type(find("lightgcn")), "load", lambda self: (cls, config, mine), raising=True
+    )
+    found = search(data, tmp_path / "t", trials=2, start=["mine", "default"], final=False)
+    assert found.tried[0].settings["dim"] == 64
+    assert found.tried[1].settings == {"dim": 5, "num_layers": 1, "learning_rate": 0.05}
+    with pytest.raises(CheckpointError, match="start"):
+        search(data, tmp_path / "t", trials=2, start=["default"], final=False)
+
+
+def test_several_data_sets_and_seeds_share_a_trial(data, tmp_path):
+    """Worth is the mean over cells of the value over the default's."""
+    other = replace(worlds.cold_items(users=16, seed=3), name="other")
+    held = np.arange(len(other.train)) % 8 == 7
+    other = replace(other, train=other.train.take(~held), valid=other.train.take(held))
+    found = search([data, other], tmp_path / "t", trials=2, seeds=[0, 5])
+    base = np.array(found.tried[0].values)
+    assert base.shape == (4,)
+    assert found.tried[0].value == 1
+    for trial in found.tried[1:]:
+        if trial.state == "done":
+            assert trial.value == pytest.approx(np.mean(np.array(trial.values) / base))
+    assert len(found.runs) == 2
+    assert {run.data.num_users for run in found.runs} == {20, 16}
+    assert found.budget.seeds == (0, 5)
+    again = search([data, other], tmp_path / "t", trials=2, seeds=[0, 5], final=False)
+    assert again.tried == found.tried
+    with pytest.raises(ConfigError, match="there twice"):
+        search([data, data], tmp_path / "u")
+    with pytest.raises(ConfigError, match="distinct whole numbers"):
+        search(data, tmp_path / "u", seeds=[1, 1])
+
+
+@pytest.mark.slow
+def test_workers_are_processes_with_the_same_values(data, tmp_path):
+    """The first trial alone, then two side by side: each is what training by itself gives."""
+    settings = {**QUICK, "epochs": 2}
+    found = search(data, tmp_path / "t", trials=3, workers=2, settings=settings, final=False)
+    assert [trial.state for trial in found.tried] == ["done"] * 3
+    for trial in found.tried[1:]:
+        alone = trials.fit("lightgcn", data, seed=0, **settings, **trial.settings)
+        assert max(record["ndcg@10"] for record in alone.history) == trial.value
+
+
+def test_chosen_settings_are_presets(monkeypatch):
+    monkeypatch.setattr(
+        "kgrec.runs.settings._tuned_file",
+        lambda: {"lightgcn": {"films": {"dim": 12, "learning_rate": 0.02, "nope": 1}}},
+    )
+    with pytest.raises(ConfigError, match="'nope', which it does not have"):
+        choose("lightgcn", "tuned:films", {})
+    monkeypatch.setattr(
+        "kgrec.runs.settings._tuned_file",
+        lambda: {"lightgcn": {"films": {"dim": 12, "learning_rate": 0.02}}},
+    )
+    chosen = choose("lightgcn", "tuned:films", {"learning_rate": "0.5"})
+    assert (chosen.config.dim, chosen.train.learning_rate) == (12, 0.5)
+    assert chosen.preset == "tuned:films"
+    with pytest.raises(ConfigError, match=r"no preset 'tuned:other'.*tuned:films"):
+        choose("lightgcn", "tuned:other", {})
+
+
+def test_every_shipped_choice_can_be_made():
+    for name in _tuned_file():
+        for preset in tuned_settings(name):
+            assert choose(name, preset, {}).preset == preset
