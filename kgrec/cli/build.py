@@ -420,6 +420,15 @@ def build(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="At a malformed line.")
     ] = "stop",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="How much reading --interactions may take, such as 1.5G: rows are on disk "
+            "meanwhile, beside DATASET. Found where omitted; the dataset is the same.",
+            show_default=False,
+        ),
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -496,6 +505,8 @@ def build(
         "reading": graph_settings(kg_set, profile),
         "seed": seed,
         "hops": None if hops is None else whole_numbers(hops, "--hops"),
+        "memory": memory,
+        "scratch": out.absolute().with_name(f"{out.absolute().name}.rows"),
     }
     given |= {name: value for name, value in others.items() if value is not None}
 
