@@ -68,7 +68,7 @@ def build(
         typer.Option(
             metavar="FORM",
             help="How times are written, where it is not found: iso, epoch (any unit, by size), "
-            "s, ms, us, ns, day-first, month-first, or a pattern such as %d.%m.%Y.",
+            "s, ms, us, ns, excel, day-first, month-first, or a pattern such as %d.%m.%Y.",
             show_default=False,
         ),
     ] = None,

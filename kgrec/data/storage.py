@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from kgrec.data.io.files import FilePath, bare_suffix, read_record, write_parquet
-from kgrec.data.io.mapped import blocks
 from kgrec.data.io.folders import check_folder, combined_sum, new_folder
+from kgrec.data.io.mapped import blocks
 from kgrec.data.rdf.reader import FORMATS as RDF
 from kgrec.data.records.content import Content, Impressions, Vectors
 from kgrec.data.records.dataset import Dataset

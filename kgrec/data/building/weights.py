@@ -1,5 +1,6 @@
 """What an interaction counts: event types, weights, quantities, age; sessions, caps, bots."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from kgrec.errors import ConfigError, DataError, nearest
 _DAY = 86_400.0
 _BOT_ROWS, _BOT_TIMES = 500, 50  # rows of a user, and how many times the median of all
 _MOST_SHOWN = 5
+_BETWEEN = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ def _by_event(
         return frame, ()
 
     kinds = frame["event"].value_counts(name="rows").sort("rows", "event", descending=True)
-    weights = _of_kinds(kinds, options.weights)
+    given = _as_written(kinds["event"].to_list(), options.weights, report)
+    weights = _of_kinds(kinds, given)
     frame = frame.with_columns(
         weight=pl.col("event").replace_strict(weights, return_dtype=pl.Float64)
         * (pl.col("weight") if "weight" in frame.columns else 1.0)
@@ -158,6 +161,39 @@ def _by_event(
             report.counts[f"events {kind} (weight {weights[kind]:g})"] = rows
 
     return frame.with_columns(event=event), tuple(names)
+
+
+def _as_written(
+    found: list[str], given: Mapping[str, float | int] | None, report: ReportBuilder
+) -> Mapping[str, float | int] | None:
+    """Return the weights by the event types of the log, which may differ from those given by case,
+    white space and the marks between words; that is told.
+    """
+    if given is None:
+        return None
+
+    weights = {kind: given[kind] for kind in found if kind in given}
+    taken = set(weights)
+    plain: dict[str, list[str]] = {}
+    for name in given:
+        plain.setdefault(_plain(name), []).append(name)
+
+    for kind in found:
+        alike = plain.get(_plain(kind), [])
+        if kind in weights or len(alike) != 1:
+            continue
+        weights[kind] = given[alike[0]]
+        taken.add(alike[0])
+        report.warn(
+            f"Event type {kind!r} has the weight of {alike[0]!r}: they differ by case or marks alone",
+            f"If they are different things, give it its own: --weights {kind}=...",
+        )
+
+    return weights | {name: weight for name, weight in given.items() if name not in taken}
+
+
+def _plain(kind: str) -> str:
+    return _BETWEEN.sub("", kind).casefold()
 
 
 def _of_kinds(kinds: pl.DataFrame, given: Mapping[str, float | int] | None) -> dict[str, float]:

@@ -12,6 +12,7 @@ Any number of parts in any order; other columns are left. One of the two folders
 else may be missing, and so may the columns behind the first two of the interactions and ``lang``.
 """
 
+import glob
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from kgrec.data.io.writing import write_file
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.parts import PARTS
 from kgrec.data.records.triples import Triples
+from kgrec.data.tables.partitions import keys_of
 from kgrec.errors import CheckpointError, FormatError
 from kgrec.log import progress
 
@@ -151,8 +153,7 @@ def _parts(folder: Path, problems: list[str], notes: list[str]) -> dict[str, lis
 
         names = [n for n in names if not any(part[0] in "._" for part in n.split("/"))]
         other = [name for name in names if not name.endswith(".parquet")]
-        for name in other:
-            problems.append(_stranger(folder / name))
+        problems.extend(_stranger(folder / name) for name in other)
         names = [name for name in names if name not in other]
         if names:
             found[table] = names
@@ -191,6 +192,12 @@ def _check_schemas(
     """Return the rows of the parts that are sound, and note what is wrong with the others."""
     sound: dict[str, int] = {}
     first: dict[str, Any] = {}
+    if len({frozenset(keys_of(Path(name))) for name in files}) > 1:
+        problems.append(
+            f"{folder / table}: some parts are in folders such as day=7, others are not. Write all "
+            "of them alike."
+        )
+
     for name in files:
         path = folder / name
         try:
@@ -336,8 +343,10 @@ def _check_manifest(
                 "again."
             )
 
-    for name in sorted(set(map(str, entries)) - set(files))[:_MOST]:
-        problems.append(f"{path}: names {name[:80]!r}, which is not there. Copy the folder whole.")
+    gone = sorted(set(map(str, entries)) - set(files))[:_MOST]
+    problems.extend(
+        f"{path}: names {name[:80]!r}, which is not there. Copy the folder whole." for name in gone
+    )
 
 
 def read(folder: Path) -> DatasetSources:
@@ -361,7 +370,7 @@ def read(folder: Path) -> DatasetSources:
 
     graphs: list[object] = []
     if "triples" in parts:
-        graphs.append(str(folder / "triples"))
+        graphs.append(f"{glob.escape(str(folder))}/triples/**/*.parquet")
     if "labels" in parts and graphs:
         graphs.append(_labels(folder / "labels.parquet"))
     if "links" in parts and graphs:

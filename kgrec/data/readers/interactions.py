@@ -1,7 +1,7 @@
 """Interaction files and frames to an ``InteractionLog``."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,7 @@ from kgrec.data.tables.delimited import (
     Table,
     as_ids,
     as_numbers,
+    has_decimal_commas,
     head_table,
     is_text,
     read_table,
@@ -33,7 +34,14 @@ from kgrec.data.tables.roles import (
     header_words,
     interaction_roles,
 )
-from kgrec.data.tables.times import SMALLEST_MOMENT, are_days, read_times, unit_of
+from kgrec.data.tables.times import (
+    SMALLEST_MOMENT,
+    are_days,
+    are_sheet_days,
+    read_times,
+    sheet_note,
+    unit_of,
+)
 from kgrec.errors import ConfigError, FormatError
 from kgrec.process import refuse_after_fork
 
@@ -148,7 +156,7 @@ def read_interactions(
         min_rating: Ratings below it are left out and counted.
         separator: Between cells; found from the extension and the first line where None.
         time_format: Of the times, where it is not found: "iso", "epoch" (numbers of any unit, by
-            their size), "s", "ms", "us", "ns", "day-first", "month-first", or a pattern such as
+            their size), "s", "ms", "us", "ns", "excel", "day-first", "month-first", or a pattern such as
             "%d.%m.%Y".
         on_error: "stop" at a malformed line, or "skip" it and count it.
 
@@ -306,20 +314,22 @@ class TimesSeen:
         self._low = float("inf")
         self._high = 0.0
         self._days = True
+        self._sheet = True
 
     def add(self, times: pl.Series) -> None:
         """Look at further times."""
         size = times.abs()
         self._high = max(self._high, float(size.max() or 0))  # type: ignore[arg-type]
         self._low = min(self._low, float(size.filter(size > 0).min() or "inf"))  # type: ignore[arg-type]
-        if self._high < SMALLEST_MOMENT and self._days:
-            self._days = are_days(times)
+        if self._high < SMALLEST_MOMENT:
+            self._days = self._days and are_days(times)
+            self._sheet = self._sheet and are_sheet_days(times)
 
     @property
     def plain(self) -> bool:
-        """Whether all are what float64 holds exactly, of one unit."""
+        """Whether all are what float64 holds exactly, of one unit, and no days as numbers."""
         if self._high < SMALLEST_MOMENT:
-            return not self._days
+            return not (self._days or self._sheet)
 
         return (
             self._high < 1 << 53
@@ -387,6 +397,7 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     if "event" in found:
         columns["event"] = as_ids(table, found["event"], on_error)
 
+    notes = [*notes_of(table, search), *_told(table, found, columns, settings)]
     frame, dropped = _complete(pl.DataFrame(columns), table)
     if settings.min_rating is not None:
         kept = frame.filter(pl.col("rating") >= settings.min_rating)
@@ -395,9 +406,21 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
         frame = kept
 
     _log.info("%s: %d interactions", table.name, frame.height)
-    notes = notes_of(table, search)
-    log = InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+    log = InteractionLog(frame, (table.name,), dropped, None, search.roles(), tuple(notes))
     return in_row_order(log) if by_row else log
+
+
+def _told(
+    table: Table, found: Mapping[str, str], columns: Mapping[str, pl.Series], settings: LogSettings
+) -> Iterator[str]:
+    """Yield what was decided about cells."""
+    times = columns.get("time")
+    if times is not None and settings.time_format is None and are_sheet_days(times):
+        yield sheet_note(table.name, found["time"], times)
+
+    for role in ("rating", "weight", "quantity"):
+        if role in found and has_decimal_commas(table.frame[found[role]]):
+            yield f"{table.name}: commas in {found[role]!r} are decimal commas."
 
 
 def in_row_order(log: InteractionLog, first: int = 0) -> InteractionLog:

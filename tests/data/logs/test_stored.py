@@ -187,7 +187,7 @@ def test_a_log_that_takes_more_than_half_of_what_is_free_goes_to_disk(lake, monk
 
 def test_what_is_not_regular_is_read_in_memory_and_told(tmp_path, caplog):
     path = tmp_path / "log.csv"
-    path.write_text('user_id,item_id\n"a, b",1\n' + "".join(f"u{n},{n % 3}\n" for n in range(20)))
+    path.write_text('user_id,item_id\n"a, b",1\n' + "".join(f"u{n % 4},{n}\n" for n in range(40)))
     built(path, tmp_path, (100, 100), split="random")
     assert "no regular table, and is read in memory" in caplog.text
 
