@@ -79,7 +79,7 @@ def _new(path: Path, dtype: type, size: int) -> np.ndarray:
     if not size:  # an empty file cannot be mapped
         np.save(path, np.empty(0, dtype))
         return np.empty(0, dtype)
-    return np.lib.format.open_memmap(path, "w+", dtype, (size,))  # type: ignore[no-untyped-call,no-any-return]
+    return np.lib.format.open_memmap(path, "w+", dtype, (size,))
 
 
 def _sources(edges: Edges, first: int, last: int, ptr: np.ndarray) -> np.ndarray:

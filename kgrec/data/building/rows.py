@@ -437,6 +437,7 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
     wanted = known.to_numpy()
     before = rows.frame.height
     here = used_numbers(rows.frame, "item", len(ids))
+    frame: pl.DataFrame | StoredRows
     if isinstance(rows.frame, StoredRows):
         frame = rows.frame.kept(lambda piece: pl.Series(wanted[piece["item"].to_numpy()]))
     else:
@@ -480,6 +481,7 @@ def core(rows: Rows, cores: tuple[int, int], report: ReportBuilder) -> Rows:
 
     sizes = len(rows.ids["user"]), len(rows.ids["item"])
     before = _counts(rows.frame, sizes)
+    frame: pl.DataFrame | StoredRows
     if isinstance(rows.frame, StoredRows):
         frame = rows.frame.cored(*cores, sizes)
     else:

@@ -125,8 +125,8 @@ def check_lake(path: str | os.PathLike[str], *, values: bool = True) -> LakeRepo
     if there:
         _check_manifest(folder, heights, [n for files in parts.values() for n in files], problems)
 
-    files = {table: len(found) for table, found in parts.items()}
-    return LakeReport(files, rows, tuple(problems), tuple(notes), there)
+    counts = {table: len(found) for table, found in parts.items()}
+    return LakeReport(counts, rows, tuple(problems), tuple(notes), there)
 
 
 def write_manifest(path: str | os.PathLike[str]) -> None:
@@ -384,7 +384,8 @@ def _interactions(folder: Path, files: list[str]) -> dict[str, Any]:
     """Return the log, or the parts of the split that a column names."""
     source = str(folder / "interactions")
     columns = pl.read_parquet_schema(folder / files[0])
-    named = {name: name for name in ("user", "item", "time", "weight") if name in columns}
+    names = [name for name in ("user", "item", "time", "weight") if name in columns]
+    named: dict[str, Any] = dict(zip(names, names, strict=True))
     if "split" not in columns:
         return {"interactions": source, **named}
 

@@ -12,9 +12,9 @@ from kgrec.data.logs.scratch import BLOCK_ROWS, ColumnFile, Room
 from kgrec.data.records.interactions import Interactions, counted
 from kgrec.data.records.parts import PARTS
 from kgrec.data.splitting.strategies import (
+    boundaries,
     by_moments,
     by_user,
-    ends,
     find_split,
     folded_parts,
     held_users,
@@ -172,7 +172,7 @@ def _ranges(counts: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     have ``most`` rows together, but at least one.
     """
     behind = np.cumsum(counts)
-    ends = []
+    ends: list[int] = []
     first = start = 0
     piece_of = np.zeros(len(counts), dtype=np.int32)
     while first < len(counts):
@@ -190,7 +190,7 @@ def _written(
 ) -> StoredRows:
     """Write pieces of rows, and remove the columns that they come from."""
     fresh: dict[str, ColumnFile] = {}
-    ends = []
+    ends: list[int] = []
     for piece in pieces:
         for name in before:
             if name not in fresh:
@@ -282,7 +282,7 @@ def _by_time(
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
     times = rows.columns["time"]
     if not sessions:
-        moments = [_ranked(times, rank) for rank in ends(times, shares)]
+        moments = [_ranked(times, rank) for rank in boundaries(times, shares)]
         return lambda user, time: by_moments(_there(time), *moments)
 
     latest: dict[str, list[np.ndarray]] = {"user": [], "time": []}
@@ -294,7 +294,7 @@ def _by_time(
 
     users, end = (np.concatenate(found) for found in latest.values())
     first, second = (
-        np.sort(end)[rank] if rank < len(end) else np.inf for rank in ends(end, shares)
+        np.sort(end)[rank] if rank < len(end) else np.inf for rank in boundaries(end, shares)
     )
     part = np.zeros(int(users.max(initial=-1)) + 1, dtype=np.int8)
     part[users] = by_moments(end, first, second)

@@ -97,7 +97,7 @@ class ColumnFile:
 
     def write(self, start: int, values: np.ndarray) -> None:
         """Write numbers from a row on."""
-        data = memoryview(np.ascontiguousarray(values, self.dtype)).cast("B")
+        data = np.ascontiguousarray(values, self.dtype).view(np.uint8).data
         self._stream.seek(start * self.dtype.itemsize)
         while len(data):
             data = data[self._stream.write(data) :]
@@ -107,7 +107,7 @@ class ColumnFile:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the rows from ``start`` on, up to ``stop``."""
         found = np.empty(max(min(stop, self._length) - start, 0), self.dtype)
-        data = memoryview(found).cast("B")
+        data = found.view(np.uint8).data
         self._stream.seek(start * self.dtype.itemsize)
         while len(data):
             size = self._stream.readinto(data)

@@ -72,13 +72,13 @@ def temporal_split(
     moments = _times(time, "temporal")
     ordered = np.sort(moments)
     first, second = (
-        ordered[end] if end < len(ordered) else np.inf for end in ends(ordered, ratios)
+        ordered[end] if end < len(ordered) else np.inf for end in boundaries(ordered, ratios)
     )
     del ordered
     return by_moments(moments, first, second)
 
 
-def ends(moments: Sized, ratios: tuple[float, float, float]) -> tuple[int, int]:
+def boundaries(moments: Sized, ratios: tuple[float, float, float]) -> tuple[int, int]:
     """Return the places, in the order of times, where validation and test begin."""
     first, second = (round(len(moments) * share) for share in (ratios[0], ratios[0] + ratios[1]))
     return first, second
