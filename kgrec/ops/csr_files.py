@@ -10,7 +10,7 @@ from kgrec.errors import GraphError
 from kgrec.ops.csr import INT32_MAX, Csr
 
 Edges = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
-"""Gives all edges in blocks, each time anew: destinations and sources."""
+"""Gives all edges in blocks, at every call from the first on: destinations and sources."""
 
 _BLOCK = 1 << 22
 
@@ -99,8 +99,8 @@ def _sources(edges: Edges, first: int, last: int, ptr: np.ndarray) -> np.ndarray
 def _write_reverses(folder: Path, ptr: np.ndarray, idx: np.ndarray, dtype: type) -> None:
     """Write the position of each edge's reverse.
 
-    Edges are sorted by destination, then source: those that leave a node are met in the order in
-    which their reverses stand in the node's own row.
+    Edges are sorted by destination, then source: those that leave a node are met in the order of
+    their reverses in the node's own row.
     """
     rev = _new(folder / "rev.npy", dtype, len(idx))
     cursor = ptr[:-1].copy()

@@ -95,7 +95,7 @@ def read_rows(
     Args:
         sources: Where they are.
         options: How they are read and divided.
-        report: What is told of them.
+        report: Where what was left out is noted.
         room: Where a log is put down that is not to be held in memory.
 
     Raises:

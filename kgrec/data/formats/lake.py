@@ -271,12 +271,12 @@ def _check_values(table: str, folder: Path, name: str, problems: list[str]) -> N
     ]
     counts = np.zeros(len(bad), dtype=np.int64)
     lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
-    asked = [where.sum().alias(str(number)) for number, (_, _, where) in enumerate(bad)]
+    checks = [where.sum().alias(str(number)) for number, (_, _, where) in enumerate(bad)]
     try:
         with progress(f"checking {name}", _height(path)) as bar:
             done = 0
             for block in lazy.collect_batches(chunk_size=_ROWS, maintain_order=True):
-                counts += np.array(block.select(asked).row(0), dtype=np.int64)
+                counts += np.array(block.select(checks).row(0), dtype=np.int64)
                 done += block.height
                 bar.update(done)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

@@ -397,7 +397,7 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     if "event" in found:
         columns["event"] = as_ids(table, found["event"], on_error)
 
-    notes = [*notes_of(table, search), *_told(table, found, columns, settings)]
+    notes = [*notes_of(table, search), *_cell_notes(table, found, columns, settings)]
     frame, dropped = _complete(pl.DataFrame(columns), table)
     if settings.min_rating is not None:
         kept = frame.filter(pl.col("rating") >= settings.min_rating)
@@ -410,7 +410,7 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     return in_row_order(log) if by_row else log
 
 
-def _told(
+def _cell_notes(
     table: Table, found: Mapping[str, str], columns: Mapping[str, pl.Series], settings: LogSettings
 ) -> Iterator[str]:
     """Yield what was decided about cells."""
