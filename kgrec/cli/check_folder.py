@@ -37,10 +37,7 @@ def check_folder(
     """
     from kgrec.data.formats import lake
 
-    if write_manifest and folder.is_dir():
-        (folder / "manifest.json").unlink(missing_ok=True)
-
-    report = lake.check_lake(folder)
+    report = lake.check_lake(folder, manifest=not write_manifest)
     if write_manifest and not report.problems:
         lake.write_manifest(folder)
 

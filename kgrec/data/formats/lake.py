@@ -93,13 +93,16 @@ def recognize(folder: Path) -> bool:
     return any(any((folder / name).glob("*.parquet")) for name in _FOLDERS)
 
 
-def check_lake(path: str | os.PathLike[str], *, values: bool = True) -> LakeReport:
+def check_lake(
+    path: str | os.PathLike[str], *, values: bool = True, manifest: bool = True
+) -> LakeReport:
     """Check a folder of parts.
 
     Args:
         path: The folder.
         values: Whether the cells are read as well, and not only what the files say of themselves
             and their sums.
+        manifest: Whether the manifest is compared, where there is one.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -121,7 +124,7 @@ def check_lake(path: str | os.PathLike[str], *, values: bool = True) -> LakeRepo
         if len(sound) == len(files) and not rows[table] and table in _FOLDERS:
             problems.append(f"{folder / table}: no rows. Write at least one.")
 
-    there = (folder / MANIFEST).exists()
+    there = manifest and (folder / MANIFEST).exists()
     if there:
         _check_manifest(folder, heights, [n for files in parts.values() for n in files], problems)
 
