@@ -14,6 +14,11 @@ from pathlib import Path
 from kgrec.errors import ForkError
 
 _TASKS = Path("/proc/self/task")  # Linux: a folder per thread
+_GROUP = "/sys/fs/cgroup/"
+_GROUPS = (  # of containers: limit and use, version 2 and 1
+    (f"{_GROUP}memory.max", f"{_GROUP}memory.current"),
+    (f"{_GROUP}memory/memory.limit_in_bytes", f"{_GROUP}memory/memory.usage_in_bytes"),
+)
 _WORKER = re.compile(r"polars-\d|tokio-rt-worker")
 
 
@@ -67,6 +72,26 @@ def total_memory() -> int:
     import psutil
 
     return int(psutil.virtual_memory().total)
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that are free for this process, as far as the system says; no
+    more than its control group allows.
+    """
+    free = _linux("/proc/meminfo", "MemAvailable")
+    if free is None:
+        import psutil
+
+        free = int(psutil.virtual_memory().available)
+
+    for limit, used in _GROUPS:
+        try:
+            left = int(Path(limit).read_text()) - int(Path(used).read_text())
+        except (OSError, ValueError):  # none there, or "max"
+            continue
+        free = min(free, max(left, 0))
+
+    return free
 
 
 def _linux(file: str, name: str) -> int | None:

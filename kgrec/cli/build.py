@@ -68,7 +68,7 @@ def build(
         typer.Option(
             metavar="FORM",
             help="How times are written, where it is not found: iso, epoch (any unit, by size), "
-            "s, ms, us, ns, day-first, month-first, or a pattern such as %d.%m.%Y.",
+            "s, ms, us, ns, excel, day-first, month-first, or a pattern such as %d.%m.%Y.",
             show_default=False,
         ),
     ] = None,
@@ -420,6 +420,15 @@ def build(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option(help="At a malformed line.")
     ] = "stop",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="How much reading --interactions may take, such as 1.5G: rows are on disk "
+            "meanwhile, beside DATASET. Found where omitted; the dataset is the same.",
+            show_default=False,
+        ),
+    ] = None,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -496,6 +505,8 @@ def build(
         "reading": graph_settings(kg_set, profile),
         "seed": seed,
         "hops": None if hops is None else whole_numbers(hops, "--hops"),
+        "memory": memory,
+        "scratch": out.absolute().with_name(f"{out.absolute().name}.rows"),
     }
     given |= {name: value for name, value in others.items() if value is not None}
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from kgrec.data.io.files import FilePath, bare_suffix, read_record, write_parquet
 from kgrec.data.io.folders import check_folder, combined_sum, new_folder
+from kgrec.data.io.mapped import blocks
 from kgrec.data.rdf.reader import FORMATS as RDF
 from kgrec.data.records.content import Content, Impressions, Vectors
 from kgrec.data.records.dataset import Dataset
@@ -117,7 +118,8 @@ def _write_array(path: Path, array: np.ndarray) -> None:
         np.lib.format.write_array_header_1_0(
             stream, np.lib.format.header_data_from_array_1_0(array)
         )
-        stream.write(array.reshape(-1).view(np.uint8).data)
+        for block in blocks(array):
+            stream.write(block.reshape(-1).view(np.uint8).data)
 
 
 def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
@@ -383,14 +385,15 @@ def _impressions(opened: "_Opened", part: str, users: int, items: int) -> Impres
 
 def _in_order(part: Interactions) -> bool:
     """Return whether interactions are sorted by user, then time, those without a time last."""
-    after = part.user[1:] > part.user[:-1]
     if part.time is None:
-        return bool((after | (part.user[1:] == part.user[:-1])).all())
+        return all((user[1:] >= user[:-1]).all() for user in blocks(part.user, 1))
 
-    within = (part.user[1:] == part.user[:-1]) & (
-        (part.time[1:] >= part.time[:-1]) | np.isnan(part.time[1:])
-    )
-    return bool((after | within).all())
+    for user, time in zip(blocks(part.user, 1), blocks(part.time, 1), strict=True):
+        within = (user[1:] == user[:-1]) & ((time[1:] >= time[:-1]) | np.isnan(time[1:]))
+        if not ((user[1:] > user[:-1]) | within).all():
+            return False
+
+    return True
 
 
 class _Opened:
@@ -480,7 +483,9 @@ class _Opened:
         return len(self.array(name, np.int32, (None,)))
 
     def _check_range(self, name: str, rows: np.ndarray, below: int, first: int = 0) -> None:
-        if len(rows) and not (rows.min() >= first and rows.max() < below):
+        if len(rows) and not all(
+            some.min() >= first and some.max() < below for some in blocks(rows)
+        ):
             raise CheckpointError(
                 f"{self.folder / name}: a row number outside {first}..{below - 1}. Build the "
                 "dataset again."

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kgrec.errors import GraphError
 
-_INT32_MAX = 2**31 - 1
+INT32_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Csr:
     Attributes:
         ptr: First edge of each node, and the number of edges last; int64 (nodes + 1).
         idx: Source node of each edge, int32.
-        rev: Position of each edge's reverse, int32; ``rev[rev[e]] == e``.
+        rev: Position of each edge's reverse, int32, or int64 beyond 2^31 - 1 edges;
+            ``rev[rev[e]] == e``.
         relation: Relation of each edge, int32, or None where there is one kind of edge.
         num_nodes: Number of nodes, isolated ones included.
     """
@@ -42,6 +43,8 @@ class Csr:
         num_nodes: int,
         relation: np.ndarray | Tensor | None = None,
         inverse: np.ndarray | Tensor | None = None,
+        *,
+        largest: int = INT32_MAX,
     ) -> "tuple[Csr, Tensor]":
         """Return the structure, and the permutation ``order``: edge ``k`` of the structure is input
         edge ``order[k]`` (int64).
@@ -54,6 +57,7 @@ class Csr:
             num_nodes: Number of nodes.
             relation: Relation of each edge.
             inverse: Inverse of each relation; None means that every relation is its own inverse.
+            largest: Number of edges beyond which positions are int64 instead of int32.
 
         Raises:
             GraphError: If a node or relation is out of range, the sizes do not fit, or an edge has
@@ -86,14 +90,10 @@ class Csr:
         else:
             num_relations = max(1, len(back))
 
-        if (
-            num_nodes > _INT32_MAX
-            or len(head) > _INT32_MAX
-            or num_nodes * num_nodes * num_relations >= 2**63
-        ):
+        if num_nodes > INT32_MAX or num_nodes * num_nodes * num_relations >= 2**63:
             raise GraphError(
-                f"{num_nodes} nodes and {len(head)} edges are more than 32-bit positions can "
-                "name. Split the graph."
+                f"{num_nodes} nodes with {num_relations} relations are more than 64 bits can sort. "
+                "Split the graph."
             )
 
         key, order = torch.sort(_key(head, kind, tail, num_nodes, num_relations), stable=True)
@@ -116,8 +116,9 @@ class Csr:
         if not torch.equal(turned, key):
             raise GraphError(_without_reverse(key, turned, reverse_of, num_nodes, num_relations))
 
-        rev = torch.empty(len(head), dtype=torch.int32, device=head.device)
-        rev[reverse_of] = torch.arange(len(head), dtype=torch.int32, device=head.device)
+        place = torch.int64 if len(head) > largest else torch.int32
+        rev = torch.empty(len(head), dtype=place, device=head.device)
+        rev[reverse_of] = torch.arange(len(head), dtype=place, device=head.device)
         ptr = torch.zeros(num_nodes + 1, dtype=torch.int64, device=head.device)
         torch.cumsum(torch.bincount(head, minlength=num_nodes), 0, out=ptr[1:])
         return cls(ptr, tail.int(), rev, None if kind is None else kind.int(), num_nodes), order

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,7 @@ from kgrec.data.building.rows import (
     divide,
     item_keys,
     known_users,
+    memory_for,
     number_labeled,
     read_rows,
     sorted_keys,
@@ -40,6 +42,7 @@ from kgrec.data.linking.agreement import agreement, disagreement
 from kgrec.data.linking.by_value import proposals
 from kgrec.data.linking.links import link, read_links
 from kgrec.data.linking.user_facts import add_user_facts, read_user_table
+from kgrec.data.logs.scratch import Room, scratch_folder
 from kgrec.data.readers.items import ItemTable, titles
 from kgrec.data.readers.phrases import read_phrases
 from kgrec.data.readers.triples import read_triples, reader_settings
@@ -81,23 +84,32 @@ def build_dataset(sources: DatasetSources, options: BuildOptions) -> Dataset:
         DataError: If nothing is left to train on, or no user to evaluate.
     """
     refuse_after_fork("Building a dataset")
+    memory = memory_for(sources, options)
+    if memory is None:
+        return _built(sources, options, None)
+
+    with scratch_folder(None if options.scratch is None else Path(options.scratch)) as folder:
+        return _built(sources, options, Room.of(folder, memory))
+
+
+def _built(sources: DatasetSources, options: BuildOptions, room: Room | None) -> Dataset:
     check_link_by(sources, options)
     sources = with_held_triples(sources, options)
     check_held(sources.held, options.triple_ratios)
     report = ReportBuilder(notes=list(sources.notes))
 
     # Interactions, and the ids of users and items.
-    rows = read_rows(sources, options, report)
+    rows = read_rows(sources, options, report, room)
     rows = within(rows, _item_ids(rows, sources, options), report)
-    frame = core(rows.frame, options.cores, report)
+    rows = core(rows, options.cores, report)
     cored = max(options.cores) > 1
-    users = known_users(rows, frame, cored)
-    keys = item_keys(rows, frame, cored)
+    users = known_users(rows, cored)
+    keys = item_keys(rows, cored)
     known = Known("the interactions", keys) if len(keys) else None
     links = _read_links(sources, options, known, report)
     table = read_item_table(sources, options, known, report)
     items = _catalog(keys, options.catalog, links, table)
-    parts = divide(rows, frame, users, items, options.seed)
+    parts = divide(rows, users, items, options.seed)
     check_parts(parts, rows, report)
     check_ids(users, report)
     check_ids(items, report)

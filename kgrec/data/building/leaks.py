@@ -13,7 +13,7 @@ from kgrec.data.records.parts import PART_WORDS
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.triples import Triples
 from kgrec.data.records.vocabulary import Vocabulary
-from kgrec.data.tables.id_forms import without_point
+from kgrec.data.tables.id_forms import without_hyphens, without_point
 from kgrec.data.tables.ordering import row_order
 
 _FEWEST = 5  # shared pairs below which two relations are alike by chance
@@ -244,7 +244,7 @@ def check_ids(ids: Vocabulary, report: ReportBuilder) -> None:
         f"They count as different {ids.kind}s. Make them the same where they are.",
     )
     seen = ids.series.str.normalize("NFKC").str.strip_chars().str.replace_all(_INVISIBLE, "")
-    seen = without_point(seen)
+    seen = without_hyphens(without_point(seen))
     again = seen.is_duplicated()
     if again.any():
         first = seen.filter(again)[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgrec.data.io.files import FilePath
+from kgrec.data.logs.scratch import memory_size
 from kgrec.data.readers.attributes import table_settings
 from kgrec.data.readers.triples import reader_settings
 from kgrec.data.splitting.strategies import check_ratios
@@ -75,6 +76,10 @@ class BuildOptions:
             direction, and the third the most an entity may have to be followed at all; 0 is no
             limit.
         item_year: Column of years in ``items``, for ``link_by``; found where None.
+        memory: How much the reading of ``interactions`` may take ("1.5G", or bytes): its rows are
+            on disk meanwhile. Found where None. The dataset is the same.
+        scratch: What the folder of these rows is made beside; the system's folder of temporary
+            files where None.
 
     Raises:
         ConfigError: If an option is unknown or out of range.
@@ -107,6 +112,8 @@ class BuildOptions:
     review: FilePath | None = None
     item_year: str | None = None
     hops: int | Sequence[int] | None = None
+    memory: str | float | int | None = None
+    scratch: FilePath | None = None
 
     def __post_init__(self) -> None:
         """Check each option that does not depend on the sources."""
@@ -121,6 +128,9 @@ class BuildOptions:
         for name, number in least.items():
             if number < 0:
                 raise ConfigError(f"{name}: {number} is negative. 0 keeps everything.")
+
+        if self.memory is not None:
+            memory_size(self.memory)
 
         self._check_weights()
         for name in ("ratios", "triple_ratios"):

@@ -1,7 +1,9 @@
 """Interactions from their sources, divided into parts: one row per pair of user and item."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 
 import numpy as np
 import polars as pl
@@ -9,8 +11,11 @@ import polars as pl
 from kgrec.data.building.item_table import known_items
 from kgrec.data.building.options import BuildOptions
 from kgrec.data.building.sources import DatasetSources
-from kgrec.data.building.weights import capped, from_last, known_in_training, summed, weigh
+from kgrec.data.building.weights import capped, from_last, known_in_training, report_bots, weigh
 from kgrec.data.graphs.filter import interaction_core
+from kgrec.data.logs.order import one_per_pair
+from kgrec.data.logs.pieces import StoredRows, divide_stored, in_pieces
+from kgrec.data.logs.scratch import Room, memory_size
 from kgrec.data.readers.interactions import (
     ROW,
     LogColumns,
@@ -19,15 +24,15 @@ from kgrec.data.readers.interactions import (
     read_log,
     read_part,
 )
+from kgrec.data.readers.stored import StoredLog, read_stored, rows_of
 from kgrec.data.records.content import Impressions
-from kgrec.data.records.interactions import InteractionLog, Interactions
+from kgrec.data.records.interactions import InteractionLog, Interactions, counted
 from kgrec.data.records.parts import PART_WORDS, PARTS, TEST, TRAIN, VALID
 from kgrec.data.records.report import ReportBuilder
 from kgrec.data.records.vocabulary import Vocabulary
 from kgrec.data.splitting.impressions import divide_impressions, number_impressions
 from kgrec.data.splitting.labeled import (
     HELD_OUT,
-    POSITION,
     LabeledSplit,
     divide_labels,
     number_negatives,
@@ -35,11 +40,15 @@ from kgrec.data.splitting.labeled import (
 from kgrec.data.splitting.negatives import with_negatives
 from kgrec.data.splitting.strategies import RATIOS, check_ratios, find_split, hold_out
 from kgrec.data.tables.id_forms import difference
-from kgrec.data.tables.ordering import numbered, row_order, text_order
+from kgrec.data.tables.ordering import numbered, text_order
 from kgrec.data.tables.times import WORDS, unit_of
 from kgrec.errors import ConfigError, DataError
+from kgrec.process import available_memory
 from kgrec.random import numpy_generator
 
+_logger = logging.getLogger("kgrec.data")
+_BYTES_PER_ROW = 60  # of a log that is read, sorted and divided in memory
+_REPEATED = "repeated pairs, the earliest kept"
 _Ids = dict[str, pl.Series]
 _Parts = tuple[Interactions, Interactions, Interactions]
 
@@ -49,7 +58,8 @@ class Rows:
     """Interactions whose users and items are numbers over ``ids``, and how they are divided.
 
     Attributes:
-        frame: Columns ``user``, ``item`` and ``part``; and ``time`` and ``rating`` where known.
+        frame: Columns ``user``, ``item`` and ``part``; and ``time`` and ``rating`` where known. Or
+            rows on disk that no part is known of.
         ids: Sorted keys by column.
         split: Name of the split that is still to be made; "given" where ``part`` says it.
         shares: Shares of train, valid and test.
@@ -61,7 +71,7 @@ class Rows:
         half_life: Days after which an interaction counts half, None if there are none.
     """
 
-    frame: pl.DataFrame
+    frame: pl.DataFrame | StoredRows
     ids: _Ids
     split: str
     shares: tuple[float, float, float] = RATIOS
@@ -77,8 +87,16 @@ class Rows:
         return self.split if self.labeled is None else self.labeled.split
 
 
-def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuilder) -> Rows:
+def read_rows(
+    sources: DatasetSources, options: BuildOptions, report: ReportBuilder, room: Room | None = None
+) -> Rows:
     """Return the interactions of labeled rows, impressions, given parts or a log.
+
+    Args:
+        sources: Where they are.
+        options: How they are read and divided.
+        report: Where what was left out is noted.
+        room: Where a log is put down that is not to be held in memory.
 
     Raises:
         ConfigError: If there are none, or sources exclude each other.
@@ -97,8 +115,14 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
         shares = labeled.ratios or RATIOS
         return Rows(frame, ids, "given", shares, labeled.held_out, labeled)
 
-    log = _log(sources, options)
     split = options.split or "random"
+    if room is not None:
+        stored = read_stored(sources.interactions, _log_settings(sources, options), room)
+        if stored is not None:
+            return _stored_rows(stored, split, options, report, room)
+        _logger.warning("%s: is no regular table, and is read in memory.", sources.interactions)
+
+    log = _log(sources, options)
     shares = check_ratios(tuple(RATIOS if options.ratios is None else options.ratios))
 
     if _triples_alone(sources, options):
@@ -129,7 +153,64 @@ def read_rows(sources: DatasetSources, options: BuildOptions, report: ReportBuil
     return Rows(merged, ids, split, shares, False, None, events, every, options.half_life)
 
 
-def _add_log(report: ReportBuilder, log: InteractionLog) -> None:
+def memory_for(sources: DatasetSources, options: BuildOptions) -> int | None:
+    """Return how much memory reading a log may take where its rows are put on disk meanwhile; None
+    where they are held in memory.
+
+    Without ``options.memory`` that is where they would take more than half of what is free.
+
+    Raises:
+        ConfigError: If another option needs the whole log in memory.
+    """
+    whole = _in_memory(sources, options)
+    given = options.memory
+    if whole is None and given is not None:
+        return memory_size(given)
+    if given is not None and whole:
+        raise ConfigError(f"memory: {whole} need the whole log in memory. Leave one of them out.")
+    if whole is not None:
+        return None
+
+    free = available_memory() // 2
+    return free if rows_of(sources.interactions) * _BYTES_PER_ROW > free else None
+
+
+def _in_memory(sources: DatasetSources, options: BuildOptions) -> str | None:
+    """Return what needs all rows in memory, "" where the log is no file, None where nothing does."""
+    log = sources.interactions
+    if not isinstance(log, str | PathLike) or sources.labelled or sources.impressions:
+        return ""
+    if sources.split or options.negatives or options.split == "given":
+        return "negatives and the parts of a split"
+    if sources.event or sources.weight or sources.quantity or options.weighs:
+        return "event types, weights, quantities and half_life"
+    if options.divides_users:
+        return "session_gap and min_events"
+    return None
+
+
+def _stored_rows(
+    log: StoredLog, split: str, options: BuildOptions, report: ReportBuilder, room: Room
+) -> Rows:
+    """Return the rows of a log on disk, in their order, as they are made of one in memory."""
+    shares = check_ratios(tuple(RATIOS if options.ratios is None else options.ratios))
+    _add_log(report, log)
+    sizes = len(log.ids["user"]), len(log.ids["item"])
+    counts = np.zeros(sizes[0], dtype=np.int64)
+    for _, users in log.columns["user"].blocks():
+        counts += counted(users, sizes[0])
+
+    report_bots(counts, log.ids["user"], report)
+    beyond = ReportBuilder()
+    rows, repeated = in_pieces(
+        log.columns, sizes, room, lambda piece: capped(piece, options.cap, beyond)
+    )
+    report.drop("interactions", _REPEATED, repeated)
+    report.dropped += beyond.dropped
+    return Rows(rows, log.ids, split, shares)
+
+
+def _add_log(report: ReportBuilder, log: InteractionLog | StoredLog) -> None:
     report.add(log.sources, log.dropped)
     report.roles += log.roles
     report.notes += log.notes
@@ -193,20 +274,21 @@ def _log(sources: DatasetSources, options: BuildOptions) -> InteractionLog | Non
     if log is None or isinstance(log, InteractionLog):
         return log
 
+    return read_log(log, _log_settings(sources, options))
+
+
+def _log_settings(sources: DatasetSources, options: BuildOptions) -> LogSettings:
     columns = LogColumns(
         *(sources.user, sources.item, sources.time, sources.rating),
         *(sources.event, sources.weight, sources.quantity),
     )
-    return read_log(
-        log,
-        LogSettings(
-            columns,
-            options.min_rating,
-            options.separator,
-            options.on_error,
-            options.time_format,
-            lambda: known_items(sources, options.on_error),
-        ),
+    return LogSettings(
+        columns,
+        options.min_rating,
+        options.separator,
+        options.on_error,
+        options.time_format,
+        lambda: known_items(sources, options.on_error),
     )
 
 
@@ -320,56 +402,13 @@ def _merged(
     if not numbered or ids is None:
         frame, ids = _by_key(frame, ids)
 
-    pair = frame["user"].to_numpy().astype(np.int64)
-    pair *= len(ids["item"])
-    pair += frame["item"].to_numpy()
-    pair *= 4
-    pair += frame["part"].to_numpy() + 1
-    order = row_order(pair)
-    pair = pair[order]
-    new = _changes(pair)
-    repeated = ~new
-    repeated[:-1] |= ~new[1:]
-    if repeated.any():
-        rows = order[repeated]
-        order[repeated] = rows[
-            row_order(
-                pair[repeated],
-                *(values[rows] for values in _columns(frame, POSITION, "time", "rating")),
-            )
-        ]
-
-    del repeated
-    frame = summed(frame, order, new)
-    report.drop("interactions", "repeated pairs, the earliest kept", len(pair) - int(new.sum()))
-    pair = pair[new]
-    order = order[new]
-    part = (pair & 3).astype(np.int8)
-    pair >>= 2
-    first = _changes(pair)
-    del pair, new
-
+    frame, repeated, later = one_per_pair(frame, len(ids["item"]))
+    report.drop("interactions", _REPEATED, repeated)
     for number, name in ((VALID, "valid"), (TEST, "test")):
-        report.drop(
-            "interactions",
-            f"in the {PART_WORDS[name]} part and already in an earlier one",
-            int((part[~first] == number + 1).sum()),
-        )
+        why = f"in the {PART_WORDS[name]} part and already in an earlier one"
+        report.drop("interactions", why, later[number])
 
-    order = order[first]
-    for column in ("time", POSITION, "user"):  # one after the other: each is as large as the rows
-        for values in _columns(frame, column):
-            order = order[row_order(values[order])]
-
-    kept: pl.DataFrame = frame[order]
-    return kept.drop(POSITION, strict=False), ids
-
-
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Return where a value differs from the one before it, the first one included."""
-    new = np.ones(len(values), dtype=bool)
-    np.not_equal(values[1:], values[:-1], out=new[1:])
-    return new
+    return frame, ids
 
 
 def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
@@ -388,15 +427,6 @@ def _by_key(frame: pl.DataFrame, ids: _Ids | None) -> tuple[pl.DataFrame, _Ids]:
     return frame, sorted_
 
 
-def _columns(frame: pl.DataFrame, *names: str) -> list[np.ndarray]:
-    """Return those of the columns that are there, NaN for what is missing."""
-    found = [frame[name] for name in names if name in frame.columns]
-    return [
-        (column.fill_null(np.nan) if column.dtype.is_float() else column).to_numpy()
-        for column in found
-    ]
-
-
 def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows:
     """Return the interactions with items of a catalog; all if there is none."""
     if catalog is None:
@@ -404,12 +434,18 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
 
     ids = rows.ids["item"]
     known = ids.is_in(catalog.implode())
-    frame = rows.frame.filter(pl.Series(known.to_numpy()[rows.frame["item"].to_numpy()]))
-    gone = rows.frame["item"].n_unique() - frame["item"].n_unique()
+    wanted = known.to_numpy()
+    before = rows.frame.height
+    here = used_numbers(rows.frame, "item", len(ids))
+    frame: pl.DataFrame | StoredRows
+    if isinstance(rows.frame, StoredRows):
+        frame = rows.frame.kept(lambda piece: pl.Series(wanted[piece["item"].to_numpy()]))
+    else:
+        frame = rows.frame.filter(pl.Series(wanted[rows.frame["item"].to_numpy()]))
+
+    gone = int((here & ~wanted).sum())
     report.drop("items", "not in the table of items", gone)
-    report.drop(
-        "interactions", "their item is not in the table of items", rows.frame.height - frame.height
-    )
+    report.drop("interactions", "their item is not in the table of items", before - frame.height)
     words = difference(ids.filter(~known), catalog) if gone else ""
     if not frame.height:
         why = f" Ids are compared exactly as written: {words}." if words else ""
@@ -426,44 +462,66 @@ def within(rows: Rows, catalog: pl.Series | None, report: ReportBuilder) -> Rows
     return replace(rows, frame=frame)
 
 
-def core(frame: pl.DataFrame, cores: tuple[int, int], report: ReportBuilder) -> pl.DataFrame:
+def used_numbers(frame: pl.DataFrame | StoredRows, column: str, size: int) -> np.ndarray:
+    """Return which numbers from 0 to ``size - 1`` are in a column."""
+    if isinstance(frame, StoredRows):
+        return frame.count(column, size) > 0
+
+    used = np.zeros(size, dtype=bool)
+    used[frame[column].to_numpy()] = True
+    return used
+
+
+def core(rows: Rows, cores: tuple[int, int], report: ReportBuilder) -> Rows:
     """Return the largest set of interactions in which every user and every item has as many as its
     core.
     """
-    before = frame
-    frame = interaction_core(frame, *cores)
+    if max(cores) < 2:
+        return rows
+
+    sizes = len(rows.ids["user"]), len(rows.ids["item"])
+    before = _counts(rows.frame, sizes)
+    frame: pl.DataFrame | StoredRows
+    if isinstance(rows.frame, StoredRows):
+        frame = rows.frame.cored(*cores, sizes)
+    else:
+        frame = interaction_core(rows.frame, *cores)
 
     if cores[0] == cores[1]:
         limit = f"the {cores[0]}-core"
     else:
         limit = f"the core of {cores[0]} interactions a user and {cores[1]} an item"
 
-    if frame.height < before.height:
-        for column in ("user", "item"):
-            report.drop(
-                f"{column}s",
-                f"outside {limit}",
-                before[column].n_unique() - frame[column].n_unique(),
-            )
-        report.drop("interactions", f"outside {limit}", before.height - frame.height)
+    after = _counts(frame, sizes)
+    for what, old, new in zip(("users", "items", "interactions"), before, after, strict=True):
+        report.drop(what, f"outside {limit}", old - new)
 
-    if frame.height == 0 < before.height:
+    if frame.height == 0 < before[-1]:
         raise DataError("no interaction is left. Lower min_rating or k_core.")
 
-    return frame
+    return replace(rows, frame=frame)
 
 
-def known_users(rows: Rows, frame: pl.DataFrame, cored: bool) -> Vocabulary:
+def _counts(frame: pl.DataFrame | StoredRows, sizes: tuple[int, int]) -> tuple[int, int, int]:
+    """Return how many users, items and rows there are."""
+    users, items = (
+        int(used_numbers(frame, column, size).sum())
+        for column, size in zip(("user", "item"), sizes, strict=True)
+    )
+    return users, items, frame.height
+
+
+def known_users(rows: Rows, cored: bool) -> Vocabulary:
     """Return the users of interactions, and of labeled rows where no core was taken."""
-    keys = [_keys_in(frame, rows.ids, "user")]
+    keys = [_keys_in(rows, "user")]
     if rows.labeled is not None and not cored:
         keys.append(rows.labeled.users().rename("user"))
     return Vocabulary(sorted_keys(keys), kind="user")
 
 
-def item_keys(rows: Rows, frame: pl.DataFrame, cored: bool) -> pl.Series:
+def item_keys(rows: Rows, cored: bool) -> pl.Series:
     """Return the items of interactions, and of labeled rows where no core was taken."""
-    keys = [_keys_in(frame, rows.ids, "item")]
+    keys = [_keys_in(rows, "item")]
     if rows.labeled is not None and not cored:
         keys.append(rows.labeled.items.rename("item"))
     return sorted_keys(keys)
@@ -477,27 +535,31 @@ def sorted_keys(keys: Sequence[pl.Series]) -> pl.Series:
     return every.gather(text_order(every))
 
 
-def _keys_in(frame: pl.DataFrame, ids: _Ids, column: str) -> pl.Series:
+def _keys_in(rows: Rows, column: str) -> pl.Series:
     """Return the keys that occur in a column, in the order of their numbers."""
-    used = np.zeros(len(ids[column]), dtype=bool)
-    used[frame[column].to_numpy()] = True
-    return ids[column].filter(pl.Series(used)).rename(column)
+    keys = rows.ids[column]
+    used = used_numbers(rows.frame, column, len(keys))
+    return keys.filter(pl.Series(used)).rename(column)
 
 
-def divide(
-    rows: Rows, frame: pl.DataFrame, users: Vocabulary, items: Vocabulary, seed: int
-) -> _Parts:
+def divide(rows: Rows, users: Vocabulary, items: Vocabulary, seed: int) -> _Parts:
     """Return the interactions by part, as rows of users and items.
 
     Args:
-        rows: Where the interactions come from.
-        frame: Those that were kept.
+        rows: The interactions.
         users: User ids.
         items: Item ids.
         seed: Of the draw.
     """
-    user = users.match(rows.ids["user"]).astype(np.int32)[frame["user"].to_numpy()]
-    item = items.match(rows.ids["item"]).astype(np.int32)[frame["item"].to_numpy()]
+    frame = rows.frame
+    row_of_user = users.match(rows.ids["user"]).astype(np.int32)
+    row_of_item = items.match(rows.ids["item"]).astype(np.int32)
+    if isinstance(frame, StoredRows):
+        generator = numpy_generator(seed, "split")
+        return divide_stored(frame, (row_of_user, row_of_item), rows.split, rows.shares, generator)
+
+    user = row_of_user[frame["user"].to_numpy()]
+    item = row_of_item[frame["item"].to_numpy()]
     time = _values(frame, "time")
     part = frame["part"].to_numpy()
 
@@ -574,14 +636,12 @@ def check_parts(parts: _Parts, rows: Rows, report: ReportBuilder) -> None:
 
 def _strangers(rows: np.ndarray, *known: np.ndarray) -> int:
     """Return how many distinct rows are among none of the known ones."""
-    mask = np.zeros(
-        1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0), dtype=bool
-    )
-    mask[rows] = True
+    size = 1 + max((int(some.max()) for some in (rows, *known) if len(some)), default=0)
+    strange = counted(rows, size) > 0
     for some in known:
-        mask[some] = False
+        strange &= counted(some, size) == 0
 
-    return int(mask.sum())
+    return int(strange.sum())
 
 
 def number_labeled(

@@ -1,5 +1,6 @@
 """What an interaction counts: event types, weights, quantities, age; sessions, caps, bots."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from kgrec.errors import ConfigError, DataError, nearest
 _DAY = 86_400.0
 _BOT_ROWS, _BOT_TIMES = 500, 50  # rows of a user, and how many times the median of all
 _MOST_SHOWN = 5
+_BETWEEN = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ def weigh(log: InteractionLog, options: BuildOptions, report: ReportBuilder) -> 
         ConfigError: If an option needs a column that is not there.
         DataError: If an event type has no weight, or a weight is negative.
     """
-    _report_bots(log, report)
+    users = log.frame["user"].value_counts(name="rows").sort("user")
+    names = users["user"] if log.ids is None else log.ids["user"].gather(users["user"])
+    report_bots(users["rows"].to_numpy(), names, report)
     columns = {"event", "weight", "quantity"} & set(log.frame.columns)
     if not options.weighs and not options.divides_users and not columns:
         return Weighed(log)
@@ -63,26 +67,29 @@ def weigh(log: InteractionLog, options: BuildOptions, report: ReportBuilder) -> 
     return Weighed(replace(log, frame=frame, ids=None), events)
 
 
-def _report_bots(log: InteractionLog, report: ReportBuilder) -> None:
-    """Warn of users with so many more rows than others that they are hardly people."""
-    if not log.frame.height:
+def report_bots(rows: np.ndarray, users: pl.Series, report: ReportBuilder) -> None:
+    """Warn of users with so many more rows than others that they are hardly people.
+
+    Args:
+        rows: Number of rows of each user.
+        users: Their ids.
+        report: Where it is told.
+    """
+    if not len(rows):
         return
 
-    counts = log.frame["user"].value_counts(name="rows")
-    least = max(_BOT_ROWS, _BOT_TIMES * float(counts["rows"].median() or 0))  # type: ignore[arg-type]
-    many = counts.filter(pl.col("rows") >= least).sort("rows", "user", descending=[True, False])
-    if not many.height:
+    least = max(_BOT_ROWS, _BOT_TIMES * float(np.median(rows)))
+    many = np.flatnonzero(rows >= least)
+    if not len(many):
         return
 
-    shown = many["user"].head(_MOST_SHOWN)
-    names = shown if log.ids is None else log.ids["user"].gather(shown)
-    listed = ", ".join(
-        f"{name} ({rows:,})" for name, rows in zip(names, many["rows"], strict=False)
-    )
-    rows = int(many["rows"].sum())
-    share = 100 * rows / log.frame.height
+    most = pl.DataFrame({"user": users.gather(many), "rows": rows[many]})
+    most = most.sort("rows", "user", descending=[True, False])
+    listed = ", ".join(f"{name} ({count:,})" for name, count in most.head(_MOST_SHOWN).iter_rows())
+    total = int(rows[many].sum())
+    share = 100 * total / int(rows.sum())
     report.warn(
-        f"{many.height:,} users with {rows:,} rows ({share:.1f} %) have more than "
+        f"{len(many):,} users with {total:,} rows ({share:.1f} %) have more than "
         f"{_BOT_TIMES} times as many as the median user: {listed}",
         "Are they people? --cap N keeps the latest N interactions of each user.",
     )
@@ -134,7 +141,8 @@ def _by_event(
         return frame, ()
 
     kinds = frame["event"].value_counts(name="rows").sort("rows", "event", descending=True)
-    weights = _of_kinds(kinds, options.weights)
+    given = _as_written(kinds["event"].to_list(), options.weights, report)
+    weights = _of_kinds(kinds, given)
     frame = frame.with_columns(
         weight=pl.col("event").replace_strict(weights, return_dtype=pl.Float64)
         * (pl.col("weight") if "weight" in frame.columns else 1.0)
@@ -153,6 +161,39 @@ def _by_event(
             report.counts[f"events {kind} (weight {weights[kind]:g})"] = rows
 
     return frame.with_columns(event=event), tuple(names)
+
+
+def _as_written(
+    found: list[str], given: Mapping[str, float | int] | None, report: ReportBuilder
+) -> Mapping[str, float | int] | None:
+    """Return the weights by the event types of the log, which may differ from those given by case,
+    white space and the marks between words; that is told.
+    """
+    if given is None:
+        return None
+
+    weights = {kind: given[kind] for kind in found if kind in given}
+    taken = set(weights)
+    plain: dict[str, list[str]] = {}
+    for name in given:
+        plain.setdefault(_plain(name), []).append(name)
+
+    for kind in found:
+        alike = plain.get(_plain(kind), [])
+        if kind in weights or len(alike) != 1:
+            continue
+        weights[kind] = given[alike[0]]
+        taken.add(alike[0])
+        report.warn(
+            f"Event type {kind!r} has the weight of {alike[0]!r}: they differ by case or marks alone",
+            f"If they are different things, give it its own: --weights {kind}=...",
+        )
+
+    return weights | {name: weight for name, weight in given.items() if name not in taken}
+
+
+def _plain(kind: str) -> str:
+    return _BETWEEN.sub("", kind).casefold()
 
 
 def _of_kinds(kinds: pl.DataFrame, given: Mapping[str, float | int] | None) -> dict[str, float]:
@@ -227,30 +268,6 @@ def _per_second(frame: pl.DataFrame, option: str) -> float:
             "column with time= (--time)."
         )
     return UNITS[unit]
-
-
-def summed(frame: pl.DataFrame, order: np.ndarray, first: np.ndarray) -> pl.DataFrame:
-    """Return rows where the first of equal pairs has the weights of all, and the event that weighs
-    most.
-
-    Args:
-        frame: Rows.
-        order: Positions that bring equal pairs together.
-        first: Which of the sorted rows is the first of its pair.
-    """
-    if "weight" not in frame.columns:
-        return frame
-
-    starts = np.flatnonzero(first)
-    sums = frame["weight"].to_numpy().copy()
-    sums[order[starts]] = np.add.reduceat(sums[order], starts)
-    frame = frame.with_columns(weight=pl.Series(sums))
-    if "event" in frame.columns:
-        events = frame["event"].to_numpy().copy()
-        events[order[starts]] = np.minimum.reduceat(events[order], starts)
-        frame = frame.with_columns(event=pl.Series(events))
-
-    return frame
 
 
 def capped(frame: pl.DataFrame, most: int | None, report: ReportBuilder) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from kgrec.data.formats.bundled import BUNDLED
 from kgrec.data.formats.ctr import CTR
 from kgrec.data.formats.dkn import DKN
 from kgrec.data.formats.graphml import GRAPHML
+from kgrec.data.formats.lake import LAKE
 from kgrec.data.formats.lightgcn import KGAT, LIGHTGCN
 from kgrec.data.formats.mind import MIND
 from kgrec.data.formats.neo4j import NEO4J
@@ -19,6 +20,7 @@ from kgrec.data.formats.split_tables import SPLIT
 # In the order of recognition: a folder is the first format that recognizes it.
 _ORDERED = (
     BUNDLED,
+    LAKE,
     PARQUET,
     NEO4J,
     GRAPHML,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from kgrec.data.records.interactions import Interactions
+from kgrec.data.records.interactions import Interactions, counted
 from kgrec.data.records.report import Caution
 from kgrec.data.records.triples import Triples
 
@@ -39,7 +39,10 @@ def agreement(train: Interactions, graph: Triples, num_items: int) -> Agreement 
     Likeness is the cosine, of sets of users, and of sets of (relation, direction, entity) where a
     rare entity counts more.
     """
-    used = np.bincount(train.item, minlength=num_items)
+    if not len(graph):
+        return None
+
+    used = counted(train.item, num_items)
     facts = _facts(graph, num_items)
     able = np.flatnonzero((used >= _FEWEST_USERS) & (np.diff(facts.indptr) > 0))
     if len(able) < _FEWEST_ITEMS:

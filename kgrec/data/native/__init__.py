@@ -14,7 +14,7 @@ import polars as pl
 
 from kgrec.compiled import load_library
 
-_VERSION = 2
+_VERSION = 3
 _FILE = "_ntriples.so"
 _POINTER = ctypes.c_void_p
 _LONG = ctypes.c_int64
@@ -68,8 +68,16 @@ def library() -> ctypes.CDLL | None:
         "give": (_INT, [_POINTER, _INT, _POINTER, _POINTER]),
         "first": (_INT, [_POINTER, _POINTER, _POINTER, _LONG, _POINTER]),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(found, f"kgrec_ntriples_{name}")
+    named = {f"kgrec_ntriples_{name}": types for name, types in signatures.items()}
+    named |= {
+        "kgrec_keys_new": (_POINTER, []),
+        "kgrec_keys_free": (None, [_POINTER]),
+        "kgrec_keys_count": (_LONG, [_POINTER]),
+        "kgrec_keys_number": (_INT, [_POINTER, _TEXT, _POINTER, _LONG, _POINTER]),
+        "kgrec_keys_give": (_INT, [_POINTER, _POINTER, _POINTER]),
+    }
+    for name, (result, arguments) in named.items():
+        function = getattr(found, name)
         function.restype = result
         function.argtypes = arguments
 
@@ -155,21 +163,66 @@ class Reader:
 
     def column(self, name: str) -> pl.Series:
         """Move a column out, without a copy; asked for again, it is empty."""
-        schema, array = (ctypes.create_string_buffer(size) for size in (_SCHEMA_SIZE, _ARRAY_SIZE))
-        self._check(
-            self._library.kgrec_ntriples_give(
-                self._own, _COLUMNS[name], ctypes.addressof(schema), ctypes.addressof(array)
-            )
-        )
-
-        return pl.Series(_Capsules(schema, array)).rename(name)
+        give = self._library.kgrec_ntriples_give
+        return _moved(lambda *parts: give(self._own, _COLUMNS[name], *parts)).rename(name)
 
     @staticmethod
     def _check(code: int) -> None:
-        if code:
-            raise MemoryError(
-                "more terms than int32 can number." if code == -1 else "no memory for the triples."
+        _check(code)
+
+
+class Keys:
+    """Distinct texts, numbered from 0 in the order of their first appearance, in compiled code.
+
+    Args:
+        library: What ``library()`` returned.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        self._own = library.kgrec_keys_new()
+        if not self._own:
+            raise MemoryError("no memory for the ids.")
+
+    def __del__(self) -> None:
+        """Free the texts."""
+        if getattr(self, "_own", None):
+            self._library.kgrec_keys_free(self._own)
+
+    def __len__(self) -> int:
+        """Return how many distinct texts there are."""
+        return int(self._library.kgrec_keys_count(self._own))
+
+    def number(self, cells: pl.Series) -> np.ndarray:
+        """Return the number (int32) of each text of a column without empty cells."""
+        numbers = np.empty(len(cells), dtype=np.int32)
+        lengths = np.ascontiguousarray(cells.str.len_bytes().to_numpy(), dtype=np.uint32)
+        text = cells.str.join("").item().encode() if len(cells) else b""
+        _check(
+            self._library.kgrec_keys_number(
+                self._own, text, lengths.ctypes.data, len(cells), numbers.ctypes.data
             )
+        )
+        return numbers
+
+    def take(self) -> pl.Series:
+        """Move the texts out; they can no longer be numbered then."""
+        give = self._library.kgrec_keys_give
+        return _moved(lambda *parts: give(self._own, *parts)).rename("key")
+
+
+def _moved(give: Callable[[int, int], int]) -> pl.Series:
+    """Return a column that compiled code gives away, without a copy."""
+    schema, array = (ctypes.create_string_buffer(size) for size in (_SCHEMA_SIZE, _ARRAY_SIZE))
+    _check(give(ctypes.addressof(schema), ctypes.addressof(array)))
+    return pl.Series(_Capsules(schema, array))
+
+
+def _check(code: int) -> None:
+    if code:
+        raise MemoryError(
+            "more terms than int32 can number." if code == -1 else "no memory for the triples."
+        )
 
 
 class _Capsules:

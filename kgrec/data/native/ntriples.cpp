@@ -790,7 +790,7 @@ int32_t guarded(Work work) {
 
 extern "C" {
 
-int32_t kgrec_ntriples_version() { return 2; }
+int32_t kgrec_ntriples_version() { return 3; }
 
 void* kgrec_ntriples_new(int32_t quads) {
     try {
@@ -877,6 +877,57 @@ int32_t kgrec_ntriples_first(const int32_t* head, const int32_t* relation, const
             first[row] = 1;
         }
         std::free(slots);
+        return 0;
+    });
+}
+
+// Distinct texts of columns, numbered as they come.
+void* kgrec_keys_new() {
+    try {
+        Interner* const keys = new Interner();
+        keys->hash.key = (static_cast<uint64_t>(std::random_device()()) << 32) | std::random_device()();
+        return keys;
+    } catch (...) {
+        return nullptr;
+    }
+}
+
+void kgrec_keys_free(void* keys) { delete static_cast<Interner*>(keys); }
+
+int64_t kgrec_keys_count(void* keys) { return static_cast<Interner*>(keys)->texts.count(); }
+
+// Numbers texts that lie one after another, of the lengths given. -1: more than int32 numbers. -2: no memory.
+int32_t kgrec_keys_number(void* keys, const char* text, const uint32_t* lengths, int64_t count, int32_t* out) {
+    return guarded([&] {
+        Interner& own = *static_cast<Interner*>(keys);
+        constexpr int64_t BLOCK = 64;
+        uint64_t codes[BLOCK];
+        for (int64_t row = 0; row < count; row += BLOCK) {
+            const int64_t block = count - row < BLOCK ? count - row : BLOCK;
+            if (own.texts.count() + block > INT32_MAX) throw Full();
+            const char* at = text;
+            for (int64_t place = 0; place < block; ++place) {
+                codes[place] = own.hash(at, lengths[row + place]);
+                own.prefetch(codes[place]);
+                at += lengths[row + place];
+            }
+            for (int64_t place = 0; place < block; ++place) own.prefetch_text(codes[place]);
+            for (int64_t place = 0; place < block; ++place) {
+                const size_t length = lengths[row + place];
+                int64_t number = own.find(text, length, codes[place]);
+                if (number == MISSING) number = own.add(text, length, codes[place]);
+                out[row + place] = static_cast<int32_t>(number);
+                text += length;
+            }
+        }
+        return 0;
+    });
+}
+
+// Moves the texts out; the receiver frees them.
+int32_t kgrec_keys_give(void* keys, ArrowSchema* schema, ArrowArray* array) {
+    return guarded([&] {
+        give(static_cast<Interner*>(keys)->texts, schema, array);
         return 0;
     });
 }

@@ -16,7 +16,8 @@ def read_json_graph(path: FilePath) -> PropertyGraph:
     """Return the nodes and edges of a graph in JSON.
 
     Node-link data as ``networkx.node_link_data`` gives it (edges under "edges" or "links"),
-    Cytoscape's elements, graphology's nodes and edges with ``attributes``, and what Neo4j's
+    Cytoscape's elements, graphology's nodes and edges with ``attributes``, the JSON Graph Format,
+    and what Neo4j's
     ``apoc.export.json`` writes: a node or relationship on each line, or in one array.
 
     Raises:
@@ -24,7 +25,7 @@ def read_json_graph(path: FilePath) -> PropertyGraph:
     """
     built = GraphBuilder(str(path))
     try:
-        _fill(built, _documents(read_text(path)))
+        _fill(built, _documents(read_text(path)), str(path))
         return built.graph()
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         if isinstance(error, FormatError):
@@ -44,13 +45,16 @@ def _documents(text: str) -> Any:
         return [json.loads(line) for line in lines]
 
 
-def _fill(built: GraphBuilder, found: Any) -> None:
+def _fill(built: GraphBuilder, found: Any, name: str) -> None:
     if isinstance(found, list):
         if not found:
             raise ValueError("no node")
 
         _fill_apoc(built, found)
         return
+
+    if "graph" in found or "graphs" in found:
+        found = _of_graph_format(found, name)
 
     graph = found.get("elements", found)
     for node in graph["nodes"]:
@@ -67,6 +71,41 @@ def _fill(built: GraphBuilder, found: Any) -> None:
             _say(built, "edge", own, ("target",))
         else:
             _say(built, "edge", own, ("source", "target"))
+
+
+def _of_graph_format(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the nodes and edges of the JSON Graph Format, one graph or several in a file, as
+    node-link data; other data as they are.
+
+    Nodes are an object by id (version 2) or a list (version 1); what they hold is ``metadata``.
+    """
+    graphs = found["graphs"] if "graphs" in found else [found["graph"]]
+    if "nodes" in found or not all(isinstance(one, dict) and "nodes" in one for one in graphs):
+        return found
+
+    nodes: dict[Any, dict[str, Any]] = {}
+    edges: list[dict[str, Any]] = []
+    for graph in graphs:
+        own = graph["nodes"]
+        pairs = own.items() if isinstance(own, dict) else ((node["id"], node) for node in own)
+        for key, node in pairs:
+            nodes[key] = nodes.get(key, {}) | _with_metadata(node) | {"id": key}
+
+        edges += map(_with_metadata, graph.get("edges", ()))
+        for edge in graph.get("hyperedges", ()):
+            raise FormatError(
+                f"{name}: a hyperedge ({json.dumps(edge)[:60]}). Edges of more than two nodes are "
+                "not read: write a node for it, with an edge to each of its members."
+            )
+
+    return {"nodes": list(nodes.values()), "edges": edges}
+
+
+def _with_metadata(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node or an edge with what it says of itself; its own fields first."""
+    own = {name: value for name, value in record.items() if name != "metadata"}
+    inner = record.get("metadata")
+    return {**(inner if isinstance(inner, dict) else {}), **own}
 
 
 def _name_ends(edges: list[dict[str, Any]], ids: list[Any]) -> None:

@@ -532,7 +532,7 @@ def _made(
         spaces.get(name, name),
         single and found.kind not in ("list", "path"),
         lost,
-        (found.separator or ">") if found.kind == "path" else "",
+        (found.separator or ">").strip() if found.kind == "path" else "",
     )
 
 

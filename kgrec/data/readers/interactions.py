@@ -1,7 +1,7 @@
 """Interaction files and frames to an ``InteractionLog``."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -12,12 +12,13 @@ from kgrec.data.io.databases import is_address
 from kgrec.data.io.files import FilePath, read_text
 from kgrec.data.records.interactions import InteractionLog
 from kgrec.data.records.report import Dropped, Skipped, dropped_lines, dropped_rows
-from kgrec.data.tables.blocks import head, read_regular
+from kgrec.data.tables.blocks import Regular, head, read_regular
 from kgrec.data.tables.columnar import parquet_files, parquet_head, read_parquet_columns
 from kgrec.data.tables.delimited import (
     Table,
     as_ids,
     as_numbers,
+    has_decimal_commas,
     head_table,
     is_text,
     read_table,
@@ -33,7 +34,14 @@ from kgrec.data.tables.roles import (
     header_words,
     interaction_roles,
 )
-from kgrec.data.tables.times import SMALLEST_MOMENT, are_days, read_times, unit_of
+from kgrec.data.tables.times import (
+    SMALLEST_MOMENT,
+    are_days,
+    are_sheet_days,
+    read_times,
+    sheet_note,
+    unit_of,
+)
 from kgrec.errors import ConfigError, FormatError
 from kgrec.process import refuse_after_fork
 
@@ -148,7 +156,7 @@ def read_interactions(
         min_rating: Ratings below it are left out and counted.
         separator: Between cells; found from the extension and the first line where None.
         time_format: Of the times, where it is not found: "iso", "epoch" (numbers of any unit, by
-            their size), "s", "ms", "us", "ns", "day-first", "month-first", or a pattern such as
+            their size), "s", "ms", "us", "ns", "excel", "day-first", "month-first", or a pattern such as
             "%d.%m.%Y".
         on_error: "stop" at a malformed line, or "skip" it and count it.
 
@@ -208,33 +216,63 @@ def _regular(source: object, settings: LogSettings) -> InteractionLog | None:
     if not is_text(source):
         return _columnar(source, settings)
 
+    found = regular_roles(source, settings)
+    if found is None:
+        return None
+
+    regular, search = found
+    read = read_regular(regular)
+    if read is None or not _plain_times(read[0]) or header_among(search, read[1]):
+        return None
+
+    return _quick_log(search, read)
+
+
+def regular_roles(source: FilePath, settings: LogSettings) -> tuple[Regular, Search] | None:
+    """Return the wanted columns of a text file that begins as a regular one, and which is which;
+    None where that needs the general reader.
+    """
     start = head(source)
     if start is None:
         found = None
     else:
-        known = _KNOWN | columns.names
+        known = _KNOWN | settings.columns.names
         found = head_table(str(source), start, settings.separator, known, _WORDS)
 
     if found is None:
         return None
 
     table, separator = found
-    search = interaction_roles(table, columns.by_role, settings.items)
+    search = interaction_roles(table, settings.columns.by_role, settings.items)
     if LEFT in search.why.values():
         return None  # the first lines do not tell what the whole table does
 
     at = {role: table.frame.columns.index(name) for role, name in search.found.items()}
     ids = {role: at.pop(role) for role in ("user", "item")}
-    read = read_regular(source, separator, table.frame.width, table.header, ids, at)
-    if read is None or not _plain_times(read[0]) or _header_among(search, read[1]):
-        return None
-
-    return _quick_log(search, read)
+    return Regular(source, separator, table.frame.width, table.header, ids, at), search
 
 
 def _columnar(source: FilePath, settings: LogSettings) -> InteractionLog | None:
     """Return the log of Parquet files, of which no other columns are read; None where that needs
     the general reader.
+    """
+    found = parquet_roles(source, settings)
+    if found is None:
+        return None
+
+    files, search, ids, numbers = found
+    read = read_parquet_columns(files, ids, numbers)
+    if read is None or not _plain_times(read[0]):
+        return None
+
+    return _quick_log(search, read)
+
+
+def parquet_roles(
+    source: FilePath, settings: LogSettings
+) -> tuple[list[Path], Search, dict[str, str], dict[str, str]] | None:
+    """Return the Parquet files of a source, which columns are which, and the columns of ids and of
+    numbers by role; None where that needs the general reader.
     """
     if not Path(source).exists() and not is_partitioned(source):
         return None
@@ -250,16 +288,12 @@ def _columnar(source: FilePath, settings: LogSettings) -> InteractionLog | None:
 
     numbers = dict(search.found)
     ids = {role: numbers.pop(role) for role in ("user", "item")}
-    read = read_parquet_columns(files, ids, numbers)
-    if read is None or not _plain_times(read[0]):
-        return None
-
-    return _quick_log(search, read)
+    return files, search, ids, numbers
 
 
 def _quick_log(search: Search, read: tuple[pl.DataFrame, dict[str, pl.Series]]) -> InteractionLog:
     table = search.table
-    notes = _notes(table, search)
+    notes = notes_of(table, search)
     return InteractionLog(read[0], (table.name,), (), read[1], search.roles(), notes)
 
 
@@ -268,20 +302,43 @@ def _plain_times(frame: pl.DataFrame) -> bool:
     if "time" not in frame.columns or not frame.height:
         return True
 
-    size = frame["time"].abs()
-    high = float(size.max())  # type: ignore[arg-type]
-    if high < SMALLEST_MOMENT:
-        return not are_days(frame["time"])
-
-    low = float(size.filter(size > 0).min())  # type: ignore[arg-type]
-    return (
-        high < 1 << 53
-        and low >= SMALLEST_MOMENT
-        and unit_of(pl.Series([low])) == unit_of(pl.Series([high]))
-    )
+    seen = TimesSeen()
+    seen.add(frame["time"])
+    return seen.plain
 
 
-def _header_among(search: Search, ids: Mapping[str, pl.Series]) -> bool:
+class TimesSeen:
+    """What is known of times that come one after the other."""
+
+    def __init__(self) -> None:
+        self._low = float("inf")
+        self._high = 0.0
+        self._days = True
+        self._sheet = True
+
+    def add(self, times: pl.Series) -> None:
+        """Look at further times."""
+        size = times.abs()
+        self._high = max(self._high, float(size.max() or 0))  # type: ignore[arg-type]
+        self._low = min(self._low, float(size.filter(size > 0).min() or "inf"))  # type: ignore[arg-type]
+        if self._high < SMALLEST_MOMENT:
+            self._days = self._days and are_days(times)
+            self._sheet = self._sheet and are_sheet_days(times)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all are what float64 holds exactly, of one unit, and no days as numbers."""
+        if self._high < SMALLEST_MOMENT:
+            return not (self._days or self._sheet)
+
+        return (
+            self._high < 1 << 53
+            and self._low >= SMALLEST_MOMENT
+            and unit_of(pl.Series([self._low])) == unit_of(pl.Series([self._high]))
+        )
+
+
+def header_among(search: Search, ids: Mapping[str, pl.Series]) -> bool:
     """Return whether the header is written among the rows again."""
     return search.table.header and all(
         bool((ids[role] == search.found[role]).any()) for role in ("user", "item")
@@ -340,25 +397,49 @@ def _to_log(table: Table, settings: LogSettings) -> InteractionLog:
     if "event" in found:
         columns["event"] = as_ids(table, found["event"], on_error)
 
+    notes = [*notes_of(table, search), *_cell_notes(table, found, columns, settings)]
     frame, dropped = _complete(pl.DataFrame(columns), table)
     if settings.min_rating is not None:
         kept = frame.filter(pl.col("rating") >= settings.min_rating)
-        why = f"rating below {settings.min_rating:g}"
+        why = low_ratings(settings.min_rating)
         dropped = (*dropped, *dropped_rows("interactions", why, frame.height - kept.height))
         frame = kept
 
     _log.info("%s: %d interactions", table.name, frame.height)
-    notes = _notes(table, search)
-    log = InteractionLog(frame, (table.name,), dropped, None, search.roles(), notes)
+    log = InteractionLog(frame, (table.name,), dropped, None, search.roles(), tuple(notes))
     return in_row_order(log) if by_row else log
+
+
+def _cell_notes(
+    table: Table, found: Mapping[str, str], columns: Mapping[str, pl.Series], settings: LogSettings
+) -> Iterator[str]:
+    """Yield what was decided about cells."""
+    times = columns.get("time")
+    if times is not None and settings.time_format is None and are_sheet_days(times):
+        yield sheet_note(table.name, found["time"], times)
+
+    for role in ("rating", "weight", "quantity"):
+        if role in found and has_decimal_commas(table.frame[found[role]]):
+            yield f"{table.name}: commas in {found[role]!r} are decimal commas."
 
 
 def in_row_order(log: InteractionLog, first: int = 0) -> InteractionLog:
     """Return a log whose times are the numbers of its rows, the first one given."""
     times = pl.Series("time", range(first, first + log.frame.height), dtype=pl.Float64)
-    names = ", ".join(log.sources) or "interactions"
-    note = f"{names}: rows are taken to be in the order of their times."
-    return replace(log, frame=log.frame.with_columns(times), notes=(*log.notes, note))
+    return replace(
+        log, frame=log.frame.with_columns(times), notes=(*log.notes, row_note(log.sources))
+    )
+
+
+def row_note(sources: Sequence[str]) -> str:
+    """Return a sentence on the order of rows being that of times."""
+    names = ", ".join(sources) or "interactions"
+    return f"{names}: rows are taken to be in the order of their times."
+
+
+def low_ratings(least: float) -> str:
+    """Return why rows with a lower rating are left out."""
+    return f"rating below {least:g}"
 
 
 def _check_single(table: Table, column: str) -> None:
@@ -390,7 +471,7 @@ def _times(table: Table, search: Search, settings: LogSettings) -> dict[str, pl.
     return {}
 
 
-def _notes(table: Table, search: Search) -> tuple[str, ...]:
+def notes_of(table: Table, search: Search) -> tuple[str, ...]:
     """Return what was decided by more than names."""
     notes = [
         f"{table.name}: the {role} is the column {search.found[role]!r}: {why}."

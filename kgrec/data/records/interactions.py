@@ -9,6 +9,8 @@ import scipy.sparse as sp
 
 from kgrec.data.records.report import ColumnRole, Dropped
 
+_BLOCK = 1 << 22
+
 
 @dataclass(frozen=True, slots=True)
 class InteractionLog:
@@ -111,6 +113,16 @@ class Interactions:
 def take_rows(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     """Return the values at the given positions; None of None."""
     return None if values is None else values[rows]
+
+
+def counted(rows: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each number from 0 to ``size - 1`` occurs (int64), counting in blocks:
+    ``numpy.bincount`` copies what is not int64.
+    """
+    counts = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(rows), _BLOCK):
+        counts += np.bincount(rows[start : start + _BLOCK], minlength=size)
+    return counts
 
 
 def _whole(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:

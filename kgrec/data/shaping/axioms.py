@@ -20,6 +20,8 @@ from kgrec.data.shaping.namespaces import OWL, RDF, RDFS, SUBCLASS
 
 AXIOMS = "axioms of ontologies"
 
+SHACL = "http://www.w3.org/ns/shacl#"
+_SPACES = (RDFS, OWL, SHACL, "http://www.w3.org/2003/11/swrl#")
 _FACTS = (SAME_AS, RDFS + "seeAlso", RDFS + "member")
 _SCHEMA = (
     *(OWL + name for name in ("Ontology", "ObjectProperty", "DatatypeProperty", "Restriction")),
@@ -30,6 +32,7 @@ _SCHEMA = (
     *(OWL + name for name in ("IrreflexiveProperty", "NegativePropertyAssertion", "Annotation")),
     *(RDFS + name for name in ("Datatype", "ContainerMembershipProperty")),
     RDF + "Property",
+    *(SHACL + name for name in ("NodeShape", "PropertyShape")),
 )
 
 
@@ -44,11 +47,12 @@ class Axioms:
 def axioms(joined: Joined) -> Axioms:
     """Return the axioms of a graph.
 
-    These are the statements with predicates of RDFS and OWL but for links between things, what is
-    said of properties, ontologies and restrictions, and the blank nodes and lists within these.
+    These are the statements with predicates of RDFS, OWL, SHACL and SWRL but for links between
+    things, what is said of properties, ontologies, restrictions and shapes, and the blank nodes and
+    lists within these.
     """
     head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
-    logical = fitting_relations(joined, (RDFS, OWL))
+    logical = fitting_relations(joined, _SPACES)
     logical[numbers_of(joined, _FACTS)] = False
     schema = np.zeros(len(joined.terms), dtype=bool)
     typed = joined.types.filter(pl.col("type").is_in(_SCHEMA))

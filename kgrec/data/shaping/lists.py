@@ -12,7 +12,9 @@ from kgrec.data.shaping.edit import (
     with_triples,
     without_descriptions,
 )
-from kgrec.data.shaping.namespaces import FIRST, NIL, REST
+from kgrec.data.shaping.namespaces import FIRST, NIL, RDF, REST
+
+_MEMBER = "^" + RDF.replace(".", r"\.") + r"_\d+$"
 
 
 def list_members(joined: Joined) -> pl.DataFrame:
@@ -44,11 +46,56 @@ def list_members(joined: Joined) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def _containers_as_edges(joined: Joined) -> Joined:
+    """Return the graph in which (film, cast, bag) is an edge to each member of the bag, where the
+    bag is nothing else.
+    """
+    head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
+    numbered = joined.terms.str.contains(_MEMBER).to_numpy()
+    member = numbered[relation]
+    box = np.zeros(len(joined.terms), dtype=bool)
+    box[head[member]] = True
+    box[head[~member]] = False
+    pointing = ~member & box[tail]
+    box[:] = False
+    box[tail[pointing]] = True
+    if not box.any():
+        return joined
+
+    inside = member & box[head]
+    members = pl.DataFrame({"tail": head[inside], "member": tail[inside]})
+    owners = pl.DataFrame(
+        {
+            "row": np.flatnonzero(pointing).astype(np.int64),
+            "head": head[pointing].astype(np.int64),
+            "relation": relation[pointing].astype(np.int64),
+            "tail": tail[pointing],
+        }
+    )
+    edges = owners.join(members, on="tail", maintain_order="left_right")
+    stated = joined.attributes.filter(pl.col("name").str.contains(_MEMBER))
+    literals = owners.cast({"tail": pl.Int32}).join(stated, left_on="tail", right_on="term")
+    literals = literals.with_columns(
+        term=pl.col("head").cast(pl.Int32), name=joined.terms.gather(literals["relation"])
+    )
+    size = len(head)
+    joined = with_triples(
+        joined,
+        *(edges[name].cast(pl.Int64).to_numpy() for name in ("head", "relation", "member", "row")),
+    )
+    new = np.ones(len(joined.triples["head"]) - size, dtype=bool)
+    joined = keep_triples(joined, np.concatenate([~(inside | pointing), new]))
+    joined = with_attributes(without_descriptions(joined, box), literals)
+    return counting(joined, containers_read_as_edges=int(box.sum()))
+
+
 def lists_as_edges(joined: Joined) -> Joined:
     """Return the graph in which (film, cast, list) is an edge to each member of the list.
 
-    Literals in a list become attributes of what points to it. The cells and ``rdf:nil`` go.
+    Literals in a list become attributes of what points to it. The cells and ``rdf:nil`` go. So it is
+    with the containers of RDF, whose members are numbered (``rdf:_1``).
     """
+    joined = _containers_as_edges(joined)
     head, relation, tail = (joined.triples[name] for name in ("head", "relation", "tail"))
     own = np.isin(relation, numbers_of(joined, [FIRST, REST]))
     if not own.any():

@@ -1,6 +1,6 @@
 """Splitting strategies: random, temporal, leave-one-out, by users and by sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import numpy as np
 
@@ -71,9 +71,21 @@ def temporal_split(
     """
     moments = _times(time, "temporal")
     ordered = np.sort(moments)
-    ends = [round(len(ordered) * share) for share in (ratios[0], ratios[0] + ratios[1])]
-    first, second = (ordered[end] if end < len(ordered) else np.inf for end in ends)
+    first, second = (
+        ordered[end] if end < len(ordered) else np.inf for end in boundaries(ordered, ratios)
+    )
     del ordered
+    return by_moments(moments, first, second)
+
+
+def boundaries(moments: Sized, ratios: tuple[float, float, float]) -> tuple[int, int]:
+    """Return the places, in the order of times, where validation and test begin."""
+    first, second = (round(len(moments) * share) for share in (ratios[0], ratios[0] + ratios[1]))
+    return first, second
+
+
+def by_moments(moments: np.ndarray, first: float, second: float) -> np.ndarray:
+    """Return the part of each interaction by the moments at which validation and test begin."""
     part = np.full(len(moments), TEST, dtype=np.int8)
     part[moments < second] = VALID
     part[moments < first] = TRAIN
@@ -118,11 +130,42 @@ def by_user(
     Source: Liang et al., Mult-VAE, WWW 2018, Section 4.2.
     """
     users, count = np.unique(user, return_counts=True)
-    able = users[count >= 3]
-    held = np.isin(user, generator.permutation(able)[: int(len(users) * ratios[2] + 0.5)])
-    part = random_split(user, None, (1 - ratios[1], ratios[1], 0.0), generator=generator)
-    folded = random_split(user, None, (FOLD_IN, 0.0, 1 - FOLD_IN), generator=generator)
-    part[held] = np.where(folded[held] == TEST, TEST, VALID)
+    held = held_users(users, count, ratios, generator=generator)
+    return folded_parts(user, held, ratios, generator, generator)
+
+
+def held_users(
+    users: np.ndarray,
+    count: np.ndarray,
+    ratios: tuple[float, float, float],
+    *,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Return the users that are held out by ``by_user``, given how many interactions each has."""
+    drawn: np.ndarray = generator.permutation(users[count >= 3])
+    return drawn[: int(len(users) * ratios[2] + 0.5)]
+
+
+def folded_parts(
+    user: np.ndarray,
+    held: np.ndarray,
+    ratios: tuple[float, float, float],
+    others: np.random.Generator,
+    fold: np.random.Generator,
+) -> np.ndarray:
+    """Return the part of each interaction where some users are held out.
+
+    Args:
+        user: User of each interaction.
+        held: Those held out.
+        ratios: Shares of train, valid and test.
+        others: Of the draw for everyone.
+        fold: Of the draw within those held out.
+    """
+    part = random_split(user, None, (1 - ratios[1], ratios[1], 0.0), generator=others)
+    folded = random_split(user, None, (FOLD_IN, 0.0, 1 - FOLD_IN), generator=fold)
+    mine = np.isin(user, held)
+    part[mine] = np.where(folded[mine] == TEST, TEST, VALID)
     return part
 
 

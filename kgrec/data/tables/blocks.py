@@ -9,6 +9,8 @@ import codecs
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -40,53 +42,89 @@ def head(path: FilePath) -> str | None:
     return whole.removeprefix(codecs.BOM_UTF8).decode()
 
 
-def read_regular(
-    path: FilePath,
-    separator: str,
-    width: int,
-    header: bool,
-    ids: dict[str, int],
-    numbers: dict[str, int],
-    texts: frozenset[str] = frozenset(),
-) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
-    """Read some columns of a table, or return None where it is not regular.
+class Irregular(Exception):  # noqa: N818 - it ends no work, the general reader takes over
+    """A table in which not every line is like the others."""
 
-    Args:
+
+class NotWhole(Exception):  # noqa: N818 - the columns are read again as texts
+    """Columns of ids, thought to be whole numbers, that are not."""
+
+    def __init__(self, columns: list[str]) -> None:
+        super().__init__(columns)
+        self.columns = frozenset(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Regular:
+    """Some columns of a regular table.
+
+    Attributes:
         path: The file, plain or compressed.
         separator: Between cells; one byte.
         width: Number of columns.
         header: Whether the first line names the columns.
         ids: Positions of the columns of ids, by the name that each gets.
         numbers: The same for columns of finite numbers.
-        texts: Columns of ids that are known not to be plain whole numbers; such numbers are several
-            times as fast.
-
-    Returns:
-        The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number,
-        in the order of first appearance.
     """
-    kinds: dict[str, type[pl.DataType]] = {f"c{number}": pl.Float64 for number in numbers.values()}
-    kinds |= {
-        f"c{number}": pl.Categorical if name in texts else pl.String for name, number in ids.items()
-    }
-    names = {f"c{number}": name for name, number in (ids | numbers).items()}
-    first = separator.join(f"c{number}" for number in range(width)).encode() + b"\n"
 
-    def parsed(number: int, block: bytes) -> tuple[pl.DataFrame, list[str]] | None:
-        """Return a block as a frame, and the columns of ids that are no whole numbers.
+    path: FilePath
+    separator: str
+    width: int
+    header: bool
+    ids: Mapping[str, int]
+    numbers: Mapping[str, int]
 
-        Returns None where it is not regular.
+    def blocks(self, texts: frozenset[str], kind: type[pl.DataType]) -> Iterator[pl.DataFrame]:
+        """Yield the columns in blocks: ids as whole numbers, numbers as float64.
+
+        Args:
+            texts: Columns of ids that are known not to be plain whole numbers; such numbers are
+                several times as fast.
+            kind: What the others come as.
+
+        Raises:
+            Irregular: At a block that is not regular.
+            NotWhole: At an id that is no whole number, in a column not among ``texts``.
         """
+        kinds: dict[str, type[pl.DataType]] = {f"c{n}": pl.Float64 for n in self.numbers.values()}
+        kinds |= {
+            f"c{number}": kind if name in texts else pl.String for name, number in self.ids.items()
+        }
+        for frame in _in_threads(
+            partial(self._parsed, texts=texts, kinds=kinds), _blocks(self.path)
+        ):
+            if frame is None:
+                raise Irregular
+
+            other = [name for name in self.ids if frame[name].dtype == pl.Null]
+            if other:
+                raise NotWhole(other)
+
+            yield frame
+
+    def _parsed(
+        self,
+        number: int,
+        block: bytes,
+        *,
+        texts: frozenset[str],
+        kinds: dict[str, type[pl.DataType]],
+    ) -> pl.DataFrame | None:
+        """Return a block as a frame, nothing in columns of ids that are no whole numbers; None
+        where it is not regular.
+        """
+        names = {f"c{n}": name for name, n in (*self.ids.items(), *self.numbers.items())}
+        first = self.separator.join(f"c{n}" for n in range(self.width)).encode() + b"\n"
         signs = np.frombuffer(block, np.uint8)  # counted without holding up the other thread
         lines = int(np.count_nonzero(signs == ord("\n")))
         if (
             not _plain(block)
             or b'"' in block
-            or np.count_nonzero(signs == ord(separator)) != lines * (width - 1)
+            or np.count_nonzero(signs == ord(self.separator)) != lines * (self.width - 1)
         ):
             return None
 
-        named = header and number == 0
+        named = self.header and number == 0
         if named:
             rows = block[block.index(b"\n") + 1 :]
         else:
@@ -96,7 +134,7 @@ def read_regular(
             frame = pl.read_csv(
                 first + rows,
                 columns=list(names),
-                separator=separator,
+                separator=self.separator,
                 quote_char=None,
                 schema_overrides=kinds,
                 infer_schema_length=0,
@@ -104,27 +142,31 @@ def read_regular(
         except pl.exceptions.PolarsError:
             return None
 
-        if frame.height != lines - named or any(frame[name].null_count() for name in ids):
+        if frame.height != lines - named or any(frame[name].null_count() for name in self.ids):
             return None
 
-        whole = {name: _whole_numbers(frame[name]) for name in ids if name not in texts}
-        return frame.with_columns(**whole), [
-            name for name, column in whole.items() if column is None
-        ]
+        whole = {name: _whole_numbers(frame[name]) for name in self.ids if name not in texts}
+        return frame.with_columns(**whole)
 
-    parts: list[pl.DataFrame] = []
-    for found in _in_threads(parsed, _blocks(path)):
-        if found is None:
-            return None
 
-        frame, other = found
-        if other:
-            return read_regular(path, separator, width, header, ids, numbers, texts.union(other))
+def read_regular(
+    table: Regular, texts: frozenset[str] = frozenset()
+) -> tuple[pl.DataFrame, dict[str, pl.Series]] | None:
+    """Read a table, or return None where it is not regular.
 
-        parts.append(frame)
+    Returns:
+        The columns, ids as int32 numbers and numbers as float64; and the keys that the ids number,
+        in the order of first appearance.
+    """
+    try:
+        parts = list(table.blocks(texts, pl.Categorical))
+    except Irregular:
+        return None
+    except NotWhole as found:
+        return read_regular(table, texts | found.columns)
 
     if parts:
-        return numbered_ids(parts, ids, numbers)
+        return numbered_ids(parts, table.ids, table.numbers)
 
     return None
 

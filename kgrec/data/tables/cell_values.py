@@ -11,6 +11,7 @@ from kgrec.data.tables.column_kinds import (
     as_number,
     as_text,
     as_year,
+    count_ranges,
     currencies,
     measure_of,
 )
@@ -122,6 +123,10 @@ def _number(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     if len(marks) > 1:
         notes.append(f"prices in {', '.join(marks)} are compared as they are")
 
+    spans = count_ranges(cells["cell"]) if cells["cell"].dtype == pl.String else 0
+    if spans:
+        notes.append(f"{spans:,} ranges count as their middle, open ones as their end")
+
     unit = measure_of(cells["cell"]) if cells["cell"].dtype == pl.String else ""
     if unit:
         notes.append(f"in {unit}")
@@ -166,7 +171,8 @@ def path_of(label: str, mark: str) -> str:
     >>> path_of("Shoes>Running ", ">")
     'Shoes > Running'
     """
-    return f" {mark} ".join(part.strip() for part in label.split(mark) if part.strip())
+    levels = (part.strip() for part in label.split(mark))
+    return f" {mark.strip()} ".join(level for level in levels if level)
 
 
 def _path(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
@@ -177,7 +183,7 @@ def _path(cells: pl.DataFrame, how: Reading) -> tuple[pl.DataFrame, str]:
     values = values.with_columns(pl.col("label").str.split(";")).explode("label")
     labels = [path_of(label or "", mark) for label in values["label"]]
     values = values.with_columns(label=pl.Series(labels, dtype=pl.String))
-    return values.filter(pl.col("label") != ""), f"levels divided by {mark!r}"
+    return values.filter(pl.col("label") != ""), f"levels divided by {mark.strip()!r}"
 
 
 _READERS: dict[str, Callable[[pl.DataFrame, Reading], tuple[pl.DataFrame, str]]] = {

@@ -39,7 +39,8 @@ _UNKNOWN = (
     *("missing", "undefined", "not available", "not applicable", "unbekannt", "inconnu", "#n/a"),
     *("(null)", "k.a.", "keine angabe", "desconocido", "*", "x"),
 )
-_LEVELS = ("->", ">", "»", "\u203a", "→", "::")
+_SLASH = " / "
+_LEVELS = ("->", ">", "»", "\u203a", "→", "::", _SLASH)
 TRUE, FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 UNNAMED = ("genre", "has")
@@ -73,6 +74,18 @@ _UNITS = (
     r"|px|\x{b0}[cf]|[\x22\x{2033}\x{201d}'\x{2032}])\.?$"
 )
 _BLANKS = r"[\s\u00a0\u202f']"
+_AMOUNT = r"[^\d\s+-]{0,4}\s?\d[\d.,' \x{a0}\x{202f}]*\s?(?:[^\d\s+-]{0,4})"
+_RANGE = (
+    rf"^\s*(?i:from|von|de|between|zwischen|entre)?\s*(?P<low>{_AMOUNT}?)\s*"
+    rf"(?:-|\x{{2013}}|\x{{2014}}|\.\.\.?|\x{{2026}}|~|(?i:\bto\b|\bbis\b|\band\b|\bund\b|\x{{e0}}|\ba\b|\bet\b))"
+    rf"\s*(?P<high>{_AMOUNT})\s*$"
+)
+_OPEN = (
+    r"^\s*(?i:from|starting (?:at|from)|starts at|ab|von|desde|\x{e0} partir de|min\.?|over|\x{fc}ber"
+    r"|up to|upto|bis(?: zu)?|under|unter|max\.?|hasta|jusqu'\x{e0}|[<>]=?|\x{2264}|\x{2265})"
+    rf"\s*({_AMOUNT})\s*$"
+)
+_PLUS = rf"^\s*({_AMOUNT})\s*\+$"
 _COMMA_NUMBER = r"^([+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?)%?$"
 _COMMA_AT_END = r"^[+-]?[\d.]*\d,\d{1,2}%?$"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+%?$"
@@ -144,14 +157,53 @@ def as_number(text: pl.Series) -> pl.Series:
 
     >>> as_number(pl.Series(["1,234", "$5.50", "7 %", "1,2", "x", "."])).to_list()
     [1234.0, 5.5, 7.0, 1.2, None, None]
+    Where a currency stands in some cell, or half of the cells are numbers, ranges count as their
+    middle and open ranges as their end.
+
     >>> as_number(pl.Series(["12,50 €", "EUR 1.234,00", "9"])).to_list()
     [12.5, 1234.0, 9.0]
+    >>> as_number(pl.Series(["10-20", "from 5", "up to 8 €", "7.50 - 8.50"])).to_list()
+    [15.0, 5.0, 8.0, 8.0]
     """
+    low, high = _ends_of_ranges(text)
+    if not len(low.drop_nulls()):
+        return _single_number(text, text)
+
+    size = len(text)
+    every = _single_number(pl.concat([text, low, high]), high.fill_null(text))
+    numbers, low, high = (every.slice(start * size, size) for start in range(3))
+    rest = text.filter(numbers.is_null()).drop_nulls()
+    priced = text.str.contains(_CURRENCY).fill_null(False).any()
+    if not priced and 2 * len(rest) > len(text.drop_nulls()):
+        return numbers  # codes such as 12-34
+
+    middle = ((low + high) / 2).set((low > high).fill_null(False), None)
+    return numbers.fill_null(middle).alias(text.name)
+
+
+def _ends_of_ranges(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the two ends of ranges as text, twice the same of an open one; null of others."""
+    text = text.str.replace_all(r"[.,][-\x{2013}\x{2014}]+(\s|$)", "$1")
+    both = text.str.extract_groups(_RANGE)
+    low, high = both.struct.field("low"), both.struct.field("high")
+    for pattern in (_OPEN, _PLUS):
+        end = text.str.extract(pattern)
+        low, high = low.fill_null(end), high.fill_null(end)
+    return low, high
+
+
+def count_ranges(text: pl.Series) -> int:
+    """Return how many cells count as the middle or the end of a range."""
+    return int((as_number(text).is_not_null() & _single_number(text, text).is_null()).sum())
+
+
+def _single_number(text: pl.Series, column: pl.Series) -> pl.Series:
+    """Return text as a number; the unit is that of the column that it comes from."""
     bare = text.str.replace_all(_CURRENCY, "").str.replace_all(_BLANKS, "")
     bare = bare.str.replace(r"[.,][-\x{2013}\x{2014}]+$", "")
-    if measure_of(text):
+    if measure_of(column):
         bare = bare.str.replace(_UNITS, "")
-    if not _has_decimal_comma(text, bare):
+    if not _has_decimal_comma(text, bare, column):
         plain = bare.str.extract(_NUMBER).str.replace_all(",", "", literal=True)
     else:
         comma = bare.str.extract(_COMMA_NUMBER)
@@ -168,13 +220,13 @@ def as_number(text: pl.Series) -> pl.Series:
     return numbers.set(~numbers.is_finite().fill_null(False), None)
 
 
-def _has_decimal_comma(text: pl.Series, bare: pl.Series) -> bool:
+def _has_decimal_comma(text: pl.Series, bare: pl.Series, column: pl.Series) -> bool:
     """Return whether commas of a column are decimal commas."""
     commas = bare.str.contains(_COMMA_AT_END).fill_null(False)
     if not commas.any():
         return False
 
-    if measure_of(text):
+    if measure_of(column):
         return True
 
     marked = text.str.contains(_CURRENCY).fill_null(False) | text.str.contains("%", literal=True)
@@ -351,6 +403,11 @@ def find_hierarchy(cells: pl.Series) -> str | None:
 
         levels = cells.str.split(mark)
         first = levels.list.first().str.strip_chars()
+        if mark == _SLASH:  # may stand between equals, each of which comes first somewhere
+            below = levels.list.slice(1).explode().drop_nulls().str.strip_chars()
+            if first.is_in(below.implode()).any():
+                continue
+
         if first.n_unique() < len(cells) or len(cells) < 3:
             return mark
 

@@ -1,6 +1,6 @@
 """A few columns of large Parquet tables, ids numbered as they come, in little memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +10,7 @@ from kgrec.data.tables.blocks import numbered_ids
 from kgrec.data.tables.delimited import Table
 from kgrec.data.tables.partitions import PARQUET, is_partitioned, joined, keys_of, part_files
 from kgrec.data.tables.times import seconds_of
+from kgrec.errors import FormatError
 
 _HEAD = 2_000
 _EXACT = 1 << 53
@@ -58,19 +59,11 @@ def read_parquet_columns(
         numbers: Columns of finite numbers, likewise.
     """
     parts = []
-    columns = {column: name for name, column in (*ids.items(), *numbers.items())}
     for path in files:
-        keys = keys_of(path)
-        stored = [column for column in columns if column not in keys]
-        frame = pl.read_parquet(path, columns=stored, glob=False, hive_partitioning=False)
-        frame = frame.with_columns(
-            pl.lit(value).alias(name) for name, value in keys.items() if name in columns
-        ).rename(columns)
-        plain = _plain(frame, list(ids), list(numbers))
-        if plain is None:
-            return None
-
-        parts.append(plain)
+        for plain in parquet_blocks([path], ids, numbers, None):
+            if plain is None:
+                return None
+            parts.append(plain)
 
     if not any(part.height for part in parts):
         return None
@@ -78,10 +71,60 @@ def read_parquet_columns(
     return numbered_ids(parts, ids, numbers)
 
 
-def _plain(frame: pl.DataFrame, ids: list[str], numbers: list[str]) -> pl.DataFrame | None:
+def parquet_blocks(
+    files: Sequence[Path], ids: Mapping[str, str], numbers: Mapping[str, str], rows: int | None
+) -> Iterator[pl.DataFrame | None]:
+    """Yield the columns in blocks of so many rows, or file by file: ids as whole numbers or
+    categories (text in blocks), numbers as float64; None where one is not plain.
+
+    Raises:
+        FormatError: If a file cannot be read to its end.
+    """
+    columns = {column: name for name, column in (*ids.items(), *numbers.items())}
+    for path in files:
+        keys = keys_of(path)
+        stored = [column for column in columns if column not in keys]
+        for frame in _blocks(path, stored, rows):
+            frame = frame.with_columns(
+                pl.lit(value).alias(name) for name, value in keys.items() if name in columns
+            ).rename(columns)
+            yield _plain(frame, list(ids), list(numbers), as_text=rows is not None)
+
+
+def _blocks(path: Path, columns: list[str], rows: int | None) -> Iterator[pl.DataFrame]:
+    if rows is None:
+        yield pl.read_parquet(path, columns=columns, glob=False, hive_partitioning=False)
+        return
+
+    lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(columns)
+    try:
+        yield from lazy.collect_batches(chunk_size=rows, maintain_order=True)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise FormatError(
+            f"{path}: cannot be read to its end ({reason}). Write the file again."
+        ) from None
+
+
+def parquet_height(files: Sequence[Path]) -> int:
+    """Return how many rows files have, by what they say at their ends."""
+    return sum(
+        int(
+            pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            .select(pl.len())
+            .collect()
+            .item()
+        )
+        for path in files
+    )
+
+
+def _plain(
+    frame: pl.DataFrame, ids: list[str], numbers: list[str], *, as_text: bool
+) -> pl.DataFrame | None:
     columns = []
     for name, cells in zip(frame.columns, frame.get_columns(), strict=True):
-        found = _ids(cells) if name in ids else _numbers(cells)
+        found = _ids(cells, as_text) if name in ids else _numbers(cells)
         if found is None:
             return None
         columns.append(found)
@@ -89,11 +132,13 @@ def _plain(frame: pl.DataFrame, ids: list[str], numbers: list[str]) -> pl.DataFr
     return pl.DataFrame(columns).select(*ids, *numbers)
 
 
-def _ids(cells: pl.Series) -> pl.Series | None:
+def _ids(cells: pl.Series, as_text: bool) -> pl.Series | None:
     if cells.null_count():
         return None
     if cells.dtype == pl.String:
-        return None if (cells == "").any() else cells.cast(pl.Categorical)
+        if (cells == "").any():
+            return None
+        return cells if as_text else cells.cast(pl.Categorical)
 
     if not cells.dtype.is_integer() or (cells < 0).any():
         return None

@@ -826,7 +826,10 @@ def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
     """
     cells = table.frame[column]
     if cells.dtype == pl.String:
-        numbers = cells.str.strip_chars().cast(pl.Float64, strict=False)
+        text = cells.str.strip_chars()
+        if has_decimal_commas(text):
+            text = text.str.replace(",", ".", literal=True)
+        numbers = text.cast(pl.Float64, strict=False)
     elif cells.dtype.is_numeric() or cells.dtype == pl.Boolean:
         numbers = cells.cast(pl.Float64)
     else:
@@ -836,6 +839,26 @@ def as_numbers(table: Table, column: str, on_error: str = "stop") -> pl.Series:
         )
 
     return checked(table, column, numbers, on_error, "a number")
+
+
+def has_decimal_commas(cells: pl.Series) -> bool:
+    """Return whether text are numbers with decimal commas, beyond doubt: some have a comma, none a
+    point, and not all commas stand before three digits, as they do between thousands.
+
+    >>> has_decimal_commas(pl.Series(["0,5", "12,125", "3"])), has_decimal_commas(pl.Series(["1,000"]))
+    (True, False)
+    """
+    if cells.dtype != pl.String:
+        return False
+
+    text = cells.str.strip_chars().drop_nulls()
+    comma = text.filter(text.str.contains(",", literal=True))
+    return (
+        len(comma) > 0
+        and bool(comma.str.contains(r"^[+-]?\d*,\d+$").all())
+        and not text.str.contains(".", literal=True).any()
+        and not comma.str.contains(r"^[+-]?[1-9]\d{0,2},\d{3}$").all()
+    )
 
 
 def checked(table: Table, column: str, numbers: pl.Series, on_error: str, wanted: str) -> pl.Series:

@@ -6,6 +6,20 @@ import polars as pl
 
 _INVISIBLE = "[\u200b-\u200f\u2060\ufeff\u00ad]"  # zero-width spaces and marks, soft hyphens
 
+_WITHIN = "[-\\s\u2010-\u2013]"
+_BOOK = r"^\d{7}[\dXx]$|^\d{9}[\dXx]$|^\d{12,14}$"  # ISSN, ISBN-10, ISBN-13 and EAN, GTIN
+
+
+def without_hyphens(ids: pl.Series) -> pl.Series:
+    """Return ids without hyphens and blanks where that makes the number of a book, a journal or an
+    article of trade; others as they are.
+
+    >>> without_hyphens(pl.Series(["978-3-16-148410-0", "0-306-40615-x", "a-1"])).to_list()
+    ['9783161484100', '030640615X', 'a-1']
+    """
+    bare = ids.str.replace_all(_WITHIN, "").str.to_uppercase()
+    return pl.select(pl.when(bare.str.contains(_BOOK)).then(bare).otherwise(ids)).to_series()
+
 
 def without_point(ids: pl.Series) -> pl.Series:
     """Return ids without a ".0" behind a whole number, as tools write ids that they took for
@@ -25,6 +39,7 @@ _FORMS: tuple[tuple[str, Callable[[pl.Series], pl.Series]], ...] = (
     ("case", lambda ids: ids.str.to_lowercase()),
     ("zeros in front", lambda ids: ids.str.replace(r"^0+(\d)", "${1}")),
     ("the form of letters", lambda ids: ids.str.normalize("NFKC")),
+    ("hyphens or blanks within", lambda ids: ids.str.replace_all(_WITHIN, "")),
     ("quotes", lambda ids: ids.str.strip_chars("\"'")),
 )
 

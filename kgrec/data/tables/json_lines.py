@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -15,6 +17,8 @@ JSON_LINES = ("jsonl", "ndjson", "jsonlines")
 _DEEPEST = 100
 _AT_ONCE = 1 << 16
 _MOST_NAMES, _MOST_CELLS = 10_000, 500_000_000
+_COLUMNS = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[\[{]')
+_SPLIT = {"columns", "index", "data", "schema", "index_names", "column_names"}
 _NAME = r'"[^"\\]*"\s*:'
 _KINDS: dict[type, str] = {list: "a list", dict: "an object", str: "a single value"}
 
@@ -23,7 +27,8 @@ def read_json_lines(
     path: FilePath, skipped: Skipped | None = None
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return the rows of a file of JSON Lines and the line of each; or the objects of a JSON array
-    and their numbers.
+    and their numbers; or the rows of columns, as pandas writes them: ``{"user": ["a", "b"]}``,
+    ``{"user": {"0": "a", "1": "b"}}``, ``{"columns": ["user"], "data": [["a"], ["b"]]}``.
 
     A name that a line lacks is null there.
 
@@ -38,6 +43,8 @@ def read_json_lines(
     text = read_text(path, skipped)
     if text.lstrip().startswith("["):
         text = _from_array(path, text)
+    elif _COLUMNS.match(text):
+        text = _from_columns(path, text) or text
 
     try:
         return _parsed(path, text)
@@ -67,7 +74,64 @@ def _from_array(path: FilePath, text: str) -> str:
     if not found:
         raise FormatError(f"{path}: an empty array. Give at least one object.")
 
-    return "\n".join(json.dumps(one, ensure_ascii=False) for one in found)
+    return _lines(found)
+
+
+def _from_columns(path: FilePath, text: str) -> str | None:
+    """Return the rows of a table that is written by columns, one a line; None where it is none.
+
+    Raises:
+        FormatError: If columns have different numbers of cells.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None  # several objects, or none: the lines say which
+
+    if not isinstance(found, dict):
+        return None
+    if isinstance(found.get("data"), list) and set(found) <= _SPLIT:
+        return _from_split(path, found)
+
+    kinds = {type(column) for column in found.values()}
+    if kinds == {dict}:
+        index = list(dict.fromkeys(key for column in found.values() for key in column))
+        columns = {name: [column.get(key) for key in index] for name, column in found.items()}
+    elif kinds == {list} and len(found) > 1:
+        columns = found
+    else:
+        return None
+
+    sizes = {name: len(column) for name, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name!r} {size:,}" for name, size in list(sizes.items())[:5])
+        raise FormatError(
+            f"{path}: columns of different lengths ({said}). Give every column as many cells."
+        )
+
+    rows = zip(*columns.values(), strict=True)
+    return _lines(dict(zip(columns, row, strict=True)) for row in rows)
+
+
+def _from_split(path: FilePath, found: dict[str, Any]) -> str:
+    """Return the rows of what pandas calls ``split``, and of its ``table``."""
+    data = found["data"]
+    names = found.get("columns")
+    if names is None and all(isinstance(row, dict) for row in data):
+        return _lines(data)
+
+    if not isinstance(names, list) or not all(
+        isinstance(row, list) and len(row) == len(names) for row in data
+    ):
+        raise FormatError(
+            f"{path}: its data are not rows of {len(names or ())} cells. Give as many names in "
+            "columns as each row has cells."
+        )
+    return _lines(dict(zip(map(str, names), row, strict=True)) for row in data)
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> str:
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
 def _parsed(path: FilePath, text: str) -> tuple[pl.DataFrame, pl.Series]:

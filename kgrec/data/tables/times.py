@@ -6,6 +6,7 @@ int64: nanoseconds since the epoch need 61 bits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -15,11 +16,14 @@ from kgrec.errors import ConfigError, FormatError
 
 UNITS: dict[str, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-FORMS = ("iso", "epoch", "day-first", "month-first", *UNITS)
+SHEET = "excel"
+FORMS = ("iso", "epoch", "day-first", "month-first", SHEET, *UNITS)
 # Sizes from which a number is a moment since 1970 in that unit: 3 March 1973 in each of them.
 _FROM = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}
 SMALLEST_MOMENT = _FROM["s"]
 _EXACT = 1 << 53
+_SHEET_DAYS = (20_000, 80_000)  # 1954 to 2119, as spreadsheets count days
+_FIRST_OF_1970 = 25_569
 _WANTED = "a number or an ISO 8601 date"
 _CLOCK = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?: ?([AaPp])\.?[Mm]\.?)?)?"
 _ZONE = r"(?: ?(Z|UTC|GMT|[+-]\d\d:?\d\d))?"
@@ -84,7 +88,8 @@ def read_times(table: Table, column: str, on_error: str = "stop", form: str | No
         column: Its column.
         on_error: "stop" at a cell that is no time, or "skip" it: null.
         form: "iso"; "epoch": numbers of any unit, told by their size, become seconds; "s", "ms",
-            "us", "ns": numbers of that unit become seconds; "day-first" or "month-first" for
+            "us", "ns": numbers of that unit become seconds; "excel": days as a spreadsheet counts
+            them (45292 is 1 January 2024) become seconds; "day-first" or "month-first" for
             dates such as 05/01/2024; or a pattern such as "%d.%m.%y". Found where None.
 
     Raises:
@@ -123,7 +128,7 @@ def read_times(table: Table, column: str, on_error: str = "stop", form: str | No
         dates = _days(numbers)
         numbers = numbers.clear(len(numbers))
 
-    if form == "epoch" or form in UNITS:
+    if form in ("epoch", SHEET, *UNITS):
         numbers = _seconds(numbers, form)
     else:
         _check_units(table, column, numbers, dates)
@@ -143,6 +148,26 @@ def are_days(numbers: pl.Series) -> bool:
         len(some) > 0
         and bool(_is_day(some).fill_null(False).all())
         and _days(some).null_count() == 0
+    )
+
+
+def are_sheet_days(numbers: pl.Series) -> bool:
+    """Return whether all numbers may be days as spreadsheets count them, of this or the last
+    decades.
+    """
+    some = numbers.drop_nulls()
+    low, high = _SHEET_DAYS
+    return len(some) > 0 and bool(some.is_between(low, high).all())
+
+
+def sheet_note(name: str, column: str, times: pl.Series) -> str:
+    """Return a sentence on times that may be days of a spreadsheet."""
+    first = times.drop_nulls()[0]
+    day = date(1970, 1, 1) + timedelta(days=float(first) - _FIRST_OF_1970)
+    return (
+        f"{name}: the times in {column!r} look like days as spreadsheets count them ({first:g} would "
+        f"be {day:%Y-%m-%d}) and are taken as plain numbers. --time-format {SHEET} makes moments of "
+        "them."
     )
 
 
@@ -186,10 +211,12 @@ def seconds_of(cells: pl.Series) -> pl.Series:
 
 def _seconds(numbers: pl.Series, form: str) -> pl.Series:
     """Return numbers of a unit, or each of its own, as seconds."""
-    if form in UNITS:
-        return numbers.cast(pl.Float64) / UNITS[form]
-
     values = numbers.cast(pl.Float64)
+    if form in UNITS:
+        return values / UNITS[form]
+    if form == SHEET:
+        return (values - _FIRST_OF_1970) * 86_400
+
     divisor = pl.lit(1.0)
     for unit in ("ms", "us", "ns"):
         large = pl.col("value").abs() >= _FROM[unit]

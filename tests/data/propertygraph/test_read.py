@@ -228,3 +228,47 @@ def test_broken_files_are_refused_in_a_line(name, text, tmp_path):
     with pytest.raises(FormatError) as error:
         read_triples(str(tmp_path / name))
     assert "\n" not in str(error.value)
+
+
+NODES = {
+    "m1": {"label": "Alien", "metadata": {"year": 1979}},
+    "p1": {"label": "Ridley Scott", "metadata": {"label": "not this one"}},
+}
+EDGES = [{"source": "m1", "relation": "director", "target": "p1", "metadata": {"since": 1978}}]
+GRAPHS = {
+    "version 2": {"graph": {"id": "films", "directed": True, "nodes": NODES, "edges": EDGES}},
+    "version 1": {
+        "graph": {"nodes": [{"id": key, **node} for key, node in NODES.items()], "edges": EDGES}
+    },
+    "several graphs": {
+        "graphs": [{"nodes": {"m1": NODES["m1"]}}, {"nodes": {"p1": NODES["p1"]}, "edges": EDGES}]
+    },
+}
+
+
+@pytest.mark.parametrize("version", GRAPHS)
+def test_json_graph_format(tmp_path, version):
+    path = tmp_path / "films.json"
+    path.write_text(json.dumps(GRAPHS[version]))
+    graph = read_triples(path)
+    assert stated(graph) == {("m1", "director", "p1")}
+    assert labels(graph) == {"m1": "Alien", "p1": "Ridley Scott"}
+    assert ("m1", "year", "1979") in literals(graph)
+
+
+def test_a_graph_in_json_format_with_edges_of_several_nodes_is_refused(tmp_path):
+    path = tmp_path / "films.json"
+    hyper = {"graph": {"nodes": NODES, "hyperedges": [{"nodes": ["m1", "p1"]}]}}
+    path.write_text(json.dumps(hyper))
+    with pytest.raises(FormatError, match=r"films\.json: a hyperedge"):
+        read_triples(path)
+
+
+@pytest.mark.parametrize(
+    "graph", [{"graph": {"nodes": 3}}, {"graph": {"nodes": [{}]}}, {"graphs": 1}]
+)
+def test_broken_json_graph_format_is_one_line(tmp_path, graph):
+    path = tmp_path / "films.json"
+    path.write_text(json.dumps(graph | {"x": {"nodes": {}}}))
+    with pytest.raises(FormatError):
+        read_triples(path)

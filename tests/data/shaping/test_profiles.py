@@ -175,6 +175,26 @@ def test_a_list_that_ends_in_itself_is_read_once_around(tmp_path):
     assert short(read(tmp_path, text, blank="flatten")) == {("a", "p", "x"), ("a", "p", "y")}
 
 
+def test_members_of_containers_are_edges_of_what_points_to_them(tmp_path):
+    text = """:film :cast _:bag . _:bag a rdf:Bag ; rdf:_1 :ann ; rdf:_2 :bob ; rdf:_10 "Cy" .
+    :box a rdf:Seq ; rdf:_1 :x ; :owner :dan . :y :in :box . :alone rdf:_1 :z ."""
+    graph = read(tmp_path, text, blank="flatten")
+    found = short(graph)
+    assert {row for row in found if row[0] == "film"} == {
+        ("film", "cast", "ann"),
+        ("film", "cast", "bob"),
+    }
+    assert set(graph.attributes["value"]) == {"Cy"}
+    assert {("y", "in", "box"), ("box", "owner", "dan"), ("alone", "1", "z")} <= found  # things
+
+
+def test_shapes_and_rules_are_axioms(tmp_path):
+    text = """@prefix sh: <http://www.w3.org/ns/shacl#> . @prefix swrl: <http://www.w3.org/2003/11/swrl#> .
+    :S a sh:NodeShape ; sh:targetClass :A ; sh:property [ sh:path :p ; sh:in ( :y :z ) ] .
+    :rule swrl:body ( [ swrl:argument1 :x ] ) . :x :p :y ."""
+    assert short(read(tmp_path, text, axioms="drop")) == {("x", "p", "y")}
+
+
 def test_nested_nodes_without_end_stay(tmp_path):
     text = "_:a :p _:b . _:b :p _:a . :x :q :y ."
     assert len(read(tmp_path, text, blank="flatten")) == 3

@@ -1,0 +1,1 @@
+"""Interactions as rows: their one order, and logs that are larger than memory."""
