@@ -246,6 +246,8 @@ _ENTRIES = (
            "attentive propagation over the collaborative knowledge graph", _GRAPH),
     _entry("kgin", "knowledge", "KGIN", "Wang et al., WWW 2021",
            "users by their intents, items by relational paths", _GRAPH),
+    _entry("kgfuse", "knowledge", "KGFuse", "docs/models/kgfuse.md",
+           "item weights and propagated vectors that know their facts, in one sum", _GRAPH),
     _entry("kgcn", "knowledge", "KGCN", "Wang et al., WWW 2019",
            "items by the entities around them, weighted by user and relation", _GRAPH),
     _entry("kgnn-ls", "knowledge.kgnnls", "KGNNLS", "Wang et al., KDD 2019",

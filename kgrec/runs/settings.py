@@ -4,7 +4,7 @@ are checked and values converted.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from kgrec.errors import ConfigError, nearest
@@ -119,6 +119,14 @@ def blended(members: "tuple[tuple[Chosen, int], ...]", config: BlendConfig) -> C
     needs = dict.fromkeys(need for member, _ in members for need in member.needs)
     settings = TrainConfig()
     return Chosen("blend", Blend, config, settings, "default", tuple(needs), members=members)
+
+
+def pinned(chosen: Chosen, settled: Mapping[str, Any]) -> Chosen:
+    """Return settings with those of the model that were chosen on validation in their place
+    (``Recommender.settled``).
+    """
+    config = restore(type(chosen.config), asdict(chosen.config) | dict(settled))
+    return replace(chosen, config=config)
 
 
 def setting(chosen: Chosen, name: str) -> tuple[str, Any]:
