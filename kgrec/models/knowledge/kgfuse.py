@@ -18,7 +18,7 @@ from kgrec.data.records.known import Known, with_interactions
 from kgrec.errors import ConfigError
 from kgrec.graph.ckg import CollaborativeKG
 from kgrec.log import logger
-from kgrec.models.base import Objective, Plan, Preset, Scorer, Span, Validate
+from kgrec.models.base import Objective, Plan, Preset, Recommender, Scorer, Span, Validate
 from kgrec.models.blend import BlendScorer, Mixture, Remembered
 from kgrec.models.folding import folding
 from kgrec.models.graph.base import FactLight
@@ -48,7 +48,7 @@ class KGFuseConfig:
         l2: Weight lambda of the squared item weights.
         min_items: Attributes of fewer items are left out.
         precision: Of the inversion.
-        triple_weights: Grid of the weight of B's triple loss. The values are trained side by side;
+        triple_weights: Grid of v, the weight of B's triple loss. The values are trained side by side;
             every ``trial_epochs`` epochs the worst on validation is dropped.
         trial_epochs: See there.
         triple_negatives: Other tails of the relation per triple.
@@ -72,7 +72,7 @@ class KGFuseConfig:
     min_items: int = 2
     precision: Literal["float32", "float64"] = "float32"
     triple_weights: tuple[float, ...] = (0.0, 1.0, 4.0)
-    trial_epochs: int = 5
+    trial_epochs: int = 10
     triple_negatives: int = 8
     triple_temperature: float = 0.15
     triple_l2_weight: float = 1e-3
@@ -126,11 +126,11 @@ class _GraphConfig:
 PRESETS = {
     "default": Preset(train={"learning_rate": 0.02, "epochs": 50}),
     "fast": Preset(
-        {"dim": 64, "triple_weights": (0.0, 4.0), "trial_epochs": 3},
+        {"dim": 64, "triple_weights": (0.0, 4.0), "trial_epochs": 5},
         {"learning_rate": 0.02, "epochs": 20, "patience": 5},
     ),
     "best": Preset(
-        {"dim": 256, "by_relation": True, "trial_epochs": 10},
+        {"dim": 256, "by_relation": True, "trial_epochs": 20},
         {"learning_rate": 0.01, "epochs": 100},
     ),
 }
@@ -157,6 +157,105 @@ class Graph(FactLight):
     def _initial(self, generator: torch.Generator) -> Tensor:
         shape = self.ckg.num_nodes, self.config.dim
         return normal(*shape, scale=self.config.init_scale, generator=generator)
+
+
+class SideBySide(nn.Module):
+    """Member B with every value of its triple weight, trained side by side until one is left.
+
+    Args:
+        ckg: Graph with triples.
+        config: Hyper-parameters.
+        generator: Draws the initial vectors, the same for every value.
+    """
+
+    alive: Tensor
+    leader: Tensor
+
+    def __init__(
+        self, ckg: CollaborativeKG, config: KGFuseConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.graphs = nn.ModuleList()
+        start = generator.get_state()
+        for weight in config.triple_weights:
+            generator.set_state(start)
+            own = {name: getattr(config, name) for name in _SHARED}
+            self.graphs.append(
+                Graph(ckg, _GraphConfig(**own, kg_weight=weight), generator, config.triple_loss())
+            )
+
+        self.register_buffer("alive", torch.ones(len(self.graphs), dtype=torch.bool))
+        self.register_buffer("leader", torch.zeros(1, dtype=torch.int64))
+        self.register_load_state_dict_pre_hook(_empty_rooms)  # type: ignore[no-untyped-call]
+
+    @property
+    def best(self) -> Graph:
+        """The one that led when they were last measured, the first before."""
+        found = self.graphs[int(self.leader)]
+        assert isinstance(found, Graph)
+        return found
+
+    def trained(self) -> dict[int, Graph]:
+        """Return those that are still trained, by their number."""
+        numbers = torch.nonzero(self.alive).flatten().tolist()
+        every = ((number, self.graphs[number]) for number in numbers)
+        return {number: graph for number, graph in every if isinstance(graph, Graph)}
+
+    def objectives(self) -> tuple[Objective[Any], ...]:
+        """Return those of interactions and triples."""
+        ranking: Objective[Any] = Objective(PositiveBatch, self.pair_loss, name="softmax")
+        if self.config.rows == "user":
+            users = Users(self.config.steps)
+            ranking = Objective(UserBatch, self.user_loss, name="softmax", source=users)
+
+        drawn = [graph.facts.source() for graph in self.trained().values() if graph.facts.weight]
+        if not drawn:
+            return (ranking,)
+        triples = Objective(CorruptedBatch, self.triple_loss, name="triples", source=drawn[0])
+        return ranking, triples
+
+    def user_loss(self, batch: UserBatch) -> Float[Tensor, ""]:
+        """Return the cosine softmax of all that are trained, added up, Eq. (4)."""
+        losses = [graph.by_user_loss(batch) for graph in self.trained().values()]
+        return torch.stack(losses).sum()
+
+    def pair_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
+        """Return the same by interactions."""
+        losses = [graph.softmax_loss(batch) for graph in self.trained().values()]
+        return torch.stack(losses).sum()
+
+    def triple_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
+        """Return the triple losses of all that are trained, weighted, Eq. (4)."""
+        losses = [
+            graph.facts.weight * graph.facts.of(graph.nodes, batch)
+            if graph.facts.weight
+            else 0 * graph.nodes[:1].sum()
+            for graph in self.trained().values()
+        ]
+        return torch.stack(losses).sum()
+
+    def compare(self, epoch: int, validate: Validate) -> None:
+        """Measure those that are trained; every ``trial_epochs`` epochs, drop the worst."""
+        rivals = self.trained()
+        if len(rivals) == 1:
+            return
+
+        found = {number: validate(graph.scorer()) for number, graph in rivals.items()}
+        self.leader.fill_(max(found, key=lambda number: found[number]))  # of equals the first
+        if epoch % self.config.trial_epochs == 0:
+            worst = min(found, key=lambda number: (found[number], -number))
+            self.alive[worst] = False
+            weight = self.config.triple_weights[worst]
+            logger.info("kgfuse: triple weight %g is dropped at %.4f.", weight, found[worst])
+
+    def end(self) -> None:
+        """Keep the leader alone."""
+        self.alive.fill_(False)
+        self.alive[self.leader] = True
+        for number, graph in enumerate(self.graphs):
+            if not self.alive[number]:
+                _empty(graph)
 
 
 class KGFuse(Mixture):
@@ -189,7 +288,6 @@ class KGFuse(Mixture):
 
     folds_in = True
 
-    alive: Tensor
     factors: Tensor
     chosen: Tensor
 
@@ -199,19 +297,9 @@ class KGFuse(Mixture):
         self.data = data
         self.ckg = CollaborativeKG.from_dataset(data)
         self.item_weights = AttributeRidge.from_dataset(data, config, generator)  # A
-        start = generator.get_state()  # the values of v start alike
-        self.graphs = nn.ModuleList()
-        for weight in config.triple_weights:
-            generator.set_state(start)
-            own = _GraphConfig(
-                **{name: getattr(config, name) for name in _SHARED}, kg_weight=weight
-            )
-            self.graphs.append(Graph(self.ckg, own, generator, config.triple_loss()))  # B
-
-        self.register_buffer("alive", torch.ones(len(self.graphs), dtype=torch.bool))
+        self.graphs = SideBySide(self.ckg, config, generator)  # B
         self.register_buffer("factors", torch.zeros(2, dtype=torch.float64))  # g / s_A, 1 / s_B
         self.register_buffer("chosen", torch.zeros(1, dtype=torch.float64))  # g
-        self.register_load_state_dict_pre_hook(_empty_rooms)  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_dataset(
@@ -226,83 +314,18 @@ class KGFuse(Mixture):
             )
         return cls(data, config, generator)
 
-    def in_the_running(self) -> list[int]:
-        """Return which values of v are still trained; the first led when they were last measured."""
-        return torch.nonzero(self.alive).flatten().tolist()
-
-    @property
-    def graph(self) -> Graph:
-        """Member B: the one that is left, or the first of those that are."""
-        found = self.graphs[self.in_the_running()[0]]
-        assert isinstance(found, Graph)
-        return found
-
-    def user_loss(self, batch: UserBatch) -> Float[Tensor, ""]:
-        """Return the cosine softmax of every value of v that is trained, added up, Eq. (4)."""
-        return torch.stack([graph.by_user_loss(batch) for graph in self._trained()]).sum()
-
-    def pair_loss(self, batch: PositiveBatch) -> Float[Tensor, ""]:
-        """Return the same by interactions."""
-        return torch.stack([graph.softmax_loss(batch) for graph in self._trained()]).sum()
-
-    def triple_loss(self, batch: CorruptedBatch) -> Float[Tensor, ""]:
-        """Return the triple losses of every value that is trained, weighted, Eq. (4)."""
-        losses = [
-            graph.facts.weight * graph.facts.of(graph.nodes, batch)
-            if graph.facts.weight
-            else 0 * graph.nodes[:1].sum()
-            for graph in self._trained()
-        ]
-        return torch.stack(losses).sum()
-
-    def _trained(self) -> list[Graph]:
-        found = [self.graphs[number] for number in self.in_the_running()]
-        return [graph for graph in found if isinstance(graph, Graph)]
+    def trained(self) -> list[Recommender]:
+        """Return both members."""
+        return [self.item_weights, self.graphs.best]
 
     def plan(self) -> Plan:
-        """Return interactions and triples in one step; what is chosen after epochs and at the end."""
-        ranking: Objective[Any] = Objective(PositiveBatch, self.pair_loss, name="softmax")
-        if self.config.rows == "user":
-            source = Users(self.config.steps)
-            ranking = Objective(UserBatch, self.user_loss, name="softmax", source=source)
-
-        objectives = [ranking]
-        facts = [graph.facts for graph in self._trained() if graph.facts.weight]
-        if facts:
-            drawn = facts[0].source()
-            objectives.append(
-                Objective(CorruptedBatch, self.triple_loss, name="triples", source=drawn)
-            )
-        return Plan(tuple(objectives), joint=True, compare=self._compare, settle=self._settle)
-
-    def _compare(self, epoch: int, validate: Validate) -> None:
-        """Drop the value of v that is worst on validation, every ``trial_epochs`` epochs."""
-        if epoch % self.config.trial_epochs == 0 and len(self.in_the_running()) > 1:
-            self._drop_worst(validate)
-
-    def _drop_worst(self, validate: Validate) -> None:
-        found = {}
-        for number, graph in zip(self.in_the_running(), self._trained(), strict=True):
-            found[number] = validate(graph.scorer())
-
-        # of equals the larger value goes
-        worst = min(found, key=lambda number: (found[number], -self.config.triple_weights[number]))
-        self.alive[worst] = False
-        weight = self.config.triple_weights[worst]
-        logger.info(
-            "kgfuse: triple weight %g is dropped (%.4f on validation).", weight, found[worst]
-        )
+        """Return B's losses in one step; v is chosen after epochs, the rest at the end."""
+        objectives = self.graphs.objectives()
+        return Plan(objectives, joint=True, compare=self.graphs.compare, settle=self._settle)
 
     def _settle(self, validate: Validate | None) -> None:
-        """Choose what is left: v, then w, the scales, and g."""
-        while validate is not None and len(self.in_the_running()) > 1:
-            self._drop_worst(validate)
-
-        self.alive[self.in_the_running()[1:]] = False
-        for number, graph in enumerate(self.graphs):
-            if not self.alive[number]:
-                _empty(graph)
-
+        """Choose w by item weights alone, then g, each member over its scale."""
+        self.graphs.end()
         config = self.config
         ridge = self.item_weights
         if config.relation_weights:
@@ -313,16 +336,18 @@ class KGFuse(Mixture):
             own, grid = validate, config.attribute_weights
             ridge.choose(lambda: own(ridge.scorer()), grid, by_relation=config.by_relation)
 
-        scales = [self._scale(member.scorer()) for member in (ridge, self.graph)]
+        scales = [self._scale(member.scorer()) for member in self.trained()]
         self._weigh(scales, min(config.item_weights, key=lambda g: abs(g - 0.25)))
-        if validate is not None and len(config.item_weights) > 1 and all(scales):
-            members = [Remembered(scorer) for scorer in self.scorers()]
-            found = {}
-            for g in sorted(config.item_weights):
-                self._weigh(scales, g)
-                found[g] = validate(self.mixed(members))
+        if validate is None or len(config.item_weights) == 1 or not all(scales):
+            return
 
-            self._weigh(scales, max(found, key=lambda g: found[g]))  # of equals the first
+        members = [Remembered(scorer) for scorer in self.scorers()]
+        found = {}
+        for g in sorted(config.item_weights):
+            self._weigh(scales, g)
+            found[g] = validate(self.mixed(members))
+
+        self._weigh(scales, max(found, key=lambda g: found[g]))  # of equals the first
 
     def _weigh(self, scales: Sequence[float], g: float) -> None:
         """Set the factors of both members; one whose scores are all equal counts for nothing."""
@@ -332,8 +357,7 @@ class KGFuse(Mixture):
 
     def _scale(self, scorer: Scorer) -> float:
         """Return the standard deviation of a member's scores within a user, over known users."""
-        known = with_interactions(self.data)
-        users = np.flatnonzero(known.users)
+        users = np.flatnonzero(with_interactions(self.data).users)
         some = users[:: max(1, len(users) // _SCALED_BY)][:_SCALED_BY]
         device = self.factors.device
         items = torch.from_numpy(self.can_rank(self.data).items).to(device)
@@ -345,40 +369,34 @@ class KGFuse(Mixture):
 
     def settled(self) -> Mapping[str, Any]:
         """Return the chosen values, as grids of one."""
-        if not float(self.factors[1]):
+        if not float(self.factors.sum()):
             return {}
         return {
             "item_weights": (float(self.chosen),),
-            "triple_weights": (float(self.graph.config.kg_weight),),
+            "triple_weights": (float(self.graphs.best.config.kg_weight),),
             "relation_weights": tuple(self.item_weights.relation_weights.tolist()),
         }
 
     def can_rank(self, data: Dataset) -> Known:
         """Return the users and items whose vectors a trained one reaches."""
-        return self.graph.can_rank(data)
-
-    def trained(self) -> list[Any]:
-        """Return both members."""
-        return [self.item_weights, self.graph]
+        return self.graphs.best.can_rank(data)
 
     def scorers(self) -> list[Scorer]:
         """Return the members' scorers, which fold people in each by itself."""
-        graph = self.graph
-        return [
-            self.item_weights.scorer(),
-            folding(graph, graph.scorer(), self.data, graph.config),
-        ]
+        graph = self.graphs.best
+        folded = folding(graph, graph.scorer(), self.data, graph.config)
+        return [self.item_weights.scorer(), folded]
 
     def mixed(self, scorers: Sequence[Scorer]) -> Scorer:
         """Return the sum of the members' scorers, Eq. (1)."""
         none = torch.zeros(0, dtype=torch.int64, device=self.factors.device)
-        used = torch.zeros(self.data.num_users, dtype=torch.int64, device=self.factors.device)
+        used = none.new_zeros(self.data.num_users)
         return BlendScorer(tuple(scorers), self.factors.unsqueeze(0), none, used, False)
 
     def scorer(self) -> Scorer:
         """Return the sum; while it is trained, B alone."""
         if not float(self.factors.sum()):
-            return self.graph.scorer()
+            return self.graphs.best.scorer()
         return self.mixed(self.scorers())
 
     def explanation_effects(self) -> KGFuseEffects:
@@ -389,7 +407,7 @@ class KGFuse(Mixture):
 _SHARED = ("dim", "num_layers", "temperature", "l2_weight", "init_scale")
 
 
-def _empty(graph: Any) -> None:
+def _empty(graph: nn.Module) -> None:
     """Take a member's rows out: it is not needed any more, and is not kept."""
     for name, parameter in list(graph.named_parameters()):
         owner, _, leaf = name.rpartition(".")
@@ -398,7 +416,7 @@ def _empty(graph: Any) -> None:
 
 def _empty_rooms(model: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
     """Empty the members whose stored rows are."""
-    assert isinstance(model, KGFuse)
+    assert isinstance(model, SideBySide)
     for number, graph in enumerate(model.graphs):
         stored = state.get(f"{prefix}graphs.{number}.nodes")
         if stored is not None and not len(stored):

@@ -87,7 +87,7 @@ def propagated(model, ckg):
     near[ckg.head, ckg.tail] = near[ckg.tail, ckg.head] = 1
     degree = np.maximum(near.sum(1), 1)
     near /= np.sqrt(np.outer(degree, degree))
-    start = model.graph.nodes.detach().double().numpy()
+    start = model.graphs.best.nodes.detach().double().numpy()
     z = (start + near @ start + near @ near @ start) / 3
     items = z[: ckg.num_items]
     lengths = np.maximum(np.linalg.norm(items, axis=1, keepdims=True), 1e-12)
@@ -137,7 +137,7 @@ def test_what_is_chosen_is_best_on_validation(data, run):
     assert measured[chosen["item_weights"][0]] == max(measured.values())
     assert run.summary["valid"]["ndcg@10"] == pytest.approx(max(measured.values()))
     assert len(set(measured.values())) > 1
-    left = [number for number, graph in enumerate(model.graphs) if len(graph.nodes)]
+    left = [number for number, graph in enumerate(model.graphs.graphs) if len(graph.nodes)]
     assert [run.config.triple_weights[n] for n in left] == list(chosen["triple_weights"])
 
 
@@ -164,8 +164,11 @@ def test_the_loss_by_user_is_that_by_interaction(data):
         items = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True)
         mask = torch.arange(items.shape[1]) < torch.tensor([len(own) for own in lists])[:, None]
         pairs = PositiveBatch(torch.repeat_interleave(users, mask.sum(1)), torch.cat(lists))
-        losses = model.user_loss(UserBatch(users, items, mask)), model.pair_loss(pairs)
-        gradients = [torch.autograd.grad(loss, model.graph.nodes)[0] for loss in losses]
+        losses = (
+            model.graphs.user_loss(UserBatch(users, items, mask)),
+            model.graphs.pair_loss(pairs),
+        )
+        gradients = [torch.autograd.grad(loss, model.graphs.best.nodes)[0] for loss in losses]
         torch.testing.assert_close(losses[0], losses[1])
         torch.testing.assert_close(gradients[0], gradients[1])
         assert float(gradients[0].abs().max()) > 1e-3
