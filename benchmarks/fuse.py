@@ -63,9 +63,11 @@ GOALS = {
     "ml1m-kg": (0.315, 0.222),
     "lastfm-dbpedia": (0.334, 0.324),
 }
-NOTES = """Written by `benchmarks/fuse.py`: test parts of the given splits, the whole catalog ranked, training and validation items left out.
+NOTES = """Written by `benchmarks/fuse.py`: test parts of the given splits, the whole catalog ranked, training and validation items
+left out.
 Every choice is made on validation, inside `fit` ([the model's page](../models/kgfuse.md)). kgfuse and the single models are at their preset
-`default`; figures are means over the seeds, with the standard deviation where there are several. A difference is kgfuse minus the row, user by user,
+`default`; figures are means over the seeds, with the standard deviation where there are several. A difference is kgfuse minus the
+row, user by user,
 means over seeds first, with a 95 % bootstrap interval over users. Seconds are those of the machine it ran on, with whatever else ran there.
 """
 

@@ -92,6 +92,14 @@ class BlendScorer:
         """Whether every member ranks for someone unseen."""
         return all(map(reads_history, self.scorers))
 
+    def parts(self) -> "tuple[tuple[float, Scorer], ...] | None":
+        """Return the scorers and what each is multiplied by, where that is the same for everyone;
+        None where it is not.
+        """
+        if self.per_user or len(self.weights) > 1:
+            return None
+        return tuple(zip(self.weights[0].tolist(), self.scorers, strict=True))
+
     def weights_of(self, query: Query) -> Float[Tensor, "batch _"]:
         """Return the members' weights for each user."""
         unseen = query.history_mask.sum(1)

@@ -222,7 +222,7 @@ _ENTRIES = (
            "linear propagation over users and items", _LIKES, fixed=_PLAIN),
     _entry("lightgcn-kg", "graph.lightgcn", "LightGCN", "He et al., SIGIR 2020",
            "linear propagation over the collaborative knowledge graph", _GRAPH,
-           fixed=_WITH_TRIPLES, presets="KG_PRESETS"),
+           fixed=_WITH_TRIPLES, presets="KG_PRESETS", space="KG_SPACE"),
     _entry("ngcf", "graph", "NGCF", "Wang et al., SIGIR 2019",
            "propagation with transforms, products and activations", _LIKES),
     _entry("sgl", "graph", "SGL", "Wu et al., SIGIR 2021",
